@@ -1,0 +1,162 @@
+"""The protocol between a runner and the runtime it started: JSON lines, one message a line.
+
+The runtime writes :data:`RuntimeMessage` to a file descriptor of its own. Its stdout and stderr are
+log and nothing more, so printed text can't forge a message. The runner writes
+:data:`ControlMessage` to the launcher that surrounds the child.
+"""
+
+import time
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from aiplatform.protocol.encoding import dumps
+from aiplatform.protocol.specs import TaskSpec
+
+PROTOCOL_VERSION = 1
+MAX_LINE_BYTES = 8 * 1024 * 1024
+"""A longer line is a fault of the runtime: the attempt fails rather than fill the runner's memory."""
+
+Finite = Annotated[float, Field(allow_inf_nan=True)]
+
+
+class Message(BaseModel):
+    """Unknown fields are ignored, so that a newer runtime may say more."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class Hello(Message):
+    """The first message, sent before anything heavy is imported."""
+
+    type: Literal["hello"] = "hello"
+    protocol: int = PROTOCOL_VERSION
+    pid: int
+
+
+class Progress(Message):
+    """How far the task is."""
+
+    type: Literal["progress"] = "progress"
+    value: float = Field(ge=0, le=1)
+    step: int | None = None
+    total_steps: int | None = None
+    seconds_left: float | None = None
+
+
+class Metrics(Message):
+    """Values measured at one step. ``time`` is seconds since the epoch."""
+
+    type: Literal["metrics"] = "metrics"
+    step: int
+    values: dict[str, Finite]
+    time: float = Field(default_factory=time.time)
+
+
+class Checkpoint(Message):
+    """A complete checkpoint directory, below the attempt's checkpoint directory."""
+
+    type: Literal["checkpoint"] = "checkpoint"
+    step: int
+    path: str
+
+
+class Ready(Message):
+    """A server that the runtime started accepts requests."""
+
+    type: Literal["ready"] = "ready"
+    endpoint: str = Field(description="unix:/path or http://host:port")
+
+
+class Event(Message):
+    """Something worth a line in the task's timeline."""
+
+    type: Literal["event"] = "event"
+    name: str = Field(max_length=50)
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+class Result(Message):
+    """The outcome of a task that succeeded; its files lie in the output directory."""
+
+    type: Literal["result"] = "result"
+    data: dict[str, Any]
+
+
+class Failure(Message):
+    """The outcome of a task that failed, in words for its user."""
+
+    type: Literal["failure"] = "failure"
+    error: str
+    retryable: bool = False
+
+
+class Stopped(Message):
+    """The runtime obeyed a cancellation; its last checkpoint was announced before."""
+
+    type: Literal["stopped"] = "stopped"
+
+
+RuntimeMessage = Annotated[
+    Hello | Progress | Metrics | Checkpoint | Ready | Event | Result | Failure | Stopped,
+    Field(discriminator="type"),
+]
+_runtime_message: TypeAdapter[RuntimeMessage] = TypeAdapter(RuntimeMessage)
+
+
+class Renew(Message):
+    """The lease was renewed: the child may live this many seconds more."""
+
+    type: Literal["renew"] = "renew"
+    seconds: float = Field(gt=0)
+
+
+class Cancel(Message):
+    """Ask the child to checkpoint and end (SIGTERM); SIGKILL follows after the grace period."""
+
+    type: Literal["cancel"] = "cancel"
+    grace_seconds: float = Field(ge=0)
+
+
+ControlMessage = Annotated[Renew | Cancel, Field(discriminator="type")]
+
+
+class ServingAddress(Message):
+    """Where a runtime of type inference must listen."""
+
+    socket: str | None = Field(None, description="path of the unix socket, on one machine")
+    host: str | None = Field(None, description="address to bind, when API and worker are apart")
+    token: str = Field(description="bearer token that requests must carry")
+
+
+class Job(Message):
+    """Everything a runtime is told, in one file: a spec and local paths, no credentials.
+
+    ``inputs`` maps a role to a local path: ``dataset``, ``eval_dataset`` (canonical Parquet files),
+    ``base_model``, ``model`` (directories, see ``docs/model-layout.md``), ``source`` (uploaded files).
+    """
+
+    protocol: int = PROTOCOL_VERSION
+    task: UUID
+    attempt: int
+    spec: TaskSpec
+    inputs: dict[str, str]
+    output_dir: str
+    checkpoint_dir: str
+    resume_from: str | None = Field(None, description="a complete checkpoint directory")
+    serving: ServingAddress | None = None
+
+
+def parse_runtime_message(line: bytes) -> RuntimeMessage:
+    """Read one line of the runtime.
+
+    Raises:
+        pydantic.ValidationError: when it is not a message of this protocol.
+    """
+    return _runtime_message.validate_json(line)
+
+
+def encode(message: Message) -> bytes:
+    """One line, newline included."""
+    return dumps(message).encode() + b"\n"
