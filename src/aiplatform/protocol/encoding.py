@@ -2,8 +2,8 @@
 
 PostgreSQL's JSONB holds neither NaN nor U+0000, and JSON itself has no infinities. Losses do become
 NaN and texts do contain NUL, so both are written in a form that survives everywhere: NaN and the
-infinities as the strings ``"NaN"``, ``"Infinity"`` and ``"-Infinity"`` (which ``float()`` and pydantic
-read back), NUL as U+FFFD.
+infinities as the strings ``"NaN"``, ``"Infinity"`` and ``"-Infinity"`` (which ``float()`` and
+pydantic read back), NUL as U+FFFD.
 """
 
 import json

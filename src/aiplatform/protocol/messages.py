@@ -16,7 +16,7 @@ from aiplatform.protocol.specs import TaskSpec
 
 PROTOCOL_VERSION = 1
 MAX_LINE_BYTES = 8 * 1024 * 1024
-"""A longer line is a fault of the runtime: the attempt fails rather than fill the runner's memory."""
+"""A longer line is a fault of the runtime: the attempt fails, the runner's memory stays."""
 
 Finite = Annotated[float, Field(allow_inf_nan=True)]
 
@@ -134,7 +134,8 @@ class Job(Message):
     """Everything a runtime is told, in one file: a spec and local paths, no credentials.
 
     ``inputs`` maps a role to a local path: ``dataset``, ``eval_dataset`` (canonical Parquet files),
-    ``base_model``, ``model`` (directories, see ``docs/model-layout.md``), ``source`` (uploaded files).
+    ``base_model``, ``model`` (directories with ``weights/`` and ``adapter/``), ``source`` (uploaded
+    files).
     """
 
     protocol: int = PROTOCOL_VERSION

@@ -1,8 +1,8 @@
 """The vocabulary of permissions, in one place, in alphabetical order.
 
 A role holds strings of this vocabulary, ``resource:*`` for all actions of a resource, or ``*`` for
-all. Some reach into projects, the others administer the platform; a role granted in a project reaches
-only the former, even when it is ``*``.
+all. Some reach into projects, the others administer the platform; a role granted in a project
+reaches only the former, even when it is ``*``.
 """
 
 from collections.abc import Iterable

@@ -1,0 +1,151 @@
+"""Errors that reach a user: a status, a stable code, and what is wrong and what to do, twice.
+
+Each domain's ``errors.py`` derives from :class:`Problem` and gives its texts in both languages;
+:mod:`aiplatform.server.core.problems` renders them as RFC 9457 problem documents.
+"""
+
+from typing import Any, ClassVar, Literal
+
+Language = Literal["en", "zh"]
+
+
+class Problem(Exception):  # noqa: N818  (RFC 9457's word)
+    """An error with a status code, a stable ``code`` and texts in both languages.
+
+    ``detail`` templates are filled from the keyword arguments, which also go into the document.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+    title: ClassVar[dict[Language, str]] = {"en": "Internal error", "zh": "内部错误"}
+    detail: ClassVar[dict[Language, str]] = {
+        "en": "The server failed. The log has the cause under the request id.",
+        "zh": "服务器出错。可凭请求编号在日志中查找原因。",
+    }
+    headers: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, **params: Any) -> None:
+        self.params = params
+        super().__init__(self.text("en"))
+
+    def text(self, language: Language) -> str:
+        """The detail in ``language``; a parameter ``x_zh`` replaces ``x`` in Chinese."""
+        params = dict(self.params)
+        if language == "zh":
+            for key in list(params):
+                if f"{key}_zh" in params:
+                    params[key] = params[f"{key}_zh"]
+        return self.detail[language].format_map(params)
+
+
+class NotFound(Problem):
+    """Also what members of other projects see: that a thing exists is itself knowledge."""
+
+    status = 404
+    code = "not_found"
+    title = {"en": "Not found", "zh": "未找到"}
+    detail = {
+        "en": "There is no such {resource}, or you may not see it.",
+        "zh": "{resource} 不存在，或您无权查看。",
+    }
+
+
+class Conflict(Problem):
+    """The state of the resource does not allow this."""
+
+    status = 409
+    code = "conflict"
+    title = {"en": "Conflict", "zh": "冲突"}
+    detail = {"en": "{reason}", "zh": "{reason}"}
+
+
+class NameTaken(Conflict):
+    """A unique name is in use."""
+
+    code = "name_taken"
+    title = {"en": "Name taken", "zh": "名称已被占用"}
+    detail = {
+        "en": "A {resource} named {name!r} exists already. Choose another name.",
+        "zh": "名为 {name!r} 的 {resource} 已存在，请换一个名称。",
+    }
+
+
+class Invalid(Problem):
+    """The request is well-formed but asks for something that can't be."""
+
+    status = 422
+    code = "invalid"
+    title = {"en": "Invalid request", "zh": "请求无效"}
+    detail = {"en": "{reason}", "zh": "{reason}"}
+
+
+class InvalidCursor(Invalid):
+    """A cursor that this server did not make."""
+
+    code = "invalid_cursor"
+    title = {"en": "Invalid cursor", "zh": "游标无效"}
+    detail = {
+        "en": "The cursor is not one that this list returned. Start again without it.",
+        "zh": "游标不是由该列表返回的，请去掉游标重新开始。",
+    }
+
+
+class PreconditionRequired(Problem):
+    """An update without ``If-Match`` could overwrite somebody else's."""
+
+    status = 428
+    code = "precondition_required"
+    title = {"en": "If-Match required", "zh": "需要 If-Match"}
+    detail = {
+        "en": "Send the resource's ETag in If-Match, so that no other change is overwritten.",
+        "zh": "请在 If-Match 中发送资源的 ETag，以免覆盖他人的修改。",
+    }
+
+
+class PreconditionFailed(Problem):
+    """Somebody changed the resource since it was read."""
+
+    status = 412
+    code = "precondition_failed"
+    title = {"en": "Changed meanwhile", "zh": "资源已被修改"}
+    detail = {
+        "en": "The {resource} was changed since you read it. Read it again and repeat the change.",
+        "zh": "{resource} 在您读取之后已被修改，请重新读取后再修改。",
+    }
+
+
+class TooLarge(Problem):
+    """A body over the configured limit."""
+
+    status = 413
+    code = "too_large"
+    title = {"en": "Request too large", "zh": "请求过大"}
+    detail = {
+        "en": "The request is larger than the limit of {limit} bytes.",
+        "zh": "请求超过了 {limit} 字节的上限。",
+    }
+
+
+class InsufficientStorage(Problem):
+    """The disk that takes uploads is full."""
+
+    status = 507
+    code = "insufficient_storage"
+    title = {"en": "Storage full", "zh": "存储空间已满"}
+    detail = {
+        "en": "The server has no room left to store this. Free space or ask an administrator.",
+        "zh": "服务器存储空间不足，请清理空间或联系管理员。",
+    }
+
+
+class Unavailable(Problem):
+    """A part that the request needs does not answer."""
+
+    status = 503
+    code = "unavailable"
+    title = {"en": "Temporarily unavailable", "zh": "暂时不可用"}
+    detail = {
+        "en": "{service} does not answer at the moment. Nothing was lost; try again shortly.",
+        "zh": "{service} 暂时没有响应。数据没有丢失，请稍后重试。",
+    }
+    headers = {"Retry-After": "2"}

@@ -1,0 +1,36 @@
+"""ETag and If-Match, so that two people who edit the same thing do not overwrite each other."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Header, Response
+
+from aiplatform.server.core.errors import PreconditionFailed, PreconditionRequired
+
+IfMatch = Annotated[
+    str | None, Header(alias="If-Match", description="ETag of the version that is changed")
+]
+
+
+def etag(changed_at: datetime) -> str:
+    """A strong ETag from the time of the last change (microseconds)."""
+    return f'"{int(changed_at.timestamp() * 1_000_000):x}"'
+
+
+def set_etag(response: Response, changed_at: datetime) -> None:
+    """Send the ETag with the answer."""
+    response.headers["ETag"] = etag(changed_at)
+
+
+def require_match(if_match: str | None, changed_at: datetime, resource: str) -> None:
+    """Refuse an update that does not name the version it changes. ``*`` names any.
+
+    Raises:
+        PreconditionRequired: without the header.
+        PreconditionFailed: when the resource has another version.
+    """
+    if if_match is None:
+        raise PreconditionRequired
+    candidates = {part.strip() for part in if_match.split(",")}
+    if "*" not in candidates and etag(changed_at) not in candidates:
+        raise PreconditionFailed(resource=resource)

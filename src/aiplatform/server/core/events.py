@@ -1,0 +1,146 @@
+"""Wake-ups between processes over LISTEN/NOTIFY. Rows are the events; a notification carries an id.
+
+NOTIFY inside a hot transaction serialises all committers, so none is sent there: after the commit
+the id is handed to a thread that sends what has gathered on a connection of its own, each topic at
+most once per :data:`COALESCE_SECONDS`. Listeners poll as well, so a lost notification costs a
+second, not an event.
+"""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator
+from functools import cache
+from typing import Self
+
+import psycopg
+import structlog
+from sqlalchemy.orm import Session
+
+from aiplatform.server.core.database import after_commit
+from aiplatform.server.core.settings import get_settings
+
+log = structlog.get_logger(__name__)
+CHANNEL = "aiplatform"
+COALESCE_SECONDS = 0.05
+POLL_SECONDS = 1.0
+
+
+def libpq_url(url: str) -> str:
+    """The URL as libpq reads it, without SQLAlchemy's driver name."""
+    return url.replace("postgresql+psycopg://", "postgresql://", 1)
+
+
+class Notifier:
+    """Gathers topics and sends them from one daemon thread."""
+
+    def __init__(self, url: str) -> None:
+        self._url = libpq_url(url)
+        self._topics: set[str] = set()
+        self._pending = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def notify(self, topic: str) -> None:
+        """Tell listeners soon that ``topic`` has news. Returns at once."""
+        with self._lock:
+            self._topics.add(topic)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="notifier", daemon=True)
+                self._thread.start()
+        self._pending.set()
+
+    def _run(self) -> None:
+        connection: psycopg.Connection | None = None
+        while True:
+            self._pending.wait()
+            self._pending.clear()
+            with self._lock:
+                topics, self._topics = self._topics, set()
+            try:
+                if connection is None or connection.closed:
+                    connection = psycopg.connect(self._url, autocommit=True, connect_timeout=5)
+                connection.execute(
+                    "SELECT pg_notify(%s, topic) FROM unnest(%s::text[]) AS topic",
+                    (CHANNEL, sorted(topics)),
+                )
+            except psycopg.Error as error:
+                # Whoever listens polls too, so these wake-ups may be lost.
+                log.warning("notify failed", error=str(error).strip())
+                connection = None
+            threading.Event().wait(COALESCE_SECONDS)
+
+
+@cache
+def get_notifier() -> Notifier:
+    """The notifier of this process. Call it after any fork."""
+    return Notifier(get_settings().database_url)
+
+
+def notify(session: Session, topic: str) -> None:
+    """Wake those who watch ``topic`` once the session's transaction has committed."""
+    after_commit(session, lambda: get_notifier().notify(topic))
+
+
+class Listener:
+    """One database connection per API process, however many watch.
+
+    A watcher sees its event set after each notification for its topic, and also after every lost
+    connection, when something may have been missed.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = libpq_url(url)
+        self._watchers: dict[str, set[asyncio.Event]] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run(), name="listener")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+
+    @contextlib.asynccontextmanager
+    async def watch(self, topic: str) -> AsyncIterator[asyncio.Event]:
+        """An event that is set whenever ``topic`` may have news. The watcher clears it."""
+        event = asyncio.Event()
+        self._watchers.setdefault(topic, set()).add(event)
+        try:
+            yield event
+        finally:
+            watchers = self._watchers[topic]
+            watchers.discard(event)
+            if not watchers:
+                del self._watchers[topic]
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                async with await psycopg.AsyncConnection.connect(
+                    self._url, autocommit=True, connect_timeout=5
+                ) as connection:
+                    await connection.execute(f"LISTEN {CHANNEL}")
+                    self._wake_all()
+                    async for notification in connection.notifies():
+                        for event in self._watchers.get(notification.payload, ()):
+                            event.set()
+            except (psycopg.Error, OSError) as error:
+                log.warning("listener lost its connection", error=str(error).strip())
+                self._wake_all()
+                await asyncio.sleep(1)
+
+    def _wake_all(self) -> None:
+        for watchers in self._watchers.values():
+            for event in watchers:
+                event.set()
+
+
+async def wait(event: asyncio.Event) -> None:
+    """Until ``event`` is set or the poll interval has passed; clears it."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), POLL_SECONDS)
+    event.clear()

@@ -1,0 +1,191 @@
+"""Every error leaves as an RFC 9457 problem document, in the language that was asked for."""
+
+import re
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+
+from aiplatform.protocol.encoding import jsonable
+from aiplatform.server.core.errors import Language, Problem, Unavailable
+
+log = structlog.get_logger(__name__)
+MEDIA_TYPE = "application/problem+json"
+
+
+class ProblemDocument(BaseModel):
+    """RFC 9457. ``code`` is stable; ``title`` and ``detail`` are for people."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "urn:aiplatform:problem:not_found",
+                    "title": "Not found",
+                    "status": 404,
+                    "code": "not_found",
+                    "detail": "There is no such dataset, or you may not see it.",
+                    "instance": "/api/v1/datasets/0f2c8b0e-1f5e-4c7e-9a55-6d1b1a3a7c11",
+                }
+            ]
+        },
+    )
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    instance: str
+
+
+def language_of(request: Request) -> Language:
+    """``zh`` when Chinese is what the client likes best of the two, else ``en``."""
+    best: tuple[float, Language] = (0.0, "en")
+    for part in request.headers.get("accept-language", "").split(","):
+        tag, _, params = part.strip().partition(";")
+        quality = re.search(r"q=([0-9.]+)", params)
+        try:
+            weight = float(quality[1]) if quality else 1.0
+        except ValueError:
+            continue
+        primary = tag.lower().partition("-")[0]
+        if primary in ("en", "zh") and weight > best[0]:
+            best = (weight, "zh" if primary == "zh" else "en")
+    return best[1]
+
+
+def document(request: Request, problem: Problem) -> dict[str, Any]:
+    """The problem document of ``problem`` for this request."""
+    language = language_of(request)
+    extra = {key: value for key, value in problem.params.items() if not key.endswith("_zh")}
+    return {
+        "type": f"urn:aiplatform:problem:{problem.code}",
+        "title": problem.title[language],
+        "status": problem.status,
+        "code": problem.code,
+        "detail": problem.text(language),
+        "instance": request.url.path,
+    } | {k: v for k, v in jsonable(extra).items() if k not in ("type", "title", "status")}
+
+
+def render(request: Request, problem: Problem) -> JSONResponse:
+    """The answer that tells of ``problem``."""
+    return JSONResponse(
+        document(request, problem),
+        status_code=problem.status,
+        media_type=MEDIA_TYPE,
+        headers={**problem.headers, "Content-Language": language_of(request)},
+    )
+
+
+class RequestMalformed(Problem):
+    """The request does not have the declared shape."""
+
+    status = 422
+    code = "validation"
+    title = {"en": "Invalid request", "zh": "请求格式有误"}
+    detail = {"en": "{summary}", "zh": "{summary}"}
+
+
+class NoRoute(Problem):
+    """No route has this path."""
+
+    status = 404
+    code = "no_route"
+    title = {"en": "No such address", "zh": "地址不存在"}
+    detail = {
+        "en": "There is nothing at this address. The API is described at /api/v1/openapi.json.",
+        "zh": "该地址不存在。接口说明见 /api/v1/openapi.json。",
+    }
+
+
+class MethodNotAllowed(Problem):
+    """The path exists, the method does not."""
+
+    status = 405
+    code = "method_not_allowed"
+    title = {"en": "Method not allowed", "zh": "方法不被允许"}
+    detail = {
+        "en": "This address does not take this method.",
+        "zh": "该地址不支持此请求方法。",
+    }
+
+
+class BadRequest(Problem):
+    """The framework could not read the request at all."""
+
+    status = 400
+    code = "bad_request"
+    title = {"en": "Unreadable request", "zh": "无法读取请求"}
+    detail = {"en": "The request could not be read: {reason}", "zh": "无法读取请求：{reason}"}
+
+
+def _http_problem(error: HTTPException) -> Problem:
+    match error.status_code:
+        case 404:
+            return NoRoute()
+        case 405:
+            return MethodNotAllowed()
+    return BadRequest(reason=str(error.detail))
+
+
+def _validation_problem(error: RequestValidationError) -> Problem:
+    places = [
+        {
+            "place": ".".join(str(part) for part in item["loc"]),
+            "message": item["msg"],
+            "kind": item["type"],
+        }
+        for item in error.errors()
+    ]
+    first = places[0]
+    more = f" (+{len(places) - 1})" if len(places) > 1 else ""
+    return RequestMalformed(
+        summary=f"{first['place']}: {first['message']}{more}",
+        summary_zh=f"字段 {first['place']} 有误：{first['message']}{more}",
+        errors=places,
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Give ``app`` handlers for every error that can leave a route."""
+
+    async def on_problem(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, Problem)
+        return render(request, error)
+
+    async def on_http(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        return render(request, _http_problem(error))
+
+    async def on_validation(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        return render(request, _validation_problem(error))
+
+    async def on_database(request: Request, error: Exception) -> JSONResponse:
+        unreachable = isinstance(error, OperationalError | PoolTimeoutError) or (
+            isinstance(error, DBAPIError) and error.connection_invalidated
+        )
+        if not unreachable:
+            return await on_unexpected(request, error)
+        log.warning("database unavailable", path=request.url.path, error=str(error)[:300])
+        return render(request, Unavailable(service="The database", service_zh="数据库"))
+
+    async def on_unexpected(request: Request, error: Exception) -> JSONResponse:
+        log.error("unhandled error", path=request.url.path, exc_info=error)
+        return render(request, Problem())
+
+    app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(RequestValidationError, on_validation)
+    app.add_exception_handler(DBAPIError, on_database)
+    app.add_exception_handler(PoolTimeoutError, on_database)
+    app.add_exception_handler(Exception, on_unexpected)

@@ -1,0 +1,114 @@
+"""Celery's result backend on the contract's own table: every invocation outlives the broker."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from celery import states
+from celery.backends.base import BaseBackend
+from sqlalchemy import DateTime, Float, String, Text, delete, func
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.orm import Mapped, mapped_column
+
+from aiplatform.protocol.encoding import clean_text, jsonable
+from aiplatform.server.core.database import Base, Created, transaction
+
+
+class CeleryTask(Created, Base):
+    """One invocation of a Celery task; the contract's table. ``runtime`` in seconds."""
+
+    __tablename__ = "celery_tasks"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    name: Mapped[str] = mapped_column(String(255))
+    args: Mapped[Any] = mapped_column(JSONB)
+    kwargs: Mapped[Any] = mapped_column(JSONB)
+    status: Mapped[str] = mapped_column(String(50))
+    result: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    traceback: Mapped[str | None] = mapped_column(Text)
+    runtime: Mapped[float | None] = mapped_column(Float(53))
+    worker: Mapped[str | None] = mapped_column(String(100))
+    started_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    completed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    expires_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class DatabaseBackend(BaseBackend):  # type: ignore[misc]  # celery is untyped
+    """Stores outcomes in ``celery_tasks``."""
+
+    supports_autoexpire = False
+    persistent = True
+
+    def _store_result(
+        self,
+        task_id: str,
+        result: Any,
+        state: str,
+        traceback: str | None = None,
+        request: Any = None,
+        **_: Any,
+    ) -> Any:
+        now = datetime.now(UTC)
+        values: dict[str, Any] = {
+            "status": state,
+            "result": jsonable(result) if state in states.READY_STATES else None,
+            "traceback": None if traceback is None else clean_text(traceback),
+        }
+        if state == states.STARTED:
+            values["started_at"] = now
+        if state in states.READY_STATES:
+            values["completed_at"] = now
+            values["expires_at"] = None if not self.expires else now + _seconds(self.expires)
+        described = {
+            "id": task_id,
+            "name": getattr(request, "task", None) or "unknown",
+            "args": jsonable(list(getattr(request, "args", None) or [])),
+            "kwargs": jsonable(dict(getattr(request, "kwargs", None) or {})),
+            "worker": (getattr(request, "hostname", None) or "")[:100] or None,
+        }
+        statement = insert(CeleryTask).values(**described, **values)
+        updates = {**values, "worker": statement.excluded.worker}
+        if "completed_at" in values:
+            updates["runtime"] = func.extract("epoch", now - CeleryTask.started_at)
+        with transaction() as session:
+            session.execute(
+                statement.on_conflict_do_update(index_elements=[CeleryTask.id], set_=updates)
+            )
+        return result
+
+    def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
+        with transaction() as session:
+            row = session.get(CeleryTask, task_id)
+            if row is None:
+                return {"status": states.PENDING, "result": None}
+            return {
+                "task_id": row.id,
+                "status": row.status,
+                "result": row.result,
+                "traceback": row.traceback,
+                "name": row.name,
+                "args": row.args,
+                "kwargs": row.kwargs,
+                "worker": row.worker,
+                "date_done": None if row.completed_at is None else row.completed_at.isoformat(),
+            }
+
+    def _forget(self, task_id: str) -> None:
+        with transaction() as session:
+            session.execute(delete(CeleryTask).where(CeleryTask.id == task_id))
+
+    def cleanup(self) -> None:
+        """Delete outcomes that have expired."""
+        with transaction() as session:
+            session.execute(delete(CeleryTask).where(CeleryTask.expires_at < func.now()))
+
+    def ensure_chords_allowed(self) -> None:
+        """Chords need counters that this table does not have; nothing here uses them.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError("chords are not supported by this result backend")
+
+
+def _seconds(expires: Any) -> timedelta:
+    return expires if isinstance(expires, timedelta) else timedelta(seconds=float(expires))

@@ -1,0 +1,1 @@
+"""Questions asked of a base model, and their runs."""

@@ -1,0 +1,1 @@
+"""The tenant boundary: projects, members, and what they may do."""

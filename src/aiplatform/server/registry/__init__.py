@@ -1,0 +1,1 @@
+"""Models: files, cards, lineage."""

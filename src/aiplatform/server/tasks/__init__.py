@@ -1,0 +1,1 @@
+"""The queue: submitting, claiming, leases, running, telemetry."""

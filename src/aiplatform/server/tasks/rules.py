@@ -1,0 +1,44 @@
+"""The life of a task as data: which states follow which, and the order of the queue."""
+
+from datetime import datetime
+
+from aiplatform.protocol.enums import TaskStatus
+
+S = TaskStatus
+
+TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
+    S.PENDING: frozenset({S.RUNNING, S.CANCELLED, S.FAILED}),
+    # Back to pending when its worker was lost and attempts remain.
+    S.RUNNING: frozenset({S.COMPLETED, S.FAILED, S.CANCELLING, S.PAUSED, S.PENDING, S.CANCELLED}),
+    S.PAUSED: frozenset({S.RUNNING, S.PENDING, S.CANCELLED}),
+    # It may end before it hears of the request; what it achieved is kept.
+    S.CANCELLING: frozenset({S.CANCELLED, S.COMPLETED, S.FAILED}),
+    S.COMPLETED: frozenset(),
+    S.FAILED: frozenset(),
+    S.CANCELLED: frozenset(),
+}
+
+CLAIMABLE = frozenset({S.PENDING})
+HELD = frozenset({S.RUNNING, S.CANCELLING})
+"""States in which a worker holds a lease."""
+
+LOG_TAIL_CHARACTERS = 64_000
+"""How much of the log ``tasks.logs`` holds; all of it is in ``log_chunks``."""
+
+
+def may_become(current: TaskStatus, wanted: TaskStatus) -> bool:
+    """Whether the state machine has this transition."""
+    return wanted in TRANSITIONS[current]
+
+
+def queue_order(priority: int, created_at: datetime, task_id: int) -> tuple[int, datetime, int]:
+    """The key that the queue is sorted by, ascending: priority (higher first), then age.
+
+    ``queries.QUEUE_ORDER`` is the same formula in SQL; a test holds them together.
+    """
+    return (-priority, created_at, task_id)
+
+
+def attempts_left(attempt: int, max_attempts: int) -> bool:
+    """Whether a task whose worker was lost is started again."""
+    return attempt < max_attempts
