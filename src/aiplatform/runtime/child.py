@@ -1,0 +1,84 @@
+"""The child: reads its job, runs it, and says how it ended."""
+
+import errno
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiplatform.runtime.stop import JobStopped, StopRequest
+
+if TYPE_CHECKING:
+    from aiplatform.runtime.channel import Reporter
+
+OFFLINE = {
+    # No job may look something up on a network. An import from a hub is the one exception, and
+    # lifts this for itself.
+    "HF_DATASETS_OFFLINE": "1",
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "DO_NOT_TRACK": "1",
+    "TOKENIZERS_PARALLELISM": "true",
+    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+}
+
+
+def run_job(job_file: str, messages_fd: int) -> int:
+    """Run the job and return the process's exit code: 0 when it succeeded or stopped as asked."""
+    stop = StopRequest()
+    stop.listen()  # before the imports, which take seconds: a cancellation must not be lost in them
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+    for name, value in OFFLINE.items():
+        os.environ.setdefault(name, value)
+
+    from aiplatform.runtime.channel import Reporter
+
+    report = Reporter(messages_fd, stop)
+    try:
+        return _run_reported(job_file, report)
+    except JobStopped:
+        stop.obeyed()
+        report.stopped()
+        return 0
+
+
+def _run_reported(job_file: str, report: "Reporter") -> int:
+    try:
+        from aiplatform.protocol.messages import Job
+        from aiplatform.runtime.jobs import run
+
+        job = Job.model_validate_json(Path(job_file).read_bytes())
+        report.result(run(job, report))
+    except Exception as error:  # noqa: BLE001  (the one handler of this process)
+        report.stop.obeyed()
+        traceback.print_exc()
+        report.failure(explain(error), retryable=getattr(error, "retryable", False))
+        return 1
+    return 0
+
+
+def explain(error: BaseException) -> str:
+    """One sentence with the real cause, and what to do where that is known."""
+    from aiplatform.runtime.channel import JobError
+
+    if isinstance(error, JobError):
+        return str(error)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return (
+            "The device ran out of memory. Use a smaller batch_size or max_length, "
+            "or a worker with more memory."
+        )
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return f"The worker's disk is full ({error.filename or 'no file named'})."
+    if isinstance(error, ModuleNotFoundError):
+        return (
+            f"The worker lacks the Python package {error.name!r}; "
+            "install AI Platform there with its extra 'llm'."
+        )
+    cause = " ".join(str(error).split())
+    if len(cause) > 500:
+        cause = f"{cause[:499]}…"
+    return f"{type(error).__name__}: {cause}" if cause else type(error).__name__

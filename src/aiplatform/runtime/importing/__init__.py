@@ -1,0 +1,1 @@
+"""Base models on their way in: uploads, packages and hubs, to one layout in safetensors."""

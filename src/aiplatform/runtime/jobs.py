@@ -1,0 +1,40 @@
+"""From a job's spec to the function that runs it. Each import happens only for its own job."""
+
+from typing import Any, assert_never
+
+from aiplatform.protocol.messages import Job
+from aiplatform.protocol.specs import (
+    EvaluationSpec,
+    ImportSpec,
+    InferenceSpec,
+    QualitySpec,
+    TrainingSpec,
+)
+from aiplatform.runtime.channel import Reporter
+
+
+def run(job: Job, report: Reporter) -> dict[str, Any]:
+    """Run ``job`` to its end and return what its result message carries."""
+    match job.spec:
+        case TrainingSpec():
+            from aiplatform.runtime.training.sft import run_sft
+
+            return run_sft(job, report)
+        case EvaluationSpec():
+            from aiplatform.runtime.evaluation.run import run_evaluation
+
+            return run_evaluation(job, report)
+        case QualitySpec():
+            from aiplatform.runtime.quality import run_quality
+
+            return run_quality(job, report)
+        case ImportSpec():
+            from aiplatform.runtime.importing.run import run_import
+
+            return run_import(job, report)
+        case InferenceSpec():
+            from aiplatform.runtime.serving.run import run_serving
+
+            return run_serving(job, report)
+        case _ as other:
+            assert_never(other)

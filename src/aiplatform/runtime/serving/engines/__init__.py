@@ -1,0 +1,1 @@
+"""What computes the tokens: transformers in this process, or vLLM beside it."""
