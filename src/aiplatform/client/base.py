@@ -1,0 +1,132 @@
+"""What all resources and groups of resources share."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
+
+from aiplatform.client.errors import NotFound, PreconditionFailed, UnexpectedAnswer
+from aiplatform.client.paging import Pages
+from aiplatform.client.transport import decoded
+
+if TYPE_CHECKING:
+    from aiplatform.client.client import Client
+
+
+class Resource(BaseModel):
+    """Something the server has, as it was when read, tied to the client that read it.
+
+    Fields that a newer server adds are kept and can be read as attributes too.
+    """
+
+    model_config = ConfigDict(extra="allow", protected_namespaces=())
+
+    _client: Any = PrivateAttr(None)
+    _etag: str | None = PrivateAttr(None)
+
+    @property
+    def client(self) -> "Client":
+        """The client that read it."""
+        client: Client = self._client
+        return client
+
+    @property
+    def etag(self) -> str | None:
+        """The version of the resource that updates refer to, when it was read by itself."""
+        return self._etag
+
+    def bind(self, client: "Client", etag: str | None = None) -> None:
+        """Tie the resource to a client; done by whoever reads it."""
+        self._client = client
+        self._etag = etag
+
+
+class UserRef(BaseModel):
+    """A person, where a resource names one."""
+
+    model_config = ConfigDict(extra="allow")
+
+    uuid: UUID
+    username: str
+
+
+R = TypeVar("R", bound=Resource)
+
+
+def as_uuid(value: object) -> UUID | None:
+    """``value`` as a uuid when it is one, as an object or as text."""
+    if isinstance(value, UUID):
+        return value
+    if isinstance(value, str):
+        try:
+            return UUID(value)
+        except ValueError:
+            return None
+    return None
+
+
+class Group:
+    """The operations on one kind of resource."""
+
+    def __init__(self, client: "Client") -> None:
+        self._client = client
+        self._http = client.transport
+
+    def _make(self, kind: type[R], data: Any, etag: str | None = None) -> R:
+        try:
+            resource = kind.model_validate(data)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the answer"
+            raise UnexpectedAnswer(
+                f"the server described a {kind.__name__.lower()} that this version of the SDK"
+                f" cannot read ({where}: {first['msg']})"
+            ) from error
+        resource.bind(self._client, etag)
+        return resource
+
+    def _get(self, kind: type[R], path: str) -> R:
+        response = self._http.request("GET", path)
+        return self._make(kind, decoded(response), response.headers.get("etag"))
+
+    def _pages(self, kind: type[R], path: str, **params: Any) -> Pages[R]:
+        return Pages(
+            lambda cursor, limit: self._http.get(path, cursor=cursor, limit=limit, **params),
+            lambda item: self._make(kind, item),
+        )
+
+    def _patch(self, kind: type[R], path: str, held: object, changes: Mapping[str, Any]) -> R:
+        """Change a resource, unless it is no longer what the caller read.
+
+        One that came from a list has no ETag; then its time of change decides.
+        """
+        etag = held.etag if isinstance(held, Resource) else None
+        if etag is None:
+            fresh = self._get(kind, path)
+            read_at: datetime | None = getattr(held, "updated_at", None)
+            if read_at is not None and read_at != getattr(fresh, "updated_at", read_at):
+                raise PreconditionFailed(
+                    f"the {kind.__name__.lower()} was changed after you read it",
+                    code="client.changed_since",
+                )
+            etag = fresh.etag
+        response = self._http.request(
+            "PATCH", path, json=changes, headers={"If-Match": etag or "*"}
+        )
+        return self._make(kind, decoded(response), response.headers.get("etag"))
+
+
+def only(found: list[R], name: str, kind: str, where: str, key: Callable[[R], str]) -> R:
+    """The one resource of that name.
+
+    Raises:
+        NotFound: naming some that exist, since a name is easily misspelt.
+    """
+    for resource in found:
+        if key(resource) == name:
+            return resource
+    known = ", ".join(sorted({key(resource) for resource in found})[:8])
+    hint = f"There are: {known}." if known else f"There is no {kind} {where} yet."
+    raise NotFound(f"no {kind} {where} is named {name}", code="client.no_such_name", hint=hint)

@@ -1,0 +1,116 @@
+"""Talking to a deployment: the part of OpenAI's chat interface that people use most."""
+
+import json
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from aiplatform.client.errors import ApiError, UnexpectedAnswer, unreachable
+from aiplatform.client.streams import events
+from aiplatform.client.transport import Transport
+
+CHAT = "/v1/chat/completions"
+_FIRST_TOKEN_SECONDS = 300.0
+
+Messages = str | Sequence[Mapping[str, Any]]
+"""A question, or a conversation of ``{"role": …, "content": …}``."""
+
+
+@dataclass(frozen=True)
+class ChatReply:
+    """A whole answer. ``raw`` is what the server sent."""
+
+    text: str
+    finish_reason: str | None = None
+    usage: dict[str, int] = field(default_factory=dict)
+    raw: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def __str__(self) -> str:
+        """The text."""
+        return self.text
+
+
+class ChatStream:
+    """An answer as it is generated: iterate over its pieces of text.
+
+    After the last piece, ``text``, ``finish_reason`` and ``usage`` are known. Leaving the loop
+    early ends the generation.
+    """
+
+    def __init__(self, http: Transport, body: Mapping[str, Any]) -> None:
+        self._pieces = self._read(http, body)
+        self.text = ""
+        self.finish_reason: str | None = None
+        self.usage: dict[str, int] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return self._pieces
+
+    def close(self) -> None:
+        """End the generation."""
+        self._pieces.close()
+
+    def _read(self, http: Transport, body: Mapping[str, Any]) -> Generator[str]:
+        headers = {"Accept": "text/event-stream"}
+        try:
+            with http.stream(
+                "POST", CHAT, json=body, headers=headers, read_timeout=_FIRST_TOKEN_SECONDS
+            ) as response:
+                for event in events(response.iter_raw()):
+                    if event is None:
+                        continue
+                    if event.data == "[DONE]":
+                        return
+                    piece = self._take(event.data)
+                    if piece:
+                        self.text += piece
+                        yield piece
+        except httpx.TransportError as error:
+            raise unreachable(http.url, error) from error
+        if self.finish_reason is None:
+            raise ApiError("the answer broke off", code="client.stream_broken")
+
+    def _take(self, data: str) -> str:
+        try:
+            chunk = json.loads(data)
+        except ValueError as error:
+            raise UnexpectedAnswer(f"the stream contains {data[:80]!r}, not JSON") from error
+        if "error" in chunk:
+            fault = chunk["error"]
+            text = fault.get("message") if isinstance(fault, dict) else str(fault)
+            raise ApiError(str(text), code="client.stream_failed")
+        if chunk.get("usage"):
+            self.usage = chunk["usage"]
+        choices = chunk.get("choices") or []
+        if not choices:
+            return ""
+        self.finish_reason = choices[0].get("finish_reason") or self.finish_reason
+        return str((choices[0].get("delta") or {}).get("content") or "")
+
+
+def chat_body(
+    model: str, messages: Messages, *, stream: bool, parameters: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The request as OpenAI's interface has it."""
+    if isinstance(messages, str):
+        messages = [{"role": "user", "content": messages}]
+    body = {"model": model, "messages": list(messages), "stream": stream, **parameters}
+    if stream:
+        body.setdefault("stream_options", {"include_usage": True})
+    return body
+
+
+def reply_from(answer: Any) -> ChatReply:
+    """Read a ``chat.completion``."""
+    try:
+        choice = answer["choices"][0]
+        return ChatReply(
+            text=choice["message"]["content"] or "",
+            finish_reason=choice.get("finish_reason"),
+            usage=answer.get("usage") or {},
+            raw=answer,
+        )
+    except (KeyError, IndexError, TypeError) as error:
+        raise UnexpectedAnswer("the server's answer is no chat completion") from error

@@ -1,0 +1,159 @@
+"""Where ``login`` keeps its session: one file for all processes of a person on a machine.
+
+The file is written atomically with mode 0600. Refresh tokens rotate, so two processes that used the
+same one would end the session; whoever refreshes holds the lock beside the file and looks at the
+file again first.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from aiplatform.client.errors import ClientError
+
+_LOCK_SECONDS = 30.0
+_EARLY_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A login at one server. ``expires_at`` is the access token's, in seconds since the epoch."""
+
+    url: str
+    username: str
+    access_token: str
+    refresh_token: str
+    expires_at: float
+    must_change_password: bool = False
+
+    def is_fresh(self) -> bool:
+        """Whether the access token is good for some time yet, by this machine's clock."""
+        return time.time() < self.expires_at - _EARLY_SECONDS
+
+    def __repr__(self) -> str:
+        """Without the tokens: sessions end up in logs and notebooks."""
+        return f"Session(url={self.url!r}, username={self.username!r})"
+
+
+def default_path() -> Path:
+    """``AIPLATFORM_CREDENTIALS``, else a file in the user's configuration directory."""
+    override = os.environ.get("AIPLATFORM_CREDENTIALS")
+    if override:
+        return Path(override).expanduser()
+    return platformdirs.user_config_path("aiplatform", appauthor=False) / "credentials.json"
+
+
+class CredentialStore:
+    """The sessions by server address, and which address was logged in to last."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path or default_path()
+
+    def current_url(self) -> str | None:
+        """The address of the last login."""
+        url = self._read().get("current")
+        return url if isinstance(url, str) else None
+
+    def read(self, url: str) -> Session | None:
+        """The session at ``url``, if one is kept."""
+        kept = self._read()["sessions"].get(url)
+        if kept is None:
+            return None
+        try:
+            return Session(**kept)
+        except TypeError as error:
+            raise self._unreadable(error) from error
+
+    def write(self, session: Session, *, make_current: bool = False) -> None:
+        """Keep ``session``, in place of an earlier one at the same address."""
+        content = self._read()
+        content["sessions"][session.url] = asdict(session)
+        if make_current:
+            content["current"] = session.url
+        self._write(content)
+
+    def remove(self, url: str) -> None:
+        """Forget the session at ``url``."""
+        content = self._read()
+        if content["sessions"].pop(url, None) is not None:
+            self._write(content)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Exclude other threads and processes while a session is replaced."""
+        self._make_directory()
+        path = self.path.with_suffix(".lock")
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        try:
+            deadline = time.monotonic() + _LOCK_SECONDS
+            while not _try_lock(descriptor):
+                if time.monotonic() > deadline:
+                    raise ClientError(f"another process has held {path} for {_LOCK_SECONDS:.0f} s")
+                time.sleep(0.02)
+            yield
+        finally:
+            os.close(descriptor)  # closing releases the lock
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            content = json.loads(self.path.read_bytes())
+        except FileNotFoundError:
+            return {"sessions": {}}
+        except (OSError, ValueError) as error:
+            raise self._unreadable(error) from error
+        if not isinstance(content, dict) or not isinstance(content.get("sessions"), dict):
+            raise self._unreadable("it has another form")
+        return content
+
+    def _write(self, content: dict[str, Any]) -> None:
+        self._make_directory()
+        temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}")
+        # O_EXCL with the mode at creation: there is no moment at which others could read it.
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(content, file, indent=1)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def _make_directory(self) -> None:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def _unreadable(self, reason: object) -> ClientError:
+        error = ClientError(f"cannot read the credentials in {self.path}: {reason}")
+        error.hint = "Delete the file, and log in again with `aiplatform login`."
+        return error
+
+
+if os.name == "nt":  # pragma: no cover
+
+    def _try_lock(descriptor: int) -> bool:
+        import msvcrt  # noqa: PLC0415
+
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

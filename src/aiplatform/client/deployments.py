@@ -1,0 +1,297 @@
+"""Deployments: models that answer."""
+
+from datetime import datetime
+from typing import Any, Literal, overload
+from uuid import UUID
+
+from aiplatform.client.base import Group, Resource, as_uuid, only
+from aiplatform.client.chat import CHAT, ChatReply, ChatStream, Messages, chat_body, reply_from
+from aiplatform.client.errors import NotReady
+from aiplatform.client.models import ModelLike
+from aiplatform.client.paging import Pages
+from aiplatform.client.projects import ProjectLike
+from aiplatform.client.waiting import poll
+from aiplatform.protocol.enums import DeploymentStatus
+from aiplatform.protocol.specs import Resources
+
+_DOWN = {DeploymentStatus.CRASHED, DeploymentStatus.STOPPED}
+
+
+class Deployment(Resource):
+    """A model that is being served, or was."""
+
+    uuid: UUID
+    name: str
+    project: UUID | None = None
+    model: Any = None
+    status: DeploymentStatus
+    task: UUID | None = None
+    restarts: int = 0
+    error: str | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+    def refresh(self) -> "Deployment":
+        """Read it again."""
+        return self.client.deployments.get(self.uuid)
+
+    def wait_ready(self, timeout: float | None = 300.0) -> "Deployment":
+        """Wait until it answers, see :meth:`Deployments.wait_ready`."""
+        return self.client.deployments.wait_ready(self, timeout)
+
+    def wait_stopped(self, timeout: float | None = 60.0) -> "Deployment":
+        """Wait until it has stopped."""
+        return self.client.deployments.wait_stopped(self, timeout)
+
+    def start(self) -> "Deployment":
+        """Start it."""
+        return self.client.deployments.start(self)
+
+    def stop(self) -> "Deployment":
+        """Stop it; requests under way are answered first."""
+        return self.client.deployments.stop(self)
+
+    def restart(self) -> "Deployment":
+        """Stop and start it."""
+        return self.client.deployments.restart(self)
+
+    def delete(self) -> None:
+        """Stop and delete it."""
+        self.client.deployments.delete(self)
+
+    @overload
+    def chat(
+        self,
+        messages: Messages,
+        *,
+        stream: Literal[False] = False,
+        base: bool = False,
+        **parameters: Any,
+    ) -> ChatReply: ...
+
+    @overload
+    def chat(
+        self, messages: Messages, *, stream: Literal[True], base: bool = False, **parameters: Any
+    ) -> ChatStream: ...
+
+    @overload
+    def chat(
+        self, messages: Messages, *, stream: bool, base: bool = False, **parameters: Any
+    ) -> ChatReply | ChatStream: ...
+
+    def chat(
+        self, messages: Messages, *, stream: bool = False, base: bool = False, **parameters: Any
+    ) -> ChatReply | ChatStream:
+        """Ask it, see :meth:`Deployments.chat`."""
+        return self.client.deployments.chat(self, messages, stream=stream, base=base, **parameters)
+
+
+DeploymentLike = Deployment | UUID | str
+"""A deployment, its uuid, or its name."""
+
+
+class Deployments(Group):
+    """``client.deployments``."""
+
+    def create(
+        self,
+        name: str,
+        model: ModelLike,
+        *,
+        project: ProjectLike | None = None,
+        engine: str | None = None,
+        max_length: int | None = None,
+        max_batch_size: int | None = None,
+        precision: str | None = None,
+        resources: Resources | None = None,
+    ) -> Deployment:
+        """Serve a model; ``name`` is what requests call it.
+
+        What is not given is as in :class:`~aiplatform.protocol.specs.InferenceSpec`.
+        """
+        options = {
+            "engine": engine,
+            "max_length": max_length,
+            "max_batch_size": max_batch_size,
+            "precision": precision,
+        }
+        body: dict[str, Any] = {"name": name, "model": self._client.models.resolve(model, project)}
+        given = {key: value for key, value in options.items() if value is not None}
+        if given:
+            body["options"] = given
+        if resources is not None:
+            body["resources"] = resources
+        path = f"{self._client.projects.path(project)}/deployments"
+        return self._make(Deployment, self._http.post(path, body))
+
+    def get(self, deployment: DeploymentLike, *, project: ProjectLike | None = None) -> Deployment:
+        """Read one, by uuid or by name in a project."""
+        return self._get(Deployment, self.path(deployment, project))
+
+    def start(
+        self, deployment: DeploymentLike, *, project: ProjectLike | None = None
+    ) -> Deployment:
+        """Start it."""
+        return self._act(deployment, "start", project)
+
+    def stop(self, deployment: DeploymentLike, *, project: ProjectLike | None = None) -> Deployment:
+        """Stop it; requests under way are answered first."""
+        return self._act(deployment, "stop", project)
+
+    def restart(
+        self, deployment: DeploymentLike, *, project: ProjectLike | None = None
+    ) -> Deployment:
+        """Stop and start it."""
+        return self._act(deployment, "restart", project)
+
+    def delete(self, deployment: DeploymentLike, *, project: ProjectLike | None = None) -> None:
+        """Stop and delete it."""
+        self._http.request("DELETE", self.path(deployment, project))
+
+    def wait_ready(
+        self,
+        deployment: DeploymentLike,
+        timeout: float | None = 300.0,
+        *,
+        project: ProjectLike | None = None,
+    ) -> Deployment:
+        """Wait until it answers.
+
+        Raises:
+            NotReady: when it crashed for good or was stopped.
+            WaitTimeout: after ``timeout`` seconds.
+        """
+        path = self.path(deployment, project)
+        seen = poll(
+            lambda: self._get(Deployment, path),
+            lambda seen: seen.status is DeploymentStatus.READY or seen.status in _DOWN,
+            timeout=timeout,
+            what="the deployment was not ready",
+            longest=1.0,
+        )
+        if seen.status is not DeploymentStatus.READY:
+            reason = f": {seen.error}" if seen.error else ""
+            raise NotReady(f"the deployment {seen.name} is {seen.status}{reason}")
+        return seen
+
+    def wait_stopped(
+        self,
+        deployment: DeploymentLike,
+        timeout: float | None = 60.0,
+        *,
+        project: ProjectLike | None = None,
+    ) -> Deployment:
+        """Wait until it has stopped.
+
+        Raises:
+            WaitTimeout: after ``timeout`` seconds.
+        """
+        path = self.path(deployment, project)
+        return poll(
+            lambda: self._get(Deployment, path),
+            lambda seen: seen.status in _DOWN,
+            timeout=timeout,
+            what="the deployment had not stopped",
+            longest=1.0,
+        )
+
+    @overload
+    def chat(
+        self,
+        deployment: DeploymentLike,
+        messages: Messages,
+        *,
+        stream: Literal[False] = False,
+        base: bool = False,
+        project: ProjectLike | None = None,
+        **parameters: Any,
+    ) -> ChatReply: ...
+
+    @overload
+    def chat(
+        self,
+        deployment: DeploymentLike,
+        messages: Messages,
+        *,
+        stream: Literal[True],
+        base: bool = False,
+        project: ProjectLike | None = None,
+        **parameters: Any,
+    ) -> ChatStream: ...
+
+    @overload
+    def chat(
+        self,
+        deployment: DeploymentLike,
+        messages: Messages,
+        *,
+        stream: bool,
+        base: bool = False,
+        project: ProjectLike | None = None,
+        **parameters: Any,
+    ) -> ChatReply | ChatStream: ...
+
+    def chat(
+        self,
+        deployment: DeploymentLike,
+        messages: Messages,
+        *,
+        stream: bool = False,
+        base: bool = False,
+        project: ProjectLike | None = None,
+        **parameters: Any,
+    ) -> ChatReply | ChatStream:
+        """Ask it.
+
+        Args:
+            deployment: which one.
+            messages: a question, or a conversation of ``{"role": …, "content": …}``.
+            stream: return the answer piece by piece as it is generated.
+            base: let the base model answer, without the adapter.
+            project: where to look for a name.
+            parameters: ``max_tokens``, ``temperature`` and what else OpenAI's interface knows.
+        """
+        # The uuid: two projects may have deployments of the same name.
+        model = str(self.resolve(deployment, project)) + (":base" if base else "")
+        body = chat_body(model, messages, stream=stream, parameters=parameters)
+        if stream:
+            return ChatStream(self._http, body)
+        return reply_from(self._http.post(CHAT, body))
+
+    def path(self, deployment: DeploymentLike, project: ProjectLike | None = None) -> str:
+        """Where the deployment lives in the API."""
+        return f"deployments/{self.resolve(deployment, project)}"
+
+    def resolve(self, deployment: DeploymentLike, project: ProjectLike | None = None) -> UUID:
+        """The uuid that is meant.
+
+        Raises:
+            NotFound: when no deployment of the project has the name.
+        """
+        if isinstance(deployment, Deployment):
+            return deployment.uuid
+        uuid = as_uuid(deployment)
+        if uuid is not None:
+            return uuid
+        name = str(deployment)
+        found = self.list(project=project, name=name).all()
+        return only(found, name, "deployment", "in this project", lambda item: item.name).uuid
+
+    def find(self, name: str, *, project: ProjectLike | None = None) -> Deployment | None:
+        """The deployment of that name in a project, or ``None``."""
+        for deployment in self.list(project=project, name=name):
+            if deployment.name == name:
+                return deployment
+        return None
+
+    def _act(
+        self, deployment: DeploymentLike, action: str, project: ProjectLike | None
+    ) -> Deployment:
+        path = self.path(deployment, project)
+        answer = self._http.post(f"{path}/{action}")
+        return self._make(Deployment, answer) if answer else self._get(Deployment, path)
+
+    def list(self, *, project: ProjectLike | None = None, **filters: Any) -> Pages[Deployment]:
+        """All deployments of a project."""
+        path = f"{self._client.projects.path(project)}/deployments"
+        return self._pages(Deployment, path, **filters)

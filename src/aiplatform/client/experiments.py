@@ -1,0 +1,171 @@
+"""Experiments: fine-tuning a base model on a dataset, as often as it takes."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from aiplatform.client.base import Group, Resource, as_uuid, only
+from aiplatform.client.datasets import DatasetLike
+from aiplatform.client.models import ModelLike
+from aiplatform.client.paging import Pages
+from aiplatform.client.projects import ProjectLike
+from aiplatform.client.tasks import Task
+from aiplatform.protocol.enums import ExperimentStatus
+from aiplatform.protocol.specs import TrainingSpec
+
+
+class Experiment(Resource):
+    """A question asked of a base model; ``metrics`` is the summary of its best run."""
+
+    uuid: UUID
+    name: str
+    project: UUID | None = None
+    description: str | None = None
+    base_model: str | None = None
+    task_type: str | None = None
+    status: ExperimentStatus = ExperimentStatus.PENDING
+    config: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+    def run(self, *, name: str | None = None, priority: int | None = None) -> Task:
+        """Queue a training run."""
+        return self.client.experiments.run(self, name=name, priority=priority)
+
+    def runs(self) -> Pages[Task]:
+        """Its training runs, newest first."""
+        return self.client.experiments.runs(self)
+
+    def update(self, **changes: Any) -> "Experiment":
+        """Change name, description or config."""
+        return self.client.experiments.update(self, **changes)
+
+    def delete(self) -> None:
+        """Delete it."""
+        self.client.experiments.delete(self)
+
+
+ExperimentLike = Experiment | UUID | str
+"""An experiment, its uuid, or its name."""
+
+
+class Experiments(Group):
+    """``client.experiments``."""
+
+    def create(
+        self,
+        name: str,
+        spec: TrainingSpec | None = None,
+        *,
+        project: ProjectLike | None = None,
+        description: str | None = None,
+        base_model: ModelLike | None = None,
+        dataset: DatasetLike | None = None,
+        eval_dataset: DatasetLike | None = None,
+        **fields: Any,
+    ) -> Experiment:
+        """Create an experiment.
+
+        Either ``spec`` says everything, or the fields of
+        :class:`~aiplatform.protocol.specs.TrainingSpec` are given one by one; models and datasets
+        then also by name::
+
+            client.experiments.create("faq", base_model="smollm2", dataset="faq@v2", max_steps=60)
+
+        Raises:
+            pydantic.ValidationError: for a field that does not exist or a value out of range.
+        """
+        if spec is None:
+            spec = self.spec(
+                project=project,
+                base_model=base_model,
+                dataset=dataset,
+                eval_dataset=eval_dataset,
+                **fields,
+            )
+        elif fields or base_model or dataset or eval_dataset:
+            raise TypeError("give either a spec or its fields, not both")
+        body: dict[str, Any] = {"name": name, "task_type": spec.method, "config": spec}
+        if description is not None:
+            body["description"] = description
+        path = f"{self._client.projects.path(project)}/experiments"
+        return self._make(Experiment, self._http.post(path, body))
+
+    def spec(
+        self,
+        *,
+        project: ProjectLike | None = None,
+        base_model: ModelLike | None = None,
+        dataset: DatasetLike | None = None,
+        eval_dataset: DatasetLike | None = None,
+        **fields: Any,
+    ) -> TrainingSpec:
+        """A training spec, with the names of models and datasets replaced by what they mean."""
+        values: dict[str, Any] = dict(fields)
+        if base_model is not None:
+            values["base_model"] = self._client.models.resolve(base_model, project)
+        if dataset is not None:
+            values["dataset"] = self._client.datasets.reference(dataset, project=project)
+        if eval_dataset is not None:
+            values["eval_dataset"] = self._client.datasets.reference(eval_dataset, project=project)
+        return TrainingSpec.model_validate(values)
+
+    def get(self, experiment: ExperimentLike, *, project: ProjectLike | None = None) -> Experiment:
+        """Read one, by uuid or by name in a project."""
+        return self._get(Experiment, self.path(experiment, project))
+
+    def update(
+        self, experiment: ExperimentLike, *, project: ProjectLike | None = None, **changes: Any
+    ) -> Experiment:
+        """Change name, description or config."""
+        return self._patch(Experiment, self.path(experiment, project), experiment, changes)
+
+    def delete(self, experiment: ExperimentLike, *, project: ProjectLike | None = None) -> None:
+        """Delete it; its tasks and models stay."""
+        self._http.request("DELETE", self.path(experiment, project))
+
+    def run(
+        self,
+        experiment: ExperimentLike,
+        *,
+        project: ProjectLike | None = None,
+        name: str | None = None,
+        priority: int | None = None,
+    ) -> Task:
+        """Queue a training run; higher priorities, of 1 to 10, go first."""
+        given: Mapping[str, Any] = {"name": name, "priority": priority}
+        body = {key: value for key, value in given.items() if value is not None}
+        path = f"{self.path(experiment, project)}/runs"
+        return self._make(Task, self._http.post(path, body))
+
+    def runs(
+        self, experiment: ExperimentLike, *, project: ProjectLike | None = None
+    ) -> Pages[Task]:
+        """Its training runs, newest first."""
+        return self._pages(Task, f"{self.path(experiment, project)}/runs")
+
+    def path(self, experiment: ExperimentLike, project: ProjectLike | None = None) -> str:
+        """Where the experiment lives in the API."""
+        return f"experiments/{self.resolve(experiment, project)}"
+
+    def resolve(self, experiment: ExperimentLike, project: ProjectLike | None = None) -> UUID:
+        """The uuid that is meant.
+
+        Raises:
+            NotFound: when no experiment of the project has the name.
+        """
+        if isinstance(experiment, Experiment):
+            return experiment.uuid
+        uuid = as_uuid(experiment)
+        if uuid is not None:
+            return uuid
+        name = str(experiment)
+        found = self.list(project=project, name=name).all()
+        return only(found, name, "experiment", "in this project", lambda item: item.name).uuid
+
+    def list(self, *, project: ProjectLike | None = None, **filters: Any) -> Pages[Experiment]:
+        """All experiments of a project."""
+        path = f"{self._client.projects.path(project)}/experiments"
+        return self._pages(Experiment, path, **filters)

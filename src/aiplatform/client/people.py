@@ -1,0 +1,89 @@
+"""Accounts, inboxes and the audit trail."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from aiplatform.client.base import Group, Resource, UserRef
+from aiplatform.client.paging import Pages
+from aiplatform.client.transport import segment
+
+
+class User(Resource):
+    """An account."""
+
+    uuid: UUID
+    username: str
+    email: str | None = None
+    role: str | None = None
+    is_active: bool = True
+    created_at: datetime | None = None
+    last_login_at: datetime | None = None
+
+
+class Notification(Resource):
+    """A message in your inbox."""
+
+    id: int | UUID | str | None = None
+    uuid: UUID | None = None
+    title: str | None = None
+    content: str | None = None
+    type: str | None = None
+    is_read: bool = False
+    created_at: datetime | None = None
+
+    def mark_read(self) -> None:
+        """Mark it as read."""
+        self.client.notifications.mark_read(self)
+
+
+class AuditEntry(Resource):
+    """Who did what to which resource."""
+
+    action: str
+    resource_type: str | None = None
+    resource_id: str | None = None
+    user: UserRef | None = None
+    created_at: datetime | None = None
+
+
+class Users(Group):
+    """``client.users``."""
+
+    def me(self) -> User:
+        """The account that is logged in."""
+        return self._get(User, "users/me")
+
+    def create(self, username: str, email: str, password: str, *, role: str | None = None) -> User:
+        """Create an account."""
+        body = {"username": username, "email": email, "password": password}
+        if role is not None:
+            body["role"] = role
+        return self._make(User, self._http.post("users", body))
+
+    def list(self, **filters: Any) -> Pages[User]:
+        """All accounts."""
+        return self._pages(User, "users", **filters)
+
+
+class Notifications(Group):
+    """``client.notifications``."""
+
+    def mark_read(self, notification: Notification | UUID | int | str) -> None:
+        """Mark one as read."""
+        key: object = notification
+        if isinstance(notification, Notification):
+            key = notification.uuid or notification.id
+        self._http.post(f"notifications/{segment(key)}/read")
+
+    def list(self, *, unread: bool | None = None) -> Pages[Notification]:
+        """Your inbox, newest first."""
+        return self._pages(Notification, "notifications", unread=unread)
+
+
+class Audit(Group):
+    """``client.audit``."""
+
+    def list(self, **filters: Any) -> Pages[AuditEntry]:
+        """The audit trail, newest first; filters as in the API's documentation."""
+        return self._pages(AuditEntry, "audit", **filters)

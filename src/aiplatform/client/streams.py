@@ -1,0 +1,59 @@
+"""Server-sent events, as the HTML standard defines their text."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ServerEvent:
+    """One event. ``id`` is the latest that the stream has named, also by an earlier event."""
+
+    event: str
+    data: str
+    id: str | None
+
+
+def lines(chunks: Iterable[bytes]) -> Iterator[str]:
+    r"""Lines that end in ``\n``, ``\r\n`` or ``\r``, wherever the chunks were cut.
+
+    ``str.splitlines`` would also cut at U+2028 and U+0085, which JSON texts may contain.
+    """
+    rest = b""
+    for chunk in chunks:
+        rest += chunk
+        # A carriage return at the end may be half of a pair.
+        held = b"\r" if rest.endswith(b"\r") else b""
+        complete = rest[: len(rest) - len(held)].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        *whole, rest = complete.split(b"\n")
+        rest += held
+        for line in whole:
+            yield line.decode("utf-8", "replace")
+
+
+def events(chunks: Iterable[bytes]) -> Iterator[ServerEvent | None]:
+    """Events of a stream, and ``None`` for each comment, by which servers keep streams alive.
+
+    An event that the stream ends in the middle of is dropped, as the standard demands.
+    """
+    kind = ""
+    data: list[str] = []
+    last_id: str | None = None
+    for line in lines(chunks):
+        if not line:
+            if data:
+                yield ServerEvent(kind or "message", "\n".join(data), last_id)
+            kind = ""
+            data = []
+            continue
+        if line.startswith(":"):
+            yield None
+            continue
+        field, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        match field:
+            case "event":
+                kind = value
+            case "data":
+                data.append(value)
+            case "id" if "\x00" not in value:
+                last_id = value

@@ -1,0 +1,176 @@
+"""Bytes on their way: bodies of uploads, and files that arrive whole or not at all."""
+
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from io import TextIOBase
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+from aiplatform.client.errors import ClientError
+from aiplatform.protocol.encoding import dumps, jsonable
+
+CHUNK_BYTES = 1024 * 1024
+_ROWS_CHUNK_BYTES = 256 * 1024
+
+ProgressCallback = Callable[[int, int | None], None]
+"""Called with the bytes done and, where known, the bytes in all."""
+
+UploadData = str | os.PathLike[str] | bytes | BinaryIO | Iterable[Mapping[str, Any]]
+"""A path, the content itself, a file opened for reading bytes, or rows to be written as JSONL."""
+
+
+@dataclass(frozen=True)
+class Body:
+    """The content of an upload, read piece by piece.
+
+    Attributes:
+        chunks: starts reading from the beginning.
+        length: size in bytes, if known before the end.
+        replayable: whether ``chunks`` may be called again.
+        filename: a name that tells the format, if the source has one.
+    """
+
+    chunks: Callable[[], Iterator[bytes]]
+    length: int | None
+    replayable: bool
+    filename: str | None
+
+
+def body_of(data: UploadData, progress: ProgressCallback | None = None) -> Body:
+    """Make an upload of whatever the caller has; nothing is held in memory but ``bytes`` given.
+
+    Raises:
+        TypeError: for a file opened as text, and for rows that are not mappings.
+        OSError: when a file cannot be read.
+    """
+    if isinstance(data, str | os.PathLike):
+        path = Path(data)
+        length = path.stat().st_size
+        if path.is_dir():
+            raise IsADirectoryError(f"{path} is a directory; give one file")
+        return Body(lambda: _of_path(path, length, progress), length, True, path.name)
+    if isinstance(data, bytes | bytearray | memoryview):
+        content = bytes(data)
+        return Body(lambda: _of_bytes(content, progress), len(content), True, None)
+    # What follows is told apart by what it can do, which the type checker can't follow.
+    other: Any = data
+    if isinstance(other, TextIOBase):
+        raise TypeError("open the file for reading bytes: open(path, 'rb')")
+    if isinstance(other, Mapping):
+        raise TypeError("give several rows, each a mapping, not one mapping")
+    if hasattr(other, "read"):
+        return _of_file(other, progress)
+    return Body(lambda: _of_rows(other, progress), None, isinstance(other, list | tuple), None)
+
+
+def _of_path(path: Path, length: int, progress: ProgressCallback | None) -> Iterator[bytes]:
+    done = 0
+    with path.open("rb") as file:
+        # A file that is still being written is sent as it was when its size was announced.
+        while done < length:
+            chunk = file.read(min(CHUNK_BYTES, length - done))
+            if not chunk:
+                raise ClientError(f"{path} became shorter while it was uploaded")
+            yield chunk
+            done += len(chunk)
+            if progress:
+                progress(done, length)
+
+
+def _of_bytes(content: bytes, progress: ProgressCallback | None) -> Iterator[bytes]:
+    for start in range(0, len(content), CHUNK_BYTES):
+        yield content[start : start + CHUNK_BYTES]
+        if progress:
+            progress(min(start + CHUNK_BYTES, len(content)), len(content))
+
+
+def _of_file(file: BinaryIO, progress: ProgressCallback | None) -> Body:
+    name = getattr(file, "name", None)
+    start = length = None
+    if file.seekable():
+        start = file.tell()
+        length = file.seek(0, os.SEEK_END) - start
+        file.seek(start)
+
+    def chunks() -> Iterator[bytes]:
+        if start is not None:
+            file.seek(start)
+        done = 0
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
+            done += len(chunk)
+            if progress:
+                progress(done, length)
+
+    filename = Path(name).name if isinstance(name, str) else None
+    return Body(chunks, length, start is not None, filename)
+
+
+def _of_rows(
+    rows: Iterable[Mapping[str, Any]], progress: ProgressCallback | None
+) -> Iterator[bytes]:
+    buffer = bytearray()
+    done = 0
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, Mapping):
+            raise TypeError(f"row {number} is {type(row).__name__}; each row must be a mapping")
+        buffer += _line(row)
+        if len(buffer) >= _ROWS_CHUNK_BYTES:
+            yield bytes(buffer)
+            done += len(buffer)
+            buffer.clear()
+            if progress:
+                progress(done, None)
+    if buffer:
+        yield bytes(buffer)
+        if progress:
+            progress(done + len(buffer), None)
+
+
+def _line(row: Mapping[str, Any]) -> bytes:
+    """One row of JSONL. The standard encoder is fast; ours knows NaN and the rest."""
+    try:
+        text = json.dumps(row, ensure_ascii=False, allow_nan=False, default=jsonable)
+        return text.encode() + b"\n"
+    except ValueError:
+        return dumps(row).encode("utf-8", "replace") + b"\n"
+
+
+class AtomicFile:
+    """A file that appears under its name when it is complete, and otherwise never.
+
+    It is written beside its place, so that the last step is a rename on one filesystem.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._temporary.open("xb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Remove what was not committed."""
+        self._file.close()
+        self._temporary.unlink(missing_ok=True)
+
+    def write(self, chunk: bytes) -> None:
+        """Append ``chunk``."""
+        self._file.write(chunk)
+
+    def restart(self) -> None:
+        """Throw away what was written."""
+        self._file.seek(0)
+        self._file.truncate()
+
+    def commit(self) -> Path:
+        """Put the file in its place, in place of an earlier one."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        return self._temporary.replace(self.path)

@@ -1,0 +1,98 @@
+"""A server of scripted answers, in the process of the test."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+
+Answer = httpx.Response | Exception | Callable[[httpx.Request], httpx.Response]
+
+
+class Broken(httpx.SyncByteStream):
+    """A body that breaks off after some bytes, as when a server is killed."""
+
+    def __init__(self, *chunks: bytes, error: Exception | None = None) -> None:
+        self._chunks = chunks
+        self._error = error
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._chunks
+        if self._error is not None:
+            raise self._error
+
+
+def answer(data: Any = None, status: int = 200, **headers: str) -> httpx.Response:
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    if data is None:
+        return httpx.Response(status, headers=names)
+    return httpx.Response(status, json=data, headers=names)
+
+
+def problem(status: int, code: str, detail: str, **params: Any) -> httpx.Response:
+    body = {"type": f"/problems/{code}", "title": "Title", "status": status, "detail": detail}
+    return httpx.Response(
+        status,
+        content=json.dumps({**body, "code": code, **params}),
+        headers={"Content-Type": "application/problem+json"},
+    )
+
+
+def page(*items: Any, next_cursor: str | None = None) -> httpx.Response:
+    return answer({"items": list(items), "next_cursor": next_cursor})
+
+
+def sse(*events: tuple[str | None, str, Any], error: Exception | None = None) -> httpx.Response:
+    """A stream of (id, event, data), which breaks off with ``error``."""
+    text = "".join(
+        (f"id: {key}\n" if key else "") + f"event: {kind}\ndata: {json.dumps(data)}\n\n"
+        for key, kind, data in events
+    )
+    return httpx.Response(
+        200,
+        headers={"Content-Type": "text/event-stream"},
+        stream=Broken(text.encode(), error=error),
+    )
+
+
+class FakeServer(httpx.BaseTransport):
+    """Answers each ``METHOD /path`` with its script; the last answer of a script repeats.
+
+    Bodies of requests are read piece by piece, as a network would.
+    """
+
+    def __init__(self) -> None:
+        self.scripts: dict[str, list[Answer]] = {}
+        self.requests: list[httpx.Request] = []
+        self.bodies: list[bytes] = []
+        self._lock = threading.Lock()
+
+    def on(self, route: str, *answers: Answer) -> "FakeServer":
+        method, path = route.split(" ", 1)
+        if not path.startswith("/"):
+            path = f"/api/v1/{path}"
+        self.scripts[f"{method} {path}"] = list(answers)
+        return self
+
+    def count(self, route: str) -> int:
+        method, path = route.split(" ", 1)
+        if not path.startswith("/"):
+            path = f"/api/v1/{path}"
+        return sum(r.method == method and r.url.path == path for r in self.requests)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        assert isinstance(request.stream, httpx.SyncByteStream)
+        body = b"".join(request.stream)
+        with self._lock:
+            self.requests.append(request)
+            self.bodies.append(body)
+            script = self.scripts.get(f"{request.method} {request.url.path}")
+            if script is None:
+                return problem(404, "not_found", f"{request.method} {request.url.path}")
+            given = script.pop(0) if len(script) > 1 else script[0]
+        if isinstance(given, Exception):
+            raise given
+        if callable(given):
+            return given(request)
+        return given

@@ -1,0 +1,104 @@
+"""Errors are typed, and say what was wrong."""
+
+import httpx
+import pytest
+
+from aiplatform.client import (
+    ApiError,
+    Client,
+    Conflict,
+    NotFound,
+    PasswordChangeRequired,
+    PermissionDenied,
+    PreconditionFailed,
+    ServerUnavailable,
+    Unauthenticated,
+    UnexpectedAnswer,
+    ValidationFailed,
+)
+from tests.client.fake import FakeServer, answer, problem
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (401, Unauthenticated),
+        (403, PermissionDenied),
+        (404, NotFound),
+        (409, Conflict),
+        (412, PreconditionFailed),
+        (413, ValidationFailed),
+        (422, ValidationFailed),
+        (503, ServerUnavailable),
+        (500, ApiError),
+    ],
+)
+def test_status_chooses_the_class(
+    client: Client, server: FakeServer, pauses: list[float], status: int, kind: type[ApiError]
+) -> None:
+    server.on("GET users/me", problem(status, "some.code", "What was wrong.", line=17))
+    with pytest.raises(ApiError) as caught:
+        client.me()
+    assert type(caught.value) is kind
+    assert caught.value.status == status
+    assert caught.value.code == "some.code"
+    assert caught.value.title == "Title"
+    assert str(caught.value) == "What was wrong."
+    assert caught.value.params["line"] == 17
+
+
+def test_a_forced_password_change_has_a_class_of_its_own(
+    client: Client, server: FakeServer
+) -> None:
+    server.on("GET users/me", problem(403, "auth.password_change_required", "Change it."))
+    with pytest.raises(PasswordChangeRequired):
+        client.me()
+
+
+def test_fields_are_named(client: Client, server: FakeServer) -> None:
+    errors = [{"field": "name", "message": "must not be empty"}]
+    server.on("GET users/me", problem(422, "request.invalid", "Not valid.", errors=errors))
+    with pytest.raises(ValidationFailed, match="Not valid: name: must not be empty"):
+        client.me()
+
+
+def test_fastapis_own_form_is_understood(client: Client, server: FakeServer) -> None:
+    detail = [{"loc": ["body", "name"], "msg": "Field required"}]
+    server.on("GET users/me", answer({"detail": detail}, 422))
+    with pytest.raises(ValidationFailed, match="name: Field required"):
+        client.me()
+
+
+def test_openais_form_is_understood(client: Client, server: FakeServer) -> None:
+    server.on("GET users/me", answer({"error": {"message": "No such model", "code": "x"}}, 404))
+    with pytest.raises(NotFound, match="No such model"):
+        client.me()
+
+
+def test_connection_refused_says_what_to_do(
+    client: Client, server: FakeServer, pauses: list[float]
+) -> None:
+    server.on("GET users/me", httpx.ConnectError("[Errno 111] Connection refused"))
+    with pytest.raises(ServerUnavailable, match=r"nothing answers at http://platform\.test") as e:
+        client.me()
+    assert "aiplatform up" in e.value.hint
+    assert e.value.status == 0
+
+
+def test_a_stranger_at_the_address_is_recognised(client: Client, server: FakeServer) -> None:
+    server.on("GET users/me", httpx.Response(404, html="<h1>nginx</h1>"))
+    with pytest.raises(NotFound, match="which AI Platform does not"):
+        client.me()
+    server.on("GET users/me", httpx.Response(200, html="<h1>Sign in to the Wi-Fi</h1>"))
+    with pytest.raises(UnexpectedAnswer, match="not JSON"):
+        client.me()
+    server.on("GET users/me", answer({"hello": "world"}))
+    with pytest.raises(UnexpectedAnswer, match="user that this version"):
+        client.me()
+
+
+def test_no_login_is_noticed_without_asking_the_server(server: FakeServer) -> None:
+    with pytest.raises(Unauthenticated, match="not logged in") as caught:
+        Client("http://platform.test", transport=server).me()
+    assert "aiplatform login" in caught.value.hint
+    assert not server.requests

@@ -1,0 +1,188 @@
+"""Lists, names, updates: what all groups share."""
+
+import json
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from pydantic import ValidationError
+
+from aiplatform.client import (
+    AmbiguousName,
+    Client,
+    NotFound,
+    NotReady,
+    PreconditionFailed,
+    TrainingSpec,
+    UnexpectedAnswer,
+)
+from tests.client.fake import FakeServer, answer, page, problem
+
+P, D, M = (UUID(int=n) for n in (1, 2, 3))
+
+
+def project(name: str = "demo", uuid: UUID = P, **more: Any) -> dict[str, Any]:
+    return {"uuid": str(uuid), "name": name, "status": "active", **more}
+
+
+def model(name: str, version: str, status: str = "ready", **more: Any) -> dict[str, Any]:
+    return {"uuid": str(uuid4()), "name": name, "version": version, "status": status, **more}
+
+
+def test_lists_fetch_pages_as_they_are_wanted(client: Client, server: FakeServer) -> None:
+    server.on(
+        "GET projects",
+        page(project("a"), project("b"), next_cursor="n"),
+        page(project("c"), next_cursor=None),
+    )
+    items = iter(client.projects.list())
+    assert [next(items).name, next(items).name] == ["a", "b"]
+    assert server.count("GET projects") == 1
+    assert next(items).name == "c"
+    assert server.requests[1].url.params["cursor"] == "n"
+    assert next(items, None) is None
+    assert server.count("GET projects") == 2
+
+
+def test_first_and_take_fetch_no_more_than_they_need(client: Client, server: FakeServer) -> None:
+    server.on("GET projects", page(project("a"), next_cursor="n"))
+    found = client.projects.list().first()
+    assert found is not None
+    assert found.name == "a"
+    assert server.requests[0].url.params["limit"] == "1"
+    assert len(client.projects.list().take(1)) == 1
+    assert server.count("GET projects") == 2
+
+
+def test_a_list_that_stands_still_is_noticed(client: Client, server: FakeServer) -> None:
+    server.on("GET projects", page(project(), next_cursor="same"))
+    with pytest.raises(UnexpectedAnswer, match="does not move on"):
+        client.projects.list().all()
+
+
+def test_fields_of_newer_servers_are_kept(client: Client, server: FakeServer) -> None:
+    server.on(f"GET projects/{P}", answer(project(colour="blue")))
+    assert client.projects.get(P).colour == "blue"  # type: ignore[attr-defined]
+
+
+def test_projects_are_found_by_name(client: Client, server: FakeServer) -> None:
+    server.on("GET projects", page(project("demo-2", uuid4()), project("demo")))
+    server.on(f"GET projects/{P}", answer(project()))
+    assert client.projects.get("demo").uuid == P
+    with pytest.raises(NotFound, match="no project of yours is named dmo") as caught:
+        client.projects.get("dmo")
+    assert "demo, demo-2" in caught.value.hint
+
+
+def test_the_only_project_is_meant_when_none_is_named(client: Client, server: FakeServer) -> None:
+    server.on("GET projects", page(project()))
+    assert client.projects.resolve(None) == P
+    server.on("GET projects", page(project("a"), project("b", uuid4())))
+    with pytest.raises(AmbiguousName) as caught:
+        client.projects.resolve(None)
+    assert "--project" in caught.value.hint
+    assert "a, b" in caught.value.hint
+    server.on("GET projects", page())
+    with pytest.raises(AmbiguousName, match="no project yet"):
+        client.projects.resolve(None)
+
+
+def test_default_project_is_the_clients(server: FakeServer, monkeypatch: Any) -> None:
+    server.on("GET projects", page(project("a", uuid4()), project()))
+    monkeypatch.setenv("AIPLATFORM_PROJECT", "demo")
+    client = Client("http://platform.test", token="t", transport=server)
+    assert client.projects.resolve(None) == P
+
+
+def test_updates_name_the_version_that_was_read(client: Client, server: FakeServer) -> None:
+    server.on(f"GET projects/{P}", answer(project(), etag='"v1"'))
+    server.on(f"PATCH projects/{P}", answer(project(description="new"), etag='"v2"'))
+    changed = client.projects.get(P).update(description="new")
+    assert server.requests[-1].headers["if-match"] == '"v1"'
+    assert json.loads(server.bodies[-1]) == {"description": "new"}
+    assert changed.etag == '"v2"'
+    changed.update(description="newer")
+    assert server.requests[-1].headers["if-match"] == '"v2"'
+
+
+def test_update_of_what_others_changed_is_refused(client: Client, server: FakeServer) -> None:
+    server.on(f"GET projects/{P}", answer(project(), etag='"v1"'))
+    server.on(f"PATCH projects/{P}", problem(412, "changed", "Changed meanwhile."))
+    with pytest.raises(PreconditionFailed):
+        client.projects.get(P).update(description="new")
+
+
+def test_update_of_a_list_item_looks_first(client: Client, server: FakeServer) -> None:
+    early, late = "2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z"
+    server.on("GET projects", page(project(updated_at=early)))
+    server.on(f"GET projects/{P}", answer(project(updated_at=early), etag='"v1"'))
+    server.on(f"PATCH projects/{P}", answer(project(), etag='"v2"'))
+    client.projects.list().all()[0].update(description="new")
+    assert server.requests[-1].headers["if-match"] == '"v1"'
+
+    server.on(f"GET projects/{P}", answer(project(updated_at=late), etag='"v9"'))
+    with pytest.raises(PreconditionFailed, match="after you read it"):
+        client.projects.list().all()[0].update(description="new")
+    assert server.count(f"PATCH projects/{P}") == 1
+
+
+def test_models_are_found_by_name_and_version(client: Client, server: FakeServer) -> None:
+    versions = [model("tuned", "9"), model("tuned", "10"), model("tuned", "11", "failed")]
+    server.on(f"GET projects/{P}/models", page(*versions, model("tuned-2", "99")))
+    assert client.models.resolve("tuned", P) == UUID(versions[1]["uuid"])
+    assert client.models.resolve("tuned@9", P) == UUID(versions[0]["uuid"])
+    assert client.models.resolve("tuned@11", P) == UUID(versions[2]["uuid"])
+
+
+def test_shared_models_are_found_but_not_those_of_other_projects(
+    client: Client, server: FakeServer
+) -> None:
+    shared = model("base", "1", project=None)
+    server.on(f"GET projects/{P}/models", page())
+    server.on("GET models", page(model("base", "2", project=str(uuid4())), shared))
+    assert client.models.resolve("base", P) == UUID(shared["uuid"])
+    with pytest.raises(NotFound, match="is named base@2"):
+        client.models.resolve("base@2", P)
+
+
+def test_training_is_asked_for_by_name(client: Client, server: FakeServer) -> None:
+    base = model("base", "1")
+    server.on("GET projects", page(project()))
+    server.on(f"GET projects/{P}/models", page(base))
+    server.on(f"GET projects/{P}/datasets", page({"uuid": str(D), "name": "faq"}))
+    server.on(f"POST projects/{P}/experiments", answer({"uuid": str(M), "name": "x"}, 201))
+    client.experiments.create(
+        "x", project="demo", base_model="base", dataset="faq@v3", max_steps=60, lora={"rank": 4}
+    )
+    sent = json.loads(server.bodies[-1])
+    assert sent["name"] == "x"
+    assert sent["task_type"] == "sft"
+    spec = TrainingSpec.model_validate(sent["config"])
+    assert str(spec.base_model) == base["uuid"]
+    assert spec.dataset.dataset == D
+    assert spec.dataset.version == "v3"
+    assert (spec.max_steps, spec.lora.rank) == (60, 4)
+
+
+def test_misspelt_hyperparameters_are_refused_before_anything_is_sent(client: Client) -> None:
+    with pytest.raises(ValidationError, match="learning_rat"):
+        client.experiments.create("x", base_model=M, dataset=D, project=P, learning_rat=1e-4)
+
+
+def test_waiting_for_a_report(client: Client, server: FakeServer, pauses: list[float]) -> None:
+    def head(status: str) -> httpx.Response:
+        return answer({"uuid": str(D), "name": "faq", "version": "v1", "status": status})
+
+    server.on(f"GET datasets/{D}", head("processing"), head("processing"), head("ready"))
+    assert client.datasets.wait_ready(D).status == "ready"
+    server.on(f"GET datasets/{D}", head("failed"))
+    with pytest.raises(NotReady, match="faq v1 could not be made"):
+        client.datasets.wait_ready(D)
+
+
+def test_waiting_for_a_deployment_that_crashed(client: Client, server: FakeServer) -> None:
+    down = {"uuid": str(D), "name": "bot", "status": "crashed", "error": "out of memory"}
+    server.on(f"GET deployments/{D}", answer(down))
+    with pytest.raises(NotReady, match="bot is crashed: out of memory"):
+        client.deployments.wait_ready(D)

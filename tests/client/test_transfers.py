@@ -1,0 +1,274 @@
+"""Bytes go and come in a stream, and arrive whole or not at all."""
+
+import base64
+import hashlib
+import io
+import json
+import math
+import os
+import threading
+import tracemalloc
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from aiplatform.client import Client, ClientError, CorruptDownload, ServerUnavailable
+from aiplatform.client.transfers import body_of
+from tests.client.fake import Broken, FakeServer, answer, page, problem
+
+P, D, M = (UUID(int=n) for n in (1, 2, 3))
+HEAD = {"uuid": str(D), "name": "faq", "version": "v1", "status": "processing"}
+VERSION = {"uuid": str(M), "dataset": str(D), "version": "v1", "format": "csv"}
+UPLOAD = f"POST projects/{P}/datasets"
+CONTENT = f"GET datasets/{D}/versions/v1/content"
+
+
+def test_a_path_is_sent_with_its_size_and_name(
+    client: Client, server: FakeServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "faq.csv"
+    file.write_bytes(b"x" * 3_000_000)
+    server.on(UPLOAD, answer(HEAD, 201))
+    seen: list[tuple[int, int | None]] = []
+    dataset = client.datasets.upload(
+        "faq", file, project=P, message="first", progress=lambda *done: seen.append(done)
+    )
+    request = server.requests[-1]
+    assert dataset.uuid == D
+    assert server.bodies[-1] == file.read_bytes()
+    assert request.headers["content-length"] == "3000000"
+    assert "transfer-encoding" not in request.headers
+    assert dict(request.url.params) == {"name": "faq", "filename": "faq.csv", "message": "first"}
+    assert seen[-1] == (3_000_000, 3_000_000)
+    assert len(seen) == 3
+
+
+def test_rows_become_jsonl(client: Client, server: FakeServer) -> None:
+    server.on(UPLOAD, answer(HEAD, 201))
+    rows: Iterator[dict[str, Any]] = iter([{"text": "一\nb"}, {"text": math.nan, "id": D}])
+    client.datasets.upload("faq", rows, project=P)
+    assert server.requests[-1].headers["transfer-encoding"] == "chunked"
+    assert server.requests[-1].url.params["filename"] == "faq.jsonl"
+    lines = server.bodies[-1].decode().splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"text": "一\nb"},
+        {"text": "NaN", "id": str(D)},
+    ]
+
+
+def test_open_files_are_sent_from_where_they_are() -> None:
+    file = io.BytesIO(b"header rest")
+    file.seek(7)
+    body = body_of(file)
+    assert body.length == 4
+    assert b"".join(body.chunks()) == b"rest"
+    assert b"".join(body.chunks()) == b"rest"  # again, for a second attempt
+
+
+def test_what_cannot_be_uploaded_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="'rb'"):
+        body_of(io.StringIO("text"))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="several rows"):
+        body_of({"a": 1})  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="row 2 is str"):
+        list(body_of([{"a": 1}, "b"]).chunks())  # type: ignore[list-item]
+    with pytest.raises(IsADirectoryError):
+        body_of(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        body_of(tmp_path / "missing")
+
+
+def test_file_that_shrinks_under_way_is_noticed(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    file.write_bytes(b"12345")
+    body = body_of(file)
+    file.write_bytes(b"123")
+    with pytest.raises(ClientError, match="became shorter"):
+        list(body.chunks())
+    file.write_bytes(b"1234567")  # growing is fine: what was announced is sent
+    assert b"".join(body.chunks()) == b"12345"
+
+
+class Counting(BaseHTTPRequestHandler):
+    received = 0
+
+    def do_POST(self) -> None:
+        total = 0
+        while size := int(self.rfile.readline(), 16):
+            total += len(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        type(self).received = total
+        body = json.dumps(HEAD).encode()
+        self.send_response(201)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+def test_memory_stays_flat_over_a_real_socket() -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Counting)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    row = {"text": "x" * 10_000}
+    client = Client(f"http://127.0.0.1:{server.server_port}", token="t")
+    tracemalloc.start()
+    try:
+        client.datasets.upload("big", (row for _ in range(6_000)), project=P)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+        server.shutdown()
+        server.server_close()
+    assert Counting.received > 60_000_000
+    assert peak < 8_000_000
+
+
+def file_answer(content: bytes, **headers: str) -> httpx.Response:
+    digest = base64.b64encode(hashlib.sha256(content).digest()).decode()
+    return httpx.Response(
+        200,
+        content=content,
+        headers={"Repr-Digest": f"sha-256=:{digest}:", "ETag": '"e"', **headers},
+    )
+
+
+@pytest.fixture
+def versions(server: FakeServer) -> None:
+    server.on(f"GET datasets/{D}", answer(HEAD))
+    server.on(f"GET datasets/{D}/versions/v1", answer(VERSION))
+
+
+@pytest.mark.usefixtures("versions")
+def test_download_lands_under_a_fitting_name(
+    client: Client, server: FakeServer, tmp_path: Path
+) -> None:
+    server.on(CONTENT, file_answer(b"rows"))
+    assert client.datasets.download(D, tmp_path).name == "faq-v1.jsonl"
+    assert client.datasets.download(D, tmp_path, format="original").name == "faq-v1.csv"
+    assert (tmp_path / "faq-v1.jsonl").read_bytes() == b"rows"
+    assert server.requests[-1].headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.usefixtures("versions")
+def test_damaged_download_leaves_the_old_file(
+    client: Client, server: FakeServer, tmp_path: Path
+) -> None:
+    target = tmp_path / "rows.jsonl"
+    target.write_text("old")
+    damaged = file_answer(b"rows")
+    server.on(CONTENT, httpx.Response(200, content=b"r0ws", headers=damaged.headers))
+    with pytest.raises(CorruptDownload, match="hash"):
+        client.datasets.download(D, target)
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["rows.jsonl"]
+    assert target.read_text() == "old"
+
+
+@pytest.mark.usefixtures("versions")
+def test_parquet_is_verified_against_the_versions_own_hash(
+    client: Client, server: FakeServer, tmp_path: Path
+) -> None:
+    server.on(f"GET datasets/{D}/versions/v1", answer({**VERSION, "file_hash": "0" * 64}))
+    server.on(CONTENT, httpx.Response(200, content=b"parquet"))
+    with pytest.raises(CorruptDownload):
+        client.datasets.download(D, tmp_path, format="parquet")
+
+
+@pytest.mark.usefixtures("versions")
+def test_broken_download_goes_on_where_it_broke(
+    client: Client, server: FakeServer, tmp_path: Path, pauses: list[float]
+) -> None:
+    whole = os.urandom(5_000_000)
+    offer = {"ETag": '"e"', "Accept-Ranges": "bytes", "Content-Length": str(len(whole))}
+    digest = base64.b64encode(hashlib.sha256(whole).digest()).decode()
+    cut = Broken(whole[:3_000_000], error=httpx.ReadError("reset"))
+
+    def rest(request: httpx.Request) -> httpx.Response:
+        assert request.headers["range"] == "bytes=3000000-"
+        assert request.headers["if-range"] == '"e"'
+        headers = {"Content-Range": f"bytes 3000000-4999999/{len(whole)}"}
+        return httpx.Response(206, content=whole[3_000_000:], headers=headers)
+
+    first = {**offer, "Repr-Digest": f"sha-256=:{digest}:"}
+    server.on(CONTENT, httpx.Response(200, stream=cut, headers=first), rest)
+    target = client.datasets.download(D, tmp_path / "rows")
+    assert target.read_bytes() == whole
+
+
+@pytest.mark.usefixtures("versions")
+def test_broken_download_starts_anew_when_the_file_changed(
+    client: Client, server: FakeServer, tmp_path: Path, pauses: list[float]
+) -> None:
+    cut = Broken(b"old" * 1_000_000, error=httpx.ReadError("reset"))
+    offer = {"ETag": '"e"', "Accept-Ranges": "bytes"}
+    server.on(CONTENT, httpx.Response(200, stream=cut, headers=offer), file_answer(b"new"))
+    assert client.datasets.download(D, tmp_path / "rows").read_bytes() == b"new"
+
+
+@pytest.mark.usefixtures("versions")
+def test_download_that_never_gets_on_is_given_up(
+    client: Client, server: FakeServer, tmp_path: Path, pauses: list[float]
+) -> None:
+    def cut(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, stream=Broken(error=httpx.ReadError("reset")))
+
+    server.on(CONTENT, cut)
+    with pytest.raises(ServerUnavailable):
+        client.datasets.download(D, tmp_path / "rows")
+    assert server.count(CONTENT) == 5
+    assert [path.name for path in tmp_path.iterdir() if path.name != "config"] == []
+
+
+def test_models_come_file_by_file_and_stay_in_their_directory(
+    client: Client, server: FakeServer, tmp_path: Path
+) -> None:
+    def files(path: str) -> httpx.Response:
+        sha = hashlib.sha256(b"data").hexdigest()
+        return page({"path": path, "size": 4, "sha256": sha})
+
+    server.on(f"GET models/{M}/files", files("weights/model a.safetensors"))
+    server.on(f"GET models/{M}/files/weights/model a.safetensors", file_answer(b"data"))
+    client.models.download(M, tmp_path / "m")
+    assert (tmp_path / "m/weights/model a.safetensors").read_bytes() == b"data"
+    for evil in ("../evil", "/etc/evil", "a/../../evil", "c:\\evil", "a\\..\\evil"):
+        server.on(f"GET models/{M}/files", files(evil))
+        with pytest.raises(CorruptDownload, match="no safe path"):
+            client.models.download(M, tmp_path / "m")
+
+
+def test_models_are_uploaded_file_by_file(
+    client: Client, server: FakeServer, tmp_path: Path, pauses: list[float]
+) -> None:
+    (tmp_path / "m/sub").mkdir(parents=True)
+    (tmp_path / "m/config.json").write_text("{}")
+    (tmp_path / "m/sub/vocab.txt").write_text("words")
+    (tmp_path / "m/.git").mkdir()
+    (tmp_path / "m/.git/secret").write_text("no")
+    pending = {"uuid": str(M), "name": "m", "version": "1", "status": "pending"}
+    task = {"uuid": str(D), "name": "import", "type": "model_import", "status": "pending"}
+    server.on(f"POST projects/{P}/models", answer(pending, 201))
+    # A PUT of a file may be repeated.
+    server.on(f"PUT models/{M}/files/config.json", httpx.ReadError("reset"), httpx.Response(204))
+    server.on(f"PUT models/{M}/files/sub/vocab.txt", httpx.Response(204))
+    server.on(f"POST models/{M}/import", answer(task, 202))
+    seen: list[tuple[int, int | None]] = []
+    model = client.models.import_path(
+        tmp_path / "m", project=P, progress=lambda *done: seen.append(done)
+    )
+    assert model.task == D
+    assert json.loads(server.bodies[0])["source"] == {"kind": "upload"}
+    assert seen[-1] == (7, 7)
+    assert server.count(f"PUT models/{M}/files/config.json") == 2
+
+
+def test_refused_upload_says_why(client: Client, server: FakeServer) -> None:
+    server.on(UPLOAD, problem(422, "dataset.malformed", "line 17: not JSON", line=17))
+    with pytest.raises(ClientError, match="line 17: not JSON"):
+        client.datasets.upload("faq", b"{", project=P)
