@@ -1,0 +1,272 @@
+"""What the tests stand on: a real PostgreSQL, a real Valkey, the application, and its users.
+
+A test module gets a database of its own, copied from one that was migrated once. Everything that
+factories make is committed, since the application works on connections of its own.
+"""
+
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from sqlalchemy.orm import Session
+    from starlette.testclient import TestClient
+
+    from aiplatform.server.identity.models import User
+    from tests.servers import PostgresServer
+
+ADMIN_PASSWORD = "correct horse battery staple"
+TEMPLATE = f"aip_template_{os.getpid()}"
+_number = count(1)
+
+
+@contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """Set environment variables for a while, and let the process read its settings anew."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    forget_caches()
+    try:
+        yield
+    finally:
+        forget_caches()
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def forget_caches() -> None:
+    """Drop what a process reads or opens once: settings, engine, broker, store, notifier.
+
+    Only what was imported can hold something; tests of the client need no server.
+    """
+    core = "aiplatform.server.core."
+    database = sys.modules.get(core + "database")
+    if database is not None and database.get_engine.cache_info().currsize:
+        database.get_engine().dispose()
+    for module, name in (
+        ("settings", "get_settings"),
+        ("database", "get_engine"),
+        ("database", "session_factory"),
+        ("broker", "get_celery"),
+        ("storage", "get_store"),
+        ("events", "get_notifier"),
+    ):
+        if core + module in sys.modules:
+            getattr(sys.modules[core + module], name).cache_clear()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_home_of_ours() -> Iterator[None]:
+    """No test writes into the home of whoever runs the tests, or reads their settings."""
+    before = {name: os.environ.pop(name) for name in list(os.environ) if _is_setting(name)}
+    directory = tempfile.mkdtemp(prefix="aip-home-")
+    os.environ["AIPLATFORM_HOME"] = directory
+    yield
+    shutil.rmtree(directory, ignore_errors=True)
+    os.environ.pop("AIPLATFORM_HOME", None)
+    os.environ.update(before)
+
+
+def _is_setting(name: str) -> bool:
+    kept = {"AIPLATFORM_POSTGRES_BIN", "AIPLATFORM_VALKEY_BIN", "AIPLATFORM_TEST_DATABASE_URL"}
+    return name.startswith("AIPLATFORM_") and name not in kept
+
+
+@pytest.fixture(scope="session")
+def postgres() -> "Iterator[PostgresServer]":
+    """The PostgreSQL of this test run."""
+    from tests.servers import postgres_server
+
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def template_database(postgres: "PostgresServer") -> Iterator[str]:
+    """The name of a migrated, otherwise empty database, to be copied."""
+    from aiplatform.server.core import migrate
+
+    url = postgres.create_database(TEMPLATE)
+    with environment(AIPLATFORM_DATABASE_URL=url):
+        migrate.upgrade()
+    yield TEMPLATE
+    postgres.drop_database(TEMPLATE)
+
+
+@pytest.fixture(scope="session")
+def broker_url() -> Iterator[str]:
+    """A private Valkey, as a Celery URL. Take ``broker`` to make this process use it."""
+    from tests.servers import private_valkey
+
+    with private_valkey() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Path]:
+    """``AIPLATFORM_HOME`` of this module: blobs, spool and work."""
+    directory = Path(tempfile.mkdtemp(prefix="aip-home-"))
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def database_url(postgres: "PostgresServer", template_database: str, home: Path) -> Iterator[str]:
+    """A migrated database for this module, which the process's settings name.
+
+    Wake-ups go to an in-memory broker that nobody reads, unless the module takes ``broker``.
+    """
+    name = f"aip_test_{os.getpid()}_{next(_number)}"
+    url = postgres.create_database(name, template_database)
+    with environment(
+        AIPLATFORM_DATABASE_URL=url,
+        AIPLATFORM_BROKER_URL="memory://",
+        AIPLATFORM_HOME=str(home),
+        AIPLATFORM_STORAGE_URL=(home / "blobs").as_uri(),
+        AIPLATFORM_ADMIN_PASSWORD=ADMIN_PASSWORD,
+    ):
+        yield url
+    postgres.drop_database(name)
+
+
+@pytest.fixture(scope="module")
+def broker(database_url: str, broker_url: str) -> Iterator[str]:
+    """Makes this process use the real, emptied broker. Take it before ``app`` or ``client``."""
+    import redis
+
+    path = broker_url.removeprefix("redis+socket://").partition("?")[0]
+    with redis.Redis(unix_socket_path=path) as connection:
+        connection.flushall()
+    with environment(AIPLATFORM_BROKER_URL=broker_url):
+        yield broker_url
+
+
+@pytest.fixture
+def session(database_url: str) -> "Iterator[Session]":
+    """A session on the module's database. What it did not commit is rolled back."""
+    from aiplatform.server.core.database import session_factory
+
+    with session_factory()() as session:
+        yield session
+
+
+@pytest.fixture(scope="module")
+def app(database_url: str) -> "FastAPI":
+    """The application as it is served."""
+    from aiplatform.server.app import create_app
+
+    return create_app()
+
+
+@pytest.fixture(scope="module")
+def client(app: "FastAPI") -> "Iterator[TestClient]":
+    """Speaks with the started application; nobody is signed in."""
+    from starlette.testclient import TestClient
+
+    with TestClient(app, base_url="http://127.0.0.1:8400") as client:
+        yield client
+
+
+class Api:
+    """The API as one user sees it: a client that sends their token. ``token`` None: anonymous."""
+
+    def __init__(self, client: "TestClient", token: str | None, prefix: str = "/api/v1") -> None:
+        self.client = client
+        self.token = token
+        self.prefix = prefix
+
+    def request(self, method: str, path: str, **options: Any) -> Any:
+        """Send a request; ``path`` is relative to ``/api/v1`` unless it begins with ``//``."""
+        headers = {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
+        headers |= options.pop("headers", {})
+        url = path[1:] if path.startswith("//") else f"{self.prefix}/{path.lstrip('/')}"
+        return self.client.request(method, url, headers=headers, **options)
+
+    def get(self, path: str, **options: Any) -> Any:
+        """GET."""
+        return self.request("GET", path, **options)
+
+    def post(self, path: str, **options: Any) -> Any:
+        """POST."""
+        return self.request("POST", path, **options)
+
+    def put(self, path: str, **options: Any) -> Any:
+        """PUT."""
+        return self.request("PUT", path, **options)
+
+    def patch(self, path: str, **options: Any) -> Any:
+        """PATCH."""
+        return self.request("PATCH", path, **options)
+
+    def delete(self, path: str, **options: Any) -> Any:
+        """DELETE."""
+        return self.request("DELETE", path, **options)
+
+
+@pytest.fixture
+def api(client: "TestClient", session: "Session") -> "Callable[[User | None], Api]":
+    """``api(user)`` acts as that user, with a session of their own; ``api(None)`` as nobody."""
+    from tests.factories import make_token
+
+    def act_as(user: "User | None") -> Api:
+        return Api(client, None if user is None else make_token(session, user))
+
+    return act_as
+
+
+@pytest.fixture
+def admin_user(client: "TestClient", session: "Session") -> "User":
+    """The administrator that the first start made."""
+    from sqlalchemy import select
+
+    from aiplatform.server.identity.models import User
+
+    return session.scalars(select(User).where(User.username == "admin")).one()
+
+
+@pytest.fixture
+def admin(api: "Callable[[User | None], Api]", admin_user: "User") -> Api:
+    """The API as the administrator."""
+    return api(admin_user)
+
+
+@pytest.fixture(scope="module")
+def server_url(app: "FastAPI") -> Iterator[str]:
+    """The application on a real socket, for streams and for other people's clients.
+
+    The test client reads an answer to its end before it returns; this one does not.
+    """
+    import uvicorn
+
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_level="warning", log_config=None, timeout_graceful_shutdown=2)
+    )
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 20
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > deadline:
+            raise RuntimeError("the application did not start")
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(15)
+    listener.close()

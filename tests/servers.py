@@ -1,0 +1,222 @@
+"""Private servers for the tests: a real PostgreSQL and a real Valkey, gone when the tests end."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+
+import psycopg
+from psycopg import sql
+
+from aiplatform.embedded.binaries import PostgresBinaries, find_postgres, find_valkey, runnable_by
+from aiplatform.embedded.datadir import server_account
+from aiplatform.embedded.process import Account, spawn
+
+TEST_DATABASE_URL = "AIPLATFORM_TEST_DATABASE_URL"
+"""URL of a PostgreSQL whose role may create databases; without it a private one is started."""
+
+OWNER = "aiplatform"
+"""The role the platform uses: it owns its databases and is no superuser."""
+
+EXTENSIONS = Path(__file__).parents[1] / "src/aiplatform/embedded/extensions/extension"
+
+# Nothing here outlives the tests, so nothing is worth waiting for the disk.
+HASTE = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "jit": "off",
+    "max_connections": "200",
+    "shared_buffers": "64MB",
+    "timezone": "Asia/Shanghai",  # not UTC: whoever forgets to ask for UTC is found out
+}
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """A running server and the role that makes databases on it."""
+
+    url: str
+    """The platform's role on the maintenance database; it may create databases."""
+    superuser_url: str | None = None
+
+    def url_of(self, database: str, *, role: str | None = None) -> str:
+        """The same server, another database."""
+        parts = urlsplit(self.url)
+        netloc = parts.netloc if role is None else f"{role}@" + parts.netloc.rpartition("@")[2]
+        # An empty host must keep its slashes: postgresql://role@/name?host=/directory.
+        return urlunsplit((parts.scheme, netloc, f"/{database}", parts.query, ""))
+
+    def connect(self, database: str | None = None) -> psycopg.Connection[tuple[Any, ...]]:
+        """A connection that commits each statement."""
+        url = self.url if database is None else self.url_of(database)
+        return psycopg.connect(url, autocommit=True, connect_timeout=10)
+
+    def create_database(self, name: str, template: str | None = None) -> str:
+        """Make a database, a copy of ``template`` if one is named. Returns its URL."""
+        statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+        if template is not None:
+            statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
+        with self.connect() as connection:
+            connection.execute(statement)
+        return self.url_of(name)
+
+    def drop_database(self, name: str) -> None:
+        """Drop a database and whoever is still connected to it."""
+        with self.connect() as connection:
+            connection.execute(
+                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+            )
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """The server that the tests use: the one named by the environment, else a private one."""
+    given = os.environ.get(TEST_DATABASE_URL)
+    if given:
+        yield PostgresServer(given)
+        return
+    with private_postgres(find_postgres()) as server:
+        yield server
+
+
+@contextmanager
+def private_postgres(
+    found: PostgresBinaries, *, extensions: bool = True
+) -> Iterator[PostgresServer]:
+    """A fresh server that listens on a unix socket only."""
+    with scratch_directory() as directory:
+        data, sockets = directory / "data", directory / "sockets"
+        account = server_account(data)
+        binaries = runnable_by(found, account, directory / "dist")
+        for path in (data, sockets):
+            path.mkdir(mode=0o700)
+            if account is not None:
+                os.chown(path, account.uid, account.gid)
+        _run_as(
+            account,
+            [
+                str(binaries.initdb),
+                f"--pgdata={data}",
+                "--username=postgres",
+                "--auth=trust",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--no-sync",
+            ],
+            directory,
+        )
+        options = {**HASTE, "listen_addresses": "", "unix_socket_directories": str(sockets)}
+        if extensions and binaries.major >= 18:
+            share = directory / "share"
+            shutil.copytree(EXTENSIONS, share / "extension")
+            options["extension_control_path"] = f"$system:{share}"
+        command = [str(binaries.postgres), "-D", str(data)]
+        command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+        log = directory / "postgres.log"
+        with log.open("wb") as output:
+            process = spawn(
+                command,
+                env={"LC_ALL": "C"},
+                log=output,
+                cwd=directory,
+                account=account,
+                death_signal=signal.SIGQUIT,
+            )
+        try:
+            query = urlencode({"host": str(sockets), "port": "5432"}, quote_via=quote, safe="/")
+            superuser = f"postgresql://postgres@/postgres?{query}"
+            _wait_for(process, lambda: psycopg.connect(superuser).close(), psycopg.Error, log)
+            with psycopg.connect(superuser, autocommit=True) as connection:
+                connection.execute(f"CREATE ROLE {OWNER} LOGIN NOSUPERUSER CREATEDB")
+            yield PostgresServer(f"postgresql://{OWNER}@/postgres?{query}", superuser)
+        finally:
+            _stop(process, signal.SIGQUIT)
+
+
+@contextmanager
+def private_valkey() -> Iterator[str]:
+    """A fresh Valkey on a unix socket; its URL, as Celery wants it."""
+    binary = find_valkey()
+    with scratch_directory() as directory:
+        path, log = directory / "valkey.sock", directory / "valkey.log"
+        with log.open("wb") as output:
+            process = spawn(
+                [str(binary), "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700",
+                 "--dir", str(directory), "--save", "", "--appendonly", "no"],
+                env={},
+                log=output,
+                cwd=directory,
+                death_signal=signal.SIGKILL,
+            )  # fmt: skip
+        try:
+            _wait_for(process, lambda: _ping(path), OSError, log)
+            yield f"redis+socket://{quote(str(path))}?virtual_host=0"
+        finally:
+            _stop(process, signal.SIGTERM)
+
+
+@contextmanager
+def scratch_directory() -> Iterator[Path]:
+    """A short path that another user can enter; pytest's own is closed to all but its user."""
+    directory = Path(tempfile.mkdtemp(prefix="aip-"))
+    directory.chmod(0o755)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _ping(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(1)
+        connection.connect(str(path))
+        connection.sendall(b"PING\r\n")
+        if not connection.recv(16).startswith(b"+PONG"):
+            raise OSError("not ready")
+
+
+def _run_as(account: Account | None, command: list[str], cwd: Path) -> None:
+    subprocess.run(
+        command,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        cwd=cwd,
+        env={"LC_ALL": "C"},
+        user=None if account is None else account.uid,
+        group=None if account is None else account.gid,
+        extra_groups=None if account is None else [],
+    )
+
+
+def _wait_for(
+    process: "subprocess.Popen[bytes]", attempt: Any, error: type[Exception], log: Path
+) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            attempt()
+        except error:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(log.read_text("utf-8", "replace")) from None
+            time.sleep(0.02)
+        else:
+            return
+
+
+def _stop(process: "subprocess.Popen[bytes]", number: int) -> None:
+    process.send_signal(number)
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
