@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -58,7 +58,8 @@ class Updated(Created):
     )
 
 
-BigKey = mapped_column(BigInteger, primary_key=True)
+BigKey = Annotated[int, mapped_column(BigInteger, primary_key=True)]
+"""A serial key of a table that grows fast."""
 
 
 @cache

@@ -53,7 +53,7 @@ class AuthSession(Base):
 
     __tablename__ = "auth_sessions"
 
-    id: Mapped[int] = BigKey
+    id: Mapped[BigKey]
     uuid: Mapped[UUID] = mapped_column(server_default=func.gen_random_uuid())
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.current_timestamp())
@@ -69,7 +69,7 @@ class AuthToken(Base):
 
     __tablename__ = "auth_tokens"
 
-    id: Mapped[int] = BigKey
+    id: Mapped[BigKey]
     session_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("auth_sessions.id"))
     kind: Mapped[str] = mapped_column(String(10))
     token_hash: Mapped[bytes] = mapped_column(LargeBinary)
