@@ -115,6 +115,7 @@ CREATE TABLE task_scheduling (
     not_before timestamptz,
     created_by integer REFERENCES users(id) ON DELETE SET NULL,
     result jsonb,
+    progress_detail jsonb,
     updated_at timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP
 );
 CREATE INDEX ix_tasks_queue_order ON tasks (priority DESC, created_at, id)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 Language = Literal["en", "zh"]
 
 
-class Problem(Exception):  # noqa: N818  (RFC 9457's word)
+class Problem(Exception):
     """An error with a status code, a stable ``code`` and texts in both languages.
 
     ``detail`` templates are filled from the keyword arguments, which also go into the document.

@@ -1,5 +1,6 @@
 """``aiplatform db upgrade`` and ``check``: the schema and this program's revision."""
 
+import time
 from pathlib import Path
 
 from alembic import command
@@ -7,6 +8,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.exc import OperationalError
 
 import aiplatform
 from aiplatform.server.core.settings import get_settings
@@ -73,3 +75,29 @@ def check() -> tuple[str | None, str]:
             return current_revision(connection), expected_revision()
     finally:
         engine.dispose()
+
+
+class WrongRevision(RuntimeError):
+    """The database is not at the revision of this program."""
+
+
+def require_current(*, attempts: int = 10, pause_seconds: float = 0.5) -> None:
+    """Wait for the database for a few seconds, and refuse to start on another revision.
+
+    Raises:
+        WrongRevision: says what to run.
+        OperationalError: when the database can't be reached.
+    """
+    for attempt in range(1, attempts + 1):
+        try:
+            current, expected = check()
+            break
+        except OperationalError:
+            if attempt == attempts:
+                raise
+            time.sleep(pause_seconds)
+    if current != expected:
+        raise WrongRevision(
+            f"the database is at revision {current or 'none'}, this program needs {expected}; "
+            "run `aiplatform db upgrade`"
+        )

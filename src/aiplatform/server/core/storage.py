@@ -37,7 +37,7 @@ class BlobRef(Base):
 
     __tablename__ = "blob_refs"
 
-    id: Mapped[int] = BigKey
+    id: Mapped[BigKey]
     sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"))
     project_id: Mapped[int | None] = mapped_column(ForeignKey("projects.id"))
     dataset_version_id: Mapped[int | None] = mapped_column(ForeignKey("dataset_versions.id"))
@@ -85,9 +85,8 @@ def refer(
     checkpoint_id: int | None = None,
 ) -> None:
     """Let an owner refer to a blob that :func:`keep` has stored in this transaction or before."""
-    session.execute(
-        select(Blob.sha256).where(Blob.sha256 == file.sha256).with_for_update(read=True)
-    )
+    locked = select(Blob.sha256).where(Blob.sha256 == file.sha256).with_for_update(read=True)
+    session.execute(locked).one()
     session.add(
         BlobRef(
             sha256=file.sha256,

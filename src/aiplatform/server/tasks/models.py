@@ -54,13 +54,14 @@ class TaskScheduling(Base):
     not_before: Mapped[datetime | None]
     created_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     result: Mapped[dict[str, Any] | None]
+    progress_detail: Mapped[dict[str, Any] | None]
     updated_at: Mapped[datetime] = mapped_column(
         server_default=func.current_timestamp(), onupdate=func.clock_timestamp()
     )
 
 
 class Worker(Base):
-    """A worker process and what its machine offers. ``heartbeats`` counts, so no clock is compared."""
+    """A worker and what its machine offers. ``heartbeats`` counts, so no clock is compared."""
 
     __tablename__ = "workers"
 
@@ -118,7 +119,7 @@ class TaskEvent(Base):
 
     __tablename__ = "task_events"
 
-    id: Mapped[int] = BigKey
+    id: Mapped[BigKey]
     task_id: Mapped[int] = mapped_column(ForeignKey("tasks.id"))
     kind: Mapped[str] = mapped_column(String(50))
     data: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
@@ -157,7 +158,7 @@ class TaskCheckpoint(Base):
 
     __tablename__ = "task_checkpoints"
 
-    id: Mapped[int] = BigKey
+    id: Mapped[BigKey]
     task_id: Mapped[int] = mapped_column(ForeignKey("tasks.id"))
     attempt: Mapped[int]
     step: Mapped[int] = mapped_column(BigInteger)

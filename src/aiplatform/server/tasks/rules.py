@@ -39,6 +39,9 @@ def queue_order(priority: int, created_at: datetime, task_id: int) -> tuple[int,
     return (-priority, created_at, task_id)
 
 
-def attempts_left(attempt: int, max_attempts: int) -> bool:
-    """Whether a task whose worker was lost is started again."""
-    return attempt < max_attempts
+def attempts_left(failures: int, max_attempts: int) -> bool:
+    """Whether a task is started again after ``failures`` attempts that ended without its doing.
+
+    An attempt that a stopping worker gave back does not count.
+    """
+    return failures < max_attempts

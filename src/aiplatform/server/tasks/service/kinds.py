@@ -1,0 +1,110 @@
+"""What a domain must say about its kind of task, registered by type in the composition root.
+
+A task ends here, but what its end means (a model to register, a report to keep) is decided above:
+the domain that owns the type gives a :class:`TaskKind`, and the queue calls it inside its own
+transactions.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.enums import TaskStatus, TaskType
+from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.specs import TaskSpec
+from aiplatform.server.core.storage import StoredFile
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.tasks.models import Task
+
+
+@dataclass(frozen=True, slots=True)
+class InputRef:
+    """Lineage of one input: its role, a label that outlives the thing itself, and its hash."""
+
+    role: str
+    label: str
+    content_hash: str | None = None
+    dataset_version_id: int | None = None
+    model_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A spec whose references were checked and pinned, and what it will read."""
+
+    spec: TaskSpec
+    inputs: list[InputRef] = field(default_factory=list)
+    experiment_id: int | None = None
+    model_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What is laid out for the runtime: ``single`` files and ``trees`` of files, by role."""
+
+    single: dict[str, StoredFile] = field(default_factory=dict)
+    trees: dict[str, list[StoredFile]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a task ended. ``files`` are the output directory's, already in the blob store."""
+
+    status: TaskStatus
+    result: dict[str, Any] = field(default_factory=dict)
+    error: str | None = None
+    files: list[StoredFile] = field(default_factory=list)
+
+
+class TaskKind:
+    """One type of task. Methods run in the queue's transactions: they flush and never commit."""
+
+    type: ClassVar[TaskType]
+    permission: ClassVar[Permission] = Permission.TASKS_WRITE
+    """What submitting one needs, beside ``tasks:write``."""
+    started_through: ClassVar[str | None] = None
+    """The resource that starts tasks of this type, when ``POST …/tasks`` does not."""
+    serves: ClassVar[bool] = False
+    """Whether the runtime listens for requests, and so needs an address and a token."""
+
+    def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
+        """Check on submission that the caller may use what ``spec`` names, and pin versions.
+
+        Raises:
+            NotFound: for what does not exist or belongs to another project.
+        """
+        raise NotImplementedError
+
+    def inputs(self, session: Session, task: Task) -> Inputs:
+        """What the runtime of ``task`` reads."""
+        raise NotImplementedError
+
+    def started(self, session: Session, task: Task) -> None:
+        """An attempt was claimed; called in the claim's transaction."""
+
+    def ready(self, session: Session, task: Task, endpoint: str, token: str) -> None:
+        """The runtime accepts requests at ``endpoint`` from whoever shows ``token``."""
+
+    def requeued(self, session: Session, task: Task) -> None:
+        """The attempt's worker was lost; the task waits again."""
+
+    def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
+        """The task reached its final status; called in the same transaction."""
+
+
+_KINDS: dict[TaskType, TaskKind] = {}
+
+
+def register(kind: TaskKind) -> None:
+    """Make ``kind`` known to this process; the last registration of a type counts."""
+    _KINDS[kind.type] = kind
+
+
+def kind_of(task_type: str) -> TaskKind:
+    """The kind of a type.
+
+    Raises:
+        KeyError: when the composition root did not register it, which is a fault of the program.
+    """
+    return _KINDS[TaskType(task_type)]

@@ -1,0 +1,134 @@
+"""Makes up for whoever died: expired leases, lost wake-ups. One sweep at a time, in any worker.
+
+A lease is judged by renewals that this process did not see for a whole lease on its own monotonic
+clock, never by timestamps: a clock step expires nothing. Nor does an outage of the database, since
+only time during which the sweep could look counts.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.enums import TaskStatus
+from aiplatform.server.core import audit
+from aiplatform.server.core.broker import WAKE, send, task_queue
+from aiplatform.server.core.database import transaction
+from aiplatform.server.tasks import queries
+from aiplatform.server.tasks.models import Task, TaskLease, Worker
+from aiplatform.server.tasks.service.attempts import expire
+from aiplatform.server.tasks.service.queue import lock, request_cancel
+
+log = structlog.get_logger(__name__)
+MAX_WAKE_UPS = 32
+
+
+@dataclass(slots=True)
+class Sighting:
+    """What was seen of a counter: its value, and for how long (seconds) it has stood still."""
+
+    fence: int
+    count: int
+    still_for: float = 0.0
+
+
+@dataclass(slots=True)
+class Sweeper:
+    """The memory of the process that sweeps. A process that takes over starts without any."""
+
+    lease_seconds: float
+    clock: Callable[[], float] = time.monotonic
+    leases: dict[int, Sighting] = field(default_factory=dict)
+    workers: dict[int, Sighting] = field(default_factory=dict)
+    looked_at: float | None = None
+
+    def sweep(self) -> list[int]:
+        """Look once. Returns the ids of tasks whose lease was ended.
+
+        At most a tenth of a lease counts between two looks, so time in which this process slept or
+        the database was away is not held against those who could not renew meanwhile.
+        """
+        now = self.clock()
+        passed = 0.0 if self.looked_at is None else now - self.looked_at
+        self.looked_at = now
+        passed = min(passed, self.lease_seconds / 10)
+        with transaction() as session:
+            silent = self._silent_leases(session, passed)
+            self._silent_workers(session, passed)
+        expired = []
+        for task_id, fence in silent:
+            with transaction() as session:
+                if expire(session, task_id, fence, "the worker was lost"):
+                    expired.append(task_id)
+                    log.warning("lease expired", task_id=task_id, fence=fence)
+            self.leases.pop(task_id, None)
+        self._cancel_orphans()
+        wake_idle_workers()
+        return expired
+
+    def _silent_leases(self, session: Session, passed: float) -> list[tuple[int, int]]:
+        rows = session.execute(select(TaskLease.task_id, TaskLease.fence, TaskLease.renewals))
+        current = {task_id: Sighting(fence, renewals) for task_id, fence, renewals in rows}
+        self.leases = _compare(self.leases, current, passed)
+        return [
+            (task_id, seen.fence)
+            for task_id, seen in self.leases.items()
+            if seen.still_for >= self.lease_seconds
+        ]
+
+    def _silent_workers(self, session: Session, passed: float) -> None:
+        rows = session.execute(
+            select(Worker.id, Worker.pid, Worker.heartbeats).where(Worker.stopped_at.is_(None))
+        )
+        current = {worker_id: Sighting(pid, beats) for worker_id, pid, beats in rows}
+        self.workers = _compare(self.workers, current, passed)
+        silent = [
+            worker_id
+            for worker_id, seen in self.workers.items()
+            if seen.still_for >= self.lease_seconds
+        ]
+        if silent:
+            session.execute(
+                update(Worker).where(Worker.id.in_(silent)).values(stopped_at=Worker.heartbeat_at)
+            )
+
+    @staticmethod
+    def _cancel_orphans() -> None:
+        """Waiting tasks whose project is gone can never be claimed."""
+        with transaction() as session:
+            orphans = session.scalars(
+                select(Task.id).where(
+                    Task.project_id.is_(None), Task.status == TaskStatus.PENDING.value
+                )
+            ).all()
+            for task_id in orphans:
+                request_cancel(session, audit.SYSTEM, lock(session, task_id))
+
+
+def _compare(
+    before: dict[int, Sighting], now: dict[int, Sighting], passed: float
+) -> dict[int, Sighting]:
+    for key, seen in now.items():
+        known = before.get(key)
+        if known is not None and (known.fence, known.count) == (seen.fence, seen.count):
+            seen.still_for = known.still_for + passed
+    return now
+
+
+def wake_idle_workers() -> None:
+    """Send as many wake-ups as tasks wait and slots are free: some may have been lost."""
+    with transaction() as session:
+        waiting = queries.waiting_by_queue(session)
+        if not waiting:
+            return
+        free = 0.0
+        for worker in queries.live_workers(session):
+            held = queries.leases_of(session, worker.id)
+            free += max(0.0, worker.cpus - sum(lease.cpus for lease in held))
+    slots = min(MAX_WAKE_UPS, max(1, int(free)))
+    for queue, count in waiting.items():
+        for _ in range(min(count, slots)):
+            send(WAKE, task_queue(queue), queue=queue)

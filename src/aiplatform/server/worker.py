@@ -1,0 +1,24 @@
+"""The worker: Celery on a thread pool whose tasks supervise child processes."""
+
+import sys
+
+from sqlalchemy.exc import OperationalError
+
+from aiplatform.server.composition import compose
+from aiplatform.server.core.logging import configure_logging
+from aiplatform.server.core.migrate import require_current
+from aiplatform.server.core.settings import get_settings
+from aiplatform.server.tasks.jobs import NameInUse, run_worker
+
+
+def main() -> int:
+    """Run a worker until a signal ends it. Returns the exit code."""
+    configure_logging(get_settings())
+    try:
+        require_current()
+        compose()
+        run_worker()
+    except (OperationalError, RuntimeError, NameInUse) as error:
+        sys.stderr.write(f"aiplatform worker: {error}\n")
+        return 1
+    return 0
