@@ -148,7 +148,7 @@ def test_token_that_is_refused_is_renewed_once(connect: Connect, rotating: Rotat
 def test_session_that_ended_is_forgotten(connect: Connect, rotating: Rotating) -> None:
     rotating.valid, rotating.access = "gone", "gone"
     CredentialStore().write(session())
-    with pytest.raises(Unauthenticated, match="your session at .* has ended"):
+    with pytest.raises(Unauthenticated, match=r"your session at .* has ended"):
         connect().me()
     assert CredentialStore().read(URL) is None
 

@@ -8,7 +8,14 @@ from uuid import UUID
 import httpx
 import pytest
 
-from aiplatform.client import Client, NotFound, ServerUnavailable, TaskFailed, WaitTimeout
+from aiplatform.client import (
+    Client,
+    NotFound,
+    ServerUnavailable,
+    TaskFailed,
+    Unauthenticated,
+    WaitTimeout,
+)
 from tests.client.fake import Broken, FakeServer, answer, page, problem, sse
 
 P, T = UUID(int=1), UUID("7f000000-0000-4000-8000-000000000001")
@@ -102,20 +109,68 @@ def test_waiting_ends_in_time(client: Client, server: FakeServer) -> None:
         client.tasks.wait(T, timeout=0.1)
 
 
-def test_log_is_followed_to_its_last_line(
+def log(*numbers: int) -> list[tuple[str, str, dict[str, Any]]]:
+    return [(f"0-0-{n}", "log", {"seq": n, "stream": "stdout", "text": f"{n}\n"}) for n in numbers]
+
+
+def test_log_is_followed_through_a_broken_connection(
     client: Client, server: FakeServer, pauses: list[float]
 ) -> None:
-    def lines(*numbers: int, following: str | None = None) -> httpx.Response:
-        return page(
-            *({"seq": n, "stream": "stdout", "text": f"line {n}"} for n in numbers),
-            next_cursor=following,
-        )
+    server.on(EVENTS, sse(*log(1, 2), error=LOST), sse(*log(3), ("0-0-3", "end", {})))
+    assert [chunk.seq for chunk in client.tasks.logs(T, follow=True)] == [1, 2, 3]
 
-    server.on(TASK, answer(task()), answer(task()), answer(task("completed")))
-    server.on(f"GET tasks/{T}/logs", lines(1, 2, following="2"), lines(3), lines(), lines(4, 5))
-    assert [line.seq for line in client.tasks.logs(T, follow=True)] == [1, 2, 3, 4, 5]
-    asked = [r.url.params["after"] for r in server.requests if r.url.path.endswith("/logs")]
-    assert asked == ["0", "2", "3", "3"]
+
+def test_log_is_read_page_by_page(client: Client, server: FakeServer) -> None:
+    first, second = ([event[2] for event in log(*numbers)] for numbers in ((1, 2), (3,)))
+    server.on(f"GET tasks/{T}/logs", page(*first, next_cursor="n"), page(*second))
+    assert [chunk.seq for chunk in client.tasks.logs(T)] == [1, 2, 3]
+
+
+def test_the_state_that_each_connection_begins_with_is_said_once(
+    client: Client, server: FakeServer, pauses: list[float]
+) -> None:
+    state = ("1", "status", {"status": "running"})
+    ended = ("3", "status", {"status": "completed"})
+    server.on(EVENTS, sse(state, error=LOST), sse(state, ended, ("3", "end", {})))
+    assert [event.data for event in client.tasks.watch(T)] == [state[2], ended[2], {}]
+
+
+EXPIRED = {"status": 401, "code": "unauthenticated", "detail": "Sign in again."}
+
+
+def test_watching_outlives_the_access_token(
+    client: Client, server: FakeServer, pauses: list[float]
+) -> None:
+    class Tokens:
+        renewed: list[str] = []
+
+        def current(self) -> str:
+            return f"t{len(self.renewed)}"
+
+        def renew(self, rejected: str) -> str:
+            self.renewed.append(rejected)
+            return self.current()
+
+    client.transport.tokens = Tokens()
+    server.on(
+        EVENTS,
+        sse(("1", "metrics", {"step": 1}), (None, "error", EXPIRED)),
+        sse(("2", "end", {})),
+    )
+    assert [event.kind for event in client.tasks.watch(T)] == ["metrics", "end"]
+    assert Tokens.renewed == ["t0"]
+    assert server.requests[-1].headers["last-event-id"] == "1"
+    assert server.requests[-1].headers["authorization"] == "Bearer t1"
+
+
+def test_watching_ends_when_it_is_no_longer_allowed(client: Client, server: FakeServer) -> None:
+    gone = {"status": 404, "code": "not_found", "detail": "There is no such task."}
+    server.on(EVENTS, sse((None, "error", gone)))
+    with pytest.raises(NotFound, match="no such task"):
+        list(client.tasks.watch(T))
+    server.on(EVENTS, sse((None, "error", EXPIRED)))
+    with pytest.raises(Unauthenticated):  # a fixed token can't be renewed
+        list(client.tasks.watch(T))
 
 
 def test_metrics_may_be_no_numbers(client: Client, server: FakeServer) -> None:

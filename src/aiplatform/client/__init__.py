@@ -33,7 +33,7 @@ from aiplatform.client.models import Model, ModelFile
 from aiplatform.client.paging import Pages
 from aiplatform.client.people import AuditEntry, Notification, User
 from aiplatform.client.projects import Member, Project
-from aiplatform.client.tasks import LogLine, MetricPoint, Task, TaskEvent
+from aiplatform.client.tasks import LogChunk, MetricPoint, Task, TaskEvent
 from aiplatform.protocol.specs import (
     DatasetRef,
     EvaluationSpec,
@@ -61,7 +61,7 @@ __all__ = [
     "Deployment",
     "EvaluationSpec",
     "Experiment",
-    "LogLine",
+    "LogChunk",
     "LoraSpec",
     "Member",
     "MetricPoint",

@@ -10,7 +10,7 @@ import httpx
 from aiplatform.client.credentials import CredentialStore
 from aiplatform.client.datasets import Datasets
 from aiplatform.client.deployments import Deployments
-from aiplatform.client.errors import ClientError
+from aiplatform.client.errors import ClientError, Unauthenticated
 from aiplatform.client.experiments import Experiments
 from aiplatform.client.models import Models
 from aiplatform.client.people import Audit, Notifications, User, Users
@@ -105,7 +105,11 @@ class Client:
             Unauthenticated: when username or password is wrong.
         """
         form = {"grant_type": "password", "username": username, "password": password}
-        answer = self.transport.request("POST", "auth/token", form=form, authenticated=False)
+        try:
+            answer = self.transport.request("POST", "auth/token", form=form, authenticated=False)
+        except Unauthenticated as error:
+            error.hint = ""  # "log in" is no help to one who does
+            raise
         session = session_from(self.url, username, decoded(answer))
         if remember:
             with self._store.lock():

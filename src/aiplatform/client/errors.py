@@ -53,13 +53,13 @@ class ApiError(ClientError):
             self.hint = hint
 
 
-class Unauthenticated(ApiError):  # noqa: N818  (named after the fact, as in httpx and grpc)
+class Unauthenticated(ApiError):
     """No session, or one that ended (401)."""
 
     hint = "Log in with `aiplatform login`, or set AIPLATFORM_TOKEN."
 
 
-class PermissionDenied(ApiError):  # noqa: N818
+class PermissionDenied(ApiError):
     """Known, but not allowed (403)."""
 
 
@@ -69,11 +69,11 @@ class PasswordChangeRequired(PermissionDenied):
     hint = "Choose a new one: `aiplatform login` asks for it, Client.change_password() sets it."
 
 
-class NotFound(ApiError):  # noqa: N818
+class NotFound(ApiError):
     """Not there, or in a project that is not yours to see (404)."""
 
 
-class Conflict(ApiError):  # noqa: N818
+class Conflict(ApiError):
     """The request contradicts the state of things, a name in use for instance (409)."""
 
 
@@ -83,39 +83,39 @@ class PreconditionFailed(Conflict):
     hint = "Read it again, and repeat the change on what it is now."
 
 
-class ValidationFailed(ApiError):  # noqa: N818
+class ValidationFailed(ApiError):
     """The request or the uploaded file is not what it should be (400, 413, 415, 422, 428)."""
 
 
-class RateLimited(ApiError):  # noqa: N818
+class RateLimited(ApiError):
     """Too many requests (429)."""
 
     hint = "Wait a little, and try again."
 
 
-class ServerUnavailable(ApiError):  # noqa: N818
+class ServerUnavailable(ApiError):
     """The server did not answer, or answered that it cannot work now (502, 503, 504)."""
 
     hint = "Is it running? Start it with `aiplatform up`, or check AIPLATFORM_URL."
 
 
-class UnexpectedAnswer(ClientError):  # noqa: N818
+class UnexpectedAnswer(ClientError):
     """The server answered something that this version of the SDK cannot read."""
 
     hint = "Is the address right, and are client and server of the same version?"
 
 
-class AmbiguousName(ClientError):  # noqa: N818
+class AmbiguousName(ClientError):
     """A name, or none at all, that stands for several things."""
 
 
-class CorruptDownload(ClientError):  # noqa: N818
+class CorruptDownload(ClientError):
     """What arrived is not what the server has: hash or size differ. Nothing was kept."""
 
     hint = "Try again; if it happens twice, a proxy or the storage damages files."
 
 
-class TaskFailed(ClientError):  # noqa: N818
+class TaskFailed(ClientError):
     """A task that was waited for failed or was cancelled; ``task`` is its last state."""
 
     def __init__(self, message: str, task: Any) -> None:
@@ -124,11 +124,11 @@ class TaskFailed(ClientError):  # noqa: N818
         self.hint = f"Its log: `aiplatform tasks logs {task.uuid}`."
 
 
-class NotReady(ClientError):  # noqa: N818
+class NotReady(ClientError):
     """A dataset, model or deployment that was waited for failed instead of becoming ready."""
 
 
-class WaitTimeout(ClientError, TimeoutError):  # noqa: N818
+class WaitTimeout(ClientError, TimeoutError):
     """What was waited for did not happen in time; it goes on, only the waiting ended."""
 
 
@@ -152,8 +152,8 @@ _BY_STATUS: dict[int, type[ApiError]] = {
 
 def error_from(response: httpx.Response) -> ApiError:
     """The exception for a response that was read and whose status is an error."""
-    document = _document(response)
     status = response.status_code
+    document = _document(response)
     if document is None:
         # Not ours: a proxy, or another program at this address.
         phrase = f"{status} {response.reason_phrase}".strip()
@@ -164,8 +164,14 @@ def error_from(response: httpx.Response) -> ApiError:
             title=response.reason_phrase,
             hint="Check the address (AIPLATFORM_URL) and the proxy in front of it.",
         )
+    return error_in(document, status, response.reason_phrase)
+
+
+def error_in(document: dict[str, Any], status: int, phrase: str = "") -> ApiError:
+    """The exception for a problem document."""
+    document = dict(document)
     code = str(document.pop("code", "") or "")
-    title = str(document.pop("title", "") or response.reason_phrase)
+    title = str(document.pop("title", "") or phrase)
     detail = str(document.pop("detail", "") or "")
     for known in ("type", "status", "instance"):
         document.pop(known, None)
@@ -237,7 +243,7 @@ def _with_fields(text: str, errors: Any) -> str:
     for error in errors:
         if not isinstance(error, dict):
             continue
-        where = error.get("field") or error.get("loc") or ""
+        where = error.get("place") or error.get("field") or error.get("loc") or ""
         if isinstance(where, list):
             where = ".".join(str(part) for part in where if part not in {"body", "query"})
         what = error.get("message") or error.get("msg") or error.get("detail") or ""

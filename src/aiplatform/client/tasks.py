@@ -11,12 +11,14 @@ from uuid import UUID
 
 import httpx
 
-from aiplatform.client.base import Group, Resource, UserRef, as_uuid
+from aiplatform.client.base import Group, Resource, as_uuid
 from aiplatform.client.errors import (
     NotFound,
     ServerUnavailable,
     TaskFailed,
+    Unauthenticated,
     WaitTimeout,
+    error_in,
     unreachable,
 )
 from aiplatform.client.paging import Pages
@@ -29,6 +31,7 @@ from aiplatform.protocol.specs import TaskSpec
 _SILENCE_SECONDS = 30.0
 _GIVE_UP_SECONDS = 120.0
 _SEARCHED = 500
+_STATES = {"status", "progress"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +47,21 @@ class TaskEvent:
 
 
 class MetricPoint(NamedTuple):
-    """A value at a step; ``time`` is seconds since the epoch or text, as the server gives it."""
+    """A value at a step; ``time`` is seconds since the epoch."""
 
     step: int
     value: float
-    time: Any
+    time: float
 
 
-class LogLine(Resource):
-    """One line of a task's log."""
+class LogChunk(Resource):
+    """Consecutive lines of one stream of a task's log."""
 
     seq: int
+    attempt: int | None = None
     stream: LogStream = LogStream.STDOUT
     text: str
-    time: datetime | float | None = None
+    time: datetime | None = None
 
 
 class Task(Resource):
@@ -77,11 +81,12 @@ class Task(Resource):
     max_attempts: int | None = None
     queue: str | None = None
     worker: str | None = None
+    progress_detail: dict[str, Any] | None = None
     config: dict[str, Any] = {}
     result: dict[str, Any] | None = None
     error_message: str | None = None
     gpu_usage: dict[str, Any] | None = None
-    author: UserRef | None = None
+    author: str | None = None
     created_at: datetime | None = None
     started_at: datetime | None = None
     completed_at: datetime | None = None
@@ -108,7 +113,7 @@ class Task(Resource):
         """Ask it to stop; training saves a checkpoint first."""
         return self.client.tasks.cancel(self)
 
-    def logs(self, *, follow: bool = False) -> Iterator[LogLine]:
+    def logs(self, *, follow: bool = False) -> Iterator[LogChunk]:
         """Its log, see :meth:`Tasks.logs`."""
         return self.client.tasks.logs(self, follow=follow)
 
@@ -131,7 +136,6 @@ class Tasks(Group):
         name: str,
         project: ProjectLike | None = None,
         priority: int | None = None,
-        experiment: UUID | str | None = None,
     ) -> Task:
         """Queue an evaluation, a quality report or an import.
 
@@ -140,8 +144,6 @@ class Tasks(Group):
         body: dict[str, Any] = {"name": name, "spec": spec}
         if priority is not None:
             body["priority"] = priority
-        if experiment is not None:
-            body["experiment"] = experiment
         path = f"{self._client.projects.path(project)}/tasks"
         return self._make(Task, self._http.post(path, body))
 
@@ -216,25 +218,13 @@ class Tasks(Group):
         task: TaskLike,
         *,
         follow: bool = False,
-        after: int = 0,
         project: ProjectLike | None = None,
-    ) -> Iterator[LogLine]:
-        """The lines of its log after line ``after``; with ``follow``, until the task ends."""
-        path = self.path(task, project)
-        while True:
-            # Looked at before the lines are read: what the task says last is not missed.
-            ended = not follow or self._get(Task, path).status.is_final
-            while True:
-                page = self._http.get(f"{path}/logs", after=after, limit=1000)
-                for item in page["items"]:
-                    line = self._make(LogLine, item)
-                    after = max(after, line.seq)
-                    yield line
-                if not page["items"] or page.get("next_cursor") is None:
-                    break
-            if ended:
-                return
-            time.sleep(0.5)
+    ) -> Iterator[LogChunk]:
+        """Its log from the beginning, in chunks of lines; with ``follow``, until the task ends."""
+        if not follow:
+            return iter(self._pages(LogChunk, f"{self.path(task, project)}/logs"))
+        events = self.watch(task, project=project)
+        return (self._make(LogChunk, event.data) for event in events if event.kind == "log")
 
     def metrics(
         self,
@@ -245,13 +235,12 @@ class Tasks(Group):
     ) -> dict[str, list[MetricPoint]]:
         """Its metrics by name, all of them or those of ``keys``; at most ``limit`` points each."""
         path = f"{self.path(task, project)}/metrics"
-        series: dict[str, list[MetricPoint]] = {}
-        for key in keys or (None,):
-            answer = self._http.get(path, key=key, limit=limit)
-            for name, points in answer["series"].items():
-                # NaN and infinities travel as text, which float() reads.
-                series[name] = [MetricPoint(int(p[0]), float(p[1]), p[2]) for p in points]
-        return series
+        answer = self._http.get(path, key=list(keys) or None, limit=limit)
+        # NaN and infinities travel as text, which float() reads.
+        return {
+            name: [MetricPoint(int(step), float(value), float(at)) for step, value, at in points]
+            for name, points in answer["series"].items()
+        }
 
     def path(self, task: TaskLike, project: ProjectLike | None = None) -> str:
         """Where the task lives in the API."""
@@ -284,6 +273,7 @@ class Tasks(Group):
         """Events and heartbeats (``None``), until ``end`` or ``deadline``."""
         heard = time.monotonic()
         failures = 0
+        shown: dict[str, str] = {}
         while True:
             headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
             if last_id is not None:
@@ -291,18 +281,25 @@ class Tasks(Group):
             silence = _SILENCE_SECONDS
             if deadline is not None:
                 silence = max(0.05, min(silence, deadline - time.monotonic()))
+            token = self._http.tokens.current()
             try:
                 with self._http.stream(
                     "GET", f"{path}/events", headers=headers, read_timeout=silence
                 ) as response:
                     for event in server_events(response.iter_raw()):
                         heard = time.monotonic()
-                        failures = 0
                         if event is None:
                             yield None
+                        elif event.event == "error":
+                            self._recover(event.data, token)
+                            break
                         else:
-                            last_id = event.id
-                            yield TaskEvent(event.event, _data(event.data), event.id)
+                            failures = 0
+                            last_id = event.id or last_id
+                            # Every connection begins with the present state; said once is enough.
+                            if event.event not in _STATES or shown.get(event.event) != event.data:
+                                shown[event.event] = event.data
+                                yield TaskEvent(event.event, _data(event.data), event.id)
                             if event.event == "end":
                                 return
                         if deadline is not None and time.monotonic() >= deadline:
@@ -317,6 +314,17 @@ class Tasks(Group):
             # The stream ended without `end`: the server is being restarted, or a proxy cut it.
             time.sleep(back_off(failures))
             failures += 1
+
+    def _recover(self, problem: str, token: str) -> None:
+        """The server ended a stream: go on with a new token where the old one expired.
+
+        Raises:
+            ApiError: when the reason is another one.
+        """
+        document = _data(problem)
+        error = error_in(document, int(document.get("status") or 0))
+        if not isinstance(error, Unauthenticated) or self._http.tokens.renew(token) is None:
+            raise error
 
     def list(
         self,

@@ -275,14 +275,18 @@ def _absolute(path: str) -> str:
     return path if path.startswith("/") else f"{API}/{path}"
 
 
-def _query(params: Mapping[str, Any] | None) -> dict[str, str] | None:
+def _query(params: Mapping[str, Any] | None) -> dict[str, str | list[str]] | None:
     if not params:
         return None
     return {
-        name: ("true" if value else "false") if isinstance(value, bool) else str(value)
+        name: [_text(item) for item in value] if isinstance(value, list | tuple) else _text(value)
         for name, value in params.items()
         if value is not None
     }
+
+
+def _text(value: object) -> str:
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
 
 
 def _is_loopback(url: str) -> bool:
