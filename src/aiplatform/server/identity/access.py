@@ -7,6 +7,7 @@ Every route carries exactly one guard: :data:`PUBLIC`, a :class:`PlatformGuard`,
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import ip_address
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.permissions import Permission, grants
 from aiplatform.server.core import audit
 from aiplatform.server.core.audit import Actor
-from aiplatform.server.core.database import get_session, transaction
+from aiplatform.server.core.database import commit, get_session
 from aiplatform.server.identity.errors import (
     PasswordChangeRequired,
     PermissionDenied,
@@ -64,13 +65,19 @@ class Principal:
 
 def actor_of(request: Request) -> Actor:
     """From where a request without a known user comes."""
-    return Actor(
-        ip_address=None if request.client is None else request.client.host,
-        user_agent=request.headers.get("user-agent"),
-    )
+    return Actor(ip_address=_address(request), user_agent=request.headers.get("user-agent"))
 
 
-def principal_statement(token: str) -> Select[Any]:
+def _address(request: Request) -> str | None:
+    """The peer's address as PostgreSQL's ``inet`` takes it: none on a unix socket, no zone."""
+    host = "" if request.client is None else request.client.host.partition("%")[0]
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return None
+
+
+def principal_statement(token: str) -> Select[*tuple[Any, ...]]:
     """Selects token, session, user and global role; guards join what else they need."""
     return (
         select(
@@ -127,22 +134,33 @@ def principal_from(row: Any, request: Request, *, allow_first_password: bool) ->
 
 
 def deny(
-    principal: Principal, permission: Permission, request: Request, *, project: UUID | None = None
+    session: Session,
+    principal: Principal,
+    permission: Permission | str,
+    request: Request,
+    *,
+    project: UUID | None = None,
 ) -> PermissionDenied:
-    """Record a denied attempt in a transaction of its own, and make the error that tells of it."""
-    with transaction() as session:
-        audit.record(
-            session,
-            principal.actor,
-            AuditAction.ACCESS_DENIED,
-            "route",
-            project=project,
-            outcome="denied",
-            permission=permission.value,
-            method=request.method,
-            path=request.url.path[:300],
-        )
-    return PermissionDenied(permission=permission.value)
+    """Record a denied attempt, and make the error that tells of it.
+
+    The error will roll the request's transaction back, so the record is committed here, on the same
+    connection: a second one taken while holding the first could exhaust the pool. A guard has only
+    read so far.
+    """
+    session.rollback()
+    audit.record(
+        session,
+        principal.actor,
+        AuditAction.ACCESS_DENIED,
+        "route",
+        project=project,
+        outcome="denied",
+        permission=str(permission),
+        method=request.method,
+        path=request.url.path[:300],
+    )
+    commit(session)
+    return PermissionDenied(permission=str(permission))
 
 
 class PublicGuard:
@@ -155,6 +173,7 @@ class PublicGuard:
 
 
 PUBLIC = PublicGuard()
+Public = Annotated[None, Depends(PUBLIC)]
 
 
 class PlatformGuard:
@@ -175,8 +194,10 @@ class PlatformGuard:
         row = None if token is None else session.execute(principal_statement(token)).one_or_none()
         principal = principal_from(row, request, allow_first_password=self.allow_first_password)
         if self.permission is not None and not principal.may(self.permission):
-            raise deny(principal, self.permission, request)
+            raise deny(session, principal, self.permission, request)
         return principal
 
 
 SignedIn = Annotated[Principal, Depends(PlatformGuard())]
+FirstPassword = Annotated[Principal, Depends(PlatformGuard(allow_first_password=True))]
+"""Signed in, perhaps with a first password that must still be replaced."""

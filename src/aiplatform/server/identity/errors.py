@@ -29,6 +29,22 @@ class WrongCredentials(Problem):
     headers = {"WWW-Authenticate": "Bearer"}
 
 
+class TooManyAttempts(Problem):
+    """Wrong passwords follow each other too fast. The same for accounts that do not exist."""
+
+    status = 429
+    code = "too_many_attempts"
+    title = {"en": "Too many attempts", "zh": "尝试次数过多"}
+    detail = {
+        "en": "Too many wrong passwords for this account. Try again in {seconds} seconds.",
+        "zh": "该账号密码错误次数过多，请在 {seconds} 秒后重试。",
+    }
+
+    def __init__(self, *, seconds: int) -> None:
+        super().__init__(seconds=seconds)
+        self.headers = {"Retry-After": str(seconds)}  # type: ignore[misc]
+
+
 class WrongPassword(Invalid):
     """The current password that was given for a change is not it."""
 

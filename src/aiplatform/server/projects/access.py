@@ -79,7 +79,7 @@ def project_permissions(row: Any, principal: Principal) -> frozenset[str] | None
     )
 
 
-def _statement(token: str, via: Via | None, uuid: UUID) -> Select[Any]:
+def _statement(token: str, via: Via | None, uuid: UUID) -> Select[*tuple[Any, ...]]:
     statement = principal_statement(token).add_columns(
         Project.id.label("project_id"),
         Project.uuid.label("project_uuid"),
@@ -97,9 +97,7 @@ def _statement(token: str, via: Via | None, uuid: UUID) -> Select[Any]:
         statement.outerjoin(Project, found)
         .outerjoin(
             ProjectPermission,
-            and_(
-                ProjectPermission.project_id == Project.id, ProjectPermission.user_id == User.id
-            ),
+            and_(ProjectPermission.project_id == Project.id, ProjectPermission.user_id == User.id),
         )
         .outerjoin(MemberRole, MemberRole.id == ProjectPermission.role_id)
     )
@@ -139,7 +137,7 @@ class ProjectGuard:
         except ValueError:
             # Authentication comes first: an anonymous caller learns nothing from the form of an id.
             uuid = UUID(int=0)
-        row = (
+        row: Any = (
             None
             if token is None
             else session.execute(_statement(token, self.via, uuid)).one_or_none()
@@ -156,7 +154,7 @@ class ProjectGuard:
             permissions=held,
         )
         if not context.may(self.permission):
-            raise deny(principal, self.permission, request, project=row.project_uuid)
+            raise deny(session, principal, self.permission, request, project=row.project_uuid)
         if self.writes and row.project_status == ProjectStatus.ARCHIVED:
             raise ProjectArchived
         return context

@@ -1,0 +1,53 @@
+"""Passwords at rest: Argon2id. Hashes by bcrypt verify, and are replaced when they do."""
+
+import os
+import threading
+from functools import cache
+
+from pwdlib import PasswordHash
+from pwdlib.exceptions import UnknownHashError
+from pwdlib.hashers.argon2 import Argon2Hasher
+from pwdlib.hashers.bcrypt import BcryptHasher
+
+from aiplatform.server.identity.rules import MAX_PASSWORD
+
+# OWASP's figures for Argon2id: 19 MiB, two passes, one lane.
+_passwords = PasswordHash(
+    (Argon2Hasher(time_cost=2, memory_cost=19 * 1024, parallelism=1), BcryptHasher())
+)
+
+_turns = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
+"""A crowd at the door must not take 19 MiB and a core for each."""
+
+
+def hash_password(password: str) -> str:
+    """An Argon2id hash with a salt of its own."""
+    with _turns:
+        return _passwords.hash(password)
+
+
+def verify(password: str, password_hash: str | None) -> tuple[bool, str | None]:
+    """Whether the password is the hash's, and the hash to store from now on if it is an old kind.
+
+    Without a hash (an unknown account) it takes as long as with one, and is never true.
+    """
+    known = password_hash if password_hash is not None else _nobodys_hash()
+    # bcrypt reads 72 bytes and its library refuses more; hashes made when it did not still verify.
+    legacy = known.startswith("$2")
+    shown: str | bytes = password.encode("utf-8", "replace")[:72] if legacy else password
+    if len(password) > MAX_PASSWORD:
+        shown, password_hash = "", None
+    with _turns:
+        try:
+            good = _passwords.verify(shown, known)
+        except (UnknownHashError, ValueError):  # nothing anybody could know a password for
+            good = False
+        if not good or password_hash is None:
+            return False, None
+        stale = legacy or _passwords.current_hasher.check_needs_rehash(known)
+        return True, _passwords.hash(password) if stale else None
+
+
+@cache
+def _nobodys_hash() -> str:
+    return _passwords.hash(os.urandom(16).hex())
