@@ -1,5 +1,6 @@
 """Celery's side of the queue: the wake-up, and the threads that a worker runs beside it."""
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -24,6 +25,7 @@ from aiplatform.server.core.events import libpq_url
 from aiplatform.server.core.settings import Settings, get_settings
 from aiplatform.server.core.storage import collect_blobs
 from aiplatform.server.tasks import runner
+from aiplatform.server.tasks.errors import LostLease
 from aiplatform.server.tasks.service import attempts, workers
 from aiplatform.server.tasks.service.sweep import Sweeper
 
@@ -197,8 +199,9 @@ def wake(queue: str) -> dict[str, Any] | None:
         runner.run_attempt(claim)
     except Exception as error:  # the one handler of this process: a fault of ours ends the attempt
         log.exception("the attempt failed inside the platform", task=str(claim.task_uuid))
-        with transaction() as session:
-            attempts.fail_internally(session, claim, f"{type(error).__name__}: {error}")
+        with contextlib.suppress(LostLease), transaction() as session:
+            reason = f"The platform failed while it ran the task: {type(error).__name__}: {error}"
+            attempts.retry(session, claim, reason)
         raise
     finally:
         send(WAKE, task_queue(queue), queue=queue)

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select, and_, column, func, select, table, text, tuple_
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus
@@ -86,6 +87,7 @@ def next_claimable(
         .order_by(*QUEUE_ORDER)
         .limit(1)
         .with_for_update(skip_locked=True, of=Task)
+        .execution_options(populate_existing=True)
     )
 
 
@@ -143,7 +145,7 @@ def waiting_by_queue(session: Session) -> dict[str, int]:
         .where(waits)
         .group_by(TaskScheduling.queue)
     )
-    return dict(rows.tuples().all())
+    return {queue: count for queue, count in rows}  # noqa: C416  (typed rows)
 
 
 def settled_events(task_id: int, after: int, *, limit: int = 500) -> Select[Any]:
@@ -198,7 +200,7 @@ def series(
             .over(partition_by=MetricPoint.key, order_by=MetricPoint.step.desc())
             .label("place"),
         )
-        .distinct(MetricPoint.key, MetricPoint.step)
+        .ext(distinct_on(MetricPoint.key, MetricPoint.step))
         .where(MetricPoint.task_id == task_id)
         .order_by(
             MetricPoint.key, MetricPoint.step, MetricPoint.attempt.desc(), MetricPoint.id.desc()

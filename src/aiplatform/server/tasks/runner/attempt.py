@@ -223,8 +223,10 @@ class Attempt:
                     events.append((item.name, item.data))
                 case Hello():
                     events.append(("started", {"pid": item.pid, "protocol": item.protocol}))
-                case Result() | Failure() | Stopped() | Malformed():
-                    self.ending = item
+                case Result() | Failure() | Stopped():
+                    self.ending = self.ending or item
+                case Malformed():
+                    self._break_off(item)
                 case Ready():
                     self._ready(item)
                 case Checkpoint():
@@ -253,6 +255,12 @@ class Attempt:
             self.cancelled = True
             self._ask_to_stop()
 
+    def _break_off(self, fault: Malformed) -> None:
+        """End a child that does not keep to the protocol; nothing it says later counts."""
+        assert self.child is not None
+        self.ending = fault
+        self.child.abandon()
+
     def _ask_to_stop(self) -> None:
         if not self.asked_to_stop and self.child is not None:
             self.asked_to_stop = True
@@ -268,7 +276,7 @@ class Attempt:
     def _checkpoint(self, message: Checkpoint) -> None:
         path = Path(message.path).resolve()
         if not path.is_relative_to((self.directory / "checkpoints").resolve()):
-            self.ending = Malformed(f"checkpoint outside its directory: {message.path}")
+            self._break_off(Malformed(f"a checkpoint outside its directory: {message.path}"))
             return
         files = self._store(path, move=False)
         self._write(
@@ -297,6 +305,8 @@ class Attempt:
                 self._end(Outcome(TaskStatus.COMPLETED, result=data, files=files))
             case Stopped() if not self.cancelled and processes.stopping.is_set():
                 self._write(lambda s: attempts.release(s, self.claim, "the worker was stopped"))
+            case Failure(error=error, retryable=True) if not self.cancelled:
+                self._write(lambda s: attempts.retry(s, self.claim, error))
             case Failure(error=error) if not self.cancelled:
                 self._end(Outcome(TaskStatus.FAILED, error=error))
             case Malformed(reason=reason):

@@ -25,6 +25,7 @@ from aiplatform.protocol.messages import (
 from aiplatform.server.tasks.service.attempts import Chunk
 
 log = structlog.get_logger(__name__)
+RUNTIME = [sys.executable, "-m", "aiplatform.runtime"]
 QUEUE_ITEMS = 2000
 """How far the child may be ahead of the database; then its pipes fill and it waits."""
 
@@ -94,9 +95,7 @@ class Child:
         try:
             self.process = subprocess.Popen(
                 [
-                    sys.executable,
-                    "-m",
-                    "aiplatform.runtime",
+                    *RUNTIME,
                     "--job",
                     str(job_file),
                     "--messages-fd",

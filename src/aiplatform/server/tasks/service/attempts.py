@@ -302,16 +302,16 @@ def end_attempt(
         session.execute(delete(TaskCheckpoint).where(TaskCheckpoint.task_id == task.id))
 
 
-def fail_internally(session: Session, claim: Claim, error: str) -> None:
-    """End an attempt that the platform itself could not carry through, if it is still ours."""
-    try:
-        task = hold(session, claim)
-    except LostLease:
-        return
-    reason = f"The platform failed while it ran the task: {error}"
-    _close(session, claim, "failed", reason)
+def retry(session: Session, claim: Claim, error: str) -> None:
+    """End an attempt through no fault of the task's, and let the task try again.
+
+    Raises:
+        LostLease: see :func:`hold`.
+    """
+    task = hold(session, claim)
+    _close(session, claim, "failed", error)
     task.scheduling.failures += 1
-    requeue(session, task, reason)
+    requeue(session, task, error)
 
 
 def release(session: Session, claim: Claim, reason: str) -> None:

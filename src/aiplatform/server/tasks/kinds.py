@@ -1,1 +1,0 @@
-from aiplatform.server.tasks.service.kinds import *  # noqa: F403

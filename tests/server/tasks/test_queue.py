@@ -1,0 +1,217 @@
+"""Submitting, the order of the queue, claiming under concurrency, cancelling."""
+
+import random
+import threading
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.enums import TaskStatus
+from aiplatform.server.core.audit import SYSTEM, AuditLog
+from aiplatform.server.core.database import commit, transaction
+from aiplatform.server.projects.models import Project
+from aiplatform.server.tasks import queries
+from aiplatform.server.tasks.errors import LostLease, TaskFinished
+from aiplatform.server.tasks.models import Task, TaskAttempt, TaskEvent, TaskLease, TaskScheduling
+from aiplatform.server.tasks.rules import TRANSITIONS, may_become, queue_order
+from aiplatform.server.tasks.service import attempts, queue
+from aiplatform.server.tasks.service.kinds import Outcome
+from tests.factories import make_project, make_task
+
+Submit = Callable[..., Task]
+MakeWorker = Callable[..., int]
+
+
+def claim(session: Session, worker_id: int, queues: tuple[str, ...] = ("default",)):
+    claimed = attempts.claim_next(session, worker_id, queues)
+    commit(session)
+    return claimed
+
+
+def test_final_states_have_no_way_out():
+    for status in TaskStatus:
+        assert status.is_final == (not TRANSITIONS[status])
+    assert may_become(TaskStatus.PENDING, TaskStatus.RUNNING)
+    assert not may_become(TaskStatus.COMPLETED, TaskStatus.RUNNING)
+
+
+def test_submitting_writes_row_event_and_audit(session: Session, submit: Submit):
+    task = submit()
+    assert task.status == "pending"
+    assert task.config["type"] == "data_quality"
+    event = session.scalars(select(TaskEvent).where(TaskEvent.task_id == task.id)).one()
+    assert event.kind == "submitted"
+    row = session.scalars(select(AuditLog).where(AuditLog.resource_id == str(task.uuid))).one()
+    assert row.action == "task:submitted"
+
+
+def test_the_sql_order_is_the_documented_formula(
+    session: Session, submit: Submit, make_worker: MakeWorker
+):
+    tasks = [submit(priority=random.Random(7).randint(1, 10)) for _ in range(3)]
+    tasks += [submit(priority=p) for p in (1, 10, 5, 5, 10, 1, 7)]
+    worker = make_worker(cpus=100)
+    wanted = sorted(tasks, key=lambda t: queue_order(t.priority, t.created_at, t.id))
+    assert [queries.position(session, task) for task in wanted] == list(range(1, 11))
+    claimed = [claim(session, worker).task_id for _ in tasks]
+    assert claimed == [task.id for task in wanted]
+
+
+def test_only_what_fits_is_claimed(session: Session, submit: Submit, make_worker: MakeWorker):
+    large = submit(priority=9, resources={"cpus": 3})
+    small = submit(priority=1, resources={"cpus": 1})
+    worker = make_worker(cpus=2)
+    assert claim(session, worker).task_id == small.id
+    assert claim(session, worker) is None
+    assert session.get_one(Task, large.id).status == "pending"
+
+
+def test_gpus_are_leased_by_index_and_come_back(
+    session: Session, submit: Submit, make_worker: MakeWorker
+):
+    worker = make_worker(cpus=8, gpus=3)
+    for _ in range(2):
+        submit(resources={"gpus": 2, "cpus": 1})
+    first = claim(session, worker)
+    assert first.gpu_indices == (0, 1)
+    assert claim(session, worker) is None
+    attempts.end_attempt(session, first, Outcome(TaskStatus.COMPLETED))
+    commit(session)
+    assert claim(session, worker).gpu_indices == (0, 1)
+
+
+def test_other_queues_and_orphans_are_left_alone(
+    session: Session, submit: Submit, make_worker: MakeWorker
+):
+    submit(queue="gpu")
+    make_task(session, None)
+    assert claim(session, make_worker()) is None
+    assert claim(session, make_worker(), ("gpu",)) is not None
+
+
+def test_concurrent_claims_take_each_task_once(submit: Submit, make_worker: MakeWorker):
+    tasks = {submit().id for _ in range(24)}
+    ids = [make_worker(f"w{n}", cpus=6) for n in range(6)]
+    taken: list[int] = []
+
+    def work(worker_id: int) -> None:
+        while True:
+            with transaction() as own:
+                claimed = attempts.claim_next(own, worker_id, ["default"])
+            if claimed is None:
+                return
+            taken.append(claimed.task_id)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in ids for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(taken) == len(set(taken))
+    # Two claimers that raced for the same worker's last slot may both have stopped early.
+    with transaction() as own:
+        for worker_id in ids:
+            held = queries.leases_of(own, worker_id)
+            assert sum(lease.cpus for lease in held) <= 6
+        left = {t.id for t in own.scalars(select(Task).where(Task.status == "pending"))}
+    assert left | set(taken) == tasks
+
+
+def test_waiting_tasks_are_cancelled_at_once(session: Session, submit: Submit, kind):
+    task = submit()
+    queue.request_cancel(session, SYSTEM, task)
+    commit(session)
+    assert task.status == "cancelled"
+    assert task.completed_at is not None
+    assert kind.told == ["cancelled"]
+    with pytest.raises(TaskFinished):
+        queue.request_cancel(session, SYSTEM, task)
+
+
+def test_running_tasks_are_asked(session: Session, submit: Submit, make_worker: MakeWorker):
+    task = submit()
+    held = claim(session, make_worker())
+    queue.request_cancel(session, SYSTEM, task)
+    queue.request_cancel(session, SYSTEM, task)  # asking twice is no error
+    commit(session)
+    assert task.status == "cancelling"
+    assert attempts.write_telemetry(session, held) is TaskStatus.CANCELLING
+
+
+def test_deleting_a_project_stops_its_tasks(
+    session: Session, submit: Submit, make_worker: MakeWorker, project: Project
+):
+    running, waiting = submit(priority=9), submit()
+    claim(session, make_worker(cpus=1))
+    other = make_task(session, make_project(session))
+    queue.cancel_project_tasks(session, SYSTEM, project.id, project.uuid)
+    commit(session)
+    assert (running.status, waiting.status) == ("cancelling", "cancelled")
+    assert session.get_one(Task, other.id).status == "pending"
+
+
+def test_a_stale_fence_writes_nothing(session: Session, submit: Submit, make_worker: MakeWorker):
+    task = submit()
+    worker = make_worker()
+    stale = claim(session, worker)
+    assert attempts.expire(session, task.id, stale.fence, "lost")
+    commit(session)
+    current = claim(session, worker)
+    assert (current.attempt, current.fence) == (2, 2)
+    for write in (
+        lambda: attempts.renew(session, stale),
+        lambda: attempts.write_telemetry(session, stale),
+        lambda: attempts.add_checkpoint(session, stale, 1, []),
+        lambda: attempts.end_attempt(session, stale, Outcome(TaskStatus.COMPLETED)),
+        lambda: attempts.release(session, stale, "stopped"),
+        lambda: attempts.set_ready(session, stale, "unix:/x", "token"),
+    ):
+        with pytest.raises(LostLease):
+            write()
+        session.rollback()
+    attempts.end_attempt(session, current, Outcome(TaskStatus.COMPLETED, result={"x": 1}))
+    commit(session)
+    rows = session.scalars(select(TaskAttempt).order_by(TaskAttempt.attempt)).all()
+    assert [row.outcome for row in rows if row.task_id == task.id] == ["lost", "completed"]
+    assert session.get(TaskLease, task.id) is None
+
+
+def test_attempts_run_out(session: Session, submit: Submit, make_worker: MakeWorker, kind):
+    task = submit(max_attempts=2)
+    worker = make_worker()
+    for _ in range(2):
+        held = claim(session, worker)
+        assert attempts.expire(session, task.id, held.fence, "the worker was lost")
+        commit(session)
+    session.refresh(task)
+    assert task.status == "failed"
+    assert task.error_message == "the worker was lost"
+    assert kind.told == ["started", "requeued", "started", "failed"]
+
+
+def test_giving_back_costs_no_attempt(session: Session, submit: Submit, make_worker: MakeWorker):
+    task = submit(max_attempts=1)
+    worker = make_worker()
+    for _ in range(3):
+        attempts.release(session, claim(session, worker), "the worker was stopped")
+        commit(session)
+    session.refresh(task)
+    assert task.status == "pending"
+
+
+def test_a_task_that_may_not_start_yet_waits(
+    session: Session, submit: Submit, make_worker: MakeWorker
+):
+    from sqlalchemy import func, text
+
+    task = submit()
+    later = update(TaskScheduling).where(TaskScheduling.task_id == task.id)
+    session.execute(later.values(not_before=func.now() + text("interval '1 hour'")))
+    session.commit()
+    worker = make_worker()
+    assert claim(session, worker) is None
+    session.execute(later.values(not_before=func.now() - text("interval '1 second'")))
+    session.commit()
+    assert claim(session, worker) is not None

@@ -1,0 +1,124 @@
+"""The sweep judges by what it saw on its own clock."""
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import func, select, text, update
+from sqlalchemy.orm import Session
+
+from aiplatform.server.core.database import commit
+from aiplatform.server.tasks.models import Task, TaskLease, Worker
+from aiplatform.server.tasks.service import attempts, sweep, workers
+from aiplatform.server.tasks.service.sweep import Sweeper
+from tests.factories import make_task
+
+LEASE = 60.0
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    queues: list[str] = []
+    monkeypatch.setattr(sweep, "send", lambda name, to, **_: queues.append(to))
+    return queues
+
+
+def look(sweeper: Sweeper, clock: Clock, seconds: float) -> list[int]:
+    """Sweep every two seconds for so long."""
+    expired: list[int] = []
+    for _ in range(round(seconds / 2)):
+        clock.now += 2
+        expired += sweeper.sweep()
+    return expired
+
+
+@pytest.fixture
+def held(session: Session, submit: Callable[..., Task], make_worker: Callable[..., int]):
+    submit()
+    claimed = attempts.claim_next(session, make_worker(), ["default"])
+    commit(session)
+    return claimed
+
+
+def test_a_lease_expires_after_a_whole_lease_unseen(session, held, clock, sent):
+    sweeper = Sweeper(LEASE, clock)
+    assert look(sweeper, clock, LEASE - 2) == []
+    assert look(sweeper, clock, 6) == [held.task_id]
+    session.expire_all()
+    assert session.get_one(Task, held.task_id).status == "pending"
+    assert sent, "a waiting task is announced again"
+
+
+def test_a_renewed_lease_stays(session, held, clock, sent):
+    sweeper = Sweeper(LEASE, clock)
+    for _ in range(10):
+        assert look(sweeper, clock, LEASE / 2) == []
+        attempts.renew(session, held)
+        commit(session)
+
+
+def test_timestamps_are_not_believed(session, held, clock, sent):
+    """A clock step of the database's machine expires nothing."""
+    session.execute(update(TaskLease).values(renewed_at=func.now() - text("interval '1 year'")))
+    session.commit()
+    assert look(Sweeper(LEASE, clock), clock, LEASE / 2) == []
+
+
+def test_time_in_which_nobody_could_look_does_not_count(session, held, clock, sent):
+    sweeper = Sweeper(LEASE, clock)
+    look(sweeper, clock, 10)
+    clock.now += 3600  # the machine slept, or the database was away
+    assert look(sweeper, clock, 10) == []
+
+
+def test_a_new_sweeper_begins_anew(held, clock, sent):
+    assert look(Sweeper(LEASE, clock), clock, LEASE - 4) == []
+    assert look(Sweeper(LEASE, clock), clock, LEASE - 4) == []
+
+
+def test_silent_workers_are_marked(session, make_worker, clock, sent):
+    silent, alive = make_worker("silent"), make_worker("alive")
+    sweeper = Sweeper(LEASE, clock)
+    for _ in range(40):
+        look(sweeper, clock, 2)
+        workers.heartbeat(session, alive)
+        commit(session)
+    session.expire_all()
+    assert session.get_one(Worker, silent).stopped_at is not None
+    assert session.get_one(Worker, alive).stopped_at is None
+
+
+def test_orphans_are_cancelled(session, kind, clock, sent):
+    orphan = make_task(session, None)
+    Sweeper(LEASE, clock).sweep()
+    session.refresh(orphan)
+    assert orphan.status == "cancelled"
+
+
+def test_as_many_wake_ups_as_tasks_and_slots(session, submit, make_worker, sent):
+    make_worker(cpus=3)
+    for _ in range(5):
+        submit()
+    submit(queue="gpu")
+    sweep.wake_idle_workers()
+    assert sent.count("tasks.default") == 3
+    assert sent.count("tasks.gpu") == 1
+
+
+def test_a_worker_that_returns_gives_back_what_it_held(session, held, make_worker):
+    make_worker()
+    session.expire_all()
+    assert session.get_one(Task, held.task_id).status == "pending"
+    assert session.scalars(select(TaskLease)).all() == []
