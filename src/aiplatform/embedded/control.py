@@ -1,0 +1,119 @@
+"""What the other commands do with a platform that runs, or ran: look at it, stop it."""
+
+import contextlib
+import os
+import signal
+import time
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from aiplatform.embedded.errors import StopFailedError
+from aiplatform.embedded.health import Health, ask_health
+from aiplatform.embedded.home import Home
+from aiplatform.embedded.leftovers import end_leftovers, living
+from aiplatform.embedded.process import resident_bytes, user_name, wait_gone
+from aiplatform.embedded.state import State, read_state, remove_state
+from aiplatform.embedded.supervisor import already_running
+
+STOP_SECONDS = 120.0
+"""Tasks write their checkpoints, then PostgreSQL its buffers."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """What ``status`` shows. ``memory`` maps each process to its resident bytes."""
+
+    home: str
+    running: bool
+    state: State | None = None
+    health: Health | None = None
+    uptime_seconds: float | None = None
+    memory: dict[str, int] = field(default_factory=dict)
+    leftovers: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, for ``--json``."""
+        return {
+            "home": self.home,
+            "running": self.running,
+            "uptime_seconds": self.uptime_seconds,
+            "health": asdict(self.health) if self.health else None,
+            "memory": self.memory,
+            "leftovers": self.leftovers,
+            "platform": self.state.as_dict() if self.state else None,
+        }
+
+
+def platform_status(home: Home) -> Status:
+    """How the platform of this home is; asks its API too."""
+    state = read_state(home)
+    if state is None or not state.supervisor_alive:
+        left = [record.name for record in living(state)] if state else []
+        return Status(home=str(home.root), running=False, leftovers=left)
+    memory = {
+        record.name: size
+        for record in living(state)
+        if record.pid is not None and (size := resident_bytes(record.pid)) is not None
+    }
+    since = datetime.now(UTC) - datetime.fromisoformat(state.started_at)
+    return Status(
+        home=str(home.root),
+        running=True,
+        state=state,
+        health=ask_health(state.host, state.port),
+        uptime_seconds=max(since.total_seconds(), 0.0),
+        memory=memory,
+    )
+
+
+def stop_platform(home: Home, seconds: float = STOP_SECONDS) -> str:
+    """Stop the platform of this home and wait until it is gone; what was done, in words.
+
+    Raises:
+        StopFailedError: it did not end in time, or belongs to another user.
+        AlreadyRunningError: somebody else is starting or stopping it at this moment.
+    """
+    if not home.run.is_dir():
+        return f"AI Platform is not running in {home.root}."
+    state = read_state(home)
+    if state is not None and state.supervisor_alive:
+        return _stop_supervisor(home, state, seconds)
+    lock = _lock_or_wait(home)
+    try:
+        ended = end_leftovers(home)
+        remove_state(home)
+    finally:
+        os.close(lock)
+    if ended:
+        return f"Ended what a killed run left in {home.root}: {', '.join(ended)}."
+    return f"AI Platform is not running in {home.root}."
+
+
+def _stop_supervisor(home: Home, state: State, seconds: float) -> str:
+    began = time.monotonic()
+    try:
+        os.kill(state.pid, signal.SIGTERM)
+    except ProcessLookupError:
+        pass
+    except PermissionError as error:
+        owner = "another user"
+        with contextlib.suppress(OSError):
+            owner = f"the user {user_name(home.state_file.stat().st_uid)}"
+        raise StopFailedError(
+            f"Process {state.pid} belongs to {owner}.", "Run `aiplatform down` as that user."
+        ) from error
+    if not wait_gone(state.pid, state.identity, seconds):
+        raise StopFailedError(
+            f"Process {state.pid} has not ended within {seconds:.0f} seconds.",
+            f"See {home.logs / 'supervisor.log'}. As a last resort: kill -9 {state.pid}, then "
+            "`aiplatform down` again; nothing committed is lost.",
+        )
+    return f"AI Platform in {home.root} is stopped ({time.monotonic() - began:.1f} s)."
+
+
+def _lock_or_wait(home: Home) -> int:
+    lock = home.lock()
+    if lock is None:
+        raise already_running(home)
+    return lock

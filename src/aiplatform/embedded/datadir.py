@@ -1,0 +1,100 @@
+"""Whose a PostgreSQL data directory is, who can reach it, and which version made it."""
+
+import os
+import pwd
+import stat
+from pathlib import Path
+
+from aiplatform.embedded.binaries import POSTGRES_SETTING, PostgresBinaries, debian_directories
+from aiplatform.embedded.errors import (
+    EmbeddedError,
+    HomeUnusableError,
+    WrongDataVersionError,
+    from_os_error,
+)
+from aiplatform.embedded.process import Account, user_name
+
+
+def server_account(data: Path) -> Account | None:
+    """Who PostgreSQL must run as: None for ourselves.
+
+    It refuses root; a data directory that exists says whose it is.
+
+    Raises:
+        EmbeddedError: root, and no other user to be.
+        HomeUnusableError: the data directory is someone else's.
+    """
+    me = os.geteuid()
+    try:
+        owner: int | None = data.stat().st_uid
+    except FileNotFoundError:
+        owner = None
+    except OSError as error:
+        raise from_os_error(error, data) from error
+    if me != 0:
+        if owner not in {None, me}:
+            raise HomeUnusableError(
+                f"{data} belongs to the user {user_name(owner or 0)}.",
+                "Run `aiplatform up` as that user (or as root), or choose another home.",
+            )
+        return None
+    if owner:
+        try:
+            entry = pwd.getpwuid(owner)
+        except KeyError:
+            return Account(owner, data.stat().st_gid, str(owner))
+        return Account(entry.pw_uid, entry.pw_gid, entry.pw_name)
+    for name in ("postgres", "nobody"):
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return Account(entry.pw_uid, entry.pw_gid, entry.pw_name)
+    raise EmbeddedError(
+        "PostgreSQL refuses to run as root, and there is neither a user `postgres` nor `nobody`.",
+        "Create one of them, or run `aiplatform up` as a normal user.",
+    )
+
+
+def check_version(data: Path, binaries: PostgresBinaries) -> None:
+    try:
+        found = (data / "PG_VERSION").read_text("ascii", "replace").strip()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise from_os_error(error, data) from error
+    if found == str(binaries.major):
+        return
+    fitting = [path for path in debian_directories() if path.parent.name == found]
+    where = str(fitting[0]) if fitting else f"the bin directory of a PostgreSQL {found}"
+    go_on = f"To go on with PostgreSQL {found}, set {POSTGRES_SETTING} to {where}."
+    raise WrongDataVersionError(
+        f"{data} was made by PostgreSQL {found or '?'}, but {binaries.directory} holds "
+        f"PostgreSQL {binaries.version}.",
+        f"{go_on} To upgrade: with that setting run `aiplatform up`, write the database out with "
+        f"`pg_dump --format=custom`, run `aiplatform down`, move {data} away, unset the setting, "
+        "run `aiplatform up` again and read it back with `pg_restore --clean --if-exists`.",
+    )
+
+
+def check_reachable(directory: Path, account: Account) -> None:
+    """Whether another user can get to ``directory`` at all.
+
+    Raises:
+        HomeUnusableError: a directory above is closed to it.
+    """
+    for path in [directory, *directory.parents]:
+        found = path.stat()
+        bit = (
+            stat.S_IXUSR
+            if found.st_uid == account.uid
+            else stat.S_IXGRP
+            if found.st_gid == account.gid
+            else stat.S_IXOTH
+        )
+        if not found.st_mode & bit:
+            raise HomeUnusableError(
+                f"PostgreSQL refuses to run as root, so it runs as {account.name}, who can't enter "
+                f"{path}.",
+                "Choose a home that other users can enter, such as --home /var/lib/aiplatform.",
+            )

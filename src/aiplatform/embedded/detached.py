@@ -1,0 +1,125 @@
+"""Running the supervisor in the background, and telling the terminal how its start goes."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from aiplatform.embedded.errors import EmbeddedError, StartFailedError
+from aiplatform.embedded.home import Home
+from aiplatform.embedded.logs import open_log
+from aiplatform.embedded.process import identity, wait_gone
+from aiplatform.embedded.state import Phase, State
+
+Observe = Callable[[State], None]
+
+
+class Report:
+    """What the daemon tells, as JSON lines on a pipe, until it is ready or has failed."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor: int | None = descriptor
+        self._last = ""
+
+    def state(self, state: State) -> None:
+        """A step of the start. After the last one the pipe is closed: the terminal is free."""
+        self._send({"state": state.as_dict()})
+        if state.phase is Phase.READY:
+            self._close()
+
+    def error(self, error: EmbeddedError) -> None:
+        """Why it did not start."""
+        self._send(
+            {
+                "error": {
+                    "message": error.message,
+                    "remedy": error.remedy,
+                    "exit_code": error.exit_code,
+                }
+            }
+        )
+        self._close()
+
+    def _send(self, message: dict[str, object]) -> None:
+        line = json.dumps(message) + "\n"
+        if self._descriptor is None or line == self._last:
+            return
+        self._last = line
+        try:
+            with os.fdopen(os.dup(self._descriptor), "w", encoding="utf-8") as pipe:
+                pipe.write(line)
+        except BrokenPipeError:  # the terminal was closed; nobody is left to be told
+            self._close()
+
+    def _close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def start_detached(home: Home, run: Callable[[Observe], int], show: Observe) -> State:
+    """Run ``run`` in a process of its own session; returns once it reports that it is ready.
+
+    Raises:
+        EmbeddedError: it failed; its message, remedy and exit code are passed on.
+        KeyboardInterrupt: Ctrl-C while waiting; the background process is stopped too.
+    """
+    home.prepare()
+    reading, writing = os.pipe()
+    first = os.fork()
+    if first == 0:
+        os.close(reading)
+        # Two forks: the session's leader ends, so the daemon can never get a terminal again.
+        os.setsid()
+        if os.fork() != 0:
+            os._exit(0)
+        _become_daemon(home, run, Report(writing))
+    os.close(writing)
+    os.waitpid(first, 0)
+    return _follow(home, reading, show)
+
+
+def _become_daemon(home: Home, run: Callable[[Observe], int], report: Report) -> NoReturn:
+    os.chdir("/")
+    with open_log(home.logs / "supervisor.log") as log, Path(os.devnull).open("rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    try:
+        code = run(report.state)
+    except EmbeddedError as error:
+        report.error(error)
+        code = error.exit_code
+    # Anything else is a bug: it goes up to the program's one handler, and so into the log. An
+    # ordinary end stops here: what is above on the stack belongs to the process that waits.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _follow(home: Home, reading: int, show: Observe) -> State:
+    state: State | None = None
+    try:
+        with os.fdopen(reading, encoding="utf-8") as lines:
+            for line in lines:
+                message = json.loads(line)
+                if "error" in message:
+                    failure = EmbeddedError(message["error"]["message"], message["error"]["remedy"])
+                    failure.exit_code = message["error"]["exit_code"]
+                    raise failure
+                state = State.from_dict(message["state"])
+                show(state)
+                if state.phase is Phase.READY:
+                    return state
+    except KeyboardInterrupt:
+        if state is not None and identity(state.pid) == state.identity:
+            os.kill(state.pid, signal.SIGTERM)
+            wait_gone(state.pid, state.identity, 60.0)
+        raise
+    raise StartFailedError(
+        "The background process ended before the platform was ready.",
+        f"See {home.logs / 'supervisor.log'}.",
+    )

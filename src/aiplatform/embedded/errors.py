@@ -1,0 +1,102 @@
+"""What can go wrong with embedded mode, each with its remedy and exit code.
+
+Exit codes of ``up``, ``down``, ``status`` and ``doctor``: 0 success, 1 failure, 2 wrong usage,
+3 not running, 4 already running, 5 port not available, 6 home not usable (read-only, full, someone
+else's), 7 data of another PostgreSQL version, 130 interrupted before it was ready.
+"""
+
+import errno
+import os
+from pathlib import Path
+
+INTERRUPTED = 130
+"""Exit code of an ``up`` that was stopped by a signal before it was ready, as shells have it."""
+
+
+class EmbeddedError(Exception):
+    """A failure in words for its user: what happened, and what to do about it."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+
+class MissingPartError(EmbeddedError):
+    """A program or package that embedded mode needs is not installed."""
+
+
+class StartFailedError(EmbeddedError):
+    """Something that ``up`` started did not come up."""
+
+
+class StopFailedError(EmbeddedError):
+    """``down`` did not see the platform end in time."""
+
+
+class NotRunningError(EmbeddedError):
+    """There is nothing to show or stop."""
+
+    exit_code = 3
+
+
+class AlreadyRunningError(EmbeddedError):
+    """Another supervisor holds the home."""
+
+    exit_code = 4
+
+
+class PortUnavailableError(EmbeddedError):
+    """The address that the API should listen on can't be had."""
+
+    exit_code = 5
+
+
+class HomeUnusableError(EmbeddedError):
+    """The home can't be written, is full, or belongs to someone else."""
+
+    exit_code = 6
+
+
+class WrongDataVersionError(EmbeddedError):
+    """The data directory was made by another major version of PostgreSQL."""
+
+    exit_code = 7
+
+
+def from_os_error(error: OSError, path: Path) -> EmbeddedError:
+    """The error of a file operation below the home, in words."""
+    where = Path(os.fsdecode(error.filename)) if error.filename else path
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return disk_full(path)
+        case errno.EROFS:
+            return HomeUnusableError(
+                f"{where} is on a read-only file system.",
+                "Choose another home with --home or AIPLATFORM_HOME, or mount it writable.",
+            )
+        case errno.EACCES | errno.EPERM:
+            return HomeUnusableError(
+                f"{where} can't be written by this user.",
+                "Run as the user who owns it, or choose another home with --home or "
+                "AIPLATFORM_HOME.",
+            )
+        case errno.ENOTDIR | errno.EEXIST:
+            return HomeUnusableError(
+                f"{where} is in the way: a directory was expected there.",
+                "Move that file, or choose another home with --home or AIPLATFORM_HOME.",
+            )
+    return HomeUnusableError(
+        f"{where}: {error.strerror or error}.",
+        "Choose another home with --home or AIPLATFORM_HOME.",
+    )
+
+
+def disk_full(path: Path) -> HomeUnusableError:
+    """The file system of ``path`` has no room left."""
+    return HomeUnusableError(
+        f"The disk that holds {path} is full.",
+        "Free some space there, then run `aiplatform up` again; nothing committed is lost.",
+    )

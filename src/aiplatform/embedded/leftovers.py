@@ -1,0 +1,67 @@
+"""Ending what a killed supervisor left running.
+
+On Linux its children get a signal when it dies; elsewhere, or when they were stuck, they are found
+here: by recorded pid and start time, and, for their own children, by the run's id in their
+environment. Call it only while holding the home's lock.
+"""
+
+import logging
+import signal
+
+from aiplatform.embedded.home import Home
+from aiplatform.embedded.process import (
+    end_process,
+    is_same_process,
+    processes_with,
+    signal_group,
+    wait_gone,
+)
+from aiplatform.embedded.state import ServiceRecord, State, read_state
+
+RUN_VARIABLE = "AIPLATFORM_RUN_ID"
+"""Marks every process of one run, however far down."""
+
+APPS_SECONDS = 5.0
+SERVERS = {"postgres": signal.SIGINT, "valkey": signal.SIGTERM, "initdb": signal.SIGKILL}
+"""What holds data is asked first, in its own language, and given time to write."""
+
+SERVER_SECONDS = 20.0
+
+logger = logging.getLogger("aiplatform.embedded")
+
+
+def living(state: State) -> list[ServiceRecord]:
+    """The recorded processes that still run."""
+    return [record for record in state.services if is_same_process(record.pid, record.identity)]
+
+
+def end_leftovers(home: Home) -> list[str]:
+    """End everything that the last run of this home left; the names of what was found."""
+    state = read_state(home)
+    if state is None:
+        return []
+    found = living(state)
+    apps = [record for record in found if record.name not in SERVERS]
+    for record in apps:
+        if record.pid is not None:
+            signal_group(record.pid, signal.SIGTERM)
+    for record in apps:
+        if record.pid is not None and not wait_gone(record.pid, record.identity, APPS_SECONDS):
+            signal_group(record.pid, signal.SIGKILL)
+            wait_gone(record.pid, record.identity, 2.0)
+    servers = {record.pid for record in found if record.name in SERVERS}
+    strays = [
+        (pid, known)
+        for pid, known in processes_with(RUN_VARIABLE, state.run_id)
+        if pid not in servers
+    ]
+    for pid, known in strays:
+        end_process(pid, known, [(signal.SIGKILL, 2.0)])
+    for record in found:
+        if record.name in SERVERS and record.pid is not None and record.identity is not None:
+            steps = [(SERVERS[record.name], SERVER_SECONDS), (signal.SIGKILL, 2.0)]
+            end_process(record.pid, record.identity, steps)
+    names = [record.name for record in found] + [f"process {pid}" for pid, _ in strays]
+    if names:
+        logger.warning("ended what an earlier run left: %s", ", ".join(names))
+    return names

@@ -1,0 +1,79 @@
+"""Whether the API can listen where it should, asked before anything is started."""
+
+import contextlib
+import errno
+import socket
+
+from aiplatform.embedded.errors import PortUnavailableError
+
+try:
+    import psutil
+
+    HAS_PSUTIL = True
+except ImportError:  # the bare install has no server extra; doctor must run all the same
+    HAS_PSUTIL = False
+
+
+def claim_port(host: str, port: int) -> int:
+    """See that ``host`` and ``port`` can be had; port 0 stands for any free one.
+
+    Raises:
+        PortUnavailableError: in use, forbidden, or no address of this machine.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, UnicodeError) as error:
+        raise PortUnavailableError(
+            f"{host!r} is no address of this machine.",
+            "Use --host 127.0.0.1 (this machine only) or --host 0.0.0.0 (reachable from others).",
+        ) from error
+    with socket.socket(family, kind, protocol) as probe:
+        # As servers do: connections of a previous server that are still closing don't count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+            probe.listen(1)
+        except OSError as error:
+            raise _explain(error, host, port) from error
+        return int(probe.getsockname()[1])
+
+
+def _explain(error: OSError, host: str, port: int) -> PortUnavailableError:
+    match error.errno:
+        case errno.EADDRINUSE:
+            owner = port_owner(port)
+            return PortUnavailableError(
+                f"Port {port} on {host} is in use" + (f" by {owner}." if owner else "."),
+                "End that program, or choose another port with --port or AIPLATFORM_PORT "
+                "(--port 0 takes any free one).",
+            )
+        case errno.EACCES:
+            return PortUnavailableError(
+                f"This user may not listen on port {port}.",
+                "Choose a port above 1023 with --port or AIPLATFORM_PORT.",
+            )
+        case errno.EADDRNOTAVAIL:
+            return PortUnavailableError(
+                f"{host} is no address of this machine.",
+                "Use --host 127.0.0.1 (this machine only) or --host 0.0.0.0 (reachable from "
+                "others).",
+            )
+    return PortUnavailableError(
+        f"Nothing can listen on {host}, port {port}: {error.strerror}.",
+        "Choose another address with --host and --port.",
+    )
+
+
+def port_owner(port: int) -> str | None:
+    """Which process listens on ``port``, as far as this user may know."""
+    if not HAS_PSUTIL:
+        return None
+    with contextlib.suppress(psutil.Error, OSError):
+        for connection in psutil.net_connections("tcp"):
+            listens = connection.status == psutil.CONN_LISTEN
+            if listens and connection.laddr and connection.laddr.port == port and connection.pid:
+                name = psutil.Process(connection.pid).name()
+                return f"process {connection.pid} ({name})"
+    return None

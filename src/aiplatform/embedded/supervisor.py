@@ -1,0 +1,304 @@
+"""What ``aiplatform up`` does: the order in which things start, are watched and stop."""
+
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aiplatform.embedded.binaries import find_valkey
+from aiplatform.embedded.errors import (
+    INTERRUPTED,
+    AlreadyRunningError,
+    EmbeddedError,
+    StartFailedError,
+)
+from aiplatform.embedded.health import Health, ask_health, base_url
+from aiplatform.embedded.home import Home, socket_directory
+from aiplatform.embedded.keeper import Keeper, child_environment
+from aiplatform.embedded.leftovers import RUN_VARIABLE, end_leftovers
+from aiplatform.embedded.logs import open_log
+from aiplatform.embedded.ports import claim_port
+from aiplatform.embedded.postgres import Postgres
+from aiplatform.embedded.process import identity
+from aiplatform.embedded.service import Service
+from aiplatform.embedded.signals import Signals, StopRequestedError
+from aiplatform.embedded.state import Phase, State, read_state, remove_state, write_state
+from aiplatform.embedded.valkey import Valkey
+
+Observe = Callable[[State], None]
+
+DATA_SECONDS = 300.0
+"""A database that was killed under load replays its log before it is ready."""
+
+HEALTH_EVERY = 10.0
+PRIVATE = ("AIPLATFORM_DATABASE_URL", "AIPLATFORM_BROKER_URL", "AIPLATFORM_STORAGE_URL")
+
+logger = logging.getLogger("aiplatform.embedded")
+
+
+def _program(name: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "aiplatform", name, *arguments)
+
+
+@dataclass(frozen=True)
+class Programs:
+    """The command lines of the platform's own processes; tests put smaller ones in their place."""
+
+    upgrade: tuple[str, ...] = field(default_factory=lambda: _program("db", "upgrade"))
+    api: tuple[str, ...] = field(default_factory=lambda: _program("server"))
+    worker: tuple[str, ...] = field(default_factory=lambda: _program("worker"))
+    worker_stop_seconds: float = 45.0
+    """Running tasks are given 30 seconds to write a checkpoint; the rest is for the worker."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What ``up`` was asked for."""
+
+    home: Home
+    host: str = "127.0.0.1"
+    port: int = 8400
+    ready_seconds: float = 180.0
+    programs: Programs = field(default_factory=Programs)
+
+
+class Supervisor:
+    """One run of the platform on one home."""
+
+    def __init__(self, options: Options, observe: Observe, environ: Mapping[str, str]) -> None:
+        self._options = options
+        self._home = options.home
+        self._observe = observe
+        self._environ = environ
+        self._began = time.monotonic()
+
+    def run(self) -> int:
+        """Start everything, mind it until somebody asks to stop, stop it; the exit code.
+
+        Raises:
+            EmbeddedError: it could not be started; what was started is stopped again.
+        """
+        home = self._home
+        home.prepare()
+        lock = home.lock()
+        if lock is None:
+            raise already_running(home)
+        try:
+            with _log_to(home.logs / "supervisor.log"), Signals() as signals:
+                end_leftovers(home)
+                return self._run(signals)
+        finally:
+            os.close(lock)
+
+    def _run(self, signals: Signals) -> int:
+        port = claim_port(self._options.host, self._options.port)
+        sockets = socket_directory(self._home)
+        postgres = Postgres.locate(self._home, sockets, self._environ)
+        valkey = Valkey(self._home, find_valkey(self._environ), sockets)
+        valkey.prepare()
+        state = self._state = self._first_state(port, postgres, valkey)
+        keeper = Keeper(signals, self._home.logs, self._save, lambda: self._observe(state))
+        self._keeper = keeper
+        self._save()
+        reached_ready = False
+        try:
+            self._start(postgres, valkey)
+            reached_ready = True
+            self._watch()
+        except StopRequestedError:
+            logger.info("asked to stop")
+        except EmbeddedError as error:
+            logger.error("%s", error)  # noqa: TRY400  (an expected failure, told in words)
+            raise
+        finally:
+            state.phase, state.step = Phase.STOPPING, "stopping"
+            self._save()
+            keeper.stop(["api", "worker", "upgrade", "initdb"])
+            keeper.stop(["postgres", "valkey"])
+            remove_state(self._home)
+            logger.info("stopped")
+        return 0 if reached_ready else INTERRUPTED
+
+    def _start(self, postgres: Postgres, valkey: Valkey) -> None:
+        keeper, state = self._keeper, self._state
+        environment = self._child_environment()
+        servers_environment = child_environment({"LC_ALL": "C", RUN_VARIABLE: state.run_id})
+        keeper.start(valkey.service(servers_environment))
+        if postgres.is_fresh:
+            self._step("making the database")
+            keeper.run(postgres.initdb(servers_environment))
+            postgres.adopt()
+        self._step("starting PostgreSQL and Valkey")
+        keeper.start(postgres.service(servers_environment))
+        if not keeper.until(lambda: keeper.running("postgres"), DATA_SECONDS):
+            raise self._too_slow("PostgreSQL", "postgres")
+        postgres.ensure_database()
+        self._step("migrating")
+        root = self._home.root
+        programs = self._options.programs
+        keeper.run(Service(name="upgrade", command=programs.upgrade, cwd=root, env=environment))
+        if not keeper.until(lambda: keeper.running("valkey"), DATA_SECONDS):
+            raise self._too_slow("Valkey", "valkey")
+        self._step("starting API and worker")
+        keeper.start(Service(name="api", command=programs.api, cwd=root, env=environment))
+        keeper.start(
+            Service(
+                name="worker",
+                command=programs.worker,
+                cwd=root,
+                env=environment,
+                stop_steps=(
+                    (signal.SIGTERM, programs.worker_stop_seconds),
+                    (signal.SIGKILL, 5.0),
+                ),
+                # With the database going down too there is nobody to say goodbye to; its tasks go
+                # on from their checkpoints, and their launchers end them when it is gone.
+                death_signal=signal.SIGKILL,
+            )
+        )
+        if not keeper.until(self._is_healthy, self._options.ready_seconds):
+            raise self._not_ready()
+        keeper.starting = False
+        state.phase, state.step = Phase.READY, ""
+        state.ready_at = datetime.now(UTC).isoformat(timespec="seconds")
+        state.ready_seconds = round(time.monotonic() - self._began, 2)
+        logger.info("ready after %.1f s at %s", state.ready_seconds, state.url)
+        self._save()
+
+    def _watch(self) -> None:
+        """Mind the children until somebody asks to stop."""
+        state, keeper = self._state, self._keeper
+        next_look = time.monotonic() + HEALTH_EVERY
+        while True:
+            keeper.tick(1.0)
+            if time.monotonic() < next_look:
+                continue
+            health = ask_health(state.host, state.port)
+            phase = Phase.READY if health is not None and health.is_ok else Phase.DEGRADED
+            step = "" if phase is Phase.READY else _wanting(health)
+            if (phase, step) != (state.phase, state.step):
+                logger.info("%s %s", phase, step)
+                state.phase, state.step = phase, step
+                self._save()
+            # A busy machine answers slowly; nobody is restarted for that, only shown.
+            next_look = time.monotonic() + (HEALTH_EVERY if phase is Phase.READY else 1.0)
+
+    def _is_healthy(self) -> bool:
+        health = ask_health(self._state.host, self._state.port)
+        if health is not None and not health.is_ok:
+            self._step(f"waiting for {', '.join(health.wanting) or health.status}")
+        return health is not None and health.is_ok and self._keeper.running("api", "worker")
+
+    def _first_state(self, port: int, postgres: Postgres, valkey: Valkey) -> State:
+        host = self._options.host
+        ignored = [name for name in PRIVATE if self._environ.get(name)]
+        warnings = [
+            f"{name} is set, but `up` uses its own servers; `aiplatform server` and "
+            "`aiplatform worker` use that one."
+            for name in ignored
+        ]
+        return State(
+            run_id=secrets.token_hex(8),
+            pid=os.getpid(),
+            identity=identity(os.getpid()),
+            home=str(self._home.root),
+            host=host,
+            port=port,
+            url=base_url(host, port),
+            database_url=postgres.url,
+            broker_url=valkey.url,
+            storage_url=self._home.blobs.as_uri(),
+            socket_dir=str(postgres.sockets),
+            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            fresh=postgres.is_fresh,
+            warnings=warnings,
+        )
+
+    def _child_environment(self) -> dict[str, str]:
+        state = self._state
+        return child_environment(
+            {
+                "AIPLATFORM_HOME": state.home,
+                "AIPLATFORM_HOST": state.host,
+                "AIPLATFORM_PORT": str(state.port),
+                "AIPLATFORM_DATABASE_URL": state.database_url,
+                "AIPLATFORM_BROKER_URL": state.broker_url,
+                "AIPLATFORM_STORAGE_URL": state.storage_url,
+                RUN_VARIABLE: state.run_id,
+                "PYTHONUNBUFFERED": "1",
+            }
+        )
+
+    def _step(self, text: str) -> None:
+        if text != self._state.step:
+            self._state.step = text
+            logger.info("%s", text)
+            self._save()
+
+    def _save(self) -> None:
+        """Write the state and show it. A full disk must not bring down what it fills."""
+        self._state.services = self._keeper.records
+        try:
+            write_state(self._home, self._state)
+        except OSError as error:
+            logger.warning("can't write %s: %s", self._home.state_file, error.strerror)
+        self._observe(self._state)
+
+    def _too_slow(self, title: str, name: str) -> StartFailedError:
+        return StartFailedError(
+            f"{title} did not become ready within {DATA_SECONDS:.0f} seconds.",
+            f"See {self._home.logs / f'{name}.log'}.",
+        )
+
+    def _not_ready(self) -> StartFailedError:
+        health = ask_health(self._state.host, self._state.port)
+        return StartFailedError(
+            f"The platform was not ready within {self._options.ready_seconds:.0f} seconds: "
+            f"{_wanting(health)}.",
+            f"See api.log and worker.log in {self._home.logs}.",
+        )
+
+
+def _wanting(health: Health | None) -> str:
+    if health is None:
+        return "the API does not answer"
+    return f"not ok: {', '.join(health.wanting) or health.status}"
+
+
+def already_running(home: Home) -> AlreadyRunningError:
+    """What a second ``up`` says."""
+    state = read_state(home)
+    if state is None or not state.supervisor_alive:
+        return AlreadyRunningError(
+            f"Another process is starting or stopping AI Platform in {home.root}.",
+            "Try again in a moment.",
+        )
+    return AlreadyRunningError(
+        f"AI Platform is already {'stopping' if state.phase is Phase.STOPPING else 'running'} in "
+        f"{home.root}: process {state.pid}, {state.url}.",
+        "`aiplatform status` shows it, `aiplatform down` stops it; with another --home and --port "
+        "a second one runs beside it.",
+    )
+
+
+@contextlib.contextmanager
+def _log_to(path: Path) -> Iterator[None]:
+    """The supervisor's own log, while it runs."""
+    open_log(path).close()  # sets an overgrown one aside
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()

@@ -1,0 +1,105 @@
+"""The private Valkey: on a unix socket only, its queue on disk so that it survives a SIGKILL."""
+
+import contextlib
+import re
+import signal
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from aiplatform.embedded.errors import EmbeddedError, disk_full, from_os_error
+from aiplatform.embedded.home import Home
+from aiplatform.embedded.service import Service
+
+DAMAGED = re.compile(
+    "Bad file format reading the append only file|Error reading the append only file"
+    "|AOF manifest|Unable to obtain the AOF file|Internal error in RDB|Short read or OOM"
+)
+"""What Valkey says when its files are damaged elsewhere than at their end, or some are missing."""
+
+
+@dataclass(frozen=True)
+class Valkey:
+    """How one home's Valkey is started and reached."""
+
+    home: Home
+    binary: Path
+    sockets: Path
+
+    @property
+    def socket(self) -> Path:
+        """In a directory that only we can enter."""
+        return self.sockets / "valkey" / "valkey.sock"
+
+    @property
+    def url(self) -> str:
+        """As Celery wants it."""
+        return f"redis+socket://{quote(str(self.socket))}?virtual_host=0"
+
+    def prepare(self) -> None:
+        """Make the socket's directory.
+
+        Raises:
+            HomeUnusableError: when it can't be made.
+        """
+        try:
+            self.socket.parent.mkdir(exist_ok=True, mode=0o700)
+            self.socket.parent.chmod(0o700)
+        except OSError as error:
+            raise from_os_error(error, self.socket.parent) from error
+
+    def service(self, env: Mapping[str, str]) -> Service:
+        """The server as something to supervise."""
+        options = {
+            "port": "0",
+            "unixsocket": str(self.socket),
+            "unixsocketperm": "700",
+            "dir": str(self.home.valkey),
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "save": "",
+            # Messages are wake-ups of a few hundred bytes; more than this is a runaway producer.
+            "maxmemory": "512mb",
+            "maxmemory-policy": "noeviction",
+            "daemonize": "no",
+            "logfile": "",
+        }
+        arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+        return Service(
+            name="valkey",
+            command=(str(self.binary), *arguments),
+            cwd=self.home.valkey,
+            env=env,
+            stop_steps=((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)),
+            before_start=self._clear,
+            is_ready=self.is_ready,
+            diagnose=self._diagnose,
+        )
+
+    def is_ready(self) -> bool:
+        """Whether it answers; while it loads its file it doesn't yet."""
+        try:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(1)
+                connection.connect(str(self.socket))
+                connection.sendall(b"PING\r\n")
+                return connection.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False
+
+    def _clear(self) -> None:
+        self.socket.unlink(missing_ok=True)
+
+    def _diagnose(self, log: str) -> EmbeddedError | None:
+        if "No space left on device" in log:
+            return disk_full(self.home.root)
+        if DAMAGED.search(log) and "Permission denied" not in log:
+            # The rows in PostgreSQL are the truth and the messages only wake-ups, which the sweep
+            # sends again: an empty queue costs a moment, a broker that won't start everything.
+            damaged = self.home.valkey / "appendonlydir"
+            with contextlib.suppress(OSError):
+                damaged.rename(damaged.with_name(f"appendonlydir.damaged-{time.time_ns()}"))
+        return None

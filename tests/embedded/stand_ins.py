@@ -1,0 +1,93 @@
+"""Small processes in the place of ``db upgrade``, ``server`` and ``worker``.
+
+They use what the supervisor gives them as the real ones do: the database, the broker's socket, the
+address to listen on. ``FAULT_<NAME>`` in the environment makes one misbehave.
+"""
+
+import http.server
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+import psycopg
+
+BEAT = Path(os.environ.get("AIPLATFORM_HOME", "/")) / "run" / "beat"
+
+
+def upgrade() -> None:
+    with psycopg.connect(os.environ["AIPLATFORM_DATABASE_URL"]) as connection:
+        connection.execute('CREATE EXTENSION IF NOT EXISTS "uuid-ossp"')
+        connection.execute('CREATE EXTENSION IF NOT EXISTS "pgcrypto"')
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS ledger "
+            "(n serial PRIMARY KEY, id uuid NOT NULL DEFAULT uuid_generate_v4())"
+        )
+
+
+class Health(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        broker = socket.socket(socket.AF_UNIX)
+        checks = {"database": "ok", "broker": "ok", "workers": "ok"}
+        try:
+            broker.connect(os.environ["AIPLATFORM_BROKER_URL"].split("//")[1].split("?")[0])
+            broker.sendall(b"PING\r\n")
+            assert broker.recv(10).startswith(b"+PONG")
+        except (OSError, AssertionError):
+            checks["broker"] = "down"
+        finally:
+            broker.close()
+        try:
+            psycopg.connect(os.environ["AIPLATFORM_DATABASE_URL"], connect_timeout=2).close()
+        except psycopg.Error:
+            checks["database"] = "down"
+        if not BEAT.exists() or time.time() - BEAT.stat().st_mtime > 2:
+            checks["workers"] = "no heartbeat"
+        ok = set(checks.values()) == {"ok"}
+        body = json.dumps({"status": "ok" if ok else "degraded", "checks": checks}).encode()
+        self.send_response(200 if ok else 503)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+def server() -> None:
+    address = (os.environ["AIPLATFORM_HOST"], int(os.environ["AIPLATFORM_PORT"]))
+    listener = http.server.ThreadingHTTPServer(address, Health)
+    # A second process on the same socket, as servers with several workers have: when the first is
+    # killed, it must not keep the port.
+    if os.fork() == 0:
+        time.sleep(3600)
+    signal.signal(signal.SIGTERM, lambda *_: os.killpg(0, signal.SIGKILL))
+    listener.serve_forever()
+
+
+def worker() -> None:
+    def finish(*_: object) -> None:
+        time.sleep(float(os.environ.get("FAULT_WORKER_SLOW_STOP", "0.2")))
+        (BEAT.parent / "worker-finished").write_text("")
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, finish)
+    while True:
+        BEAT.write_text("")
+        time.sleep(0.2)
+
+
+def main(name: str) -> None:
+    fault = os.environ.get(f"FAULT_{name.upper()}")
+    if fault == "exit":
+        sys.exit(f"{name} can't work: this is the reason")
+    if fault == "sleep":
+        time.sleep(3600)
+    {"db": upgrade, "server": server, "worker": worker}[name]()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

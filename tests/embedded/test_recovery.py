@@ -1,0 +1,198 @@
+"""Killing things, in every combination, and coming back with nothing committed lost."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from aiplatform.embedded.process import is_same_process, wait_gone
+from tests.embedded.conftest import Platform, all_gone, ended
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("name", ["postgres", "valkey", "api", "worker"])
+def test_a_killed_process_is_started_again(platform: Platform, name: str) -> None:
+    platform.up()
+    row = platform.write_row()
+    before = platform.pid(name)
+    platform.kill(name)
+    platform.wait(lambda: platform.pid(name) != before and platform.healthy())
+    assert platform.service(name).restarts >= 1
+    assert platform.service(name).last_exit == "signal SIGKILL"
+    assert row in platform.rows()
+    assert platform.write_row() > row
+
+
+def test_all_children_killed_at_once(platform: Platform) -> None:
+    platform.up()
+    row = platform.write_row()
+    old = platform.kill("postgres", "valkey", "api", "worker")
+    assert all(wait_gone(pid, known, 5) for pid, known in old)
+    platform.wait(platform.healthy)
+    assert row in platform.rows()
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs the kernel's death signal")
+def test_children_die_with_a_killed_supervisor(platform: Platform) -> None:
+    platform.up()
+    state = platform.kill_supervisor()
+    platform.wait(lambda: all_gone(state), 10)
+
+
+def test_up_recovers_after_the_supervisor_was_killed(platform: Platform) -> None:
+    platform.up()
+    rows = [platform.write_row() for _ in range(3)]
+    platform.kill_supervisor()
+    platform.up()
+    assert platform.rows() == rows
+    assert platform.healthy()
+
+
+def test_up_recovers_after_everything_was_killed(platform: Platform) -> None:
+    state = platform.up()
+    row = platform.write_row()
+    assert platform.broker("SET wake-up now") == "+OK\r\n"
+    time.sleep(1.2)  # Valkey writes through to the disk every second
+    os.kill(state.pid, signal.SIGSTOP)  # else it would restart one while the next is killed
+    for name in ("postgres", "valkey", "api", "worker"):
+        os.kill(platform.pid(name), signal.SIGKILL)
+    os.kill(state.pid, signal.SIGKILL)
+    platform.up()
+    assert platform.rows() == [row]
+    assert "now" in platform.broker("GET wake-up")
+
+
+def test_up_ends_children_that_outlived_the_supervisor(platform: Platform) -> None:
+    """Where no death signal exists, and where a child ignores it."""
+    state = platform.up(env={"FAULT_WORKER_SLOW_STOP": "60"})
+    for record in state.services:
+        assert record.pid is not None
+        os.kill(record.pid, signal.SIGSTOP)  # can't act on its death signal
+    platform.kill_supervisor()
+    postgres, valkey = platform.pid("postgres"), platform.pid("valkey")
+    for pid in (postgres, valkey):
+        os.kill(pid, signal.SIGCONT)
+    platform.up()
+    assert platform.healthy()
+    assert all_gone(state)
+
+
+def test_no_process_of_a_killed_api_keeps_its_port(platform: Platform) -> None:
+    """The stand-in's second process holds the listening socket, as a server's workers do."""
+    state = platform.up()
+    second = psutil.Process(platform.pid("api")).children()
+    assert second
+    platform.kill("api")
+    platform.wait(lambda: platform.service("api").restarts == 1 and platform.healthy())
+    assert all(ended(child) for child in second)
+    assert platform.state.port == state.port
+
+
+def test_a_second_process_of_a_killed_api_is_found_by_its_environment(platform: Platform) -> None:
+    state = platform.up()
+    second = psutil.Process(platform.pid("api")).children()
+    assert second
+    os.kill(state.pid, signal.SIGSTOP)
+    os.kill(platform.pid("api"), signal.SIGKILL)
+    os.kill(state.pid, signal.SIGKILL)
+    done = platform.command("up", "--detach", "--port", str(state.port))
+    assert done.returncode == 0, done.stderr
+    assert all(ended(child) for child in second)
+
+
+def test_a_stale_pid_file_that_names_a_living_process(platform: Platform) -> None:
+    """After a reboot the recorded pid is often somebody else's; PostgreSQL alone would refuse."""
+    platform.up()
+    row = platform.write_row()
+    platform.kill_supervisor()
+    platform.wait(lambda: all_gone(platform.state))
+    stale = platform.home.postgres / "data" / "postmaster.pid"
+    stale.write_text(f"{os.getpid()}\n{stale.parent}\n1\n5432\n/tmp\n\n  1 1\n")
+    socket_lock = Path(platform.state.socket_dir) / "postgres" / ".s.PGSQL.5432.lock"
+    socket_lock.write_text(f"{os.getpid()}\n")
+    platform.up()
+    assert platform.rows() == [row]
+
+
+def test_recorded_pids_that_belong_to_others_now_are_left_alone(platform: Platform) -> None:
+    import subprocess
+
+    platform.up()
+    platform.down()
+    bystander = subprocess.Popen(["sleep", "60"])
+    try:
+        from aiplatform.embedded.state import ServiceRecord, State, write_state
+
+        write_state(
+            platform.home,
+            State(
+                run_id="gone",
+                pid=bystander.pid,
+                identity="another boot:1",
+                home=str(platform.home.root),
+                host="127.0.0.1",
+                port=1,
+                url="",
+                database_url="",
+                broker_url="",
+                storage_url="",
+                socket_dir="",
+                started_at="2026-01-01T00:00:00+00:00",
+                services=[
+                    ServiceRecord("worker", pid=bystander.pid, identity="another boot:1"),
+                    ServiceRecord("postgres", pid=bystander.pid, identity="another boot:1"),
+                ],
+            ),
+        )
+        platform.up()
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_an_unreadable_state_file_is_no_obstacle(platform: Platform) -> None:
+    platform.up()
+    row = platform.write_row()
+    platform.kill_supervisor()
+    platform.home.state_file.write_bytes(b'{"run_id": "cut o')
+    platform.up()
+    assert platform.rows() == [row]
+
+
+def test_interrupted_making_of_the_database_starts_over(platform: Platform) -> None:
+    unfinished = platform.home.postgres / "data.new"
+    unfinished.mkdir(parents=True)
+    (unfinished / "PG_VERSION").write_text("18\n")
+    platform.up()
+    assert platform.write_row() == 1
+    assert not unfinished.exists()
+
+
+def test_a_damaged_queue_is_set_aside(platform: Platform) -> None:
+    platform.up()
+    platform.broker("SET a b")
+    platform.down()
+    (increment,) = (platform.home.valkey / "appendonlydir").glob("*.incr.aof")
+    increment.write_bytes(b"*1\r\n$4\r\nPING\r\n" + b"\xff" * 64 + b"\r\n*1\r\n$4\r\nPING\r\n")
+    platform.up()
+    assert platform.healthy()
+    assert list(platform.home.valkey.glob("appendonlydir.damaged-*"))
+
+
+def test_down_ends_what_a_killed_run_left(platform: Platform) -> None:
+    platform.up()
+    state = platform.state
+    worker = platform.service("worker")
+    assert worker.pid is not None
+    os.kill(worker.pid, signal.SIGSTOP)
+    platform.kill_supervisor()
+    done = platform.down()
+    assert done.returncode == 0, done.stderr
+    platform.wait(lambda: all_gone(state))
+    assert not is_same_process(worker.pid, worker.identity)
+    assert not platform.home.state_file.exists()
