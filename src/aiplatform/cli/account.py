@@ -1,0 +1,83 @@
+"""``aiplatform login``, ``logout``, ``whoami``."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from aiplatform.cli.failures import CommandError, ExitCode
+from aiplatform.cli.options import Json
+from aiplatform.cli.output import print_json, print_record, say
+from aiplatform.cli.session import connect
+
+
+def login(
+    username: Annotated[str | None, typer.Option("--username", "-u")] = None,
+    password_stdin: Annotated[
+        bool,
+        typer.Option(
+            help="Read the password from the first line of stdin, and a new one, should it have "
+            "to be changed, from the second."
+        ),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Log in; the session is kept for you, and renewed, until you log out."""
+    client = connect()
+    if not password_stdin and not sys.stdin.isatty():
+        raise CommandError(
+            "there is nobody to ask for a password", "Use --password-stdin.", ExitCode.USAGE
+        )
+    if username is None:
+        if password_stdin:
+            raise typer.BadParameter("--password-stdin needs --username")
+        username = typer.prompt("Username", default="admin", err=True)
+    password = _line() if password_stdin else _hidden("Password")
+    client.login(username, password, remember=True)
+    if client.must_change_password:
+        new = _line() if password_stdin else _ask_new_password()
+        if not new:
+            raise CommandError(
+                "this password must be replaced before anything else is allowed",
+                "Log in again and choose one, or give it as the second line of stdin.",
+            )
+        client.change_password(password, new)
+    if json:
+        print_json({"url": client.url, "username": username})
+    else:
+        say(f"Logged in at {client.url} as {username}.")
+
+
+def logout(json: Json = False) -> None:
+    """End the session, here and on the server."""
+    client = connect()
+    client.logout()
+    if json:
+        print_json({"url": client.url})
+    else:
+        say(f"Logged out at {client.url}.")
+
+
+def whoami(json: Json = False) -> None:
+    """Show the account that is logged in."""
+    client = connect()
+    me = client.me()
+    if json:
+        print_json({**me.model_dump(mode="json"), "url": client.url})
+    else:
+        print_record({**me.model_dump(mode="json"), "url": client.url}, as_json=False)
+
+
+def _line() -> str:
+    return sys.stdin.readline().rstrip("\r\n")
+
+
+def _hidden(question: str) -> str:
+    answer: str = typer.prompt(question, hide_input=True, err=True)
+    return answer
+
+
+def _ask_new_password() -> str:
+    say("Choose a new password; the present one was only for the first login.")
+    answer: str = typer.prompt("New password", hide_input=True, confirmation_prompt=True, err=True)
+    return answer

@@ -1,0 +1,103 @@
+"""``aiplatform chat``: one question, or a conversation."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aiplatform.cli.options import Json, Project
+from aiplatform.cli.output import console, print_json, print_text, say
+from aiplatform.cli.session import connect
+
+if TYPE_CHECKING:
+    from aiplatform.client import ChatStream, Deployment
+
+_HELP = "/reset begins anew, /exit or Ctrl-D ends, Ctrl-C stops an answer."
+
+
+def chat(
+    deployment: Annotated[str, typer.Argument(metavar="DEPLOYMENT", help="Name or uuid.")],
+    question: Annotated[
+        str | None, typer.Argument(help="Else a conversation; or stdin, when it is piped.")
+    ] = None,
+    base: Annotated[bool, typer.Option(help="Ask the base model, without the adapter.")] = False,
+    system: Annotated[str | None, typer.Option("--system", "-s", help="System message.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1)] = None,
+    temperature: Annotated[float | None, typer.Option(min=0, max=2)] = None,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Talk to a deployment; answers appear as they are generated."""
+    found = connect(project).deployments.get(deployment)
+    wanted = {"max_tokens": max_tokens, "temperature": temperature}
+    parameters: dict[str, Any] = {k: v for k, v in wanted.items() if v is not None}
+    parameters["base"] = base
+    messages = [{"role": "system", "content": system}] if system else []
+    if question is None and not sys.stdin.isatty():
+        question = sys.stdin.read()
+    if question is None:
+        if json:
+            raise typer.BadParameter("--json needs a question")
+        _converse(found, messages, parameters)
+        return
+    messages.append({"role": "user", "content": question})
+    if json:
+        print_json(found.chat(messages, **parameters).raw)
+    else:
+        _answer(found, messages, parameters)
+
+
+def _converse(
+    deployment: "Deployment", messages: list[dict[str, Any]], parameters: dict[str, Any]
+) -> None:
+    from aiplatform.client import ApiError
+
+    say(f"Talking to {deployment.name}. {_HELP}")
+    beginning = list(messages)
+    while True:
+        try:
+            question = console(stderr=True).input("[bold]> [/]").strip()
+        except (EOFError, KeyboardInterrupt):
+            say("")
+            return
+        match question:
+            case "":
+                continue
+            case "/exit" | "/quit":
+                return
+            case "/reset":
+                messages = list(beginning)
+                continue
+            case "/help":
+                say(_HELP)
+                continue
+        messages.append({"role": "user", "content": question})
+        try:
+            text = _answer(deployment, messages, parameters, may_stop=True)
+        except ApiError as error:
+            # The question did not get an answer; the conversation goes on without it.
+            messages.pop()
+            say(f"Error: {error}")
+        else:
+            messages.append({"role": "assistant", "content": text})
+
+
+def _answer(
+    deployment: "Deployment",
+    messages: list[dict[str, Any]],
+    parameters: dict[str, Any],
+    *,
+    may_stop: bool = False,
+) -> str:
+    """Print an answer as it comes, and return what came of it; ``may_stop`` with Ctrl-C."""
+    stream: ChatStream = deployment.chat(messages, stream=True, **parameters)
+    try:
+        for piece in stream:
+            print_text(piece, end="")
+    except KeyboardInterrupt:
+        print_text("")
+        if not may_stop:
+            raise
+    else:
+        print_text("")
+    return stream.text

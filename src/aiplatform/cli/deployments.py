@@ -1,0 +1,130 @@
+"""``aiplatform deploy``."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aiplatform.cli.options import Json, Limit, Project, Yes, group
+from aiplatform.cli.output import age_text, print_json, print_record, print_table, say
+from aiplatform.cli.session import confirm, connect
+
+if TYPE_CHECKING:
+    from aiplatform.client import Deployment
+
+app = group("Deployments: models that answer, also to OpenAI's clients.")
+
+DeploymentArgument = Annotated[str, typer.Argument(metavar="DEPLOYMENT", help="Name or uuid.")]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Return when it is done.")]
+
+
+@app.command()
+def create(
+    model: Annotated[str, typer.Argument(help="NAME, NAME@VERSION, or uuid.")],
+    name: Annotated[
+        str | None, typer.Option("--name", help="What requests call it; else the model's name.")
+    ] = None,
+    engine: Annotated[str | None, typer.Option(help="transformers or vllm.")] = None,
+    max_length: Annotated[int | None, typer.Option(min=8, help="Context, in tokens.")] = None,
+    max_batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Requests decoded together.")
+    ] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
+    wait: Wait = True,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Serve a model."""
+    client = connect(project)
+    found = client.models.get(model)
+    deployment = client.deployments.create(
+        name or found.name,
+        found,
+        engine=engine,
+        max_length=max_length,
+        max_batch_size=max_batch_size,
+        precision=precision,
+    )
+    if wait:
+        deployment = deployment.wait_ready()
+    if json:
+        print_json(deployment)
+    else:
+        _tell(deployment)
+        say(f"Ask it: aiplatform chat {deployment.name} 'your question'")
+        say(f"OpenAI clients: base_url={client.openai_url} model={deployment.name}")
+
+
+@app.command()
+def ls(project: Project = None, limit: Limit = 50, json: Json = False) -> None:
+    """List the deployments of a project."""
+    print_table(
+        connect(project).deployments.list().take(limit),
+        {
+            "NAME": lambda d: d.name,
+            "STATUS": lambda d: d.status,
+            "RESTARTS": lambda d: d.restarts or "",
+            "ERROR": lambda d: d.error,
+            "CHANGED": lambda d: age_text(d.updated_at),
+            "UUID": lambda d: d.uuid,
+        },
+        as_json=json,
+        empty="Nothing is deployed. Serve a model: aiplatform deploy create MODEL",
+    )
+
+
+@app.command()
+def show(deployment: DeploymentArgument, project: Project = None, json: Json = False) -> None:
+    """Show a deployment."""
+    print_record(connect(project).deployments.get(deployment), as_json=json)
+
+
+@app.command()
+def start(
+    deployment: DeploymentArgument, wait: Wait = True, project: Project = None, json: Json = False
+) -> None:
+    """Start a deployment that was stopped or crashed."""
+    found = connect(project).deployments.start(deployment)
+    _finish(found.wait_ready() if wait else found, json=json)
+
+
+@app.command()
+def stop(
+    deployment: DeploymentArgument, wait: Wait = True, project: Project = None, json: Json = False
+) -> None:
+    """Stop a deployment; requests under way are answered first."""
+    found = connect(project).deployments.stop(deployment)
+    _finish(found.wait_stopped() if wait else found, json=json)
+
+
+@app.command()
+def restart(
+    deployment: DeploymentArgument, wait: Wait = True, project: Project = None, json: Json = False
+) -> None:
+    """Stop a deployment and start it again."""
+    found = connect(project).deployments.restart(deployment)
+    _finish(found.wait_ready() if wait else found, json=json)
+
+
+@app.command()
+def rm(
+    deployment: DeploymentArgument, project: Project = None, yes: Yes = False, json: Json = False
+) -> None:
+    """Stop and delete a deployment."""
+    found = connect(project).deployments.get(deployment)
+    confirm(f"Delete the deployment {found.name}?", yes=yes)
+    found.delete()
+    if json:
+        print_json({"uuid": str(found.uuid), "done": True})
+    else:
+        say(f"Deleted the deployment {found.name}.")
+
+
+def _finish(deployment: "Deployment", *, json: bool) -> None:
+    if json:
+        print_json(deployment)
+    else:
+        _tell(deployment)
+
+
+def _tell(deployment: "Deployment") -> None:
+    say(f"{deployment.name} is {deployment.status}.")

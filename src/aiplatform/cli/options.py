@@ -1,0 +1,31 @@
+"""Options that many commands share, so that they are called and explained alike."""
+
+from typing import Annotated
+
+import typer
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Print JSON, for programs; errors too, on stderr.")
+]
+Project = Annotated[
+    str | None,
+    typer.Option(
+        "--project",
+        "-p",
+        envvar="AIPLATFORM_PROJECT",
+        show_envvar=True,
+        metavar="NAME",
+        help="Name or uuid; needless while you have only one.",
+    ),
+]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="Show at most so many.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
+Detach = Annotated[bool, typer.Option("--detach", "-d", help="Queue it, and don't watch.")]
+Priority = Annotated[
+    int | None, typer.Option("--priority", min=1, max=10, help="1 to 10; higher goes first.")
+]
+
+
+def group(help_text: str) -> typer.Typer:
+    """A group of commands, such as ``aiplatform tasks``."""
+    return typer.Typer(help=help_text, no_args_is_help=True, rich_markup_mode="rich")

@@ -1,0 +1,71 @@
+"""Training specs as people write them: a file, flags, and ``--set``."""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from aiplatform.cli.failures import CommandError, ExitCode
+
+
+def read_spec(path: Path) -> dict[str, Any]:
+    """A spec file: JSON, TOML, or YAML where PyYAML is installed.
+
+    Raises:
+        CommandError: when it cannot be understood.
+    """
+    text = path.read_text(encoding="utf-8")
+    try:
+        match path.suffix.lower():
+            case ".json":
+                spec = json.loads(text)
+            case ".toml":
+                spec = tomllib.loads(text)
+            case ".yaml" | ".yml":
+                spec = _yaml(text)
+            case _:
+                raise _usage(f"{path}: the name must end in .toml, .json or .yaml")
+    except ValueError as error:
+        raise _usage(f"{path}: {error}") from error
+    if not isinstance(spec, dict):
+        raise _usage(f"{path} must hold names and values")
+    return spec
+
+
+def assign(spec: dict[str, Any], assignments: list[str]) -> None:
+    """Apply ``key=value`` pairs; ``lora.rank=8`` reaches into nested specs.
+
+    Values are JSON where they can be, otherwise text.
+    """
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or not key:
+            raise _usage(f"--set {assignment}: write it as key=value")
+        *path, last = key.split(".")
+        place = spec
+        for part in path:
+            inner = place.setdefault(part, {})
+            if not isinstance(inner, dict):
+                raise _usage(f"--set {key}: {part} holds a single value")
+            place = inner
+        try:
+            place[last] = json.loads(text)
+        except ValueError:
+            place[last] = text
+
+
+def _yaml(text: str) -> Any:
+    try:
+        import yaml
+    except ModuleNotFoundError as error:
+        raise CommandError(
+            "YAML needs the package PyYAML", "Install it, or write the spec as TOML or JSON."
+        ) from error
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+
+
+def _usage(message: str) -> CommandError:
+    return CommandError(message, exit_code=ExitCode.USAGE)

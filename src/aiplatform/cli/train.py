@@ -1,0 +1,180 @@
+"""``aiplatform train``: from a dataset and a base model to a tuned model, in one command."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aiplatform.cli.follow import follow
+from aiplatform.cli.options import Detach, Json, Priority, Project
+from aiplatform.cli.output import number_text, print_json, print_json_line, print_rows, say
+from aiplatform.cli.session import connect
+from aiplatform.cli.specs import assign, read_spec
+
+if TYPE_CHECKING:
+    from aiplatform.client import Client, Experiment, Task
+
+_DATA, _METHOD, _RUN = "What", "How", "The run"
+_ABOUT = ("name", "description", "project")
+
+Spec = Annotated[
+    Path | None,
+    typer.Option(
+        "--spec",
+        "-f",
+        exists=True,
+        dir_okay=False,
+        help="TOML, JSON or YAML file with the fields of a training spec; flags go before it.",
+        rich_help_panel=_DATA,
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any field of the spec, such as lora.dropout=0.1.",
+        rich_help_panel=_METHOD,
+    ),
+]
+
+
+def train(
+    base_model: Annotated[
+        str | None,
+        typer.Option("--base-model", "-m", help="NAME or NAME@VERSION.", rich_help_panel=_DATA),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option("--dataset", "-d", help="NAME or NAME@VERSION.", rich_help_panel=_DATA),
+    ] = None,
+    eval_dataset: Annotated[
+        str | None,
+        typer.Option("--eval-dataset", "-e", help="Held-out rows.", rich_help_panel=_DATA),
+    ] = None,
+    spec: Spec = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Of the experiment.", rich_help_panel=_RUN)
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", help="Name of the tuned model.", rich_help_panel=_RUN),
+    ] = None,
+    epochs: Annotated[float | None, typer.Option(rich_help_panel=_METHOD)] = None,
+    max_steps: Annotated[
+        int | None, typer.Option(help="Instead of epochs.", rich_help_panel=_METHOD)
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", "--lr", rich_help_panel=_METHOD)
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Rows per step and device.", rich_help_panel=_METHOD)
+    ] = None,
+    gradient_accumulation: Annotated[int | None, typer.Option(rich_help_panel=_METHOD)] = None,
+    max_length: Annotated[
+        int | None, typer.Option(help="Tokens; longer rows are cut.", rich_help_panel=_METHOD)
+    ] = None,
+    lora_rank: Annotated[int | None, typer.Option(rich_help_panel=_METHOD)] = None,
+    lora_alpha: Annotated[int | None, typer.Option(rich_help_panel=_METHOD)] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="auto, fp32 or bf16.", rich_help_panel=_METHOD)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(rich_help_panel=_METHOD)] = None,
+    assignments: Set = None,
+    priority: Priority = None,
+    detach: Detach = False,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Fine-tune a base model on a dataset, and watch it.
+
+    Creates an experiment, queues a run, and follows its loss. The tuned model is registered.
+    """
+    fields = {
+        "base_model": base_model,
+        "dataset": dataset,
+        "eval_dataset": eval_dataset,
+        "output_name": output,
+        "epochs": epochs,
+        "max_steps": max_steps,
+        "learning_rate": learning_rate,
+        "batch_size": batch_size,
+        "gradient_accumulation": gradient_accumulation,
+        "max_length": max_length,
+        "precision": precision,
+        "seed": seed,
+    }
+    lora = {"rank": lora_rank, "alpha": lora_alpha}
+    wanted = read_spec(spec) if spec else {}
+    wanted |= _given(fields)
+    if _given(lora):
+        wanted["lora"] = {**wanted.get("lora", {}), **_given(lora)}
+    assign(wanted, assignments or [])
+    for required in ("base_model", "dataset"):
+        if required not in wanted:
+            raise typer.BadParameter(f"say --{required.replace('_', '-')}, or give a --spec")
+
+    client = connect(project or wanted.get("project"))
+    experiment = create_experiment(client, wanted, name)
+    task = experiment.run(priority=priority)
+    if detach:
+        if json:
+            print_json(task)
+        else:
+            say(f"Queued {task.name}. Watch it: aiplatform tasks watch {task.uuid}")
+        return
+    if not json:
+        say(f"Experiment {experiment.name}, task {task.uuid}")
+    task = follow(client, task, as_json=json)
+    if json:
+        print_json_line(task)
+    else:
+        print_training(client, task)
+
+
+def create_experiment(client: "Client", wanted: dict[str, Any], name: str | None) -> "Experiment":
+    """An experiment from a spec in which models and datasets may be named."""
+    about = {key: wanted.pop(key) for key in _ABOUT if key in wanted}
+    experiment_name = (
+        name or about.get("name") or f"train-{datetime.now().astimezone():%m%d-%H%M%S}"
+    )
+    return client.experiments.create(
+        experiment_name, description=about.get("description"), **_referring(wanted)
+    )
+
+
+def print_training(client: "Client", task: "Task") -> None:
+    """What came out of a training run."""
+    result = task.result or {}
+    labels = {
+        "steps": "steps",
+        "rows": "rows",
+        "rows_truncated": "rows cut",
+        "rows_dropped": "rows dropped",
+        "train_loss_first": "first loss",
+        "train_loss_last": "last loss",
+        "eval_loss": "held-out loss",
+        "perplexity": "held-out perplexity",
+        "seconds": "seconds",
+    }
+    rows = [[label, number_text(result[key])] for key, label in labels.items() if key in result]
+    model = client.tasks.get(task).model
+    if model is not None:
+        rows.append(["model", client.models.get(model).reference])
+    print_rows(["", ""], rows)
+
+
+def _referring(wanted: dict[str, Any]) -> dict[str, Any]:
+    """References as the SDK takes them: a spec file may have ``dataset = {dataset, version}``."""
+    fields = dict(wanted)
+    for key in ("dataset", "eval_dataset"):
+        value = fields.get(key)
+        if isinstance(value, dict):
+            version = f"@{value['version']}" if value.get("version") else ""
+            fields[key] = f"{value.get('dataset', '')}{version}"
+    return fields
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}

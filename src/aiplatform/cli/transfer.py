@@ -1,0 +1,35 @@
+"""The progress bar of uploads and downloads."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+
+
+@contextlib.contextmanager
+def bar(label: str, *, hidden: bool = False) -> Iterator[Callable[[int, int | None], None] | None]:
+    """A callback that draws bytes done of bytes in all, on stderr, when somebody looks."""
+    if hidden or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    from aiplatform.cli.output import console, plain
+
+    with Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console(stderr=True),
+        transient=True,
+    ) as progress:
+        row = progress.add_task(plain(label), total=None)
+        yield lambda done, total: progress.update(row, completed=done, total=total)
