@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING
 from aiplatform.runtime.stop import JobStopped, StopRequest
 
 if TYPE_CHECKING:
+    from aiplatform.protocol.messages import Job
     from aiplatform.runtime.channel import Reporter
 
 OFFLINE = {
-    # No job may look something up on a network. An import from a hub is the one exception, and
-    # lifts this for itself.
+    # No job may look something up on a network, but for an import from a hub.
     "HF_DATASETS_OFFLINE": "1",
     "HF_HUB_OFFLINE": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+}
+QUIET = {
     "DO_NOT_TRACK": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
     "TOKENIZERS_PARALLELISM": "true",
-    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+    "TQDM_DISABLE": "1",
 }
 
 
@@ -31,9 +33,6 @@ def run_job(job_file: str, messages_fd: int) -> int:
     stop.listen()  # before the imports, which take seconds: a cancellation must not be lost in them
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
-    for name, value in OFFLINE.items():
-        os.environ.setdefault(name, value)
-
     from aiplatform.runtime.channel import Reporter
 
     report = Reporter(messages_fd, stop)
@@ -51,6 +50,7 @@ def _run_reported(job_file: str, report: "Reporter") -> int:
         from aiplatform.runtime.jobs import run
 
         job = Job.model_validate_json(Path(job_file).read_bytes())
+        prepare_environment(needs_hub(job))
         report.result(run(job, report))
     except Exception as error:  # noqa: BLE001  (the one handler of this process)
         report.stop.obeyed()
@@ -58,6 +58,19 @@ def _run_reported(job_file: str, report: "Reporter") -> int:
         report.failure(explain(error), retryable=getattr(error, "retryable", False))
         return 1
     return 0
+
+
+def needs_hub(job: "Job") -> bool:
+    """Whether the job is the one kind that may use a network."""
+    from aiplatform.protocol.specs import HubSource, ImportSpec
+
+    return isinstance(job.spec, ImportSpec) and isinstance(job.spec.source, HubSource)
+
+
+def prepare_environment(hub: bool) -> None:
+    """Set what the libraries read when they are imported; what the worker has set stays."""
+    for name, value in {**QUIET, **({} if hub else OFFLINE)}.items():
+        os.environ.setdefault(name, value)
 
 
 def explain(error: BaseException) -> str:

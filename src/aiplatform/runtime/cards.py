@@ -1,0 +1,44 @@
+"""Model cards: a README.md with YAML front matter, as model hubs read it."""
+
+from pathlib import Path
+from typing import Any
+
+FENCE = "---\n"
+
+
+def write_card(path: Path, front_matter: dict[str, Any], body: str) -> None:
+    """Write a card; entries that are None are left out."""
+    import yaml
+
+    facts = {key: value for key, value in front_matter.items() if value is not None}
+    text = yaml.safe_dump(facts, sort_keys=False, allow_unicode=True)
+    path.write_text(f"{FENCE}{text}{FENCE}\n{body.strip()}\n", encoding="utf-8")
+
+
+def read_front_matter(path: Path) -> dict[str, Any]:
+    """The card's front matter; empty when there is no card or none that can be read."""
+    import yaml
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return {}
+    if not text.startswith(FENCE):
+        return {}
+    head, fence, _ = text[len(FENCE) :].partition(f"\n{FENCE}")
+    if not fence:
+        return {}
+    try:
+        facts = yaml.safe_load(head)
+    except yaml.YAMLError:
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def license_of(model: Path) -> str | None:
+    """The licence that a model directory's card, or that of its weights, names."""
+    for card in (model / "README.md", model / "weights" / "README.md"):
+        name = read_front_matter(card).get("license")
+        if isinstance(name, str) and name:
+            return name
+    return None

@@ -1,0 +1,101 @@
+"""Is this directory a language model that the platform can load? Told without loading it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from aiplatform.runtime.channel import JobError
+
+DTYPES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32", "F64": "float64"}
+
+
+def check_model(weights: Path) -> dict[str, Any]:
+    """Architecture, parameter count and dtype of a Hugging Face directory.
+
+    Raises:
+        JobError: when it is no causal language model, incomplete, or needs its own code to run.
+    """
+    architecture = _architecture(weights)
+    sizes = _tensor_sizes(weights)
+    _check_tokenizer(weights)
+    by_dtype: dict[str, int] = {}
+    for dtype, count in sizes.values():
+        by_dtype[dtype] = by_dtype.get(dtype, 0) + count
+    main = max(by_dtype, key=lambda dtype: by_dtype[dtype])
+    if main not in DTYPES:
+        raise JobError(f"The weights are quantized ({main}); import them unquantized or as a GGUF.")
+    return {
+        "framework": "transformers",
+        "architecture": architecture,
+        "parameters": sum(by_dtype.values()),
+        "dtype": DTYPES[main],
+    }
+
+
+def _architecture(weights: Path) -> str:
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    try:
+        raw = json.loads((weights / "config.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise JobError(f"config.json is not JSON: {error}.") from error
+    model_type = raw.get("model_type")
+    if "quantization_config" in raw:
+        method = raw["quantization_config"].get("quant_method", "an unknown method")
+        raise JobError(
+            f"The weights are quantized ({method}); import the unquantized model, or a GGUF."
+        )
+    if model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        if "auto_map" in raw:
+            raise JobError(
+                f"Models of type {model_type!r} need code that comes with them, "
+                "and code from outside is never run."
+            )
+        raise JobError(f"A model of type {model_type!r} is no language model that generates text.")
+    if raw.pop("auto_map", None) is not None:
+        # transformers knows the type, so its own code serves; the reference would only mislead.
+        (weights / "config.json").write_text(json.dumps(raw, indent=2) + "\n", encoding="utf-8")
+    try:
+        AutoConfig.from_pretrained(weights, trust_remote_code=False)
+    except (OSError, TypeError, ValueError) as error:
+        raise JobError(f"config.json does not describe a {model_type} model: {error}") from error
+    return str((raw.get("architectures") or [MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[model_type]])[0])
+
+
+def _tensor_sizes(weights: Path) -> dict[str, tuple[str, int]]:
+    """Dtype and number of elements of each tensor, from the files' headers."""
+    from safetensors import SafetensorError, safe_open
+
+    sizes: dict[str, tuple[str, int]] = {}
+    for file in sorted(weights.glob("*.safetensors")):
+        try:
+            with safe_open(file, framework="pt") as tensors:
+                for name in tensors.keys():  # noqa: SIM118  (no mapping: it has keys() only)
+                    part = tensors.get_slice(name)
+                    count = 1
+                    for length in part.get_shape():
+                        count *= length
+                    sizes[name] = (part.get_dtype(), count)
+        except SafetensorError as error:
+            raise JobError(f"{file.name} is damaged or incomplete: {error}.") from error
+    index = weights / "model.safetensors.index.json"
+    if index.is_file():
+        promised = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        missing = sorted({promised[name] for name in promised.keys() - sizes.keys()})
+        if missing:
+            raise JobError(f"Parts of the model are missing: {', '.join(missing[:5])}.")
+    if not sizes:
+        raise JobError("The safetensors files hold no tensors.")
+    return sizes
+
+
+def _check_tokenizer(weights: Path) -> None:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(weights, trust_remote_code=False)
+    except (OSError, TypeError, ValueError) as error:
+        raise JobError(f"The model's tokenizer can't be loaded: {error}") from error
+    if len(tokenizer) == 0:
+        raise JobError("The model's tokenizer has no vocabulary.")

@@ -1,0 +1,250 @@
+"""Download a model from a hub: Hugging Face, a mirror of it, or ModelScope, as the worker says.
+
+``AIPLATFORM_HUB`` is ``huggingface`` (the default) or ``modelscope``. ``HF_ENDPOINT`` names a
+mirror of the former (https://hf-mirror.com, or one inside a company), ``MODELSCOPE_ENDPOINT`` one
+of the latter. Only what makes a model is downloaded: the file list is read first.
+"""
+
+import hashlib
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from aiplatform.protocol.specs import HubSource
+from aiplatform.runtime.artifacts import LICENSE_NAMES
+from aiplatform.runtime.channel import JobError, Reporter
+from aiplatform.runtime.importing.files import KEPT_NAMES, PICKLES, Fetched
+
+MODELSCOPE = "https://www.modelscope.cn"
+CHUNK_BYTES = 1024 * 1024
+SPARE_BYTES = 1024**3
+"""What a download leaves free on the disk."""
+
+GGUF_PREFERENCE = ("BF16", "F16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q4_K_M", "Q4_1", "Q4_0")
+"""Of a repository's GGUF files, the one that lost the least; F32 only if nothing else is there."""
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file of a repository; ``sha256`` where the hub tells it."""
+
+    path: str
+    size: int
+    sha256: str | None = None
+
+
+def download(source: HubSource, incoming: Path, report: Reporter) -> Fetched:
+    """Download the model's files into ``incoming``.
+
+    Raises:
+        JobError: when there is no such model, none in a format that is accepted, or no hub to
+            reach; the last is retryable.
+    """
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "on", "true", "yes"}:
+        raise JobError(
+            "This worker is set to work without a hub (HF_HUB_OFFLINE). "
+            "Upload the model's files, or import it from a package."
+        )
+    incoming.mkdir()
+    match os.environ.get("AIPLATFORM_HUB", "huggingface").lower():
+        case "huggingface":
+            origin = _from_huggingface(source, incoming, report)
+        case "modelscope":
+            origin = _from_modelscope(source, incoming, report)
+        case other:
+            raise JobError(f"AIPLATFORM_HUB is {other!r}; it must be huggingface or modelscope.")
+    return Fetched(incoming, {"kind": "hub", **origin})
+
+
+def choose(files: list[RemoteFile], repository: str) -> list[RemoteFile]:
+    """Of a repository's files, those that make a model."""
+    here = [file for file in files if "/" not in file.path]
+    if any(file.path.endswith(".safetensors") for file in here):
+        return [
+            file
+            for file in here
+            if file.path.endswith(".safetensors")
+            or file.path in KEPT_NAMES
+            or file.path in LICENSE_NAMES
+        ]
+    ggufs = [file for file in here if file.path.lower().endswith(".gguf")]
+    if ggufs:
+        licenses = [file for file in here if file.path in LICENSE_NAMES or file.path == "README.md"]
+        return [min(ggufs, key=_loss_rank), *licenses]
+    if any(Path(file.path).suffix in PICKLES for file in files):
+        raise JobError(
+            f"{repository} has its weights as pickles only, and loading one runs whatever code is "
+            "in it. Look for a repository of the same model in safetensors."
+        )
+    raise JobError(f"{repository} holds neither safetensors nor GGUF files at its top level.")
+
+
+def _loss_rank(file: RemoteFile) -> tuple[int, str]:
+    name = file.path.upper()
+    for rank, quantization in enumerate(GGUF_PREFERENCE):
+        if quantization in name:
+            return rank, name
+    return len(GGUF_PREFERENCE), name
+
+
+def _from_huggingface(source: HubSource, incoming: Path, report: Reporter) -> dict[str, str]:
+    if "HF_ENDPOINT" in os.environ:
+        # Mirrors serve files, not the hub's chunk store, which would be asked behind their back.
+        os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
+    import httpx
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    api = HfApi()
+    name = source.repository
+    try:
+        info = api.model_info(name, revision=source.revision, files_metadata=True)
+        files = choose(
+            [
+                RemoteFile(entry.rfilename, entry.size or 0, getattr(entry.lfs, "sha256", None))
+                for entry in info.siblings or []
+            ],
+            name,
+        )
+        check_space(files, incoming)
+        with reported_growth(incoming, files, report):
+            snapshot_download(
+                name,
+                revision=info.sha or source.revision,
+                allow_patterns=[file.path for file in files],
+                local_dir=incoming,
+            )
+    except GatedRepoError as error:
+        raise JobError(
+            f"{name} is gated: accept its terms on {api.endpoint} and give the worker a token "
+            "(HF_TOKEN)."
+        ) from error
+    except RevisionNotFoundError as error:
+        raise JobError(f"{name} has no revision {source.revision!r}.") from error
+    except RepositoryNotFoundError as error:
+        raise JobError(f"There is no model {name} on {api.endpoint}, or it is private.") from error
+    except (HfHubHTTPError, httpx.HTTPError) as error:
+        raise unreachable(api.endpoint, error) from error
+    for file in files:
+        verify(incoming / file.path, file)
+    shutil.rmtree(incoming / ".cache", ignore_errors=True)
+    return {"hub": api.endpoint, "repository": name, "revision": info.sha or ""}
+
+
+def _from_modelscope(source: HubSource, incoming: Path, report: Reporter) -> dict[str, str]:
+    import httpx
+
+    endpoint = os.environ.get("MODELSCOPE_ENDPOINT", MODELSCOPE).rstrip("/")
+    name, revision = source.repository, source.revision or "master"
+    headers = {"User-Agent": "aiplatform"}
+    if token := os.environ.get("MODELSCOPE_API_TOKEN"):
+        headers["Authorization"] = f"Bearer {token}"
+    timeout = httpx.Timeout(30, read=120)
+    try:
+        with httpx.Client(headers=headers, timeout=timeout, follow_redirects=True) as client:
+            listing = client.get(
+                f"{endpoint}/api/v1/models/{name}/repo/files",
+                params={"Revision": revision, "Recursive": "true"},
+            )
+            if listing.status_code in {401, 403, 404}:
+                raise JobError(
+                    f"There is no model {name} at revision {revision!r} on {endpoint}, "
+                    "or it is private."
+                )
+            listing.raise_for_status()
+            files = choose(parse_modelscope_listing(listing.json(), name), name)
+            check_space(files, incoming)
+            with reported_growth(incoming, files, report):
+                for file in files:
+                    path = quote(file.path)
+                    url = f"{endpoint}/models/{name}/resolve/{quote(revision)}/{path}"
+                    with (
+                        client.stream("GET", url) as answer,
+                        (incoming / file.path).open("wb") as out,
+                    ):
+                        answer.raise_for_status()
+                        for chunk in answer.iter_bytes(CHUNK_BYTES):
+                            out.write(chunk)
+    except (httpx.HTTPError, ValueError) as error:
+        raise unreachable(endpoint, error) from error
+    for file in files:
+        verify(incoming / file.path, file)
+    return {"hub": endpoint, "repository": name, "revision": revision}
+
+
+def parse_modelscope_listing(answer: Any, name: str) -> list[RemoteFile]:
+    """The files in ModelScope's answer to a listing."""
+    if not isinstance(answer, dict) or answer.get("Success") is False:
+        message = answer.get("Message") if isinstance(answer, dict) else None
+        raise JobError(
+            f"ModelScope does not list the files of {name}: {message or 'no reason given'}."
+        )
+    entries = (answer.get("Data") or {}).get("Files") or []
+    return [
+        RemoteFile(entry["Path"], int(entry.get("Size") or 0), entry.get("Sha256") or None)
+        for entry in entries
+        if entry.get("Type") != "tree"
+    ]
+
+
+def check_space(files: list[RemoteFile], directory: Path) -> None:
+    """Better now than after an hour of downloading. Twice, for the files are laid out as copies."""
+    needed = 2 * sum(file.size for file in files)
+    free = shutil.disk_usage(directory).free
+    if needed > free - SPARE_BYTES:
+        raise JobError(
+            f"The model needs {needed / 1e9:.1f} GB while it is imported, "
+            f"and the worker's disk has {free / 1e9:.1f} GB left."
+        )
+
+
+def verify(path: Path, file: RemoteFile) -> None:
+    """The file must be what the hub listed."""
+    if not path.is_file() or (file.size and path.stat().st_size != file.size):
+        raise JobError(f"{file.path} did not arrive complete.", retryable=True)
+    if file.sha256 is None:
+        return
+    with path.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    if digest != file.sha256:
+        raise JobError(f"{file.path} is not the file that the hub lists.", retryable=True)
+
+
+def unreachable(endpoint: str, error: Exception) -> JobError:
+    """The error for a hub that does not answer as it should."""
+    return JobError(
+        f"The hub {endpoint} can't be reached or answers with an error: {error}. "
+        "HF_ENDPOINT names a mirror; uploads and packages need no hub.",
+        retryable=True,
+    )
+
+
+@contextmanager
+def reported_growth(directory: Path, files: list[RemoteFile], report: Reporter) -> Iterator[None]:
+    """Report progress from the bytes on the disk, whoever writes them."""
+    total = sum(file.size for file in files) or 1
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(1.0):
+            size = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+            report.progress(0.6 * min(size / total, 1.0))
+
+    watcher = threading.Thread(target=watch, name="download-progress", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()

@@ -1,0 +1,111 @@
+"""Import a base model: fetch its files, check that they are one, and lay them out.
+
+Whatever the source, the files end in one place and pass the same checks: safetensors are kept as
+they are, a GGUF is converted, pickles are refused and code that comes with a model is left behind.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from aiplatform.protocol.messages import Job
+from aiplatform.protocol.specs import HubSource, ImportSpec, PackageSource, UploadSource
+from aiplatform.runtime.artifacts import CARD, WEIGHTS, seal
+from aiplatform.runtime.cards import read_front_matter, write_card
+from aiplatform.runtime.channel import Reporter
+from aiplatform.runtime.importing.files import Fetched, survey
+
+
+def run_import(job: Job, report: Reporter) -> dict[str, Any]:
+    """Bring a model into the job's output directory and describe what it is."""
+    spec = job.spec
+    assert isinstance(spec, ImportSpec)
+    output = Path(job.output_dir)
+    output.mkdir(parents=True, exist_ok=True)
+    incoming = output / ".incoming"
+    try:
+        fetched = fetch(spec, job, incoming, report)
+        report.progress(0.6)
+        description = lay_out(fetched, output / WEIGHTS, report)
+    finally:
+        shutil.rmtree(incoming, ignore_errors=True)
+    description["source"] = fetched.origin
+    write_card(
+        output / CARD,
+        {
+            "license": description.get("license"),
+            "library_name": "transformers",
+            "pipeline_tag": "text-generation",
+        },
+        card_body(description, fetched),
+    )
+    seal(output)
+    report.progress(1.0)
+    return description
+
+
+def fetch(spec: ImportSpec, job: Job, incoming: Path, report: Reporter) -> Fetched:
+    """The files of the source, on this machine."""
+    match spec.source:
+        case UploadSource():
+            return Fetched(Path(job.inputs["source"]), {"kind": "upload"})
+        case PackageSource(package=package):
+            from aiplatform.runtime.importing.package import find_in_package
+
+            return find_in_package(package)
+        case HubSource():
+            from aiplatform.runtime.importing.hub import download
+
+            return download(spec.source, incoming, report)
+
+
+def lay_out(fetched: Fetched, weights: Path, report: Reporter) -> dict[str, Any]:
+    """Write ``weights`` from the fetched files and describe them."""
+    found = survey(fetched)
+    weights.mkdir()
+    if found.gguf is not None:
+        from aiplatform.runtime.importing.gguf import convert
+
+        description = convert(found.gguf, weights, report)
+    else:
+        for file in found.kept:
+            shutil.copyfile(file, weights / file.name)
+        description = {}
+    for file in found.licenses:
+        shutil.copyfile(file, weights / file.name)
+    if found.left_out:
+        description["left_out"] = found.left_out
+
+    from aiplatform.runtime.importing.check import check_model
+
+    description = {**check_model(weights), **description}
+    # What the model says of itself counts before what its package does.
+    for named in (
+        description.get("license"),
+        read_front_matter(weights / CARD).get("license"),
+        fetched.license,
+    ):
+        if isinstance(named, str) and named:
+            description["license"] = named
+            break
+    report.progress(0.95)
+    return description
+
+
+def card_body(description: dict[str, Any], fetched: Fetched) -> str:
+    """What the card says in words."""
+    origin = ", ".join(f"{key} {value}" for key, value in fetched.origin.items() if key != "kind")
+    architecture, dtype = description["architecture"], description["dtype"]
+    lines = [
+        "# Base model",
+        f"{architecture}, {description['parameters']:,} parameters, {dtype}.",
+        f"Imported from {origin or 'uploaded files'}.",
+    ]
+    if quantization := description.get("quantization"):
+        lines.append(
+            f"The file held {quantization} weights; they were unpacked to {dtype}. What the "
+            "quantization lost stays lost: the original model's scores are not this one's."
+        )
+    if left_out := description.get("left_out"):
+        lines.append(f"Left out: {', '.join(left_out)}.")
+    return "\n\n".join(lines)
