@@ -1,4 +1,4 @@
-"""One attempt with a real child under the real launcher: what it says is stored, and how it ends."""
+"""One attempt with a real child under the real launcher: what is stored, and how it ends."""
 
 import os
 import signal
