@@ -193,9 +193,14 @@ class PlatformGuard:
         """
         row = None if token is None else session.execute(principal_statement(token)).one_or_none()
         principal = principal_from(row, request, allow_first_password=self.allow_first_password)
-        if self.permission is not None and not principal.may(self.permission):
+        if not self.allows(principal):
+            assert self.permission is not None
             raise deny(session, principal, self.permission, request)
         return principal
+
+    def allows(self, principal: Principal) -> bool:
+        """Whether the principal passes."""
+        return self.permission is None or principal.may(self.permission)
 
 
 SignedIn = Annotated[Principal, Depends(PlatformGuard())]

@@ -20,6 +20,7 @@ from aiplatform.server.core.database import transaction
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.identity.access import (
     BearerToken,
+    PlatformGuard,
     Principal,
     SessionDep,
     deny,
@@ -27,10 +28,22 @@ from aiplatform.server.identity.access import (
     principal_statement,
 )
 from aiplatform.server.identity.models import Role, User
+from aiplatform.server.identity.rules import PLAIN_USER
 from aiplatform.server.projects.errors import ProjectArchived
 from aiplatform.server.projects.models import Project, ProjectPermission
 
 MemberRole = aliased(Role, name="member_role")
+
+
+class CreateProjectGuard(PlatformGuard):
+    """Lets in who may create projects: plain users, and global roles with ``projects:write``."""
+
+    def __init__(self) -> None:
+        super().__init__(Permission.PROJECTS_WRITE)
+
+    def allows(self, principal: Principal) -> bool:
+        """A plain user may: that is how one comes to a first project."""
+        return principal.role == PLAIN_USER or super().allows(principal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +120,21 @@ class ProjectGuard:
     """Lets in who holds ``permission`` in the project of the path.
 
     ``writes`` (by default: the permission is one of writing) is refused in archived projects.
+    ``everything`` asks for ``*`` as well: what takes the whole project away is for its owner, and
+    for administrators of it.
     """
 
     def __init__(
-        self, permission: Permission, via: Via | None = None, *, writes: bool | None = None
+        self,
+        permission: Permission,
+        via: Via | None = None,
+        *,
+        writes: bool | None = None,
+        everything: bool = False,
     ) -> None:
         self.permission = permission
         self.via = via
+        self.everything = everything
         self.writes = permission.endswith(":write") if writes is None else writes
 
     @property
@@ -153,8 +174,13 @@ class ProjectGuard:
             project_name=row.project_name,
             permissions=held,
         )
+        missing: str | None = None
         if not context.may(self.permission):
-            raise deny(session, principal, self.permission, request, project=row.project_uuid)
+            missing = self.permission
+        elif self.everything and WILDCARD not in held:
+            missing = WILDCARD
+        if missing is not None:
+            raise deny(session, principal, missing, request, project=row.project_uuid)
         if self.writes and row.project_status == ProjectStatus.ARCHIVED:
             raise ProjectArchived
         return context

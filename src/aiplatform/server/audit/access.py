@@ -1,0 +1,11 @@
+"""Guards of the audit trail."""
+
+from typing import Annotated
+
+from fastapi import Depends
+
+from aiplatform.protocol.permissions import Permission
+from aiplatform.server.identity.access import PlatformGuard, Principal
+
+ReadAudit = Annotated[Principal, Depends(PlatformGuard(Permission.AUDIT_READ))]
+"""Evidence that the caller may read what everybody did."""
