@@ -47,7 +47,8 @@ class Health(http.server.BaseHTTPRequestHandler):
         if not BEAT.exists() or time.time() - BEAT.stat().st_mtime > 2:
             checks["workers"] = "no heartbeat"
         ok = set(checks.values()) == {"ok"}
-        body = json.dumps({"status": "ok" if ok else "degraded", "checks": checks}).encode()
+        parts = {name: {"ok": word == "ok", "detail": word} for name, word in checks.items()}
+        body = json.dumps({"status": "ok" if ok else "degraded", "checks": parts}).encode()
         self.send_response(200 if ok else 503)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -189,7 +189,7 @@ def test_a_program_that_fails_is_named_with_its_reason(
     done = platform.command("up", *detach, "--port", "0", env={f"FAULT_{name.upper()}": "exit"})
     assert done.returncode == 1
     assert "this is the reason" in said(done)
-    assert "What to do:" in done.stderr
+    assert ".log" in done.stderr
     assert not platform.home.state_file.exists()
     platform.up()
 
@@ -210,9 +210,10 @@ def test_port_in_use(platform: Platform) -> None:
 def test_errors_as_json(platform: Platform) -> None:
     done = platform.command("up", "--json", "--host", "192.0.2.7")
     assert done.returncode == 5
-    problem = json.loads(done.stderr)
+    problem = json.loads(done.stderr)["error"]
     assert problem["exit_code"] == 5
-    assert "192.0.2.7" in problem["error"]
+    assert "192.0.2.7" in problem["message"]
+    assert "--host" in problem["hint"]
 
 
 def test_wrong_usage(platform: Platform) -> None:

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, Self, Typ
 
 import typer
 
+from aiplatform.cli.output import console, plain, print_json, print_json_line, print_text
+
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
 
     from aiplatform.embedded.control import Status
     from aiplatform.embedded.errors import EmbeddedError
@@ -96,7 +98,10 @@ def up(
 ) -> None:
     """Start the platform on this machine: PostgreSQL, Valkey, API and worker.
 
-    Stops with Ctrl-C, or with `aiplatform down`.
+    Stops with Ctrl-C, or with `aiplatform down`; a second Ctrl-C doesn't wait for running tasks.
+
+    Exit codes: 0 stopped (with --detach: ready), 1 failed, 4 already running, 5 port not available,
+    6 home not usable, 7 data of another PostgreSQL version, 130 interrupted before it was ready.
     """
     _need_server_extra()
     from aiplatform.embedded.detached import start_detached
@@ -119,26 +124,35 @@ def up(
 
 @_in_words
 def down(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Stop the platform of a home: running tasks write their checkpoints first."""
+    """Stop the platform of a home: running tasks write their checkpoints first.
+
+    Exit codes: 0 nothing runs any more, 1 it did not end.
+    """
     from aiplatform.embedded.control import stop_platform
     from aiplatform.embedded.home import Home
 
     done = stop_platform(Home.resolve(home))
-    print(json.dumps({"message": done}) if as_json else done)  # noqa: T201
+    if as_json:
+        print_json({"message": done})
+    else:
+        print_text(done)
 
 
 @_in_words
 def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Show what runs. Exit code 3 when nothing does."""
+    """Show what runs.
+
+    Exit codes: 0 it runs, 3 it doesn't.
+    """
     from aiplatform.embedded.control import platform_status
     from aiplatform.embedded.errors import NotRunningError
     from aiplatform.embedded.home import Home
 
     found = platform_status(Home.resolve(home))
     if as_json:
-        print(json.dumps(found.as_dict(), indent=2))  # noqa: T201
+        print_json(found.as_dict())
     elif found.running:
-        _console().print(_status_table(found))
+        console().print(_status_table(found))
     if found.running:
         return
     if as_json:
@@ -158,7 +172,10 @@ def doctor(
     port: PortOption = 8400,
     as_json: JsonOption = False,
 ) -> None:
-    """Check this machine, each problem with its remedy. Exit code 1 when one stops `up`."""
+    """Check this machine, each problem with its remedy.
+
+    Exit codes: 0 `up` can work, 1 something stops it.
+    """
     from rich.table import Table
 
     from aiplatform.embedded.doctor import Outcome, examine
@@ -166,14 +183,14 @@ def doctor(
 
     checks = examine(Home.resolve(home), host, port)
     if as_json:
-        print(json.dumps([check.as_dict() for check in checks], indent=2))  # noqa: T201
+        print_json([check.as_dict() for check in checks])
     else:
         table = Table("check", "", "found", box=None, pad_edge=False)
         for check in checks:
             table.add_row(check.name, _coloured(check.outcome), _plain(check.message))
             if check.remedy and check.outcome is not Outcome.OK:
                 table.add_row("", "→", _plain(check.remedy))
-        _console().print(table)
+        console().print(table, highlight=False, soft_wrap=True)
     if any(check.outcome is Outcome.FAIL for check in checks):
         raise typer.Exit(1)
 
@@ -200,12 +217,12 @@ class _Display:
         self._told = False
 
     def __enter__(self) -> Self:
-        console = _console()
-        if console.is_terminal:
+        out = console()
+        if out.is_terminal:
             from rich.live import Live
 
             # Without the refreshing thread: processes are forked while this is on.
-            self._live = Live(console=console, auto_refresh=False)
+            self._live = Live(console=out, auto_refresh=False)
             self._live.start()
         return self
 
@@ -215,11 +232,11 @@ class _Display:
 
     def show(self, state: "State") -> None:
         """Take notice of a state; called often."""
-        out = self._live.console if self._live is not None else _console()
+        out = self._live.console if self._live is not None else console()
         if state.phase == "ready" and not self._told:
             self._told = True
             for line in _welcome(state, detach=self._detach):
-                out.print(line)
+                out.print(line, highlight=False, soft_wrap=True)
         if self._live is not None:
             drawn = json.dumps(state.as_dict())
             if drawn != self._drawn:
@@ -228,7 +245,7 @@ class _Display:
             return
         now = (str(state.phase), state.step)
         if now != self._last and (state.step or state.phase != "ready"):
-            out.print(_plain(state.step or str(state.phase)))
+            out.print(_plain(state.step or str(state.phase)), highlight=False, soft_wrap=True)
         self._last = now
 
 
@@ -245,7 +262,7 @@ class _JsonDisplay(_Display):
         """Take notice of a state; called often."""
         if state.phase == "ready" and not self._told:
             self._told = True
-            print(json.dumps(state.as_dict()), flush=True)  # noqa: T201
+            print_json_line(state.as_dict())
 
 
 def _welcome(state: "State", *, detach: bool) -> list[str]:
@@ -319,28 +336,20 @@ def _coloured(word: str) -> str:
 def _plain(text: str) -> str:
     from rich.markup import escape
 
-    return escape(text)
-
-
-def _console() -> "Console":
-    from rich.console import Console
-
-    return Console(highlight=False, soft_wrap=True)
+    return escape(plain(text))
 
 
 def _fail(error: "EmbeddedError", *, as_json: bool) -> NoReturn:
     if as_json:
-        problem = {"error": error.message, "remedy": error.remedy, "exit_code": error.exit_code}
-        print(json.dumps(problem), file=sys.stderr)  # noqa: T201
+        body = {"message": error.message, "hint": error.remedy, "exit_code": error.exit_code}
+        sys.stderr.write(json.dumps({"error": body}, ensure_ascii=False) + "\n")
     else:
         _complain(error.message, error.remedy)
     raise typer.Exit(error.exit_code)
 
 
 def _complain(message: str, remedy: str) -> None:
-    from rich.console import Console
-
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(f"[red]Error:[/] {_plain(message)}")
+    out = console(stderr=True)
+    out.print(f"[bold red]Error:[/] {_plain(message)}", highlight=False, soft_wrap=True)
     if remedy:
-        console.print(f"[bold]What to do:[/] {_plain(remedy)}")
+        out.print(f"[dim]{_plain(remedy)}[/]", highlight=False, soft_wrap=True)

@@ -173,10 +173,8 @@ def check_valkey(environ: Mapping[str, str]) -> Check:
 
 def check_home(home: Home) -> Check:
     """Whether the home can be written, or made."""
-    path = home.root
-    while not path.exists() and path != path.parent:
-        path = path.parent
-    if path == home.root and not path.is_dir():
+    path = _nearest(home.root)
+    if not path.is_dir():
         return Check("home", Outcome.FAIL, f"{path} is a file", "Choose another --home.")
     if not os.access(path, os.W_OK | os.X_OK):
         return Check(
@@ -193,9 +191,9 @@ def check_data(home: Home, environ: Mapping[str, str]) -> Check:
     data = home.postgres / "data"
     try:
         account = server_account(data)
-        if account is not None and home.root.exists():
-            # up opens the home itself to that user; what lies above is not its to change.
-            check_reachable(home.root.parent, account)
+        if account is not None:
+            # `up` opens the home itself to that user; what lies above is not its to change.
+            check_reachable(_nearest(home.root.parent), account)
         if not data.exists():
             return Check("database", Outcome.OK, "not made yet; `aiplatform up` makes it")
         check_version(data, find_postgres(environ))
@@ -206,9 +204,7 @@ def check_data(home: Home, environ: Mapping[str, str]) -> Check:
 
 def check_disk(home: Home) -> Check:
     """Room on the home's file system."""
-    path = home.root
-    while not path.exists() and path != path.parent:
-        path = path.parent
+    path = _nearest(home.root)
     free = shutil.disk_usage(path).free
     text = f"{free / GIB:.1f} GiB free for {home.root}"
     if free >= DISK_WANTED:
@@ -296,6 +292,13 @@ def _no_hub(reason: str, environ: Mapping[str, str]) -> Check:
         "Set AIPLATFORM_HUB_ENDPOINT to a mirror such as https://hf-mirror.com, or import models "
         "from a directory, a GGUF file or a package (`aiplatform models import`).",
     )
+
+
+def _nearest(path: Path) -> Path:
+    """``path``, or the closest thing above it that exists."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path
 
 
 def _failed(name: str, error: EmbeddedError) -> Check:

@@ -9,11 +9,19 @@ PATH = "/api/v1/health"
 
 
 @dataclass(frozen=True)
+class HealthCheck:
+    """One part: whether it works, and what there is to say."""
+
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True)
 class Health:
-    """An answer of the API; ``checks`` maps what was checked to what was found."""
+    """What the API says of itself, part by part."""
 
     status: str
-    checks: dict[str, Any] = field(default_factory=dict)
+    checks: dict[str, HealthCheck] = field(default_factory=dict)
     version: str | None = None
 
     @property
@@ -23,12 +31,8 @@ class Health:
 
     @property
     def wanting(self) -> list[str]:
-        """The checks that are not ok."""
-        return [
-            name
-            for name, found in self.checks.items()
-            if (found.get("status") if isinstance(found, dict) else found) not in {"ok", True}
-        ]
+        """The parts that don't work, each with what there is to say."""
+        return [f"{name} ({part.detail})" for name, part in self.checks.items() if not part.ok]
 
 
 def reachable_host(host: str) -> str:
@@ -50,16 +54,19 @@ def ask_health(host: str, port: int, timeout: float = 2.0) -> Health | None:
     connection = http.client.HTTPConnection(reachable_host(host), port, timeout=timeout)
     try:
         connection.request("GET", PATH, headers={"Accept": "application/json"})
-        answer = json.loads(connection.getresponse().read(1 << 20))
-    except (OSError, http.client.HTTPException, ValueError):
-        return None
+        return _parse(json.loads(connection.getresponse().read(1 << 20)))
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError):
+        return None  # not there yet, or another program's answer
     finally:
         connection.close()
-    if not isinstance(answer, dict) or not isinstance(answer.get("status"), str):
-        return None
-    checks = answer.get("checks")
+
+
+def _parse(answer: dict[str, Any]) -> Health:
     return Health(
-        status=answer["status"],
-        checks=checks if isinstance(checks, dict) else {},
-        version=str(answer["version"]) if "version" in answer else None,
+        status=str(answer["status"]),
+        checks={
+            str(name): HealthCheck(bool(part["ok"]), str(part["detail"]))
+            for name, part in answer["checks"].items()
+        },
+        version=answer.get("version"),
     )

@@ -317,7 +317,8 @@ class Keeper:
 
 def pause(failures: int) -> float:
     """Seconds before the next start after so many failures in a row."""
-    return min(FIRST_PAUSE * 2.0 ** (failures - 1), LONGEST_PAUSE)
+    doublings = min(failures - 1, 16)  # a process that dies for weeks must not overflow this
+    return min(FIRST_PAUSE * 2.0**doublings, LONGEST_PAUSE)
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:

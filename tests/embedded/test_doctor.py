@@ -1,0 +1,129 @@
+import http.server
+import json
+import os
+import socket
+import stat
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aiplatform.embedded import doctor
+from aiplatform.embedded.doctor import Check, Outcome, check_gpu, check_hub, examine
+from aiplatform.embedded.home import Home
+from tests.embedded.conftest import Platform
+
+NOWHERE = {"AIPLATFORM_HUB_ENDPOINT": "http://127.0.0.1:9"}
+
+
+def by_name(checks: list[Check]) -> dict[str, Check]:
+    return {check.name: check for check in checks}
+
+
+@pytest.fixture
+def home(new_platform: Callable[..., Platform]) -> Home:
+    return new_platform().home
+
+
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Puts a program on the PATH."""
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+    def make(name: str, script: str) -> None:
+        program = tmp_path / name
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+
+    return make
+
+
+def test_a_machine_that_is_fit(home: Home) -> None:
+    checks = by_name(examine(home, "127.0.0.1", 0, NOWHERE))
+    failed = [check for check in checks.values() if check.outcome is Outcome.FAIL]
+    assert failed == []
+    assert checks["hub"].outcome is Outcome.WARN
+    assert "hf-mirror" in checks["hub"].remedy
+    assert not home.root.exists()  # looking changes nothing
+
+
+def test_every_problem_has_a_remedy(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "DISK_WANTED", 1 << 60)
+    monkeypatch.setattr(doctor, "MEMORY_WANTED", 1 << 60)
+    monkeypatch.setattr(doctor, "missing_packages", lambda extra: [f"part-of-{extra}"])
+    data = home.postgres / "data"
+    data.mkdir(parents=True)
+    (data / "PG_VERSION").write_text("12\n")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        environ = {
+            **NOWHERE,
+            "AIPLATFORM_POSTGRES_BIN": "/nowhere",
+            "AIPLATFORM_VALKEY_BIN": "/nowhere",
+        }
+        checks = by_name(examine(home, "127.0.0.1", other.getsockname()[1], environ))
+    for name in ("extra server", "postgresql", "valkey", "database", "port"):
+        assert checks[name].outcome is Outcome.FAIL, name
+    for name in ("extra llm", "disk", "memory", "hub"):
+        assert checks[name].outcome is Outcome.WARN, name
+    for check in checks.values():
+        assert check.remedy or check.outcome is Outcome.OK, check
+
+
+def test_gpus(tools: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    tools("nvidia-smi", "echo 'NVIDIA H100, 81559 MiB'")
+    monkeypatch.setattr(doctor, "_version", lambda name: "2.9.0+cu128")
+    assert check_gpu().outcome is Outcome.OK
+    assert "H100" in check_gpu().message
+    monkeypatch.setattr(doctor, "_version", lambda name: "2.9.0+cpu")
+    assert check_gpu().outcome is Outcome.WARN
+    tools("nvidia-smi", "echo 'Driver/library version mismatch'; exit 18")
+    assert check_gpu().outcome is Outcome.WARN
+    assert "driver" in check_gpu().remedy
+
+
+def test_a_hub_that_answers() -> None:
+    class Hub(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Hub) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        assert check_hub({"HF_ENDPOINT": address}).outcome is Outcome.OK
+        server.shutdown()
+
+
+@pytest.mark.parametrize("address", ["nonsense", "http://[", "ftp://x", "http://\x00"])
+def test_a_hub_setting_that_is_no_address(address: str) -> None:
+    assert check_hub({"HF_ENDPOINT": address}).outcome is Outcome.WARN
+
+
+def test_a_hub_that_never_answers_does_not_hold_the_doctor_up(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "HUB_SECONDS", 0.1)
+    monkeypatch.setattr(doctor, "check_hub", lambda environ: time.sleep(30))
+    began = time.monotonic()
+    assert by_name(examine(home, "127.0.0.1", 0, {}))["hub"].outcome is Outcome.WARN
+    assert time.monotonic() - began < 10
+
+
+def test_command(platform: Platform) -> None:
+    state = platform.up()
+    done = platform.command("doctor", "--json", "--port", str(state.port), env=NOWHERE)
+    assert done.returncode == 0, done.stderr
+    checks = {check["name"]: check for check in json.loads(done.stdout)}
+    assert "healthy" in checks["platform"]["message"]
+    assert checks["port"]["outcome"] == "ok"
+    done = platform.command("doctor", env={**NOWHERE, "AIPLATFORM_VALKEY_BIN": "/nowhere"})
+    assert done.returncode == 1
+    assert "/nowhere" in done.stdout
+    assert "AIPLATFORM_VALKEY_BIN" in done.stdout

@@ -1,0 +1,202 @@
+"""Restarting, giving up, stopping, with processes that take no time to start."""
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aiplatform.embedded import keeper as keeper_module
+from aiplatform.embedded.errors import HomeUnusableError, StartFailedError
+from aiplatform.embedded.keeper import LONGEST_PAUSE, Keeper, child_environment, pause
+from aiplatform.embedded.process import identity, wait_gone
+from aiplatform.embedded.service import Service
+from aiplatform.embedded.signals import Signals, StopRequestedError
+from aiplatform.embedded.state import ServiceState
+
+
+@pytest.fixture
+def signals() -> Iterator[Signals]:
+    with Signals() as found:
+        yield found
+
+
+@pytest.fixture
+def keeper(signals: Signals, tmp_path: Path) -> Iterator[Keeper]:
+    keeper = Keeper(signals, tmp_path, lambda: None, lambda: None)
+    yield keeper
+    signals.stop_requests += 5
+    keeper.stop(list(keeper.children))
+
+
+def shell(script: str, tmp_path: Path, name: str = "one", **options: object) -> Service:
+    return Service(
+        name=name,
+        command=("sh", "-c", script),
+        cwd=tmp_path,
+        env=child_environment({}),
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def python(code: str, tmp_path: Path, name: str = "one", **options: object) -> Service:
+    return Service(
+        name=name,
+        command=(sys.executable, "-c", code),
+        cwd=tmp_path,
+        env=child_environment({}),
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def test_what_dies_is_started_again(keeper: Keeper, tmp_path: Path) -> None:
+    keeper.starting = False
+    child = keeper.start(shell("echo x >> starts; sleep 0.1", tmp_path))
+    assert keeper.until(lambda: child.record.restarts >= 2, 10)
+    assert (tmp_path / "starts").read_text().count("x") >= 2
+    assert child.record.last_exit == "exit code 0"
+
+
+def test_pauses_grow_up_to_a_limit() -> None:
+    pauses = [pause(failures) for failures in range(1, 12)]
+    assert pauses == sorted(pauses)
+    assert pauses[0] < 0.5
+    assert pauses[-1] == LONGEST_PAUSE
+    assert pause(5000) == LONGEST_PAUSE
+
+
+def test_while_starting_it_gives_up_and_quotes_the_log(keeper: Keeper, tmp_path: Path) -> None:
+    keeper.start(shell("echo because of this; exit 7", tmp_path))
+    with pytest.raises(StartFailedError, match=r"(?s)one ended 3 times .*exit code 7.*of this"):
+        keeper.until(lambda: False, 10)
+
+
+def test_only_the_output_of_the_last_start_is_quoted(keeper: Keeper, tmp_path: Path) -> None:
+    (tmp_path / "one.log").write_text("yesterday's trouble\n")
+    keeper.start(shell("echo new; exit 1", tmp_path))
+    with pytest.raises(StartFailedError) as caught:
+        keeper.until(lambda: False, 10)
+    assert "yesterday" not in caught.value.message
+
+
+def test_a_diagnosis_ends_the_attempts(keeper: Keeper, tmp_path: Path) -> None:
+    def diagnose(log: str) -> HomeUnusableError | None:
+        return HomeUnusableError("full") if "No space" in log else None
+
+    child = keeper.start(shell("echo No space; exit 1", tmp_path, diagnose=diagnose))
+    with pytest.raises(HomeUnusableError):
+        keeper.until(lambda: False, 10)
+    assert child.record.restarts == 0
+
+
+def test_a_passing_cause_is_waited_out(keeper: Keeper, tmp_path: Path) -> None:
+    script = (
+        "echo x >> starts; if [ $(wc -l < starts) -lt 6 ]; then echo busy; exit 1; fi; sleep 60"
+    )
+    child = keeper.start(
+        shell(
+            script,
+            tmp_path,
+            transient=("busy",),
+            is_ready=lambda: (tmp_path / "starts").read_text().count("x") == 6,
+        )
+    )
+    assert keeper.until(lambda: child.record.state is ServiceState.RUNNING, 15)
+
+
+def test_run_returns_when_it_is_done(keeper: Keeper, tmp_path: Path) -> None:
+    keeper.run(shell("echo done > result", tmp_path))
+    assert (tmp_path / "result").exists()
+    assert keeper.children == {}
+    with pytest.raises(StartFailedError, match="exit code 2"):
+        keeper.run(shell("exit 2", tmp_path))
+
+
+def test_others_are_minded_while_something_runs(keeper: Keeper, tmp_path: Path) -> None:
+    flaky = keeper.start(
+        shell("if [ -e seen ]; then sleep 60; fi; touch seen; exit 1", tmp_path, "flaky")
+    )
+    keeper.run(shell("sleep 1.5", tmp_path, "long"))
+    assert flaky.record.restarts == 1
+    assert flaky.alive
+
+
+def test_a_program_that_does_not_exist(keeper: Keeper, tmp_path: Path) -> None:
+    with pytest.raises(HomeUnusableError, match="nonexistent"):
+        keeper.start(Service("one", ("/nonexistent",), tmp_path))
+
+
+def test_stop_takes_the_next_signal(
+    keeper: Keeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready = tmp_path / "ready"
+    child = keeper.start(
+        python(
+            "import pathlib, signal, time; signal.signal(15, signal.SIG_IGN);"
+            f"pathlib.Path({str(ready)!r}).touch(); time.sleep(60)",
+            tmp_path,
+            stop_steps=((signal.SIGTERM, 0.3), (signal.SIGKILL, 5.0)),
+        )
+    )
+    assert keeper.until(ready.exists, 10)
+    keeper.stop(["one"])
+    assert child.record.last_exit == "signal SIGKILL"
+    assert child.record.state is ServiceState.STOPPED
+
+
+def test_what_was_stopped_is_not_started_again(keeper: Keeper, tmp_path: Path) -> None:
+    child = keeper.start(shell("sleep 60", tmp_path))
+    keeper.stop(["one"])
+    keeper.tick(0.5)
+    assert not child.alive
+    assert child.record.restarts == 0
+
+
+def test_stop_also_ends_what_waits_for_its_restart(keeper: Keeper, tmp_path: Path) -> None:
+    keeper.starting = False
+    child = keeper.start(shell("exit 1", tmp_path))
+    keeper.until(lambda: child.start_at is not None, 5)
+    keeper.stop(["one"])
+    keeper.tick(1.0)
+    assert child.record.restarts == 0
+
+
+def test_a_request_to_stop_interrupts(keeper: Keeper, tmp_path: Path) -> None:
+    keeper.start(shell("sleep 60", tmp_path))
+    began = time.monotonic()
+    signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(StopRequestedError):
+        keeper.tick(30)
+    assert time.monotonic() - began < 2
+
+
+def test_children_of_a_stopped_process_are_killed(keeper: Keeper, tmp_path: Path) -> None:
+    keeper.start(shell("sleep 60 & echo $! > inner; wait", tmp_path))
+    assert keeper.until((tmp_path / "inner").exists, 5)
+    time.sleep(0.1)
+    inner = int((tmp_path / "inner").read_text())
+    known = identity(inner)
+    assert known is not None
+    keeper.stop(["one"])
+    assert wait_gone(inner, known, 5)
+
+
+def test_a_stable_process_has_earned_a_quick_restart(
+    keeper: Keeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper_module, "STABLE_SECONDS", 0.1)
+    keeper.starting = False
+    child = keeper.start(shell("sleep 0.2; exit 1", tmp_path))
+    keeper.until(lambda: child.record.restarts >= 3, 10)
+    assert child.failures == 1
+
+
+def test_libpq_variables_stay_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGHOST", "elsewhere")
+    monkeypatch.setenv("PGpassword_hint", "kept")
+    found = child_environment({"AIPLATFORM_HOME": "/x"})
+    assert "PGHOST" not in found
+    assert found["PGpassword_hint"] == "kept"
+    assert found["AIPLATFORM_HOME"] == "/x"

@@ -1,0 +1,136 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from aiplatform.embedded.process import (
+    describe_exit,
+    end_process,
+    ended,
+    identity,
+    is_same_process,
+    processes_with,
+    spawn,
+    wait_gone,
+)
+
+ON_LINUX = sys.platform.startswith("linux")
+
+
+def wait_ended(process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 10
+    while not ended(process):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_process_keeps_its_identity_and_no_other_has_it() -> None:
+    own = identity(os.getpid())
+    assert own is not None
+    assert identity(os.getpid()) == own
+    assert is_same_process(os.getpid(), own)
+    assert not is_same_process(1, own)
+    assert not is_same_process(os.getpid(), "another boot:1")
+    assert not is_same_process(None, None)
+
+
+def test_a_zombie_counts_as_gone() -> None:
+    process = subprocess.Popen(["sleep", "60"])
+    known = identity(process.pid)
+    assert is_same_process(process.pid, known)
+    process.kill()
+    assert wait_gone(process.pid, known, 5)
+    assert psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE
+    process.wait()
+    assert identity(process.pid) is None
+
+
+def test_a_name_that_looks_like_a_field_does_not_confuse(tmp_path: Path) -> None:
+    """The second field of /proc/PID/stat is the program's name, which may hold anything."""
+    script = tmp_path / ") Z 1 2 3"
+    script.symlink_to("/bin/sleep")
+    process = subprocess.Popen([script, "60"])
+    try:
+        assert identity(process.pid) is not None
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_spawned_process_leads_its_own_session(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("wb") as log:
+        process = spawn(["sleep", "60"], env={}, log=log, cwd=tmp_path)
+    try:
+        assert os.getsid(process.pid) == process.pid
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_the_group_of_an_ended_process_is_killed(tmp_path: Path) -> None:
+    script = f"sleep 60 & echo $! > {tmp_path / 'pid'}; sleep 0.2; exit 3"
+    process = spawn(["sh", "-c", script], env=dict(os.environ), log=-3, cwd=tmp_path)
+    wait_ended(process)
+    assert process.returncode == 3
+    left = int((tmp_path / "pid").read_text())
+    assert wait_gone(left, identity(left), 5)
+
+
+@pytest.mark.skipif(not ON_LINUX, reason="the kernel's death signal")
+def test_children_of_a_killed_parent_get_the_death_signal(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from aiplatform.embedded.process import spawn;"
+        "child = spawn(['sleep', '60'], env={}, log=-3, cwd=Path('/'), death_signal=15);"
+        "print(child.pid, flush=True); time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    known = identity(child)
+    assert known is not None
+    parent.kill()
+    parent.wait()
+    assert wait_gone(child, known, 5)
+
+
+def test_end_process_takes_the_next_signal_when_one_is_ignored(tmp_path: Path) -> None:
+    code = "import signal as s, time; s.signal(15, s.SIG_IGN); print(1, flush=True); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    known = identity(process.pid)
+    assert known is not None
+    assert end_process(process.pid, known, [(signal.SIGTERM, 0.3), (signal.SIGKILL, 5)])
+    assert process.wait() == -signal.SIGKILL
+
+
+def test_end_process_leaves_a_pid_of_somebody_else_alone() -> None:
+    process = subprocess.Popen(["sleep", "60"])
+    try:
+        assert end_process(process.pid, "another boot:1", [(signal.SIGKILL, 1)])
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_processes_are_found_by_their_environment() -> None:
+    process = subprocess.Popen(["sleep", "60"], env={"MARK": f"run-{os.getpid()}"})
+    try:
+        time.sleep(0.2)
+        assert [pid for pid, _ in processes_with("MARK", f"run-{os.getpid()}")] == [process.pid]
+        assert processes_with("MARK", "run-") == []
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_exits_in_words() -> None:
+    assert describe_exit(3) == "exit code 3"
+    assert describe_exit(-9) == "signal SIGKILL"
+    assert describe_exit(-200) == "signal 200"
