@@ -75,6 +75,14 @@ def test_projects_are_found_by_name(client: Client, server: FakeServer) -> None:
     assert "demo, demo-2" in caught.value.hint
 
 
+def test_a_name_that_stands_for_several_is_refused(client: Client, server: FakeServer) -> None:
+    other = uuid4()
+    server.on("GET projects", page(project("demo"), project("demo", other)))
+    with pytest.raises(AmbiguousName, match="several projects") as caught:
+        client.projects.resolve("demo")
+    assert str(other) in caught.value.hint
+
+
 def test_the_only_project_is_meant_when_none_is_named(client: Client, server: FakeServer) -> None:
     server.on("GET projects", page(project()))
     assert client.projects.resolve(None) == P

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
-from aiplatform.client.errors import NotFound, PreconditionFailed, UnexpectedAnswer
+from aiplatform.client.errors import AmbiguousName, NotFound, PreconditionFailed, UnexpectedAnswer
 from aiplatform.client.paging import Pages
 from aiplatform.client.transport import decoded
 
@@ -123,10 +123,16 @@ def only(found: list[R], name: str, kind: str, where: str, key: Callable[[R], st
 
     Raises:
         NotFound: naming some that exist, since a name is easily misspelt.
+        AmbiguousName: when several have it.
     """
-    for resource in found:
-        if key(resource) == name:
-            return resource
+    named = [resource for resource in found if key(resource) == name]
+    if len(named) == 1:
+        return named[0]
+    if named:
+        error = AmbiguousName(f"several {kind}s {where} are named {name}")
+        uuids = (str(getattr(resource, "uuid", "")) for resource in named)
+        error.hint = f"Give the uuid instead: {', '.join(uuids)}."
+        raise error
     known = ", ".join(sorted({key(resource) for resource in found})[:8])
     hint = f"There are: {known}." if known else f"There is no {kind} {where} yet."
     raise NotFound(f"no {kind} {where} is named {name}", code="client.no_such_name", hint=hint)

@@ -129,18 +129,12 @@ class Client:
             self._use_kept_login(None)
 
     def change_password(self, current: str, new: str) -> None:
-        """Replace your password, and go on with a new session."""
-        tokens = self.transport.tokens
-        username = (
-            tokens.session.username
-            if isinstance(tokens, SessionTokens)
-            else self.users.me().username
-        )
+        """Replace your password. Your other sessions end; this one goes on."""
         body = {"current_password": current, "new_password": new}
         self.transport.request("PUT", "users/me/password", json=body)
-        # The server ends all sessions of an account whose password changes.
-        kept = self._store.read(self.url)
-        self.login(username, new, remember=kept is not None and kept.username == username)
+        tokens = self.transport.tokens
+        if isinstance(tokens, SessionTokens):
+            tokens.password_changed()
 
     def me(self) -> User:
         """The account that is logged in."""

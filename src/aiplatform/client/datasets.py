@@ -91,6 +91,7 @@ class DatasetVersion(Resource):
     shape: str | None = None
     format: str | None = None
     filename: str | None = None
+    columns: list[Any] = []
     author: UserRef | None = None
     created_at: datetime | None = None
     report: dict[str, Any] | None = None
@@ -152,13 +153,19 @@ class Datasets(Group):
         base_model: ModelLike | None = None,
         max_length: int | None = None,
         progress: ProgressCallback | None = None,
+        allow_identical: bool = False,
     ) -> DatasetVersion:
-        """Commit a new version of a dataset; arguments as in :meth:`upload`."""
+        """Commit a new version of a dataset; arguments as in :meth:`upload`.
+
+        Raises:
+            Conflict: when the rows are those of the current version, unless ``allow_identical``.
+        """
         body = body_of(data, progress)
         params = {
             "filename": filename or body.filename or "rows.jsonl",
             "format": format,
             "message": message,
+            "allow_identical": allow_identical or None,
             **self._counting(base_model, max_length, project),
         }
         path = f"{self.path(dataset, project)}/versions"

@@ -17,6 +17,7 @@ class User(Resource):
     email: str | None = None
     role: str | None = None
     is_active: bool = True
+    permissions: list[str] = []
     created_at: datetime | None = None
     last_login_at: datetime | None = None
 
@@ -54,11 +55,21 @@ class Users(Group):
         """The account that is logged in."""
         return self._get(User, "users/me")
 
-    def create(self, username: str, email: str, password: str, *, role: str | None = None) -> User:
-        """Create an account."""
-        body = {"username": username, "email": email, "password": password}
+    def create(
+        self,
+        username: str,
+        email: str,
+        password: str,
+        *,
+        role: str | None = None,
+        must_change_password: bool | None = None,
+    ) -> User:
+        """Create an account; by default its first password must be replaced at the first login."""
+        body: dict[str, Any] = {"username": username, "email": email, "password": password}
         if role is not None:
             body["role"] = role
+        if must_change_password is not None:
+            body["must_change_password"] = must_change_password
         return self._make(User, self._http.post("users", body))
 
     def list(self, **filters: Any) -> Pages[User]:

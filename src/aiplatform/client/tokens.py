@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
 from aiplatform.client.credentials import CredentialStore, Session
@@ -96,6 +97,16 @@ class SessionTokens:
                 with self._store.lock():
                     self._session = self._renew_shared(rejected, self._store)
             return self._session.access_token
+
+    def password_changed(self) -> None:
+        """Note that nothing stands in the session's way any more."""
+        with self._lock:
+            self._session = replace(self._session, must_change_password=False)
+            if self._store is not None:
+                with self._store.lock():
+                    kept = self._store.read(self._session.url)
+                    if kept is not None and kept.username == self._session.username:
+                        self._store.write(replace(kept, must_change_password=False))
 
     def _renew_shared(self, rejected: str, store: CredentialStore) -> Session:
         kept = store.read(self._session.url)
