@@ -27,6 +27,7 @@ from aiplatform.server.identity.errors import (
     Unauthenticated,
 )
 from aiplatform.server.identity.models import AuthSession, AuthToken, Role, User, UserSecurity
+from aiplatform.server.identity.rules import PLAIN_USER
 
 SessionDep = Annotated[Session, Depends(get_session, scope="function")]
 """The request's session; it commits before the answer is sent."""
@@ -119,7 +120,8 @@ def principal_from(row: Any, request: Request, *, allow_first_password: bool) ->
         user_id=row.user_id,
         user_uuid=row.user_uuid,
         username=row.username,
-        role=row.role,
+        # The column may be null; then nobody gave the account a role.
+        role=row.role or PLAIN_USER,
         permissions=frozenset(row.permissions or ()),
         session_id=row.session_id,
         must_change_password=row.must_change_password,

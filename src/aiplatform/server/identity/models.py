@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, ForeignKey, LargeBinary, String, Text, func
 from sqlalchemy.dialects.postgresql import INET
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column
 
 from aiplatform.server.core.database import Base, BigKey, Created, Identified, Updated
 
@@ -21,8 +21,6 @@ class User(Identified, Updated, Base):
     role: Mapped[str] = mapped_column(String(20), server_default="user")
     is_active: Mapped[bool] = mapped_column(server_default="true")
     last_login_at: Mapped[datetime | None]
-
-    security: Mapped["UserSecurity"] = relationship(lazy="select", uselist=False)
 
 
 class UserSecurity(Base):

@@ -4,9 +4,17 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
 
 from aiplatform.protocol.specs import Strict
+from aiplatform.server.identity.rules import PLAIN_USER
 
 EXAMPLE_UUID = "6f1c2f0a-9f2e-4e0b-8a53-2d0f0f4c8f11"
 
@@ -110,14 +118,14 @@ class UserIn(Strict):
 
 
 class UserOut(BaseModel):
-    """An account."""
+    """An account. ``created_at`` is null only for rows that other programs wrote."""
 
     uuid: UUID
     username: str
     email: str
-    role: str
-    is_active: bool
-    created_at: datetime
+    role: Annotated[str, BeforeValidator(lambda value: value or PLAIN_USER)]
+    is_active: Annotated[bool, BeforeValidator(bool)]
+    created_at: datetime | None
     last_login_at: datetime | None
 
     model_config = ConfigDict(

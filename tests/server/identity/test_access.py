@@ -1,0 +1,147 @@
+"""Guards outside projects."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+from starlette.requests import Request
+from starlette.testclient import TestClient
+
+from aiplatform.protocol.permissions import Permission
+from aiplatform.server.core.audit import AuditEntry, AuditLog
+from aiplatform.server.identity.access import actor_of
+from tests.factories import make_role, make_token, make_user
+
+pytestmark = pytest.mark.usefixtures("client")
+
+
+def request_from(client: tuple[str, int] | None) -> Request:
+    return Request({"type": "http", "headers": [], "client": client})
+
+
+@pytest.mark.parametrize(
+    ("client", "address"),
+    [
+        (("192.0.2.1", 1), "192.0.2.1"),
+        (("2001:db8::1", 1), "2001:db8::1"),
+        (("fe80::1%eth0", 1), "fe80::1"),
+        (("testclient", 1), None),
+        (("", 0), None),
+        (None, None),
+    ],
+)
+def test_an_address_is_one_that_the_database_takes(
+    client: tuple[str, int] | None, address: str | None
+) -> None:
+    assert actor_of(request_from(client)).ip_address == address
+
+
+class TestAuthentication:
+    @pytest.mark.parametrize(
+        "header",
+        [None, "", "Bearer", "Bearer ", "Bearer nonsense", "Basic YWRtaW46YWRtaW4=", "Bearer 密"],
+    )
+    def test_without_a_good_token(self, client: TestClient, header: str | None) -> None:
+        headers = {} if header is None else {"Authorization": header.encode()}
+        answer = client.get("/api/v1/users/me", headers=headers)
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert answer.json()["code"] == "unauthenticated"
+
+    def test_an_expired_token(self, client: TestClient, session: Session) -> None:
+        token = make_token(session, make_user(session), lifetime=timedelta(seconds=-1))
+        headers = {"Authorization": f"Bearer {token}"}
+        assert client.get("/api/v1/users/me", headers=headers).status_code == 401
+
+    def test_deactivation_counts_from_the_next_request_on(
+        self, session: Session, api: Callable[..., Any]
+    ) -> None:
+        user = make_user(session)
+        me = api(user)
+        assert me.get("users/me").status_code == 200
+        user.is_active = False
+        session.commit()
+        assert me.get("users/me").status_code == 401
+        user.is_active = True
+        session.commit()
+        assert me.get("users/me").status_code == 200
+
+    @pytest.mark.parametrize("value", ["NULL", "false"])
+    def test_an_account_whose_activity_is_unknown_is_not_let_in(
+        self, session: Session, api: Callable[..., Any], value: str
+    ) -> None:
+        user = make_user(session)
+        session.execute(
+            text(f"UPDATE users SET is_active = {value} WHERE id = :id"), {"id": user.id}
+        )
+        session.commit()
+        assert api(user).get("users/me").status_code == 401
+
+    def test_a_deleted_users_token_is_dead(self, session: Session, api: Callable[..., Any]) -> None:
+        user = make_user(session)
+        me = api(user)
+        session.delete(user)
+        session.commit()
+        assert me.get("users/me").status_code == 401
+
+    def test_me_says_what_the_global_role_grants(
+        self, session: Session, api: Callable[..., Any]
+    ) -> None:
+        assert api(make_user(session)).get("users/me").json()["permissions"] == []
+        viewer = api(make_user(session, role="viewer")).get("users/me").json()
+        assert "datasets:read" in viewer["permissions"]
+
+    def test_a_role_that_is_no_row_grants_nothing(
+        self, session: Session, api: Callable[..., Any]
+    ) -> None:
+        assert api(make_user(session, role="ghost")).get("users").status_code == 403
+
+
+class TestPermission:
+    def test_names_what_is_missing_and_records_the_attempt(
+        self, session: Session, api: Callable[..., Any]
+    ) -> None:
+        user = make_user(session)
+        answer = api(user).get("users", headers={"User-Agent": "curious"})
+        assert answer.status_code == 403
+        assert answer.json()["permission"] == "users:read"
+        assert "users:read" in answer.json()["detail"]
+        row, entry = session.execute(
+            select(AuditLog, AuditEntry)
+            .join(AuditEntry, AuditEntry.audit_id == AuditLog.id)
+            .where(AuditLog.user_id == user.id)
+        ).one()
+        assert (row.action, entry.outcome) == ("access:denied", "denied")
+        assert row.details["permission"] == "users:read"
+        assert row.details["path"] == "/api/v1/users"
+        assert row.user_agent == "curious"
+
+    @pytest.mark.parametrize("held", ["users:read", "users:*", "*"])
+    def test_a_custom_role_grants_it(
+        self, session: Session, api: Callable[..., Any], held: str
+    ) -> None:
+        role = make_role(session, held)
+        assert api(make_user(session, role=role.name)).get("users").status_code == 200
+
+    def test_losing_it_counts_from_the_next_request_on(
+        self, session: Session, api: Callable[..., Any]
+    ) -> None:
+        role = make_role(session, Permission.USERS_READ)
+        me = api(make_user(session, role=role.name))
+        assert me.get("users").status_code == 200
+        role.permissions = []
+        session.commit()
+        assert me.get("users").status_code == 403
+
+    def test_many_denials_at_once_do_not_exhaust_the_pool(
+        self, session: Session, api: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
+        me = api(make_user(session))
+        with ThreadPoolExecutor(40) as pool:
+            codes = list(pool.map(lambda _: me.get("users").status_code, range(80)))
+        assert codes == [403] * 80

@@ -1,0 +1,66 @@
+"""Passwords, delays and grants."""
+
+from datetime import timedelta
+
+import pytest
+
+from aiplatform.protocol.permissions import Permission
+from aiplatform.server.identity.rules import (
+    MAX_WAIT,
+    SEED_ADMIN_HASH,
+    lacking,
+    wait_after,
+    weakness,
+)
+from tests.server.seed import DATA
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "short12", "admin123", "ADMIN123", "password", "aaaaaaaa", "abababab", "lin-account",
+        "lin@example.com", "tnuocca-nil", "the current one", "x" * 257,
+    ],
+)  # fmt: skip
+def test_weak_passwords_are_refused_in_both_languages(password: str) -> None:
+    reason = weakness(
+        password, username="lin-account", email="lin@example.com", current="the current one"
+    )
+    assert reason is not None
+    assert reason["en"].isascii()
+    assert not reason["zh"].isascii()
+
+
+@pytest.mark.parametrize("password", ["correct horse", "密码是一句很长的话", "Tr0ub4dor&3"])
+def test_other_passwords_may_be_used(password: str) -> None:
+    assert weakness(password, username="lin", email="lin@example.com", current="old one 1") is None
+
+
+def test_waits_grow_and_are_bounded() -> None:
+    waits = [wait_after(failures, free=5) for failures in range(30)]
+    assert waits[:5] == [timedelta(0)] * 5
+    assert waits[5:8] == [timedelta(seconds=s) for s in (1, 2, 4)]
+    assert waits == sorted(waits)
+    assert waits[-1] == MAX_WAIT
+
+
+@pytest.mark.parametrize(
+    ("held", "wanted", "missing"),
+    [
+        ({"*"}, ["*", "users:*", "tasks:read"], []),
+        ({"tasks:*"}, ["tasks:read", "tasks:*"], []),
+        ({"tasks:read"}, ["tasks:read"], []),
+        ({"tasks:read"}, ["tasks:write"], ["tasks:write"]),
+        # Holding every single action is not holding those to come.
+        ({"tasks:read", "tasks:write"}, ["tasks:*"], ["tasks:*"]),
+        ({str(p) for p in Permission}, ["*"], ["*"]),
+        (set(), ["*"], ["*"]),
+        (set(), [], []),
+    ],
+)
+def test_nobody_gives_what_they_lack(held: set[str], wanted: list[str], missing: list[str]) -> None:
+    assert lacking(held, wanted) == missing
+
+
+def test_the_seeds_hash_is_the_seeds() -> None:
+    assert SEED_ADMIN_HASH in DATA
