@@ -1,0 +1,329 @@
+"""The one Parquet of a dataset version: written deterministically, read in bounded memory.
+
+Equal rows in equal columns give equal bytes, so a version is named by the hash of its file, and
+content that exists is not stored again. Nothing in the file tells when or by which library version
+it was made; row groups are cut by rows and by bytes of content, never by how the rows arrived;
+pages are cut by content, so that files that share rows share most of their bytes.
+
+Columns hold text, booleans, 64-bit integers, double precision numbers, or conversations (see
+:mod:`~aiplatform.data.conversations`). Nested and mixed values are JSON text; the metadata key
+``aiplatform.json`` lists those columns. ``aiplatform.shape`` and ``aiplatform.format`` say what the
+rows are and what they came in.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from aiplatform.data.conversations import EXTRA
+from aiplatform.data.json_text import json_text, parse_json_text
+from aiplatform.data.kinds import has_extra
+from aiplatform.data.limits import MIB
+from aiplatform.protocol.enums import DataFormat, DataShape
+
+ROW_GROUP_ROWS = 8192
+ROW_GROUP_BYTES = 8 * MIB
+"""Of content. A page of rows decodes one row group, in some 20 ms."""
+
+FIXED_BYTES = 8
+"""What a value other than text counts for."""
+
+DICTIONARY_COLUMNS = (
+    *(f"{c}.list.element.role" for c in ("messages", "prompt", "completion", "chosen", "rejected")),
+    "conversations.list.element.from",
+    "label",
+)
+
+WRITTEN_BY = b"parquet-cpp-arrow version "
+CREATED_BY = b"aiplatform version 1"
+
+
+class CanonicalWriter:
+    """Writes batches of one schema; use as a context manager.
+
+    Encoding runs in a thread of its own, one row group behind, so that it overlaps with parsing.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self.path = path
+        self.rows = 0
+        self._schema = schema
+        self._batches: list[pa.RecordBatch] = []
+        self._group_rows = 0
+        self._group_bytes = 0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="parquet")
+        self._in_flight: Future[None] | None = None
+        self._writer = pq.ParquetWriter(
+            path,
+            schema,
+            version="2.6",
+            data_page_version="1.0",
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=list(DICTIONARY_COLUMNS),
+            data_page_size=MIB,
+            write_batch_size=1024,
+            store_schema=False,
+            write_statistics=True,
+            use_content_defined_chunking={
+                "min_chunk_size": 256 * 1024,
+                "max_chunk_size": MIB,
+                "norm_level": 0,
+            },
+        )
+        # Kept out of the file is Arrow's own copy of the schema, which its version may change.
+        self._writer.add_key_value_metadata(dict(sorted((schema.metadata or {}).items())))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self._write_group()
+                self._wait()
+        finally:
+            self._thread.shutdown(wait=True)
+            self._writer.close()
+        if kind is None:
+            _stamp(self.path)
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Add the rows of a batch of the writer's schema."""
+        self.rows += batch.num_rows
+        size = _content_bytes(batch)
+        if (
+            self._group_rows + batch.num_rows < ROW_GROUP_ROWS
+            and self._group_bytes + size < ROW_GROUP_BYTES
+        ):
+            self._batches.append(batch)
+            self._group_rows += batch.num_rows
+            self._group_bytes += size
+            return
+        sizes = _row_sizes(batch)
+        while batch.num_rows:
+            # A row group ends with the row that fills it, in rows or in bytes.
+            running = pc.cumulative_sum(sizes)
+            below = pc.sum(pc.less(running, ROW_GROUP_BYTES - self._group_bytes)).as_py()
+            taken = min(below + 1, ROW_GROUP_ROWS - self._group_rows, batch.num_rows)
+            self._batches.append(batch.slice(0, taken))
+            self._group_rows += taken
+            self._group_bytes += running[taken - 1].as_py()
+            if self._group_rows == ROW_GROUP_ROWS or self._group_bytes >= ROW_GROUP_BYTES:
+                self._write_group()
+            batch = batch.slice(taken)
+            sizes = sizes.slice(taken)
+
+    def _write_group(self) -> None:
+        if not self._batches:
+            return
+        table = pa.Table.from_batches(self._batches, self._schema)
+        self._batches, self._group_rows, self._group_bytes = [], 0, 0
+        self._wait()
+        self._in_flight = self._thread.submit(self._encode, table)
+
+    def _encode(self, table: pa.Table) -> None:
+        # One contiguous array a column: where arrays end would show in the pages.
+        self._writer.write_table(table.combine_chunks(), row_group_size=ROW_GROUP_ROWS)
+
+    def _wait(self) -> None:
+        if self._in_flight is not None:
+            self._in_flight.result()
+            self._in_flight = None
+
+
+def _row_sizes(batch: pa.RecordBatch) -> pa.Array:
+    """Bytes of content of each row, the same however the batch was made."""
+    total = pa.array([0] * batch.num_rows, pa.int64())
+    fixed = 0
+    for column in batch.columns:
+        if pa.types.is_string(column.type):
+            total = pc.add(total, _lengths(column))
+        elif pa.types.is_list(column.type):
+            messages = column.values
+            each = pa.array([0] * len(messages), pa.int64())
+            for part in messages.flatten():
+                each = pc.add(each, _lengths(part))
+            running = pc.cumulative_sum(pa.concat_arrays([pa.array([0], pa.int64()), each]))
+            bounds = running.take(column.offsets)
+            total = pc.add(total, pc.subtract(bounds.slice(1), bounds.slice(0, len(column))))
+        else:
+            fixed += FIXED_BYTES
+    return pc.add(total, fixed)
+
+
+def _content_bytes(batch: pa.RecordBatch) -> int:
+    """The sum of :func:`_row_sizes`, found faster."""
+    total = 0
+    for column in batch.columns:
+        if pa.types.is_string(column.type):
+            parts = [column]
+        elif pa.types.is_list(column.type):
+            parts = column.flatten().flatten()
+        else:
+            total += FIXED_BYTES * batch.num_rows
+            continue
+        total += sum(pc.sum(_lengths(part)).as_py() or 0 for part in parts)
+    return total
+
+
+def _lengths(texts: pa.Array) -> pa.Array:
+    return pc.fill_null(pc.binary_length(texts), 0).cast(pa.int64())
+
+
+def _stamp(path: Path) -> None:
+    """Replace the name and version of the Parquet library in the footer, and sync the file.
+
+    The footer is a Thrift structure in the compact protocol; the library's name is its last string,
+    preceded by its length in one byte.
+    """
+    with path.open("r+b") as file:
+        file.seek(-8, os.SEEK_END)
+        length = int.from_bytes(file.read(4), "little")
+        start = file.seek(-8 - length, os.SEEK_END)
+        footer = file.read(length)
+        at = footer.rfind(WRITTEN_BY)
+        if at > 0:
+            end = at + footer[at - 1]
+            footer = footer[: at - 1] + bytes([len(CREATED_BY)]) + CREATED_BY + footer[end:]
+            file.seek(start)
+            file.write(footer + len(footer).to_bytes(4, "little") + b"PAR1")
+            file.truncate()
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def row_count(path: Path) -> int:
+    """The number of rows, from the footer alone."""
+    return int(pq.read_metadata(path).num_rows)
+
+
+def shape_of(path: Path) -> DataShape:
+    """What a row is."""
+    return DataShape(_metadata(pq.read_schema(path))["shape"])
+
+
+def format_of(path: Path) -> DataFormat:
+    """The format that the rows were uploaded in."""
+    return DataFormat(_metadata(pq.read_schema(path))["format"])
+
+
+def iter_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """The rows in their order, a row group (or less) at a time; see :func:`rows_of`."""
+    with pq.ParquetFile(path) as file:
+        metadata = file.schema_arrow.metadata
+        names = None if columns is None else list(columns)
+        for batch in file.iter_batches(ROW_GROUP_ROWS, columns=names, use_threads=False):
+            yield batch.replace_schema_metadata(metadata)
+
+
+def iter_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows in their order, as they were uploaded; absent values are None."""
+    for batch in iter_batches(path):
+        yield from rows_of(batch)
+
+
+def read_rows(path: Path, offset: int, limit: int) -> list[dict[str, Any]]:
+    """``limit`` rows from the ``offset``-th on (from 0), fewer at the end.
+
+    Only the row groups that hold them are read. Floats may be NaN or infinite.
+    """
+    rows: list[dict[str, Any]] = []
+    with pq.ParquetFile(path) as file:
+        first = 0
+        for group in range(file.metadata.num_row_groups):
+            count = file.metadata.row_group(group).num_rows
+            if offset < first + count and first < offset + limit:
+                table = file.read_row_group(group, use_threads=False)
+                start = max(offset - first, 0)
+                part = table.slice(start, min(limit - len(rows), count - start))
+                for batch in part.replace_schema_metadata(file.schema_arrow.metadata).to_batches():
+                    rows += rows_of(batch)
+            first += count
+            if first >= offset + limit:
+                break
+    return rows
+
+
+def export_jsonl(path: Path) -> Iterator[bytes]:
+    """The rows as JSON Lines, some hundred KiB at a time; absent values are ``null``."""
+    for batch in iter_batches(path):
+        for start in range(0, batch.num_rows, 1024):
+            part = batch.slice(start, 1024)
+            if _any_non_finite(part):
+                lines = [json_text(row).encode() for row in rows_of(part)]
+            else:
+                lines = _fast_lines(part)
+            yield b"\n".join(lines) + b"\n"
+
+
+def rows_of(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """The rows of a canonical batch, as they were uploaded."""
+    rows: list[dict[str, Any]] = batch.to_pylist()
+    for name in _json_columns(batch):
+        for row in rows:
+            if row[name] is not None:
+                row[name] = parse_json_text(row[name])
+    _merge_extras(batch, rows)
+    return rows
+
+
+def _fast_lines(batch: pa.RecordBatch) -> list[bytes]:
+    """Lines with the JSON text of columns put in as it is."""
+    rows = batch.to_pylist()
+    for name in _json_columns(batch):
+        for row in rows:
+            if row[name] is not None:
+                row[name] = orjson.Fragment(row[name])
+    _merge_extras(batch, rows)
+    try:
+        return [orjson.dumps(row) for row in rows]
+    except orjson.JSONEncodeError:  # an integer beyond 64 bits in the extras of a message
+        return [json_text(row).encode() for row in rows_of(batch)]
+
+
+def _merge_extras(batch: pa.RecordBatch, rows: list[dict[str, Any]]) -> None:
+    for field in batch.schema:
+        if not has_extra(field.type):
+            continue
+        for row in rows:
+            for message in row[field.name] or ():
+                extra = message.pop(EXTRA)
+                if extra is not None:
+                    message.update(parse_json_text(extra))
+
+
+def _any_non_finite(batch: pa.RecordBatch) -> bool:
+    return any(
+        pa.types.is_floating(column.type)
+        and pc.all(pc.is_finite(column), skip_nulls=True).as_py() is False
+        for column in batch.columns
+    )
+
+
+def _json_columns(batch: pa.RecordBatch) -> list[str]:
+    named = json.loads(_metadata(batch.schema).get("json", "[]"))
+    return [name for name in named if name in batch.schema.names]
+
+
+def _metadata(schema: pa.Schema) -> dict[str, str]:
+    prefix = b"aiplatform."
+    return {
+        key.removeprefix(prefix).decode(): value.decode()
+        for key, value in (schema.metadata or {}).items()
+        if key.startswith(prefix)
+    }

@@ -1,0 +1,218 @@
+"""What can be wrong with a file, said in English and Chinese, with the place.
+
+Every reason has one entry in :data:`REASONS`; the code that finds the fault raises
+``MalformedData("reason", line=…, found=…)`` and never writes prose of its own.
+"""
+
+from typing import Any, NamedTuple
+
+
+class Words(NamedTuple):
+    """The same words in both languages, for parameters of a message."""
+
+    en: str
+    zh: str
+
+
+CODE = "dataset.malformed"
+"""The code of every fault of a file, as the API's problem documents carry it."""
+
+REASONS: dict[str, Words] = {
+    "file_empty": Words("the file is empty", "文件是空的"),
+    "no_rows": Words("the file holds no rows", "文件中没有任何数据行"),
+    "archive": Words(
+        "this is {kind}, not a data file; unpack it and upload what is inside",
+        "这是{kind}，不是数据文件；请解压后上传其中的文件",
+    ),
+    "nested_compression": Words(
+        "the file is compressed twice; compress it once", "文件被压缩了两次；请只压缩一次"
+    ),
+    "compression_broken": Words(
+        "the {compression} data is damaged or cut off ({detail})",
+        "{compression} 数据已损坏或不完整（{detail}）",
+    ),
+    "bomb": Words(
+        "the file unpacks to more than {ratio} times its size: refused as a decompression bomb",
+        "文件解压后超过其大小的 {ratio} 倍，疑似解压炸弹，已拒绝",
+    ),
+    "too_large": Words(
+        "the unpacked data is larger than {limit} bytes", "解压后的数据超过 {limit} 字节"
+    ),
+    "memory": Words(
+        "reading this file takes more memory than a reader may have; "
+        "are single values extremely large?",
+        "读取该文件所需内存超出限制；是否存在极大的单个值？",
+    ),
+    "encoding_invalid": Words(
+        "not valid {encoding} (byte 0x{value:02x}); save the file as UTF-8",
+        "不是有效的 {encoding} 文本（字节 0x{value:02x}）；请将文件另存为 UTF-8",
+    ),
+    "encoding_unknown": Words(
+        "neither UTF-8, UTF-16 nor GB18030 (first odd byte 0x{value:02x}); save the file as UTF-8",
+        "不是 UTF-8、UTF-16 或 GB18030 编码（首个异常字节 0x{value:02x}）；请将文件另存为 UTF-8",
+    ),
+    "nul_byte": Words(
+        "a NUL byte: this is binary data, not text", "出现 NUL 字节：这是二进制数据，不是文本"
+    ),
+    "line_too_long": Words(
+        "a single row is longer than {limit} bytes", "单行数据超过 {limit} 字节"
+    ),
+    "json_invalid": Words(
+        "broken JSON at column {column}: {detail}", "第 {column} 列处 JSON 格式错误：{detail}"
+    ),
+    "json_unclosed": Words(
+        "the JSON that begins here never ends; is the file cut off?",
+        "从此处开始的 JSON 没有结束；文件是否不完整？",
+    ),
+    "json_separator": Words(
+        "expected {expected} between values, found {found}",
+        "数据之间应为 {expected}，实际为 {found}",
+    ),
+    "json_not_object": Words(
+        'a row must be an object such as {{"text": "…"}}, this is {found}',
+        '每一行必须是对象，例如 {{"text": "…"}}，此处是{found}',
+    ),
+    "json_surrogate": Words(
+        "half of a surrogate pair (\\ud800–\\udfff), which is no character",
+        "含有不成对的代理字符（\\ud800–\\udfff），不是有效字符",
+    ),
+    "json_too_deep": Words("nested more than {limit} levels deep", "嵌套层数超过 {limit} 层"),
+    "json_wrapped": Words(
+        'the rows are wrapped in an object under "{key}"; upload the list alone: [{{…}}, {{…}}]',
+        '数据行被包在对象的 "{key}" 字段中；请只上传列表本身：[{{…}}, {{…}}]',
+    ),
+    "csv_ragged": Words(
+        "{found} fields where the header has {expected}",
+        "该行有 {found} 个字段，而表头有 {expected} 个",
+    ),
+    "csv_quote": Words(
+        "a quoted field is broken or never closed ({detail})",
+        "带引号的字段有误或没有结束（{detail}）",
+    ),
+    "column_twice": Words("the column “{name}” appears twice", "列“{name}”出现了两次"),
+    "column_name": Words(
+        "a column name is longer than {limit} characters or holds a NUL",
+        "列名超过 {limit} 个字符或包含 NUL",
+    ),
+    "columns_too_many": Words(
+        "{found} columns; at most {limit} are read", "共有 {found} 列；最多支持 {limit} 列"
+    ),
+    "columns_none": Words("there are no columns", "没有任何列"),
+    "parquet_invalid": Words(
+        "not a readable Parquet file ({detail})", "不是可读取的 Parquet 文件（{detail}）"
+    ),
+    "format_mismatch": Words(
+        "the file is said to be {claimed} but is {found}", "文件声明为 {claimed}，实际是 {found}"
+    ),
+    "binary_value": Words(
+        "“{column}” holds binary data, which is no text; leave the column out",
+        "“{column}”含有二进制数据，不是文本；请去掉该列",
+    ),
+    "type_unknown": Words(
+        "“{column}” has the type {found}, which has no JSON form",
+        "“{column}”的类型 {found} 无法用 JSON 表示",
+    ),
+    "text_expected": Words(
+        "“{column}” must be text, this is {found}", "“{column}”应为文本，此处是{found}"
+    ),
+    "messages_not_list": Words(
+        "“{column}” must be a list of messages, this is {found}",
+        "“{column}”应为消息列表，此处是{found}",
+    ),
+    "message_not_object": Words(
+        "message {index} of “{column}” must be an object, this is {found}",
+        "“{column}”的第 {index} 条消息应为对象，此处是{found}",
+    ),
+    "role_unknown": Words(
+        "message {index} of “{column}” has the {key} {role}; known are {known}",
+        "“{column}”的第 {index} 条消息的 {key} 为 {role}；支持的值：{known}",
+    ),
+    "content_not_text": Words(
+        "message {index} of “{column}”: “{key}” must be text, this is {found}",
+        "“{column}”的第 {index} 条消息的“{key}”应为文本，此处是{found}",
+    ),
+}
+
+
+class MalformedData(ValueError):
+    """A file is not what it claims to be.
+
+    Attributes:
+        code: the same for all, see :data:`CODE`.
+        reason: which fault it is, a key of :data:`REASONS`.
+        message: one English sentence that begins with the place.
+        message_zh: the same in Chinese.
+        line: 1-based line of the (unpacked) text, where it has lines.
+        row: 1-based row, where the format has no lines.
+        byte: 0-based offset into the unpacked file.
+    """
+
+    code = CODE
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        line: int | None = None,
+        row: int | None = None,
+        byte: int | None = None,
+        **params: Any,
+    ) -> None:
+        self.reason = reason
+        self.line = line
+        self.row = row
+        self.byte = byte
+        words = REASONS[reason]
+        place = _place(line, row, byte)
+        self.message = place.en + words.en.format(**{k: _pick(v, 0) for k, v in params.items()})
+        self.message_zh = place.zh + words.zh.format(**{k: _pick(v, 1) for k, v in params.items()})
+        super().__init__(self.message)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fault as one JSON object; absent places are left out."""
+        places = {"line": self.line, "row": self.row, "byte": self.byte}
+        return {
+            "code": self.code,
+            "reason": self.reason,
+            "message": self.message,
+            "message_zh": self.message_zh,
+            **{key: value for key, value in places.items() if value is not None},
+        }
+
+
+def type_words(value: object) -> Words:
+    """What a JSON value is called."""
+    match value:
+        case None:
+            return Words("null", "null")
+        case bool():
+            return Words("a boolean", "布尔值")
+        case int() | float():
+            return Words("a number", "数字")
+        case str():
+            return Words("text", "文本")
+        case list() | tuple():
+            return Words("a list", "列表")
+        case dict():
+            return Words("an object", "对象")
+    return Words(type(value).__name__, type(value).__name__)
+
+
+def _place(line: int | None, row: int | None, byte: int | None) -> Words:
+    english, chinese = [], []
+    if line is not None:
+        english.append(f"line {line}")
+        chinese.append(f"第 {line} 行")
+    if row is not None:
+        english.append(f"row {row}")
+        chinese.append(f"第 {row} 条数据")
+    if byte is not None:
+        english.append(f"byte {byte}")
+        chinese.append(f"第 {byte} 字节")
+    if not english:
+        return Words("", "")
+    return Words(", ".join(english) + ": ", "，".join(chinese) + "：")
+
+
+def _pick(value: Any, language: int) -> Any:
+    return value[language] if isinstance(value, Words) else value

@@ -1,0 +1,178 @@
+"""Which encoding a text is in, and its transcoding to UTF-8.
+
+Looked for in this order: a byte order mark (UTF-8, UTF-16, UTF-32); UTF-16 without one, by where
+its zero bytes are; UTF-8, by being valid; GB18030 (and so GBK and GB2312), by being valid *and*
+reading like Chinese, since nearly every byte sequence is valid GB18030. Nothing else is guessed: a
+wrong guess would train a model on rubbish.
+"""
+
+import codecs
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from aiplatform.data.errors import MalformedData
+from aiplatform.data.limits import MIB
+
+WINDOW_BYTES = MIB
+SEARCHED_BYTES = 64 * MIB
+"""A text that is ASCII for this long is taken for UTF-8."""
+
+BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark begins alike
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+NAMES = {
+    "utf-8": "UTF-8",
+    "utf-16-le": "UTF-16 LE",
+    "utf-16-be": "UTF-16 BE",
+    "utf-32-le": "UTF-32 LE",
+    "utf-32-be": "UTF-32 BE",
+    "gb18030": "GB18030",
+}
+
+COMMON_HANZI = frozenset(
+    "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过发后作里"
+    "用道行所然家种事成方多经么去法学如都同现当没动面起看定天分还进好小部其些主样理心她本前开但因只从想实"
+)
+"""About 45 % of running Chinese text, but under 3 % of Korean or random bytes read as GB18030."""
+
+JUDGED_CHARACTERS = 20_000
+FEW_HANZI = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """An encoding as Python names it, and the length of the mark to skip."""
+
+    codec: str
+    mark: int = 0
+
+    @property
+    def name(self) -> str:
+        """As people write it."""
+        return NAMES[self.codec]
+
+
+def detect(chunks: Iterator[bytes]) -> Encoding:
+    """Tell the encoding of a text from its first chunks.
+
+    Raises:
+        MalformedData: it is none that we read, with the place of the first odd byte.
+    """
+    offset, line = 0, 1
+    window = b""
+    for chunk in chunks:
+        if offset == 0:
+            marked = next((e for bom, e in BOMS if chunk.startswith(bom)), None)
+            if marked is not None:
+                return Encoding(marked, mark=len(next(b for b, e in BOMS if e == marked)))
+            unmarked = _utf16(chunk[:WINDOW_BYTES])
+            if unmarked is not None:
+                return Encoding(unmarked)
+        window = chunk[:WINDOW_BYTES]
+        if not window.isascii():
+            break
+        offset += len(chunk)
+        line += chunk.count(b"\n")
+        if offset >= SEARCHED_BYTES:
+            break
+    error = _first_error(window, "utf-8")
+    if error is None:
+        return Encoding("utf-8")
+    if _first_error(window, "gb18030") is None and _reads_like_chinese(window):
+        return Encoding("gb18030")
+    before = window[:error]
+    raise MalformedData(
+        "encoding_unknown" if before.isascii() else "encoding_invalid",
+        line=line + before.count(b"\n"),
+        byte=offset + error,
+        encoding="UTF-8",
+        value=window[error],
+    )
+
+
+def to_utf8(chunks: Iterator[bytes], encoding: Encoding) -> Iterator[bytes]:
+    """The text as UTF-8, without its mark.
+
+    UTF-8 passes unchecked: the readers must decode it anyway, and know the place of a fault better.
+
+    Raises:
+        MalformedData: the text is not in that encoding, with line and byte.
+    """
+    skip = encoding.mark
+    if encoding.codec == "utf-8":
+        for chunk in chunks:
+            yield chunk[skip:] if skip else chunk
+            skip = 0
+        return
+    decoder = codecs.getincrementaldecoder(encoding.codec)()
+    offset, line = 0, 1
+    for chunk in _with_end(chunks):
+        data = chunk[skip:]
+        offset += skip
+        skip = 0
+        try:
+            text = decoder.decode(data, final=not chunk)
+        except UnicodeDecodeError as error:
+            before = error.object[: error.start].decode(encoding.codec, "replace")
+            raise MalformedData(
+                "encoding_invalid",
+                line=line + before.count("\n"),
+                byte=offset + len(data) - len(error.object) + error.start,
+                encoding=encoding.name,
+                value=error.object[error.start],
+            ) from error
+        offset += len(data)
+        line += text.count("\n")
+        yield text.encode()
+
+
+def _with_end(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    yield from chunks
+    yield b""
+
+
+def _utf16(window: bytes) -> str | None:
+    """UTF-16 without a mark: its ASCII characters have a zero in every other byte."""
+    even, odd = window[0::2].count(0), window[1::2].count(0)
+    codec = "utf-16-le" if odd > even else "utf-16-be"
+    if even + odd == 0 or min(even, odd) * 20 > max(even, odd):
+        return None
+    # A NUL or two in other text are no UTF-16: nearly all line ends and brackets must have one.
+    if max(even, odd) * 200 < len(window) or _first_error(window, codec) is not None:
+        return None
+    return codec
+
+
+def _first_error(window: bytes, codec: str) -> int | None:
+    """Where ``window`` is invalid; a character cut off at its end is not."""
+    try:
+        codecs.getincrementaldecoder(codec)().decode(window)
+    except UnicodeDecodeError as error:
+        return error.start
+    return None
+
+
+def _reads_like_chinese(window: bytes) -> bool:
+    text = codecs.getincrementaldecoder("gb18030")().decode(window)
+    foreign = [c for c in text if c > "\x7f"][:JUDGED_CHARACTERS]
+    hanzi = [c for c in foreign if _is_level_1(c)]
+    marks = sum("\u3000" <= c <= "\u303f" or "\uff00" <= c <= "\uffef" for c in foreign)
+    if not foreign or (len(hanzi) + marks) < 0.7 * len(foreign):
+        return False
+    if len(hanzi) < FEW_HANZI:
+        return len(hanzi) + marks >= 0.9 * len(foreign)
+    return sum(c in COMMON_HANZI for c in hanzi) >= 0.08 * len(hanzi)
+
+
+def _is_level_1(character: str) -> bool:
+    """Whether it is one of the 3,755 frequent characters of GB2312 level 1."""
+    try:
+        code = character.encode("gb2312")
+    except UnicodeEncodeError:
+        return False
+    return len(code) == 2 and 0xB0 <= code[0] <= 0xD7

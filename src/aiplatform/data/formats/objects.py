@@ -1,0 +1,165 @@
+"""JSON objects, one a row, into columns; exact, or refused with the place.
+
+orjson does the work. It is as strict as we want but for one thing: it rounds integers beyond 64
+bits, so lines with that many digits are read by the standard library. What orjson refuses is read
+again by the standard library too, for its better account of the fault, and because we accept what
+Python and pandas write for missing numbers: ``NaN``, ``Infinity``, ``-Infinity``. Numbers too large
+for double precision (``1e999``) read as infinity, as in every IEEE reader. Of a repeated key the
+last one counts.
+"""
+
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import orjson
+
+from aiplatform.data.chunk import Chunk, is_name
+from aiplatform.data.errors import MalformedData, Words, type_words
+from aiplatform.data.limits import MAX_CELLS, MAX_COLUMN_NAME, MAX_COLUMNS, MAX_DEPTH
+
+BOM = b"\xef\xbb\xbf"
+DIGITS_TO_ZERO = bytes(0x30 if 0x30 <= byte <= 0x39 else byte for byte in range(256))
+LONG_NUMBER = b"0" * 19
+"""The shortest integers that 64 bits may not hold have 19 digits."""
+
+REASONS_ZH = {
+    "Expecting value": "此处应有值",
+    "Expecting property name enclosed in double quotes": "此处应为双引号括起的字段名",
+    "Expecting ':' delimiter": "此处应为“:”",
+    "Expecting ',' delimiter": "此处应为“,”",
+    "Unterminated string starting at": "字符串没有结束",
+    "Invalid control character at": "字符串中有未转义的控制字符",
+    "Invalid \\escape": "无效的反斜杠转义",
+    "Invalid \\uXXXX escape": "无效的 \\uXXXX 转义",
+    "Extra data": "JSON 结束后还有多余内容",
+    "Illegal trailing comma before end of object": "对象末尾有多余的逗号",
+    "Illegal trailing comma before end of array": "数组末尾有多余的逗号",
+}
+
+
+def parse(
+    texts: Sequence[bytes], lines: Sequence[int], offsets: Sequence[int] | None = None
+) -> Iterator[Chunk]:
+    """Rows of the JSON texts, as columns in the order in which keys first appear.
+
+    Args:
+        texts: one JSON value each.
+        lines: the line each begins in.
+        offsets: the byte each begins at, for faults of the encoding.
+
+    Raises:
+        MalformedData: a text is not one JSON object, with its line.
+    """
+    rows = _parse_quickly(texts)
+    if rows is None:
+        rows = []
+        for index, (text, line) in enumerate(zip(texts, lines, strict=True)):
+            rows.append(_parse_carefully(text, line, offsets[index] if offsets else None))
+    if set(map(type, rows)) - {dict}:
+        index = next(i for i, row in enumerate(rows) if type(row) is not dict)
+        raise MalformedData("json_not_object", line=lines[index], found=type_words(rows[index]))
+    yield from _columns(rows, lines)
+
+
+def _parse_quickly(texts: Sequence[bytes]) -> list[Any] | None:
+    if any(LONG_NUMBER in text.translate(DIGITS_TO_ZERO) for text in texts):
+        return None
+    try:
+        return [orjson.loads(text) for text in texts]
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _parse_carefully(text: bytes, line: int, offset: int | None) -> Any:
+    text = text.removeprefix(BOM)  # files with marks, joined: what was meant is clear
+    if LONG_NUMBER not in text.translate(DIGITS_TO_ZERO):
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError:
+            pass  # the standard library says better what is wrong, below
+    try:
+        decoded = text.decode()
+    except UnicodeDecodeError as error:
+        raise MalformedData(
+            "encoding_invalid",
+            line=line + text.count(b"\n", 0, error.start),
+            byte=None if offset is None else offset + error.start,
+            encoding="UTF-8",
+            value=text[error.start],
+        ) from error
+    try:
+        value = json.loads(decoded)
+        json.dumps(value, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        raise _invalid(error, line) from error
+    except RecursionError as error:
+        raise MalformedData("json_too_deep", line=line, limit=MAX_DEPTH) from error
+    except UnicodeEncodeError as error:
+        raise MalformedData("json_surrogate", line=line) from error
+    except ValueError as error:  # Python refuses to read an integer of more than 4,300 digits
+        raise _number(line) from error
+    return value
+
+
+def _invalid(error: json.JSONDecodeError, line: int) -> MalformedData:
+    reason = error.msg.removesuffix(" at") if error.msg.startswith("Unterm") else error.msg
+    english = reason[0].lower() + reason[1:]
+    return MalformedData(
+        "json_invalid",
+        line=line + error.lineno - 1,
+        column=error.colno,
+        detail=Words(english, REASONS_ZH.get(error.msg, english)),
+    )
+
+
+def _number(line: int) -> MalformedData:
+    detail = Words("a number with thousands of digits", "数字有数千位")
+    return MalformedData("json_invalid", line=line, column=1, detail=detail)
+
+
+def _columns(rows: list[dict[str, Any]], lines: Sequence[int]) -> Iterator[Chunk]:
+    if not rows:
+        return
+    columns = _columns_of_alike(rows)
+    if columns is None:
+        # dict.fromkeys keeps the order in which the keys first appear.
+        keys = list(dict.fromkeys(itertools.chain.from_iterable(rows)))
+        _check_names(keys, rows, lines)
+        if len(keys) * len(rows) > MAX_CELLS:
+            step = max(1, MAX_CELLS // len(keys))
+            for start in range(0, len(rows), step):
+                yield from _columns(rows[start : start + step], lines[start : start + step])
+            return
+        columns = {key: [row.get(key) for row in rows] for key in keys}
+    elif columns:
+        _check_names(list(columns), rows, lines)
+    yield Chunk(columns, len(rows), lines)
+
+
+def _columns_of_alike(rows: list[dict[str, Any]]) -> dict[str, list[Any]] | None:
+    """The columns, if all rows have the same keys; found without looking each one up twice."""
+    keys = list(rows[0])
+    if len(keys) > MAX_COLUMNS or not all(map(len(keys).__eq__, map(len, rows))):
+        return None
+    try:
+        return {key: [row[key] for row in rows] for key in keys}
+    except KeyError:
+        return None
+
+
+def _check_names(keys: list[str], rows: list[dict[str, Any]], lines: Sequence[int]) -> None:
+    """Refuse bad names, naming the line of the row that brings them."""
+    if len(keys) > MAX_COLUMNS:
+        seen: set[str] = set()
+        for row, line in zip(rows, lines, strict=True):
+            seen.update(row)
+            if len(seen) > MAX_COLUMNS:
+                raise MalformedData(
+                    "columns_too_many", line=line, found=len(seen), limit=MAX_COLUMNS
+                )
+    bad = next((key for key in keys if not is_name(key)), None)
+    if bad is not None:
+        line = next(line for row, line in zip(rows, lines, strict=True) if bad in row)
+        raise MalformedData("column_name", line=line, limit=MAX_COLUMN_NAME)

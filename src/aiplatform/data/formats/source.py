@@ -1,0 +1,136 @@
+"""The unpacked bytes of a file, metered."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from aiplatform.data.errors import MalformedData, Words
+from aiplatform.data.limits import BLOCK_BYTES, BOMB_FREE_BYTES, BOMB_RATIO, MAX_UNPACKED_BYTES
+
+COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+
+PARQUET_MAGIC = b"PAR1"
+
+ARCHIVES = {
+    b"PK\x03\x04": Words("a ZIP archive or an Office file", "ZIP 压缩包或 Office 文件"),
+    b"PK\x05\x06": Words("an empty ZIP archive", "空的 ZIP 压缩包"),
+    b"BZh": Words("a bzip2 file", "bzip2 文件"),
+    b"\xfd7zXZ\x00": Words("an xz file", "xz 文件"),
+    b"7z\xbc\xaf\x27\x1c": Words("a 7-Zip archive", "7-Zip 压缩包"),
+    b"Rar!\x1a\x07": Words("a RAR archive", "RAR 压缩包"),
+    b"%PDF-": Words("a PDF", "PDF 文档"),
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": Words("an old Office file", "旧版 Office 文件"),
+    b"SQLite format 3\x00": Words("an SQLite database", "SQLite 数据库"),
+    b"ARROW1": Words("an Arrow IPC file", "Arrow IPC 文件"),
+    b"\x89PNG\r\n\x1a\n": Words("a PNG image", "PNG 图片"),
+    b"\xff\xd8\xff": Words("a JPEG image", "JPEG 图片"),
+}
+TAR = Words("a tar archive", "tar 归档")
+TAR_MARK = slice(257, 262)
+
+
+class Source:
+    """A file on disk, perhaps compressed, read from its beginning as often as asked.
+
+    The compression is told from the first bytes, never from the name.
+
+    Raises:
+        MalformedData: the file is empty, or an archive or document of another kind.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = path.stat().st_size
+        if self.size == 0:
+            raise MalformedData("file_empty")
+        with path.open("rb") as file:
+            head = file.read(512)
+        self.compression = next(
+            (name for magic, name in COMPRESSIONS.items() if head.startswith(magic)), None
+        )
+        if self.compression is not None:
+            head = self.head(512)
+            if any(head.startswith(magic) for magic in COMPRESSIONS):
+                raise MalformedData("nested_compression")
+            if not head:
+                raise MalformedData("file_empty")
+        _refuse_archives(head)
+        self.is_parquet = head.startswith(PARQUET_MAGIC)
+
+    def head(self, size: int) -> bytes:
+        """The first ``size`` unpacked bytes, or fewer when the file is shorter."""
+        parts: list[bytes] = []
+        missing = size
+        for chunk in self.chunks(size):
+            parts.append(chunk[:missing])
+            missing -= len(parts[-1])
+            if missing <= 0:
+                break
+        return b"".join(parts)
+
+    def chunks(self, size: int = BLOCK_BYTES) -> Iterator[bytes]:
+        """The unpacked bytes in pieces of ``size``, the last one shorter.
+
+        Raises:
+            MalformedData: damaged compression, a decompression bomb, or too much data.
+        """
+        meter = Meter(self.size)
+        with self.path.open("rb") as file:
+            if self.compression is None:
+                while chunk := file.read(size):
+                    yield chunk
+            else:
+                for chunk in _unpack(file, self.compression, size):
+                    meter.add(len(chunk))
+                    yield chunk
+
+
+class Meter:
+    """Counts what came out of a packed file, and stops at a bomb."""
+
+    def __init__(self, packed: int, ratio: int = BOMB_RATIO) -> None:
+        self.ratio = ratio
+        self.allowed = max(packed * ratio, BOMB_FREE_BYTES)
+        self.total = 0
+
+    def add(self, count: int) -> None:
+        """Count ``count`` more bytes.
+
+        Raises:
+            MalformedData: that was too many.
+        """
+        self.total += count
+        if self.total > self.allowed:
+            raise MalformedData("bomb", ratio=self.ratio)
+        if self.total > MAX_UNPACKED_BYTES:
+            raise MalformedData("too_large", limit=MAX_UNPACKED_BYTES)
+
+
+def _unpack(file: BinaryIO, compression: str, size: int) -> Iterator[bytes]:
+    """Unpack at most ``size`` bytes at a time, several members or frames one after another."""
+    parts: list[bytes] = []
+    held = 0
+    try:
+        with pa.CompressedInputStream(pa.PythonFile(file, mode="r"), compression) as stream:
+            while part := stream.read(size - held):
+                parts.append(part)
+                held += len(part)
+                if held >= size:
+                    yield b"".join(parts)
+                    parts, held = [], 0
+    except OSError as error:  # Arrow reports damaged streams this way
+        raise MalformedData(
+            "compression_broken", compression=compression, detail=str(error)
+        ) from error
+    if parts:
+        yield b"".join(parts)
+
+
+def _refuse_archives(head: bytes) -> None:
+    for magic, kind in ARCHIVES.items():
+        if head.startswith(magic):
+            raise MalformedData("archive", kind=kind)
+    if head[TAR_MARK] == b"ustar":
+        raise MalformedData("archive", kind=TAR)

@@ -1,0 +1,100 @@
+"""A source as text: its encoding found, its bytes UTF-8, cut at line ends."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from aiplatform.data.errors import MalformedData
+from aiplatform.data.formats.encodings import detect, to_utf8
+from aiplatform.data.formats.source import Source
+from aiplatform.data.limits import MAX_ROW_BYTES
+
+SNIFFED_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Whole lines of UTF-8, with the place of the first, and how many they are."""
+
+    data: bytes
+    offset: int
+    line: int
+    lines: int
+
+    def decode(self) -> str:
+        """The block as text.
+
+        Raises:
+            MalformedData: it is not UTF-8, with line and byte.
+        """
+        try:
+            return self.data.decode()
+        except UnicodeDecodeError as error:
+            raise self.fault_at(error.start) from error
+
+    def fault_at(self, position: int) -> MalformedData:
+        """The fault of an invalid byte at ``position`` of this block."""
+        return MalformedData(
+            "encoding_invalid",
+            line=self.line + self.data.count(b"\n", 0, position),
+            byte=self.offset + position,
+            encoding="UTF-8",
+            value=self.data[position],
+        )
+
+
+class TextSource:
+    """The text of a source.
+
+    Raises:
+        MalformedData: it is in no encoding that we read.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.encoding = detect(source.chunks())
+
+    def head(self, size: int = SNIFFED_BYTES) -> bytes:
+        """The first UTF-8 bytes, at least ``size`` of them unless the text is shorter."""
+        parts: list[bytes] = []
+        held = 0
+        for chunk in self.chunks(size):
+            parts.append(chunk)
+            held += len(chunk)
+            if held >= size:
+                break
+        return b"".join(parts)
+
+    def chunks(self, size: int | None = None) -> Iterator[bytes]:
+        """UTF-8 in pieces, cut anywhere; unchecked where the file itself is UTF-8."""
+        raw = self._source.chunks() if size is None else self._source.chunks(size)
+        return to_utf8(raw, self.encoding)
+
+    @property
+    def first_offset(self) -> int:
+        """Where in the file the text begins: after the byte order mark."""
+        return self.encoding.mark
+
+    def blocks(self) -> Iterator[Block]:
+        """Blocks that end at line ends (the last perhaps not).
+
+        Raises:
+            MalformedData: a single line is too long.
+        """
+        pending: list[bytes] = []
+        held = 0
+        offset, line = self.first_offset, 1
+        for chunk in self.chunks():
+            cut = chunk.rfind(b"\n") + 1
+            if cut:
+                data = b"".join([*pending, chunk[:cut]])
+                lines = data.count(b"\n")
+                yield Block(data, offset, line, lines)
+                offset += len(data)
+                line += lines
+                pending, held = [], 0
+            pending.append(chunk[cut:])
+            held += len(pending[-1])
+            if held > MAX_ROW_BYTES:
+                raise MalformedData("line_too_long", line=line, limit=MAX_ROW_BYTES)
+        if held:
+            yield Block(b"".join(pending), offset, line, 1)

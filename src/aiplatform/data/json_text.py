@@ -1,0 +1,115 @@
+"""Nested and mixed values, as JSON text in a column of their own.
+
+A struct column would need one type for all rows and would turn every absent key into a null. Text
+keeps each value exactly as it was, whatever the other rows hold.
+"""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from aiplatform.data.limits import MAX_DEPTH
+from aiplatform.protocol.encoding import jsonable
+
+
+class NoJsonFormError(ValueError):
+    """A value can't be written as JSON text.
+
+    Attributes:
+        reason: a key of :data:`aiplatform.data.errors.REASONS`.
+        found: the type at fault.
+    """
+
+    def __init__(self, reason: str, found: str = "") -> None:
+        self.reason = reason
+        self.found = found
+        super().__init__(reason)
+
+
+def json_text(value: Any) -> str:
+    """``value`` as compact JSON text; equal values give equal text.
+
+    Integers of any size stay exact. NaN and the infinities become strings, see
+    :mod:`aiplatform.protocol.encoding`.
+
+    Raises:
+        NoJsonFormError: it is nested too deep or holds binary data.
+    """
+    try:
+        encoded = orjson.dumps(value, default=_plain)
+    except orjson.JSONEncodeError as error:
+        if isinstance(error.__cause__, NoJsonFormError):
+            raise error.__cause__ from None
+        _check_depth(value)
+        return _exactly(value)  # an integer beyond 64 bits
+    if encoded.count(b"[") + encoded.count(b"{") > MAX_DEPTH:
+        _check_depth(value)
+    if b"null" in encoded and _any_non_finite(value):  # orjson writes null for NaN
+        return _exactly(value)
+    return encoded.decode()
+
+
+def parse_json_text(text: str) -> Any:
+    """The value that :func:`json_text` wrote, integers of any size exact."""
+    return json.loads(text)
+
+
+def _exactly(value: Any) -> str:
+    return json.dumps(
+        _finite(value), ensure_ascii=False, separators=(",", ":"), default=_plain, allow_nan=False
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Scalars of Parquet inside nested values."""
+    match value:
+        case Decimal():
+            return str(value)
+        case bytes():
+            try:
+                return value.decode()
+            except UnicodeDecodeError:
+                raise NoJsonFormError("binary_value") from None
+    isoformat = getattr(value, "isoformat", None)
+    if callable(isoformat):
+        return isoformat()
+    raise NoJsonFormError("type_unknown", type(value).__name__)
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case float():
+            return jsonable(value)
+        case list() | tuple():
+            return [_finite(item) for item in value]
+        case dict():
+            return {key: _finite(item) for key, item in value.items()}
+    return value
+
+
+def _any_non_finite(value: Any) -> bool:
+    match value:
+        case float():
+            return value - value != 0  # NaN - NaN and inf - inf are NaN
+        case list() | tuple():
+            return any(map(_any_non_finite, value))
+        case dict():
+            return any(map(_any_non_finite, value.values()))
+    return False
+
+
+def _check_depth(value: Any) -> None:
+    """Level by level, since recursion is what deep nesting attacks."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            child
+            for item in level
+            if isinstance(item, list | tuple | dict)
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+        if not level:
+            return
+    raise NoJsonFormError("json_too_deep")

@@ -1,0 +1,154 @@
+"""A model's chat template, rendered as ``transformers`` does, without ``transformers``.
+
+Templates come from the internet: they render in Jinja's sandbox, whose ``range`` is bounded.
+"""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateError, nodes
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from aiplatform.data.shapes import Messages
+
+PLAIN_TEMPLATE = (
+    "{% for message in messages %}"
+    "{{ message['role'] | capitalize + ': ' + message['content'] | trim }}"
+    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}"
+    "{{ '\\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
+)
+"""What training gives to base models that have no template."""
+
+TODAY = datetime(2026, 1, 1, tzinfo=UTC)
+"""Some templates print the date; a report must not depend on when it is made."""
+
+
+class TemplateRefusedError(ValueError):
+    """The template does not accept the messages; the text is its own reason."""
+
+
+class _Generation(Extension):
+    """``{% generation %}`` marks what the assistant says; here it is only passed through."""
+
+    tags = {"generation"}
+
+    def parse(self, parser: Parser) -> list[nodes.Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+class ChatTemplate:
+    """A compiled template.
+
+    Attributes:
+        own: whether the model brought it, rather than getting the plain one.
+        eos_token: the text that ends a turn; may be empty.
+    """
+
+    def __init__(self, source: str | None, special_tokens: dict[str, str]) -> None:
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
+        )
+        environment.filters["tojson"] = _tojson
+        environment.globals["raise_exception"] = _raise_exception
+        environment.globals["strftime_now"] = TODAY.strftime
+        self.own = source is not None
+        self.eos_token = special_tokens.get("eos_token", "")
+        self._special_tokens = special_tokens
+        try:
+            self._template = environment.from_string(source or PLAIN_TEMPLATE)
+        except TemplateError as error:
+            raise TemplateRefusedError(str(error)) from error
+
+    @classmethod
+    def of_model(cls, weights: Path) -> "ChatTemplate":
+        """The template in a model's directory.
+
+        Raises:
+            TemplateRefusedError: it does not compile.
+        """
+        config = _read_json(weights / "tokenizer_config.json")
+        older = _read_json(weights / "special_tokens_map.json")
+        tokens = {**older, **config}
+        special = {
+            key: text
+            for key, value in tokens.items()
+            if key.endswith("_token") and (text := _content(value)) is not None
+        }
+        file = weights / "chat_template.jinja"
+        source = file.read_text(encoding="utf-8") if file.is_file() else config.get("chat_template")
+        if isinstance(source, list):  # several by name
+            source = {entry["name"]: entry["template"] for entry in source}
+        if isinstance(source, dict):
+            source = source.get("default")
+        return cls(source, special)
+
+    def render(self, messages: Messages) -> str:
+        """The text that training sees of a conversation.
+
+        A system message that the template does not know opens the first turn, as in training.
+
+        Raises:
+            TemplateRefusedError: the template does not accept the messages.
+        """
+        try:
+            return self._render(messages)
+        except TemplateRefusedError:
+            if messages[0]["role"] != "system" or len(messages) < 2:
+                raise
+        system, first, *rest = messages
+        opened = {**first, "content": f"{system['content']}\n\n{first['content']}"}
+        return self._render([opened, *rest])
+
+    def _render(self, messages: Messages) -> str:
+        try:
+            return self._template.render(
+                messages=messages,
+                tools=None,
+                documents=None,
+                add_generation_prompt=False,
+                **self._special_tokens,
+            )
+        except (TemplateError, TypeError, KeyError, ValueError) as error:
+            raise TemplateRefusedError(str(error)) from error
+
+
+def _tojson(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    # Jinja's own filter escapes for HTML, which models never saw.
+    return json.dumps(
+        value,
+        ensure_ascii=ensure_ascii,
+        indent=indent,
+        separators=separators,
+        sort_keys=sort_keys,
+    )
+
+
+def _raise_exception(message: str) -> None:
+    raise TemplateError(message)
+
+
+def _content(token: Any) -> str | None:
+    """A special token is a text, or an object that describes one."""
+    if isinstance(token, dict):
+        token = token.get("content")
+    return token if isinstance(token, str) else None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    value = json.loads(path.read_text(encoding="utf-8"))
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,165 @@
+"""What a check is: it looks at batches, then says what it found."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aiplatform.data.canonical import rows_of
+from aiplatform.data.errors import Words
+from aiplatform.data.shapes import CONTENT_COLUMNS, REQUIRED_COLUMNS
+from aiplatform.protocol.enums import DataShape
+
+MAX_EXAMPLES = 5
+MAX_EXAMPLE_CHARACTERS = 160
+
+
+class Severity(StrEnum):
+    """How much a finding matters to training."""
+
+    ERROR = "error"
+    """These rows can't be trained on, or teach what is wrong."""
+    WARNING = "warning"
+    """These rows train, but worse than they could."""
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a check may know before it sees a row.
+
+    Attributes:
+        rows: how many there are.
+        schema: of the canonical Parquet.
+    """
+
+    shape: DataShape
+    schema: pa.Schema
+    rows: int
+
+    @property
+    def content(self) -> list[str]:
+        """The columns that training reads; all columns of a table."""
+        known = CONTENT_COLUMNS.get(self.shape, self.schema.names)
+        return [name for name in known if name in self.schema.names]
+
+    @property
+    def required(self) -> list[str]:
+        """The columns without which a row is of no use."""
+        return [n for n in REQUIRED_COLUMNS.get(self.shape, ()) if n in self.schema.names]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A row that shows a finding. ``row`` counts from 0."""
+
+    row: int
+    text: str
+
+
+@dataclass(slots=True)
+class Finding:
+    """Something about some of the rows.
+
+    Attributes:
+        count: how many rows.
+        message: what was found, in both languages.
+        effect: what it does to training.
+        column: which column it is about, if one.
+    """
+
+    code: str
+    severity: Severity
+    count: int
+    message: Words
+    effect: Words
+    column: str | None = None
+    examples: list[Example] = field(default_factory=list)
+
+    def as_dict(self, rows: int) -> dict[str, Any]:
+        """As the report has it."""
+        return {
+            "code": self.code,
+            "severity": self.severity.value,
+            "column": self.column,
+            "count": self.count,
+            "share": round(self.count / rows, 6) if rows else 0.0,
+            "message": self.message.en,
+            "message_zh": self.message.zh,
+            "effect": self.effect.en,
+            "effect_zh": self.effect.zh,
+            "examples": [{"row": e.row, "text": e.text} for e in self.examples],
+        }
+
+
+class Check(ABC):
+    """One check; made anew for each report, shown every batch in order, then asked once."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    @abstractmethod
+    def look(self, batch: pa.RecordBatch, first_row: int) -> None:
+        """See rows ``first_row`` and following."""
+
+    @abstractmethod
+    def findings(self) -> list[Finding]:
+        """What was found in all batches; empty when all is well."""
+
+
+class Tally:
+    """Counts rows, and keeps the first few as examples."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.examples: list[Example] = []
+
+    def add(self, row: int, text: str) -> None:
+        """Count one row."""
+        self.count += 1
+        if len(self.examples) < MAX_EXAMPLES:
+            self.examples.append(Example(row, shorten(text)))
+
+    def add_where(self, mask: pa.Array, batch: pa.RecordBatch, first_row: int) -> None:
+        """Count the rows of a batch for which ``mask`` is true; nulls count as false."""
+        found = pc.sum(mask).as_py() or 0
+        if found and len(self.examples) < MAX_EXAMPLES:
+            wanted = MAX_EXAMPLES - len(self.examples)
+            for index in pc.indices_nonzero(mask.fill_null(False))[:wanted].to_pylist():
+                self.examples.append(Example(first_row + index, row_preview(batch, index)))
+        self.count += found
+
+
+def row_preview(batch: pa.RecordBatch, index: int) -> str:
+    """The beginning of a row, to recognise it by."""
+    row = rows_of(batch.slice(index, 1))[0]
+    return shorten(" · ".join(_pieces(row.values())))
+
+
+def shorten(text: str) -> str:
+    """``text`` in one line of at most :data:`MAX_EXAMPLE_CHARACTERS`."""
+    head = " ".join(text[: 4 * MAX_EXAMPLE_CHARACTERS].split())
+    if len(head) <= MAX_EXAMPLE_CHARACTERS:
+        return head
+    return head[: MAX_EXAMPLE_CHARACTERS - 1] + "…"
+
+
+def _pieces(values: Iterable[Any]) -> Iterable[str]:
+    for value in values:
+        match value:
+            case None:
+                continue
+            case str():
+                if value.strip():
+                    yield value
+            case list():
+                yield from _pieces(value)
+            case Mapping():
+                texts = [str(v) for v in value.values() if v is not None]
+                yield ": ".join(texts[:2])
+            case _:
+                yield str(value)

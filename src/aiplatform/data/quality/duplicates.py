@@ -1,0 +1,110 @@
+"""Rows that say exactly what an earlier row said."""
+
+import hashlib
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aiplatform.data.errors import Words
+from aiplatform.data.quality.check import (
+    MAX_EXAMPLES,
+    Check,
+    Context,
+    Example,
+    Finding,
+    Severity,
+)
+from aiplatform.data.quality.texts import is_conversation
+
+DIGEST_BYTES = 16
+
+Slice = Callable[[int], "bytes | memoryview"]
+
+
+class Duplicates(Check):
+    """Equal in all that training reads; identifiers and other columns may differ.
+
+    Each row is kept as a digest of 16 bytes, and they are sorted in the end: 10 million rows take
+    some 500 MB for a moment, and less than half of that before.
+    """
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._digests = bytearray()
+
+    def look(self, batch: pa.RecordBatch, first_row: int) -> None:  # noqa: ARG002
+        self._digests += row_digests(batch, self.context.content)
+
+    def findings(self) -> list[Finding]:
+        repeats, firsts = repeated(bytes(self._digests))
+        if not len(repeats):
+            return []
+        shown = np.argsort(repeats)[:MAX_EXAMPLES]
+        examples = [Example(int(repeats[i]), f"= {int(firsts[i])}") for i in shown]
+        return [
+            Finding(
+                "duplicates",
+                Severity.WARNING,
+                len(repeats),
+                Words("exact copies of an earlier row", "与前面的数据完全相同"),
+                Words(
+                    "Repeated rows are learned by heart; held-out results look better than they "
+                    "are when copies fall on both sides of a split.",
+                    "重复的数据会被死记硬背；若副本同时落入训练集和验证集，评估结果会虚高。",
+                ),
+                examples=examples,
+            )
+        ]
+
+
+def row_digests(batch: pa.RecordBatch, names: list[str]) -> bytes:
+    """A digest of each row in the columns ``names``, 16 bytes each, one after another."""
+    slices = [part for name in names for part in _slices(batch.column(name))]
+    digest = hashlib.blake2b
+    return b"".join(
+        digest(b"".join([part(row) for part in slices]), digest_size=DIGEST_BYTES).digest()
+        for row in range(batch.num_rows)
+    )
+
+
+def repeated(digests: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows repeat an earlier one, and which row that is (the first of its kind)."""
+    halves = np.frombuffer(digests, dtype="<u8").reshape(-1, 2)
+    order = np.lexsort((halves[:, 1], halves[:, 0]))  # stable: equal rows stay in their order
+    same = (halves[order[1:]] == halves[order[:-1]]).all(axis=1)
+    starts = np.concatenate(([True], ~same)) if len(order) else np.zeros(0, dtype=bool)
+    first_of_group = order[np.flatnonzero(starts)]
+    group = np.cumsum(starts) - 1
+    return order[~starts], first_of_group[group[~starts]]
+
+
+def _slices(column: pa.Array) -> list[Slice]:
+    """Functions from a row to bytes that together tell its value from every other."""
+    if not is_conversation(column):
+        return _text_slices(column if pa.types.is_string(column.type) else column.cast(pa.string()))
+    bounds = column.offsets.to_pylist()
+    parts = column.values.flatten()
+    return [each for part in parts for each in _message_slices(part, bounds)]
+
+
+def _text_slices(texts: pa.Array) -> list[Slice]:
+    return _message_slices(texts, range(len(texts) + 1))
+
+
+def _message_slices(texts: pa.Array, bounds: "list[int] | range") -> list[Slice]:
+    """The lengths, then the bytes, of the texts between two bounds.
+
+    Texts lie one after another in an Arrow array, so those of a row are one slice of its buffer.
+    """
+    lengths = pc.fill_null(pc.binary_length(texts), -1).cast(pa.int32())
+    length_bytes = memoryview(lengths.buffers()[1])[4 * lengths.offset :]
+    _, offset_buffer, data_buffer = texts.buffers()
+    offsets = np.frombuffer(offset_buffer, dtype=np.int32)[texts.offset :]
+    cuts = offsets[np.asarray(bounds)].tolist() if len(bounds) else []
+    data = memoryview(data_buffer) if data_buffer is not None else memoryview(b"")
+    return [
+        lambda row: length_bytes[4 * bounds[row] : 4 * bounds[row + 1]],
+        lambda row: data[cuts[row] : cuts[row + 1]],
+    ]

@@ -1,0 +1,84 @@
+"""The report: one pass over the canonical Parquet, all checks side by side, and a score."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from aiplatform.data.canonical import iter_batches, row_count, shape_of
+from aiplatform.data.quality import CHECKS
+from aiplatform.data.quality.check import Context, Finding, Severity
+from aiplatform.data.quality.tokens import Tokens
+
+VERSION = 1
+
+WEIGHTS = {Severity.ERROR: 1.0, Severity.WARNING: 0.5, Severity.INFO: 0.0}
+
+FORMULA = (
+    "100 × the product over all findings of (1 − weight × share of rows); "
+    "weight 1 for an error, 0.5 for a warning, 0 for information; rounded down"
+)
+FORMULA_ZH = (
+    "100 × 所有问题的 (1 − 权重 × 涉及数据的比例) 之积；"
+    "错误的权重为 1，警告为 0.5，提示为 0；向下取整"
+)
+
+
+def make_report(
+    parquet: Path,
+    *,
+    tokenizer: Path | None,
+    max_length: int,
+    progress: Callable[[float], None],
+) -> dict[str, Any]:
+    """What there is to say about a dataset version before training on it.
+
+    Memory is bounded by 16 bytes a row (exact duplicates) and 4 more with token counts. Equal files
+    give equal reports.
+
+    Args:
+        parquet: a canonical Parquet.
+        tokenizer: a model's directory with ``tokenizer.json``; None leaves tokens out.
+        max_length: tokens beyond which training cuts a row.
+        progress: told now and then how much is done, 0 to 1.
+
+    Raises:
+        aiplatform.data.quality.chat_template.TemplateRefusedError: the model's chat template is no
+            template.
+    """
+    rows = row_count(parquet)
+    context = Context(shape_of(parquet), pq.read_schema(parquet), rows)
+    checks = [check(context) for check in CHECKS]
+    tokens = Tokens(context, tokenizer, max_length) if tokenizer is not None else None
+    done = 0
+    progress(0.0)
+    for batch in iter_batches(parquet):
+        for check in checks:
+            check.look(batch, done)
+        if tokens is not None:
+            tokens.look(batch, done)
+        done += batch.num_rows
+        progress(done / rows)
+    findings = [finding for check in checks for finding in check.findings()]
+    if tokens is not None:
+        findings += tokens.findings()
+    findings.sort(key=lambda finding: list(Severity).index(finding.severity))
+    return {
+        "version": VERSION,
+        "rows": rows,
+        "shape": context.shape.value,
+        "score": score(findings, rows),
+        "score_formula": FORMULA,
+        "score_formula_zh": FORMULA_ZH,
+        "findings": [finding.as_dict(rows) for finding in findings],
+        "tokens": tokens.summary() if tokens is not None else None,
+    }
+
+
+def score(findings: list[Finding], rows: int) -> int:
+    """0 to 100 by :data:`FORMULA`; 100 only when there is neither error nor warning."""
+    product = 1.0
+    for finding in findings:
+        product *= 1 - WEIGHTS[finding.severity] * min(finding.count / rows, 1)
+    return int(100 * product)

@@ -1,0 +1,66 @@
+"""Whether the rows are of a kind that a language model is trained on."""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aiplatform.data.errors import Words
+from aiplatform.data.quality.check import Check, Context, Finding, Severity, Tally
+from aiplatform.data.quality.texts import is_conversation, messages_of, rows_where
+from aiplatform.protocol.enums import DataShape
+
+
+class Shape(Check):
+    """Tables of no known shape, and conversations with messages that are no text (tool calls)."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._tally = Tally()
+
+    def look(self, batch: pa.RecordBatch, first_row: int) -> None:
+        conversations = [
+            batch.column(name)
+            for name in self.context.content
+            if is_conversation(batch.column(name))
+        ]
+        for column in conversations:
+            _, texts, rows = messages_of(column)
+            if texts.null_count:
+                mask = rows_where(pc.is_null(texts), rows, batch.num_rows)
+                self._tally.add_where(mask, batch, first_row)
+
+    def findings(self) -> list[Finding]:
+        found = []
+        if self.context.shape is DataShape.TABLE:
+            found.append(
+                Finding(
+                    "not_trainable",
+                    Severity.ERROR,
+                    self.context.rows,
+                    Words(
+                        "the columns are of no shape that a language model is trained on: "
+                        + ", ".join(self.context.schema.names[:10]),
+                        "这些列不属于任何可用于语言模型训练的结构："
+                        + "、".join(self.context.schema.names[:10]),
+                    ),
+                    Words(
+                        "Training refuses this dataset. Name the columns as a known shape does, "
+                        "such as “prompt” and “completion”.",
+                        "无法用该数据集训练。请按已知结构命名各列，例如“prompt”和“completion”。",
+                    ),
+                )
+            )
+        if self._tally.count:
+            found.append(
+                Finding(
+                    "message_without_text",
+                    Severity.WARNING,
+                    self._tally.count,
+                    Words(
+                        "a message has no text, as tool calls do",
+                        "有消息没有文本内容（例如工具调用）",
+                    ),
+                    Words("Training leaves these rows out.", "训练时会跳过这些数据。"),
+                    examples=self._tally.examples,
+                )
+            )
+        return found

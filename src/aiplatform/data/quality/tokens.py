@@ -1,0 +1,183 @@
+"""How long the rows are in the tokens of a base model, as training will see them.
+
+A conversation is rendered by the model's chat template (or the plain one that training gives to
+models without), up to its last answer, and ends with the token that ends a turn; a text is followed
+by that token. A preference pair counts as its longer side.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from aiplatform.data.canonical import rows_of
+from aiplatform.data.errors import Words
+from aiplatform.data.quality.check import Context, Finding, Severity, Tally, row_preview
+from aiplatform.data.shapes import Messages, rejected_messages, to_messages
+from aiplatform.protocol.enums import DataShape
+
+BATCH_TEXTS = 512
+BATCH_CHARACTERS = 1 << 20
+PIECE_CHARACTERS = 1 << 18
+"""Longer texts are counted in pieces: one of many MiB would take a hundred times its size."""
+
+BINS = 20
+
+
+class Tokens:
+    """Counts tokens.
+
+    Args:
+        weights: the model's directory with ``tokenizer.json``.
+        max_length: rows with more tokens are cut in training.
+    """
+
+    def __init__(self, context: Context, weights: Path, max_length: int) -> None:
+        # Only reports with token counts need these, and the server has neither.
+        from tokenizers import Tokenizer  # noqa: PLC0415
+
+        from aiplatform.data.quality.chat_template import ChatTemplate  # noqa: PLC0415
+
+        self.context = context
+        self.max_length = max_length
+        self._tokenizer = Tokenizer.from_file(str(weights / "tokenizer.json"))
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._template: ChatTemplate = ChatTemplate.of_model(weights)
+        self._counts: list[np.ndarray] = []
+        self._over = Tally()
+        self._refused = Tally()
+        self._reason = ""
+
+    def look(self, batch: pa.RecordBatch, first_row: int) -> None:
+        """Count the tokens of the rows ``first_row`` and following."""
+        counts = np.zeros(batch.num_rows, dtype=np.int64)
+        numbers: list[int] = []
+        texts: list[str] = []
+        for row, text in self._texts(batch, first_row):
+            numbers.append(row)
+            texts.append(text)
+        for row, count in zip(numbers, self._count(texts), strict=True):
+            counts[row] = max(counts[row], count)
+        for row in np.flatnonzero(counts > self.max_length).tolist():
+            wanted = len(self._over.examples) < 5
+            preview = f"{counts[row]}: {row_preview(batch, row)}" if wanted else ""
+            self._over.add(first_row + row, preview)
+        self._counts.append(counts[counts > 0].astype(np.int32))
+
+    def _texts(self, batch: pa.RecordBatch, first_row: int) -> Iterator[tuple[int, str]]:
+        shape = self.context.shape
+        for number, row in enumerate(rows_of(batch)):
+            if shape in {DataShape.TEXT, DataShape.CLASSIFICATION}:
+                if row["text"]:
+                    yield number, row["text"] + self._template.eos_token
+                continue
+            for messages in _sides(row, shape):
+                try:
+                    yield number, self._rendered(messages)
+                except ValueError as error:
+                    self._reason = self._reason or str(error)
+                    self._refused.add(first_row + number, str(error))
+                    break
+
+    def _rendered(self, messages: Messages) -> str:
+        last = max((i for i, m in enumerate(messages) if m["role"] == "assistant"), default=None)
+        if last is not None:
+            messages = messages[: last + 1]
+        text = self._template.render(messages)
+        words = messages[-1]["content"].strip()
+        if last is not None and words and text.rstrip().endswith(words):
+            return text.rstrip() + self._template.eos_token
+        return text
+
+    def _count(self, texts: list[str]) -> list[int]:
+        counts = [0] * len(texts)
+        for numbers, pieces in _batches(texts):
+            encoded = self._tokenizer.encode_batch_fast(pieces, add_special_tokens=False)
+            for number, piece in zip(numbers, encoded, strict=True):
+                counts[number] += len(piece)
+        return counts
+
+    def findings(self) -> list[Finding]:
+        """Rows that training cuts or leaves out."""
+        found = []
+        if self._refused.count:
+            found.append(
+                Finding(
+                    "template_refuses",
+                    Severity.ERROR,
+                    self._refused.count,
+                    Words(
+                        f"the base model's chat template refuses the row ({self._reason})",
+                        f"基础模型的对话模板不接受该数据（{self._reason}）",
+                    ),
+                    Words("Training leaves these rows out.", "训练时会跳过这些数据。"),
+                    examples=self._refused.examples,
+                )
+            )
+        if self._over.count:
+            found.append(
+                Finding(
+                    "over_length",
+                    Severity.WARNING,
+                    self._over.count,
+                    Words(
+                        f"longer than {self.max_length} tokens", f"超过 {self.max_length} 个 token"
+                    ),
+                    Words(
+                        "Training cuts them there: the end of the answer is never learned.",
+                        "训练时会被截断，回答的结尾不会被学习。",
+                    ),
+                    examples=self._over.examples,
+                )
+            )
+        return found
+
+    def summary(self) -> dict[str, Any] | None:
+        """Statistics of all rows that have tokens; None if none has."""
+        counts = np.concatenate([*self._counts, np.zeros(0, dtype=np.int32)])
+        if not len(counts):
+            return None
+        width = max(1, -(-int(counts.max() + 1) // BINS))
+        histogram = np.bincount(counts // width, minlength=1)
+        half, most = np.percentile(counts, [50, 95], method="higher")
+        return {
+            "rows": len(counts),
+            "min": int(counts.min()),
+            "mean": round(float(counts.mean()), 2),
+            "p50": int(half),
+            "p95": int(most),
+            "max": int(counts.max()),
+            "total": int(counts.sum(dtype=np.int64)),
+            "max_length": self.max_length,
+            "over_length": self._over.count,
+            "template": "model" if self._template.own else "plain",
+            "histogram": {"width": width, "counts": histogram.tolist()},
+        }
+
+
+def _sides(row: dict[str, Any], shape: DataShape) -> Iterable[Messages]:
+    sides = [to_messages(row, shape)]
+    if shape is DataShape.PREFERENCE:
+        sides.append(rejected_messages(row))
+    return [messages for messages in sides if messages]
+
+
+def _batches(texts: list[str]) -> Iterator[tuple[list[int], list[str]]]:
+    """Pieces of texts with the number of their text, in batches of bounded size."""
+    numbers: list[int] = []
+    pieces: list[str] = []
+    held = 0
+    for number, text in enumerate(texts):
+        for start in range(0, len(text), PIECE_CHARACTERS):
+            piece = text[start : start + PIECE_CHARACTERS]
+            numbers.append(number)
+            pieces.append(piece)
+            held += len(piece)
+            if held >= BATCH_CHARACTERS or len(pieces) >= BATCH_TEXTS:
+                yield numbers, pieces
+                numbers, pieces, held = [], [], 0
+    if pieces:
+        yield numbers, pieces

@@ -1,0 +1,281 @@
+"""What a row of a dataset is, told from its columns and first rows, and its messages.
+
+Columns by shape, with the other spellings that are recognised:
+
+- chat: ``messages`` (conversations, conversation), lists of ``role`` and ``content``
+- ShareGPT: ``conversations`` (messages, conversation), lists of ``from`` and ``value``; ``system``
+- preference: ``prompt`` (question, query, instruction), ``chosen``, ``rejected``; ``system``
+- Alpaca: ``instruction``, ``output`` (response, answer), ``input`` (context), ``history``,
+  ``system``
+- prompt/completion: ``prompt`` (question, query, input), ``completion`` (response, answer, output);
+  ``system``
+- classification: ``text`` (sentence, content), ``label`` (category, class, intent, sentiment)
+- text: ``text`` (content, document)
+- table: anything else
+
+Columns under another spelling are renamed, all other columns stay. In preference pairs and
+prompt/completion, each of the columns may hold conversations in place of text.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from aiplatform.data.chunk import Values
+from aiplatform.data.conversations import CHAT, SHAREGPT, Spelling, spelling_of
+from aiplatform.protocol.enums import DataShape
+
+SAMPLE_ROWS = 100
+
+Message = dict[str, str]
+Messages = list[Message]
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """A shape, and what it asks of the columns.
+
+    Attributes:
+        shape: what a row is.
+        renames: found name → canonical name, where they differ.
+        conversations: canonical columns that hold conversations.
+        texts: canonical columns that hold text.
+    """
+
+    shape: DataShape
+    renames: dict[str, str] = field(default_factory=dict)
+    conversations: dict[str, Spelling] = field(default_factory=dict)
+    texts: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """Which columns make a shape: each canonical name with the spellings it may have."""
+
+    shape: DataShape
+    required: dict[str, tuple[str, ...]]
+    optional: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    any_scalar: frozenset[str] = frozenset()
+    may_converse: bool = False
+
+
+RULES = (
+    _Rule(
+        DataShape.PREFERENCE,
+        {"chosen": ("chosen",), "rejected": ("rejected",)},
+        {"prompt": ("prompt", "question", "query", "instruction"), "system": ("system",)},
+        may_converse=True,
+    ),
+    _Rule(
+        DataShape.ALPACA,
+        {"instruction": ("instruction",), "output": ("output", "response", "answer")},
+        {"input": ("input", "context"), "system": ("system",)},
+    ),
+    _Rule(
+        DataShape.PROMPT_COMPLETION,
+        {
+            "prompt": ("prompt", "question", "query", "input"),
+            "completion": ("completion", "response", "answer", "output"),
+        },
+        {"system": ("system",)},
+        may_converse=True,
+    ),
+    _Rule(
+        DataShape.CLASSIFICATION,
+        {
+            "text": ("text", "sentence", "content"),
+            "label": ("label", "category", "class", "intent", "sentiment"),
+        },
+        any_scalar=frozenset({"label"}),
+    ),
+    _Rule(DataShape.TEXT, {"text": ("text", "content", "document")}),
+)
+
+CONVERSATION_COLUMNS = ("messages", "conversations", "conversation")
+
+
+def recognise(columns: Mapping[str, Values]) -> Recognition:
+    """Tell the shape of rows from the first of them, given as columns."""
+    samples = {name: _sample(values) for name, values in columns.items()}
+    for name in CONVERSATION_COLUMNS:
+        spelling = spelling_of(samples.get(name, ()))
+        if spelling is not None:
+            shape, canonical = (
+                (DataShape.CHAT, "messages")
+                if spelling is CHAT
+                else (DataShape.SHAREGPT, "conversations")
+            )
+            renames = {} if canonical in columns else {name: canonical}
+            if renames or name == canonical:
+                texts = {"system"} & samples.keys() if spelling is SHAREGPT else frozenset()
+                return Recognition(shape, renames, {canonical: spelling}, frozenset(texts))
+    for rule in RULES:
+        found = _match(rule, samples)
+        if found is not None:
+            return found
+    return Recognition(DataShape.TABLE)
+
+
+def _sample(values: Values) -> list[Any]:
+    if isinstance(values, pa.Array):
+        values = values.slice(0, SAMPLE_ROWS).to_pylist()
+    return [value for value in values[:SAMPLE_ROWS] if value is not None]
+
+
+def _match(rule: _Rule, samples: Mapping[str, Sequence[Any]]) -> Recognition | None:
+    renames: dict[str, str] = {}
+    conversations: dict[str, Spelling] = {}
+    texts: set[str] = set()
+    for canonical, spellings in {**rule.required, **rule.optional}.items():
+        name = next((n for n in spellings if n in samples and n not in renames), None)
+        if name is None or not _fits(rule, canonical, samples[name]):
+            if canonical in rule.required:
+                return None
+            continue
+        if name != canonical:
+            if canonical in samples:
+                return None  # the canonical name is taken by something else
+            renames[name] = canonical
+        if rule.may_converse and spelling_of(samples[name]) is CHAT:
+            conversations[canonical] = CHAT
+        elif canonical not in rule.any_scalar:
+            texts.add(canonical)
+    return Recognition(rule.shape, renames, conversations, frozenset(texts))
+
+
+def _fits(rule: _Rule, canonical: str, sample: Sequence[Any]) -> bool:
+    """One text among the first rows makes a text column; what else is in it is then a fault."""
+    if canonical in rule.any_scalar:
+        return not any(isinstance(value, list | dict) for value in sample)
+    if rule.may_converse and spelling_of(sample) is CHAT:
+        return True
+    return not sample or any(type(value) is str for value in sample)
+
+
+def to_messages(row: Mapping[str, Any], shape: DataShape) -> Messages | None:
+    """The conversation of a row, in the roles of chat templates.
+
+    Preference pairs give their chosen side. Alpaca joins ``instruction`` and ``input`` by a line
+    break, as LLaMA-Factory does.
+
+    Returns:
+        Messages of ``role`` (``system``, ``user``, ``assistant``, ``tool``) and ``content``; None
+        when the row is no conversation: another shape, a missing part, a message without text.
+    """
+    convert = _CONVERTERS.get(shape)
+    messages = convert(row) if convert else None
+    return messages or None
+
+
+def _of(values: Any, spelling: Spelling) -> Messages | None:
+    if not isinstance(values, list):
+        return None
+    messages = []
+    for value in values:
+        text = value[spelling.text]
+        if text is None:
+            return None
+        messages.append({"role": spelling.roles[value[spelling.speaker]], "content": text})
+    return messages
+
+
+def _side(value: Any, role: str) -> Messages | None:
+    """One side of a pair: text, or a conversation."""
+    if isinstance(value, str):
+        return [{"role": role, "content": value}]
+    return _of(value, CHAT)
+
+
+def _with_system(row: Mapping[str, Any], messages: Messages | None) -> Messages | None:
+    system = row.get("system")
+    if messages and isinstance(system, str) and system and messages[0]["role"] != "system":
+        return [{"role": "system", "content": system}, *messages]
+    return messages
+
+
+def _chat(row: Mapping[str, Any]) -> Messages | None:
+    return _of(row.get("messages"), CHAT)
+
+
+def _sharegpt(row: Mapping[str, Any]) -> Messages | None:
+    return _with_system(row, _of(row.get("conversations"), SHAREGPT))
+
+
+def _alpaca(row: Mapping[str, Any]) -> Messages | None:
+    asked, answer = row.get("instruction"), row.get("output")
+    if not isinstance(asked, str) or not isinstance(answer, str):
+        return None
+    if row.get("input"):
+        asked = f"{asked}\n{row['input']}"
+    messages: Messages = []
+    for turn in row.get("history") or []:
+        match turn:
+            case [str(question), str(reply)]:
+                messages.append({"role": "user", "content": question})
+                messages.append({"role": "assistant", "content": reply})
+            case _:
+                return None
+    messages.append({"role": "user", "content": asked})
+    messages.append({"role": "assistant", "content": answer})
+    return _with_system(row, messages)
+
+
+def _pair(row: Mapping[str, Any], answer: str) -> Messages | None:
+    end = _side(row.get(answer), "assistant")
+    if not end:
+        return None
+    if row.get("prompt") is None:
+        # A preference pair may carry its prompt inside both sides; an answer alone is nothing.
+        return _with_system(row, end) if len(end) > 1 else None
+    start = _side(row["prompt"], "user")
+    if not start:
+        return None
+    if end[: len(start)] == start and len(end) > len(start):
+        start = []  # the answer repeats the prompt, as UltraFeedback has it
+    return _with_system(row, [*start, *end])
+
+
+def _preference(row: Mapping[str, Any]) -> Messages | None:
+    return _pair(row, "chosen")
+
+
+def _prompt_completion(row: Mapping[str, Any]) -> Messages | None:
+    return _pair(row, "completion")
+
+
+def rejected_messages(row: Mapping[str, Any]) -> Messages | None:
+    """The conversation of a preference pair that ends in its rejected side."""
+    return _pair(row, "rejected") or None
+
+
+_CONVERTERS: dict[DataShape, Callable[[Mapping[str, Any]], Messages | None]] = {
+    DataShape.ALPACA: _alpaca,
+    DataShape.CHAT: _chat,
+    DataShape.PREFERENCE: _preference,
+    DataShape.PROMPT_COMPLETION: _prompt_completion,
+    DataShape.SHAREGPT: _sharegpt,
+}
+
+CONTENT_COLUMNS: dict[DataShape, tuple[str, ...]] = {
+    DataShape.ALPACA: ("system", "history", "instruction", "input", "output"),
+    DataShape.CHAT: ("messages",),
+    DataShape.CLASSIFICATION: ("text", "label"),
+    DataShape.PREFERENCE: ("system", "prompt", "chosen", "rejected"),
+    DataShape.PROMPT_COMPLETION: ("system", "prompt", "completion"),
+    DataShape.SHAREGPT: ("system", "conversations"),
+    DataShape.TEXT: ("text",),
+}
+"""What training reads of a row; of a table, every column."""
+
+REQUIRED_COLUMNS: dict[DataShape, tuple[str, ...]] = {
+    DataShape.ALPACA: ("instruction", "output"),
+    DataShape.CHAT: ("messages",),
+    DataShape.CLASSIFICATION: ("text", "label"),
+    DataShape.PREFERENCE: ("chosen", "rejected"),
+    DataShape.PROMPT_COMPLETION: ("prompt", "completion"),
+    DataShape.SHAREGPT: ("conversations",),
+    DataShape.TEXT: ("text",),
+}
+"""Without these a row is of no use to training."""
