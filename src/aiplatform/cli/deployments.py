@@ -61,6 +61,7 @@ def ls(project: Project = None, limit: Limit = 50, json: Json = False) -> None:
         connect(project).deployments.list().take(limit),
         {
             "NAME": lambda d: d.name,
+            "MODEL": lambda d: d.model_name,
             "STATUS": lambda d: d.status,
             "RESTARTS": lambda d: d.restarts or "",
             "ERROR": lambda d: d.error,

@@ -49,7 +49,7 @@ class _Display:
         self._progress: dict[str, Any] = {}
         self._bar: Any = None
         self._row: Any = None
-        self._last_line = 0.0
+        self._last_line = time.monotonic()
 
     def __enter__(self) -> Self:
         if sys.stderr.isatty():
@@ -87,9 +87,9 @@ class _Display:
                 self._metrics |= {k: float(v) for k, v in values.items() if k in _SHOWN_METRICS}
             case _:
                 return
-        self._draw()
+        self._draw(last=event.kind == "end")
 
-    def _draw(self) -> None:
+    def _draw(self, *, last: bool) -> None:
         facts = " · ".join(self._facts())
         if self._bar is not None:
             done = float(self._progress.get("value") or 0.0)
@@ -97,7 +97,7 @@ class _Display:
                 done = 1.0
             waiting = f"{self._name} ({self._status})" if self._status != "running" else self._name
             self._bar.update(self._row, description=waiting, completed=done, facts=facts)
-        elif facts and time.monotonic() - self._last_line >= _LINE_SECONDS:
+        elif facts and (last or time.monotonic() - self._last_line >= _LINE_SECONDS):
             self._last_line = time.monotonic()
             say(f"{self._name}: {facts}")
 

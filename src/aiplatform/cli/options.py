@@ -20,7 +20,7 @@ Project = Annotated[
 ]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="Show at most so many.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
-Detach = Annotated[bool, typer.Option("--detach", "-d", help="Queue it, and don't watch.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Queue it, and don't watch.")]
 Priority = Annotated[
     int | None, typer.Option("--priority", min=1, max=10, help="1 to 10; higher goes first.")
 ]

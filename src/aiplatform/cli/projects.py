@@ -93,7 +93,7 @@ def members(project: Name, json: Json = False) -> None:
 def grant(
     project: Name,
     user: Annotated[str, typer.Argument(help="Username or uuid.")],
-    role: Annotated[str, typer.Argument(help="A role, such as engineer or viewer.")],
+    role: Annotated[str, typer.Argument(help="A role, such as developer or viewer.")],
     json: Json = False,
 ) -> None:
     """Give a person a role in a project, in place of an earlier one."""

@@ -38,6 +38,9 @@ def create(
     password_stdin: Annotated[
         bool, typer.Option(help="Read the first password from stdin.")
     ] = False,
+    must_change_password: Annotated[
+        bool, typer.Option(help="Let them do nothing else before they replace it.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Create an account."""
@@ -45,4 +48,7 @@ def create(
         password = sys.stdin.readline().rstrip("\r\n")
     else:
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
-    print_record(connect().users.create(username, email, password, role=role), as_json=json)
+    user = connect().users.create(
+        username, email, password, role=role, must_change_password=must_change_password
+    )
+    print_record(user, as_json=json)

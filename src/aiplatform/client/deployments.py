@@ -23,11 +23,14 @@ class Deployment(Resource):
     uuid: UUID
     name: str
     project: UUID | None = None
-    model: Any = None
+    model: UUID | None = None
+    model_name: str | None = None
     status: DeploymentStatus
     task: UUID | None = None
     restarts: int = 0
     error: str | None = None
+    options: dict[str, Any] = {}
+    author: str | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
 

@@ -7,6 +7,8 @@ from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
+from pydantic import BaseModel
+
 from aiplatform.client.base import Group, Resource, UserRef, as_uuid
 from aiplatform.client.downloads import download
 from aiplatform.client.errors import CorruptDownload, NotFound, NotReady
@@ -27,6 +29,14 @@ from aiplatform.protocol.specs import (
 )
 
 
+class ModelRef(BaseModel):
+    """A model, where another one names it."""
+
+    uuid: UUID | None = None
+    name: str
+    version: str | None = None
+
+
 class Model(Resource):
     """A version of a model in the registry."""
 
@@ -36,11 +46,13 @@ class Model(Resource):
     project: UUID | None = None
     status: ModelStatus = ModelStatus.PENDING
     framework: str | None = None
-    base_model: Any = None
+    base_model: ModelRef | None = None
     license: str | None = None
     size: int = 0
     metrics: dict[str, Any] = {}
     card: str | None = None
+    facts: dict[str, Any] = {}
+    error: str | None = None
     task: UUID | None = None
     experiment: UUID | None = None
     author: UserRef | None = None
@@ -167,9 +179,12 @@ class Models(Group):
                 report = _offset(progress, done, sum(sizes))
             self.upload_file(model, relative, file, progress=report)
             done += size
-        task = self._make(Task, self._http.post(f"models/{model.uuid}/import"))
-        # The rows of both are there; what the task field says now is known without asking again.
-        return model.model_copy(update={"task": task.uuid})
+        # The server would say the same, plus the task, if it were asked again.
+        return model.model_copy(update={"task": self.start_import(model).uuid})
+
+    def start_import(self, model: Model) -> Task:
+        """Queue the import of what was uploaded; also again, after one that failed."""
+        return self._make(Task, self._http.post(f"models/{model.uuid}/import"))
 
     def upload_file(
         self,
@@ -201,9 +216,7 @@ class Models(Group):
         """
         current = model if isinstance(model, Model) else self.get(model)
         if current.status is ModelStatus.PENDING and current.task is not None:
-            ended = self._client.tasks.wait(current.task, timeout, on_event, check=False)
-            if ended.error_message and not self.get(current).status.value == "ready":
-                raise NotReady(f"{current.reference} was not imported: {ended.error_message}")
+            self._client.tasks.wait(current.task, timeout, on_event, check=False)
         path = f"models/{current.uuid}"
         ready = poll(
             lambda: self._get(Model, path),
@@ -212,7 +225,8 @@ class Models(Group):
             what=f"{current.reference} was not ready",
         )
         if ready.status is ModelStatus.FAILED:
-            raise NotReady(f"{ready.reference} could not be brought in")
+            reason = f": {ready.error}" if ready.error else ""
+            raise NotReady(f"{ready.reference} could not be brought in{reason}")
         return ready
 
     def evaluate(

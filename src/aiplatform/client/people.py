@@ -4,7 +4,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from aiplatform.client.base import Group, Resource, UserRef
+from pydantic import BaseModel
+
+from aiplatform.client.base import Group, Resource
 from aiplatform.client.paging import Pages
 from aiplatform.client.transport import segment
 
@@ -25,11 +27,12 @@ class User(Resource):
 class Notification(Resource):
     """A message in your inbox."""
 
-    id: int | UUID | str | None = None
-    uuid: UUID | None = None
-    title: str | None = None
-    content: str | None = None
-    type: str | None = None
+    uuid: UUID
+    type: str
+    title: str
+    message: str | None = None
+    data: dict[str, Any] = {}
+    project: UUID | None = None
     is_read: bool = False
     created_at: datetime | None = None
 
@@ -38,13 +41,26 @@ class Notification(Resource):
         self.client.notifications.mark_read(self)
 
 
-class AuditEntry(Resource):
-    """Who did what to which resource."""
+class AuditUser(BaseModel):
+    """Who acted, by the name of that time."""
 
+    uuid: UUID | None = None
+    username: str | None = None
+
+
+class AuditEntry(Resource):
+    """Who did what to which resource, with what outcome; no user means the platform itself."""
+
+    uuid: UUID | None = None
     action: str
+    outcome: str | None = None
+    user: AuditUser | None = None
     resource_type: str | None = None
     resource_id: str | None = None
-    user: UserRef | None = None
+    project: UUID | None = None
+    details: dict[str, Any] = {}
+    ip_address: str | None = None
+    user_agent: str | None = None
     created_at: datetime | None = None
 
 
@@ -62,14 +78,14 @@ class Users(Group):
         password: str,
         *,
         role: str | None = None,
-        must_change_password: bool | None = None,
+        must_change_password: bool = False,
     ) -> User:
-        """Create an account; by default its first password must be replaced at the first login."""
+        """Create an account; ``must_change_password`` lets it do nothing else at first."""
         body: dict[str, Any] = {"username": username, "email": email, "password": password}
         if role is not None:
             body["role"] = role
-        if must_change_password is not None:
-            body["must_change_password"] = must_change_password
+        if must_change_password:
+            body["must_change_password"] = True
         return self._make(User, self._http.post("users", body))
 
     def list(self, **filters: Any) -> Pages[User]:
@@ -80,11 +96,9 @@ class Users(Group):
 class Notifications(Group):
     """``client.notifications``."""
 
-    def mark_read(self, notification: Notification | UUID | int | str) -> None:
+    def mark_read(self, notification: Notification | UUID | str) -> None:
         """Mark one as read."""
-        key: object = notification
-        if isinstance(notification, Notification):
-            key = notification.uuid or notification.id
+        key = notification.uuid if isinstance(notification, Notification) else notification
         self._http.post(f"notifications/{segment(key)}/read")
 
     def list(self, *, unread: bool | None = None) -> Pages[Notification]:

@@ -1,0 +1,125 @@
+"""A server of scripted answers on a real port, and the command line run against it."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+
+from aiplatform.cli.main import main
+from aiplatform.client.transport import Transport
+from tests.client.fake import FakeServer
+
+
+class Ran(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def server() -> FakeServer:
+    return FakeServer()
+
+
+@pytest.fixture
+def url(server: FakeServer) -> Iterator[str]:
+    """The scripted server, listening."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            length = int(self.headers.get("content-length") or 0)
+            request = httpx.Request(
+                self.command,
+                f"http://{self.headers['host']}{self.path}",
+                headers=list(self.headers.items()),
+                content=self.rfile.read(length),
+            )
+            response = server.handle_request(request)
+            self.send_response(response.status_code)
+            for name, value in response.headers.items():
+                if name not in {"content-length", "transfer-encoding"}:
+                    self.send_header(name, value)
+            self.send_header("Connection", "close")
+            self.end_headers()
+            assert isinstance(response.stream, httpx.SyncByteStream)
+            for chunk in response.stream:
+                self.wfile.write(chunk)
+            self.close_connection = True
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+        setattr(Handler, f"do_{method}", Handler.answer)
+    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=listening.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{listening.server_port}"
+    listening.shutdown()
+    listening.server_close()
+
+
+@pytest.fixture
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The surroundings of commands: nothing of this machine's own."""
+    for name in [name for name in os.environ if name.startswith("AIPLATFORM_")]:
+        monkeypatch.delenv(name)
+    variables = {
+        "AIPLATFORM_CREDENTIALS": str(tmp_path / "credentials.json"),
+        "AIPLATFORM_URL": "http://platform.test",
+        "AIPLATFORM_TOKEN": "token",
+        "LC_ALL": "C.UTF-8",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return variables
+
+
+@pytest.fixture
+def run(
+    server: FakeServer,
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[..., Ran]:
+    """Run a command in this process, from its arguments to its exit code."""
+    original = Transport.__init__
+
+    def scripted(self: Transport, url: str, **options: Any) -> None:
+        original(self, url, **{**options, "transport": server})
+
+    monkeypatch.setattr(Transport, "__init__", scripted)
+
+    def run(*arguments: str) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["aiplatform", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        captured = capsys.readouterr()
+        return Ran(int(end.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def start(url: str, environment: dict[str, str]) -> Callable[..., subprocess.Popen[str]]:
+    """Start a command as a process of its own, against the listening server."""
+
+    def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "aiplatform", *arguments],
+            env={**os.environ, **environment, "AIPLATFORM_URL": url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
+        )
+
+    return start
