@@ -19,7 +19,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    Session,
+    SessionTransaction,
+    mapped_column,
+    sessionmaker,
+)
 
 from aiplatform.protocol.encoding import dumps
 from aiplatform.server.core.settings import get_settings
@@ -73,6 +80,8 @@ def get_engine() -> Engine:
         pool_pre_ping=True,
         pool_timeout=15,
         json_serializer=dumps,
+        # An error's text goes to the log, and parameters are passwords' hashes and people's data.
+        hide_parameters=True,
         connect_args={"connect_timeout": 10, "application_name": "aiplatform"},
     )
 
@@ -102,6 +111,13 @@ def after_commit(session: Session, action: AfterCommit) -> None:
     by the sweep, a lost notification by polling.
     """
     session.info.setdefault(_AFTER_COMMIT, []).append(action)
+
+
+@event.listens_for(Session, "after_soft_rollback")
+def _forget(session: Session, transaction: SessionTransaction) -> None:
+    # Not for a savepoint: what the transaction around it registered still holds.
+    if not transaction.nested:
+        session.info.pop(_AFTER_COMMIT, None)
 
 
 def commit(session: Session) -> None:

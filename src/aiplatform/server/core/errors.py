@@ -9,6 +9,26 @@ from typing import Any, ClassVar, Literal
 Language = Literal["en", "zh"]
 
 
+NOUNS = {
+    "checkpoint": "检查点",
+    "dataset": "数据集",
+    "dataset version": "数据集版本",
+    "deployment": "部署",
+    "experiment": "实验",
+    "file": "文件",
+    "member": "成员",
+    "model": "模型",
+    "notification": "通知",
+    "project": "项目",
+    "report": "报告",
+    "role": "角色",
+    "task": "任务",
+    "user": "用户",
+    "version": "版本",
+}
+"""Chinese names of what ``resource`` names in a problem."""
+
+
 class Problem(Exception):
     """An error with a status code, a stable ``code`` and texts in both languages.
 
@@ -32,6 +52,7 @@ class Problem(Exception):
         """The detail in ``language``; a parameter ``x_zh`` replaces ``x`` in Chinese."""
         params = dict(self.params)
         if language == "zh":
+            params["resource"] = NOUNS.get(params.get("resource", ""), params.get("resource"))
             for key in list(params):
                 if f"{key}_zh" in params:
                     params[key] = params[f"{key}_zh"]

@@ -1,6 +1,6 @@
 """ETag and If-Match, so that two people who edit the same thing do not overwrite each other."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from fastapi import Header, Response
@@ -12,17 +12,23 @@ IfMatch = Annotated[
 ]
 
 
-def etag(changed_at: datetime) -> str:
-    """A strong ETag from the time of the last change (microseconds)."""
-    return f'"{int(changed_at.timestamp() * 1_000_000):x}"'
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def set_etag(response: Response, changed_at: datetime) -> None:
+def etag(changed_at: datetime | None) -> str:
+    """A strong ETag from the time of the last change, exact to the microsecond.
+
+    Rows that other programs wrote may have no such time; any change then gives them one.
+    """
+    return f'"{((changed_at or EPOCH) - EPOCH) // timedelta(microseconds=1):x}"'
+
+
+def set_etag(response: Response, changed_at: datetime | None) -> None:
     """Send the ETag with the answer."""
     response.headers["ETag"] = etag(changed_at)
 
 
-def require_match(if_match: str | None, changed_at: datetime, resource: str) -> None:
+def require_match(if_match: str | None, changed_at: datetime | None, resource: str) -> None:
     """Refuse an update that does not name the version it changes. ``*`` names any.
 
     Raises:

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Select
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import InstrumentedAttribute
 
-from aiplatform.protocol.encoding import dumps
+from aiplatform.protocol.encoding import clean_text, dumps
 from aiplatform.server.core.errors import InvalidCursor
 
 MAX_LIMIT = 500
@@ -51,6 +51,7 @@ def decode_cursor(cursor: str, *kinds: type) -> list[Any]:
         or len(key) != len(kinds)
         or any(type(part) is not kind for part, kind in zip(key, kinds, strict=True))
         or any(type(part) is int and not 0 <= part < 2**63 for part in key)
+        or any(type(part) is str and clean_text(part) != part for part in key)
     ):
         raise InvalidCursor
     return key

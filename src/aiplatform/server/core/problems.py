@@ -8,12 +8,12 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
 from aiplatform.protocol.encoding import jsonable
-from aiplatform.server.core.errors import Language, Problem, Unavailable
+from aiplatform.server.core.errors import Conflict, Language, Problem, Unavailable
 
 log = structlog.get_logger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -128,6 +128,35 @@ class BadRequest(Problem):
     detail = {"en": "The request could not be read: {reason}", "zh": "无法读取请求：{reason}"}
 
 
+class Unstorable(Problem):
+    """A value that is of the declared type and that PostgreSQL can't hold all the same."""
+
+    status = 422
+    code = "unstorable"
+    title = {"en": "Invalid value", "zh": "值无效"}
+    detail = {
+        "en": "The request holds a value that can't be stored or looked for: a NUL character, or a "
+        "number beyond all bounds.",
+        "zh": "请求中包含无法存储或查询的值：空字符（NUL）或超出范围的数字。",
+    }
+
+
+class ChangedMeanwhile(Conflict):
+    """What the request built on was deleted, or what it makes was made, while it ran."""
+
+    code = "changed_meanwhile"
+    title = {"en": "Changed meanwhile", "zh": "数据已被修改"}
+    detail = {
+        "en": "Something this request builds on was changed while it ran. Nothing was done; "
+        "look again and repeat it.",
+        "zh": "请求所依赖的数据在执行期间已被修改。未做任何更改，请刷新后重试。",
+    }
+
+
+CROSSED = frozenset({"23503", "23505", "40001", "40P01"})
+"""SQLSTATEs of two transactions that crossed: foreign key, unique, serialisation, deadlock."""
+
+
 def _http_problem(error: HTTPException) -> Problem:
     match error.status_code:
         case 404:
@@ -171,6 +200,12 @@ def install(app: FastAPI) -> None:
         return render(request, _validation_problem(error))
 
     async def on_database(request: Request, error: Exception) -> JSONResponse:
+        if isinstance(error, DataError):
+            log.warning("unstorable value", path=request.url.path, error=str(error)[:300])
+            return render(request, Unstorable())
+        if getattr(getattr(error, "orig", None), "sqlstate", None) in CROSSED:
+            log.warning("crossed transactions", path=request.url.path, error=str(error)[:300])
+            return render(request, ChangedMeanwhile())
         unreachable = isinstance(error, OperationalError | PoolTimeoutError) or (
             isinstance(error, DBAPIError) and error.connection_invalidated
         )

@@ -144,13 +144,17 @@ def collect_blobs(*, grace: timedelta = GRACE, limit: int = 1000) -> int:
     for sha256 in candidates:
         with transaction() as session:
             locked = session.scalar(
-                select(Blob.sha256)
-                .where(Blob.sha256 == sha256, unreferenced)
-                .with_for_update(skip_locked=True)
+                select(Blob.sha256).where(Blob.sha256 == sha256).with_for_update(skip_locked=True)
             )
             if locked is None:
                 continue
+            # Only now, in a statement that began with the row locked: one that began before would
+            # not see the reference of a transaction that committed while it was waiting.
+            deleted = session.scalar(
+                delete(Blob).where(Blob.sha256 == sha256, unreferenced).returning(Blob.sha256)
+            )
+            if deleted is None:
+                continue
             get_store().delete(sha256)
-            session.execute(delete(Blob).where(Blob.sha256 == sha256))
             collected += 1
     return collected

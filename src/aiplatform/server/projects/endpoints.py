@@ -51,10 +51,11 @@ def _render(project: Project, owner: User | None) -> ProjectOut:
         uuid=project.uuid,
         name=project.name,
         description=project.description,
-        status=ProjectStatus(project.status),
+        # Rows that other programs wrote may hold nulls where ours never do.
+        status=ProjectStatus(project.status or ProjectStatus.ACTIVE),
         owner=None if owner is None else UserRef.model_validate(owner),
-        config=project.config,
-        tags=project.tags,
+        config=project.config or {},
+        tags=project.tags or [],
         created_at=project.created_at,
         updated_at=project.updated_at,
     )

@@ -97,8 +97,8 @@ class ProjectOut(BaseModel):
     owner: UserRef | None
     config: dict[str, Any]
     tags: list[Any]
-    created_at: datetime
-    updated_at: datetime
+    created_at: datetime | None
+    updated_at: datetime | None
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -132,7 +132,7 @@ class MemberOut(BaseModel):
 
     user: UserRef
     role: str
-    created_at: datetime
+    created_at: datetime | None
 
     model_config = ConfigDict(
         json_schema_extra={
