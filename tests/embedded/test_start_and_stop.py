@@ -59,6 +59,7 @@ def test_fresh_home_until_down(platform: Platform) -> None:
     assert (platform.home.run / "worker-finished").exists()  # it was asked, not killed
     assert not platform.home.state_file.exists()
     assert not (platform.home.postgres / "data" / "postmaster.pid").exists()
+    assert not Path(state.socket_dir).exists()
 
 
 def test_status(platform: Platform) -> None:
@@ -178,6 +179,40 @@ def test_ctrl_c_while_waiting_for_the_background(platform: Platform) -> None:
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert wait_gone(state.pid, state.identity, 10)
+    assert all_gone(state)
+
+
+def test_down_before_it_is_ready(platform: Platform) -> None:
+    process = subprocess.Popen(
+        [sys.executable, COMMAND, "up", "-d", "--port", "0", "--home", platform.home.root],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "FAULT_SERVER": "sleep"},
+    )
+    platform.wait(lambda: platform.service("worker").pid is not None)
+    state = platform.state
+    assert platform.down().returncode == 0
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "stopped before it was ready" in errors
+    assert all_gone(state)
+
+
+def test_of_many_ups_at_once_one_wins(platform: Platform) -> None:
+    command = [sys.executable, COMMAND, "up", "-d", "--port", "0", "--home", platform.home.root]
+    rivals = [
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(4)
+    ]
+    assert sorted(rival.wait(60) for rival in rivals) == [0, 4, 4, 4]
+    assert platform.healthy()
+
+
+def test_a_removed_home_ends_its_platform(platform: Platform) -> None:
+    """Or its processes would be restarted for ever, on nothing."""
+    state = platform.up()
+    shutil.rmtree(platform.home.root)
+    assert wait_gone(state.pid, state.identity, 30)
     assert all_gone(state)
 
 

@@ -8,13 +8,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from aiplatform.embedded.errors import EmbeddedError, StartFailedError
+from aiplatform.embedded.errors import (
+    INTERRUPTED,
+    EmbeddedError,
+    InterruptedStartError,
+    StartFailedError,
+)
 from aiplatform.embedded.home import Home
 from aiplatform.embedded.logs import open_log
 from aiplatform.embedded.process import identity, wait_gone
 from aiplatform.embedded.state import Phase, State
 
 Observe = Callable[[State], None]
+MAX_INHERITED = 1024
+"""Descriptors above this are not handed down by any shell."""
 
 
 class Report:
@@ -76,6 +83,9 @@ def start_detached(home: Home, run: Callable[[Observe], int], show: Observe) -> 
         os.setsid()
         if os.fork() != 0:
             os._exit(0)
+        # Whoever started us may wait for the end of a pipe that it passed on.
+        os.closerange(3, writing)
+        os.closerange(writing + 1, MAX_INHERITED)
         _become_daemon(home, run, Report(writing))
     os.close(writing)
     os.waitpid(first, 0)
@@ -93,6 +103,9 @@ def _become_daemon(home: Home, run: Callable[[Observe], int], report: Report) ->
     except EmbeddedError as error:
         report.error(error)
         code = error.exit_code
+    else:
+        if code == INTERRUPTED:
+            report.error(InterruptedStartError("It was stopped before it was ready."))
     # Anything else is a bug: it goes up to the program's one handler, and so into the log. An
     # ordinary end stops here: what is above on the stack belongs to the process that waits.
     sys.stdout.flush()

@@ -32,6 +32,12 @@ class StartFailedError(EmbeddedError):
     """Something that ``up`` started did not come up."""
 
 
+class InterruptedStartError(EmbeddedError):
+    """Somebody stopped the platform before it was ready."""
+
+    exit_code = INTERRUPTED
+
+
 class StopFailedError(EmbeddedError):
     """``down`` did not see the platform end in time."""
 

@@ -17,6 +17,7 @@ from aiplatform.embedded.errors import (
     INTERRUPTED,
     AlreadyRunningError,
     EmbeddedError,
+    HomeUnusableError,
     StartFailedError,
 )
 from aiplatform.embedded.health import Health, ask_health, base_url
@@ -118,11 +119,15 @@ class Supervisor:
             logger.error("%s", error)  # noqa: TRY400  (an expected failure, told in words)
             raise
         finally:
-            state.phase, state.step = Phase.STOPPING, "stopping"
-            self._save()
+            state.phase = Phase.STOPPING
+            self._step("API and worker; running tasks write their checkpoints")
             keeper.stop(["api", "worker", "upgrade", "initdb"])
+            self._step("PostgreSQL and Valkey")
             keeper.stop(["postgres", "valkey"])
             remove_state(self._home)
+            for directory in (postgres.socket_dir, valkey.socket.parent, sockets):
+                with contextlib.suppress(OSError):
+                    directory.rmdir()
             logger.info("stopped")
         return 0 if reached_ready else INTERRUPTED
 
@@ -180,6 +185,8 @@ class Supervisor:
             keeper.tick(1.0)
             if time.monotonic() < next_look:
                 continue
+            if not self._home.lock_file.exists():
+                raise HomeUnusableError(f"{state.home} was removed while the platform ran in it.")
             health = ask_health(state.host, state.port)
             phase = Phase.READY if health is not None and health.is_ok else Phase.DEGRADED
             step = "" if phase is Phase.READY else _wanting(health)
@@ -277,7 +284,8 @@ def already_running(home: Home) -> AlreadyRunningError:
     state = read_state(home)
     if state is None or not state.supervisor_alive:
         return AlreadyRunningError(
-            f"Another process is starting or stopping AI Platform in {home.root}.",
+            f"Another process is starting or stopping AI Platform in {home.root}, or runs it in "
+            "another container.",
             "Try again in a moment.",
         )
     return AlreadyRunningError(
