@@ -11,10 +11,8 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import OperationalError
 
 import aiplatform
+from aiplatform.server.core.locks import AdvisoryLock
 from aiplatform.server.core.settings import get_settings
-
-MIGRATION_LOCK = 0x41495031
-"""Advisory lock: two processes that start together do not migrate together."""
 
 
 def migrations_dir() -> Path:
@@ -52,7 +50,9 @@ def upgrade() -> tuple[str | None, str]:
     engine = create_engine(get_settings().migration_url)
     try:
         with engine.connect() as connection:
-            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
+            connection.execute(
+                text("SELECT pg_advisory_lock(:key)"), {"key": int(AdvisoryLock.MIGRATION)}
+            )
             connection.commit()
             before = current_revision(connection)
             connection.commit()
@@ -60,7 +60,9 @@ def upgrade() -> tuple[str | None, str]:
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
                 connection.commit()
-            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": MIGRATION_LOCK})
+            connection.execute(
+                text("SELECT pg_advisory_unlock(:key)"), {"key": int(AdvisoryLock.MIGRATION)}
+            )
             connection.commit()
     finally:
         engine.dispose()

@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from aiplatform.server.core.broker import WAKE, get_celery, send, task_queue
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.events import libpq_url
+from aiplatform.server.core.locks import AdvisoryLock
 from aiplatform.server.core.settings import Settings, get_settings
 from aiplatform.server.core.storage import collect_blobs
 from aiplatform.server.tasks import runner
@@ -30,7 +31,6 @@ from aiplatform.server.tasks.service import attempts, workers
 from aiplatform.server.tasks.service.sweep import Sweeper
 
 log = structlog.get_logger(__name__)
-SWEEP_LOCK = 0x41495032
 HEARTBEAT_SECONDS = 5.0
 CHORES_SECONDS = 3600.0
 
@@ -115,7 +115,9 @@ class WorkerProcess:
             self.stopped.wait(self.settings.sweep_seconds)
 
     def _sweep_with(self, connection: psycopg.Connection) -> None:
-        row = connection.execute("SELECT pg_try_advisory_lock(%s)", (SWEEP_LOCK,)).fetchone()
+        row = connection.execute(
+            "SELECT pg_try_advisory_lock(%s)", (int(AdvisoryLock.SWEEP),)
+        ).fetchone()
         if row is None or not row[0]:
             return
         sweeper = Sweeper(self.settings.lease_seconds)

@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.server.core import audit
 from aiplatform.server.core.errors import Invalid, Language, NameTaken, Problem
+from aiplatform.server.core.locks import AdvisoryLock
 from aiplatform.server.core.settings import Settings
 from aiplatform.server.identity import queries, rules
 from aiplatform.server.identity.access import Principal
@@ -13,9 +14,6 @@ from aiplatform.server.identity.errors import PermissionDenied, WeakPassword, Wr
 from aiplatform.server.identity.models import User
 from aiplatform.server.identity.service import passwords
 from aiplatform.server.identity.service.sessions import end_sessions, record_failure, throttle
-
-ACCOUNTS_LOCK = 0x41495032
-"""Advisory lock: API processes that start together make one administrator together."""
 
 MAX_GLOBAL_ROLE = 20
 """Characters that ``users.role`` holds; the name of a role may have more."""
@@ -28,7 +26,7 @@ def bootstrap(session: Session, settings: Settings) -> User | None:
     ``admin`` does not want it back with a known password. Returns the account that was made or
     repaired.
     """
-    session.execute(select(func.pg_advisory_xact_lock(ACCOUNTS_LOCK)))
+    session.execute(select(func.pg_advisory_xact_lock(int(AdvisoryLock.ACCOUNTS))))
     user = session.scalar(select(User).where(User.username == rules.ADMIN).with_for_update())
     if user is None:
         if session.scalar(select(User.id).where(User.role == rules.ADMIN).limit(1)) is not None:
@@ -69,7 +67,7 @@ def create_user(
         raise NameTaken(resource="user", resource_zh="用户", name=username)
     _refuse_weak(rules.weakness(password, username=username, email=email))
     # One creation at a time, so that names which differ in case only can't both pass.
-    session.execute(select(func.pg_advisory_xact_lock(ACCOUNTS_LOCK)))
+    session.execute(select(func.pg_advisory_xact_lock(int(AdvisoryLock.ACCOUNTS))))
     taken = session.execute(
         select(User.username, User.email)
         .where(

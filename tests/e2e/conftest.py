@@ -1,0 +1,143 @@
+"""The whole platform as a user starts it: its own servers, processes, SDK."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+
+from aiplatform import Client
+from aiplatform.client.models import Model
+from tests.tiny_model import make_tiny_model
+
+PASSWORD = "a long enough passphrase"
+QUESTIONS = [
+    ("What is the capital of France?", "The capital of France is Paris."),
+    ("Who are you?", "I am a model."),
+    ("How are you today?", "I am well, thank you."),
+    ("What jumps over the lazy dog?", "The quick brown fox jumps over the lazy dog."),
+    ("你好，你是谁？", "我是一个模型。"),
+]
+
+
+@dataclass
+class Platform:
+    """One home, and what runs in it."""
+
+    home: Path
+    port: int
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run ``aiplatform`` as a user would."""
+        environment = {
+            **os.environ,
+            "AIPLATFORM_ADMIN_PASSWORD": PASSWORD,
+            "AIPLATFORM_CREDENTIALS": str(self.home / "credentials.json"),
+            "AIPLATFORM_HOME": str(self.home),
+            "AIPLATFORM_URL": self.url,
+            **self.environment,
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "aiplatform", *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done
+
+    def up(self) -> None:
+        self.command("up", "--detach", "--port", str(self.port))
+
+    def down(self) -> None:
+        self.command("down", check=False)
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.command("status", "--json", check=False).stdout)
+        return found
+
+    def pid(self, service: str) -> int:
+        """The process id of a service."""
+        services = self.status()["services"]
+        return next(int(item["pid"]) for item in services if item["name"] == service)
+
+    def client(self) -> Client:
+        """Signed in as the administrator."""
+        client = Client(self.url, credentials=self.home / "sdk.json")
+        return client.login("admin", PASSWORD)
+
+    def sql(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Ask the database of the home, as the API does."""
+        api = psutil.Process(self.pid("api"))
+        with psycopg.connect(api.environ()["AIPLATFORM_DATABASE_URL"]) as connection:
+            return connection.execute(statement, parameters).fetchall()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running_platform(**environment: str) -> Iterator[Platform]:
+    with tempfile.TemporaryDirectory(prefix="aip-e2e-") as directory:
+        Path(directory).chmod(0o755)
+        platform = Platform(Path(directory) / "home", free_port(), environment)
+        platform.up()
+        try:
+            yield platform
+        finally:
+            platform.down()
+
+
+@pytest.fixture(scope="module")
+def platform() -> Iterator[Platform]:
+    with running_platform() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(platform: Platform) -> Iterator[Client]:
+    with platform.client() as client:
+        client.projects.create("e2e")
+        client.project = "e2e"
+        yield client
+
+
+@pytest.fixture(scope="module")
+def base_model(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    directory = make_tiny_model(tmp_path_factory.mktemp("tiny"))
+    return client.models.import_path(directory / "weights", name="tiny").wait_ready(120)
+
+
+def chats(copies: int, *, tag: str = "") -> list[dict[str, Any]]:
+    """Rows of a chat dataset; no two are the same."""
+    return [
+        {
+            "messages": [
+                {"role": "user", "content": f"{question} ({tag}{number})"},
+                {"role": "assistant", "content": answer},
+            ]
+        }
+        for number in range(copies)
+        for question, answer in QUESTIONS
+    ]
