@@ -1,0 +1,374 @@
+"""The documentation says what the code does: generated pages, commands, links, settings."""
+
+import ast
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+
+ROOT = Path(__file__).parents[1]
+GENERATED = ("api.md", "cli.md", "settings.md")
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+WRITTEN = [page for page in PAGES if page.name not in GENERATED]
+DEPLOY = sorted(path for path in (ROOT / "deploy").iterdir() if path.is_file())
+SHELL = {"bash", "console", "sh", "shell"}
+FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def name_of(path: Path) -> str:
+    """How a test's parameter shows."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def fences(page: Path, *languages: str) -> list[str]:
+    """The code blocks of a page in one of ``languages``."""
+    return [
+        code for language, code in FENCE.findall(page.read_text("utf-8")) if language in languages
+    ]
+
+
+def shell_commands(text: str) -> Iterator[list[str]]:
+    """The commands of a shell script, each as its words, without redirections and comments."""
+    for line in text.replace("\\\n", " ").splitlines():
+        lexer = shlex.shlex(line.removeprefix("$ "), posix=True, punctuation_chars=True)
+        lexer.whitespace_split = True
+        command: list[str] = []
+        for word in [*lexer, ";"]:
+            if set(word) <= set(";|&"):
+                while command and re.fullmatch(r"[A-Za-z_]+=.*", command[0]):
+                    command.pop(0)
+                if command:
+                    yield command
+                command = []
+            else:
+                command.append(word)
+
+
+def inline_commands(page: Path) -> list[str]:
+    """What stands between backticks and begins with the program's name."""
+    prose = FENCE.sub("", page.read_text("utf-8"))
+    return re.findall(r"`(aiplatform(?: [^`]*)?)`", prose)
+
+
+@pytest.fixture(scope="module")
+def command_line() -> Any:
+    """The command line as one object."""
+    from aiplatform.cli.main import app
+
+    return typer.main.get_command(app)
+
+
+def resolve(root: Any, words: list[str]) -> tuple[Any, list[str]]:
+    """The command that ``words`` name, and the words after it."""
+    command, rest = root, words[1:]
+    while rest and (children := getattr(command, "commands", None)) is not None:
+        if rest[0].startswith("-"):
+            break
+        assert rest[0] in children, f"there is no command {' '.join(words)!r}"
+        command, rest = children[rest[0]], rest[1:]
+    return command, rest
+
+
+def parse(command: Any, arguments: list[str]) -> None:
+    """Read ``arguments`` as the command would, files included, without running it.
+
+    Raises what the command line raises for an unknown option or a missing argument.
+    """
+    command.make_context("aiplatform", list(arguments))
+
+
+# --- what is generated ------------------------------------------------------------------------
+
+
+def test_all_routes_are_listed() -> None:
+    from aiplatform.server.app import create_app
+
+    page = (ROOT / "docs/api.md").read_text("utf-8")
+    described = create_app().openapi()["paths"]
+    assert len(described) > 40
+    for path, methods in described.items():
+        for method in methods:
+            assert f"| `{method.upper()}` | `{path}` |" in page
+
+
+def test_generated_pages_are_what_the_code_says() -> None:
+    check = subprocess.run(
+        [sys.executable, str(ROOT / "docs/generate.py"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert check.returncode == 0, check.stderr
+
+
+# --- commands ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=name_of)
+def test_commands_in_code_blocks_can_be_run_as_they_stand(page: Path, command_line: Any) -> None:
+    for code in fences(page, *SHELL):
+        for words in shell_commands(code):
+            if words[0] == "aiplatform":
+                command, rest = resolve(command_line, words)
+                parse(command, rest)
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=name_of)
+def test_commands_in_the_text_exist(page: Path, command_line: Any) -> None:
+    for text in inline_commands(page):
+        words = shlex.split(text.replace("…", ""))
+        # Words in capitals stand for something else.
+        if any(word.isupper() for word in words[1:2]):
+            continue
+        command, rest = resolve(command_line, words)
+        known = {name for p in command.params for name in [*p.opts, *p.secondary_opts]} | {"--help"}
+        options = {word.partition("=")[0] for word in rest if word.startswith("-")}
+        assert options <= known, f"`{text}` has unknown options"
+
+
+def test_each_option_of_a_command_has_one_meaning(command_line: Any) -> None:
+    def walk(path: str, command: Any) -> Iterator[tuple[str, Any]]:
+        yield path, command
+        for name, child in getattr(command, "commands", {}).items():
+            yield from walk(f"{path} {name}", child)
+
+    for path, command in walk("aiplatform", command_line):
+        names = [name for p in command.params for name in [*p.opts, *p.secondary_opts]]
+        twice = {name for name in names if names.count(name) > 1}
+        assert not twice, f"{path} gives {', '.join(sorted(twice))} two meanings"
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=name_of)
+def test_make_targets_exist(page: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    named = set(re.findall(r"`make ([a-z]+)", page.read_text("utf-8")))
+    for code in fences(page, *SHELL):
+        named |= {words[1] for words in shell_commands(code) if words[0] == "make" and words[1:]}
+    assert named <= targets
+
+
+def test_make_lists_its_targets() -> None:
+    listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for target in ("setup", "demo", "up", "test", "check", "fix", "bench", "docs"):
+        assert re.search(rf"^  make {target} +\S", listed, re.MULTILINE), listed
+
+
+# --- Python -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=name_of)
+def test_python_in_code_blocks_names_what_exists(page: Path, tmp_path: Path) -> None:
+    from aiplatform import Client
+
+    client = Client("http://127.0.0.1:1", credentials=tmp_path / "none.json")
+    for code in fences(page, "python"):
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.ImportFrom):
+                module = importlib.import_module(node.module or "")
+                assert all(hasattr(module, alias.name) for alias in node.names), ast.unparse(node)
+            if isinstance(node, ast.Attribute) and ast.unparse(node).startswith("client."):
+                path = ast.unparse(node).split(".")[1:]
+                if all(part.isidentifier() for part in path):
+                    found: Any = client
+                    for part in path:
+                        # A property such as openai_url may be asked; a method is not called.
+                        found = getattr(found, part)
+
+
+# --- settings ---------------------------------------------------------------------------------
+
+
+def known_variables() -> set[str]:
+    """Every AIPLATFORM_ variable that the code or its tools read."""
+    from aiplatform.server.core.settings import Settings
+
+    known = {f"AIPLATFORM_{name.upper()}" for name in Settings.model_fields}
+    for path in (ROOT / "src").rglob("*.py"):
+        known |= set(re.findall(r"AIPLATFORM_[A-Z_]*[A-Z]", path.read_text("utf-8")))
+    return known
+
+
+@pytest.mark.parametrize("page", [*PAGES, *DEPLOY], ids=name_of)
+def test_settings_that_are_named_exist(page: Path) -> None:
+    named = set(re.findall(r"AIPLATFORM_[A-Z_]*[A-Z]", page.read_text("utf-8")))
+    assert named <= known_variables()
+
+
+def test_variables_that_the_code_reads_are_documented() -> None:
+    documented = (ROOT / "docs/settings.md").read_text("utf-8")
+    read = set()
+    for path in (ROOT / "src").rglob("*.py"):
+        text = path.read_text("utf-8")
+        read |= set(re.findall(r"""(?:environ(?:\.get\(|\[)|envvar=)"(AIPLATFORM_[A-Z_]+)""", text))
+    assert {name for name in read if f"`{name}`" not in documented} == set()
+
+
+# --- links ------------------------------------------------------------------------------------
+
+
+def anchors_of(page: Path) -> set[str]:
+    """The anchors of a page's headings, as mkdocs makes them."""
+    prose = FENCE.sub("", page.read_text("utf-8"))
+    headings = re.findall(r"^#+ +(.+)$", prose, re.MULTILINE)
+    return {
+        re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", heading.lower())).strip("-")
+        for heading in headings
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_resolve(page: Path) -> None:
+    prose = FENCE.sub("", page.read_text("utf-8"))
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if re.match(r"[a-z]+:", link):
+            continue
+        target, _, anchor = link.partition("#")
+        path = (page.parent / target).resolve() if target else page
+        assert path.exists(), f"{link} leads nowhere"
+        assert path.is_relative_to(ROOT)
+        if anchor:
+            assert anchor in anchors_of(path), f"{link} names no heading"
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=name_of)
+def test_files_that_are_named_exist(page: Path) -> None:
+    text = page.read_text("utf-8")
+    named = re.findall(r"`((?:deploy|docs|examples|benchmarks)/[\w./-]*)`", text)
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    navigation = yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))["nav"]
+    listed = set(re.findall(r"[\w/-]+\.md", str(navigation)))
+    docs = ROOT / "docs"
+    assert listed == {path.relative_to(docs).as_posix() for path in docs.rglob("*.md")}
+
+
+class Loads(HTMLParser):
+    """What a page makes the browser load by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note sources, and links other than the canonical address."""
+        values = dict(attrs)
+        if tag in {"script", "img", "iframe", "source"} and values.get("src"):
+            self.found.append(str(values["src"]))
+        if tag == "link" and values.get("rel") != "canonical" and values.get("href"):
+            self.found.append(str(values["href"]))
+
+
+def test_the_site_builds_and_loads_nothing_from_outside(tmp_path: Path) -> None:
+    build = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert build.returncode == 0, build.stderr
+    pages = list((tmp_path / "site").rglob("*.html"))
+    assert len(pages) > 10
+    for page in pages:
+        loads = Loads()
+        loads.feed(page.read_text("utf-8"))
+        assert [address for address in loads.found if re.match(r"(https?:)?//", address)] == []
+
+
+# --- deploy/ ----------------------------------------------------------------------------------
+
+
+def test_units_and_containers_run_commands_that_exist(command_line: Any) -> None:
+    commands = []
+    for unit in (ROOT / "deploy").glob("*.service"):
+        lines = re.findall(r"^Exec\w+=(\S+/aiplatform .*)$", unit.read_text("utf-8"), re.MULTILINE)
+        assert lines
+        commands += [["aiplatform", *shlex.split(line)[1:]] for line in lines]
+    compose = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text("utf-8"))
+    commands += [
+        ["aiplatform", *service["command"]]
+        for service in compose["services"].values()
+        if "build" in service
+    ]
+    assert len(commands) >= 6
+    for words in commands:
+        command, rest = resolve(command_line, words)
+        parse(command, rest)
+
+
+def test_the_environment_file_can_be_read_as_settings() -> None:
+    from aiplatform.server.core.settings import Settings
+
+    lines = (ROOT / "deploy/aiplatform.env").read_text("utf-8").splitlines()
+    values = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    given = {
+        name.removeprefix("AIPLATFORM_").lower(): value
+        for name, value in values.items()
+        if name.startswith("AIPLATFORM_")
+    }
+    settings = Settings(**given)  # type: ignore[arg-type]
+    assert settings.port == 8400
+    assert settings.blobs_url.startswith("file:///")
+
+
+# --- benchmarks -------------------------------------------------------------------------------
+
+
+def load_benchmarks() -> Any:
+    """``benchmarks/run.py`` as a module."""
+    spec = importlib.util.spec_from_file_location("bench_run", ROOT / "benchmarks/run.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("value", "target", "met"),
+    [
+        (250, "<= 250", True),
+        (250.1, "<= 250", False),
+        (0.96, ">= 0.95", True),
+        (0.94, ">=0.95", False),
+        (300, "< 300", False),
+        (301, "> 300", True),
+        (3, 5, True),
+        (6, 5.0, False),
+        (1, None, None),
+    ],
+)
+def test_targets_of_benchmarks(value: float, target: Any, met: bool | None) -> None:
+    assert load_benchmarks().is_met(value, target) is met
+
+
+def test_a_target_that_says_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="not a target"):
+        load_benchmarks().is_met(1, "fast")
+
+
+def test_what_a_benchmark_prints_is_collected(tmp_path: Path) -> None:
+    program = tmp_path / "sample.py"
+    program.write_text(
+        "print('noise')\n"
+        'print(\'{"name": "a", "value": 2, "unit": "s", "baseline": 4}\')\n'
+        "raise SystemExit(3)\n"
+    )
+    bench = load_benchmarks()
+    figures: list[dict[str, Any]] = []
+    assert bench.run("sample", program, figures) is False
+    assert figures == [{"benchmark": "sample", "name": "a", "value": 2, "unit": "s", "baseline": 4}]
+    assert bench.ratio(2, 4) == 0.5
+    assert bench.ratio(2, None) is None
