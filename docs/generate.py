@@ -238,9 +238,8 @@ def api_page() -> str:
     for route in documented_routes():
         tag = str(route.tags[0]) if route.tags else "other"
         for method in sorted((route.methods or set()) - {"HEAD", "OPTIONS"}):
-            groups.setdefault(tag, []).append(
-                f"| `{method}` | `{route.path_format}` | {cell(route.summary)} | {guard_text(route)} |"
-            )
+            row = [f"`{method}`", f"`{route.path_format}`", cell(route.summary), guard_text(route)]
+            groups.setdefault(tag, []).append(f"| {' | '.join(row)} |")
     parts = [NOTICE, API_INTRODUCTION.lstrip()]
     for tag, rows in sorted(groups.items()):
         parts.append(f"## {tag}\n")
