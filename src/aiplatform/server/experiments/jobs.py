@@ -1,0 +1,67 @@
+"""The queue's side of experiments: tasks of type training and evaluation."""
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.enums import ExperimentStatus, TaskType
+from aiplatform.protocol.permissions import Permission
+from aiplatform.server.experiments.service import evaluations, trainings
+from aiplatform.server.experiments.service.inputs import task_inputs
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.tasks.models import Task
+from aiplatform.server.tasks.service import kinds
+from aiplatform.server.tasks.service.kinds import Inputs, Outcome, Prepared, TaskKind
+
+
+class Training(TaskKind):
+    """One run of an experiment."""
+
+    type = TaskType.TRAINING
+    permission = Permission.TRAINING_WRITE
+    started_through = "experiments"
+
+    def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
+        """See :func:`trainings.prepare`."""
+        return trainings.prepare(session, context, spec)
+
+    def inputs(self, session: Session, task: Task) -> Inputs:
+        """Base model, rows and held-out rows."""
+        return task_inputs(session, task)
+
+    def started(self, session: Session, task: Task) -> None:
+        """The experiment runs."""
+        trainings.follow(session, task, ExperimentStatus.RUNNING)
+
+    def requeued(self, session: Session, task: Task) -> None:
+        """The experiment waits again."""
+        trainings.follow(session, task, ExperimentStatus.PENDING)
+
+    def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
+        """See :func:`trainings.conclude`."""
+        trainings.conclude(session, task, outcome)
+
+
+class Evaluation(TaskKind):
+    """A model beside its base on held-out rows."""
+
+    type = TaskType.EVALUATION
+    permission = Permission.TRAINING_WRITE
+
+    def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
+        """See :func:`evaluations.prepare`."""
+        return evaluations.prepare(session, context, spec)
+
+    def inputs(self, session: Session, task: Task) -> Inputs:
+        """The model, its base and the rows."""
+        return task_inputs(session, task)
+
+    def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
+        """See :func:`evaluations.conclude`."""
+        evaluations.conclude(session, task, outcome)
+
+
+def register() -> None:
+    """Called by the composition roots."""
+    kinds.register(Training())
+    kinds.register(Evaluation())

@@ -1,0 +1,68 @@
+"""Evaluations: a model beside its base on held-out rows, and where the outcome is kept."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.encoding import jsonable
+from aiplatform.protocol.enums import TaskStatus
+from aiplatform.protocol.specs import EvaluationSpec
+from aiplatform.server.experiments import queries
+from aiplatform.server.experiments.rules import evaluation_of, with_evaluation
+from aiplatform.server.experiments.service.inputs import DATASET, model_and_base, pinned_rows
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.registry import queries as registry_queries
+from aiplatform.server.tasks.models import Task
+from aiplatform.server.tasks.service.kinds import Outcome, Prepared
+
+
+def prepare(session: Session, context: ProjectContext, spec: EvaluationSpec) -> Prepared:
+    """Check what an evaluation names, and pin the version that it will read.
+
+    Raises:
+        NotFound: for a model or dataset that the project may not use.
+        ModelNotReady, NothingToLearn: see there.
+    """
+    model, inputs = model_and_base(session, context, spec.model)
+    dataset, rows = pinned_rows(session, context, spec.dataset, DATASET)
+    details = registry_queries.details_of(session, model)
+    # The evaluation of a shared model is no other project's experiment.
+    own = model.project_id == context.project_id
+    return Prepared(
+        spec=spec.model_copy(update={"dataset": dataset}),
+        inputs=[*inputs, rows],
+        experiment_id=details.experiment_id if own else None,
+        model_id=model.id,
+    )
+
+
+def conclude(session: Session, task: Task, outcome: Outcome) -> None:
+    """Keep the outcome with the model and with the experiment that made it."""
+    if outcome.status is not TaskStatus.COMPLETED or task.project_id is None:
+        return
+    experiment = queries.lock_asked_by(session, task.experiment_id)
+    locked = None
+    if task.model_id is not None:
+        locked = registry_queries.lock_model(session, task.model_id)
+    if locked is None:
+        return
+    model, _ = locked
+    evaluation = _summary(session, task, jsonable(outcome.result))
+    # A shared model is others' too: what one project measured on its data is not for them.
+    if model.project_id == task.project_id:
+        model.metrics = {**model.metrics, "evaluation": evaluation}
+    if experiment is not None:
+        experiment.metrics = with_evaluation(experiment.metrics, str(model.uuid), evaluation)
+    session.flush()
+
+
+def _summary(session: Session, task: Task, result: dict[str, Any]) -> dict[str, Any]:
+    rows = next(item for item in queries.inputs_of(session, task) if item.role == DATASET)
+    return evaluation_of(
+        result,
+        task=str(task.uuid),
+        dataset=rows.label,
+        dataset_sha256=rows.content_hash,
+        evaluated_at=datetime.now(UTC).isoformat(),
+    )

@@ -1,0 +1,88 @@
+"""What trainings and evaluations read: checked and pinned on submission, laid out at the start."""
+
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.specs import DatasetRef
+from aiplatform.server.core.errors import NotFound
+from aiplatform.server.datasets import queries as datasets_queries
+from aiplatform.server.datasets import service as datasets
+from aiplatform.server.experiments import queries
+from aiplatform.server.experiments.errors import NothingToLearn
+from aiplatform.server.experiments.rules import LEARNABLE
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.registry import queries as registry_queries
+from aiplatform.server.registry import service as registry
+from aiplatform.server.registry.models import Model
+from aiplatform.server.tasks.models import Task
+from aiplatform.server.tasks.service.kinds import InputRef, Inputs
+
+MODEL = "model"
+BASE_MODEL = "base_model"
+DATASET = "dataset"
+EVAL_DATASET = "eval_dataset"
+
+
+def pinned_rows(
+    session: Session, context: ProjectContext, ref: DatasetRef, role: str
+) -> tuple[DatasetRef, InputRef]:
+    """A dataset reference with its version named, and the input it is.
+
+    Raises:
+        NotFound: when the project has no such dataset or version.
+        NothingToLearn: when its rows are no conversations and no texts.
+    """
+    pinned, item = datasets.pinned_input(session, context, ref, role)
+    shape = queries.shape_of(session, item.dataset_version_id)
+    if shape not in LEARNABLE:
+        raise NothingToLearn(dataset=item.label, shape=shape)
+    return pinned, item
+
+
+def base_model(session: Session, context: ProjectContext, uuid: UUID) -> tuple[Model, InputRef]:
+    """A model to be tuned, and the input it is.
+
+    Raises:
+        NotFound, ModelNotReady: see ``registry.service.usable_model``.
+    """
+    model = registry.usable_model(session, context, uuid)
+    return model, registry.input_ref(session, model, BASE_MODEL)
+
+
+def model_and_base(
+    session: Session, context: ProjectContext, uuid: UUID
+) -> tuple[Model, list[InputRef]]:
+    """A model and, where it was tuned, what it was tuned from; and the inputs they are.
+
+    Raises:
+        NotFound, ModelNotReady: see ``registry.service.usable_model``.
+    """
+    model = registry.usable_model(session, context, uuid)
+    refs = [registry.input_ref(session, model, MODEL)]
+    base_id = registry_queries.details_of(session, model).base_model_id
+    base = None if base_id is None else session.get(Model, base_id)
+    if base is not None:
+        refs.append(registry.input_ref(session, base, BASE_MODEL))
+    return model, refs
+
+
+def task_inputs(session: Session, task: Task) -> Inputs:
+    """The files behind a task's inputs.
+
+    Raises:
+        NotFound: for an input that was deleted meanwhile.
+    """
+    inputs = Inputs()
+    for item in queries.inputs_of(session, task):
+        if item.dataset_version_id is not None:
+            file = datasets_queries.rows_file(session, item.dataset_version_id)
+            if file is None:
+                raise NotFound(resource="dataset version")
+            inputs.single[item.role] = file
+        elif item.model_id is not None:
+            model = session.get_one(Model, item.model_id)
+            inputs.trees[item.role] = registry_queries.files(session, model)
+        else:
+            raise NotFound(resource=item.role)
+    return inputs

@@ -1,0 +1,14 @@
+"""Guards of deployments."""
+
+from aiplatform.protocol.permissions import Permission
+from aiplatform.server.inference.models import Deployment
+from aiplatform.server.projects.access import ProjectGuard, Via
+
+DEPLOYMENT = Via(Deployment.uuid, Deployment.project_id, "deployment", "deployment")
+
+LIST = ProjectGuard(Permission.INFERENCE_READ)
+CREATE = ProjectGuard(Permission.INFERENCE_WRITE)
+READ = ProjectGuard(Permission.INFERENCE_READ, DEPLOYMENT)
+CHANGE = ProjectGuard(Permission.INFERENCE_WRITE, DEPLOYMENT)
+# What runs in an archived project must still be stoppable.
+STOP = ProjectGuard(Permission.INFERENCE_WRITE, DEPLOYMENT, writes=False)

@@ -1,0 +1,154 @@
+"""Deployments over HTTP."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Response, status
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.enums import DeploymentStatus
+from aiplatform.protocol.specs import InferenceSpec
+from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, render_page
+from aiplatform.server.core.problems import ProblemDocument
+from aiplatform.server.identity.access import SessionDep
+from aiplatform.server.inference import access, queries, service
+from aiplatform.server.inference.models import Deployment
+from aiplatform.server.inference.schemas import DeploymentIn, DeploymentOptions, DeploymentOut
+from aiplatform.server.projects.access import ProjectContext
+
+router = APIRouter(prefix="/api/v1", tags=["deployments"])
+CONFLICT: dict[int | str, dict[str, Any]] = {
+    409: {"model": ProblemDocument, "description": "The name or the state does not allow it"}
+}
+
+
+def _render(context: ProjectContext, row: Any) -> DeploymentOut:
+    deployment: Deployment = row[0]
+    spec = InferenceSpec.model_validate(deployment.spec)
+    model_name = None if row.model_name is None else f"{row.model_name}@{row.model_version}"
+    return DeploymentOut(
+        uuid=deployment.uuid,
+        project=context.project_uuid,
+        name=deployment.name,
+        model=row.model_uuid,
+        model_name=model_name,
+        status=DeploymentStatus(deployment.status),
+        task=row.task_uuid,
+        restarts=deployment.restarts,
+        error=deployment.error,
+        options=DeploymentOptions(
+            engine=spec.engine,
+            max_length=spec.max_length,
+            max_batch_size=spec.max_batch_size,
+            precision=spec.precision,
+        ),
+        resources=spec.resources,
+        queue=spec.queue,
+        author=row.author,
+        created_at=deployment.created_at,
+        updated_at=deployment.updated_at,
+    )
+
+
+def _show(session: Session, context: ProjectContext, deployment: Deployment) -> DeploymentOut:
+    return _render(context, queries.shown(session, context, deployment))
+
+
+@router.get("/projects/{project}/deployments", summary="List deployments")
+def list_deployments(
+    context: Annotated[ProjectContext, Depends(access.LIST)],
+    session: SessionDep,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    name: Annotated[str | None, Query(max_length=100, description="exact name")] = None,
+) -> Page[DeploymentOut]:
+    """The project's deployments, newest first."""
+    statement = queries.list_deployments(context, name=name)
+    rows, following = page_by_id(session, statement, Deployment.id, limit=limit, cursor=cursor)
+    return render_page(rows, following, lambda row: _render(context, row))
+
+
+@router.post(
+    "/projects/{project}/deployments",
+    status_code=status.HTTP_201_CREATED,
+    summary="Deploy a model",
+    responses=CONFLICT,
+)
+def create_deployment(
+    context: Annotated[ProjectContext, Depends(access.CREATE)],
+    session: SessionDep,
+    body: DeploymentIn,
+) -> DeploymentOut:
+    """Serve a model under a name. It answers at `/v1/chat/completions` once it is `ready`."""
+    deployment = service.create_deployment(session, context, body.name, body.spec())
+    return _show(session, context, deployment)
+
+
+@router.get("/deployments/{deployment}", summary="Read a deployment")
+def get_deployment(
+    deployment: UUID,
+    context: Annotated[ProjectContext, Depends(access.READ)],
+    session: SessionDep,
+) -> DeploymentOut:
+    """The deployment as it is now."""
+    return _show(session, context, queries.get_deployment(session, context, deployment))
+
+
+@router.delete(
+    "/deployments/{deployment}",
+    status_code=status.HTTP_204_NO_CONTENT,
+    summary="Stop and delete a deployment",
+)
+def delete_deployment(
+    deployment: UUID,
+    context: Annotated[ProjectContext, Depends(access.CHANGE)],
+    session: SessionDep,
+) -> Response:
+    """Answers end within a second; the task and its log stay."""
+    service.delete_deployment(session, context, deployment)
+    return Response(status_code=status.HTTP_204_NO_CONTENT)
+
+
+@router.post(
+    "/deployments/{deployment}/start",
+    status_code=status.HTTP_202_ACCEPTED,
+    summary="Start a deployment",
+    responses=CONFLICT,
+)
+def start_deployment(
+    deployment: UUID,
+    context: Annotated[ProjectContext, Depends(access.CHANGE)],
+    session: SessionDep,
+) -> DeploymentOut:
+    """Start it after it was stopped or crashed."""
+    return _show(session, context, service.start(session, context, deployment))
+
+
+@router.post(
+    "/deployments/{deployment}/stop",
+    status_code=status.HTTP_202_ACCEPTED,
+    summary="Stop a deployment",
+    responses=CONFLICT,
+)
+def stop_deployment(
+    deployment: UUID,
+    context: Annotated[ProjectContext, Depends(access.STOP)],
+    session: SessionDep,
+) -> DeploymentOut:
+    """Answers end within a second."""
+    return _show(session, context, service.stop(session, context, deployment))
+
+
+@router.post(
+    "/deployments/{deployment}/restart",
+    status_code=status.HTTP_202_ACCEPTED,
+    summary="Restart a deployment",
+    responses=CONFLICT,
+)
+def restart_deployment(
+    deployment: UUID,
+    context: Annotated[ProjectContext, Depends(access.CHANGE)],
+    session: SessionDep,
+) -> DeploymentOut:
+    """Replace its server by a new one, or start it when it is down."""
+    return _show(session, context, service.restart(session, context, deployment))

@@ -1,0 +1,25 @@
+"""What can go wrong with deployments."""
+
+from aiplatform.server.core.errors import Conflict
+
+
+class WrongDeploymentState(Conflict):
+    """The state machine has no such step."""
+
+    code = "deployment_state"
+    title = {"en": "Not possible in this state", "zh": "当前状态不允许此操作"}
+    detail = {
+        "en": "The deployment is {state}, so it can't be {action}.",
+        "zh": "部署当前状态为 {state}，无法{action}。",
+    }
+
+
+class DeployedModelGone(Conflict):
+    """The model was deleted from the registry since it was deployed."""
+
+    code = "deployed_model_gone"
+    title = {"en": "Model deleted", "zh": "模型已删除"}
+    detail = {
+        "en": "The model of this deployment was deleted. Create a deployment of another model.",
+        "zh": "该部署的模型已被删除，请用其他模型新建部署。",
+    }

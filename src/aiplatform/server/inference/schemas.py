@@ -1,0 +1,97 @@
+"""Deployments as they go over the wire."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from aiplatform.protocol.enums import DeploymentStatus
+from aiplatform.protocol.specs import InferenceSpec, Name, QueueName, Resources, Strict
+
+EXAMPLE_UUID = "7d1f6a8e-0c64-4d6b-b5d5-35b8a3d7a9f0"
+
+
+class DeploymentOptions(Strict):
+    """How the model is served; what is not given is as in the inference spec."""
+
+    engine: Literal["transformers", "vllm"] = "transformers"
+    max_length: int = Field(2048, ge=8, le=1_048_576, description="context, in tokens")
+    max_batch_size: int = Field(8, ge=1, le=1024, description="requests decoded together")
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+
+class DeploymentIn(Strict):
+    """A model to serve. ``name`` is what chat requests call it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "faq",
+                    "model": EXAMPLE_UUID,
+                    "options": {"engine": "transformers", "max_length": 2048},
+                    "resources": {"cpus": 1, "memory_mb": 2048, "gpus": 0},
+                }
+            ]
+        }
+    )
+
+    name: Name
+    model: UUID
+    options: DeploymentOptions = Field(default_factory=DeploymentOptions)
+    resources: Resources = Field(default_factory=Resources)
+    queue: QueueName = Field("default", description="selector: which workers may serve it")
+
+    def spec(self) -> InferenceSpec:
+        """The spec of the task that serves it."""
+        return InferenceSpec(
+            model=self.model,
+            resources=self.resources,
+            queue=self.queue,
+            **self.options.model_dump(),
+        )
+
+
+class DeploymentOut(BaseModel):
+    """A deployment. ``restarts`` counts since it was last started by hand."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "uuid": EXAMPLE_UUID,
+                    "project": EXAMPLE_UUID,
+                    "name": "faq",
+                    "model": EXAMPLE_UUID,
+                    "model_name": "tuned@1",
+                    "status": "ready",
+                    "task": EXAMPLE_UUID,
+                    "restarts": 0,
+                    "error": None,
+                    "options": {"engine": "transformers", "max_length": 2048},
+                    "resources": {"cpus": 1.0, "memory_mb": 2048, "gpus": 0},
+                    "queue": "default",
+                    "author": "admin",
+                    "created_at": "2026-11-24T16:00:00Z",
+                    "updated_at": "2026-11-24T16:00:12Z",
+                }
+            ]
+        }
+    )
+
+    uuid: UUID
+    project: UUID
+    name: str
+    model: UUID | None = Field(description="null when it was deleted since")
+    model_name: str | None
+    status: DeploymentStatus
+    task: UUID | None = Field(description="the task of the current or last run")
+    restarts: int
+    error: str | None = Field(description="why the last run ended, when it crashed")
+    options: DeploymentOptions
+    resources: Resources
+    queue: str
+    author: str | None
+    created_at: datetime
+    updated_at: datetime

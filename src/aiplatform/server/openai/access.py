@@ -1,0 +1,92 @@
+"""Guards of the façade. The bearer token is the platform's access token.
+
+One statement tells who asks and which deployments they may ask. It runs in a thread, since the
+event loop is busy with everybody's tokens.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from anyio.to_thread import run_sync
+from fastapi import Request
+
+from aiplatform.protocol.permissions import Permission
+from aiplatform.server.core.database import transaction
+from aiplatform.server.identity.access import BearerToken, Principal, principal_from
+from aiplatform.server.identity.errors import Unauthenticated
+from aiplatform.server.openai import queries
+from aiplatform.server.openai.errors import BadChatRequest
+from aiplatform.server.openai.rules import parse_model
+from aiplatform.server.openai.service import ChatCall, choose, read_body
+
+
+class ChatGuard:
+    """Lets in who may ask the model that the body names."""
+
+    permission = Permission.INFERENCE_READ
+
+    async def __call__(self, request: Request, token: BearerToken) -> ChatCall:
+        """The call, with its target.
+
+        Raises:
+            Unauthenticated, PasswordChangeRequired: before anything is said about the body.
+            BadChatRequest, ModelNotFound, AmbiguousModel, ModelNotReady: see there.
+        """
+        if token is None:
+            raise Unauthenticated
+        fault: BadChatRequest | None = None
+        body: dict[str, Any] = {}
+        model = parse_model("")
+        try:
+            body, model = read_body(await request.body())
+        except BadChatRequest as error:
+            fault = error
+
+        def look_up() -> tuple[Principal, Sequence[Any]]:
+            with transaction() as session:
+                rows = session.execute(queries.named(token, model)).all()
+            first = rows[0] if rows else None
+            return principal_from(first, request, allow_first_password=False), rows
+
+        principal, rows = await run_sync(look_up)
+        if fault is not None:
+            raise fault
+        return ChatCall(
+            actor=principal.actor,
+            session_id=principal.session_id,
+            target=choose(rows, model),
+            model=model,
+            body=body,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reachable:
+    """Evidence: the rows of deployments that the principal may ask."""
+
+    principal: Principal
+    rows: Sequence[Any]
+
+
+class ModelsGuard:
+    """Lets in who is signed in, to the models that they may ask."""
+
+    permission = Permission.INFERENCE_READ
+
+    def __call__(self, request: Request, token: BearerToken) -> Reachable:
+        """The principal and their models.
+
+        Raises:
+            Unauthenticated, PasswordChangeRequired: see there.
+        """
+        if token is None:
+            raise Unauthenticated
+        with transaction() as session:
+            rows = session.execute(queries.ready(token)).all()
+        principal = principal_from(rows[0] if rows else None, request, allow_first_password=False)
+        return Reachable(principal, [row for row in rows if row.deployment_id is not None])
+
+
+CHAT = ChatGuard()
+MODELS = ModelsGuard()

@@ -1,0 +1,128 @@
+"""``/v1``: what OpenAI's own clients and all that speak like them can use unchanged."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from aiplatform.server.identity.access import PUBLIC
+from aiplatform.server.openai import access
+from aiplatform.server.openai.access import Reachable
+from aiplatform.server.openai.endpoints.failures import FacadeRoute
+from aiplatform.server.openai.endpoints.relay import (
+    CLIENT_CLOSED_REQUEST,
+    ClientGone,
+    Relay,
+    until_gone,
+)
+from aiplatform.server.openai.errors import ModelNotFound, NoSuchAddress
+from aiplatform.server.openai.schemas import (
+    ChatCompletion,
+    ChatCompletionRequest,
+    ErrorDocument,
+    ModelList,
+    ModelOut,
+)
+from aiplatform.server.openai.service import (
+    CallableModel,
+    ChatCall,
+    ChatService,
+    callable_models,
+)
+
+
+@asynccontextmanager
+async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
+    """What the process keeps for its chats; handlers find it in ``request.state``."""
+    async with ChatService() as chats:
+        yield {"chats": chats}
+
+
+def _fault(description: str) -> dict[str, Any]:
+    return {"model": ErrorDocument, "description": description}
+
+
+router = APIRouter(
+    prefix="/v1",
+    tags=["openai"],
+    route_class=FacadeRoute,
+    lifespan=lifespan,
+    responses={
+        400: _fault("Invalid request"),
+        401: _fault("Not signed in"),
+        403: _fault("Permission denied"),
+        404: _fault("No such model"),
+        422: _fault("Refused by the model server"),
+        503: _fault("The model does not answer now"),
+        504: _fault("The model server says nothing"),
+    },
+)
+
+
+@router.post(
+    "/chat/completions",
+    summary="Ask a deployment",
+    response_model=None,
+    responses={
+        200: {
+            "model": ChatCompletion,
+            "description": "The answer; a stream of events when that was asked for.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        }
+    },
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": ChatCompletionRequest.model_json_schema()}},
+        }
+    },
+)
+async def create_chat_completion(
+    request: Request, call: Annotated[ChatCall, Depends(access.CHAT)]
+) -> Response:
+    """OpenAI's chat completions. The body goes to the model server as it is."""
+    chats: ChatService = request.state.chats
+    try:
+        answer = await until_gone(request.receive, chats.ask(call))
+    except ClientGone:
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
+    if answer.is_stream:
+        return Relay(request, answer)
+    body = await answer.read()
+    answer.end()
+    return Response(body, status_code=answer.status, media_type=answer.media_type)
+
+
+@router.get("/models", summary="List what may be asked")
+def list_chat_models(reachable: Annotated[Reachable, Depends(access.MODELS)]) -> ModelList:
+    """Deployments that answer now, in every project where one may ask; all of them, as OpenAI does.
+
+    Tuned models are listed a second time as `name:base`, which answers without the adapter. Names
+    that several projects use are listed as uuids.
+    """
+    return ModelList(data=[_render(model) for model in callable_models(reachable.rows)])
+
+
+@router.get("/models/{model}", summary="Read what may be asked")
+def get_chat_model(model: str, reachable: Annotated[Reachable, Depends(access.MODELS)]) -> ModelOut:
+    """One of them, by name or uuid."""
+    for found in callable_models(reachable.rows):
+        if model in found.names:
+            return _render(found, model)
+    raise ModelNotFound(model=model, param="model")
+
+
+@router.api_route(
+    "/{path:path}",
+    methods=["DELETE", "GET", "PATCH", "POST", "PUT"],
+    include_in_schema=False,
+    dependencies=[Depends(PUBLIC)],
+)
+def refuse_unknown_address(request: Request, path: str) -> Response:
+    """What else OpenAI's interface has is refused in words that its clients show."""
+    raise NoSuchAddress(method=request.method, path=f"/v1/{path}")
+
+
+def _render(model: CallableModel, name: str | None = None) -> ModelOut:
+    return ModelOut(id=name or model.names[0], created=model.created, owned_by=model.owner)

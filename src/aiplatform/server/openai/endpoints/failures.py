@@ -1,0 +1,73 @@
+"""Errors in OpenAI's shape, so that its clients raise what their users catch."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import orjson
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from aiplatform.server.core.errors import Language, Problem, Unavailable
+from aiplatform.server.core.problems import language_of
+from aiplatform.server.openai.errors import BadChatRequest
+from aiplatform.server.openai.rules import error_type
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+def envelope(problem: Problem, language: Language) -> dict[str, Any]:
+    """``problem`` as OpenAI's clients expect an error."""
+    code = "invalid_api_key" if problem.code == "unauthenticated" else problem.code
+    return {
+        "error": {
+            "message": problem.text(language),
+            "type": error_type(problem.status),
+            "param": problem.params.get("param"),
+            "code": code,
+        }
+    }
+
+
+def error_event(problem: Problem, language: Language) -> bytes:
+    """The last event of a stream that can't go on."""
+    return b"data: " + orjson.dumps(envelope(problem, language)) + b"\n\n"
+
+
+class FacadeRoute(APIRoute):
+    """A route whose errors have OpenAI's shape. What is nobody's fault but ours passes on."""
+
+    def get_route_handler(self) -> Handler:
+        """The handler, with its errors told."""
+        handler = super().get_route_handler()
+
+        async def told(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except Problem as problem:
+                return _render(request, problem)
+            except RequestValidationError as error:
+                first = error.errors()[0]
+                place = ".".join(str(part) for part in first["loc"])
+                return _render(
+                    request, BadChatRequest(reason=f"{place}: {first['msg']}", param=place)
+                )
+            except (DBAPIError, PoolTimeoutError) as error:
+                lost = isinstance(error, OperationalError | PoolTimeoutError)
+                if not lost and not getattr(error, "connection_invalidated", False):
+                    raise
+                return _render(request, Unavailable(service="The database", service_zh="数据库"))
+
+        return told
+
+
+def _render(request: Request, problem: Problem) -> JSONResponse:
+    language = language_of(request)
+    return JSONResponse(
+        envelope(problem, language),
+        status_code=problem.status,
+        headers={**problem.headers, "Content-Language": language},
+    )

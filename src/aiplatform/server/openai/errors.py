@@ -1,0 +1,110 @@
+"""What can go wrong between an OpenAI client and a deployment."""
+
+from aiplatform.server.core.errors import NotFound, Problem
+
+
+class BadChatRequest(Problem):
+    """OpenAI answers 400 where the rest of this API answers 422."""
+
+    status = 400
+    code = "invalid_request"
+    title = {"en": "Invalid request", "zh": "请求无效"}
+    detail = {"en": "{reason}", "zh": "{reason}"}
+
+
+class AmbiguousModel(Problem):
+    """Deployments are named within projects; here names of several projects meet."""
+
+    status = 400
+    code = "ambiguous_model"
+    title = {"en": "Ambiguous model", "zh": "模型名称不唯一"}
+    detail = {
+        "en": "Several projects have a deployment named {model!r}. "
+        "Use the uuid of the one you mean as the model: {uuids}.",
+        "zh": "多个项目都有名为 {model!r} 的部署，请改用其 uuid 作为模型名：{uuids}。",
+    }
+
+
+class ModelNotFound(NotFound):
+    """Also for deployments that the caller may not see."""
+
+    code = "model_not_found"
+    title = {"en": "Model not found", "zh": "模型不存在"}
+    detail = {
+        "en": "The model {model!r} does not exist or you do not have access to it.",
+        "zh": "模型 {model!r} 不存在，或您无权访问。",
+    }
+
+
+class NoSuchAddress(NotFound):
+    """A part of OpenAI's interface that is not offered here."""
+
+    code = "unknown_url"
+    title = {"en": "Unknown address", "zh": "地址不存在"}
+    detail = {
+        "en": "Unknown request URL: {method} {path}. Chat completions and models are offered here.",
+        "zh": "未知的请求地址：{method} {path}。此处仅提供 chat completions 与 models 接口。",
+    }
+
+
+class ModelNotReady(Problem):
+    """The deployment exists and does not answer now."""
+
+    status = 503
+    code = "model_not_ready"
+    title = {"en": "Model not ready", "zh": "模型未就绪"}
+    detail = {
+        "en": "The deployment {model!r} is {state} and answers no requests at the moment.",
+        "zh": "部署 {model!r} 当前状态为 {state}，暂时无法应答请求。",
+    }
+    headers = {"Retry-After": "2"}
+
+
+class DeploymentStopped(Problem):
+    """The deployment stopped while it was answering."""
+
+    status = 503
+    code = "model_stopped"
+    title = {"en": "Model stopped", "zh": "模型已停止"}
+    detail = {
+        "en": "The deployment {model!r} was stopped before the answer was complete.",
+        "zh": "部署 {model!r} 在应答完成之前已停止。",
+    }
+
+
+class EngineUnavailable(Problem):
+    """The model server can't be reached, or went away while it was answering."""
+
+    status = 503
+    code = "engine_unavailable"
+    title = {"en": "Model server unavailable", "zh": "模型服务不可用"}
+    detail = {
+        "en": "The server of the deployment {model!r} went away. It is restarted by itself; "
+        "try again shortly.",
+        "zh": "部署 {model!r} 的服务进程已中断，系统会自动重启，请稍后重试。",
+    }
+    headers = {"Retry-After": "2"}
+
+
+class EngineSilent(Problem):
+    """The model server keeps its connection and says nothing."""
+
+    status = 504
+    code = "engine_timeout"
+    title = {"en": "Model server timed out", "zh": "模型服务超时"}
+    detail = {
+        "en": "The server of the deployment {model!r} said nothing for {seconds} seconds.",
+        "zh": "部署 {model!r} 的服务在 {seconds} 秒内没有响应。",
+    }
+
+
+class AccessRevoked(Problem):
+    """Session, account or permission ended while an answer was on its way."""
+
+    status = 401
+    code = "access_revoked"
+    title = {"en": "Access revoked", "zh": "访问权限已撤销"}
+    detail = {
+        "en": "Your access to this model was revoked before the answer was complete.",
+        "zh": "在应答完成之前，您对该模型的访问权限已被撤销。",
+    }

@@ -1,0 +1,214 @@
+"""One answer: from the model server to whoever sends it on, and its end in the audit."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+
+import orjson
+
+from aiplatform.server.core.errors import Problem
+from aiplatform.server.openai.errors import EngineSilent, EngineUnavailable
+from aiplatform.server.openai.rules import SILENCE_SECONDS
+from aiplatform.server.openai.service.calls import ChatCall
+from aiplatform.server.openai.service.connections import (
+    Connection,
+    Connections,
+    EngineLost,
+    EngineTimeout,
+)
+from aiplatform.server.openai.service.journal import Entry, Journal
+from aiplatform.server.openai.service.watch import Watch
+
+EVENT_STREAM = "text/event-stream"
+EVENT_END = b"\n\n"
+USAGE = b'"usage":{'
+
+
+class Answer:
+    """First :meth:`begin`, which makes ``status`` and ``media_type`` known; then :meth:`read`.
+
+    Whoever has begun it must :meth:`end` it. Streams are handed out in whole events, so that an
+    error can follow the last of them. Anything else is complete before it is handed out at all, so
+    that its error still has a status.
+    """
+
+    def __init__(self, service: "ChatService", call: ChatCall) -> None:
+        self.call = call
+        self.status = 0
+        self.media_type = ""
+        self._service = service
+        self._connection: Connection | None = None
+        self._failure: Problem | None = None
+        self._unwatch = service.watch.add(call, self._fail)
+        self._first = b""
+        self._rest = b""
+        self._usage = b""
+        self._complete = False
+        self._started = time.perf_counter()
+        self._first_ms: float | None = None
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it comes as server-sent events."""
+        return self.media_type.startswith(EVENT_STREAM)
+
+    async def begin(self) -> None:
+        """Ask, and wait for the first events of a stream, or for all of another answer.
+
+        Raises:
+            Problem: why there is no answer; it has ended then.
+        """
+        try:
+            with self._in_words():
+                await self._begin()
+        except BaseException as error:
+            self.end(error)
+            raise
+
+    async def read(self) -> bytes:
+        """The next events, or all of an answer that is no stream; empty when that was all.
+
+        Raises:
+            Problem: why the answer can't go on.
+        """
+        if self._first:
+            first, self._first = self._first, b""
+            return first
+        if self._complete:
+            return b""
+        with self._in_words():
+            return await self._next_events()
+
+    def end(self, error: BaseException | None = None) -> None:
+        """It was sent on, or will not be; an engine that is still at it stops. Never waits."""
+        self._unwatch()
+        if self._connection is not None:
+            self._service.connections.give_back(self.call.target.endpoint, self._connection)
+        problem = error if isinstance(error, Problem) else None
+        reason = None if self._complete else "client_gone"
+        self._service.journal.add(
+            Entry(
+                call=self.call,
+                outcome="failure" if problem is not None or self.status >= 400 else "success",
+                reason=reason if problem is None else problem.code,
+                ms=self._elapsed(),
+                first_ms=self._first_ms,
+                usage=usage_in(self._usage),
+            )
+        )
+
+    async def _begin(self) -> None:
+        connection = await self._exchange()
+        self.status = connection.status
+        media_type = connection.headers.get(b"content-type", b"application/json")
+        self.media_type = media_type.decode("latin-1")
+        if self.status in {401, 403}:
+            raise EngineLost("the engine does not know its own token")
+        if self.is_stream:
+            self._first = await self._next_events()
+        else:
+            pieces = []
+            while piece := await connection.read():
+                pieces.append(piece)
+            self._first = self._usage = b"".join(pieces)
+            self._complete = True
+        self._first_ms = self._elapsed()
+
+    async def _exchange(self) -> Connection:
+        """Send the request. Returns the connection once the head of the answer is there.
+
+        The engine may have closed a kept connection without our having noticed; then the request
+        goes out again on another, since nobody has read it.
+        """
+        request = self.call.request()
+        while True:
+            connection = await self._service.connections.get(self.call.target.endpoint)
+            self._connection = connection
+            if self._failure is not None:
+                raise self._failure
+            try:
+                await connection.send(request)
+            except EngineLost:
+                if connection.exchanges == 1 or connection.heard:
+                    raise
+            else:
+                return connection
+
+    async def _next_events(self) -> bytes:
+        assert self._connection is not None
+        while data := await self._connection.read():
+            data = self._rest + data
+            cut = data.rfind(EVENT_END)
+            if cut < 0:
+                self._rest = data
+                continue
+            cut += len(EVENT_END)
+            events, self._rest = data[:cut], data[cut:]
+            if USAGE in events:
+                self._usage = events
+            return events
+        self._complete = True
+        events, self._rest = self._rest, b""
+        return events
+
+    @contextmanager
+    def _in_words(self) -> Iterator[None]:
+        """Turns what went wrong with the engine into what the caller is told."""
+        model = self.call.model.deployment
+        try:
+            yield
+        except EngineLost as error:
+            raise EngineUnavailable(model=model) from error
+        except EngineTimeout as error:
+            raise EngineSilent(model=model, seconds=int(SILENCE_SECONDS)) from error
+
+    def _fail(self, problem: Problem) -> None:
+        """End it from outside, for ``problem``."""
+        self._failure = problem
+        if self._connection is not None:
+            self._connection.fail(problem)
+
+    def _elapsed(self) -> float:
+        return (time.perf_counter() - self._started) * 1000
+
+
+class ChatService:
+    """What lives as long as the process: connections to engines, the watch, the journal."""
+
+    def __init__(self) -> None:
+        self.connections = Connections()
+        self.watch = Watch()
+        self.journal = Journal()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.watch.close()
+        self.connections.close()
+        await self.journal.aclose()
+
+    async def ask(self, call: ChatCall) -> Answer:
+        """The answer to ``call``, begun.
+
+        Raises:
+            EngineUnavailable, EngineSilent, AccessRevoked, DeploymentStopped: see there.
+        """
+        answer = Answer(self, call)
+        await answer.begin()
+        return answer
+
+
+def usage_in(data: bytes) -> dict[str, int] | None:
+    """The token counts in an answer, or in the events of a stream that have them."""
+    for line in data.splitlines() if data.startswith(b"data:") else [data]:
+        if USAGE not in line:
+            continue
+        try:
+            usage: Any = orjson.loads(line.removeprefix(b"data:"))["usage"]
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            continue
+        if isinstance(usage, dict):
+            return {key: value for key, value in usage.items() if isinstance(value, int)}
+    return None

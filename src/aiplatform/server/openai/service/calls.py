@@ -1,0 +1,163 @@
+"""What is asked of which deployment, once it is known that the caller may."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from aiplatform.protocol.enums import DeploymentStatus
+from aiplatform.server.core.audit import Actor
+from aiplatform.server.openai.errors import (
+    AmbiguousModel,
+    BadChatRequest,
+    ModelNotFound,
+    ModelNotReady,
+)
+from aiplatform.server.openai.rules import BASE_SUFFIX, ModelName, Variant, parse_model
+
+CHAT_PATH = "/v1/chat/completions"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A deployment that answers now: where, and to whoever shows which token."""
+
+    deployment_id: int
+    deployment_uuid: UUID
+    project_uuid: UUID
+    endpoint: str
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatCall:
+    """A chat completion that ``actor`` may ask of ``target``. ``body`` is as the client sent it."""
+
+    actor: Actor
+    session_id: int
+    target: Target
+    model: ModelName
+    body: dict[str, Any] = field(repr=False)
+
+    @property
+    def streams(self) -> bool:
+        """Whether the answer comes piece by piece."""
+        return bool(self.body.get("stream"))
+
+    def request(self) -> bytes:
+        """The HTTP request to the model server.
+
+        The server is told the public name of the model, and answers under it: so the pieces of an
+        answer pass through here as they are.
+        """
+        body = orjson.dumps({**self.body, "model": self.model.variant.value})
+        head = (
+            f"POST {CHAT_PATH} HTTP/1.1\r\n"
+            "Host: engine\r\n"
+            f"Authorization: Bearer {self.target.token}\r\n"
+            f"X-Model-Name: {self.model.text}\r\n"
+            "Content-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        return head.encode() + body
+
+
+def read_body(raw: bytes) -> tuple[dict[str, Any], ModelName]:
+    """The request's JSON and the model it names. All else is for the model server to judge.
+
+    Raises:
+        BadChatRequest: for what is no JSON object, or names no model.
+    """
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise BadChatRequest(
+            reason=f"The body is not valid JSON: {error}.",
+            reason_zh=f"请求体不是有效的 JSON：{error}。",
+        ) from error
+    if not isinstance(body, dict):
+        raise BadChatRequest(
+            reason="The body must be a JSON object.", reason_zh="请求体必须是 JSON 对象。"
+        )
+    model = body.get("model")
+    if not isinstance(model, str) or not model:
+        raise BadChatRequest(
+            reason="Name the deployment to ask in 'model'.",
+            reason_zh="请在 model 字段中给出部署名称。",
+            param="model",
+        )
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise BadChatRequest(
+            reason="'messages' must be a list with at least one message.",
+            reason_zh="messages 必须是至少含一条消息的列表。",
+            param="messages",
+        )
+    if not isinstance(body.get("stream"), bool | None):
+        raise BadChatRequest(
+            reason="'stream' must be true or false.",
+            reason_zh="stream 只能是 true 或 false。",
+            param="stream",
+        )
+    return body, parse_model(model)
+
+
+def choose(rows: Sequence[Any], model: ModelName) -> Target:
+    """The one deployment that ``rows`` of ``queries.named`` leave.
+
+    Which deployment a name means never depends on what happens to run: a request must not reach
+    another project's model because one's own is just restarting.
+
+    Raises:
+        ModelNotFound: when there is none, or it has no base model and that was asked for.
+        AmbiguousModel: when there are several.
+        ModelNotReady: when it does not answer now.
+    """
+    found = [row for row in rows if row.deployment_id is not None]
+    # A deployment may be named like another one's uuid; the uuid is the stronger claim.
+    found = [row for row in found if row.deployment_uuid == model.uuid] or found
+    if not found:
+        raise ModelNotFound(model=model.text, param="model")
+    if len(found) > 1:
+        uuids = [str(row.deployment_uuid) for row in found]
+        raise AmbiguousModel(model=model.deployment, uuids=", ".join(uuids), param="model")
+    row = found[0]
+    if model.variant is Variant.BASE and row.base_model_id is None:
+        raise ModelNotFound(model=model.text, param="model")
+    if row.deployment_status != DeploymentStatus.READY or row.endpoint is None:
+        raise ModelNotReady(model=model.deployment, state=row.deployment_status)
+    return Target(
+        deployment_id=row.deployment_id,
+        deployment_uuid=row.deployment_uuid,
+        project_uuid=row.project_uuid,
+        endpoint=row.endpoint,
+        token=row.endpoint_token or "",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CallableModel:
+    """Something that may be asked now. ``names``: the one to show first, then the others."""
+
+    names: tuple[str, ...]
+    created: int
+    owner: str
+
+
+def callable_models(rows: Sequence[Any]) -> list[CallableModel]:
+    """What rows of ``queries.ready`` offer: each deployment, and its base where it has one."""
+    uses = Counter(row.deployment_name for row in rows)
+    models = []
+    for row in rows:
+        names: tuple[str, ...] = (row.deployment_name, str(row.deployment_uuid))
+        if uses[row.deployment_name] > 1:
+            names = names[1:]
+        created = int(row.deployed_at.timestamp())
+        models.append(CallableModel(names, created, row.project_name))
+        if row.base_model_id is not None:
+            based = tuple(name + BASE_SUFFIX for name in names)
+            models.append(CallableModel(based, created, row.project_name))
+    return models

@@ -1,0 +1,106 @@
+"""An audit row for each chat request, written when its answer has ended.
+
+Not in the request's way: rows gather while one transaction is being written and go into the next,
+so they cost the answers nothing, and a database that is away costs only time.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from anyio.to_thread import run_sync
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.server.core import audit
+from aiplatform.server.core.audit import Outcome
+from aiplatform.server.core.database import transaction
+from aiplatform.server.openai.service.calls import ChatCall
+
+log = structlog.get_logger(__name__)
+BATCH = 200
+HELD = 50_000
+"""Rows kept while the database is away; the oldest go first beyond it, into the log."""
+
+RETRY_SECONDS = 1.0
+CLOSE_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A request that has ended. ``first_ms`` and ``ms``: until the first piece, and in all."""
+
+    call: ChatCall
+    outcome: Outcome
+    reason: str | None
+    ms: float
+    first_ms: float | None
+    usage: dict[str, Any] | None
+
+
+class Journal:
+    """Gathers entries and writes them behind the answers."""
+
+    def __init__(self) -> None:
+        self._entries: list[Entry] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, entry: Entry) -> None:
+        """Have ``entry`` written soon. Returns at once."""
+        self._entries.append(entry)
+        if len(self._entries) > HELD:
+            lost = self._entries.pop(0)
+            log.error("audit row dropped", deployment=str(lost.call.target.deployment_uuid))
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run(), name="chat-journal")
+
+    async def aclose(self) -> None:
+        """Write what is left, if the database takes it in time."""
+        if self._task is None:
+            return
+        _, late = await asyncio.wait({self._task}, timeout=CLOSE_SECONDS)
+        for task in late:
+            task.cancel()
+            log.error("audit rows not written", count=len(self._entries))
+
+    async def _run(self) -> None:
+        size = BATCH
+        while self._entries:
+            batch = self._entries[:size]
+            try:
+                await run_sync(_write, batch)
+            except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+                log.warning("audit rows wait for the database", error=str(error)[:200])
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            except SQLAlchemyError:
+                # One row that the database refuses must not hold up the others: find it alone.
+                if size > 1:
+                    size = 1
+                    continue
+                log.exception("audit row refused", entry=repr(batch[0])[:500])
+            written = set(map(id, batch))
+            self._entries = [entry for entry in self._entries if id(entry) not in written]
+
+
+def _write(entries: list[Entry]) -> None:
+    with transaction() as session:
+        for entry in entries:
+            call = entry.call
+            audit.record(
+                session,
+                call.actor,
+                AuditAction.CHAT_REQUESTED,
+                "deployment",
+                call.target.deployment_uuid,
+                project=call.target.project_uuid,
+                outcome=entry.outcome,
+                model=call.model.text,
+                stream=call.streams,
+                reason=entry.reason,
+                ms=round(entry.ms, 1),
+                first_ms=None if entry.first_ms is None else round(entry.first_ms, 1),
+                usage=entry.usage,
+            )

@@ -1,0 +1,88 @@
+"""Running answers end when the right to them does: one look a second at all of them together."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from anyio.to_thread import run_sync
+from sqlalchemy.exc import SQLAlchemyError
+
+from aiplatform.protocol.enums import DeploymentStatus
+from aiplatform.server.core.database import transaction
+from aiplatform.server.core.errors import Problem, Unavailable
+from aiplatform.server.openai import queries
+from aiplatform.server.openai.errors import AccessRevoked, DeploymentStopped
+from aiplatform.server.openai.rules import RECHECK_SECONDS, UNCHECKED_SECONDS
+from aiplatform.server.openai.service.calls import ChatCall
+
+log = structlog.get_logger(__name__)
+Fail = Callable[[Problem], None]
+
+
+class Watch:
+    """Knows who is being answered. The cost is one statement a second, however many there are."""
+
+    def __init__(self) -> None:
+        self._calls: dict[object, tuple[ChatCall, Fail]] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, call: ChatCall, fail: Fail) -> Callable[[], None]:
+        """Have ``fail`` called once ``call`` must end, until the returned function is called."""
+        ticket = object()
+        self._calls[ticket] = (call, fail)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run(), name="chat-watch")
+
+        def remove() -> None:
+            self._calls.pop(ticket, None)
+
+        return remove
+
+    def close(self) -> None:
+        """Look no more."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        checked = loop.time()
+        await asyncio.sleep(RECHECK_SECONDS)
+        while self._calls:
+            watched = list(self._calls.values())
+            pairs = {(call.session_id, call.target.deployment_id) for call, _ in watched}
+            try:
+                rows = await run_sync(_look, pairs)
+            except SQLAlchemyError as error:
+                log.warning("could not look after running answers", error=str(error)[:200])
+                if loop.time() - checked > UNCHECKED_SECONDS:
+                    for _, fail in watched:
+                        fail(Unavailable(service="The database", service_zh="数据库"))
+            else:
+                checked = loop.time()
+                for call, fail in watched:
+                    reason = verdict(call, rows)
+                    if reason is not None:
+                        fail(reason)
+            await asyncio.sleep(RECHECK_SECONDS)
+
+
+def _look(pairs: set[tuple[int, int]]) -> dict[tuple[int, int], Any]:
+    with transaction() as session:
+        rows = session.execute(queries.standing(pairs)).all()
+    return {(row.session_id, row.deployment_id): row for row in rows}
+
+
+def verdict(call: ChatCall, rows: dict[tuple[int, int], Any]) -> Problem | None:
+    """Why ``call`` must end, or None. ``rows`` are of ``queries.standing``, by their pair."""
+    row = rows.get((call.session_id, call.target.deployment_id))
+    if row is not None and not row.allowed:
+        return AccessRevoked()
+    # A restarted deployment has another token: what answers this call is the one before, on its
+    # way out. Without a row, session or deployment were deleted.
+    answers = (
+        row is not None
+        and row.status == DeploymentStatus.READY
+        and row.endpoint_token == call.target.token
+    )
+    return None if answers else DeploymentStopped(model=call.model.deployment)

@@ -1,0 +1,429 @@
+"""OpenAI's own client, unchanged, against deployments."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.permissions import Permission
+from aiplatform.server.core.audit import AuditEntry, AuditLog
+from aiplatform.server.identity.models import User
+from aiplatform.server.inference.models import Deployment
+from aiplatform.server.projects.models import Project
+from tests.factories import (
+    make_deployment,
+    make_member,
+    make_model,
+    make_project,
+    make_role,
+    make_token,
+    make_user,
+)
+from tests.server.openai.conftest import orders
+from tests.server.openai.fake_engine import FakeEngine
+
+Deploy = Callable[..., Deployment]
+SignIn = Callable[..., openai.OpenAI]
+
+
+def test_answers(chat: openai.OpenAI, deployment: Deployment, engine: FakeEngine) -> None:
+    answer = chat.chat.completions.create(
+        model=deployment.name, messages=orders(tokens=4), temperature=0.5, extra_body={"top_k": 7}
+    )
+
+    assert answer.choices[0].message.content == "w0 w1 w2 w3 "
+    assert answer.model == deployment.name
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens == 4
+    (seen,) = engine.seen
+    assert seen.body["model"] == "model"
+    assert (seen.body["temperature"], seen.body["top_k"]) == (0.5, 7)
+    assert seen.headers["authorization"] == f"Bearer {engine.token}"
+
+
+@pytest.mark.parametrize("halves", [False, True])
+def test_streams(
+    chat: openai.OpenAI, deployment: Deployment, engine: FakeEngine, halves: bool
+) -> None:
+    stream = chat.chat.completions.create(
+        model=deployment.name,
+        messages=orders(tokens=20, halves=halves),
+        stream=True,
+        stream_options={"include_usage": True},
+    )
+    chunks = list(stream)
+
+    text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+    assert text == "".join(f"w{i} " for i in range(20))
+    assert {c.model for c in chunks} == {deployment.name}
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.completion_tokens == 20
+
+
+def test_tokens_are_sent_on_as_they_come(chat: openai.OpenAI, deployment: Deployment) -> None:
+    began = time.monotonic()
+    stream = chat.chat.completions.create(
+        model=deployment.name, messages=orders(tokens=5, delay=0.2), stream=True
+    )
+    arrivals = [time.monotonic() - began for _ in stream]
+
+    assert arrivals[0] < 0.2
+    assert arrivals[2] < 0.6
+    assert arrivals[-1] >= 0.8
+
+
+def test_asks_by_uuid_and_answers_under_it(chat: openai.OpenAI, deployment: Deployment) -> None:
+    name = str(deployment.uuid)
+    assert chat.chat.completions.create(model=name, messages=orders()).model == name
+
+
+def test_base_answers_without_the_adapter(
+    chat: openai.OpenAI,
+    session: Session,
+    project: Project,
+    deploy: Deploy,
+    engine: FakeEngine,
+) -> None:
+    base = make_model(session, None)
+    tuned = make_model(session, project, base_model_id=base.id)
+    name = f"{deploy(project, model=tuned).name}:base"
+
+    assert chat.chat.completions.create(model=name, messages=orders()).model == name
+    assert engine.seen[0].body["model"] == "base"
+
+
+def test_a_base_model_has_no_base(chat: openai.OpenAI, deployment: Deployment) -> None:
+    with pytest.raises(openai.NotFoundError):
+        chat.chat.completions.create(model=f"{deployment.name}:base", messages=orders())
+
+
+def test_connections_are_kept(
+    chat: openai.OpenAI, deployment: Deployment, engine: FakeEngine
+) -> None:
+    for stream in (False, True, False, True):
+        answer = chat.chat.completions.create(
+            model=deployment.name, messages=orders(), stream=stream
+        )
+        if isinstance(answer, openai.Stream):
+            list(answer)
+    assert engine.connections == 1
+
+
+def test_a_kept_connection_that_went_stale_costs_nothing(
+    chat: openai.OpenAI, deployment: Deployment, engine: FakeEngine
+) -> None:
+    chat.chat.completions.create(model=deployment.name, messages=orders())
+    engine.hang_up_idle()
+    assert chat.chat.completions.create(model=deployment.name, messages=orders()).choices
+
+
+def collect(stream: Any, into: list[Any]) -> None:
+    """Keep what came before the stream broke."""
+    into.extend(chunk for chunk in stream)
+
+
+class TestWho:
+    """Who may ask what."""
+
+    def test_nobody_without_a_token(self, sign_in: SignIn, deployment: Deployment) -> None:
+        with pytest.raises(openai.AuthenticationError) as refused:
+            sign_in(None).chat.completions.create(model=deployment.name, messages=orders())
+        assert refused.value.code == "invalid_api_key"
+
+    def test_a_malformed_body_tells_strangers_nothing(self, server_url: str) -> None:
+        answer = httpx.post(f"{server_url}/v1/chat/completions", content=b"{")
+        assert answer.status_code == 401
+        assert answer.json()["error"]["type"] == "authentication_error"
+
+    def test_not_with_an_expired_token(
+        self, session: Session, server_url: str, owner: User, deployment: Deployment
+    ) -> None:
+        token = make_token(session, owner, lifetime=timedelta(seconds=-1))
+        client = openai.OpenAI(base_url=f"{server_url}/v1", api_key=token, max_retries=0)
+        with pytest.raises(openai.AuthenticationError):
+            client.chat.completions.create(model=deployment.name, messages=orders())
+
+    def test_not_before_the_first_password_is_changed(
+        self, session: Session, sign_in: SignIn, project: Project, deployment: Deployment
+    ) -> None:
+        user = make_user(session, must_change_password=True)
+        make_member(session, project, "developer", user)
+        with pytest.raises(openai.PermissionDeniedError) as refused:
+            sign_in(user).chat.completions.create(model=deployment.name, messages=orders())
+        assert refused.value.code == "password_change_required"
+
+    @pytest.mark.parametrize("role", ["viewer", "developer"])
+    def test_members(
+        self,
+        session: Session,
+        sign_in: SignIn,
+        project: Project,
+        deployment: Deployment,
+        role: str,
+    ) -> None:
+        client = sign_in(make_member(session, project, role))
+        assert client.chat.completions.create(model=deployment.name, messages=orders()).choices
+
+    @pytest.mark.parametrize("held", ["inference:*", "*", "inference:read"])
+    def test_custom_roles(
+        self,
+        session: Session,
+        sign_in: SignIn,
+        project: Project,
+        deployment: Deployment,
+        held: str,
+    ) -> None:
+        client = sign_in(make_member(session, project, make_role(session, held)))
+        assert client.chat.completions.create(model=deployment.name, messages=orders()).choices
+
+    def test_no_member_without_the_permission(
+        self, session: Session, sign_in: SignIn, project: Project, deployment: Deployment
+    ) -> None:
+        role = make_role(session, Permission.MODELS_READ, Permission.INFERENCE_WRITE)
+        client = sign_in(make_member(session, project, role))
+        with pytest.raises(openai.NotFoundError):
+            client.chat.completions.create(model=deployment.name, messages=orders())
+
+    @pytest.mark.parametrize("by", ["name", "uuid"])
+    def test_no_stranger(
+        self, session: Session, sign_in: SignIn, deployment: Deployment, by: str
+    ) -> None:
+        client = sign_in(make_user(session, role="developer"))
+        with pytest.raises(openai.NotFoundError) as refused:
+            client.chat.completions.create(model=str(getattr(deployment, by)), messages=orders())
+        assert refused.value.code == "model_not_found"
+        with pytest.raises(openai.NotFoundError):
+            client.models.retrieve(str(getattr(deployment, by)))
+        assert not client.models.list().data
+
+    def test_administrators_everywhere(
+        self, session: Session, sign_in: SignIn, deployment: Deployment
+    ) -> None:
+        client = sign_in(make_user(session, role="admin"))
+        assert client.chat.completions.create(model=deployment.name, messages=orders()).choices
+
+
+class TestNames:
+    """Which deployment a name means."""
+
+    def test_ambiguous(
+        self, session: Session, sign_in: SignIn, project: Project, owner: User, deploy: Deploy
+    ) -> None:
+        mine = deploy(project, name="twice")
+        theirs = make_deployment(session, make_project(session), name="twice", status="stopped")
+        make_deployment(session, make_project(session), name="twice", status="ready")
+        other = session.get_one(Project, theirs.project_id)
+        client = sign_in(owner)
+        assert client.chat.completions.create(model="twice", messages=orders()).choices
+
+        make_member(session, other, "viewer", owner)
+        with pytest.raises(openai.BadRequestError) as refused:
+            client.chat.completions.create(model="twice", messages=orders())
+        assert refused.value.code == "ambiguous_model"
+        assert str(mine.uuid) in refused.value.message
+        assert str(theirs.uuid) in refused.value.message
+        assert client.chat.completions.create(model=str(mine.uuid), messages=orders()).choices
+
+    def test_a_name_that_looks_like_a_uuid_takes_nothing_over(
+        self, session: Session, sign_in: SignIn, owner: User, project: Project, deploy: Deploy
+    ) -> None:
+        meant = deploy(project)
+        make_deployment(session, project, name=str(meant.uuid), status="stopped")
+        client = sign_in(owner)
+        assert client.chat.completions.create(model=str(meant.uuid), messages=orders()).choices
+
+    @pytest.mark.parametrize("status", ["starting", "stopped", "crashed", "restarting"])
+    def test_not_ready(
+        self, chat: openai.OpenAI, deploy: Deploy, project: Project, status: str
+    ) -> None:
+        name = deploy(project, status=status, endpoint=None, endpoint_token=None).name
+        with pytest.raises(openai.InternalServerError) as refused:
+            chat.chat.completions.create(model=name, messages=orders())
+        assert refused.value.status_code == 503
+        assert refused.value.code == "model_not_ready"
+        assert status in refused.value.message
+        assert refused.value.response.headers["retry-after"]
+
+
+class TestFaults:
+    """What the client is told when something is wrong."""
+
+    @pytest.mark.parametrize(
+        ("content", "says"),
+        [
+            (b"{", "not valid JSON"),
+            (b"[]", "must be a JSON object"),
+            (b'{"messages": [{}]}', "'model'"),
+            (b'{"model": 3, "messages": [{}]}', "'model'"),
+            (b'{"model": "m", "messages": []}', "'messages'"),
+            (b'{"model": "m", "messages": [{}], "stream": 1}', "'stream'"),
+            (b'{"model": "m\\u0000", "messages": [{}]}', "does not exist"),
+            (b'{"model": "m\\r\\nX: y", "messages": [{}]}', "does not exist"),
+        ],
+    )
+    def test_bad_bodies(
+        self, chat: openai.OpenAI, server_url: str, content: bytes, says: str
+    ) -> None:
+        answer = httpx.post(
+            f"{server_url}/v1/chat/completions",
+            content=content,
+            headers={"Authorization": f"Bearer {chat.api_key}"},
+        )
+        assert answer.status_code in {400, 404}
+        error = answer.json()["error"]
+        assert says in error["message"]
+        assert error["type"] == "invalid_request_error"
+
+    def test_in_chinese(self, chat: openai.OpenAI) -> None:
+        with pytest.raises(openai.NotFoundError) as refused:
+            chat.chat.completions.create(
+                model="none", messages=orders(), extra_headers={"Accept-Language": "zh-CN"}
+            )
+        assert "不存在" in refused.value.message
+
+    def test_what_the_engine_refuses_passes(
+        self, chat: openai.OpenAI, deployment: Deployment
+    ) -> None:
+        with pytest.raises(openai.BadRequestError) as refused:
+            chat.chat.completions.create(model=deployment.name, messages=orders(status=400))
+        assert refused.value.param == "max_tokens"
+
+    def test_an_engine_that_is_gone(
+        self, chat: openai.OpenAI, deployment: Deployment, engine: FakeEngine
+    ) -> None:
+        engine.die()
+        with pytest.raises(openai.InternalServerError) as refused:
+            chat.chat.completions.create(model=deployment.name, messages=orders())
+        assert refused.value.code == "engine_unavailable"
+
+    def test_an_engine_with_another_token(
+        self, chat: openai.OpenAI, project: Project, deploy: Deploy
+    ) -> None:
+        name = deploy(project, endpoint_token="old").name
+        with pytest.raises(openai.InternalServerError) as refused:
+            chat.chat.completions.create(model=name, messages=orders())
+        assert refused.value.code == "engine_unavailable"
+
+    def test_an_engine_that_dies_before_the_first_token(
+        self, chat: openai.OpenAI, deployment: Deployment
+    ) -> None:
+        with pytest.raises(openai.InternalServerError) as refused:
+            chat.chat.completions.create(
+                model=deployment.name, messages=orders(die_after=0), stream=True
+            )
+        assert refused.value.status_code == 503
+
+    def test_an_engine_that_dies_in_the_middle(
+        self, chat: openai.OpenAI, deployment: Deployment
+    ) -> None:
+        stream = chat.chat.completions.create(
+            model=deployment.name, messages=orders(tokens=9, die_after=3, delay=0.02), stream=True
+        )
+        chunks: list[Any] = []
+        with pytest.raises(openai.APIError) as broken:
+            collect(stream, chunks)
+        assert [chunk.choices[0].delta.content for chunk in chunks] == ["w0 ", "w1 ", "w2 "]
+        assert broken.value.code == "engine_unavailable"
+
+    def test_other_addresses(self, chat: openai.OpenAI) -> None:
+        with pytest.raises(openai.NotFoundError) as refused:
+            chat.embeddings.create(model="m", input="text")
+        assert "POST /v1/embeddings" in refused.value.message
+
+
+class TestModels:
+    """The list of what may be asked."""
+
+    def test_ready_ones_with_their_base(
+        self, chat: openai.OpenAI, session: Session, project: Project, deploy: Deploy
+    ) -> None:
+        base = make_model(session, None)
+        tuned = deploy(project, model=make_model(session, project, base_model_id=base.id))
+        plain = deploy(project)
+        deploy(project, status="stopped")
+
+        listed = chat.models.list().data
+        names = [tuned.name, f"{tuned.name}:base", plain.name]
+        assert [model.id for model in listed] == names
+        assert {model.owned_by for model in listed} == {project.name}
+        assert chat.models.retrieve(f"{tuned.name}:base").id == f"{tuned.name}:base"
+        assert chat.models.retrieve(str(plain.uuid)).id == str(plain.uuid)
+
+    def test_names_used_twice_are_listed_as_uuids(
+        self, sign_in: SignIn, session: Session, owner: User, project: Project, deploy: Deploy
+    ) -> None:
+        name = "same"
+        mine = deploy(project, name=name)
+        theirs = deploy(make_project(session, owner), name=name)
+        listed = sign_in(owner).models.list().data
+        assert [model.id for model in listed] == [str(mine.uuid), str(theirs.uuid)]
+
+    def test_nobody(self, sign_in: SignIn) -> None:
+        with pytest.raises(openai.AuthenticationError):
+            sign_in(None).models.list()
+
+
+def audited(session: Session, deployment: Deployment) -> tuple[AuditLog, AuditEntry]:
+    """The audit row of a chat with the deployment, which is written after the answer."""
+    statement: Any = (
+        select(AuditLog, AuditEntry)
+        .join(AuditEntry, AuditEntry.audit_id == AuditLog.id)
+        .where(AuditLog.resource_id == str(deployment.uuid), AuditLog.action == "chat:requested")
+    )
+    for _ in range(100):
+        found = session.execute(statement).all()
+        session.rollback()
+        if found:
+            ((log, entry),) = found
+            return log, entry
+        time.sleep(0.05)
+    raise AssertionError("no audit row")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_audit(
+    chat: openai.OpenAI,
+    session: Session,
+    owner: User,
+    project: Project,
+    deployment: Deployment,
+    stream: bool,
+) -> None:
+    options: Any = {"stream_options": {"include_usage": True}} if stream else {}
+    answer = chat.chat.completions.create(
+        model=deployment.name, messages=orders(tokens=4), stream=stream, **options
+    )
+    if isinstance(answer, openai.Stream):
+        list(answer)
+
+    log, entry = audited(session, deployment)
+    assert log.user_id == owner.id
+    assert log.ip_address is not None
+    assert (entry.project_uuid, entry.outcome) == (project.uuid, "success")
+    assert log.details["stream"] is stream
+    assert log.details["reason"] is None
+    assert log.details["usage"] == {
+        "prompt_tokens": 7,
+        "completion_tokens": 4,
+        "total_tokens": 11,
+    }
+    assert "w0" not in str(log.details)
+
+
+def test_audit_of_a_failure(
+    chat: openai.OpenAI, session: Session, deployment: Deployment, engine: FakeEngine
+) -> None:
+    engine.die()
+    with pytest.raises(openai.InternalServerError):
+        chat.chat.completions.create(model=deployment.name, messages=orders())
+    log, entry = audited(session, deployment)
+    assert entry.outcome == "failure"
+    assert log.details["reason"] == "engine_unavailable"

@@ -1,0 +1,186 @@
+"""Answers end when nobody wants them any more, or nobody may have them."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from sqlalchemy import delete, func, update
+from sqlalchemy.orm import Session
+
+from aiplatform.server.identity.models import AuthSession, User
+from aiplatform.server.inference.models import Deployment
+from aiplatform.server.projects.models import Project, ProjectPermission
+from tests.factories import make_member
+from tests.server.openai.conftest import orders
+from tests.server.openai.fake_engine import FakeEngine
+from tests.server.openai.test_chat import audited
+
+SOON = 2.5
+"""DESIGN says within a second; the rest is for a busy machine."""
+
+
+@pytest.fixture
+def member(session: Session, project: Project) -> User:
+    return make_member(session, project, "viewer")
+
+
+def end_session(session: Session, user: User, deployment: Deployment) -> None:
+    session.execute(
+        update(AuthSession).where(AuthSession.user_id == user.id).values(ended_at=func.now())
+    )
+
+
+def deactivate(session: Session, user: User, deployment: Deployment) -> None:
+    session.execute(update(User).where(User.id == user.id).values(is_active=False))
+
+
+def leave_project(session: Session, user: User, deployment: Deployment) -> None:
+    session.execute(delete(ProjectPermission).where(ProjectPermission.user_id == user.id))
+
+
+def stop(session: Session, user: User, deployment: Deployment) -> None:
+    session.execute(
+        update(Deployment)
+        .where(Deployment.id == deployment.id)
+        .values(status="stopping", endpoint=None, endpoint_token=None)
+    )
+
+
+def replace(session: Session, user: User, deployment: Deployment) -> None:
+    session.execute(
+        update(Deployment).where(Deployment.id == deployment.id).values(endpoint_token="new")
+    )
+
+
+def remove(session: Session, user: User, deployment: Deployment) -> None:
+    session.execute(delete(Deployment).where(Deployment.id == deployment.id))
+
+
+ENDINGS = [
+    (end_session, "access_revoked"),
+    (deactivate, "access_revoked"),
+    (leave_project, "access_revoked"),
+    (stop, "model_stopped"),
+    (replace, "model_stopped"),
+    (remove, "model_stopped"),
+]
+
+
+@pytest.mark.parametrize(("ending", "code"), ENDINGS)
+def test_a_stream_ends_with_its_right(
+    session: Session,
+    sign_in: Callable[..., openai.OpenAI],
+    member: User,
+    deployment: Deployment,
+    engine: FakeEngine,
+    ending: Callable[..., None],
+    code: str,
+) -> None:
+    stream = sign_in(member).chat.completions.create(
+        model=deployment.name, messages=orders(tokens=1000, delay=0.02), stream=True
+    )
+    next(iter(stream))
+    ending(session, member, deployment)
+    session.commit()
+    ended = time.monotonic()
+
+    with pytest.raises(openai.APIError) as broken:
+        for _ in stream:
+            pass
+    assert broken.value.code == code
+    assert time.monotonic() - ended < SOON
+    assert engine.seen[0].hung_up.wait(SOON)
+
+
+def test_an_answer_that_is_no_stream_ends_with_its_right(
+    session: Session,
+    sign_in: Callable[..., openai.OpenAI],
+    member: User,
+    deployment: Deployment,
+    engine: FakeEngine,
+) -> None:
+    def revoke() -> None:
+        time.sleep(0.3)
+        end_session(session, member, deployment)
+        session.commit()
+
+    client = sign_in(member)
+    revoking = threading.Thread(target=revoke)
+    revoking.start()
+    began = time.monotonic()
+    with pytest.raises(openai.AuthenticationError) as refused:
+        client.chat.completions.create(model=deployment.name, messages=orders(delay=30))
+    revoking.join()
+    assert refused.value.code == "access_revoked"
+    assert time.monotonic() - began < SOON + 0.3
+    assert engine.seen[0].hung_up.wait(SOON)
+
+
+def test_an_expired_access_token_ends_no_stream(
+    session: Session, chat: openai.OpenAI, deployment: Deployment
+) -> None:
+    """The session goes on, and its next token is as good."""
+    from aiplatform.server.identity.access import hash_token
+    from aiplatform.server.identity.models import AuthToken
+
+    stream = chat.chat.completions.create(
+        model=deployment.name, messages=orders(tokens=100, delay=0.02), stream=True
+    )
+    next(iter(stream))
+    session.execute(
+        update(AuthToken)
+        .where(AuthToken.token_hash == hash_token(chat.api_key))
+        .values(expires_at=func.now())
+    )
+    session.commit()
+    assert len(list(stream)) == 99
+    with pytest.raises(openai.AuthenticationError):
+        chat.chat.completions.create(model=deployment.name, messages=orders())
+
+
+@pytest.mark.parametrize("what", [{"tokens": 1000, "delay": 0.02}, {"silent": True}])
+def test_a_client_that_leaves_lets_the_engine_go(
+    chat: openai.OpenAI,
+    session: Session,
+    server_url: str,
+    deployment: Deployment,
+    engine: FakeEngine,
+    what: dict[str, Any],
+) -> None:
+    with (
+        contextlib.suppress(httpx.ReadTimeout),
+        httpx.stream(
+            "POST",
+            f"{server_url}/v1/chat/completions",
+            json={"model": deployment.name, "messages": orders(**what), "stream": True},
+            headers={"Authorization": f"Bearer {chat.api_key}"},
+            timeout=0.5,
+        ) as response,
+    ):
+        next(response.iter_raw())
+
+    assert engine.seen[0].hung_up.wait(SOON)
+    log, entry = audited(session, deployment)
+    assert log.details["reason"] == "client_gone"
+    assert entry.outcome == "success"
+
+
+def test_an_engine_that_says_nothing(
+    chat: openai.OpenAI,
+    deployment: Deployment,
+    engine: FakeEngine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("aiplatform.server.openai.service.connections.SILENCE_SECONDS", 0.3)
+    with pytest.raises(openai.InternalServerError) as refused:
+        chat.chat.completions.create(model=deployment.name, messages=orders(silent=True))
+    assert refused.value.status_code == 504
+    assert refused.value.code == "engine_timeout"
+    assert engine.seen[0].hung_up.wait(SOON)
