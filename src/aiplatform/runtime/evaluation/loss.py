@@ -1,0 +1,107 @@
+"""Loss and perplexity of a model on encoded rows, weighted by tokens."""
+
+import inspect
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from aiplatform.runtime.rows import IGNORED, Encoded
+from aiplatform.runtime.stop import StopRequest
+
+
+class TokenLoss(NamedTuple):
+    """The mean negative log-likelihood of a token, in nats, over ``tokens`` tokens."""
+
+    loss: float
+    tokens: int
+
+    @property
+    def perplexity(self) -> float:
+        """exp(loss); infinite where a float can't hold it."""
+        try:
+            return math.exp(self.loss)
+        except OverflowError:
+            return math.inf
+
+
+def token_losses(
+    model: Any,
+    rows: list[Encoded],
+    *,
+    pad: int,
+    batch_size: int,
+    context: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    stop: StopRequest | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> TokenLoss | None:
+    """Mean loss of ``model`` on the learned tokens of ``rows``; None if a stop came in between.
+
+    Every token counts the same, whatever batch it falls in: rows are sorted by length, so the mean
+    of batch means would depend on the batch size.
+    """
+    was_training = model.training
+    model.eval()
+    device = next(model.parameters()).device
+    total, tokens = 0.0, 0
+    try:
+        done = 0
+        for batch in _by_length(rows, batch_size):
+            if stop is not None and stop.requested:
+                return None
+            with torch.no_grad(), context():
+                loss, count = batch_loss(model, batch, pad, device)
+            total += loss
+            tokens += count
+            done += len(batch)
+            if progress is not None:
+                progress(done / len(rows))
+    finally:
+        model.train(was_training)
+    return TokenLoss(total / tokens if tokens else math.nan, tokens)
+
+
+def batch_loss(model: Any, batch: list[Encoded], pad: int, device: Any) -> tuple[float, int]:
+    """The summed loss of a batch's learned tokens, and their number."""
+    length = max(len(row.input_ids) for row in batch)
+    input_ids = torch.full((len(batch), length), pad, dtype=torch.long)
+    targets = torch.full((len(batch), length), IGNORED, dtype=torch.long)
+    mask = torch.zeros((len(batch), length), dtype=torch.long)
+    for index, row in enumerate(batch):
+        end = len(row.input_ids)
+        input_ids[index, :end] = torch.from_numpy(row.input_ids)
+        targets[index, : end - 1] = torch.from_numpy(row.labels[1:])
+        mask[index, :end] = 1
+    learned = targets != IGNORED
+    options = {}
+    positions = torch.arange(length)
+    if selects_logits(model):
+        # The head over the vocabulary is the larger part of a small model: skip the prompts.
+        positions = learned.any(dim=0).nonzero().squeeze(1)
+        options["logits_to_keep"] = positions.to(device)
+    logits = model(
+        input_ids=input_ids.to(device), attention_mask=mask.to(device), use_cache=False, **options
+    ).logits
+    total = 0.0
+    for index in range(len(batch)):  # row by row: the logits in float32 are large
+        chosen = learned[index, positions]
+        wanted = targets[index, positions][chosen].to(device)
+        row = logits[index, chosen.to(device)].float()
+        total += cross_entropy(row, wanted, reduction="sum").item()
+    return total, int(learned.sum())
+
+
+def selects_logits(model: Any) -> bool:
+    """Whether a model, below its adapter, computes the logits of chosen positions only."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return "logits_to_keep" in inspect.signature(inner.forward).parameters
+
+
+def _by_length(rows: list[Encoded], batch_size: int) -> Iterator[list[Encoded]]:
+    """Batches of rows of like length, the longest first: what won't fit in memory fails at once."""
+    order = sorted(rows, key=lambda row: len(row.input_ids), reverse=True)
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]

@@ -1,0 +1,102 @@
+"""What a training leaves behind: the adapter, the merged weights, and the card."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from aiplatform.protocol.messages import Job
+from aiplatform.protocol.specs import TrainingSpec
+from aiplatform.runtime.artifacts import ADAPTER, CARD, LICENSE_NAMES, WEIGHTS, seal
+from aiplatform.runtime.cards import license_of, write_card
+
+
+def save_tuned_model(
+    model: Any, tokenizer: Any, turn_ends: list[int], job: Job, result: dict[str, Any]
+) -> None:
+    """Write the tuned model's directory.
+
+    Args:
+        model: the trained PEFT model; it is merged in place and of no further use.
+        tokenizer: saved with the weights, chat template included.
+        turn_ends: tokens at which the model must stop, beside those it knew.
+        job: where to, and from what.
+        result: the figures for the card.
+    """
+    output = Path(job.output_dir)
+    base = Path(job.inputs["base_model"])
+    spec = job.spec
+    assert isinstance(spec, TrainingSpec)
+    for name in (ADAPTER, WEIGHTS):
+        shutil.rmtree(output / name, ignore_errors=True)
+    # The path that the base had on this machine means nothing on any other.
+    for config in model.peft_config.values():
+        config.base_model_name_or_path = str(spec.base_model)
+    model.save_pretrained(output / ADAPTER, save_embedding_layers=False)
+    (output / ADAPTER / "README.md").unlink(missing_ok=True)  # PEFT's, and it says nothing
+
+    merged = model.merge_and_unload()
+    stop_at(merged, turn_ends)
+    merged.config.use_cache = True
+    merged.save_pretrained(output / WEIGHTS)
+    tokenizer.save_pretrained(output / WEIGHTS)
+    for name in LICENSE_NAMES:
+        if (base / WEIGHTS / name).is_file():
+            shutil.copyfile(base / WEIGHTS / name, output / WEIGHTS / name)
+    write_tuned_card(output / CARD, base, spec, result)
+    seal(output)
+
+
+def stop_at(model: Any, turn_ends: list[int]) -> None:
+    """Add the tokens to those at which the model's generation ends."""
+    known = model.generation_config.eos_token_id
+    known = known if isinstance(known, list) else [] if known is None else [known]
+    ends = [*known, *(token for token in turn_ends if token not in known)]
+    if ends:
+        model.generation_config.eos_token_id = ends if len(ends) > 1 else ends[0]
+
+
+def write_tuned_card(path: Path, base: Path, spec: TrainingSpec, result: dict[str, Any]) -> None:
+    """The model card: base, licence, data version, figures and the whole configuration."""
+    figures = {
+        "train_loss": result["train_loss_last"],
+        "eval_loss": result.get("eval_loss"),
+        "perplexity": result.get("perplexity"),
+    }
+    metrics = {name: round(value, 4) for name, value in figures.items() if value is not None}
+    data = f"{spec.dataset.dataset}@{spec.dataset.version}"
+    table = "\n".join(f"| {name} | {value} |" for name, value in metrics.items())
+    config = json.dumps(spec.model_dump(mode="json"), indent=2)
+    versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
+    write_card(
+        path,
+        {
+            "license": license_of(base),
+            "library_name": "transformers",
+            "pipeline_tag": "text-generation",
+            "base_model": str(spec.base_model),
+            "datasets": [data],
+            "metrics": metrics,
+            "config": spec.model_dump(mode="json", exclude={"resources", "queue", "max_attempts"}),
+        },
+        f"""
+# {spec.output_name}
+
+Fine-tuned with LoRA (rank {spec.lora.rank}) from the base model `{spec.base_model}` on the dataset
+version `{data}`: {result["rows"]} rows, of which {result["rows_truncated"]} were cut to
+{spec.max_length} tokens and {result["rows_dropped"]} could not be used; {result["steps"]} steps,
+{result["epochs"]:.2f} epochs, {result["tokens"]:,} tokens, in {result["precision"]}.
+
+`weights/` holds the merged model, `adapter/` the LoRA adapter alone.
+
+| metric | value |
+| --- | --- |
+{table}
+
+Trained with {versions}.
+
+```json
+{config}
+```
+""",
+    )

@@ -1,0 +1,98 @@
+"""What a training says while it runs: metrics by step, progress, and obedience to a stop."""
+
+import math
+import sys
+import time
+from typing import Any
+
+from transformers import TrainerCallback
+
+from aiplatform.runtime.channel import JobError, Reporter
+
+PROGRESS_INTERVAL = 0.5
+"""Seconds; more often, nobody sees the difference."""
+
+TRAINED = 0.95
+"""The progress when the last step is done: merging and saving take a moment too."""
+
+
+class ReportingCallback(TrainerCallback):  # type: ignore[misc]
+    """Sends metrics and progress. Times exclude evaluations and checkpoints."""
+
+    def __init__(self, report: Reporter) -> None:
+        self.report = report
+        self.seconds = 0.0
+        """Spent in steps, in this attempt."""
+        self.steps = 0
+        self._since = 0.0
+        self._logged = (0.0, 0, 0)
+        """Seconds, steps and tokens of this attempt when metrics were last sent."""
+        self._progressed = 0.0
+
+    @property
+    def seconds_per_step(self) -> float:
+        """The mean over this attempt."""
+        return self.seconds / self.steps if self.steps else 0.0
+
+    def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+        """Start the clock, at step 0 or where the checkpoint left off."""
+        self._since = time.monotonic()
+        self._logged = (0.0, 0, state.num_input_tokens_seen)
+
+    def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Progress, and the answer to a stop: checkpoint now, then end."""
+        now = time.monotonic()
+        self.steps += 1
+        self.seconds += now - self._since
+        self._since = now
+        if state.global_step == state.max_steps or now - self._progressed >= PROGRESS_INTERVAL:
+            self._progressed = now
+            self.report.progress(
+                TRAINED * state.global_step / state.max_steps,
+                step=state.global_step,
+                total_steps=state.max_steps,
+                seconds_left=(state.max_steps - state.global_step) * self.seconds_per_step,
+            )
+        if self.report.stop.requested:
+            control.should_save = True
+            control.should_evaluate = False
+            control.should_training_stop = True
+
+    def on_log(self, _args: Any, state: Any, _control: Any, logs: Any = None, **_: Any) -> None:
+        """Pass on what the trainer logs at a step, with the step's speed."""
+        logs = logs or {}
+        if "eval_loss" in logs:
+            self._since = time.monotonic()
+            self.report.metrics(state.global_step, {k: v for k, v in logs.items() if k != "epoch"})
+            self._say(state, f"held-out loss {logs['eval_loss']:.4f}")
+        elif "loss" in logs:
+            self._report_steps(state, logs)
+
+    def on_save(self, _args: Any, _state: Any, _control: Any, **_: Any) -> None:
+        """The time that a checkpoint took is not the next step's."""
+        self._since = time.monotonic()
+
+    def _report_steps(self, state: Any, logs: dict[str, Any]) -> None:
+        seconds, steps, tokens = self._logged
+        seconds, steps = self.seconds - seconds, self.steps - steps
+        tokens = state.num_input_tokens_seen - tokens
+        self._logged = (self.seconds, self.steps, state.num_input_tokens_seen)
+        values = {
+            "loss": logs["loss"],
+            "learning_rate": logs["learning_rate"],
+            "epoch": state.epoch or 0.0,
+            "seconds_per_step": seconds / steps,
+            "tokens_per_second": tokens / max(seconds, 1e-9),
+        }
+        if "grad_norm" in logs:
+            values["grad_norm"] = float(logs["grad_norm"])
+        self.report.metrics(state.global_step, values)
+        self._say(state, f"loss {logs['loss']:.4f}, {seconds / steps:.2f} s a step")
+        if not math.isfinite(logs["loss"]):
+            raise JobError(
+                f"The loss became {logs['loss']} at step {state.global_step}: the training "
+                "diverged. Lower the learning_rate, or set precision to fp32."
+            )
+
+    def _say(self, state: Any, what: str) -> None:
+        sys.stdout.write(f"step {state.global_step}/{state.max_steps}: {what}\n")

@@ -1,0 +1,225 @@
+"""Supervised fine-tuning with LoRA: from rows and a base model to a tuned one, top to bottom."""
+
+import os
+import time
+from collections import Counter
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from aiplatform.protocol.messages import Job
+from aiplatform.protocol.specs import TrainingSpec
+from aiplatform.runtime.artifacts import WEIGHTS
+from aiplatform.runtime.channel import JobError, Reporter
+from aiplatform.runtime.chat import load_tokenizer
+from aiplatform.runtime.loading import choose_precision, device, load_weights, precision_name
+from aiplatform.runtime.rows import IGNORED, EncodedRows, encode_dataset
+from aiplatform.runtime.training.checkpoints import step_of, usable
+
+MEASURED = ("torch", "transformers", "peft", "trl", "accelerate")
+
+
+def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
+    """Fine-tune the job's base model and leave adapter, merged weights and card in its output.
+
+    Raises:
+        JobError: for what the user can mend: no usable row, an unknown module, a diverged loss.
+        JobStopped: when a stop was asked for; the checkpoint of the last step has been announced.
+    """
+    spec = job.spec
+    assert isinstance(spec, TrainingSpec)
+    started = time.monotonic()
+    use_one_gpu()
+    base = Path(job.inputs["base_model"])
+
+    # Rows.
+    tokenizer = load_tokenizer(base / WEIGHTS)
+    rows = encode_dataset(Path(job.inputs["dataset"]), tokenizer, max_length=spec.max_length)
+    report.event("rows", **describe(rows))
+    held_out = None
+    if "eval_dataset" in job.inputs:
+        held_out = encode_dataset(
+            Path(job.inputs["eval_dataset"]), tokenizer, max_length=spec.max_length
+        )
+        report.event("held_out_rows", **describe(held_out))
+
+    # Model and trainer.
+    from transformers.trainer_callback import PrinterCallback
+
+    from aiplatform.runtime.training.reporting import TRAINED, ReportingCallback
+    from aiplatform.runtime.training.trainer import PlatformTrainer, collate
+
+    precision = choose_precision(spec.precision)
+    model = load_weights(base, precision)
+    reporting = ReportingCallback(report)
+    try:
+        trainer = PlatformTrainer(
+            report=report,
+            held_out=held_out.rows if held_out else None,
+            model=model,
+            args=arguments(job, spec, precision, evaluate=held_out is not None),
+            peft_config=lora(spec),
+            train_dataset=as_dataset(rows),
+            eval_dataset=as_dataset(held_out) if held_out else None,
+            processing_class=tokenizer,
+            data_collator=partial(collate, pad=tokenizer.pad_token_id),
+            callbacks=[reporting],
+        )
+    except ValueError as error:
+        if "arget modules" in str(error):
+            raise JobError(f"lora.target_modules does not fit the base model: {error}") from error
+        raise
+
+    trainer.remove_callback(PrinterCallback)  # ours says it in words, and in messages
+
+    # Train, from the newest complete checkpoint if there is one.
+    resume_from = None
+    if job.resume_from is not None:
+        resume_from = usable(Path(job.resume_from))
+        if resume_from is None:
+            report.event("checkpoint_unusable", path=job.resume_from)
+        else:
+            report.event("resumed", step=step_of(resume_from))
+    with report.stop.held():
+        trainer.train(resume_from_checkpoint=None if resume_from is None else str(resume_from))
+    report.stop.obey()
+
+    # Results.
+    history = [entry for entry in trainer.state.log_history if "loss" in entry]
+    result: dict[str, Any] = {
+        "train_loss_first": history[0]["loss"],
+        "train_loss_last": history[-1]["loss"],
+        "steps": trainer.state.global_step,
+        "epochs": trainer.state.epoch,
+        "rows": rows.total,
+        "rows_truncated": rows.truncated,
+        "rows_dropped": rows.dropped.total(),
+        "tokens": trainer.state.num_input_tokens_seen,
+        "trainable_parameters": sum(
+            p.numel() for p in trainer.model.parameters() if p.requires_grad
+        ),
+        "precision": precision_name(precision),
+        "seconds_per_step": reporting.seconds_per_step,
+    }
+    if held_out is not None:
+        result |= last_evaluation(trainer)
+
+    # Files.
+    from aiplatform.runtime.training.output import save_tuned_model
+
+    report.progress(TRAINED)
+    result["seconds"] = time.monotonic() - started
+    result["versions"] = {name: version(name) for name in MEASURED}
+    save_tuned_model(trainer.model, tokenizer, turn_ends(rows), job, result)
+    return result
+
+
+def use_one_gpu() -> None:
+    """Train on the first of the GPUs that the worker gave; must run before torch looks for them."""
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    os.environ["CUDA_VISIBLE_DEVICES"] = first
+
+
+def describe(rows: EncodedRows) -> dict[str, Any]:
+    """What became of a dataset's rows, for the timeline."""
+    return {
+        "total": rows.total,
+        "used": len(rows.rows),
+        "truncated": rows.truncated,
+        "dropped": dict(rows.dropped),
+        "tokens": rows.tokens,
+        "learned_tokens": rows.learned_tokens,
+    }
+
+
+def as_dataset(rows: EncodedRows) -> Any:
+    """The rows as the trainer wants them: an Arrow table in memory, nothing cached on disk."""
+    import numpy as np
+    import pyarrow as pa
+    from datasets import Dataset
+
+    lengths = [len(row.input_ids) for row in rows.rows]
+    offsets = pa.array(np.cumsum([0, *lengths]), type=pa.int64())
+    columns = {
+        name: pa.LargeListArray.from_arrays(
+            offsets, pa.array(np.concatenate([getattr(row, name) for row in rows.rows]))
+        )
+        for name in ("input_ids", "labels")
+    }
+    return Dataset(pa.table(columns))
+
+
+def lora(spec: TrainingSpec) -> Any:
+    """The adapter's shape, as PEFT wants it."""
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=spec.lora.rank,
+        lora_alpha=spec.lora.alpha,
+        lora_dropout=spec.lora.dropout,
+        target_modules=spec.lora.target_modules,
+        task_type="CAUSAL_LM",
+        bias="none",
+    )
+
+
+def arguments(job: Job, spec: TrainingSpec, precision: Any, *, evaluate: bool) -> Any:
+    """The trainer's arguments, from the spec."""
+    import torch
+    from trl import SFTConfig
+
+    where = device()
+    by_steps = evaluate and spec.eval_steps is not None
+    return SFTConfig(
+        output_dir=job.checkpoint_dir,
+        num_train_epochs=spec.epochs,
+        max_steps=spec.max_steps or -1,
+        per_device_train_batch_size=spec.batch_size,
+        per_device_eval_batch_size=spec.batch_size,
+        gradient_accumulation_steps=spec.gradient_accumulation,
+        gradient_checkpointing=False,
+        learning_rate=spec.learning_rate,
+        lr_scheduler_type=spec.lr_scheduler,
+        warmup_steps=spec.warmup_ratio,
+        weight_decay=spec.weight_decay,
+        logging_steps=spec.logging_steps,
+        logging_first_step=True,
+        logging_nan_inf_filter=False,  # a loss that is no number must be seen
+        eval_strategy="steps" if by_steps else "no",
+        eval_steps=spec.eval_steps if by_steps else None,
+        save_strategy="steps",
+        save_steps=spec.checkpoint_steps,
+        seed=spec.seed,
+        data_seed=spec.seed,
+        bf16=precision is torch.bfloat16,
+        use_cpu=where.type == "cpu",
+        dataloader_pin_memory=where.type == "cuda",
+        include_num_input_tokens_seen="non_padding",
+        remove_unused_columns=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        max_length=None,
+        disable_tqdm=True,
+        report_to=[],
+    )
+
+
+def last_evaluation(trainer: Any) -> dict[str, float]:
+    """Held-out loss and perplexity after the last step."""
+    values: dict[str, float] = {}
+    for entry in trainer.state.log_history:
+        if "eval_loss" in entry and entry["step"] == trainer.state.global_step:
+            values = entry
+    values = values or trainer.evaluate()
+    return {"eval_loss": values["eval_loss"], "perplexity": values["eval_perplexity"]}
+
+
+def turn_ends(rows: EncodedRows) -> list[int]:
+    """The tokens that end the answers which were learned: what the tuned model must stop at.
+
+    A base model may know another end than its chat template uses (Qwen's is one), and would go on
+    talking after a perfectly learned answer.
+    """
+    ends = Counter(int(row.labels[row.labels != IGNORED][-1]) for row in rows.rows)
+    # A row that was cut ends anywhere; a real end comes again and again.
+    return [token for token, count in ends.most_common(1) if count * 2 >= len(rows.rows)]
