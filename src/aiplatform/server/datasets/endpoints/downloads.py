@@ -1,0 +1,176 @@
+"""Files of users on their way out: attachments that no browser runs, in ranges, verifiable.
+
+The domains that give files out each carry this module; a test holds the copies together.
+"""
+
+import base64
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
+
+from aiplatform.data.blobs import BlobNotFoundError
+from aiplatform.server.core.errors import Problem
+from aiplatform.server.core.problems import render
+from aiplatform.server.core.storage import StoredFile, get_store
+
+UNTRUSTED = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "sandbox; default-src 'none'",
+    "Cache-Control": "private, no-cache",
+}
+"""What users uploaded is never a page of ours, whatever it holds."""
+
+DOCUMENTATION: dict[int | str, dict[str, object]] = {
+    200: {"description": "The file", "content": {"application/octet-stream": {}}},
+    206: {"description": "The range that was asked for"},
+    304: {"description": "Not changed: `If-None-Match` names what it is"},
+    416: {"description": "The range lies outside the file"},
+}
+
+
+class RangeNotSatisfiable(Problem):
+    """A range that begins behind the end."""
+
+    status = 416
+    code = "range_not_satisfiable"
+    title = {"en": "No such range", "zh": "范围无效"}
+    detail = {
+        "en": "The file has {size} bytes; the range lies outside.",
+        "zh": "文件只有 {size} 字节，请求的范围超出文件。",
+    }
+
+
+class ContentMissing(Problem):
+    """A fault of the storage: the row is there, its content is not."""
+
+    status = 500
+    code = "content_missing"
+    title = {"en": "Content missing", "zh": "内容缺失"}
+    detail = {
+        "en": "The content {sha256} is missing in the blob store. Restore it from the backup.",
+        "zh": "存储中缺少内容 {sha256}，请从备份恢复。",
+    }
+
+
+SENT = frozenset({200, 206})
+"""Statuses of answers that carry content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Bytes ``start`` to before ``stop`` of a file of ``size``."""
+
+    start: int
+    stop: int
+    size: int
+
+    @property
+    def length(self) -> int:
+        """How many bytes it has."""
+        return self.stop - self.start
+
+
+def requested_range(request: Request, size: int, etag: str) -> Range | None:
+    """The range a request asks for; None when it asks for all.
+
+    Several ranges, other units and malformed ones are answered with the whole file, which RFC 9110
+    allows; so is a range of another version than ``If-Range`` names.
+
+    Raises:
+        RangeNotSatisfiable: when it lies outside.
+    """
+    header = request.headers.get("range", "")
+    match = re.fullmatch(r"bytes=\s*(\d{0,19})-(\d{0,19})\s*", header)
+    if match is None or (not match[1] and not match[2]):
+        return None
+    if request.headers.get("if-range", etag) != etag:
+        return None
+    if match[1]:
+        start = int(match[1])
+        stop = min(int(match[2]) + 1, size) if match[2] else size
+        if match[2] and int(match[2]) < start:
+            return None
+    else:
+        start, stop = max(size - int(match[2]), 0), size
+    if start >= stop:
+        raise RangeNotSatisfiable(size=size)
+    return Range(start, stop, size)
+
+
+def content_disposition(filename: str) -> str:
+    """An attachment's name for all browsers, RFC 6266: in ASCII, and as it is when that differs."""
+    plain = re.sub(r'[^ -~]|["\\%/]', "_", filename)
+    header = f'attachment; filename="{plain}"'
+    if plain != filename:
+        header += f"; filename*=UTF-8''{quote(filename, safe='', errors='replace')}"
+    return header
+
+
+def is_unchanged(request: Request, etag: str) -> bool:
+    """Whether the client has this content already."""
+    parts = request.headers.get("if-none-match", "").split(",")
+    known = {part.strip().removeprefix("W/") for part in parts}
+    return etag in known or "*" in known
+
+
+@contextmanager
+def content_expected(file: StoredFile) -> Iterator[None]:
+    """Turn the absence of a blob that its row promises into the problem that says so."""
+    try:
+        yield
+    except BlobNotFoundError as error:
+        raise ContentMissing(sha256=file.sha256) from error
+
+
+def send_blob(request: Request, file: StoredFile, filename: str, media_type: str) -> Response:
+    """Stream a blob, or the range of it that was asked for."""
+    etag = f'"{file.sha256}"'
+    headers = {
+        **UNTRUSTED,
+        "ETag": etag,
+        "Accept-Ranges": "bytes",
+        "Content-Disposition": content_disposition(filename),
+        "Repr-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(file.sha256)).decode()}:",
+    }
+    if is_unchanged(request, etag):
+        return Response(status_code=304, headers=headers)
+    try:
+        part = requested_range(request, file.size, etag)
+    except RangeNotSatisfiable as problem:
+        response = render(request, problem)
+        response.headers["Content-Range"] = f"bytes */{file.size}"
+        return response
+    if part is None:
+        part = Range(0, file.size, file.size)
+        status = 200
+    else:
+        headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{part.size}"
+        status = 206
+    headers["Content-Length"] = str(part.length)
+    with content_expected(file):
+        chunks = get_store().read(file.sha256, part.start, part.length)
+    return StreamingResponse(chunks, status, headers, media_type)
+
+
+def send_stream(
+    request: Request,
+    file: StoredFile,
+    convert: Callable[[StoredFile], Iterator[bytes]],
+    filename: str,
+    media_type: str,
+) -> Response:
+    """Stream what is made of a blob while it is sent, so its length is not known beforehand."""
+    # The same blob gives the same text, but not byte for byte in every version of the program.
+    etag = f'W/"{file.sha256}.{convert.__name__}"'
+    disposition = content_disposition(filename)
+    headers = {**UNTRUSTED, "ETag": etag, "Content-Disposition": disposition}
+    if is_unchanged(request, etag.removeprefix("W/")):
+        return Response(status_code=304, headers=headers)
+    with content_expected(file):
+        chunks = convert(file)
+    return StreamingResponse(chunks, headers=headers, media_type=media_type)

@@ -1,0 +1,135 @@
+"""Datasets: list, upload, read, rename, delete."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response, status
+from fastapi.concurrency import run_in_threadpool
+
+from aiplatform.protocol.enums import DatasetStatus
+from aiplatform.protocol.permissions import Permission
+from aiplatform.server.core.database import transaction
+from aiplatform.server.core.etags import IfMatch, require_match, set_etag
+from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, render_page
+from aiplatform.server.datasets import access, queries, service
+from aiplatform.server.datasets.endpoints.uploads import PROBLEMS, RAW_BODY, Facts, received
+from aiplatform.server.datasets.models import Dataset
+from aiplatform.server.datasets.queries import Head
+from aiplatform.server.datasets.schemas import NAME_PATTERN, DatasetChange, DatasetOut
+from aiplatform.server.datasets.service import Upload
+from aiplatform.server.identity.access import SessionDep
+from aiplatform.server.projects.access import ProjectContext
+
+router = APIRouter()
+
+Name = Annotated[
+    str, Query(min_length=1, max_length=255, pattern=NAME_PATTERN, description="unique in it")
+]
+
+
+def render(head: Head) -> DatasetOut:
+    """A dataset as it goes out."""
+    dataset = head.dataset
+    return DatasetOut(
+        uuid=dataset.uuid,
+        project=head.project,
+        name=dataset.name,
+        format=dataset.format,
+        shape=head.shape,
+        version=dataset.version,
+        status=DatasetStatus(dataset.status),
+        size=dataset.size,
+        row_count=head.row_count,
+        quality_report=dataset.quality_report or None,
+        created_at=dataset.created_at,
+        updated_at=dataset.updated_at,
+    )
+
+
+@router.get("/projects/{project}/datasets", summary="List datasets")
+def list_datasets(
+    context: Annotated[ProjectContext, Depends(access.LIST)],
+    session: SessionDep,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    name: Annotated[str | None, Query(max_length=255, description="exactly this name")] = None,
+) -> Page[DatasetOut]:
+    """The project's datasets, newest first."""
+    rows, following = page_by_id(
+        session, queries.heads(context, name=name), Dataset.id, limit=limit, cursor=cursor
+    )
+    return render_page(rows, following, lambda row: render(queries.head_of(row)))
+
+
+@router.post(
+    "/projects/{project}/datasets",
+    status_code=status.HTTP_201_CREATED,
+    summary="Upload a dataset",
+    openapi_extra=RAW_BODY,
+    responses=PROBLEMS,
+)
+async def create_dataset(
+    context: Annotated[ProjectContext, Depends(access.UPLOAD)],
+    request: Request,
+    response: Response,
+    name: Name,
+    facts: Facts,
+) -> DatasetOut:
+    """Store the file as `v1` of a new dataset and queue its quality report.
+
+    The answer comes when the file is read: what is wrong with it is said at once, with the line,
+    and then nothing of it stays.
+    """
+
+    def commit(upload: Upload) -> DatasetOut:
+        with transaction() as session:
+            access.confirm(session, context, Permission.DATASETS_WRITE)
+            dataset = service.create_dataset(session, context, name=name, upload=upload)
+            return render(queries.get_head(session, context, dataset.uuid))
+
+    async with received(request, context, facts, name=name) as upload:
+        created = await run_in_threadpool(commit, upload)
+    set_etag(response, created.updated_at)
+    response.headers["Location"] = f"/api/v1/datasets/{created.uuid}"
+    return created
+
+
+@router.get("/datasets/{dataset}", summary="Read a dataset")
+def get_dataset(
+    dataset: UUID,
+    context: Annotated[ProjectContext, Depends(access.READ)],
+    session: SessionDep,
+    response: Response,
+) -> DatasetOut:
+    """The head of a dataset, with the quality report of its current version."""
+    found = render(queries.get_head(session, context, dataset))
+    set_etag(response, found.updated_at)
+    return found
+
+
+@router.patch("/datasets/{dataset}", summary="Rename a dataset", responses=PROBLEMS)
+def update_dataset(
+    dataset: UUID,
+    context: Annotated[ProjectContext, Depends(access.WRITE)],
+    session: SessionDep,
+    response: Response,
+    body: DatasetChange,
+    if_match: IfMatch = None,
+) -> DatasetOut:
+    """Needs the ETag of what is changed in `If-Match`."""
+    locked = queries.lock_dataset(session, context, dataset)
+    require_match(if_match, locked.updated_at, "dataset")
+    service.rename(session, context, locked, body.name)
+    changed = render(queries.get_head(session, context, dataset))
+    set_etag(response, changed.updated_at)
+    return changed
+
+
+@router.delete(
+    "/datasets/{dataset}", status_code=status.HTTP_204_NO_CONTENT, summary="Delete a dataset"
+)
+def delete_dataset(
+    dataset: UUID, context: Annotated[ProjectContext, Depends(access.WRITE)], session: SessionDep
+) -> None:
+    """With all its versions. Refused while a task that has not ended reads it."""
+    service.delete_dataset(session, context, dataset)

@@ -1,0 +1,135 @@
+"""The body of an upload: the file's bytes, streamed to disk and read by a child process."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, Header, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+
+from aiplatform.protocol.enums import DataFormat
+from aiplatform.server.core.database import transaction
+from aiplatform.server.core.problems import ProblemDocument
+from aiplatform.server.core.settings import get_settings
+from aiplatform.server.datasets import service
+from aiplatform.server.datasets.rules import safe_filename
+from aiplatform.server.datasets.schemas import UploadFacts
+from aiplatform.server.datasets.service import Upload
+from aiplatform.server.datasets.service.ingest import ingest
+from aiplatform.server.datasets.service.spool import (
+    UploadAborted,
+    announced_digest,
+    check_headers,
+    receive,
+    workplace,
+)
+from aiplatform.server.projects.access import ProjectContext
+
+RAW_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "the file's bytes: JSONL, JSON, CSV, TSV, Parquet or text, also compressed",
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ProblemDocument, "description": text}
+    for status, text in {
+        400: "Damaged in transit: the digest differs",
+        409: "The name is taken, or nothing has changed",
+        413: "The file is too large",
+        415: "A form instead of the file's bytes",
+        422: "The file can't be read; `message` and `line` name the place",
+        507: "No room left",
+    }.items()
+}
+
+
+def upload_facts(
+    filename: Annotated[
+        str | None, Query(max_length=1000, description="its ending tells the format")
+    ] = None,
+    format: Annotated[  # noqa: A002  (the word of the API)
+        DataFormat | None, Query(description="when the file name does not tell it")
+    ] = None,
+    message: Annotated[
+        str | None, Query(max_length=10_000, description="what this version is")
+    ] = None,
+    base_model: Annotated[
+        UUID | None, Query(description="whose tokenizer counts in the quality report")
+    ] = None,
+    max_length: Annotated[
+        int, Query(ge=8, le=1_048_576, description="tokens; longer rows are reported")
+    ] = 512,
+    content_digest: Annotated[
+        str | None, Header(description="`sha-256=:BASE64:`; refused when it differs")
+    ] = None,
+    x_content_sha256: Annotated[
+        str | None, Header(description="SHA-256 in hexadecimal; refused when it differs")
+    ] = None,
+) -> UploadFacts:
+    """What a request says of the file beside its bytes."""
+    return UploadFacts(
+        filename=filename,
+        format=format,
+        message=message,
+        base_model=base_model,
+        max_length=max_length,
+        digest=announced_digest(content_digest, x_content_sha256),
+    )
+
+
+Facts = Annotated[UploadFacts, Depends(upload_facts)]
+
+
+@asynccontextmanager
+async def received(
+    request: Request, context: ProjectContext, facts: UploadFacts, *, name: str | None = None
+) -> AsyncIterator[Upload]:
+    """The upload of a request, read and on disk for as long as the block lasts.
+
+    What would be refused at the end anyway is refused before the first byte is read.
+    """
+    settings = get_settings()
+    headers = request.headers
+    limit = settings.max_upload_bytes
+    check_headers(headers.get("content-type"), headers.get("content-length"), limit)
+
+    def look_ahead() -> None:
+        with transaction() as session:
+            service.foresee(session, context, name=name, base_model=facts.base_model)
+
+    await run_in_threadpool(look_ahead)
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    async with workplace(settings.spool_dir) as prefix:
+        try:
+            spooled = await receive(
+                request.stream(),
+                prefix.with_suffix(".upload"),
+                limit=limit,
+                expected=facts.digest,
+            )
+        except ClientDisconnect as error:
+            raise UploadAborted from error
+        filename = safe_filename(facts.filename or "")
+        ingested = await ingest(
+            spooled.path,
+            prefix.with_suffix(".parquet"),
+            filename=filename,
+            format=facts.format,
+            gone=gone,
+        )
+        yield Upload(
+            filename=filename,
+            spooled=spooled,
+            ingested=ingested,
+            message=facts.message,
+            base_model=facts.base_model,
+            max_length=facts.max_length,
+        )

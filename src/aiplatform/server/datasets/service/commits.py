@@ -1,0 +1,300 @@
+"""Datasets and their versions: created from a file that was read already, renamed, deleted."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.protocol.encoding import clean_text
+from aiplatform.protocol.enums import DatasetStatus, TaskStatus, TaskType
+from aiplatform.server.core import audit, storage
+from aiplatform.server.core.errors import NameTaken
+from aiplatform.server.core.storage import StoredFile
+from aiplatform.server.datasets import queries
+from aiplatform.server.datasets.errors import DatasetInUse, IdenticalContent, TooManyRows
+from aiplatform.server.datasets.models import (
+    Dataset,
+    DatasetDetails,
+    DatasetVersion,
+    DatasetVersionDetails,
+)
+from aiplatform.server.datasets.rules import (
+    MAX_ROWS,
+    ROWS_PATH,
+    UPLOAD_FOLDER,
+    version_label,
+)
+from aiplatform.server.datasets.service import quality
+from aiplatform.server.datasets.service.ingest import Ingested
+from aiplatform.server.datasets.service.spool import Spooled, room_needed
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.tasks.service import request_cancel
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that has arrived and was read, and how its first report shall count tokens.
+
+    ``filename`` has been through :func:`~aiplatform.server.datasets.rules.safe_filename`.
+    """
+
+    filename: str
+    spooled: Spooled
+    ingested: Ingested
+    message: str | None = None
+    base_model: UUID | None = None
+    max_length: int = 512
+
+
+def foresee(
+    session: Session,
+    context: ProjectContext,
+    *,
+    name: str | None = None,
+    base_model: UUID | None = None,
+) -> None:
+    """Refuse before gigabytes travel what would be refused after them.
+
+    Raises:
+        NameTaken: when the project has a dataset called ``name``.
+        NotFound, BaseModelNotReady: for the base model.
+    """
+    if name is not None and queries.is_name_taken(session, context, name):
+        raise NameTaken(resource="dataset", name=name)
+    if base_model is not None:
+        queries.usable_base_model(session, context, base_model)
+
+
+def check_rows(rows: int) -> None:
+    """Refuse what the contract's INTEGER can't count.
+
+    Raises:
+        TooManyRows: see there.
+    """
+    if rows > MAX_ROWS:
+        raise TooManyRows(rows=rows, limit=MAX_ROWS)
+
+
+def create_dataset(
+    session: Session, context: ProjectContext, *, name: str, upload: Upload
+) -> Dataset:
+    """A new dataset with its first version, whose quality report is queued.
+
+    Raises:
+        NameTaken: when the project has one of that name.
+        TooManyRows: see :func:`check_rows`.
+    """
+    check_rows(upload.ingested.rows)
+    # A concurrent creation of the same name waits here for the other to commit or roll back.
+    dataset_id = session.scalar(
+        insert(Dataset)
+        .values(project_id=context.project_id, name=clean_text(name), version=version_label(1))
+        .on_conflict_do_nothing(index_elements=[Dataset.project_id, Dataset.name])
+        .returning(Dataset.id)
+    )
+    if dataset_id is None:
+        raise NameTaken(resource="dataset", name=name)
+    dataset = session.get_one(Dataset, dataset_id)
+    session.add(DatasetDetails(dataset_id=dataset.id, created_by=context.principal.user_id))
+    session.flush()
+    audit.record(
+        session,
+        context.actor,
+        AuditAction.DATASET_CREATED,
+        "dataset",
+        dataset.uuid,
+        project=context.project_uuid,
+        name=name,
+    )
+    _commit(session, context, dataset, upload, number=1, parent=None)
+    return dataset
+
+
+def add_version(
+    session: Session,
+    context: ProjectContext,
+    uuid: UUID,
+    upload: Upload,
+    *,
+    allow_identical: bool = False,
+) -> tuple[Dataset, DatasetVersion]:
+    """Commit the next version; committers of one dataset take turns by its row's lock.
+
+    Raises:
+        IdenticalContent: when the rows are those of the current version and nobody allowed it.
+        TooManyRows: see :func:`check_rows`.
+    """
+    check_rows(upload.ingested.rows)
+    dataset = queries.lock_dataset(session, context, uuid)
+    parent = queries.current_version(session, dataset)
+    if parent is not None and parent.file_hash == upload.ingested.sha256 and not allow_identical:
+        raise IdenticalContent(version=parent.version)
+    number = queries.highest_version(session, dataset) + 1
+    version = _commit(session, context, dataset, upload, number=number, parent=parent)
+    return dataset, version
+
+
+def _commit(
+    session: Session,
+    context: ProjectContext,
+    dataset: Dataset,
+    upload: Upload,
+    *,
+    number: int,
+    parent: DatasetVersion | None,
+) -> DatasetVersion:
+    found = upload.ingested
+    message = None if upload.message is None else clean_text(upload.message)
+    version = DatasetVersion(
+        dataset_id=dataset.id,
+        version=version_label(number),
+        parent_version_id=None if parent is None else parent.id,
+        commit_message=message,
+        file_hash=found.sha256,
+        row_count=found.rows,
+        file_size=found.size,
+        created_by=context.principal.user_id,
+    )
+    session.add(version)
+    session.flush()
+    session.add(
+        DatasetVersionDetails(
+            version_id=version.id,
+            shape=found.shape,
+            format=found.format,
+            filename=upload.filename,
+            columns=found.columns,
+            upload={
+                "sha256": upload.spooled.sha256,
+                "size": upload.spooled.size,
+                **found.found,
+            },
+        )
+    )
+    dataset.version = version.version
+    dataset.file_path = f"blobs/{found.sha256}"
+    dataset.size = found.size
+    dataset.format = found.format
+    dataset.quality_report = {}
+    dataset.status = DatasetStatus.PROCESSING
+    details = session.get(DatasetDetails, dataset.id)
+    if details is None:
+        details = DatasetDetails(dataset_id=dataset.id)
+        session.add(details)
+    details.shape = found.shape
+    session.flush()
+    audit.record(
+        session,
+        context.actor,
+        AuditAction.DATASET_VERSION_CREATED,
+        "dataset",
+        dataset.uuid,
+        project=context.project_uuid,
+        name=dataset.name,
+        version=version.version,
+        parent=None if parent is None else parent.version,
+        rows=found.rows,
+        file_hash=found.sha256,
+        filename=upload.filename,
+    )
+    quality.request_report(
+        session,
+        context,
+        dataset.uuid,
+        version.version,
+        base_model=upload.base_model,
+        max_length=upload.max_length,
+    )
+    # Last, since the store can't be rolled back: what is refused above leaves nothing in it.
+    _keep_files(session, context, version, upload)
+    session.refresh(dataset)
+    return version
+
+
+def _keep_files(
+    session: Session, context: ProjectContext, version: DatasetVersion, upload: Upload
+) -> None:
+    rows, raw = upload.ingested, upload.spooled
+    files: list[tuple[Path, StoredFile]] = [
+        (rows.path, StoredFile(ROWS_PATH, rows.sha256, rows.size)),
+        (raw.path, StoredFile(f"{UPLOAD_FOLDER}{upload.filename}", raw.sha256, raw.size)),
+    ]
+    # In the order of their hashes, so that two uploads of the same content can't deadlock.
+    for path, file in sorted(files, key=lambda item: item[1].sha256):
+        with room_needed():
+            storage.keep(session, path, file.sha256, file.size, move=True)
+        storage.refer(session, file, project_id=context.project_id, dataset_version_id=version.id)
+    session.flush()
+
+
+def rename(session: Session, context: ProjectContext, dataset: Dataset, name: str) -> Dataset:
+    """Give a locked dataset another name.
+
+    Raises:
+        NameTaken: when the project has one of that name.
+    """
+    before = dataset.name
+    if before == name:
+        return dataset
+    try:
+        with session.begin_nested():
+            dataset.name = clean_text(name)
+            session.flush()
+    except IntegrityError as error:
+        raise NameTaken(resource="dataset", name=name) from error
+    session.refresh(dataset)
+    audit.record(
+        session,
+        context.actor,
+        AuditAction.DATASET_UPDATED,
+        "dataset",
+        dataset.uuid,
+        project=context.project_uuid,
+        name={"before": before, "after": name},
+    )
+    return dataset
+
+
+def delete_dataset(session: Session, context: ProjectContext, uuid: UUID) -> None:
+    """Delete a dataset with its versions. Reports on it are stopped; other readers forbid it.
+
+    Raises:
+        DatasetInUse: while a training, an evaluation, … that has not ended reads it.
+    """
+    found = queries.get_dataset(session, context, uuid)
+    # Tasks are locked before the dataset here as where they end, so that the two can't deadlock.
+    for task in queries.unfinished_readers(session, found):
+        if task.type == TaskType.DATA_QUALITY and task.status != TaskStatus.CANCELLING:
+            request_cancel(session, context.actor, task, project=context.project_uuid)
+    dataset = queries.lock_dataset(session, context, uuid)
+    # Whoever submits a task locks the version it reads, so none can come in behind this check.
+    versions = session.scalars(
+        select(DatasetVersion.version)
+        .where(DatasetVersion.dataset_id == dataset.id)
+        .order_by(DatasetVersion.id)
+        .with_for_update()
+    ).all()
+    readers = [
+        task
+        for task in queries.unfinished_readers(session, dataset)
+        if task.status != TaskStatus.CANCELLING or task.type != TaskType.DATA_QUALITY
+    ]
+    if readers:
+        raise DatasetInUse(tasks=", ".join(f"{task.name} ({task.status})" for task in readers[:5]))
+    audit.record(
+        session,
+        context.actor,
+        AuditAction.DATASET_DELETED,
+        "dataset",
+        dataset.uuid,
+        project=context.project_uuid,
+        name=dataset.name,
+        versions=list(versions),
+    )
+    session.expunge(dataset)
+    session.execute(delete(Dataset).where(Dataset.id == dataset.id))

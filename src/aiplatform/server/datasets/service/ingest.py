@@ -1,0 +1,152 @@
+"""The program that reads what users upload, run as a child that knows nothing and may die alone."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import structlog
+
+from aiplatform.protocol.enums import DataFormat, DataShape
+from aiplatform.server.core.errors import InsufficientStorage
+from aiplatform.server.datasets.errors import IngestFailed, MalformedFile
+from aiplatform.server.datasets.service.spool import UploadAborted
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE = max(1, (os.cpu_count() or 1) // 2)
+"""Files that one API process has read at the same time; the others wait on disk."""
+
+PASSED_ON = ("PATH", "PYTHONPATH", "SYSTEMROOT", "TZ")
+"""All that the child inherits: no settings, so no credentials of database, broker or storage."""
+
+NO_SPACE = b"[Errno 28]"
+
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+Gone = Callable[[], Awaitable[None]]
+"""Returns when whoever waits for the answer has gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """A canonical Parquet, and what was found in the file it was made of."""
+
+    path: Path
+    sha256: str
+    size: int
+    rows: int
+    format: DataFormat
+    shape: DataShape
+    columns: list[Any]
+    found: dict[str, Any]
+
+
+async def ingest(
+    source: Path,
+    output: Path,
+    *,
+    filename: str,
+    format: DataFormat | None,  # noqa: A002  (the word of the API)
+    gone: Gone,
+) -> Ingested:
+    """Make the canonical Parquet ``output`` of an uploaded file.
+
+    The child is killed when this coroutine is cancelled and when ``gone`` returns.
+
+    Raises:
+        MalformedFile: the file is not what it claims to be; the texts name the place.
+        UploadAborted: nobody waits for the answer any more.
+        InsufficientStorage: the disk is full.
+        IngestFailed: the child ended in a way that is no verdict on the file.
+    """
+    command = [
+        *(sys.executable, "-P", "-m", "aiplatform.data.ingest"),
+        *("--input", str(source), "--output", str(output), f"--filename={filename}"),
+        *(() if format is None else ("--format", format.value)),
+    ]
+    working = asyncio.ensure_future(_in_turn(command, output.parent))
+    watching = asyncio.ensure_future(gone())
+    try:
+        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise UploadAborted
+        answer = working.result()
+    finally:
+        working.cancel()
+        watching.cancel()
+        await asyncio.gather(working, watching, return_exceptions=True)
+    if not answer.pop("ok"):
+        raise MalformedFile(**answer)
+    return Ingested(
+        path=output,
+        sha256=answer.pop("sha256"),
+        size=answer.pop("size"),
+        rows=answer.pop("rows"),
+        format=DataFormat(answer.pop("format")),
+        shape=DataShape(answer.pop("shape")),
+        columns=answer.pop("columns"),
+        found=answer,
+    )
+
+
+def environment(scratch: Path) -> dict[str, str]:
+    """What the child sees of the world."""
+    kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    return {**kept, "LC_ALL": "C.UTF-8", "TMPDIR": str(scratch)}
+
+
+async def _in_turn(command: list[str], scratch: Path) -> dict[str, Any]:
+    loop = asyncio.get_running_loop()
+    async with _turns.setdefault(loop, asyncio.Semaphore(AT_ONCE)):
+        return await _run(command, scratch)
+
+
+async def _run(command: list[str], scratch: Path) -> dict[str, Any]:
+    """The child's answer."""
+    child = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=DEVNULL,
+        stdout=PIPE,
+        stderr=PIPE,
+        cwd=scratch,
+        env=environment(scratch),
+        start_new_session=True,
+    )
+    try:
+        stdout, stderr = await child.communicate()
+    finally:
+        if child.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            await asyncio.shield(child.wait())
+    if child.returncode == 0:
+        try:
+            answer = json.loads(stdout)
+            if isinstance(answer, dict) and isinstance(answer.get("ok"), bool):
+                return answer
+        except ValueError:
+            pass
+    if NO_SPACE in stderr:
+        raise InsufficientStorage
+    log.error(
+        "ingest failed",
+        code=child.returncode,
+        stdout=stdout[-500:].decode(errors="replace"),
+        stderr=stderr[-4000:].decode(errors="replace"),
+    )
+    raise IngestFailed(ending=_ending(child.returncode))
+
+
+def _ending(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"signal {signal.Signals(-code).name}"
+    return f"exit status {code}"

@@ -1,0 +1,12 @@
+"""HTTP routes of the registry: ``entries`` for models, ``files`` for what they are made of."""
+
+from fastapi import APIRouter
+
+from aiplatform.server.registry.endpoints.entries import router as entries_router
+from aiplatform.server.registry.endpoints.files import router as files_router
+
+router = APIRouter(prefix="/api/v1", tags=["models"])
+router.include_router(entries_router)
+router.include_router(files_router)
+
+__all__ = ["router"]

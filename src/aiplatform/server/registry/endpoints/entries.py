@@ -1,0 +1,194 @@
+"""Models: list, create, import, read, trace, delete."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response, status
+
+from aiplatform.protocol.enums import ModelStatus
+from aiplatform.protocol.specs import UploadSource
+from aiplatform.server.core.etags import set_etag
+from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, render_page
+from aiplatform.server.core.problems import ProblemDocument
+from aiplatform.server.identity.access import Principal, SessionDep
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.registry import access, queries, service
+from aiplatform.server.registry.access import ModelContext
+from aiplatform.server.registry.models import Model
+from aiplatform.server.registry.queries import Entry
+from aiplatform.server.registry.schemas import (
+    AuthorOut,
+    BaseModelOut,
+    LineageOut,
+    MakerOut,
+    ModelIn,
+    ModelOut,
+    QuestionOut,
+    SourceVersionOut,
+)
+from aiplatform.server.tasks.endpoints import render as render_task
+from aiplatform.server.tasks.schemas import TaskOut
+
+router = APIRouter()
+
+CONFLICT: dict[int | str, dict[str, Any]] = {
+    409: {"model": ProblemDocument, "description": "The state of the model does not allow it"}
+}
+NameFilter = Annotated[str | None, Query(max_length=255, description="exactly this name")]
+VersionFilter = Annotated[str | None, Query(max_length=50, description="exactly this version")]
+Reader = Annotated[ModelContext, Depends(access.READ)]
+Writer = Annotated[ModelContext, Depends(access.WRITE)]
+
+
+def render(entry: Entry) -> ModelOut:
+    """A model as it goes out. One without details was entered by hand and has no files."""
+    model, details = entry.model, entry.details
+    card = {} if details is None else details.card
+    source = {"source": card["source"]} if card.get("source") else {}
+    return ModelOut(
+        uuid=model.uuid,
+        project=entry.project,
+        name=model.name,
+        version=model.version,
+        status=ModelStatus.PENDING if details is None else ModelStatus(details.status),
+        framework=model.framework,
+        base_model=_base(entry),
+        license=None if details is None else details.license,
+        size=model.size,
+        metrics=model.metrics,
+        card=card.get("text"),
+        facts={**source, **card.get("facts", {})},
+        task=entry.task,
+        experiment=entry.experiment,
+        error=None if details is None else details.error,
+        author=(
+            None
+            if entry.author is None
+            else AuthorOut(uuid=entry.author[0], username=entry.author[1])
+        ),
+        created_at=model.created_at,
+    )
+
+
+def _base(entry: Entry) -> BaseModelOut | None:
+    if entry.base is None:
+        return None
+    uuid, name, version = entry.base
+    return BaseModelOut(uuid=uuid, name=name, version=version)
+
+
+@router.get("/models", summary="List models everywhere")
+def list_models(
+    principal: Annotated[Principal, Depends(access.BROWSE)],
+    session: SessionDep,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    name: NameFilter = None,
+    version: VersionFilter = None,
+) -> Page[ModelOut]:
+    """Shared models and those of every project whose models one may read, newest first."""
+    statement = queries.readable_models(principal, name=name, version=version)
+    rows, following = page_by_id(session, statement, Model.id, limit=limit, cursor=cursor)
+    return render_page(rows, following, lambda row: render(queries.entry_of(row)))
+
+
+@router.get("/projects/{project}/models", summary="List a project's models")
+def list_project_models(
+    context: Annotated[ProjectContext, Depends(access.LIST)],
+    session: SessionDep,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    name: NameFilter = None,
+    version: VersionFilter = None,
+) -> Page[ModelOut]:
+    """The project's own models, newest first."""
+    statement = queries.project_models(context, name=name, version=version)
+    rows, following = page_by_id(session, statement, Model.id, limit=limit, cursor=cursor)
+    return render_page(rows, following, lambda row: render(queries.entry_of(row)))
+
+
+@router.post(
+    "/projects/{project}/models",
+    status_code=status.HTTP_201_CREATED,
+    summary="Bring a model in",
+    responses=CONFLICT,
+)
+def create_model(
+    context: Annotated[ProjectContext, Depends(access.CREATE)],
+    session: SessionDep,
+    request: Request,
+    response: Response,
+    body: ModelIn,
+) -> ModelOut:
+    """From a hub or a package, the import is queued at once and named in `task`. For an upload, PUT
+    its files to `models/{model}/files/PATH` and then POST `models/{model}/import`.
+    """
+    if body.shared:
+        access.require_shared(context, session, request)
+    model = service.create_model(
+        session,
+        context,
+        name=body.name,
+        version=body.version,
+        source=body.source,
+        license=body.license,
+        shared=body.shared,
+    )
+    if not isinstance(body.source, UploadSource):
+        service.start_import(session, context.principal, model.id, context)
+    response.headers["Location"] = f"/api/v1/models/{model.uuid}"
+    return render(queries.get_entry(session, model.id))
+
+
+@router.post(
+    "/models/{model}/import",
+    status_code=status.HTTP_202_ACCEPTED,
+    summary="Import what was uploaded",
+    responses=CONFLICT,
+)
+def import_model(context: Writer, session: SessionDep) -> TaskOut:
+    """Queue the import; also again, after one that failed."""
+    task = service.start_import(session, context.principal, context.model_id, context.project)
+    return render_task(session, task)
+
+
+@router.get("/models/{model}", summary="Read a model")
+def get_model(context: Reader, session: SessionDep, response: Response) -> ModelOut:
+    """A model with its card."""
+    entry = queries.get_entry(session, context.model_id)
+    changed = entry.model.created_at if entry.details is None else entry.details.updated_at
+    set_etag(response, changed)
+    return render(entry)
+
+
+@router.get("/models/{model}/lineage", summary="Trace a model")
+def get_model_lineage(context: Reader, session: SessionDep) -> LineageOut:
+    """The dataset versions, base model, task and experiment that it comes from."""
+    entry = queries.get_entry(session, context.model_id)
+    if entry.details is None:
+        return LineageOut(dataset_versions=[], base_model=None, task=None, experiment=None)
+    task_id = entry.details.task_id
+    sources = [] if task_id is None else queries.made_from(session, task_id)
+    task, experiment = queries.task_and_experiment(session, entry.details)
+    return LineageOut(
+        dataset_versions=[
+            SourceVersionOut.model_validate(source, from_attributes=True) for source in sources
+        ],
+        base_model=_base(entry),
+        task=None if task is None else MakerOut.model_validate(task, from_attributes=True),
+        experiment=(
+            None
+            if experiment is None
+            else QuestionOut.model_validate(experiment, from_attributes=True)
+        ),
+    )
+
+
+@router.delete(
+    "/models/{model}",
+    status_code=status.HTTP_204_NO_CONTENT,
+    summary="Delete a model",
+    responses=CONFLICT,
+)
+def delete_model(context: Writer, session: SessionDep) -> None:
+    """Refused while a task that has not ended reads it, or a tuned model stands on it."""
+    service.delete_model(session, context.actor, context.model_id, project=context.project_uuid)

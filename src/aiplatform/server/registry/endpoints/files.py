@@ -1,0 +1,156 @@
+"""The files of a model: list, upload, download."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.protocol.permissions import Permission
+from aiplatform.server.core import audit
+from aiplatform.server.core.database import transaction
+from aiplatform.server.core.pagination import Cursor, Limit, Page, decode_cursor, encode_cursor
+from aiplatform.server.core.problems import ProblemDocument
+from aiplatform.server.core.settings import get_settings
+from aiplatform.server.core.storage import StoredFile
+from aiplatform.server.identity.access import SessionDep
+from aiplatform.server.registry import access, queries, service
+from aiplatform.server.registry.access import ModelContext
+from aiplatform.server.registry.endpoints import downloads
+from aiplatform.server.registry.schemas import ModelFileOut
+from aiplatform.server.registry.service.spool import (
+    Spooled,
+    UploadAborted,
+    announced_digest,
+    check_headers,
+    receive,
+    workplace,
+)
+
+router = APIRouter(prefix="/models/{model}/files")
+
+RAW_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "the file's bytes",
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ProblemDocument, "description": text}
+    for status, text in {
+        400: "Damaged in transit: the digest differs",
+        409: "The model takes no files (any more)",
+        413: "The file is too large",
+        415: "A form instead of the file's bytes",
+        507: "No room left",
+    }.items()
+}
+FilePath = Annotated[
+    str, Path(description="relative, of plain names: letters, digits and . _ + @ = -")
+]
+
+
+def render(file: StoredFile) -> ModelFileOut:
+    """A file as it goes out."""
+    return ModelFileOut(path=file.path, size=file.size, sha256=file.sha256)
+
+
+@router.get("", summary="List a model's files")
+def list_model_files(
+    context: Annotated[ModelContext, Depends(access.READ)],
+    session: SessionDep,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Page[ModelFileOut]:
+    """By path: `weights/` is the whole model, `adapter/` what a training added to its base."""
+    after = ""
+    if cursor is not None:
+        (after,) = decode_cursor(cursor, str)
+    files, last = queries.page_of_files(session, context.model_id, after=after, limit=limit)
+    return Page(
+        items=[render(file) for file in files],
+        next_cursor=None if last is None else encode_cursor(last),
+    )
+
+
+@router.put(
+    "/{path:path}",
+    summary="Upload a model's file",
+    openapi_extra=RAW_BODY,
+    responses=PROBLEMS,
+)
+async def put_model_file(
+    path: FilePath,
+    context: Annotated[ModelContext, Depends(access.UPLOAD)],
+    request: Request,
+    content_digest: Annotated[
+        str | None, Header(description="`sha-256=:BASE64:`; refused when it differs")
+    ] = None,
+    x_content_sha256: Annotated[
+        str | None, Header(description="SHA-256 in hexadecimal; refused when it differs")
+    ] = None,
+) -> ModelFileOut:
+    """One file of a model that is brought in by upload; it lies below `source/` until the import.
+
+    An earlier file of the same path is replaced. Refused while the import runs and after it.
+    """
+    settings = get_settings()
+    limit = settings.max_upload_bytes
+    headers = request.headers
+    check_headers(headers.get("content-type"), headers.get("content-length"), limit)
+    expected = announced_digest(content_digest, x_content_sha256)
+    service.check_path(path)
+
+    def look_ahead() -> None:
+        with transaction() as session:
+            service.open_for_files(session, context.model_id)
+
+    def keep(spooled: Spooled) -> ModelFileOut:
+        with transaction() as session:
+            now = access.confirm(session, context, Permission.MODELS_WRITE)
+            file = service.add_file(
+                session, now.actor, now.model_id, path, spooled, project=now.project_uuid
+            )
+            return render(file)
+
+    await run_in_threadpool(look_ahead)
+    async with workplace(settings.spool_dir) as prefix:
+        try:
+            spooled = await receive(
+                request.stream(), prefix.with_suffix(".upload"), limit=limit, expected=expected
+            )
+        except ClientDisconnect as error:
+            raise UploadAborted from error
+        return await run_in_threadpool(keep, spooled)
+
+
+@router.get(
+    "/{path:path}",
+    summary="Download a model's file",
+    response_class=Response,
+    responses=downloads.DOCUMENTATION,
+)
+def get_model_file(
+    path: FilePath,
+    context: Annotated[ModelContext, Depends(access.READ)],
+    session: SessionDep,
+    request: Request,
+) -> Response:
+    """An attachment, with length, ETag, digest and ranges."""
+    file = queries.get_file(session, context.model_id, path)
+    name = file.path.rpartition("/")[2]
+    response = downloads.send_blob(request, file, name, "application/octet-stream")
+    if response.status_code in downloads.SENT:
+        audit.record(
+            session,
+            context.actor,
+            AuditAction.MODEL_DOWNLOADED,
+            "model",
+            context.model_uuid,
+            project=context.project_uuid,
+            path=file.path,
+            range=request.headers.get("range", "")[:100] or None,
+        )
+    return response

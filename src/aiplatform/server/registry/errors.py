@@ -1,0 +1,100 @@
+"""What can go wrong with models."""
+
+from aiplatform.server.core.errors import Conflict, Invalid
+from aiplatform.server.identity.errors import PermissionDenied
+
+
+class SharedModelsProtected(PermissionDenied):
+    """What all projects build on is not changed by one of them."""
+
+    detail = {
+        "en": "Shared models are made and changed by administrators with the global permission * "
+        "only.",
+        "zh": "共享模型只能由拥有全局权限 * 的管理员创建和修改。",
+    }
+
+
+class VersionTaken(Conflict):
+    """A version never changes what it names."""
+
+    code = "model.version_taken"
+    title = {"en": "Version taken", "zh": "版本号已被占用"}
+    detail = {
+        "en": "{name}@{version} exists already. Choose another version, or none to get the next.",
+        "zh": "{name}@{version} 已存在。请换一个版本号，或不指定以自动编号。",
+    }
+
+
+class ModelNotReady(Conflict):
+    """Its files are still coming in, or could not be brought in."""
+
+    code = "model.not_ready"
+    title = {"en": "Model not ready", "zh": "模型未就绪"}
+    detail = {
+        "en": "The model {model} is {model_status}, not ready.",
+        "zh": "模型 {model} 的状态为 {model_status}，尚未就绪。",
+    }
+
+
+class ModelClosed(Conflict):
+    """What is ready is immutable; what is being imported is being read."""
+
+    code = "model.closed"
+    title = {"en": "The model takes no files", "zh": "模型不再接收文件"}
+    detail = {"en": "{reason}", "zh": "{reason}"}
+
+
+class NoFiles(Conflict):
+    """An import of nothing."""
+
+    code = "model.no_files"
+    title = {"en": "No files yet", "zh": "尚无文件"}
+    detail = {
+        "en": "The model has no files yet. PUT them to models/{{model}}/files/PATH first.",
+        "zh": "该模型还没有文件，请先通过 PUT models/{{model}}/files/PATH 上传。",
+    }
+
+
+class TooManyFiles(Conflict):
+    """A limit that no model comes near."""
+
+    code = "model.too_many_files"
+    title = {"en": "Too many files", "zh": "文件过多"}
+    detail = {
+        "en": "A model holds at most {limit} files.",
+        "zh": "一个模型最多包含 {limit} 个文件。",
+    }
+
+
+class InvalidPath(Invalid):
+    """Paths become files on workers, so only plain ones are taken."""
+
+    code = "model.invalid_path"
+    title = {"en": "Invalid path", "zh": "路径无效"}
+    detail = {
+        "en": "The path {path!r} can't be used: {reason}.",
+        "zh": "路径 {path!r} 无效：{reason}。",
+    }
+
+
+class ModelInUse(Conflict):
+    """Work or models that need it would be left without."""
+
+    code = "model.in_use"
+    title = {"en": "Model in use", "zh": "模型正在使用"}
+    detail = {
+        "en": "The model is in use: {users}. Stop or delete these first.",
+        "zh": "模型正在被使用：{users}。请先停止或删除它们。",
+    }
+
+
+class ProjectGone(Conflict):
+    """A shared model is imported on behalf of the project it was created in."""
+
+    code = "model.project_gone"
+    title = {"en": "Its project is gone", "zh": "所属项目已删除"}
+    detail = {
+        "en": "The project that this shared model was created in does not exist any more. Delete "
+        "the model and create it again in another project.",
+        "zh": "创建该共享模型的项目已不存在。请删除该模型，并在其他项目中重新创建。",
+    }

@@ -1,0 +1,333 @@
+"""Named selects of models. Scoped by evidence of a project or of a model's guard."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Integer, Select, cast, column, func, or_, select, table
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Session, aliased
+from sqlalchemy.types import Text
+
+from aiplatform.protocol.encoding import clean_text
+from aiplatform.protocol.enums import TaskStatus
+from aiplatform.protocol.permissions import WILDCARD, Permission
+from aiplatform.server.core import storage
+from aiplatform.server.core.errors import NotFound
+from aiplatform.server.core.storage import Blob, BlobRef, StoredFile
+from aiplatform.server.identity.access import Principal
+from aiplatform.server.identity.models import Role, User
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.projects.models import Project, ProjectPermission
+from aiplatform.server.registry.models import Model, ModelDetails
+from aiplatform.server.registry.rules import SOURCE
+from aiplatform.server.tasks.models import Task, TaskInput
+
+UNFINISHED = [status.value for status in TaskStatus if not status.is_final]
+Base = aliased(Model, name="base")
+
+_experiments = table("experiments", column("id"), column("uuid"), column("name"))
+_datasets = table("datasets", column("id"), column("uuid"), column("name"))
+_versions = table("dataset_versions", column("id"), column("uuid"), column("dataset_id"),
+                  column("version"))  # fmt: skip
+"""Tables of other domains, of which only uuids and names are shown here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A model with what its other tables say of it."""
+
+    model: Model
+    details: ModelDetails | None
+    project: UUID | None
+    base: tuple[UUID, str, str | None] | None
+    task: UUID | None
+    experiment: UUID | None
+    author: tuple[UUID, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A dataset version that a model was made from; ``uuid`` is None once it is deleted."""
+
+    role: str
+    label: str
+    content_hash: str | None
+    dataset: UUID | None
+    version: UUID | None
+
+
+def entries() -> Select[Any]:
+    """Models, each with the facts of :class:`Entry`; the caller adds whose."""
+    statement: Any = (
+        select(
+            Model,
+            ModelDetails,
+            Project.uuid,
+            Base.uuid,
+            Base.name,
+            Base.version,
+            Task.uuid,
+            _experiments.c.uuid,
+            User.uuid,
+            User.username,
+        )
+        .outerjoin(ModelDetails, ModelDetails.model_id == Model.id)
+        .outerjoin(Project, Project.id == Model.project_id)
+        .outerjoin(Base, Base.id == ModelDetails.base_model_id)
+        .outerjoin(Task, Task.id == ModelDetails.task_id)
+        .outerjoin(_experiments, _experiments.c.id == ModelDetails.experiment_id)
+        .outerjoin(User, User.id == ModelDetails.created_by)
+    )
+    found: Select[Any] = statement
+    return found
+
+
+def entry_of(row: Any) -> Entry:
+    """A row of :func:`entries`."""
+    return Entry(
+        model=row[0],
+        details=row[1],
+        project=row[2],
+        base=None if row[3] is None else (row[3], row[4], row[5]),
+        task=row[6],
+        experiment=row[7],
+        author=None if row[8] is None else (row[8], row[9]),
+    )
+
+
+def _named(statement: Select[Any], name: str | None, version: str | None) -> Select[Any]:
+    if name is not None:
+        statement = statement.where(Model.name == clean_text(name))
+    if version is not None:
+        statement = statement.where(Model.version == clean_text(version))
+    return statement
+
+
+def project_models(
+    context: ProjectContext, *, name: str | None = None, version: str | None = None
+) -> Select[Any]:
+    """The project's own models."""
+    return _named(entries().where(Model.project_id == context.project_id), name, version)
+
+
+def readable_models(
+    principal: Principal, *, name: str | None = None, version: str | None = None
+) -> Select[Any]:
+    """Shared models, and those of every project in which the principal may read models."""
+    statement = entries()
+    if not principal.is_superuser:
+        granting = cast([WILDCARD, "models:*", Permission.MODELS_READ.value], ARRAY(Text))
+        member = (
+            select(ProjectPermission.project_id)
+            .join(Role, Role.id == ProjectPermission.role_id)
+            .where(
+                ProjectPermission.user_id == principal.user_id,
+                Role.permissions.op("?|")(granting),
+            )
+        )
+        statement = statement.where(
+            or_(
+                Model.project_id.is_(None),
+                Project.owner_id == principal.user_id,
+                Model.project_id.in_(member),
+            )
+        )
+    return _named(statement, name, version)
+
+
+def get_entry(session: Session, model_id: int) -> Entry:
+    """One model that a guard let the caller at.
+
+    Raises:
+        NotFound: when it was deleted meanwhile.
+    """
+    row = session.execute(entries().where(Model.id == model_id)).one_or_none()
+    if row is None:
+        raise NotFound(resource="model")
+    return entry_of(row)
+
+
+def usable(session: Session, context: ProjectContext, uuid: UUID) -> Model | None:
+    """A model of the project or a shared one, locked against deletion."""
+    return session.scalar(
+        select(Model)
+        .where(
+            Model.uuid == uuid,
+            or_(Model.project_id == context.project_id, Model.project_id.is_(None)),
+        )
+        .with_for_update(read=True, key_share=True)
+    )
+
+
+def lock_model(session: Session, model_id: int) -> tuple[Model, ModelDetails] | None:
+    """A model and its details, locked and as they are now. Every change begins here."""
+    model = session.scalar(
+        select(Model)
+        .where(Model.id == model_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    if model is None:
+        return None
+    details = session.scalars(
+        select(ModelDetails)
+        .where(ModelDetails.model_id == model_id)
+        .execution_options(populate_existing=True)
+    ).one()
+    return model, details
+
+
+def details_of(session: Session, model: Model) -> ModelDetails:
+    """The details of a model."""
+    return session.get_one(ModelDetails, model.id)
+
+
+def highest_version(session: Session, project_id: int | None, name: str) -> int:
+    """The greatest number given to a version of that name so far; 0 when there is none."""
+    numbered = Model.version.regexp_match("^[0-9]{1,9}$")
+    return (
+        session.scalar(
+            select(func.max(cast(Model.version, Integer))).where(
+                Model.project_id.is_not_distinct_from(project_id), Model.name == name, numbered
+            )
+        )
+        or 0
+    )
+
+
+def is_version_taken(session: Session, project_id: int | None, name: str, version: str) -> bool:
+    """Whether the name has that version."""
+    found = session.scalar(
+        select(Model.id).where(
+            Model.project_id.is_not_distinct_from(project_id),
+            Model.name == name,
+            Model.version == version,
+        )
+    )
+    return found is not None
+
+
+def files(session: Session, model: Model) -> list[StoredFile]:
+    """The model's files, by path, in the layout that runtimes expect."""
+    return storage.files_of(session, model_id=model.id)
+
+
+def source_files(session: Session, model_id: int) -> list[StoredFile]:
+    """Files that were uploaded and not imported yet, under the paths that they came with."""
+    return [
+        StoredFile(file.path.removeprefix(SOURCE), file.sha256, file.size)
+        for file in storage.files_of(session, model_id=model_id)
+        if file.path.startswith(SOURCE)
+    ]
+
+
+def page_of_files(
+    session: Session, model_id: int, *, after: str, limit: int
+) -> tuple[list[StoredFile], str | None]:
+    """Files whose path follows ``after``, and the path that the next page follows."""
+    rows = session.execute(
+        select(BlobRef.path, Blob.sha256, Blob.size)
+        .join(Blob, Blob.sha256 == BlobRef.sha256)
+        .where(BlobRef.model_id == model_id, BlobRef.path.collate("C") > clean_text(after))
+        .order_by(BlobRef.path.collate("C"))
+        .limit(limit + 1)
+    ).all()
+    page = [StoredFile(*row) for row in rows[:limit]]
+    return page, page[-1].path if len(rows) > limit else None
+
+
+def get_file(session: Session, model_id: int, path: str) -> StoredFile:
+    """One file by its path.
+
+    Raises:
+        NotFound: when the model has no such file.
+    """
+    row = session.execute(
+        select(BlobRef.path, Blob.sha256, Blob.size)
+        .join(Blob, Blob.sha256 == BlobRef.sha256)
+        .where(BlobRef.model_id == model_id, BlobRef.path == clean_text(path))
+    ).one_or_none()
+    if row is None:
+        raise NotFound(resource="file")
+    return StoredFile(*row)
+
+
+def unfinished_imports(session: Session, model_id: int) -> Sequence[Task]:
+    """The model's import while it has not ended, as it is now; several never run at once."""
+    return session.scalars(
+        select(Task)
+        .join(TaskInput, TaskInput.task_id == Task.id)
+        .where(
+            TaskInput.model_id == model_id,
+            TaskInput.role == "source",
+            Task.status.in_(UNFINISHED),
+        )
+        .execution_options(populate_existing=True)
+    ).all()
+
+
+def unfinished_readers(session: Session, model_id: int) -> Sequence[Task]:
+    """Tasks that have not ended and read the model: trainings, evaluations, deployments."""
+    reading = select(TaskInput.task_id).where(TaskInput.model_id == model_id)
+    return session.scalars(
+        select(Task)
+        .where(Task.id.in_(reading), Task.status.in_(UNFINISHED))
+        .order_by(Task.id)
+        .execution_options(populate_existing=True)
+    ).all()
+
+
+def tuned_from(session: Session, model_id: int) -> Sequence[str]:
+    """Models that were tuned from it, and need it beside them."""
+    rows = session.execute(
+        select(Model.name, Model.version)
+        .join(ModelDetails, ModelDetails.model_id == Model.id)
+        .where(ModelDetails.base_model_id == model_id)
+        .order_by(Model.id)
+    )
+    return [f"{name}@{version}" for name, version in rows]
+
+
+def made_from(session: Session, task_id: int) -> list[Source]:
+    """The dataset versions that a task read."""
+    rows = session.execute(
+        select(
+            TaskInput.role,
+            TaskInput.label,
+            TaskInput.content_hash,
+            _datasets.c.uuid,
+            _versions.c.uuid,
+        )
+        .outerjoin(_versions, _versions.c.id == TaskInput.dataset_version_id)
+        .outerjoin(_datasets, _datasets.c.id == _versions.c.dataset_id)
+        .where(TaskInput.task_id == task_id, TaskInput.role.in_(("dataset", "eval_dataset")))
+        .order_by(TaskInput.role)
+    )
+    return [Source(*row) for row in rows]
+
+
+def task_and_experiment(session: Session, details: ModelDetails) -> tuple[Any, Any]:
+    """Uuid, name and type of the task that made a model; uuid and name of its experiment."""
+    task = session.execute(
+        select(Task.uuid, Task.name, Task.type).where(Task.id == details.task_id)
+    ).one_or_none()
+    experiment = session.execute(
+        select(_experiments.c.uuid, _experiments.c.name).where(
+            _experiments.c.id == details.experiment_id
+        )
+    ).one_or_none()
+    return task, experiment
+
+
+def project_of(session: Session, project_id: int | None) -> UUID | None:
+    """The uuid of a project."""
+    return session.scalar(select(Project.uuid).where(Project.id == project_id))
+
+
+def project_by_uuid(session: Session, uuid: UUID) -> Project | None:
+    """A project, locked against deletion."""
+    return session.scalar(
+        select(Project).where(Project.uuid == uuid).with_for_update(read=True, key_share=True)
+    )

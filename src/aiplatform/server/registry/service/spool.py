@@ -1,0 +1,197 @@
+"""Uploads on their way in: a stream becomes a file on disk, with its hash, and never stays behind.
+
+Nothing but a buffer is held in memory, and neither hashing nor writing blocks the event loop. The
+domains that take uploads each carry this module; a test holds the copies together.
+"""
+
+import base64
+import binascii
+import errno
+import hashlib
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from anyio import CancelScope, to_thread
+
+from aiplatform.server.core.errors import InsufficientStorage, Problem, TooLarge
+
+BUFFER_BYTES = 1 << 20
+"""Network chunks are gathered to this size: one hop to a thread per buffer, not per packet."""
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class InvalidDigest(Problem):
+    """A digest header that can't be read must not pass for one that matched."""
+
+    status = 400
+    code = "invalid_digest"
+    title = {"en": "Unreadable digest", "zh": "摘要无法识别"}
+    detail = {
+        "en": "The header {header} holds no SHA-256. Content-Digest is written as "
+        "`sha-256=:BASE64:`, X-Content-SHA256 as 64 hexadecimal digits.",
+        "zh": "请求头 {header} 中没有有效的 SHA-256。Content-Digest 的格式为 "
+        "`sha-256=:BASE64:`，X-Content-SHA256 为 64 位十六进制数。",
+    }
+
+
+class DigestMismatch(Problem):
+    """The bytes that arrived are not those that were sent."""
+
+    status = 400
+    code = "digest_mismatch"
+    title = {"en": "Damaged in transit", "zh": "传输损坏"}
+    detail = {
+        "en": "The content that arrived has the SHA-256 {actual}, announced was {expected}. "
+        "Nothing was kept; send it again.",
+        "zh": "收到内容的 SHA-256 为 {actual}，而声明的是 {expected}。未保存任何内容，请重新上传。",
+    }
+
+
+class UploadAborted(Problem):
+    """The client went away; nobody reads this, but the log should not call it a fault of ours."""
+
+    status = 400
+    code = "upload_aborted"
+    title = {"en": "Upload broken off", "zh": "上传中断"}
+    detail = {
+        "en": "The upload ended before its end. Nothing was kept.",
+        "zh": "上传未完成即中断，未保存任何内容。",
+    }
+
+
+class RawBodyRequired(Problem):
+    """Forms would have to be parsed to be streamed, and their boundary is no part of the file."""
+
+    status = 415
+    code = "raw_body_required"
+    title = {"en": "Send the file itself", "zh": "请直接发送文件内容"}
+    detail = {
+        "en": "The body must be the file's bytes, not a form. With curl: `-T FILE` or "
+        "`--data-binary @FILE`, not `-F`.",
+        "zh": "请求体应为文件的原始内容，而不是表单。使用 curl 时请用 `-T FILE` 或 "
+        "`--data-binary @FILE`，不要用 `-F`。",
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """A file that has arrived whole: where it lies, its SHA-256 and its size in bytes."""
+
+    path: Path
+    sha256: str
+    size: int
+
+
+def announced_digest(content_digest: str | None, hexadecimal: str | None) -> str | None:
+    """The SHA-256 that a client announced (RFC 9530's header, or the simpler one), in hexadecimal.
+
+    Other algorithms of ``Content-Digest`` are passed over, as the RFC says.
+
+    Raises:
+        InvalidDigest: for one that is no SHA-256.
+    """
+    if content_digest is not None:
+        named = re.search(r"(?:^|,)\s*sha-256=([^,;]*)", content_digest)
+        if named is not None:
+            value = re.fullmatch(r":([A-Za-z0-9+/=]+):\s*", named[1])
+            try:
+                digest = base64.b64decode(value[1] if value else "", validate=True)
+            except binascii.Error:
+                digest = b""
+            if len(digest) != hashlib.sha256().digest_size:
+                raise InvalidDigest(header="Content-Digest")
+            return digest.hex()
+    if hexadecimal is not None:
+        if not re.fullmatch(r"[0-9a-fA-F]{64}", hexadecimal.strip()):
+            raise InvalidDigest(header="X-Content-SHA256")
+        return hexadecimal.strip().lower()
+    return None
+
+
+def check_headers(content_type: str | None, content_length: str | None, limit: int) -> None:
+    """Refuse before the first byte what its headers already give away.
+
+    Raises:
+        RawBodyRequired: for a form.
+        TooLarge: for a length over ``limit`` bytes.
+    """
+    if (content_type or "").lower().startswith("multipart/"):
+        raise RawBodyRequired
+    if content_length is not None and content_length.isdigit() and int(content_length) > limit:
+        raise TooLarge(limit=limit)
+
+
+@contextmanager
+def room_needed() -> Iterator[None]:
+    """Turn a full disk into the problem that says so."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise InsufficientStorage from error
+        raise
+
+
+@asynccontextmanager
+async def workplace(directory: Path) -> AsyncIterator[Path]:
+    """A path prefix for files of one upload; whatever bears it is gone at the end.
+
+    The files lie flat in ``directory``, where a sweep finds those of a process that died.
+    """
+    with room_needed():
+        await to_thread.run_sync(lambda: directory.mkdir(parents=True, exist_ok=True, mode=0o700))
+    prefix = directory / uuid4().hex
+    try:
+        yield prefix
+    finally:
+        with CancelScope(shield=True):
+            await to_thread.run_sync(_remove, prefix)
+
+
+def _remove(prefix: Path) -> None:
+    for path in prefix.parent.glob(f"{prefix.name}*"):
+        path.unlink(missing_ok=True)
+
+
+async def receive(
+    chunks: AsyncIterator[bytes], path: Path, *, limit: int, expected: str | None = None
+) -> Spooled:
+    """Write a stream to the new file ``path``, hashing it on the way.
+
+    Raises:
+        TooLarge: beyond ``limit`` bytes; the rest is not read.
+        DigestMismatch: when the content does not have the ``expected`` SHA-256.
+        InsufficientStorage: when the disk is full.
+    """
+    digest = hashlib.sha256()
+    size = 0
+    buffer = bytearray()
+    with room_needed():
+        file = await to_thread.run_sync(lambda: path.open("xb", buffering=0))
+        with file:
+
+            def drain() -> None:
+                digest.update(buffer)
+                with memoryview(buffer) as rest:
+                    written = 0
+                    while written < len(rest):
+                        written += file.write(rest[written:])
+                buffer.clear()
+
+            async for chunk in chunks:
+                size += len(chunk)
+                if size > limit:
+                    raise TooLarge(limit=limit)
+                buffer += chunk
+                if len(buffer) >= BUFFER_BYTES:
+                    await to_thread.run_sync(drain)
+            await to_thread.run_sync(drain)
+    actual = digest.hexdigest()
+    if expected is not None and actual != expected:
+        raise DigestMismatch(actual=actual, expected=expected)
+    return Spooled(path, actual, size)

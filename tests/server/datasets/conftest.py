@@ -1,0 +1,113 @@
+"""A project whose owner uploads."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from aiplatform.data.blobs import hash_file
+from aiplatform.data.ingest import ingest as read
+from aiplatform.server.core.database import commit
+from aiplatform.server.core.settings import get_settings
+from aiplatform.server.core.storage import Blob, BlobRef
+from aiplatform.server.datasets import service
+from aiplatform.server.datasets.models import Dataset
+from aiplatform.server.datasets.service import Upload
+from aiplatform.server.datasets.service.ingest import Ingested
+from aiplatform.server.datasets.service.spool import Spooled
+from aiplatform.server.identity.models import User
+from aiplatform.server.projects.models import Project
+from tests.conftest import Api
+from tests.factories import make_context, make_project, make_user, number
+
+CHAT = [
+    {"messages": [{"role": "user", "content": "你好"}, {"role": "assistant", "content": f"Hi {i}"}]}
+    for i in range(5)
+]
+
+
+def jsonl(rows: list[dict[str, Any]]) -> bytes:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+
+@pytest.fixture
+def owner(session: Session) -> User:
+    return make_user(session)
+
+
+@pytest.fixture
+def project(session: Session, owner: User) -> Project:
+    return make_project(session, owner)
+
+
+@pytest.fixture
+def mine(api: Callable[[User | None], Api], owner: User) -> Api:
+    """The API as the project's owner."""
+    return api(owner)
+
+
+@pytest.fixture
+def upload(mine: Api, project: Project) -> Callable[..., Any]:
+    """Upload a dataset; returns the answer."""
+
+    def upload(content: bytes = jsonl(CHAT), **params: Any) -> Any:
+        headers = params.pop("headers", {})
+        params.setdefault("name", f"dataset {number()}")
+        params.setdefault("filename", "rows.jsonl")
+        return mine.post(
+            f"projects/{project.uuid}/datasets", params=params, content=content, headers=headers
+        )
+
+    return upload
+
+
+@pytest.fixture
+def stored(session: Session, project: Project, tmp_path: Path) -> Callable[..., Dataset]:
+    """Make a dataset without the detour through HTTP and a child process."""
+
+    def stored(content: bytes = jsonl(CHAT), **options: Any) -> Dataset:
+        source, output = tmp_path / "upload", tmp_path / "rows.parquet"
+        source.write_bytes(content)
+        found = read(source, output, filename="rows.jsonl")
+        facts = {key: found.pop(key) for key in ("sha256", "size", "rows", "format", "shape")}
+        ingested = Ingested(path=output, columns=found.pop("columns"), found=found, **facts)
+        spooled = Spooled(source, *hash_file(source))
+        upload = Upload(filename="rows.jsonl", spooled=spooled, ingested=ingested)
+        dataset = service.create_dataset(
+            session,
+            make_context(session, project),
+            name=options.get("name", f"dataset {number()}"),
+            upload=upload,
+        )
+        commit(session)
+        return dataset
+
+    return stored
+
+
+@pytest.fixture
+def dataset(stored: Callable[..., Dataset], mine: Api) -> dict[str, Any]:
+    """Five chats, as the API shows them."""
+    shown: dict[str, Any] = mine.get(f"datasets/{stored().uuid}").json()
+    return shown
+
+
+@pytest.fixture
+def traces(session: Session, home: Path) -> Callable[[], dict[str, Any]]:
+    """What uploads leave behind: rows, and files in spool and store."""
+
+    def traces() -> dict[str, Any]:
+        session.rollback()
+        return {
+            "datasets": session.scalar(select(func.count()).select_from(Dataset)),
+            "blobs": session.scalar(select(func.count()).select_from(Blob)),
+            "references": session.scalar(select(func.count()).select_from(BlobRef)),
+            "stored": sorted(p.name for p in (home / "blobs").rglob("*") if p.is_file()),
+            "spooled": sorted(p.name for p in get_settings().spool_dir.glob("*")),
+        }
+
+    return traces

@@ -1,0 +1,174 @@
+"""The child that reads uploads: what it sees, when it dies, and what its ends mean."""
+
+import asyncio
+import sys
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import psutil
+import pytest
+
+from aiplatform.protocol.enums import DataShape
+from aiplatform.server.core.errors import InsufficientStorage
+from aiplatform.server.datasets.errors import IngestFailed, MalformedFile
+from aiplatform.server.datasets.service import ingest as module
+from aiplatform.server.datasets.service.ingest import ingest
+from aiplatform.server.datasets.service.spool import UploadAborted
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Put a script in the place of the real program."""
+
+    def put(script: str) -> None:
+        path = tmp_path / "program"
+        path.write_text(f"#!{sys.executable}\nimport os, sys, time\n{dedent(script)}")
+        path.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(path))
+
+    return put
+
+
+async def never() -> None:
+    await asyncio.Event().wait()
+
+
+async def read(directory: Path, gone: Any = never) -> Any:
+    source = directory / "upload"
+    source.write_bytes(b'{"text": "a"}\n')
+    return await ingest(
+        source, directory / "rows.parquet", filename="a.jsonl", format=None, gone=gone
+    )
+
+
+def test_the_real_one(tmp_path: Path) -> None:
+    result = asyncio.run(read(tmp_path))
+    assert (result.rows, result.shape) == (1, DataShape.TEXT)
+    assert result.path.stat().st_size == result.size
+    assert result.found["encoding"] == "UTF-8"
+
+
+def test_it_sees_no_secrets(tmp_path: Path, program: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AIPLATFORM_DATABASE_URL", "AWS_SECRET_ACCESS_KEY", "SECRET", "HOME"):
+        monkeypatch.setenv(name, "x")
+    program(
+        """
+        import json
+        print(json.dumps({"ok": False, "code": "c", "message": " ".join(sorted(os.environ)),
+                          "message_zh": os.getcwd()}))
+        """
+    )
+    with pytest.raises(MalformedFile) as caught:
+        asyncio.run(read(tmp_path))
+    seen = set(caught.value.params["message"].split())
+    assert seen <= {"PATH", "PYTHONPATH", "SYSTEMROOT", "TZ", "LC_ALL", "TMPDIR", "LC_CTYPE"}
+    assert caught.value.params["message_zh"] == str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("script", "ending"),
+    [
+        ("sys.exit(3)", "exit status 3"),
+        ("os.kill(os.getpid(), 9)", "signal SIGKILL"),
+        ("print('not json')", "exit status 0"),
+        ("print('[]')", "exit status 0"),
+        ("print('{\"ok\": 1}')", "exit status 0"),
+    ],
+)
+def test_ends_that_are_no_verdict(tmp_path: Path, program: Any, script: str, ending: str) -> None:
+    program(script)
+    with pytest.raises(IngestFailed) as caught:
+        asyncio.run(read(tmp_path))
+    assert caught.value.params["ending"] == ending
+
+
+def test_a_full_disk(tmp_path: Path, program: Any) -> None:
+    program("raise OSError(28, 'No space left on device')")
+    with pytest.raises(InsufficientStorage):
+        asyncio.run(read(tmp_path))
+
+
+@pytest.fixture
+def pid_of(tmp_path: Path, program: Any) -> Any:
+    """A program that never ends and says who it is, and that has a child of its own."""
+    program(
+        f"""
+        import subprocess
+        other = subprocess.Popen(["sleep", "600"])
+        with open({str(tmp_path / "pids.new")!r}, "w") as file:
+            file.write(f"{{os.getpid()}} {{other.pid}}")
+        os.rename({str(tmp_path / "pids.new")!r}, {str(tmp_path / "pids")!r})
+        time.sleep(600)
+        """
+    )
+
+    async def pids() -> list[int]:
+        while not (tmp_path / "pids").exists():  # noqa: ASYNC110  (another process makes it)
+            await asyncio.sleep(0.01)
+        return [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+
+    return pids
+
+
+def running(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_it_dies_with_the_request(tmp_path: Path, pid_of: Any) -> None:
+    async def run() -> list[int]:
+        reading = asyncio.create_task(read(tmp_path))
+        pids: list[int] = await pid_of()
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        await asyncio.sleep(0.1)
+        return pids
+
+    assert not any(running(pid) for pid in asyncio.run(run()))
+
+
+def test_it_dies_when_nobody_waits(tmp_path: Path, pid_of: Any) -> None:
+    async def run() -> list[int]:
+        gone = asyncio.Event()
+        reading = asyncio.create_task(read(tmp_path, gone=gone.wait))
+        pids: list[int] = await pid_of()
+        gone.set()
+        with pytest.raises(UploadAborted):
+            await reading
+        await asyncio.sleep(0.1)
+        return pids
+
+    assert not any(running(pid) for pid in asyncio.run(run()))
+
+
+def test_few_read_at_the_same_time(
+    tmp_path: Path, program: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "AT_ONCE", 2)
+    program(
+        f"""
+        running = {str(tmp_path / "running")!r}
+        os.makedirs(running, exist_ok=True)
+        mine = os.path.join(running, str(os.getpid()))
+        open(mine, "w").close()
+        count = 0
+        for _ in range(20):
+            count = max(count, len(os.listdir(running)))
+            time.sleep(0.01)
+        os.unlink(mine)
+        print('{{"ok": false, "code": "c", "message": "%d", "message_zh": ""}}' % count)
+        """
+    )
+
+    async def run() -> list[int]:
+        answers = await asyncio.gather(*(read(tmp_path) for _ in range(6)), return_exceptions=True)
+        return [int(answer.params["message"]) for answer in answers]  # type: ignore[union-attr]
+
+    counts = asyncio.run(run())
+    assert len(counts) == 6
+    assert max(counts) == 2
+    assert list((tmp_path / "running").iterdir()) == []

@@ -1,0 +1,159 @@
+"""Quality reports: what follows when their tasks end."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.enums import TaskStatus, TaskType
+from aiplatform.protocol.specs import QualitySpec
+from aiplatform.server.core.database import commit
+from aiplatform.server.core.errors import NotFound
+from aiplatform.server.datasets.jobs import DataQuality
+from aiplatform.server.identity.models import User
+from aiplatform.server.notifications.models import Notification
+from aiplatform.server.projects.models import Project
+from aiplatform.server.tasks.models import Task
+from aiplatform.server.tasks.service import kinds, queue
+from aiplatform.server.tasks.service.kinds import Outcome
+from tests.conftest import Api
+from tests.factories import make_blob, make_context, make_model, make_project
+from tests.server.datasets.conftest import CHAT, jsonl
+
+REPORT = {"score": 88, "rows": 5, "findings": [{"code": "empty", "count": float("nan")}]}
+
+
+@pytest.fixture
+def task(session: Session, project: Project, dataset: dict[str, Any]) -> Task:
+    return session.scalars(select(Task).where(Task.project_id == project.id)).one()
+
+
+def end(session: Session, task: Task, status: TaskStatus, **outcome: Any) -> None:
+    queue.change_status(session, task, TaskStatus.RUNNING)
+    queue.finish(session, task, Outcome(status, **outcome))
+    commit(session)
+
+
+def test_a_report_makes_the_dataset_ready(
+    session: Session, mine: Api, dataset: dict[str, Any], task: Task, owner: User
+) -> None:
+    path = f"datasets/{dataset['uuid']}"
+    assert mine.get(f"{path}/versions/v1/report").status_code == 404
+    end(session, task, TaskStatus.COMPLETED, result={"report": REPORT})
+    head = mine.get(path).json()
+    assert head["status"] == "ready"
+    assert head["quality_report"]["score"] == 88
+    assert head["quality_report"]["findings"][0]["count"] == "NaN"
+    assert mine.get(f"{path}/versions/v1/report").json() == head["quality_report"]
+    assert mine.get(f"{path}/versions/v1").json()["report"] == head["quality_report"]
+    told = session.scalars(
+        select(Notification).where(
+            Notification.user_id == owner.id, Notification.type == "dataset_reported"
+        )
+    ).one()
+    assert "88" in told.title
+    assert told.data["dataset"] == dataset["uuid"]
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome", "expected"),
+    [
+        (TaskStatus.FAILED, {"error": "no tokenizer"}, "failed"),
+        (TaskStatus.COMPLETED, {"result": {}}, "failed"),
+        (TaskStatus.CANCELLED, {}, "uploaded"),
+    ],
+)
+def test_no_report(
+    session: Session,
+    mine: Api,
+    dataset: dict[str, Any],
+    task: Task,
+    status: TaskStatus,
+    outcome: dict[str, Any],
+    expected: str,
+) -> None:
+    end(session, task, status, **outcome)
+    assert mine.get(f"datasets/{dataset['uuid']}").json()["status"] == expected
+
+
+def test_a_report_on_an_older_version_leaves_the_head_alone(
+    session: Session, mine: Api, dataset: dict[str, Any], task: Task
+) -> None:
+    path = f"datasets/{dataset['uuid']}"
+    mine.post(f"{path}/versions?filename=a.jsonl", content=jsonl(CHAT[:2]))
+    end(session, task, TaskStatus.COMPLETED, result={"report": REPORT})
+    head = mine.get(path).json()
+    assert (head["version"], head["status"], head["quality_report"]) == ("v2", "processing", None)
+    assert mine.get(f"{path}/versions/v1/report").json()["score"] == 88
+
+
+def test_another_report_that_fails_takes_nothing_away(
+    session: Session, mine: Api, dataset: dict[str, Any], task: Task
+) -> None:
+    path = f"datasets/{dataset['uuid']}"
+    end(session, task, TaskStatus.COMPLETED, result={"report": REPORT})
+    again = mine.post(f"{path}/versions/v1/quality", json={"max_length": 16})
+    assert again.status_code == 202
+    assert again.json()["type"] == "data_quality"
+    assert again.json()["config"]["max_length"] == 16
+    assert mine.get(path).json()["status"] == "ready"
+    second = session.scalars(select(Task).where(Task.uuid == again.json()["uuid"])).one()
+    end(session, second, TaskStatus.FAILED, error="x")
+    head = mine.get(path).json()
+    assert (head["status"], head["quality_report"]["score"]) == ("ready", 88)
+
+
+def test_a_failed_report_while_another_waits(
+    session: Session, mine: Api, dataset: dict[str, Any], task: Task
+) -> None:
+    path = f"datasets/{dataset['uuid']}"
+    assert mine.post(f"{path}/versions/v1/quality").status_code == 202
+    end(session, task, TaskStatus.FAILED, error="x")
+    assert mine.get(path).json()["status"] == "processing"
+
+
+def test_a_report_after_the_deletion(
+    session: Session, mine: Api, dataset: dict[str, Any], task: Task
+) -> None:
+    queue.change_status(session, task, TaskStatus.RUNNING)
+    commit(session)
+    assert mine.delete(f"datasets/{dataset['uuid']}").status_code == 204
+    session.expire_all()
+    assert task.status == TaskStatus.CANCELLING
+    with pytest.raises(NotFound):
+        DataQuality().inputs(session, task)
+    queue.finish(session, task, Outcome(TaskStatus.COMPLETED, result={"report": REPORT}))
+    commit(session)
+
+
+def test_the_runtime_gets_rows_and_tokenizer_but_no_weights(
+    session: Session, mine: Api, project: Project, dataset: dict[str, Any], home: Any
+) -> None:
+    files = [
+        make_blob(session, b"{}", "weights/tokenizer.json", home),
+        make_blob(session, b"tensors", "weights/model.safetensors", home),
+        make_blob(session, b"# card", "README.md", home),
+    ]
+    model = make_model(session, project, files=files)
+    path = f"datasets/{dataset['uuid']}/versions/v1"
+    answer = mine.post(f"{path}/quality", json={"base_model": str(model.uuid)})
+    assert answer.status_code == 202
+    task = session.scalars(select(Task).where(Task.uuid == answer.json()["uuid"])).one()
+    inputs = DataQuality().inputs(session, task)
+    version = mine.get(path).json()
+    assert inputs.single["dataset"].sha256 == version["file_hash"]
+    assert [file.path for file in inputs.trees["base_model"]] == ["weights/tokenizer.json"]
+
+
+def test_the_kind_is_registered_and_pins_versions(
+    session: Session, project: Project, dataset: dict[str, Any]
+) -> None:
+    kind = kinds.kind_of(TaskType.DATA_QUALITY)
+    spec = {"dataset": {"dataset": dataset["uuid"]}}
+    prepared = kind.prepare(session, make_context(session, project), QualitySpec(**spec))
+    assert prepared.spec.dataset.version == "v1"
+    assert prepared.inputs[0].label == f"{dataset['name']}@v1"
+    stranger = make_context(session, make_project(session))
+    with pytest.raises(NotFound):
+        kind.prepare(session, stranger, QualitySpec(**spec))

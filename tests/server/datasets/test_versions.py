@@ -1,0 +1,365 @@
+"""Versions: committing, also at the same time; rows and content; renaming and deleting heads."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.enums import TaskStatus, TaskType
+from aiplatform.server.core.audit import AuditLog
+from aiplatform.server.core.settings import get_settings
+from aiplatform.server.core.storage import BlobRef, get_store
+from aiplatform.server.datasets.models import Dataset, DatasetVersion
+from aiplatform.server.datasets.rules import MAX_ROWS
+from aiplatform.server.datasets.service import commits, content
+from aiplatform.server.identity.models import User
+from aiplatform.server.projects.models import Project
+from aiplatform.server.tasks.models import Task, TaskInput
+from tests.conftest import Api
+from tests.factories import make_dataset, make_member, make_project, make_task, make_version
+from tests.server.datasets.conftest import CHAT, jsonl
+
+Upload = Callable[..., Any]
+Stored = Callable[..., Dataset]
+
+
+@pytest.fixture
+def commit(mine: Api, dataset: dict[str, Any]) -> Callable[..., Any]:
+    """Commit a version of ``dataset``; returns the answer."""
+
+    def commit(rows: list[dict[str, Any]], **params: Any) -> Any:
+        params.setdefault("filename", "rows.jsonl")
+        path = f"datasets/{dataset['uuid']}/versions"
+        return mine.post(path, params=params, content=jsonl(rows))
+
+    return commit
+
+
+class TestCommits:
+    def test_the_next_version_has_a_parent_and_becomes_the_head(
+        self, commit: Callable[..., Any], mine: Api, dataset: dict[str, Any], owner: User
+    ) -> None:
+        answer = commit([*CHAT, CHAT[0]], message="one more")
+        assert answer.status_code == 201, answer.text
+        version = answer.json()
+        assert (version["version"], version["parent"]) == ("v2", "v1")
+        assert (version["message"], version["row_count"]) == ("one more", 6)
+        assert version["author"] == {"uuid": str(owner.uuid), "username": owner.username}
+        head = mine.get(f"datasets/{dataset['uuid']}").json()
+        assert (head["version"], head["row_count"]) == ("v2", 6)
+        listed = mine.get(f"datasets/{dataset['uuid']}/versions").json()["items"]
+        assert [item["version"] for item in listed] == ["v2", "v1"]
+        assert listed[1]["parent"] is None
+
+    def test_identical_rows_are_refused_unless_allowed(self, commit: Callable[..., Any]) -> None:
+        answer = commit(CHAT)
+        assert (answer.status_code, answer.json()["code"]) == (409, "dataset.identical_content")
+        assert answer.json()["version"] == "v1"
+        allowed = commit(CHAT, allow_identical=True)
+        assert (allowed.status_code, allowed.json()["version"]) == (201, "v2")
+
+    def test_going_back_to_an_earlier_content_is_a_new_version(
+        self, commit: Callable[..., Any], session: Session
+    ) -> None:
+        assert commit(CHAT[:1]).json()["version"] == "v2"
+        back = commit(CHAT).json()
+        assert (back["version"], back["parent"]) == ("v3", "v2")
+
+    def test_committers_at_the_same_time_take_turns(
+        self, commit: Callable[..., Any], session: Session, dataset: dict[str, Any]
+    ) -> None:
+        rows = [[{"text": f"from {number}"}] for number in range(6)]
+        with ThreadPoolExecutor(6) as pool:
+            answers = list(pool.map(commit, rows))
+        assert [answer.status_code for answer in answers] == [201] * 6
+        labels = sorted(answer.json()["version"] for answer in answers)
+        assert labels == [f"v{n}" for n in range(2, 8)]
+        # Each is the child of the one before: nobody's commit was lost to another's.
+        for answer in answers:
+            version = answer.json()
+            assert version["parent"] == f"v{int(version['version'][1:]) - 1}"
+        head = session.scalars(select(Dataset).where(Dataset.uuid == dataset["uuid"])).one()
+        assert head.version == "v7"
+
+    def test_more_rows_than_the_contract_counts(
+        self, commit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert MAX_ROWS == 2**31 - 1
+        monkeypatch.setattr(commits, "MAX_ROWS", 4)
+        answer = commit([*CHAT, CHAT[0]])
+        assert (answer.status_code, answer.json()["code"]) == (422, "dataset.too_many_rows")
+
+    def test_versions_of_others(
+        self, api: Callable[..., Api], session: Session, dataset: dict[str, Any]
+    ) -> None:
+        stranger = api(make_member(session, make_project(session), "admin"))
+        base = f"datasets/{dataset['uuid']}"
+        for path in ("", "/versions", "/versions/v1", "/versions/v1/rows", "/versions/v1/content"):
+            assert stranger.get(base + path).status_code == 404
+        assert stranger.post(f"{base}/versions", content=b"x").status_code == 404
+        assert stranger.post(f"{base}/versions/v1/quality").status_code == 404
+        assert stranger.delete(base).status_code == 404
+
+    @pytest.mark.parametrize("label", ["v9", "v0", "9", "v1'--", "%00", "v99999999999"])
+    def test_versions_that_are_not(self, mine: Api, dataset: dict[str, Any], label: str) -> None:
+        answer = mine.get(f"datasets/{dataset['uuid']}/versions/{label}")
+        assert answer.status_code in {404, 422}
+
+
+class TestRows:
+    def test_pages(self, mine: Api, dataset: dict[str, Any]) -> None:
+        seen, cursor = [], None
+        while True:
+            page = mine.get(
+                f"datasets/{dataset['uuid']}/versions/v1/rows",
+                params={"limit": 2, **({"cursor": cursor} if cursor else {})},
+            ).json()
+            seen.append(page["items"])
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
+        assert [len(page) for page in seen] == [2, 2, 1]
+        assert [row for page in seen for row in page] == CHAT
+
+    def test_a_page_of_long_rows_ends_early_and_loses_none(
+        self, stored: Stored, mine: Api, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(content, "PAGE_BYTES", 2500)
+        rows = [{"text": f"{number:03d} " + "x" * 996} for number in range(20)]
+        uuid = stored(jsonl(rows)).uuid
+        page = mine.get(f"datasets/{uuid}/versions/v1/rows?limit=500").json()
+        assert len(page["items"]) == 3
+        path = f"datasets/{uuid}/versions/v1/rows?limit=500&cursor={page['next_cursor']}"
+        assert mine.get(path).json()["items"][0]["text"].startswith("003 ")
+
+    def test_values_that_are_missing(self, stored: Stored, mine: Api) -> None:
+        uuid = stored(b'{"text": "a", "x": 1.5}\n{"text": "b", "x": null}\n').uuid
+        items = mine.get(f"datasets/{uuid}/versions/v1/rows").json()["items"]
+        assert items == [{"text": "a", "x": 1.5}, {"text": "b", "x": None}]
+
+    @pytest.mark.parametrize("cursor", ["nonsense", "WyJhIl0", "Wy0xXQ", "WzFd" * 50])
+    def test_cursors_of_others(self, mine: Api, dataset: dict[str, Any], cursor: str) -> None:
+        answer = mine.get(f"datasets/{dataset['uuid']}/versions/v1/rows?cursor={cursor}")
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_cursor")
+
+    def test_beyond_the_end(self, mine: Api, dataset: dict[str, Any]) -> None:
+        cursor = base64.urlsafe_b64encode(b"[9223372036854775807]").decode().rstrip("=")
+        answer = mine.get(f"datasets/{dataset['uuid']}/versions/v1/rows?cursor={cursor}")
+        assert answer.json() == {"items": [], "next_cursor": None}
+
+
+class TestContent:
+    def test_parquet_is_what_the_hash_names(
+        self, mine: Api, dataset: dict[str, Any], tmp_path: Any
+    ) -> None:
+        path = f"datasets/{dataset['uuid']}/versions/v1"
+        version = mine.get(path).json()
+        answer = mine.get(f"{path}/content")
+        assert answer.headers["content-length"] == str(version["file_size"])
+        assert hashlib.sha256(answer.content).hexdigest() == version["file_hash"]
+        digest = base64.b64encode(bytes.fromhex(version["file_hash"])).decode()
+        assert answer.headers["repr-digest"] == f"sha-256=:{digest}:"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["content-security-policy"].startswith("sandbox")
+        assert answer.headers["content-disposition"].startswith("attachment")
+        (tmp_path / "x.parquet").write_bytes(answer.content)
+        assert pq.read_metadata(tmp_path / "x.parquet").num_rows == 5
+
+    def test_ranges_put_the_file_together(self, mine: Api, dataset: dict[str, Any]) -> None:
+        path = f"datasets/{dataset['uuid']}/versions/v1/content"
+        whole = mine.get(path)
+        size = len(whole.content)
+        etag = whole.headers["etag"]
+        first = mine.get(path, headers={"Range": "bytes=0-99"})
+        rest = mine.get(path, headers={"Range": "bytes=100-", "If-Range": etag})
+        assert first.status_code == rest.status_code == 206
+        assert first.headers["content-range"] == f"bytes 0-99/{size}"
+        assert rest.headers["content-range"] == f"bytes 100-{size - 1}/{size}"
+        assert first.content + rest.content == whole.content
+        tail = mine.get(path, headers={"Range": "bytes=-4"})
+        assert tail.content == b"PAR1"
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {"Range": "bytes=0-1,3-4"},
+            {"Range": "rows=0-1"},
+            {"Range": "bytes=-"},
+            {"Range": "bytes=5-2"},
+            {"Range": "bytes=0-1", "If-Range": '"another"'},
+        ],
+    )
+    def test_other_ranges_get_all(
+        self, mine: Api, dataset: dict[str, Any], headers: dict[str, str]
+    ) -> None:
+        answer = mine.get(f"datasets/{dataset['uuid']}/versions/v1/content", headers=headers)
+        assert answer.status_code == 200
+        assert answer.content.endswith(b"PAR1")
+
+    def test_a_range_behind_the_end(self, mine: Api, dataset: dict[str, Any]) -> None:
+        answer = mine.get(
+            f"datasets/{dataset['uuid']}/versions/v1/content",
+            headers={"Range": "bytes=99999999-"},
+        )
+        assert (answer.status_code, answer.json()["code"]) == (416, "range_not_satisfiable")
+        assert answer.headers["content-range"].startswith("bytes */")
+
+    @pytest.mark.parametrize("kind", ["parquet", "jsonl", "original"])
+    def test_what_one_has_is_not_sent_again(
+        self, mine: Api, dataset: dict[str, Any], session: Session, kind: str
+    ) -> None:
+        path = f"datasets/{dataset['uuid']}/versions/v1/content?format={kind}"
+        etag = mine.get(path).headers["etag"]
+        again = mine.get(path, headers={"If-None-Match": f'"x", {etag}'})
+        assert (again.status_code, again.content) == (304, b"")
+        downloads = session.scalars(
+            select(AuditLog.details).where(
+                AuditLog.resource_id == dataset["uuid"], AuditLog.action == "dataset:downloaded"
+            )
+        ).all()
+        assert [row["format"] for row in downloads] == [kind]
+
+    def test_jsonl_and_original(self, upload: Upload, mine: Api) -> None:
+        sent = b'{"text": "a"}\n\n{   "text": "\xe4\xbd\xa0"}'
+        uuid = upload(sent, filename='问答 "1".jsonl').json()["uuid"]
+        path = f"datasets/{uuid}/versions/v1/content"
+        lines = mine.get(f"{path}?format=jsonl")
+        assert [json.loads(line) for line in lines.content.splitlines()] == [
+            {"text": "a"},
+            {"text": "你"},
+        ]
+        original = mine.get(f"{path}?format=original")
+        assert original.content == sent
+        assert original.headers["content-type"] == "application/octet-stream"
+        disposition = original.headers["content-disposition"]
+        assert disposition == (
+            "attachment; filename=\"__ _1_.jsonl\"; filename*=UTF-8''%E9%97%AE%E7%AD%94%20_1_.jsonl"
+        )
+
+    def test_a_blob_that_is_lost_is_said_to_be(
+        self, stored: Stored, mine: Api, session: Session
+    ) -> None:
+        path = f"datasets/{stored(jsonl([{'text': 'will be lost'}])).uuid}/versions/v1"
+        get_store().delete(mine.get(path).json()["file_hash"])
+        for end in ("content", "content?format=jsonl", "rows"):
+            answer = mine.get(f"{path}/{end}")
+            assert (answer.status_code, answer.json()["code"]) == (500, "content_missing")
+
+    def test_rows_from_a_store_that_is_elsewhere(
+        self, mine: Api, dataset: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(type(get_store()), "local_path", lambda self, sha256: None)
+        path = f"datasets/{dataset['uuid']}/versions/v1"
+        for _ in range(2):
+            assert mine.get(f"{path}/rows").json()["items"] == CHAT
+        copies = list(get_settings().spool_dir.iterdir())
+        assert [copy.name.partition("-")[0] for copy in copies] == ["rows"]
+        copies[0].unlink()
+
+
+class TestHeads:
+    def test_renaming_needs_the_etag_of_what_was_read(
+        self, mine: Api, dataset: dict[str, Any], session: Session
+    ) -> None:
+        path = f"datasets/{dataset['uuid']}"
+        etag = mine.get(path).headers["etag"]
+        assert mine.patch(path, json={"name": "new"}).status_code == 428
+        wrong = mine.patch(path, json={"name": "new"}, headers={"If-Match": '"1"'})
+        assert wrong.status_code == 412
+        changed = mine.patch(path, json={"name": "new"}, headers={"If-Match": etag})
+        assert (changed.status_code, changed.json()["name"]) == (200, "new")
+        assert changed.headers["etag"] != etag
+        stale = mine.patch(path, json={"name": "newer"}, headers={"If-Match": etag})
+        assert stale.status_code == 412
+        audited = session.scalars(
+            select(AuditLog.details).where(AuditLog.action == "dataset:updated")
+        ).all()
+        assert audited[-1]["name"] == {"before": dataset["name"], "after": "new"}
+
+    def test_renaming_to_a_taken_name(
+        self, mine: Api, stored: Stored, dataset: dict[str, Any]
+    ) -> None:
+        stored(name="theirs")
+        answer = mine.patch(
+            f"datasets/{dataset['uuid']}", json={"name": "theirs"}, headers={"If-Match": "*"}
+        )
+        assert (answer.status_code, answer.json()["code"]) == (409, "name_taken")
+        assert mine.get(f"datasets/{dataset['uuid']}").json()["name"] == dataset["name"]
+
+    def test_unknown_fields(self, mine: Api, dataset: dict[str, Any]) -> None:
+        answer = mine.patch(
+            f"datasets/{dataset['uuid']}", json={"version": "v9"}, headers={"If-Match": "*"}
+        )
+        assert answer.json()["code"] == "validation"
+
+    def test_lists(self, mine: Api, stored: Stored, project: Project) -> None:
+        names = [stored(name=f"listed {number}").name for number in range(3)]
+        path = f"projects/{project.uuid}/datasets"
+        first = mine.get(f"{path}?limit=2").json()
+        rest = mine.get(f"{path}?limit=2&cursor={first['next_cursor']}").json()
+        listed = [item["name"] for item in first["items"] + rest["items"]]
+        assert listed == names[::-1]
+        assert rest["next_cursor"] is None
+        assert [i["name"] for i in mine.get(f"{path}?name=listed 1").json()["items"]] == [names[1]]
+        assert mine.get(f"{path}?name=%00").json()["items"] == []
+
+    def test_a_dataset_entered_without_versions_is_shown(
+        self, mine: Api, session: Session, project: Project
+    ) -> None:
+        bare = make_dataset(session, project)
+        assert mine.get(f"datasets/{bare.uuid}").json()["row_count"] == 0
+        assert mine.get(f"datasets/{bare.uuid}/versions").json()["items"] == []
+
+
+class TestDeletion:
+    def test_takes_versions_and_references(
+        self, mine: Api, dataset: dict[str, Any], commit: Callable[..., Any], session: Session
+    ) -> None:
+        commit(CHAT[:2])
+        assert mine.delete(f"datasets/{dataset['uuid']}").status_code == 204
+        assert mine.get(f"datasets/{dataset['uuid']}").status_code == 404
+        left = session.scalar(
+            select(func.count()).where(
+                BlobRef.dataset_version_id.in_(select(DatasetVersion.id)),
+                BlobRef.project_id.is_(None),
+            )
+        )
+        assert left == 0
+        deleted = session.scalars(
+            select(AuditLog.details).where(AuditLog.action == "dataset:deleted")
+        ).all()
+        assert deleted[-1]["versions"] == ["v1", "v2"]
+
+    def test_stops_the_report_that_nobody_needs_any_more(
+        self, mine: Api, dataset: dict[str, Any], session: Session, project: Project
+    ) -> None:
+        mine.delete(f"datasets/{dataset['uuid']}")
+        task = session.scalars(select(Task).where(Task.project_id == project.id)).one()
+        assert task.status == TaskStatus.CANCELLED
+
+    def test_is_refused_while_a_training_reads_it(
+        self, mine: Api, session: Session, project: Project
+    ) -> None:
+        head = make_dataset(session, project)
+        version = make_version(session, head)
+        task = make_task(session, project, type=TaskType.TRAINING, status=TaskStatus.PENDING)
+        session.add(
+            TaskInput(task_id=task.id, role="dataset", dataset_version_id=version.id, label="x")
+        )
+        session.commit()
+        answer = mine.delete(f"datasets/{head.uuid}")
+        assert (answer.status_code, answer.json()["code"]) == (409, "dataset.in_use")
+        assert task.name in answer.json()["detail"]
+        task.status = TaskStatus.COMPLETED
+        session.commit()
+        assert mine.delete(f"datasets/{head.uuid}").status_code == 204
+        session.expire_all()
+        kept = session.scalars(select(TaskInput).where(TaskInput.task_id == task.id)).one()
+        assert (kept.dataset_version_id, kept.label) == (None, "x")

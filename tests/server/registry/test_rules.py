@@ -1,0 +1,84 @@
+"""Paths, trees and the modules that two domains carry."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import aiplatform.server
+from aiplatform.server.registry.rules import (
+    SOURCE,
+    clashes,
+    fault_of_path,
+    is_model_path,
+    tree_hash,
+)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("", "/", "/etc/passwd", "..", "../x", "a/../b", "a/./b", "a//b", "a/", "./a"),
+        *("a\\b", "a\x00b", "a\nb", "a b", "a:b", "~/x", ".hidden", "a/.git/config", "模型.json"),
+        *("x" * 256, "a/" * 250 + "b", "CON", "aux.txt", "a/LPT1.json", "name.", "%2e%2e/x"),
+    ],
+)
+def test_paths_that_are_refused(path: str) -> None:
+    fault = fault_of_path(path)
+    assert fault is not None
+    assert fault.en
+    assert fault.zh
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "config.json",
+        "model-00001-of-00002.safetensors",
+        "a/b/c.txt",
+        "x" * 255,
+        "special_tokens_map.json",
+        "a@1+b=c.gguf",
+        "console.json",
+    ],
+)
+def test_paths_that_are_taken(path: str) -> None:
+    assert fault_of_path(path) is None
+
+
+@given(st.text(max_size=30))
+def test_what_is_taken_stays_in_its_directory(path: str) -> None:
+    if fault_of_path(path) is None:
+        laid_out = Path("/inputs/source", path)
+        assert laid_out.resolve().is_relative_to("/inputs/source")
+        assert len(SOURCE + path) <= 500
+
+
+def test_clashes() -> None:
+    assert clashes("a/b", ["a"])
+    assert clashes("a", ["a/b"])
+    assert clashes("Config.json", ["config.json"])
+    assert not clashes("config.json", ["config.json"])
+    assert not clashes("ab", ["a"])
+    assert not clashes("a.json", ["b.json", "a/b"])
+
+
+def test_the_hash_of_a_tree_is_that_of_its_paths_and_contents() -> None:
+    files = [("b", "1" * 64), ("a", "2" * 64)]
+    assert tree_hash(files) == tree_hash(reversed(files))
+    assert tree_hash(files) != tree_hash([("b", "2" * 64), ("a", "1" * 64)])
+    assert tree_hash(files) != tree_hash(files[:1])
+    assert len(tree_hash([])) == 64
+
+
+def test_the_layout_of_models() -> None:
+    assert all(map(is_model_path, ["README.md", "weights/config.json", "adapter/a.safetensors"]))
+    assert not any(map(is_model_path, ["source/x", "x", "weightsx/a", "other/README.md"]))
+
+
+@pytest.mark.parametrize("module", ["service/spool.py", "endpoints/downloads.py"])
+def test_both_domains_carry_the_same(module: str) -> None:
+    server = Path(aiplatform.server.__file__).parent
+    datasets, registry = (server / domain / module for domain in ("datasets", "registry"))
+    assert datasets.read_text() == registry.read_text()
