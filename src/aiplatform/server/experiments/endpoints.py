@@ -13,6 +13,7 @@ from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.experiments import access, queries, service
 from aiplatform.server.experiments.models import Experiment
 from aiplatform.server.experiments.schemas import (
+    AuthorOut,
     ExperimentChange,
     ExperimentIn,
     ExperimentOut,
@@ -44,7 +45,9 @@ def _render(context: ProjectContext, row: Any) -> ExperimentOut:
         status=ExperimentStatus(experiment.status),
         config=experiment.config,
         metrics=experiment.metrics,
-        author=row.author,
+        author=None
+        if row.author_uuid is None
+        else AuthorOut(uuid=row.author_uuid, username=row.author_name),
         created_at=experiment.created_at,
         updated_at=experiment.updated_at,
     )

@@ -22,7 +22,12 @@ UNFINISHED = [status.value for status in TaskStatus if not status.is_final]
 def list_experiments(context: ProjectContext, *, name: str | None = None) -> Select[Any]:
     """The project's experiments, each with what is shown beside it."""
     statement: Any = (
-        select(Experiment, ExperimentDetails.description, User.username.label("author"))
+        select(
+            Experiment,
+            ExperimentDetails.description,
+            User.uuid.label("author_uuid"),
+            User.username.label("author_name"),
+        )
         .outerjoin(ExperimentDetails, ExperimentDetails.experiment_id == Experiment.id)
         .outerjoin(User, User.id == ExperimentDetails.created_by)
         .where(Experiment.project_id == context.project_id)

@@ -22,6 +22,13 @@ Title = Annotated[str, Field(min_length=1, max_length=255)]
 Description = Annotated[str, Field(max_length=10_000)]
 
 
+class AuthorOut(BaseModel):
+    """Who made it."""
+
+    uuid: UUID
+    username: str
+
+
 class ExperimentIn(Strict):
     """A question asked of a base model. Without a version, a run reads the version of its day."""
 
@@ -94,7 +101,7 @@ class ExperimentOut(BaseModel):
                         "train_loss_last": 1.31,
                         "runs": [],
                     },
-                    "author": "admin",
+                    "author": {"uuid": EXAMPLE_UUID, "username": "admin"},
                     "created_at": "2026-11-24T16:00:00Z",
                     "updated_at": "2026-11-24T16:03:00Z",
                 }
@@ -111,6 +118,6 @@ class ExperimentOut(BaseModel):
     status: ExperimentStatus = Field(description="of the latest run")
     config: dict[str, Any]
     metrics: dict[str, Any]
-    author: str | None
+    author: AuthorOut | None
     created_at: datetime
     updated_at: datetime

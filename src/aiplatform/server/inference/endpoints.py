@@ -13,7 +13,12 @@ from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.inference import access, queries, service
 from aiplatform.server.inference.models import Deployment
-from aiplatform.server.inference.schemas import DeploymentIn, DeploymentOptions, DeploymentOut
+from aiplatform.server.inference.schemas import (
+    AuthorOut,
+    DeploymentIn,
+    DeploymentOptions,
+    DeploymentOut,
+)
 from aiplatform.server.projects.access import ProjectContext
 
 router = APIRouter(prefix="/api/v1", tags=["deployments"])
@@ -44,7 +49,9 @@ def _render(context: ProjectContext, row: Any) -> DeploymentOut:
         ),
         resources=spec.resources,
         queue=spec.queue,
-        author=row.author,
+        author=None
+        if row.author_uuid is None
+        else AuthorOut(uuid=row.author_uuid, username=row.author_name),
         created_at=deployment.created_at,
         updated_at=deployment.updated_at,
     )

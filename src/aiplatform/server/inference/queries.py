@@ -25,7 +25,8 @@ def list_deployments(context: ProjectContext, *, name: str | None = None) -> Sel
             Model.uuid.label("model_uuid"),
             Model.name.label("model_name"),
             Model.version.label("model_version"),
-            User.username.label("author"),
+            User.uuid.label("author_uuid"),
+            User.username.label("author_name"),
         )
         .outerjoin(Task, Task.id == Deployment.task_id)
         .outerjoin(Model, Model.id == Deployment.model_id)
@@ -41,17 +42,20 @@ def shown(session: Session, context: ProjectContext, deployment: Deployment) -> 
     return session.execute(list_deployments(context).where(Deployment.id == deployment.id)).one()
 
 
-def get_deployment(session: Session, context: ProjectContext, uuid: UUID) -> Deployment:
-    """One deployment of the project.
+def get_deployment(
+    session: Session, context: ProjectContext, uuid: UUID, *, lock: bool = False
+) -> Deployment:
+    """One deployment of the project; with ``lock``, locked and as it is now.
 
     Raises:
         NotFound: when the project has no such deployment.
     """
-    found = session.scalar(
-        select(Deployment).where(
-            Deployment.uuid == uuid, Deployment.project_id == context.project_id
-        )
+    statement = select(Deployment).where(
+        Deployment.uuid == uuid, Deployment.project_id == context.project_id
     )
+    if lock:
+        statement = statement.with_for_update().execution_options(populate_existing=True)
+    found = session.scalar(statement)
     if found is None:
         raise NotFound(resource="deployment")
     return found

@@ -21,6 +21,13 @@ class DeploymentOptions(Strict):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
 
+class AuthorOut(BaseModel):
+    """Who made it."""
+
+    uuid: UUID
+    username: str
+
+
 class DeploymentIn(Strict):
     """A model to serve. ``name`` is what chat requests call it."""
 
@@ -72,7 +79,7 @@ class DeploymentOut(BaseModel):
                     "options": {"engine": "transformers", "max_length": 2048},
                     "resources": {"cpus": 1.0, "memory_mb": 2048, "gpus": 0},
                     "queue": "default",
-                    "author": "admin",
+                    "author": {"uuid": EXAMPLE_UUID, "username": "admin"},
                     "created_at": "2026-11-24T16:00:00Z",
                     "updated_at": "2026-11-24T16:00:12Z",
                 }
@@ -92,6 +99,6 @@ class DeploymentOut(BaseModel):
     options: DeploymentOptions
     resources: Resources
     queue: str
-    author: str | None
+    author: AuthorOut | None
     created_at: datetime
     updated_at: datetime

@@ -305,12 +305,14 @@ def _inputs(session: Session, model: Model) -> list[InputRef]:
 def _lock(session: Session, context: ProjectContext, uuid: UUID) -> tuple[Deployment, Task | None]:
     """The deployment and the task of its run, both locked and as they are now."""
     while True:
-        deployment = queries.get_deployment(session, context, uuid)
-        expected = deployment.task_id
-        task = None if expected is None else lock(session, expected)
-        session.refresh(deployment, with_for_update=True)
-        if deployment.task_id == expected:
-            return deployment, task
+        with session.begin_nested() as attempt:
+            expected = queries.get_deployment(session, context, uuid).task_id
+            task = None if expected is None else lock(session, expected)
+            deployment = queries.get_deployment(session, context, uuid, lock=True)
+            if deployment.task_id == expected:
+                return deployment, task
+            # It got another run meanwhile; that one's task comes first again.
+            attempt.rollback()
 
 
 def _cancel(session: Session, context: ProjectContext, task: Task | None) -> None:

@@ -1,0 +1,107 @@
+"""A project with a base model, rows to learn from, and a worker worked by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from aiplatform.server.core.storage import StoredFile
+from aiplatform.server.datasets.models import Dataset
+from aiplatform.server.identity.models import User
+from aiplatform.server.projects.models import Project
+from aiplatform.server.registry.models import Model
+from tests.conftest import Api
+from tests.factories import (
+    make_blob,
+    make_dataset,
+    make_model,
+    make_project,
+    make_version,
+    number,
+)
+from tests.server.experiments.hand import Hand
+
+
+@pytest.fixture
+def project(session: Session) -> Project:
+    return make_project(session)
+
+
+@pytest.fixture
+def owner(session: Session, project: Project) -> User:
+    return session.get_one(User, project.owner_id)
+
+
+@pytest.fixture
+def mine(api: Callable[[User | None], Api], owner: User) -> Api:
+    return api(owner)
+
+
+@pytest.fixture
+def hand(client: Any) -> Hand:
+    return Hand(f"queue{number()}")
+
+
+@pytest.fixture
+def rows(session: Session, tmp_path: Any) -> Callable[[str], StoredFile]:
+    """``rows(text)`` is a file in the store that passes for canonical rows."""
+    from aiplatform.server.datasets.rules import ROWS_PATH
+
+    return lambda text: make_blob(session, text.encode(), ROWS_PATH, tmp_path)
+
+
+@pytest.fixture
+def made(session: Session, tmp_path: Any) -> list[StoredFile]:
+    """What a training leaves in its output."""
+    contents = {
+        "adapter/adapter_model.safetensors": b"adapter",
+        "weights/model.safetensors": b"merged",
+        "README.md": b"# A tuned model",
+    }
+    return [make_blob(session, content, path, tmp_path) for path, content in contents.items()]
+
+
+@pytest.fixture
+def base(session: Session, tmp_path: Any) -> Model:
+    files = [make_blob(session, b"base weights", "weights/model.safetensors", tmp_path)]
+    return make_model(session, None, name=f"base{number()}", files=files, license="apache-2.0")
+
+
+@pytest.fixture
+def dataset(session: Session, project: Project, rows: Callable[[str], StoredFile]) -> Dataset:
+    dataset = make_dataset(session, project)
+    make_version(session, dataset, file=rows("one"))
+    return dataset
+
+
+@pytest.fixture
+def held_out(session: Session, project: Project, rows: Callable[[str], StoredFile]) -> Dataset:
+    dataset = make_dataset(session, project)
+    make_version(session, dataset, file=rows("held out"))
+    return dataset
+
+
+@pytest.fixture
+def config(base: Model, dataset: Dataset, held_out: Dataset, hand: Hand) -> dict[str, Any]:
+    """The smallest config of an experiment."""
+    return {
+        "base_model": str(base.uuid),
+        "dataset": {"dataset": str(dataset.uuid)},
+        "eval_dataset": {"dataset": str(held_out.uuid)},
+        "output_name": "faq",
+        "queue": hand.queue,
+    }
+
+
+@pytest.fixture
+def create(mine: Api, project: Project, config: dict[str, Any]) -> Callable[..., Any]:
+    """``create(**changes)`` makes an experiment over HTTP."""
+
+    def make(name: str = "an experiment", **changes: Any) -> Any:
+        body = {"name": name, "config": {**config, **changes}}
+        return mine.post(f"projects/{project.uuid}/experiments", json=body)
+
+    return make

@@ -1,0 +1,209 @@
+"""Experiments over HTTP: making, changing, deleting, and who may."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.enums import ModelStatus
+from aiplatform.server.core.audit import AuditLog
+from aiplatform.server.core.storage import StoredFile
+from aiplatform.server.datasets.models import Dataset
+from aiplatform.server.experiments.models import ExperimentDetails
+from aiplatform.server.identity.models import User
+from aiplatform.server.projects.models import Project
+from aiplatform.server.registry.models import Model
+from tests.conftest import Api
+from tests.factories import (
+    make_dataset,
+    make_member,
+    make_model,
+    make_project,
+    make_user,
+    make_version,
+)
+from tests.server.experiments.hand import Hand
+
+Create = Callable[..., Any]
+Act = Callable[[User | None], Api]
+
+
+class TestCreate:
+    def test_it(self, session: Session, create: Create, project: Project, base: Model) -> None:
+        answer = create(name="FAQ", lora={"rank": 4})
+        assert answer.status_code == 201, answer.text
+        shown = answer.json()
+        assert shown["name"] == "FAQ"
+        assert shown["project"] == str(project.uuid)
+        assert shown["base_model"] == f"{base.name}@1"
+        assert (shown["task_type"], shown["status"]) == ("sft", "pending")
+        assert shown["config"]["lora"]["rank"] == 4
+        assert shown["config"]["learning_rate"] == 2e-4
+        assert shown["metrics"] == {}
+        row = session.scalars(select(AuditLog).where(AuditLog.resource_id == shown["uuid"])).one()
+        assert row.action == "experiment:created"
+        details = session.scalars(
+            select(ExperimentDetails).where(ExperimentDetails.base_model_id == base.id)
+        ).one()
+        assert details.created_by == project.owner_id
+
+    def test_versions_are_left_open(self, create: Create) -> None:
+        assert create().json()["config"]["dataset"]["version"] is None
+
+    @pytest.mark.parametrize("field", ["base_model", "dataset", "eval_dataset"])
+    def test_what_is_anothers_does_not_exist(
+        self, session: Session, create: Create, rows: Callable[[str], StoredFile], field: str
+    ) -> None:
+        other = make_project(session)
+        foreign: Model | Dataset
+        if field == "base_model":
+            foreign = make_model(session, other)
+        else:
+            foreign = make_dataset(session, other)
+            make_version(session, foreign, file=rows("theirs"))
+        for uuid in (str(foreign.uuid), str(uuid4())):
+            answer = create(**{field: uuid if field == "base_model" else {"dataset": uuid}})
+            assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+    def test_a_version_that_is_not(self, create: Create, dataset: Dataset) -> None:
+        answer = create(dataset={"dataset": str(dataset.uuid), "version": "v7"})
+        assert answer.status_code == 404
+
+    def test_a_base_model_that_is_not_ready(
+        self, session: Session, create: Create, project: Project
+    ) -> None:
+        pending = make_model(session, project, status=ModelStatus.PENDING)
+        answer = create(base_model=str(pending.uuid))
+        assert (answer.status_code, answer.json()["code"]) == (409, "model.not_ready")
+
+    @pytest.mark.parametrize("shape", ["table", "classification"])
+    def test_rows_that_teach_nothing(
+        self,
+        session: Session,
+        create: Create,
+        project: Project,
+        rows: Callable[[str], StoredFile],
+        shape: str,
+    ) -> None:
+        table = make_dataset(session, project)
+        make_version(session, table, file=rows("table"), shape=shape)
+        answer = create(dataset={"dataset": str(table.uuid)})
+        assert (answer.status_code, answer.json()["code"]) == (422, "dataset_not_learnable")
+        assert shape in answer.json()["detail"]
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"learning_rat": 1},
+            {"learning_rate": 0},
+            {"dataset": {"dataset": str(uuid4()), "version": "1"}},
+            {"method": "magic"},
+        ],
+    )
+    def test_what_makes_no_sense(self, create: Create, changes: dict[str, Any]) -> None:
+        assert create(**changes).status_code == 422
+
+
+class TestChange:
+    def test_with_the_etag(self, session: Session, create: Create, mine: Api) -> None:
+        made = create()
+        path = f"experiments/{made.json()['uuid']}"
+        read = mine.get(path)
+        assert read.headers["etag"] == made.headers["etag"]
+        change = {"name": "renamed", "description": "why"}
+        changed = mine.patch(path, json=change, headers={"If-Match": read.headers["etag"]})
+        assert changed.status_code == 200, changed.text
+        assert (changed.json()["name"], changed.json()["description"]) == ("renamed", "why")
+        assert changed.headers["etag"] != read.headers["etag"]
+        assert mine.get(path).headers["etag"] == changed.headers["etag"]
+        log = session.scalars(select(AuditLog).where(AuditLog.action == "experiment:updated")).one()
+        assert log.details["changed"] == ["description", "name"]
+
+    def test_a_description_alone_is_a_change(self, create: Create, mine: Api) -> None:
+        made = create()
+        path = f"experiments/{made.json()['uuid']}"
+        etag = {"If-Match": made.headers["etag"]}
+        assert mine.patch(path, json={"description": "a"}, headers=etag).status_code == 200
+        assert mine.patch(path, json={"description": "b"}, headers=etag).status_code == 412
+
+    def test_not_without(self, create: Create, mine: Api) -> None:
+        path = f"experiments/{create().json()['uuid']}"
+        assert mine.patch(path, json={"name": "x"}).status_code == 428
+        stale = {"If-Match": '"0"'}
+        assert mine.patch(path, json={"name": "x"}, headers=stale).status_code == 412
+
+    def test_a_config_is_checked_as_a_new_one(
+        self, session: Session, create: Create, mine: Api, config: dict[str, Any]
+    ) -> None:
+        path = f"experiments/{create().json()['uuid']}"
+        everything = {"If-Match": "*"}
+        another = make_model(session, None)
+        body = {"config": {**config, "base_model": str(another.uuid), "epochs": 3}}
+        changed = mine.patch(path, json=body, headers=everything).json()
+        assert changed["base_model"] == f"{another.name}@1"
+        assert changed["config"]["epochs"] == 3
+        body["config"]["base_model"] = str(uuid4())
+        assert mine.patch(path, json=body, headers=everything).status_code == 404
+        for field in ("name", "config"):
+            nothing = mine.patch(path, json={field: None}, headers=everything)
+            assert nothing.status_code == 422
+
+
+class TestDelete:
+    def test_it(self, session: Session, create: Create, mine: Api) -> None:
+        uuid = create().json()["uuid"]
+        assert mine.delete(f"experiments/{uuid}").status_code == 204
+        assert mine.get(f"experiments/{uuid}").status_code == 404
+        actions = session.scalars(select(AuditLog.action).where(AuditLog.resource_id == uuid))
+        assert list(actions) == ["experiment:created", "experiment:deleted"]
+
+    def test_not_while_a_run_is_active(self, create: Create, mine: Api, hand: Hand) -> None:
+        path = f"experiments/{create().json()['uuid']}"
+        task = mine.post(f"{path}/runs").json()
+        claim = hand.take()
+        answer = mine.delete(path)
+        assert (answer.status_code, answer.json()["code"]) == (409, "experiment_busy")
+        assert task["name"] in answer.json()["detail"]
+        hand.fail(claim)
+        assert mine.delete(path).status_code == 204
+        assert mine.get(f"tasks/{task['uuid']}").json()["experiment"] is None
+
+
+class TestWho:
+    def test_foreign_ones_do_not_exist(self, session: Session, create: Create, api: Act) -> None:
+        path = f"experiments/{create().json()['uuid']}"
+        stranger = api(make_user(session, role="developer"))
+        for method, address in (
+            ("GET", path),
+            ("PATCH", path),
+            ("DELETE", path),
+            ("GET", f"{path}/runs"),
+            ("POST", f"{path}/runs"),
+        ):
+            assert stranger.request(method, address, json={}).status_code == 404, address
+
+    def test_viewers_look_on(
+        self, session: Session, create: Create, api: Act, project: Project
+    ) -> None:
+        path = f"experiments/{create().json()['uuid']}"
+        viewer = api(make_member(session, project, "viewer"))
+        assert viewer.get(path).status_code == 200
+        assert viewer.get(f"{path}/runs").status_code == 200
+        assert viewer.post(f"{path}/runs").status_code == 403
+        assert viewer.delete(path).status_code == 403
+
+
+def test_list(create: Create, mine: Api, project: Project) -> None:
+    for name in ("a", "b", "b"):
+        create(name=name)
+    path = f"projects/{project.uuid}/experiments"
+    first = mine.get(path, params={"limit": 2}).json()
+    second = mine.get(path, params={"cursor": first["next_cursor"]}).json()
+    assert [e["name"] for e in first["items"] + second["items"]] == ["b", "b", "a"]
+    assert second["next_cursor"] is None
+    assert len(mine.get(path, params={"name": "b"}).json()["items"]) == 2

@@ -1,0 +1,90 @@
+"""Which run is the best, and what is kept of runs."""
+
+from typing import Any
+
+import pytest
+
+from aiplatform.protocol.enums import DataShape, TaskStatus
+from aiplatform.server.experiments.rules import (
+    LEARNABLE,
+    RUNS_KEPT,
+    STATUS_AFTER,
+    best_run,
+    evaluation_of,
+    summary_of,
+    with_evaluation,
+    with_run,
+)
+
+
+def run(name: str, **figures: Any) -> dict[str, Any]:
+    return {"task": name, "model": f"model of {name}", **figures}
+
+
+@pytest.mark.parametrize(
+    ("runs", "best"),
+    [
+        ([], None),
+        ([run("a")], None),
+        ([run("a", eval_loss=2.0), run("b", eval_loss=1.0)], "b"),
+        ([run("a", eval_loss=1.0), run("b", eval_loss=1.0)], "a"),
+        ([run("a", train_loss_last=3.0), run("b", train_loss_last=2)], "b"),
+        # A loss on held-out rows says more than one on rows that were learned.
+        ([run("a", eval_loss=2.0), run("b", train_loss_last=0.1)], "a"),
+        ([run("a", eval_loss="NaN"), run("b", eval_loss=9.0)], "b"),
+        ([run("a", eval_loss="NaN", train_loss_last=1.0)], "a"),
+        ([run("a", eval_loss="-Infinity"), run("b", eval_loss=9.0)], "b"),
+        ([run("a", eval_loss=True), run("b", eval_loss=9.0)], "b"),
+        ([run("a", eval_loss=None), run("b", eval_loss="low")], None),
+    ],
+)
+def test_best_run(runs: list[dict[str, Any]], best: str | None) -> None:
+    found = best_run(runs)
+    assert (found and found["task"]) == best
+
+
+def test_metrics_are_the_best_runs_figures() -> None:
+    metrics = with_run({}, run("a", eval_loss=1.0, steps=10))
+    metrics = with_run(metrics, run("b", eval_loss=2.0, steps=20))
+    assert (metrics["task"], metrics["eval_loss"], metrics["steps"]) == ("a", 1.0, 10)
+    assert [r["task"] for r in metrics["runs"]] == ["a", "b"]
+    metrics = with_run(metrics, run("c", eval_loss=0.5))
+    assert (metrics["task"], "steps" in metrics) == ("c", False)
+
+
+def test_old_runs_go_but_never_the_best() -> None:
+    metrics = with_run({}, run("best", eval_loss=0.1))
+    for number in range(RUNS_KEPT + 5):
+        metrics = with_run(metrics, run(str(number), eval_loss=1.0))
+    kept = [r["task"] for r in metrics["runs"]]
+    assert kept[0] == "best"
+    assert kept[1:] == [str(n) for n in range(5, RUNS_KEPT + 5)]
+
+
+def test_an_evaluation_goes_to_the_run_that_made_the_model() -> None:
+    metrics = with_run(with_run({}, run("a", eval_loss=1.0)), run("b", eval_loss=2.0))
+    metrics = with_evaluation(metrics, "model of b", {"rows": 3})
+    assert [r.get("evaluation") for r in metrics["runs"]] == [None, {"rows": 3}]
+    assert "evaluation" not in metrics
+    assert with_evaluation(metrics, "model of a", {"rows": 4})["evaluation"] == {"rows": 4}
+    assert with_evaluation(metrics, "another", {"rows": 4}) == metrics
+
+
+def test_summary_takes_figures_only() -> None:
+    result = {"eval_loss": 1.0, "versions": {"torch": "2"}, "perplexity": None}
+    assert summary_of(result) == {"eval_loss": 1.0}
+
+
+def test_answers_are_not_repeated() -> None:
+    kept = evaluation_of({"rows": 2, "answers": ["…"], "model": {"loss": 1.0}}, task="t")
+    assert kept == {"task": "t", "rows": 2, "model": {"loss": 1.0}}
+
+
+def test_every_end_has_a_status() -> None:
+    assert set(STATUS_AFTER) == {status for status in TaskStatus if status.is_final}
+
+
+def test_tables_teach_nothing() -> None:
+    assert DataShape.CHAT in LEARNABLE
+    assert DataShape.TEXT in LEARNABLE
+    assert DataShape.TABLE not in LEARNABLE

@@ -1,0 +1,349 @@
+"""Runs of experiments and evaluations, from submission to what is registered."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from aiplatform.server.core.audit import AuditLog
+from aiplatform.server.core.storage import StoredFile
+from aiplatform.server.datasets.models import Dataset
+from aiplatform.server.experiments.models import Experiment
+from aiplatform.server.experiments.service.trainings import NothingMade
+from aiplatform.server.identity.models import User
+from aiplatform.server.notifications.models import Notification
+from aiplatform.server.projects.models import Project
+from aiplatform.server.registry.models import Model, ModelDetails
+from aiplatform.server.tasks.models import Task, TaskInput
+from tests.conftest import Api
+from tests.factories import make_model, make_project, make_version
+from tests.server.experiments.hand import Hand, fresh
+
+Create = Callable[..., Any]
+Rows = Callable[[str], StoredFile]
+RESULT = {
+    "train_loss_first": 3.0,
+    "train_loss_last": 1.5,
+    "eval_loss": 1.2,
+    "perplexity": 3.32,
+    "steps": 10,
+    "versions": {"torch": "2.13"},
+}
+
+
+@pytest.fixture
+def experiment(session: Session, create: Create) -> Experiment:
+    uuid = create().json()["uuid"]
+    return session.scalars(select(Experiment).where(Experiment.uuid == uuid)).one()
+
+
+@pytest.fixture
+def run(mine: Api, experiment: Experiment) -> Callable[..., Any]:
+    """``run()`` queues a training over HTTP."""
+
+    def start(**body: Any) -> Any:
+        answer = mine.post(f"experiments/{experiment.uuid}/runs", json=body)
+        assert answer.status_code == 202, answer.text
+        return answer.json()
+
+    return start
+
+
+class TestSubmission:
+    def test_versions_are_pinned_now(
+        self,
+        session: Session,
+        experiment: Experiment,
+        run: Callable[..., Any],
+        dataset: Dataset,
+        held_out: Dataset,
+        base: Model,
+        rows: Rows,
+        hand: Hand,
+    ) -> None:
+        newer = make_version(session, dataset, version="v2", file=rows("two"))
+        task = run(priority=9)
+        assert task["config"]["dataset"]["version"] == "v2"
+        assert task["config"]["eval_dataset"]["version"] == "v1"
+        assert (task["type"], task["priority"]) == ("training", 9)
+        assert (task["name"], task["experiment"]) == ("an experiment #1", str(experiment.uuid))
+        assert run(name="mine")["name"] == "mine"
+        assert run()["name"] == "an experiment #3"
+        assert fresh(session, experiment).config["dataset"]["version"] is None
+
+        row = session.scalars(select(Task).where(Task.uuid == task["uuid"])).one()
+        found = session.scalars(select(TaskInput).where(TaskInput.task_id == row.id))
+        inputs = {item.role: item for item in found}
+        assert set(inputs) == {"base_model", "dataset", "eval_dataset"}
+        assert inputs["dataset"].dataset_version_id == newer.id
+        assert inputs["dataset"].content_hash == newer.file_hash
+        assert inputs["dataset"].label == f"{dataset.name}@v2"
+        assert inputs["base_model"].label == f"{base.name}@1"
+
+        laid_out = hand.inputs(hand.take())
+        assert laid_out.single["dataset"].sha256 == newer.file_hash
+        assert set(laid_out.single) == {"dataset", "eval_dataset"}
+        assert [f.path for f in laid_out.trees["base_model"]] == ["weights/model.safetensors"]
+
+    def test_without_held_out_rows(self, create: Create, mine: Api, hand: Hand) -> None:
+        uuid = create(eval_dataset=None).json()["uuid"]
+        assert mine.post(f"experiments/{uuid}/runs").status_code == 202
+        assert set(hand.inputs(hand.take()).single) == {"dataset"}
+
+    def test_what_was_deleted_since(
+        self, session: Session, experiment: Experiment, mine: Api, base: Model
+    ) -> None:
+        session.execute(delete(Model).where(Model.id == base.id))
+        session.commit()
+        assert mine.post(f"experiments/{experiment.uuid}/runs").status_code == 404
+
+    def test_not_through_the_tasks(
+        self, mine: Api, project: Project, config: dict[str, Any]
+    ) -> None:
+        body = {"name": "t", "spec": {"type": "training", **config}}
+        answer = mine.post(f"projects/{project.uuid}/tasks", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (422, "wrong_task_type")
+
+    def test_runs_are_listed(self, mine: Api, experiment: Experiment, run: Any) -> None:
+        made = [run()["uuid"] for _ in range(3)]
+        path = f"experiments/{experiment.uuid}/runs"
+        first = mine.get(path, params={"limit": 2}).json()
+        second = mine.get(path, params={"cursor": first["next_cursor"]}).json()
+        assert [t["uuid"] for t in first["items"] + second["items"]] == made[::-1]
+
+
+class TestStatus:
+    def test_follows_the_run(
+        self, session: Session, experiment: Experiment, run: Any, hand: Hand
+    ) -> None:
+        run()
+        assert fresh(session, experiment).status == "pending"
+        claim = hand.take()
+        assert fresh(session, experiment).status == "running"
+        hand.vanish(claim)
+        assert fresh(session, experiment).status == "pending"
+        hand.fail(hand.take())
+        assert fresh(session, experiment).status == "failed"
+        assert experiment.metrics == {}
+
+    def test_cancelled(
+        self, session: Session, experiment: Experiment, run: Any, hand: Hand, mine: Api
+    ) -> None:
+        mine.post(f"tasks/{run()['uuid']}/cancel")
+        assert fresh(session, experiment).status == "cancelled"
+
+    def test_of_the_latest_run_only(
+        self, session: Session, experiment: Experiment, run: Any, hand: Hand
+    ) -> None:
+        run(priority=9)
+        run()
+        first = hand.take()
+        assert fresh(session, experiment).status == "pending"
+        second = hand.take()
+        hand.fail(first)
+        assert fresh(session, experiment).status == "running"
+        hand.cancel(second)
+        assert fresh(session, experiment).status == "cancelled"
+
+
+class TestRegistration:
+    def test_a_model_comes_of_it(
+        self,
+        session: Session,
+        experiment: Experiment,
+        run: Any,
+        hand: Hand,
+        mine: Api,
+        owner: User,
+        project: Project,
+        dataset: Dataset,
+        base: Model,
+        made: list[StoredFile],
+    ) -> None:
+        task = run()
+        hand.complete(hand.take(), RESULT, made)
+
+        shown = mine.get(f"tasks/{task['uuid']}").json()
+        model = mine.get(f"models/{shown['model']}").json()
+        assert (model["name"], model["version"], model["status"]) == ("faq", "1", "ready")
+        assert model["license"] == "apache-2.0"
+        assert model["experiment"] == str(experiment.uuid)
+        assert model["metrics"]["training"]["eval_loss"] == 1.2
+        files = mine.get(f"models/{shown['model']}/files").json()["items"]
+        assert {file["path"] for file in files} == {file.path for file in made}
+
+        row = session.scalars(select(Model).where(Model.uuid == shown["model"])).one()
+        assert row.project_id == project.id
+        details = session.get_one(ModelDetails, row.id)
+        assert details.base_model_id == base.id
+        assert details.created_by == owner.id
+        card = details.card["facts"]
+        assert card["dataset"]["label"] == f"{dataset.name}@v1"
+        assert len(card["dataset"]["sha256"]) == 64
+        assert card["base_model"]["label"] == f"{base.name}@1"
+        assert card["config"]["dataset"]["version"] == "v1"
+        assert card["metrics"]["train_loss_last"] == 1.5
+        assert card["versions"] == {"torch": "2.13"}
+
+        metrics = fresh(session, experiment).metrics
+        assert experiment.status == "completed"
+        assert (metrics["task"], metrics["model"]) == (task["uuid"], shown["model"])
+        assert metrics["eval_loss"] == 1.2
+        assert len(metrics["runs"]) == 1
+        log = session.scalars(select(AuditLog).where(AuditLog.resource_id == shown["model"])).one()
+        assert log.action == "model:registered"
+        kinds = session.scalars(select(Notification.type).where(Notification.user_id == owner.id))
+        assert set(kinds) >= {"model_registered", "task_completed"}
+
+    def test_versions_count_and_the_best_run_wins(
+        self,
+        session: Session,
+        experiment: Experiment,
+        run: Any,
+        hand: Hand,
+        made: list[StoredFile],
+    ) -> None:
+        names = []
+        for loss in (1.2, math.nan, 0.9, 1.1):
+            names.append(run()["uuid"])
+            hand.complete(hand.take(), {**RESULT, "eval_loss": loss}, made)
+        metrics = fresh(session, experiment).metrics
+        assert (metrics["task"], metrics["eval_loss"]) == (names[2], 0.9)
+        assert [r["task"] for r in metrics["runs"]] == names
+        assert metrics["runs"][1]["eval_loss"] == "NaN"
+        models = session.scalars(
+            select(Model.version)
+            .where(Model.name == "faq", Model.project_id == experiment.project_id)
+            .order_by(Model.id)
+        )
+        assert list(models) == ["1", "2", "3", "4"]
+
+    def test_a_success_without_weights_is_none(
+        self, session: Session, experiment: Experiment, run: Any, hand: Hand
+    ) -> None:
+        task = run()
+        with pytest.raises(NothingMade):
+            hand.complete(hand.take(), RESULT, [])
+        session.rollback()
+        row = session.scalars(select(Task).where(Task.uuid == task["uuid"])).one()
+        assert (row.status, row.model_id) == ("running", None)
+
+    def test_of_a_deleted_project_nothing_is_left(
+        self,
+        session: Session,
+        project: Project,
+        run: Any,
+        hand: Hand,
+        made: list[StoredFile],
+    ) -> None:
+        """Least of all a model without a project: that would be shared by all."""
+        run()
+        claim = hand.take()
+        before = set(session.scalars(select(Model.id)))
+        session.execute(delete(Project).where(Project.id == project.id))
+        session.commit()
+        hand.complete(claim, RESULT, made)
+        session.rollback()
+        assert set(session.scalars(select(Model.id))) <= before
+
+
+class TestEvaluation:
+    @pytest.fixture
+    def tuned(
+        self,
+        session: Session,
+        run: Any,
+        hand: Hand,
+        made: list[StoredFile],
+    ) -> Model:
+        task = run()
+        hand.complete(hand.take(), RESULT, made)
+        session.rollback()
+        statement = select(Model).join(Task, Task.model_id == Model.id)
+        return session.scalars(statement.where(Task.uuid == task["uuid"])).one()
+
+    @pytest.fixture
+    def evaluate(self, mine: Api, project: Project, held_out: Dataset, hand: Hand) -> Any:
+        def submit(model: Model, **spec: Any) -> Any:
+            body = {
+                "name": "evaluate",
+                "spec": {
+                    "type": "evaluation",
+                    "model": str(model.uuid),
+                    "dataset": {"dataset": str(held_out.uuid)},
+                    "queue": hand.queue,
+                    **spec,
+                },
+            }
+            return mine.post(f"projects/{project.uuid}/tasks", json=body)
+
+        return submit
+
+    def test_is_kept_with_model_and_experiment(
+        self,
+        session: Session,
+        experiment: Experiment,
+        tuned: Model,
+        evaluate: Any,
+        held_out: Dataset,
+        hand: Hand,
+    ) -> None:
+        answer = evaluate(tuned)
+        assert answer.status_code == 202, answer.text
+        task = answer.json()
+        assert task["config"]["dataset"]["version"] == "v1"
+        assert (task["model"], task["experiment"]) == (str(tuned.uuid), str(experiment.uuid))
+        claim = hand.take()
+        laid_out = hand.inputs(claim)
+        assert set(laid_out.trees) == {"model", "base_model"}
+        assert set(laid_out.single) == {"dataset"}
+        assert fresh(session, experiment).status == "completed"
+        result = {
+            "rows": 4,
+            "tokens": 40,
+            "base": {"loss": 3.0, "perplexity": 20.0},
+            "model": {"loss": 1.0, "perplexity": 2.7},
+            "answers": [{"question": "q", "expected": "e", "base": "b", "model": "m"}],
+        }
+        hand.complete(claim, result)
+
+        kept = fresh(session, tuned).metrics["evaluation"]
+        assert kept["base"]["perplexity"] == 20.0
+        assert kept["model"]["loss"] == 1.0
+        assert kept["dataset"] == f"{held_out.name}@v1"
+        assert kept["task"] == task["uuid"]
+        assert "answers" not in kept
+        assert tuned.metrics["training"]["eval_loss"] == 1.2
+        metrics = fresh(session, experiment).metrics
+        assert metrics["evaluation"] == metrics["runs"][0]["evaluation"] == kept
+
+    def test_of_a_shared_model_stays_with_its_task(
+        self, session: Session, base: Model, evaluate: Any, hand: Hand, mine: Api
+    ) -> None:
+        task = evaluate(base).json()
+        claim = hand.take()
+        assert set(hand.inputs(claim).trees) == {"model"}
+        hand.complete(claim, {"rows": 4, "model": {"loss": 1.0}})
+        assert fresh(session, base).metrics == {}
+        assert mine.get(f"tasks/{task['uuid']}").json()["result"]["rows"] == 4
+
+    def test_of_a_failure_nothing_is_kept(
+        self, session: Session, tuned: Model, evaluate: Any, hand: Hand, experiment: Experiment
+    ) -> None:
+        evaluate(tuned)
+        hand.fail(hand.take())
+        assert "evaluation" not in fresh(session, tuned).metrics
+        assert fresh(session, experiment).status == "completed"
+
+    def test_what_is_anothers_does_not_exist(
+        self, session: Session, tuned: Model, evaluate: Any
+    ) -> None:
+        foreign = make_model(session, make_project(session))
+        assert evaluate(foreign).status_code == 404
+        assert evaluate(tuned, dataset={"dataset": str(foreign.uuid)}).status_code == 404
+        assert evaluate(tuned, max_rows=0).status_code == 422
