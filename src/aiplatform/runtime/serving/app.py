@@ -1,0 +1,256 @@
+"""The HTTP side: OpenAI's routes over an engine, for the platform's API and nobody else."""
+
+import asyncio
+import contextlib
+import hmac
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from aiplatform.runtime.chat import TemplateRefusal
+from aiplatform.runtime.serving.engines.base import Engine, Generation, Piece
+from aiplatform.runtime.serving.schemas import ChatRequest
+
+MODEL, BASE = "model", "base"
+
+
+class Refusal(Exception):
+    """An error in OpenAI's shape."""
+
+    def __init__(
+        self, status: int, message: str, *, code: str | None = None, param: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.param = param
+
+    def response(self) -> JSONResponse:
+        """The answer that tells of it."""
+        kind = "invalid_request_error" if self.status < 500 else "server_error"
+        error = {"message": str(self), "type": kind, "param": self.param, "code": self.code}
+        return JSONResponse({"error": error}, status_code=self.status)
+
+
+class ChatServer:
+    """Routes and what they share. ``names`` are the variants that may be asked for."""
+
+    def __init__(self, engine: Engine, token: str, names: set[str]) -> None:
+        self.engine = engine
+        self.token = token
+        self.names = names
+        self.running: set[Generation] = set()
+
+    def app(self) -> Starlette:
+        """The ASGI application."""
+        return Starlette(
+            routes=[
+                Route("/health", self.health),
+                Route("/v1/models", self.models),
+                Route("/v1/chat/completions", self.chat, methods=["POST"]),
+            ]
+        )
+
+    async def health(self, request: Request) -> Response:
+        """How many answers are being made."""
+        return self._refused(request) or JSONResponse({"running": len(self.running)})
+
+    async def models(self, request: Request) -> Response:
+        """The variants."""
+        data = [{"id": name, "object": "model", "owned_by": "aiplatform"} for name in self.names]
+        return self._refused(request) or JSONResponse({"object": "list", "data": data})
+
+    async def chat(self, request: Request) -> Response:
+        """One answer, whole or as server-sent events."""
+        refused = self._refused(request)
+        if refused is not None:
+            return refused
+        try:
+            wanted = await self._read(request)
+            answer = Answer(self, wanted, request.headers.get("x-model-name") or wanted.model)
+            await answer.begin()
+        except Refusal as refusal:
+            return refusal.response()
+        if wanted.stream:
+            return StreamingResponse(
+                answer.events(),
+                media_type="text/event-stream",
+                headers={"Cache-Control": "no-cache"},
+            )
+        return await answer.whole(request)
+
+    def _refused(self, request: Request) -> Response | None:
+        given = request.headers.get("authorization", "")
+        if hmac.compare_digest(given.encode(), f"Bearer {self.token}".encode()):
+            return None
+        return Refusal(401, "The token is not this server's.", code="invalid_api_key").response()
+
+    async def _read(self, request: Request) -> ChatRequest:
+        try:
+            wanted = ChatRequest.model_validate_json(await request.body())
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise Refusal(400, f"{place or 'body'}: {first['msg']}", param=place) from error
+        if wanted.model not in self.names:
+            raise Refusal(
+                404,
+                f"There is no model {wanted.model!r} here.",
+                code="model_not_found",
+                param="model",
+            )
+        return wanted
+
+
+class Answer:
+    """One request's answer on its way out."""
+
+    def __init__(self, server: ChatServer, wanted: ChatRequest, name: str) -> None:
+        self.server = server
+        self.wanted = wanted
+        self.name = name
+        self.id = f"chatcmpl-{uuid.uuid4().hex}"
+        self.created = int(time.time())
+        self.pieces: asyncio.Queue[Piece] = asyncio.Queue()
+        self.generation: Generation | None = None
+        self.prompt_tokens = 0
+        self.tokens = 0
+
+    async def begin(self) -> None:
+        """Encode the prompt and hand it to the engine.
+
+        Raises:
+            Refusal: when the prompt does not fit, or the template does not take it.
+        """
+        engine, wanted = self.server.engine, self.wanted
+        messages = [message.as_template_input() for message in wanted.messages]
+        try:
+            prompt = await asyncio.to_thread(engine.encode, messages)
+        except TemplateRefusal as error:
+            message = f"The model's chat template does not accept these messages: {error}"
+            raise Refusal(400, message, param="messages") from error
+        self.prompt_tokens = len(prompt)
+        room = engine.context_length - len(prompt)
+        if not prompt or room < 1:
+            raise Refusal(
+                400,
+                f"The prompt has {len(prompt)} tokens; with an answer, "
+                f"at most {engine.context_length} fit.",
+                code="context_length_exceeded",
+                param="messages",
+            )
+        loop = asyncio.get_running_loop()
+
+        def deliver(piece: Piece) -> None:
+            # The loop is closed when the server stopped before the engine did.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self.pieces.put_nowait, piece)
+
+        self.generation = Generation(
+            prompt=prompt,
+            adapted=wanted.model == MODEL,
+            max_tokens=min(wanted.limit or room, room),
+            temperature=1.0 if wanted.temperature is None else wanted.temperature,
+            top_p=1.0 if wanted.top_p is None else wanted.top_p,
+            seed=wanted.seed,
+            stop=wanted.stops,
+            deliver=deliver,
+        )
+        self.server.running.add(self.generation)
+        engine.submit(self.generation)
+
+    async def events(self) -> AsyncIterator[bytes]:
+        """The answer as server-sent events; ends the generation when the caller goes."""
+        try:
+            yield self._event(self._chunk({"role": "assistant", "content": ""}))
+            while True:
+                piece = await self.pieces.get()
+                self.tokens = piece.tokens
+                if piece.text:
+                    yield self._event(self._chunk({"content": piece.text}))
+                if piece.finish_reason in {"error", "cancelled"}:
+                    error = {"message": self._why(piece), "type": "server_error", "code": None}
+                    yield self._event({"error": error})
+                    return
+                if piece.finish_reason is not None:
+                    yield self._event(self._chunk({}, piece.finish_reason))
+                    break
+            options = self.wanted.stream_options
+            if options is not None and options.include_usage:
+                yield self._event({**self._head("chat.completion.chunk"), "choices": [],
+                                   "usage": self._usage()})  # fmt: skip
+            yield b"data: [DONE]\n\n"
+        finally:
+            self._end()
+
+    async def whole(self, request: Request) -> Response:
+        """The answer in one piece. A caller who hangs up ends it."""
+        watcher = asyncio.create_task(self._watch(request))
+        texts: list[str] = []
+        try:
+            while True:
+                piece = await self.pieces.get()
+                self.tokens = piece.tokens
+                texts.append(piece.text)
+                if piece.finish_reason is not None:
+                    break
+        finally:
+            watcher.cancel()
+            self._end()
+        if piece.finish_reason in {"error", "cancelled"}:
+            return Refusal(503, self._why(piece)).response()
+        choice = {
+            "index": 0,
+            "message": {"role": "assistant", "content": "".join(texts)},
+            "finish_reason": piece.finish_reason,
+        }
+        body = {**self._head("chat.completion"), "choices": [choice], "usage": self._usage()}
+        return JSONResponse(body)
+
+    async def _watch(self, request: Request) -> None:
+        # The body has been read, so what comes next is that the caller is gone.
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        if self.generation is not None:
+            self.generation.cancelled.set()
+
+    def _end(self) -> None:
+        if self.generation is not None:
+            self.generation.cancelled.set()
+            self.server.running.discard(self.generation)
+
+    @staticmethod
+    def _why(piece: Piece) -> str:
+        if piece.finish_reason == "cancelled":
+            return "The model server is stopping."
+        return "The model failed while it answered; the task's log has the cause."
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        return {"id": self.id, "object": kind, "created": self.created, "model": self.name}
+
+    def _chunk(self, delta: dict[str, str], reason: str | None = None) -> dict[str, Any]:
+        choice = {"index": 0, "delta": delta, "finish_reason": reason}
+        return {**self._head("chat.completion.chunk"), "choices": [choice]}
+
+    def _usage(self) -> dict[str, int]:
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.tokens,
+            "total_tokens": self.prompt_tokens + self.tokens,
+        }
+
+    @staticmethod
+    def _event(data: dict[str, Any]) -> bytes:
+        return (
+            b"data: "
+            + json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
+            + b"\n\n"
+        )

@@ -1,0 +1,182 @@
+"""Answers by vLLM: its own server as a child process, with the adapter loaded beside the base.
+
+vLLM speaks OpenAI's protocol itself, so requests pass through; only the model's name is put back.
+"""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from aiplatform.protocol.specs import InferenceSpec
+from aiplatform.runtime.artifacts import ADAPTER, WEIGHTS
+from aiplatform.runtime.channel import JobError
+from aiplatform.runtime.loading import is_tuned
+from aiplatform.runtime.serving.app import BASE, MODEL, ChatServer, Refusal
+
+START_SECONDS = 1800.0
+"""Large models take many minutes to load and to compile."""
+
+
+class VllmEngine:
+    """A running ``vllm serve`` on a loopback port."""
+
+    def __init__(self, model: Path, base: Path | None, spec: InferenceSpec) -> None:
+        program = shutil.which("vllm") or shutil.which(
+            "vllm", path=str(Path(sys.executable).parent)
+        )
+        if program is None:
+            raise JobError(
+                "This worker has no vLLM. Install AI Platform there with its extra 'vllm', "
+                "or choose the engine 'transformers'."
+            )
+        self.tuned = base is not None and is_tuned(model)
+        self.port = _free_port()
+        self.process = subprocess.Popen(
+            [program, *vllm_arguments(model, base if self.tuned else None, spec, self.port)]
+        )
+        self._wait()
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def close(self) -> None:
+        """End it, by force if it takes too long."""
+        self.process.terminate()
+        try:
+            self.process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            code = self.process.poll()
+            if code is not None:
+                raise JobError(f"vLLM ended with exit code {code}; the log has the cause.")
+            try:
+                if httpx.get(f"{self.url}/health", timeout=2, trust_env=False).is_success:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.2)
+        self.close()
+        raise JobError(f"vLLM was not ready within {START_SECONDS:.0f} seconds.")
+
+
+def vllm_arguments(model: Path, base: Path | None, spec: InferenceSpec, port: int) -> list[str]:
+    """The arguments of ``vllm``; with a base, the tuned model is an adapter on it."""
+    dtype = {"auto": "auto", "fp32": "float32", "bf16": "bfloat16"}[spec.precision]
+    arguments = [
+        "serve",
+        str((base or model) / WEIGHTS),
+        "--host=127.0.0.1",
+        f"--port={port}",
+        f"--served-model-name={MODEL if base is None else BASE}",
+        f"--max-model-len={spec.max_length}",
+        f"--max-num-seqs={spec.max_batch_size}",
+        f"--dtype={dtype}",
+    ]
+    if base is not None:
+        config = json.loads((model / ADAPTER / "adapter_config.json").read_text("utf-8"))
+        arguments += [
+            "--enable-lora",
+            f"--max-lora-rank={_lora_rank(int(config.get('r', 16)))}",
+            f"--lora-modules={MODEL}={model / ADAPTER}",
+        ]
+    return arguments
+
+
+def _lora_rank(rank: int) -> int:
+    """The smallest rank that vLLM has kernels for and that holds ``rank``."""
+    return next((size for size in (8, 16, 32, 64, 128, 256, 320, 512) if size >= rank), rank)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class VllmProxy(ChatServer):
+    """The same routes, answered by vLLM."""
+
+    def __init__(self, engine: VllmEngine, token: str) -> None:
+        self.token = token
+        self.names = {MODEL, BASE} if engine.tuned else {MODEL}
+        self.running = set()
+        self._http = httpx.AsyncClient(base_url=engine.url, timeout=None, trust_env=False)  # noqa: S113  (answers take as long as they take)
+
+    def app(self) -> Starlette:
+        """The ASGI application."""
+        return Starlette(
+            routes=[
+                Route("/health", self.health),
+                Route("/v1/models", self.models),
+                Route("/v1/chat/completions", self.chat, methods=["POST"]),
+            ]
+        )
+
+    async def chat(self, request: Request) -> Response:
+        """Pass the request on, and the answer back under the name it was asked for."""
+        refused = self._refused(request)
+        if refused is not None:
+            return refused
+        body = await request.body()
+        public = request.headers.get("x-model-name")
+        upstream = self._http.build_request(
+            "POST",
+            "/v1/chat/completions",
+            content=body,
+            headers={"content-type": "application/json"},
+        )
+        try:
+            answer = await self._http.send(upstream, stream=True)
+        except httpx.TransportError as error:
+            return Refusal(503, f"vLLM does not answer: {error}").response()
+        media_type = answer.headers.get("content-type", "application/json")
+        if media_type.startswith("text/event-stream"):
+            return StreamingResponse(
+                self._events(answer, public), answer.status_code, media_type=media_type
+            )
+        whole = await answer.aread()
+        await answer.aclose()
+        return Response(renamed(whole, public), answer.status_code, media_type=media_type)
+
+    @staticmethod
+    async def _events(answer: httpx.Response, public: str | None) -> AsyncIterator[bytes]:
+        try:
+            async for line in answer.aiter_lines():
+                if not line.startswith("data: ") or line == "data: [DONE]":
+                    yield f"{line}\n".encode()
+                else:
+                    yield b"data: " + renamed(line[6:].encode(), public) + b"\n"
+        finally:
+            await answer.aclose()
+
+
+def renamed(document: bytes, public: str | None) -> bytes:
+    """A JSON document with its ``model`` replaced; anything else as it is."""
+    if public is None:
+        return document
+    try:
+        data: Any = json.loads(document)
+    except ValueError:
+        return document
+    if isinstance(data, dict) and "model" in data:
+        data["model"] = public
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,207 @@
+"""The whole server under its launcher: ready, answers, errors, stop."""
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from aiplatform.protocol.messages import Job
+from aiplatform.runtime.serving.engines.vllm import vllm_arguments
+from tests.runtime.harness import Runner
+
+TOKEN = "a token"
+
+
+def make_job(directory: Path, model: Path, base: Path | None, **spec: object) -> Job:
+    inputs = {"model": str(model)} | ({} if base is None else {"base_model": str(base)})
+    return Job.model_validate(
+        {
+            "task": uuid4(),
+            "attempt": 1,
+            "spec": {"type": "inference", "model": str(uuid4()), "precision": "fp32", **spec},
+            "inputs": inputs,
+            "output_dir": str(directory),
+            "checkpoint_dir": str(directory),
+            "serving": {"socket": str(directory / "s.sock"), "token": TOKEN},
+        }
+    )
+
+
+class Served:
+    """A running server and a client of it."""
+
+    def __init__(self, runner: Runner, endpoint: str) -> None:
+        self.runner = runner
+        self.http = httpx.Client(
+            transport=httpx.HTTPTransport(uds=endpoint.removeprefix("unix:")),
+            base_url="http://engine",
+            headers={"Authorization": f"Bearer {TOKEN}"},
+            timeout=60,
+        )
+
+    def chat(self, **body: Any) -> httpx.Response:
+        messages = [{"role": "user", "content": "Who are you?"}]
+        return self.http.post(
+            "/v1/chat/completions",
+            json={"messages": messages, "max_tokens": 8, "temperature": 0, **body},
+            headers={"X-Model-Name": "public"},
+        )
+
+
+@pytest.fixture(scope="module")
+def served(
+    tuned_model: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    directory = tmp_path_factory.mktemp("served")
+    job = make_job(directory, tuned_model, tiny_model, max_length=200)
+    with Runner.of_job(job, directory) as runner:
+        ready = runner.wait_for("ready")
+        # Leases have to be renewed while the tests run.
+        served = Served(runner, ready["endpoint"])
+        stop = threading.Event()
+        renewing = threading.Thread(target=_renew, args=(runner, stop), daemon=True)
+        renewing.start()
+        yield served
+        stop.set()
+        renewing.join()
+
+
+def _renew(runner: Runner, stop: threading.Event) -> None:
+    while not stop.wait(5):
+        runner.renew(45)
+
+
+def events(response: httpx.Response) -> list[Any]:
+    lines = [line[6:] for line in response.text.splitlines() if line.startswith("data: ")]
+    assert lines[-1] == "[DONE]"
+    return [json.loads(line) for line in lines[:-1]]
+
+
+def test_streamed_and_whole_answers_agree(served: Served) -> None:
+    for model in ("model", "base"):
+        whole = served.chat(model=model).json()
+        chunks = events(
+            served.chat(model=model, stream=True, stream_options={"include_usage": True})
+        )
+        text = "".join(c["choices"][0]["delta"].get("content", "") for c in chunks[:-1])
+        assert text == whole["choices"][0]["message"]["content"]
+        assert chunks[-1]["usage"] == whole["usage"]
+        assert whole["model"] == chunks[0]["model"] == "public"
+        reasons = [c["choices"][0]["finish_reason"] for c in chunks[:-1]]
+        assert reasons[-1] == whole["choices"][0]["finish_reason"]
+
+
+def test_only_its_token_opens_it(served: Served) -> None:
+    refused = served.http.get("/v1/models", headers={"Authorization": "Bearer other"})
+    assert refused.status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "word"),
+    [
+        ({"model": "other"}, 404, "no model"),
+        ({"messages": []}, 400, "messages"),
+        ({"messages": [{"role": "user", "content": "long " * 300}]}, 400, "200"),
+        ({"temperature": 9}, 400, "temperature"),
+        ({"n": 3}, 400, "n"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400, "text"),
+    ],
+)
+def test_errors_have_openais_shape(
+    served: Served, body: dict[str, Any], status: int, word: str
+) -> None:
+    response = served.chat(**{"model": "model", **body})
+    assert response.status_code == status
+    assert word in response.json()["error"]["message"]
+
+
+def test_content_in_parts(served: Served) -> None:
+    parts = [{"type": "text", "text": "Who are "}, {"type": "text", "text": "you?"}]
+    joined = served.chat(model="model", messages=[{"role": "user", "content": parts}])
+    assert joined.json()["choices"] == served.chat(model="model").json()["choices"]
+
+
+def test_a_caller_who_goes_frees_the_place(served: Served) -> None:
+    body = {
+        "model": "model",
+        "stream": True,
+        "max_tokens": 150,
+        "messages": [{"role": "user", "content": "on"}],
+    }
+    with served.http.stream("POST", "/v1/chat/completions", json=body) as response:
+        next(response.iter_lines())
+    for _ in range(100):
+        if served.http.get("/health").json() == {"running": 0}:
+            return
+    pytest.fail("the answer goes on")
+
+
+def test_stopping(tiny_model: Path, tmp_path: Path) -> None:
+    with Runner.of_job(make_job(tmp_path, tiny_model, None), tmp_path) as runner:
+        ready = runner.wait_for("ready")
+        served = Served(runner, ready["endpoint"])
+        assert [m["id"] for m in served.http.get("/v1/models").json()["data"]] == ["model"]
+        runner.cancel(20)
+        assert runner.finish() == 0
+        assert runner.received[-1]["type"] == "stopped"
+    assert not (tmp_path / "s.sock").exists()
+
+
+FAKE_VLLM = """\
+import json, os, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+port = next(int(a.split("=")[1]) for a in sys.argv if a.startswith("--port="))
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def log_message(self, *_): pass
+    def answer(self, body, kind="application/json"):
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def do_GET(self): self.answer(b"{}")
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        said = {"model": body["model"], "choices": [], "arguments": sys.argv[1:]}
+        if body.get("stream"):
+            text = "data: " + json.dumps(said) + "\\n\\ndata: [DONE]\\n\\n"
+            self.answer(text.encode(), "text/event-stream")
+        else:
+            self.answer(json.dumps(said).encode())
+HTTPServer(("127.0.0.1", port), Handler).serve_forever()
+"""
+
+
+def test_vllm_is_started_and_proxied(tuned_model: Path, tiny_model: Path, tmp_path: Path) -> None:
+    """The real vLLM needs a GPU or minutes; a stand-in on the PATH shows what it would be told."""
+    program = tmp_path / "bin" / "vllm"
+    program.parent.mkdir()
+    program.write_text(f"#!{sys.executable}\n{FAKE_VLLM}")
+    program.chmod(0o755)
+    job = make_job(tmp_path, tuned_model, tiny_model, engine="vllm", max_length=128)
+    path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
+    with Runner.of_job(job, tmp_path, PATH=path) as runner:
+        served = Served(runner, runner.wait_for("ready")["endpoint"])
+        answer = served.chat(model="model").json()
+        assert answer["model"] == "public"
+        assert f"--lora-modules=model={tuned_model / 'adapter'}" in answer["arguments"]
+        assert events(served.chat(model="base", stream=True))[0]["model"] == "public"
+        runner.cancel(20)
+        assert runner.finish() == 0
+
+
+def test_vllm_serves_a_base_model_alone(tiny_model: Path, tmp_path: Path) -> None:
+    spec = make_job(tmp_path, tiny_model, None, engine="vllm", max_batch_size=3).spec
+    arguments = vllm_arguments(tiny_model, None, spec, 8000)
+    assert arguments[:2] == ["serve", str(tiny_model / "weights")]
+    assert "--served-model-name=model" in arguments
+    assert "--max-num-seqs=3" in arguments
+    assert not [item for item in arguments if "lora" in item]
