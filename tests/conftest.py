@@ -182,47 +182,9 @@ def session(database_url: str) -> "Iterator[Session]":
 @pytest.fixture(scope="module")
 def app(database_url: str) -> "FastAPI":
     """The application as it is served."""
-    try:
-        from aiplatform.server.app import create_app
-    except ImportError:
-        return _partial_app()
+    from aiplatform.server.app import create_app
+
     return create_app()
-
-
-def _partial_app() -> "FastAPI":
-    """TEMPORARY, while domains are still missing: those that can be imported."""
-    import importlib
-    from contextlib import asynccontextmanager
-
-    from fastapi import FastAPI
-
-    from aiplatform.server.core import problems
-    from aiplatform.server.core.database import transaction
-    from aiplatform.server.core.events import Listener
-    from aiplatform.server.core.settings import get_settings
-    from aiplatform.server.identity import service
-
-    @asynccontextmanager
-    async def lifespan(app: "FastAPI") -> Any:
-        with transaction() as session:
-            service.bootstrap(session, get_settings())
-        async with Listener(get_settings().database_url) as listener:
-            app.state.listener = listener
-            yield
-
-    app = FastAPI(lifespan=lifespan, generate_unique_id_function=lambda route: route.name)
-    problems.install(app)
-    for domain in (
-        "identity", "projects", "notifications", "audit", "tasks", "datasets", "registry",
-        "experiments", "inference", "openai",
-    ):  # fmt: skip
-        try:
-            app.include_router(
-                importlib.import_module(f"aiplatform.server.{domain}.endpoints").router
-            )
-        except (ImportError, AttributeError) as error:
-            print(f"{domain} is not ready: {error}")  # noqa: T201
-    return app
 
 
 @pytest.fixture(scope="module")

@@ -1,17 +1,19 @@
 """Rows for tests, made directly and committed. Each takes what matters and fills in the rest."""
 
-from __future__ import annotations
-
 import hashlib
+import json
 import secrets
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 from pwdlib.hashers.argon2 import Argon2Hasher
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from aiplatform.data.ingest import ingest
 from aiplatform.protocol.enums import (
     DatasetStatus,
     DeploymentStatus,
@@ -22,12 +24,15 @@ from aiplatform.protocol.enums import (
 )
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.audit import Actor
+from aiplatform.server.core.storage import BlobRef, StoredFile, keep, refer
 from aiplatform.server.datasets.models import (
     Dataset,
     DatasetDetails,
     DatasetVersion,
     DatasetVersionDetails,
+    QualityReport,
 )
+from aiplatform.server.datasets.rules import ROWS_PATH
 from aiplatform.server.experiments.models import Experiment, ExperimentDetails
 from aiplatform.server.identity.access import Principal, hash_token
 from aiplatform.server.identity.models import AuthSession, AuthToken, Role, User, UserSecurity
@@ -37,9 +42,6 @@ from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.models import Project, ProjectPermission
 from aiplatform.server.registry.models import Model, ModelDetails
 from aiplatform.server.tasks.models import Task, TaskScheduling
-
-if TYPE_CHECKING:
-    from aiplatform.server.core.storage import StoredFile
 
 PASSWORD = "a password of tests"
 _HASH = Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
@@ -156,10 +158,8 @@ def make_context(
     )
 
 
-def make_blob(session: Session, content: bytes, path: str, home: Any) -> StoredFile:
+def make_blob(session: Session, content: bytes, path: str, home: Path) -> StoredFile:
     """Content in the store; ``home`` is a directory for the temporary file."""
-    from aiplatform.server.core.storage import StoredFile, keep
-
     sha256 = hashlib.sha256(content).hexdigest()
     source = home / f"blob{number()}"
     source.write_bytes(content)
@@ -167,6 +167,21 @@ def make_blob(session: Session, content: bytes, path: str, home: Any) -> StoredF
     session.commit()
     source.unlink()
     return StoredFile(path, sha256, len(content))
+
+
+def make_rows(session: Session, home: Path, *, rows: int = 3) -> StoredFile:
+    """Chats as the canonical Parquet of a dataset version, in the store."""
+    source, output = home / f"rows{number()}.jsonl", home / f"rows{number()}.parquet"
+    with source.open("w", encoding="utf-8") as lines:
+        for row in range(rows):
+            chat = [("user", f"{row}?"), ("assistant", "!")]
+            messages = [{"role": role, "content": content} for role, content in chat]
+            lines.write(json.dumps({"messages": messages}) + "\n")
+    ingest(source, output, filename="rows.jsonl")
+    content = output.read_bytes()
+    source.unlink()
+    output.unlink()
+    return make_blob(session, content, ROWS_PATH, home)
 
 
 def make_dataset(
@@ -208,8 +223,6 @@ def make_version(
         DatasetVersionDetails(version_id=row.id, shape=shape, format="jsonl", filename="rows.jsonl")
     )
     if file is not None:
-        from aiplatform.server.core.storage import refer
-
         refer(session, file, project_id=dataset.project_id, dataset_version_id=row.id)
     dataset.version = version
     session.commit()
@@ -217,13 +230,25 @@ def make_version(
     return row
 
 
+def make_report(session: Session, version: DatasetVersion, **report: Any) -> QualityReport:
+    """The quality report of a version."""
+    row = QualityReport(
+        version_id=version.id, report={"score": 100, "rows": version.row_count, "findings": []}
+    )
+    row.report |= report
+    session.add(row)
+    session.commit()
+    return row
+
+
 def make_experiment(
     session: Session, project: Project, *, config: dict[str, Any] | None = None, **columns: Any
 ) -> Experiment:
-    """An experiment that was never run."""
+    """An experiment that was never run; by default of a model and data that do not exist."""
+    spec = {"type": "training", "base_model": str(uuid4()), "dataset": {"dataset": str(uuid4())}}
     values = {"name": f"experiment{number()}", "status": ExperimentStatus.PENDING, **columns}
     row = Experiment(
-        project_id=project.id, base_model="base", task_type="sft", config=config or {}, **values
+        project_id=project.id, base_model="base", task_type="sft", config=config or spec, **values
     )
     session.add(row)
     session.flush()
@@ -255,8 +280,6 @@ def make_model(
     session.flush()
     session.add(ModelDetails(model_id=row.id, status=status, **details))
     for file in files or ():
-        from aiplatform.server.core.storage import refer
-
         refer(session, file, project_id=row.project_id, model_id=row.id)
     session.commit()
     session.refresh(row)
@@ -327,6 +350,4 @@ def make_notification(session: Session, user: User, **columns: Any) -> Notificat
 
 def references(session: Session, sha256: str) -> int:
     """How many owners refer to a blob."""
-    from aiplatform.server.core.storage import BlobRef
-
     return len(session.scalars(select(BlobRef.id).where(BlobRef.sha256 == sha256)).all())
