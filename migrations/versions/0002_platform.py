@@ -58,10 +58,13 @@ CREATE INDEX ix_audit_logs_created ON audit_logs USING brin (created_at);
 
 CREATE FUNCTION refuse_audit_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    -- Deleting a user empties user_id by the schema's own foreign key; nothing else may change.
-    IF TG_OP = 'UPDATE' AND TG_TABLE_NAME = 'audit_logs' AND NEW.user_id IS NULL
-       AND to_jsonb(NEW) - 'user_id' = to_jsonb(OLD) - 'user_id' THEN
-        RETURN NEW;
+    -- Deleting a user empties user_id by the schema's own foreign key; nothing else may change, nor
+    -- may that while the user is there.
+    IF TG_OP = 'UPDATE' AND TG_TABLE_NAME = 'audit_logs' THEN
+        IF NEW.user_id IS NULL AND to_jsonb(NEW) - 'user_id' = to_jsonb(OLD) - 'user_id'
+           AND NOT EXISTS (SELECT FROM users WHERE id = OLD.user_id) THEN
+            RETURN NEW;
+        END IF;
     END IF;
     RAISE EXCEPTION 'the audit trail is append-only' USING ERRCODE = 'insufficient_privilege';
 END

@@ -18,7 +18,8 @@ router = APIRouter(prefix="/api/v1/audit", tags=["audit"])
 
 
 def _render(row: AuditLog, entry: AuditEntry | None, user: User | None) -> AuditOut:
-    details = dict(row.details or {})
+    # Rows that other programs wrote may hold any JSON, or none.
+    details = dict(row.details) if isinstance(row.details, dict) else {}
     actor = details.pop("actor", None)
     who = None
     if isinstance(actor, dict):

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, false, select
 from sqlalchemy.orm import Session
 
 from aiplatform.server.core.errors import NotFound
@@ -19,7 +19,7 @@ def inbox(principal: Principal, *, unread: bool = False) -> Select[*tuple[Any, .
         .where(Notification.user_id == principal.user_id)
     )
     # Written as the contract's partial index has it, so that it is used.
-    return statement.where(Notification.is_read.is_(False)) if unread else statement
+    return statement.where(Notification.is_read == false()) if unread else statement
 
 
 def get_notification(
