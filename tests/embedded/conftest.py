@@ -32,12 +32,13 @@ class Platform:
     def __init__(self, root: Path) -> None:
         self.home = Home(root)
         self.sockets: set[Path] = set()
+        self.program: list[str | Path] = [sys.executable, COMMAND]
 
     def command(
         self, *arguments: str, env: dict[str, str] | None = None, **options: Any
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, COMMAND, *arguments, "--home", self.home.root],
+            [*self.program, *arguments, "--home", self.home.root],
             capture_output=True,
             text=True,
             timeout=90,

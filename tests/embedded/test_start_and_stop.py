@@ -45,6 +45,7 @@ def test_fresh_home_until_down(platform: Platform) -> None:
         assert listening == ("",)
     assert platform.broker("CONFIG GET maxmemory-policy").split()[-1] == "noeviction"
     assert platform.broker("CONFIG GET appendfsync").split()[-1] == "everysec"
+    assert psutil.Process(platform.pid("postgres")).uids().effective != 0  # which it refuses
     for name in ("postgres", "valkey"):
         process = psutil.Process(platform.pid(name))
         assert not [c for c in process.net_connections("inet") if c.status == "LISTEN"]
@@ -81,6 +82,7 @@ def test_status(platform: Platform) -> None:
     assert json.loads(done.stdout)["running"] is False
 
 
+@pytest.mark.slow
 def test_data_outlives_a_restart(platform: Platform) -> None:
     platform.up()
     rows = [platform.write_row(), platform.write_row()]
@@ -109,6 +111,7 @@ def test_a_second_up_on_the_same_home_names_the_first(platform: Platform) -> Non
     assert platform.state == state
 
 
+@pytest.mark.slow
 def test_two_homes_side_by_side(new_platform: Callable[..., Platform]) -> None:
     one, two = new_platform(), new_platform("a second, with spaces — 第二")
     one.up()
@@ -133,6 +136,7 @@ def test_ctrl_c_stops_everything_in_order(platform: Platform) -> None:
     assert "postgres: ended, exit code 0" in log
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_hurries(platform: Platform) -> None:
     process = platform.up_attached(env={"FAULT_WORKER_SLOW_STOP": "60"})
     state = platform.state
@@ -198,6 +202,7 @@ def test_down_before_it_is_ready(platform: Platform) -> None:
     assert all_gone(state)
 
 
+@pytest.mark.slow
 def test_of_many_ups_at_once_one_wins(platform: Platform) -> None:
     command = [sys.executable, COMMAND, "up", "-d", "--port", "0", "--home", platform.home.root]
     rivals = [
@@ -208,6 +213,7 @@ def test_of_many_ups_at_once_one_wins(platform: Platform) -> None:
     assert platform.healthy()
 
 
+@pytest.mark.slow
 def test_a_removed_home_ends_its_platform(platform: Platform) -> None:
     """Or its processes would be restarted for ever, on nothing."""
     state = platform.up()
@@ -216,6 +222,7 @@ def test_a_removed_home_ends_its_platform(platform: Platform) -> None:
     assert all_gone(state)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("detach", [(), ("--detach",)])
 @pytest.mark.parametrize("name", ["db", "server", "worker"])
 def test_a_program_that_fails_is_named_with_its_reason(
@@ -292,24 +299,16 @@ def test_unknown_postgres_setting(platform: Platform) -> None:
     assert "AIPLATFORM_POSTGRES_BIN" in done.stderr
 
 
-def test_settings_of_another_platform_are_told_to_be_ignored(platform: Platform) -> None:
-    state = platform.up(env={"AIPLATFORM_DATABASE_URL": "postgresql://elsewhere/x"})
+def test_settings_of_another_platform_are_ignored_and_named(platform: Platform) -> None:
+    elsewhere = {"AIPLATFORM_DATABASE_URL": "postgresql://elsewhere/x"}
+    libpq = {"PGPORT": "1", "PGHOST": "192.0.2.7", "PGUSER": "x", "PGDATABASE": "y"}
+    state = platform.up(env=elsewhere | libpq)
     assert "AIPLATFORM_DATABASE_URL" in state.warnings[0]
     assert platform.write_row() == 1
 
 
-def test_libpq_variables_do_not_redirect_anything(platform: Platform) -> None:
-    platform.up(env={"PGPORT": "1", "PGHOST": "192.0.2.7", "PGUSER": "x", "PGDATABASE": "y"})
-    assert platform.write_row() == 1
-
-
 @AS_ROOT
-def test_root_runs_postgres_as_someone_else(platform: Platform) -> None:
-    platform.up()
-    assert psutil.Process(platform.pid("postgres")).uids().effective != 0
-
-
-@AS_ROOT
+@pytest.mark.slow
 def test_root_copies_postgres_out_of_a_closed_directory(platform: Platform) -> None:
     """A virtual environment below root's home is closed to the user that PostgreSQL runs as."""
     from aiplatform.embedded.binaries import find_postgres
@@ -338,6 +337,7 @@ def test_a_home_below_a_closed_directory_is_explained_to_root(platform: Platform
 
 
 @AS_ROOT
+@pytest.mark.slow
 def test_a_restored_backup_that_is_roots(platform: Platform) -> None:
     platform.up()
     row = platform.write_row()
@@ -367,6 +367,7 @@ def test_full_disk(platform: Platform) -> None:
 
 
 @AS_ROOT
+@pytest.mark.slow
 def test_disk_that_fills_up_while_running(platform: Platform) -> None:
     with mounted(platform.home.root, "size=400m"):
         platform.up()
@@ -382,6 +383,7 @@ def test_disk_that_fills_up_while_running(platform: Platform) -> None:
 
 
 @AS_ROOT
+@pytest.mark.slow
 def test_as_a_normal_user(new_platform: Callable[..., Platform]) -> None:
     platform = new_platform()
     nobody = pwd.getpwnam("nobody")
