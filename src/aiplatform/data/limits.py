@@ -29,7 +29,7 @@ BOMB_FREE_BYTES = 256 * MIB
 MAX_UNPACKED_BYTES = 1 << 40
 """1 TiB."""
 
-MEMORY_BYTES = 6 * 1024 * MIB
+MEMORY_BYTES = 4 * 1024 * MIB
 """Address space of an ingest process: the last resort against files that lie about their sizes."""
 
 EXACT_INT = 2**53

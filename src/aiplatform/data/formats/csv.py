@@ -44,12 +44,14 @@ def sniff(sample: str, *, delimiters: str = DELIMITERS) -> Dialect:
     """The dialect under which the first records are most like a table.
 
     A dialect fits when all its records have as many fields as the first. Of those that fit, the one
-    with most fields wins, then the first in the order of ``delimiters``, quoted before unquoted.
+    with most fields wins, then the first in the order of ``delimiters``, then unquoted tabs.
     When none fits, the first delimiter that occurs in the header is taken, so that the reader
     reports the ragged row.
     """
     best: tuple[int, Dialect] | None = None
-    candidates = [Dialect(d, quoted=quoted) for quoted in (True, False) for d in delimiters]
+    candidates = [Dialect(d) for d in delimiters]
+    if "\t" in delimiters:  # much TSV is written without a thought of quotes
+        candidates.append(Dialect("\t", quoted=False))
     for candidate in candidates:
         width = _common_width(sample, candidate)
         if width is not None and width > 1 and (best is None or width > best[0]):

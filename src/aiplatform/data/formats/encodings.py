@@ -1,7 +1,7 @@
 """Which encoding a text is in, and its transcoding to UTF-8.
 
-Looked for in this order: a byte order mark (UTF-8, UTF-16, UTF-32); UTF-16 without one, by where
-its zero bytes are; UTF-8, by being valid; GB18030 (and so GBK and GB2312), by being valid *and*
+Looked for in this order: a byte order mark (UTF-8, UTF-16, UTF-32); UTF-16 without one, by reading
+like a language; UTF-8, by being valid; GB18030 (and so GBK and GB2312), by being valid *and*
 reading like Chinese, since nearly every byte sequence is valid GB18030. Nothing else is guessed: a
 wrong guess would train a model on rubbish.
 """
@@ -42,6 +42,7 @@ COMMON_HANZI = frozenset(
 
 JUDGED_CHARACTERS = 20_000
 FEW_HANZI = 20
+FEW_CHARACTERS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def detect(chunks: Iterator[bytes]) -> Encoding:
             unmarked = _utf16(chunk[:WINDOW_BYTES])
             if unmarked is not None:
                 return Encoding(unmarked)
-        window = chunk[:WINDOW_BYTES]
+        window = chunk
         if not window.isascii():
             break
         offset += len(chunk)
@@ -137,15 +138,31 @@ def _with_end(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _utf16(window: bytes) -> str | None:
-    """UTF-16 without a mark: its ASCII characters have a zero in every other byte."""
-    even, odd = window[0::2].count(0), window[1::2].count(0)
-    codec = "utf-16-le" if odd > even else "utf-16-be"
-    if even + odd == 0 or min(even, odd) * 20 > max(even, odd):
+    """UTF-16 without a mark: it holds zeros, and reads like a language only the right way round."""
+    if b"\x00" not in window:
         return None
-    # A NUL or two in other text are no UTF-16: nearly all line ends and brackets must have one.
-    if max(even, odd) * 200 < len(window) or _first_error(window, codec) is not None:
-        return None
-    return codec
+    for codec in ("utf-16-le", "utf-16-be"):
+        if _first_error(window, codec) is None and _reads_like_text(window, codec):
+            return codec
+    return None
+
+
+def _reads_like_text(window: bytes, codec: str) -> bool:
+    """Whether enough characters are of those that texts are made of.
+
+    Latin text taken for UTF-16 reads as rare ideographs; so does UTF-16 the wrong way round.
+    """
+    text = codecs.getincrementaldecoder(codec)().decode(window)[:JUDGED_CHARACTERS]
+    usual = sum(
+        "\x20" <= c < "\u0250"
+        or c in "\t\r\n"
+        or "\u3000" <= c <= "\u30ff"
+        or "\uac00" <= c <= "\ud7a3"
+        or "\uff00" <= c <= "\uffef"
+        or c in COMMON_HANZI
+        for c in text
+    )
+    return usual >= max(FEW_CHARACTERS, 0.4 * len(text))
 
 
 def _first_error(window: bytes, codec: str) -> int | None:

@@ -45,7 +45,16 @@ class JsonArray:
         lines: list[int] = []
         offsets: list[int] = []
         held = rows = 0
-        for element, line, offset in scanner.elements():
+        elements = scanner.elements()
+        while True:
+            try:
+                element, line, offset = next(elements)
+            except StopIteration:
+                break
+            except MalformedData:
+                # A fault inside an element before it is the likelier cause.
+                yield from self._parse(texts, lines, offsets)
+                raise
             texts.append(element)
             lines.append(line)
             offsets.append(offset)

@@ -17,13 +17,16 @@ from aiplatform.data.chunk import Chunk, Values, check_names
 from aiplatform.data.conversations import is_clean
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.formats.source import Meter
-from aiplatform.data.limits import BLOCK_BYTES, MAX_CELLS
+from aiplatform.data.limits import BLOCK_BYTES, MAX_CELLS, MIB
 
-BATCH_ROWS = 4096
+BATCH_ROWS = 1024
 SMALL_BATCH_ROWS = 64
 
-PARQUET_BOMB_RATIO = 5000
+PARQUET_BOMB_RATIO = 1000
 """A column of one repeated value is honest, and packs a thousandfold."""
+
+MAX_BATCH_BYTES = 256 * MIB
+"""What one batch may be once its dictionary is spelt out."""
 
 
 class Parquet:
@@ -40,6 +43,8 @@ class Parquet:
         try:
             self.file = pq.ParquetFile(path, memory_map=False, pre_buffer=False)
             self.schema = self.file.schema_arrow
+        except pa.ArrowMemoryError:
+            raise
         except (pa.ArrowException, OSError) as error:
             raise _invalid(error) from error
         check_names(self.schema.names)
@@ -51,6 +56,8 @@ class Parquet:
         while True:
             try:
                 batch = next(batches, None)
+            except pa.ArrowMemoryError:
+                raise
             except (pa.ArrowException, OSError) as error:
                 raise _invalid(error) from error
             if batch is None:
@@ -77,6 +84,8 @@ def _plain(batch: pa.RecordBatch, places: range) -> Chunk:
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         try:
             columns[name] = _plain_column(column)
+        except MalformedData:  # a ValueError, like those below
+            raise
         except (pa.ArrowInvalid, UnicodeDecodeError):
             # Nothing but making text of bytes judges values.
             row = places[_first_not_text(column)]
@@ -91,7 +100,7 @@ def _plain_column(column: pa.Array) -> Values:
         column = column.storage
     kind = column.type
     if pa.types.is_dictionary(kind):
-        return _plain_column(column.dictionary_decode())
+        return _plain_column(_decoded(column))
     if pa.types.is_uint64(kind):
         return column.to_pylist()  # perhaps beyond 64 signed bits
     if pa.types.is_integer(kind):
@@ -111,6 +120,16 @@ def _plain_column(column: pa.Array) -> Values:
     text = column.cast(pa.string())
     text.validate(full=True)
     return text
+
+
+def _decoded(column: pa.DictionaryArray) -> pa.Array:
+    values = column.dictionary
+    if pa.types.is_string(values.type) or pa.types.is_binary(values.type):
+        # A dictionary of one huge value makes a bomb of a few bytes.
+        size = pc.sum(pc.binary_length(values).cast(pa.int64()).take(column.indices)).as_py()
+        if (size or 0) > MAX_BATCH_BYTES:
+            raise MalformedData("bomb", ratio=PARQUET_BOMB_RATIO)
+    return column.dictionary_decode()
 
 
 def _first_not_text(column: pa.Array) -> int:

@@ -85,6 +85,8 @@ class TextSource:
         offset, line = self.first_offset, 1
         for chunk in self.chunks():
             cut = chunk.rfind(b"\n") + 1
+            if held + (chunk.find(b"\n") if cut else len(chunk)) > MAX_ROW_BYTES:
+                raise MalformedData("line_too_long", line=line, limit=MAX_ROW_BYTES)
             if cut:
                 data = b"".join([*pending, chunk[:cut]])
                 lines = data.count(b"\n")
@@ -94,7 +96,5 @@ class TextSource:
                 pending, held = [], 0
             pending.append(chunk[cut:])
             held += len(pending[-1])
-            if held > MAX_ROW_BYTES:
-                raise MalformedData("line_too_long", line=line, limit=MAX_ROW_BYTES)
         if held:
             yield Block(b"".join(pending), offset, line, 1)

@@ -1,0 +1,68 @@
+"""Files to read, and what reading them gives."""
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aiplatform.data.canonical import iter_rows
+from aiplatform.data.errors import MalformedData
+from aiplatform.data.ingest import ingest
+from aiplatform.protocol.enums import DataFormat
+
+Read = Callable[..., list[dict[str, Any]]]
+
+
+def jsonl(*rows: Any) -> bytes:
+    return b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
+
+
+def chat(*turns: str) -> dict[str, Any]:
+    """A conversation; a turn is ``u: text``, ``a: text``, ``s: text`` or ``t: text``."""
+    roles = {"u": "user", "a": "assistant", "s": "system", "t": "tool"}
+    return {
+        "messages": [
+            {"role": roles[turn[0]], "content": turn[2:].removeprefix(" ")} for turn in turns
+        ]
+    }
+
+
+class Upload:
+    """Ingests bytes under a file name and keeps what came of it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.output = directory / "rows.parquet"
+        self.found: dict[str, Any] = {}
+
+    def __call__(
+        self, data: bytes | Path, filename: str, claimed: DataFormat | None = None
+    ) -> list[dict[str, Any]]:
+        source = data if isinstance(data, Path) else self.directory / "upload"
+        if isinstance(data, bytes):
+            source.write_bytes(data)
+        self.output.unlink(missing_ok=True)
+        self.found = ingest(source, self.output, filename=filename, claimed=claimed)
+        return list(iter_rows(self.output))
+
+    def fault(
+        self, data: bytes | Path, filename: str, claimed: DataFormat | None = None
+    ) -> MalformedData:
+        """The fault of a file; nothing may be left of the attempt."""
+        source = data if isinstance(data, Path) else self.directory / "upload"
+        before = {*self.directory.iterdir(), source}
+        with pytest.raises(MalformedData) as caught:
+            self(data, filename, claimed)
+        assert set(self.directory.iterdir()) <= before
+        return caught.value
+
+
+@pytest.fixture
+def upload(tmp_path: Path) -> Upload:
+    return Upload(tmp_path)
+
+
+def lines(rows: Iterable[bytes]) -> list[Any]:
+    return [json.loads(line) for line in b"".join(rows).splitlines()]

@@ -1,0 +1,30 @@
+"""Plain text, a line a row."""
+
+import pytest
+
+from tests.data.conftest import Upload
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+def test_a_line_is_a_row_and_blank_lines_are_none(upload: Upload, ends: str) -> None:
+    data = ends.join(["one", "", "  two ", " \t", "三\u2028\x0b\x1c"]).encode()
+    assert [row["text"] for row in upload(data, "x.txt")] == ["one", "  two ", "三\u2028\x0b\x1c"]
+    assert upload.found["shape"] == "text"
+    assert upload.found["format"] == "text"
+
+
+@pytest.mark.parametrize(
+    ("data", "reason", "line"),
+    [
+        ("é\n\x00x\n".encode(), "nul_byte", 2),
+        ("é\n".encode() + b"ok\n\xff\n", "encoding_invalid", 3),
+        (b" \n\n", "no_rows", None),
+    ],
+)
+def test_faults(upload: Upload, data: bytes, reason: str, line: int | None) -> None:
+    fault = upload.fault(data, "x.txt")
+    assert (fault.reason, fault.line) == (reason, line)
+
+
+def test_json_in_a_text_file_is_text(upload: Upload) -> None:
+    assert upload(b'{"a":1}\n', "x.txt") == [{"text": '{"a":1}'}]

@@ -1,0 +1,221 @@
+"""What each check finds, and that it finds nothing in good rows."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aiplatform.data.quality.duplicates import repeated, row_digests
+from aiplatform.data.quality.roles import fault_of
+from tests.data.conftest import chat
+from tests.data.quality.conftest import Report, codes, found
+
+GOOD: dict[str, list[dict[str, Any]]] = {
+    "chat": [chat("s: brief", "u: hi", f"a: hello {n}") for n in range(9)],
+    "sharegpt": [
+        {"conversations": [{"from": "human", "value": f"{n}"}, {"from": "gpt", "value": "x"}]}
+        for n in range(9)
+    ],
+    "alpaca": [{"instruction": f"{n}", "input": "", "output": "x"} for n in range(9)],
+    "prompt_completion": [{"prompt": f"{n}", "completion": "x", "id": 1} for n in range(9)],
+    "preference": [{"prompt": f"{n}", "chosen": "x", "rejected": "y"} for n in range(9)],
+    "classification": [{"text": f"{n}", "label": n % 2} for n in range(9)],
+    "text": [{"text": f"{n}"} for n in range(9)],
+}
+
+
+@pytest.mark.parametrize("shape", GOOD)
+def test_good_rows_have_no_findings(report: Report, shape: str) -> None:
+    made = report(GOOD[shape])
+    assert made["shape"] == shape
+    assert made["findings"] == []
+    assert made["score"] == 100
+
+
+def test_missing_parts(report: Report) -> None:
+    made = report([{"prompt": "a", "completion": None}, {"prompt": "b", "completion": "c"}])
+    finding = found(made, "missing")
+    assert finding["column"] == "completion"
+    assert finding["count"] == 1
+    assert finding["share"] == 0.5
+    assert finding["severity"] == "error"
+    assert finding["examples"] == [{"row": 0, "text": "a"}]
+    assert made["score"] == 50
+
+
+@pytest.mark.parametrize("value", [None, []])
+def test_missing_conversations(report: Report, value: Any) -> None:
+    made = report([chat("u: a", "a: b"), {"messages": value}])
+    assert codes(made) == ["missing"]
+    assert found(made, "missing")["examples"][0]["row"] == 1
+
+
+def test_missing_elsewhere_is_only_mentioned(report: Report) -> None:
+    rows = [{"text": "a", "score": None, "url": None}, {"text": "b", "score": 0.5, "url": None}]
+    made = report(rows)
+    assert [(f["code"], f["column"], f["count"], f["severity"]) for f in made["findings"]] == [
+        ("missing_other", "url", 2, "info"),
+        ("missing_other", "score", 1, "info"),
+    ]
+    assert made["score"] == 100
+
+
+def test_optional_parts_may_be_absent(report: Report) -> None:
+    rows = [
+        {"instruction": "a", "input": None, "output": "b", "system": None},
+        {"instruction": "c", "input": "d", "output": "e", "system": "f"},
+    ]
+    assert report(rows)["findings"] == []
+
+
+@pytest.mark.parametrize("blank", ["", " \n\t", "\u3000"])
+def test_empty_texts(report: Report, blank: str) -> None:
+    made = report([{"text": "a"}, {"text": blank}, {"text": "b"}, {"text": "c"}])
+    finding = found(made, "empty")
+    assert (finding["count"], finding["column"], finding["severity"]) == (1, "text", "error")
+    assert finding["examples"][0]["row"] == 1
+    assert made["score"] == 75
+
+
+def test_empty_messages(report: Report) -> None:
+    made = report([chat("u: a", "a: "), chat("u:   ", "a: b"), chat("u: a", "a: b")])
+    finding = found(made, "empty_message")
+    assert finding["count"] == 2
+    assert [e["row"] for e in finding["examples"]] == [0, 1]
+
+
+def test_exact_duplicates(report: Report) -> None:
+    rows = [chat("u: a", f"a: {n % 3}") | {"id": n} for n in range(8)]
+    finding = found(report(rows), "duplicates")
+    assert finding["count"] == 5
+    assert [(e["row"], e["text"]) for e in finding["examples"]] == [
+        (3, "= 0"), (4, "= 1"), (5, "= 2"), (6, "= 0"), (7, "= 1"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"prompt": "ab", "completion": "c"}, {"prompt": "a", "completion": "bc"}],
+        [{"text": "1", "label": ""}, {"text": "1", "label": None}],
+        [chat("u: ab", "a: c"), chat("u: a", "a: bc")],
+        [chat("u: a", "a: b"), chat("u: a", "a: b", "u: ")],
+        [chat("u: a", "a: b"), chat("u: a", "u: b")],
+        [
+            {"messages": [{"role": "user", "content": "a", "weight": 1}]},
+            {"messages": [{"role": "user", "content": "a", "weight": 2}]},
+        ],
+        [{"messages": [{"role": "user", "content": "u"}]}, {"messages": []}],
+        [{"instruction": "a", "output": "b", "system": "c"},
+         {"instruction": "a", "output": "b", "system": None}],
+    ],
+)  # fmt: skip
+def test_rows_that_differ_are_no_duplicates(report: Report, rows: list[dict[str, Any]]) -> None:
+    assert "duplicates" not in codes(report(rows))
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.none() | st.sampled_from(["", "x"]))))
+def test_digests_agree_with_equality(rows: list[tuple[str, str | None]]) -> None:
+    table = {"a": pa.array([r[0] for r in rows]), "b": pa.array([r[1] for r in rows], pa.string())}
+    batch = pa.record_batch(table)
+    cut = len(rows) // 2
+    digests = row_digests(batch.slice(0, cut), ["a", "b"]) + row_digests(
+        batch.slice(cut), ["a", "b"]
+    )
+    first: dict[Any, int] = {}
+    expected = {n: first[row] for n, row in enumerate(rows) if first.setdefault(row, n) != n}
+    repeats, firsts = repeated(digests)
+    assert dict(zip(repeats.tolist(), firsts.tolist(), strict=True)) == expected
+
+
+def test_digests_are_sorted_quickly_enough() -> None:
+    digests = np.random.default_rng(1).bytes(16 * 200_000)
+    repeats, _ = repeated(digests + digests[:160])
+    assert sorted(repeats.tolist()) == list(range(200_000, 200_010))
+
+
+@pytest.mark.parametrize(
+    ("turns", "fault"),
+    [
+        ("ua", None),
+        ("sua", None),
+        ("uauaua", None),
+        ("suatata", None),
+        ("uata", None),
+        ("uatta", None),
+        ("u", "no_answer"),
+        ("s", "no_answer"),
+        ("uau", "unanswered"),
+        ("uat", "unanswered"),
+        ("uua", "role_order"),
+        ("uaa", "role_order"),
+        ("aua", "role_order"),
+        ("usa", "role_order"),
+        ("ssua", "role_order"),
+        ("uta", "role_order"),
+        ("sa", "role_order"),
+    ],
+)
+def test_orders_of_turns(turns: str, fault: str | None) -> None:
+    assert fault_of(turns) == fault
+
+
+def test_role_findings(report: Report) -> None:
+    rows = [
+        chat("u: a"),
+        chat("u: a", "a: b"),
+        chat("u: a", "u: b", "a: c"),
+        chat("u: a", "a: b", "u: c"),
+        chat("a: b", "u: c", "a: d"),
+    ]
+    made = report(rows)
+    assert {f["code"]: [e["row"] for e in f["examples"]] for f in made["findings"]} == {
+        "no_answer": [0],
+        "role_order": [2, 4],
+        "unanswered": [3],
+    }
+    sharegpt = [
+        {"conversations": [{"from": "human", "value": "a"}]},
+        {"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]},
+    ]
+    assert codes(report(sharegpt)) == ["no_answer"]
+
+
+def test_tool_calls_are_left_out(report: Report) -> None:
+    call = {"role": "assistant", "content": None, "tool_calls": [{"id": 1}]}
+    made = report([{"messages": [{"role": "user", "content": "a"}, call]}, chat("u: a", "a: b")])
+    assert codes(made) == ["message_without_text"]
+    assert found(made, "message_without_text")["count"] == 1
+
+
+def test_sides_without_a_preference(report: Report) -> None:
+    rows = [
+        {"prompt": "a", "chosen": "b", "rejected": "b"},
+        {"prompt": "a", "chosen": "b", "rejected": "c"},
+    ]
+    assert found(report(rows), "same_sides")["examples"] == [{"row": 0, "text": "a · b · b"}]
+    turns = [
+        {
+            "chosen": chat("u: a", f"a: {n}")["messages"],
+            "rejected": chat("u: a", "a: 1")["messages"],
+        }
+        for n in range(3)
+    ]
+    assert found(report(turns), "same_sides")["count"] == 1
+
+
+def test_a_table_is_not_trained_on(report: Report) -> None:
+    made = report([{"a": 1, "b": [1]}, {"a": 2, "b": {}}])
+    assert found(made, "not_trainable")["count"] == 2
+    assert made["score"] == 0
+
+
+def test_examples_are_short_and_few(report: Report) -> None:
+    made = report([chat(f"u: {n} " + "x \n" * 500) for n in range(50)])
+    finding = found(made, "no_answer")
+    assert finding["count"] == 50
+    assert len(finding["examples"]) == 5
+    assert all(len(e["text"]) <= 160 and "\n" not in e["text"] for e in finding["examples"])

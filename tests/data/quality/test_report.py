@@ -1,0 +1,82 @@
+"""The report as a whole."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from aiplatform.data import canonical
+from aiplatform.data.errors import Words
+from aiplatform.data.quality.check import Finding, Severity
+from aiplatform.data.quality.report import FORMULA, make_report, score
+from aiplatform.protocol.encoding import dumps
+from tests.data.conftest import Upload, chat, jsonl
+from tests.data.quality.conftest import Report
+
+
+def finding(severity: Severity, count: int) -> Finding:
+    return Finding("code", severity, count, Words("", ""), Words("", ""))
+
+
+def test_the_score_follows_its_formula() -> None:
+    assert score([], 10) == 100
+    assert score([finding(Severity.INFO, 10)], 10) == 100
+    assert score([finding(Severity.ERROR, 1)], 10) == 90
+    assert score([finding(Severity.WARNING, 1)], 10) == 95
+    assert score([finding(Severity.ERROR, 5), finding(Severity.WARNING, 10)], 10) == 25
+    assert score([finding(Severity.ERROR, 10)], 10) == 0
+    assert score([finding(Severity.WARNING, 1)], 10**6) == 99  # 100 means: nothing found
+
+
+def test_the_report_is_plain_json_in_both_languages(report: Report) -> None:
+    made = report([chat("u: a"), chat("u: a"), {"messages": None}])
+    assert json.loads(dumps(made)) == made
+    assert made["score_formula"] == FORMULA
+    assert made["rows"] == 3
+    assert made["tokens"] is None
+    for each in made["findings"]:
+        assert set(each) == {
+            "code", "severity", "column", "count", "share", "message", "message_zh", "effect",
+            "effect_zh", "examples",
+        }  # fmt: skip
+        assert all(each[key] for key in ("message", "message_zh", "effect", "effect_zh"))
+    severities = [each["severity"] for each in made["findings"]]
+    assert severities == sorted(severities, key=["error", "warning", "info"].index)
+
+
+def test_batches_make_no_difference(
+    upload: Upload, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = random.Random(1)
+    rows = [
+        rng.choice(
+            [
+                chat("u: a", f"a: {rng.randrange(9)}"),
+                chat("u: " + "long " * rng.randrange(50)),
+                chat("u: ", "a: b"),
+                chat("a: b", "u: c"),
+                {"messages": None},
+            ]
+        )
+        for _ in range(500)
+    ]
+    reports = []
+    for group, batch in ((10**6, 10**6), (100, 70), (33, 7)):
+        monkeypatch.setattr(canonical, "ROW_GROUP_ROWS", group)
+        upload(jsonl(*rows), "x.jsonl")
+        monkeypatch.setattr(canonical, "ROW_GROUP_ROWS", batch)
+        reports.append(
+            make_report(upload.output, tokenizer=weights, max_length=60, progress=lambda _: None)
+        )
+    assert reports[0] == reports[1] == reports[2]
+    assert len(reports[0]["findings"]) >= 5
+
+
+def test_progress_goes_from_0_to_1(upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(canonical, "ROW_GROUP_ROWS", 10)
+    upload(jsonl(*({"text": f"{n}"} for n in range(95))), "x.jsonl")
+    seen: list[float] = []
+    make_report(upload.output, tokenizer=None, max_length=8, progress=seen.append)
+    assert seen == sorted(seen)
+    assert (seen[0], seen[-1], len(seen)) == (0.0, 1.0, 11)

@@ -1,0 +1,218 @@
+"""Token counts are those of training, by the model's own tokenizer and chat template."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tokenizers import Tokenizer
+
+from aiplatform.data.quality import tokens as tokens_module
+from aiplatform.data.quality.chat_template import ChatTemplate, TemplateRefusedError
+from tests.data.conftest import chat
+from tests.data.quality.conftest import Report, codes, found
+
+
+def length(weights: Path, text: str) -> int:
+    tokenizer = Tokenizer.from_file(str(weights / "tokenizer.json"))
+    return len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def with_template(weights: Path, tmp_path: Path, template: Any) -> Path:
+    copy = tmp_path / "model"
+    shutil.copytree(weights, copy)
+    config = json.loads((copy / "tokenizer_config.json").read_text())
+    config["chat_template"] = template
+    (copy / "tokenizer_config.json").write_text(json.dumps(config))
+    return copy
+
+
+def test_statistics(report: Report, weights: Path) -> None:
+    texts = ["hello", "hello world", "你好，世界 " * 10]
+    made = report([{"text": text} for text in texts], weights, max_length=20)["tokens"]
+    counts = sorted(length(weights, text + "<|im_end|>") for text in texts)
+    assert made["total"] == sum(counts)
+    assert (made["min"], made["p50"], made["p95"], made["max"]) == (*counts, counts[2])
+    assert made["mean"] == round(sum(counts) / 3, 2)
+    assert made["rows"] == 3
+    assert made["max_length"] == 20
+    assert made["over_length"] == sum(c > 20 for c in counts)
+    width = made["histogram"]["width"]
+    expected = [0] * (counts[2] // width + 1)
+    for count in counts:
+        expected[count // width] += 1
+    assert made["histogram"]["counts"] == expected
+    assert len(expected) <= 20
+
+
+def test_long_rows_are_found(report: Report, weights: Path) -> None:
+    rows = [chat("u: hi", "a: " + "word " * n) for n in (1, 50, 2, 60)]
+    finding = found(report(rows, weights, max_length=40), "over_length")
+    assert finding["count"] == 2
+    assert [e["row"] for e in finding["examples"]] == [1, 3]
+    assert "longer than 40 tokens" in finding["message"]
+
+
+def test_conversations_are_counted_through_the_template(report: Report, weights: Path) -> None:
+    made = report([chat("s: brief", "u: hi", "a: hello")], weights)["tokens"]
+    text = (
+        "<|im_start|>system\nbrief<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n"
+        "<|im_start|>assistant\nhello<|im_end|>\n"
+    )
+    assert made["total"] == length(weights, text)
+    assert made["template"] == "model"
+
+
+def test_what_comes_after_the_last_answer_does_not_count(report: Report, weights: Path) -> None:
+    whole = report([chat("u: hi", "a: hello")], weights)["tokens"]
+    longer = report([chat("u: hi", "a: hello", "u: and then? " + "x " * 50)], weights)["tokens"]
+    assert longer["total"] == whole["total"]
+
+
+def test_models_without_a_template_get_the_plain_one(
+    report: Report, weights: Path, tmp_path: Path
+) -> None:
+    plain = with_template(weights, tmp_path, None)
+    made = report([chat("u: hi", "a: hello")], plain)["tokens"]
+    assert made["template"] == "plain"
+    assert made["total"] == length(weights, "User: hi\nAssistant: hello<|im_end|>\n")
+
+
+def test_an_answer_that_no_token_ends_gets_one(
+    report: Report, weights: Path, tmp_path: Path
+) -> None:
+    bare = with_template(
+        weights, tmp_path, "{% for m in messages %}{{ m['content'] }}\n{% endfor %}"
+    )
+    made = report([chat("u: hi", "a: hello")], bare)["tokens"]
+    assert made["total"] == length(weights, "hi\nhello<|im_end|>")
+
+
+def test_a_preference_pair_counts_as_its_longer_side(report: Report, weights: Path) -> None:
+    long, short = "word " * 30, "no"
+    totals = [
+        report([{"prompt": "hi", "chosen": a, "rejected": b}], weights)["tokens"]["total"]
+        for a, b in ((long, short), (short, long), (short, short))
+    ]
+    assert totals[0] == totals[1] > totals[2]
+
+
+def test_rows_that_are_no_conversation_do_not_count(report: Report, weights: Path) -> None:
+    made = report([chat("u: hi", "a: hello"), {"messages": None}], weights)
+    assert made["tokens"]["rows"] == 1
+    assert report([{"a": 1}, {"a": 2}], weights)["tokens"] is None
+
+
+def test_refused_rows_are_found(report: Report, weights: Path, tmp_path: Path) -> None:
+    strict = with_template(
+        weights,
+        tmp_path,
+        "{% if messages[0]['role'] != 'user' %}{{ raise_exception('users go first') }}{% endif %}"
+        "{% for m in messages %}{{ m['content'] }}{% endfor %}",
+    )
+    made = report([chat("u: hi", "a: x"), chat("a: hi", "u: y", "a: z")], strict)
+    finding = found(made, "template_refuses")
+    assert finding["count"] == 1
+    assert "users go first" in finding["message"]
+    assert made["tokens"]["rows"] == 1
+    # A system message that the template does not know opens the first turn, as in training.
+    assert "template_refuses" not in codes(report([chat("s: be", "u: hi", "a: x")], strict))
+
+
+def test_a_broken_template_is_an_error(report: Report, weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(TemplateRefusedError):
+        report([chat("u: hi", "a: x")], with_template(weights, tmp_path, "{% for %}"))
+
+
+def test_templates_are_found_where_models_keep_them(weights: Path, tmp_path: Path) -> None:
+    messages = [{"role": "user", "content": "hi"}]
+    several = [{"name": "tool_use", "template": "no"}, {"name": "default", "template": "yes"}]
+    model = with_template(weights, tmp_path, several)
+    assert ChatTemplate.of_model(model).render(messages) == "yes"
+    (model / "chat_template.jinja").write_text("{{ bos_token }}file{{ eos_token }}")
+    assert ChatTemplate.of_model(model).render(messages) == "<|im_start|>file<|im_end|>"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ ''.__class__.__mro__ }}",
+        "{{ messages.append(1) }}",
+        "{% for i in range(10**9) %}x{% endfor %}",
+        "{{ cycler.__init__.__globals__ }}",
+    ],
+)
+def test_templates_are_sandboxed(template: str) -> None:
+    with pytest.raises((TemplateRefusedError, OverflowError)):
+        ChatTemplate(template, {}).render([{"role": "user", "content": "hi"}])
+
+
+def test_long_texts_are_counted_in_pieces(
+    report: Report, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"text": "hello world " * n} for n in (1, 100, 3)]
+    whole = report(rows, weights)["tokens"]
+    monkeypatch.setattr(tokens_module, "PIECE_CHARACTERS", 120)
+    monkeypatch.setattr(tokens_module, "BATCH_CHARACTERS", 300)
+    monkeypatch.setattr(tokens_module, "BATCH_TEXTS", 2)
+    pieces = report(rows, weights)["tokens"]
+    assert abs(pieces["total"] - whole["total"]) <= 12
+    assert pieces["min"] == whole["min"]
+
+
+TEMPLATES = [
+    (
+        "{% for m in messages %}{% if loop.first and m.role != 'system' %}S{% endif %}"
+        "{{ m.role }}: {{ m.content | trim }}\n{% endfor %}"
+    ),
+    (
+        "{%- for m in messages %}\n    {%- if m.role == 'assistant' %}\n"
+        "        {%- generation %}{{ m.content }}{{ eos_token }}{% endgeneration %}\n"
+        "    {%- else %}\n        {{- m | tojson }}\n    {%- endif %}\n{%- endfor %}"
+    ),
+    (
+        "{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}"
+        "{% if m.role == 'tool' %}{% continue %}{% endif %}{{ ns.n }}{{ m['content'] }}{% endfor %}"
+    ),
+    (
+        "{{ bos_token }}{% if tools %}T{% endif %}{% for m in messages %}\n  x {{ m.content }}\n"
+        "{% endfor %}{% if add_generation_prompt %}G{% endif %}{{ 'é' | tojson }}"
+    ),
+]
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_rendering_equals_that_of_transformers(
+    weights: Path, tmp_path: Path, template: str
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    model = with_template(weights, tmp_path, template)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(str(model))
+    ours = ChatTemplate.of_model(model)
+    for turns in (
+        ["u: hi", "a: hello"],
+        ["s: brief", "u: 你好 <b>", "a:  spaced ", "t: 4", "a: done"],
+    ):
+        messages = chat(*turns)["messages"]
+        theirs = tokenizer.apply_chat_template(messages, tokenize=False)
+        assert ours.render(messages) == theirs
+
+
+def test_neither_torch_nor_transformers_is_imported(weights: Path) -> None:
+    program = (
+        "import sys, pathlib;"
+        "import aiplatform.data.ingest, aiplatform.data.blobs, aiplatform.data.quality.report;"
+        "import aiplatform.data.quality as q, pyarrow as pa;"
+        "light = set(sys.modules);"
+        "from aiplatform.data.quality.tokens import Tokens;"
+        "from aiplatform.protocol.enums import DataShape;"
+        "Tokens(q.Context(DataShape.TEXT, pa.schema([]), 1), pathlib.Path(sys.argv[1]), 8);"
+        "print({'tokenizers', 'jinja2'} & light, {'torch', 'transformers'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(weights)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set() set()"

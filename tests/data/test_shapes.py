@@ -1,0 +1,154 @@
+"""Shapes are recognised, and every conversation shape gives messages."""
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from aiplatform.data.conversations import CHAT, SHAREGPT
+from aiplatform.data.shapes import recognise, rejected_messages, to_messages
+from aiplatform.protocol.enums import DataShape
+
+USER = {"role": "user", "content": "hi"}
+ANSWER = {"role": "assistant", "content": "hello"}
+SYSTEM = {"role": "system", "content": "be brief"}
+
+
+def columns(*rows: dict[str, Any]) -> dict[str, list[Any]]:
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}
+
+
+HUMAN = {"from": "human", "value": "hi"}
+GPT = {"from": "gpt", "value": "hello"}
+
+
+@pytest.mark.parametrize(
+    ("row", "shape", "renames"),
+    [
+        ({"messages": [USER, ANSWER]}, DataShape.CHAT, {}),
+        ({"conversations": [USER]}, DataShape.CHAT, {"conversations": "messages"}),
+        ({"id": 1, "conversation": [USER]}, DataShape.CHAT, {"conversation": "messages"}),
+        ({"conversations": [HUMAN, GPT]}, DataShape.SHAREGPT, {}),
+        ({"messages": [HUMAN]}, DataShape.SHAREGPT, {"messages": "conversations"}),
+        ({"prompt": "a", "chosen": "b", "rejected": "c"}, DataShape.PREFERENCE, {}),
+        ({"question": "a", "chosen": "b", "rejected": "c"}, DataShape.PREFERENCE,
+         {"question": "prompt"}),
+        ({"chosen": [USER, ANSWER], "rejected": [USER, ANSWER]}, DataShape.PREFERENCE, {}),
+        ({"instruction": "a", "input": "", "output": "b"}, DataShape.ALPACA, {}),
+        ({"instruction": "a", "context": "", "response": "b"}, DataShape.ALPACA,
+         {"context": "input", "response": "output"}),
+        ({"prompt": "a", "completion": "b"}, DataShape.PROMPT_COMPLETION, {}),
+        ({"prompt": [USER], "completion": [ANSWER]}, DataShape.PROMPT_COMPLETION, {}),
+        ({"question": "a", "answer": "b"}, DataShape.PROMPT_COMPLETION,
+         {"question": "prompt", "answer": "completion"}),
+        ({"input": "a", "output": "b"}, DataShape.PROMPT_COMPLETION,
+         {"input": "prompt", "output": "completion"}),
+        ({"text": "a", "label": 1}, DataShape.CLASSIFICATION, {}),
+        ({"sentence": "a", "sentiment": "good"}, DataShape.CLASSIFICATION,
+         {"sentence": "text", "sentiment": "label"}),
+        ({"text": "a", "label": [1]}, DataShape.TEXT, {}),
+        ({"text": "a", "url": "b"}, DataShape.TEXT, {}),
+        ({"content": "a"}, DataShape.TEXT, {"content": "text"}),
+        ({"a": 1, "b": 2}, DataShape.TABLE, {}),
+        ({"question": "a", "answer": {"text": ["b"]}}, DataShape.TABLE, {}),
+        ({"messages": "no list"}, DataShape.TABLE, {}),
+        ({"messages": []}, DataShape.TABLE, {}),
+        ({"text": 5}, DataShape.TABLE, {}),
+        ({}, DataShape.TABLE, {}),
+    ],
+)  # fmt: skip
+def test_recognition(row: dict[str, Any], shape: DataShape, renames: dict[str, str]) -> None:
+    found = recognise(columns(row))
+    assert found.shape is shape
+    assert found.renames == renames
+
+
+def test_one_good_row_among_the_first_decides() -> None:
+    found = recognise(columns({"messages": "oops"}, {"messages": None}, {"messages": [USER]}))
+    assert found.shape is DataShape.CHAT
+    assert found.conversations == {"messages": CHAT}
+    assert recognise(columns({"text": 5}, {"text": "x"})).texts == {"text"}
+
+
+def test_what_a_shape_asks_of_its_columns() -> None:
+    found = recognise(columns({"conversations": [HUMAN], "system": "x", "id": 1}))
+    assert found.conversations == {"conversations": SHAREGPT}
+    assert found.texts == {"system"}
+    pair = recognise(columns({"prompt": "a", "chosen": [ANSWER], "rejected": [ANSWER]}))
+    assert pair.conversations == {"chosen": CHAT, "rejected": CHAT}
+    assert pair.texts == {"prompt"}
+    assert recognise(columns({"text": "a", "label": 1})).texts == {"text"}
+
+
+def test_no_rename_onto_a_column_that_is_there() -> None:
+    found = recognise(columns({"messages": "note", "conversation": [USER]}))
+    assert found.shape is DataShape.TABLE
+    found = recognise(columns({"question": "a", "prompt": 5, "answer": "b"}))
+    assert found.renames == {}
+
+
+def test_arrow_columns_are_recognised_too() -> None:
+    array = pa.array([None, [USER, ANSWER]], CHAT.arrow_type(extra=False))
+    assert recognise({"messages": array}).shape is DataShape.CHAT
+    assert recognise({"text": pa.array(["x"])}).shape is DataShape.TEXT
+
+
+@pytest.mark.parametrize(
+    ("row", "shape", "messages"),
+    [
+        ({"messages": [SYSTEM, USER, ANSWER]}, DataShape.CHAT, [SYSTEM, USER, ANSWER]),
+        ({"messages": [{"role": "developer", "content": "be brief"}, USER]}, DataShape.CHAT,
+         [SYSTEM, USER]),
+        ({"messages": [{"role": "function", "content": "4", "name": "add"}]}, DataShape.CHAT,
+         [{"role": "tool", "content": "4"}]),
+        ({"conversations": [HUMAN, GPT]}, DataShape.SHAREGPT, [USER, ANSWER]),
+        ({"conversations": [HUMAN, GPT], "system": "be brief"}, DataShape.SHAREGPT,
+         [SYSTEM, USER, ANSWER]),
+        ({"conversations": [{"from": "system", "value": "be brief"}, HUMAN], "system": "other"},
+         DataShape.SHAREGPT, [SYSTEM, USER]),
+        ({"instruction": "hi", "input": None, "output": "hello"}, DataShape.ALPACA,
+         [USER, ANSWER]),
+        ({"instruction": "add", "input": "1 2", "output": "3"}, DataShape.ALPACA,
+         [{"role": "user", "content": "add\n1 2"}, {"role": "assistant", "content": "3"}]),
+        ({"instruction": "hi", "output": "hello", "system": "be brief",
+          "history": [["a", "b"]]}, DataShape.ALPACA,
+         [SYSTEM, {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"},
+          USER, ANSWER]),
+        ({"prompt": "hi", "completion": "hello"}, DataShape.PROMPT_COMPLETION, [USER, ANSWER]),
+        ({"prompt": [SYSTEM, USER], "completion": [ANSWER]}, DataShape.PROMPT_COMPLETION,
+         [SYSTEM, USER, ANSWER]),
+        ({"prompt": "hi", "chosen": "hello", "rejected": "go"}, DataShape.PREFERENCE,
+         [USER, ANSWER]),
+        ({"prompt": "hi", "chosen": [USER, ANSWER], "rejected": [USER]}, DataShape.PREFERENCE,
+         [USER, ANSWER]),
+        ({"chosen": [USER, ANSWER], "rejected": [USER]}, DataShape.PREFERENCE, [USER, ANSWER]),
+    ],
+)  # fmt: skip
+def test_messages(row: dict[str, Any], shape: DataShape, messages: list[dict[str, str]]) -> None:
+    assert to_messages(row, shape) == messages
+
+
+@pytest.mark.parametrize(
+    ("row", "shape"),
+    [
+        ({"messages": None}, DataShape.CHAT),
+        ({"messages": []}, DataShape.CHAT),
+        ({"messages": [USER, {"role": "assistant", "content": None}]}, DataShape.CHAT),
+        ({"instruction": "a", "output": None}, DataShape.ALPACA),
+        ({"instruction": "a", "output": "b", "history": ["no pair"]}, DataShape.ALPACA),
+        ({"prompt": "a", "completion": None}, DataShape.PROMPT_COMPLETION),
+        ({"prompt": None, "completion": "b"}, DataShape.PROMPT_COMPLETION),
+        ({"prompt": None, "chosen": "b", "rejected": "c"}, DataShape.PREFERENCE),
+        ({"text": "a"}, DataShape.TEXT),
+        ({"text": "a", "label": "b"}, DataShape.CLASSIFICATION),
+        ({"messages": [USER]}, DataShape.TABLE),
+    ],
+)
+def test_rows_that_are_no_conversation(row: dict[str, Any], shape: DataShape) -> None:
+    assert to_messages(row, shape) is None
+
+
+def test_the_rejected_side() -> None:
+    row = {"prompt": "hi", "chosen": "hello", "rejected": "go"}
+    assert rejected_messages(row) == [USER, {"role": "assistant", "content": "go"}]
