@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
 import psycopg
 import pytest
 
@@ -76,7 +75,7 @@ class Platform:
 
     def pid(self, service: str) -> int:
         """The process id of a service."""
-        services = self.status()["services"]
+        services = self.status()["platform"]["services"]
         return next(int(item["pid"]) for item in services if item["name"] == service)
 
     def client(self) -> Client:
@@ -86,8 +85,7 @@ class Platform:
 
     def sql(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Ask the database of the home, as the API does."""
-        api = psutil.Process(self.pid("api"))
-        with psycopg.connect(api.environ()["AIPLATFORM_DATABASE_URL"]) as connection:
+        with psycopg.connect(self.status()["platform"]["database_url"]) as connection:
             return connection.execute(statement, parameters).fetchall()
 
 

@@ -89,7 +89,7 @@ def test_everything_killed_at_once(
     before = client.datasets.get("rows")
     task = experiment.run(name="all killed")
     wait_for_checkpoint(task, 1)
-    supervisor = psutil.Process(platform.status()["pid"])
+    supervisor = psutil.Process(platform.status()["platform"]["pid"])
     for process in [supervisor, *supervisor.children(recursive=True)]:
         process.kill()
     time.sleep(1)

@@ -40,17 +40,17 @@ def tuned(client: Client, base_model: Model) -> Model:
     )
     task = experiment.run().wait(300)
     model = client.models.get(task.model)
-    client.models.evaluate(model, held_out.uuid, max_new_tokens=8).wait(180)
+    done = client.models.evaluate(model, held_out.uuid, max_new_tokens=8).wait(180)
+    assert len(done.result["answers"]) == 3
     return client.models.get(model.uuid)
 
 
 def test_the_tuned_model_is_better_and_knows_its_origin(client: Client, tuned: Model) -> None:
     evaluation = tuned.metrics["evaluation"]
     assert evaluation["model"]["loss"] < evaluation["base"]["loss"]
-    assert len(evaluation["answers"]) == 3
     lineage = client.models.lineage(tuned)
     assert lineage["base_model"]["name"] == "tiny"
-    assert {item["version"] for item in lineage["dataset_versions"]} == {"v1"}
+    assert {item["label"] for item in lineage["dataset_versions"]} == {"train@v1", "held-out@v1"}
     paths = {item.path for item in client.models.files(tuned)}
     assert {"adapter/adapter_model.safetensors", "README.md"} <= paths
     assert any(path.startswith("weights/") and path.endswith(".safetensors") for path in paths)
