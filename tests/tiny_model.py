@@ -82,6 +82,9 @@ def make_tiny_model(
                 initializer_range=0.2,
             )
         )
+        # The padding token's row starts as zeros, and it is the end token too: as in no trained
+        # model, no adapter could then teach this one to end an answer.
+        model.get_input_embeddings().weight.data[fast.pad_token_id].normal_(std=0.2)
     model.save_pretrained(weights)
     (directory / "README.md").write_text("---\nlicense: apache-2.0\n---\n\n# tiny\n")
     return directory

@@ -1,18 +1,26 @@
 """Fixtures of the runtime's tests: a tiny model, the real one where there is one, and datasets."""
 
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
+from aiplatform.protocol.messages import Job
 from tests.tiny_model import make_tiny_model
 
-# Two threads are what the smallest machine has; more of them make tests slower, not faster.
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+if TYPE_CHECKING:
+    from aiplatform.runtime.channel import Reporter
+
+# Threads that wait for each other make tiny models slower, the more so on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
     os.environ.setdefault(name, "1")
+
+BASE_MODEL = "11111111-1111-4111-8111-111111111111"
 
 MakeDataset = Callable[..., Path]
 
@@ -79,3 +87,59 @@ def chat(*turns: str, system: str | None = None) -> dict[str, Any]:
     for index, turn in enumerate(turns):
         messages.append({"role": "assistant" if index % 2 else "user", "content": turn})
     return {"messages": messages}
+
+
+class Heard:
+    """What a job running in this process reports."""
+
+    def __init__(self, report: "Reporter", path: Path) -> None:
+        self.report = report
+        self._path = path
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self._path.read_text().splitlines()]
+
+    def of_type(self, type_: str) -> list[dict[str, Any]]:
+        return [message for message in self.messages if message["type"] == type_]
+
+
+@pytest.fixture
+def heard(tmp_path: Path) -> Iterator[Heard]:
+    """A reporter for a job that runs in this process, and what it was told."""
+    from aiplatform.runtime.channel import Reporter
+
+    path = tmp_path / "messages.jsonl"
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    yield Heard(Reporter(fd), path)
+    os.close(fd)
+
+
+def make_job(directory: Path, spec: dict[str, Any], inputs: dict[str, Path], **more: Any) -> Job:
+    """A job with its own output and checkpoint directories below ``directory``."""
+    attempt = more.pop("attempt", 1)
+    return Job(
+        task=uuid4(),
+        attempt=attempt,
+        spec=spec,  # type: ignore[arg-type]
+        inputs={role: str(path) for role, path in inputs.items()},
+        output_dir=str(directory / "output"),
+        checkpoint_dir=str(directory / f"checkpoints-{attempt}"),
+        **more,
+    )
+
+
+def training_spec(**options: Any) -> dict[str, Any]:
+    """A short training; the uuids stand for what the server resolved."""
+    return {
+        "type": "training",
+        "base_model": BASE_MODEL,
+        "dataset": {"dataset": BASE_MODEL, "version": "v1"},
+        "precision": "fp32",
+        "max_length": 128,
+        "batch_size": 4,
+        "learning_rate": 1e-2,
+        "checkpoint_steps": 4,
+        "lora": {"rank": 4, "alpha": 8, "dropout": 0.1},
+        **options,
+    }

@@ -2,6 +2,7 @@
 
 import os
 import time
+import warnings
 from collections import Counter
 from functools import partial
 from importlib.metadata import version
@@ -54,11 +55,13 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
     model = load_weights(base, precision)
     reporting = ReportingCallback(report)
     try:
+        # Its parts warn each other of their own deprecated arguments; nobody here can act on it.
+        warnings.simplefilter("ignore", FutureWarning)
         trainer = PlatformTrainer(
             report=report,
             held_out=held_out.rows if held_out else None,
             model=model,
-            args=arguments(job, spec, precision, evaluate=held_out is not None),
+            args=arguments(job, spec, model, evaluate=held_out is not None),
             peft_config=lora(spec),
             train_dataset=as_dataset(rows),
             eval_dataset=as_dataset(held_out) if held_out else None,
@@ -112,6 +115,7 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
     result["seconds"] = time.monotonic() - started
     result["versions"] = {name: version(name) for name in MEASURED}
     save_tuned_model(trainer.model, tokenizer, turn_ends(rows), job, result)
+    report.progress(1.0)
     return result
 
 
@@ -164,7 +168,7 @@ def lora(spec: TrainingSpec) -> Any:
     )
 
 
-def arguments(job: Job, spec: TrainingSpec, precision: Any, *, evaluate: bool) -> Any:
+def arguments(job: Job, spec: TrainingSpec, model: Any, *, evaluate: bool) -> Any:
     """The trainer's arguments, from the spec."""
     import torch
     from trl import SFTConfig
@@ -178,7 +182,7 @@ def arguments(job: Job, spec: TrainingSpec, precision: Any, *, evaluate: bool) -
         per_device_train_batch_size=spec.batch_size,
         per_device_eval_batch_size=spec.batch_size,
         gradient_accumulation_steps=spec.gradient_accumulation,
-        gradient_checkpointing=False,
+        gradient_checkpointing=must_recompute(model, spec),
         learning_rate=spec.learning_rate,
         lr_scheduler_type=spec.lr_scheduler,
         warmup_steps=spec.warmup_ratio,
@@ -192,7 +196,7 @@ def arguments(job: Job, spec: TrainingSpec, precision: Any, *, evaluate: bool) -
         save_steps=spec.checkpoint_steps,
         seed=spec.seed,
         data_seed=spec.seed,
-        bf16=precision is torch.bfloat16,
+        bf16=model.dtype is torch.bfloat16,
         use_cpu=where.type == "cpu",
         dataloader_pin_memory=where.type == "cuda",
         include_num_input_tokens_seen="non_padding",
@@ -202,6 +206,27 @@ def arguments(job: Job, spec: TrainingSpec, precision: Any, *, evaluate: bool) -
         disable_tqdm=True,
         report_to=[],
     )
+
+
+def must_recompute(model: Any, spec: TrainingSpec) -> bool:
+    """Whether to keep no activations but compute them again, which takes a third more time.
+
+    Only where a GPU could not hold them. The estimate is of what each token leaves: in a decoder
+    layer about 16 vectors of the hidden size and 6 of the feed-forward size, and three copies of
+    the logits.
+    """
+    import torch
+
+    where = device()
+    if where.type != "cuda":
+        return False
+    config = model.config.get_text_config()
+    inner = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
+    per_layer = (16 * config.hidden_size + 6 * inner) * model.dtype.itemsize
+    per_token = config.num_hidden_layers * per_layer + 3 * config.vocab_size * 4
+    weights = sum(p.numel() * p.dtype.itemsize for p in model.parameters())
+    free, _ = torch.cuda.mem_get_info(where)
+    return bool(spec.batch_size * spec.max_length * per_token > 0.8 * (free - weights))
 
 
 def last_evaluation(trainer: Any) -> dict[str, float]:

@@ -30,6 +30,8 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
     - evaluation weighs tokens, not batches, and gives way to a stop.
     """
 
+    control: Any
+
     def __init__(
         self, *, report: Reporter, held_out: list[Encoded] | None = None, **options: Any
     ) -> None:
@@ -79,10 +81,14 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
             context=self.compute_loss_context_manager,
             stop=self.report.stop,
         )
-        if mean is None:
-            return {}
-        values = {"eval_loss": mean.loss, "eval_perplexity": mean.perplexity}
-        self.log(dict(values))
+        values = {}
+        if mean is not None:
+            values = {"eval_loss": mean.loss, "eval_perplexity": mean.perplexity}
+            self.log(dict(values))
+        # This is what tells the trainer that the evaluation it was due is done.
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, values
+        )
         return values
 
     # -- checkpoints

@@ -1,0 +1,138 @@
+"""Evaluate a model, and its base beside it, on the same held-out rows."""
+
+from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from aiplatform.protocol.messages import Job
+from aiplatform.protocol.specs import EvaluationSpec
+from aiplatform.runtime.artifacts import WEIGHTS
+from aiplatform.runtime.channel import Reporter
+from aiplatform.runtime.chat import Messages, load_tokenizer
+from aiplatform.runtime.loading import (
+    choose_precision,
+    device,
+    is_tuned,
+    load_adapter,
+    load_weights,
+    precision_name,
+)
+from aiplatform.runtime.rows import encode_dataset, read_conversations
+
+
+def run_evaluation(job: Job, report: Reporter) -> dict[str, Any]:
+    """Loss, perplexity and answers of the job's model, and of its base if it is a tuned one.
+
+    The base is loaded once: the tuned model is the same weights with the adapter switched on. Both
+    see the same tokens and the same masks, those of the tuned model's tokenizer and template.
+    """
+    spec = job.spec
+    assert isinstance(spec, EvaluationSpec)
+    data = Path(job.inputs["dataset"])
+    model = Path(job.inputs["model"])
+    base = job.inputs.get("base_model")
+    compares = base is not None and is_tuned(model)
+
+    tokenizer = load_tokenizer(model / WEIGHTS)
+    rows = encode_dataset(data, tokenizer, max_length=spec.max_length, max_rows=spec.max_rows)
+    report.event("rows", total=rows.total, used=len(rows.rows), dropped=dict(rows.dropped))
+
+    precision = choose_precision(spec.precision)
+    loaded = load_weights(Path(base) if compares and base is not None else model, precision)
+    if compares:
+        loaded = load_adapter(loaded, model)
+    loaded = loaded.to(device()).eval()
+
+    # One pass over the rows for each variant, then their answers: equal shares of the progress.
+    variants: dict[str, AbstractContextManager[Any]] = {"model": nullcontext()}
+    if compares:
+        variants["base"] = loaded.disable_adapter()
+    questions = choose_questions(data, tokenizer, spec)
+    shares = len(variants) + bool(questions)
+    result: dict[str, Any] = {
+        "rows": len(rows.rows),
+        "rows_truncated": rows.truncated,
+        "rows_dropped": rows.dropped.total(),
+        "precision": precision_name(precision),
+    }
+    answers: dict[str, list[str]] = {}
+    for position, (name, variant) in enumerate(variants.items()):
+        with variant:
+            mean = token_loss_of(loaded, rows.rows, tokenizer, spec, report, position, shares)
+            result["tokens"] = mean.tokens
+            result[name] = {"loss": mean.loss, "perplexity": mean.perplexity}
+            report.metrics(0, {f"{name}_loss": mean.loss, f"{name}_perplexity": mean.perplexity})
+            answers[name] = answer_all(loaded, tokenizer, questions, spec)
+    result["answers"] = side_by_side(questions, answers)
+    report.progress(1.0)
+    return result
+
+
+def token_loss_of(
+    model: Any,
+    rows: list[Any],
+    tokenizer: Any,
+    spec: EvaluationSpec,
+    report: Reporter,
+    position: int,
+    shares: int,
+) -> Any:
+    """The loss of one variant, reporting its share of the progress."""
+    from aiplatform.runtime.evaluation.loss import token_losses
+
+    mean = token_losses(
+        model,
+        rows,
+        pad=tokenizer.pad_token_id,
+        batch_size=spec.batch_size,
+        progress=lambda done: report.progress((position + done) / shares),
+    )
+    assert mean is not None, "without a stop to give way to, it runs to the end"
+    return mean
+
+
+def choose_questions(data: Path, tokenizer: Any, spec: EvaluationSpec) -> list[Messages]:
+    """The conversations that are answered, spread over the rows that were evaluated."""
+    from aiplatform.data.canonical import shape_of
+    from aiplatform.protocol.enums import DataShape
+    from aiplatform.runtime.evaluation.answers import answerable, spread, until_last_answer
+
+    if not spec.answers or shape_of(data) is DataShape.TEXT:
+        return []
+    conversations = (
+        until_last_answer(messages) for messages in islice(read_conversations(data), spec.max_rows)
+    )
+    usable = [
+        messages
+        for messages in conversations
+        if messages is not None and answerable(tokenizer, messages, spec.max_length)
+    ]
+    return spread(usable, spec.answers)
+
+
+def answer_all(
+    model: Any, tokenizer: Any, questions: list[Messages], spec: EvaluationSpec
+) -> list[str]:
+    """The answers of one variant, a batch at a time."""
+    from aiplatform.runtime.evaluation.answers import answer
+
+    answers: list[str] = []
+    for start in range(0, len(questions), spec.batch_size):
+        batch = questions[start : start + spec.batch_size]
+        answers += answer(model, tokenizer, batch, max_new_tokens=spec.max_new_tokens)
+    return answers
+
+
+def side_by_side(questions: list[Messages], answers: dict[str, list[str]]) -> list[dict[str, str]]:
+    """Question, what the dataset says, and what each variant said."""
+    from aiplatform.runtime.evaluation.answers import question_of
+
+    return [
+        {
+            "question": question_of(messages),
+            "expected": messages[-1]["content"],
+            **{name: said[index] for name, said in answers.items()},
+        }
+        for index, messages in enumerate(questions)
+    ]

@@ -1,0 +1,136 @@
+"""A checkpoint is complete or it is none; and it comes back as it was, without a pickle."""
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from aiplatform.runtime.training import checkpoints
+from aiplatform.runtime.training.checkpoints import (
+    commit,
+    is_complete,
+    partial_directory,
+    prune,
+    read_state,
+    step_of,
+    usable,
+    write_state,
+)
+
+
+def make(parent: Path, step: int) -> Path:
+    partial = partial_directory(parent, step)
+    (partial / "adapter_model.safetensors").write_bytes(b"x" * 100)
+    return commit(partial)
+
+
+def test_a_committed_checkpoint_is_complete_and_leaves_no_partial(tmp_path: Path) -> None:
+    checkpoint = make(tmp_path, 5)
+    assert checkpoint.name == "checkpoint-5"
+    assert is_complete(checkpoint)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-5"]
+    assert (checkpoint / "adapter_model.safetensors").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_checkpoint_under_writing_is_not_found(tmp_path: Path) -> None:
+    partial = partial_directory(tmp_path, 5)
+    (partial / "adapter_model.safetensors").write_bytes(b"x")
+    assert checkpoints.by_step(tmp_path) == []
+    assert usable(tmp_path / "checkpoint-5") is None
+
+
+@pytest.mark.parametrize("damage", ["manifest", "file", "truncated", "not json", "wrong json"])
+def test_a_damaged_checkpoint_is_none(tmp_path: Path, damage: str) -> None:
+    checkpoint = make(tmp_path, 5)
+    file = checkpoint / "adapter_model.safetensors"
+    match damage:
+        case "manifest":
+            (checkpoint / "complete.json").unlink()
+        case "file":
+            file.unlink()
+        case "truncated":
+            file.write_bytes(b"x" * 99)
+        case "not json":
+            (checkpoint / "complete.json").write_text('{"files": {')
+        case "wrong json":
+            (checkpoint / "complete.json").write_text("[1]")
+    assert not is_complete(checkpoint)
+
+
+def test_resuming_falls_back_to_the_newest_complete_one(tmp_path: Path) -> None:
+    for step in (5, 10, 100):
+        make(tmp_path, step)
+    (tmp_path / "checkpoint-100" / "complete.json").unlink()
+    assert usable(tmp_path / "checkpoint-100") == tmp_path / "checkpoint-10"
+    assert usable(tmp_path / "checkpoint-5") == tmp_path / "checkpoint-5"
+    assert usable(tmp_path / "elsewhere" / "checkpoint-5") is None
+
+
+def test_the_newest_two_are_kept_by_number_not_by_name(tmp_path: Path) -> None:
+    for step in (9, 10, 100):
+        make(tmp_path, step)
+    (tmp_path / "checkpoint-x").mkdir()
+    prune(tmp_path)
+    assert [step_of(path) for path in checkpoints.by_step(tmp_path)] == [10, 100]
+
+
+def test_a_step_that_is_written_again_replaces_what_was_there(tmp_path: Path) -> None:
+    make(tmp_path, 5)
+    (tmp_path / ".partial-5").mkdir()
+    (tmp_path / ".partial-5" / "leftover").touch()
+    checkpoint = make(tmp_path, 5)
+    assert is_complete(checkpoint)
+    assert not (checkpoint / "leftover").exists()
+
+
+def test_state_comes_back_equal_in_value_and_type(tmp_path: Path) -> None:
+    state = {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(),
+        "torch": torch.get_rng_state(),
+        "by_number": {0: {"step": torch.tensor(3.0), "average": torch.randn(2, 3).bfloat16()}},
+        "groups": [{"lr": 1e-4, "betas": (0.9, 0.999), "fused": None, "params": [0, 1]}],
+        "empty": [{}, [], (), ""],
+        "scalar": torch.tensor(7),
+    }
+    write_state(tmp_path, state)
+    back = read_state(tmp_path)
+    assert back["python"] == state["python"]
+    assert back["groups"] == state["groups"]
+    assert back["empty"] == state["empty"]
+    assert [*back["by_number"]] == [0]
+    for there, here in zip(back["numpy"], state["numpy"], strict=True):
+        assert np.array_equal(there, here)
+        assert type(there) is type(here)
+    for key in ("step", "average"):
+        there, here = back["by_number"][0][key], state["by_number"][0][key]
+        assert there.dtype == here.dtype
+        assert torch.equal(there, here)
+    random.setstate(back["python"])
+    np.random.set_state(back["numpy"])
+    torch.set_rng_state(back["torch"])
+
+
+def test_tensors_that_share_memory_are_each_written(tmp_path: Path) -> None:
+    shared = torch.arange(6.0)
+    write_state(tmp_path, {"a": shared, "b": shared, "c": shared.view(2, 3).T})
+    back = read_state(tmp_path)
+    assert torch.equal(back["b"], shared)
+    assert torch.equal(back["c"], shared.view(2, 3).T)
+
+
+def test_what_has_no_plain_form_is_refused_not_pickled(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="can't hold a object"):
+        write_state(tmp_path, {"x": object()})
+
+
+def test_the_files_hold_no_pickle(tmp_path: Path) -> None:
+    write_state(tmp_path, {"x": torch.ones(3)})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "training_state.json",
+        "training_state.safetensors",
+    ]
+    json.loads((tmp_path / "training_state.json").read_text())
