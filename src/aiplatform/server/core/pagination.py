@@ -8,7 +8,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Query
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, Select
+from sqlalchemy import BigInteger, ColumnElement, Select, literal
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import InstrumentedAttribute
 
@@ -72,7 +72,8 @@ def page_by_id(
     when it selects more than one.
     """
     if cursor is not None:
-        (after,) = decode_cursor(cursor, int)
+        # Wider than the key: a made-up cursor past its end is the end, not an error.
+        after = literal(decode_cursor(cursor, int)[0], BigInteger)
         condition: ColumnElement[bool] = key < after if newest_first else key > after
         statement = statement.where(condition)
     statement = statement.order_by(key.desc() if newest_first else key).limit(limit + 1)

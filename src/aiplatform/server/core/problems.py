@@ -193,7 +193,9 @@ def install(app: FastAPI) -> None:
 
     async def on_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        return render(request, _http_problem(error))
+        answer = render(request, _http_problem(error))
+        answer.headers.update(error.headers or {})  # 405 says with Allow what would be
+        return answer
 
     async def on_validation(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)

@@ -1,0 +1,163 @@
+"""Sessions, and what waits for their commit."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+from starlette.testclient import TestClient
+
+from aiplatform.server.core import problems
+from aiplatform.server.core.database import after_commit, commit, get_engine, transaction
+from aiplatform.server.core.settings import sqlalchemy_url
+from aiplatform.server.identity.access import SessionDep
+from aiplatform.server.identity.models import Role
+from tests.factories import number
+from tests.servers import PostgresServer
+
+
+class TestAfterCommit:
+    @pytest.fixture
+    def done(self) -> list[str]:
+        return []
+
+    def test_runs_in_order_once_the_rows_are_visible(
+        self, session: Session, done: list[str]
+    ) -> None:
+        name = f"role{number()}"
+        session.add(Role(name=name, permissions=[]))
+
+        def look() -> None:
+            with transaction() as other:
+                done.append(str(other.scalar(select(Role.name).where(Role.name == name))))
+
+        after_commit(session, look)
+        after_commit(session, lambda: done.append("second"))
+        session.flush()
+        assert done == []
+        commit(session)
+        assert done == [name, "second"]
+        commit(session)
+        assert done == [name, "second"]
+
+    def test_never_runs_for_what_was_rolled_back(self, session: Session, done: list[str]) -> None:
+        session.execute(text("SELECT 1"))
+        after_commit(session, lambda: done.append("lost"))
+        session.rollback()
+        after_commit(session, lambda: done.append("kept"))
+        commit(session)
+        assert done == ["kept"]
+
+    def test_outlives_a_savepoint_that_was_rolled_back(
+        self, session: Session, done: list[str]
+    ) -> None:
+        after_commit(session, lambda: done.append("kept"))
+        with pytest.raises(DBAPIError), session.begin_nested():
+            session.execute(text("SELECT 1 / 0"))
+        commit(session)
+        assert done == ["kept"]
+
+    def test_does_not_run_when_the_commit_fails(self, session: Session, done: list[str]) -> None:
+        session.execute(
+            text(
+                "CREATE TEMP TABLE late (a int UNIQUE DEFERRABLE INITIALLY DEFERRED);"
+                "INSERT INTO late VALUES (1), (1)"
+            )
+        )
+        after_commit(session, lambda: done.append("told"))
+        with pytest.raises(DBAPIError):
+            commit(session)
+        session.rollback()
+        commit(session)
+        assert done == []
+
+
+class TestTransaction:
+    def test_commits_at_the_end_and_not_on_an_error(self, database_url: str) -> None:
+        good, bad = f"role{number()}", f"role{number()}"
+        with transaction() as session:
+            session.add(Role(name=good, permissions=[]))
+        with pytest.raises(LookupError):
+            self.fail_in_the_middle(bad)
+        with transaction() as session:
+            names = session.scalars(select(Role.name).where(Role.name.in_([good, bad]))).all()
+        assert names == [good]
+
+    def fail_in_the_middle(self, name: str) -> None:
+        with transaction() as session:
+            session.add(Role(name=name, permissions=[]))
+            session.flush()
+            raise LookupError
+
+
+class TestRequests:
+    @pytest.fixture
+    def client(self, database_url: str) -> Iterator[TestClient]:
+        app = FastAPI()
+        problems.install(app)
+
+        @app.post("/late", status_code=201)
+        def fails_at_the_commit(session: SessionDep) -> None:
+            session.execute(
+                text(
+                    "CREATE TEMP TABLE late (a int UNIQUE DEFERRABLE INITIALLY DEFERRED)"
+                    " ON COMMIT DROP; INSERT INTO late VALUES (1), (1)"
+                )
+            )
+
+        @app.post("/early", status_code=201)
+        def fails_after_writing(session: SessionDep, name: str) -> None:
+            session.add(Role(name=name, permissions=[]))
+            session.flush()
+            raise problems.NoRoute
+
+        with TestClient(app) as client:
+            yield client
+
+    def test_a_failed_commit_is_not_told_as_a_success(self, client: TestClient) -> None:
+        answer = client.post("/late")
+        assert (answer.status_code, answer.json()["code"]) == (409, "changed_meanwhile")
+
+    def test_an_error_takes_back_what_was_written(
+        self, client: TestClient, session: Session
+    ) -> None:
+        name = f"role{number()}"
+        assert client.post("/early", params={"name": name}).status_code == 404
+        assert session.scalar(select(Role).where(Role.name == name)) is None
+
+
+class TestConnections:
+    def test_times_are_utc_whatever_the_server_thinks(self, session: Session) -> None:
+        now: datetime = session.scalars(select(text("now()"))).one()
+        assert now.utcoffset() == timedelta(0)
+        assert abs(datetime.now(UTC) - now) < timedelta(minutes=1)
+        assert session.scalar(text("SHOW timezone")) == "UTC"
+
+    def test_killed_connections_are_replaced(
+        self, database_url: str, postgres: PostgresServer
+    ) -> None:
+        with transaction() as session:
+            name = session.scalar(text("SELECT current_database()"))
+        with postgres.connect() as connection:
+            killed = connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
+            ).fetchall()
+        assert killed
+        with transaction() as session:
+            assert session.scalar(text("SELECT 1")) == 1
+
+    def test_errors_do_not_carry_parameters_into_the_log(self, session: Session) -> None:
+        with pytest.raises(DBAPIError) as caught:
+            session.execute(text("SELECT CAST(:secret AS integer)"), {"secret": "hunter2" * 3})
+        assert "hunter2" not in str(caught.value).split("[SQL:", 1)[1]
+
+    @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
+    def test_every_spelling_of_the_url_means_psycopg(self, scheme: str) -> None:
+        url = sqlalchemy_url(f"{scheme}://me@host/name?host=/run/pg")
+        assert url == "postgresql+psycopg://me@host/name?host=/run/pg"
+
+    def test_the_engine_is_one_per_process(self, database_url: str) -> None:
+        assert get_engine() is get_engine()

@@ -1,0 +1,263 @@
+"""Errors as they leave: RFC 9457, in the language that was asked for."""
+
+import importlib
+import pkgutil
+import string
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from pydantic import BaseModel, Field
+from sqlalchemy import text
+from starlette.requests import Request
+from starlette.testclient import TestClient
+
+import aiplatform.server
+from aiplatform.server.core import problems
+from aiplatform.server.core.database import transaction
+from aiplatform.server.core.errors import Conflict, NameTaken, NotFound, Problem, Unavailable
+from aiplatform.server.core.problems import language_of
+from tests.conftest import environment
+
+
+class Body(BaseModel):
+    name: str = Field(max_length=3)
+    sizes: list[int] = []
+
+
+@pytest.fixture(scope="module")
+def faulty(database_url: str) -> Iterator[TestClient]:
+    """An application with one route for each way to fail."""
+    app = FastAPI()
+    problems.install(app)
+
+    def statement(sql: str, **params: Any) -> None:
+        with transaction() as session:
+            session.execute(text(sql), params)
+
+    @app.get("/not-found")
+    def not_found() -> None:
+        raise NotFound(resource="dataset version")
+
+    @app.get("/taken")
+    def taken() -> None:
+        raise NameTaken(resource="project", name="a 'b'")
+
+    @app.get("/hostile")
+    def hostile() -> None:
+        raise Conflict(
+            reason="{secret} %s", reason_zh="中文 {x}", type="t", title="t", status=200,
+            value=float("nan"),
+        )  # fmt: skip
+
+    @app.get("/down")
+    def down() -> None:
+        raise Unavailable(service="The broker", service_zh="消息队列")
+
+    @app.get("/bug")
+    def bug() -> None:
+        raise ZeroDivisionError("secret detail")
+
+    @app.get("/nul")
+    def nul() -> None:
+        statement("SELECT CAST(:x AS text)", x="a\x00")
+
+    @app.get("/range")
+    def out_of_range() -> None:
+        statement("SELECT CAST(:x AS integer)", x=2**40)
+
+    @app.get("/unique")
+    def unique() -> None:
+        statement("INSERT INTO roles (name) VALUES ('admin')")
+
+    @app.get("/foreign")
+    def foreign() -> None:
+        statement("INSERT INTO projects (name, owner_id) VALUES ('x', 999999)")
+
+    @app.get("/syntax")
+    def syntax() -> None:
+        statement("SELECT secret FROM nowhere")
+
+    @app.get("/no-database")
+    def no_database() -> None:
+        with environment(AIPLATFORM_DATABASE_URL="postgresql://nobody@127.0.0.1:1/nowhere"):
+            statement("SELECT 1")
+
+    @app.post("/body")
+    def body(body: Body) -> None:
+        """Needs one."""
+
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+def get(client: TestClient, path: str, language: str = "en") -> Any:
+    return client.get(path, headers={"Accept-Language": language})
+
+
+class TestLanguage:
+    @pytest.mark.parametrize(
+        ("header", "language"),
+        [
+            ("", "en"),
+            ("zh", "zh"),
+            ("zh-CN,zh;q=0.9,en;q=0.8", "zh"),
+            ("ZH-Hant-TW", "zh"),
+            ("en-GB,zh;q=0.9", "en"),
+            ("en;q=0.5, zh;q=0.6", "zh"),
+            ("fr, de;q=0.9", "en"),
+            ("fr, zh;q=0.1", "zh"),
+            ("zh;q=0", "en"),
+            ("*", "en"),
+            ("zhx", "en"),
+            (";;q=,,q=..;zh;q=1.2.3", "en"),
+            ("zh;q=" + "9" * 5000, "zh"),
+        ],
+    )
+    def test_is_what_the_client_likes_best_of_the_two(self, header: str, language: str) -> None:
+        headers = [(b"accept-language", header.encode())]
+        assert language_of(Request({"type": "http", "headers": headers})) == language
+
+
+class TestDocuments:
+    def test_has_the_members_of_the_standard(self, faulty: TestClient) -> None:
+        answer = get(faulty, "/not-found")
+        assert answer.status_code == 404
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers["content-language"] == "en"
+        assert answer.json() == {
+            "type": "urn:aiplatform:problem:not_found",
+            "title": "Not found",
+            "status": 404,
+            "code": "not_found",
+            "detail": "There is no such dataset version, or you may not see it.",
+            "instance": "/not-found",
+            "resource": "dataset version",
+        }
+
+    def test_in_chinese(self, faulty: TestClient) -> None:
+        answer = get(faulty, "/not-found", "zh-CN")
+        assert answer.headers["content-language"] == "zh"
+        assert answer.json()["title"] == "未找到"
+        assert answer.json()["detail"] == "数据集版本 不存在，或您无权查看。"
+        assert get(faulty, "/taken", "zh").json()["detail"].startswith("名为 \"a 'b'\" 的 项目")
+        assert get(faulty, "/down", "zh").json()["detail"].startswith("消息队列")
+
+    def test_codes_are_the_same_in_both(self, faulty: TestClient) -> None:
+        for path in ("/not-found", "/taken", "/down", "/bug", "/unique", "/nowhere"):
+            english, chinese = get(faulty, path).json(), get(faulty, path, "zh").json()
+            assert english["code"] == chinese["code"]
+            assert english["title"] != chinese["title"]
+            assert english["detail"] != chinese["detail"]
+
+    def test_parameters_do_not_replace_the_standards_members(self, faulty: TestClient) -> None:
+        document = get(faulty, "/hostile").json()
+        assert (document["status"], document["title"]) == (409, "Conflict")
+        assert document["type"] == "urn:aiplatform:problem:conflict"
+        assert document["detail"] == "{secret} %s"
+        assert document["value"] == "NaN"
+        assert "reason_zh" not in document
+        assert get(faulty, "/hostile", "zh").json()["detail"] == "中文 {x}"
+
+    def test_headers_of_the_problem_go_along(self, faulty: TestClient) -> None:
+        answer = get(faulty, "/down")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+
+
+class TestWhatCanGoWrong:
+    @pytest.mark.parametrize(
+        ("path", "status", "code"),
+        [
+            ("/nowhere", 404, "no_route"),
+            ("/nul", 422, "unstorable"),
+            ("/range", 422, "unstorable"),
+            ("/unique", 409, "changed_meanwhile"),
+            ("/foreign", 409, "changed_meanwhile"),
+            ("/no-database", 503, "unavailable"),
+            ("/syntax", 500, "internal"),
+            ("/bug", 500, "internal"),
+        ],
+    )
+    def test_is_told(self, faulty: TestClient, path: str, status: int, code: str) -> None:
+        for language in ("en", "zh"):
+            answer = get(faulty, path, language)
+            assert answer.status_code == status
+            assert answer.json()["code"] == code
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert "secret" not in answer.text
+
+    def test_a_wrong_method(self, faulty: TestClient) -> None:
+        answer = faulty.post("/bug")
+        assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+        assert answer.headers["allow"] == "GET"
+
+    @pytest.mark.parametrize(
+        ("content", "place"),
+        [
+            (b"", "body"),
+            (b"{", "body"),
+            (b"[]", "body"),
+            (b"\xff", "body"),
+            (b'{"name": "four"}', "body.name"),
+            (b'{"name": "abc", "sizes": [1, "x"]}', "body.sizes.1"),
+        ],
+    )
+    def test_a_malformed_body_is_placed(
+        self, faulty: TestClient, content: bytes, place: str
+    ) -> None:
+        answer = faulty.post("/body", content=content, headers={"Content-Type": "application/json"})
+        assert answer.status_code in {400, 422}
+        assert answer.headers["content-type"] == "application/problem+json"
+        if answer.status_code == 422:
+            document = answer.json()
+            assert document["code"] == "validation"
+            assert document["errors"][0]["place"].startswith(place)
+            assert document["errors"][0]["place"] in document["detail"]
+
+    def test_what_was_sent_is_not_sent_back(self, faulty: TestClient) -> None:
+        answer = faulty.post("/body", json={"name": "my password"})
+        assert "my password" not in answer.text
+
+
+def all_problems() -> list[type[Problem]]:
+    for module in pkgutil.walk_packages(aiplatform.server.__path__, "aiplatform.server."):
+        if module.name.endswith(("errors", "problems")):
+            importlib.import_module(module.name)
+
+    def below(kind: type[Problem]) -> Iterator[type[Problem]]:
+        for child in kind.__subclasses__():
+            yield child
+            yield from below(child)
+
+    ours = [kind for kind in below(Problem) if kind.__module__.startswith("aiplatform")]
+    return sorted(set(ours), key=lambda kind: kind.__name__)
+
+
+@pytest.mark.parametrize("kind", all_problems(), ids=lambda kind: kind.__name__)
+class TestEveryProblem:
+    def test_is_written_in_both_languages(self, kind: type[Problem]) -> None:
+        for texts in (kind.title, kind.detail):
+            assert set(texts) == {"en", "zh"}
+            assert all(texts.values())
+        assert kind.title["en"].isascii()
+        assert not kind.title["zh"].isascii()
+
+    def test_says_the_same_in_both(self, kind: type[Problem]) -> None:
+        def fields(template: str) -> set[str]:
+            return {name for _, name, _, _ in string.Formatter().parse(template) if name}
+
+        assert fields(kind.detail["en"]) == fields(kind.detail["zh"])
+
+    def test_has_a_stable_code_of_an_error(self, kind: type[Problem]) -> None:
+        assert kind.code == kind.code.lower()
+        assert set(kind.code) <= set(string.ascii_lowercase + string.digits + "_.")
+        assert 400 <= kind.status < 600
+
+
+def test_no_two_problems_share_a_code() -> None:
+    by_code: dict[str, set[str]] = {}
+    for kind in all_problems():
+        if "code" in vars(kind):
+            by_code.setdefault(kind.code, set()).add(kind.__qualname__)
+    assert {code: names for code, names in by_code.items() if len(names) > 1} == {}
