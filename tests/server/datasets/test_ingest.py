@@ -11,7 +11,8 @@ import pytest
 
 from aiplatform.protocol.enums import DataShape
 from aiplatform.server.core.errors import InsufficientStorage
-from aiplatform.server.datasets.errors import IngestFailed, MalformedFile
+from aiplatform.server.datasets.errors import ExportFailed, IngestFailed, MalformedFile
+from aiplatform.server.datasets.service import content
 from aiplatform.server.datasets.service import ingest as module
 from aiplatform.server.datasets.service.ingest import ingest
 from aiplatform.server.datasets.service.spool import UploadAborted
@@ -172,3 +173,37 @@ def test_few_read_at_the_same_time(
     assert len(counts) == 6
     assert max(counts) == 2
     assert list((tmp_path / "running").iterdir()) == []
+
+
+class TestExport:
+    """Rows as JSON Lines come from a child as well."""
+
+    def test_breaks_off_when_the_child_does(self, tmp_path: Path, program: Any) -> None:
+        program("print('{}'); sys.stdout.flush(); os.kill(os.getpid(), 9)")
+        seen = []
+
+        async def run() -> None:
+            async for chunk in content.as_jsonl(tmp_path / "rows.parquet"):
+                seen.append(chunk)  # noqa: PERF401  (what came before the error is looked at)
+
+        with pytest.raises(ExportFailed, match="SIGKILL"):
+            asyncio.run(run())
+        assert seen == [b"{}\n"]
+
+    def test_ends_when_nobody_reads_on(self, tmp_path: Path, program: Any) -> None:
+        program(
+            f"""
+            with open({str(tmp_path / "pid")!r}, "w") as file:
+                file.write(str(os.getpid()))
+            while True:
+                print("x" * 100_000)
+            """
+        )
+
+        async def run() -> int:
+            chunks = content.as_jsonl(tmp_path / "rows.parquet")
+            await anext(chunks)
+            await chunks.aclose()  # type: ignore[attr-defined]
+            return int((tmp_path / "pid").read_text())
+
+        assert not running(asyncio.run(run()))

@@ -1,5 +1,7 @@
 """Quality reports: what follows when their tasks end."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -8,9 +10,11 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.protocol.specs import QualitySpec
-from aiplatform.server.core.database import commit
+from aiplatform.server.core.database import commit, transaction
 from aiplatform.server.core.errors import NotFound
+from aiplatform.server.datasets import service
 from aiplatform.server.datasets.jobs import DataQuality
+from aiplatform.server.datasets.models import Dataset
 from aiplatform.server.identity.models import User
 from aiplatform.server.notifications.models import Notification
 from aiplatform.server.projects.models import Project
@@ -20,6 +24,8 @@ from aiplatform.server.tasks.service.kinds import Outcome
 from tests.conftest import Api
 from tests.factories import make_blob, make_context, make_model, make_project
 from tests.server.datasets.conftest import CHAT, jsonl
+
+pytestmark = pytest.mark.usefixtures("app")
 
 REPORT = {"score": 88, "rows": 5, "findings": [{"code": "empty", "count": float("nan")}]}
 
@@ -157,3 +163,36 @@ def test_the_kind_is_registered_and_pins_versions(
     stranger = make_context(session, make_project(session))
     with pytest.raises(NotFound):
         kind.prepare(session, stranger, QualitySpec(**spec))
+
+
+def test_a_deletion_and_the_end_of_a_report_at_the_same_time_do_not_deadlock(
+    session: Session, project: Project, stored: Callable[..., Dataset]
+) -> None:
+    context = make_context(session, project)
+    pairs = []
+    for _ in range(8):
+        uuid = stored().uuid
+        newest = select(Task).where(Task.project_id == project.id).order_by(Task.id.desc())
+        task = session.scalars(newest.limit(1)).one()
+        queue.change_status(session, task, TaskStatus.RUNNING)
+        commit(session)
+        pairs.append((uuid, task.id))
+
+    def delete(uuid: Any) -> None:
+        with transaction() as own:
+            service.delete_dataset(own, context, uuid)
+
+    def finish(task_id: int) -> None:
+        with transaction() as own:
+            task = queue.lock(own, task_id)
+            report = {"report": REPORT}
+            queue.finish(own, task, Outcome(TaskStatus.COMPLETED, result=report))
+
+    with ThreadPoolExecutor(4) as pool:
+        both = [pool.submit(call, item) for pair in pairs for call, item in zip(
+            (delete, finish), pair, strict=True
+        )]  # fmt: skip
+        for future in both:
+            future.result(timeout=30)
+    session.expire_all()
+    assert session.scalars(select(Dataset).where(Dataset.project_id == project.id)).all() == []

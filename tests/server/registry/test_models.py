@@ -21,6 +21,8 @@ from aiplatform.server.registry.errors import ModelNotReady
 from aiplatform.server.registry.models import Model, ModelDetails
 from aiplatform.server.registry.rules import tree_hash
 from aiplatform.server.tasks.models import Task, TaskInput
+from aiplatform.server.tasks.service import queue
+from aiplatform.server.tasks.service.kinds import Outcome
 from tests.conftest import Api
 from tests.factories import (
     make_blob,
@@ -425,3 +427,37 @@ class TestDeletion:
         files = {"weights/a": b"x"}
         task = end(created["task"], TaskStatus.COMPLETED, files=files, result={})
         assert task.status == TaskStatus.COMPLETED
+
+    def test_at_the_same_time_as_its_import_ends(
+        self, create: Create, session: Session, project: Project, owner: User, home: Any
+    ) -> None:
+        file = make_blob(session, b"raced", "weights/a", home)
+        pairs = []
+        for _ in range(8):
+            created = create(source={"kind": "package", "package": "x"}).json()
+            model = session.scalars(select(Model).where(Model.uuid == created["uuid"])).one()
+            task = session.scalars(select(Task).where(Task.uuid == created["task"])).one()
+            queue.change_status(session, task, TaskStatus.RUNNING)
+            commit(session)
+            pairs.append((model.id, task.id))
+        actor = make_context(session, project).actor
+
+        def delete(model_id: int) -> None:
+            with transaction() as own:
+                service.delete_model(own, actor, model_id, project=project.uuid)
+
+        def finish(task_id: int) -> None:
+            with transaction() as own:
+                outcome = Outcome(TaskStatus.COMPLETED, files=[file])
+                queue.finish(own, queue.lock(own, task_id), outcome)
+
+        with ThreadPoolExecutor(4) as pool:
+            both = [
+                pool.submit(call, item)
+                for pair in pairs
+                for call, item in zip((delete, finish), pair, strict=True)
+            ]
+            for future in both:
+                future.result(timeout=30)
+        session.expire_all()
+        assert session.scalars(select(Model).where(Model.project_id == project.id)).all() == []

@@ -67,3 +67,13 @@ class IngestFailed(Problem):
         "log has the cause.",
         "zh": "读取上传文件的程序异常结束（{ending}）。未保存任何内容，原因见服务器日志。",
     }
+
+
+class ExportFailed(Problem):
+    """Raised when the answer has begun: it is broken off, which the client notices."""
+
+    code = "dataset.export_failed"
+    detail = {
+        "en": "The program that writes the rows ended with {ending}.",
+        "zh": "导出数据的程序异常结束（{ending}）。",
+    }

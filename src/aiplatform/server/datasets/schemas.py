@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from aiplatform.protocol.enums import DataFormat, DatasetStatus
 from aiplatform.protocol.specs import Strict
+from aiplatform.server.identity.schemas import UserRef
 
 EXAMPLE = "5b1e0d0a-6c3f-4b0e-8f0a-2f1c7a9d4e10"
 EXAMPLE_HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -53,13 +54,6 @@ class DatasetOut(BaseModel):
     )
 
 
-class AuthorOut(BaseModel):
-    """Who committed."""
-
-    uuid: UUID
-    username: str
-
-
 class DatasetVersionOut(BaseModel):
     """An immutable commit. Hash, size (bytes) and rows are those of its canonical Parquet."""
 
@@ -75,7 +69,7 @@ class DatasetVersionOut(BaseModel):
     format: str | None
     filename: str | None
     columns: list[Any]
-    author: AuthorOut | None
+    author: UserRef | None
     created_at: datetime
     report: dict[str, Any] | None
 

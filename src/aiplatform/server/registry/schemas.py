@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from aiplatform.protocol.enums import ModelStatus
 from aiplatform.protocol.specs import ModelSource, Name, Strict
+from aiplatform.server.identity.schemas import UserRef
 
 EXAMPLE = "3f0c9b1e-8d1a-4a52-b7a5-0a9a4f6d2b11"
 Version = Annotated[
@@ -42,13 +43,6 @@ class BaseModelOut(BaseModel):
     version: str | None
 
 
-class AuthorOut(BaseModel):
-    """Who registered it."""
-
-    uuid: UUID
-    username: str
-
-
 class ModelOut(BaseModel):
     """A name and a version. ``size`` in bytes; without ``project``, it is shared by all."""
 
@@ -67,7 +61,7 @@ class ModelOut(BaseModel):
     task: UUID | None = Field(description="the task that made or imported it")
     experiment: UUID | None
     error: str | None
-    author: AuthorOut | None
+    author: UserRef | None
     created_at: datetime
 
     model_config = ConfigDict(

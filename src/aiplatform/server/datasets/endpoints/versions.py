@@ -28,9 +28,10 @@ from aiplatform.server.datasets.endpoints.uploads import PROBLEMS, RAW_BODY, Fac
 from aiplatform.server.datasets.models import Dataset, DatasetVersion
 from aiplatform.server.datasets.queries import Commit
 from aiplatform.server.datasets.rules import ENDINGS, MEDIA_TYPES, safe_filename
-from aiplatform.server.datasets.schemas import AuthorOut, DatasetVersionOut, QualityRequest
+from aiplatform.server.datasets.schemas import DatasetVersionOut, QualityRequest
 from aiplatform.server.datasets.service import Upload, content
 from aiplatform.server.identity.access import SessionDep
+from aiplatform.server.identity.schemas import UserRef
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.tasks.endpoints import render as render_task
 from aiplatform.server.tasks.schemas import TaskOut
@@ -60,7 +61,7 @@ def render(commit: Commit) -> DatasetVersionOut:
         author=(
             None
             if commit.author is None
-            else AuthorOut(uuid=commit.author[0], username=commit.author[1])
+            else UserRef(uuid=commit.author[0], username=commit.author[1])
         ),
         created_at=version.created_at,
         report=commit.report,
@@ -167,7 +168,9 @@ def get_dataset_content(
     media_type = MEDIA_TYPES[format]
     if format == "jsonl":
         filename = safe_filename(f"{name}.{ENDINGS[format]}")
-        response = downloads.send_stream(request, file, content.as_jsonl, filename, media_type)
+        with downloads.content_expected(file):
+            chunks = content.as_jsonl(content.local_rows(file))
+        response = downloads.send_stream(request, chunks, file, filename, media_type)
     elif format == "original":
         original = queries.upload_file(session, commit.version.id)
         if original is None:

@@ -1,21 +1,39 @@
 """Reading what a version holds: pages of rows, and rows as JSON Lines."""
 
+import asyncio
+import contextlib
 import os
-from collections.abc import Iterator
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+from weakref import WeakKeyDictionary
 
 from aiplatform.data import canonical
 from aiplatform.protocol.encoding import dumps, jsonable
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.storage import StoredFile, get_store
+from aiplatform.server.datasets.errors import ExportFailed
+from aiplatform.server.datasets.service.ingest import ending, environment
 
 PAGE_BYTES = 4 << 20
 """A page ends before its limit when its rows are long."""
 
 FIRST_STEP = 8
 """A row may have 16 MiB: a few tell how many more to read at once."""
+
+EXPORT = """
+import pathlib, sys
+from aiplatform.data.canonical import export_jsonl
+for chunk in export_jsonl(pathlib.Path(sys.argv[1])):
+    sys.stdout.buffer.write(chunk)
+"""
+EXPORTS_AT_ONCE = 8
+CHUNK_BYTES = 1 << 18
+
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 
 def local_rows(file: StoredFile) -> Path:
@@ -66,6 +84,33 @@ def page_of_rows(
     return rows, following if rows and following < row_count else None
 
 
-def as_jsonl(file: StoredFile) -> Iterator[bytes]:
-    """The rows as JSON Lines, made while they are read."""
-    return canonical.export_jsonl(local_rows(file))
+async def as_jsonl(path: Path) -> AsyncIterator[bytes]:
+    """The rows as JSON Lines, made while they are read.
+
+    By a child process, since making text of gigabytes in this one would hold up everybody else's
+    requests. It is killed when nobody reads on.
+
+    Raises:
+        ExportFailed: when it breaks off; the answer then ends without its end.
+    """
+    loop = asyncio.get_running_loop()
+    async with _turns.setdefault(loop, asyncio.Semaphore(EXPORTS_AT_ONCE)):
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-c", EXPORT, str(path)),
+            stdin=DEVNULL,
+            stdout=PIPE,
+            env=environment(path.parent),
+            start_new_session=True,
+        )
+        assert child.stdout is not None
+        try:
+            while chunk := await child.stdout.read(CHUNK_BYTES):
+                yield chunk
+            code = await child.wait()
+        finally:
+            if child.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    child.kill()
+                await asyncio.shield(child.wait())
+    if code:
+        raise ExportFailed(ending=ending(code))

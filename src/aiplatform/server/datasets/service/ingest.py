@@ -143,10 +143,11 @@ async def _run(command: list[str], scratch: Path) -> dict[str, Any]:
         stdout=stdout[-500:].decode(errors="replace"),
         stderr=stderr[-4000:].decode(errors="replace"),
     )
-    raise IngestFailed(ending=_ending(child.returncode))
+    raise IngestFailed(ending=ending(child.returncode))
 
 
-def _ending(code: int | None) -> str:
+def ending(code: int | None) -> str:
+    """How a child ended, in words."""
     if code is not None and code < 0:
         return f"signal {signal.Signals(-code).name}"
     return f"exit status {code}"

@@ -10,13 +10,13 @@ from aiplatform.server.core.etags import set_etag
 from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, render_page
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import Principal, SessionDep
+from aiplatform.server.identity.schemas import UserRef
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.registry import access, queries, service
 from aiplatform.server.registry.access import ModelContext
 from aiplatform.server.registry.models import Model
 from aiplatform.server.registry.queries import Entry
 from aiplatform.server.registry.schemas import (
-    AuthorOut,
     BaseModelOut,
     LineageOut,
     MakerOut,
@@ -63,7 +63,7 @@ def render(entry: Entry) -> ModelOut:
         author=(
             None
             if entry.author is None
-            else AuthorOut(uuid=entry.author[0], username=entry.author[1])
+            else UserRef(uuid=entry.author[0], username=entry.author[1])
         ),
         created_at=model.created_at,
     )

@@ -1,6 +1,7 @@
 """Entering models: names and versions, what was tuned, who may use what, deletion."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from aiplatform.server.registry import queries
 from aiplatform.server.registry.errors import ModelInUse, ModelNotReady, VersionTaken
 from aiplatform.server.registry.models import Model, ModelDetails
 from aiplatform.server.registry.rules import ADAPTER, CARD, MAX_CARD_BYTES, tree_hash
+from aiplatform.server.tasks.errors import TaskFinished
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service import request_cancel
 from aiplatform.server.tasks.service.kinds import InputRef
@@ -213,7 +215,8 @@ def delete_model(
     # Tasks are locked before the model here as where they end, so that the two can't deadlock.
     for task in queries.unfinished_imports(session, model_id):
         if task.status != TaskStatus.CANCELLING:
-            request_cancel(session, actor, task, project=project)
+            with suppress(TaskFinished):  # it was faster
+                request_cancel(session, actor, task, project=project)
     locked = queries.lock_model(session, model_id)
     if locked is None:
         raise NotFound(resource="model")
