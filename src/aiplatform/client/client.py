@@ -90,7 +90,7 @@ class Client:
         return isinstance(tokens, SessionTokens) and tokens.session.must_change_password
 
     def access_token(self) -> str:
-        """A token for other programs, such as ``OpenAI(api_key=client.access_token())``.
+        """A token for other programs, such as ``OpenAI(api_key=client.access_token)``.
 
         It expires; ask again then.
         """

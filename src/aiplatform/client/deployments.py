@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, Literal, overload
 from uuid import UUID
 
-from aiplatform.client.base import Group, Resource, as_uuid, only
+from aiplatform.client.base import Group, Resource, UserRef, as_uuid, only
 from aiplatform.client.chat import CHAT, ChatReply, ChatStream, Messages, chat_body, reply_from
 from aiplatform.client.errors import NotReady
 from aiplatform.client.models import ModelLike
@@ -30,7 +30,7 @@ class Deployment(Resource):
     restarts: int = 0
     error: str | None = None
     options: dict[str, Any] = {}
-    author: str | None = None
+    author: UserRef | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import httpx
 
-from aiplatform.client.base import Group, Resource, as_uuid
+from aiplatform.client.base import Group, Resource, UserRef, as_uuid
 from aiplatform.client.errors import (
     NotFound,
     ServerUnavailable,
@@ -86,7 +86,7 @@ class Task(Resource):
     result: dict[str, Any] | None = None
     error_message: str | None = None
     gpu_usage: dict[str, Any] | None = None
-    author: str | None = None
+    author: UserRef | None = None
     created_at: datetime | None = None
     started_at: datetime | None = None
     completed_at: datetime | None = None

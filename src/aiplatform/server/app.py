@@ -33,8 +33,9 @@ from aiplatform.server.tasks.endpoints import router as tasks_router
 
 DESCRIPTION = """
 Data in, data checked and versioned; a base model fine-tuned on it; the result evaluated,
-registered, served, watched and audited. Sign in at `POST /api/v1/auth/token`;
-send the access token as bearer. Errors are RFC 9457 problem documents with stable codes, in English or Chinese by `Accept-Language`.
+registered, served, watched and audited. Sign in at `POST /api/v1/auth/token`; send the access
+token as bearer. Errors are RFC 9457 problem documents with stable codes, in English or Chinese by
+`Accept-Language`.
 """
 
 

@@ -13,13 +13,13 @@ from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.experiments import access, queries, service
 from aiplatform.server.experiments.models import Experiment
 from aiplatform.server.experiments.schemas import (
-    AuthorOut,
     ExperimentChange,
     ExperimentIn,
     ExperimentOut,
     RunIn,
 )
 from aiplatform.server.identity.access import SessionDep
+from aiplatform.server.identity.schemas import UserRef
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.tasks.endpoints.tasks import render as render_task
 from aiplatform.server.tasks.endpoints.tasks import render_all as render_tasks
@@ -47,7 +47,7 @@ def _render(context: ProjectContext, row: Any) -> ExperimentOut:
         metrics=experiment.metrics,
         author=None
         if row.author_uuid is None
-        else AuthorOut(uuid=row.author_uuid, username=row.author_name),
+        else UserRef(uuid=row.author_uuid, username=row.author_name),
         created_at=experiment.created_at,
         updated_at=experiment.updated_at,
     )

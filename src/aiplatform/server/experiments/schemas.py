@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from aiplatform.protocol.enums import ExperimentStatus
 from aiplatform.protocol.specs import Strict, TrainingSpec
+from aiplatform.server.identity.schemas import UserRef
 
 EXAMPLE_UUID = "5a0f3d1c-8b52-4d5e-9a51-2f3f3a8f0c44"
 EXAMPLE_CONFIG: Any = {
@@ -20,13 +21,6 @@ EXAMPLE_CONFIG: Any = {
 }
 Title = Annotated[str, Field(min_length=1, max_length=255)]
 Description = Annotated[str, Field(max_length=10_000)]
-
-
-class AuthorOut(BaseModel):
-    """Who made it."""
-
-    uuid: UUID
-    username: str
 
 
 class ExperimentIn(Strict):
@@ -118,6 +112,6 @@ class ExperimentOut(BaseModel):
     status: ExperimentStatus = Field(description="of the latest run")
     config: dict[str, Any]
     metrics: dict[str, Any]
-    author: AuthorOut | None
+    author: UserRef | None
     created_at: datetime
     updated_at: datetime

@@ -117,6 +117,15 @@ class UserIn(Strict):
     )
 
 
+class UserRef(BaseModel):
+    """A user, as others see them."""
+
+    uuid: UUID
+    username: str
+
+    model_config = ConfigDict(from_attributes=True)
+
+
 class UserOut(BaseModel):
     """An account. ``created_at`` is null only for rows that other programs wrote."""
 

@@ -11,10 +11,10 @@ from aiplatform.protocol.specs import InferenceSpec
 from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, render_page
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import SessionDep
+from aiplatform.server.identity.schemas import UserRef
 from aiplatform.server.inference import access, queries, service
 from aiplatform.server.inference.models import Deployment
 from aiplatform.server.inference.schemas import (
-    AuthorOut,
     DeploymentIn,
     DeploymentOptions,
     DeploymentOut,
@@ -51,7 +51,7 @@ def _render(context: ProjectContext, row: Any) -> DeploymentOut:
         queue=spec.queue,
         author=None
         if row.author_uuid is None
-        else AuthorOut(uuid=row.author_uuid, username=row.author_name),
+        else UserRef(uuid=row.author_uuid, username=row.author_name),
         created_at=deployment.created_at,
         updated_at=deployment.updated_at,
     )

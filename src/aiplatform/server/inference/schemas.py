@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from aiplatform.protocol.enums import DeploymentStatus
 from aiplatform.protocol.specs import InferenceSpec, Name, QueueName, Resources, Strict
+from aiplatform.server.identity.schemas import UserRef
 
 EXAMPLE_UUID = "7d1f6a8e-0c64-4d6b-b5d5-35b8a3d7a9f0"
 
@@ -19,13 +20,6 @@ class DeploymentOptions(Strict):
     max_length: int = Field(2048, ge=8, le=1_048_576, description="context, in tokens")
     max_batch_size: int = Field(8, ge=1, le=1024, description="requests decoded together")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-
-
-class AuthorOut(BaseModel):
-    """Who made it."""
-
-    uuid: UUID
-    username: str
 
 
 class DeploymentIn(Strict):
@@ -99,6 +93,6 @@ class DeploymentOut(BaseModel):
     options: DeploymentOptions
     resources: Resources
     queue: str
-    author: AuthorOut | None
+    author: UserRef | None
     created_at: datetime
     updated_at: datetime

@@ -11,6 +11,7 @@ from aiplatform.server.core.pagination import Cursor, Limit, Page, encode_cursor
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import Principal, SessionDep, SignedIn
 from aiplatform.server.identity.models import Role, User
+from aiplatform.server.identity.schemas import UserRef
 from aiplatform.server.projects import queries, service
 from aiplatform.server.projects.access import CreateProjectGuard, ProjectContext, ProjectGuard
 from aiplatform.server.projects.models import Project, ProjectPermission
@@ -20,7 +21,6 @@ from aiplatform.server.projects.schemas import (
     ProjectIn,
     ProjectOut,
     ProjectPatch,
-    UserRef,
 )
 
 router = APIRouter(prefix="/api/v1/projects", tags=["projects"])

@@ -16,6 +16,7 @@ from pydantic import (
 from aiplatform.protocol.encoding import clean_text, dumps, jsonable
 from aiplatform.protocol.enums import ProjectStatus
 from aiplatform.protocol.specs import Strict
+from aiplatform.server.identity.schemas import UserRef
 
 EXAMPLE_UUID = "2d1f7a52-6e0b-4f0e-9b1c-1a2b3c4d5e6f"
 MAX_CONFIG_BYTES = 64 * 1024
@@ -76,15 +77,6 @@ class ProjectPatch(Strict):
         if value is None:
             raise ValueError("must not be null; leave it out to keep it")
         return value
-
-
-class UserRef(BaseModel):
-    """A user, as others see them."""
-
-    uuid: UUID
-    username: str
-
-    model_config = ConfigDict(from_attributes=True)
 
 
 class ProjectOut(BaseModel):

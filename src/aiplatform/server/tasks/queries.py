@@ -232,7 +232,8 @@ class Surroundings:
     project: UUID | None
     experiment: UUID | None
     model: UUID | None
-    author: str | None
+    author_uuid: UUID | None
+    author_name: str | None
     worker: str | None
 
 
@@ -244,6 +245,7 @@ def surroundings(session: Session, tasks: Sequence[Task]) -> dict[int, Surroundi
             Project.uuid,
             _experiments.c.uuid,
             _models.c.uuid,
+            User.uuid,
             User.username,
             Worker.name,
         )

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from aiplatform.protocol.enums import LogStream, TaskStatus, TaskType
 from aiplatform.protocol.specs import Strict, TaskSpec
+from aiplatform.server.identity.schemas import UserRef
 
 EXAMPLE_UUID = "0b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21"
 
@@ -77,7 +78,7 @@ class TaskOut(BaseModel):
     error_message: str | None
     gpu_usage: dict[str, Any]
     result: dict[str, Any] | None
-    author: str | None
+    author: UserRef | None
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None

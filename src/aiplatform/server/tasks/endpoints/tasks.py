@@ -18,6 +18,7 @@ from aiplatform.server.core.pagination import (
     page_by_id,
 )
 from aiplatform.server.identity.access import SessionDep
+from aiplatform.server.identity.schemas import UserRef
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.tasks import access, queries, service
 from aiplatform.server.tasks.models import Task
@@ -64,13 +65,19 @@ def render_all(session: Session, tasks: Sequence[Task]) -> list[TaskOut]:
             error_message=task.error_message,
             gpu_usage=task.gpu_usage,
             result=task.scheduling.result,
-            author=around[task.id].author,
+            author=_author(around[task.id]),
             created_at=task.created_at,
             started_at=task.started_at,
             completed_at=task.completed_at,
         )
         for task in tasks
     ]
+
+
+def _author(around: queries.Surroundings) -> UserRef | None:
+    if around.author_uuid is None or around.author_name is None:
+        return None
+    return UserRef(uuid=around.author_uuid, username=around.author_name)
 
 
 @router.get("/projects/{project}/tasks", summary="List tasks")
