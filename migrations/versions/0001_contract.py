@@ -221,8 +221,10 @@ INDEXES = (
     "CREATE INDEX idx_tasks_uuid ON tasks(uuid)",
     "CREATE INDEX idx_tasks_status ON tasks(status)",
     "CREATE INDEX idx_audit_logs_user ON audit_logs(user_id)",
-    "CREATE INDEX idx_notifications_unread ON notifications(user_id, is_read)"
-    " WHERE is_read = FALSE",
+    (
+        "CREATE INDEX idx_notifications_unread ON notifications(user_id, is_read)"
+        " WHERE is_read = FALSE"
+    ),
 )
 
 SYSTEM_ROLES = (
@@ -230,15 +232,19 @@ SYSTEM_ROLES = (
     (
         "developer",
         "开发者，可访问训练和推理",
-        '["projects:read", "projects:write", "tasks:read", "tasks:write", "datasets:read",'
-        ' "datasets:write", "models:read", "models:write", "training:read", "training:write",'
-        ' "inference:read", "inference:write"]',
+        (
+            '["projects:read", "projects:write", "tasks:read", "tasks:write", "datasets:read",'
+            ' "datasets:write", "models:read", "models:write", "training:read", "training:write",'
+            ' "inference:read", "inference:write"]'
+        ),
     ),
     (
         "viewer",
         "查看者，仅有读取权限",
-        '["projects:read", "tasks:read", "datasets:read", "models:read", "training:read",'
-        ' "inference:read"]',
+        (
+            '["projects:read", "tasks:read", "datasets:read", "models:read", "training:read",'
+            ' "inference:read"]'
+        ),
     ),
 )
 

@@ -129,13 +129,13 @@ async def _serve(app: Any, listener: socket.socket, report: Reporter, endpoint: 
     )
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started and not serving.done():
+    while not server.started and not serving.done():  # noqa: ASYNC110  (uvicorn offers no event)
         await asyncio.sleep(0.01)
     if serving.done():
         await serving
     report.ready(endpoint)
     started = time.time()
-    while not serving.done():  # noqa: ASYNC110
+    while not serving.done():
         if report.stop.requested:
             server.should_exit = True
             break
