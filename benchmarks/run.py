@@ -42,6 +42,7 @@ def main() -> int:
     if unknown := [name for name in options.names if name not in known]:
         parser.error(f"no benchmark is named {', '.join(unknown)}; there are {', '.join(known)}")
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     began = datetime.now(UTC)
     figures: list[dict[str, Any]] = []
     failed: list[str] = []
@@ -87,7 +88,7 @@ def run(name: str, path: Path, figures: list[dict[str, Any]]) -> bool:
         except subprocess.TimeoutExpired:
             print(f"  gave up after {LIMIT_SECONDS} s", file=sys.stderr)
             out = _end(process)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             _end(process)
             raise
     for line in out.splitlines():

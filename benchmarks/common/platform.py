@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -102,6 +103,8 @@ class Home:
 @contextmanager
 def fresh_home() -> Iterator[Home]:
     """A home that does not exist yet; stopped and deleted at the end, whatever happens."""
+    # A benchmark that is told to end still has a platform to stop.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     directory = Path(tempfile.mkdtemp(prefix="aip-bench-"))
     # As root, PostgreSQL runs as another user, who must be able to pass through.
     directory.chmod(0o755)
