@@ -48,8 +48,10 @@ def get_celery() -> Celery:
         worker_send_task_events=True,
         task_send_sent_event=True,
         broker_connection_retry_on_startup=True,
+        # Few and quick attempts: whoever sends is answering a request, and the sweep makes up.
         broker_transport_options={"visibility_timeout": 3600, "socket_timeout": 5,
-                                  "socket_connect_timeout": 5},
+                                  "socket_connect_timeout": 2, "max_retries": 1,
+                                  "interval_start": 0.1, "interval_step": 0.1},
         broker_connection_timeout=5,
         enable_utc=True,
         timezone="UTC",

@@ -60,18 +60,28 @@ class DatabaseBackend(BaseBackend):  # type: ignore[misc]  # celery is untyped
             values["expires_at"] = None if not self.expires else now + _seconds(self.expires)
         described = {
             "id": task_id,
-            "name": getattr(request, "task", None) or "unknown",
+            "name": (getattr(request, "task", None) or "unknown")[:255],
             "args": jsonable(list(getattr(request, "args", None) or [])),
             "kwargs": jsonable(dict(getattr(request, "kwargs", None) or {})),
             "worker": (getattr(request, "hostname", None) or "")[:100] or None,
         }
         statement = insert(CeleryTask).values(**described, **values)
-        updates = {**values, "worker": statement.excluded.worker}
+        updates = {
+            **values,
+            "worker": func.coalesce(statement.excluded.worker, CeleryTask.worker),
+        }
         if "completed_at" in values:
             updates["runtime"] = func.extract("epoch", now - CeleryTask.started_at)
         with transaction() as session:
             session.execute(
-                statement.on_conflict_do_update(index_elements=[CeleryTask.id], set_=updates)
+                statement.on_conflict_do_update(
+                    index_elements=[CeleryTask.id],
+                    set_=updates,
+                    # What is told late must not undo the end.
+                    where=None
+                    if state in states.READY_STATES
+                    else CeleryTask.status.not_in(states.READY_STATES),
+                )
             )
         return result
 

@@ -1,0 +1,115 @@
+"""Wake-ups between processes: sent after the commit, gathered, and never an obstacle."""
+
+import asyncio
+import time
+
+import psycopg
+from sqlalchemy.orm import Session
+
+from aiplatform.server.core.broker import broker_answers, send, task_queue
+from aiplatform.server.core.database import commit
+from aiplatform.server.core.events import CHANNEL, Listener, get_notifier, libpq_url, notify, wait
+from tests.conftest import environment
+from tests.servers import PostgresServer
+
+
+class TestNotify:
+    def test_tells_after_the_commit_and_each_topic_once(
+        self, session: Session, database_url: str
+    ) -> None:
+        with psycopg.connect(libpq_url(database_url), autocommit=True) as connection:
+            connection.execute(f"LISTEN {CHANNEL}")
+            for topic in ("task:1", "task:2", "task:1"):
+                notify(session, topic)
+            assert list(connection.notifies(timeout=0.3)) == []
+            commit(session)
+            told = [note.payload for note in connection.notifies(timeout=1)]
+        assert sorted(told) == ["task:1", "task:2"]
+
+    def test_a_database_that_is_down_costs_nothing(self) -> None:
+        with environment(AIPLATFORM_DATABASE_URL="postgresql://nobody@127.0.0.1:1/nowhere"):
+            started = time.monotonic()
+            for _ in range(100):
+                get_notifier().notify("task:1")
+            assert time.monotonic() - started < 0.5
+
+    def test_a_lost_connection_is_made_again(
+        self, session: Session, database_url: str, postgres: PostgresServer
+    ) -> None:
+        async def scenario() -> None:
+            async with Listener(database_url) as listener, listener.watch("task:1") as event:
+                await asyncio.wait_for(event.wait(), 5)  # once, when the connection stands
+                event.clear()
+                get_notifier().notify("task:1")
+                await asyncio.wait_for(event.wait(), 5)
+                event.clear()
+                with postgres.connect() as connection:
+                    connection.execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                        " WHERE query LIKE 'LISTEN%' OR query LIKE '%pg_notify%'"
+                        " AND pid <> pg_backend_pid()"
+                    )
+                await asyncio.wait_for(event.wait(), 5)  # something may have been missed
+                event.clear()
+                await asyncio.sleep(1.5)
+                event.clear()
+                get_notifier().notify("task:1")  # perhaps into the dead connection
+                await asyncio.sleep(0.3)
+                get_notifier().notify("task:1")
+                await asyncio.wait_for(event.wait(), 5)
+
+        asyncio.run(scenario())
+
+
+class TestListener:
+    def test_wakes_only_who_watches_the_topic(self, database_url: str) -> None:
+        async def scenario() -> tuple[bool, bool]:
+            async with (
+                Listener(database_url) as listener,
+                listener.watch("task:1") as one,
+                listener.watch("task:2") as two,
+            ):
+                await asyncio.wait_for(one.wait(), 5)
+                one.clear()
+                two.clear()
+                get_notifier().notify("task:1")
+                await asyncio.wait_for(one.wait(), 5)
+                return one.is_set(), two.is_set()
+
+        assert asyncio.run(scenario()) == (True, False)
+
+    def test_forgets_who_left(self, database_url: str) -> None:
+        async def scenario() -> int:
+            async with Listener(database_url) as listener:
+                async with listener.watch("task:1"), listener.watch("task:1"):
+                    pass
+                return len(listener._watchers)
+
+        assert asyncio.run(scenario()) == 0
+
+    def test_waiting_ends_by_itself(self) -> None:
+        async def scenario() -> float:
+            event = asyncio.Event()
+            started = time.monotonic()
+            await wait(event)
+            return time.monotonic() - started
+
+        assert 0.9 < asyncio.run(scenario()) < 3
+
+
+class TestBroker:
+    def test_one_that_is_down_costs_time_but_not_the_work(self, database_url: str) -> None:
+        for url in (
+            "redis://127.0.0.1:1/0",
+            "redis+socket:///nowhere.sock?virtual_host=0",
+            "amqp://127.0.0.1:1//",
+        ):
+            with environment(AIPLATFORM_BROKER_URL=url):
+                started = time.monotonic()
+                send("aiplatform.tasks.wake", task_queue("default"), queue="default")
+                assert time.monotonic() - started < 3
+                assert broker_answers() is False
+
+    def test_one_that_answers(self, broker: str) -> None:
+        assert broker_answers() is True
+        send("aiplatform.tasks.wake", task_queue("default"), queue="default")
