@@ -1,0 +1,238 @@
+"""Tasks over HTTP: what is refused, what is paged, and the live stream that can be resumed."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.enums import LogStream, TaskStatus
+from aiplatform.protocol.messages import Metrics, Progress
+from aiplatform.server.core.database import commit
+from aiplatform.server.identity.models import User
+from aiplatform.server.projects.models import Project
+from aiplatform.server.tasks.models import Task
+from aiplatform.server.tasks.service import attempts
+from aiplatform.server.tasks.service.attempts import Chunk
+from aiplatform.server.tasks.service.kinds import Outcome
+from tests.conftest import Api
+from tests.factories import make_member, make_token
+
+
+@pytest.fixture
+def owner(api: Callable[[User | None], Api], session: Session, project: Project) -> Api:
+    return api(session.get_one(User, project.owner_id))
+
+
+@pytest.fixture
+def held(session: Session, submit: Callable[..., Task], make_worker: Callable[..., int]) -> Any:
+    submit()
+    claimed = attempts.claim_next(session, make_worker(), ["default"])
+    commit(session)
+    return claimed
+
+
+def tell(session: Session, held: Any, step: int, **more: Any) -> None:
+    """What a child says at one step."""
+    attempts.write_telemetry(
+        session,
+        held,
+        metrics=[Metrics(step=step, values={"loss": 1 / step, "nan": float("nan")})],
+        chunks=[Chunk(LogStream.STDOUT, f"line {step}\n", time.time())],
+        first_seq=step,
+        progress=Progress(value=step / 10, step=step, total_steps=10),
+        **more,
+    )
+    commit(session)
+
+
+def end(session: Session, held: Any) -> None:
+    attempts.end_attempt(session, held, Outcome(TaskStatus.COMPLETED, result={"ok": True}))
+    commit(session)
+
+
+def stream(
+    url: str, token: str, task: Task, last_event_id: str | None = None
+) -> Iterator[tuple[str, str, Any]]:
+    """(event, id, data) of a task's live stream."""
+    headers = {"Authorization": f"Bearer {token}"}
+    if last_event_id is not None:
+        headers["Last-Event-ID"] = last_event_id
+    with httpx.stream(
+        "GET", f"{url}/api/v1/tasks/{task.uuid}/events", headers=headers, timeout=20
+    ) as response:
+        assert response.status_code == 200, response.read()
+        fields: dict[str, str] = {}
+        for line in response.iter_lines():
+            if line:
+                name, _, value = line.partition(": ")
+                fields[name] = value
+            elif "data" in fields:
+                yield fields["event"], fields.get("id", ""), json.loads(fields["data"])
+                fields = {}
+
+
+def token_of(session: Session, project: Project) -> str:
+    return make_token(session, session.get_one(User, project.owner_id))
+
+
+def test_lists_are_filtered_and_paged(owner: Api, project: Project, submit: Any) -> None:
+    tasks = [submit() for _ in range(5)]
+    path = f"projects/{project.uuid}/tasks"
+    seen, cursor = [], None
+    while True:
+        page = owner.get(path, params={"limit": 2, **({"cursor": cursor} if cursor else {})}).json()
+        seen += [item["uuid"] for item in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert seen == [str(task.uuid) for task in reversed(tasks)]
+    assert owner.get(path, params={"status": "running"}).json()["items"] == []
+    assert owner.get(path, params={"type": "training"}).json()["items"] == []
+    assert owner.get(path, params={"status": "nonsense"}).status_code == 422
+
+
+def test_one_task_with_all_that_belongs_to_it(
+    owner: Api, session: Session, submit: Any, held: Any
+) -> None:
+    waiting = submit()
+    read = owner.get(f"tasks/{waiting.uuid}").json()
+    assert (read["position"], read["author"]["username"][:4]) == (1, "user")
+    running = owner.get(f"tasks/{held.task_uuid}").json()
+    assert running["worker"] == "w1"
+    assert running["attempts"][0]["outcome"] is None
+    tell(session, held, 1)
+    end(session, held)
+    ended = owner.get(f"tasks/{held.task_uuid}").json()
+    assert ended["attempts"][0]["outcome"] == "completed"
+    assert (ended["result"], ended["progress"], ended["worker"]) == ({"ok": True}, 1.0, None)
+
+
+def test_types_with_a_resource_of_their_own_are_not_submitted(
+    owner: Api, project: Project, client: Any
+) -> None:
+    nowhere = "00000000-0000-0000-0000-000000000000"
+    for spec, word in (
+        ({"type": "training", "base_model": nowhere, "dataset": {"dataset": nowhere}}, "xperiment"),
+        ({"type": "inference", "model": nowhere}, "eployment"),
+    ):
+        body = {"name": "x", "spec": spec}
+        refused = owner.post(f"projects/{project.uuid}/tasks", json=body)
+        assert refused.status_code == 422
+        assert refused.json()["code"] == "wrong_task_type"
+        assert word in refused.json()["detail"]
+
+
+def test_bad_specs_name_the_field(owner: Api, project: Project) -> None:
+    body = {"name": "x", "priority": 11, "spec": {"type": "evaluation", "modle": "x"}}
+    refused = owner.post(f"projects/{project.uuid}/tasks", json=body)
+    assert refused.status_code == 422
+    places = {error["place"] for error in refused.json()["errors"]}
+    assert {"body.priority", "body.spec.evaluation.model"} <= places
+
+
+def test_cancelling_twice_and_after_the_end(owner: Api, session: Session, held: Any) -> None:
+    for _ in range(2):
+        answer = owner.post(f"tasks/{held.task_uuid}/cancel")
+        assert (answer.status_code, answer.json()["status"]) == (202, "cancelling")
+    end(session, held)
+    refused = owner.post(f"tasks/{held.task_uuid}/cancel")
+    assert (refused.status_code, refused.json()["code"]) == (409, "task_finished")
+
+
+def test_logs_and_metrics(owner: Api, session: Session, held: Any) -> None:
+    for step in range(1, 6):
+        tell(session, held, step)
+    first = owner.get(f"tasks/{held.task_uuid}/logs", params={"limit": 3}).json()
+    rest = owner.get(
+        f"tasks/{held.task_uuid}/logs", params={"limit": 3, "cursor": first["next_cursor"]}
+    ).json()
+    lines = [item["text"] for item in first["items"] + rest["items"]]
+    assert lines == [f"line {n}\n" for n in range(1, 6)]
+    assert rest["next_cursor"] is None
+    series = owner.get(f"tasks/{held.task_uuid}/metrics").json()["series"]
+    assert [point[:2] for point in series["loss"]] == [[n, 1 / n] for n in range(1, 6)]
+    assert series["nan"][0][1] == "NaN"
+    last = owner.get(f"tasks/{held.task_uuid}/metrics", params={"key": "loss", "limit": 2}).json()
+    assert [point[0] for point in last["series"]["loss"]] == [4, 5]
+
+
+def test_a_repeated_step_counts_once_with_the_later_attempt(
+    owner: Api, session: Session, held: Any, make_worker: Any
+) -> None:
+    tell(session, held, 1)
+    tell(session, held, 2)
+    assert attempts.expire(session, held.task_id, held.fence, "lost")
+    commit(session)
+    again = attempts.claim_next(session, make_worker(), ["default"])
+    attempts.write_telemetry(session, again, metrics=[Metrics(step=2, values={"loss": 9.0})])
+    commit(session)
+    series = owner.get(f"tasks/{held.task_uuid}/metrics").json()["series"]
+    assert [point[:2] for point in series["loss"]] == [[1, 1.0], [2, 9.0]]
+
+
+def test_the_stream_tells_everything_in_order_and_ends(
+    session: Session, project: Project, held: Any, server_url: str
+) -> None:
+    token = token_of(session, project)
+    task = session.get_one(Task, held.task_id)
+    tell(session, held, 1, events=[("note", {"n": 1})])
+
+    def go_on() -> None:
+        time.sleep(0.5)
+        tell(session, held, 2)
+        end(session, held)
+
+    background = threading.Thread(target=go_on)
+    background.start()
+    events = list(stream(server_url, token, task))
+    background.join()
+    assert [d["step"] for kind, _, d in events if kind == "metrics"] == [1, 2]
+    assert [d["text"] for kind, _, d in events if kind == "log"] == ["line 1\n", "line 2\n"]
+    told = [d["kind"] for kind, _, d in events if kind == "event"]
+    assert told == ["submitted", "claimed", "note", "completed"]
+    assert [d["status"] for kind, _, d in events if kind == "status"] == ["running", "completed"]
+    assert events[-1][0] == "end"
+
+
+def test_a_stream_resumes_after_any_event_without_loss_or_repetition(
+    session: Session, project: Project, held: Any, server_url: str
+) -> None:
+    token = token_of(session, project)
+    task = session.get_one(Task, held.task_id)
+    for step in range(1, 5):
+        tell(session, held, step)
+    end(session, held)
+    durable = ("metrics", "log", "event")
+    whole = [event for event in stream(server_url, token, task) if event[0] in durable]
+    for place, (_, event_id, _) in enumerate(whole):
+        rest = [e for e in stream(server_url, token, task, event_id) if e[0] in durable]
+        assert rest == whole[place + 1 :]
+
+
+def test_a_stream_ends_when_its_watcher_may_not_watch_any_more(
+    session: Session, project: Project, held: Any, server_url: str
+) -> None:
+    member = make_member(session, project, "viewer")
+    token = make_token(session, member)
+    task = session.get_one(Task, held.task_id)
+
+    def revoke() -> None:
+        time.sleep(0.5)
+        session.execute(
+            text("UPDATE users SET is_active = FALSE WHERE id = :id"), {"id": member.id}
+        )
+        session.commit()
+
+    background = threading.Thread(target=revoke)
+    background.start()
+    started = time.monotonic()
+    events = list(stream(server_url, token, task))
+    background.join()
+    assert (events[-1][0], events[-1][2]["code"]) == ("error", "unauthenticated")
+    assert time.monotonic() - started < 10
