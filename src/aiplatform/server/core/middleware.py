@@ -91,6 +91,7 @@ class BodyLimit:
             await self._refuse(scope, receive, send)
             return
         received = 0
+        refused = False
 
         async def counted() -> Message:
             nonlocal received
@@ -100,7 +101,17 @@ class BodyLimit:
                 raise TooLarge(limit=self.limit)
             return message
 
-        await self.app(scope, counted, send)
+        async def send_unless_misread(message: Message) -> None:
+            # The framework makes a 400 of whatever goes wrong while it reads a body.
+            nonlocal refused
+            if message["type"] == "http.response.start" and received > self.limit:
+                refused = message["status"] != TooLarge.status
+            if not refused:
+                await send(message)
+
+        await self.app(scope, counted, send_unless_misread)
+        if refused:
+            await self._refuse(scope, receive, send)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
