@@ -96,6 +96,15 @@ def test_the_role_is_no_superuser_and_owns_the_database(start: Callable[..., Pos
             connection.execute("COPY t FROM PROGRAM 'id'")
 
 
+def test_the_revision_is_alembics(start: Callable[..., Postgres]) -> None:
+    postgres = start()
+    assert postgres.revision() is None
+    with psycopg.connect(postgres.url) as connection:
+        connection.execute("CREATE TABLE alembic_version (version_num varchar(32))")
+        connection.execute("INSERT INTO alembic_version VALUES ('0002')")
+    assert postgres.revision() == "0002"
+
+
 def test_chinese_and_time(start: Callable[..., Postgres]) -> None:
     with psycopg.connect(start().url) as connection:
         row = connection.execute(

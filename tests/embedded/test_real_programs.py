@@ -50,5 +50,6 @@ def test_from_a_fresh_home_through_kills_and_restarts(real: Platform) -> None:
     began = time.monotonic()
     real.up()
     existing = time.monotonic() - began
+    assert real.log("supervisor").count("migrating") == 1
     # The targets are 15 and 6 seconds on an idle machine; tests share theirs.
     assert (fresh < 60, existing < 30) == (True, True), (fresh, existing)

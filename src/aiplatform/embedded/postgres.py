@@ -229,6 +229,15 @@ class Postgres:
                 f"See {self.home.logs / 'postgres.log'}.",
             ) from error
 
+    def revision(self) -> str | None:
+        """The migration that the database is at, in Alembic's own table; None without one."""
+        try:
+            with self._connect(DATABASE) as connection:
+                row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        except psycopg.Error:
+            return None
+        return str(row[0]) if row else None
+
     def _connect(self, database: str) -> psycopg.Connection[tuple[object, ...]]:
         return psycopg.connect(
             host=str(self.socket_dir),

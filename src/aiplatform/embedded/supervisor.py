@@ -25,6 +25,7 @@ from aiplatform.embedded.home import Home, socket_directory
 from aiplatform.embedded.keeper import Keeper, child_environment
 from aiplatform.embedded.leftovers import RUN_VARIABLE, end_leftovers
 from aiplatform.embedded.logs import open_log
+from aiplatform.embedded.migrated import needs_upgrade, note_upgrade
 from aiplatform.embedded.ports import claim_port
 from aiplatform.embedded.postgres import Postgres
 from aiplatform.embedded.process import identity
@@ -145,10 +146,12 @@ class Supervisor:
         if not keeper.until(lambda: keeper.running("postgres"), DATA_SECONDS):
             raise self._too_slow("PostgreSQL", "postgres")
         postgres.ensure_database()
-        self._step("migrating")
         root = self._home.root
         programs = self._options.programs
-        keeper.run(Service(name="upgrade", command=programs.upgrade, cwd=root, env=environment))
+        if needs_upgrade(self._home, postgres.revision()):
+            self._step("migrating")
+            keeper.run(Service(name="upgrade", command=programs.upgrade, cwd=root, env=environment))
+            note_upgrade(self._home, postgres.revision())
         if not keeper.until(lambda: keeper.running("valkey"), DATA_SECONDS):
             raise self._too_slow("Valkey", "valkey")
         self._step("starting API and worker")

@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import pytest
+
+from aiplatform.embedded import migrated
+from aiplatform.embedded.home import Home
+from aiplatform.embedded.migrated import needs_upgrade, note_upgrade, scripts_fingerprint
+
+
+@pytest.fixture
+def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout's migrations, beside ``src/aiplatform``."""
+    package = tmp_path / "src" / "aiplatform"
+    versions = tmp_path / "migrations" / "versions"
+    package.mkdir(parents=True)
+    versions.mkdir(parents=True)
+    (tmp_path / "migrations" / "env.py").write_text("")
+    (versions / "0001.py").write_text("revision = '0001'")
+    monkeypatch.setattr(migrated, "scripts_fingerprint", lambda: scripts_fingerprint(package))
+    return versions
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    home = Home(tmp_path / "home")
+    home.run.mkdir(parents=True)
+    return home
+
+
+def test_an_upgrade_is_needed_once(home: Home, scripts: Path) -> None:
+    assert needs_upgrade(home, None)
+    assert needs_upgrade(home, "0001")  # by whom, nobody knows
+    note_upgrade(home, "0001")
+    assert not needs_upgrade(home, "0001")
+
+
+def test_new_and_changed_scripts_are_run(home: Home, scripts: Path) -> None:
+    note_upgrade(home, "0001")
+    (scripts / "0002.py").write_text("revision = '0002'")
+    assert needs_upgrade(home, "0001")
+    note_upgrade(home, "0002")
+    (scripts / "0002.py").write_text("revision = '0003'")
+    assert needs_upgrade(home, "0002")
+
+
+def test_an_older_database_put_back_is_upgraded(home: Home, scripts: Path) -> None:
+    note_upgrade(home, "0002")
+    assert needs_upgrade(home, "0001")
+    assert needs_upgrade(home, None)
+
+
+def test_a_damaged_note_or_missing_scripts_mean_yes(
+    home: Home, scripts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note_upgrade(home, "0001")
+    (home.run / "migrated.json").write_text("{")
+    assert needs_upgrade(home, "0001")
+    monkeypatch.setattr(migrated, "scripts_fingerprint", lambda: None)
+    note_upgrade(home, "0001")
+    assert needs_upgrade(home, "0001")
+
+
+def test_scripts_of_this_installation_are_found() -> None:
+    assert scripts_fingerprint() is not None
