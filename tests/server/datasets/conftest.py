@@ -65,23 +65,27 @@ def upload(mine: Api, project: Project) -> Callable[..., Any]:
     return upload
 
 
+def make_upload(directory: Path, content: bytes = jsonl(CHAT)) -> Upload:
+    """A file that has arrived and was read, without HTTP and a child process."""
+    directory.mkdir(exist_ok=True)
+    source, output = directory / "upload", directory / "rows.parquet"
+    source.write_bytes(content)
+    found = read(source, output, filename="rows.jsonl")
+    facts = {key: found.pop(key) for key in ("sha256", "size", "rows", "format", "shape")}
+    ingested = Ingested(path=output, columns=found.pop("columns"), found=found, **facts)
+    return Upload("rows.jsonl", Spooled(source, *hash_file(source)), ingested)
+
+
 @pytest.fixture
 def stored(session: Session, project: Project, tmp_path: Path) -> Callable[..., Dataset]:
-    """Make a dataset without the detour through HTTP and a child process."""
+    """Make a dataset by the service alone."""
 
     def stored(content: bytes = jsonl(CHAT), **options: Any) -> Dataset:
-        source, output = tmp_path / "upload", tmp_path / "rows.parquet"
-        source.write_bytes(content)
-        found = read(source, output, filename="rows.jsonl")
-        facts = {key: found.pop(key) for key in ("sha256", "size", "rows", "format", "shape")}
-        ingested = Ingested(path=output, columns=found.pop("columns"), found=found, **facts)
-        spooled = Spooled(source, *hash_file(source))
-        upload = Upload(filename="rows.jsonl", spooled=spooled, ingested=ingested)
         dataset = service.create_dataset(
             session,
             make_context(session, project),
             name=options.get("name", f"dataset {number()}"),
-            upload=upload,
+            upload=make_upload(tmp_path, content),
         )
         commit(session)
         return dataset

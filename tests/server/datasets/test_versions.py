@@ -5,29 +5,38 @@ import hashlib
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.server.core.audit import AuditLog
+from aiplatform.server.core.database import transaction
+from aiplatform.server.core.errors import NameTaken
 from aiplatform.server.core.settings import get_settings
-from aiplatform.server.core.storage import BlobRef, get_store
-from aiplatform.server.datasets.models import Dataset, DatasetVersion
+from aiplatform.server.core.storage import get_store
+from aiplatform.server.datasets import queries, service
+from aiplatform.server.datasets.models import Dataset
 from aiplatform.server.datasets.rules import MAX_ROWS
 from aiplatform.server.datasets.service import commits, content
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
-from aiplatform.server.tasks.models import Task, TaskInput
 from tests.conftest import Api
-from tests.factories import make_dataset, make_member, make_project, make_task, make_version
-from tests.server.datasets.conftest import CHAT, jsonl
+from tests.factories import (
+    make_context,
+    make_member,
+    make_project,
+)
+from tests.server.datasets.conftest import CHAT, jsonl, make_upload
 
 Upload = Callable[..., Any]
 Stored = Callable[..., Dataset]
+
+
+pytestmark = pytest.mark.usefixtures("app")
 
 
 @pytest.fixture
@@ -73,20 +82,48 @@ class TestCommits:
         assert (back["version"], back["parent"]) == ("v3", "v2")
 
     def test_committers_at_the_same_time_take_turns(
-        self, commit: Callable[..., Any], session: Session, dataset: dict[str, Any]
+        self, stored: Stored, session: Session, project: Project, tmp_path: Any
     ) -> None:
-        rows = [[{"text": f"from {number}"}] for number in range(6)]
+        uuid = stored().uuid
+        context = make_context(session, project)
+        uploads = [
+            make_upload(tmp_path / str(number), jsonl([{"text": f"from {number}"}]))
+            for number in range(6)
+        ]
+        together = Barrier(6)
+
+        def add(upload: service.Upload) -> tuple[str, str | None]:
+            with transaction() as own:
+                together.wait()
+                head, version = service.add_version(own, context, uuid, upload)
+                return version.version, queries.get_commit(own, head, version.version).parent
+
         with ThreadPoolExecutor(6) as pool:
-            answers = list(pool.map(commit, rows))
-        assert [answer.status_code for answer in answers] == [201] * 6
-        labels = sorted(answer.json()["version"] for answer in answers)
-        assert labels == [f"v{n}" for n in range(2, 8)]
+            made = sorted(pool.map(add, uploads))
         # Each is the child of the one before: nobody's commit was lost to another's.
-        for answer in answers:
-            version = answer.json()
-            assert version["parent"] == f"v{int(version['version'][1:]) - 1}"
-        head = session.scalars(select(Dataset).where(Dataset.uuid == dataset["uuid"])).one()
+        assert made == [(f"v{number}", f"v{number - 1}") for number in range(2, 8)]
+        session.expire_all()
+        head = session.scalars(select(Dataset).where(Dataset.uuid == uuid)).one()
         assert head.version == "v7"
+
+    def test_creators_of_one_name_at_the_same_time(
+        self, session: Session, project: Project, tmp_path: Any
+    ) -> None:
+        context = make_context(session, project)
+        uploads = [make_upload(tmp_path / str(number)) for number in range(4)]
+        together = Barrier(4)
+
+        def create(upload: service.Upload) -> bool:
+            try:
+                with transaction() as own:
+                    together.wait()
+                    service.create_dataset(own, context, name="raced", upload=upload)
+            except NameTaken:
+                return False
+            return True
+
+        with ThreadPoolExecutor(4) as pool:
+            assert sorted(pool.map(create, uploads)) == [False, False, False, True]
 
     def test_more_rows_than_the_contract_counts(
         self, commit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
@@ -262,104 +299,3 @@ class TestContent:
         copies = list(get_settings().spool_dir.iterdir())
         assert [copy.name.partition("-")[0] for copy in copies] == ["rows"]
         copies[0].unlink()
-
-
-class TestHeads:
-    def test_renaming_needs_the_etag_of_what_was_read(
-        self, mine: Api, dataset: dict[str, Any], session: Session
-    ) -> None:
-        path = f"datasets/{dataset['uuid']}"
-        etag = mine.get(path).headers["etag"]
-        assert mine.patch(path, json={"name": "new"}).status_code == 428
-        wrong = mine.patch(path, json={"name": "new"}, headers={"If-Match": '"1"'})
-        assert wrong.status_code == 412
-        changed = mine.patch(path, json={"name": "new"}, headers={"If-Match": etag})
-        assert (changed.status_code, changed.json()["name"]) == (200, "new")
-        assert changed.headers["etag"] != etag
-        stale = mine.patch(path, json={"name": "newer"}, headers={"If-Match": etag})
-        assert stale.status_code == 412
-        audited = session.scalars(
-            select(AuditLog.details).where(AuditLog.action == "dataset:updated")
-        ).all()
-        assert audited[-1]["name"] == {"before": dataset["name"], "after": "new"}
-
-    def test_renaming_to_a_taken_name(
-        self, mine: Api, stored: Stored, dataset: dict[str, Any]
-    ) -> None:
-        stored(name="theirs")
-        answer = mine.patch(
-            f"datasets/{dataset['uuid']}", json={"name": "theirs"}, headers={"If-Match": "*"}
-        )
-        assert (answer.status_code, answer.json()["code"]) == (409, "name_taken")
-        assert mine.get(f"datasets/{dataset['uuid']}").json()["name"] == dataset["name"]
-
-    def test_unknown_fields(self, mine: Api, dataset: dict[str, Any]) -> None:
-        answer = mine.patch(
-            f"datasets/{dataset['uuid']}", json={"version": "v9"}, headers={"If-Match": "*"}
-        )
-        assert answer.json()["code"] == "validation"
-
-    def test_lists(self, mine: Api, stored: Stored, project: Project) -> None:
-        names = [stored(name=f"listed {number}").name for number in range(3)]
-        path = f"projects/{project.uuid}/datasets"
-        first = mine.get(f"{path}?limit=2").json()
-        rest = mine.get(f"{path}?limit=2&cursor={first['next_cursor']}").json()
-        listed = [item["name"] for item in first["items"] + rest["items"]]
-        assert listed == names[::-1]
-        assert rest["next_cursor"] is None
-        assert [i["name"] for i in mine.get(f"{path}?name=listed 1").json()["items"]] == [names[1]]
-        assert mine.get(f"{path}?name=%00").json()["items"] == []
-
-    def test_a_dataset_entered_without_versions_is_shown(
-        self, mine: Api, session: Session, project: Project
-    ) -> None:
-        bare = make_dataset(session, project)
-        assert mine.get(f"datasets/{bare.uuid}").json()["row_count"] == 0
-        assert mine.get(f"datasets/{bare.uuid}/versions").json()["items"] == []
-
-
-class TestDeletion:
-    def test_takes_versions_and_references(
-        self, mine: Api, dataset: dict[str, Any], commit: Callable[..., Any], session: Session
-    ) -> None:
-        commit(CHAT[:2])
-        assert mine.delete(f"datasets/{dataset['uuid']}").status_code == 204
-        assert mine.get(f"datasets/{dataset['uuid']}").status_code == 404
-        left = session.scalar(
-            select(func.count()).where(
-                BlobRef.dataset_version_id.in_(select(DatasetVersion.id)),
-                BlobRef.project_id.is_(None),
-            )
-        )
-        assert left == 0
-        deleted = session.scalars(
-            select(AuditLog.details).where(AuditLog.action == "dataset:deleted")
-        ).all()
-        assert deleted[-1]["versions"] == ["v1", "v2"]
-
-    def test_stops_the_report_that_nobody_needs_any_more(
-        self, mine: Api, dataset: dict[str, Any], session: Session, project: Project
-    ) -> None:
-        mine.delete(f"datasets/{dataset['uuid']}")
-        task = session.scalars(select(Task).where(Task.project_id == project.id)).one()
-        assert task.status == TaskStatus.CANCELLED
-
-    def test_is_refused_while_a_training_reads_it(
-        self, mine: Api, session: Session, project: Project
-    ) -> None:
-        head = make_dataset(session, project)
-        version = make_version(session, head)
-        task = make_task(session, project, type=TaskType.TRAINING, status=TaskStatus.PENDING)
-        session.add(
-            TaskInput(task_id=task.id, role="dataset", dataset_version_id=version.id, label="x")
-        )
-        session.commit()
-        answer = mine.delete(f"datasets/{head.uuid}")
-        assert (answer.status_code, answer.json()["code"]) == (409, "dataset.in_use")
-        assert task.name in answer.json()["detail"]
-        task.status = TaskStatus.COMPLETED
-        session.commit()
-        assert mine.delete(f"datasets/{head.uuid}").status_code == 204
-        session.expire_all()
-        kept = session.scalars(select(TaskInput).where(TaskInput.task_id == task.id)).one()
-        assert (kept.dataset_version_id, kept.label) == (None, "x")
