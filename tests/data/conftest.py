@@ -1,6 +1,8 @@
 """Files to read, and what reading them gives."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -66,3 +68,17 @@ def upload(tmp_path: Path) -> Upload:
 
 def lines(rows: Iterable[bytes]) -> list[Any]:
     return [json.loads(line) for line in b"".join(rows).splitlines()]
+
+
+def peak_of(command: list[str]) -> int:
+    """The peak resident size of a command, in MiB, by a process that measures only it."""
+    program = (
+        "import resource, subprocess, sys;"
+        "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command], capture_output=True, check=True
+    )
+    unit = 1 if sys.platform == "darwin" else 1024
+    return int(done.stdout) * unit // (1024 * 1024)

@@ -104,6 +104,28 @@ def test_slices_of_one_large_batch_make_no_difference(tmp_path: Path) -> None:
     assert (tmp_path / "sliced").read_bytes() == whole
 
 
+def test_how_rows_arrive_makes_no_difference_at_full_size(tmp_path: Path) -> None:
+    """Pages are a MiB: only large row groups have several, whose ends could tell of batches."""
+    rng = random.Random(4)
+    words = [f"w{rng.randrange(10**6)}" for _ in range(2000)]
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": " ".join(rng.choices(words, k=rng.randrange(90)))}
+                for _ in range(rng.randrange(4))
+            ],
+            "note": " ".join(rng.choices(words, k=20)),
+            "score": 0.0,
+            "good": True,
+        }
+        for _ in range(12_000)
+    ]
+    whole = write(tmp_path / "whole", rows, [])
+    for count in (3, 40, 500):
+        cuts = sorted(rng.choices(range(len(rows)), k=count))
+        assert write(tmp_path / str(count), rows, cuts) == whole
+
+
 def test_row_groups_are_cut_by_bytes(tmp_path: Path) -> None:
     rows = [{"messages": None, "note": "x" * 1_000_000, "score": 0.0, "good": True}] * 12
     write(tmp_path / "file", rows, [])
@@ -190,6 +212,14 @@ def test_a_page_reads_only_its_row_groups(tmp_path: Path, monkeypatch: pytest.Mo
     )
     read_rows(tmp_path / "file", 1500, 10)
     assert len(read) == 1
+
+
+@pytest.mark.usefixtures("small_groups")
+def test_a_batch_never_gathers_several_row_groups(tmp_path: Path) -> None:
+    write(tmp_path / "file", some_rows(2000), [])
+    meta = pq.read_metadata(tmp_path / "file")
+    groups = [meta.row_group(i).num_rows for i in range(meta.num_row_groups)]
+    assert [batch.num_rows for batch in iter_batches(tmp_path / "file")] == groups
 
 
 @pytest.mark.usefixtures("small_groups")

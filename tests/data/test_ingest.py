@@ -16,7 +16,7 @@ import pytest
 from aiplatform.data.blobs import hash_file
 from aiplatform.data.canonical import read_rows, row_count
 from aiplatform.data.plan import Plan
-from tests.data.conftest import Upload, chat, jsonl
+from tests.data.conftest import Upload, chat, jsonl, peak_of
 
 PROGRAM = [sys.executable, "-P", "-m", "aiplatform.data.ingest"]
 
@@ -110,6 +110,7 @@ def test_stopping_leaves_no_output(tmp_path: Path, number: signal.Signals) -> No
     assert sorted(p.name for p in tmp_path.iterdir()) == ["rows.parquet", "upload"]
 
 
+@pytest.mark.slow
 def test_a_file_that_takes_too_much_memory_is_refused(tmp_path: Path) -> None:
     """The strings of this file are 40 GB, by its dictionary; the reader has 4 GiB."""
     value = pa.array(["x" * 10_000_000])
@@ -204,20 +205,6 @@ def test_too_deep_values_are_named_by_line(upload: Upload) -> None:
     extra = b'{"messages":[{"role":"user","content":"x","y":' + b"[" * 150 + b"]" * 150 + b"}]}\n"
     fault = upload.fault(jsonl(chat("u: a")) + extra, "x.jsonl")
     assert (fault.reason, fault.line) == ("json_too_deep", 2)
-
-
-def peak_of(command: list[str]) -> int:
-    """The peak resident size of a command, in MiB, by a process that measures only it."""
-    program = (
-        "import resource, subprocess, sys;"
-        "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);"
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program, *command], capture_output=True, check=True
-    )
-    unit = 1 if sys.platform == "darwin" else 1024
-    return int(done.stdout) * unit // (1024 * 1024)
 
 
 @pytest.mark.slow

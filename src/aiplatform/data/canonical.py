@@ -223,12 +223,17 @@ def format_of(path: Path) -> DataFormat:
 
 
 def iter_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """The rows in their order, a row group (or less) at a time; see :func:`rows_of`."""
+    """The rows in their order, at most a row group at a time; see :func:`rows_of`."""
     with pq.ParquetFile(path) as file:
         metadata = file.schema_arrow.metadata
         names = None if columns is None else list(columns)
-        for batch in file.iter_batches(ROW_GROUP_ROWS, columns=names, use_threads=False):
-            yield batch.replace_schema_metadata(metadata)
+        for group in range(file.metadata.num_row_groups):
+            # Group by group: else a batch would gather rows of many, which may be large, and
+            # Arrow would read ahead through the whole file.
+            for batch in file.iter_batches(
+                ROW_GROUP_ROWS, row_groups=[group], columns=names, use_threads=False
+            ):
+                yield batch.replace_schema_metadata(metadata)
 
 
 def iter_rows(path: Path) -> Iterator[dict[str, Any]]:

@@ -239,17 +239,22 @@ def test_the_fast_path_is_taken(upload: Upload, monkeypatch: pytest.MonkeyPatch)
         b'{"a":"x","n":1}',
         b' {"a":"x","n":1} \r\n',
         b'{"a":"x","n":-0}\n',
+        b'{"a":"x","x":9007199254740993}\n',
+        b'{"a":"x","x":9007199254740992}\n',
+        b'{"a":"x","x":NaN}\n',
+        b'{"a":"x","x":Inf}\n',
+        b'{"a":"x","x":-1e999}\n',
     ],
 )
 def test_both_paths_judge_odd_lines_alike(
     upload: Upload, odd: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aiplatform.data.formats.source.Source.chunks.__defaults__", (64,))
-    good = jsonl(*({"a": f"{n}", "n": n} for n in range(20)))
+    good = jsonl(*({"a": f"é{n}", "n": n, "x": n / 2} for n in range(20)))
 
     def outcome() -> Any:
         try:
-            return upload(good + odd + good, "x.jsonl"), upload.output.read_bytes()
+            return repr(upload(good + odd + good, "x.jsonl")), upload.output.read_bytes()
         except ValueError as error:
             return str(error)
 
