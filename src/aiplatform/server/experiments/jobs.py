@@ -19,6 +19,7 @@ class Training(TaskKind):
 
     type = TaskType.TRAINING
     permission = Permission.TRAINING_WRITE
+    announces_success = True
     started_through = "experiments"
 
     def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:

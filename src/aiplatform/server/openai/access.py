@@ -1,24 +1,20 @@
 """Guards of the façade. The bearer token is the platform's access token.
 
-One statement tells who asks and which deployments they may ask. It runs in a thread, since the
-event loop is busy with everybody's tokens.
+One statement tells who asks and which deployments they may ask.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from anyio.to_thread import run_sync
 from fastapi import Request
 
 from aiplatform.protocol.permissions import Permission
-from aiplatform.server.core.database import transaction
 from aiplatform.server.identity.access import BearerToken, Principal, principal_from
 from aiplatform.server.identity.errors import Unauthenticated
-from aiplatform.server.openai import queries
 from aiplatform.server.openai.errors import BadChatRequest
 from aiplatform.server.openai.rules import parse_model
-from aiplatform.server.openai.service import ChatCall, choose, read_body
+from aiplatform.server.openai.service import ChatCall, ChatService, choose, read_body
 
 
 class ChatGuard:
@@ -43,13 +39,9 @@ class ChatGuard:
         except BadChatRequest as error:
             fault = error
 
-        def look_up() -> tuple[Principal, Sequence[Any]]:
-            with transaction() as session:
-                rows = session.execute(queries.named(token, model)).all()
-            first = rows[0] if rows else None
-            return principal_from(first, request, allow_first_password=False), rows
-
-        principal, rows = await run_sync(look_up)
+        chats: ChatService = request.state.chats
+        rows = await chats.lookups.named(token, model.deployment, model.uuid)
+        principal = _principal(request, rows)
         if fault is not None:
             raise fault
         return ChatCall(
@@ -74,7 +66,7 @@ class ModelsGuard:
 
     permission = Permission.INFERENCE_READ
 
-    def __call__(self, request: Request, token: BearerToken) -> Reachable:
+    async def __call__(self, request: Request, token: BearerToken) -> Reachable:
         """The principal and their models.
 
         Raises:
@@ -82,10 +74,14 @@ class ModelsGuard:
         """
         if token is None:
             raise Unauthenticated
-        with transaction() as session:
-            rows = session.execute(queries.ready(token)).all()
-        principal = principal_from(rows[0] if rows else None, request, allow_first_password=False)
+        chats: ChatService = request.state.chats
+        rows = await chats.lookups.ready(token)
+        principal = _principal(request, rows)
         return Reachable(principal, [row for row in rows if row.deployment_id is not None])
+
+
+def _principal(request: Request, rows: Sequence[Any]) -> Principal:
+    return principal_from(rows[0] if rows else None, request, allow_first_password=False)
 
 
 CHAT = ChatGuard()

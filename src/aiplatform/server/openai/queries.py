@@ -1,23 +1,39 @@
 """Selects of the façade. Each reads who asks and what they may ask in one statement."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select, true, tuple_, type_coerce
-from sqlalchemy.dialects.postgresql import JSONB, array
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    or_,
+    select,
+    true,
+    tuple_,
+    type_coerce,
+)
+from sqlalchemy.dialects.postgresql import JSONB, UUID, array
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.orm import aliased
 
 from aiplatform.protocol.enums import DeploymentStatus
 from aiplatform.protocol.permissions import WILDCARD, Permission
-from aiplatform.server.identity.access import principal_statement
+from aiplatform.server.identity.access import hash_token, principal_statement
 from aiplatform.server.identity.models import AuthSession, Role, User
 from aiplatform.server.inference.models import Deployment
-from aiplatform.server.openai.rules import ModelName
 from aiplatform.server.projects.models import Project, ProjectPermission
 from aiplatform.server.registry.models import ModelDetails
 
 _MemberRole = aliased(Role, name="chat_member_role")
 _HomeProject = aliased(Project, name="chat_project")
+
+_ANY_TOKEN = ""
+"""Stands for the token of each request in statements that are built once."""
 
 HELD = (WILDCARD, f"inference:{WILDCARD}", Permission.INFERENCE_READ.value)
 """What a role in the project must hold one of, see ``protocol.permissions.grants``."""
@@ -50,9 +66,9 @@ def may_ask() -> ColumnElement[bool]:
     return or_(type_coerce(Role.permissions, JSONB).has_key(WILDCARD), in_project)
 
 
-def _reachable(token: str, which: ColumnElement[bool]) -> Select[Any]:
+def _reachable(which: ColumnElement[bool]) -> Select[Any]:
     return (
-        principal_statement(token)
+        principal_statement(_ANY_TOKEN)
         .add_columns(
             Deployment.id.label("deployment_id"),
             Deployment.uuid.label("deployment_uuid"),
@@ -72,16 +88,43 @@ def _reachable(token: str, which: ColumnElement[bool]) -> Select[Any]:
     )
 
 
-def named(token: str, model: ModelName) -> Select[Any]:
-    """The caller, and each deployment they may ask that goes by the name."""
-    uuid = model.uuid
-    by_name = Deployment.name == model.deployment
-    return _reachable(token, by_name if uuid is None else or_(by_name, Deployment.uuid == uuid))
+@dataclass(frozen=True)
+class Compiled:
+    """A statement as text for psycopg, for every request the same but for its parameters.
+
+    Building one of these statements, and having SQLAlchemy see that it compiled it before, takes
+    ten times as long as all else about it, and every token of every answer waits meanwhile.
+    """
+
+    text: str
+    fixed: dict[str, Any]
+    token: str
+    """The name of the parameter that is the token's hash."""
+
+    def values(self, token: str, **parameters: Any) -> dict[str, Any]:
+        """The parameters of one request."""
+        return {**self.fixed, **parameters, self.token: hash_token(token)}
 
 
-def ready(token: str) -> Select[Any]:
+def _compiled(statement: Select[Any]) -> Compiled:
+    dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]
+    compiled = statement.compile(dialect=dialect)
+    fixed = dict(compiled.params)
+    (token,) = (name for name, value in fixed.items() if value == hash_token(_ANY_TOKEN))
+    return Compiled(compiled.string, fixed, token)
+
+
+@cache
+def named() -> Compiled:
+    """The caller, and each deployment they may ask that has the ``name`` or the ``uuid``."""
+    name, uuid = bindparam("name", type_=Text), bindparam("uuid", type_=UUID(as_uuid=True))
+    return _compiled(_reachable(or_(Deployment.name == name, Deployment.uuid == uuid)))
+
+
+@cache
+def ready() -> Compiled:
     """The caller, and each deployment they may ask that answers now."""
-    return _reachable(token, Deployment.status == DeploymentStatus.READY.value)
+    return _compiled(_reachable(Deployment.status == DeploymentStatus.READY.value))
 
 
 def standing(

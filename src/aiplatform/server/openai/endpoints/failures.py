@@ -4,12 +4,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import orjson
+import psycopg
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
-from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from aiplatform.server.core.errors import Language, Problem, Unavailable
 from aiplatform.server.core.problems import language_of
@@ -55,10 +54,7 @@ class FacadeRoute(APIRoute):
                 return _render(
                     request, BadChatRequest(reason=f"{place}: {first['msg']}", param=place)
                 )
-            except (DBAPIError, PoolTimeoutError) as error:
-                lost = isinstance(error, OperationalError | PoolTimeoutError)
-                if not lost and not getattr(error, "connection_invalidated", False):
-                    raise
+            except (psycopg.OperationalError, psycopg.InterfaceError):
                 return _render(request, Unavailable(service="The database", service_zh="数据库"))
 
         return told

