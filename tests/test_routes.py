@@ -304,3 +304,13 @@ def hostile_world(make_world: Make) -> World:
     if not _worlds:
         _worlds.append(make_world())
     return _worlds[0]
+
+
+def test_every_parameter_of_a_path_is_declared(app: FastAPI) -> None:
+    """An OpenAPI document whose paths have undeclared parameters is invalid."""
+    import re
+
+    for path, item in app.openapi()["paths"].items():
+        for method, operation in item.items():
+            declared = {p["name"] for p in operation.get("parameters", []) if p["in"] == "path"}
+            assert declared == set(re.findall(r"{(\w+)(?::path)?}", path)), (method, path)

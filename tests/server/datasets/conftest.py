@@ -13,12 +13,12 @@ from aiplatform.data.blobs import hash_file
 from aiplatform.data.ingest import ingest as read
 from aiplatform.server.core.database import commit
 from aiplatform.server.core.settings import get_settings
+from aiplatform.server.core.spool import Spooled
 from aiplatform.server.core.storage import Blob, BlobRef
 from aiplatform.server.datasets import service
 from aiplatform.server.datasets.models import Dataset
 from aiplatform.server.datasets.service import Upload
 from aiplatform.server.datasets.service.ingest import Ingested
-from aiplatform.server.datasets.service.spool import Spooled
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
 from tests.conftest import Api

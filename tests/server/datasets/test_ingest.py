@@ -11,11 +11,11 @@ import pytest
 
 from aiplatform.protocol.enums import DataShape
 from aiplatform.server.core.errors import InsufficientStorage
+from aiplatform.server.core.spool import UploadAborted
 from aiplatform.server.datasets.errors import ExportFailed, IngestFailed, MalformedFile
 from aiplatform.server.datasets.service import content
 from aiplatform.server.datasets.service import ingest as module
 from aiplatform.server.datasets.service.ingest import ingest
-from aiplatform.server.datasets.service.spool import UploadAborted
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from aiplatform.server.core import spool
 from aiplatform.server.core.audit import AuditEntry, AuditLog
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.storage import Blob
 from aiplatform.server.datasets.models import Dataset, DatasetVersion
-from aiplatform.server.datasets.service import spool
 from aiplatform.server.identity.models import AuthSession, User
 from aiplatform.server.projects.models import Project
 from aiplatform.server.tasks.models import Task, TaskInput

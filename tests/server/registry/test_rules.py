@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import aiplatform.server
 from aiplatform.server.registry.rules import (
     SOURCE,
     clashes,
@@ -75,10 +74,3 @@ def test_the_hash_of_a_tree_is_that_of_its_paths_and_contents() -> None:
 def test_the_layout_of_models() -> None:
     assert all(map(is_model_path, ["README.md", "weights/config.json", "adapter/a.safetensors"]))
     assert not any(map(is_model_path, ["source/x", "x", "weightsx/a", "other/README.md"]))
-
-
-@pytest.mark.parametrize("module", ["service/spool.py", "endpoints/downloads.py"])
-def test_both_domains_carry_the_same(module: str) -> None:
-    server = Path(aiplatform.server.__file__).parent
-    datasets, registry = (server / domain / module for domain in ("datasets", "registry"))
-    assert datasets.read_text() == registry.read_text()

@@ -6,7 +6,7 @@ deleting the owner deletes the reference, and the collector takes what nothing r
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
@@ -138,6 +138,7 @@ def collect_blobs(*, grace: timedelta = GRACE, limit: int = 1000) -> int:
         ~exists().where(BlobRef.sha256 == Blob.sha256)
         & (Blob.touched_at < func.clock_timestamp() - grace)
     )  # fmt: skip
+    _adopt_orphans(grace)
     with transaction() as session:
         candidates = session.scalars(select(Blob.sha256).where(unreferenced).limit(limit)).all()
     collected = 0
@@ -158,3 +159,19 @@ def collect_blobs(*, grace: timedelta = GRACE, limit: int = 1000) -> int:
             get_store().delete(sha256)
             collected += 1
     return collected
+
+
+def _adopt_orphans(grace: timedelta) -> None:
+    """Give a row to old files of the store that have none, so that the collector sees them.
+
+    A commit that failed after its file was stored leaves one. Who stores the same content at this
+    moment touches the row, and it stays.
+    """
+    before = datetime.now(UTC) - grace
+    for sha256, size, modified in get_store().list():
+        stored_at = datetime.fromtimestamp(modified, UTC)
+        if stored_at >= before:
+            continue
+        with transaction() as session:
+            row = insert(Blob).values(sha256=sha256, size=size, touched_at=stored_at)
+            session.execute(row.on_conflict_do_nothing(index_elements=[Blob.sha256]))

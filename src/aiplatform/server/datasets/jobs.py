@@ -18,6 +18,7 @@ class DataQuality(TaskKind):
 
     type = TaskType.DATA_QUALITY
     permission = Permission.DATASETS_WRITE
+    announces_success = True
 
     def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
         """See :func:`quality.prepare`."""

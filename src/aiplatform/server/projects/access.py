@@ -5,11 +5,13 @@ statement reads token, user, global role, project and membership. Who may not se
 the 404 of a project that does not exist.
 """
 
+import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Request
+from fastapi import Path, Request
 from sqlalchemy import Select, and_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
@@ -116,6 +118,24 @@ def _statement(token: str, via: Via | None, uuid: UUID) -> Select[*tuple[Any, ..
     )
 
 
+def with_path_parameter(call: Callable[..., Any], name: str) -> inspect.Signature:
+    """The signature of a guard's ``__call__`` with the path parameter that it reads.
+
+    Guards read it from the request, since its name differs; FastAPI must still know of it, or the
+    OpenAPI document would have paths whose parameters nobody declares.
+    """
+    signature = inspect.signature(call)
+    kept = [
+        parameter
+        for parameter in signature.parameters.values()
+        if parameter.name != "self" and parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+    # A string, not a UUID: what is no uuid is answered like one that does not exist.
+    annotation = Annotated[str, Path(json_schema_extra={"format": "uuid"})]
+    read = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
+    return signature.replace(parameters=[*kept, read])
+
+
 class ProjectGuard:
     """Lets in who holds ``permission`` in the project of the path.
 
@@ -136,13 +156,16 @@ class ProjectGuard:
         self.via = via
         self.everything = everything
         self.writes = permission.endswith(":write") if writes is None else writes
+        self.__signature__ = with_path_parameter(type(self).__call__, self.param)
 
     @property
     def param(self) -> str:
         """The path parameter that is read."""
         return "project" if self.via is None else self.via.param
 
-    def __call__(self, request: Request, session: SessionDep, token: BearerToken) -> ProjectContext:
+    def __call__(
+        self, request: Request, session: SessionDep, token: BearerToken, **_: str
+    ) -> ProjectContext:
         """The evidence.
 
         Raises:
@@ -196,8 +219,9 @@ class StreamingGuard:
     def __init__(self, permission: Permission, via: Via | None = None) -> None:
         self.guard = ProjectGuard(permission, via)
         self.permission = permission
+        self.__signature__ = with_path_parameter(type(self).__call__, self.guard.param)
 
-    def __call__(self, request: Request, token: BearerToken) -> ProjectContext:
+    def __call__(self, request: Request, token: BearerToken, **_: str) -> ProjectContext:
         """The evidence, see :class:`ProjectGuard`."""
         with transaction() as session:
             return self.guard.authorize(request, session, token)

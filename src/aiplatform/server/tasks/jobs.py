@@ -24,7 +24,7 @@ from aiplatform.server.core.database import transaction
 from aiplatform.server.core.events import libpq_url
 from aiplatform.server.core.locks import AdvisoryLock
 from aiplatform.server.core.settings import Settings, get_settings
-from aiplatform.server.core.storage import collect_blobs
+from aiplatform.server.core.storage import collect_blobs, get_store
 from aiplatform.server.tasks import runner
 from aiplatform.server.tasks.errors import LostLease
 from aiplatform.server.tasks.service import attempts, workers
@@ -143,8 +143,9 @@ def do_chores(settings: Settings) -> None:
     collected = collect_blobs()
     get_celery().backend.cleanup()
     removed = clean_directory(settings.spool_dir, timedelta(days=1))
+    removed += get_store().sweep(timedelta(days=1).total_seconds())
     if collected or removed:
-        log.info("cleaned up", blobs=collected, spool_files=removed)
+        log.info("cleaned up", blobs=collected, leftovers=removed)
 
 
 def clean_directory(directory: Path, age: timedelta) -> int:

@@ -13,18 +13,18 @@ from aiplatform.protocol.enums import DataFormat
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.core.settings import get_settings
-from aiplatform.server.datasets import service
-from aiplatform.server.datasets.rules import safe_filename
-from aiplatform.server.datasets.schemas import UploadFacts
-from aiplatform.server.datasets.service import Upload
-from aiplatform.server.datasets.service.ingest import ingest
-from aiplatform.server.datasets.service.spool import (
+from aiplatform.server.core.spool import (
     UploadAborted,
     announced_digest,
     check_headers,
     receive,
     workplace,
 )
+from aiplatform.server.datasets import service
+from aiplatform.server.datasets.rules import safe_filename
+from aiplatform.server.datasets.schemas import UploadFacts
+from aiplatform.server.datasets.service import Upload
+from aiplatform.server.datasets.service.ingest import ingest
 from aiplatform.server.projects.access import ProjectContext
 
 RAW_BODY: dict[str, Any] = {

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.permissions import Permission
-from aiplatform.server.core import audit
+from aiplatform.server.core import audit, downloads
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.pagination import (
@@ -23,7 +23,6 @@ from aiplatform.server.core.pagination import (
 )
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets import access, queries, service
-from aiplatform.server.datasets.endpoints import downloads
 from aiplatform.server.datasets.endpoints.uploads import PROBLEMS, RAW_BODY, Facts, received
 from aiplatform.server.datasets.models import Dataset, DatasetVersion
 from aiplatform.server.datasets.queries import Commit

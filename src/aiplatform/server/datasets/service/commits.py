@@ -15,6 +15,7 @@ from aiplatform.protocol.encoding import clean_text
 from aiplatform.protocol.enums import DatasetStatus, TaskStatus, TaskType
 from aiplatform.server.core import audit, storage
 from aiplatform.server.core.errors import NameTaken
+from aiplatform.server.core.spool import Spooled, room_needed
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets import queries
 from aiplatform.server.datasets.errors import DatasetInUse, IdenticalContent, TooManyRows
@@ -32,7 +33,6 @@ from aiplatform.server.datasets.rules import (
 )
 from aiplatform.server.datasets.service import quality
 from aiplatform.server.datasets.service.ingest import Ingested
-from aiplatform.server.datasets.service.spool import Spooled, room_needed
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.tasks.errors import TaskFinished
 from aiplatform.server.tasks.service import request_cancel

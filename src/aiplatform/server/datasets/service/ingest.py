@@ -17,8 +17,8 @@ import structlog
 
 from aiplatform.protocol.enums import DataFormat, DataShape
 from aiplatform.server.core.errors import InsufficientStorage
+from aiplatform.server.core.spool import UploadAborted
 from aiplatform.server.datasets.errors import IngestFailed, MalformedFile
-from aiplatform.server.datasets.service.spool import UploadAborted
 
 log = structlog.get_logger(__name__)
 

@@ -8,18 +8,12 @@ from starlette.requests import ClientDisconnect
 
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.permissions import Permission
-from aiplatform.server.core import audit
+from aiplatform.server.core import audit, downloads
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.pagination import Cursor, Limit, Page, decode_cursor, encode_cursor
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.core.settings import get_settings
-from aiplatform.server.core.storage import StoredFile
-from aiplatform.server.identity.access import SessionDep
-from aiplatform.server.registry import access, queries, service
-from aiplatform.server.registry.access import ModelContext
-from aiplatform.server.registry.endpoints import downloads
-from aiplatform.server.registry.schemas import ModelFileOut
-from aiplatform.server.registry.service.spool import (
+from aiplatform.server.core.spool import (
     Spooled,
     UploadAborted,
     announced_digest,
@@ -27,6 +21,11 @@ from aiplatform.server.registry.service.spool import (
     receive,
     workplace,
 )
+from aiplatform.server.core.storage import StoredFile
+from aiplatform.server.identity.access import SessionDep
+from aiplatform.server.registry import access, queries, service
+from aiplatform.server.registry.access import ModelContext
+from aiplatform.server.registry.schemas import ModelFileOut
 
 router = APIRouter(prefix="/models/{model}/files")
 

@@ -1,7 +1,7 @@
 """Use cases of the registry.
 
-``spool`` takes a stream in, ``imports`` brings models in, ``registration`` enters what was tuned,
-says who may use what, and deletes.
+``imports`` brings models in, ``registration`` enters what was tuned, says who may use what, and
+deletes.
 """
 
 from aiplatform.server.registry.service.imports import (

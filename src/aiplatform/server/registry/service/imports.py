@@ -12,6 +12,7 @@ from aiplatform.protocol.specs import ImportSpec, ModelSource, UploadSource
 from aiplatform.server.core import audit, storage
 from aiplatform.server.core.audit import Actor
 from aiplatform.server.core.errors import NotFound
+from aiplatform.server.core.spool import Spooled, room_needed
 from aiplatform.server.core.storage import BlobRef, StoredFile
 from aiplatform.server.identity.access import Principal
 from aiplatform.server.notifications.service import notify_user
@@ -35,7 +36,6 @@ from aiplatform.server.registry.rules import (
     tree_hash,
 )
 from aiplatform.server.registry.service.registration import card_text, record_registered
-from aiplatform.server.registry.service.spool import Spooled, room_needed
 from aiplatform.server.tasks.errors import WrongTaskType
 from aiplatform.server.tasks.models import Task, TaskInput
 from aiplatform.server.tasks.service import submit

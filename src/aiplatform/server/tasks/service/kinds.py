@@ -68,6 +68,9 @@ class TaskKind:
     serves: ClassVar[bool] = False
     """Whether the runtime listens for requests, and so needs an address and a token."""
 
+    announces_success: ClassVar[bool] = False
+    """Whether ``finished`` tells the author of a success itself, in its domain's words."""
+
     def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
         """Check on submission that the caller may use what ``spec`` names, and pin versions.
 

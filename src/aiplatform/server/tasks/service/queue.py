@@ -1,5 +1,6 @@
 """Submitting and cancelling, and the one door through which a task's status changes."""
 
+import contextlib
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -226,6 +227,8 @@ def _tell_author(session: Session, task: Task, outcome: Outcome, project: UUID |
     if author is None:
         return
     done = outcome.status is TaskStatus.COMPLETED
+    if done and kind_of(task.type).announces_success:
+        return
     notify_user(
         session,
         author.id,
@@ -273,4 +276,6 @@ def cancel_project_tasks(session: Session, actor: Actor, project_id: int, projec
     for task in session.scalars(
         select(Task).where(Task.project_id == project_id, Task.status.in_(unfinished))
     ).all():
-        request_cancel(session, actor, task, project=project)
+        # One that ends in this very moment needs no cancelling.
+        with contextlib.suppress(TaskFinished):
+            request_cancel(session, actor, task, project=project)

@@ -1,7 +1,4 @@
-"""Files of users on their way out: attachments that no browser runs, in ranges, verifiable.
-
-The domains that give files out each carry this module; a test holds the copies together.
-"""
+"""Files of users on their way out: attachments that no browser runs, in ranges, verifiable."""
 
 import base64
 import re

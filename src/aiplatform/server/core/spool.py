@@ -1,7 +1,6 @@
 """Uploads on their way in: a stream becomes a file on disk, with its hash, and never stays behind.
 
-Nothing but a buffer is held in memory, and neither hashing nor writing blocks the event loop. The
-domains that take uploads each carry this module; a test holds the copies together.
+Nothing but a buffer is held in memory, and neither hashing nor writing blocks the event loop.
 """
 
 import base64

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from aiplatform.server.core import spool
 from aiplatform.server.core.errors import InsufficientStorage, TooLarge
-from aiplatform.server.datasets.service import spool
-from aiplatform.server.datasets.service.spool import Spooled, receive, workplace
+from aiplatform.server.core.spool import Spooled, receive, workplace
 
 
 async def stream(*chunks: bytes, then: Exception | None = None) -> AsyncIterator[bytes]:
