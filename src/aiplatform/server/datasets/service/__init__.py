@@ -1,6 +1,6 @@
 """Use cases of datasets.
 
-``spool`` takes a stream in, ``ingest`` has it read, ``commits`` makes datasets and versions of it,
+``ingest`` has an upload read, ``commits`` makes datasets and versions of it,
 ``quality`` asks for reports and keeps them, ``content`` reads what a version holds.
 """
 
