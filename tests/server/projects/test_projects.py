@@ -3,28 +3,19 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from aiplatform.protocol.enums import TaskStatus
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.audit import AuditLog
-from aiplatform.server.projects import service
-from aiplatform.server.projects.models import Project
 from tests.factories import (
-    make_dataset,
-    make_deployment,
-    make_experiment,
     make_member,
-    make_model,
     make_project,
     make_role,
-    make_task,
     make_user,
-    make_version,
     number,
 )
 
@@ -326,92 +317,3 @@ class TestUpdate:
         assert self.me.get(self.path).status_code == 200
         assert self.patch({"status": "active", "name": "x"}).status_code == 200
         assert self.patch({"name": "y"}).status_code == 200
-
-
-class TestDelete:
-    @pytest.fixture
-    def calls(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, UUID]]:
-        calls: list[tuple[int, UUID]] = []
-        monkeypatch.setattr(service, "_on_delete", [])
-        service.on_delete(lambda session, actor, id_, uuid: calls.append((id_, uuid)))
-        return calls
-
-    def test_takes_all_that_belongs_to_it(
-        self, session: Session, api: Act, calls: list[tuple[int, UUID]]
-    ) -> None:
-        project = make_project(session)
-        owner = project.owner_id
-        dataset = make_dataset(session, project)
-        parent = make_version(session, dataset)
-        make_version(session, dataset, version="v2", parent_version_id=parent.id)
-        experiment = make_experiment(session, project)
-        model = make_model(session, project)
-        task = make_task(session, project, status=TaskStatus.COMPLETED, model_id=model.id)
-        task.experiment_id = experiment.id
-        make_deployment(session, project, model)
-        make_member(session, project, "viewer")
-        session.commit()
-        from aiplatform.server.identity.models import User
-
-        me = api(session.get_one(User, owner))
-        assert me.delete(f"projects/{project.uuid}").status_code == 204
-        assert calls == [(project.id, project.uuid)]
-        assert me.get(f"projects/{project.uuid}").status_code == 404
-        for table in ("datasets", "experiments", "models", "deployments", "project_permissions"):
-            left = session.scalar(
-                text(f"SELECT count(*) FROM {table} WHERE project_id = :id"), {"id": project.id}
-            )
-            assert left == 0, table
-        session.refresh(task)
-        assert (task.project_id, task.model_id, task.experiment_id) == (None, None, None)
-        row = session.scalars(
-            select(AuditLog).where(AuditLog.action == "project:deleted").order_by(AuditLog.id)
-        ).all()[-1]
-        assert (row.resource_id, row.details["name"]) == (str(project.uuid), project.name)
-
-    def test_is_for_those_who_hold_everything_in_it(self, session: Session, api: Act) -> None:
-        project = make_project(session)
-        path = f"projects/{project.uuid}"
-        for role, missing in (("viewer", "projects:write"), ("developer", "*")):
-            answer = api(make_member(session, project, role)).delete(path)
-            assert answer.status_code == 403
-            assert answer.json()["permission"] == missing
-        assert api(make_member(session, project, "admin")).delete(path).status_code == 204
-
-    def test_a_handler_that_fails_keeps_the_project(
-        self, session: Session, api: Act, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        from aiplatform.server.core.errors import Conflict
-
-        def refuse(*_: Any) -> None:
-            raise Conflict(reason="not now", reason_zh="暂时不行")
-
-        monkeypatch.setattr(service, "_on_delete", [refuse])
-        owner = make_user(session)
-        project = make_project(session, owner)
-        answer = api(owner).delete(f"projects/{project.uuid}", headers={"Accept-Language": "zh"})
-        assert answer.status_code == 409
-        assert answer.json()["detail"] == "暂时不行"
-        session.expire_all()
-        assert session.get(Project, project.id) is not None
-
-    def test_a_handler_is_registered_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(service, "_on_delete", [])
-
-        def handler(*_: Any) -> None:
-            raise AssertionError
-
-        service.on_delete(handler)
-        service.on_delete(handler)
-        assert service._on_delete == [handler]
-
-    def test_twice_at_once(self, session: Session, api: Act, calls: list[Any]) -> None:
-        owner = make_user(session)
-        project = make_project(session, owner)
-        me = api(owner)
-        with ThreadPoolExecutor(4) as pool:
-            codes = list(
-                pool.map(lambda _: me.delete(f"projects/{project.uuid}").status_code, range(4))
-            )
-        assert sorted(codes) == [204, 404, 404, 404]
-        assert len(calls) == 1
