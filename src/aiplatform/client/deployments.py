@@ -30,6 +30,8 @@ class Deployment(Resource):
     restarts: int = 0
     error: str | None = None
     options: dict[str, Any] = {}
+    resources: dict[str, Any] = {}
+    queue: str | None = None
     author: UserRef | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from aiplatform.client.base import Group, Resource, as_uuid, only
+from aiplatform.client.base import Group, Resource, UserRef, as_uuid, only
 from aiplatform.client.datasets import DatasetLike
 from aiplatform.client.models import ModelLike
 from aiplatform.client.paging import Pages
@@ -27,6 +27,7 @@ class Experiment(Resource):
     status: ExperimentStatus = ExperimentStatus.PENDING
     config: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
+    author: UserRef | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
 

@@ -39,6 +39,7 @@ class Member(Resource):
 
     user: UserRef
     role: str
+    created_at: datetime | None = None
 
 
 ProjectLike = Project | UUID | str

@@ -87,6 +87,8 @@ class Task(Resource):
     error_message: str | None = None
     gpu_usage: dict[str, Any] | None = None
     author: UserRef | None = None
+    attempts: list[dict[str, Any]] = []
+    inputs: list[dict[str, Any]] = []
     created_at: datetime | None = None
     started_at: datetime | None = None
     completed_at: datetime | None = None
