@@ -73,6 +73,10 @@ def test_projects_are_found_by_name(client: Client, server: FakeServer) -> None:
     with pytest.raises(NotFound, match="no project of yours is named dmo") as caught:
         client.projects.get("dmo")
     assert "demo, demo-2" in caught.value.hint
+    server.on("GET projects", page(), page(project("demo")))  # a filter that finds nothing
+    with pytest.raises(NotFound) as caught:
+        client.projects.get("dmo")
+    assert "There are: demo." in caught.value.hint
 
 
 def test_a_name_that_stands_for_several_is_refused(client: Client, server: FakeServer) -> None:

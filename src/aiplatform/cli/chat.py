@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aiplatform.cli.failures import CommandError
 from aiplatform.cli.options import Json, Project
 from aiplatform.cli.output import console, print_json, print_text, say
 from aiplatform.cli.session import connect
@@ -29,6 +30,10 @@ def chat(
 ) -> None:
     """Talk to a deployment; answers appear as they are generated."""
     found = connect(project).deployments.get(deployment)
+    if found.status in ("stopped", "crashed"):
+        raise CommandError(
+            f"{found.name} is {found.status}", f"Start it: aiplatform deploy start {found.name}"
+        )
     wanted = {"max_tokens": max_tokens, "temperature": temperature}
     parameters: dict[str, Any] = {k: v for k, v in wanted.items() if v is not None}
     parameters["base"] = base

@@ -74,6 +74,9 @@ def upload(
     ] = None,
     base_model: BaseModel = None,
     max_length: MaxLength = None,
+    allow_identical: Annotated[
+        bool, typer.Option(help="Add a version even when its rows are those of the current one.")
+    ] = False,
     project: Project = None,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait for the quality report.")
@@ -105,7 +108,7 @@ def upload(
         except NotFound:
             dataset = client.datasets.upload(name, data, **options)
         else:
-            dataset.add_version(data, **options)
+            dataset.add_version(data, allow_identical=allow_identical, **options)
             dataset = dataset.refresh()
     if wait:
         dataset = dataset.wait_ready()

@@ -81,7 +81,7 @@ class _Display:
                 if changed and self._bar is None:
                     say(f"{self._name}: {self._status}")
             case "progress":
-                self._progress = data
+                self._progress |= data
             case "metrics":
                 values = data.get("values", {})
                 self._metrics |= {k: float(v) for k, v in values.items() if k in _SHOWN_METRICS}

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 app = group("The model registry: base models brought in, tuned models made here.")
 
+_LONG = ("card", "facts", "lineage", "metrics")
+
 ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="Name (its newest version), NAME@VERSION, or uuid.")
 ]
@@ -66,12 +68,27 @@ def ls(
 
 
 @app.command()
-def show(model: ModelArgument, project: Project = None, json: Json = False) -> None:
+def show(
+    model: ModelArgument,
+    card: Annotated[bool, typer.Option(help="Print its model card instead.")] = False,
+    project: Project = None,
+    json: Json = False,
+) -> None:
     """Show a model and what it was made of."""
-    client = connect(project)
-    found = client.models.get(model)
+    found = connect(project).models.get(model)
+    if card:
+        (print_json if json else print_text)(found.card or "")
+        return
     lineage = found.lineage()
-    print_record({**found.model_dump(mode="json"), "lineage": lineage}, as_json=json)
+    whole = {**found.model_dump(mode="json"), "lineage": lineage}
+    if json:
+        print_json(whole)
+        return
+    made_from = [f"{item['label']} ({item['role']})" for item in lineage["dataset_versions"]]
+    print_record({**whole, "made_from": made_from}, as_json=False, skip=_LONG)
+    evaluation = found.metrics.get("evaluation")
+    if evaluation:
+        print_evaluation(evaluation)
 
 
 @app.command("import")

@@ -167,7 +167,9 @@ def _brief(value: Any) -> str:
     if isinstance(value, dict):
         if set(value) >= {"uuid", "username"}:
             return str(value["username"])
+        if set(value) == {"uuid", "name", "version"}:
+            return f"{value['name']}@{value['version']}"
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, list):
-        return ", ".join(str(item) for item in value)
+        return ", ".join(_brief(item) for item in value)
     return str(value)

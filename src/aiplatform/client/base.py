@@ -118,14 +118,14 @@ class Group:
         return self._make(kind, decoded(response), response.headers.get("etag"))
 
 
-def only(found: list[R], name: str, kind: str, where: str, key: Callable[[R], str]) -> R:
+def only(pages: Callable[..., Pages[R]], name: str, kind: str, where: str) -> R:
     """The one resource of that name.
 
     Raises:
         NotFound: naming some that exist, since a name is easily misspelt.
         AmbiguousName: when several have it.
     """
-    named = [resource for resource in found if key(resource) == name]
+    named = [resource for resource in pages(name=name) if _name_of(resource) == name]
     if len(named) == 1:
         return named[0]
     if named:
@@ -133,6 +133,10 @@ def only(found: list[R], name: str, kind: str, where: str, key: Callable[[R], st
         uuids = (str(getattr(resource, "uuid", "")) for resource in named)
         error.hint = f"Give the uuid instead: {', '.join(uuids)}."
         raise error
-    known = ", ".join(sorted({key(resource) for resource in found})[:8])
+    known = ", ".join(sorted({_name_of(resource) for resource in pages().take(8)}))
     hint = f"There are: {known}." if known else f"There is no {kind} {where} yet."
     raise NotFound(f"no {kind} {where} is named {name}", code="client.no_such_name", hint=hint)
+
+
+def _name_of(resource: Resource) -> str:
+    return str(getattr(resource, "name", ""))

@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -315,8 +316,8 @@ class Datasets(Group):
         uuid = as_uuid(dataset) or as_uuid(name)
         if uuid is not None:
             return uuid
-        found = self.list(project=project, name=name).all()
-        return only(found, name, "dataset", "in this project", lambda item: item.name).uuid
+        pages = partial(self.list, project=project)
+        return only(pages, name, "dataset", "in this project").uuid
 
     def find(self, name: str, *, project: ProjectLike | None = None) -> Dataset | None:
         """The dataset of that name in a project, or ``None``."""

@@ -1,6 +1,7 @@
 """Deployments: models that answer."""
 
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal, overload
 from uuid import UUID
 
@@ -279,8 +280,8 @@ class Deployments(Group):
         if uuid is not None:
             return uuid
         name = str(deployment)
-        found = self.list(project=project, name=name).all()
-        return only(found, name, "deployment", "in this project", lambda item: item.name).uuid
+        pages = partial(self.list, project=project)
+        return only(pages, name, "deployment", "in this project").uuid
 
     def find(self, name: str, *, project: ProjectLike | None = None) -> Deployment | None:
         """The deployment of that name in a project, or ``None``."""

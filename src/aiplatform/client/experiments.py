@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -163,8 +164,8 @@ class Experiments(Group):
         if uuid is not None:
             return uuid
         name = str(experiment)
-        found = self.list(project=project, name=name).all()
-        return only(found, name, "experiment", "in this project", lambda item: item.name).uuid
+        pages = partial(self.list, project=project)
+        return only(pages, name, "experiment", "in this project").uuid
 
     def list(self, *, project: ProjectLike | None = None, **filters: Any) -> Pages[Experiment]:
         """All experiments of a project."""

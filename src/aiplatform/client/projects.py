@@ -112,8 +112,7 @@ class Projects(Group):
             uuid = as_uuid(meant)
             if uuid is not None:
                 return uuid
-            named = self._pages(Project, "projects", name=meant).all()
-            return only(named, str(meant), "project", "of yours", lambda item: item.name).uuid
+            return only(self.list, str(meant), "project", "of yours").uuid
         mine = self.list().take(10)
         if len(mine) == 1:
             return mine[0].uuid
