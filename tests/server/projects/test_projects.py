@@ -1,5 +1,6 @@
 """Projects: making, reading, changing, deleting."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.audit import AuditLog
+from aiplatform.server.projects import queries
 from tests.factories import (
     make_member,
     make_project,
@@ -71,8 +73,18 @@ class TestCreate:
         ).json()
         assert "项目" in chinese["detail"]
 
-    def test_one_name_asked_for_twice_at_once(self, session: Session, api: Act) -> None:
+    def test_one_name_asked_for_twice_at_once(
+        self, session: Session, api: Act, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         me = api(make_user(session))
+        look = queries.name_in_use
+
+        def look_and_linger(*args: Any, **options: Any) -> bool:
+            found = look(*args, **options)
+            time.sleep(0.1)
+            return found
+
+        monkeypatch.setattr(queries, "name_in_use", look_and_linger)
         with ThreadPoolExecutor(5) as pool:
             codes = list(
                 pool.map(lambda _: me.post("projects", json={"name": "demo"}).status_code, range(5))

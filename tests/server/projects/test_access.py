@@ -1,0 +1,263 @@
+"""Guards of projects, and the evidence that they give."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+from starlette.requests import Request
+
+from aiplatform.protocol.permissions import Permission
+from aiplatform.server.core.audit import AuditEntry, AuditLog
+from aiplatform.server.core.errors import NotFound
+from aiplatform.server.datasets.models import Dataset
+from aiplatform.server.identity.errors import (
+    PasswordChangeRequired,
+    PermissionDenied,
+    Unauthenticated,
+)
+from aiplatform.server.identity.models import User
+from aiplatform.server.projects.access import (
+    ProjectContext,
+    ProjectGuard,
+    StreamingGuard,
+    Via,
+    project_permissions,
+)
+from aiplatform.server.projects.errors import ProjectArchived
+from tests.factories import (
+    make_context,
+    make_dataset,
+    make_member,
+    make_model,
+    make_project,
+    make_role,
+    make_token,
+    make_user,
+)
+
+DATASET = Via(Dataset.uuid, Dataset.project_id, "dataset", "dataset")
+Ask = Callable[..., ProjectContext]
+
+
+def request_for(**params: str) -> Request:
+    return Request(
+        {"type": "http", "method": "GET", "path": "/x", "headers": [], "client": None,
+         "query_string": b"", "server": ("h", 1), "scheme": "http", "path_params": params}
+    )  # fmt: skip
+
+
+@pytest.fixture
+def ask(session: Session) -> Ask:
+    """What a guard says to a user about the project, or what else the path names."""
+
+    def ask(
+        user: User | None,
+        project: Any,
+        permission: Permission = Permission.DATASETS_READ,
+        via: Via | None = None,
+        **options: Any,
+    ) -> ProjectContext:
+        token = None if user is None else make_token(session, user)
+        request = request_for(**{"dataset" if via else "project": str(project.uuid)})
+        return ProjectGuard(permission, via, **options)(request, session, token)
+
+    return ask
+
+
+class TestEvidence:
+    def test_everything_in_a_project_is_nothing_outside(self, session: Session) -> None:
+        context = make_context(session, make_project(session))
+        for permission in Permission:
+            inside = permission.partition(":")[0] in {
+                "datasets", "inference", "members", "models", "projects", "tasks", "training",
+            }  # fmt: skip
+            assert context.may(permission) is inside, permission
+
+    def test_a_role_in_a_project_gives_project_permissions_only(self) -> None:
+        row = SimpleNamespace(
+            owner_id=1, member_permissions=["users:write", "audit:*", "tasks:*", "models:read", "*"]
+        )
+        member: Any = SimpleNamespace(user_id=2, is_superuser=False)
+        assert project_permissions(row, member) == {"tasks:*", "models:read", "*"}
+
+    @pytest.mark.parametrize(
+        ("user_id", "superuser", "member", "held"),
+        [
+            (1, False, None, {"*"}),
+            (2, False, None, None),
+            (2, False, [], set()),
+            (2, True, None, {"*"}),
+            (2, True, ["tasks:read"], {"*"}),
+            # The owner may have been given a role as well, which takes nothing away.
+            (1, False, ["tasks:read"], {"*"}),
+        ],
+    )
+    def test_who_holds_what(
+        self, user_id: int, superuser: bool, member: list[str] | None, held: set[str] | None
+    ) -> None:
+        row = SimpleNamespace(owner_id=1, member_permissions=member)
+        principal: Any = SimpleNamespace(user_id=user_id, is_superuser=superuser)
+        assert project_permissions(row, principal) == held
+
+    def test_a_project_without_an_owner_is_nobodys(self) -> None:
+        row = SimpleNamespace(owner_id=None, member_permissions=None)
+        principal: Any = SimpleNamespace(user_id=1, is_superuser=False)
+        assert project_permissions(row, principal) is None
+
+
+class TestProjectGuard:
+    def test_gives_the_project_and_what_is_held_in_it(self, session: Session, ask: Ask) -> None:
+        project = make_project(session)
+        user = make_member(session, project, "viewer")
+        context = ask(user, project)
+        assert (context.project_id, context.project_uuid) == (project.id, project.uuid)
+        assert context.project_name == project.name
+        assert context.actor.user_id == user.id
+        assert context.may(Permission.DATASETS_READ)
+        assert not context.may(Permission.DATASETS_WRITE)
+
+    def test_lets_a_global_administrator_into_every_project(
+        self, session: Session, ask: Ask
+    ) -> None:
+        everything = make_role(session, "*")
+        for role in ("admin", everything.name):
+            context = ask(make_user(session, role=role), make_project(session))
+            assert context.permissions == {"*"}
+
+    @pytest.mark.parametrize("held", ["projects:*", "datasets:read", "datasets:*"])
+    def test_no_other_global_role_crosses_into_projects(
+        self, session: Session, ask: Ask, held: str
+    ) -> None:
+        role = make_role(session, held)
+        with pytest.raises(NotFound):
+            ask(make_user(session, role=role.name), make_project(session))
+
+    def test_a_role_in_one_project_is_none_in_another(self, session: Session, ask: Ask) -> None:
+        one, other = make_project(session), make_project(session)
+        user = make_member(session, one, "admin")
+        with pytest.raises(NotFound):
+            ask(user, other)
+
+    def test_finds_the_project_through_what_belongs_to_it(self, session: Session, ask: Ask) -> None:
+        project = make_project(session)
+        dataset = make_dataset(session, project)
+        owner = session.get_one(User, project.owner_id)
+        assert ask(owner, dataset, via=DATASET).project_id == project.id
+        with pytest.raises(NotFound) as caught:
+            ask(make_user(session), dataset, via=DATASET)
+        assert caught.value.params["resource"] == "dataset"
+        with pytest.raises(NotFound):
+            ask(owner, SimpleNamespace(uuid=uuid4()), via=DATASET)
+
+    def test_what_belongs_to_no_project_is_not_found(self, session: Session, ask: Ask) -> None:
+        from aiplatform.server.registry.models import Model
+
+        via = Via(Model.uuid, Model.project_id, "dataset", "model")
+        shared = make_model(session, None)
+        with pytest.raises(NotFound):
+            ask(make_user(session, role="admin"), shared, Permission.MODELS_READ, via=via)
+
+    def test_says_and_records_what_is_missing(self, session: Session, ask: Ask) -> None:
+        project = make_project(session)
+        user = make_member(session, project, "viewer")
+        with pytest.raises(PermissionDenied) as caught:
+            ask(user, project, Permission.DATASETS_WRITE)
+        assert caught.value.params["permission"] == "datasets:write"
+        session.rollback()
+        row, entry = session.execute(
+            select(AuditLog, AuditEntry)
+            .join(AuditEntry, AuditEntry.audit_id == AuditLog.id)
+            .where(AuditLog.user_id == user.id)
+        ).one()
+        assert (row.action, entry.outcome) == ("access:denied", "denied")
+        assert entry.project_uuid == project.uuid
+
+    def test_a_refused_stranger_leaves_no_row(self, session: Session, ask: Ask) -> None:
+        """Or anybody could fill a project's audit with rows that its owner can't explain."""
+        user = make_user(session)
+        with pytest.raises(NotFound):
+            ask(user, make_project(session))
+        assert session.scalars(select(AuditLog).where(AuditLog.user_id == user.id)).all() == []
+
+    def test_archived_projects_are_read_only(self, session: Session, ask: Ask) -> None:
+        project = make_project(session, status="archived")
+        owner = session.get_one(User, project.owner_id)
+        for user in (owner, make_user(session, role="admin")):
+            assert ask(user, project).project_id == project.id
+            with pytest.raises(ProjectArchived):
+                ask(user, project, Permission.DATASETS_WRITE)
+            assert ask(user, project, Permission.TASKS_WRITE, writes=False)
+            with pytest.raises(ProjectArchived):
+                ask(user, project, Permission.DATASETS_READ, writes=True)
+        viewer = make_member(session, project, "viewer")
+        with pytest.raises(PermissionDenied):
+            ask(viewer, project, Permission.DATASETS_WRITE)
+
+    def test_authentication_comes_first(self, session: Session, ask: Ask) -> None:
+        project, nowhere = make_project(session), SimpleNamespace(uuid="nonsense")
+        inactive = make_member(session, project, "admin", make_user(session, active=False))
+        early = make_member(
+            session, project, "admin", make_user(session, must_change_password=True)
+        )
+        for place in (project, nowhere):
+            for user in (None, inactive):
+                with pytest.raises(Unauthenticated):
+                    ask(user, place)
+            with pytest.raises(PasswordChangeRequired):
+                ask(early, place)
+
+    def test_takes_one_statement(self, session: Session, ask: Ask) -> None:
+        """A permission checked in a second one could belong to another moment."""
+        from sqlalchemy import event
+
+        project = make_project(session)
+        user = make_member(session, project, "viewer")
+        token = make_token(session, user)
+        seen: list[str] = []
+        connection = session.connection()
+
+        def count(*args: Any) -> None:
+            seen.append(args[2])
+
+        event.listen(connection, "before_cursor_execute", count)
+        try:
+            ProjectGuard(Permission.DATASETS_READ)(
+                request_for(project=str(project.uuid)), session, token
+            )
+        finally:
+            event.remove(connection, "before_cursor_execute", count)
+        assert len(seen) == 1
+
+    def test_a_deleted_role_takes_its_grants_along(self, session: Session, ask: Ask) -> None:
+        project = make_project(session)
+        role = make_role(session, "*")
+        user = make_member(session, project, role)
+        assert ask(user, project).permissions == {"*"}
+        session.execute(text("DELETE FROM roles WHERE id = :id"), {"id": role.id})
+        session.commit()
+        with pytest.raises(NotFound):
+            ask(user, project)
+
+
+class TestStreamingGuard:
+    def test_says_the_same_and_holds_no_transaction(self, session: Session) -> None:
+        project = make_project(session)
+        member, stranger = make_member(session, project, "viewer"), make_user(session)
+        request = request_for(project=str(project.uuid))
+        context = StreamingGuard(Permission.DATASETS_READ)(request, make_token(session, member))
+        assert context.project_id == project.id
+        with pytest.raises(NotFound):
+            StreamingGuard(Permission.DATASETS_READ)(request, make_token(session, stranger))
+        with pytest.raises(PermissionDenied):
+            StreamingGuard(Permission.DATASETS_WRITE)(request, make_token(session, member))
+        open_ = session.scalar(
+            text(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                " AND state LIKE 'idle in transaction%'"
+            )
+        )
+        assert open_ == 0
