@@ -55,7 +55,12 @@ def chat(
 def _converse(
     deployment: "Deployment", messages: list[dict[str, Any]], parameters: dict[str, Any]
 ) -> None:
+    import contextlib
+
     from aiplatform.client import ApiError
+
+    with contextlib.suppress(ImportError):  # not on every system
+        import readline  # noqa: F401  (makes input() know history and the arrow keys)
 
     say(f"Talking to {deployment.name}. {_HELP}")
     beginning = list(messages)
