@@ -1,5 +1,6 @@
 """Bringing models onto the device: precision, base weights, adapters."""
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +92,9 @@ def load_adapter(base: Any, model: Path) -> Any:
 def is_tuned(model: Path) -> bool:
     """Whether a model directory holds an adapter, which makes it a tuned model."""
     return (model / ADAPTER / "adapter_config.json").is_file()
+
+
+def selects_logits(model: Any) -> bool:
+    """Whether a model, below its adapter, computes the logits of chosen positions only."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return "logits_to_keep" in inspect.signature(inner.forward).parameters

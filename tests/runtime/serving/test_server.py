@@ -11,9 +11,12 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from openai import NotFoundError, OpenAI
 
-from aiplatform.protocol.messages import Job
-from aiplatform.runtime.serving.engines.vllm import vllm_arguments
+from aiplatform.protocol.messages import Job, ServingAddress
+from aiplatform.protocol.specs import InferenceSpec
+from aiplatform.runtime.channel import JobError
+from aiplatform.runtime.serving.engines.vllm import VllmEngine, vllm_arguments
 from tests.runtime.harness import Runner
 
 TOKEN = "a token"
@@ -39,6 +42,7 @@ class Served:
 
     def __init__(self, runner: Runner, endpoint: str) -> None:
         self.runner = runner
+        self.endpoint = endpoint
         self.http = httpx.Client(
             transport=httpx.HTTPTransport(uds=endpoint.removeprefix("unix:")),
             base_url="http://engine",
@@ -111,6 +115,10 @@ def test_only_its_token_opens_it(served: Served) -> None:
         ({"messages": [{"role": "user", "content": "long " * 300}]}, 400, "200"),
         ({"temperature": 9}, 400, "temperature"),
         ({"n": 3}, 400, "n"),
+        ({"tools": [{"type": "function"}]}, 400, "tools is not supported"),
+        ({"response_format": {"type": "json_object"}}, 400, "response_format is not supported"),
+        ({"logprobs": True}, 400, "logprobs is not supported"),
+        ({"frequency_penalty": 0.5}, 400, "frequency_penalty is not supported"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400, "text"),
     ],
 )
@@ -120,6 +128,50 @@ def test_errors_have_openais_shape(
     response = served.chat(**{"model": "model", **body})
     assert response.status_code == status
     assert word in response.json()["error"]["message"]
+
+
+def test_what_asks_for_nothing_is_accepted(served: Served) -> None:
+    plain = served.chat(model="model").json()["choices"]
+    extras = {
+        "frequency_penalty": 0,
+        "logprobs": False,
+        "tools": [],
+        "user": "me",
+        "n": 1,
+        "response_format": {"type": "text"},
+        "metadata": {"a": "b"},
+        "stop": None,
+    }
+    assert served.chat(model="model", **extras).json()["choices"] == plain
+
+
+def test_broken_json_is_a_bad_request(served: Served) -> None:
+    response = served.http.post("/v1/chat/completions", content=b"{")
+    assert response.status_code == 400
+    assert "JSON" in response.json()["error"]["message"]
+
+
+def test_openais_own_client(served: Served) -> None:
+    client = OpenAI(base_url="http://engine/v1", api_key=TOKEN, http_client=served.http)
+    assert [model.id for model in client.models.list()] == ["model", "base"]
+    ask = {"messages": [{"role": "user", "content": "Who are you?"}], "model": "model"}
+    options = {"max_completion_tokens": 8, "temperature": 0, "seed": 1}
+    whole = client.chat.completions.create(**ask, **options)
+    stream = client.chat.completions.create(
+        **ask, **options, stream=True, stream_options={"include_usage": True}
+    )
+    chunks = list(stream)
+    said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert said == whole.choices[0].message.content
+    assert chunks[-1].usage == whole.usage
+    assert whole.usage.completion_tokens <= 8
+    with pytest.raises(NotFoundError, match="no model 'other'"):
+        client.chat.completions.create(**{**ask, "model": "other"})
+
+
+def test_the_sockets_owner_alone_may_connect(served: Served) -> None:
+    path = Path(served.endpoint.removeprefix("unix:"))
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_content_in_parts(served: Served) -> None:
@@ -152,6 +204,46 @@ def test_stopping(tiny_model: Path, tmp_path: Path) -> None:
         assert runner.finish() == 0
         assert runner.received[-1]["type"] == "stopped"
     assert not (tmp_path / "s.sock").exists()
+
+
+def test_a_stop_lets_a_running_answer_end(tiny_model: Path, tmp_path: Path) -> None:
+    job = make_job(tmp_path, tiny_model, None, max_length=500)
+    with Runner.of_job(job, tmp_path) as runner:
+        served = Served(runner, runner.wait_for("ready")["endpoint"])
+        body = {
+            "model": "model",
+            "stream": True,
+            "max_tokens": 60,
+            "messages": [{"role": "user", "content": "on"}],
+        }
+        with served.http.stream("POST", "/v1/chat/completions", json=body) as response:
+            lines = response.iter_lines()
+            next(lines)
+            runner.cancel(20)
+            assert [line for line in lines if line][-1] == "data: [DONE]"
+        assert runner.finish(timeout=15) == 0
+        assert runner.outcome["type"] == "stopped"
+        served.http = httpx.Client(transport=httpx.HTTPTransport(uds=str(tmp_path / "s.sock")))
+        with pytest.raises(httpx.ConnectError):
+            served.http.get("http://engine/health")
+
+
+def test_over_tcp_when_api_and_worker_are_apart(tiny_model: Path, tmp_path: Path) -> None:
+    job = make_job(tmp_path, tiny_model, None)
+    job.serving = ServingAddress(host="127.0.0.1", token=TOKEN)
+    with Runner.of_job(job, tmp_path) as runner:
+        endpoint = runner.wait_for("ready")["endpoint"]
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        assert httpx.get(f"{endpoint}/health", headers=headers).json() == {"running": 0}
+        assert httpx.get(f"{endpoint}/health").status_code == 401
+
+
+def test_an_address_that_cannot_be_is_a_failure_in_words(tiny_model: Path, tmp_path: Path) -> None:
+    job = make_job(tmp_path, tiny_model, None)
+    job.serving = ServingAddress(socket=f"/tmp/{'x' * 200}", token=TOKEN)
+    with Runner.of_job(job, tmp_path) as runner:
+        assert runner.finish() == 1
+        assert "too long" in runner.outcome["error"]
 
 
 FAKE_VLLM = """\
@@ -196,6 +288,46 @@ def test_vllm_is_started_and_proxied(tuned_model: Path, tiny_model: Path, tmp_pa
         assert events(served.chat(model="base", stream=True))[0]["model"] == "public"
         runner.cancel(20)
         assert runner.finish() == 0
+
+
+def fake_vllm(directory: Path, program: str) -> str:
+    """A PATH on which ``vllm`` is this Python program."""
+    file = directory / "bin" / "vllm"
+    file.parent.mkdir()
+    file.write_text(f"#!{sys.executable}\n{program}")
+    file.chmod(0o755)
+    return f"{file.parent}{os.pathsep}{os.environ['PATH']}"
+
+
+def test_a_vllm_that_ends_fails_the_task(tiny_model: Path, tmp_path: Path) -> None:
+    dies = FAKE_VLLM.replace("def do_POST(self):", "def do_POST(self): os._exit(9)\n    def no():")
+    path = fake_vllm(tmp_path, dies)
+    job = make_job(tmp_path, tiny_model, None, engine="vllm")
+    with Runner.of_job(job, tmp_path, PATH=path) as runner:
+        served = Served(runner, runner.wait_for("ready")["endpoint"])
+        assert served.chat(model="model").status_code == 503
+        assert runner.finish(timeout=20) == 1
+        assert runner.outcome["error"] == "vLLM ended with exit code 9; the log has the cause."
+
+
+def test_a_stop_while_vllm_loads_is_obeyed_at_once(tiny_model: Path, tmp_path: Path) -> None:
+    path = fake_vllm(tmp_path, "import time; print('loading', flush=True); time.sleep(600)")
+    job = make_job(tmp_path, tiny_model, None, engine="vllm")
+    with Runner.of_job(job, tmp_path, PATH=path) as runner:
+        while "loading" not in runner.log:
+            runner._pump(0.2)
+        runner.cancel(20)
+        assert runner.finish(timeout=10) == 0
+        assert runner.outcome["type"] == "stopped"
+
+
+def test_a_worker_without_vllm_says_what_to_install(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    spec = InferenceSpec(model=uuid4(), engine="vllm")
+    with pytest.raises(JobError, match="extra 'vllm'"):
+        VllmEngine(tiny_model, None, spec)
 
 
 def test_vllm_serves_a_base_model_alone(tiny_model: Path, tmp_path: Path) -> None:

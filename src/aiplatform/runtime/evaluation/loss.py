@@ -1,6 +1,5 @@
 """Loss and perplexity of a model on encoded rows, weighted by tokens."""
 
-import inspect
 import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -9,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.nn.functional import cross_entropy
 
+from aiplatform.runtime.loading import selects_logits
 from aiplatform.runtime.rows import IGNORED, Encoded
 from aiplatform.runtime.stop import StopRequest
 
@@ -92,12 +92,6 @@ def batch_loss(model: Any, batch: list[Encoded], pad: int, device: Any) -> tuple
         row = logits[index, chosen.to(device)].float()
         total += cross_entropy(row, wanted, reduction="sum").item()
     return total, int(learned.sum())
-
-
-def selects_logits(model: Any) -> bool:
-    """Whether a model, below its adapter, computes the logits of chosen positions only."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return "logits_to_keep" in inspect.signature(inner.forward).parameters
 
 
 def _by_length(rows: list[Encoded], batch_size: int) -> Iterator[list[Encoded]]:

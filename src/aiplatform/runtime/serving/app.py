@@ -21,6 +21,9 @@ from aiplatform.runtime.serving.schemas import ChatRequest
 
 MODEL, BASE = "model", "base"
 
+MOST_REQUESTS = 512
+"""Beyond these, one that comes is better told so than kept waiting for minutes."""
+
 
 class Refusal(Exception):
     """An error in OpenAI's shape."""
@@ -43,10 +46,11 @@ class Refusal(Exception):
 class ChatServer:
     """Routes and what they share. ``names`` are the variants that may be asked for."""
 
-    def __init__(self, engine: Engine, token: str, names: set[str]) -> None:
+    def __init__(self, engine: Engine, token: str, names: list[str]) -> None:
         self.engine = engine
         self.token = token
         self.names = names
+        self.started = int(time.time())
         self.running: set[Generation] = set()
 
     def app(self) -> Starlette:
@@ -65,7 +69,10 @@ class ChatServer:
 
     async def models(self, request: Request) -> Response:
         """The variants."""
-        data = [{"id": name, "object": "model", "owned_by": "aiplatform"} for name in self.names]
+        data = [
+            {"id": name, "object": "model", "created": self.started, "owned_by": "aiplatform"}
+            for name in self.names
+        ]
         return self._refused(request) or JSONResponse({"object": "list", "data": data})
 
     async def chat(self, request: Request) -> Response:
@@ -94,12 +101,16 @@ class ChatServer:
         return Refusal(401, "The token is not this server's.", code="invalid_api_key").response()
 
     async def _read(self, request: Request) -> ChatRequest:
+        if len(self.running) >= MOST_REQUESTS:
+            raise Refusal(503, "Too many requests wait for answers.", code="overloaded")
         try:
             wanted = ChatRequest.model_validate_json(await request.body())
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
-            raise Refusal(400, f"{place or 'body'}: {first['msg']}", param=place) from error
+            said = first["msg"].removeprefix("Value error, ")
+            message = f"{place}: {said}" if place else said
+            raise Refusal(400, message, param=place or None) from error
         if wanted.model not in self.names:
             raise Refusal(
                 404,

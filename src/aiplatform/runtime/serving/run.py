@@ -2,59 +2,75 @@
 
 import asyncio
 import contextlib
+import os
 import queue
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import uvicorn
+import uvloop
 
 from aiplatform.protocol.messages import Job, ServingAddress
 from aiplatform.protocol.specs import InferenceSpec
 from aiplatform.runtime.channel import JobError, Reporter
 from aiplatform.runtime.serving.app import BASE, MODEL, ChatServer
-from aiplatform.runtime.serving.engines.base import Engine, Generation, Piece
+from aiplatform.runtime.serving.engines.base import Engine, Generation, Piece, Server
 
-FINISH_SECONDS = 5.0
+FINISH_SECONDS = 5
 """How long running answers may go on after a stop was asked for."""
+
+LONGEST_SOCKET_PATH = 103
+"""Bytes; Linux takes 107, macOS 103."""
 
 
 def run_serving(job: Job, report: Reporter) -> dict[str, Any]:
-    """Load the model, listen, say ready, and serve. Returns only by being stopped."""
+    """Load the model, listen, say ready, and serve. Returns only by being stopped.
+
+    Raises:
+        JobError: when the model can't be served, or the engine ended by itself.
+        JobStopped: when a stop was asked for; running answers had a moment to end.
+    """
     spec = job.spec
     assert isinstance(spec, InferenceSpec)
     if job.serving is None:
         raise JobError("The job names no address to serve on.")
-    with report.stop.held(), listening(job.serving) as (listener, endpoint):
-        app, engine = _application(job, spec, job.serving.token)
+    if len(os.fsencode(job.serving.socket or "")) > LONGEST_SOCKET_PATH:
+        raise JobError(f"The socket's path is too long for the system: {job.serving.socket}")
+    # A stop while the model loads, which may take long, is obeyed at once.
+    app, engine = _application(job, spec, job.serving.token)
+    with report.stop.held():
         try:
-            asyncio.run(_serve(app, listener, report, endpoint))
+            with listening(job.serving) as (listener, endpoint):
+                uvloop.run(_serve(app, engine, listener, report, endpoint))
         finally:
             engine.close()
     report.stop.obey()
     return {}
 
 
-def _application(job: Job, spec: InferenceSpec, token: str) -> tuple[Any, Any]:
-    model, base = Path(job.inputs["model"]), job.inputs.get("base_model")
+def _application(job: Job, spec: InferenceSpec, token: str) -> tuple[Any, Server]:
+    model = Path(job.inputs["model"])
+    base = Path(job.inputs["base_model"]) if "base_model" in job.inputs else None
     if spec.engine == "vllm":
         from aiplatform.runtime.serving.engines.vllm import VllmEngine, VllmProxy
 
-        server = VllmEngine(model, None if base is None else Path(base), spec)
+        server = VllmEngine(model, base, spec)
         return VllmProxy(server, token).app(), server
     from aiplatform.runtime.serving.engines.transformers import TransformersEngine
 
     engine = TransformersEngine(
         model,
-        None if base is None else Path(base),
+        base,
         max_length=spec.max_length,
         max_batch_size=spec.max_batch_size,
         precision=spec.precision,
     )
     warm_up(engine)
-    names = {MODEL, BASE} if engine.tuned else {MODEL}
+    names = [MODEL, BASE] if engine.tuned else [MODEL]
     return ChatServer(engine, token, names).app(), engine
 
 
@@ -89,10 +105,15 @@ def listening(address: ServingAddress) -> Iterator[tuple[socket.socket, str]]:
     """A bound socket at ``address`` and how it is announced; a unix socket is removed after."""
     if address.socket is not None:
         path = Path(address.socket)
-        path.unlink(missing_ok=True)
+        if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
+            path.unlink()  # of an attempt that was killed
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-            listener.bind(str(path))
-            path.chmod(0o600)
+            # Before others could connect, not after: hence the mask, and no chmod.
+            mask = os.umask(0o177)
+            try:
+                listener.bind(str(path))
+            finally:
+                os.umask(mask)
             try:
                 yield listener, f"unix:{path}"
             finally:
@@ -106,39 +127,55 @@ def listening(address: ServingAddress) -> Iterator[tuple[socket.socket, str]]:
         yield listener, f"http://{shown}:{listener.getsockname()[1]}"
 
 
-class _Server(uvicorn.Server):
-    """Leaves signals alone: SIGTERM sets the job's stop request."""
+class _Uvicorn(uvicorn.Server):
+    """Leaves signals alone, for SIGTERM sets the job's stop request; says when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listens = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Capture none."""
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to listen."""
+        await super().startup(sockets)
+        self.listens.set()
 
-async def _serve(app: Any, listener: socket.socket, report: Reporter, endpoint: str) -> None:
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        http="httptools",
-        ws="none",
-        server_header=False,
-        timeout_graceful_shutdown=round(FINISH_SECONDS),
-        timeout_keep_alive=600,
+
+async def _serve(
+    app: Any, engine: Server, listener: socket.socket, report: Reporter, endpoint: str
+) -> None:
+    server = _Uvicorn(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            http="httptools",
+            ws="none",
+            server_header=False,
+            timeout_graceful_shutdown=FINISH_SECONDS,
+            timeout_keep_alive=600,
+        )
     )
-    server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started and not serving.done():  # noqa: ASYNC110  (uvicorn offers no event)
-        await asyncio.sleep(0.01)
-    if serving.done():
-        await serving
+    started = asyncio.create_task(server.listens.wait())
+    await asyncio.wait({serving, started}, return_when=asyncio.FIRST_COMPLETED)
+    if not started.done():
+        started.cancel()
+        await serving  # with the error that kept it from listening
     report.ready(endpoint)
-    started = time.time()
-    while not serving.done():
-        if report.stop.requested:
-            server.should_exit = True
-            break
-        await asyncio.sleep(0.1)  # set by a signal handler, which can wake nobody safely
+    since = time.monotonic()
+    failure = None
+    while not serving.done() and not server.should_exit:
+        # Neither a signal handler nor an engine can wake the loop, so it looks now and then.
+        await asyncio.wait({serving}, timeout=0.1)
+        failure = engine.failure()
+        server.should_exit = report.stop.requested or failure is not None
     await serving
-    report.event("served", seconds=round(time.time() - started, 1))
+    report.event("served", seconds=round(time.monotonic() - since, 1))
+    if failure is not None and not report.stop.requested:
+        raise JobError(failure)

@@ -1,8 +1,27 @@
-"""OpenAI's chat completion request, as far as it is understood here. Other fields are ignored."""
+"""OpenAI's chat completion request, as far as it is understood here.
+
+What would change the answer and is not understood is refused, so that nobody takes an answer for
+what it is not; what merely accompanies a request (``user``, ``metadata``, …) is ignored.
+"""
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+UNSUPPORTED: dict[str, tuple[object, ...]] = {
+    "audio": (),
+    "frequency_penalty": (0,),
+    "function_call": ("none", "auto"),
+    "functions": ([],),
+    "logit_bias": ({},),
+    "logprobs": (False,),
+    "presence_penalty": (0,),
+    "response_format": ({"type": "text"},),
+    "tool_choice": ("none", "auto"),
+    "tools": ([],),
+    "top_logprobs": (0,),
+}
+"""Parameters that are not implemented, with the values that ask for nothing."""
 
 
 class ChatMessage(BaseModel):
@@ -52,6 +71,16 @@ class ChatRequest(BaseModel):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: Literal[1] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unsupported(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            for name, harmless in UNSUPPORTED.items():
+                given = value.get(name)
+                if given is not None and given not in harmless:
+                    raise ValueError(f"{name} is not supported by this engine")
+        return value
 
     @field_validator("stop")
     @classmethod

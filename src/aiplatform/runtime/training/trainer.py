@@ -11,7 +11,8 @@ from transformers import Trainer
 from trl import SFTTrainer
 
 from aiplatform.runtime.channel import Reporter
-from aiplatform.runtime.evaluation.loss import selects_logits, token_losses
+from aiplatform.runtime.evaluation.loss import token_losses
+from aiplatform.runtime.loading import selects_logits
 from aiplatform.runtime.rows import IGNORED, Encoded
 from aiplatform.runtime.training import checkpoints
 

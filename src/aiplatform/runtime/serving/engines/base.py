@@ -37,7 +37,19 @@ class Generation:
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 
-class Engine(Protocol):
+class Server(Protocol):
+    """Something that answers, in this process or beside it."""
+
+    def failure(self) -> str | None:
+        """Why it answers no more, in words; None while it does."""
+        ...
+
+    def close(self) -> None:
+        """Stop; what is still running ends as cancelled."""
+        ...
+
+
+class Engine(Server, Protocol):
     """Computes answers. One thread of its own; everything here may be called from any thread."""
 
     context_length: int
@@ -52,8 +64,4 @@ class Engine(Protocol):
 
     def submit(self, generation: Generation) -> None:
         """Queue an answer; it joins the others between two tokens."""
-        ...
-
-    def close(self) -> None:
-        """Stop; what is still running ends as cancelled."""
         ...

@@ -1,20 +1,20 @@
 """Rows decoded together: their keys and values, padded on the left to one length.
 
-Rows come and go between two tokens. A row's own positions are counted from its first token, so the
-padding before it changes nothing of what it says.
+Rows come and go between two tokens. A row's own positions are counted from its first token, and the
+mask hides what is before it, so the padding changes nothing of what it says.
 """
 
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from aiplatform.runtime.serving.engines.base import Generation, Piece
+from aiplatform.runtime.serving.engines.base import FinishReason, Generation, Piece
 from aiplatform.runtime.serving.engines.sampling import Text
 
-BASE = "__base__"
-ADAPTER = "default"
-"""PEFT's names for a row without and with the adapter."""
+ATTENTION = frozenset({"full_attention", "sliding_attention"})
+"""Kinds of layers whose past is keys and values by position, so that rows can be put together."""
 
 
 @dataclass(slots=True, eq=False)
@@ -25,80 +25,116 @@ class Row:
     text: Text
     generator: Any
     length: int
-    last: int
+    last: int = 0
     made: int = 0
 
-    @property
-    def adapter(self) -> str:
-        """What PEFT calls this row's variant."""
-        return ADAPTER if self.generation.adapted else BASE
-
-    def deliver(self, text: str, reason: Any = None) -> None:
-        """Hand a piece to whoever waits."""
-        self.generation.deliver(Piece(text, self.made, reason))
+    def deliver(self, text: str, reason: FinishReason | None = None) -> None:
+        """Hand a piece to whoever waits, unless it says nothing."""
+        if text or reason is not None:
+            self.generation.deliver(Piece(text, self.made, reason))
 
 
 class Batch:
-    """The rows and their cache; ``cache`` is None while there are none."""
+    """The rows of one model and their cache, which is None while there are none."""
 
-    def __init__(self, device: Any) -> None:
-        self.device = device
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.device = next(model.parameters()).device
         self.rows: list[Row] = []
         self.cache: Any = None
+        self.can_join = has_attention_only(model)
+        self._accepted = inspect.signature(model.forward).parameters
+        # The first is what newer versions call it; they warn of the others at every token.
+        names = ("cache", "past_key_values", "cache_params")
+        self._cache_argument = next(name for name in names if name in self._accepted)
 
-    def join(self, row: Row, cache: Any) -> None:
-        """Add a row whose prompt has been computed into ``cache`` (a batch of one)."""
+    def new_cache(self) -> Any:
+        """An empty cache for prompts that are to join.
+
+        Made without the model's configuration, it keeps all positions in layers with a sliding
+        window too; the mask hides those outside of it. Layers that cut them could not be joined.
+        """
+        from transformers.cache_utils import DynamicCache
+
+        return DynamicCache() if self.can_join else DynamicCache(config=self.model.config)
+
+    def compute(self, rows: list[Row], tokens: list[list[int]], cache: Any) -> Any:
+        """Logits for the token after the last of each row, whose ``tokens`` are appended.
+
+        Args:
+            rows: with ``length`` tokens cached each; counted up here.
+            tokens: of each row, padded on the left where they differ in number, which they may
+                only while the cache is empty.
+            cache: of the rows.
+        """
+        width = max(len(some) for some in tokens)
+        # Rows of one cache are as wide as it is; recurrent states don't tell what they have seen.
+        past = cache.get_seq_length() if self.can_join and cache.layers else rows[0].length
+        ids = [[0] * (width - len(some)) + some for some in tokens]
+        for row, some in zip(rows, tokens, strict=True):
+            row.length += len(some)
+        lengths = torch.tensor([row.length for row in rows], device=self.device)
+        places = torch.arange(past + width, device=self.device)[None, :]
+        position = places[:, past:] - (past + width - lengths[:, None])
+        arguments: dict[str, Any] = {
+            "input_ids": torch.tensor(ids, device=self.device),
+            self._cache_argument: cache,
+            "use_cache": True,
+        }
+        # A few old architectures know neither, and are right without.
+        if "position_ids" in self._accepted:
+            arguments["position_ids"] = position.clamp(min=0)
+        if "logits_to_keep" in self._accepted:
+            arguments["logits_to_keep"] = 1
+        if self.can_join:
+            arguments["attention_mask"] = (places >= past + width - lengths[:, None]).long()
+        return self.model(**arguments).logits[:, -1]
+
+    def join(self, rows: list[Row], cache: Any) -> None:
+        """Add rows whose prompts have been computed into ``cache``."""
+        if not rows:
+            return
         if self.cache is None:
-            self.rows, self.cache = [row], cache
+            self.rows, self.cache = rows, cache
             return
         width = max(self.cache.get_seq_length(), cache.get_seq_length())
         for mine, new in zip(self.cache.layers, cache.layers, strict=True):
             mine.keys = torch.cat([_pad(mine.keys, width), _pad(new.keys, width)])
             mine.values = torch.cat([_pad(mine.values, width), _pad(new.values, width)])
-        self.rows.append(row)
+        self.rows = self.rows + rows
 
     def leave(self, gone: set[int]) -> None:
         """Drop the rows at these places, and the padding that nobody needs any more."""
-        if not gone:
-            return
-        kept = [place for place in range(len(self.rows)) if place not in gone]
-        self.rows = [self.rows[place] for place in kept]
-        if not kept:
-            self.cache = None
-            return
-        if not can_join(self.cache):
-            return
-        index = torch.tensor(kept, device=self.device)
-        width = max(row.length for row in self.rows)
-        for layer in self.cache.layers:
-            layer.keys = layer.keys.index_select(0, index)[..., -width:, :]
-            layer.values = layer.values.index_select(0, index)[..., -width:, :]
+        if gone:
+            kept = [place for place in range(len(self.rows)) if place not in gone]
+            self.cache = select(self.cache, self.rows, kept)
+            self.rows = [self.rows[place] for place in kept]
 
-    def inputs(self) -> dict[str, Any]:
-        """The model's arguments for the next token of every row."""
-        lengths = torch.tensor([row.length for row in self.rows], device=self.device)
-        arguments: dict[str, Any] = {
-            "input_ids": torch.tensor([[row.last] for row in self.rows], device=self.device),
-            "position_ids": lengths[:, None],
-            "past_key_values": self.cache,
-            "use_cache": True,
-        }
-        if can_join(self.cache):
-            width = self.cache.get_seq_length() + 1
-            places = torch.arange(width, device=self.device)[None, :]
-            arguments["attention_mask"] = (places >= width - 1 - lengths[:, None]).long()
-        return arguments
+    def clear(self) -> None:
+        """Drop all rows."""
+        self.rows, self.cache = [], None
 
 
-def can_join(cache: Any) -> bool:
-    """Whether rows may be put together: plain keys and values in every layer.
+def select(cache: Any, rows: list[Row], kept: list[int]) -> Any:
+    """The cache of the kept rows alone, as wide as the longest of them."""
+    if not kept:
+        return None
+    if len(kept) == len(rows):
+        return cache
+    width = max(rows[place].length for place in kept)
+    for layer in cache.layers:
+        index = torch.tensor(kept, device=layer.keys.device)
+        layer.keys = layer.keys.index_select(0, index)[..., -width:, :]
+        layer.values = layer.values.index_select(0, index)[..., -width:, :]
+    return cache
 
-    Sliding windows and recurrent states are cut or folded by position, so models that have them
-    answer one request at a time.
-    """
-    from transformers.cache_utils import DynamicLayer
 
-    return all(type(layer) is DynamicLayer for layer in cache.layers)
+def has_attention_only(model: Any) -> bool:
+    """Whether the model's whole past is keys and values; recurrent states can't be padded."""
+    if getattr(model, "_is_stateful", False):
+        return False
+    kinds = getattr(model.config.get_text_config(), "layer_types", None)
+    return kinds is None or ATTENTION.issuperset(kinds)
 
 
 def _pad(states: Any, width: int) -> Any:

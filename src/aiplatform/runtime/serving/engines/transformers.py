@@ -1,10 +1,14 @@
-"""Answers by transformers in this process: rows are decoded together and join between tokens."""
+"""Answers by transformers in this process: rows are decoded together and join between tokens.
 
-import contextlib
+A tuned model is served from its merged weights, not as an adapter on its base: unmerged, LoRA adds
+two products and a sum to each of a layer's seven products, which costs a fifth to a third of the
+tokens per second where kernels are small. The base is a second model, loaded when first asked for.
+"""
+
 import queue
 import threading
 import traceback
-from collections.abc import Iterator
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +16,37 @@ import torch
 
 from aiplatform.runtime.artifacts import WEIGHTS
 from aiplatform.runtime.chat import load_tokenizer, render
-from aiplatform.runtime.loading import (
-    choose_precision,
-    device,
-    is_tuned,
-    load_adapter,
-    load_weights,
-)
-from aiplatform.runtime.serving.engines.base import Generation, Piece
-from aiplatform.runtime.serving.engines.batch import BASE, Batch, Row, can_join
+from aiplatform.runtime.loading import choose_precision, device, is_tuned, load_weights
+from aiplatform.runtime.serving.engines.base import FinishReason, Generation, Piece
+from aiplatform.runtime.serving.engines.batch import Batch, Row, select
 from aiplatform.runtime.serving.engines.sampling import Text, choose, make_generator
+
+PROMPT_TOKENS = 512
+"""Computed at once, padding included: what joins holds up those who are being answered no longer
+than this takes."""
+
+FAULTS = (RuntimeError, ValueError, IndexError)
+"""What a computation fails with, out of memory included. It ends the answers concerned, no more."""
+
+
+class Variant:
+    """One model behind the server, the answers it makes and those that wait for it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.batch: Batch | None = None
+        self.waiting: deque[Generation] = deque()
+        self.loading = False
+        self.failed = False
+
+    @property
+    def rows(self) -> list[Row]:
+        """The answers in the making."""
+        return [] if self.batch is None else self.batch.rows
 
 
 class TransformersEngine:
-    """One model, with its base behind the same weights when it is a tuned one."""
+    """One model, or a tuned one and its base."""
 
     def __init__(
         self,
@@ -37,18 +58,18 @@ class TransformersEngine:
         precision: str = "auto",
     ) -> None:
         self.tuned = base is not None and is_tuned(model)
-        self.device = device()
-        weights = base if self.tuned and base is not None else model
-        loaded = load_weights(weights, choose_precision(precision))
-        if self.tuned:
-            loaded = load_adapter(loaded, model)
-        self.model = loaded.to(self.device).eval()
-        self.tokenizer = load_tokenizer(model / WEIGHTS)
-        self.context_length = min(max_length, self._longest())
+        self.precision = choose_precision(precision)
         self.max_batch_size = max_batch_size
+        self.tokenizer = load_tokenizer(model / WEIGHTS)
+        self._variants = {True: Variant(model)}
+        if self.tuned and base is not None:
+            self._variants[False] = Variant(base)
+        self._load(self._variants[True])
+        self.model = self._variants[True].batch.model  # type: ignore[union-attr]
+        self.context_length = min(max_length, self._longest())
         self._ends = self._end_tokens()
-        self._waiting: queue.Queue[Generation | None] = queue.Queue()
-        self._batch = Batch(self.device)
+        self._inbox: queue.Queue[Generation | None] = queue.Queue()
+        self._closing = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
@@ -59,15 +80,22 @@ class TransformersEngine:
 
     def submit(self, generation: Generation) -> None:
         """Queue an answer."""
-        self._waiting.put(generation)
+        self._inbox.put(generation)
+
+    def failure(self) -> str | None:
+        """Why it answers no more."""
+        if self._closing or self._thread.is_alive():
+            return None
+        return "The engine ended by an error of its own; the log has the cause."
 
     def close(self) -> None:
-        """End the thread; what still runs ends as cancelled."""
-        self._waiting.put(None)
+        """End the thread; what still runs or waits ends as cancelled."""
+        self._closing = True
+        self._inbox.put(None)
         self._thread.join(timeout=10)
 
     def _longest(self) -> int:
-        config = self.model.config
+        config = self.model.config.get_text_config()
         return int(getattr(config, "max_position_embeddings", 0) or 1 << 30)
 
     def _end_tokens(self) -> set[int]:
@@ -75,104 +103,151 @@ class TransformersEngine:
         ends = set(configured if isinstance(configured, list) else [configured])
         return {token for token in ends | {self.tokenizer.eos_token_id} if token is not None}
 
+    def _load(self, variant: Variant) -> None:
+        loaded = load_weights(variant.directory, self.precision)
+        variant.batch = Batch(loaded.to(device()).eval())
+
+    # -- the engine's thread
+
     def _run(self) -> None:
-        with torch.inference_mode():
-            while True:
-                idle = not self._batch.rows
-                if not self._admit(wait=idle):
-                    break
-                if self._batch.rows:
-                    self._guarded(self._step)
-        for row in self._batch.rows:
-            row.deliver("", "cancelled")
-
-    def _guarded(self, step: Any) -> None:
-        """A fault in one step ends the answers it concerned, not the server."""
         try:
-            step()
-        except (RuntimeError, ValueError, IndexError):
-            traceback.print_exc()
-            for row in self._batch.rows:
-                row.deliver("", "error")
-            self._batch.rows, self._batch.cache = [], None
+            with torch.inference_mode():
+                while not self._closing:
+                    self._receive()
+                    for variant in self._variants.values():
+                        self._admit(variant)
+                        self._step(variant)
+        finally:
+            # Closed, or by an error that is nobody's answer's: in any case, nobody waits for ever.
+            for variant in self._variants.values():
+                self._end(variant.rows, "cancelled")
+                _refuse(list(variant.waiting), "cancelled")
+            _refuse(self._drain(), "cancelled")
 
-    def _admit(self, *, wait: bool) -> bool:
-        """Let waiting requests in; False when the engine is to end.
+    def _receive(self) -> None:
+        """Sort what was submitted; wait for something if there is nothing else to do."""
+        busy = any(
+            variant.rows or (variant.waiting and variant.batch is not None)
+            for variant in self._variants.values()
+        )
+        first = [] if busy else [self._inbox.get()]
+        for generation in [*first, *self._drain()]:
+            if generation is not None:
+                adapted = generation.adapted or not self.tuned
+                self._variants[adapted].waiting.append(generation)
 
-        One joins per token while others are being answered, so that a long prompt holds them up
-        once, not many times in a row.
-        """
-        while len(self._batch.rows) < self.max_batch_size:
-            if self._batch.cache is not None and not can_join(self._batch.cache):
-                return True
+    def _drain(self) -> list[Generation | None]:
+        drained = []
+        while True:
             try:
-                generation = self._waiting.get(block=wait and not self._batch.rows)
+                drained.append(self._inbox.get_nowait())
             except queue.Empty:
-                return True
-            if generation is None:
-                return False
-            if generation.cancelled.is_set():
-                generation.deliver(Piece("", 0, "cancelled"))
+                return drained
+
+    def _admit(self, variant: Variant) -> None:
+        """Let waiting requests in, as many as there are places, and as fit into one computation."""
+        if not variant.waiting or not self._loaded(variant) or variant.batch is None:
+            return
+        batch = variant.batch
+        places = self.max_batch_size - sum(len(other.rows) for other in self._variants.values())
+        if not batch.can_join:
+            places = min(places, 1 - len(batch.rows))
+        chosen: list[Generation] = []
+        while variant.waiting and len(chosen) < places:
+            candidate = variant.waiting[0]
+            if candidate.cancelled.is_set():
+                _refuse([variant.waiting.popleft()], "cancelled")
                 continue
-            self._begin(generation)
-            if len(self._batch.rows) > 1:
-                return True
-        return True
+            longest = max(len(one.prompt) for one in [*chosen, candidate])
+            if chosen and longest * (len(chosen) + 1) > PROMPT_TOKENS:
+                break
+            chosen.append(variant.waiting.popleft())
+        if chosen:
+            self._begin(batch, chosen)
 
-    def _begin(self, generation: Generation) -> None:
-        """Compute the prompt, choose the first token, and join the others."""
-        from transformers.cache_utils import DynamicCache
+    def _loaded(self, variant: Variant) -> bool:
+        """Whether the variant's weights are there; if not, they are loaded while others answer."""
+        if variant.batch is not None:
+            return True
+        if variant.failed:
+            # The error is in the log. The next request tries again.
+            variant.failed = False
+            _refuse(list(variant.waiting), "error")
+            variant.waiting.clear()
+        elif not variant.loading:
+            variant.loading = True
+            threading.Thread(
+                target=self._load_aside, args=(variant,), name="loader", daemon=True
+            ).start()
+        return False
 
+    def _load_aside(self, variant: Variant) -> None:
         try:
-            row = Row(
+            self._load(variant)
+        finally:
+            variant.failed = variant.batch is None
+            variant.loading = False
+            self._inbox.put(None)  # wakes the engine, whatever came of it
+
+    def _begin(self, batch: Batch, chosen: list[Generation]) -> None:
+        """Compute the prompts, choose each first token, and join the others."""
+        rows = [
+            Row(
                 generation,
                 Text(self.tokenizer.backend_tokenizer, generation.stop),
-                make_generator(generation.seed, self.device),
-                length=len(generation.prompt),
-                last=0,
+                make_generator(generation.seed, batch.device),
+                length=0,
             )
-            cache = DynamicCache(config=self.model.config)
-            prompt = torch.tensor([generation.prompt], device=self.device)
-            with self._variant([row]) as extra:
-                logits = self.model(
-                    input_ids=prompt,
-                    past_key_values=cache,
-                    use_cache=True,
-                    logits_to_keep=1,
-                    **extra,
-                ).logits
-        except (RuntimeError, ValueError, IndexError):
+            for generation in chosen
+        ]
+        try:
+            cache = batch.new_cache()
+            prompts = [generation.prompt for generation in chosen]
+            if len(prompts) == 1 and batch.can_join:
+                # A long prompt is computed in parts, and the others say a token in between.
+                (prompt,) = prompts
+                while len(prompt) > PROMPT_TOKENS:
+                    batch.compute(rows, [prompt[:PROMPT_TOKENS]], cache)
+                    prompt = prompt[PROMPT_TOKENS:]
+                    for other in self._variants.values():
+                        self._step(other)
+                prompts = [prompt]
+            logits = batch.compute(rows, prompts, cache)
+            staying = [
+                place for place, row in enumerate(rows) if not self._take(row, logits[place])
+            ]
+            batch.join([rows[place] for place in staying], select(cache, rows, staying))
+        except FAULTS:
             traceback.print_exc()
-            generation.deliver(Piece("", 0, "error"))
-            return
-        if not self._take(row, logits[0, -1]):
-            self._batch.join(row, cache)
+            self._end(rows, "error")
 
-    def _step(self) -> None:
+    def _step(self, variant: Variant) -> None:
         """One more token for every row."""
-        batch = self._batch
-        with self._variant(batch.rows) as extra:
-            logits = self.model(**batch.inputs(), **extra).logits
-        gone = set()
-        for place, row in enumerate(batch.rows):
-            row.length += 1
-            if self._take(row, logits[place, -1]):
-                gone.add(place)
-        batch.leave(gone)
+        batch = variant.batch
+        if batch is None or not batch.rows:
+            return
+        try:
+            logits = batch.compute(batch.rows, [[row.last] for row in batch.rows], batch.cache)
+            batch.leave(
+                {place for place, row in enumerate(batch.rows) if self._take(row, logits[place])}
+            )
+        except FAULTS:
+            traceback.print_exc()
+            self._end(batch.rows, "error")
+            batch.clear()
 
     def _take(self, row: Row, logits: Any) -> bool:
-        """Choose a row's next token and deliver its text; True when the answer has ended."""
+        """Choose a row's next token and deliver its text; true when the answer has ended."""
         wanted = row.generation
         if wanted.cancelled.is_set():
             row.deliver("", "cancelled")
             return True
-        token = choose(logits, wanted.temperature, wanted.top_p, row.generator)
-        row.last = token
+        row.last = choose(logits, wanted.temperature, wanted.top_p, row.generator)
         row.made += 1
-        if token in self._ends:
+        if row.last in self._ends:
             row.deliver(row.text.rest(), "stop")
             return True
-        text = row.text.add(token)
+        text = row.text.add(row.last)
         if row.text.stopped:
             row.deliver(text, "stop")
             return True
@@ -182,16 +257,14 @@ class TransformersEngine:
         row.deliver(text)
         return False
 
-    @contextlib.contextmanager
-    def _variant(self, rows: list[Row]) -> Iterator[dict[str, Any]]:
-        """The adapter on, off, or row by row; yields the model's further arguments."""
-        names = {row.adapter for row in rows}
-        if not self.tuned:
-            yield {}
-        elif names == {BASE}:
-            with self.model.disable_adapter():
-                yield {}
-        elif len(names) == 1:
-            yield {}
-        else:
-            yield {"adapter_names": [row.adapter for row in rows]}
+    @staticmethod
+    def _end(rows: list[Row], reason: FinishReason) -> None:
+        for row in rows:
+            row.deliver("", reason)
+
+
+def _refuse(generations: list[Any], reason: FinishReason) -> None:
+    """Tell those who wait that no answer comes."""
+    for generation in generations:
+        if generation is not None:
+            generation.deliver(Piece("", 0, reason))

@@ -48,6 +48,11 @@ class VllmEngine:
         )
         self._wait()
 
+    def failure(self) -> str | None:
+        """Why it answers no more."""
+        code = self.process.poll()
+        return None if code is None else f"vLLM ended with exit code {code}; the log has the cause."
+
     @property
     def url(self) -> str:
         """Where it listens."""
@@ -65,9 +70,8 @@ class VllmEngine:
     def _wait(self) -> None:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            code = self.process.poll()
-            if code is not None:
-                raise JobError(f"vLLM ended with exit code {code}; the log has the cause.")
+            if (failure := self.failure()) is not None:
+                raise JobError(failure)
             try:
                 if httpx.get(f"{self.url}/health", timeout=2, trust_env=False).is_success:
                     return
@@ -117,7 +121,8 @@ class VllmProxy(ChatServer):
 
     def __init__(self, engine: VllmEngine, token: str) -> None:
         self.token = token
-        self.names = {MODEL, BASE} if engine.tuned else {MODEL}
+        self.names = [MODEL, BASE] if engine.tuned else [MODEL]
+        self.started = int(time.time())
         self.running = set()
         self._http = httpx.AsyncClient(base_url=engine.url, timeout=None, trust_env=False)  # noqa: S113  (answers take as long as they take)
 
