@@ -68,7 +68,8 @@ def main() -> int:
         + "\n",
         encoding="utf-8",
     )
-    Console(soft_wrap=True).print(table(figures))
+    # Where nobody looks, in a log, lines may be as long as they are.
+    Console(width=None if sys.stdout.isatty() else 160).print(table(figures))
     print(f"As JSON: {RESULTS.name}")
     if failed:
         print(f"Did not run to their end: {', '.join(failed)}", file=sys.stderr)
