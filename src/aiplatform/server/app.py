@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 
 import uvicorn
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 from sqlalchemy.exc import OperationalError
 from starlette.types import Scope
 
@@ -96,11 +95,6 @@ def create_app() -> FastAPI:
     ):
         app.include_router(router)
     return app
-
-
-def routes(app: FastAPI) -> list[APIRoute]:
-    """All routes that answer requests."""
-    return [route for route in app.routes if isinstance(route, APIRoute)]
 
 
 def serve() -> int:

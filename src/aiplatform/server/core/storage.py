@@ -5,6 +5,7 @@ somebody is just referring to can't be taken away. References hang on their owne
 deleting the owner deletes the reference, and the collector takes what nothing refers to.
 """
 
+import itertools
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -18,6 +19,7 @@ from aiplatform.data.blobs import BlobStore, open_store
 from aiplatform.server.core.database import Base, BigKey, Created, transaction
 from aiplatform.server.core.settings import get_settings
 
+ADOPTED_AT_ONCE = 1000
 GRACE = timedelta(days=1)
 """How long an unreferenced blob stays, so that work in progress can still refer to it."""
 
@@ -120,10 +122,16 @@ def files_of(
 
 
 def fetch_tree(files: list[StoredFile], directory: Path) -> None:
-    """Lay ``files`` out below ``directory`` under their own paths."""
+    """Lay ``files`` out below ``directory`` under their own paths.
+
+    Raises:
+        ValueError: for a path that leads out of it, which no writer of ours makes.
+    """
     store = get_store()
     for file in files:
         target = directory / file.path
+        if not target.resolve().is_relative_to(directory.resolve()):
+            raise ValueError(f"{file.path} leads out of the directory")
         target.parent.mkdir(parents=True, exist_ok=True)
         store.fetch(file.sha256, target)
 
@@ -168,10 +176,12 @@ def _adopt_orphans(grace: timedelta) -> None:
     moment touches the row, and it stays.
     """
     before = datetime.now(UTC) - grace
-    for sha256, size, modified in get_store().list():
-        stored_at = datetime.fromtimestamp(modified, UTC)
-        if stored_at >= before:
-            continue
+    old = (
+        {"sha256": sha256, "size": size, "touched_at": datetime.fromtimestamp(modified, UTC)}
+        for sha256, size, modified in get_store().list()
+        if modified < before.timestamp()
+    )
+    while batch := list(itertools.islice(old, ADOPTED_AT_ONCE)):
         with transaction() as session:
-            row = insert(Blob).values(sha256=sha256, size=size, touched_at=stored_at)
-            session.execute(row.on_conflict_do_nothing(index_elements=[Blob.sha256]))
+            rows = insert(Blob).values(batch)
+            session.execute(rows.on_conflict_do_nothing(index_elements=[Blob.sha256]))
