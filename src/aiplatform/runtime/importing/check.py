@@ -33,6 +33,7 @@ def check_model(weights: Path) -> dict[str, Any]:
 
 
 def _architecture(weights: Path) -> str:
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
@@ -40,6 +41,8 @@ def _architecture(weights: Path) -> str:
         raw = json.loads((weights / "config.json").read_text(encoding="utf-8"))
     except ValueError as error:
         raise JobError(f"config.json is not JSON: {error}.") from error
+    if not isinstance(raw, dict):
+        raise JobError("config.json is not JSON that describes a model.")
     model_type = raw.get("model_type")
     if "quantization_config" in raw:
         method = raw["quantization_config"].get("quant_method", "an unknown method")
@@ -53,14 +56,19 @@ def _architecture(weights: Path) -> str:
                 "and code from outside is never run."
             )
         raise JobError(f"A model of type {model_type!r} is no language model that generates text.")
+    known = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[model_type]
+    architecture = str((raw.get("architectures") or [known])[0])
+    if architecture != known and not architecture.endswith(("ForCausalLM", "LMHeadModel")):
+        # Encoders share their type with decoders: a BertModel embeds, a BertLMHeadModel writes.
+        raise JobError(f"A {architecture} is no language model that generates text.")
     if raw.pop("auto_map", None) is not None:
         # transformers knows the type, so its own code serves; the reference would only mislead.
         (weights / "config.json").write_text(json.dumps(raw, indent=2) + "\n", encoding="utf-8")
     try:
         AutoConfig.from_pretrained(weights, trust_remote_code=False)
-    except (OSError, TypeError, ValueError) as error:
+    except (OSError, TypeError, ValueError, StrictDataclassError) as error:
         raise JobError(f"config.json does not describe a {model_type} model: {error}") from error
-    return str((raw.get("architectures") or [MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[model_type]])[0])
+    return architecture
 
 
 def _tensor_sizes(weights: Path) -> dict[str, tuple[str, int]]:

@@ -1,0 +1,194 @@
+"""Base and tuned model on the same rows: the figures are per token, and the adapter makes them."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from aiplatform.runtime.channel import JobError
+from aiplatform.runtime.chat import load_tokenizer
+from aiplatform.runtime.evaluation.answers import question_of, spread, until_last_answer
+from aiplatform.runtime.evaluation.loss import TokenLoss, token_losses
+from aiplatform.runtime.evaluation.run import run_evaluation
+from aiplatform.runtime.loading import load_weights
+from aiplatform.runtime.rows import encode_dataset
+from aiplatform.runtime.training.sft import run_sft
+from tests.runtime.conftest import (
+    BASE_MODEL,
+    Heard,
+    MakeDataset,
+    chat,
+    make_job,
+    training_spec,
+)
+
+ROWS = [chat(f"What is {i} plus one?", f"It is {i + 1}.") for i in range(12)]
+UNLIKE = [chat("Hi", "yes " * n) for n in (1, 30, 2, 3, 25, 1, 4)]
+
+
+def evaluation_spec(**options: Any) -> dict[str, Any]:
+    return {
+        "type": "evaluation",
+        "model": BASE_MODEL,
+        "dataset": {"dataset": BASE_MODEL, "version": "v1"},
+        "precision": "fp32",
+        "max_length": 128,
+        "batch_size": 3,
+        "max_new_tokens": 12,
+        **options,
+    }
+
+
+@pytest.fixture(scope="module")
+def tuned(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tuned model and, beside it, the rows that it was trained on."""
+    import os
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from aiplatform.runtime.channel import Reporter
+
+    directory = tmp_path_factory.mktemp("tuned")
+    metadata = {"aiplatform.shape": "chat", "aiplatform.format": "jsonl"}
+    table = pa.Table.from_pylist(ROWS).replace_schema_metadata(metadata)
+    pq.write_table(table, directory / "rows.parquet")
+    spec = training_spec(max_steps=40)
+    inputs = {"base_model": tiny_model, "dataset": directory / "rows.parquet"}
+    sink = os.open(os.devnull, os.O_WRONLY)
+    run_sft(make_job(directory, spec, inputs), Reporter(sink))
+    os.close(sink)
+    return directory / "output"
+
+
+def plain_loss(model: Path, data: Path) -> TokenLoss:
+    """The definition, row by row without padding."""
+    loaded = load_weights(model, torch.float32)
+    tokenizer = load_tokenizer(model / "weights")
+    total, count = 0.0, 0
+    for row in encode_dataset(data, tokenizer, max_length=128).rows:
+        labels = torch.from_numpy(row.labels).long()[1:]
+        with torch.no_grad():
+            logits = loaded(torch.from_numpy(row.input_ids).long().unsqueeze(0)).logits[0, :-1]
+        total += torch.nn.functional.cross_entropy(logits, labels, reduction="sum").item()
+        count += int((labels != -100).sum())
+    return TokenLoss(total / count, count)
+
+
+def test_base_and_tuned_side_by_side(
+    tuned: Path, tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
+) -> None:
+    data = make_dataset(ROWS)
+    inputs = {"model": tuned, "base_model": tiny_model, "dataset": data}
+    result = run_evaluation(make_job(tmp_path, evaluation_spec(answers=3), inputs), heard.report)
+    assert result["rows"] == 12
+    for name, model in (("base", tiny_model), ("model", tuned)):
+        expected = plain_loss(model, data)
+        assert result[name]["loss"] == pytest.approx(expected.loss, abs=1e-4), name
+        assert result[name]["perplexity"] == pytest.approx(math.exp(result[name]["loss"]))
+        assert result["tokens"] == expected.tokens
+    assert result["model"]["loss"] < result["base"]["loss"] - 1
+    questions = [answer["question"] for answer in result["answers"]]
+    assert questions == [f"What is {i} plus one?" for i in (0, 4, 8)], "spread over the rows"
+    for answer, i in zip(result["answers"], (0, 4, 8), strict=True):
+        assert answer["expected"] == f"It is {i + 1}."
+        assert answer["model"] != answer["base"]
+    progress = [message["value"] for message in heard.of_type("progress")]
+    assert progress == sorted(progress)
+    assert progress[-1] == 1.0
+
+
+def test_a_base_model_alone_has_no_base_beside_it(
+    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
+) -> None:
+    inputs = {"model": tiny_model, "dataset": make_dataset(ROWS)}
+    result = run_evaluation(make_job(tmp_path, evaluation_spec(answers=1), inputs), heard.report)
+    assert "base" not in result
+    assert {*result["answers"][0]} == {"question", "expected", "model"}
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 7])
+def test_the_batch_size_changes_nothing(
+    tiny_model: Path, make_dataset: MakeDataset, batch_size: int
+) -> None:
+    data = make_dataset(UNLIKE)
+    tokenizer = load_tokenizer(tiny_model / "weights")
+    rows = encode_dataset(data, tokenizer, max_length=128).rows
+    model = load_weights(tiny_model, torch.float32)
+    mean = token_losses(model, rows, pad=tokenizer.pad_token_id, batch_size=batch_size)
+    assert mean is not None
+    expected = plain_loss(tiny_model, data)
+    assert mean.tokens == expected.tokens
+    assert mean.loss == pytest.approx(expected.loss, abs=1e-5)
+
+
+def test_a_model_that_cannot_select_logits_gives_the_same_loss(
+    tiny_model: Path, make_dataset: MakeDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aiplatform.runtime.evaluation.loss.selects_logits", lambda _: False)
+    test_the_batch_size_changes_nothing(tiny_model, make_dataset, 3)
+
+
+def test_answers_in_a_batch_are_those_given_alone(
+    tuned: Path, tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
+) -> None:
+    rows = [chat(f"What is {'very ' * i}{i} plus one?", "x") for i in range(5)]
+    inputs = {"model": tuned, "base_model": tiny_model, "dataset": make_dataset(rows)}
+    by_size = [
+        run_evaluation(
+            make_job(tmp_path, evaluation_spec(answers=5, batch_size=size), inputs), heard.report
+        )["answers"]
+        for size in (1, 5)
+    ]
+    assert by_size[0] == by_size[1]
+
+
+def test_max_rows_looks_at_the_first_rows_only(
+    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
+) -> None:
+    inputs = {"model": tiny_model, "dataset": make_dataset(ROWS)}
+    spec = evaluation_spec(max_rows=2, answers=5)
+    result = run_evaluation(make_job(tmp_path, spec, inputs), heard.report)
+    assert result["rows"] == 2
+    assert [answer["question"] for answer in result["answers"]] == [
+        "What is 0 plus one?",
+        "What is 1 plus one?",
+    ]
+
+
+def test_plain_text_is_measured_and_asks_no_questions(
+    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
+) -> None:
+    inputs = {"model": tiny_model, "dataset": make_dataset([{"text": "Once upon a time."}])}
+    result = run_evaluation(make_job(tmp_path, evaluation_spec(), inputs), heard.report)
+    assert result["answers"] == []
+    assert result["tokens"] > 0
+
+
+def test_no_usable_row_is_said(
+    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
+) -> None:
+    data = make_dataset([chat("word " * 200, "too late")])
+    job = make_job(tmp_path, evaluation_spec(), {"model": tiny_model, "dataset": data})
+    with pytest.raises(JobError, match="None of the 1 rows can be used"):
+        run_evaluation(job, heard.report)
+
+
+def test_questions_are_distinct_and_spread() -> None:
+    conversations = [chat(question, "x")["messages"] for question in "aabbccdd"]
+    assert [question_of(chosen) for chosen in spread(conversations, 2)] == ["a", "c"]
+    assert [question_of(chosen) for chosen in spread(conversations, 9)] == ["a", "b", "c", "d"]
+
+
+def test_a_conversation_ends_with_its_last_answer() -> None:
+    messages = chat("a", "b", "c")["messages"]
+    assert until_last_answer(messages) == messages[:2]
+    assert until_last_answer(messages[:1]) is None
+    assert until_last_answer(messages[1:2]) is None, "an answer to nothing is no question"
+    assert until_last_answer(None) is None
+
+
+def test_perplexity_beyond_a_float_is_infinite() -> None:
+    assert TokenLoss(1e4, 1).perplexity == math.inf

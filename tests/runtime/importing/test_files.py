@@ -1,0 +1,202 @@
+"""What is accepted as a model, and in which words the rest is refused."""
+
+import json
+import shutil
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from aiplatform.runtime.channel import JobError
+from aiplatform.runtime.importing.files import Fetched, survey
+from aiplatform.runtime.importing.run import run_import
+from aiplatform.runtime.loading import load_weights
+from tests.runtime.conftest import BASE_MODEL, Heard, make_job
+
+UPLOAD = {"type": "model_import", "model": BASE_MODEL, "source": {"kind": "upload"}}
+
+
+@pytest.fixture
+def upload(tiny_model: Path, tmp_path: Path) -> Path:
+    """An uploaded model: what save_pretrained leaves."""
+    return Path(shutil.copytree(tiny_model / "weights", tmp_path / "upload"))
+
+
+def run(tmp_path: Path, upload: Path, heard: Heard) -> dict[str, Any]:
+    return run_import(make_job(tmp_path, UPLOAD, {"source": upload}), heard.report)
+
+
+def edit_config(upload: Path, **changes: Any) -> None:
+    config = json.loads((upload / "config.json").read_text())
+    (upload / "config.json").write_text(json.dumps({**config, **changes}))
+
+
+def test_an_upload_is_laid_out_and_described(upload: Path, tmp_path: Path, heard: Heard) -> None:
+    (upload / "README.md").write_text("---\nlicense: mit\n---\n# Mine\n")
+    (upload / "LICENSE").write_text("MIT License")
+    result = run(tmp_path, upload, heard)
+    tensors = load_file(upload / "model.safetensors")
+    assert result == {
+        "framework": "transformers",
+        "architecture": "LlamaForCausalLM",
+        "parameters": sum(tensor.numel() for tensor in tensors.values()),
+        "dtype": "float32",
+        "license": "mit",
+        "source": {"kind": "upload"},
+    }
+    output = tmp_path / "output"
+    assert sorted(path.name for path in output.iterdir()) == ["README.md", "weights"]
+    assert (output / "weights" / "LICENSE").read_text() == "MIT License"
+    for path in output.rglob("*"):
+        assert path.stat().st_mode & 0o777 == (0o755 if path.is_dir() else 0o644)
+    assert "license: mit" in (output / "README.md").read_text()
+    kept = load_file(output / "weights" / "model.safetensors")
+    assert all(torch.equal(kept[name], tensor) for name, tensor in tensors.items())
+    assert load_weights(output, torch.float32).config.model_type == "llama"
+    assert heard.of_type("progress")[-1]["value"] == 1.0
+
+
+def test_an_upload_may_lie_in_a_folder(upload: Path, tmp_path: Path, heard: Heard) -> None:
+    (tmp_path / "outer").mkdir()
+    shutil.move(upload, tmp_path / "outer" / "my-model")
+    assert run(tmp_path, tmp_path / "outer", heard)["architecture"] == "LlamaForCausalLM"
+
+
+def test_the_uploaded_files_are_not_touched(upload: Path, tmp_path: Path, heard: Heard) -> None:
+    """They may be hard links into the store of blobs, which is immutable."""
+    edit_config(upload, auto_map={"AutoModelForCausalLM": "modeling.Evil"})
+    for path in upload.iterdir():
+        path.chmod(0o444)
+    before = {path: (path.read_bytes(), path.stat()) for path in upload.iterdir()}
+    run(tmp_path, upload, heard)
+    for path, (content, status) in before.items():
+        assert path.read_bytes() == content
+        assert path.stat().st_mode == status.st_mode
+        assert path.stat().st_nlink == status.st_nlink
+
+
+def test_code_and_pickles_beside_the_weights_stay_outside(
+    upload: Path, tmp_path: Path, heard: Heard
+) -> None:
+    (upload / "modeling_evil.py").write_text("raise SystemExit")
+    (upload / "training_args.bin").write_bytes(b"\x80\x04evil")
+    edit_config(upload, auto_map={"AutoModelForCausalLM": "modeling_evil.Evil"})
+    result = run(tmp_path, upload, heard)
+    assert result["left_out"] == ["modeling_evil.py", "training_args.bin"]
+    names = {path.name for path in (tmp_path / "output").rglob("*")}
+    assert names.isdisjoint(result["left_out"])
+    assert "auto_map" not in (tmp_path / "output" / "weights" / "config.json").read_text()
+
+
+def without_weights(upload: Path) -> None:
+    (upload / "model.safetensors").unlink()
+
+
+def as_pickle(upload: Path) -> None:
+    without_weights(upload)
+    (upload / "pytorch_model.bin").write_bytes(b"PK")
+
+
+def truncated(upload: Path) -> None:
+    content = (upload / "model.safetensors").read_bytes()
+    (upload / "model.safetensors").write_bytes(content[:-1000])
+
+
+def not_tensors(upload: Path) -> None:
+    (upload / "model.safetensors").write_bytes(b"not a safetensors file at all")
+
+
+def huge_header(upload: Path) -> None:
+    (upload / "model.safetensors").write_bytes(struct.pack("<Q", 1 << 60) + b"{}")
+
+
+def missing_shard(upload: Path) -> None:
+    weights = {"weight_map": {"lm_head.weight": "model-00002-of-00002.safetensors"}}
+    (upload / "model.safetensors.index.json").write_text(json.dumps(weights))
+
+
+def integers(upload: Path) -> None:
+    save_file({"w": torch.zeros(9, dtype=torch.int8)}, upload / "model.safetensors")
+
+
+def an_adapter(upload: Path) -> None:
+    (upload / "adapter_config.json").write_text("{}")
+
+
+def without_tokenizer(upload: Path) -> None:
+    (upload / "tokenizer.json").unlink()
+
+
+REFUSALS = {
+    as_pickle: r"The weights are a pickle \(pytorch_model.bin\).*Convert the model to safetensors",
+    without_weights: "neither safetensors nor a GGUF",
+    truncated: "model.safetensors is damaged or incomplete",
+    not_tensors: "model.safetensors is damaged or incomplete",
+    huge_header: "model.safetensors is damaged or incomplete",
+    missing_shard: "Parts of the model are missing: model-00002-of-00002.safetensors",
+    integers: r"The weights are quantized \(I8\)",
+    an_adapter: "a LoRA adapter, not a whole model",
+    without_tokenizer: "tokenizer can't be loaded",
+    lambda upload: (upload / "config.json").unlink(): "no config.json beside them",
+    lambda upload: (upload / "config.json").write_text("{"): "config.json is not JSON",
+    lambda upload: (upload / "config.json").write_text("[]"): "config.json is not JSON",
+    lambda upload: edit_config(
+        upload, model_type="bert", architectures=["BertModel"]
+    ): "A BertModel is no language model",
+    lambda upload: edit_config(upload, model_type="vit"): "'vit' is no language model",
+    lambda upload: edit_config(
+        upload, model_type="evil", auto_map={"AutoConfig": "evil.Config"}
+    ): "code from outside is never run",
+    lambda upload: edit_config(upload, model_type=None): "no language model",
+    lambda upload: edit_config(upload, hidden_size="x"): "does not describe a llama model",
+    lambda upload: edit_config(upload, quantization_config={"quant_method": "gptq"}): (
+        r"The weights are quantized \(gptq\)"
+    ),
+    lambda upload: shutil.copytree(upload, upload / "second"): r"several models \(\., second\)",
+    lambda upload: (shutil.rmtree(upload), upload.mkdir()): "There are no files in the upload",
+}
+
+
+@pytest.mark.parametrize(("spoil", "words"), REFUSALS.items())
+def test_what_is_no_model_is_refused_in_words(
+    spoil: Any, words: str, upload: Path, tmp_path: Path, heard: Heard
+) -> None:
+    spoil(upload)
+    with pytest.raises(JobError, match=words):
+        run(tmp_path, upload, heard)
+
+
+def test_links_are_not_followed(upload: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.safetensors"
+    shutil.move(upload / "model.safetensors", secret)
+    (upload / "model.safetensors").symlink_to(secret)
+    with pytest.raises(JobError, match="neither safetensors nor a GGUF"):
+        survey(Fetched(upload, {"kind": "upload"}))
+
+
+def test_several_ggufs_are_a_question(tmp_path: Path) -> None:
+    for name in ("a.gguf", "b.GGUF"):
+        (tmp_path / name).touch()
+    with pytest.raises(JobError, match=r"several GGUF files \(a.gguf, b.GGUF\)"):
+        survey(Fetched(tmp_path, {"kind": "upload"}))
+
+
+@pytest.mark.parametrize("content", [b"", b"GGUF", b"GGUF" + bytes(40), b"no such thing" * 9])
+def test_a_broken_gguf_is_refused_in_words(content: bytes, tmp_path: Path, heard: Heard) -> None:
+    upload = tmp_path / "upload"
+    upload.mkdir()
+    (upload / "model.gguf").write_bytes(content)
+    with pytest.raises(JobError, match=r"model.gguf (is not a complete GGUF|holds no weights)"):
+        run(tmp_path, upload, heard)
+
+
+def test_a_failed_import_can_be_run_again(upload: Path, tmp_path: Path, heard: Heard) -> None:
+    content = (upload / "model.safetensors").read_bytes()
+    truncated(upload)
+    with pytest.raises(JobError):
+        run(tmp_path, upload, heard)
+    (upload / "model.safetensors").write_bytes(content)
+    assert run(tmp_path, upload, heard)["parameters"] > 0
