@@ -146,7 +146,6 @@ def collect_blobs(*, grace: timedelta = GRACE, limit: int = 1000) -> int:
         ~exists().where(BlobRef.sha256 == Blob.sha256)
         & (Blob.touched_at < func.clock_timestamp() - grace)
     )  # fmt: skip
-    _adopt_orphans(grace)
     with transaction() as session:
         candidates = session.scalars(select(Blob.sha256).where(unreferenced).limit(limit)).all()
     collected = 0
@@ -169,11 +168,12 @@ def collect_blobs(*, grace: timedelta = GRACE, limit: int = 1000) -> int:
     return collected
 
 
-def _adopt_orphans(grace: timedelta) -> None:
+def adopt_orphans(*, grace: timedelta = GRACE) -> None:
     """Give a row to old files of the store that have none, so that the collector sees them.
 
     A commit that failed after its file was stored leaves one. Who stores the same content at this
-    moment touches the row, and it stays.
+    moment touches the row, and it stays. Only whoever sweeps calls this: a file that another
+    collector takes meanwhile would get a row again.
     """
     before = datetime.now(UTC) - grace
     old = (

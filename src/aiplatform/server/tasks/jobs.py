@@ -24,7 +24,7 @@ from aiplatform.server.core.database import transaction
 from aiplatform.server.core.events import libpq_url
 from aiplatform.server.core.locks import AdvisoryLock
 from aiplatform.server.core.settings import Settings, get_settings
-from aiplatform.server.core.storage import collect_blobs, get_store
+from aiplatform.server.core.storage import adopt_orphans, collect_blobs, get_store
 from aiplatform.server.tasks import runner
 from aiplatform.server.tasks.errors import LostLease
 from aiplatform.server.tasks.service import attempts, workers
@@ -140,6 +140,7 @@ def default_name(settings: Settings) -> str:
 
 def do_chores(settings: Settings) -> None:
     """What is due now and then: collect blobs, drop expired outcomes, clean the spool."""
+    adopt_orphans()
     collected = collect_blobs()
     get_celery().backend.cleanup()
     removed = clean_directory(settings.spool_dir, timedelta(days=1))
