@@ -1,0 +1,230 @@
+"""The child under the real launcher: how jobs of every type end, and in which words."""
+
+import errno
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aiplatform.runtime.channel import JobError
+from aiplatform.runtime.child import explain, needs_hub, prepare_environment
+from tests.runtime.conftest import (
+    BASE_MODEL,
+    MakeDataset,
+    chat,
+    make_job,
+    training_spec,
+)
+from tests.runtime.harness import Runner, wait_until_dead
+
+
+def test_a_job_file_that_is_none_is_a_failure(tmp_path: Path) -> None:
+    for content in ("", "{}", '{"task": "x"}'):
+        (tmp_path / "job.json").write_text(content)
+        arguments = ["-m", "aiplatform.runtime", "--job", str(tmp_path / "job.json")]
+        with Runner(arguments) as runner:
+            assert runner.finish() == 1
+            assert runner.outcome["type"] == "failure"
+
+
+def test_what_the_user_can_mend_is_said_and_the_traceback_is_logged(
+    tmp_path: Path, tiny_model: Path, make_dataset: MakeDataset
+) -> None:
+    data = make_dataset([{"messages": [{"role": "user", "content": "nobody answers"}]}])
+    job = make_job(tmp_path, training_spec(), {"base_model": tiny_model, "dataset": data})
+    with Runner.of_job(job, tmp_path) as runner:
+        assert runner.finish() == 1
+        assert runner.outcome == {
+            "type": "failure",
+            "error": (
+                "None of the 1 rows can be used; of 1 of them, "
+                "it has no assistant's message to learn from."
+            ),
+            "retryable": False,
+        }
+    assert "Traceback (most recent call last)" in runner.outputs["stderr"].decode()
+
+
+def test_a_quality_report_passes_through(
+    tmp_path: Path, tiny_model: Path, make_dataset: MakeDataset
+) -> None:
+    spec = {
+        "type": "data_quality",
+        "dataset": {"dataset": BASE_MODEL, "version": "v1"},
+        "base_model": BASE_MODEL,
+        "max_length": 64,
+    }
+    data = make_dataset([chat("Hi", "Hello."), chat("Hi", "Hello."), chat("A", "b " * 90)])
+    job = make_job(tmp_path, spec, {"base_model": tiny_model, "dataset": data})
+    with Runner.of_job(job, tmp_path) as runner:
+        assert runner.finish() == 0
+        report = runner.outcome["data"]["report"]
+    assert report["rows"] == 3
+    assert report["tokens"]["over_length"] == 1
+    assert runner.of_type("progress")
+
+
+def test_a_stop_during_the_imports_is_not_lost(
+    tmp_path: Path, tiny_model: Path, make_dataset: MakeDataset
+) -> None:
+    data = make_dataset([chat("Hi", "Hello.")] * 8)
+    job = make_job(tmp_path, training_spec(), {"base_model": tiny_model, "dataset": data})
+    with Runner.of_job(job, tmp_path) as runner:
+        runner.wait_for("hello")
+        time.sleep(0.3)
+        asked = time.monotonic()
+        runner.cancel(30)
+        assert runner.finish(timeout=20) == 0
+        assert time.monotonic() - asked < 10
+        assert runner.outcome["type"] == "stopped"
+
+
+@pytest.mark.slow
+def test_a_training_is_stopped_with_a_checkpoint_and_goes_on_from_it(
+    tmp_path: Path, tiny_model: Path, make_dataset: MakeDataset
+) -> None:
+    inputs = {
+        "base_model": tiny_model,
+        "dataset": make_dataset([chat(f"What is {i}?", f"{i}.") for i in range(40)]),
+    }
+    spec = training_spec(max_steps=100_000, checkpoint_steps=100_000)
+    job = make_job(tmp_path, spec, inputs)
+    with Runner.of_job(job, tmp_path) as runner:
+        while runner.wait_for("metrics", timeout=120)["step"] < 5:
+            pass
+        asked = time.monotonic()
+        runner.cancel(30)
+        assert runner.finish(timeout=30) == 0
+        assert time.monotonic() - asked < 20
+        assert runner.outcome["type"] == "stopped"
+        (checkpoint,) = runner.of_type("checkpoint")
+        last = runner.of_type("metrics")[-1]["step"]
+    assert checkpoint["step"] == last
+    assert runner.received.index(checkpoint) < len(runner.received) - 1
+    assert Path(checkpoint["path"]).parent == Path(job.checkpoint_dir)
+
+    spec = training_spec(max_steps=last + 2, checkpoint_steps=100_000)
+    again = make_job(tmp_path, spec, inputs, attempt=2, resume_from=checkpoint["path"])
+    with Runner.of_job(again, tmp_path) as runner:
+        assert runner.finish(timeout=120) == 0
+        assert [m["step"] for m in runner.of_type("metrics")] == [last + 1, last + 2]
+        assert runner.outcome["data"]["steps"] == last + 2
+
+
+@pytest.mark.slow
+def test_a_killed_training_resumes_from_its_newest_checkpoint(
+    tmp_path: Path, tiny_model: Path, make_dataset: MakeDataset
+) -> None:
+    """SIGKILL at any moment, half-written checkpoints included; the curves then agree."""
+    inputs = {
+        "base_model": tiny_model,
+        "dataset": make_dataset([chat(f"What is {i} plus 1?", f"{i + 1}.") for i in range(40)]),
+    }
+    spec = training_spec(epochs=3, checkpoint_steps=4)
+    with Runner.of_job(make_job(tmp_path / "whole", spec, inputs), tmp_path) as runner:
+        assert runner.finish(timeout=120) == 0
+        whole = {m["step"]: m["values"]["loss"] for m in runner.of_type("metrics")}
+        expected = runner.outcome["data"]
+    assert [*whole] == [*range(1, 31)]
+
+    with Runner.of_job(make_job(tmp_path, spec, inputs), tmp_path) as runner:
+        while runner.wait_for("metrics", timeout=120)["step"] < 14:
+            pass
+        pid = runner.of_type("hello")[0]["pid"]
+        runner.process.kill()
+        wait_until_dead(pid)
+        runner.finish()
+        newest = runner.of_type("checkpoint")[-1]
+    # As if the kill had struck while the next checkpoint was being written.
+    partial = Path(newest["path"]).with_name(".partial-99")
+    partial.mkdir()
+    (partial / "adapter_model.safetensors").write_bytes(b"half")
+
+    resumed = make_job(tmp_path, spec, inputs, attempt=2, resume_from=newest["path"])
+    with Runner.of_job(resumed, tmp_path) as runner:
+        assert runner.finish(timeout=120) == 0
+        after = {m["step"]: m["values"]["loss"] for m in runner.of_type("metrics")}
+        outcome = runner.outcome["data"]
+    assert [*after] == [*range(newest["step"] + 1, 31)]
+    assert after == pytest.approx({step: whole[step] for step in after}, rel=1e-3)
+    for key in ("train_loss_first", "train_loss_last", "tokens", "steps"):
+        assert outcome[key] == pytest.approx(expected[key], rel=1e-3), key
+
+
+@pytest.mark.slow
+def test_smollm2_killed_and_resumed_matches_to_three_digits(
+    tmp_path: Path, smollm2: Path, make_dataset: MakeDataset
+) -> None:
+    inputs = {
+        "base_model": smollm2,
+        "dataset": make_dataset(
+            [chat(f"What is {i} times 3?", f"It is {3 * i}.") for i in range(24)]
+        ),
+    }
+    spec = training_spec(
+        max_steps=8, checkpoint_steps=3, learning_rate=2e-4, precision="auto", max_length=64
+    )
+    curves = []
+    environment = {"OMP_NUM_THREADS": "2"}
+    with Runner.of_job(
+        make_job(tmp_path / "whole", spec, inputs), tmp_path, **environment
+    ) as runner:
+        assert runner.finish(timeout=500) == 0
+        curves.append({m["step"]: m["values"]["loss"] for m in runner.of_type("metrics")})
+    with Runner.of_job(make_job(tmp_path, spec, inputs), tmp_path, **environment) as runner:
+        while runner.wait_for("metrics", timeout=500)["step"] < 5:
+            pass
+        runner.process.kill()
+        runner.finish()
+        newest = runner.of_type("checkpoint")[-1]
+    resumed = make_job(tmp_path, spec, inputs, attempt=2, resume_from=newest["path"])
+    with Runner.of_job(resumed, tmp_path, **environment) as runner:
+        assert runner.finish(timeout=500) == 0
+        curves.append({m["step"]: m["values"]["loss"] for m in runner.of_type("metrics")})
+    whole, after = curves
+    assert [*after] == [*range(newest["step"] + 1, 9)]
+    assert after == pytest.approx({step: whole[step] for step in after}, rel=1e-3)
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named as torch names its own."""
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (JobError("Said in words."), "Said in words."),
+        (MemoryError(), "The device ran out of memory. Use a smaller batch_size"),
+        (OutOfMemoryError("CUDA out of memory. Tried …"), "The device ran out of memory."),
+        (OSError(errno.ENOSPC, "No space", "/data/x"), "The worker's disk is full (/data/x)."),
+        (ModuleNotFoundError("No module", name="trl"), "lacks the Python package 'trl'"),
+        (ValueError("two\n  lines"), "ValueError: two lines"),
+        (RuntimeError(), "RuntimeError"),
+        (ValueError("x" * 2000), "…"),
+    ],
+)
+def test_the_real_cause_in_one_sentence(error: Exception, words: str) -> None:
+    said = explain(error)
+    assert words in said
+    assert len(said) < 600
+    assert "\n" not in said
+
+
+def test_only_a_hub_import_may_use_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source: dict[str, Any] = {"kind": "hub", "repository": "a/b"}
+    hub = make_job(tmp_path, {"type": "model_import", "source": source}, {})
+    package = {"kind": "package", "package": "x"}
+    other = make_job(tmp_path, {"type": "model_import", "source": package}, {})
+    assert needs_hub(hub)
+    assert not needs_hub(other)
+    assert not needs_hub(make_job(tmp_path, training_spec(), {}))
+    monkeypatch.setattr(os, "environ", {})
+    prepare_environment(hub=True)
+    assert "HF_HUB_OFFLINE" not in os.environ
+    assert os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1"
+    prepare_environment(hub=False)
+    assert os.environ["HF_HUB_OFFLINE"] == "1"
