@@ -39,7 +39,7 @@ def test_what_the_user_can_mend_is_said_and_the_traceback_is_logged(
         assert runner.outcome == {
             "type": "failure",
             "error": (
-                "None of the 1 rows can be used; of 1 of them, "
+                "None of the dataset's 1 rows can be used; of 1 of them, "
                 "it has no assistant's message to learn from."
             ),
             "retryable": False,

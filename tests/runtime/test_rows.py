@@ -198,7 +198,9 @@ def test_a_dataset_of_which_nothing_is_left_says_why(
     tokenizer: Any, make_dataset: MakeDataset
 ) -> None:
     data = make_dataset([chat("long " * 100, "short"), chat("long " * 90, "short")])
-    with pytest.raises(JobError, match=r"None of the 2 rows can be used; of 2 of them, nothing is"):
+    with pytest.raises(
+        JobError, match=r"None of the dataset's 2 rows can be used; of 2 of them, nothing"
+    ):
         encode_dataset(data, tokenizer, max_length=20)
 
 

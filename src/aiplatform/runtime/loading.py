@@ -59,6 +59,14 @@ def precision_name(dtype: Any) -> str:
     return {"torch.float32": "fp32", "torch.bfloat16": "bf16"}.get(str(dtype), str(dtype))
 
 
+def context_length(model: Path) -> int:
+    """How many tokens a model was made for; very many if its configuration sets no limit."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(str(model / WEIGHTS), trust_remote_code=False)
+    return int(getattr(config.get_text_config(), "max_position_embeddings", 0) or 1 << 30)
+
+
 def load_weights(model: Path, dtype: Any) -> Any:
     """The causal language model in a model directory's ``weights/``, on the CPU."""
     from safetensors import SafetensorError

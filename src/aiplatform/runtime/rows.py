@@ -87,7 +87,12 @@ def read_conversations(parquet: Path) -> Iterator[Messages | None]:
 
 
 def encode_dataset(
-    parquet: Path, tokenizer: Any, *, max_length: int, max_rows: int | None = None
+    parquet: Path,
+    tokenizer: Any,
+    *,
+    max_length: int,
+    max_rows: int | None = None,
+    called: str = "dataset",
 ) -> EncodedRows:
     """Encode a canonical dataset for training on, or evaluating, the assistant's words.
 
@@ -96,6 +101,7 @@ def encode_dataset(
         tokenizer: with a chat template, see :func:`aiplatform.runtime.chat.load_tokenizer`.
         max_length: tokens; longer rows lose their end.
         max_rows: look at the first rows only.
+        called: what the dataset is to the user, for error messages.
 
     Raises:
         JobError: when no row is left, or the rows are of a shape that is no language to learn.
@@ -110,7 +116,7 @@ def encode_dataset(
         marked = (mark_text(tokenizer, text) for text in islice(texts, max_rows))
     elif shape in {DataShape.TABLE, DataShape.CLASSIFICATION}:
         raise JobError(
-            f"The dataset's rows are of the shape {shape.value!r}; a language model is tuned on "
+            f"The {called}'s rows are of the shape {shape.value!r}; a language model is tuned on "
             "conversations, instructions with answers, or plain text."
         )
     else:
@@ -121,10 +127,10 @@ def encode_dataset(
         _encode_batch(batch, tokenizer, max_length, result)
     if not result.rows:
         if not result.total:
-            raise JobError("The dataset has no rows.")
+            raise JobError(f"The {called} has no rows.")
         reason, count = result.dropped.most_common(1)[0]
         raise JobError(
-            f"None of the {result.total} rows can be used; of {count} of them, {reason}."
+            f"None of the {called}'s {result.total} rows can be used; of {count} of them, {reason}."
         )
     return result
 

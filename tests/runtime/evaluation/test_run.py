@@ -172,7 +172,7 @@ def test_no_usable_row_is_said(
 ) -> None:
     data = make_dataset([chat("word " * 200, "too late")])
     job = make_job(tmp_path, evaluation_spec(), {"model": tiny_model, "dataset": data})
-    with pytest.raises(JobError, match="None of the 1 rows can be used"):
+    with pytest.raises(JobError, match="None of the dataset's 1 rows can be used"):
         run_evaluation(job, heard.report)
 
 

@@ -140,6 +140,7 @@ REFUSALS = {
     integers: r"The weights are quantized \(I8\)",
     an_adapter: "a LoRA adapter, not a whole model",
     without_tokenizer: "tokenizer can't be loaded",
+    lambda upload: edit_config(upload, vocab_size=100): "has 384 tokens and the model knows 100",
     lambda upload: (upload / "config.json").unlink(): "no config.json beside them",
     lambda upload: (upload / "config.json").write_text("{"): "config.json is not JSON",
     lambda upload: (upload / "config.json").write_text("[]"): "config.json is not JSON",

@@ -143,8 +143,7 @@ def import_spec() -> dict[str, Any]:
 
 def environment(fake: FakeHub, kind: str, home: Path) -> dict[str, str]:
     named = {"HF_HOME": str(home), "AIPLATFORM_HUB": kind, "NO_PROXY": "127.0.0.1"}
-    key = {"huggingface": "HF_ENDPOINT", "modelscope": "MODELSCOPE_ENDPOINT"}[kind]
-    return {**named, key: fake.url}
+    return {**named, "HF_ENDPOINT": fake.url}
 
 
 @pytest.mark.parametrize("kind", ["huggingface", "modelscope"])

@@ -368,7 +368,7 @@ def test_a_dataset_without_a_usable_row_fails_before_the_model_is_loaded(
     monkeypatch.setattr("aiplatform.runtime.training.sft.load_weights", None)
     data = make_dataset([{"messages": [{"role": "user", "content": "nobody answers"}]}])
     job = make_job(tmp_path, training_spec(), {"base_model": tiny_model, "dataset": data})
-    with pytest.raises(JobError, match="None of the 1 rows can be used"):
+    with pytest.raises(JobError, match="None of the dataset's 1 rows can be used"):
         run_sft(job, heard.report)
 
 
@@ -383,3 +383,24 @@ def test_the_same_seed_gives_the_same_losses_and_another_seed_does_not(
     all_losses = [m["values"]["loss"] for m in heard.of_type("metrics")]
     assert all_losses[:4] == all_losses[4:8]
     assert all_losses[:4] != all_losses[8:]
+
+
+def test_a_held_out_dataset_without_a_usable_row_is_named(
+    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
+) -> None:
+    nobody = make_dataset([{"messages": [{"role": "user", "content": "Hi"}]}], "held-out")
+    inputs = {"base_model": tiny_model, "dataset": make_dataset(ROWS), "eval_dataset": nobody}
+    with pytest.raises(JobError, match="None of the held-out dataset's 1 rows"):
+        run_sft(make_job(tmp_path, training_spec(), inputs), heard.report)
+
+
+def test_rows_are_cut_to_what_the_model_was_made_for(
+    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, heard: Heard
+) -> None:
+    data = make_dataset([chat("Hi", "yes " * 700)] * 4)
+    spec = training_spec(max_steps=1, max_length=4096, batch_size=1)
+    result = run_sft(
+        make_job(tmp_path, spec, {"base_model": tiny_model, "dataset": data}), heard.report
+    )
+    assert result["rows_truncated"] == 4
+    assert result["tokens"] == 512

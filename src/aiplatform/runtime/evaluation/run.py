@@ -12,6 +12,7 @@ from aiplatform.runtime.channel import Reporter
 from aiplatform.runtime.chat import Messages, load_tokenizer
 from aiplatform.runtime.loading import (
     choose_precision,
+    context_length,
     device,
     is_tuned,
     load_adapter,
@@ -35,8 +36,11 @@ def run_evaluation(job: Job, report: Reporter) -> dict[str, Any]:
     compares = base is not None and is_tuned(model)
 
     tokenizer = load_tokenizer(model / WEIGHTS)
-    rows = encode_dataset(data, tokenizer, max_length=spec.max_length, max_rows=spec.max_rows)
-    report.event("rows", total=rows.total, used=len(rows.rows), dropped=dict(rows.dropped))
+    max_length = min(spec.max_length, context_length(model))
+    rows = encode_dataset(data, tokenizer, max_length=max_length, max_rows=spec.max_rows)
+    report.event(
+        "rows", total=rows.total, used=len(rows.rows), dropped=dict(rows.dropped.most_common(10))
+    )
 
     precision = choose_precision(spec.precision)
     loaded = load_weights(Path(base) if compares and base is not None else model, precision)
@@ -48,7 +52,7 @@ def run_evaluation(job: Job, report: Reporter) -> dict[str, Any]:
     variants: dict[str, AbstractContextManager[Any]] = {"model": nullcontext()}
     if compares:
         variants["base"] = loaded.disable_adapter()
-    questions = choose_questions(data, tokenizer, spec)
+    questions = choose_questions(data, tokenizer, spec, max_length)
     shares = len(variants) + bool(questions)
     result: dict[str, Any] = {
         "rows": len(rows.rows),
@@ -92,7 +96,9 @@ def token_loss_of(
     return mean
 
 
-def choose_questions(data: Path, tokenizer: Any, spec: EvaluationSpec) -> list[Messages]:
+def choose_questions(
+    data: Path, tokenizer: Any, spec: EvaluationSpec, max_length: int
+) -> list[Messages]:
     """The conversations that are answered, spread over the rows that were evaluated."""
     from aiplatform.data.canonical import shape_of
     from aiplatform.protocol.enums import DataShape
@@ -106,7 +112,7 @@ def choose_questions(data: Path, tokenizer: Any, spec: EvaluationSpec) -> list[M
     usable = [
         messages
         for messages in conversations
-        if messages is not None and answerable(tokenizer, messages, spec.max_length)
+        if messages is not None and answerable(tokenizer, messages, max_length)
     ]
     return spread(usable, spec.answers)
 

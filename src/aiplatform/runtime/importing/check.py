@@ -15,9 +15,9 @@ def check_model(weights: Path) -> dict[str, Any]:
     Raises:
         JobError: when it is no causal language model, incomplete, or needs its own code to run.
     """
-    architecture = _architecture(weights)
+    architecture, vocabulary = _architecture(weights)
     sizes = _tensor_sizes(weights)
-    _check_tokenizer(weights)
+    _check_tokenizer(weights, vocabulary)
     by_dtype: dict[str, int] = {}
     for dtype, count in sizes.values():
         by_dtype[dtype] = by_dtype.get(dtype, 0) + count
@@ -32,7 +32,8 @@ def check_model(weights: Path) -> dict[str, Any]:
     }
 
 
-def _architecture(weights: Path) -> str:
+def _architecture(weights: Path) -> tuple[str, int]:
+    """The model's class, and how many tokens it knows."""
     from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
@@ -65,10 +66,10 @@ def _architecture(weights: Path) -> str:
         # transformers knows the type, so its own code serves; the reference would only mislead.
         (weights / "config.json").write_text(json.dumps(raw, indent=2) + "\n", encoding="utf-8")
     try:
-        AutoConfig.from_pretrained(weights, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(weights, trust_remote_code=False)
     except (OSError, TypeError, ValueError, StrictDataclassError) as error:
         raise JobError(f"config.json does not describe a {model_type} model: {error}") from error
-    return architecture
+    return architecture, config.get_text_config().vocab_size
 
 
 def _tensor_sizes(weights: Path) -> dict[str, tuple[str, int]]:
@@ -98,7 +99,7 @@ def _tensor_sizes(weights: Path) -> dict[str, tuple[str, int]]:
     return sizes
 
 
-def _check_tokenizer(weights: Path) -> None:
+def _check_tokenizer(weights: Path, vocabulary: int) -> None:
     from transformers import AutoTokenizer
 
     try:
@@ -107,3 +108,8 @@ def _check_tokenizer(weights: Path) -> None:
         raise JobError(f"The model's tokenizer can't be loaded: {error}") from error
     if len(tokenizer) == 0:
         raise JobError("The model's tokenizer has no vocabulary.")
+    if len(tokenizer) > vocabulary:
+        raise JobError(
+            f"The tokenizer has {len(tokenizer)} tokens and the model knows {vocabulary}: "
+            "they are not of one model."
+        )

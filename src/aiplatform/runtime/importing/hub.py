@@ -1,8 +1,8 @@
 """Download a model from a hub: Hugging Face, a mirror of it, or ModelScope, as the worker says.
 
 ``AIPLATFORM_HUB`` is ``huggingface`` (the default) or ``modelscope``. ``HF_ENDPOINT`` names a
-mirror of the former (https://hf-mirror.com, or one inside a company), ``MODELSCOPE_ENDPOINT`` one
-of the latter. Only what makes a model is downloaded: the file list is read first.
+mirror of whichever it is (https://hf-mirror.com, or one inside a company). Only what makes a model
+is downloaded: the file list is read first.
 """
 
 import hashlib
@@ -145,7 +145,8 @@ def _from_huggingface(source: HubSource, incoming: Path, report: Reporter) -> di
 def _from_modelscope(source: HubSource, incoming: Path, report: Reporter) -> dict[str, str]:
     import httpx
 
-    endpoint = os.environ.get("MODELSCOPE_ENDPOINT", MODELSCOPE).rstrip("/")
+    named = os.environ.get("MODELSCOPE_ENDPOINT") or os.environ.get("HF_ENDPOINT") or MODELSCOPE
+    endpoint = named.rstrip("/")
     name, revision = source.repository, source.revision or "master"
     headers = {"User-Agent": "aiplatform"}
     if token := os.environ.get("MODELSCOPE_API_TOKEN"):

@@ -14,7 +14,13 @@ from aiplatform.protocol.specs import TrainingSpec
 from aiplatform.runtime.artifacts import WEIGHTS
 from aiplatform.runtime.channel import JobError, Reporter
 from aiplatform.runtime.chat import load_tokenizer
-from aiplatform.runtime.loading import choose_precision, device, load_weights, precision_name
+from aiplatform.runtime.loading import (
+    choose_precision,
+    context_length,
+    device,
+    load_weights,
+    precision_name,
+)
 from aiplatform.runtime.rows import IGNORED, EncodedRows, encode_dataset
 from aiplatform.runtime.training.checkpoints import step_of, usable
 
@@ -36,12 +42,16 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
 
     # Rows.
     tokenizer = load_tokenizer(base / WEIGHTS)
-    rows = encode_dataset(Path(job.inputs["dataset"]), tokenizer, max_length=spec.max_length)
+    max_length = min(spec.max_length, context_length(base))
+    rows = encode_dataset(Path(job.inputs["dataset"]), tokenizer, max_length=max_length)
     report.event("rows", **describe(rows))
     held_out = None
     if "eval_dataset" in job.inputs:
         held_out = encode_dataset(
-            Path(job.inputs["eval_dataset"]), tokenizer, max_length=spec.max_length
+            Path(job.inputs["eval_dataset"]),
+            tokenizer,
+            max_length=max_length,
+            called="held-out dataset",
         )
         report.event("held_out_rows", **describe(held_out))
 
@@ -131,7 +141,8 @@ def describe(rows: EncodedRows) -> dict[str, Any]:
         "total": rows.total,
         "used": len(rows.rows),
         "truncated": rows.truncated,
-        "dropped": dict(rows.dropped),
+        # A template's refusals may quote their rows, and so be as many.
+        "dropped": dict(rows.dropped.most_common(10)),
         "tokens": rows.tokens,
         "learned_tokens": rows.learned_tokens,
     }

@@ -16,7 +16,13 @@ import torch
 
 from aiplatform.runtime.artifacts import WEIGHTS
 from aiplatform.runtime.chat import load_tokenizer, render
-from aiplatform.runtime.loading import choose_precision, device, is_tuned, load_weights
+from aiplatform.runtime.loading import (
+    choose_precision,
+    context_length,
+    device,
+    is_tuned,
+    load_weights,
+)
 from aiplatform.runtime.serving.engines.base import FinishReason, Generation, Piece
 from aiplatform.runtime.serving.engines.batch import Batch, Row, select
 from aiplatform.runtime.serving.engines.sampling import Text, choose, make_generator
@@ -66,7 +72,7 @@ class TransformersEngine:
             self._variants[False] = Variant(base)
         self._load(self._variants[True])
         self.model = self._variants[True].batch.model  # type: ignore[union-attr]
-        self.context_length = min(max_length, self._longest())
+        self.context_length = min(max_length, context_length(model))
         self._ends = self._end_tokens()
         self._inbox: queue.Queue[Generation | None] = queue.Queue()
         self._closing = False
@@ -93,10 +99,6 @@ class TransformersEngine:
         self._closing = True
         self._inbox.put(None)
         self._thread.join(timeout=10)
-
-    def _longest(self) -> int:
-        config = self.model.config.get_text_config()
-        return int(getattr(config, "max_position_embeddings", 0) or 1 << 30)
 
     def _end_tokens(self) -> set[int]:
         configured = getattr(self.model.generation_config, "eos_token_id", None)
