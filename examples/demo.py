@@ -64,7 +64,7 @@ def main() -> None:
         dataset=dataset,
         output_name="small-talk",
         lora={"rank": 16, "alpha": 32},
-        max_steps=80,
+        max_steps=60,
         batch_size=8,
         max_length=MAX_LENGTH,
         learning_rate=5e-4,
