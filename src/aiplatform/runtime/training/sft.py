@@ -64,9 +64,9 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
     precision = choose_precision(spec.precision)
     model = load_weights(base, precision)
     reporting = ReportingCallback(report)
+    # The libraries warn each other of deprecated arguments, on which no reader of the log can act.
+    warnings.simplefilter("ignore", FutureWarning)
     try:
-        # Its parts warn each other of their own deprecated arguments; nobody here can act on it.
-        warnings.simplefilter("ignore", FutureWarning)
         trainer = PlatformTrainer(
             report=report,
             held_out=held_out.rows if held_out else None,
