@@ -4,15 +4,20 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aiplatform.data import canonical
 from aiplatform.data.canonical import iter_rows
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.ingest import ingest
+from aiplatform.data.operations import Job
+from aiplatform.data.rework import rework
 from aiplatform.protocol.enums import DataFormat
+from aiplatform.protocol.intake import Reading
 
 Read = Callable[..., list[dict[str, Any]]]
 
@@ -40,23 +45,45 @@ class Upload:
         self.found: dict[str, Any] = {}
 
     def __call__(
-        self, data: bytes | Path, filename: str, claimed: DataFormat | None = None
+        self,
+        data: bytes | Path,
+        filename: str,
+        claimed: DataFormat | None = None,
+        *,
+        max_bad_share: float = 0.5,
+        **reading: Any,
     ) -> list[dict[str, Any]]:
         source = data if isinstance(data, Path) else self.directory / "upload"
         if isinstance(data, bytes):
             source.write_bytes(data)
         self.output.unlink(missing_ok=True)
-        self.found = ingest(source, self.output, filename=filename, claimed=claimed)
+        self.found = ingest(
+            source,
+            self.output,
+            filename=filename,
+            claimed=claimed,
+            reading=Reading(**reading),
+            max_bad_share=max_bad_share,
+        )
         return list(iter_rows(self.output))
 
+    def aside(self) -> list[dict[str, Any]]:
+        """What the last upload set aside."""
+        quarantined = self.output.with_name(f"{self.output.name}.quarantine")
+        return lines([quarantined.read_bytes()]) if quarantined.exists() else []
+
     def fault(
-        self, data: bytes | Path, filename: str, claimed: DataFormat | None = None
+        self,
+        data: bytes | Path,
+        filename: str,
+        claimed: DataFormat | None = None,
+        **options: Any,
     ) -> MalformedData:
         """The fault of a file; nothing may be left of the attempt."""
         source = data if isinstance(data, Path) else self.directory / "upload"
         before = {*self.directory.iterdir(), source}
         with pytest.raises(MalformedData) as caught:
-            self(data, filename, claimed)
+            self(data, filename, claimed, **options)
         assert set(self.directory.iterdir()) <= before
         return caught.value
 
@@ -82,3 +109,50 @@ def peak_of(command: list[str]) -> int:
     )
     unit = 1 if sys.platform == "darwin" else 1024
     return int(done.stdout) * unit // (1024 * 1024)
+
+
+Row = dict[str, Any]
+Rows = list[Row]
+Make = Callable[[Rows], Path]
+Do = Callable[..., Any]
+numbers = count()
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """Canonical rows on disk."""
+
+    def make(rows: Rows) -> Path:
+        source = tmp_path / f"{next(numbers)}.jsonl"
+        source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        ingest(source, source.with_suffix(".parquet"), filename="rows.jsonl")
+        return source.with_suffix(".parquet")
+
+    return make
+
+
+@pytest.fixture
+def do(tmp_path: Path, make: Make) -> Callable[..., Any]:
+    """Rework rows; returns the answer, with the rows of the first output."""
+
+    def do(base: Rows, operation: str, rows: Rows | None = None, **facts: Any) -> Any:
+        if rows is not None:
+            facts["rows"] = make(rows)
+        output = tmp_path / f"out{next(numbers)}"
+        job = Job.model_validate(
+            {"base": make(base), "output": output, "do": {"operation": operation, **facts}}
+        )
+        try:
+            answer = rework(job)
+        except MalformedData:
+            assert not list(tmp_path.glob(f"{output.name}*"))
+            raise
+        answer["rows"] = [list(iter_rows(Path(o["path"]))) for o in answer["outputs"]]
+        return answer
+
+    return do
+
+
+@pytest.fixture
+def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(canonical, "ROW_GROUP_ROWS", 10)

@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from aiplatform.data import canonical
+from aiplatform.data.browse import read_rows, rows_at, rows_from
 from aiplatform.data.canonical import (
     CanonicalWriter,
     export_jsonl,
-    format_of,
+    format_of_schema,
     iter_batches,
     iter_rows,
-    read_rows,
     row_count,
     shape_of,
 )
@@ -38,7 +38,7 @@ SCHEMA = pa.schema(
         "aiplatform.shape": "chat",
         "aiplatform.format": "jsonl",
         "aiplatform.json": "[]",
-        "aiplatform.version": "1",
+        "aiplatform.version": "2",
     },
 )
 
@@ -79,6 +79,8 @@ def write(path: Path, rows: list[dict[str, Any]], cuts: list[int]) -> bytes:
 def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(canonical, "ROW_GROUP_ROWS", 700)
     monkeypatch.setattr(canonical, "ROW_GROUP_BYTES", 100_000)
+    monkeypatch.setattr(canonical, "ROW_GROUP_LEAST_BYTES", 30_000)
+    monkeypatch.setattr(canonical, "CUT_BYTES", 1 << 14)
 
 
 @pytest.mark.usefixtures("small_groups")
@@ -126,13 +128,14 @@ def test_how_rows_arrive_makes_no_difference_at_full_size(tmp_path: Path) -> Non
         assert write(tmp_path / str(count), rows, cuts) == whole
 
 
-def test_row_groups_are_cut_by_bytes(tmp_path: Path) -> None:
-    rows = [{"messages": None, "note": "x" * 1_000_000, "score": 0.0, "good": True}] * 12
+def test_row_groups_are_cut_by_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(canonical, "CUT_BYTES", 1 << 32)  # no row chooses to end one
+    rows = [{"messages": None, "note": "x" * 1_000_000, "score": 0.0, "good": True}] * 15
     write(tmp_path / "file", rows, [])
     meta = pq.read_metadata(tmp_path / "file")
     groups = [meta.row_group(i).num_rows for i in range(meta.num_row_groups)]
     per_group = -(-canonical.ROW_GROUP_BYTES // 1_000_000)
-    assert groups == [per_group, per_group, 12 - 2 * per_group]
+    assert groups == [per_group, per_group, 15 - 2 * per_group]
 
 
 def test_nothing_tells_the_library_or_the_time(tmp_path: Path) -> None:
@@ -140,7 +143,7 @@ def test_nothing_tells_the_library_or_the_time(tmp_path: Path) -> None:
     assert pa.__version__.encode() not in content
     assert b"parquet-cpp" not in content
     meta = pq.read_metadata(tmp_path / "file")
-    assert meta.created_by == "aiplatform version 1"
+    assert meta.created_by == "aiplatform version 2"
     assert b"ARROW:schema" not in meta.metadata
 
 
@@ -156,7 +159,7 @@ def test_another_process_writes_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_files_that_share_rows_share_bytes(tmp_path: Path) -> None:
-    """Pages are cut by content, so an inserted row moves little."""
+    """Row groups are cut by content, so an inserted row moves little."""
     rng = random.Random(3)
     letters = "abcdefghijklmnopqrstuvwxyz"
     rows = [
@@ -179,7 +182,7 @@ def test_metadata_says_what_the_rows_are(tmp_path: Path) -> None:
     write(tmp_path / "file", some_rows(10), [])
     assert row_count(tmp_path / "file") == 10
     assert shape_of(tmp_path / "file") is DataShape.CHAT
-    assert format_of(tmp_path / "file") is DataFormat.JSONL
+    assert format_of_schema(pq.read_schema(tmp_path / "file")) is DataFormat.JSONL
 
 
 @pytest.mark.usefixtures("small_groups")
@@ -210,8 +213,21 @@ def test_a_page_reads_only_its_row_groups(tmp_path: Path, monkeypatch: pytest.Mo
         "read_row_group",
         lambda self, i, **more: (read.append(i), real(self, i, **more))[1],
     )
-    read_rows(tmp_path / "file", 1500, 10)
-    assert len(read) == 1
+    first = sum(pq.read_metadata(tmp_path / "file").row_group(i).num_rows for i in range(4))
+    read_rows(tmp_path / "file", first, 10)
+    assert read == [4]
+
+
+@pytest.mark.usefixtures("small_groups")
+def test_a_footer_that_is_known_is_not_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write(path, some_rows(3000), [])
+    footer = pq.read_metadata(path)
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size - footer.serialized_size // 2)
+    rows = rows_from(path, 1500, footer=footer)
+    assert next(rows) == some_rows(3000)[1500]
+    assert rows_at(path, [2, 1], footer=footer) == [some_rows(3000)[2], some_rows(3000)[1]]
 
 
 @pytest.mark.usefixtures("small_groups")

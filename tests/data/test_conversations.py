@@ -37,6 +37,18 @@ def test_null_conversations_and_texts_stay_null() -> None:
     array.validate(full=True)
 
 
+def test_texts_in_parts_are_whole() -> None:
+    def parts(*texts: str) -> list[dict[str, Any]]:
+        return [{"type": "text", "text": text, "image_url": None} for text in texts]
+
+    array = built([{"role": "user", "content": parts("hi")}, ANSWER],
+                  [{"role": "user", "content": parts("a", "", "b"), "name": "Lin"}])  # fmt: skip
+    assert array.to_pylist() == [
+        [{**USER, "extra": None}, {**ANSWER, "extra": None}],
+        [{"role": "user", "content": "a\n\nb", "extra": '{"name":"Lin"}'}],
+    ]
+
+
 def test_what_else_messages_hold_is_kept_as_text() -> None:
     call = {"role": "assistant", "content": None, "tool_calls": [{"id": 1}], "name": None}
     array = built([USER], [call])
@@ -69,7 +81,21 @@ def test_both_types_can_share_a_column() -> None:
         ([{"content": "x"}], "role_unknown", "null or none at all"),
         ([{"from": "human", "value": "x"}], "role_unknown", "known are assistant, developer"),
         ([{"role": "user", "content": 5}], "content_not_text", "“content” must be text"),
+        ([{"role": "user", "content": []}], "content_not_text", "a list"),
         ([{"role": "user", "content": [{"type": "text"}]}], "content_not_text", "a list"),
+        (
+            [
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "text", "text": "x"},
+                        {"type": "image_url", "image_url": {"url": "y"}},
+                    ],
+                }
+            ],
+            "content_not_text",
+            "a list",
+        ),
     ],
 )
 def test_bad_conversations_are_named_by_line(value: Any, reason: str, said: str) -> None:

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from aiplatform.data.blobs import hash_file
-from aiplatform.data.canonical import read_rows, row_count
+from aiplatform.data.browse import read_rows
+from aiplatform.data.canonical import row_count
 from aiplatform.data.plan import Plan
 from tests.data.conftest import Upload, chat, jsonl, peak_of
 

@@ -1,9 +1,10 @@
 """The one Parquet of a dataset version: written deterministically, read in bounded memory.
 
-Equal rows in equal columns give equal bytes, so a version is named by the hash of its file, and
-content that exists is not stored again. Nothing in the file tells when or by which library version
-it was made; row groups are cut by rows and by bytes of content, never by how the rows arrived;
-pages are cut by content, so that files that share rows share most of their bytes.
+Equal rows in equal columns give equal bytes, so a version is named by the hash of its file. Nothing
+in the file tells when or by which library version it was made. Row groups end where the content of
+a row says so, within bounds of rows and bytes, never by how the rows arrived: files that share rows
+share row groups, whatever was put in before. Pages are not compressed; the store packs row groups,
+and knows what it has of them (see :mod:`~aiplatform.data.parts`).
 
 Columns hold text, booleans, 64-bit integers, double precision numbers, or conversations (see
 :mod:`~aiplatform.data.conversations`). Nested and mixed values are JSON text; the metadata key
@@ -19,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,11 +30,16 @@ from aiplatform.data.conversations import EXTRA
 from aiplatform.data.json_text import json_text, parse_json_text
 from aiplatform.data.kinds import has_extra
 from aiplatform.data.limits import MIB
+from aiplatform.data.row_hashes import Hashes, Sizes, row_hashes
 from aiplatform.protocol.enums import DataFormat, DataShape
 
 ROW_GROUP_ROWS = 32_768
-ROW_GROUP_BYTES = 4 * MIB
-"""Of content. A page of rows decodes one row group, in some 10 ms."""
+ROW_GROUP_BYTES = 6 * MIB
+"""Of content, at most. A page of rows decodes one row group, in some 10 ms."""
+
+ROW_GROUP_LEAST_BYTES = 2 * MIB
+CUT_BYTES = MIB
+"""Beyond the least, one row in about so many bytes ends its row group."""
 
 FIXED_BYTES = 8
 """What a value other than text counts for."""
@@ -44,7 +51,7 @@ DICTIONARY_COLUMNS = (
 )
 
 WRITTEN_BY = b"parquet-cpp-arrow version "
-CREATED_BY = b"aiplatform version 1"
+CREATED_BY = b"aiplatform version 2"
 
 
 class CanonicalWriter:
@@ -67,18 +74,12 @@ class CanonicalWriter:
             schema,
             version="2.6",
             data_page_version="1.0",
-            compression="zstd",
-            compression_level=1,
+            compression="none",
             use_dictionary=list(DICTIONARY_COLUMNS),
             data_page_size=MIB,
             write_batch_size=1024,
             store_schema=False,
             write_statistics=True,
-            use_content_defined_chunking={
-                "min_chunk_size": 256 * 1024,
-                "max_chunk_size": MIB,
-                "norm_level": 0,
-            },
         )
         # Kept out of the file is Arrow's own copy of the schema, which its version may change.
         self._writer.add_key_value_metadata(dict(sorted((schema.metadata or {}).items())))
@@ -108,25 +109,35 @@ class CanonicalWriter:
         size = _content_bytes(batch)
         if (
             self._group_rows + batch.num_rows < ROW_GROUP_ROWS
-            and self._group_bytes + size < ROW_GROUP_BYTES
+            and self._group_bytes + size < ROW_GROUP_LEAST_BYTES
         ):
             self._batches.append(batch)
             self._group_rows += batch.num_rows
             self._group_bytes += size
             return
-        sizes = _row_sizes(batch)
-        while batch.num_rows:
-            # A row group ends with the row that fills it, in rows or in bytes.
-            running = pc.cumulative_sum(sizes)
-            below = pc.sum(pc.less(running, ROW_GROUP_BYTES - self._group_bytes)).as_py()
-            taken = min(below + 1, ROW_GROUP_ROWS - self._group_rows, batch.num_rows)
-            self._batches.append(batch.slice(0, taken))
-            self._group_rows += taken
-            self._group_bytes += running[taken - 1].as_py()
-            if self._group_rows == ROW_GROUP_ROWS or self._group_bytes >= ROW_GROUP_BYTES:
+        sizes = row_sizes(batch)
+        running = np.cumsum(sizes)
+        ends = np.flatnonzero(row_hashes(batch) < _chance(sizes))
+        first, before = 0, 0
+        while first < batch.num_rows:
+            # The group ends with the first row that fills it, or that chooses to once it may.
+            room = before - self._group_bytes
+            last = min(
+                int(np.searchsorted(running, room + ROW_GROUP_BYTES)),
+                first + ROW_GROUP_ROWS - self._group_rows - 1,
+            )
+            least = int(np.searchsorted(running, room + ROW_GROUP_LEAST_BYTES))
+            chosen = int(np.searchsorted(ends, max(least, first)))
+            if chosen < len(ends):
+                last = min(last, int(ends[chosen]))
+            is_end = last < batch.num_rows
+            last = min(last, batch.num_rows - 1)
+            self._batches.append(batch.slice(first, last + 1 - first))
+            self._group_rows += last + 1 - first
+            self._group_bytes += int(running[last]) - before
+            first, before = last + 1, int(running[last])
+            if is_end:
                 self._write_group()
-            batch = batch.slice(taken)
-            sizes = sizes.slice(taken)
 
     def _write_group(self) -> None:
         if not self._batches:
@@ -146,7 +157,7 @@ class CanonicalWriter:
             self._in_flight = None
 
 
-def _row_sizes(batch: pa.RecordBatch) -> pa.Array:
+def row_sizes(batch: pa.RecordBatch) -> Sizes:
     """Bytes of content of each row, the same however the batch was made."""
     total = pa.array([0] * batch.num_rows, pa.int64())
     fixed = 0
@@ -163,11 +174,18 @@ def _row_sizes(batch: pa.RecordBatch) -> pa.Array:
             total = pc.add(total, pc.subtract(bounds.slice(1), bounds.slice(0, len(column))))
         else:
             fixed += FIXED_BYTES
-    return pc.add(total, fixed)
+    sizes: Sizes = pc.add(total, fixed).to_numpy()
+    return sizes
+
+
+def _chance(sizes: Sizes) -> Hashes:
+    """Hashes below this end a row group: long rows do so oftener than short ones."""
+    chance: Hashes = np.minimum(sizes, CUT_BYTES).astype(np.uint64)
+    return chance * np.uint64(2**32 // CUT_BYTES)
 
 
 def _content_bytes(batch: pa.RecordBatch) -> int:
-    """The sum of :func:`_row_sizes`, found faster."""
+    """The sum of :func:`row_sizes`, found faster."""
     total = 0
     for column in batch.columns:
         if pa.types.is_string(column.type):
@@ -185,8 +203,18 @@ def _lengths(texts: pa.Array) -> pa.Array:
     return pc.fill_null(pc.binary_length(texts), 0).cast(pa.int64())
 
 
+def row_group_starts(path: Path) -> list[int]:
+    """The first byte of each row group."""
+    metadata = pq.read_metadata(path)
+    starts = []
+    for number in range(metadata.num_row_groups):
+        first = metadata.row_group(number).column(0)
+        starts.append(first.dictionary_page_offset or first.data_page_offset)
+    return starts
+
+
 def _stamp(path: Path) -> None:
-    """Replace the name and version of the Parquet library in the footer, and sync the file.
+    """Replace the name and version of the Parquet library in the footer.
 
     The footer is a Thrift structure in the compact protocol; the library's name is its last string,
     preceded by its length in one byte.
@@ -203,8 +231,6 @@ def _stamp(path: Path) -> None:
             file.seek(start)
             file.write(footer + len(footer).to_bytes(4, "little") + b"PAR1")
             file.truncate()
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def row_count(path: Path) -> int:
@@ -212,14 +238,50 @@ def row_count(path: Path) -> int:
     return int(pq.read_metadata(path).num_rows)
 
 
+def metadata_of(schema: pa.Schema) -> dict[str, str]:
+    """What a canonical schema says of its rows, without the prefix."""
+    prefix = b"aiplatform."
+    return {
+        key.removeprefix(prefix).decode(): value.decode()
+        for key, value in (schema.metadata or {}).items()
+        if key.startswith(prefix)
+    }
+
+
+def json_columns(schema: pa.Schema) -> list[str]:
+    """The columns whose values are JSON text."""
+    named: list[str] = json.loads(metadata_of(schema).get("json", "[]"))
+    return [name for name in named if name in schema.names]
+
+
+def shape_of_schema(schema: pa.Schema) -> DataShape:
+    """What a row is."""
+    return DataShape(metadata_of(schema)["shape"])
+
+
+def format_of_schema(schema: pa.Schema) -> DataFormat:
+    """The format that the rows came in first."""
+    return DataFormat(metadata_of(schema)["format"])
+
+
+def empty_columns(path: Path) -> set[str]:
+    """The columns of plain values in which every value is missing, from the footer alone."""
+    with pq.ParquetFile(path) as file:
+        nested = {f.name for f in file.schema_arrow if pa.types.is_nested(f.type)}
+        empty = set(file.schema_arrow.names) - nested
+        for group in range(file.metadata.num_row_groups):
+            held = file.metadata.row_group(group)
+            for number in range(held.num_columns):
+                column = held.column(number)
+                missing = column.statistics.null_count if column.statistics else None
+                if missing != column.num_values:
+                    empty.discard(column.path_in_schema)
+    return empty
+
+
 def shape_of(path: Path) -> DataShape:
     """What a row is."""
-    return DataShape(_metadata(pq.read_schema(path))["shape"])
-
-
-def format_of(path: Path) -> DataFormat:
-    """The format that the rows were uploaded in."""
-    return DataFormat(_metadata(pq.read_schema(path))["format"])
+    return shape_of_schema(pq.read_schema(path))
 
 
 def iter_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
@@ -242,28 +304,6 @@ def iter_rows(path: Path) -> Iterator[dict[str, Any]]:
         yield from rows_of(batch)
 
 
-def read_rows(path: Path, offset: int, limit: int) -> list[dict[str, Any]]:
-    """``limit`` rows from the ``offset``-th on (from 0), fewer at the end.
-
-    Only the row groups that hold them are read. Floats may be NaN or infinite.
-    """
-    rows: list[dict[str, Any]] = []
-    with pq.ParquetFile(path) as file:
-        first = 0
-        for group in range(file.metadata.num_row_groups):
-            count = file.metadata.row_group(group).num_rows
-            if offset < first + count and first < offset + limit:
-                table = file.read_row_group(group, use_threads=False)
-                start = max(offset - first, 0)
-                part = table.slice(start, min(limit - len(rows), count - start))
-                for batch in part.replace_schema_metadata(file.schema_arrow.metadata).to_batches():
-                    rows += rows_of(batch)
-            first += count
-            if first >= offset + limit:
-                break
-    return rows
-
-
 def export_jsonl(path: Path) -> Iterator[bytes]:
     """The rows as JSON Lines, some hundred KiB at a time; absent values are ``null``."""
     for batch in iter_batches(path):
@@ -279,7 +319,7 @@ def export_jsonl(path: Path) -> Iterator[bytes]:
 def rows_of(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     """The rows of a canonical batch, as they were uploaded."""
     rows: list[dict[str, Any]] = batch.to_pylist()
-    for name in _json_columns(batch):
+    for name in json_columns(batch.schema):
         for row in rows:
             if row[name] is not None:
                 row[name] = parse_json_text(row[name])
@@ -290,7 +330,7 @@ def rows_of(batch: pa.RecordBatch) -> list[dict[str, Any]]:
 def _fast_lines(batch: pa.RecordBatch) -> list[bytes]:
     """Lines with the JSON text of columns put in as it is."""
     rows = batch.to_pylist()
-    for name in _json_columns(batch):
+    for name in json_columns(batch.schema):
         for row in rows:
             if row[name] is not None:
                 row[name] = orjson.Fragment(row[name])
@@ -318,17 +358,3 @@ def _any_non_finite(batch: pa.RecordBatch) -> bool:
         and pc.all(pc.is_finite(column), skip_nulls=True).as_py() is False
         for column in batch.columns
     )
-
-
-def _json_columns(batch: pa.RecordBatch) -> list[str]:
-    named = json.loads(_metadata(batch.schema).get("json", "[]"))
-    return [name for name in named if name in batch.schema.names]
-
-
-def _metadata(schema: pa.Schema) -> dict[str, str]:
-    prefix = b"aiplatform."
-    return {
-        key.removeprefix(prefix).decode(): value.decode()
-        for key, value in (schema.metadata or {}).items()
-        if key.startswith(prefix)
-    }

@@ -1,6 +1,6 @@
 """What every reader yields: some rows as columns, with the place each row came from."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -22,19 +22,42 @@ class Chunk:
         rows: the length of every column.
         places: the 1-based line (or row, see ``unit``) of each row.
         unit: what ``places`` counts.
+        file: the name of the file, where several are read as one.
+        raw: the text of a row as it stands in the file, where somebody may ask for it.
     """
 
     columns: dict[str, Values]
     rows: int
     places: Sequence[int]
     unit: Literal["line", "row"] = "line"
+    raw: Callable[[int], str] | None = None
+    file: str | None = None
+
+    def only(self, rows: Sequence[int]) -> "Chunk":
+        """Some of the rows, by their numbers in this chunk."""
+        raw = self.raw
+        return Chunk(
+            {
+                name: values.take(pa.array(rows, pa.int64()))
+                if isinstance(values, pa.Array)
+                else [values[row] for row in rows]
+                for name, values in self.columns.items()
+            },
+            len(rows),
+            [self.places[row] for row in rows],
+            self.unit,
+            None if raw is None else lambda row: raw(rows[row]),
+            self.file,
+        )
 
     def fault(self, row: int, reason: str, **params: Any) -> MalformedData:
         """The fault of the ``row``-th row of this chunk."""
         place = self.places[row]
         if self.unit == "line":
-            return MalformedData(reason, line=place, **params)
-        return MalformedData(reason, row=place, **params)
+            fault = MalformedData(reason, line=place, **params)
+        else:
+            fault = MalformedData(reason, row=place, **params)
+        return fault if self.file is None else fault.inside(self.file)
 
 
 def is_name(name: str) -> bool:

@@ -2,7 +2,8 @@
 
 Two spellings are kept apart, as uploaded: chat (``role``, ``content``) and ShareGPT (``from``,
 ``value``). What else a message holds (``name``, ``tool_calls``, ``weight``) is kept as JSON text in
-a third field, ``extra``, which the column has only if some message needs it.
+a third field, ``extra``, which the column has only if some message needs it. A text in parts
+becomes one text.
 """
 
 from collections.abc import Iterable, Sequence
@@ -193,7 +194,7 @@ def _message(
             role=_shown(speaker),
             known=", ".join(sorted(spelling.roles)),
         )
-    text = message.get(spelling.text)
+    text = _whole(message.get(spelling.text))
     if text is not None and type(text) is not str:  # null stands beside a tool call
         found = type_words(text)
         raise chunk.fault(
@@ -207,6 +208,26 @@ def _message(
         raise chunk.fault(
             row, error.reason, column=column, limit=MAX_DEPTH, found=error.found
         ) from error
+
+
+def _whole(content: Any) -> Any:
+    """Text that came in parts, as OpenAI's messages may have it, a part a line; else what it is.
+
+    What parts hold beside text, an image for instance, can't be learned from: such content stays
+    the list it is, and is a fault.
+    """
+    if type(content) is not list or not content:
+        return content
+    for part in content:
+        if type(part) is not dict or part.get("type") != "text":
+            return content
+        held = {key for key, value in part.items() if value is not None}
+        if held != TEXT_PART or type(part["text"]) is not str:
+            return content
+    return "\n".join(part["text"] for part in content)
+
+
+TEXT_PART = {"type", "text"}
 
 
 def _shown(speaker: Any) -> str | Words:

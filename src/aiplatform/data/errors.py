@@ -4,7 +4,7 @@ Every reason has one entry in :data:`REASONS`; the code that finds the fault rai
 ``MalformedData("reason", line=…, found=…)`` and never writes prose of its own.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 
 class Words(NamedTuple):
@@ -48,8 +48,10 @@ REASONS: dict[str, Words] = {
         "不是有效的 {encoding} 文本（字节 0x{value:02x}）；请将文件另存为 UTF-8",
     ),
     "encoding_unknown": Words(
-        "neither UTF-8, UTF-16 nor GB18030 (first odd byte 0x{value:02x}); save the file as UTF-8",
-        "不是 UTF-8、UTF-16 或 GB18030 编码（首个异常字节 0x{value:02x}）；请将文件另存为 UTF-8",
+        "neither UTF-8, UTF-16 nor GB18030 (first odd byte 0x{value:02x}); "
+        "save the file as UTF-8, or say its encoding",
+        "不是 UTF-8、UTF-16 或 GB18030 编码（首个异常字节 0x{value:02x}）；"
+        "请将文件另存为 UTF-8，或指明其编码",
     ),
     "nul_byte": Words(
         "a NUL byte: this is binary data, not text", "出现 NUL 字节：这是二进制数据，不是文本"
@@ -98,6 +100,10 @@ REASONS: dict[str, Words] = {
         "{found} columns; at most {limit} are read", "共有 {found} 列；最多支持 {limit} 列"
     ),
     "columns_none": Words("there are no columns", "没有任何列"),
+    "arrow_invalid": Words(
+        "not a valid Arrow IPC file or stream ({detail})",
+        "不是有效的 Arrow IPC 文件或流（{detail}）",
+    ),
     "parquet_invalid": Words(
         "not a readable Parquet file ({detail})", "不是可读取的 Parquet 文件（{detail}）"
     ),
@@ -131,6 +137,63 @@ REASONS: dict[str, Words] = {
         "message {index} of “{column}”: “{key}” must be text, this is {found}",
         "“{column}”的第 {index} 条消息的“{key}”应为文本，此处是{found}",
     ),
+    "column_unknown": Words("there is no column “{column}”", "没有名为“{column}”的列"),
+    "condition_type": Words(
+        "“{column}” can't be compared by {op} with {value}: it holds values of another type",
+        "“{column}”无法用 {op} 与 {value} 比较：列中值的类型不同",
+    ),
+    "key_type": Words(
+        "“{column}” can't be a key: it must hold text, integers or booleans of one type",
+        "“{column}”不能作为键：键列应为同一类型的文本、整数或布尔值",
+    ),
+    "key_missing": Words("some rows have no “{column}”, the key", "部分行缺少键列“{column}”的值"),
+    "key_twice": Words(
+        "two rows have the key {value} in “{column}”", "键列“{column}”中 {value} 出现了两次"
+    ),
+    "row_unknown": Words(
+        "there is no row {place}: the version has {rows}, counted from 0",
+        "没有第 {place} 行：该版本共有 {rows} 行，从 0 开始编号",
+    ),
+    "shape_differs": Words(
+        "the rows are {given}, the dataset holds {held}", "新数据为 {given}，数据集为 {held}"
+    ),
+    "content_kind": Words(
+        "“{column}” is what training reads, and holds {held}: the new rows have something else in "
+        "it",
+        "“{column}”是训练读取的列，其类型为 {held}；新数据中该列的类型不同",
+    ),
+    "fix_unknown": Words(
+        "nothing is known of how to {action} “{finding}”; the report names each finding's fixes",
+        "“{finding}”没有“{action}”这种修复方式；质量报告列出了每个问题可用的修复",
+    ),
+    "fix_needs_model": Words(
+        "“{finding}” is found with a base model's tokenizer: name the base model",
+        "“{finding}”需要用基础模型的分词器检查：请指定基础模型",
+    ),
+    "no_rows_left": Words("no rows would be left", "操作后将没有任何数据行"),
+    "split_empty": Words(
+        "a part would have no rows: too few rows or groups for these fractions",
+        "某一部分将没有任何数据行：行数或分组数不足以按该比例拆分",
+    ),
+    "too_many_bad": Words(
+        "{bad} of {rows} rows can't be read, more than the {limit} that may be set aside; "
+        "the first is {first}",
+        "{rows} 行中有 {bad} 行无法读取，超过允许隔离的 {limit}；第一处：{first}",
+    ),
+    "option_misplaced": Words("“{option}” can’t be said of {found}", "“{option}”不适用于 {found}"),
+    "map_taken": Words(
+        "“{column}” can't become “{target}”: there is a column of that name already",
+        "“{column}”不能映射为“{target}”：已有同名的列",
+    ),
+    "map_no_shape": Words(
+        "the columns, mapped to {targets}, make no shape: it lacks a column, or holds other values "
+        "than the shape has; there are {columns}",
+        "映射为 {targets} 后无法构成任何数据形状：缺少列，或列中的值与形状不符；现有列：{columns}",
+    ),
+    "number_inexact": Words(
+        "“{column}” holds integers too large to stand among fractions exactly",
+        "“{column}”含有过大的整数，与小数同列会损失精度",
+    ),
 }
 
 
@@ -144,6 +207,7 @@ class MalformedData(ValueError):
         message_zh: the same in Chinese.
         line: 1-based line of the (unpacked) text, where it has lines.
         row: 1-based row, where the format has no lines.
+        file: its name, where several are read as one.
         byte: 0-based offset into the unpacked file.
     """
 
@@ -162,15 +226,35 @@ class MalformedData(ValueError):
         self.line = line
         self.row = row
         self.byte = byte
+        self.file: str | None = None
         words = REASONS[reason]
         place = _place(line, row, byte)
         self.message = place.en + words.en.format(**{k: _pick(v, 0) for k, v in params.items()})
         self.message_zh = place.zh + words.zh.format(**{k: _pick(v, 1) for k, v in params.items()})
         super().__init__(self.message)
 
+    def inside(self, file: str) -> Self:
+        """The fault, with the name of the file it is in, once."""
+        if self.file is None:
+            self.file = file
+            self.message = f"{file}: {self.message}"
+            self.message_zh = f"{file}：{self.message_zh}"
+            self.args = (self.message,)
+        return self
+
+    @property
+    def words(self) -> Words:
+        """The message in both languages."""
+        return Words(self.message, self.message_zh)
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether it is the fault of one row."""
+        return self.line is not None or self.row is not None
+
     def as_dict(self) -> dict[str, Any]:
         """The fault as one JSON object; absent places are left out."""
-        places = {"line": self.line, "row": self.row, "byte": self.byte}
+        places = {"file": self.file, "line": self.line, "row": self.row, "byte": self.byte}
         return {
             "code": self.code,
             "reason": self.reason,

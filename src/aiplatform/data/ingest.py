@@ -12,53 +12,123 @@ import itertools
 import resource
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from aiplatform.data.blobs import hash_file, sync_directory
+from aiplatform.data.blobs import hash_file
 from aiplatform.data.canonical import CanonicalWriter
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.formats import Chunk, Opened, open_file
+from aiplatform.data.formats.joined import Joined
 from aiplatform.data.limits import MEMORY_BYTES
 from aiplatform.data.plan import Plan
+from aiplatform.data.quarantine import Quarantine
 from aiplatform.protocol.encoding import dumps
 from aiplatform.protocol.enums import DataFormat
+from aiplatform.protocol.intake import Reading
 
 
 def ingest(
-    source: Path, output: Path, *, filename: str, claimed: DataFormat | None = None
+    source: Path,
+    output: Path,
+    *,
+    filename: str,
+    claimed: DataFormat | None = None,
+    reading: Reading | None = None,
+    max_bad_share: float = 0,
 ) -> dict[str, Any]:
-    """Read ``source`` and write its canonical Parquet to ``output``.
+    """Read ``source`` and write its canonical Parquet to ``output``; see :func:`ingest_all`."""
+    return ingest_all(
+        [(source, filename)],
+        output,
+        claimed=claimed,
+        reading=reading,
+        max_bad_share=max_bad_share,
+    )
 
-    The output appears whole or not at all.
+
+def ingest_all(
+    sources: Sequence[tuple[Path, str]],
+    output: Path,
+    *,
+    claimed: DataFormat | None = None,
+    reading: Reading | None = None,
+    max_bad_share: float = 0,
+) -> dict[str, Any]:
+    """Read files one after another and write one canonical Parquet of their rows to ``output``.
+
+    The output appears whole or not at all; so do the rows that were set aside, in a file of its
+    name with ``.quarantine`` appended, if there are any.
 
     Args:
-        filename: the name that the file was uploaded under.
+        sources: each file and the name it has at its uploader's.
         claimed: what the uploader says it is; None to find out.
+        reading: what the uploader says of how to read it.
+        max_bad_share: of all rows, how many may be set aside, from 0 to 1.
 
     Returns:
-        What was found: rows, format, shape, columns, encoding, compression, and the SHA-256 and
-        size of the output.
+        What was found: rows, format, shape, columns, encoding, compression, what was set aside, and
+        the SHA-256 and size of the output.
 
     Raises:
-        MalformedData: the file is not what it claims to be.
+        MalformedData: a file is not what it claims to be.
     """
     partial = output.with_name(f"{output.name}.partial")
     scratch = output.with_name(f"{output.name}.unpacked")
+    reading = reading or Reading()
+    aside: Quarantine | None = None
     try:
-        opened = open_file(source, filename=filename, claimed=claimed, scratch=scratch)
-        rows, plan = _convert(opened, partial)
-        sha256, size = hash_file(partial)
+        if reading.bad_rows == "quarantine":
+            aside = Quarantine(output.with_name(f"{output.name}.quarantine"), max_bad_share)
+        opened = _open_all(sources, scratch, claimed=claimed, reading=reading, aside=aside)
+        found = convert(opened, partial, mapped=reading.map, aside=aside)
+        # Not synced: what is kept of it is, where it is kept, and the rest is gone after a crash.
         partial.rename(output)
-        sync_directory(output.parent)
+        aside = None
     except MemoryError as error:
         raise MalformedData("memory") from error
     finally:
         partial.unlink(missing_ok=True)
-        scratch.unlink(missing_ok=True)
+        for number in range(len(sources)):
+            _numbered(scratch, number).unlink(missing_ok=True)
+        if aside is not None:
+            aside.discard()
+    return found
+
+
+def _open_all(sources: Sequence[tuple[Path, str]], scratch: Path, **options: Any) -> Opened:
+    found = []
+    for number, (source, name) in enumerate(sources):
+        try:
+            opened = open_file(source, filename=name, scratch=_numbered(scratch, number), **options)
+        except MalformedData as fault:
+            raise fault if len(sources) == 1 else fault.inside(name) from fault
+        found.append(opened)
+    if len(found) == 1:
+        return found[0]
+    named = [(name, opened.reader) for (_, name), opened in zip(sources, found, strict=True)]
+    return replace(found[0], reader=Joined(named, options["aside"]))
+
+
+def _numbered(scratch: Path, number: int) -> Path:
+    return scratch.with_name(f"{scratch.name}.{number}") if number else scratch
+
+
+def convert(
+    opened: Opened,
+    target: Path,
+    *,
+    mapped: Mapping[str, str] | None = None,
+    aside: Quarantine | None = None,
+) -> dict[str, Any]:
+    """Write the canonical Parquet ``target`` of a file that was recognised; see :func:`ingest`."""
+    rows, plan = _convert(opened, target, mapped, aside)
+    set_aside = None if aside is None else aside.close()
+    sha256, size = hash_file(target)
     return {
         "rows": rows,
         "format": opened.format,
@@ -68,48 +138,69 @@ def ingest(
         "encoding": opened.encoding,
         "compression": opened.compression,
         "details": opened.details,
+        **({"map": dict(mapped)} if mapped else {}),
+        **({"quarantined": set_aside} if set_aside else {}),
         "sha256": sha256,
         "size": size,
     }
 
 
-def _convert(opened: Opened, target: Path) -> tuple[int, Plan]:
+def _convert(
+    opened: Opened,
+    target: Path,
+    mapped: Mapping[str, str] | None,
+    aside: Quarantine | None,
+) -> tuple[int, Plan]:
     """Write all rows; a second time when later ones did not fit the columns of the earlier."""
     chunks = iter(opened.reader)
     first = next(chunks, None)
     if first is None:
+        if aside is not None:
+            aside.judge(0)
         raise MalformedData("no_rows")
-    plan = Plan(first)
-    plan.learn(plan.conform(first))
-    rows = _write(opened, plan, itertools.chain([first], chunks), target)
+    plan = Plan(first, mapped)
+    first, columns = plan.sifted(first, aside)
+    plan.learn(columns)
+    rows = _write(opened, plan, itertools.chain([first], chunks), target, aside)
     if rows is None:
-        rows = _write(opened, plan, iter(opened.reader), target)
+        if aside is not None:
+            aside.restart()
+        rows = _write(opened, plan, iter(opened.reader), target, aside)
     if rows is None:
         raise AssertionError("the second reading brought what the first had not")
+    if aside is not None:
+        aside.judge(rows)
     return rows, plan
 
 
-def _write(opened: Opened, plan: Plan, chunks: Iterator[Chunk], target: Path) -> int | None:
+def _write(
+    opened: Opened,
+    plan: Plan,
+    chunks: Iterator[Chunk],
+    target: Path,
+    aside: Quarantine | None,
+) -> int | None:
     """Write ``chunks``; None when the plan had to be widened, which then has seen all of them."""
     opened.reader.hint = plan.hint()
     schema = plan.schema(opened.format)
     if not plan.kinds:
-        _learn(opened, plan, chunks)
+        _learn(opened, plan, chunks, aside)
         return None
     with CanonicalWriter(target, schema) as writer:
         for chunk in chunks:
-            columns = plan.conform(chunk)
+            left, columns = plan.sifted(chunk, aside)
             if plan.learn(columns):
-                _learn(opened, plan, chunks)
+                _learn(opened, plan, chunks, aside)
                 return None
-            writer.write(plan.batch(chunk, columns, schema))
+            if left.rows:
+                writer.write(plan.batch(left, columns, schema))
     return writer.rows
 
 
-def _learn(opened: Opened, plan: Plan, chunks: Iterator[Chunk]) -> None:
+def _learn(opened: Opened, plan: Plan, chunks: Iterator[Chunk], aside: Quarantine | None) -> None:
     for chunk in chunks:
         opened.reader.hint = plan.hint()
-        plan.learn(plan.conform(chunk))
+        plan.learn(plan.sifted(chunk, aside)[1])
     if not plan.kinds:
         raise MalformedData("columns_none")
 
@@ -117,15 +208,27 @@ def _learn(opened: Opened, plan: Plan, chunks: Iterator[Chunk]) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run as a program; prints one line of JSON."""
     parser = argparse.ArgumentParser(prog="aiplatform.data.ingest", description=__doc__)
-    parser.add_argument("--input", type=Path, required=True)
+    parser.add_argument("--input", type=Path, required=True, action="append")
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--filename", required=True, help="the name it was uploaded under")
+    parser.add_argument(
+        "--filename", required=True, action="append", help="the name an input was uploaded under"
+    )
     parser.add_argument("--format", type=DataFormat, choices=list(DataFormat))
+    parser.add_argument(
+        "--reading", type=Reading.model_validate_json, help="how to read it, as JSON"
+    )
+    parser.add_argument(
+        "--max-bad-share", type=float, default=0.0, help="of all rows, how many may be set aside"
+    )
     options = parser.parse_args(arguments)
-    _prepare_process()
+    prepare_process()
     try:
-        found = ingest(
-            options.input, options.output, filename=options.filename, claimed=options.format
+        found = ingest_all(
+            list(zip(options.input, options.filename, strict=True)),
+            options.output,
+            claimed=options.format,
+            reading=options.reading,
+            max_bad_share=options.max_bad_share,
         )
         answer = {"ok": True, **found}
     except MalformedData as fault:
@@ -134,7 +237,8 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _prepare_process() -> None:
+def prepare_process() -> None:
+    """Bound memory and threads, and let a request to stop unwind the stack."""
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     limit = MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(MEMORY_BYTES, hard)
     # macOS has no such limit; the limits of the readers remain.

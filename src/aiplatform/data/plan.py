@@ -6,6 +6,7 @@ readings at most, whatever comes when.
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -17,10 +18,11 @@ from aiplatform.data.errors import MalformedData, type_words
 from aiplatform.data.json_text import NoJsonFormError, json_text
 from aiplatform.data.kinds import Kind, build, has_extra, json_names, kind_of, unify
 from aiplatform.data.limits import MAX_COLUMNS, MAX_DEPTH
+from aiplatform.data.quarantine import Quarantine
 from aiplatform.data.shapes import recognise
 from aiplatform.protocol.enums import DataFormat
 
-VERSION = "1"
+VERSION = "2"
 """Of the canonical layout: raised when equal rows would give other bytes."""
 
 
@@ -29,10 +31,14 @@ class Plan:
 
     Args:
         first: its first rows, which tell the shape.
+        mapped: columns, and what somebody says they are.
+
+    Raises:
+        MalformedData: they can't be mapped so.
     """
 
-    def __init__(self, first: Chunk) -> None:
-        self.recognition = recognise(first.columns)
+    def __init__(self, first: Chunk, mapped: Mapping[str, str] | None = None) -> None:
+        self.recognition = recognise(first.columns, mapped)
         self.kinds: dict[str, Kind] = {}
 
     def conform(self, chunk: Chunk) -> dict[str, Values]:
@@ -45,7 +51,8 @@ class Plan:
         columns: dict[str, Values] = {}
         for name, values in chunk.columns.items():
             canonical = known.renames.get(name, name)
-            if canonical in columns or (canonical != name and canonical in chunk.columns):
+            taken = canonical in chunk.columns and canonical not in known.renames
+            if canonical in columns or (canonical != name and taken):
                 raise MalformedData("column_twice", name=canonical)
             if canonical in known.conversations:
                 spelling = known.conversations[canonical]
@@ -55,6 +62,45 @@ class Plan:
                 _require_text(chunk, name, values)
             columns[canonical] = values
         return columns
+
+    def sifted(self, chunk: Chunk, aside: Quarantine | None) -> tuple[Chunk, dict[str, Values]]:
+        """What is left of a chunk without its bad rows, and its columns as :meth:`conform` has
+        them.
+
+        Raises:
+            MalformedData: for a bad row when nothing takes it, and for what is no single row's
+                fault.
+        """
+        try:
+            columns = self.conform(chunk)
+            if aside is not None:
+                self._check_json(chunk, columns)
+        except MalformedData as fault:
+            if aside is None or not fault.is_placed:
+                raise
+        else:
+            return chunk, columns
+        kept: list[int] = []
+        for row in range(chunk.rows):
+            one = chunk.only([row])
+            try:
+                self._check_json(one, self.conform(one))
+            except MalformedData as fault:
+                aside.add(fault, "" if chunk.raw is None else chunk.raw(row))
+            else:
+                kept.append(row)
+        left = chunk.only(kept)
+        return left, self.conform(left)
+
+    def _check_json(self, chunk: Chunk, columns: dict[str, Values]) -> None:
+        """See that nested values have a JSON form, which else shows when they are written."""
+        for name, values in columns.items():
+            if name in self.recognition.conversations or kind_of(values) is not Kind.JSON:
+                continue
+            try:
+                build(values, Kind.JSON)
+            except NoJsonFormError:
+                raise _first_unencodable(chunk, name, values) from None
 
     def learn(self, columns: dict[str, Values]) -> bool:
         """Widen the kinds to hold ``columns``; True if that changes the stored types.

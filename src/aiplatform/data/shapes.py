@@ -18,13 +18,14 @@ prompt/completion, each of the columns may hold conversations in place of text.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
 
 from aiplatform.data.chunk import Values
 from aiplatform.data.conversations import CHAT, SHAREGPT, Spelling, spelling_of
+from aiplatform.data.errors import MalformedData
 from aiplatform.protocol.enums import DataShape
 
 SAMPLE_ROWS = 100
@@ -96,8 +97,20 @@ RULES = (
 CONVERSATION_COLUMNS = ("messages", "conversations", "conversation")
 
 
-def recognise(columns: Mapping[str, Values]) -> Recognition:
-    """Tell the shape of rows from the first of them, given as columns."""
+def recognise(
+    columns: Mapping[str, Values], mapped: Mapping[str, str] | None = None
+) -> Recognition:
+    """Tell the shape of rows from the first of them, given as columns.
+
+    Args:
+        columns: the values of the first rows.
+        mapped: columns, and what somebody says they are; the shape is then one that has all these.
+
+    Raises:
+        MalformedData: the columns can't be mapped so.
+    """
+    if mapped:
+        return _as_mapped(columns, mapped)
     samples = {name: _sample(values) for name, values in columns.items()}
     for name in CONVERSATION_COLUMNS:
         spelling = spelling_of(samples.get(name, ()))
@@ -116,6 +129,35 @@ def recognise(columns: Mapping[str, Values]) -> Recognition:
         if found is not None:
             return found
     return Recognition(DataShape.TABLE)
+
+
+def _as_mapped(columns: Mapping[str, Values], mapped: Mapping[str, str]) -> Recognition:
+    renames = {name: target for name, target in mapped.items() if name != target}
+    for name, target in mapped.items():
+        if name not in columns:
+            raise MalformedData("column_unknown", column=name)
+        if target in columns and target not in mapped:
+            raise MalformedData("map_taken", column=name, target=target)
+    samples = {renames.get(name, name): _sample(values) for name, values in columns.items()}
+    targets = set(mapped.values())
+    for canonical, shape, spelling in (
+        ("messages", DataShape.CHAT, CHAT),
+        ("conversations", DataShape.SHAREGPT, SHAREGPT),
+    ):
+        beside = {"system"} if spelling is SHAREGPT else set()
+        if canonical in targets and targets <= {canonical, *beside}:
+            if spelling_of(samples[canonical]) is spelling:
+                texts = frozenset(beside & samples.keys())
+                return Recognition(shape, renames, {canonical: spelling}, texts)
+            break
+    for rule in RULES:
+        if targets <= {*rule.required, *rule.optional}:
+            found = _match(rule, samples)
+            if found is not None and not targets & found.renames.keys():
+                return replace(found, renames={**renames, **found.renames})
+    raise MalformedData(
+        "map_no_shape", targets=", ".join(sorted(targets)), columns=", ".join(list(columns)[:50])
+    )
 
 
 def _sample(values: Values) -> list[Any]:

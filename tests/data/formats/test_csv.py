@@ -22,7 +22,7 @@ from tests.data.conftest import Upload
         ("a|b|c\n1|2|3\n", Dialect("|")),
         ('a,b\n"1,5",2\n', Dialect(",")),
         ('a,b\n"multi\nline",2\n', Dialect(",")),
-        ('a\tb\n"He said\tx\n', Dialect("\t", quoted=False)),
+        ('a\tb\n"He said\tx\n', Dialect("\t", None)),
         ("text\nplain\n", Dialect(",")),
         ("a;b\n1;2;3\n", Dialect(";")),
         ("a,b\r\n1,2\r\n", Dialect(",")),
@@ -40,7 +40,7 @@ def test_values_stay_the_text_they_are(upload: Upload) -> None:
         {"id": "1e3", "price": "NaN", "note": None},
         {"id": " true ", "price": " ", "note": "a\nb"},
     ]
-    assert upload.found["details"] == {"dialect": {"delimiter": ",", "quote": '"'}}
+    assert upload.found["details"] == {"dialect": {"delimiter": ",", "quote": '"', "header": True}}
 
 
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])

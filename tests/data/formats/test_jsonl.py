@@ -1,21 +1,37 @@
 """JSON Lines, by the careful path and by the fast one."""
 
 import json
+import threading
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aiplatform.data.errors import MalformedData
 from aiplatform.data.formats import jsonl as jsonl_module
 from aiplatform.data.formats import objects, text_source
+from aiplatform.data.formats.source import Source
 from aiplatform.data.limits import MAX_ROW_BYTES
 from tests.data.conftest import Upload, chat, jsonl
+
+BLOCK = "aiplatform.data.formats.source.Source.chunks.__defaults__"
+"""How large blocks are."""
 
 
 def test_rows_and_blank_lines(upload: Upload) -> None:
     assert upload(b'\n {"a": 1}\r\n\n\t\n{"a": 2}', "x.jsonl") == [{"a": 1}, {"a": 2}]
     assert upload.found["rows"] == 2
+
+
+def test_lines_are_counted_over_blank_ones(upload: Upload) -> None:
+    gap = b"\n \t\r\n" * 200_000
+    fault = upload.fault(b'{"a": 1}\n' + gap + b'  {"a": 2}\n' + gap + b'\v{"a": }\n', "x.jsonl")
+    assert (fault.reason, fault.line) == ("json_invalid", 800_003)
+    rows = upload(b'{"a": 1}\n' + gap + b' {"a": "\xc3\xa9"} \r\n' + gap, "x.jsonl")
+    assert rows == [{"a": 1}, {"a": "é"}]
 
 
 def test_absent_keys_are_null_and_columns_are_in_order_of_appearance(upload: Upload) -> None:
@@ -69,7 +85,7 @@ def test_faults_name_their_line(
 
 def test_faults_far_into_the_file(upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the fast path has read many blocks, the careful one still knows the line."""
-    monkeypatch.setattr(text_source, "BLOCK_BYTES", 10_000, raising=False)
+    monkeypatch.setattr(BLOCK, (100_000,))
     good = jsonl(*(chat("u: hi", f"a: {n}") for n in range(60_000)))
     for bad, reason in (
         (b'{"messages":[{"role":"user","content":"x"}\n', "json_invalid"),
@@ -82,6 +98,71 @@ def test_faults_far_into_the_file(upload: Upload, monkeypatch: pytest.MonkeyPatc
         assert (fault.reason, fault.line) == (reason, 60_001)
         if reason == "encoding_unknown":
             assert fault.byte == len(good) + bad.index(b"\xc3")
+
+
+GOOD = jsonl(*({"a": f"x{n}", "n": n} for n in range(1000)))
+BAD = b'{"a":"x","n":1\n'
+ENDLESS = b'{"a":"' + b"x" * 9000 + b'","n":1}\n'
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (GOOD + BAD + ENDLESS, "json_invalid"),
+        (GOOD + ENDLESS + BAD, "line_too_long"),
+        (GOOD + BAD + GOOD + ENDLESS, "json_invalid"),
+        (GOOD + BAD + b"[1]\n" * 1000, "json_invalid"),
+    ],
+    ids=["before", "behind", "far before", "many"],
+)
+def test_of_two_faults_the_first_is_told(
+    upload: Upload, data: bytes, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The block behind it is cut by then, and perhaps can't be."""
+    monkeypatch.setattr(BLOCK, (2000,))
+    monkeypatch.setattr(text_source, "MAX_ROW_BYTES", 5000)
+    fault = upload.fault(data, "x.jsonl")
+    assert (fault.reason, fault.line) == (reason, 1001)
+
+
+def test_lines_that_are_set_aside_keep_their_numbers(
+    upload: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BLOCK, (2000,))
+    rows = upload(GOOD + BAD + GOOD + BAD, "x.jsonl", bad_rows="quarantine")
+    assert len(rows) == 2000
+    assert [row["line"] for row in upload.aside()] == [1001, 2002]
+
+
+@pytest.mark.parametrize("how", ["closed", "forgotten", "a fault", "the end"])
+def test_reading_ahead_ends_with_the_reading(
+    tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BLOCK, (2000,))
+    (tmp_path / "file").write_bytes(GOOD + (BAD if how == "a fault" else b""))
+    reader = jsonl_module.JsonLines(text_source.TextSource(Source(tmp_path / "file")))
+    before = readers()
+    chunks = iter(reader)
+    next(chunks)
+    reader.hint = pa.schema([("a", pa.string()), ("n", pa.int64())])
+    next(chunks)
+    assert readers() > before
+    match how:
+        case "closed":
+            chunks.close()
+        case "forgotten":
+            del chunks
+        case "a fault":
+            with pytest.raises(MalformedData, match="line 1001"):
+                list(chunks)
+        case _:
+            list(chunks)
+    assert readers() <= before
+
+
+def readers() -> set[threading.Thread]:
+    """Threads that parse blocks; an earlier test's fault may still hold its own."""
+    return {thread for thread in threading.enumerate() if thread.name.startswith("json")}
 
 
 def test_a_line_may_be_long_but_not_endless(upload: Upload) -> None:
@@ -143,7 +224,9 @@ def test_a_few_wide_rows_do_not_widen_a_million_narrow_ones(
     seen: list[int] = []
     real = objects.Chunk
     monkeypatch.setattr(
-        objects, "Chunk", lambda c, n, p: (seen.append(n * len(c)), real(c, n, p))[1]
+        objects,
+        "Chunk",
+        lambda c, n, p, **more: (seen.append(n * len(c)), real(c, n, p, **more))[1],
     )
     rows: list[dict[str, Any]] = [{"a": n} for n in range(500)]
     rows += [{f"k{i}": i for i in range(100)}]
@@ -199,7 +282,7 @@ def test_round_trip(tmp_path_factory, rows, ascii_only: bool, block: int) -> Non
         return
     upload = Upload(tmp_path_factory.mktemp("round"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("aiplatform.data.formats.source.Source.chunks.__defaults__", (block,))
+        patch.setattr(BLOCK, (block,))
         fast = upload(data, "x.jsonl")
         content = upload.output.read_bytes()
         patch.setattr(jsonl_module.arrow_json, "parse", lambda *_: None)
@@ -249,7 +332,7 @@ def test_the_fast_path_is_taken(upload: Upload, monkeypatch: pytest.MonkeyPatch)
 def test_both_paths_judge_odd_lines_alike(
     upload: Upload, odd: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aiplatform.data.formats.source.Source.chunks.__defaults__", (64,))
+    monkeypatch.setattr(BLOCK, (64,))
     good = jsonl(*({"a": f"é{n}", "n": n, "x": n / 2} for n in range(20)))
 
     def outcome() -> Any:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from aiplatform.data.formats import parquet as parquet_module
+from aiplatform.data.formats import plain
 from tests.data.conftest import Upload, chat
 
 UTC = dt.timezone.utc  # noqa: UP017
@@ -89,8 +89,8 @@ def test_conversations(upload: Upload, tmp_path: Path, kind: pa.DataType) -> Non
 def test_many_row_groups_and_batches(
     upload: Upload, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parquet_module, "BATCH_ROWS", 7)
-    monkeypatch.setattr(parquet_module, "SMALL_BATCH_ROWS", 3)
+    monkeypatch.setattr(plain, "BATCH_ROWS", 7)
+    monkeypatch.setattr(plain, "SMALL_BATCH_ROWS", 3)
     path = file_of(tmp_path, {"text": pa.array([f"{n}" for n in range(100)])}, row_group_size=30)
     assert upload(path, "x.parquet") == [{"text": f"{n}"} for n in range(100)]
 

@@ -92,8 +92,8 @@ def test_exact_duplicates(report: Report) -> None:
     finding = found(report(rows), "duplicates")
     assert finding["count"] == 5
     assert [(e["row"], e["text"]) for e in finding["examples"]] == [
-        (3, "= 0"), (4, "= 1"), (5, "= 2"), (6, "= 0"), (7, "= 1"),
-    ]  # fmt: skip
+        (n, f"= {n % 3}: user: a · assistant: {n % 3} · {n}") for n in range(3, 8)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -219,3 +219,11 @@ def test_examples_are_short_and_few(report: Report) -> None:
     assert finding["count"] == 50
     assert len(finding["examples"]) == 5
     assert all(len(e["text"]) <= 160 and "\n" not in e["text"] for e in finding["examples"])
+
+
+@pytest.mark.parametrize("value", ["hello", [], None, 5, [1]])
+@pytest.mark.parametrize("name", ["messages", "conversations", "conversation"])
+def test_a_column_that_is_only_called_so(report: Report, name: str, value: Any) -> None:
+    made = report([{name: value, "n": n} for n in range(3)])
+    assert made["shape"] == "table"
+    assert "not_trainable" in codes(made)

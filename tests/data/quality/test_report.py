@@ -11,6 +11,7 @@ import pytest
 
 from aiplatform.data import canonical
 from aiplatform.data.errors import Words
+from aiplatform.data.quality import pieces
 from aiplatform.data.quality.check import Finding, Severity
 from aiplatform.data.quality.report import FORMULA, make_report, score
 from aiplatform.protocol.encoding import dumps
@@ -41,7 +42,7 @@ def test_the_report_is_plain_json_in_both_languages(report: Report) -> None:
     for each in made["findings"]:
         assert set(each) == {
             "code", "severity", "column", "count", "share", "message", "message_zh", "effect",
-            "effect_zh", "examples",
+            "effect_zh", "examples", "fixes",
         }  # fmt: skip
         assert all(each[key] for key in ("message", "message_zh", "effect", "effect_zh"))
     severities = [each["severity"] for each in made["findings"]]
@@ -65,14 +66,20 @@ def test_batches_make_no_difference(
         for _ in range(500)
     ]
     reports = []
-    for group, batch in ((10**6, 10**6), (100, 70), (33, 7)):
+    for group, batch, look in (
+        (10**6, 10**6, 10**9),
+        (10**6, 10**6, 999),
+        (100, 70, 1),
+        (33, 7, 1),
+    ):
+        monkeypatch.setattr(pieces, "LOOK_BYTES", look)
         monkeypatch.setattr(canonical, "ROW_GROUP_ROWS", group)
         upload(jsonl(*rows), "x.jsonl")
         monkeypatch.setattr(canonical, "ROW_GROUP_ROWS", batch)
         reports.append(
             make_report(upload.output, tokenizer=weights, max_length=60, progress=lambda _: None)
         )
-    assert reports[0] == reports[1] == reports[2]
+    assert all(report == reports[0] for report in reports[1:])
     assert len(reports[0]["findings"]) >= 5
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from aiplatform.data.chunk import Chunk
 from aiplatform.data.errors import MalformedData
+from aiplatform.data.formats.arrow import Arrow
 from aiplatform.data.formats.csv import Csv
 from aiplatform.data.formats.json import JsonArray
 from aiplatform.data.formats.jsonl import JsonLines
@@ -21,12 +22,18 @@ from aiplatform.data.formats.parquet import Parquet
 from aiplatform.data.formats.source import Source
 from aiplatform.data.formats.text import Text
 from aiplatform.data.formats.text_source import TextSource
+from aiplatform.data.quarantine import Quarantine
 from aiplatform.protocol.enums import DataFormat
+from aiplatform.protocol.intake import Reading
 
 __all__ = ["Chunk", "Opened", "Reader", "open_file"]
 
 SUFFIXES = {
+    ".arrow": DataFormat.ARROW,
+    ".arrows": DataFormat.ARROW,
     ".csv": DataFormat.CSV,
+    ".feather": DataFormat.ARROW,
+    ".ipc": DataFormat.ARROW,
     ".json": DataFormat.JSON,
     ".jsonl": DataFormat.JSONL,
     ".ndjson": DataFormat.JSONL,
@@ -38,6 +45,11 @@ SUFFIXES = {
     ".txt": DataFormat.TEXT,
 }
 PACKED_SUFFIXES = {".gz", ".gzip", ".zst", ".zstd"}
+BINARY = {
+    DataFormat.ARROW: ("arrow_invalid", "no ARROW1 and no message at its beginning"),
+    DataFormat.PARQUET: ("parquet_invalid", "no PAR1 at its beginning"),
+}
+CSV_FORMATS = {DataFormat.CSV, DataFormat.TSV}
 JSON_FORMATS = {DataFormat.JSON, DataFormat.JSONL}
 
 
@@ -70,7 +82,13 @@ class Opened:
 
 
 def open_file(
-    path: Path, *, filename: str, claimed: DataFormat | None = None, scratch: Path
+    path: Path,
+    *,
+    filename: str,
+    claimed: DataFormat | None = None,
+    scratch: Path,
+    reading: Reading | None = None,
+    aside: Quarantine | None = None,
 ) -> Opened:
     """Recognise a file and make its reader.
 
@@ -78,44 +96,62 @@ def open_file(
         path: the bytes as uploaded.
         filename: the name it was uploaded under; only its suffix counts, and less than the content.
         claimed: what the uploader says it is; otherwise the content and the suffix decide.
-        scratch: where a compressed Parquet file is unpacked, which must be read from its end.
+        scratch: where a compressed Parquet or Arrow file is unpacked, which must be sought in.
+        reading: what the uploader says of how to read it.
+        aside: takes rows that can't be read; without it the first one is a fault.
 
     Raises:
         MalformedData: it is empty, of another kind, or not what was claimed.
     """
+    reading = reading or Reading()
     source = Source(path)
-    if source.is_parquet:
-        if claimed not in {None, DataFormat.PARQUET}:
-            raise MalformedData("format_mismatch", claimed=claimed, found=DataFormat.PARQUET)
+    if source.is_parquet or source.is_arrow:
+        found = DataFormat.PARQUET if source.is_parquet else DataFormat.ARROW
+        if claimed not in {None, found}:
+            raise MalformedData("format_mismatch", claimed=claimed, found=found)
+        _refuse_options(["encoding"] if reading.encoding else reading.csv_options, found)
         if source.compression is not None:
             _unpack(source, scratch)
             path = scratch
-        return Opened(Parquet(path), DataFormat.PARQUET, source.compression, None)
+        columnar = Parquet(path, aside) if source.is_parquet else Arrow(path, aside)
+        return Opened(columnar, found, source.compression, None)
     chosen = claimed or _by_suffix(filename)
-    if chosen is DataFormat.PARQUET:
-        raise MalformedData("parquet_invalid", detail="no PAR1 at its beginning")
-    text = TextSource(source)
+    if chosen in BINARY:
+        reason, detail = BINARY[chosen]
+        raise MalformedData(reason, detail=detail)
+    text = TextSource(source, reading.encoding, lenient=aside is not None)
     start = text.head(1024).lstrip()[:1]
     if not start and not text.head().strip():
         raise MalformedData("no_rows")
     if claimed is None:
         chosen = _by_content(chosen, start)
-    reader, details = _text_reader(chosen or DataFormat.TEXT, text)
+        if reading.csv_options and chosen in {None, DataFormat.TEXT}:
+            chosen = DataFormat.CSV
+    if chosen not in CSV_FORMATS:
+        _refuse_options(reading.csv_options, chosen or DataFormat.TEXT)
+    reader, details = _text_reader(chosen or DataFormat.TEXT, text, reading, aside)
     return Opened(
         reader, chosen or DataFormat.TEXT, source.compression, text.encoding.name, details
     )
 
 
-def _text_reader(chosen: DataFormat, text: TextSource) -> tuple[Reader, dict[str, Any]]:
+def _refuse_options(given: list[str], found: DataFormat) -> None:
+    if given:
+        raise MalformedData("option_misplaced", option=given[0], found=found)
+
+
+def _text_reader(
+    chosen: DataFormat, text: TextSource, reading: Reading, aside: Quarantine | None
+) -> tuple[Reader, dict[str, Any]]:
     match chosen:
         case DataFormat.JSONL:
-            return JsonLines(text), {}
+            return JsonLines(text, aside), {}
         case DataFormat.JSON:
-            return JsonArray(text), {}
+            return JsonArray(text, aside), {}
         case DataFormat.CSV | DataFormat.TSV:
-            reader = Csv(text, tabs=chosen is DataFormat.TSV)
-            return reader, {"dialect": reader.dialect.as_dict()}
-    return Text(text), {}
+            reader = Csv(text, tabs=chosen is DataFormat.TSV, reading=reading, aside=aside)
+            return reader, {"dialect": reader.described()}
+    return Text(text, aside), {}
 
 
 def _by_suffix(filename: str) -> DataFormat | None:

@@ -1,7 +1,8 @@
 """CSV and TSV: a header, then records; the dialect is told from the first records.
 
-CSV has no types: every value stays the text it is, ``007`` and ``1.10`` included. An empty field is
-a missing value. Line numbers are those of an editor, also behind fields that hold line breaks.
+What the uploader says of delimiter, quote and header counts before what is found. CSV has no types:
+every value stays the text it is, ``007`` and ``1.10`` included. An empty field is a missing value.
+Line numbers are those of an editor, also behind fields that hold line breaks.
 """
 
 import csv
@@ -12,10 +13,13 @@ from typing import Any
 
 from aiplatform.data.chunk import Chunk, check_names
 from aiplatform.data.errors import MalformedData
-from aiplatform.data.formats.text_source import TextSource
+from aiplatform.data.formats.text_source import TextSource, fault_of_text, raw_text
 from aiplatform.data.limits import BLOCK_BYTES, MAX_CELLS, MAX_ROW_BYTES
+from aiplatform.data.quarantine import Quarantine
+from aiplatform.protocol.intake import NO_QUOTE, Reading
 
 DELIMITERS = ",\t;|"
+QUOTE = '"'
 SNIFFED_RECORDS = 100
 
 
@@ -24,34 +28,36 @@ class Dialect:
     """How the fields of a record are told apart."""
 
     delimiter: str
-    quoted: bool = True
+    quote: str | None = QUOTE
 
     def reader(self, lines: Iterable[str]) -> Any:
         """A reader of the standard library for this dialect."""
         return csv.reader(
             lines,
             delimiter=self.delimiter,
-            quoting=csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE,
+            quotechar=self.quote,
+            quoting=csv.QUOTE_NONE if self.quote is None else csv.QUOTE_MINIMAL,
             strict=True,
         )
 
-    def as_dict(self) -> dict[str, Any]:
-        """For the report of an upload."""
-        return {"delimiter": self.delimiter, "quote": '"' if self.quoted else None}
 
-
-def sniff(sample: str, *, delimiters: str = DELIMITERS) -> Dialect:
+def sniff(sample: str, *, delimiters: str = DELIMITERS, quote: str | None = None) -> Dialect:
     """The dialect under which the first records are most like a table.
 
     A dialect fits when all its records have as many fields as the first. Of those that fit, the one
     with most fields wins, then the first in the order of ``delimiters``, then unquoted tabs.
     When none fits, the first delimiter that occurs in the header is taken, so that the reader
     reports the ragged row.
+
+    Args:
+        delimiters: those that come into question.
+        quote: the quote, where it is known; ``none`` for no quotes.
     """
     best: tuple[int, Dialect] | None = None
-    candidates = [Dialect(d) for d in delimiters]
-    if "\t" in delimiters:  # much TSV is written without a thought of quotes
-        candidates.append(Dialect("\t", quoted=False))
+    known = None if quote == NO_QUOTE else quote or QUOTE
+    candidates = [Dialect(d, known) for d in delimiters]
+    if "\t" in delimiters and quote is None:  # much TSV is written without a thought of quotes
+        candidates.append(Dialect("\t", None))
     for candidate in candidates:
         width = _common_width(sample, candidate)
         if width is not None and width > 1 and (best is None or width > best[0]):
@@ -59,7 +65,7 @@ def sniff(sample: str, *, delimiters: str = DELIMITERS) -> Dialect:
     if best is not None:
         return best[1]
     header = sample.partition("\n")[0]
-    return Dialect(next((d for d in delimiters if d in header), delimiters[0]))
+    return Dialect(next((d for d in delimiters if d in header), delimiters[0]), known)
 
 
 def _common_width(sample: str, dialect: Dialect) -> int | None:
@@ -85,66 +91,148 @@ def _common_width(sample: str, dialect: Dialect) -> int | None:
 class Csv:
     """Reads CSV or TSV.
 
+    Args:
+        tabs: nothing else is a delimiter.
+        reading: what the uploader says of the dialect.
+        aside: takes rows that can't be read; without it they are faults.
+
     Attributes:
         dialect: what was found.
     """
 
     hint = None
 
-    def __init__(self, text: TextSource, *, tabs: bool = False) -> None:
+    def __init__(
+        self,
+        text: TextSource,
+        *,
+        tabs: bool = False,
+        reading: Reading | None = None,
+        aside: Quarantine | None = None,
+    ) -> None:
+        reading = reading or Reading()
         self.text = text
+        self.aside = aside
+        self.has_header = reading.header is not False
         csv.field_size_limit(MAX_ROW_BYTES)
         head = text.head().decode("utf-8", "ignore")
         whole_lines, newline, _ = head.rpartition("\n")
-        delimiters = "\t" if tabs else DELIMITERS
-        self.dialect = sniff(whole_lines + newline or head, delimiters=delimiters)
+        delimiters = reading.delimiter or ("\t" if tabs else DELIMITERS)
+        sample = whole_lines + newline or head
+        self.dialect = sniff(sample, delimiters=delimiters, quote=reading.quote)
+
+    def described(self) -> dict[str, Any]:
+        """How the file is read, for its uploader."""
+        return {
+            "delimiter": self.dialect.delimiter,
+            "quote": self.dialect.quote,
+            "header": self.has_header,
+        }
 
     def __iter__(self) -> Iterator[Chunk]:
-        feed = _Lines(self.text)
+        feed = _Lines(self.text, lenient=self.aside is not None)
         records = self.dialect.reader(feed)
         header: list[str] | None = None
         rows: list[list[str]] = []
         places: list[int] = []
-        start = 1
-        try:
-            for record in records:
-                line, start = start, records.line_num + 1
-                feed.in_record = 0
-                if not record:
+        raws: list[str] | None = None if self.aside is None else []
+        for record, line, found in self._records(records, feed):
+            fault = found
+            if header is None and fault is None:
+                names = record if self.has_header else [""] * len(record)
+                header = _header(names, line)
+                if self.has_header:
                     continue
-                if header is None:
-                    header = _header(record, line)
-                    continue
-                if len(record) != len(header):
-                    raise MalformedData(
-                        "csv_ragged", line=line, expected=len(header), found=len(record)
-                    )
-                rows.append(record)
-                places.append(line)
-                if feed.since_chunk >= BLOCK_BYTES or len(rows) * len(header) >= MAX_CELLS:
-                    yield _chunk(header, rows, places)
-                    rows, places = [], []
-                    feed.since_chunk = 0
-        except csv.Error as error:
-            raise MalformedData("csv_quote", line=start, detail=str(error)) from error
+            if fault is None and header is not None and len(record) != len(header):
+                fault = MalformedData(
+                    "csv_ragged", line=line, expected=len(header), found=len(record)
+                )
+            if fault is not None:
+                if self.aside is None or header is None:
+                    raise fault
+                self.aside.add(fault, feed.raw())
+                continue
+            rows.append(record)
+            places.append(line)
+            if raws is not None:
+                raws.append(feed.raw())
+            if feed.since_chunk >= BLOCK_BYTES or len(rows) * len(header or ()) >= MAX_CELLS:
+                yield _chunk(header or [], rows, places, raws)
+                rows, places = [], []
+                raws = None if raws is None else []
+                feed.since_chunk = 0
         if header is not None and rows:
-            yield _chunk(header, rows, places)
+            yield _chunk(header, rows, places, raws)
+
+    def _records(
+        self, records: Any, feed: "_Lines"
+    ) -> Iterator[tuple[list[str], int, MalformedData | None]]:
+        """Each record with its line, and its fault where one may go on behind it.
+
+        Raises:
+            MalformedData: a quote that is never closed: nobody knows where the next row begins.
+        """
+        start = 1
+        while True:
+            feed.begin_record()
+            fault: MalformedData | None = None
+            try:
+                record = next(records)
+                fault = feed.fault(start)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                record, fault = [""], MalformedData("csv_quote", line=start, detail=str(error))
+                if self.aside is None or feed.ended or feed.in_record > MAX_ROW_BYTES:
+                    raise fault from error
+            line, start = start, records.line_num + 1
+            if record:
+                yield record, line, fault
 
 
 class _Lines:
-    """The lines of a text, counted, for the standard library's reader."""
+    """The lines of a text, counted, for the standard library's reader.
 
-    def __init__(self, text: TextSource) -> None:
+    Args:
+        lenient: lines that are no text are handed on, for :meth:`fault` to tell.
+    """
+
+    def __init__(self, text: TextSource, *, lenient: bool) -> None:
         self.text = text
+        self.lenient = lenient
         self.in_record = 0
         self.since_chunk = 0
+        self.ended = False
+        self._record: list[str] = []
+        self._damaged = False
+
+    def begin_record(self) -> None:
+        """The next line is that of another record."""
+        self.in_record = 0
+        self._record.clear()
+
+    def raw(self) -> str:
+        """The lines of this record."""
+        return raw_text("".join(self._record).rstrip("\r\n"))
+
+    def fault(self, line: int) -> MalformedData | None:
+        """What is wrong with the text of this record."""
+        return fault_of_text("".join(self._record), line) if self._damaged else None
 
     def __iter__(self) -> Iterator[str]:
         for block in self.text.blocks():
-            decoded = block.decode()
+            try:
+                decoded = block.decode()
+            except MalformedData:
+                if not self.lenient:
+                    raise
+                decoded = block.damaged()
+                self._damaged = True
             if "\x00" in decoded:
-                line = block.line + decoded.count("\n", 0, decoded.index("\x00"))
-                raise MalformedData("nul_byte", line=line)
+                if not self.lenient:
+                    line = block.line + decoded.count("\n", 0, decoded.index("\x00"))
+                    raise MalformedData("nul_byte", line=line)
+                self._damaged = True
             # newline="" splits at CR, LF and CRLF and keeps them, as the csv module wants.
             for line_text in io.StringIO(decoded, newline=""):
                 self.in_record += len(line_text)
@@ -152,7 +240,10 @@ class _Lines:
                 if self.in_record > MAX_ROW_BYTES:
                     # A quote that is never closed swallows the rest of the file.
                     raise csv.Error(f"a record longer than {MAX_ROW_BYTES} characters")
+                if self.lenient:
+                    self._record.append(line_text)
                 yield line_text
+        self.ended = True
 
 
 def _header(record: list[str], line: int) -> list[str]:
@@ -161,7 +252,9 @@ def _header(record: list[str], line: int) -> list[str]:
     return names
 
 
-def _chunk(header: list[str], rows: list[list[str]], places: list[int]) -> Chunk:
+def _chunk(
+    header: list[str], rows: list[list[str]], places: list[int], raws: list[str] | None
+) -> Chunk:
     columns = zip(*rows, strict=True)
     return Chunk(
         {
@@ -170,4 +263,5 @@ def _chunk(header: list[str], rows: list[list[str]], places: list[int]) -> Chunk
         },
         len(rows),
         places,
+        raw=None if raws is None else raws.__getitem__,
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.limits import MIB
+from aiplatform.protocol.intake import EncodingName
 
 WINDOW_BYTES = MIB
 SEARCHED_BYTES = 64 * MIB
@@ -26,6 +27,11 @@ BOMS = (
 )
 
 NAMES = {
+    "big5": "Big5",
+    "cp1252": "Windows-1252",
+    "euc-kr": "EUC-KR",
+    "latin-1": "Latin-1",
+    "shift-jis": "Shift JIS",
     "utf-8": "UTF-8",
     "utf-16-le": "UTF-16 LE",
     "utf-16-be": "UTF-16 BE",
@@ -33,6 +39,9 @@ NAMES = {
     "utf-32-be": "UTF-32 BE",
     "gb18030": "GB18030",
 }
+
+CODECS = {"gbk": "gb18030", "windows-1252": "cp1252"}
+"""Where the codec has another name than people use for the encoding."""
 
 COMMON_HANZI = frozenset(
     "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过发后作里"
@@ -58,8 +67,28 @@ class Encoding:
         return NAMES[self.codec]
 
 
-def detect(chunks: Iterator[bytes]) -> Encoding:
+def said(name: EncodingName, chunks: Iterator[bytes]) -> Encoding:
+    """The encoding that the uploader says it is; a byte order mark is skipped where there is one.
+
+    UTF-16 and UTF-32 without a mark are little-endian, unless UTF-16 reads like text the other way.
+    """
+    codec = CODECS.get(name, name)
+    start = next(chunks, b"")
+    for bom, marked in BOMS:
+        if start.startswith(bom) and marked.startswith(codec):
+            return Encoding(marked, mark=len(bom))
+    if codec == "utf-16":
+        codec = _utf16(start[:WINDOW_BYTES]) or "utf-16-le"
+    elif codec == "utf-32":
+        codec = "utf-32-le"
+    return Encoding(codec)
+
+
+def detect(chunks: Iterator[bytes], *, lenient: bool = False) -> Encoding:
     """Tell the encoding of a text from its first chunks.
+
+    Args:
+        lenient: take what is no known encoding for UTF-8 with damaged lines.
 
     Raises:
         MalformedData: it is none that we read, with the place of the first odd byte.
@@ -86,6 +115,8 @@ def detect(chunks: Iterator[bytes]) -> Encoding:
         return Encoding("utf-8")
     if _first_error(window, "gb18030") is None and _reads_like_chinese(window):
         return Encoding("gb18030")
+    if lenient:
+        return Encoding("utf-8")
     before = window[:error]
     raise MalformedData(
         "encoding_unknown" if before.isascii() else "encoding_invalid",

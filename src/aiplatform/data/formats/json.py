@@ -15,6 +15,7 @@ from aiplatform.data.errors import MalformedData, Words, type_words
 from aiplatform.data.formats import arrow_json, objects
 from aiplatform.data.formats.text_source import TextSource
 from aiplatform.data.limits import BLOCK_BYTES, MAX_DEPTH, MAX_ROW_BYTES
+from aiplatform.data.quarantine import Quarantine, shown
 
 SPACE = re.compile(rb"[ \t\r\n]*+")
 
@@ -31,12 +32,17 @@ SCALARS = {b'"': "", b"t": True, b"f": False, b"n": None, b"[": []}
 class JsonArray:
     """Reads a JSON array of objects, or a sequence of objects.
 
+    Args:
+        aside: takes elements that are no row; without it they are faults. Where brackets do not
+            match, nobody knows where the next one begins, so that is a fault in any case.
+
     Attributes:
         hint: see :class:`~aiplatform.data.formats.jsonl.JsonLines`.
     """
 
-    def __init__(self, text: TextSource) -> None:
+    def __init__(self, text: TextSource, aside: Quarantine | None = None) -> None:
         self.text = text
+        self.aside = aside
         self.hint: pa.Schema | None = None
 
     def __iter__(self) -> Iterator[Chunk]:
@@ -73,9 +79,10 @@ class JsonArray:
             batch = arrow_json.parse(b"\n".join(texts), len(texts), self.hint)
             if batch is not None:
                 columns = dict(zip(batch.schema.names, batch.columns, strict=True))
-                yield Chunk(columns, batch.num_rows, lines)
+                raw = None if self.aside is None else lambda row: shown(texts[row])
+                yield Chunk(columns, batch.num_rows, lines, raw=raw)
                 return
-        yield from objects.parse(texts, lines, offsets)
+        yield from objects.parse(texts, lines, offsets, self.aside)
 
 
 class _Scanner:

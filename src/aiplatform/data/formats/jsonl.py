@@ -1,34 +1,69 @@
 """JSON Lines: one object a line; blank lines are skipped."""
 
+import re
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pyarrow as pa
 
 from aiplatform.data.chunk import Chunk
+from aiplatform.data.errors import MalformedData
 from aiplatform.data.formats import arrow_json, objects
 from aiplatform.data.formats.text_source import Block, TextSource
+from aiplatform.data.quarantine import Quarantine, shown
+
+ROW = re.compile(rb"\S[^\n]*")
+"""A line with something in it; millions of empty ones are passed over in no time."""
+
+AHEAD = 1
+"""Blocks that are parsed while the one before them is looked at."""
 
 
 class JsonLines:
     """Reads JSON Lines.
 
+    Args:
+        aside: takes lines that are no row; without it they are faults.
+
     Attributes:
         hint: columns that later blocks are likely to have; set by whoever knows, for speed only.
     """
 
-    def __init__(self, text: TextSource) -> None:
+    def __init__(self, text: TextSource, aside: Quarantine | None = None) -> None:
         self.text = text
+        self.aside = aside
         self.hint: pa.Schema | None = None
 
     def __iter__(self) -> Iterator[Chunk]:
-        for block in self.text.blocks():
-            batch = self._quickly(block)
-            if batch is not None:
-                columns = dict(zip(batch.schema.names, batch.columns, strict=True))
-                lines = range(block.line, block.line + batch.num_rows)
-                yield Chunk(columns, batch.num_rows, lines)
-            else:
-                yield from _carefully(block)
+        blocks = self.text.blocks()
+        waiting: deque[tuple[Block, Future[pa.RecordBatch | None]]] = deque()
+        with ThreadPoolExecutor(1, thread_name_prefix="json") as pool:
+            while True:
+                try:
+                    block = next(blocks, None)
+                except MalformedData:
+                    # What is wrong with earlier lines is told first.
+                    while waiting:
+                        yield from self._chunks(*waiting.popleft())
+                    raise
+                if block is not None:
+                    waiting.append((block, pool.submit(self._quickly, block)))
+                # Without a hint there is nothing to parse ahead.
+                while len(waiting) > (AHEAD if block is not None and self.hint else 0):
+                    yield from self._chunks(*waiting.popleft())
+                if block is None:
+                    return
+
+    def _chunks(self, block: Block, parsed: "Future[pa.RecordBatch | None]") -> Iterator[Chunk]:
+        batch = parsed.result()
+        if batch is None:
+            yield from _carefully(block, self.aside)
+            return
+        columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+        lines = range(block.line, block.line + batch.num_rows)
+        raw = None if self.aside is None else _RawLines(block.data)
+        yield Chunk(columns, batch.num_rows, lines, raw=raw)
 
     def _quickly(self, block: Block) -> pa.RecordBatch | None:
         if self.hint is None or not arrow_json.is_one_per_line(block.data):
@@ -36,15 +71,28 @@ class JsonLines:
         return arrow_json.parse(block.data, block.lines, self.hint)
 
 
-def _carefully(block: Block) -> Iterator[Chunk]:
+class _RawLines:
+    """The lines of a block, cut when the first of them is asked for."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._lines: list[bytes] = []
+
+    def __call__(self, row: int) -> str:
+        self._lines = self._lines or self._data.split(b"\n")
+        return shown(self._lines[row])
+
+
+def _carefully(block: Block, aside: Quarantine | None) -> Iterator[Chunk]:
     texts: list[bytes] = []
     lines: list[int] = []
     offsets: list[int] = []
-    offset = block.offset
-    for number, text in enumerate(block.data.split(b"\n"), block.line):
-        if text and not text.isspace():
-            texts.append(text)
-            lines.append(number)
-            offsets.append(offset)
-        offset += len(text) + 1
-    yield from objects.parse(texts, lines, offsets)
+    number, counted = block.line, 0
+    for found in ROW.finditer(block.data):
+        start = block.data.rfind(b"\n", 0, found.start()) + 1
+        number += block.data.count(b"\n", counted, start)
+        counted = start
+        texts.append(block.data[start : found.end()])
+        lines.append(number)
+        offsets.append(block.offset + start)
+    yield from objects.parse(texts, lines, offsets, aside)

@@ -18,6 +18,7 @@ import orjson
 from aiplatform.data.chunk import Chunk, is_name
 from aiplatform.data.errors import MalformedData, Words, type_words
 from aiplatform.data.limits import MAX_CELLS, MAX_COLUMN_NAME, MAX_COLUMNS, MAX_DEPTH
+from aiplatform.data.quarantine import Quarantine, shown
 
 BOM = b"\xef\xbb\xbf"
 DIGITS_TO_ZERO = bytes(0x30 if 0x30 <= byte <= 0x39 else byte for byte in range(256))
@@ -40,7 +41,10 @@ REASONS_ZH = {
 
 
 def parse(
-    texts: Sequence[bytes], lines: Sequence[int], offsets: Sequence[int] | None = None
+    texts: Sequence[bytes],
+    lines: Sequence[int],
+    offsets: Sequence[int] | None = None,
+    aside: Quarantine | None = None,
 ) -> Iterator[Chunk]:
     """Rows of the JSON texts, as columns in the order in which keys first appear.
 
@@ -48,19 +52,33 @@ def parse(
         texts: one JSON value each.
         lines: the line each begins in.
         offsets: the byte each begins at, for faults of the encoding.
+        aside: takes texts that are no row; without it they are faults.
 
     Raises:
         MalformedData: a text is not one JSON object, with its line.
     """
     rows = _parse_quickly(texts)
-    if rows is None:
+    if rows is None or set(map(type, rows)) - {dict}:
         rows = []
+        kept: list[int] = []
         for index, (text, line) in enumerate(zip(texts, lines, strict=True)):
-            rows.append(_parse_carefully(text, line, offsets[index] if offsets else None))
-    if set(map(type, rows)) - {dict}:
-        index = next(i for i, row in enumerate(rows) if type(row) is not dict)
-        raise MalformedData("json_not_object", line=lines[index], found=type_words(rows[index]))
-    yield from _columns(rows, lines)
+            try:
+                rows.append(_object(text, line, offsets[index] if offsets else None))
+            except MalformedData as fault:
+                if aside is None:
+                    raise
+                aside.add(fault, shown(text))
+            else:
+                kept.append(index)
+        texts, lines = [texts[index] for index in kept], [lines[index] for index in kept]
+    yield from _columns(rows, lines, None if aside is None else texts, aside)
+
+
+def _object(text: bytes, line: int, offset: int | None) -> dict[str, Any]:
+    value = _parse_carefully(text, line, offset)
+    if type(value) is not dict:
+        raise MalformedData("json_not_object", line=line, found=type_words(value))
+    return value
 
 
 def _parse_quickly(texts: Sequence[bytes]) -> list[Any] | None:
@@ -119,23 +137,43 @@ def _number(line: int) -> MalformedData:
     return MalformedData("json_invalid", line=line, column=1, detail=detail)
 
 
-def _columns(rows: list[dict[str, Any]], lines: Sequence[int]) -> Iterator[Chunk]:
+def _columns(
+    rows: list[dict[str, Any]],
+    lines: Sequence[int],
+    raws: Sequence[bytes] | None,
+    aside: Quarantine | None,
+) -> Iterator[Chunk]:
     if not rows:
         return
     columns = _columns_of_alike(rows)
     if columns is None:
         # dict.fromkeys keeps the order in which the keys first appear.
         keys = list(dict.fromkeys(itertools.chain.from_iterable(rows)))
-        _check_names(keys, rows, lines)
+    else:
+        keys = list(columns)
+    fault = _fault_of_names(keys, rows, lines)
+    if fault is not None:
+        named = [index for index, row in enumerate(rows) if all(map(is_name, row))]
+        if aside is None or raws is None or len(named) == len(rows):
+            raise fault
+        for index in sorted(set(range(len(rows))) - set(named)):
+            odd = MalformedData("column_name", line=lines[index], limit=MAX_COLUMN_NAME)
+            aside.add(odd, shown(raws[index]))
+        rows, lines = [rows[index] for index in named], [lines[index] for index in named]
+        yield from _columns(rows, lines, [raws[index] for index in named], aside)
+        return
+    if columns is None:
         if len(keys) * len(rows) > MAX_CELLS:
             step = max(1, MAX_CELLS // len(keys))
             for start in range(0, len(rows), step):
-                yield from _columns(rows[start : start + step], lines[start : start + step])
+                part = slice(start, start + step)
+                some = None if raws is None else raws[part]
+                yield from _columns(rows[part], lines[part], some, aside)
             return
         columns = {key: [row.get(key) for row in rows] for key in keys}
-    elif columns:
-        _check_names(list(columns), rows, lines)
-    yield Chunk(columns, len(rows), lines)
+    yield Chunk(
+        columns, len(rows), lines, raw=None if raws is None else lambda row: shown(raws[row])
+    )
 
 
 def _columns_of_alike(rows: list[dict[str, Any]]) -> dict[str, list[Any]] | None:
@@ -149,17 +187,20 @@ def _columns_of_alike(rows: list[dict[str, Any]]) -> dict[str, list[Any]] | None
         return None
 
 
-def _check_names(keys: list[str], rows: list[dict[str, Any]], lines: Sequence[int]) -> None:
-    """Refuse bad names, naming the line of the row that brings them."""
+def _fault_of_names(
+    keys: list[str], rows: list[dict[str, Any]], lines: Sequence[int]
+) -> MalformedData | None:
+    """Bad names, with the line of the row that brings them."""
     if len(keys) > MAX_COLUMNS:
         seen: set[str] = set()
         for row, line in zip(rows, lines, strict=True):
             seen.update(row)
             if len(seen) > MAX_COLUMNS:
-                raise MalformedData(
+                return MalformedData(
                     "columns_too_many", line=line, found=len(seen), limit=MAX_COLUMNS
                 )
     bad = next((key for key in keys if not is_name(key)), None)
-    if bad is not None:
-        line = next(line for row, line in zip(rows, lines, strict=True) if bad in row)
-        raise MalformedData("column_name", line=line, limit=MAX_COLUMN_NAME)
+    if bad is None:
+        return None
+    line = next(line for row, line in zip(rows, lines, strict=True) if bad in row)
+    return MalformedData("column_name", line=line, limit=MAX_COLUMN_NAME)

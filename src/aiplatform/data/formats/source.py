@@ -12,6 +12,9 @@ from aiplatform.data.limits import BLOCK_BYTES, BOMB_FREE_BYTES, BOMB_RATIO, MAX
 COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
 PARQUET_MAGIC = b"PAR1"
+ARROW_FILE_MAGIC = b"ARROW1"
+ARROW_STREAM_MAGIC = b"\xff\xff\xff\xff"
+"""What each message of a stream begins with; no text does, in any encoding that is read."""
 
 ARCHIVES = {
     b"PK\x03\x04": Words("a ZIP archive or an Office file", "ZIP 压缩包或 Office 文件"),
@@ -23,7 +26,6 @@ ARCHIVES = {
     b"%PDF-": Words("a PDF", "PDF 文档"),
     b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": Words("an old Office file", "旧版 Office 文件"),
     b"SQLite format 3\x00": Words("an SQLite database", "SQLite 数据库"),
-    b"ARROW1": Words("an Arrow IPC file", "Arrow IPC 文件"),
     b"\x89PNG\r\n\x1a\n": Words("a PNG image", "PNG 图片"),
     b"\xff\xd8\xff": Words("a JPEG image", "JPEG 图片"),
 }
@@ -58,6 +60,7 @@ class Source:
                 raise MalformedData("file_empty")
         _refuse_archives(head)
         self.is_parquet = head.startswith(PARQUET_MAGIC)
+        self.is_arrow = head.startswith((ARROW_FILE_MAGIC, ARROW_STREAM_MAGIC))
 
     def head(self, size: int) -> bytes:
         """The first ``size`` unpacked bytes, or fewer when the file is shorter."""

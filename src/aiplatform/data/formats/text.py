@@ -9,30 +9,53 @@ from collections.abc import Iterator
 
 from aiplatform.data.chunk import Chunk
 from aiplatform.data.errors import MalformedData
-from aiplatform.data.formats.text_source import TextSource
+from aiplatform.data.formats.text_source import Block, TextSource, fault_of_text, raw_text
+from aiplatform.data.quarantine import Quarantine
 
 COLUMN = "text"
 
 
 class Text:
-    """Reads lines. Line ends may be LF, CRLF or CR; other white space is kept."""
+    """Reads lines. Line ends may be LF, CRLF or CR; other white space is kept.
+
+    Args:
+        aside: takes lines that are no text; without it they are faults.
+    """
 
     hint = None
 
-    def __init__(self, text: TextSource) -> None:
+    def __init__(self, text: TextSource, aside: Quarantine | None = None) -> None:
         self.text = text
+        self.aside = aside
 
     def __iter__(self) -> Iterator[Chunk]:
         for block in self.text.blocks():
-            decoded = block.decode()
-            if "\x00" in decoded:
-                line = block.line + decoded.count("\n", 0, decoded.index("\x00"))
-                raise MalformedData("nul_byte", line=line)
+            decoded, is_damaged = self._decoded(block)
             texts: list[str] = []
             places: list[int] = []
             for place, line_text in enumerate(io.StringIO(decoded, newline=None), block.line):
-                if line_text and not line_text.isspace():
-                    texts.append(line_text.removesuffix("\n"))
-                    places.append(place)
+                if not line_text or line_text.isspace():
+                    continue
+                fault = fault_of_text(line_text, place) if is_damaged else None
+                if fault is not None and self.aside is not None:
+                    self.aside.add(fault, raw_text(line_text.removesuffix("\n")))
+                    continue
+                texts.append(line_text.removesuffix("\n"))
+                places.append(place)
             if texts:
-                yield Chunk({COLUMN: texts}, len(texts), places)
+                yield Chunk({COLUMN: texts}, len(texts), places, raw=texts.__getitem__)
+
+    def _decoded(self, block: Block) -> tuple[str, bool]:
+        """The text, and whether lines of it are none."""
+        try:
+            decoded = block.decode()
+        except MalformedData:
+            if self.aside is None:
+                raise
+            return block.damaged(), True
+        if "\x00" in decoded:
+            if self.aside is None:
+                line = block.line + decoded.count("\n", 0, decoded.index("\x00"))
+                raise MalformedData("nul_byte", line=line)
+            return decoded, True
+        return decoded, False

@@ -1,13 +1,17 @@
 """A source as text: its encoding found, its bytes UTF-8, cut at line ends."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from aiplatform.data.errors import MalformedData
-from aiplatform.data.formats.encodings import detect, to_utf8
+from aiplatform.data.formats.encodings import detect, said, to_utf8
 from aiplatform.data.formats.source import Source
 from aiplatform.data.limits import MAX_ROW_BYTES
+from aiplatform.data.quarantine import shown
+from aiplatform.protocol.intake import EncodingName
 
+LONE_SURROGATE = re.compile("[\udc80-\udcff]")
 SNIFFED_BYTES = 256 * 1024
 
 
@@ -31,6 +35,10 @@ class Block:
         except UnicodeDecodeError as error:
             raise self.fault_at(error.start) from error
 
+    def damaged(self) -> str:
+        """The block as text in which bytes that are no UTF-8 stand as lone surrogates."""
+        return self.data.decode("utf-8", "surrogateescape")
+
     def fault_at(self, position: int) -> MalformedData:
         """The fault of an invalid byte at ``position`` of this block."""
         return MalformedData(
@@ -42,16 +50,41 @@ class Block:
         )
 
 
+def fault_of_text(text: str, line: int) -> MalformedData | None:
+    """What is wrong with a text that :meth:`Block.damaged` gave; None when nothing is."""
+    if "\x00" in text:
+        return MalformedData("nul_byte", line=line)
+    odd = LONE_SURROGATE.search(text)
+    if odd is None:
+        return None
+    value = ord(odd[0]) & 0xFF
+    return MalformedData("encoding_invalid", line=line, encoding="UTF-8", value=value)
+
+
+def raw_text(text: str) -> str:
+    """Such a text as it is shown."""
+    return shown(text.encode("utf-8", "surrogateescape"))
+
+
 class TextSource:
     """The text of a source.
+
+    Args:
+        encoding: what the uploader says it is; else it is found out.
+        lenient: damage of single lines is left to the reader.
 
     Raises:
         MalformedData: it is in no encoding that we read.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(
+        self, source: Source, encoding: EncodingName | None = None, *, lenient: bool = False
+    ) -> None:
         self._source = source
-        self.encoding = detect(source.chunks())
+        if encoding is None:
+            self.encoding = detect(source.chunks(), lenient=lenient)
+        else:
+            self.encoding = said(encoding, source.chunks())
 
     def head(self, size: int = SNIFFED_BYTES) -> bytes:
         """The first UTF-8 bytes, at least ``size`` of them unless the text is shorter."""

@@ -1,18 +1,24 @@
 """What a check is: it looks at batches, then says what it found."""
 
 from abc import ABC, abstractmethod
+from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from aiplatform.data.canonical import rows_of
 from aiplatform.data.errors import Words
 from aiplatform.data.shapes import CONTENT_COLUMNS, REQUIRED_COLUMNS
 from aiplatform.protocol.enums import DataShape
+from aiplatform.protocol.fixes import fixes_of
+from aiplatform.protocol.specs import FixAction
+
+if TYPE_CHECKING:
+    from aiplatform.data.quality.references import Reference
 
 MAX_EXAMPLES = 5
 MAX_EXAMPLE_CHARACTERS = 160
@@ -35,11 +41,13 @@ class Context:
     Attributes:
         rows: how many there are.
         schema: of the canonical Parquet.
+        references: what the rows are compared with.
     """
 
     shape: DataShape
     schema: pa.Schema
     rows: int
+    references: "tuple[Reference, ...]" = ()
 
     @property
     def content(self) -> list[str]:
@@ -70,6 +78,9 @@ class Finding:
         message: what was found, in both languages.
         effect: what it does to training.
         column: which column it is about, if one.
+        rows: which rows, ascending; of checks that look at all of them, every one.
+        groups: rows that belong together, the largest groups first.
+        checked_by: the check of another distribution that says so.
     """
 
     code: str
@@ -79,6 +90,16 @@ class Finding:
     effect: Words
     column: str | None = None
     examples: list[Example] = field(default_factory=list)
+    rows: "array[int]" = field(default_factory=lambda: array("I"))
+    groups: list[list[int]] = field(default_factory=list)
+    checked_by: str | None = None
+
+    @property
+    def fixes(self) -> tuple[FixAction, ...]:
+        """What can be done about it. Other people's findings can be dropped by their rows."""
+        if self.checked_by is not None:
+            return ("drop",) if len(self.rows) == self.count else ()
+        return fixes_of(self.code)
 
     def as_dict(self, rows: int) -> dict[str, Any]:
         """As the report has it."""
@@ -92,7 +113,10 @@ class Finding:
             "message_zh": self.message.zh,
             "effect": self.effect.en,
             "effect_zh": self.effect.zh,
+            "fixes": list(self.fixes),
             "examples": [{"row": e.row, "text": e.text} for e in self.examples],
+            **({"groups": self.groups} if self.groups else {}),
+            **({"checked_by": self.checked_by} if self.checked_by else {}),
         }
 
 
@@ -115,28 +139,41 @@ class Tally:
     """Counts rows, and keeps the first few as examples."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.rows: array[int] = array("I")
         self.examples: list[Example] = []
+
+    @property
+    def count(self) -> int:
+        """How many rows were counted."""
+        return len(self.rows)
 
     def add(self, row: int, text: str) -> None:
         """Count one row."""
-        self.count += 1
+        self.rows.append(row)
         if len(self.examples) < MAX_EXAMPLES:
             self.examples.append(Example(row, shorten(text)))
 
     def add_where(self, mask: pa.Array, batch: pa.RecordBatch, first_row: int) -> None:
         """Count the rows of a batch for which ``mask`` is true; nulls count as false."""
-        found = pc.sum(mask).as_py() or 0
-        if found and len(self.examples) < MAX_EXAMPLES:
-            wanted = MAX_EXAMPLES - len(self.examples)
-            for index in pc.indices_nonzero(mask.fill_null(False))[:wanted].to_pylist():
-                self.examples.append(Example(first_row + index, row_preview(batch, index)))
-        self.count += found
+        found = np.flatnonzero(mask.fill_null(False).to_numpy(zero_copy_only=False))
+        wanted = MAX_EXAMPLES - len(self.examples)
+        for index in found[: max(wanted, 0)].tolist():
+            self.examples.append(Example(first_row + index, row_preview(batch, index)))
+        self.rows.frombytes((found + first_row).astype(np.uint32).tobytes())
+
+
+def row_numbers(rows: np.ndarray) -> "array[int]":
+    """An array of row numbers, ascending, as findings carry them."""
+    return array("I", np.sort(rows).astype(np.uint32).tobytes())
 
 
 def row_preview(batch: pa.RecordBatch, index: int) -> str:
     """The beginning of a row, to recognise it by."""
-    row = rows_of(batch.slice(index, 1))[0]
+    return preview_of(rows_of(batch.slice(index, 1))[0])
+
+
+def preview_of(row: Mapping[str, Any]) -> str:
+    """The beginning of a row that was read."""
     return shorten(" · ".join(_pieces(row.values())))
 
 

@@ -15,6 +15,7 @@ from aiplatform.data.quality.check import (
     Example,
     Finding,
     Severity,
+    row_numbers,
 )
 from aiplatform.data.quality.texts import is_conversation
 
@@ -55,6 +56,7 @@ class Duplicates(Check):
                     "重复的数据会被死记硬背；若副本同时落入训练集和验证集，评估结果会虚高。",
                 ),
                 examples=examples,
+                rows=row_numbers(repeats),
             )
         ]
 

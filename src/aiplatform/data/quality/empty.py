@@ -47,6 +47,7 @@ class Empty(Check):
                 ),
                 column=name,
                 examples=tally.examples,
+                rows=tally.rows,
             )
         needed = name in self.context.required
         return Finding(
@@ -57,4 +58,5 @@ class Empty(Check):
             Words("There is nothing to learn from these rows.", "从这些数据中学不到任何内容。"),
             column=name,
             examples=tally.examples,
+            rows=tally.rows,
         )

@@ -49,6 +49,7 @@ def _required(name: str, tally: Tally) -> Finding:
         Words("Training leaves these rows out.", "训练时会跳过这些数据。"),
         column=name,
         examples=tally.examples,
+        rows=tally.rows,
     )
 
 
@@ -61,4 +62,5 @@ def _other(name: str, tally: Tally) -> Finding:
         Words("None: training does not read this column.", "无影响：训练不使用该列。"),
         column=name,
         examples=tally.examples,
+        rows=tally.rows,
     )

@@ -1,17 +1,23 @@
 """The report: one pass over the canonical Parquet, all checks side by side, and a score."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from aiplatform.data.canonical import iter_batches, row_count, shape_of
+from aiplatform.data.canonical import row_count, shape_of
 from aiplatform.data.quality import CHECKS
 from aiplatform.data.quality.check import Context, Finding, Severity
-from aiplatform.data.quality.tokens import Tokens
+from aiplatform.data.quality.contamination import Contamination
+from aiplatform.data.quality.examples import tell_examples
+from aiplatform.data.quality.labels import Labels
+from aiplatform.data.quality.languages import Languages
+from aiplatform.data.quality.leakage import Leakage
+from aiplatform.data.quality.look import Look
+from aiplatform.data.quality.references import Reference
 
-VERSION = 1
+VERSION = 3
 
 WEIGHTS = {Severity.ERROR: 1.0, Severity.WARNING: 0.5, Severity.INFO: 0.0}
 
@@ -31,39 +37,32 @@ def make_report(
     tokenizer: Path | None,
     max_length: int,
     progress: Callable[[float], None],
+    references: Sequence[Reference] = (),
 ) -> dict[str, Any]:
     """What there is to say about a dataset version before training on it.
 
-    Memory is bounded by 16 bytes a row (exact duplicates) and 4 more with token counts. Equal files
-    give equal reports.
+    Memory is bounded by some 60 bytes a row; the rest spills to disk. Equal files give equal
+    reports.
 
     Args:
         parquet: a canonical Parquet.
         tokenizer: a model's directory with ``tokenizer.json``; None leaves tokens out.
         max_length: tokens beyond which training cuts a row.
         progress: told now and then how much is done, 0 to 1.
+        references: evaluation data and benchmarks that the rows are compared with.
 
     Raises:
         aiplatform.data.quality.chat_template.TemplateRefusedError: the model's chat template is no
             template.
     """
-    rows = row_count(parquet)
-    context = Context(shape_of(parquet), pq.read_schema(parquet), rows)
-    checks = [check(context) for check in CHECKS]
-    tokens = Tokens(context, tokenizer, max_length) if tokenizer is not None else None
-    done = 0
+    schema, rows = pq.read_schema(parquet), row_count(parquet)
+    context = Context(shape_of(parquet), schema, rows, tuple(references))
     progress(0.0)
-    for batch in iter_batches(parquet):
-        for check in checks:
-            check.look(batch, done)
-        if tokens is not None:
-            tokens.look(batch, done)
-        done += batch.num_rows
-        progress(done / rows)
-    findings = [finding for check in checks for finding in check.findings()]
-    if tokens is not None:
-        findings += tokens.findings()
+    looked = Look(context, CHECKS, tokenizer, max_length)
+    looked.at(parquet, progress)
+    findings = looked.findings()
     findings.sort(key=lambda finding: list(Severity).index(finding.severity))
+    tell_examples(findings, parquet)
     return {
         "version": VERSION,
         "rows": rows,
@@ -72,7 +71,14 @@ def make_report(
         "score_formula": FORMULA,
         "score_formula_zh": FORMULA_ZH,
         "findings": [finding.as_dict(rows) for finding in findings],
-        "tokens": tokens.summary() if tokens is not None else None,
+        "languages": looked.check(Languages).summary(),
+        "labels": looked.check(Labels).summary(),
+        "tokens": looked.tokens.summary() if looked.tokens is not None else None,
+        "compared_with": [
+            *looked.check(Leakage).summary(),
+            *looked.check(Contamination).summary(),
+        ],
+        "outside_checks": looked.outside.described(),
     }
 
 

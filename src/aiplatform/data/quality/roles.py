@@ -26,7 +26,12 @@ class Roles(Check):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        names = [name for name in CONVERSATION_COLUMNS if name in context.content]
+        # A table may have a column of such a name that holds something else.
+        names = [
+            name
+            for name in CONVERSATION_COLUMNS
+            if name in context.content and pa.types.is_list(context.schema.field(name).type)
+        ]
         self._column = names[0] if names else None
         self._tallies = {fault: Tally() for fault in FAULTS}
         self._known: dict[str, str | None] = {"": None}
@@ -57,6 +62,7 @@ class Roles(Check):
                         effect,
                         column=self._column,
                         examples=tally.examples,
+                        rows=tally.rows,
                     )
                 )
         return found

@@ -43,9 +43,10 @@ class Shape(Check):
                         + "、".join(self.context.schema.names[:10]),
                     ),
                     Words(
-                        "Training refuses this dataset. Name the columns as a known shape does, "
-                        "such as “prompt” and “completion”.",
-                        "无法用该数据集训练。请按已知结构命名各列，例如“prompt”和“completion”。",
+                        "Training refuses this dataset. Say what its columns are, such as “prompt” "
+                        "and “completion”: datasets map DATASET COLUMN=prompt OTHER=completion.",
+                        "无法用该数据集训练。请说明各列的含义，例如“prompt”和“completion”："
+                        "datasets map 数据集 列名=prompt 列名=completion。",
                     ),
                 )
             )
@@ -61,6 +62,7 @@ class Shape(Check):
                     ),
                     Words("Training leaves these rows out.", "训练时会跳过这些数据。"),
                     examples=self._tally.examples,
+                    rows=self._tally.rows,
                 )
             )
         return found

@@ -37,5 +37,6 @@ class Sides(Check):
                 Words("the chosen and the rejected answer are the same", "优选回答与拒绝回答相同"),
                 Words("There is no preference to learn.", "没有可学习的偏好。"),
                 examples=self._tally.examples,
+                rows=self._tally.rows,
             )
         ]

@@ -1,7 +1,18 @@
 """Questions to columns that several checks ask, answered in Arrow."""
 
+from collections.abc import Iterable, Iterator
+
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from aiplatform.data.conversations import SPELLINGS
+
+ANSWER_COLUMNS = frozenset({"chosen", "completion", "output"})
+"""Columns of plain text that a model learns to say."""
+ASSISTANTS = pa.array(
+    sorted({name for s in SPELLINGS for name, role in s.roles.items() if role == "assistant"})
+)
+"""How the speaker of an answer is spelled."""
 
 
 def is_conversation(column: pa.Array) -> bool:
@@ -31,3 +42,34 @@ def rows_where(mask: pa.Array, rows: pa.Array, count: int) -> pa.Array:
     """A mask over ``count`` rows: true for rows that have a true ``mask`` among their messages."""
     hit = pc.unique(rows.filter(mask))
     return pc.is_in(pa.array(range(count), rows.type), value_set=hit)
+
+
+def texts_of(batch: pa.RecordBatch, names: Iterable[str]) -> Iterator[tuple[pa.Array, pa.Array]]:
+    """All texts of the columns ``names`` of a batch: texts, and the row that each is in."""
+    for name in names:
+        column = batch.column(name)
+        if is_conversation(column):
+            _, texts, rows = messages_of(column)
+            yield texts, rows
+        elif pa.types.is_string(column.type):
+            yield column, pa.array(range(batch.num_rows), pa.int64())
+
+
+def answers_of(batch: pa.RecordBatch, names: Iterable[str]) -> Iterator[tuple[pa.Array, pa.Array]]:
+    """The texts among them that a model learns to say, and the row that each is in."""
+    for texts, rows, said in sides_of(batch, names):
+        yield texts.filter(said), rows.filter(said)
+
+
+def sides_of(
+    batch: pa.RecordBatch, names: Iterable[str]
+) -> Iterator[tuple[pa.Array, pa.Array, pa.Array]]:
+    """All texts, the row that each is in, and whether a model learns to say it."""
+    for name in names:
+        column = batch.column(name)
+        if is_conversation(column):
+            speakers, texts, rows = messages_of(column)
+            yield texts, rows, pc.is_in(speakers, value_set=ASSISTANTS)
+        elif pa.types.is_string(column.type):
+            said = pa.repeat(name in ANSWER_COLUMNS, batch.num_rows)
+            yield column, pa.array(range(batch.num_rows), pa.int64()), said

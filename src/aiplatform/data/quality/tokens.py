@@ -51,8 +51,20 @@ class Tokens:
         self._refused = Tally()
         self._reason = ""
 
-    def look(self, batch: pa.RecordBatch, first_row: int) -> None:
-        """Count the tokens of the rows ``first_row`` and following."""
+    def of_text(self, text: str) -> int:
+        """How many tokens a text is to training."""
+        return self._count([text + self._template.eos_token])[0]
+
+    def of_messages(self, messages: Messages) -> int:
+        """How many tokens a conversation is to training.
+
+        Raises:
+            TemplateRefusedError: the chat template does not accept it.
+        """
+        return self._count([self._rendered(messages)])[0]
+
+    def counts(self, batch: pa.RecordBatch, first_row: int = 0) -> np.ndarray:
+        """The tokens of each row; 0 where there is nothing to count."""
         counts = np.zeros(batch.num_rows, dtype=np.int64)
         numbers: list[int] = []
         texts: list[str] = []
@@ -61,6 +73,11 @@ class Tokens:
             texts.append(text)
         for row, count in zip(numbers, self._count(texts), strict=True):
             counts[row] = max(counts[row], count)
+        return counts
+
+    def look(self, batch: pa.RecordBatch, first_row: int) -> None:
+        """Count the tokens of the rows ``first_row`` and following."""
+        counts = self.counts(batch, first_row)
         for row in np.flatnonzero(counts > self.max_length).tolist():
             wanted = len(self._over.examples) < 5
             preview = f"{counts[row]}: {row_preview(batch, row)}" if wanted else ""
@@ -115,6 +132,7 @@ class Tokens:
                     ),
                     Words("Training leaves these rows out.", "训练时会跳过这些数据。"),
                     examples=self._refused.examples,
+                    rows=self._refused.rows,
                 )
             )
         if self._over.count:
@@ -131,6 +149,7 @@ class Tokens:
                         "训练时会被截断，回答的结尾不会被学习。",
                     ),
                     examples=self._over.examples,
+                    rows=self._over.rows,
                 )
             )
         return found

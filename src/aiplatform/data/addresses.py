@@ -1,0 +1,98 @@
+"""Which network addresses lead to the public internet: pure, nothing is looked up."""
+
+import re
+from collections.abc import Iterable
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+METADATA = frozenset(
+    map(
+        ip_address,
+        (
+            # Of AWS and most others, Alibaba, Azure's host; of AWS and Google over IPv6.
+            "169.254.169.254", "100.100.100.200", "168.63.129.16", "fd00:ec2::254", "fd20:ce::254",
+            # Of AWS for containers: of a task in ECS, of a pod in EKS.
+            "169.254.170.2", "169.254.170.23", "fd00:ec2::23",
+        ),
+    )
+)  # fmt: skip
+"""Where clouds hand out credentials. A network that contains one of these does not open it; only
+the very address does."""
+
+_NAT64 = IPv6Network("64:ff9b::/96")
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
+_CLOSED: tuple[Network, ...] = tuple(
+    map(
+        ip_network,
+        (
+            # Tunnels that carry an IPv4 address inside: Teredo, 6to4. Nobody serves from them.
+            "2001::/23", "2002::/16",
+            # Documentation, benchmarking and relays that ``is_global`` of some versions lets pass.
+            "2001:db8::/32", "3fff::/20", "192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15",
+            "100.64.0.0/10", "0.0.0.0/8", "240.0.0.0/4",
+        ),
+    )
+)  # fmt: skip
+_ISATAP = re.compile(rb"^(\x00\x00|\x02\x00)\x5e\xfe")
+_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
+_ENDS_IN_A_NUMBER = re.compile(r"(^|\.)(\d+|0[xX][0-9a-fA-F]*)\.?$")
+
+
+def plain(address: Address) -> Address:
+    """The address that packets would reach: an IPv4 address inside an IPv6 one comes out."""
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            return address.ipv4_mapped
+        compatible = address.packed[:12] == bytes(12) and int(address) > 1  # :: and ::1 are none
+        if address in _NAT64 or compatible:
+            return IPv4Address(address.packed[12:])
+    return address
+
+
+def is_open(address: Address, networks: Iterable[Network]) -> bool:
+    """Whether calls may go to ``address``: it is public, or in one of ``networks``."""
+    reached = plain(address)
+    for network in networks:
+        if reached in network and (reached not in METADATA or network.num_addresses == 1):
+            return True
+    if reached in METADATA or any(reached in network for network in _CLOSED):
+        return False
+    if isinstance(reached, IPv6Address) and (
+        reached not in _GLOBAL_UNICAST or _ISATAP.match(reached.packed[8:])
+    ):
+        return False
+    return reached.is_global and not (
+        reached.is_private
+        or reached.is_loopback
+        or reached.is_link_local
+        or reached.is_multicast
+        or reached.is_reserved
+        or reached.is_unspecified
+    )
+
+
+def literal(host: str) -> Address | None:
+    """``host`` as an address when it is written as one; None for a name.
+
+    Raises:
+        ValueError: for spellings that resolvers read as addresses and people do not: ``127.1``,
+            ``0x7f000001``, ``017700000001``, zones.
+    """
+    try:
+        address = ip_address(host.strip("[]"))
+    except ValueError:
+        if not _NAME.fullmatch(host) or _ENDS_IN_A_NUMBER.search(host):
+            raise ValueError(f"{host} is no name, nor a usual way to write an address") from None
+        return None
+    if isinstance(address, IPv6Address) and address.scope_id is not None:
+        raise ValueError(f"{host} names a zone")
+    return address

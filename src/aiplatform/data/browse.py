@@ -1,0 +1,192 @@
+"""Rows of a canonical Parquet without reading all of it: by place, by search, or drawn."""
+
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from io import RawIOBase
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyarrow.types import is_list, is_string
+
+from aiplatform.data.canonical import rows_of
+from aiplatform.data.conditions import containing, matching
+from aiplatform.data.pruning import may_match
+from aiplatform.data.splits import mixed
+from aiplatform.protocol.rows import Condition
+
+Source = Path | RawIOBase
+Places: TypeAlias = "npt.NDArray[np.int64]"
+
+
+@dataclass(slots=True)
+class Found:
+    """Rows, their places, and the place to look on from; None when all was looked at."""
+
+    rows: list[dict[str, Any]]
+    places: list[int]
+    following: int | None
+
+
+AT_ONCE = 8
+"""Rows that are made Python objects at a time: one may have 16 MiB."""
+
+
+def rows_from(
+    source: Source, offset: int, *, footer: pq.FileMetaData | None = None
+) -> Generator[dict[str, Any], None, None]:
+    """The rows from the ``offset``-th on (from 0), as they are asked for.
+
+    Only the row groups that hold them are read. Floats may be NaN or infinite.
+
+    Args:
+        footer: that of the file, where it is known; it is not read then.
+    """
+    with pq.ParquetFile(source, metadata=footer) as file:
+        metadata = file.schema_arrow.metadata
+        first = 0
+        for group in range(file.metadata.num_row_groups):
+            count = file.metadata.row_group(group).num_rows
+            if offset < first + count:
+                table = file.read_row_group(group, use_threads=False)
+                table = table.replace_schema_metadata(metadata)
+                for start in range(max(offset - first, 0), count, AT_ONCE):
+                    for batch in table.slice(start, AT_ONCE).to_batches():
+                        yield from rows_of(batch)
+            first += count
+
+
+def read_rows(source: Source, offset: int, limit: int) -> list[dict[str, Any]]:
+    """``limit`` rows from the ``offset``-th on (from 0), fewer at the end."""
+    return list(islice(rows_from(source, offset), limit))
+
+
+def rows_at(
+    source: Source, places: Sequence[int], *, footer: pq.FileMetaData | None = None
+) -> list[dict[str, Any]]:
+    """The rows at ``places``, in that order; only the row groups that hold them are read.
+
+    Args:
+        footer: as in :func:`rows_from`.
+
+    Raises:
+        IndexError: there is no such row.
+    """
+    wanted = sorted(set(places))
+    found: dict[int, dict[str, Any]] = {}
+    with pq.ParquetFile(source, metadata=footer) as file:
+        metadata = file.schema_arrow.metadata
+        first = 0
+        for group in range(file.metadata.num_row_groups):
+            count = file.metadata.row_group(group).num_rows
+            begin, end = np.searchsorted(wanted, [first, first + count])
+            here = wanted[begin:end]
+            if here:
+                table = file.read_row_group(group, use_threads=False)
+                part = table.take(pa.array([place - first for place in here], pa.int64()))
+                rows: list[dict[str, Any]] = []
+                for batch in part.replace_schema_metadata(metadata).to_batches():
+                    rows += rows_of(batch)
+                found.update(zip(here, rows, strict=True))
+            first += count
+            if len(found) == len(wanted):
+                break
+    if len(found) < len(wanted):
+        raise IndexError(f"there are {first} rows")
+    return [found[place] for place in places]
+
+
+def search(
+    source: Source,
+    first: int,
+    limit: int,
+    *,
+    text: str | None = None,
+    where: Sequence[Condition] = (),
+    among: "Places | None" = None,
+    footer: pq.FileMetaData | None = None,
+    seconds: float,
+) -> Found:
+    """``limit`` rows from the place ``first`` on that have ``text`` and meet all conditions.
+
+    With ``among``, ascending places, only these rows are looked at. Row groups whose least and
+    greatest values can't meet a condition are not read, and of the others the columns that are
+    asked about; the rest only where there is something to show. When ``seconds`` have passed, fewer
+    are returned, perhaps none, with the place to look on from.
+
+    Raises:
+        MalformedData: a condition can't be judged on these columns.
+    """
+    until = time.monotonic() + seconds
+    found = Found([], [], None)
+    with pq.ParquetFile(source, metadata=footer) as file:
+        schema = file.schema_arrow
+        asked = {condition.column for condition in where}
+        if text is not None:
+            asked |= {f.name for f in schema if is_string(f.type) or is_list(f.type)}
+        columns = [name for name in schema.names if name in asked] or schema.names[:1]
+        # Judged on no row at all: a condition that is none is told even if no group is read.
+        matching(pa.RecordBatch.from_pylist([], schema), where)
+        start = 0
+        for group in range(file.metadata.num_row_groups):
+            held = file.metadata.row_group(group)
+            here = slice(0, 0)
+            if among is not None:
+                here = slice(*np.searchsorted(among, [start, start + held.num_rows]))
+            if (
+                start + held.num_rows <= first
+                or not may_match(held, schema, where)
+                or (among is not None and here.start == here.stop)
+            ):
+                start += held.num_rows
+                continue
+            batch = _read(file, group, columns)
+            met = matching(batch, where)
+            if text is not None:
+                met = pc.and_(met, containing(batch, text))
+            hits = np.flatnonzero(met.to_numpy(zero_copy_only=False))
+            if among is not None:
+                hits = np.intersect1d(hits, among[here] - start, assume_unique=True)
+            hits = hits[hits >= first - start][: limit - len(found.rows)]
+            if len(hits):
+                whole = batch if len(columns) == len(schema.names) else _read(file, group)
+                found.rows += rows_of(whole.take(pa.array(hits)))
+                found.places += (hits + start).tolist()
+            start += held.num_rows
+            if len(found.rows) == limit:
+                found.following = found.places[-1] + 1
+                break
+            if time.monotonic() > until:
+                found.following = start
+                break
+        if found.following is not None and found.following >= file.metadata.num_rows:
+            found.following = None
+    return found
+
+
+def _read(file: pq.ParquetFile, group: int, columns: list[str] | None = None) -> pa.RecordBatch:
+    table = file.read_row_group(group, columns=columns, use_threads=False)
+    table = table.replace_schema_metadata(file.schema_arrow.metadata).combine_chunks()
+    return table.to_batches()[0]
+
+
+def drawn(total: int, count: int, seed: int) -> list[int]:
+    """``count`` places of ``total`` rows, drawn without putting back, in their order."""
+    if count >= total:
+        return list(range(total))
+    places: set[int] = set()
+    step = 0
+    while len(places) < count:
+        lots = mixed(np.arange(step, step + 2 * count, dtype=np.uint64), seed) % np.uint64(total)
+        for lot in lots.tolist():
+            places.add(lot)
+            if len(places) == count:
+                break
+        step += 2 * count
+    return sorted(places)

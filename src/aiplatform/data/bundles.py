@@ -1,0 +1,138 @@
+"""Code bundles: gzipped tar archives of plain files, which nobody unpacks blindly.
+
+Regular files and directories under plain relative paths are all that a bundle may hold: no links,
+no devices, nothing absolute, nothing that climbs. What an archive says of owners and modes is not
+believed, but for the executable bit.
+"""
+
+import gzip
+import shutil
+import tarfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+MAX_FILES = 20_000
+MAX_UNPACKED_BYTES = 1 << 30
+MAX_PATH = 400
+MAX_READ = 1 << 20
+"""Nothing in a bundle needs a longer read at once; the headers of a bomb would."""
+
+
+class BundleError(ValueError):
+    """Why an archive is no bundle, in words for whoever sent it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BundleFacts:
+    """What is in a bundle: how many files, and their bytes unpacked."""
+
+    files: int
+    unpacked_bytes: int
+
+
+class _Bounded:
+    """A gzip stream that gives little at once and not for ever."""
+
+    def __init__(self, stream: gzip.GzipFile) -> None:
+        self._stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= MAX_READ:
+            raise BundleError("it has a header of an absurd size")
+        return self._stream.read(size)
+
+    def seek(self, offset: int) -> int:
+        # The end of a file is found by reading up to it, so far must nobody jump.
+        if offset > MAX_UNPACKED_BYTES + MAX_FILES * 2048:
+            raise BundleError(f"it unpacks to more than {MAX_UNPACKED_BYTES >> 20} MiB")
+        return self._stream.seek(offset)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+
+def inspect(path: Path) -> BundleFacts:
+    """Read a bundle to its end.
+
+    Raises:
+        BundleError: when it is none.
+    """
+    files = size = 0
+    for member, _ in _members(path):
+        if member.isfile():
+            files += 1
+            size += member.size
+    if not files:
+        raise BundleError("it holds no file")
+    return BundleFacts(files, size)
+
+
+def unpack(path: Path, directory: Path) -> None:
+    """Write a bundle's files below the new ``directory``.
+
+    Raises:
+        BundleError: when it is none.
+    """
+    directory.mkdir(parents=True)
+    for member, content in _members(path):
+        target = directory / member.name
+        if member.isdir():
+            target.mkdir(parents=True, exist_ok=True)
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        assert content is not None
+        with target.open("xb") as output:
+            shutil.copyfileobj(content, output)
+        target.chmod(0o755 if member.mode & 0o100 else 0o644)
+
+
+def _members(path: Path) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]:
+    """The members that a bundle may have, each with its content."""
+    count = size = 0
+    files: set[str] = set()
+    directories = {"."}
+    with _opened(path) as archive:
+        for member in archive:
+            count += 1
+            size += member.size
+            if count > MAX_FILES:
+                raise BundleError(f"it has more than {MAX_FILES} entries")
+            if size > MAX_UNPACKED_BYTES:
+                raise BundleError(f"it unpacks to more than {MAX_UNPACKED_BYTES >> 20} MiB")
+            member.name = _plain(member.name)
+            if not (member.isreg() or member.isdir()) or member.issparse():
+                raise BundleError(f"{member.name!r} is neither a regular file nor a directory")
+            own = [member.name, *map(str, PurePosixPath(member.name).parents)]
+            if (member.isreg() and member.name in directories) or not files.isdisjoint(own):
+                raise BundleError(f"two entries claim the path {member.name!r}")
+            directories.update(own if member.isdir() else own[1:])
+            if member.isreg():
+                files.add(member.name)
+            yield member, archive.extractfile(member)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tarfile.TarFile]:
+    try:
+        with gzip.open(path, "rb") as stream:
+            bounded: Any = _Bounded(stream)
+            with tarfile.open(fileobj=bounded, mode="r:") as archive:
+                yield archive
+    except BundleError:
+        raise
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, UnicodeError) as error:
+        raise BundleError(f"it can't be read as a .tar.gz: {error}") from error
+
+
+def _plain(name: str) -> str:
+    """The path of a member, which stays below where it is unpacked."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\0" in name or "\\" in name:
+        raise BundleError(f"{name[:100]!r} leads out of it")
+    if len(name) > MAX_PATH:
+        raise BundleError(f"a path of it is longer than {MAX_PATH} characters: {name[:100]!r}…")
+    return str(path)

@@ -1,0 +1,128 @@
+"""Conditions on the values of a column, as filters of rows have them.
+
+A condition on a conversation or on JSON text looks at all text in it. A missing value meets only
+``missing``, ``!=``, ``not_in`` and ``not_contains``.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aiplatform.data.errors import MalformedData
+from aiplatform.protocol.rows import Condition
+
+NEGATED = {"!=": "==", "not_in": "in", "not_contains": "contains", "present": "missing"}
+
+
+def matching(batch: pa.RecordBatch, conditions: Sequence[Condition]) -> pa.Array:
+    """Which rows meet all conditions, as booleans without nulls.
+
+    Raises:
+        MalformedData: no such column, or a value that can't be compared with what it holds.
+    """
+    found = pa.array([True]).take(pa.array([0] * batch.num_rows, pa.int64()))
+    for condition in conditions:
+        found = pc.and_(found, _meets(batch, condition))
+    return found
+
+
+def containing(batch: pa.RecordBatch, text: str) -> pa.Array:
+    """Which rows have ``text`` in any of their texts, in whatever case."""
+    found = pa.array([False]).take(pa.array([0] * batch.num_rows, pa.int64()))
+    for column in batch.columns:
+        if pa.types.is_string(column.type) or pa.types.is_list(column.type):
+            found = pc.or_(found, _contains(column, text))
+    return found
+
+
+def _meets(batch: pa.RecordBatch, condition: Condition) -> pa.Array:
+    if condition.column not in batch.schema.names:
+        raise MalformedData("column_unknown", column=condition.column)
+    column = batch.column(condition.column)
+    try:
+        if condition.op in NEGATED:
+            return pc.invert(_positive(column, NEGATED[condition.op], condition))
+        return _positive(column, condition.op, condition)
+    except pa.ArrowInvalid as error:  # integers of the column that a fraction would round
+        raise _unfit(condition) from error
+
+
+def _positive(column: pa.Array, op: str, condition: Condition) -> pa.Array:
+    value = condition.value
+    if op == "missing":
+        return column.is_null()
+    if op == "contains":
+        return _contains(column, str(value))
+    if op in {"min_length", "max_length"}:
+        lengths = _lengths(column)
+        compare = pc.greater_equal if op == "min_length" else pc.less_equal
+        return pc.fill_null(compare(lengths, _number(condition)), False)
+    if op == "in":
+        values = value if isinstance(value, list) else [value]
+        return pc.is_in(column, value_set=_typed(column, values, condition), skip_nulls=True)
+    scalar = _typed(column, [value], condition)[0]
+    compare = {
+        "==": pc.equal,
+        "<": pc.less,
+        "<=": pc.less_equal,
+        ">": pc.greater,
+        ">=": pc.greater_equal,
+    }[op]
+    return pc.fill_null(compare(column, scalar), False)
+
+
+def _typed(column: pa.Array, values: list[Any], condition: Condition) -> pa.Array:
+    kind = column.type
+    if pa.types.is_list(kind):
+        fitting: set[type] = set()
+    elif pa.types.is_string(kind):
+        fitting = {str}
+    elif pa.types.is_boolean(kind):
+        fitting = {bool}
+    else:
+        fitting = {int, float}
+    if all(type(value) in fitting for value in values):
+        if any(type(value) is float for value in values):
+            kind = pa.float64()
+        # An integer beyond 64 bits, or one among fractions that would be rounded.
+        with suppress(OverflowError, pa.ArrowInvalid):
+            return pa.array(values, kind)
+    raise _unfit(condition)
+
+
+def _unfit(condition: Condition) -> MalformedData:
+    value = condition.value
+    first = value[:1] if isinstance(value, list) else [value]
+    shown = str(first[0])[:80] if first else "[]"
+    return MalformedData("condition_type", column=condition.column, op=condition.op, value=shown)
+
+
+def _number(condition: Condition) -> int:
+    if type(condition.value) is not int or abs(condition.value) >= 2**63:
+        raise _unfit(condition)
+    return condition.value
+
+
+def _contains(column: pa.Array, text: str) -> pa.Array:
+    if pa.types.is_list(column.type):
+        messages = column.flatten()
+        hit = pa.array([False]).take(pa.array([0] * len(messages), pa.int64()))
+        for part in messages.flatten():
+            hit = pc.or_(hit, _contains(part, text))
+        rows = pc.list_parent_indices(column).filter(hit)
+        return pc.is_in(pa.array(range(len(column)), pa.int64()), value_set=rows.cast(pa.int64()))
+    if not pa.types.is_string(column.type):
+        column = column.cast(pa.string())
+    found = pc.match_substring(column, text, ignore_case=True)
+    return pc.fill_null(found, False)
+
+
+def _lengths(column: pa.Array) -> pa.Array:
+    if pa.types.is_list(column.type):
+        return pc.list_value_length(column)
+    if not pa.types.is_string(column.type):
+        column = column.cast(pa.string())
+    return pc.utf8_length(column)

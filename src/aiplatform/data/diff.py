@@ -1,0 +1,323 @@
+"""``python -m aiplatform.data.diff``: what changed between two versions, row by row.
+
+Rows are paired by a key column, or by their whole content; where several have the same, the first
+is paired with the first. Their order says nothing. Files are read group by group; in memory are
+a hash, a place and the key of each row, some 20 bytes without the key, and of rows that are not too
+many a hash of each cell, which saves reading those that changed a second time. The result is an
+index of places (kind, before, after), from which pages of rows and cells are read.
+"""
+
+import argparse
+import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import RawIOBase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from aiplatform.data.browse import rows_at
+from aiplatform.data.canonical import iter_batches, row_count
+from aiplatform.data.errors import MalformedData
+from aiplatform.data.ingest import prepare_process
+from aiplatform.data.row_hashes import PRIME, Hashes
+from aiplatform.data.tables import conformed, content_hashes, described, frame, unified
+from aiplatform.protocol.encoding import dumps
+from aiplatform.protocol.specs import Strict
+
+ADDED, REMOVED, CHANGED = 0, 1, 2
+KINDS = ("added", "removed", "changed")
+SUMMARY = b"aiplatform.diff"
+INDEX_GROUP_ROWS = 65_536
+
+HASH_BYTES = 8
+CELLS_BYTES = 256 << 20
+"""Hashes of all cells of both versions are kept when they are no more than this."""
+
+
+class Job(Strict):
+    """The versions to compare, and where the index goes."""
+
+    before: Path
+    after: Path
+    output: Path
+    key: str | None = None
+
+
+def compare(job: Job) -> dict[str, Any]:
+    """Write the index of a job; returns the summary, which is in the index too.
+
+    Raises:
+        MalformedData: there is no such key column, or it can't be one.
+    """
+    first, second = pq.read_schema(job.before), pq.read_schema(job.after)
+    wide = unified(first, second)
+    if job.key is not None:
+        for schema in (first, second):
+            if job.key not in schema.names:
+                raise MalformedData("column_unknown", column=job.key)
+        if pa.types.is_nested(wide.field(job.key).type):
+            raise MalformedData("key_type", column=job.key)
+    with ThreadPoolExecutor(2) as pool:
+        rows = row_count(job.before) + row_count(job.after)
+        keep_cells = rows * len(wide.names) * HASH_BYTES <= CELLS_BYTES
+        sides = pool.map(
+            lambda path: _side(path, wide, job.key, keep_cells=keep_cells), (job.before, job.after)
+        )
+        before, after = sides
+        index = _paired(before, after, keyed=job.key is not None)
+        changed = index.filter(pl.col("kind") == CHANGED)
+        cells = _changed_cells(job, wide, (before, after), changed, pool)
+    counts = dict(index.group_by("kind").len().iter_rows())
+    summary = {
+        "key": job.key,
+        "added": counts.get(ADDED, 0),
+        "removed": counts.get(REMOVED, 0),
+        "changed": counts.get(CHANGED, 0),
+        "unchanged": len(after.table) - counts.get(ADDED, 0) - counts.get(CHANGED, 0),
+        "rows_before": len(before.table),
+        "rows_after": len(after.table),
+        "cells": cells,
+        "columns": _column_changes(first, second),
+    }
+    table = index.to_arrow().replace_schema_metadata({SUMMARY: dumps(summary).encode()})
+    partial = job.output.with_name(f"{job.output.name}.partial")
+    try:
+        pq.write_table(table, partial, row_group_size=INDEX_GROUP_ROWS, compression="zstd")
+        partial.rename(job.output)
+    finally:
+        partial.unlink(missing_ok=True)
+    return summary
+
+
+def _side(path: Path, wide: pa.Schema, key: str | None, *, keep_cells: bool) -> "_Side":
+    """Of each row its content as a number, its place, and what pairs it."""
+    hashes: list[Hashes] = []
+    seconds: list[Hashes] = []
+    keys: list[pl.DataFrame] = []
+    cells: dict[str, list[Hashes]] = {name: [] for name in wide.names if name != key}
+    for plain in iter_batches(path):
+        rows = frame(conformed(plain, wide))
+        if key is None:
+            # Pairs are made by these alone, so they have 128 bits.
+            hashes.append(rows.hash_rows().to_numpy())
+            seconds.append(rows.hash_rows(1).to_numpy())
+            continue
+        keys.append(rows.select(pl.col(key).alias("key")))
+        if not keep_cells:
+            hashes.append(rows.hash_rows().to_numpy())
+            continue
+        whole: Hashes = np.zeros(len(rows), np.uint64)
+        for name, kept in cells.items():
+            kept.append(rows.select(name).hash_rows().to_numpy())
+            whole = (whole ^ (whole >> np.uint64(29))) * PRIME + kept[-1]
+        hashes.append(whole)
+    table = pl.DataFrame({"hash": np.concatenate(hashes)})
+    if key is None:
+        table = table.with_columns(
+            pl.col("hash").alias("key"), pl.Series("key2", np.concatenate(seconds))
+        )
+    else:
+        table = table.with_columns(pl.concat(keys)["key"])
+    joined = {name: np.concatenate(kept) for name, kept in cells.items() if kept}
+    return _Side(
+        table.with_row_index("place"),
+        joined if keep_cells else None,
+        is_unique=table["key"].n_unique() == len(table),
+    )
+
+
+def _paired(before: "_Side", after: "_Side", *, keyed: bool) -> pl.DataFrame:
+    """The index: one line for each row that is not the same in both."""
+    found = None
+    if before.is_unique and after.is_unique:
+        found = _joined(before.table, after.table, ["key"])
+        # Contents of which half the bits agree are not the same.
+        if not keyed and (found["key2"] != found["key2_2"]).any():
+            found = None
+    if found is None:
+        pairing = ["key"] if keyed else ["key", "key2"]
+        nth = pl.int_range(pl.len(), dtype=pl.UInt32).over(pairing).alias("nth")
+        found = _joined(
+            before.table.with_columns(nth), after.table.with_columns(nth), [*pairing, "nth"]
+        )
+    differs = (
+        pl.col("place").is_null()
+        | pl.col("place_2").is_null()
+        | (pl.col("hash") != pl.col("hash_2"))
+    )
+    kind = (
+        pl.when(pl.col("place").is_null())
+        .then(pl.lit(ADDED, pl.UInt8))
+        .when(pl.col("place_2").is_null())
+        .then(pl.lit(REMOVED, pl.UInt8))
+        .otherwise(pl.lit(CHANGED, pl.UInt8))
+    )
+    return (
+        found.filter(differs)
+        .select(
+            kind.alias("kind"),
+            pl.col("place").cast(pl.UInt32).alias("before"),
+            pl.col("place_2").cast(pl.UInt32).alias("after"),
+        )
+        .sort(pl.coalesce("after", "before"), "kind")
+    )
+
+
+def _joined(before: pl.DataFrame, after: pl.DataFrame, on: list[str]) -> pl.DataFrame:
+    return before.join(after, on=on, how="full", nulls_equal=True, coalesce=True, suffix="_2")
+
+
+@dataclass(slots=True)
+class _Side:
+    """What is known of the rows of one version.
+
+    Attributes:
+        table: their places, content and keys.
+        cells: the content of each cell but the keys, by column; None when that would be too much.
+        is_unique: whether no key is there twice.
+    """
+
+    table: pl.DataFrame
+    cells: dict[str, Hashes] | None
+    is_unique: bool
+
+
+def _changed_cells(
+    job: Job,
+    wide: pa.Schema,
+    sides: "tuple[_Side, _Side]",
+    changed: pl.DataFrame,
+    pool: ThreadPoolExecutor,
+) -> dict[str, int]:
+    """How many cells of each column changed."""
+    if changed.is_empty():
+        return {}
+    places = (changed["before"].to_numpy(), changed["after"].to_numpy())
+    first, second = pool.map(
+        lambda path, side, at: (
+            _cells(path, wide, at)
+            if side.cells is None
+            else {name: cells[at] for name, cells in side.cells.items()}
+        ),
+        (job.before, job.after), sides, places,
+    )  # fmt: skip
+    return {
+        name: int((first[name] != second[name]).sum())
+        for name in first
+        if (first[name] != second[name]).any()
+    }
+
+
+def _cells(
+    path: Path, wide: pa.Schema, places: npt.NDArray[np.uint32]
+) -> dict[str, npt.NDArray[np.uint64]]:
+    """A number for each cell of the rows at ``places``, in their order."""
+    order = np.argsort(places)
+    wanted = places[order].astype(np.int64)
+    pieces: dict[str, list[npt.NDArray[np.uint64]]] = {name: [] for name in wide.names}
+    first = 0
+    for plain in iter_batches(path):
+        begin, end = np.searchsorted(wanted, [first, first + plain.num_rows])
+        if end > begin:
+            rows = conformed(plain.take(pa.array(wanted[begin:end] - first)), wide)
+            for name in wide.names:
+                pieces[name].append(content_hashes(rows, [name]))
+        first += plain.num_rows
+    found = {}
+    for name, hashes in pieces.items():
+        column = np.empty(len(places), np.uint64)
+        column[order] = np.concatenate(hashes)
+        found[name] = column
+    return found
+
+
+def _column_changes(first: pa.Schema, second: pa.Schema) -> dict[str, Any]:
+    before = {column["name"]: column["type"] for column in described(first)}
+    after = {column["name"]: column["type"] for column in described(second)}
+    return {
+        "added": [{"name": n, "type": t} for n, t in after.items() if n not in before],
+        "removed": [{"name": n, "type": t} for n, t in before.items() if n not in after],
+        "changed": [
+            {"name": n, "before": before[n], "after": t}
+            for n, t in after.items()
+            if n in before and before[n] != t
+        ],
+    }
+
+
+def summary_of(index: Path) -> dict[str, Any]:
+    """The summary of an index."""
+    found: dict[str, Any] = json.loads(pq.read_schema(index).metadata[SUMMARY])
+    return found
+
+
+def page(
+    index: Path,
+    before: Path | RawIOBase,
+    after: Path | RawIOBase,
+    *,
+    offset: int,
+    limit: int,
+    kinds: set[str] | None = None,
+) -> tuple[list[dict[str, Any]], int | None]:
+    """Entries of an index with their rows, and the offset of the next page.
+
+    Added and removed rows come whole, of changed ones the cells that differ.
+    """
+    table = pq.read_table(index, memory_map=True)
+    if kinds is not None:
+        wanted = pa.array([KINDS.index(kind) for kind in kinds], pa.uint8())
+        table = table.filter(pa.compute.is_in(table.column("kind"), value_set=wanted))
+    entries = table.slice(offset, limit).to_pylist()
+    olds = rows_at(before, [e["before"] for e in entries if e["before"] is not None])
+    news = rows_at(after, [e["after"] for e in entries if e["after"] is not None])
+    old, new = iter(olds), iter(news)
+    items = []
+    for entry in entries:
+        item: dict[str, Any] = {
+            "kind": KINDS[entry["kind"]], "before": entry["before"], "after": entry["after"],
+        }  # fmt: skip
+        if entry["kind"] == ADDED:
+            item["row"] = next(new)
+        elif entry["kind"] == REMOVED:
+            item["row"] = next(old)
+        else:
+            item["cells"] = changed_cells(next(old), next(new))
+        items.append(item)
+    following = offset + len(entries)
+    return items, following if following < table.num_rows else None
+
+
+def changed_cells(old: dict[str, Any], new: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The cells that differ between two rows."""
+    names = [*old, *(name for name in new if name not in old)]
+    return {
+        name: {"before": old.get(name), "after": new.get(name)}
+        for name in names
+        if dumps(old.get(name)) != dumps(new.get(name))
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run as a program; prints one line of JSON."""
+    parser = argparse.ArgumentParser(prog="aiplatform.data.diff", description=__doc__)
+    parser.add_argument("--job", type=Path, required=True, help="a Job as JSON")
+    options = parser.parse_args(arguments)
+    prepare_process()
+    try:
+        answer = {"ok": True, **compare(Job.model_validate_json(options.job.read_bytes()))}
+    except MalformedData as fault:
+        answer = {"ok": False, **fault.as_dict()}
+    sys.stdout.write(dumps(answer) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

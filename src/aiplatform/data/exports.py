@@ -1,0 +1,49 @@
+"""Canonical rows as text: JSON Lines, and CSV that spreadsheets open safely."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from aiplatform.data.canonical import export_jsonl, iter_batches, rows_of
+from aiplatform.data.json_text import json_text
+from aiplatform.data.spreadsheets import csv_line, defused
+
+ROWS_AT_ONCE = 1024
+
+
+def export_csv(path: Path) -> Iterator[bytes]:
+    """The rows as CSV (RFC 4180, UTF-8 with a byte order mark, which Excel needs).
+
+    Nested values are JSON text. What a spreadsheet would take for a formula gets an apostrophe
+    before it, see :mod:`aiplatform.data.spreadsheets`.
+    """
+    names: list[str] | None = None
+    for batch in iter_batches(path):
+        if names is None:
+            names = list(batch.schema.names)
+            yield b"\xef\xbb\xbf" + _lines([[_cell(name) for name in names]])
+        for start in range(0, batch.num_rows, ROWS_AT_ONCE):
+            rows = rows_of(batch.slice(start, ROWS_AT_ONCE))
+            yield _lines([[_cell(row[name]) for name in names] for row in rows])
+
+
+def _lines(rows: list[list[str]]) -> bytes:
+    return "".join(map(csv_line, rows)).encode()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return defused(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    return defused(json_text(value))
+
+
+EXPORTS: dict[str, Callable[[Path], Iterator[bytes]]] = {
+    "csv": export_csv,
+    "jsonl": export_jsonl,
+}

@@ -1,0 +1,84 @@
+"""``python -m aiplatform.data.findings``: which rows the findings of the quality report are about.
+
+The report has examples and counts; this makes an index of places by finding, from which a page of
+rows is read. The checks look at all rows once more, so whoever asks waits for it once.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from aiplatform.data.canonical import iter_batches, row_count, shape_of
+from aiplatform.data.ingest import prepare_process
+from aiplatform.data.quality import CHECKS
+from aiplatform.data.quality.check import Context
+from aiplatform.data.quality.near_duplicates import NearDuplicates
+from aiplatform.protocol.encoding import dumps
+from aiplatform.protocol.specs import Strict
+
+SCHEMA = pa.schema([("finding", pa.string()), ("place", pa.uint32())])
+
+
+class Job(Strict):
+    """The version whose rows are looked at, and where the index goes."""
+
+    rows: Path
+    output: Path
+    near_duplicates: bool = False
+
+
+def index(job: Job) -> dict[str, Any]:
+    """Write the index of a job: places by finding, ascending. Near duplicates cost the most, and
+    are looked for only when the job says so.
+    """
+    context = Context(shape_of(job.rows), pq.read_schema(job.rows), row_count(job.rows))
+    kinds = [kind for kind in CHECKS if job.near_duplicates or kind is not NearDuplicates]
+    checks = [kind(context) for kind in kinds]
+    done = 0
+    for batch in iter_batches(job.rows):
+        for check in checks:
+            check.look(batch, done)
+        done += batch.num_rows
+    places: dict[str, set[int]] = {}
+    for check in checks:
+        for finding in check.findings():
+            # One finding may be told of several columns.
+            places.setdefault(finding.code, set()).update(finding.rows)
+    partial = job.output.with_name(f"{job.output.name}.partial")
+    try:
+        with pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
+            for code, rows in sorted(places.items()):
+                held = pa.array(sorted(rows), pa.uint32())
+                writer.write_table(pa.table([pa.array([code] * len(held)), held], schema=SCHEMA))
+        partial.rename(job.output)
+    finally:
+        partial.unlink(missing_ok=True)
+    return {code: len(rows) for code, rows in places.items()}
+
+
+def places_of(index: Path, finding: str) -> npt.NDArray[np.int64]:
+    """The rows that a finding is about, ascending."""
+    table = pq.read_table(index, filters=[("finding", "=", finding)], columns=["place"])
+    found: npt.NDArray[np.int64] = table.column("place").to_numpy().astype(np.int64)
+    return found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run as a program; prints one line of JSON."""
+    parser = argparse.ArgumentParser(prog="aiplatform.data.findings", description=__doc__)
+    parser.add_argument("--job", type=Path, required=True, help="a Job as JSON")
+    options = parser.parse_args(arguments)
+    prepare_process()
+    counts = index(Job.model_validate_json(options.job.read_bytes()))
+    sys.stdout.write(dumps({"ok": True, "counts": counts}) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

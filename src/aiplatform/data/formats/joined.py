@@ -1,0 +1,55 @@
+"""Several files as one: the rows of the first, then those of the second, and so on."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from aiplatform.data.chunk import Chunk
+from aiplatform.data.errors import MalformedData
+from aiplatform.data.quarantine import Quarantine
+
+
+class _Reader(Protocol):
+    hint: pa.Schema | None
+
+    def __iter__(self) -> Iterator[Chunk]: ...
+
+
+class Joined:
+    """Reads files one after another; faults name theirs.
+
+    Args:
+        parts: readers, by the names of their files.
+        aside: takes rows that can't be read.
+    """
+
+    def __init__(self, parts: Sequence[tuple[str, Any]], aside: Quarantine | None = None) -> None:
+        self.parts: Sequence[tuple[str, _Reader]] = parts
+        self.aside = aside
+        self._hint: pa.Schema | None = None
+        self._current: _Reader | None = None
+
+    @property
+    def hint(self) -> pa.Schema | None:
+        """Columns to expect, in whatever file is being read."""
+        return self._hint
+
+    @hint.setter
+    def hint(self, value: pa.Schema | None) -> None:
+        self._hint = value
+        if self._current is not None:
+            self._current.hint = value
+
+    def __iter__(self) -> Iterator[Chunk]:
+        for name, reader in self.parts:
+            self._current = reader
+            reader.hint = self._hint
+            if self.aside is not None:
+                self.aside.file = name
+            try:
+                for chunk in reader:
+                    yield replace(chunk, file=name)
+            except MalformedData as fault:
+                raise fault.inside(name) from fault

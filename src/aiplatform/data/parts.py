@@ -1,0 +1,229 @@
+"""Files as lists of parts, so that a version stores only what it changed.
+
+A file is cut where its content says so: a Parquet at its row groups, which the canonical writer
+ends by content; anything else at lines. A part that a known file has is not stored again, and one
+that is much like a known one is stored as its difference to that (Zstandard with the known bytes as
+dictionary; see :mod:`~aiplatform.data.packing`). What a part is made of is a chain of blobs: the
+first is read alone, each further one against what the ones before it give.
+"""
+
+import hashlib
+import io
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import zstandard
+
+from aiplatform.data.blobs import BlobDamagedError, BlobStore
+from aiplatform.data.limits import MIB
+
+SMALLEST_PART = 2 * MIB
+LARGEST_PART = 8 * MIB
+"""Of a file that is cut at lines."""
+
+CUT_LINES = 1024
+"""One in so many lines may end a part."""
+
+MAX_UNPACKED_PART = 64 * MIB
+"""Nothing unpacks to more; a row group that is longer, as one row may be, is several parts."""
+
+MAX_CHAIN = 6
+"""Blobs that have to be read for one part. A longer chain goes back to its first."""
+
+WINDOW_LOG = 27
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a file.
+
+    Attributes:
+        start: where in the file it begins.
+        size: in bytes, unpacked.
+        content: SHA-256 of the bytes, unpacked.
+        blobs: the chain it is made of.
+    """
+
+    start: int
+    size: int
+    content: str
+    blobs: tuple[str, ...]
+
+    @property
+    def stop(self) -> int:
+        """Where in the file it ends."""
+        return self.start + self.size
+
+
+ReadBlob = Callable[[str], bytes]
+
+
+def row_group_ends(groups: Iterable[int], size: int) -> list[int]:
+    """Where the parts of a Parquet of ``size`` bytes end: before each row group but the first, and
+    at the end. The footer belongs to the last. What is longer than a part may be is cut there.
+
+    Args:
+        groups: the first byte of each row group.
+    """
+    ends = []
+    start = 0
+    for end in [*list(groups)[1:], size]:
+        ends += [*range(start + MAX_UNPACKED_PART, end, MAX_UNPACKED_PART), end]
+        start = end
+    return ends
+
+
+def line_ends(path: Path) -> Iterator[int]:
+    """Where the parts of any other file end: at lines that their content chooses."""
+    start = at = 0
+    with path.open("rb") as file:
+        while True:
+            file.seek(start + SMALLEST_PART)
+            at = start + SMALLEST_PART + len(file.readline(LARGEST_PART - SMALLEST_PART))
+            while at < start + LARGEST_PART:
+                line = file.readline(start + LARGEST_PART - at)
+                at += len(line)
+                if not line:
+                    yield file.seek(0, io.SEEK_END)
+                    return
+                if zlib.crc32(line) % CUT_LINES == 0:
+                    break
+            yield at
+            start = at
+
+
+def unchain(blobs: Sequence[str], read: ReadBlob) -> bytes:
+    """What a chain of blobs gives; not checked against the hash of a part.
+
+    Raises:
+        BlobNotFoundError: one of them is not there.
+        BlobDamagedError: one can't be unpacked.
+    """
+    data = b""
+    for sha256 in blobs:
+        dictionary = None
+        if data:
+            dictionary = zstandard.ZstdCompressionDict(
+                data, dict_type=zstandard.DICT_TYPE_RAWCONTENT
+            )
+        blob = read(sha256)
+        try:
+            if zstandard.frame_content_size(blob) > MAX_UNPACKED_PART:
+                raise BlobDamagedError(f"{sha256} is no part of a file")
+            data = zstandard.ZstdDecompressor(
+                dict_data=dictionary, max_window_size=1 << WINDOW_LOG
+            ).decompress(blob, max_output_size=MAX_UNPACKED_PART)
+        except zstandard.ZstdError as error:
+            raise BlobDamagedError(f"{sha256} can't be unpacked: {error}") from error
+    return data
+
+
+def unpack(part: Part, read: ReadBlob) -> bytes:
+    """The bytes of a part.
+
+    Raises:
+        BlobNotFoundError: something it is made of is not there.
+        BlobDamagedError: they are not what they were.
+    """
+    data = unchain(part.blobs, read)
+    if hashlib.sha256(data).hexdigest() != part.content:
+        raise BlobDamagedError(f"the part {part.content} came out as something else")
+    return data
+
+
+def blob_reader(store: BlobStore) -> ReadBlob:
+    """Reads whole blobs of a store; those of parts are small."""
+    return lambda sha256: b"".join(store.read(sha256))
+
+
+def read_parts(
+    parts: Sequence[Part], read: ReadBlob, offset: int = 0, length: int | None = None
+) -> Iterator[bytes]:
+    """The bytes of a file from ``offset`` on, ``length`` of them or all; other parts are not read.
+
+    Raises:
+        BlobNotFoundError: the first of them is not there; raised by the call.
+    """
+    stop = parts[-1].stop if length is None else min(parts[-1].stop, offset + length)
+    wanted = [part for part in parts if part.start < stop and part.stop > offset]
+    if not wanted or offset >= stop:
+        return iter(())
+    first = unpack(wanted[0], read)
+
+    def chunks() -> Iterator[bytes]:
+        for number, part in enumerate(wanted):
+            data = first if number == 0 else unpack(part, read)
+            begin = max(offset - part.start, 0)
+            end = min(stop - part.start, part.size)
+            for at in range(begin, end, MIB):
+                yield data[at : min(at + MIB, end)]
+
+    return chunks()
+
+
+class PartsFile(io.RawIOBase):
+    """A file in parts as a file to read and seek in; a few parts are kept unpacked."""
+
+    def __init__(self, parts: Sequence[Part], read: ReadBlob, *, kept: int = 3) -> None:
+        self._parts = parts
+        self._read = read
+        self._size = parts[-1].stop if parts else 0
+        self._at = 0
+        self._kept = kept
+        self._unpacked: OrderedDict[int, bytes] = OrderedDict()
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        self._at = max(base + offset, 0)
+        return self._at
+
+    def read(self, size: int | None = -1) -> bytes:
+        left = self._size - self._at
+        if size is not None and size >= 0:
+            left = min(left, size)
+        pieces = []
+        while left > 0:
+            number = self._number(self._at)
+            part = self._parts[number]
+            begin = self._at - part.start
+            piece = self._part(number)[begin : begin + left]
+            pieces.append(piece)
+            self._at += len(piece)
+            left -= len(piece)
+        return b"".join(pieces)
+
+    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def _number(self, position: int) -> int:
+        low, high = 0, len(self._parts) - 1
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self._parts[middle].start <= position:
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+    def _part(self, number: int) -> bytes:
+        if number in self._unpacked:
+            self._unpacked.move_to_end(number)
+        else:
+            while len(self._unpacked) >= self._kept:
+                self._unpacked.popitem(last=False)
+            self._unpacked[number] = unpack(self._parts[number], self._read)
+        return self._unpacked[number]

@@ -1,0 +1,65 @@
+"""Which row groups can't have a row that meets a condition: told by the footer, without reading."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from aiplatform.protocol.rows import Condition
+
+Bounds = tuple[Any, Any]
+
+WITHIN: dict[str, Callable[[Bounds, Any], bool]] = {
+    "==": lambda bounds, value: bool(bounds[0] <= value <= bounds[1]),
+    "<": lambda bounds, value: bool(bounds[0] < value),
+    "<=": lambda bounds, value: bool(bounds[0] <= value),
+    ">": lambda bounds, value: bool(bounds[1] > value),
+    ">=": lambda bounds, value: bool(bounds[1] >= value),
+    "in": lambda bounds, value: any(bounds[0] <= one <= bounds[1] for one in value),
+}
+"""Whether a value between the bounds may meet the condition."""
+
+
+def may_match(
+    group: pq.RowGroupMetaData, schema: pa.Schema, conditions: Sequence[Condition]
+) -> bool:
+    """Whether a row group may have rows that meet all conditions.
+
+    Args:
+        group: as the footer has it.
+        schema: of the file; the conditions fit its columns.
+        conditions: see :func:`aiplatform.data.conditions.matching`.
+    """
+    return all(_may_meet(group, schema, condition) for condition in conditions)
+
+
+def _may_meet(group: pq.RowGroupMetaData, schema: pa.Schema, condition: Condition) -> bool:
+    if pa.types.is_nested(schema.field(condition.column).type):
+        return True
+    before = schema.names.index(condition.column)
+    column = group.column(sum(_leaves(schema.field(n).type) for n in range(before)))
+    known = column.statistics
+    if known is None:
+        return True
+    if condition.op == "missing":
+        return not known.has_null_count or known.null_count > 0
+    if condition.op not in {"present", *WITHIN}:
+        return True
+    if known.has_null_count and known.null_count == group.num_rows:
+        return False
+    if condition.op == "present" or not known.has_min_max:
+        return True
+    value = condition.value
+    if condition.op == "in" and not isinstance(value, list):
+        value = [value]
+    return WITHIN[condition.op]((known.min, known.max), value)
+
+
+def _leaves(kind: pa.DataType) -> int:
+    """How many columns of the file a column is."""
+    if pa.types.is_list(kind):
+        return _leaves(kind.value_type)
+    if pa.types.is_struct(kind):
+        return sum(_leaves(field.type) for field in kind)
+    return 1

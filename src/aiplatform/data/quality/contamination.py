@@ -1,0 +1,196 @@
+"""Passages of benchmarks that stand in the data.
+
+The procedure of GPT-3 (Brown et al. 2020, arXiv:2005.14165, appendix C): a row is contaminated when
+it shares a run of N words with a row of the benchmark; N is the length that all but the shortest 5
+% of the benchmark's rows have, at least 8 and at most 13. Words are compared without case and
+punctuation. Runs that very many rows of the data share are phrases of the language (or of a
+template) and count for nothing.
+
+In scripts without spaces each character is a word, of which one and a half make what a word is
+elsewhere: there N is from 12 to 20.
+"""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from aiplatform.data.errors import Words
+from aiplatform.data.quality.check import (
+    MAX_EXAMPLES,
+    Check,
+    Context,
+    Example,
+    Finding,
+    Severity,
+    row_numbers,
+    row_preview,
+    shorten,
+)
+from aiplatform.data.quality.references import Reference, SortedKeys, all_tokens, mapped, spill
+from aiplatform.data.quality.scripts import NAMES, looked_at
+from aiplatform.data.quality.shingles import INVERSE, PRIME, powers
+
+LEAST_RUN, MOST_RUN = 8, 13
+LEAST_RUN_SPACELESS, MOST_RUN_SPACELESS = 12, 20
+COMMON_ROWS = 10
+COMMON_SHARE = 0.001
+"""A run that more rows than this, and a larger share of them, have is a phrase."""
+
+METHOD = Words(
+    "runs of {run} words in common (Brown et al. 2020, arXiv:2005.14165, appendix C)",
+    "连续 {run} 个词相同（Brown 等 2020，arXiv:2005.14165，附录 C）",
+)
+
+
+class Contamination(Check):
+    """Compares with each reference of the role ``benchmark``."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._indexes = [BenchmarkIndex(r) for r in context.references if r.role == "benchmark"]
+        self._previews: dict[int, str] = {}
+
+    def look(self, batch: pa.RecordBatch, first_row: int) -> None:
+        if not self._indexes:
+            return
+        tokens, rows = all_tokens(batch, self.context.content)
+        runs = {run: runs_of(tokens, rows, run) for run in {i.run for i in self._indexes}}
+        for index in self._indexes:
+            keys, owners = runs[index.run]
+            hit = index.look(keys, owners + first_row)
+            for row in hit[:MAX_EXAMPLES].tolist():
+                if len(self._previews) < 50 * MAX_EXAMPLES:
+                    self._previews.setdefault(row, row_preview(batch, row - first_row))
+
+    def findings(self) -> list[Finding]:
+        most = max(COMMON_ROWS, int(COMMON_SHARE * self.context.rows))
+        examples: list[Example] = []
+        found = [np.zeros(0, np.int64)]
+        said: list[str] = []
+        for index in self._indexes:
+            rows, theirs = index.close(most)
+            if not len(rows):
+                continue
+            found.append(rows)
+            said.append(f"{index.reference.label} ({index.dirty}/{index.rows})")
+            for row, other in list(zip(rows.tolist(), theirs.tolist(), strict=True))[:MAX_EXAMPLES]:
+                seen = self._previews.get(row, "")
+                examples.append(Example(row, shorten(f"= {index.reference.label} {other}: {seen}")))
+        rows = np.unique(np.concatenate(found))
+        if not len(rows):
+            return []
+        listed = ", ".join(said)
+        return [
+            Finding(
+                "contamination",
+                Severity.ERROR,
+                len(rows),
+                Words(
+                    f"passages of benchmarks (contaminated rows of each): {listed}",
+                    f"包含基准测试的原文（受影响的基准条目数）：{listed}",
+                ),
+                Words(
+                    "The model learns the benchmark by heart; its results there mean nothing.",
+                    "模型会背下基准测试的题目，其得分不再有意义。",
+                ),
+                examples=sorted(examples, key=lambda example: example.row)[:MAX_EXAMPLES],
+                rows=row_numbers(rows),
+            )
+        ]
+
+    def summary(self) -> list[dict[str, Any]]:
+        """For each benchmark, how many of its rows are contaminated; after :meth:`findings`."""
+        return [index.summary() for index in self._indexes]
+
+
+class BenchmarkIndex:
+    """All runs of one benchmark, and where in the data they were met."""
+
+    def __init__(self, reference: Reference) -> None:
+        self.reference = reference
+        lengths: list[np.ndarray] = []
+        letters = np.zeros(2, np.int64)
+        for batch, names in reference.batches():
+            _, rows = all_tokens(batch, names)
+            lengths.append(np.bincount(rows, minlength=batch.num_rows))
+            letters += spaceless_letters(batch, names)
+        counts = np.concatenate([*lengths, np.zeros(0, np.int64)])
+        self.rows = len(counts)
+        spaceless = letters[0] > letters[1] / 2
+        least, most = (
+            (LEAST_RUN_SPACELESS, MOST_RUN_SPACELESS) if spaceless else (LEAST_RUN, MOST_RUN)
+        )
+        short = int(np.percentile(counts, 5)) if len(counts) else least
+        self.run = min(max(short, least), most)
+        self.too_short = int((counts < self.run).sum())
+        keys, owners = spill(), spill()
+        done = 0
+        for batch, names in reference.batches():
+            found, rows = runs_of(*all_tokens(batch, names), self.run)
+            keys.write(found.tobytes())
+            owners.write((rows + done).astype(np.uint32).tobytes())
+            done += batch.num_rows
+        self._runs = SortedKeys(mapped(keys, np.uint64), mapped(owners, np.uint32))
+        self._times = np.zeros(len(self._runs.keys), np.uint32)
+        self._hits = spill()
+        self.dirty = 0
+
+    def look(self, keys: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Note which runs of the data are the benchmark's. Returns the rows that have some."""
+        places = self._runs.places(keys)
+        hit = places >= 0
+        if not hit.any():
+            return np.zeros(0, np.int64)
+        pairs = np.unique(np.stack([rows[hit], places[hit]], axis=1), axis=0)
+        np.add.at(self._times, pairs[:, 1], 1)
+        self._hits.write(pairs.astype(np.uint32).tobytes())
+        return np.unique(pairs[:, 0])
+
+    def close(self, most: int) -> tuple[np.ndarray, np.ndarray]:
+        """The contaminated rows of the data, ascending, and a row of the benchmark for each.
+
+        Runs that more than ``most`` rows share are left out.
+        """
+        pairs = mapped(self._hits, np.uint32).reshape(-1, 2)
+        pairs = pairs[self._times[pairs[:, 1]] <= most]
+        rows, first = np.unique(pairs[:, 0], return_index=True)
+        theirs = self._runs.rows[pairs[first, 1]] if len(first) else np.zeros(0, np.uint32)
+        met = np.unique(self._runs.keys[np.unique(pairs[:, 1])])
+        dirty = np.isin(self._runs.keys, met)
+        self.dirty = len(np.unique(self._runs.rows[dirty]))
+        return rows.astype(np.int64), theirs
+
+    def summary(self) -> dict[str, Any]:
+        """As the report has it; rows are those of the benchmark."""
+        return {
+            "label": self.reference.label,
+            "dataset": self.reference.dataset,
+            "role": "benchmark",
+            "rows": self.rows,
+            "contaminated": self.dirty,
+            "too_short": self.too_short,
+            "run": self.run,
+            "method": METHOD.en.format(run=self.run),
+            "method_zh": METHOD.zh.format(run=self.run),
+        }
+
+
+def spaceless_letters(batch: pa.RecordBatch, names: list[str]) -> np.ndarray:
+    """How many letters are of scripts without spaces, and how many of the others."""
+    counts = looked_at(batch, names).sides.sum(axis=(0, 1))
+    spaceless = sum(int(counts[NAMES.index(name)]) for name in ("han", "ja", "th"))
+    return np.array([spaceless, int(counts.sum()) - spaceless])
+
+
+def runs_of(tokens: np.ndarray, rows: np.ndarray, run: int) -> tuple[np.ndarray, np.ndarray]:
+    """A hash (uint64, never 0) of every ``run`` tokens in a row, and the row that they are in."""
+    if len(tokens) < run:
+        return np.zeros(0, np.uint64), np.zeros(0, np.int64)
+    sums = np.concatenate(([np.uint64(0)], np.cumsum(tokens * powers(PRIME, len(tokens)))))
+    starts = len(tokens) - run + 1
+    # As words are hashed in :mod:`shingles`: a difference of running sums, wherever it begins.
+    hashes = (sums[run:] - sums[:starts]) * powers(INVERSE, starts)
+    hashes = (hashes ^ (hashes >> np.uint64(29))) | np.uint64(1)
+    within = rows[:starts] == rows[run - 1 :]
+    return hashes[within], rows[:starts][within]

@@ -1,0 +1,78 @@
+"""Text that was decoded wrongly on its way here."""
+
+import re
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from ftfy.badness import is_bad
+
+from aiplatform.data.errors import Words
+from aiplatform.data.quality.check import Check, Context, Finding, Severity, Tally, shorten
+from aiplatform.data.quality.texts import texts_of
+
+GATE = "[\u0080-\u00ff\u0152-\u0192\u02c6\u02dc\u2013-\u2122\u4e00-\u9fff\ue000-\uf8ff\ufffd]"
+"""Damage always leaves something of this; plain ASCII has none."""
+
+CERTAIN = re.compile("\ufffd|[\u0080-\u009f]|锟斤拷|(?:烫烫|屯屯){2}")
+"""Replacement characters, C1 controls, and what GBK makes of both and of unset memory."""
+
+FOREIGN = re.compile(r"[^\x00-\x7f]{3,}")
+
+
+class Damage(Check):
+    """Mojibake: UTF-8 read as Latin-1, Windows-1252 or GBK, and characters that were lost."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._tally = Tally()
+
+    def look(self, batch: pa.RecordBatch, first_row: int) -> None:
+        shown: dict[int, str] = {}
+        for texts, rows in texts_of(batch, self.context.content):
+            suspect = pc.match_substring_regex(texts, GATE).fill_null(False)
+            for index in pc.indices_nonzero(suspect).to_pylist():
+                text = texts[index].as_py()
+                if is_damaged(text):
+                    shown.setdefault(rows[index].as_py(), text)
+        for row in sorted(shown):
+            self._tally.add(first_row + row, shorten(shown[row]))
+
+    def findings(self) -> list[Finding]:
+        if not self._tally.count:
+            return []
+        return [
+            Finding(
+                "damaged_text",
+                Severity.WARNING,
+                self._tally.count,
+                Words("text is damaged: it was read in a wrong encoding", "文本因编码错误出现乱码"),
+                Words("The model learns to write such characters.", "模型会学会输出这样的乱码。"),
+                examples=self._tally.examples,
+                rows=self._tally.rows,
+            )
+        ]
+
+
+def is_damaged(text: str) -> bool:
+    """Whether ``text`` shows signs of a wrong decoding."""
+    return bool(CERTAIN.search(text)) or is_bad(text) or any(map(was_utf8, FOREIGN.findall(text)))
+
+
+def was_utf8(run: str) -> bool:
+    """Whether a run of characters beyond ASCII is UTF-8 that was read as GBK.
+
+    Three bytes of UTF-8 become one and a half characters, so the end may be cut. Real Chinese of
+    three characters or more is hardly ever UTF-8 when written as GBK.
+    """
+    try:
+        data = run.encode("gb18030")
+    except UnicodeEncodeError:
+        return False
+    for end in (len(data), len(data) - 1, len(data) - 2):
+        try:
+            restored = data[:end].decode("utf-8")
+        except UnicodeDecodeError:
+            continue
+        chinese = sum("\u3000" <= c <= "\u9fff" or "\uff00" <= c <= "\uffef" for c in restored)
+        return len(restored) >= 2 and chinese == len(restored)
+    return False

@@ -1,0 +1,264 @@
+"""What the report's findings can be cured with: rows go, or texts are mended.
+
+Rows to drop are found by the checks themselves, in a pass of their own over the rows as they were;
+texts are mended on the way out. So dropping and mending don't get in each other's way, whatever
+their order in the request.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial, reduce
+from html import unescape
+from pathlib import Path
+
+import ftfy
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from aiplatform.data.canonical import iter_batches, row_count, shape_of
+from aiplatform.data.errors import MalformedData
+from aiplatform.data.quality import CHECKS
+from aiplatform.data.quality.check import Check, Context
+from aiplatform.data.quality.contamination import Contamination
+from aiplatform.data.quality.damage import FOREIGN, was_utf8
+from aiplatform.data.quality.label_errors import LabelErrors
+from aiplatform.data.quality.labels import surplus_rows
+from aiplatform.data.quality.leakage import Leakage
+from aiplatform.data.quality.look import Look
+from aiplatform.data.quality.markup import CODE, ENTITY, TAG
+from aiplatform.data.quality.near_duplicates import NearDuplicates
+from aiplatform.data.quality.personal_patterns import KINDS, mask
+from aiplatform.data.quality.references import Reference
+from aiplatform.data.quality.roles import turn_letters
+from aiplatform.data.quality.texts import is_conversation
+from aiplatform.data.quality.trimming import Trimmer
+from aiplatform.data.quality.whitespace import tidied
+from aiplatform.protocol.fixes import OURS, TOKEN_FINDINGS, fixes_of
+from aiplatform.protocol.rows import RowFix
+from aiplatform.protocol.specs import FixAction
+
+Mend = Callable[[str], str]
+
+ASKED_FOR: dict[type[Check], set[str]] = {
+    Contamination: {"contamination"},
+    LabelErrors: {"label_errors"},
+    Leakage: {"leakage_exact", "leakage_near", "leakage_question"},
+    NearDuplicates: {"near_duplicates"},
+}
+"""Checks that take long, and what they find."""
+
+
+def fixed_batches(
+    base: Path,
+    fix: RowFix,
+    *,
+    tokenizer: Path | None = None,
+    max_length: int = 0,
+    references: Sequence[Reference] = (),
+    progress: Callable[[float], None] = lambda _: None,
+) -> Iterator[tuple[pa.RecordBatch, int, int]]:
+    """The rows of ``base`` after the fixes, with how many were changed and how many dropped.
+
+    Args:
+        tokenizer, max_length, references: as in
+            :func:`~aiplatform.data.quality.report.make_report`; findings that need them need them
+            here, too.
+        progress: told now and then how much is done, 0 to 1.
+
+    Raises:
+        MalformedData: a finding has no such fix, or can't be looked for without a tokenizer.
+    """
+    for code, action in fix.fixes.items():
+        if (code in OURS or action != "drop") and action not in fixes_of(code):
+            raise MalformedData("fix_unknown", finding=code, action=action)
+        if code in TOKEN_FINDINGS and tokenizer is None:
+            raise MalformedData("fix_needs_model", finding=code)
+    schema = pq.read_schema(base)
+    context = Context(shape_of(base), schema, row_count(base), tuple(references))
+    stays = np.ones(context.rows, bool)
+    codes = with_action(fix, "drop") | with_action(fix, "deduplicate")
+    if codes:
+        stays[dropped_rows(base, context, codes, tokenizer, max_length, progress)] = False
+    if with_action(fix, "rebalance"):
+        stays[surplus_rows(base)] = False
+    mends = mends_of(fix)
+    trimmer = None
+    if fix.fixes.get("over_length") == "trim" and tokenizer is not None:
+        trimmer = Trimmer(context, tokenizer, max_length)
+    first = 0
+    for batch in iter_batches(base):
+        kept = stays[first : first + batch.num_rows]
+        first += batch.num_rows
+        fixed, touched = mended(batch, context, mends, trim=fix.fixes.get("unanswered") == "trim")
+        if trimmer is not None:
+            # Last, since mended texts are shorter.
+            fixed, cut = trimmer.trimmed(fixed)
+            touched |= cut
+        gone = int((~kept).sum())
+        yield fixed.filter(pa.array(kept)), int((touched & kept).sum()), gone
+        progress(0.5 + first / context.rows / 2)
+
+
+def with_action(fix: RowFix, action: FixAction) -> set[str]:
+    """The findings that are fixed in this way."""
+    return {code for code, chosen in fix.fixes.items() if chosen == action}
+
+
+def dropped_rows(
+    base: Path,
+    context: Context,
+    codes: set[str],
+    tokenizer: Path | None,
+    max_length: int,
+    progress: Callable[[float], None],
+) -> npt.NDArray[np.int64]:
+    """All rows that the findings ``codes`` are about.
+
+    Raises:
+        MalformedData: a check of another distribution that should say so does not name its rows.
+    """
+    # The dearest checks are left out where nobody asks for them.
+    kinds = [kind for kind in CHECKS if ASKED_FOR.get(kind, codes) & codes]
+    looked = Look(context, kinds, tokenizer if codes & TOKEN_FINDINGS else None, max_length)
+    looked.at(base, lambda done: progress(done / 2))
+    found = [np.zeros(0, np.int64)]
+    findings = looked.findings()
+    if unknown := codes - OURS - {finding.code for finding in findings}:
+        raise MalformedData("fix_unknown", finding=min(unknown), action="drop")
+    for finding in findings:
+        if finding.code in codes:
+            if "drop" not in finding.fixes:
+                raise MalformedData("fix_unknown", finding=finding.code, action="drop")
+            found.append(np.array(finding.rows, np.int64))
+    return np.concatenate(found)
+
+
+def mends_of(fix: RowFix) -> list[Mend]:
+    """What is done to each text, in this order: a repaired text may show what is to be masked."""
+    mends: list[Mend] = []
+    if fix.fixes.get("whitespace") == "trim":
+        mends.append(tidied)
+    if with_action(fix, "repair"):
+        mends.append(repaired)
+    if with_action(fix, "strip"):
+        mends.append(stripped)
+    if codes := with_action(fix, "mask"):
+        kinds = tuple(kind for kind in KINDS if f"personal_{kind.name}" in codes)
+        mends.append(partial(mask, kinds=kinds))
+    return mends
+
+
+def mended(
+    batch: pa.RecordBatch, context: Context, mends: list[Mend], *, trim: bool
+) -> tuple[pa.RecordBatch, npt.NDArray[np.bool_]]:
+    """The batch with its texts mended, and which rows that changed."""
+    touched = np.zeros(batch.num_rows, bool)
+    columns = {name: batch.column(name) for name in batch.schema.names}
+    for name in context.content:
+        column = columns[name]
+        if is_conversation(column):
+            if trim:
+                column = trimmed(column)
+            columns[name] = with_texts(column, mends)
+        elif pa.types.is_string(column.type) and mends:
+            columns[name] = mended_texts(column, mends)
+        if columns[name] is not batch.column(name):
+            touched |= changed_rows(batch.column(name), columns[name])
+    return pa.RecordBatch.from_arrays(list(columns.values()), schema=batch.schema), touched
+
+
+def mended_texts(texts: pa.Array, mends: list[Mend]) -> pa.Array:
+    """Each text after all mends; nulls stay."""
+    return pa.array(
+        [None if t is None else reduce(lambda s, m: m(s), mends, t) for t in texts.to_pylist()],
+        pa.string(),
+    )
+
+
+def with_texts(conversations: pa.Array, mends: list[Mend]) -> pa.Array:
+    """Conversations whose messages' texts are mended."""
+    if not mends:
+        return conversations
+    messages = conversations.flatten()
+    fields = list(messages.type)
+    parts = messages.flatten()
+    parts[1] = mended_texts(parts[1], mends)
+    return _conversations(
+        conversations, pa.StructArray.from_arrays(parts, fields=fields), lengths_of(conversations)
+    )
+
+
+def trimmed(conversations: pa.Array) -> pa.Array:
+    """Conversations without what follows their last answer; those without an answer stay."""
+    lengths = lengths_of(conversations)
+    starts = np.cumsum(lengths) - lengths
+    kept = lengths.copy()
+    compact = _conversations(conversations, conversations.flatten(), lengths)
+    for row, turns in enumerate(turn_letters(compact)):
+        if "a" in turns:
+            kept[row] = turns.rindex("a") + 1
+    places = np.arange(lengths.sum()) - np.repeat(starts, lengths)
+    messages = conversations.flatten().filter(pa.array(places < np.repeat(kept, lengths)))
+    return _conversations(conversations, messages, kept)
+
+
+def lengths_of(conversations: pa.Array) -> npt.NDArray[np.int64]:
+    """How many messages each conversation has; a missing one has none."""
+    lengths = conversations.value_lengths().fill_null(0).to_numpy()
+    return np.asarray(lengths, np.int64)
+
+
+def _conversations(like: pa.Array, messages: pa.Array, lengths: npt.NDArray[np.int64]) -> pa.Array:
+    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
+    nulls = like.is_null() if like.null_count else None
+    return pa.ListArray.from_arrays(pa.array(offsets), messages, type=like.type, mask=nulls)
+
+
+def changed_rows(before: pa.Array, after: pa.Array) -> npt.NDArray[np.bool_]:
+    """Which values differ."""
+    if before.equals(after):
+        return np.zeros(len(before), bool)
+    pairs = zip(before.to_pylist(), after.to_pylist(), strict=True)
+    return np.fromiter((old != new for old, new in pairs), bool, len(before))
+
+
+def repaired(text: str) -> str:
+    """Text with wrong decodings undone: Latin-1 and Windows-1252 by ftfy, GBK here.
+
+    What was lost, U+FFFD, stays lost.
+    """
+    if text.isascii():
+        return text
+    return FOREIGN.sub(lambda run: _from_gbk(run[0]), ftfy.fix_encoding(text))
+
+
+def _from_gbk(run: str) -> str:
+    # A run that was cut inside a character can't be restored whole; it is left as it is.
+    if not was_utf8(run):
+        return run
+    try:
+        return run.encode("gb18030").decode("utf-8")
+    except UnicodeDecodeError:
+        return run
+
+
+def stripped(text: str) -> str:
+    """Text without HTML: tags go, entities become what they stand for, code stays as it is."""
+    if "<" not in text and "&" not in text:
+        return text
+    pieces, done = [], 0
+    for code in CODE.finditer(text):
+        pieces += [_without_markup(text[done : code.start()]), code[0]]
+        done = code.end()
+    bare = "".join([*pieces, _without_markup(text[done:])])
+    # Blocks at the edges left their line breaks; those of the text itself stay.
+    return bare if text != text.strip() else bare.strip("\n")
+
+
+BREAKS = ("<br", "<p", "</p", "<div", "</div", "<li", "<tr", "<hr", "<h")
+
+
+def _without_markup(prose: str) -> str:
+    bare = TAG.sub(lambda tag: "\n" if tag[0].lower().startswith(BREAKS) else "", prose)
+    return ENTITY.sub(lambda entity: unescape(entity[0]).replace("\xa0", " "), bare)

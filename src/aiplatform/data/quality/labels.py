@@ -1,0 +1,98 @@
+"""Labels that many rows have, and others that hardly any has."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aiplatform.data.canonical import iter_batches
+from aiplatform.data.errors import Words
+from aiplatform.data.quality.check import MAX_EXAMPLES, Check, Context, Example, Finding, Severity
+from aiplatform.protocol.enums import DataShape
+
+IMBALANCED = 10
+"""A label is scarce when another has more than so many times its rows."""
+MOST_LABELS = 1000
+"""Beyond this many, the column holds no classes."""
+LEAST_ROWS = 20
+"""Labels with fewer rows don't decide how many others keep: one odd row would leave ten of each."""
+SEED = 0
+
+
+class Labels(Check):
+    """How rows are spread over the labels of a classification."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._labelled = context.shape is DataShape.CLASSIFICATION
+        self._counts: Counter[object] = Counter()
+        self._first: dict[object, int] = {}
+
+    def look(self, batch: pa.RecordBatch, first_row: int) -> None:
+        if not self._labelled or len(self._counts) > MOST_LABELS:
+            return
+        labels = batch.column("label")
+        for item in pc.value_counts(labels.drop_null()).to_pylist():
+            self._counts[item["values"]] += item["counts"]
+            if item["values"] not in self._first:
+                index = pc.index(labels, pa.scalar(item["values"], labels.type)).as_py()
+                self._first[item["values"]] = first_row + index
+
+    def summary(self) -> list[dict[str, object]] | None:
+        """The most frequent labels, each with its rows; None without classes."""
+        if not 1 <= len(self._counts) <= MOST_LABELS:
+            return None
+        return [{"label": str(name), "rows": n} for name, n in self._counts.most_common(50)]
+
+    def findings(self) -> list[Finding]:
+        if not 1 < len(self._counts) <= MOST_LABELS:
+            return []
+        most, largest = self._counts.most_common(1)[0]
+        scarce = [name for name, count in self._counts.items() if count * IMBALANCED < largest]
+        if not scarce:
+            return []
+        scarce.sort(key=lambda label: (self._counts[label], str(label)))
+        listed = ", ".join(f"{label} ({self._counts[label]})" for label in scarce[:MAX_EXAMPLES])
+        return [
+            Finding(
+                "label_imbalance",
+                Severity.WARNING,
+                sum(self._counts[label] for label in scarce),
+                Words(
+                    f"{len(scarce)} of {len(self._counts)} labels have less than a tenth of the "
+                    f"rows of “{most}” ({largest}): {listed}",
+                    f"{len(self._counts)} 个标签中有 {len(scarce)} 个的数据不到"
+                    f"“{most}”（{largest} 条）的十分之一：{listed}",
+                ),
+                Words(
+                    "The model hardly learns these labels, and accuracy hides it.",
+                    "模型很难学会这些标签，而总体准确率会掩盖这一点。",
+                ),
+                column="label",
+                examples=[
+                    Example(self._first[label], str(label)[:100]) for label in scarce[:MAX_EXAMPLES]
+                ],
+            )
+        ]
+
+
+def surplus_rows(path: Path, seed: int = SEED) -> np.ndarray:
+    """The rows (int64) without which no label has more than ten times the rows of the scarcest.
+
+    They are drawn at random, the same for the same seed. Labels with fewer than
+    :data:`LEAST_ROWS` rows are not asked, unless all are.
+    """
+    labels = pa.chunked_array(
+        [batch.column("label") for batch in iter_batches(path, ["label"])] or [pa.array([])]
+    )
+    codes = labels.combine_chunks().dictionary_encode().indices.fill_null(-1).to_numpy()
+    counts = np.bincount(codes[codes >= 0])
+    if not len(counts):
+        return np.zeros(0, np.int64)
+    asked = counts[counts >= LEAST_ROWS]
+    most = IMBALANCED * int((asked if len(asked) else counts).min())
+    order = np.random.default_rng(seed).permutation(len(codes))
+    gone = [order[codes[order] == label][most:] for label in np.flatnonzero(counts > most).tolist()]
+    return np.sort(np.concatenate([*gone, np.zeros(0, np.int64)]))

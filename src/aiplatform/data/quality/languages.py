@@ -1,0 +1,215 @@
+"""Which languages the rows are in, and rows that are answered in another than they ask in.
+
+The script decides where it can (Chinese, Japanese, Korean and some others are the only large users
+of theirs). Latin, Cyrillic and Arabic letters are shared by many languages; the beginnings of those
+rows are classified.
+"""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aiplatform.data.errors import Words
+from aiplatform.data.quality.check import (
+    MAX_EXAMPLES,
+    Check,
+    Context,
+    Example,
+    Finding,
+    Severity,
+    Tally,
+    row_numbers,
+    row_preview,
+)
+from aiplatform.data.quality.language_model import LANGUAGES, language_model
+from aiplatform.data.quality.scripts import HAN, NAMES, NO_PROSE, clear_scripts, looked_at
+from aiplatform.data.quality.texts import sides_of
+
+SHARED = [NAMES.index(name) for name in ("latin", "cyrillic", "arabic")]
+OF_SCRIPTS = ["zh" if number == HAN else name for number, name in enumerate(NAMES)]
+ALL_NAMES = [*OF_SCRIPTS, *LANGUAGES]
+UNKNOWN = 255
+
+HEAD = 160
+"""Characters of a row that are classified."""
+LEAST_LATIN = 40
+"""Shorter texts in a shared script are not classified."""
+CLEAR_BY = 12.0
+"""How much more likely, in nats, the first language must be than the second. Lists of names and
+numbers, which are of no language, stay below it."""
+MAIN, RARE = 0.9, 0.05
+
+
+class Languages(Check):
+    """The language of each row; see :meth:`summary` for the mix."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._mixed = Tally()
+        self._within = Tally()
+        self._languages: list[np.ndarray] = []
+        self._examples: dict[int, list[Example]] = {}
+
+    def look(self, batch: pa.RecordBatch, first_row: int) -> None:
+        looked = looked_at(batch, self.context.content)
+        asked, said = (clear_scripts(counts) for counts in looked.sides)
+        self._mixed.add_where(
+            pa.array((asked >= 0) & (said >= 0) & (asked != said)), batch, first_row
+        )
+        split = np.zeros(batch.num_rows, bool)
+        split[looked.split] = True
+        self._within.add_where(pa.array(split), batch, first_row)
+        languages = self._languages_of(batch, clear_scripts(looked.sides.sum(axis=0)))
+        self._languages.append(languages)
+        self._keep_examples(batch, first_row, languages)
+
+    def _languages_of(self, batch: pa.RecordBatch, scripts: np.ndarray) -> np.ndarray:
+        """The number of each row's language in :data:`ALL_NAMES`; :data:`UNKNOWN` for none."""
+        found = np.where(scripts >= 0, scripts, UNKNOWN).astype(np.uint8)
+        shared = np.flatnonzero(np.isin(scripts, SHARED))
+        found[shared] = UNKNOWN
+        if not len(shared):
+            return found
+        heads = heads_of(batch.take(pa.array(shared)), self.context.content)
+        long = np.array([len(head) >= LEAST_LATIN for head in heads])
+        found[shared[long]] = classified([head for head in heads if len(head) >= LEAST_LATIN])
+        return found
+
+    def _keep_examples(self, batch: pa.RecordBatch, first_row: int, languages: np.ndarray) -> None:
+        for language in np.unique(languages).tolist():
+            kept = self._examples.setdefault(language, [])
+            wanted = MAX_EXAMPLES - len(kept)
+            for index in np.flatnonzero(languages == language)[:wanted].tolist():
+                kept.append(Example(first_row + index, row_preview(batch, index)))
+
+    def _mix(self) -> dict[str, int]:
+        """Rows by language, the most frequent first."""
+        counts = np.zeros(UNKNOWN + 1, np.int64)
+        for languages in self._languages:
+            counts += np.bincount(languages, minlength=len(counts))
+        known = zip(ALL_NAMES, counts.tolist(), strict=False)
+        return dict(sorted(((n, c) for n, c in known if c), key=lambda pair: -pair[1]))
+
+    def summary(self) -> dict[str, Any] | None:
+        """Shares by language (ISO 639-1) among the ``rows`` that are clear; None if none was."""
+        mix = self._mix()
+        if not mix:
+            return None
+        total = sum(mix.values())
+        shares = {name: round(count / total, 4) for name, count in list(mix.items())[:20]}
+        return {"rows": total, "shares": shares}
+
+    def findings(self) -> list[Finding]:
+        found = []
+        if self._mixed.count:
+            found.append(
+                Finding(
+                    "mixed_languages",
+                    Severity.INFO,
+                    self._mixed.count,
+                    Words(
+                        "the answer is in another script than the question",
+                        "回答与提问使用的文字不同",
+                    ),
+                    Words(
+                        "Unless they are translations, the model learns to switch languages.",
+                        "除非是翻译任务，否则模型会学会随意切换语言。",
+                    ),
+                    examples=self._mixed.examples,
+                    rows=self._mixed.rows,
+                )
+            )
+        if self._within.count:
+            found.append(
+                Finding(
+                    "language_switches",
+                    Severity.INFO,
+                    self._within.count,
+                    Words(
+                        "one text is partly in one script, partly in another",
+                        "同一段文本混用两种文字",
+                    ),
+                    Words(
+                        "Unless that is how people write here, the model learns to switch "
+                        "in the middle of an answer.",
+                        "除非人们确实这样书写，否则模型会学会在回答中途切换语言。",
+                    ),
+                    examples=self._within.examples,
+                    rows=self._within.rows,
+                )
+            )
+        return found + self._rare()
+
+    def _rare(self) -> list[Finding]:
+        mix = self._mix()
+        total = sum(mix.values())
+        rare = [name for name, count in mix.items() if count < RARE * total]
+        if not rare or max(mix.values()) < MAIN * total:
+            return []
+        numbers = [ALL_NAMES.index(name) for name in rare]
+        # An answer in another script than the question is a finding of its own.
+        rows = np.setdiff1d(
+            np.flatnonzero(np.isin(np.concatenate(self._languages), numbers)), self._mixed.rows
+        )
+        if not len(rows):
+            return []
+        main, listed = next(iter(mix)), ", ".join(rare[:10])
+        known = set(rows.tolist())
+        examples = [e for number in numbers for e in self._examples[number] if e.row in known]
+        return [
+            Finding(
+                "rare_languages",
+                Severity.INFO,
+                len(rows),
+                Words(
+                    f"not in the main language ({main}) but in {listed}",
+                    f"不是主要语言（{main}），而是 {listed}",
+                ),
+                Words(
+                    "Too few to learn the language from, enough to disturb.",
+                    "数量太少学不会该语言，却足以造成干扰。",
+                ),
+                examples=sorted(examples, key=lambda example: example.row)[:MAX_EXAMPLES],
+                rows=row_numbers(rows),
+            )
+        ]
+
+
+def classified(heads: list[str]) -> np.ndarray:
+    """The number in :data:`ALL_NAMES` of each text's language; :data:`UNKNOWN` if it is unclear."""
+    if not heads:
+        return np.zeros(0, np.uint8)
+    scores = language_model().scores(heads)
+    best = scores.argmax(axis=1)
+    second, first = np.partition(scores, (-2, -1), axis=1)[:, -2:].T
+    # The mix is told in the names of LANGUAGES, whatever order the model has them in.
+    places = np.array([ALL_NAMES.index(name) for name in language_model().names])
+    return np.where(first - second >= CLEAR_BY, places[best], UNKNOWN).astype(np.uint8)
+
+
+def heads_of(batch: pa.RecordBatch, names: list[str]) -> list[str]:
+    """The first :data:`HEAD` characters of prose of each row: of its answers, if they are long
+    enough. What stands before them may be one instruction in all rows."""
+    answers, others = [""] * batch.num_rows, [""] * batch.num_rows
+    for texts, rows, said in sides_of(batch, names):
+        # What is no prose may take the beginning.
+        begin = pc.utf8_slice_codeunits(texts, 0, 4 * HEAD)
+        for text, row, answer in zip(
+            begin.to_pylist(), rows.to_pylist(), said.to_pylist(), strict=True
+        ):
+            heads = answers if answer else others
+            if text and len(heads[row]) < HEAD:
+                heads[row] = f"{heads[row]} {prose_of(text)}".strip()[:HEAD]
+    return [
+        said if len(said) >= LEAST_LATIN else f"{said} {asked}".strip()[:HEAD]
+        for said, asked in zip(answers, others, strict=True)
+    ]
+
+
+def prose_of(text: str) -> str:
+    """``text`` without code, addresses, markup and what is quoted."""
+    if "`" in text or "<" in text or "://" in text:
+        return NO_PROSE.sub(" ", text)
+    return text

@@ -1,0 +1,198 @@
+"""Rows that are also in the data that the model will be judged on.
+
+Three ways, the strongest counts: the whole row, word for word; its question, with another answer;
+and rows that are almost the same, by the MinHash of :mod:`~aiplatform.data.quality.near_duplicates`
+and verified in the same way. Case, punctuation and white space make no difference.
+"""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from aiplatform.data.errors import Words
+from aiplatform.data.quality.check import (
+    Check,
+    Context,
+    Finding,
+    Severity,
+    Tally,
+    row_preview,
+)
+from aiplatform.data.quality.near_duplicates import (
+    BANDS,
+    COMPARED,
+    LEAST_SHINGLES,
+    THRESHOLD,
+    band_keys,
+    similarity,
+)
+from aiplatform.data.quality.references import (
+    Reference,
+    SortedKeys,
+    all_tokens,
+    asked_tokens,
+    fingerprints,
+    mapped,
+    spill,
+)
+from aiplatform.data.quality.shingles import shingled
+
+LEAST_ASKED = 5
+"""Tokens of a question; shorter ones (“Who are you?”) are asked everywhere."""
+
+KINDS = ("exact", "question", "near")
+
+Side = tuple[np.ndarray, np.ndarray]
+
+
+class Leakage(Check):
+    """Compares with each reference of the role ``evaluation``."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._indexes = [EvaluationIndex(r) for r in context.references if r.role == "evaluation"]
+        self._tallies = {kind: Tally() for kind in KINDS}
+
+    def look(self, batch: pa.RecordBatch, first_row: int) -> None:
+        if not self._indexes:
+            return
+        rows = Looked(batch, self.context.content)
+        strongest = np.full(batch.num_rows, len(KINDS))
+        shown = [""] * batch.num_rows
+        for index in self._indexes:
+            for kind, found in enumerate(index.matches(rows)):
+                for row in np.flatnonzero((found >= 0) & (kind < strongest)).tolist():
+                    strongest[row] = kind
+                    shown[row] = f"= {index.reference.label} {int(found[row])}"
+        for row in np.flatnonzero(strongest < len(KINDS)).tolist():
+            tally = self._tallies[KINDS[strongest[row]]]
+            wanted = len(tally.examples) < 5
+            text = f"{shown[row]}: {row_preview(batch, row)}" if wanted else ""
+            tally.add(first_row + row, text)
+
+    def findings(self) -> list[Finding]:
+        labels = ", ".join(index.reference.label for index in self._indexes)
+        return [
+            Finding(
+                f"leakage_{kind}",
+                Severity.ERROR if kind == "exact" else Severity.WARNING,
+                tally.count,
+                Words(f"{WHAT[kind].en} {labels}", f"{WHAT[kind].zh} {labels}"),
+                EFFECT,
+                examples=tally.examples,
+                rows=tally.rows,
+            )
+            for kind, tally in self._tallies.items()
+            if tally.count
+        ]
+
+    def summary(self) -> list[dict[str, Any]]:
+        """For each reference, how many of its rows leaked in which way."""
+        return [index.summary() for index in self._indexes]
+
+
+WHAT = {
+    "exact": Words("the row is also in the evaluation data", "该数据同时出现在评估数据中："),
+    "question": Words(
+        "the question is also in the evaluation data, with another answer:",
+        "该问题同时出现在评估数据中（回答不同）：",
+    ),
+    "near": Words(
+        "almost the same row is in the evaluation data", "几乎相同的数据出现在评估数据中："
+    ),
+}
+EFFECT = Words(
+    "The model has seen what it is judged on: its results look better than they are.",
+    "模型见过用来评判它的数据，评估结果会虚高。",
+)
+
+
+class Looked:
+    """What is compared of the rows of a batch, computed once for all references."""
+
+    def __init__(self, batch: pa.RecordBatch, names: list[str]) -> None:
+        count = batch.num_rows
+        tokens, rows = all_tokens(batch, names)
+        self.whole = fingerprints(tokens, rows, count)
+        self.shingles, self.bounds = shingled(tokens, rows, count)
+        self.keys = list(band_keys(self.shingles, self.bounds))
+        asked, askers = asked_tokens(batch, names)
+        self.asked = fingerprints(asked, askers, count)
+        self.asked[np.bincount(askers, minlength=count) < LEAST_ASKED] = 0
+
+
+class EvaluationIndex:
+    """The rows of one reference, by their fingerprints and bands."""
+
+    def __init__(self, reference: Reference) -> None:
+        self.reference = reference
+        whole, asked, kept = spill(), spill(), spill()
+        bands = [spill() for _ in range(BANDS)]
+        ends = [np.zeros(1, np.int64)]
+        written = 0
+        for batch, names in reference.batches():
+            rows = Looked(batch, names)
+            whole.write(rows.whole.tobytes())
+            asked.write(rows.asked.tobytes())
+            kept.write(rows.shingles.tobytes())
+            ends.append(written + rows.bounds[1:])
+            written += len(rows.shingles)
+            few = np.diff(rows.bounds) < LEAST_SHINGLES
+            for file, keys in zip(bands, rows.keys, strict=True):
+                file.write(np.where(few, np.uint64(0), keys).tobytes())
+        self._whole = SortedKeys(mapped(whole, np.uint64))
+        self._asked = SortedKeys(mapped(asked, np.uint64))
+        self._bands = [SortedKeys(mapped(file, np.uint64)) for file in bands]
+        self._shingles = mapped(kept, np.uint32)
+        self._ends = np.concatenate(ends)
+        self._leaked = {kind: np.zeros(len(self._ends) - 1, bool) for kind in KINDS}
+        for file in (whole, asked, *bands):
+            file.close()
+
+    def matches(self, rows: Looked) -> list[np.ndarray]:
+        """For each of :data:`KINDS`, the row of the reference that each row matches, or -1."""
+        whole = self._whole.first_rows(rows.whole)
+        asked = self._asked.first_rows(rows.asked)
+        near = self._near(rows, (whole < 0) & (asked < 0))
+        found = [whole, asked, near]
+        for kind, matched in zip(KINDS, found, strict=True):
+            self._leaked[kind][matched[matched >= 0]] = True
+        return found
+
+    def _near(self, rows: Looked, wanted: np.ndarray) -> np.ndarray:
+        found = np.full(len(wanted), -1, np.int64)
+        wanted = wanted & (np.diff(rows.bounds) >= LEAST_SHINGLES)
+        for band, keys in zip(self._bands, rows.keys, strict=True):
+            places = band.places(keys)
+            for row in np.flatnonzero((places >= 0) & wanted & (found < 0)).tolist():
+                mine = rows.shingles[rows.bounds[row] : rows.bounds[row + 1]]
+                at = int(places[row])
+                same = band.keys[at : at + COMPARED] == keys[row]
+                for other in band.rows[at : at + COMPARED][same].tolist():
+                    theirs = self._shingles[self._ends[other] : self._ends[other + 1]]
+                    if similarity(mine, theirs) >= THRESHOLD:
+                        found[row] = other
+                        break
+        return found
+
+    def summary(self) -> dict[str, Any]:
+        """As the report has it; rows are those of the reference."""
+        exact, question, near = (self._leaked[kind] for kind in KINDS)
+        return {
+            "label": self.reference.label,
+            "dataset": self.reference.dataset,
+            "role": "evaluation",
+            "rows": len(exact),
+            "exact": int(exact.sum()),
+            "question": int((question & ~exact).sum()),
+            "near": int((near & ~exact & ~question).sum()),
+            "method": (
+                "whole rows and questions word for word; near rows by MinHash, "
+                f"verified: Jaccard similarity of token pairs at least {THRESHOLD}"
+            ),
+            "method_zh": (
+                "整条数据和问题逐词比较；近似数据由 MinHash 找出并验证："
+                f"相邻词对的 Jaccard 相似度至少为 {THRESHOLD}"
+            ),
+        }

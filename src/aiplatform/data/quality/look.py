@@ -1,0 +1,59 @@
+"""One pass over the rows, with all checks side by side."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from aiplatform.data.canonical import iter_batches
+from aiplatform.data.quality.check import Check, Context, Finding
+from aiplatform.data.quality.pieces import pieces_of
+from aiplatform.data.quality.third_party import OutsideChecks
+from aiplatform.data.quality.tokens import Tokens
+
+C = TypeVar("C", bound=Check)
+
+
+class Look:
+    """Checks that see every row once.
+
+    Args:
+        kinds: the platform's own checks; those of other distributions are always there.
+        tokenizer: a model's directory with ``tokenizer.json``; None leaves tokens out.
+        max_length: tokens beyond which training cuts a row.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        kinds: Iterable[type[Check]],
+        tokenizer: Path | None,
+        max_length: int,
+    ) -> None:
+        self.context = context
+        self.checks = [kind(context) for kind in kinds]
+        self.outside = OutsideChecks(context)
+        self.tokens = None if tokenizer is None else Tokens(context, tokenizer, max_length)
+
+    def at(self, parquet: Path, progress: Callable[[float], None]) -> None:
+        """Look at all rows; ``progress`` is told how much is done, 0 to 1."""
+        done = 0
+        for batch in iter_batches(parquet):
+            for piece in pieces_of(batch):
+                for check in self.checks:
+                    check.look(piece, done)
+                self.outside.look(piece, done)
+                if self.tokens is not None:
+                    self.tokens.look(piece, done)
+                done += piece.num_rows
+            progress(done / self.context.rows)
+
+    def findings(self) -> list[Finding]:
+        """What all of them found."""
+        found = [finding for check in self.checks for finding in check.findings()]
+        if self.tokens is not None:
+            found += self.tokens.findings()
+        return found + self.outside.findings({finding.code for finding in found})
+
+    def check(self, kind: type[C]) -> C:
+        """The check of that class."""
+        return next(check for check in self.checks if isinstance(check, kind))

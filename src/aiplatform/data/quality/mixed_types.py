@@ -1,0 +1,63 @@
+"""Columns whose values are of several types."""
+
+from collections import Counter
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aiplatform.data.canonical import json_columns
+from aiplatform.data.errors import Words
+from aiplatform.data.quality.check import Check, Context, Finding, Severity, Tally
+
+TYPES = {'"': "text", "{": "object", "[": "list", "t": "boolean", "f": "boolean"}
+"""What JSON text is, by its first character; all else is a number."""
+
+
+class MixedTypes(Check):
+    """Values that are of another type than most of their column.
+
+    Columns of one simple type can't be mixed; the others are kept as JSON text.
+    """
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        names = json_columns(context.schema)
+        self._tallies: dict[str, dict[str, Tally]] = {name: {} for name in names}
+
+    def look(self, batch: pa.RecordBatch, first_row: int) -> None:
+        for name, tallies in self._tallies.items():
+            firsts = pc.utf8_slice_codeunits(batch.column(name), 0, 1)
+            kinds = [None if c is None else TYPES.get(c, "number") for c in firsts.to_pylist()]
+            column = pa.array(kinds, pa.string())
+            for kind in pc.unique(column.drop_null()).to_pylist():
+                tally = tallies.setdefault(kind, Tally())
+                tally.add_where(pc.equal(column, kind), batch, first_row)
+
+    def findings(self) -> list[Finding]:
+        return [
+            _finding(name, tallies, read=name in self.context.content)
+            for name, tallies in self._tallies.items()
+            if len(tallies) > 1
+        ]
+
+
+def _finding(name: str, tallies: dict[str, Tally], *, read: bool) -> Finding:
+    counts = Counter({kind: tally.count for kind, tally in tallies.items()})
+    (usual, _), *odd = counts.most_common()
+    listed = ", ".join(f"{kind} ({count})" for kind, count in odd)
+    examples = [example for kind, _ in odd for example in tallies[kind].examples]
+    return Finding(
+        "mixed_types",
+        Severity.WARNING if read else Severity.INFO,
+        sum(count for _, count in odd),
+        Words(
+            f"“{name}” is mostly {usual}, but in some rows {listed}",
+            f"“{name}”大多为 {usual}，部分数据却是 {listed}",
+        ),
+        Words(
+            "The same thing said in several ways; templates and filters may take only one.",
+            "同一列出现多种类型，模板和筛选条件可能只适用于其中一种。",
+        ),
+        column=name,
+        examples=sorted(examples, key=lambda example: example.row)[:5],
+    )

@@ -1,0 +1,147 @@
+"""Over-long rows made to fit, cut where it hurts least: after an answer, or after a sentence.
+
+A conversation loses its last turns, so that it ends with an answer that was there. Where the first
+answer alone is too long, and in rows of one text or answer, the text loses its last sentences. A
+row whose question alone is too long can't be made to fit, and stays as it is.
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from aiplatform.data.canonical import json_columns
+from aiplatform.data.json_text import parse_json_text
+from aiplatform.data.quality.check import Context
+from aiplatform.data.quality.texts import ASSISTANTS
+from aiplatform.data.quality.tokens import Tokens
+from aiplatform.data.shapes import rejected_messages, to_messages
+from aiplatform.protocol.enums import DataShape
+
+CUT: dict[DataShape, tuple[str, ...]] = {
+    DataShape.ALPACA: ("output",),
+    DataShape.CHAT: ("messages",),
+    DataShape.CLASSIFICATION: ("text",),
+    DataShape.PREFERENCE: ("chosen", "rejected"),
+    DataShape.PROMPT_COMPLETION: ("completion",),
+    DataShape.SHAREGPT: ("conversations",),
+    DataShape.TEXT: ("text",),
+}
+"""The columns that are cut, by the shape of rows."""
+
+SENTENCE_END = re.compile(r"[。！？；…][”’」』）]*|[.!?][\"'”’)\]]*(?=\s)|\n")
+WORD_END = re.compile(r"(?<=\S)(?=\s)")
+WORTH = 0.5
+"""A cut at a sentence's end must leave this much of what would fit; else it is at a word's end."""
+
+LONGEST_TOKEN = 64
+"""Characters of a token, at most, as far as it is tried: so the ends of long texts need no look."""
+
+ANSWERS = frozenset(ASSISTANTS.to_pylist())
+Row = dict[str, Any]
+
+
+class Trimmer:
+    """Makes rows fit ``max_length`` tokens of the model in the directory ``weights``."""
+
+    def __init__(self, context: Context, weights: Path, max_length: int) -> None:
+        self._shape = context.shape
+        self._max_length = max_length
+        self._columns = [n for n in CUT.get(context.shape, ()) if n in context.schema.names]
+        self._json = [name for name in json_columns(context.schema) if name in context.content]
+        self._tokens = Tokens(context, weights, max_length)
+
+    def trimmed(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, npt.NDArray[np.bool_]]:
+        """The batch with its over-long rows cut, and which rows these are."""
+        touched = np.zeros(batch.num_rows, bool)
+        over = np.flatnonzero(self._tokens.counts(batch) > self._max_length)
+        if not len(over):
+            return batch, touched
+        values = {name: batch.column(name).to_pylist() for name in self._columns}
+        for place in over.tolist():
+            row = batch.slice(place, 1).to_pylist()[0]
+            for name in self._columns:
+                cut = self._cut(row, name)
+                if cut is not None:
+                    row[name] = values[name][place] = cut
+                    touched[place] = True
+        columns = [
+            pa.array(values[f.name], f.type) if f.name in values else column
+            for f, column in zip(batch.schema, batch.columns, strict=True)
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=batch.schema), touched
+
+    def _cut(self, row: Row, name: str) -> Any:
+        """A shorter value of a column; None where it fits or can't be made to."""
+
+        def fits(value: Any) -> bool:
+            return self._length({**row, name: value}, name) <= self._max_length
+
+        value = row[name]
+        if not value or fits(value):
+            return None
+        if isinstance(value, str):
+            return shorter_text(value, self._max_length, fits)
+        text = next(key for key in ("content", "value") if key in value[0])
+        speaker = "role" if text == "content" else "from"
+        ends = [n + 1 for n, message in enumerate(value) if message[speaker] in ANSWERS]
+        fitting = bisect_right(ends, 0, key=lambda end: 0 if fits(value[:end]) else 1)
+        if fitting:
+            return value[: ends[fitting - 1]]
+        if not ends:
+            return None
+        *before, answer = value[: ends[0]]
+        cut = shorter_text(
+            answer[text] or "", self._max_length, lambda t: fits([*before, {**answer, text: t}])
+        )
+        return None if cut is None else [*before, {**answer, text: cut}]
+
+    def _length(self, row: Row, name: str) -> int:
+        """Tokens of a row, of a preference pair those of the side ``name``; none if refused."""
+        if self._shape in {DataShape.TEXT, DataShape.CLASSIFICATION}:
+            return self._tokens.of_text(row["text"])
+        parsed = {n: parse_json_text(row[n]) for n in self._json if row[n] is not None}
+        side = rejected_messages if name == "rejected" else _conversation(self._shape)
+        messages = side({**row, **parsed})
+        try:
+            return self._tokens.of_messages(messages) if messages else 0
+        except ValueError:  # the chat template refuses it, which is a finding of its own
+            return 0
+
+
+def _conversation(shape: DataShape) -> Callable[[Row], Any]:
+    return lambda row: to_messages(row, shape)
+
+
+def shorter_text(text: str, tokens: int, fits: Callable[[str], bool]) -> str | None:
+    """The longest beginning of ``text`` that fits, up to the end of a sentence, or else of a word.
+
+    Args:
+        tokens: how many could fit at most, which bounds the search.
+
+    Returns:
+        None when not even a beginning fits.
+    """
+    low, high = 0, min(len(text), LONGEST_TOKEN * tokens)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if fits(text[:middle]):
+            low = middle
+        else:
+            high = middle - 1
+    for ends in (SENTENCE_END, WORD_END):
+        # Looked for a little beyond, where a sentence that just fits ends.
+        cuts = [m.end() for m in ends.finditer(text, 0, low + 1) if m.end() <= low]
+        for cut in reversed(cuts):
+            kept = text[:cut].rstrip()
+            if cut < WORTH * low:
+                break
+            if kept and fits(kept):
+                return kept
+    kept = text[:low].rstrip()
+    return kept if kept and fits(kept) else None

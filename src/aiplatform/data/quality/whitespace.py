@@ -1,0 +1,58 @@
+"""White space around texts, and empty lines in heaps."""
+
+import re
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aiplatform.data.errors import Words
+from aiplatform.data.quality.check import Check, Context, Finding, Severity, Tally
+from aiplatform.data.quality.texts import blank, rows_where, texts_of
+
+HEAP = r"(?:[ \t]*\n){4,}"
+"""Three empty lines or more."""
+
+
+class Whitespace(Check):
+    """Texts that begin or end with white space, or hold three empty lines in a row."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._tally = Tally()
+
+    def look(self, batch: pa.RecordBatch, first_row: int) -> None:
+        mask = pa.repeat(False, batch.num_rows)
+        for texts, rows in texts_of(batch, self.context.content):
+            bare = pc.binary_length(pc.utf8_trim_whitespace(texts))
+            around = pc.not_equal(bare, pc.binary_length(texts))
+            heaps = pc.match_substring_regex(texts, HEAP)
+            # Empty texts are another finding's business.
+            found = pc.and_(pc.or_(around, heaps), pc.invert(blank(texts))).fill_null(False)
+            mask = pc.or_(mask, rows_where(found, rows, batch.num_rows))
+        self._tally.add_where(mask, batch, first_row)
+
+    def findings(self) -> list[Finding]:
+        if not self._tally.count:
+            return []
+        return [
+            Finding(
+                "whitespace",
+                Severity.INFO,
+                self._tally.count,
+                Words(
+                    "white space around a text, or three empty lines in a row",
+                    "文本首尾有空白字符，或连续三个以上空行",
+                ),
+                Words(
+                    "The model learns to write it; tokens are spent on nothing.",
+                    "模型会学会输出这些空白，并浪费 token。",
+                ),
+                examples=self._tally.examples,
+                rows=self._tally.rows,
+            )
+        ]
+
+
+def tidied(text: str) -> str:
+    """``text`` without white space around it, and with at most one empty line in a row."""
+    return re.sub(HEAP, "\n\n", text.strip())

@@ -1,0 +1,60 @@
+"""Canonical rows under other names: read again, with what somebody says that columns are."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from aiplatform.data.canonical import format_of_schema, iter_batches, json_columns, rows_of
+from aiplatform.data.chunk import Chunk, Values
+from aiplatform.data.errors import MalformedData
+from aiplatform.data.formats import Opened
+from aiplatform.data.formats.plain import batch_rows
+from aiplatform.data.ingest import convert
+from aiplatform.data.kinds import has_extra
+
+
+class CanonicalRows:
+    """A reader of canonical Parquet, for what reads uploads."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.hint: pa.Schema | None = None
+
+    def __iter__(self) -> Iterator[Chunk]:
+        first = 1
+        for batch in iter_batches(self.path):
+            step = batch_rows(batch.nbytes // max(batch.num_rows, 1), batch.num_columns)
+            for start in range(0, batch.num_rows, step):
+                part = batch.slice(start, step)
+                places = range(first, first + part.num_rows)
+                yield Chunk(_columns(part), part.num_rows, places, unit="row")
+                first += part.num_rows
+
+
+def _columns(batch: pa.RecordBatch) -> dict[str, Values]:
+    as_json = set(json_columns(batch.schema))
+    spelt = [f.name for f in batch.schema if f.name in as_json or has_extra(f.type)]
+    rows = rows_of(batch.select(spelt)) if spelt else []
+    return {
+        name: [row[name] for row in rows] if name in spelt else batch.column(name)
+        for name in batch.schema.names
+    }
+
+
+def remap(base: Path, output: Path, mapped: Mapping[str, str]) -> dict[str, Any]:
+    """Write the rows of ``base`` with columns renamed to ``output``; returns what came of it.
+
+    Raises:
+        MalformedData: the columns can't be mapped so.
+    """
+    schema = pq.read_schema(base)
+    opened = Opened(CanonicalRows(base), format_of_schema(schema), None, None)
+    try:
+        found = convert(opened, output, mapped=mapped)
+    except MalformedData:
+        output.unlink(missing_ok=True)
+        raise
+    return {key: found[key] for key in ("rows", "format", "shape", "columns", "sha256", "size")}

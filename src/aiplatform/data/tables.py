@@ -1,0 +1,158 @@
+"""Canonical schemas: what their columns are, and one schema for the rows of two files."""
+
+import json
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+from aiplatform.data.canonical import json_columns, rows_of
+from aiplatform.data.conversations import CHAT, SHAREGPT
+from aiplatform.data.errors import MalformedData
+from aiplatform.data.json_text import json_text
+
+NULL_TEXT = "\x00"
+"""Stands for a missing text in a conversation where rows are hashed: no text is just a NUL."""
+
+
+def described(schema: pa.Schema) -> list[dict[str, str]]:
+    """The columns by name and type, as users see them."""
+    as_json = json_columns(schema)
+    return [{"name": f.name, "type": _label(f, f.name in as_json)} for f in schema]
+
+
+def _label(field: pa.Field, as_json: bool) -> str:
+    if as_json:
+        return "json"
+    if pa.types.is_list(field.type):
+        return "messages"
+    if pa.types.is_boolean(field.type):
+        return "boolean"
+    if pa.types.is_integer(field.type):
+        return "integer"
+    return "number" if pa.types.is_floating(field.type) else "text"
+
+
+def unified(first: pa.Schema, second: pa.Schema, empty: Collection[str] = ()) -> pa.Schema:
+    """The least schema that holds the rows of both; shape and format are those of the first.
+
+    Args:
+        first: decides about names, order, shape and format.
+        second: the other one.
+        empty: columns in which all values of the second are missing: stored as text, they would
+            make JSON of the numbers of the first.
+    """
+    second = pa.schema(
+        [first.field(f.name) if f.name in empty and f.name in first.names else f for f in second],
+        metadata=second.metadata,
+    )
+    as_json = set(json_columns(first)) | (set(json_columns(second)) - set(empty))
+    fields: list[pa.Field] = []
+    for name in [*first.names, *(n for n in second.names if n not in first.names)]:
+        kinds = [schema.field(name).type for schema in (first, second) if name in schema.names]
+        kind = kinds[0]
+        if len(kinds) == 2 and name not in as_json and kinds[0] != kinds[1]:
+            widened = _wider(*kinds)
+            if widened is None:
+                as_json.add(name)
+            else:
+                kind = widened
+        fields.append(pa.field(name, pa.string() if name in as_json else kind))
+    ordered = [field.name for field in fields if field.name in as_json]
+    metadata = {
+        **(first.metadata or {}),
+        b"aiplatform.json": json.dumps(ordered, ensure_ascii=False).encode(),
+    }
+    return pa.schema(fields, metadata=metadata)
+
+
+def _wider(first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
+    if {first, second} == {pa.int64(), pa.float64()}:
+        return pa.float64()
+    for spelling in (CHAT, SHAREGPT):
+        with_extra, without = spelling.arrow_type(extra=True), spelling.arrow_type(extra=False)
+        # No sets: the types of a file are equal to these, but their hashes are not.
+        if (first, second) in ((with_extra, without), (without, with_extra)):
+            return with_extra
+    return None
+
+
+def conformed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The rows of a canonical batch under a schema that :func:`unified` made for it.
+
+    Raises:
+        MalformedData: an integer is too large to stand among fractions.
+    """
+    if batch.schema.equals(schema, check_metadata=True):
+        return batch
+    was_json = set(json_columns(batch.schema))
+    now_json = set(json_columns(schema))
+    columns = []
+    for field in schema:
+        if field.name not in batch.schema.names:
+            columns.append(pa.nulls(batch.num_rows, field.type))
+            continue
+        column = batch.column(field.name)
+        if column.type != field.type and column.null_count == len(column):
+            column = pa.nulls(batch.num_rows, field.type)
+        elif field.name in now_json and field.name not in was_json:
+            column = _as_json(batch, field.name)
+        elif column.type != field.type:
+            column = _widened(column, field)
+        columns.append(column)
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _as_json(batch: pa.RecordBatch, name: str) -> pa.Array:
+    values = [row[name] for row in rows_of(batch.select([name]))]
+    return pa.array([None if v is None else json_text(v) for v in values], pa.string())
+
+
+def _widened(column: pa.Array, field: pa.Field) -> pa.Array:
+    if pa.types.is_list(field.type):
+        messages = column.values
+        parts = [*messages.flatten(), pa.nulls(len(messages), pa.string())]
+        structs = pa.StructArray.from_arrays(parts, fields=list(field.type.value_type))
+        return pa.ListArray.from_arrays(
+            column.offsets, structs, type=field.type, mask=column.is_null()
+        )
+    try:
+        return column.cast(field.type)
+    except pa.ArrowInvalid as error:
+        raise MalformedData("number_inexact", column=field.name) from error
+
+
+def frame(batch: pa.RecordBatch | pa.Table, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """A batch for Polars, in which missing texts of conversations can be told from empty ones."""
+    names = batch.schema.names if columns is None else list(columns)
+    kept = {}
+    for name in names:
+        column = batch.column(name)
+        if isinstance(column, pa.ChunkedArray):
+            column = column.combine_chunks()
+        if pa.types.is_list(column.type):
+            column = _told_apart(column)
+        kept[name] = column
+    found = pl.from_arrow(pa.table(kept))
+    assert isinstance(found, pl.DataFrame)
+    return found
+
+
+def _told_apart(column: pa.Array) -> pa.Array:
+    messages = column.values
+    fields = list(column.type.value_type)
+    parts = [part.fill_null(NULL_TEXT) for part in messages.flatten()]
+    structs = pa.StructArray.from_arrays(parts, fields=fields)
+    return pa.ListArray.from_arrays(
+        column.offsets, structs, type=column.type, mask=column.is_null()
+    )
+
+
+def content_hashes(
+    batch: pa.RecordBatch | pa.Table, columns: Sequence[str] | None = None, seed: int = 0
+) -> "npt.NDArray[np.uint64]":
+    """One 64-bit number for the content of each row, good within this process only."""
+    found: npt.NDArray[np.uint64] = frame(batch, columns).hash_rows(seed).to_numpy()
+    return found

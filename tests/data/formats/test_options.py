@@ -1,0 +1,75 @@
+"""What an uploader says of a text file counts before what is found."""
+
+from typing import Any
+
+import pytest
+
+from tests.data.conftest import Upload, jsonl
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "rows", "dialect"),
+    [
+        # Commas would be found, for they make a table, too.
+        (b"a;b,c\n1;2,3\n", {"delimiter": ";"}, [{"a": "1", "b,c": "2,3"}], (";", '"', True)),
+        (b"a~b\n1~2\n", {"delimiter": "~"}, [{"a": "1", "b": "2"}], ("~", '"', True)),
+        (b"a\tb\n1\t2\n", {"delimiter": "tab"}, [{"a": "1", "b": "2"}], ("\t", '"', True)),
+        (b"a,b\n'1,5',2\n", {"quote": "'"}, [{"a": "1,5", "b": "2"}], (",", "'", True)),
+        (b'a,b\n"1,2"\n', {"quote": "none"}, [{"a": '"1', "b": '2"'}], (",", None, True)),
+        (
+            b"1,2\n3,4\n",
+            {"header": False},
+            [{"column_1": "1", "column_2": "2"}, {"column_1": "3", "column_2": "4"}],
+            (",", '"', False),
+        ),
+    ],
+)  # fmt: skip
+def test_dialects(
+    upload: Upload, data: bytes, options: dict[str, Any], rows: list[Any], dialect: Any
+) -> None:
+    assert upload(data, "x.csv", **options) == rows
+    found = upload.found["details"]["dialect"]
+    assert (found["delimiter"], found["quote"], found["header"]) == dialect
+
+
+def test_a_delimiter_makes_csv_of_a_text(upload: Upload) -> None:
+    assert upload(b"a~b\n1~2\n", "x.txt", delimiter="~") == [{"a": "1", "b": "2"}]
+    assert upload.found["format"] == "csv"
+
+
+@pytest.mark.parametrize("options", [{"delimiter": ";"}, {"quote": "none"}, {"header": False}])
+def test_options_of_csv_are_for_csv(upload: Upload, options: dict[str, Any]) -> None:
+    fault = upload.fault(jsonl({"a": 1}), "x.jsonl", **options)
+    assert fault.reason == "option_misplaced"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "codec", "name"),
+    [
+        ("gbk", "gbk", "GB18030"),
+        ("gb18030", "gb18030", "GB18030"),
+        ("big5", "big5", "Big5"),
+        ("shift-jis", "shift-jis", "Shift JIS"),
+        ("utf-16", "utf-16", "UTF-16 LE"),
+        ("utf-16", "utf-16-be", "UTF-16 BE"),
+        ("utf-16-be", "utf-16-be", "UTF-16 BE"),
+        ("utf-32", "utf-32", "UTF-32 LE"),
+        ("utf-8", "utf-8-sig", "UTF-8"),
+    ],
+)
+def test_encodings(upload: Upload, encoding: str, codec: str, name: str) -> None:
+    text = "漢字,b\n日本,語\n"
+    assert upload(text.encode(codec), "x.csv", encoding=encoding) == [{"漢字": "日本", "b": "語"}]
+    assert upload.found["encoding"] == name
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "windows-1252"])
+def test_western_encodings_are_never_guessed(upload: Upload, encoding: str) -> None:
+    data = "name\ncafé\n".encode("latin-1")
+    assert upload.fault(data, "x.csv").reason == "encoding_unknown"
+    assert upload(data, "x.csv", encoding=encoding) == [{"name": "café"}]
+
+
+def test_an_encoding_that_it_is_not(upload: Upload) -> None:
+    fault = upload.fault("a\n中\n".encode("gb18030"), "x.csv", encoding="utf-8")
+    assert (fault.reason, fault.line) == ("encoding_invalid", 2)

@@ -1,0 +1,91 @@
+"""Personal data: what is found, what is not, and that examples don't repeat it."""
+
+import json
+
+import pytest
+
+from aiplatform.data.quality.personal_patterns import mask, spans
+from tests.data.quality.conftest import Report, found
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        ("write to bob.smith+x@gmail.com.", ["email"]),
+        ("call 13812345678 or +86 138 1234 5678", ["phone", "phone"]),
+        ("+1 (415) 555-2671, (415) 555-2671, 415-555-2671", ["phone"] * 3),
+        ("座机 010-62781234", ["phone"]),
+        ("身份证 11010519491231002X", ["china_id"]),
+        ("4111 1111 1111 1111 and 5500005555555559", ["bank_card", "bank_card"]),
+        ("from 8.8.8.8 and 2001:4860:4860::8888", ["ip_address", "ip_address"]),
+        ("http://8.8.8.8/x, 9.9.9.9:53, ip:1.1.1.1, root@8.8.4.4", ["ip_address"] * 4),
+        ("AKIAIOSFODNN7ABCDEFG", ["secret"]),
+        ("DB_PASSWORD=Xk9mQ2vL7pR4tZ8w\nAPI_KEY=4f9a8b7c6d5e4f3a2b1c0d9e", ["secret"] * 2),
+        ("https://x.test/?token=abc123def456ghi789&y=1", ["secret"]),
+        ("ghp_" + "a1B2" * 9, ["secret"]),
+        ('password = "s3cr3tPa55w0rd"', ["secret"]),
+        ("-----BEGIN RSA PRIVATE KEY-----", ["secret"]),
+    ],
+)
+def test_what_is_found(text: str, kinds: list[str]) -> None:
+    assert [span.kind for span in spans(text)] == kinds
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "user@example.com, git@github.com, a@b",
+        "order 20241124123456 on 2024-11-24 10:30:00",
+        "4111 1111 1111 1112",  # a wrong check digit
+        "110105194912310021",  # a wrong check digit
+        "11010519491331002X",  # no such month
+        "version 1.2.3.4.5, 10.0.0.1, 127.0.0.1, 192.168.1.1, 999.8.8.8",
+        "123-456-7890",  # no such area
+        "12812345678",  # no such prefix
+        'api_key = "your-api-key-here1"',
+        'token: "xxxxxxxxxxxx"',
+        "token=max_new_tokens_2048, token=generate_token_v212(user), password=your_password_12345",
+        "api_key=os.environ1234567890.x sort_key=aaaaaaaaaaaaaaaa1234",
+        "Chrome/86.0.42.111, packages/1.2.3.4/file, v1.2.3.4, http://10.0.0.1:80/",
+        "at 12:30:45 a::b::c std::vector",
+        "3.14159265358979323846",
+    ],
+)
+def test_what_is_nobodys(text: str) -> None:
+    assert spans(text) == []
+
+
+def test_masking_leaves_the_rest() -> None:
+    text = "Mail bob@gmail.com, then call 13812345678!"
+    assert mask(text) == "Mail [EMAIL], then call [PHONE]!"
+    assert mask(mask(text)) == mask(text)
+    assert text[spans(text)[0].start : spans(text)[0].end] == "bob@gmail.com"
+
+
+def test_rows_are_counted_once_and_examples_keep_the_secret(report: Report) -> None:
+    rows = [
+        {"prompt": "Who?", "completion": "bob@gmail.com and eve@gmail.com"},
+        {"prompt": "Mail amy@gmail.com", "completion": "No."},
+        {"prompt": "Hello", "completion": "Good day."},
+    ]
+    made = report(rows)
+    finding = found(made, "personal_email")
+    assert finding["count"] == 2
+    assert [example["row"] for example in finding["examples"]] == [0, 1]
+    assert "gmail" not in json.dumps(made)
+
+
+def test_messages_are_read_too(report: Report) -> None:
+    messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "13812345678"}]
+    assert found(report([{"messages": messages}]), "personal_phone")["count"] == 1
+
+
+def test_no_example_of_anything_tells_them(report: Report) -> None:
+    """What else is wrong with such rows is shown without what is in them, and so are copies."""
+    text = "Write to bob@gmail.com or 13812345678, <b>please</b>. "
+    made = report([{"text": f"{text}{'It is so. ' * 5}{n // 2}"} for n in range(6)])
+    codes = {finding["code"] for finding in made["findings"]}
+    assert {"duplicates", "near_duplicates", "markup", "personal_email"} <= codes
+    told = [each["text"] for finding in made["findings"] for each in finding["examples"]]
+    assert any("Write to [EMAIL] or [PHONE]" in each for each in told)
+    assert not any("bob@" in each or "1381" in each for each in told)

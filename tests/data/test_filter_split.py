@@ -1,0 +1,130 @@
+"""Filtering and splitting rows: what a list in memory would become, and nothing else."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from aiplatform.data.errors import MalformedData
+from tests.data.conftest import Do, Rows
+
+
+class TestFilter:
+    ROWS: Rows = [
+        {"text": "Alpha beta", "n": 1, "ok": True, "m": {"deep": "needle"}},
+        {"text": "gamma", "n": 5, "ok": False, "m": None},
+        {"text": None, "n": None, "ok": None, "m": [1]},
+        {"text": "", "n": -3, "ok": True, "m": None},
+    ]
+
+    @pytest.mark.parametrize(
+        ("condition", "left"),
+        [
+            ({"column": "n", "op": ">", "value": 0}, [0, 1]),
+            ({"column": "n", "op": "<=", "value": 1.5}, [0, 3]),
+            ({"column": "n", "op": "!=", "value": 5}, [0, 2, 3]),
+            ({"column": "n", "op": "in", "value": [5, -3]}, [1, 3]),
+            ({"column": "n", "op": "not_in", "value": [5]}, [0, 2, 3]),
+            ({"column": "ok", "op": "==", "value": True}, [0, 3]),
+            ({"column": "text", "op": "contains", "value": "BETA"}, [0]),
+            ({"column": "text", "op": "not_contains", "value": "a"}, [2, 3]),
+            ({"column": "m", "op": "contains", "value": "needle"}, [0]),
+            ({"column": "text", "op": "missing"}, [2]),
+            ({"column": "text", "op": "present"}, [0, 1, 3]),
+            ({"column": "text", "op": "min_length", "value": 1}, [0, 1]),
+            ({"column": "text", "op": "max_length", "value": 5}, [1, 3]),
+        ],
+    )
+    def test_conditions(self, do: Do, condition: Any, left: list[int]) -> None:
+        kept = do(self.ROWS, "filter", filter={"where": [condition]})["rows"][0]
+        assert kept == [self.ROWS[n] for n in left]
+        dropped = do(self.ROWS, "filter", filter={"where": [condition], "drop": True})["rows"][0]
+        assert dropped == [row for n, row in enumerate(self.ROWS) if n not in left]
+
+    def test_in_conversations(self, do: Do) -> None:
+        rows: Rows = [
+            {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "Y"}]},
+            {"messages": []},
+            {"messages": None},
+            {"messages": [{"role": "user", "content": "z y"}]},
+        ]
+        where = [{"column": "messages", "op": "contains", "value": "y"}]
+        assert do(rows, "filter", filter={"where": where})["rows"][0] == [rows[0], rows[3]]
+        where = [{"column": "messages", "op": "min_length", "value": 2}]
+        assert do(rows, "filter", filter={"where": where})["rows"][0] == [rows[0]]
+
+    @pytest.mark.parametrize(
+        "condition",
+        [
+            {"column": "no", "op": "==", "value": 1},
+            {"column": "n", "op": "==", "value": "1"},
+            {"column": "n", "op": ">", "value": 10**30},
+            {"column": "text", "op": "<", "value": 1},
+            {"column": "ok", "op": "==", "value": 1},
+            {"column": "text", "op": "min_length", "value": "x"},
+            {"column": "text", "op": "min_length", "value": 10**30},
+            {"column": "text", "op": "==", "value": None},
+        ],
+    )
+    def test_bad_conditions(self, do: Do, condition: Any) -> None:
+        with pytest.raises(MalformedData):
+            do(self.ROWS, "filter", filter={"where": [condition]})
+
+    @pytest.mark.parametrize(
+        ("held", "op", "value"),
+        [
+            (0.5, ">", 2**53 + 1),
+            (0.5, "in", [1, 2**53 + 1]),
+            (2**53 + 1, "<", 0.5),
+            (2**53 + 1, "not_in", [0.5]),
+        ],
+    )
+    def test_integers_that_no_fraction_equals(
+        self, do: Do, held: float, op: str, value: Any
+    ) -> None:
+        where = [{"column": "x", "op": op, "value": value}]
+        with pytest.raises(MalformedData, match="x"):
+            do([{"text": "a", "x": held}], "filter", filter={"where": where})
+
+
+class TestSplit:
+    def rows(self) -> Rows:
+        return [{"text": f"t{n}", "label": "ab"[n % 4 == 0], "user": n // 3} for n in range(1200)]
+
+    def test_sizes_and_seed(self, do: Do) -> None:
+        split = {"fractions": {"train": 0.9, "eval": 0.1}, "seed": 7}
+        train, held = do(self.rows(), "split", split=split)["rows"]
+        assert (len(train), len(held)) == (1080, 120)
+        assert Counter(map(str, train + held)) == Counter(map(str, self.rows()))
+        assert do(self.rows(), "split", split=split)["rows"] == [train, held]
+        other = do(self.rows(), "split", split={**split, "seed": 8})["rows"]
+        assert other[1] != held
+        # The first of it, which must be the same in every version of the platform.
+        assert [row["text"] for row in held[:5]] == ["t15", "t19", "t23", "t39", "t51"]
+
+    def test_stratified(self, do: Do) -> None:
+        split = {"fractions": {"a": 0.8, "b": 0.2}, "stratify": "label"}
+        for part, share in zip(
+            do(self.rows(), "split", split=split)["rows"], (0.8, 0.2), strict=True
+        ):
+            labels = Counter(row["label"] for row in part)
+            assert labels == {"a": 900 * share, "b": 300 * share}
+
+    def test_groups_stay_together(self, do: Do) -> None:
+        split = {"fractions": {"a": 0.5, "b": 0.3, "c": 0.2}, "group": "user"}
+        parts = do(self.rows(), "split", split=split)["rows"]
+        users = [{row["user"] for row in part} for part in parts]
+        assert not users[0] & users[1]
+        assert not users[1] & users[2]
+        assert not users[0] & users[2]
+        assert [len(part) for part in parts] == [600, 360, 240]
+
+    def test_equal_rows_do_not_leak(self, do: Do) -> None:
+        rows = [{"text": f"t{n % 100}"} for n in range(1000)]
+        train, held = do(rows, "split", split={"fractions": {"t": 0.9, "e": 0.1}})["rows"]
+        assert not {row["text"] for row in train} & {row["text"] for row in held}
+
+    def test_too_few(self, do: Do) -> None:
+        rows = [{"text": "same"}] * 10
+        with pytest.raises(MalformedData, match="would have no rows"):
+            do(rows, "split", split={"fractions": {"t": 0.9, "e": 0.1}})

@@ -1,0 +1,97 @@
+"""Columns that somebody says what they are."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from aiplatform.data.errors import MalformedData
+from aiplatform.data.shapes import recognise, to_messages
+from aiplatform.protocol.enums import DataShape
+from aiplatform.protocol.intake import Reading
+from tests.data.conftest import Upload, jsonl
+
+
+@pytest.mark.parametrize(
+    ("row", "mapped", "shape"),
+    [
+        ({"q": "x", "a": "y"}, {"q": "prompt", "a": "completion"}, "prompt_completion"),
+        ({"q": "x", "a": "y", "s": "z"},
+         {"q": "prompt", "a": "completion", "s": "system"}, "prompt_completion"),
+        ({"good": "x", "bad": "y"}, {"good": "chosen", "bad": "rejected"}, "preference"),
+        ({"review": "x", "stars": 5}, {"review": "text", "stars": "label"}, "classification"),
+        ({"body": "x", "label": "y"}, {"body": "text"}, "classification"),
+        ({"body": "x", "n": 1}, {"body": "text"}, "text"),
+        ({"do": "x", "done": "y"}, {"do": "instruction", "done": "output"}, "alpaca"),
+        ({"talk": [{"role": "user", "content": "x"}]}, {"talk": "messages"}, "chat"),
+        ({"talk": [{"from": "human", "value": "x"}], "who": "z"},
+         {"talk": "conversations", "who": "system"}, "sharegpt"),
+        # What would be taken for something else counts as what it is said to be.
+        ({"instruction": "x", "output": "y"},
+         {"instruction": "prompt", "output": "completion"}, "prompt_completion"),
+        ({"text": "x", "label": "y"}, {"text": "label", "label": "text"}, "classification"),
+    ],
+)  # fmt: skip
+def test_shapes(upload: Upload, row: dict[str, Any], mapped: dict[str, str], shape: str) -> None:
+    rows = upload(jsonl(row), "x.jsonl", map=mapped)
+    assert upload.found["shape"] == shape
+    assert rows == [{mapped.get(name, name): value for name, value in row.items()}]
+    assert upload.found["map"] == mapped
+
+
+def test_a_mapped_conversation_is_trained_on(upload: Upload) -> None:
+    data = b"frage,antwort\nwas?,das.\n"
+    rows = upload(data, "x.csv", map={"frage": "prompt", "antwort": "completion"})
+    assert to_messages(rows[0], DataShape.PROMPT_COMPLETION) == [
+        {"role": "user", "content": "was?"},
+        {"role": "assistant", "content": "das."},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "mapped", "reason"),
+    [
+        ({"q": "x"}, {"z": "prompt"}, "column_unknown"),
+        ({"q": "x", "prompt": "y"}, {"q": "prompt"}, "map_taken"),
+        ({"q": "x"}, {"q": "prompt"}, "map_no_shape"),
+        ({"q": "x", "a": "y"}, {"q": "prompt", "a": "label"}, "map_no_shape"),
+        ({"q": 1, "a": 2}, {"q": "prompt", "a": "completion"}, "map_no_shape"),
+        ({"q": "x"}, {"q": "messages"}, "map_no_shape"),
+    ],
+)
+def test_what_can_not_be_mapped(
+    upload: Upload, row: dict[str, Any], mapped: dict[str, str], reason: str
+) -> None:
+    assert upload.fault(jsonl(row), "x.jsonl", map=mapped).reason == reason
+
+
+def test_a_mapped_column_is_held_to_its_shape(upload: Upload) -> None:
+    data = jsonl({"q": "x", "a": "y"}, {"q": 1, "a": "y"})
+    fault = upload.fault(data, "x.jsonl", map={"q": "prompt", "a": "completion"})
+    assert (fault.reason, fault.line) == ("text_expected", 2)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"map": {"a": "prompt", "b": "prompt"}},
+        {"map": {"a": "nonsense"}},
+        {"delimiter": ",,"},
+        {"delimiter": "\n"},
+        {"quote": "ab"},
+        {"delimiter": ";", "quote": ";"},
+        {"encoding": "rot13"},
+        {"bad_rows": "ignore"},
+        {"nonsense": 1},
+    ],
+)
+def test_options_that_are_none(options: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Reading(**options)
+
+
+def test_nothing_mapped_is_recognised_as_ever() -> None:
+    columns: dict[str, Any] = {"question": ["x"], "answer": ["y"]}
+    assert recognise(columns) == recognise(columns, {})
+    with pytest.raises(MalformedData):
+        recognise(columns, {"question": "text", "answer": "completion"})

@@ -1,0 +1,236 @@
+"""Parts: what changed little costs little, and every file comes back byte for byte."""
+
+import hashlib
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from aiplatform.data import parts
+from aiplatform.data.blobs import BlobDamagedError, BlobNotFoundError
+from aiplatform.data.canonical import CanonicalWriter, row_group_starts
+from aiplatform.data.packing import Packed, pack
+from aiplatform.data.parts import (
+    Part,
+    PartsFile,
+    line_ends,
+    read_parts,
+    row_group_ends,
+)
+
+Blobs = dict[str, bytes]
+SCHEMA = pa.schema(
+    [("id", pa.int64()), ("text", pa.string())],
+    metadata={"aiplatform.shape": "text", "aiplatform.format": "jsonl"},
+)
+
+
+@pytest.fixture
+def blobs() -> Blobs:
+    return {}
+
+
+@pytest.fixture
+def store(tmp_path: Path, blobs: Blobs) -> Callable[..., tuple[Packed, int]]:
+    """Pack a file against a known one; returns it and the bytes that were stored for it."""
+    count = iter(range(1000))
+
+    def store(path: Path, ends: list[int], known: tuple[Part, ...] = ()) -> tuple[Packed, int]:
+        def read(sha256: str) -> bytes:
+            if sha256 not in blobs:
+                raise BlobNotFoundError(sha256)
+            return blobs[sha256]
+
+        packed = pack(path, ends, tmp_path / f"pack{next(count)}", known=known, read=read)
+        for new, sha256, size in packed.new:
+            blobs[sha256] = new.read_bytes()
+            assert len(blobs[sha256]) == size
+            assert hashlib.sha256(blobs[sha256]).hexdigest() == sha256
+        content = path.read_bytes()
+        assert packed.sha256 == hashlib.sha256(content).hexdigest()
+        assert b"".join(read_parts(packed.parts, blobs.__getitem__)) == content
+        return packed, sum(size for *_, size in packed.new)
+
+    return store
+
+
+Store = Callable[..., tuple[Packed, int]]
+
+
+def texts(count: int, seed: int = 1) -> list[dict[str, object]]:
+    rng = random.Random(seed)
+    words = [
+        "".join(rng.choices("abcdefghijklmnop的一是", k=rng.randint(2, 9))) for _ in range(4000)
+    ]
+    return [{"id": n, "text": " ".join(rng.choices(words, k=30))} for n in range(count)]
+
+
+def write(path: Path, rows: list[dict[str, object]]) -> list[int]:
+    with CanonicalWriter(path, SCHEMA) as writer:
+        writer.write(pa.RecordBatch.from_pylist(rows, SCHEMA))
+    return row_group_ends(row_group_starts(path), path.stat().st_size)
+
+
+class TestRows:
+    def test_scattered_changes_cost_about_their_share(self, store: Store, tmp_path: Path) -> None:
+        rows = texts(60_000)
+        first, whole = store(tmp_path / "a", write(tmp_path / "a", rows))
+        rng = random.Random(2)
+        for at in rng.sample(range(len(rows)), len(rows) // 100):
+            rows[at] = {**rows[at], "text": f"changed {at} " + str(rng.random())}
+        second, more = store(tmp_path / "b", write(tmp_path / "b", rows), tuple(first.parts))
+        assert more < 0.05 * whole
+        assert max(len(part.blobs) for part in second.parts) == 2
+
+    @pytest.mark.parametrize("at", [0, 30_000, 60_000])
+    def test_inserted_rows_cost_one_part(self, store: Store, tmp_path: Path, at: int) -> None:
+        rows = texts(60_000)
+        first, _ = store(tmp_path / "a", write(tmp_path / "a", rows))
+        assert len(first.parts) > 4
+        # Ids would shift nothing: rows keep theirs.
+        rows[at:at] = [{"id": -1, "text": "put in"}] * 50
+        second, _ = store(tmp_path / "b", write(tmp_path / "b", rows), tuple(first.parts))
+        known = {part.content for part in first.parts}
+        new = [part for part in second.parts if part.content not in known]
+        assert len(new) <= 2
+
+    def test_scattered_deletions(self, store: Store, tmp_path: Path) -> None:
+        rows = texts(60_000)
+        first, whole = store(tmp_path / "a", write(tmp_path / "a", rows))
+        rng = random.Random(3)
+        kept = [row for row in rows if rng.random() > 0.01]
+        _, more = store(tmp_path / "b", write(tmp_path / "b", kept), tuple(first.parts))
+        assert more < 0.06 * whole
+
+    def test_another_file_is_packed_alone(self, store: Store, tmp_path: Path) -> None:
+        first, _ = store(tmp_path / "a", write(tmp_path / "a", texts(20_000)))
+        ends = write(tmp_path / "b", texts(20_000, seed=9))
+        second, _ = store(tmp_path / "b", ends, tuple(first.parts))
+        assert all(len(part.blobs) == 1 for part in second.parts)
+
+    def test_long_row_groups_come_back(
+        self, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One row may be longer than what a part may unpack to."""
+        path = tmp_path / "rows"
+        rows: list[dict[str, object]] = [{"id": 1, "text": "long" * 100_000}, *texts(100)]
+        whole = write(path, rows)
+        monkeypatch.setattr(parts, "MAX_UNPACKED_PART", 150_000)
+        ends = row_group_ends(row_group_starts(path), path.stat().st_size)
+        assert set(whole) < set(ends)
+        packed, _ = store(path, ends)
+        assert max(part.size for part in packed.parts) == 150_000
+        row = dict(rows[0], id=2)
+        write(tmp_path / "more", [row, *rows])
+        starts = row_group_starts(tmp_path / "more")
+        again = row_group_ends(starts, (tmp_path / "more").stat().st_size)
+        store(tmp_path / "more", again, tuple(packed.parts))
+
+    def test_chains_stay_short(self, store: Store, tmp_path: Path) -> None:
+        rows = texts(8000)
+        known: tuple[Part, ...] = ()
+        for number in range(12):
+            rows[number * 7] = {"id": number, "text": f"change {number}"}
+            packed, _ = store(tmp_path / "a", write(tmp_path / "a", rows), known)
+            known = tuple(packed.parts)
+            assert max(len(part.blobs) for part in known) <= parts.MAX_CHAIN
+        assert max(len(part.blobs) for part in known) > 1
+
+    def test_what_was_collected_is_not_built_on(
+        self, store: Store, tmp_path: Path, blobs: Blobs
+    ) -> None:
+        rows = texts(8000)
+        first, _ = store(tmp_path / "a", write(tmp_path / "a", rows))
+        blobs.clear()
+        rows[5] = {"id": 5, "text": "changed"}
+        second, _ = store(tmp_path / "b", write(tmp_path / "b", rows), tuple(first.parts))
+        changed = second.parts[0]
+        assert changed.content != first.parts[0].content
+        assert len(changed.blobs) == 1
+
+
+class TestLines:
+    def test_an_inserted_line_moves_little(
+        self, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(parts, "SMALLEST_PART", 100_000)
+        monkeypatch.setattr(parts, "LARGEST_PART", 400_000)
+        lines = [f"{row}\n" for row in texts(20_000)]
+        path = tmp_path / "lines"
+        path.write_text("".join(lines))
+        first, _ = store(path, list(line_ends(path)))
+        path.write_text("".join([*lines[:50], "one more\n", *lines[50:]]))
+        second, _ = store(path, list(line_ends(path)), tuple(first.parts))
+        assert len(first.parts) > 8
+        known = {part.content for part in first.parts}
+        assert sum(part.content not in known for part in second.parts) <= 2
+
+    @settings(
+        max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    )
+    @given(content=st.binary(min_size=1, max_size=3000), repeat=st.integers(1, 20))
+    def test_any_bytes(
+        self,
+        store: Store,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        content: bytes,
+        repeat: int,
+    ) -> None:
+        monkeypatch.setattr(parts, "SMALLEST_PART", 500)
+        monkeypatch.setattr(parts, "LARGEST_PART", 2000)
+        path = tmp_path / "any"
+        path.write_bytes(content * repeat)
+        ends = list(line_ends(path))
+        assert ends[-1] == path.stat().st_size
+        packed, _ = store(path, ends)
+        assert max(part.size for part in packed.parts) <= 2000
+
+
+class TestReading:
+    @pytest.fixture
+    def packed(self, store: Store, tmp_path: Path) -> Packed:
+        return store(tmp_path / "a", write(tmp_path / "a", texts(20_000)))[0]
+
+    def test_ranges_read_only_their_parts(
+        self, packed: Packed, blobs: Blobs, tmp_path: Path
+    ) -> None:
+        content = (tmp_path / "a").read_bytes()
+        read: list[str] = []
+
+        def reading(sha256: str) -> bytes:
+            read.append(sha256)
+            return blobs[sha256]
+
+        inside = packed.parts[1].start + 10
+        assert b"".join(read_parts(packed.parts, reading, inside, 50)) == content[inside:][:50]
+        assert read == list(packed.parts[1].blobs)
+        rng = random.Random(4)
+        for _ in range(30):
+            start, length = rng.randrange(packed.size + 5), rng.randrange(packed.size)
+            found = b"".join(read_parts(packed.parts, blobs.__getitem__, start, length))
+            assert found == content[start : start + length]
+
+    def test_as_a_file(self, packed: Packed, blobs: Blobs, tmp_path: Path) -> None:
+        content = (tmp_path / "a").read_bytes()
+        file = PartsFile(packed.parts, blobs.__getitem__, kept=1)
+        assert file.seek(-4, 2) == len(content) - 4
+        assert file.read() == b"PAR1"
+        file.seek(packed.parts[0].size - 3)
+        assert file.read(6) == content[packed.parts[0].size - 3 :][:6]
+        assert pa.parquet.read_table(file).num_rows == 20_000
+
+    def test_damage_shows(self, packed: Packed, blobs: Blobs) -> None:
+        sha256 = packed.parts[0].blobs[0]
+        good = blobs[sha256]
+        blobs[sha256] = blobs[packed.parts[1].blobs[0]]
+        with pytest.raises(BlobDamagedError):
+            read_parts(packed.parts, blobs.__getitem__)
+        blobs[sha256] = good[: len(good) // 2]
+        with pytest.raises(BlobDamagedError):
+            read_parts(packed.parts, blobs.__getitem__)

@@ -1,0 +1,75 @@
+"""Row groups that a condition rules out are not read, and nothing is missed by that."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from aiplatform.data.browse import search
+from aiplatform.data.conditions import matching
+from aiplatform.data.errors import MalformedData
+from aiplatform.data.ingest import ingest
+from aiplatform.protocol.rows import Condition
+
+ROWS = 6000
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six row groups of a thousand rows."""
+    directory = tmp_path_factory.mktemp("pruning")
+    with (directory / "rows.jsonl").open("w") as file:
+        for n in range(ROWS):
+            fraction = None if n < 3000 else float("nan") if n % 2 else n / 2
+            row = {"m": [{"role": "user", "content": "q"}], "n": n, "t": f"{n:05}",
+                   "f": fraction, "late": n >= 4000}  # fmt: skip
+            file.write(json.dumps(row) + "\n")
+    ingest(directory / "rows.jsonl", directory / "whole", filename="rows.jsonl")
+    pq.write_table(pq.read_table(directory / "whole"), directory / "groups", row_group_size=1000)
+    return directory / "groups"
+
+
+@pytest.mark.parametrize(
+    ("where", "groups"),
+    [
+        ([("n", "==", 5000)], 1),
+        ([("n", ">", 5998)], 1),
+        ([("n", "<=", 1)], 1),
+        ([("n", "in", [1, 5999])], 2),
+        ([("t", "<", "00001")], 1),
+        ([("f", "present", None)], 3),
+        ([("f", "missing", None)], 3),
+        ([("f", ">", 2998)], 1),
+        ([("late", "==", True)], 2),
+        ([("n", "!=", 3)], 6),
+        ([("m", "contains", "Q")], 6),
+        ([("n", ">", 9999)], 0),
+        ([("n", ">=", 5000), ("f", "missing", None)], 0),
+    ],
+)
+def test_reads_what_it_must(
+    path: Path, where: list[Any], groups: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: set[int] = set()
+    original = pq.ParquetFile.read_row_group
+
+    def seen(file: Any, group: int, **options: Any) -> Any:
+        read.add(group)
+        return original(file, group, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", seen)
+    conditions = [Condition(column=c, op=op, value=value) for c, op, value in where]
+    found = search(path, 0, ROWS, where=conditions, seconds=60)
+    everything = pq.read_table(path).combine_chunks().to_batches()[0]
+    met = matching(everything, conditions).to_pylist()
+    assert found.places == [place for place, hit in enumerate(met) if hit]
+    assert [row["n"] for row in found.rows] == found.places
+    assert len(read) == groups
+
+
+def test_a_condition_that_is_none_is_told_though_nothing_is_read(path: Path) -> None:
+    where = [Condition(column="n", op=">", value=9999), Condition(column="no", op="==")]
+    with pytest.raises(MalformedData, match="no column"):
+        search(path, 0, 5, where=where, seconds=9)

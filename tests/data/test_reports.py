@@ -1,0 +1,134 @@
+"""Reports as people read them: changes from one to another, and the page."""
+
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from aiplatform.data.reports import Subject, compared, page_of
+from aiplatform.data.reports.words import WORDS
+
+NASTY = "<script>alert('x')</script>\"'&<img src=http://evil.test/x onerror=y>"
+
+
+def finding(code: str, share: float, severity: str = "warning", **more: Any) -> dict[str, Any]:
+    return {
+        "code": code, "column": None, "severity": severity, "count": int(share * 100),
+        "share": share, "message": f"{code} {NASTY}", "message_zh": f"{code} 中文 {NASTY}",
+        "effect": NASTY, "effect_zh": NASTY, "fixes": ["drop"],
+        "examples": [{"row": 3, "text": NASTY}], **more,
+    }  # fmt: skip
+
+
+REPORT: dict[str, Any] = {
+    "version": 3, "rows": 100, "shape": NASTY, "score": 61,
+    "score_formula": "100 × …", "score_formula_zh": "100 × …",
+    "findings": [
+        finding("no_answer", 0.1, "error"), finding("near_duplicates", 0.2, groups=[[1, 2]]),
+    ],
+    "languages": {"rows": 90, "shares": {"en": 0.9, NASTY: 0.1}},
+    "labels": [{"label": NASTY, "rows": 60}],
+    "tokens": {
+        "p50": 20, "p95": 70, "max": 90, "max_length": 64, "over_length": 6,
+        "histogram": {"width": 10, "counts": [1, 5, 2]},
+    },
+    "compared_with": [
+        {"label": NASTY, "role": "evaluation", "rows": 9, "exact": 1, "question": 0, "near": 2,
+         "method": NASTY},
+        {"label": "b@v1", "role": "benchmark", "rows": 9, "contaminated": 0, "too_short": 1,
+         "method": "13"},
+    ],
+    "outside_checks": [{"name": "x", "distribution": "d", "version": "1", "error": NASTY}],
+}  # fmt: skip
+
+
+class Page(HTMLParser):
+    """The tags of a page, each of which must be closed; and its attributes."""
+
+    VOID = {"meta", "br"}
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_page_stands_alone_and_escapes_everything(language: Any) -> None:
+    other = {**REPORT, "score": 80, "findings": REPORT["findings"][1:]}
+    subject = Subject(NASTY, "2026-11-25", [NASTY], compared(other, REPORT), NASTY)
+    text = page_of(REPORT, subject, language)
+    page = Page(text)
+    assert not page.tags & {"script", "img", "link", "iframe", "object", "form", "a"}
+    assert not {
+        name for name in page.attributes if name.startswith("on") or name in {"src", "href"}
+    }
+    assert "default-src 'none'" in text
+    assert "61" in text
+    assert ("暂时不要用于训练" if language == "zh" else "Do not train on this yet") in text
+
+
+@pytest.mark.parametrize(
+    ("findings", "failures", "said"),
+    [
+        ([], None, "Ready to train on"),
+        ([finding("duplicates", 0.1)], None, "Trainable, but look first"),
+        ([finding("empty", 0.1, "error")], None, "Do not train on this yet"),
+        ([], ["its score is 1"], "Do not train on this yet"),
+    ],
+)
+def test_the_verdict(findings: list[Any], failures: list[str] | None, said: str) -> None:
+    report = {"rows": 10, "score": 90, "findings": findings}
+    assert f"<h1>{said}</h1>" in page_of(report, Subject("a@v1", failures=failures), "en")
+
+
+def test_an_example_says_of_which_row_it_is_a_copy() -> None:
+    copies = finding("duplicates", 0.1, examples=[{"row": 11, "text": "= 1000"}])
+    report = {"rows": 10, "score": 90, "findings": [copies]}
+    assert "a copy of row 1,000<" in page_of(report, Subject("a@v1"), "en")
+    assert "与第 1,000 条相同<" in page_of(report, Subject("a@v1"), "zh")
+    whole = {"row": 11, "text": "= 10: user: = 3: x"}
+    copies["examples"] = [whole]
+    assert "a copy of row 10: user: = 3: x<" in page_of(report, Subject("a@v1"), "en")
+    report["findings"] = [finding("no_answer", 0.1, examples=[whole])]
+    assert "<span>= 10: user: = 3: x<" in page_of(report, Subject("a@v1"), "en")
+
+
+def test_reports_of_older_programs_are_shown_too() -> None:
+    Page(page_of({"score": "NaN", "findings": [{"code": "x", "share": "NaN"}]}, Subject("a"), "zh"))
+    Page(page_of({}, Subject("a"), "en"))
+
+
+def test_words_come_in_both_languages() -> None:
+    for english, chinese in WORDS.values():
+        assert english.isascii()
+        assert chinese
+        assert english.count("{") == chinese.count("{")
+
+
+def test_changes() -> None:
+    before = {"score": 50, "rows": 10, "findings": [
+        finding("gone", 0.1), finding("same", 0.1), finding("less", 0.2), finding("more", 0.1),
+    ]}  # fmt: skip
+    after = {"score": 80, "rows": 9, "findings": [
+        finding("same", 0.1), finding("less", 0.1), finding("more", 0.2), finding("fresh", 0.3),
+    ]}  # fmt: skip
+    found = compared(before, after)
+    assert [(each["code"], each["change"]) for each in found["findings"]] == [
+        ("fresh", "new"), ("more", "worse"), ("same", "same"), ("less", "better"), ("gone", "gone"),
+    ]  # fmt: skip
+    assert found["score"] == {"before": 50, "after": 80}
+    assert found["findings"][3]["before"] == {"count": 20, "share": 0.2}
+    assert found["findings"][4]["after"] is None

@@ -1,0 +1,331 @@
+"""Reworking rows: what a list in memory would become, and nothing else."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from aiplatform.data import rework as rework_module
+from aiplatform.data.canonical import CanonicalWriter, iter_rows
+from aiplatform.data.errors import MalformedData
+from aiplatform.data.ingest import ingest
+from aiplatform.data.operations import Job
+from tests.data.conftest import Do, Make, Rows
+
+
+class SchemasOnly:
+    """What an operation that streams may ask of a Parquet."""
+
+    read_schema = staticmethod(pq.read_schema)
+
+
+BASE: Rows = [{"id": n, "text": f"text {n}", "meta": {"n": [n]}} for n in range(6)]
+
+
+class TestAppend:
+    def test_behind_the_others(self, do: Do) -> None:
+        more = [{"id": 9, "text": "new", "meta": None}]
+        answer = do(BASE, "append", more)
+        assert answer["rows"][0] == [*BASE, *more]
+        assert (answer["added"], answer["changed"], answer["deleted"]) == (1, 0, 0)
+
+    def test_other_columns_and_types(self, do: Do) -> None:
+        base = [{"text": "a", "x": 1}, {"text": "b", "x": 2}]
+        answer = do(base, "append", [{"text": "c", "x": 0.5, "y": True}])
+        assert answer["rows"][0] == [
+            {"text": "a", "x": 1, "y": None},
+            {"text": "b", "x": 2, "y": None},
+            {"text": "c", "x": 0.5, "y": True},
+        ]
+        answer = do(base, "append", [{"text": "c", "x": "one"}])
+        assert [row["x"] for row in answer["rows"][0]] == [1, 2, "one"]
+        assert answer["outputs"][0]["columns"][1] == {"name": "x", "type": "json"}
+
+    def test_conversations_with_and_without_extras(self, do: Do) -> None:
+        plain = [{"messages": [{"role": "user", "content": "q"}]}, {"messages": None}]
+        call = [{"messages": [{"role": "assistant", "content": None, "tool_calls": [1]}]}]
+        for first, second in ((plain, call), (call, plain)):
+            made = do(first, "append", second)
+            assert made["rows"][0] == [*first, *second]
+            assert made["outputs"][0]["columns"] == [{"name": "messages", "type": "messages"}]
+
+    def test_missing_values_change_no_type(self, do: Do) -> None:
+        base = [{"text": "a", "x": 1, "y": 0.5}, {"text": "b", "x": 2, "y": None}]
+        answer = do(base, "append", [{"text": "c", "x": None, "y": None, "z": None}])
+        assert answer["rows"][0] == [
+            {"text": "a", "x": 1, "y": 0.5, "z": None},
+            {"text": "b", "x": 2, "y": None, "z": None},
+            {"text": "c", "x": None, "y": None, "z": None},
+        ]
+        types = [column["type"] for column in answer["outputs"][0]["columns"]]
+        assert types == ["text", "integer", "number", "text"]
+
+    @pytest.mark.usefixtures("small_groups")
+    def test_a_value_in_any_row_group_counts(self, do: Do) -> None:
+        more: Rows = [{"text": f"{n}", "x": None} for n in range(20)]
+        more[3]["x"] = "three"
+        answer = do([{"text": "a", "x": 1}], "append", more)
+        assert [row["x"] for row in answer["rows"][0][:6]] == [1, None, None, None, "three", None]
+        assert answer["outputs"][0]["columns"][1]["type"] == "json"
+
+    @pytest.mark.usefixtures("small_groups")
+    def test_the_new_file_is_not_read_at_once(
+        self, do: Do, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        longest = []
+        write = CanonicalWriter.write
+
+        def noted(writer: CanonicalWriter, batch: pa.RecordBatch) -> None:
+            longest.append(batch.num_rows)
+            write(writer, batch)
+
+        monkeypatch.setattr(rework_module, "pq", SchemasOnly())
+        monkeypatch.setattr(CanonicalWriter, "write", noted)
+        more: Rows = [{"id": n, "text": "new", "meta": None} for n in range(100)]
+        answer = do(BASE, "append", more)
+        assert answer["rows"][0] == [*BASE, *more]
+        assert answer["added"] == 100
+        assert max(longest[-10:]) <= 10
+
+    def test_rows_of_another_shape(self, do: Do) -> None:
+        with pytest.raises(MalformedData, match="chat, the dataset holds text"):
+            do([{"text": "a"}], "append", [{"messages": [{"role": "user", "content": "q"}]}])
+
+    def test_what_training_reads_stays_what_it_is(self, do: Do) -> None:
+        asked = [{"role": "user", "content": "q"}]
+        base = [{"prompt": "a", "completion": "b", "n": 1}]
+        with pytest.raises(MalformedData, match="“prompt” is what training reads, and holds text"):
+            do(base, "append", [{"prompt": asked, "completion": "b", "n": 1}])
+        for odd in (5, ["x"], asked):
+            with pytest.raises(MalformedData, match="“prompt” is what training reads"):
+                do(base, "upsert", [{"n": 1, "prompt": odd}], key="n")
+        talks = [{"messages": asked, "n": 1}]
+        with pytest.raises(MalformedData, match="“messages” is what training reads"):
+            do(talks, "upsert", [{"n": 1, "messages": "[]"}], key="n")
+        labels: Rows = [{"text": "a", "label": 1}, {"text": "b", "label": 2}]
+        made = do(labels, "upsert", [{"text": "a", "label": "one"}], key="text")
+        assert [row["label"] for row in made["rows"][0]] == ["one", 2]
+
+    def test_equal_rows_give_equal_bytes(self, do: Do, make: Make) -> None:
+        answer = do(BASE[:3], "append", BASE[3:])
+        assert Path(answer["outputs"][0]["path"]).read_bytes() == make(BASE).read_bytes()
+
+
+class TestByKey:
+    def test_replace_and_add(self, do: Do) -> None:
+        answer = do(BASE, "upsert", [{"id": 8, "text": "new"}, {"id": 2, "text": "two"}], key="id")
+        expected: Rows = [dict(row) for row in BASE]
+        expected[2]["text"] = "two"
+        expected.append({"id": 8, "text": "new", "meta": None})
+        assert answer["rows"][0] == expected
+        assert (answer["added"], answer["changed"], answer["deleted"]) == (1, 1, 0)
+
+    def test_delete(self, do: Do) -> None:
+        answer = do(BASE, "delete", [{"id": 1}, {"id": 99}], key="id")
+        assert [row["id"] for row in answer["rows"][0]] == [0, 2, 3, 4, 5]
+        assert answer["deleted"] == 1
+
+    def test_csv_keys_find_integers(self, do: Do) -> None:
+        """CSV has no types: its keys are text."""
+        answer = do(BASE, "delete", [{"id": "1"}], key="id")
+        assert answer["deleted"] == 1
+
+    @pytest.mark.parametrize(
+        ("rows", "key", "match"),
+        [
+            ([{"id": 1}, {"id": 1}], "id", "two rows have the key 1"),
+            ([{"id": 1}, {"id": None}], "id", "some rows have no"),
+            ([{"id": 1}], "no", "no column “no”"),
+            ([{"text": "x"}], "id", "no column “id”"),
+            ([{"id": "one"}], "id", "can't be a key"),
+            ([{"id": 1.5}], "id", "can't be a key"),
+        ],
+    )
+    def test_bad_keys(self, do: Do, rows: Rows, key: str, match: str) -> None:
+        with pytest.raises(MalformedData, match=match):
+            do(BASE, "delete", rows, key=key)
+
+    @pytest.mark.parametrize("operation", ["upsert", "delete"])
+    def test_keys_of_several_types_are_refused(self, do: Do, operation: str) -> None:
+        """They would find nothing: a text is quoted where it stands among numbers."""
+        mixed: Rows = [{"id": 1, "text": "a"}, {"id": "b", "text": "b"}]
+        texts: Rows = [{"id": "b", "text": "new"}]
+        with pytest.raises(MalformedData, match="can't be a key"):
+            do(mixed, operation, texts, key="id")
+        with pytest.raises(MalformedData, match="can't be a key"):
+            do(texts, operation, mixed, key="id")
+
+    def test_missing_values_change_no_type(self, do: Do) -> None:
+        base: Rows = [{"id": 1, "text": "a", "x": 1}, {"id": 2, "text": "b", "x": 2}]
+        answer = do(base, "upsert", [{"id": 2, "x": None}], key="id")
+        assert answer["rows"][0] == [base[0], {"id": 2, "text": "b", "x": None}]
+        assert answer["outputs"][0]["columns"][2]["type"] == "integer"
+
+    def test_nothing_left(self, do: Do) -> None:
+        with pytest.raises(MalformedData, match="no rows"):
+            do(BASE[:1], "delete", [{"id": 0}], key="id")
+
+
+class TestPatch:
+    def test_all_at_once(self, do: Do) -> None:
+        answer = do(
+            BASE,
+            "patch",
+            patch={
+                "set": [{"row": 3, "values": {"text": None, "meta": {"a": 1}}}],
+                "add": [{"id": 7, "text": "seven"}],
+                "delete": [0, 5],
+            },
+        )
+        assert answer["rows"][0] == [
+            *BASE[1:3],
+            {"id": 3, "text": None, "meta": {"a": 1}},
+            BASE[4],
+            {"id": 7, "text": "seven", "meta": None},
+        ]
+        assert (answer["added"], answer["changed"], answer["deleted"]) == (1, 1, 2)
+
+    def test_missing_values_change_no_type(self, do: Do) -> None:
+        base: Rows = [{"text": "a", "x": None}, {"text": "b", "x": 2.5}]
+        row = {"text": "c", "x": None}
+        answer = do(base, "patch", patch={"set": [{"row": 1, "values": row}]})
+        assert answer["rows"][0] == [base[0], row]
+        assert answer["outputs"][0]["columns"][1]["type"] == "number"
+
+    def test_judged_like_an_upload(self, do: Do) -> None:
+        chat = [{"messages": [{"role": "user", "content": "q"}]}] * 3
+        bad = {"messages": [{"role": "wizard", "content": "q"}]}
+        with pytest.raises(MalformedData, match=r"line 1: .*wizard"):
+            do(chat, "patch", patch={"set": [{"row": 1, "values": bad}]})
+
+    @pytest.mark.parametrize(
+        ("patch", "match"),
+        [
+            ({"delete": [6]}, "there is no row 6"),
+            ({"set": [{"row": 60, "values": {"text": "x"}}]}, "there is no row 60"),
+            ({"set": [{"row": 0, "values": {"texd": "x"}}]}, "no column “texd”"),
+        ],
+    )
+    def test_what_is_not_there(self, do: Do, patch: Any, match: str) -> None:
+        with pytest.raises(MalformedData, match=match):
+            do(BASE, "patch", patch=patch)
+
+    @settings(
+        max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    )
+    @given(data=st.data())
+    def test_as_a_list_would_change(self, do: Do, data: st.DataObject) -> None:
+        values = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+        base = data.draw(st.lists(st.fixed_dictionaries({"text": values}), min_size=1, max_size=20))
+        places = st.sets(st.integers(0, len(base) - 1))
+        changed = data.draw(places)
+        deleted = data.draw(places) - changed
+        add = data.draw(st.lists(st.fixed_dictionaries({"text": values}), max_size=3))
+        change = {place: data.draw(values) for place in sorted(changed)}
+        patch = {
+            "set": [{"row": place, "values": {"text": text}} for place, text in change.items()],
+            "delete": sorted(deleted),
+            "add": add,
+        }
+        expected = [
+            {"text": change.get(place, row["text"])}
+            for place, row in enumerate(base)
+            if place not in deleted
+        ] + add
+        if not expected or not (changed or deleted or add):
+            return
+        assert do(base, "patch", patch=patch)["rows"][0] == expected
+
+
+def test_as_a_program(make: Make, tmp_path: Path) -> None:
+    where = [{"column": "id", "op": "<", "value": 2}]
+    job = {
+        "base": str(make(BASE)),
+        "output": str(tmp_path / "out"),
+        "do": {"operation": "filter", "filter": {"where": where}},
+    }
+    (tmp_path / "job").write_text(json.dumps(job))
+    command = [sys.executable, "-m", "aiplatform.data.rework", "--job", str(tmp_path / "job")]
+    done = subprocess.run(command, capture_output=True, check=True, env=os.environ)
+    answer = json.loads(done.stdout)
+    assert answer["ok"]
+    assert answer["outputs"][0]["rows"] == 2
+    where[0]["column"] = "nothing"
+    (tmp_path / "job").write_text(json.dumps(job))
+    done = subprocess.run(command, capture_output=True, check=True, env=os.environ)
+    assert json.loads(done.stdout)["reason"] == "column_unknown"
+
+
+TYPED: Rows = [
+    {"id": n, "text": f"t{n}", "score": n / 2, "good": n % 2 == 0, "any": n if n % 2 else "x"}
+    for n in range(4)
+]
+
+
+@pytest.fixture
+def by_csv(tmp_path: Path, make: Make) -> Any:
+    """Rework rows by those of a CSV; the answer has its rows."""
+
+    def by_csv(base: Rows, operation: str, content: str, **facts: Any) -> Any:
+        (tmp_path / "rows.csv").write_text(content)
+        ingest(tmp_path / "rows.csv", tmp_path / "given", filename="rows.csv")
+        do = {"operation": operation, "rows": tmp_path / "given", **facts}
+        job = {"base": make(base), "output": tmp_path / "made", "do": do}
+        answer = rework_module.rework(Job.model_validate(job))
+        answer["rows"] = list(iter_rows(Path(answer["outputs"][0]["path"])))
+        answer["types"] = [c["type"] for c in answer["outputs"][0]["columns"]]
+        return answer
+
+    return by_csv
+
+
+class TestRowsOfCsv:
+    """Its values are texts, and numbers beside numbers."""
+
+    KINDS = ("integer", "text", "number", "boolean", "json")
+
+    def test_take_the_types_of_those_they_come_to(self, by_csv: Any) -> None:
+        content = "id,text,score,good,any\n2,007,1.50,FALSE,y\n9,new,,true,\n"
+        new = [
+            {"id": 2, "text": "007", "score": 1.5, "good": False, "any": "y"},
+            {"id": 9, "text": "new", "score": None, "good": True, "any": None},
+        ]
+        made = by_csv(TYPED, "upsert", content, key="id")
+        assert made["rows"] == [*TYPED[:2], new[0], TYPED[3], new[1]]
+        assert tuple(made["types"]) == self.KINDS
+        made = by_csv(TYPED, "append", content)
+        assert made["rows"] == [*TYPED, *new]
+        assert tuple(made["types"]) == self.KINDS
+
+    def test_fractions_among_integers_make_fractions(self, by_csv: Any) -> None:
+        made = by_csv([{"id": 1, "text": "a", "n": 3}], "append", "id,text,n\n2,b,0.5\n")
+        assert [row["n"] for row in made["rows"]] == [3.0, 0.5]
+        assert made["types"] == ["integer", "text", "number"]
+
+    @pytest.mark.usefixtures("small_groups")
+    @pytest.mark.parametrize("operation", ["append", "upsert"])
+    def test_one_other_value_leaves_all_as_text(self, by_csv: Any, operation: str) -> None:
+        lines = [f"{n},b,{n}" for n in range(10, 40)]
+        content = "\n".join(["id,text,n", *lines, "40,b,about 5"])
+        key = {"key": "id"} if operation == "upsert" else {}
+        made = by_csv([{"id": 1, "text": "a", "n": 3}], operation, content, **key)
+        assert [row["n"] for row in made["rows"]] == [3, *map(str, range(10, 40)), "about 5"]
+        assert made["types"] == ["integer", "text", "json"]
+
+    def test_a_key_stays_of_one_type(self, by_csv: Any, do: Do) -> None:
+        """Also where the dataset came from CSV, and what changes it did not."""
+        base: Rows = [{"id": "1", "text": "a"}, {"id": "2", "text": "b"}]
+        made = do(base, "upsert", [{"id": 2, "text": "B"}, {"id": 3, "text": "C"}], key="id")
+        assert made["rows"][0] == [
+            base[0], {"id": "2", "text": "B"}, {"id": "3", "text": "C"},
+        ]  # fmt: skip
+        made = by_csv(TYPED, "delete", "id\n3\n", key="id")
+        assert [row["id"] for row in made["rows"]] == [0, 1, 2]
