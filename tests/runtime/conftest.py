@@ -105,14 +105,26 @@ class Heard:
 
 
 @pytest.fixture
-def heard(tmp_path: Path) -> Iterator[Heard]:
-    """A reporter for a job that runs in this process, and what it was told."""
+def heard_by(tmp_path: Path) -> Iterator[Callable[[], Heard]]:
+    """Makes reporters for jobs that run in this process; each keeps what it was told."""
     from aiplatform.runtime.channel import Reporter
 
-    path = tmp_path / "messages.jsonl"
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    yield Heard(Reporter(fd), path)
-    os.close(fd)
+    opened: list[int] = []
+
+    def make() -> Heard:
+        path = tmp_path / f"messages-{len(opened)}.jsonl"
+        opened.append(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND))
+        return Heard(Reporter(opened[-1]), path)
+
+    yield make
+    for fd in opened:
+        os.close(fd)
+
+
+@pytest.fixture
+def heard(heard_by: Callable[[], Heard]) -> Heard:
+    """A reporter for a job that runs in this process, and what it was told."""
+    return heard_by()
 
 
 def make_job(directory: Path, spec: dict[str, Any], inputs: dict[str, Path], **more: Any) -> Job:

@@ -6,6 +6,7 @@ import selectors
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -108,6 +109,14 @@ class Runner:
             if not self._pump(0.2) and self.process.poll() is not None:
                 break
         raise AssertionError(f"no {type_} message; got {self.received[-5:]}\n{self.log[-4000:]}")
+
+    def until(self, condition: Callable[[], bool], timeout: float = 60) -> None:
+        """Read what comes until the condition holds."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"it never held; {self.received[-5:]}\n{self.log[-4000:]}")
+            self._pump(0.2)
 
     def finish(self, timeout: float = 60, *, renew: bool = True) -> int:
         """Read everything until the launcher has ended, and return its exit code."""

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from aiplatform.data.canonical import iter_rows
+from aiplatform.data.quality.report import make_report
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.child import explain, needs_hub, prepare_environment
 from tests.runtime.conftest import (
@@ -64,6 +66,39 @@ def test_a_quality_report_passes_through(
     assert report["rows"] == 3
     assert report["tokens"]["over_length"] == 1
     assert runner.of_type("progress")
+
+
+def test_over_long_rows_are_trimmed_by_the_base_models_tokenizer(
+    tmp_path: Path, tiny_model: Path, make_dataset: MakeDataset
+) -> None:
+    spec = {
+        "type": "data_fix",
+        "dataset": {"dataset": BASE_MODEL, "version": "v1"},
+        "fixes": {"over_length": "trim"},
+        "base_model": BASE_MODEL,
+        "max_length": 64,
+    }
+    short, long = chat("Hi", "Hello."), chat("A", "It is so. " * 90)
+    job = make_job(
+        tmp_path, spec, {"base_model": tiny_model, "dataset": make_dataset([short, long])}
+    )
+    Path(job.output_dir).mkdir()
+    with Runner.of_job(job, tmp_path) as runner:
+        assert runner.finish() == 0, runner.outcome
+        fixed = runner.outcome["data"]
+    assert (fixed["changed"], fixed["deleted"]) == (1, 0)
+    rows = list(iter_rows(Path(fixed["outputs"][0]["path"])))
+    question, answer = rows[1]["messages"]
+    assert rows[0] == short
+    assert question == long["messages"][0]
+    assert answer["content"] == ("It is so. " * answer["content"].count("It")).strip()
+    counted = make_report(
+        Path(fixed["outputs"][0]["path"]), tokenizer=tiny_model / "weights", max_length=64,
+        progress=lambda _: None,
+    )["tokens"]  # fmt: skip
+    # As long as it can be: another sentence would not fit.
+    assert counted["over_length"] == 0
+    assert counted["max"] > 64 - 8
 
 
 def test_a_stop_during_the_imports_is_not_lost(

@@ -105,7 +105,7 @@ def test_a_wrong_command_line_says_how(arguments: list[str]) -> None:
         check=False,
     )
     assert process.returncode == 2
-    assert "usage: python -m aiplatform.runtime --job" in process.stderr
+    assert "usage: python -m aiplatform.runtime (--job" in process.stderr
 
 
 @pytest.mark.parametrize("code", [0, 1, 7])

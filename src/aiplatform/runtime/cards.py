@@ -17,12 +17,18 @@ def write_card(path: Path, front_matter: dict[str, Any], body: str) -> None:
 
 def read_front_matter(path: Path) -> dict[str, Any]:
     """The card's front matter; empty when there is no card or none that can be read."""
-    import yaml
-
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return {}
+    return front_matter(text)
+
+
+def front_matter(text: str) -> dict[str, Any]:
+    """The front matter of a card's text; empty when there is none that can be read."""
+    import yaml
+
+    text = text.replace("\r\n", "\n")
     if not text.startswith(FENCE):
         return {}
     head, fence, _ = text[len(FENCE) :].partition(f"\n{FENCE}")

@@ -13,6 +13,7 @@ from aiplatform.protocol.messages import (
     Failure,
     Message,
     Metrics,
+    Phase,
     Progress,
     Ready,
     Result,
@@ -34,12 +35,16 @@ class Reporter:
     """Writes messages to the runner. Safe to use from any thread; a line is never torn.
 
     Exactly one of :meth:`result`, :meth:`failure` and :meth:`stopped` is sent; whatever a thread
-    still says afterwards is dropped, so that the outcome is the last word.
+    still says afterwards is dropped, so that the outcome is the last word. Without a descriptor
+    nobody listens: of the processes that share a job only the first one reports.
     """
 
-    def __init__(self, fd: int, stop: StopRequest | None = None) -> None:
+    def __init__(self, fd: int | None, stop: StopRequest | None = None) -> None:
         self.stop = stop or StopRequest()
         self.outcome_sent = False
+        self.traced = False
+        """Whether anybody wants to hear of phases."""
+        self._phase = ""
         self._fd = fd
         self._lock = threading.Lock()
 
@@ -73,6 +78,13 @@ class Reporter:
         """A line for the task's timeline."""
         self._send(Event(name=name, data=data))
 
+    def phase(self, name: str) -> str:
+        """What the job does from now on, until the next phase. Returns what it did before."""
+        before, self._phase = self._phase, name
+        if self.traced:
+            self._send(Phase(name=name))
+        return before
+
     def result(self, data: dict[str, Any]) -> None:
         """The job is done."""
         self._send(Result(data=data), outcome=True)
@@ -84,6 +96,12 @@ class Reporter:
     def stopped(self) -> None:
         """The job obeyed a cancellation."""
         self._send(Stopped(), outcome=True)
+
+    def forward(self, line: bytes) -> None:
+        """Pass on a message of a process that works for this one. Torn lines are its fault."""
+        with self.stop.held(), self._lock:
+            if not self.outcome_sent:
+                self._write(line)
 
     def _send(self, message: Message, *, outcome: bool = False) -> None:
         line = encode(message)
@@ -104,6 +122,8 @@ class Reporter:
             self.stop.obey()
 
     def _write(self, line: bytes) -> None:
+        if self._fd is None:
+            return
         view = memoryview(line)
         while view:
             view = view[os.write(self._fd, view) :]

@@ -51,7 +51,13 @@ def _run_reported(job_file: str, report: "Reporter") -> int:
 
         job = Job.model_validate_json(Path(job_file).read_bytes())
         prepare_environment(needs_hub(job))
-        report.result(run(job, report))
+        report.traced = job.traceparent is not None
+        if job.ranks is None:
+            report.result(run(job, report))
+        else:
+            from aiplatform.runtime.distributed.agent import run_ranks
+
+            return run_ranks(job_file, job, job.ranks, report)
     except Exception as error:  # noqa: BLE001  (the one handler of this process)
         report.stop.obeyed()
         traceback.print_exc()

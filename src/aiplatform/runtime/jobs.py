@@ -4,10 +4,14 @@ from typing import Any, assert_never
 
 from aiplatform.protocol.messages import Job
 from aiplatform.protocol.specs import (
+    DatasetImportSpec,
     EvaluationSpec,
+    ExternalSpec,
+    FixSpec,
     ImportSpec,
     InferenceSpec,
     QualitySpec,
+    ScriptSpec,
     TrainingSpec,
 )
 from aiplatform.runtime.channel import Reporter
@@ -28,13 +32,27 @@ def run(job: Job, report: Reporter) -> dict[str, Any]:
             from aiplatform.runtime.quality import run_quality
 
             return run_quality(job, report)
+        case FixSpec():
+            from aiplatform.runtime.quality import run_fix
+
+            return run_fix(job, report)
         case ImportSpec():
             from aiplatform.runtime.importing.run import run_import
 
             return run_import(job, report)
+        case DatasetImportSpec():
+            from aiplatform.runtime.fetching.run import run_dataset_import
+
+            return run_dataset_import(job, report)
         case InferenceSpec():
             from aiplatform.runtime.serving.run import run_serving
 
             return run_serving(job, report)
+        case ScriptSpec():
+            from aiplatform.runtime.script.run import run_script
+
+            return run_script(job, report)
+        case ExternalSpec():
+            raise ValueError("a run that executes elsewhere is not executed here")
         case _ as other:
             assert_never(other)

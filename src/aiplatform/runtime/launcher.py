@@ -16,6 +16,10 @@ only the launcher holds open, and kills the group when that pipe closes, which t
 if the launcher is SIGKILLed. It works the same on Linux and macOS, a computation that holds the
 child's interpreter cannot block it, and unlike PR_SET_PDEATHSIG it reaches grandchildren.
 
+A spare is started before its job is known. Its child imports what most jobs with a model need and
+waits; the job comes down the control pipe as ``begin`` and is passed on. All of the above holds for
+it from its first moment.
+
 Standard library only, and little of it: this module's imports are on the way to ``hello``.
 """
 
@@ -34,13 +38,15 @@ TERMINATION_GRACE_SECONDS = 30.0
 """Grace when the launcher itself gets a SIGTERM, as from a shutting down machine."""
 
 MAX_CONTROL_LINE = 64 * 1024
-USAGE = "usage: python -m aiplatform.runtime --job JOB.json --messages-fd N --control-fd M"
+USAGE = (
+    "usage: python -m aiplatform.runtime (--job JOB.json | --spare) --messages-fd N --control-fd M"
+)
 
 
 class Arguments(NamedTuple):
-    """The command line."""
+    """The command line. ``job`` is None for a spare."""
 
-    job: str
+    job: str | None
     messages_fd: int
     control_fd: int
 
@@ -52,6 +58,10 @@ def parse_arguments(argv: list[str]) -> Arguments:
             messages.isdigit() and control.isdigit()
         ):
             return Arguments(job, int(messages), int(control))
+        case ["--spare", "--messages-fd", messages, "--control-fd", control] if (
+            messages.isdigit() and control.isdigit()
+        ):
+            return Arguments(None, int(messages), int(control))
     sys.stderr.write(f"{USAGE}\n")
     raise SystemExit(2)
 
@@ -77,7 +87,7 @@ def launch(arguments: Arguments) -> int:
 
     _close(arguments.messages_fd, lifeline, starting_line)
     try:
-        watch = Watch(child, guardian, arguments.control_fd)
+        watch = Watch(child, guardian, arguments.control_fd, starter)
         with contextlib.suppress(BrokenPipeError):  # the child ended before it began
             os.write(starter, b"!")
         return watch.run()
@@ -93,24 +103,45 @@ def _close(*fds: int) -> None:
 def _become_the_job(arguments: Arguments, starting_line: int) -> NoReturn:
     """The child: a session of its own, hello, then the job. Never returns into the launcher."""
     os.setsid()
-    # A literal, kept equal to protocol.messages by a test: importing pydantic would take longer.
-    hello = f'{{"type":"hello","protocol":1,"pid":{os.getpid()}}}\n'
     code = 1
     try:
-        os.write(arguments.messages_fd, hello.encode())
-        from aiplatform.runtime.child import run_job
+        if arguments.job is None:
+            code = _wait_for_a_job(arguments, starting_line)
+        else:
+            _say_hello(arguments)
+            from aiplatform.runtime.child import run_job
 
-        # The job may start processes, so the guardian and the adoption of orphans must be in place.
-        # At the end of the pipe, not the byte, the launcher died before they were.
-        if os.read(starting_line, 1):
-            os.close(starting_line)
-            code = run_job(arguments.job, arguments.messages_fd)
+            # The job may start processes, so the guardian and the adoption of orphans must be in
+            # place. At the end of the pipe, not the byte, the launcher died before they were.
+            if os.read(starting_line, 1):
+                os.close(starting_line)
+                code = run_job(arguments.job, arguments.messages_fd)
     except SystemExit as exit_:
         code = exit_.code if isinstance(exit_.code, int) else 1
     except BrokenPipeError:
         pass  # the runner is gone, and the launcher is about to end us
     finally:
         _flush_and_exit(code)
+
+
+def _say_hello(arguments: Arguments) -> None:
+    # A literal, kept equal to protocol.messages by a test: importing pydantic would take longer.
+    hello = f'{{"type":"hello","protocol":1,"pid":{os.getpid()}}}\n'
+    os.write(arguments.messages_fd, hello.encode())
+
+
+def _wait_for_a_job(arguments: Arguments, starting_line: int) -> int:
+    """The child of a spare: get ready, then run what comes down the line. 0 when nothing does."""
+    if not os.read(starting_line, 1):
+        return 1
+    from aiplatform.runtime import child, spare
+
+    job = spare.wait_for_job(arguments.messages_fd, starting_line)
+    os.close(starting_line)
+    if job is None:
+        return 0
+    _say_hello(arguments)
+    return child.run_job(job, arguments.messages_fd)
 
 
 def _flush_and_exit(code: int) -> NoReturn:
@@ -158,16 +189,18 @@ def signal_group(child: int, number: int) -> None:
 class Watch:
     """The launcher's loop: renewals and cancellations in, the child's exit code out."""
 
-    def __init__(self, child: int, guardian: int, control_fd: int) -> None:
+    def __init__(self, child: int, guardian: int, control_fd: int, starter: int) -> None:
         self.child = child
         self.guardian = guardian
         self.control_fd = control_fd
+        self.starter: int | None = starter
         self.deadline = time.monotonic() + INITIAL_LEASE_SECONDS
         self.kill_at: float | None = None
         self.status: int | None = None
         self._buffer = b""
         self._wakeup, wakeup = os.pipe()
-        for end in (self._wakeup, wakeup, control_fd):
+        # The starter too: no child, whatever state it is in, may hold up the one who watches it.
+        for end in (self._wakeup, wakeup, control_fd, starter):
             flags = fcntl.fcntl(end, fcntl.F_GETFL)
             fcntl.fcntl(end, fcntl.F_SETFL, flags | os.O_NONBLOCK)
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
@@ -242,9 +275,24 @@ class Watch:
                     self.deadline = time.monotonic() + float(message["seconds"])
                 case "cancel":
                     self._cancel(float(message["grace_seconds"]))
+                case "begin":
+                    self._pass_on(line + b"\n")
         except (ValueError, TypeError, KeyError):
             sys.stderr.write(f"launcher: not a control message: {line[:200]!r}\n")
             sys.stderr.flush()
+
+    def _pass_on(self, line: bytes) -> None:
+        """Give a spare its job, once. It gets the whole line or is of no use any more."""
+        if self.starter is None:
+            return
+        try:
+            whole = os.write(self.starter, line) == len(line)
+        except OSError:  # it is gone, or takes nothing
+            whole = False
+        os.close(self.starter)
+        self.starter = None
+        if not whole:
+            self._kill("the spare did not take its job")
 
     def _cancel(self, grace_seconds: float) -> None:
         """SIGTERM once; a second cancellation can only shorten the grace."""

@@ -1,29 +1,75 @@
-"""The quality report of a dataset version: the work is the data package's, this only calls it."""
+"""Quality reports of dataset versions, and fixes: the work is the data package's."""
 
 from pathlib import Path
 from typing import Any
 
 from aiplatform.protocol.messages import Job
-from aiplatform.protocol.specs import QualitySpec
+from aiplatform.protocol.specs import FixSpec, QualitySpec
 from aiplatform.runtime.channel import JobError, Reporter
+
+AGAINST = "against_"
+"""Inputs that rows are compared with: this and their number in the spec."""
 
 
 def run_quality(job: Job, report: Reporter) -> dict[str, Any]:
     """Make the report of the job's ``dataset``, with token counts when a base model is given."""
+    from aiplatform.data.quality.references import Reference
     from aiplatform.data.quality.report import make_report
 
     spec = job.spec
     assert isinstance(spec, QualitySpec)
-    tokenizer = None
-    if (base_model := job.inputs.get("base_model")) is not None:
-        tokenizer = Path(base_model) / "weights"
-        if not (tokenizer / "tokenizer.json").is_file():
-            raise JobError("The base model has no tokenizer.json to count tokens with.")
     return {
         "report": make_report(
             Path(job.inputs["dataset"]),
-            tokenizer=tokenizer,
+            tokenizer=_tokenizer(job),
             max_length=spec.max_length,
             progress=report.progress,
+            references=[Reference(**each) for each in _compared(job, spec)],
         )
     }
+
+
+def run_fix(job: Job, report: Reporter) -> dict[str, Any]:
+    """Write the fixed rows into the output directory, for the server to commit."""
+    from aiplatform.data.errors import MalformedData
+    from aiplatform.data.operations import Fix
+    from aiplatform.data.operations import Job as Rework
+    from aiplatform.data.rework import rework
+    from aiplatform.protocol.rows import RowFix
+
+    spec = job.spec
+    assert isinstance(spec, FixSpec)
+    do = Fix(
+        fix=RowFix(fixes=spec.fixes),
+        tokenizer=_tokenizer(job),
+        max_length=spec.max_length,
+        references=_compared(job, spec),
+    )
+    wanted = Rework(
+        base=Path(job.inputs["dataset"]), output=Path(job.output_dir) / "rows.parquet", do=do
+    )
+    try:
+        return rework(wanted, report.progress)
+    except MalformedData as fault:
+        raise JobError(fault.message) from fault
+
+
+def _tokenizer(job: Job) -> Path | None:
+    if (base_model := job.inputs.get("base_model")) is None:
+        return None
+    tokenizer = Path(base_model) / "weights"
+    if not (tokenizer / "tokenizer.json").is_file():
+        raise JobError("The base model has no tokenizer.json to count tokens with.")
+    return tokenizer
+
+
+def _compared(job: Job, spec: QualitySpec | FixSpec) -> list[Any]:
+    return [
+        {
+            "label": each.label,
+            "role": each.role,
+            "path": Path(job.inputs[f"{AGAINST}{number}"]),
+            "dataset": str(each.dataset),
+        }
+        for number, each in enumerate(spec.against)
+    ]

@@ -35,6 +35,7 @@ def run_evaluation(job: Job, report: Reporter) -> dict[str, Any]:
     base = job.inputs.get("base_model")
     compares = base is not None and is_tuned(model)
 
+    report.phase("load")
     tokenizer = load_tokenizer(model / WEIGHTS)
     max_length = min(spec.max_length, context_length(model))
     rows = encode_dataset(data, tokenizer, max_length=max_length, max_rows=spec.max_rows)
@@ -48,6 +49,7 @@ def run_evaluation(job: Job, report: Reporter) -> dict[str, Any]:
         loaded = load_adapter(loaded, model)
     loaded = loaded.to(device()).eval()
 
+    report.phase("evaluate")
     # One pass over the rows for each variant, then their answers: equal shares of the progress.
     variants: dict[str, AbstractContextManager[Any]] = {"model": nullcontext()}
     if compares:

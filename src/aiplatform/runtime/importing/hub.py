@@ -127,8 +127,8 @@ def _from_huggingface(source: HubSource, incoming: Path, report: Reporter) -> di
             )
     except GatedRepoError as error:
         raise JobError(
-            f"{name} is gated: accept its terms on {api.endpoint} and give the worker a token "
-            "(HF_TOKEN)."
+            f"{name} is gated: accept its terms on {api.endpoint}, store a token with "
+            "`aiplatform secrets set hub`, and import with --secret HF_TOKEN=hub."
         ) from error
     except RevisionNotFoundError as error:
         raise JobError(f"{name} has no revision {source.revision!r}.") from error

@@ -40,6 +40,7 @@ def run_serving(job: Job, report: Reporter) -> dict[str, Any]:
         raise JobError("The job names no address to serve on.")
     if len(os.fsencode(job.serving.socket or "")) > LONGEST_SOCKET_PATH:
         raise JobError(f"The socket's path is too long for the system: {job.serving.socket}")
+    report.phase("load")
     # A stop while the model loads, which may take long, is obeyed at once.
     app, engine = _application(job, spec, job.serving.token)
     with report.stop.held():
@@ -168,6 +169,7 @@ async def _serve(
         started.cancel()
         await serving  # with the error that kept it from listening
     report.ready(endpoint)
+    report.phase("serve")
     since = time.monotonic()
     failure = None
     while not serving.done() and not server.should_exit:

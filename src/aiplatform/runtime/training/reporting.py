@@ -8,6 +8,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from aiplatform.runtime.channel import JobError, Reporter
+from aiplatform.runtime.training import ranks
 
 PROGRESS_INTERVAL = 0.5
 """Seconds; more often, nobody sees the difference."""
@@ -53,7 +54,9 @@ class ReportingCallback(TrainerCallback):  # type: ignore[misc]
                 total_steps=state.max_steps,
                 seconds_left=(state.max_steps - state.global_step) * self.seconds_per_step,
             )
-        if self.report.stop.requested:
+        # All stop at the same step, or those that go on would wait for the others for good.
+        if ranks.any_of(self.report.stop.requested):
+            self.report.stop.requested = True
             control.should_save = True
             control.should_evaluate = False
             control.should_training_stop = True
@@ -95,4 +98,5 @@ class ReportingCallback(TrainerCallback):  # type: ignore[misc]
             )
 
     def _say(self, state: Any, what: str) -> None:
-        sys.stdout.write(f"step {state.global_step}/{state.max_steps}: {what}\n")
+        if state.is_world_process_zero:
+            sys.stdout.write(f"step {state.global_step}/{state.max_steps}: {what}\n")

@@ -22,6 +22,7 @@ from aiplatform.runtime.loading import (
     precision_name,
 )
 from aiplatform.runtime.rows import IGNORED, EncodedRows, encode_dataset
+from aiplatform.runtime.training import ranks
 from aiplatform.runtime.training.checkpoints import step_of, usable
 
 MEASURED = ("torch", "transformers", "peft", "trl", "accelerate")
@@ -41,6 +42,7 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
     base = Path(job.inputs["base_model"])
 
     # Rows.
+    report.phase("load")
     tokenizer = load_tokenizer(base / WEIGHTS)
     max_length = min(spec.max_length, context_length(base))
     rows = encode_dataset(Path(job.inputs["dataset"]), tokenizer, max_length=max_length)
@@ -58,9 +60,11 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
     # Model and trainer.
     from transformers.trainer_callback import PrinterCallback
 
+    from aiplatform.runtime.environment import environment
     from aiplatform.runtime.training.reporting import TRAINED, ReportingCallback
     from aiplatform.runtime.training.trainer import PlatformTrainer, collate
 
+    report.event("environment", **environment())
     precision = choose_precision(spec.precision)
     model = load_weights(base, precision)
     reporting = ReportingCallback(report)
@@ -87,15 +91,10 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
     trainer.remove_callback(PrinterCallback)  # ours says it in words, and in messages
 
     # Train, from the newest complete checkpoint if there is one.
-    resume_from = None
-    if job.resume_from is not None:
-        resume_from = usable(Path(job.resume_from))
-        if resume_from is None:
-            report.event("checkpoint_unusable", path=job.resume_from)
-        else:
-            report.event("resumed", step=step_of(resume_from))
+    resume_from = resumable(job, report)
+    report.phase("train")
     with report.stop.held():
-        trainer.train(resume_from_checkpoint=None if resume_from is None else str(resume_from))
+        trainer.train(resume_from_checkpoint=resume_from)
     report.stop.obey()
 
     # Results.
@@ -119,12 +118,14 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
         result |= last_evaluation(trainer)
 
     # Files.
+    report.phase("save")
     from aiplatform.runtime.training.output import save_tuned_model
 
     report.progress(TRAINED)
     result["seconds"] = time.monotonic() - started
     result["versions"] = {name: version(name) for name in MEASURED}
-    save_tuned_model(trainer.model, tokenizer, turn_ends(rows), job, result)
+    if ranks.own() == 0:
+        save_tuned_model(trainer.model, tokenizer, turn_ends(rows), job, result)
     report.progress(1.0)
     return result
 
@@ -133,6 +134,18 @@ def use_one_gpu() -> None:
     """Train on the first of the GPUs that the worker gave; must run before torch looks for them."""
     first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     os.environ["CUDA_VISIBLE_DEVICES"] = first
+
+
+def resumable(job: Job, report: Reporter) -> str | None:
+    """The checkpoint to go on from, and a line of the timeline that says so."""
+    if job.resume_from is None:
+        return None
+    found = usable(Path(job.resume_from))
+    if found is None:
+        report.event("checkpoint_unusable", path=job.resume_from)
+        return None
+    report.event("resumed", step=step_of(found))
+    return str(found)
 
 
 def describe(rows: EncodedRows) -> dict[str, Any]:
@@ -216,6 +229,10 @@ def arguments(job: Job, spec: TrainingSpec, model: Any, *, evaluate: bool) -> An
         max_length=None,
         disable_tqdm=True,
         report_to=[],
+        ddp_find_unused_parameters=False,
+        accelerator_config=(
+            None if spec.accelerator is None else spec.accelerator.model_dump(exclude_none=True)
+        ),
     )
 
 

@@ -1,5 +1,6 @@
 """TRL's SFTTrainer, fitted to the platform: its loss, its checkpoints, its evaluation."""
 
+import math
 import random
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,10 @@ from transformers import Trainer
 from trl import SFTTrainer
 
 from aiplatform.runtime.channel import Reporter
-from aiplatform.runtime.evaluation.loss import token_losses
+from aiplatform.runtime.evaluation.loss import TokenLoss, token_losses
 from aiplatform.runtime.loading import selects_logits
 from aiplatform.runtime.rows import IGNORED, Encoded
-from aiplatform.runtime.training import checkpoints
+from aiplatform.runtime.training import checkpoints, ranks
 
 ADAPTER_FILE = "adapter_model.safetensors"
 TRAINER_STATE = "trainer_state.json"
@@ -68,20 +69,30 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
         loss = cross_entropy(
             outputs.logits[learned].float(), targets[:, positions][learned], reduction="sum"
         )
-        return loss / (learned.sum() if num_items_in_batch is None else num_items_in_batch)
+        if num_items_in_batch is None:
+            return loss / learned.sum()
+        # The tokens are those of all ranks, and their gradients are averaged, not added up.
+        return loss * ranks.count() / num_items_in_batch
 
     # -- evaluation
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Loss and perplexity on the held-out rows; nothing if a stop comes in between."""
+        before = self.report.phase("evaluate")
+        together = ranks.count() > 1
         mean = token_losses(
             self.model,
-            self.held_out,
+            self.held_out[ranks.own() :: ranks.count()],
             pad=self.processing_class.pad_token_id,
             batch_size=self.args.per_device_eval_batch_size,
             context=self.compute_loss_context_manager,
-            stop=self.report.stop,
+            # Together they stop after a step, when all agree.
+            stop=None if together else self.report.stop,
         )
+        if together and mean is not None:
+            lost, tokens = ranks.total([mean.loss * mean.tokens if mean.tokens else 0, mean.tokens])
+            mean = TokenLoss(lost / tokens if tokens else math.nan, int(tokens))
+        self.report.phase(before)
         values = {}
         if mean is not None:
             values = {"eval_loss": mean.loss, "eval_perplexity": mean.perplexity}
@@ -95,6 +106,13 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
     # -- checkpoints
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:  # noqa: ARG002
+        # Each rank draws numbers of its own; all else is the same on all.
+        states = ranks.gathered(random_state())
+        if states is not None:
+            self._write_checkpoint(states)
+        ranks.meet()
+
+    def _write_checkpoint(self, states: list[dict[str, Any]]) -> None:
         parent = Path(self.args.output_dir)
         partial = checkpoints.partial_directory(parent, self.state.global_step)
         self.model.save_pretrained(partial, save_embedding_layers=False)
@@ -104,7 +122,8 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
             {
                 "optimizer": self.optimizer.state_dict(),
                 "scheduler": self.lr_scheduler.state_dict(),
-                "random": random_state(),
+                "random": states[0],
+                "random_of_others": states[1:],
             },
         )
         final = checkpoints.commit(partial)
@@ -128,7 +147,11 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
-            restore_random_state(checkpoints.read_state(Path(checkpoint))["random"])
+            state = checkpoints.read_state(Path(checkpoint))
+            states = [state["random"], *state.get("random_of_others", [])]
+            # There may be more ranks than there were; these go on as if they had just begun.
+            if ranks.own() < len(states):
+                restore_random_state(states[ranks.own()])
 
 
 def random_state() -> dict[str, Any]:

@@ -1,0 +1,186 @@
+"""The node's agent: starts its ranks by torchrun's launcher, and speaks for them.
+
+Rank 0 reports through a named pipe, since torchrun hands on no descriptors. What it says passes
+through as it is; its outcome is held back until torchrun has judged all ranks, because a rank that
+is told to stop on account of another one's failure says so, too.
+"""
+
+import contextlib
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from aiplatform.protocol.messages import Job, Ranks
+from aiplatform.runtime.channel import Reporter
+from aiplatform.runtime.distributed.rank import ERROR, LEADER, LOST, NODE_ADDRESS
+from aiplatform.runtime.stop import JobStopped
+
+OUTCOMES = {"result", "failure", "stopped"}
+RENDEZVOUS_SECONDS = 300
+"""How long the nodes wait for each other; they were all there when they were started."""
+
+
+def run_ranks(job_file: str, job: Job, ranks: Ranks, report: Reporter) -> int:
+    """Run this node's ranks to their end. Returns the exit code; on node 0 the outcome was told.
+
+    Raises:
+        JobStopped: when a stop was asked for and rank 0 said nothing.
+    """
+    directory = Path(job_file).parent
+    pipe = directory / "rank0.pipe"
+    relay = None
+    if ranks.node == 0:
+        relay = Relay(pipe, report)
+    try:
+        failure = _launch(job_file, pipe, job, ranks)
+    except JobStopped:
+        # Every rank was told to stop; what rank 0 made of it is its own to say.
+        failure = None
+        report.stop.requested = True
+    finally:
+        outcome = None if relay is None else relay.finish()
+        pipe.unlink(missing_ok=True)
+    if failure is not None:
+        report.stop.obeyed()
+        error, retryable = explain(directory, failure)
+        report.failure(error, retryable=retryable)
+        return 1
+    report.stop.obeyed()
+    if outcome is not None:
+        report.forward(outcome)
+        report.outcome_sent = True
+        return 0
+    if report.stop.requested:
+        raise JobStopped
+    if ranks.node == 0:
+        report.failure("Rank 0 ended without a result.")
+        return 1
+    # The other nodes' agents have nothing to say but that all went well here.
+    report.result({})
+    return 0
+
+
+def _launch(job_file: str, pipe: Path, job: Job, ranks: Ranks) -> Any:
+    """Start the ranks and wait for them; returns torchrun's account of what failed, or None.
+
+    Raises:
+        JobStopped: when a SIGTERM ended them.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    cores = max(1, round(job.spec.resources.cpus)) // ranks.processes
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores)))
+    os.environ[LEADER] = str(os.getpid())
+    address = ranks.address or "127.0.0.1"
+    os.environ[NODE_ADDRESS] = address
+    options: dict[str, Any] = {"rdzv_backend": "c10d", "rdzv_endpoint": f"{address}:0"}
+    if ranks.endpoint is not None:
+        options = {
+            "rdzv_backend": "static",
+            "rdzv_endpoint": ranks.endpoint,
+            "rdzv_configs": {"rank": ranks.node, "timeout": RENDEZVOUS_SECONDS},
+        }
+    config = LaunchConfig(
+        min_nodes=ranks.nodes,
+        max_nodes=ranks.nodes,
+        nproc_per_node=ranks.processes,
+        run_id=f"{job.task}-{job.attempt}",
+        max_restarts=0,
+        monitor_interval=0.2,
+        local_addr=address,
+        signals_to_handle="SIGTERM",
+        **options,
+    )
+    # By name: it is newer than the oldest torch that is supported.
+    os.environ["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] = str(max(1, int(ranks.grace_seconds)))
+    arguments = ["-m", "aiplatform.runtime.distributed.rank", job_file, str(pipe)]
+    try:
+        elastic_launch(config, sys.executable)(*arguments)
+    except ChildFailedError as error:
+        return error
+    except SignalException as signal:
+        raise JobStopped from signal
+    return None
+
+
+class Relay:
+    """Reads what rank 0 says and passes it on, but for the outcome."""
+
+    def __init__(self, pipe: Path, report: Reporter) -> None:
+        os.mkfifo(pipe, 0o600)
+        # Open for both, so that there is no end before rank 0 came, nor one while it is away.
+        self._fd = os.open(pipe, os.O_RDWR)
+        self._end, self._ended = os.pipe()
+        self.report = report
+        self.outcome: bytes | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True, name="relay")
+        self._thread.start()
+
+    def finish(self) -> bytes | None:
+        """Read to the end, when nobody writes any more. Returns the outcome."""
+        os.write(self._ended, b"!")
+        self._thread.join()
+        for fd in (self._fd, self._end, self._ended):
+            os.close(fd)
+        return self.outcome
+
+    def _run(self) -> None:
+        import select
+
+        rest = b""
+        while True:
+            readable, _, _ = select.select([self._fd, self._end], [], [])
+            if self._fd not in readable:
+                return
+            *lines, rest = (rest + os.read(self._fd, 1 << 16)).split(b"\n")
+            for line in lines:
+                self._take(line + b"\n")
+
+    def _take(self, line: bytes) -> None:
+        kind = None
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            kind = json.loads(line)["type"]
+        if kind in OUTCOMES:
+            self.outcome = self.outcome or line
+        else:
+            self.report.forward(line)
+
+
+def explain(directory: Path, failed: Any) -> tuple[str, bool]:
+    """What went wrong, in a sentence, and whether trying again may cure it.
+
+    Of several ranks that failed, the first that has something to say of itself counts; one that
+    only lost the others does not know why, nor does one that was ended with them.
+    """
+    said: dict[int, dict[str, Any]] = {}
+    for rank in failed.failures:
+        with contextlib.suppress(OSError, ValueError):
+            said[rank] = json.loads((directory / ERROR.format(rank)).read_text(encoding="utf-8"))
+    own = {rank: error for rank, error in said.items() if not error["lost"]}
+    if own:
+        rank = min(own, key=lambda rank: own[rank]["time"])
+        error = own[rank]
+        return _of_rank(rank, error["error"]), bool(error["retryable"])
+    silent = {rank: death for rank, death in failed.failures.items() if rank not in said}
+    if silent:
+        rank = min(silent, key=lambda rank: silent[rank].timestamp)
+        return _death(rank, silent[rank]), False
+    return LOST, True
+
+
+def _of_rank(rank: int, error: str) -> str:
+    return error if rank == 0 else f"Rank {rank}: {error}"
+
+
+def _death(rank: int, death: Any) -> str:
+    if death.exitcode >= 0:
+        return f"Rank {rank} ended with exit code {death.exitcode} and without a word."
+    how = f"Rank {rank} was killed by {death.signal_name()}"
+    if death.signal_name() == "SIGKILL":
+        how += " (perhaps the machine ran out of memory)"
+    return f"{how}."

@@ -1,0 +1,130 @@
+"""An import of rows: fetch the files, then have them read by the program that reads uploads."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from aiplatform.protocol.encoding import dumps
+from aiplatform.protocol.messages import Job
+from aiplatform.protocol.sources import DataHubSource, S3Source, UrlSource, described
+from aiplatform.protocol.specs import DatasetImportSpec
+from aiplatform.runtime.channel import JobError, Reporter
+from aiplatform.runtime.fetching.hubs import Hub
+from aiplatform.runtime.fetching.web import Fetched, Remote, Web
+
+ROWS = "rows.parquet"
+UPLOAD = "upload"
+PASSED_ON = ("PATH", "PYTHONPATH", "TZ")
+NO_SPACE = "[Errno 28]"
+
+
+def run_dataset_import(job: Job, report: Reporter) -> dict[str, Any]:
+    """Bring rows into the job's output directory, and say what they are and where they came from.
+
+    Of one file the bytes are kept beside them; of several, names and hashes.
+    """
+    spec = job.spec
+    assert isinstance(spec, DatasetImportSpec)
+    output = Path(job.output_dir)
+    output.mkdir(parents=True, exist_ok=True)
+    incoming = output.parent / "incoming"
+    incoming.mkdir(exist_ok=True)
+    fetched, origin = fetch_all(spec, incoming, report)
+    report.progress(0.7)
+    report.event("fetched", files=len(fetched), bytes=sum(file.size for file in fetched))
+    answer = read(spec, fetched, output / ROWS, report)
+    if len(fetched) == 1:
+        fetched[0].path.rename(output / UPLOAD)
+    return {
+        "ingested": answer,
+        "files": [{"name": f.name, "sha256": f.sha256, "size": f.size} for f in fetched],
+        "source": {**origin, "files": len(fetched)},
+    }
+
+
+def fetch_all(
+    spec: DatasetImportSpec, incoming: Path, report: Reporter
+) -> tuple[list[Fetched], dict[str, Any]]:
+    """The files of the source, and what is kept of where they came from."""
+    source = spec.source
+    hub = Hub() if isinstance(source, DataHubSource) else None
+    web = Web(report, frozenset() if hub is None else frozenset({hub.origin}))
+    origin: dict[str, Any] = {"kind": source.kind, "from": described(source)}
+    try:
+        match source:
+            case UrlSource(url=url):
+                token = os.environ.get("HTTP_TOKEN")
+                headers = {"Authorization": f"Bearer {token}"} if token else {}
+                remotes = [Remote(url, "", headers)]
+            case S3Source():
+                from aiplatform.runtime.fetching.s3 import locate
+
+                remotes = [locate(source)]
+            case DataHubSource():
+                assert hub is not None
+                remotes, found = hub.locate(source, web)
+                origin |= found
+        sizes = [remote.size for remote in remotes]
+        total = sum(size or 0 for size in sizes) if all(sizes) else None
+        fetched: list[Fetched] = []
+        before = 0
+        for number, remote in enumerate(remotes):
+            target = incoming / f"{number:05d}"
+            fetched.append(web.fetch(remote, target, before=before, total=total))
+            before += fetched[-1].size
+    finally:
+        web.close()
+    return fetched, origin
+
+
+def read(
+    spec: DatasetImportSpec, files: list[Fetched], output: Path, report: Reporter
+) -> dict[str, Any]:
+    """What the program that reads uploads says of the files.
+
+    It is a process of its own that sees no secret: what is fetched is no more to be trusted than
+    what is uploaded.
+
+    Raises:
+        JobError: a file is not what it claims to be.
+    """
+    command = [sys.executable, "-P", "-m", "aiplatform.data.ingest", "--output", str(output)]
+    for file in files:
+        command += ["--input", str(file.path), f"--filename={file.name}"]
+    if spec.format is not None:
+        command += ["--format", spec.format.value]
+    share = os.environ.get("AIPLATFORM_QUARANTINE_MAX_SHARE", "0")
+    command += [f"--reading={dumps(spec.reading)}", f"--max-bad-share={share}"]
+    kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    child = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=output.parent,
+        env={**kept, "LC_ALL": "C.UTF-8", "TMPDIR": str(output.parent)},
+    )
+    try:
+        while True:
+            try:
+                stdout, stderr = child.communicate(timeout=1.0)
+                break
+            except subprocess.TimeoutExpired:
+                report.progress(0.75)  # and stop, if somebody asks for it
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+    if child.returncode != 0:
+        sys.stderr.write(stderr[-4000:])
+        if NO_SPACE in stderr:
+            raise JobError("The worker's disk is full.")
+        raise JobError(f"The program that reads files ended with status {child.returncode}.")
+    answer: dict[str, Any] = json.loads(stdout)
+    if not answer.pop("ok"):
+        raise JobError(str(answer["message"]))
+    return answer

@@ -1,0 +1,53 @@
+"""An object of an S3 store, as a signed address: the store's client signs and connects nowhere.
+
+So the address is fetched, and judged, like any other.
+"""
+
+import os
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+from aiplatform.protocol.sources import S3Source
+from aiplatform.runtime.channel import JobError
+from aiplatform.runtime.fetching.web import Remote
+
+SIGNED_FOR = timedelta(days=1)
+
+
+def locate(source: S3Source) -> Remote:
+    """Where the object can be fetched from.
+
+    Raises:
+        JobError: for credentials that are not whole, or that nothing can be signed with.
+    """
+    bucket, _, key = source.uri.removeprefix("s3://").partition("/")
+    name = key.rpartition("/")[2]
+    key_id, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
+    if (key_id is None) != (secret is None):
+        raise JobError("Name both secrets, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or none.")
+    endpoint = (source.endpoint or f"https://s3.{source.region}.amazonaws.com").rstrip("/")
+    if key_id is None or secret is None:
+        return Remote(f"{endpoint}/{bucket}/{quote(key)}", name)
+
+    import obstore
+    from obstore.exceptions import BaseError
+    from obstore.store import S3Store
+
+    options: dict[str, Any] = {}
+    if token := os.environ.get("AWS_SESSION_TOKEN"):
+        options["session_token"] = token
+    try:
+        store = S3Store(
+            bucket,
+            endpoint=endpoint,
+            region=source.region,
+            access_key_id=key_id,
+            secret_access_key=secret,
+            virtual_hosted_style_request=False,
+            client_options={"allow_http": endpoint.startswith("http://")},
+            **options,
+        )
+        return Remote(obstore.sign(store, "GET", key, SIGNED_FOR), name)
+    except BaseError as error:
+        raise JobError(f"The address of {source.uri} can't be signed: {error}") from error

@@ -1,0 +1,304 @@
+"""Files over HTTP: only from public addresses, in bounded memory, going on where a cut left off."""
+
+import hashlib
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.message import Message
+from ipaddress import ip_network
+from math import inf
+from pathlib import Path
+from urllib.parse import unquote
+
+import httpx
+
+from aiplatform.data.outgoing import (
+    AnswerTooLarge,
+    JudgedTransport,
+    Origin,
+    OutgoingRefused,
+    port_of,
+)
+from aiplatform.runtime.channel import JobError, Reporter
+
+CONNECT_SECONDS, READ_SECONDS = 20.0, 60.0
+HOPS = 5
+"""Redirects that are followed; the target of each is judged like an address that was typed in."""
+
+PATIENCE = 5
+"""Cuts in a row without a byte of progress before it is given up."""
+
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.5, 30.0
+SPARE_BYTES = 256 << 20
+"""What a download leaves free on the disk."""
+
+LISTING_BYTES = 64 << 20
+TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A file to fetch.
+
+    Attributes:
+        url: where it is.
+        name: what it is called; its ending tells the format.
+        headers: sent to the host of ``url`` only, not to where it redirects.
+        size: in bytes, where the source tells it.
+        sha256: where the source tells it.
+    """
+
+    url: str
+    name: str
+    headers: dict[str, str] = field(default_factory=dict)
+    size: int | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A file on this machine, as it came."""
+
+    path: Path
+    name: str
+    sha256: str
+    size: int
+
+
+class Web:
+    """Fetches files. Memory is what one read of the network gives, whatever their size.
+
+    Args:
+        report: told how far it is.
+        trusted: hosts that an administrator chose, whatever address they have.
+
+    The worker says in ``AIPLATFORM_OUTGOING_NETWORKS`` which networks are open besides the public
+    ones, and in ``AIPLATFORM_MAX_UPLOAD_BYTES`` how large an import may be.
+    """
+
+    def __init__(self, report: Reporter, trusted: frozenset[Origin] = frozenset()) -> None:
+        self.report = report
+        self.limit = int(os.environ.get("AIPLATFORM_MAX_UPLOAD_BYTES", str(1 << 40)))
+        opened = os.environ.get("AIPLATFORM_OUTGOING_NETWORKS", "")
+        networks = [ip_network(part) for part in opened.split(",") if part]
+        self._client = httpx.Client(
+            transport=JudgedTransport(
+                timeout=inf,
+                max_bytes=self.limit,
+                networks=networks,
+                trusted=trusted,
+                takes_packed=True,
+            ),
+            timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
+            headers={"Accept-Encoding": "identity", "User-Agent": "AI-Platform"},
+            trust_env=False,
+        )
+
+    def text(self, url: str, headers: dict[str, str]) -> str:
+        """A small answer, such as a listing.
+
+        Raises:
+            JobError: it can't be had.
+        """
+        for turn in range(PATIENCE):
+            try:
+                with self._get(url, headers) as answer:
+                    self._require(answer, url)
+                    held = bytearray()
+                    for chunk in answer.iter_raw():
+                        held += chunk
+                        if len(held) > LISTING_BYTES:
+                            raise JobError(f"The answer of {shown(url)} is too large.")
+                    return held.decode("utf-8", "replace")
+            except OutgoingRefused as error:
+                raise JobError(str(error)) from error
+            except (httpx.HTTPError, _Again) as error:
+                if turn == PATIENCE - 1:
+                    raise _unreachable(url, error) from error
+                self._wait(turn)
+        raise AssertionError
+
+    def fetch(self, remote: Remote, target: Path, *, before: int, total: int | None) -> Fetched:
+        """Download a file, going on after a cut where the server can.
+
+        Args:
+            target: the new file.
+            before: bytes of the import that came before this file.
+            total: bytes of the whole import, where they are known.
+
+        Raises:
+            JobError: it can't be had; retryable when another time may do.
+        """
+        turn = done = 0
+        validator: str | None = None
+        with target.open("xb", buffering=0) as file:
+            while True:
+                start = done
+                try:
+                    headers = dict(remote.headers)
+                    if done:
+                        headers["Range"] = f"bytes={done}-"
+                        headers["If-Range"] = validator or ""
+                    with self._get(remote.url, headers) as answer:
+                        self._require(answer, remote.url)
+                        if answer.status_code != httpx.codes.PARTIAL_CONTENT or not done:
+                            done = start = 0
+                            file.seek(0)
+                            file.truncate()
+                        validator = _validator(answer)
+                        length = self._announced(answer, done, before, target)
+                        for chunk in answer.iter_raw():
+                            _write(file.fileno(), chunk)
+                            done += len(chunk)
+                            self._tell(before + done, total or (length and before + length))
+                        if length is not None and done < length:
+                            raise httpx.ReadError(f"{length - done} bytes are missing")
+                        name = remote.name or _name_of(answer)
+                    break
+                except OutgoingRefused as error:
+                    raise JobError(str(error)) from error
+                except AnswerTooLarge as error:
+                    raise _too_large(self.limit) from error
+                except (httpx.HTTPError, _Again) as error:
+                    turn = 0 if done > start else turn + 1
+                    if turn >= PATIENCE:
+                        raise _unreachable(remote.url, error) from error
+                    if validator is None and remote.sha256 is None:
+                        done = 0  # nobody would notice if the rest were of another file
+                    self._wait(turn)
+            os.fsync(file.fileno())
+        return _verified(remote, target, name, done)
+
+    @contextmanager
+    def _get(self, url: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
+        """An answer that is no redirect."""
+        here, sent = httpx.URL(url), headers
+        for _ in range(HOPS + 1):
+            with self._client.stream("GET", here, headers=sent) as answer:
+                if answer.status_code not in REDIRECTS:
+                    yield answer
+                    return
+                there = here.join(answer.headers.get("location", ""))
+            if here.scheme == "https" and there.scheme != "https":
+                raise JobError(f"{shown(url)} leads from https to http, which is not followed.")
+            if (there.scheme, there.host, port_of(there)) != (
+                here.scheme, here.host, port_of(here),
+            ):  # fmt: skip
+                kept = {"range", "if-range"}
+                sent = {name: value for name, value in sent.items() if name.lower() in kept}
+            here = there
+        raise JobError(f"{shown(url)} redirects more than {HOPS} times.")
+
+    def _require(self, answer: httpx.Response, url: str) -> None:
+        code = answer.status_code
+        if code in {httpx.codes.OK, httpx.codes.PARTIAL_CONTENT}:
+            return
+        if code in TRANSIENT:
+            raise _Again(f"it answers {code}")
+        if code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise _Again("the file has changed meanwhile")
+        region = answer.headers.get("x-amz-bucket-region")
+        if region and code in {301, 400}:
+            raise JobError(f"The bucket of {shown(url)} is in the region {region}; name it.")
+        hint = {
+            401: "it needs a token, or another one; name a secret",
+            403: "access is denied; it may need a secret, or another one",
+            404: "there is nothing at that address",
+        }
+        reason = hint.get(code, f"it answers {code}")
+        raise JobError(f"{shown(url)} can't be fetched: {reason}.")
+
+    def _announced(
+        self, answer: httpx.Response, done: int, before: int, target: Path
+    ) -> int | None:
+        """How large the file will be; refused at once when that is too large."""
+        if answer.status_code == httpx.codes.PARTIAL_CONTENT:
+            span = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("content-range", ""))
+            if span is None or int(span[1]) != done:
+                raise _Again("it sends another part than was asked for")
+            length = int(span[2])
+        elif (announced := answer.headers.get("content-length", "")).isdigit():
+            length = int(announced)
+        else:
+            return None
+        if before + length > self.limit:
+            raise _too_large(self.limit)
+        free = shutil.disk_usage(target.parent).free
+        if length - done > free - SPARE_BYTES:
+            raise JobError(
+                f"The file has {length / 1e9:.1f} GB, "
+                f"and the worker's disk has {free / 1e9:.1f} GB left."
+            )
+        return length
+
+    def _tell(self, done: int, total: int | None) -> None:
+        if done > self.limit:
+            raise _too_large(self.limit)
+        self.report.progress(0.7 * min(done / total, 1.0) if total else 0.0)
+
+    def _wait(self, turn: int) -> None:
+        """Wait a little longer each time, but stop at once when asked to."""
+        end = time.monotonic() + min(FIRST_WAIT_SECONDS * 2**turn, LONGEST_WAIT_SECONDS)
+        while (left := end - time.monotonic()) > 0:
+            self.report.stop.obey()
+            time.sleep(min(left, 0.2))
+
+    def close(self) -> None:
+        """Close what is open."""
+        self._client.close()
+
+
+class _Again(Exception):
+    """Another try may do."""
+
+
+def shown(url: str) -> str:
+    """An address as people may see it: what stands behind a question mark may be a credential."""
+    return url.partition("?")[0][:300]
+
+
+def _validator(answer: httpx.Response) -> str | None:
+    """What tells that the file is still the same, for ``If-Range``."""
+    tag: str = answer.headers.get("etag", "")
+    if tag and not tag.startswith("W/"):
+        return tag
+    changed: str | None = answer.headers.get("last-modified")
+    return changed
+
+
+def _name_of(answer: httpx.Response) -> str:
+    """What the server calls the file, else what its address does."""
+    message = Message()
+    message["content-disposition"] = answer.headers.get("content-disposition", "")
+    named = message.get_filename()
+    return named or unquote(answer.url.path.rpartition("/")[2]) or "download"
+
+
+def _write(descriptor: int, chunk: bytes) -> None:
+    rest = memoryview(chunk)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _verified(remote: Remote, target: Path, name: str, size: int) -> Fetched:
+    with target.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    if remote.size is not None and size != remote.size:
+        raise JobError(f"{remote.name} did not arrive complete.", retryable=True)
+    if remote.sha256 is not None and digest != remote.sha256:
+        raise JobError(f"{remote.name} is not the file that the hub lists.", retryable=True)
+    return Fetched(target, name, digest, size)
+
+
+def _too_large(limit: int) -> JobError:
+    return JobError(f"The import is larger than {limit} bytes, the limit of this platform.")
+
+
+def _unreachable(url: str, error: Exception) -> JobError:
+    cause = str(error) or type(error).__name__
+    return JobError(f"{shown(url)} can't be fetched: {cause}.", retryable=True)

@@ -1,0 +1,1 @@
+"""Tasks of type script: a user's own command, kept in bounds."""

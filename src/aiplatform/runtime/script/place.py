@@ -1,0 +1,172 @@
+"""Where a script runs: its code, its inputs, where it writes, and as whom.
+
+As root, a script gets a user id that nobody else on the machine has, and a place of its own that
+this user can reach; what it leaves is copied out afterwards, without following a link. Otherwise it
+runs as the worker's user, in the attempt's directory.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiplatform.data.bundles import BundleError, unpack
+from aiplatform.protocol.messages import Job
+from aiplatform.runtime.channel import JobError
+
+FIRST_UID = 2_000_000_000
+"""Far above what people and services have; the process id that is added makes it unique here."""
+
+PREFIX = "aiplatform-script-"
+LOCK = ".lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Paths as the script sees them. ``uid`` is None where it has the worker's."""
+
+    home: Path
+    code: Path
+    inputs: Path
+    output: Path
+    checkpoints: Path
+    resume: Path | None
+    uid: int | None
+
+    def take(self, source: Path, target: Path) -> None:
+        """Copy what the script has written, or leave it where the runner looks for it.
+
+        Raises:
+            JobError: for what is no regular file of its own.
+        """
+        if self.uid is not None:
+            copy_own(source, target, self.uid)
+
+
+@contextmanager
+def place_of(job: Job, directory: Path) -> Iterator[Place]:
+    """Lay a job's code and inputs out; everything of it is gone afterwards.
+
+    Raises:
+        JobError: when the bundle can't be unpacked.
+    """
+    if os.geteuid() != 0:
+        yield _lay_out(job, directory / "script", None)
+        return
+    remove_leftovers()
+    # Not below the platform's home, which other users can't enter.
+    with tempfile.TemporaryDirectory(prefix=PREFIX, dir="/var/tmp") as name:
+        root = Path(name)
+        root.chmod(0o711)
+        with (root / f"{LOCK}.new").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            # Under its name it is never seen unlocked, so nobody takes this place for a leftover.
+            (root / f"{LOCK}.new").rename(root / LOCK)
+            yield _lay_out(job, root, FIRST_UID + os.getpid())
+
+
+def remove_leftovers() -> None:
+    """Remove the places of scripts whose process was killed: nobody holds their locks any more."""
+    for path in Path("/var/tmp").glob(f"{PREFIX}*"):  # noqa: S108
+        # One that is just being made or removed has no lock to be had, and is left alone.
+        with contextlib.suppress(OSError):
+            if path.lstat().st_uid != 0 or path.is_symlink():
+                continue
+            with (path / LOCK).open("rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _lay_out(job: Job, root: Path, uid: int | None) -> Place:
+    code, inputs = root / "code", root / "inputs"
+    own = uid is not None
+    place = Place(
+        home=root / "home",
+        code=code,
+        inputs=inputs,
+        output=root / "output" if own else Path(job.output_dir),
+        checkpoints=root / "checkpoints" if own else Path(job.checkpoint_dir),
+        resume=None if job.resume_from is None else root / "resume",
+        uid=uid,
+    )
+    try:
+        unpack(Path(job.inputs["code"]), code)
+    except BundleError as error:
+        raise JobError(f"The code bundle can't be used: {error}.") from error
+    inputs.mkdir()
+    for role, path in job.inputs.items():
+        if role != "code":
+            lay(Path(path), inputs / role)
+    if place.resume is not None and job.resume_from is not None:
+        lay(Path(job.resume_from), place.resume)
+    for directory in (place.home, place.output, place.checkpoints):
+        directory.mkdir(exist_ok=True)
+    if uid is not None:
+        for directory in (place.home, place.output, place.checkpoints):
+            os.chown(directory, uid, uid)
+            directory.chmod(0o700)
+        give(code, uid)
+        for tree in (inputs, place.resume):
+            open_directories(tree)
+    return place
+
+
+def open_directories(tree: Path | None) -> None:
+    """Let everybody into the directories of a tree, whatever the worker's umask made of them."""
+    if tree is not None:
+        for directory in (tree, *(path for path in tree.rglob("*") if path.is_dir())):
+            directory.chmod(0o755)
+
+
+def give(directory: Path, uid: int) -> None:
+    """Make ``uid`` the owner of a tree that nobody else has touched yet."""
+    os.chown(directory, uid, uid)
+    for path in directory.rglob("*"):
+        os.chown(path, uid, uid, follow_symlinks=False)
+
+
+def lay(source: Path, target: Path) -> None:
+    """Make ``target`` the same file or tree, readable by everybody and writable by nobody else."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        target.mkdir()
+        for path in source.iterdir():
+            lay(path, target / path.name)
+        return
+    if source.suffix == ".parquet" and not target.suffix:
+        target = target.with_suffix(source.suffix)
+    if source.stat().st_mode & stat.S_IROTH:
+        with contextlib.suppress(OSError):  # another file system
+            os.link(source, target)
+            return
+    shutil.copyfile(source, target)
+    target.chmod(0o444)
+
+
+def copy_own(source: Path, target: Path, uid: int) -> None:
+    """Copy a tree that ``uid`` can still change: nothing is followed, only its own files count.
+
+    Raises:
+        JobError: for a link, a device, or a file of somebody else.
+    """
+    for directory, _, names, descriptor in os.fwalk(source, follow_symlinks=False):
+        inside = target / Path(directory).relative_to(source)
+        inside.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+            try:
+                opened = os.open(name, flags, dir_fd=descriptor)
+            except OSError as error:
+                raise JobError(f"{directory}/{name} can't be kept: {error.strerror}.") from error
+            with os.fdopen(opened, "rb") as content:
+                found = os.fstat(opened)
+                if not stat.S_ISREG(found.st_mode) or found.st_uid != uid:
+                    raise JobError(f"{directory}/{name} can't be kept: it is no file of its own.")
+                with (inside / name).open("xb") as output:
+                    shutil.copyfileobj(content, output)

@@ -1,0 +1,117 @@
+"""What a script says of itself, on a pipe of its own: metrics, progress, events, checkpoints."""
+
+import os
+import select
+import sys
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from aiplatform.protocol.messages import (
+    Checkpoint,
+    Event,
+    Job,
+    Metrics,
+    Progress,
+    ScriptMessage,
+    parse_script_message,
+)
+from aiplatform.runtime.channel import JobError, Reporter
+from aiplatform.runtime.script.place import Place
+
+MAX_LINE = 1 << 20
+MAX_COMPLAINTS = 20
+
+
+class Reports:
+    """The reading end of a script's reports. ``last`` has each metric's last value."""
+
+    def __init__(self, report: Reporter, job: Job, place: Place) -> None:
+        self.report = report
+        self.job = job
+        self.place = place
+        self.last: dict[str, float] = {}
+        self._pipe, self.descriptor = os.pipe()
+        os.set_blocking(self._pipe, False)
+        self._rest = b""
+        self._open = True
+        self._complaints = 0
+
+    def started(self) -> None:
+        """The script has its end of the pipe; ours of that end goes."""
+        os.close(self.descriptor)
+
+    def listen(self, seconds: float) -> None:
+        """Take what comes, for at most ``seconds``."""
+        if not self._open:
+            select.select([], [], [], seconds)
+            return
+        select.select([self._pipe], [], [], seconds)
+        self._read()
+
+    def drain(self) -> None:
+        """Take what is left, once everybody who could write has ended or is to be ended."""
+        while self._open and self._read():
+            pass
+        os.close(self._pipe)
+
+    def _read(self) -> bool:
+        try:
+            data = os.read(self._pipe, 1 << 16)
+        except BlockingIOError:
+            return False
+        if not data:
+            self._open = False
+            return False
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > MAX_LINE:
+            self._complain(f"a line of more than {MAX_LINE} bytes")
+            self._rest = b""
+        for line in filter(None, lines):
+            self._hear(line)
+        return True
+
+    def _hear(self, line: bytes) -> None:
+        try:
+            message = parse_script_message(line)
+        except ValidationError as error:
+            self._complain(f"{error.errors()[0]['msg']}: {line[:200]!r}")
+            return
+        try:
+            self._pass_on(message)
+        except JobError as error:
+            self._complain(str(error))
+
+    def _pass_on(self, message: ScriptMessage) -> None:
+        match message:
+            case Metrics():
+                self.last.update(message.values)
+                self.report.metrics(message.step, message.values)
+            case Progress():
+                self.report.progress(
+                    message.value,
+                    step=message.step,
+                    total_steps=message.total_steps,
+                    seconds_left=message.seconds_left,
+                )
+            case Event():
+                # Its own words must not pass for the platform's.
+                self.report.event("script_event", event=message.name, **message.data)
+            case Checkpoint():
+                self._checkpoint(message)
+
+    def _checkpoint(self, message: Checkpoint) -> None:
+        own = self.place.checkpoints.resolve()
+        path = (own / message.path).resolve()
+        if path == own or not path.is_relative_to(own) or not path.is_dir():
+            raise JobError(f"a checkpoint that is no directory below its own: {message.path!r}")
+        target = Path(self.job.checkpoint_dir) / path.relative_to(own)
+        if self.place.uid is not None:  # it is copied, and may be announced again
+            target = target.with_name(f"{target.name}.{message.step}")
+        self.place.take(path, target)
+        self.report.checkpoint(message.step, str(target))
+
+    def _complain(self, what: str) -> None:
+        self._complaints += 1
+        if self._complaints <= MAX_COMPLAINTS:
+            sys.stderr.write(f"A report of the script was passed over: {what}\n")

@@ -1,0 +1,157 @@
+"""Two processes train together: one voice, one stop, one end."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+
+from aiplatform.runtime.distributed.agent import Relay, explain
+from aiplatform.runtime.distributed.rank import ERROR, LOST, lost_others
+from tests.runtime.conftest import Heard, MakeDataset, make_job, training_spec
+from tests.runtime.harness import Runner
+from tests.runtime.training.conftest import ROWS
+
+TRACED = f"00-{'a' * 32}-{'b' * 16}-01"
+SPEC = {"batch_size": 2, "eval_steps": 4, "checkpoint_steps": 4}
+
+
+def ranks_of(runner: Runner) -> list[psutil.Process]:
+    """The ranks, by number."""
+    found = [
+        process
+        for process in psutil.Process(runner.process.pid).children(recursive=True)
+        if "aiplatform.runtime.distributed.rank" in process.cmdline()
+    ]
+    return sorted(found, key=lambda process: int(process.environ()["RANK"]))
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model(
+    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path
+) -> None:
+    """Stopped in between by one of them, they all write one checkpoint and go on from it."""
+    data = make_dataset(ROWS)
+    inputs = {"base_model": tiny_model, "dataset": data, "eval_dataset": data}
+    job = make_job(tmp_path, training_spec(**SPEC, epochs=40), inputs, ranks={"processes": 2})
+    with Runner.of_job(job, tmp_path) as first:
+        first.wait_for("metrics", 120)
+        # As a worker's cancellation does; torchrun tells them one after the other.
+        first.cancel()
+        first.finish(60)
+        assert first.outcome["type"] == "stopped", first.log
+        (checkpoint,) = first.of_type("checkpoint")[-1:]
+    again = make_job(
+        tmp_path, training_spec(**SPEC, max_steps=checkpoint["step"] + 3), inputs,
+        ranks={"processes": 2}, attempt=2, resume_from=checkpoint["path"], traceparent=TRACED,
+    )  # fmt: skip
+    with Runner.of_job(again, tmp_path) as second:
+        assert second.finish(120) == 0, second.log
+    result = second.outcome["data"]
+    assert result["steps"] == checkpoint["step"] + 3
+    phases = [message["name"] for message in second.of_type("phase")]
+    assert phases == ["load", *("train", "evaluate") * (phases.count("evaluate")), "train", "save"]
+    assert "evaluate" in phases
+    steps = [m["step"] for m in second.of_type("metrics") if "loss" in m["values"]]
+    assert steps == [checkpoint["step"] + n for n in (1, 2, 3)], "each is told once"
+    assert result["tokens"] > 0
+    assert (tmp_path / "output" / "weights" / "config.json").is_file()
+    assert second.log.count("step ") == len(second.of_type("metrics")), "one of them prints"
+    state = json.loads((Path(checkpoint["path"]) / "training_state.json").read_text())
+    assert "random_of_others" in {key for key, _ in state["dict"]}
+
+
+@pytest.mark.slow
+def test_a_killed_rank_ends_all_and_is_named(
+    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path
+) -> None:
+    inputs = {"base_model": tiny_model, "dataset": make_dataset(ROWS)}
+    job = make_job(tmp_path, training_spec(**SPEC, epochs=400), inputs, ranks={"processes": 2})
+    with Runner.of_job(job, tmp_path) as runner:
+        runner.wait_for("metrics", 120)
+        ranks = ranks_of(runner)
+        assert len(ranks) == 2
+        ranks[1].kill()
+        runner.finish(60)
+        assert runner.outcome["error"].startswith("Rank 1 was killed by SIGKILL")
+        psutil.wait_procs(ranks, timeout=10)
+        assert not any(rank.is_running() for rank in ranks)
+
+
+@pytest.mark.slow
+def test_nothing_outlives_a_killed_launcher(
+    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path
+) -> None:
+    """Ranks lead sessions of their own, so whoever ends the agent's group does not reach them."""
+    inputs = {"base_model": tiny_model, "dataset": make_dataset(ROWS)}
+    job = make_job(tmp_path, training_spec(**SPEC, epochs=400), inputs, ranks={"processes": 2})
+    with Runner.of_job(job, tmp_path) as runner:
+        runner.wait_for("metrics", 120)
+        ranks = ranks_of(runner)
+        os.kill(runner.process.pid, signal.SIGKILL)
+        gone, alive = psutil.wait_procs(ranks, timeout=10)
+        assert (len(gone), alive) == (2, [])
+
+
+def failed(**signals: int) -> Any:
+    """What torchrun tells of ranks ``r0``, ``r1``: exit codes, negative for signals."""
+    return SimpleNamespace(
+        failures={
+            int(name[1:]): SimpleNamespace(
+                exitcode=code,
+                timestamp=10 + place,
+                signal_name=lambda code=code: signal.Signals(-code).name if code < 0 else "<N/A>",
+            )
+            for place, (name, code) in enumerate(signals.items())
+        }
+    )
+
+
+def say(directory: Path, rank: int, error: str, *, lost: bool = False, time: float = 1) -> None:
+    told = {"error": error, "retryable": lost, "lost": lost, "time": time}
+    (directory / ERROR.format(rank)).write_text(json.dumps(told))
+
+
+def test_the_cause_counts_and_not_what_followed(tmp_path: Path) -> None:
+    both = failed(r0=1, r1=1)
+    say(tmp_path, 0, "gone", lost=True)
+    say(tmp_path, 1, "It is too small.", time=2)
+    assert explain(tmp_path, both) == ("Rank 1: It is too small.", False)
+    say(tmp_path, 0, "The loss became nan.")
+    assert explain(tmp_path, both) == ("The loss became nan.", False), "rank 0 speaks for all"
+    say(tmp_path, 0, "gone", lost=True)
+    say(tmp_path, 1, "gone", lost=True)
+    assert explain(tmp_path, both) == (LOST, True), "nobody knows why: another try may do"
+
+
+def test_a_death_counts_before_its_consequences(tmp_path: Path) -> None:
+    say(tmp_path, 0, "gone", lost=True)
+    error, retryable = explain(tmp_path, failed(r0=1, r1=-signal.SIGKILL))
+    assert error.startswith("Rank 1 was killed by SIGKILL (perhaps")
+    assert not retryable
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        (RuntimeError("[../gloo/transport/tcp/pair.cc:547] Connection closed by peer"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("connection reset"), False),
+    ],
+)
+def test_losing_the_others_is_told_from_errors(error: Exception, lost: bool) -> None:
+    assert lost_others(error) is lost
+
+
+def test_the_outcome_is_held_back(tmp_path: Path, heard: Heard) -> None:
+    pipe = tmp_path / "pipe"
+    relay = Relay(pipe, heard.report)
+    with pipe.open("wb", buffering=0) as rank0:
+        rank0.write(b'{"type":"metrics","step":1,"values":{"loss":1}}\n{"type":"stop')
+        rank0.write(b'ped"}\n{"type":"event","name":"late","data":{}}\n')
+    assert relay.finish() == b'{"type":"stopped"}\n'
+    assert [message["type"] for message in heard.messages] == ["metrics", "event"]

@@ -1,0 +1,208 @@
+"""Files over HTTP: cuts, ranges, limits, redirects, and addresses that are not called."""
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aiplatform.runtime.channel import JobError, Reporter
+from aiplatform.runtime.fetching import web as web_module
+from aiplatform.runtime.fetching.web import Fetched, Remote, Web
+from tests.elsewhere import Elsewhere, elsewhere, sha
+
+CONTENT = random.Random(3).randbytes(3 << 20)
+
+
+@pytest.fixture
+def there(monkeypatch: pytest.MonkeyPatch) -> Iterator[Elsewhere]:
+    monkeypatch.setenv("AIPLATFORM_OUTGOING_NETWORKS", "127.0.0.0/8")
+    monkeypatch.setattr(web_module, "FIRST_WAIT_SECONDS", 0.01)
+    with elsewhere() as server:
+        server.files["/rows.jsonl"] = CONTENT
+        yield server
+
+
+@pytest.fixture
+def report() -> Iterator[Reporter]:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    yield Reporter(nowhere)
+    os.close(nowhere)
+
+
+@pytest.fixture
+def fetch(there: Elsewhere, report: Reporter, tmp_path: Path) -> Any:
+    def fetch(path: str = "/rows.jsonl", *, sha256: str | None = None, **more: Any) -> Fetched:
+        fetcher = Web(report)
+        remote = Remote(f"{there.url}{path}", "", sha256=sha256, **more)
+        try:
+            return fetcher.fetch(remote, tmp_path / "file", before=0, total=None)
+        finally:
+            fetcher.close()
+
+    return fetch
+
+
+def test_a_file(fetch: Any) -> None:
+    fetched = fetch()
+    assert fetched.path.read_bytes() == CONTENT
+    assert (fetched.name, fetched.size, fetched.sha256) == ("rows.jsonl", 3 << 20, sha(CONTENT))
+
+
+def test_what_the_server_calls_it(fetch: Any, there: Elsewhere) -> None:
+    there.headers["Content-Disposition"] = 'attachment; filename="chats.csv"'
+    assert fetch().name == "chats.csv"
+
+
+def test_cuts_cost_what_was_not_there_yet(fetch: Any, there: Elsewhere) -> None:
+    there.cuts = [1 << 20, 100, 0, 1 << 20]
+    assert fetch().path.read_bytes() == CONTENT
+    assert there.starts() == [0, 1 << 20, (1 << 20) + 100, (1 << 20) + 100, (2 << 20) + 100]
+
+
+def test_without_ranges_it_begins_anew(fetch: Any, there: Elsewhere) -> None:
+    there.ranges = False
+    there.cuts = [1 << 20, 2 << 20]
+    assert fetch().path.read_bytes() == CONTENT
+
+
+def test_what_changed_meanwhile_is_fetched_anew(fetch: Any, there: Elsewhere) -> None:
+    other = CONTENT[::-1]
+    there.cuts = [1 << 20]
+    real = there.files
+
+    class Changing(dict[str, bytes]):
+        def __getitem__(self, key: str) -> bytes:
+            return other if len(there.asked) > 1 else real[key]
+
+    there.files = Changing(real)
+    assert fetch().path.read_bytes() == other
+
+
+def test_without_a_validator_nothing_is_patched_together(fetch: Any, there: Elsewhere) -> None:
+    there.validators = False
+    there.cuts = [1 << 20]
+    assert fetch().path.read_bytes() == CONTENT
+    assert there.starts() == [0, 0]
+
+
+def test_a_hash_is_validator_enough(fetch: Any, there: Elsewhere) -> None:
+    there.validators = False
+    there.cuts = [1 << 20]
+    assert fetch(sha256=sha(CONTENT)).size == len(CONTENT)
+    with pytest.raises(FileExistsError):
+        fetch(sha256=sha(CONTENT))
+
+
+@pytest.mark.parametrize("codes", [[503], [429, 500, 502, 504]])
+def test_passing_faults_pass(fetch: Any, there: Elsewhere, codes: list[int]) -> None:
+    there.answers = codes
+    assert fetch().size == len(CONTENT)
+
+
+def test_a_server_that_stays_away(fetch: Any, there: Elsewhere) -> None:
+    there.answers = [503] * 20
+    with pytest.raises(JobError, match="503") as caught:
+        fetch()
+    assert caught.value.retryable
+    assert len(there.asked) == web_module.PATIENCE
+
+
+@pytest.mark.parametrize(
+    ("code", "said"), [(401, "token"), (403, "denied"), (404, "nothing"), (410, "410")]
+)
+def test_refusals_are_final(fetch: Any, there: Elsewhere, code: int, said: str) -> None:
+    there.answers = [code]
+    with pytest.raises(JobError, match=said) as caught:
+        fetch()
+    assert not caught.value.retryable
+    assert len(there.asked) == 1
+
+
+def test_the_region_of_a_bucket(fetch: Any, there: Elsewhere) -> None:
+    there.answers, there.headers = [400], {"x-amz-bucket-region": "eu-west-1"}
+    with pytest.raises(JobError, match="eu-west-1"):
+        fetch()
+
+
+@pytest.mark.parametrize("lengths", [True, False])
+def test_too_large(
+    fetch: Any, there: Elsewhere, monkeypatch: pytest.MonkeyPatch, lengths: bool
+) -> None:
+    monkeypatch.setenv("AIPLATFORM_MAX_UPLOAD_BYTES", "1000000")
+    there.lengths = lengths
+    with pytest.raises(JobError, match="limit"):
+        fetch()
+
+
+def test_more_than_the_disk_has(
+    fetch: Any, there: Elsewhere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web_module, "SPARE_BYTES", 1 << 60)
+    with pytest.raises(JobError, match="disk"):
+        fetch()
+
+
+def test_a_hash_that_differs(fetch: Any) -> None:
+    with pytest.raises(JobError, match="not the file") as caught:
+        fetch(sha256="0" * 64)
+    assert caught.value.retryable
+
+
+class TestWhere:
+    def test_a_redirect_is_followed_without_the_token(self, fetch: Any, there: Elsewhere) -> None:
+        with elsewhere() as other:
+            other.files["/there"] = CONTENT
+            there.redirects["/here"] = f"{other.url}/there"
+            fetched = fetch("/here", headers={"Authorization": "Bearer secret"})
+            assert fetched.size == len(CONTENT)
+            assert there.asked[0][1]["authorization"] == "Bearer secret"
+            assert "authorization" not in other.asked[0][1]
+
+    def test_a_redirect_in_a_circle(self, fetch: Any, there: Elsewhere) -> None:
+        there.redirects["/a"] = "/a"
+        with pytest.raises(JobError, match="redirects"):
+            fetch("/a")
+
+    @pytest.mark.parametrize(
+        "target",
+        [
+            "http://169.254.169.254/latest/meta-data/", "http://10.0.0.1/", "http://[::1]/",
+            "http://0x7f000001/", "http://user:password@example.com/", "file:///etc/passwd",
+            "ftp://example.com/", "http://127.1/",
+        ],
+    )  # fmt: skip
+    def test_redirects_to_what_is_not_called(
+        self, fetch: Any, there: Elsewhere, target: str
+    ) -> None:
+        there.redirects["/here"] = target
+        with pytest.raises(JobError):
+            fetch("/here")
+        assert len(there.asked) == 1
+
+    def test_private_addresses(
+        self, fetch: Any, there: Elsewhere, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AIPLATFORM_OUTGOING_NETWORKS", "")
+        with pytest.raises(JobError, match="not a public address") as caught:
+            fetch()
+        assert not caught.value.retryable
+        assert there.asked == []
+
+    def test_a_name_that_is_another_address_the_second_time(
+        self, fetch: Any, there: Elsewhere, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each connection looks the name up and judges what it got."""
+        from ipaddress import ip_address
+
+        from aiplatform.data import outgoing
+
+        answers = ["127.0.0.1", "10.0.0.1"]
+        monkeypatch.setattr(outgoing, "look_up", lambda *_: [ip_address(answers.pop(0))])
+        there.cuts = [100]
+        with pytest.raises(JobError, match="not a public address"):
+            fetch()
+        assert answers == []
+        assert len(there.asked) == 1

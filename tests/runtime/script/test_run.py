@@ -1,0 +1,273 @@
+"""A user's own command in the real launcher: what it finds, says, leaves, and may not do."""
+
+import json
+import os
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from aiplatform.protocol.messages import Job
+from aiplatform.protocol.specs import ScriptSpec
+from aiplatform.runtime.script import place
+from tests.runtime.harness import Runner
+
+Start = Callable[..., Runner]
+AS_ROOT = os.geteuid() == 0
+PYTHON = "/usr/bin/python3" if Path("/usr/bin/python3").exists() else "python3"
+"""One that other users may run; a checkout in a home of root's is closed to them."""
+
+REPORT = """
+import json, os
+def report(**message):
+    os.write(int(os.environ["AIPLATFORM_REPORT_FD"]), (json.dumps(message) + "\\n").encode())
+"""
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Start:
+    """Start a job whose bundle holds ``main.py``, in a directory as the runner lays it out."""
+
+    def start(
+        code: str,
+        *arguments: str,
+        resume: Path | None = None,
+        inputs: dict[str, str] | None = None,
+        environment: dict[str, str] | None = None,
+        command: list[str] | None = None,
+        **spec: Any,
+    ) -> Runner:
+        directory = tmp_path / uuid4().hex
+        for name in ("inputs/code", "output", "checkpoints"):
+            (directory / name).mkdir(parents=True)
+        (directory / "main.py").write_text(REPORT + code)
+        bundle = directory / "inputs/code/bundle.tar.gz"
+        with tarfile.open(bundle, "w:gz") as archive:
+            archive.add(directory / "main.py", "main.py")
+        job = Job(
+            task=uuid4(),
+            attempt=1,
+            spec=ScriptSpec(
+                bundle=uuid4(), command=command or [PYTHON, "main.py", *arguments], **spec
+            ),
+            inputs={"code": str(bundle), **(inputs or {})},
+            output_dir=str(directory / "output"),
+            checkpoint_dir=str(directory / "checkpoints"),
+            resume_from=None if resume is None else str(resume),
+        )
+        runner = Runner.of_job(job, directory, **(environment or {}))
+        runner.directory = directory  # type: ignore[attr-defined]
+        return runner
+
+    return start
+
+
+def outputs(runner: Runner) -> dict[str, str]:
+    root: Path = runner.directory / "output"  # type: ignore[attr-defined]
+    return {str(p.relative_to(root)): p.read_text() for p in root.rglob("*") if p.is_file()}
+
+
+def test_what_it_finds_says_and_leaves(start: Start, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.parquet"
+    rows.write_bytes(b"PAR1")
+    model = tmp_path / "model/weights"
+    model.mkdir(parents=True)
+    (model / "config.json").write_text("{}")
+    code = """
+import pathlib, sys
+here = pathlib.Path(os.environ["AIPLATFORM_INPUTS"])
+print("args", sys.argv[1:], flush=True)
+for step in range(3):
+    report(type="metrics", step=step, values={"loss": 1.0 / (step + 1)})
+report(type="progress", value=0.5)
+report(type="event", name="halfway", data={"at": 2})
+out = pathlib.Path(os.environ["AIPLATFORM_OUTPUT"])
+(out / "plots").mkdir()
+(out / "plots/a.txt").write_text((here / "datasets/faq.parquet").read_text())
+(out / "env.json").write_text(json.dumps(dict(os.environ)))
+(out / "model").write_text((here / "models/base/weights/config.json").read_text())
+"""
+    with start(
+        code,
+        "--epochs",
+        "3",
+        inputs={"datasets/faq": str(rows), "models/base": str(tmp_path / "model")},
+        variables={"MODE": "fast"},
+        secrets={"HF_TOKEN": "hub"},
+        environment={"HF_TOKEN": "s3cret", "OTHER_TOKEN": "not named"},
+    ) as runner:
+        assert runner.finish() == 0
+        result = runner.outcome["data"]
+        losses = [m["values"]["loss"] for m in runner.of_type("metrics")]
+        events = {e["name"]: e["data"] for e in runner.of_type("event")}
+        assert b"args ['--epochs', '3']" in runner.outputs["stdout"]
+        left = outputs(runner)
+    assert (result["exit_code"], result["metrics"]) == (0, {"loss": pytest.approx(1 / 3)})
+    assert losses == pytest.approx([1, 1 / 2, 1 / 3])
+    assert events["script_event"] == {"event": "halfway", "at": 2}
+    assert events["script"]["own_user"] is AS_ROOT
+    assert (left["plots/a.txt"], left["model"]) == ("PAR1", "{}")
+    found = json.loads(left["env.json"])
+    assert (found["MODE"], found["HF_TOKEN"]) == ("fast", "s3cret")
+    assert not {"OTHER_TOKEN", "PYTHONPATH", "AIPLATFORM_HOME"} & found.keys()
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("raise SystemExit(3)", "exit code 3"),
+        ("os.kill(os.getpid(), 9)", "SIGKILL"),
+        ("open('big', 'wb').write(bytes(3 << 20))", "exit code 1"),
+    ],
+)
+def test_how_it_fails(start: Start, code: str, said: str) -> None:
+    with start(code, max_file_mb=1) as runner:
+        assert runner.finish() == 1
+        assert said in runner.outcome["error"]
+        assert not outputs(runner)
+
+
+def test_a_command_that_is_not_there(start: Start) -> None:
+    with start("", command=["no-such-program"]) as runner:
+        assert runner.finish() == 1
+        assert "'no-such-program' could not be started" in runner.outcome["error"]
+
+
+def test_more_memory_than_it_asked_for(start: Start) -> None:
+    code = "import time; data = bytearray(300 << 20); time.sleep(120)"
+    with start(code, resources={"memory_mb": 100}) as runner:
+        assert runner.finish() == 1
+        assert "had asked for 100" in runner.outcome["error"]
+
+
+def test_nothing_of_it_goes_on_when_it_has_ended(start: Start) -> None:
+    code = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"],
+                         start_new_session=True)
+print("pid", child.pid, flush=True)
+"""
+    with start(code) as runner:
+        assert runner.finish() == 0
+        pid = int(runner.outputs["stdout"].split()[1])
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_a_checkpoint_is_kept_and_gone_on_from(start: Start, tmp_path: Path) -> None:
+    code = """
+import pathlib, sys, time
+before = os.environ.get("AIPLATFORM_RESUME_FROM")
+first = 0 if before is None else int(pathlib.Path(before, "step").read_text()) + 1
+for step in range(first, 4):
+    there = pathlib.Path(os.environ["AIPLATFORM_CHECKPOINTS"], "last")
+    there.mkdir(exist_ok=True)
+    (there / "step").write_text(str(step))
+    report(type="metrics", step=step, values={"step": step})
+    if step == 1:
+        report(type="checkpoint", step=1, path="last")
+        report(type="checkpoint", step=1, path="/etc")
+        report(type="checkpoint", step=1, path="../output")
+        report(type="result", data={"forged": True})
+        print("said", flush=True)
+        if before is None:
+            time.sleep(120)
+"""
+    with start(code) as runner:
+        message = runner.wait_for("checkpoint")
+        kept = Path(message["path"])
+        assert kept.is_relative_to(runner.directory / "checkpoints")  # type: ignore[attr-defined]
+        assert (kept / "step").read_text() == "1"
+        runner.until(lambda: b"said" in runner.outputs["stdout"])
+        runner.cancel(grace_seconds=20)
+        runner.finish()
+        assert runner.outcome == {"type": "stopped"}
+        assert len(runner.of_type("checkpoint")) == 1
+        assert runner.log.count("was passed over") == 3
+        with start(code, resume=kept) as again:
+            assert again.finish() == 0
+            steps = [m["step"] for m in again.of_type("metrics")]
+            assert again.outcome["data"]["metrics"] == {"step": 3}
+    assert steps == [2, 3]
+
+
+def test_a_flood_of_nonsense_is_passed_over(start: Start) -> None:
+    code = """
+fd = int(os.environ["AIPLATFORM_REPORT_FD"])
+for _ in range(200):
+    os.write(fd, b"nonsense\\n")
+os.write(fd, b"x" * 3_000_000 + b"\\n")
+report(type="metrics", step=1, values={"loss": 1.0})
+"""
+    with start(code) as runner:
+        assert runner.finish() == 0
+        assert [m["step"] for m in runner.of_type("metrics")] == [1]
+        assert runner.log.count("was passed over") == 20
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root can give a script a user of its own")
+class TestAsRoot:
+    def test_a_user_of_its_own(self, start: Start, tmp_path: Path) -> None:
+        secret = tmp_path / "platform"
+        secret.mkdir(mode=0o700)
+        (secret / "key").write_text("the platform's")
+        code = f"""
+import pathlib
+out = pathlib.Path(os.environ["AIPLATFORM_OUTPUT"])
+tried = []
+for path in ("{secret}/key", "/etc/shadow"):
+    try:
+        tried.append(open(path).read())
+    except OSError as error:
+        tried.append(type(error).__name__)
+try:
+    os.kill({os.getpid()}, 0)
+except OSError as error:
+    tried.append(type(error).__name__)
+(out / "tried.json").write_text(json.dumps([os.getuid(), os.getgroups(), *tried]))
+"""
+        with start(code) as runner:
+            assert runner.finish() == 0
+            uid, groups, *tried = json.loads(outputs(runner)["tried.json"])
+        assert uid >= place.FIRST_UID
+        assert (groups, tried) == ([], ["PermissionError"] * 3)
+
+    @pytest.mark.parametrize("where", ["OUTPUT", "CHECKPOINTS"])
+    def test_links_lead_nowhere(self, start: Start, where: str) -> None:
+        code = f"""
+import pathlib
+there = pathlib.Path(os.environ["AIPLATFORM_{where}"])
+(there / "c").mkdir()
+(there / "c/shadow").symlink_to("/etc/shadow")
+(there / "etc").symlink_to("/etc")
+report(type="checkpoint", step=1, path="c")
+report(type="checkpoint", step=1, path="etc")
+"""
+        with start(code) as runner:
+            code = runner.finish()
+            assert not outputs(runner)
+            assert not runner.of_type("checkpoint")
+            if where == "OUTPUT":
+                assert (code, "can't be kept" in runner.outcome["error"]) == (1, True)
+            else:
+                assert runner.log.count("was passed over") == 2
+
+    def test_its_place_is_gone_afterwards_and_so_is_that_of_one_that_was_killed(
+        self, start: Start
+    ) -> None:
+        with start("print(os.getcwd(), flush=True); import time; time.sleep(120)") as runner:
+            runner.wait_for("event")
+            runner.until(lambda: b"\n" in runner.outputs["stdout"])
+            left = Path(runner.outputs["stdout"].split()[0].decode()).parent
+            assert left.is_dir()
+            runner.hang_up()
+            runner.finish(renew=False)
+        assert left.is_dir()
+        with start("print(os.getcwd())") as runner:
+            assert runner.finish() == 0
+            own = Path(runner.outputs["stdout"].split()[0].decode())
+        assert not left.exists()
+        assert not own.exists()

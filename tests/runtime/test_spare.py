@@ -1,0 +1,211 @@
+"""A spare: ready before its job is known, and then as if started for it."""
+
+import ctypes
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aiplatform.protocol.messages import Begin, Hello, Warm, parse_runtime_message
+from aiplatform.runtime import spare
+from tests.runtime.conftest import MakeDataset, chat, make_job, training_spec
+from tests.runtime.harness import SOURCE, Runner, wait_until_dead
+
+# A spare that has nothing to import, and a job of the test's.
+DRIVER = """
+import json, os, sys, tempfile, time
+from aiplatform.runtime import child, launcher, spare
+launcher.INITIAL_LEASE_SECONDS = float(os.environ.get("TEST_LEASE", "45"))
+spare.AHEAD = os.environ.get("TEST_AHEAD", "json").split(",")
+
+def job(path, out):
+    told = {
+        "type": "told",
+        "job": path,
+        "directory": os.getcwd(),
+        "environment": dict(os.environ),
+        "temporary": tempfile.gettempdir(),
+        "priority": os.getpriority(os.PRIO_PROCESS, 0),
+        "killed_first": open("/proc/self/oom_score_adj").read().strip(),
+    }
+    os.write(out, json.dumps(told).encode() + b"\\n")
+    time.sleep(float(os.environ.get("TEST_SLEEP", "0")))
+    return 5
+
+child.run_job = job
+tempfile.gettempdir()
+sys.exit(launcher.launch(launcher.parse_arguments(["--spare", *sys.argv[1:]])))
+"""
+
+Start = Callable[..., Runner]
+
+
+@pytest.fixture
+def start() -> Start:
+    return lambda **environment: Runner(["-c", DRIVER], environment)
+
+
+def family(runner: Runner) -> list[int]:
+    """The launcher and what it has started."""
+    from aiplatform.runtime.launcher import children_of
+
+    return [runner.process.pid, *children_of(runner.process.pid)]
+
+
+def test_it_says_warm_and_nothing_before_its_job(start: Start, tmp_path: Path) -> None:
+    with start() as runner:
+        warm = runner.wait_for("warm")
+        assert parse_runtime_message(json.dumps(warm).encode()) == Warm()
+        runner.renew()
+        assert runner.received == [{"type": "warm"}]
+        runner.say(Begin(job="job.json", directory=str(tmp_path), environment={}))
+        assert runner.finish() == 5, "the exit code is the job's"
+    first, hello, told = runner.received
+    assert (first["type"], told["job"]) == ("warm", "job.json")
+    assert parse_runtime_message(json.dumps(hello).encode()) == Hello(pid=hello["pid"])
+
+
+def test_the_job_finds_what_it_was_given_and_nothing_of_the_spares(
+    start: Start, tmp_path: Path
+) -> None:
+    before = Path("/proc/self/oom_score_adj").read_text().strip()
+    given = {"CUDA_VISIBLE_DEVICES": "GPU-1", "TMPDIR": str(tmp_path), "SECRET": "quiet \n 秘"}
+    with start(TEST_OF_THE_SPARE="1") as runner:
+        runner.wait_for("warm")
+        runner.say(Begin(job="j", directory=str(tmp_path), environment=given))
+        told = runner.wait_for("told")
+        runner.finish()
+    assert told["environment"] == given
+    assert (told["directory"], told["temporary"]) == (str(tmp_path), str(tmp_path))
+    assert told["priority"] == os.getpriority(os.PRIO_PROCESS, 0), "lowered for imports only"
+    assert told["killed_first"] == before
+
+
+def test_a_second_job_is_not_taken(start: Start, tmp_path: Path) -> None:
+    with start() as runner:
+        runner.wait_for("warm")
+        for job in ("one", "two"):
+            environment = {"TEST_SLEEP": "0.5"}
+            runner.say(Begin(job=job, directory=str(tmp_path), environment=environment))
+        runner.finish()
+    assert [told["job"] for told in runner.of_type("told")] == ["one"]
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_it_ends_with_its_runner(start: Start, tmp_path: Path, warm: bool) -> None:
+    (tmp_path / "sleeper.py").write_text("import time; time.sleep(600)")
+    ahead = "json" if warm else "sleeper"
+    with start(TEST_AHEAD=ahead, PYTHONPATH=f"{SOURCE}{os.pathsep}{tmp_path}") as runner:
+        if warm:
+            runner.wait_for("warm")
+        else:
+            runner.until(lambda: len(family(runner)) == 3)
+        everyone = family(runner)
+        assert len(everyone) == 3, "launcher, child and guardian"
+        runner.hang_up()
+        runner.process.wait(10)
+        for pid in everyone:
+            wait_until_dead(pid)
+
+
+def test_it_ends_when_its_launcher_is_killed(start: Start) -> None:
+    with start() as runner:
+        runner.wait_for("warm")
+        everyone = family(runner)
+        os.kill(runner.process.pid, signal.SIGKILL)
+        for pid in everyone:
+            wait_until_dead(pid)
+
+
+def test_it_ends_without_renewals(start: Start) -> None:
+    with start(TEST_LEASE="1") as runner:
+        assert runner.finish(renew=False) == 128 + signal.SIGKILL
+    assert "no renewal came in time" in runner.log
+
+
+def test_a_cancelled_spare_ends(start: Start) -> None:
+    with start() as runner:
+        runner.wait_for("warm")
+        runner.cancel(grace_seconds=30)
+        assert runner.finish() == 128 + signal.SIGTERM
+
+
+def test_one_that_can_not_import_never_says_that_it_is_warm(start: Start) -> None:
+    with start(TEST_AHEAD="json,no_such_module_at_all") as runner:
+        assert runner.finish() == 1
+    assert runner.received == []
+    assert "no_such_module_at_all" in runner.log
+
+
+@pytest.mark.parametrize(("answer", "untouched"), [(3, True), (0, False), (100, False)])
+def test_a_started_cuda_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, answer: int, untouched: bool
+) -> None:
+    class Driver:
+        def cuDeviceGetCount(self, count: Any) -> int:  # noqa: N802
+            return answer
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: Driver())
+    assert spare.gpus_are_untouched() is untouched
+
+
+def test_without_cuda_there_is_nothing_to_notice(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise OSError(name)
+
+    monkeypatch.setattr(ctypes, "CDLL", missing)
+    assert spare.gpus_are_untouched()
+
+
+def run_in_spare(job: Any, directory: Path, **environment: str) -> Runner:
+    """The real spare with the job given to it, up to its end."""
+    file = directory / "job.json"
+    file.write_text(job.model_dump_json())
+    runner = Runner(["-m", "aiplatform.runtime", "--spare"], environment)
+    with runner:
+        runner.wait_for("warm", timeout=120)
+        told = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
+        runner.say(Begin(job=str(file), directory=str(directory), environment=told))
+        runner.finish(timeout=120)
+    return runner
+
+
+@pytest.mark.slow
+def test_a_training_in_a_spare_is_the_same_as_in_a_fresh_process(
+    tmp_path: Path, tiny_model: Path, make_dataset: MakeDataset
+) -> None:
+    data = make_dataset([chat(f"Question {n}?", f"Answer {n}.") for n in range(16)])
+    losses = []
+    for name in ("fresh", "spare"):
+        directory = tmp_path / name
+        directory.mkdir()
+        inputs = {"base_model": tiny_model, "dataset": data}
+        job = make_job(directory, training_spec(max_steps=4, seed=7), inputs)
+        if name == "spare":
+            runner = run_in_spare(job, directory)
+        else:
+            with Runner.of_job(job, directory) as runner:
+                runner.finish(timeout=120)
+        assert runner.outcome["type"] == "result", runner.log
+        losses.append([point["values"]["loss"] for point in runner.of_type("metrics")
+                       if "loss" in point["values"]])  # fmt: skip
+    assert len(losses[0]) == 4
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.slow
+def test_no_thread_of_a_warm_spare_keeps_the_low_priority_of_its_imports() -> None:
+    with Runner(["-m", "aiplatform.runtime", "--spare"]) as runner:
+        runner.wait_for("warm", timeout=120)
+        (child,) = [
+            pid for pid in family(runner)[1:] if "libtorch" in Path(f"/proc/{pid}/maps").read_text()
+        ]
+        priorities = {
+            thread.name: os.getpriority(os.PRIO_PROCESS, int(thread.name))
+            for thread in Path(f"/proc/{child}/task").iterdir()
+        }
+    assert set(priorities.values()) == {os.getpriority(os.PRIO_PROCESS, 0)}, priorities

@@ -1,0 +1,20 @@
+"""What the tests of trainings share."""
+
+import pytest
+
+from tests.runtime.conftest import Heard, chat
+
+ROWS = [chat(f"What is {i} plus one?", f"It is {i + 1}.") for i in range(24)]
+
+
+@pytest.fixture(autouse=True)
+def _restore_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+
+def losses(heard: Heard) -> dict[int, float]:
+    return {
+        message["step"]: message["values"]["loss"]
+        for message in heard.of_type("metrics")
+        if "loss" in message["values"]
+    }
