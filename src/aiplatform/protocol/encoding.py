@@ -16,6 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
+from pydantic_core import from_json
 
 NUL = "\x00"
 REPLACEMENT = "\ufffd"
@@ -60,6 +61,19 @@ def jsonable(value: Any) -> Any:
 def dumps(value: Any) -> str:
     """Encode ``value`` as compact JSON text, see the module's rules."""
     return json.dumps(jsonable(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def loads(text: str | bytes) -> Any:
+    """Decode JSON, several times faster than the standard library.
+
+    Raises:
+        ValueError: when it is none.
+    """
+    try:
+        return from_json(text)
+    except ValueError:
+        # What is nested deeper than this parser goes, or is no JSON at all.
+        return json.loads(text)
 
 
 def clean_text(text: str) -> str:

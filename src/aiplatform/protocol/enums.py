@@ -6,15 +6,27 @@ from enum import StrEnum
 class TaskType(StrEnum):
     """What a task does; each has a spec of the same name in :mod:`aiplatform.protocol.specs`."""
 
+    DATASET_IMPORT = "dataset_import"
+    DATA_FIX = "data_fix"
     DATA_QUALITY = "data_quality"
     EVALUATION = "evaluation"
+    EXTERNAL = "external"
     INFERENCE = "inference"
     MODEL_IMPORT = "model_import"
+    SCRIPT = "script"
     TRAINING = "training"
 
 
+class SecretKind(StrEnum):
+    """What a secret is for; a word for people, all kinds are used alike."""
+
+    GENERIC = "generic"
+    HUB_TOKEN = "hub_token"  # noqa: S105
+    S3 = "s3"
+
+
 class TaskStatus(StrEnum):
-    """Where a task is in its life; the transitions are a table in ``server/tasks/rules.py``."""
+    """Where a task is in its life; the transitions are a table, ``tasks/rules/states.py``."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -78,6 +90,7 @@ class ModelStatus(StrEnum):
 class DataFormat(StrEnum):
     """File formats that datasets are uploaded in."""
 
+    ARROW = "arrow"
     CSV = "csv"
     JSON = "json"
     JSONL = "jsonl"
@@ -105,3 +118,13 @@ class LogStream(StrEnum):
     STDOUT = "stdout"
     STDERR = "stderr"
     SYSTEM = "system"
+
+
+class LogLevel(StrEnum):
+    """How severe a log line is, the least first."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+    CRITICAL = "critical"

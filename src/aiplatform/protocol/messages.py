@@ -35,6 +35,12 @@ class Hello(Message):
     pid: int
 
 
+class Warm(Message):
+    """A spare has imported what it can and waits for its job; ``hello`` follows when it has one."""
+
+    type: Literal["warm"] = "warm"
+
+
 class Progress(Message):
     """How far the task is."""
 
@@ -77,6 +83,14 @@ class Event(Message):
     data: dict[str, Any] = Field(default_factory=dict)
 
 
+class Phase(Message):
+    """What the runtime does from ``time`` (seconds since the epoch) on, for the task's trace."""
+
+    type: Literal["phase"] = "phase"
+    name: str = Field(max_length=50)
+    time: float = Field(default_factory=time.time)
+
+
 class Result(Message):
     """The outcome of a task that succeeded; its files lie in the output directory."""
 
@@ -99,10 +113,27 @@ class Stopped(Message):
 
 
 RuntimeMessage = Annotated[
-    Hello | Progress | Metrics | Checkpoint | Ready | Event | Result | Failure | Stopped,
+    Hello
+    | Warm
+    | Progress
+    | Metrics
+    | Checkpoint
+    | Ready
+    | Event
+    | Phase
+    | Result
+    | Failure
+    | Stopped,
     Field(discriminator="type"),
 ]
 _runtime_message: TypeAdapter[RuntimeMessage] = TypeAdapter(RuntimeMessage)
+
+ScriptMessage = Annotated[
+    Progress | Metrics | Checkpoint | Event,
+    Field(discriminator="type"),
+]
+"""What a user's own program may report; how the task ends is not for it to say."""
+_script_message: TypeAdapter[ScriptMessage] = TypeAdapter(ScriptMessage)
 
 
 class Renew(Message):
@@ -119,7 +150,16 @@ class Cancel(Message):
     grace_seconds: float = Field(ge=0)
 
 
-ControlMessage = Annotated[Renew | Cancel, Field(discriminator="type")]
+class Begin(Message):
+    """Give a spare its job: the job's file, where to run it, and all of its environment."""
+
+    type: Literal["begin"] = "begin"
+    job: str
+    directory: str
+    environment: dict[str, str] = Field(repr=False, description="with the secrets that it names")
+
+
+ControlMessage = Annotated[Renew | Cancel | Begin, Field(discriminator="type")]
 
 
 class ServingAddress(Message):
@@ -130,12 +170,26 @@ class ServingAddress(Message):
     token: str = Field(description="bearer token that requests must carry")
 
 
+class Ranks(Message):
+    """The processes that share a job, and which of them are this node's.
+
+    A rank is a process; rank 0 is the first of node 0, and the only one that reports.
+    """
+
+    nodes: int = Field(1, ge=1)
+    node: int = Field(0, ge=0, description="the place of this node among them")
+    processes: int = Field(1, ge=1, description="on each node")
+    endpoint: str | None = Field(None, description="host:port of node 0, where there are several")
+    address: str | None = Field(None, description="this node's own, at which the others reach it")
+    grace_seconds: float = Field(30, ge=0, description="what a stop leaves them to end")
+
+
 class Job(Message):
     """Everything a runtime is told, in one file: a spec and local paths, no credentials.
 
     ``inputs`` maps a role to a local path: ``dataset``, ``eval_dataset`` (canonical Parquet files),
     ``base_model``, ``model`` (directories with ``weights/`` and ``adapter/``), ``source`` (uploaded
-    files).
+    files); those of a script are ``code`` (its bundle), ``datasets/NAME`` and ``models/NAME``.
     """
 
     protocol: int = PROTOCOL_VERSION
@@ -147,6 +201,11 @@ class Job(Message):
     checkpoint_dir: str
     resume_from: str | None = Field(None, description="a complete checkpoint directory")
     serving: ServingAddress | None = None
+    prefix: str | None = Field(None, description="of the environment that a script runs in")
+    ranks: Ranks | None = Field(None, description="of several processes; without it, one runs all")
+    traceparent: str | None = Field(
+        None, description="the attempt's span, as W3C writes it; without one nothing is traced"
+    )
 
 
 def parse_runtime_message(line: bytes) -> RuntimeMessage:
@@ -156,6 +215,15 @@ def parse_runtime_message(line: bytes) -> RuntimeMessage:
         pydantic.ValidationError: when it is not a message of this protocol.
     """
     return _runtime_message.validate_json(line)
+
+
+def parse_script_message(line: bytes) -> ScriptMessage:
+    """Read one line of a user's own program.
+
+    Raises:
+        pydantic.ValidationError: when it is nothing that such a program may say.
+    """
+    return _script_message.validate_json(line)
 
 
 def encode(message: Message) -> bytes:

@@ -5,12 +5,15 @@ versions, so that a stored spec names exactly what was read.
 """
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from aiplatform.protocol.enums import TaskType
+from aiplatform.protocol.enums import DataFormat, TaskType
+from aiplatform.protocol.intake import KEYED_MODES, Reading, UploadMode
+from aiplatform.protocol.sources import DataSource
+from aiplatform.protocol.strict import Strict as Strict  # noqa: PLC0414  (others import it from here)
 
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 """Names of models and deployments: they appear in URLs and in the OpenAI ``model`` field."""
@@ -18,34 +21,111 @@ Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9]
 QueueName = Annotated[str, Field(min_length=1, max_length=50, pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 
 
-class Strict(BaseModel):
-    """Unknown fields are refused: a misspelt hyper-parameter must not be ignored."""
-
-    model_config = ConfigDict(extra="forbid")
+Label = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[a-z0-9][a-z0-9._:/-]*$")]
+"""What a worker offers beside amounts, such as ``gpu:a100`` or ``team-x``."""
 
 
 class Resources(Strict):
     """What a task occupies on the worker that runs it."""
 
     cpus: float = Field(1.0, ge=0, le=1024, description="CPU cores")
-    memory_mb: int = Field(0, ge=0, description="memory in MiB; 0 reserves none")
-    gpus: int = Field(0, ge=0, le=64, description="whole GPUs")
+    memory_mb: int = Field(0, ge=0, le=1 << 30, description="memory in MiB; 0 reserves none")
+    gpus: int = Field(0, ge=0, le=64, description="GPUs, or the slots a worker made of them")
+    gpu_memory_mb: int = Field(
+        0, ge=0, le=1 << 24, description="memory that each GPU must have, in MiB"
+    )
+
+
+VERSION_OR_TAG = r"^@?[a-z][a-z0-9._-]{0,48}[a-z0-9]$"
+"""``v3``, ``prod``, ``@prod``."""
+
+
+class After(Strict):
+    """A task that must end first: with success (``ok``), or however (``any``)."""
+
+    task: UUID
+    condition: Literal["ok", "any"] = "ok"
 
 
 class DatasetRef(Strict):
-    """A dataset and one of its versions; without a version, the current one when submitted."""
+    """A dataset and one of its versions; without a version, the current one when submitted.
+
+    A tag is accepted in place of a version and means the one it is at when submitted.
+    """
 
     dataset: UUID
-    version: str | None = Field(None, pattern=r"^v[1-9][0-9]{0,8}$")
+    version: str | None = Field(None, pattern=VERSION_OR_TAG)
+
+
+FixAction = Literal["deduplicate", "drop", "mask", "rebalance", "repair", "strip", "trim"]
+"""What can be done about a finding: of equal rows the first stays; its rows go; personal data gives
+way to its kind in brackets; labels keep at most ten times the rows of the scarcest; wrongly decoded
+text is decoded rightly; markup is taken out; white space around texts, or what follows the last
+answer, goes."""
+
+Fixes = Annotated[
+    dict[Annotated[str, Field(min_length=1, max_length=100)], FixAction],
+    Field(min_length=1, max_length=50),
+]
+"""What is done about findings, by their codes."""
+
+
+class ComparedRef(DatasetRef):
+    """A version that a dataset is compared with.
+
+    ``evaluation``: none of its rows may be trained on, nor almost the same ones or their questions;
+    ``benchmark``: nor any passage of it.
+    """
+
+    role: Literal["evaluation", "benchmark"] = "evaluation"
+    label: str = Field("", max_length=400, description="``name@version``; set by the server")
+
+
+Compared = Annotated[list[ComparedRef], Field(max_length=20)]
+
+
+SecretVariable = Annotated[
+    str,
+    Field(
+        max_length=64,
+        # Only such as hold credentials: one for PYTHONPATH or a proxy would be a way in.
+        pattern=r"^([A-Z][A-Z0-9_]*_(TOKEN|KEY|SECRET|PASSWORD|CREDENTIALS)"
+        r"|AWS_ACCESS_KEY_ID)$",
+    ),
+]
+SecretName = Annotated[
+    str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+]
+SecretsByVariable = Annotated[dict[SecretVariable, SecretName], Field(max_length=16)]
+"""Environment variables of a task's process, and the names of the secrets that fill them."""
 
 
 class TaskOptions(Strict):
     """What every spec shares."""
 
+    secrets: SecretsByVariable = Field(
+        default_factory=dict,
+        description="environment variables and the secrets, by name, that fill them: yours, "
+        'else the project\'s; such as `{"HF_TOKEN": "hub"}`',
+    )
+
     resources: Resources = Field(default_factory=Resources)
     queue: QueueName = Field("default", description="selector: which workers may take the task")
+    labels: list[Label] = Field(
+        default_factory=list, max_length=20, description="what the worker must offer, all of it"
+    )
     max_attempts: int = Field(
         3, ge=1, le=20, description="how often a task whose worker was lost is started"
+    )
+    retry_seconds: float = Field(
+        10, ge=0, le=3600, description="wait before a retry; doubled each time, to an hour at most"
+    )
+    time_limit_seconds: int | None = Field(
+        None, ge=1, le=31_536_000, description="an attempt that runs longer is stopped and fails"
+    )
+    preemptible: bool | None = Field(
+        None,
+        description="whether an urgent task may make it pause; by default what has checkpoints",
     )
 
 
@@ -58,8 +138,21 @@ class LoraSpec(Strict):
     target_modules: str | list[str] = "all-linear"
 
 
+class AcceleratorOptions(Strict):
+    """How accelerate shares rows among the processes: transformers' ``accelerator_config``."""
+
+    split_batches: bool = Field(False, description="share each batch instead of taking one each")
+    dispatch_batches: bool | None = Field(None, description="let the first process read for all")
+    even_batches: bool = Field(True, description="repeat rows so that all have as many batches")
+    use_seedable_sampler: bool = True
+    non_blocking: bool = False
+
+
 class TrainingSpec(TaskOptions):
-    """Fine-tune a base model on a dataset version."""
+    """Fine-tune a base model on a dataset version.
+
+    What it asks for in ``resources`` is asked of every node.
+    """
 
     type: Literal[TaskType.TRAINING] = TaskType.TRAINING
     method: Literal["sft"] = "sft"
@@ -82,6 +175,17 @@ class TrainingSpec(TaskOptions):
     logging_steps: int = Field(1, ge=1)
     eval_steps: int | None = Field(None, ge=1, description="steps between evaluations")
     checkpoint_steps: int = Field(20, ge=1, description="steps between checkpoints")
+    nodes: int = Field(1, ge=1, le=64, description="workers that train it together")
+    processes: int | None = Field(
+        None, ge=1, le=64, description="on each node; by default one for each GPU, or one"
+    )
+    accelerator: AcceleratorOptions | None = None
+
+    @model_validator(mode="after")
+    def _one_process_for_each_gpu(self) -> "TrainingSpec":
+        if self.resources.gpus and (self.processes or 0) > self.resources.gpus:
+            raise ValueError("with GPUs there is at most one process for each; ask for more gpus")
+        return self
 
 
 class EvaluationSpec(TaskOptions):
@@ -105,6 +209,27 @@ class QualitySpec(TaskOptions):
     dataset: DatasetRef
     base_model: UUID | None = Field(None, description="whose tokenizer counts the tokens")
     max_length: int = Field(512, ge=8, le=1_048_576, description="tokens; longer rows are reported")
+    against: Compared = Field(
+        default_factory=list, description="evaluation data and benchmarks that it is compared with"
+    )
+
+
+class FixSpec(TaskOptions):
+    """Commit a version in which findings of the quality report are cured.
+
+    What the report was compared and counted with, the fix is, too.
+    """
+
+    type: Literal[TaskType.DATA_FIX] = TaskType.DATA_FIX
+    dataset: DatasetRef
+    fixes: Fixes
+    message: str | None = Field(None, max_length=10_000)
+    branch: bool = Field(
+        False, description="commit even when the dataset has moved on from that version"
+    )
+    base_model: UUID | None = Field(None, description="for findings that only a tokenizer shows")
+    max_length: int = Field(512, ge=8, le=1_048_576, description="tokens; longer rows are meant")
+    against: Compared = Field(default_factory=list)
 
 
 class HubSource(Strict):
@@ -146,6 +271,34 @@ class ImportSpec(TaskOptions):
     source: ModelSource
 
 
+class DatasetImportSpec(TaskOptions):
+    """Fetch rows from elsewhere, for a new dataset ``name`` or for a version of ``dataset``, whose
+    rows they may change by ``mode``: those of ``parent``, or what is current once they are fetched.
+    """
+
+    type: Literal[TaskType.DATASET_IMPORT] = TaskType.DATASET_IMPORT
+    source: DataSource
+    name: str | None = None
+    dataset: UUID | None = None
+    format: DataFormat | None = None
+    reading: Reading = Field(default_factory=Reading)
+    message: str | None = Field(None, max_length=10_000)
+    base_model: UUID | None = Field(None, description="whose tokenizer counts in the report")
+    max_length: int = Field(512, ge=8, le=1_048_576)
+    allow_identical: bool = False
+    mode: UploadMode = "replace"
+    key: str | None = Field(None, min_length=1, max_length=255, description="matches rows")
+    parent: str | None = Field(None, pattern=VERSION_OR_TAG, description="else what is current")
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> "DatasetImportSpec":
+        if self.dataset is None and (self.mode != "replace" or self.parent is not None):
+            raise ValueError("mode and parent are of a dataset that is there; give dataset")
+        if (self.mode in KEYED_MODES) != (self.key is not None):
+            raise ValueError("key is the column by which upsert and delete match rows")
+        return self
+
+
 class InferenceSpec(TaskOptions):
     """Serve a model; a task of this type runs until it is stopped."""
 
@@ -157,10 +310,76 @@ class InferenceSpec(TaskOptions):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
 
+InputName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,49}$")]
+"""How a script finds an input: the name of a file or a directory."""
+
+
+def _own(variable: str) -> str:
+    if variable.startswith(("AIPLATFORM_", "LD_")):
+        raise ValueError("variables that begin with AIPLATFORM_ or LD_ are the platform's")
+    return variable
+
+
+Variable = Annotated[str, Field(max_length=64, pattern=r"^[A-Z_][A-Z0-9_]*$"), AfterValidator(_own)]
+
+
+class ScriptSpec(TaskOptions):
+    """Run a command of one's own on a code bundle, with inputs laid out by version."""
+
+    type: Literal[TaskType.SCRIPT] = TaskType.SCRIPT
+    bundle: UUID = Field(description="the code, see `POST …/bundles`")
+    command: list[Annotated[str, Field(max_length=4096)]] = Field(
+        min_length=1,
+        max_length=256,
+        description="program and arguments; no shell reads them",
+        examples=[["python", "train.py", "--epochs", "3"]],
+    )
+    environment: QueueName = Field(
+        "default", description="name of the environment, as workers offer it"
+    )
+    datasets: dict[InputName, DatasetRef] = Field(default_factory=dict, max_length=32)
+    models: dict[InputName, UUID] = Field(default_factory=dict, max_length=32)
+    variables: dict[Variable, Annotated[str, Field(max_length=4096)]] = Field(
+        default_factory=dict, max_length=64, description="environment variables; no secrets"
+    )
+    max_file_mb: int = Field(
+        10_240, ge=1, le=1 << 24, description="largest file that it may write, in MiB"
+    )
+    max_open_files: int = Field(4096, ge=16, le=65536)
+    max_processes: int = Field(
+        1024, ge=1, le=65536, description="processes and threads; where it has a user of its own"
+    )
+
+
+class ExternalSpec(TaskOptions):
+    """A run that executes elsewhere and reports; no worker ever takes it."""
+
+    type: Literal[TaskType.EXTERNAL] = TaskType.EXTERNAL
+    config: dict[str, Any] = Field(
+        default_factory=dict, description="what the run was configured with, as it says"
+    )
+    facts: dict[str, Any] = Field(
+        default_factory=dict, description="where it runs: host, program, versions, git commit"
+    )
+
+
 TaskSpec = Annotated[
-    TrainingSpec | EvaluationSpec | QualitySpec | ImportSpec | InferenceSpec,
+    TrainingSpec
+    | EvaluationSpec
+    | ExternalSpec
+    | QualitySpec
+    | FixSpec
+    | ImportSpec
+    | DatasetImportSpec
+    | InferenceSpec
+    | ScriptSpec,
     Field(discriminator="type"),
 ]
+
+
+def nodes_of(spec: TaskSpec) -> int:
+    """How many workers a task needs at once."""
+    return spec.nodes if isinstance(spec, TrainingSpec) else 1
 
 
 class ModelReference(Strict):

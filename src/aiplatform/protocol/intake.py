@@ -1,0 +1,93 @@
+"""How a file of rows is to be read, as far as its uploader says; the rest is found out."""
+
+import json
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from aiplatform.protocol.strict import Strict
+
+Column = Annotated[str, Field(min_length=1, max_length=255)]
+ShapeColumn = Literal[
+    "chosen", "completion", "conversations", "history", "input", "instruction", "label",
+    "messages", "output", "prompt", "rejected", "system", "text",
+]  # fmt: skip
+"""The columns that shapes are made of."""
+
+ColumnMap = Annotated[dict[Column, ShapeColumn], Field(max_length=13)]
+"""Columns as they are called in the file, and what they are."""
+
+EncodingName = Literal[
+    "utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "gb18030", "gbk", "big5", "shift-jis",
+    "euc-kr", "latin-1", "windows-1252",
+]  # fmt: skip
+
+UploadMode = Literal["replace", "append", "upsert", "delete"]
+"""What rows that come in do to those that are there."""
+
+KEYED_MODES = frozenset({"upsert", "delete"})
+"""Modes that match rows by a column."""
+
+NO_QUOTE = "none"
+
+
+class Reading(Strict):
+    """What an uploader says of how rows are read.
+
+    ``delimiter``, ``quote`` and ``header`` are for CSV and TSV, ``encoding`` for any text.
+    """
+
+    encoding: EncodingName | None = Field(None, description="of text; else it is recognised")
+    delimiter: str | None = Field(
+        None, min_length=1, max_length=3, description="of CSV: one character, or `tab`"
+    )
+    quote: str | None = Field(
+        None, min_length=1, max_length=4, description="of CSV: one character, or `none`"
+    )
+    header: bool | None = Field(
+        None, description="of CSV: false when the first record is a row; columns are then numbered"
+    )
+    map: ColumnMap = Field(
+        default_factory=dict,
+        description='columns and what they are, such as `{"question": "prompt"}`',
+    )
+    bad_rows: Literal["refuse", "quarantine"] = Field(
+        "refuse",
+        description="`quarantine` sets rows that can't be read aside, as long as they are few",
+    )
+
+    @field_validator("map", mode="before")
+    @classmethod
+    def _written(cls, value: object) -> object:
+        """In a query string or in the metadata of tus it is JSON."""
+        return json.loads(value) if isinstance(value, str) else value
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one_delimiter(cls, value: str | None) -> str | None:
+        if value in {"tab", "\\t"}:
+            return "\t"
+        if value is not None and (len(value) != 1 or value in '\r\n\x00"'):
+            raise ValueError("must be one character, or tab")
+        return value
+
+    @field_validator("quote")
+    @classmethod
+    def _one_quote(cls, value: str | None) -> str | None:
+        if value is not None and value != NO_QUOTE and (len(value) != 1 or value in "\r\n\x00"):
+            raise ValueError("must be one character, or none")
+        return value
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        if self.delimiter is not None and self.delimiter == self.quote:
+            raise ValueError("delimiter and quote must differ")
+        twice = {name for name in self.map.values() if list(self.map.values()).count(name) > 1}
+        if twice:
+            raise ValueError(f"two columns can't both be {', '.join(sorted(twice))}")
+        return self
+
+    @property
+    def csv_options(self) -> list[str]:
+        """Which options are given that only CSV has."""
+        return [n for n in ("delimiter", "quote", "header") if getattr(self, n) is not None]

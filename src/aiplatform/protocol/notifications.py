@@ -1,0 +1,56 @@
+"""The vocabulary of notifications and webhook events, in alphabetical order, in one place."""
+
+from enum import StrEnum
+
+
+class NotificationType(StrEnum):
+    """What a notification tells. Texts are in ``server/notifications/rules.py``."""
+
+    DATASET_FAILED = "dataset:failed"
+    DATASET_READY = "dataset:ready"
+    DEPLOYMENT_CRASHED = "deployment:crashed"
+    DEPLOYMENT_READY = "deployment:ready"
+    MEMBER_ADDED = "member:added"
+    MEMBER_CHANGED = "member:changed"
+    MEMBER_REMOVED = "member:removed"
+    MODEL_REGISTERED = "model:registered"
+    PROJECT_RECEIVED = "project:received"
+    PROJECT_TRANSFERRED = "project:transferred"
+    QUOTA_NEAR = "quota:near"
+    SCHEDULE_FAILED = "schedule:failed"
+    SECURITY_EMAIL_CHANGED = "security:email_changed"
+    SECURITY_KEY_CREATED = "security:key_created"
+    SECURITY_KEY_REVOKED = "security:key_revoked"
+    SECURITY_LOGIN = "security:login"
+    SECURITY_PASSWORD_CHANGED = "security:password_changed"  # noqa: S105
+    SECURITY_PASSWORD_RESET = "security:password_reset"  # noqa: S105
+    SECURITY_RECOVERY_CODES_RENEWED = "security:recovery_codes_renewed"
+    SECURITY_TOTP_DISABLED = "security:totp_disabled"
+    SECURITY_TOTP_ENABLED = "security:totp_enabled"
+    SWEEP_ENDED = "sweep:ended"
+    TASK_ALERT = "task:alert"
+    TASK_COMPLETED = "task:completed"
+    TASK_FAILED = "task:failed"
+    WEBHOOK_DISABLED = "webhook:disabled"
+
+    @property
+    def is_personal(self) -> bool:
+        """True for what concerns an account alone: no project's webhook hears of it."""
+        return self.partition(":")[0] == "security"
+
+
+class EmailMode(StrEnum):
+    """When a user's notifications are sent by e-mail."""
+
+    OFF = "off"
+    IMMEDIATE = "immediate"
+    HOURLY = "hourly"
+    DAILY = "daily"
+
+
+class DeliveryStatus(StrEnum):
+    """Where a webhook delivery or a mail is."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"

@@ -1,0 +1,127 @@
+"""What a hyper-parameter sweep is asked: which parameters, how they are chosen, what counts."""
+
+import re
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import Field, model_validator
+
+from aiplatform.protocol.specs import Strict
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+PATH = re.compile(r"^[a-z_][a-z0-9_]{0,60}(\.[a-z_][a-z0-9_]{0,60}){0,4}$")
+
+
+class Choice(Strict):
+    """One of some values."""
+
+    kind: Literal["choice"] = "choice"
+    values: list[bool | int | Number | str] = Field(min_length=1, max_length=100)
+
+
+class FloatRange(Strict):
+    """A number of ``low`` to ``high``; with ``log`` its logarithm is spread evenly."""
+
+    kind: Literal["float"] = "float"
+    low: Number
+    high: Number
+    log: bool = False
+    step: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _is_range(self) -> "FloatRange":
+        if self.low > self.high or (self.log and (self.low <= 0 or self.step is not None)):
+            raise ValueError("low must not exceed high; log needs low above 0 and no step")
+        return self
+
+
+class IntRange(Strict):
+    """A whole number of ``low`` to ``high``, both included."""
+
+    kind: Literal["int"] = "int"
+    low: int = Field(ge=-(2**53), le=2**53)
+    high: int = Field(ge=-(2**53), le=2**53)
+    log: bool = False
+    step: Annotated[int, Field(ge=1)] = 1
+
+    @model_validator(mode="after")
+    def _is_range(self) -> "IntRange":
+        if self.low > self.high or (self.log and (self.low < 1 or self.step != 1)):
+            raise ValueError("low must not exceed high; log needs low above 0 and step 1")
+        return self
+
+
+Parameter = Annotated[Choice | FloatRange | IntRange, Field(discriminator="kind")]
+
+
+class Asha(Strict):
+    """Asynchronous successive halving, Li et al. 2020 (arXiv:1810.05934).
+
+    A trial that reaches step ``min_steps * reduction ** n`` goes on if it is among the best
+    ``1 / reduction`` of those that came so far. The others ``pause`` at a checkpoint, and go on
+    when they turn out to be among the best after all and there is room; or they are stopped.
+    """
+
+    series: str = Field("loss", max_length=200, description="what trials are compared by meanwhile")
+    min_steps: int = Field(10, ge=1)
+    reduction: int = Field(3, ge=2, le=16)
+    halt: Literal["pause", "stop"] = "pause"
+
+
+class SweepSpec(Strict):
+    """A search for the parameters of an experiment's config."""
+
+    experiment: UUID
+    parameters: dict[str, Parameter] = Field(min_length=1, max_length=20)
+    method: Literal["grid", "random", "tpe"] = Field(
+        "tpe", description="tpe: Bergstra et al. 2011, Algorithms for Hyper-Parameter Optimization"
+    )
+    objective: str = Field("eval_loss", min_length=1, max_length=200)
+    direction: Literal["minimize", "maximize"] = "minimize"
+    max_trials: int = Field(20, ge=1, le=500)
+    parallelism: int = Field(2, ge=1, le=64)
+    seed: int = Field(42, ge=0, le=2**32 - 1)
+    priority: int = Field(5, ge=1, le=10, description="of the trials' tasks; higher first")
+    pruning: Asha | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "SweepSpec":
+        for path in self.parameters:
+            if not PATH.fullmatch(path):
+                raise ValueError(f"{path[:80]!r} is no path into a config, such as lora.rank")
+        if self.method == "grid":
+            for path, parameter in self.parameters.items():
+                if isinstance(parameter, FloatRange) and parameter.step is None:
+                    raise ValueError(f"{path}: a grid needs values, or a step")
+        return self
+
+
+class SweepStatus(StrEnum):
+    """``failed`` when no more trials could be started, or none has succeeded."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class TrialState(StrEnum):
+    """Where a trial is. ``pruned``: stopped for others were better."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    RESUMING = "resuming"
+    COMPLETED = "completed"
+    PRUNED = "pruned"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_active(self) -> bool:
+        """Whether its task may still do something."""
+        return self in {TrialState.RUNNING, TrialState.PAUSED, TrialState.RESUMING}
+
+
+Params = dict[str, Any]
+"""Values by the paths of the config that they replace."""
