@@ -1,15 +1,24 @@
 """The audit trail: written with what it records, read by few, changed by nobody."""
 
+import csv
+import io
+import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import psycopg
 import pytest
 from sqlalchemy import select, text
-from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.audit import AuditAction
+from aiplatform.server.audit.rules.findings import Kind
+from aiplatform.server.audit.service import sealing
+from aiplatform.server.audit.service.denials import Denials, denials
+from aiplatform.server.audit.service.files import verify_file
 from aiplatform.server.core import audit
 from aiplatform.server.core.audit import Actor, AuditEntry, AuditLog
 from aiplatform.server.identity.models import User
@@ -24,9 +33,9 @@ def actor_for(user: User, **columns: Any) -> Actor:
 
 
 def record(session: Session, user: User, action: AuditAction, *args: Any, **details: Any) -> int:
-    row = audit.record(session, actor_for(user), action, *args, **details)
+    number = audit.record(session, actor_for(user), action, *args, **details)
     session.commit()
-    return row.id
+    return number
 
 
 class TestWriting:
@@ -34,7 +43,7 @@ class TestWriting:
         user = make_user(session)
         project = make_project(session, user)
         origin = actor_for(user, ip_address="2001:db8::1", user_agent="x\x00" * 2000)
-        row = audit.record(
+        number = audit.record(
             session,
             origin,
             AuditAction.DATASET_CREATED,
@@ -47,7 +56,10 @@ class TestWriting:
         )
         session.commit()
         session.expire_all()
-        entry = session.get_one(AuditEntry, row.id)
+        row = session.get_one(AuditLog, number)
+        entry = session.get_one(AuditEntry, number)
+        assert entry.created_at == row.created_at
+        assert (entry.action, entry.user_id) == (row.action, row.user_id)
         assert (row.action, row.resource_type) == ("dataset:created", "dataset")
         assert (row.resource_id, row.user_id) == (str(project.uuid), user.id)
         assert (entry.project_uuid, entry.outcome) == (project.uuid, "failure")
@@ -71,34 +83,7 @@ class TestWriting:
         assert all(action.value.count(":") == 1 for action in AuditAction)
 
 
-class TestAppendOnly:
-    @pytest.mark.parametrize(
-        "statement",
-        [
-            "UPDATE audit_logs SET action = 'nothing' WHERE id = :id",
-            "UPDATE audit_logs SET user_id = NULL, action = 'nothing' WHERE id = :id",
-            "UPDATE audit_logs SET user_id = NULL, details = '{}' WHERE id = :id",
-            "UPDATE audit_logs SET user_id = :other WHERE id = :id",
-            "UPDATE audit_logs SET user_id = NULL WHERE id = :id",
-            "UPDATE audit_logs SET created_at = created_at - interval '1 day' WHERE id = :id",
-            "DELETE FROM audit_logs WHERE id = :id",
-            "TRUNCATE audit_logs CASCADE",
-            "UPDATE audit_entries SET outcome = 'success' WHERE audit_id = :id",
-            "DELETE FROM audit_entries WHERE audit_id = :id",
-            "TRUNCATE audit_entries",
-        ],
-    )
-    def test_nothing_is_changed_or_taken(self, session: Session, statement: str) -> None:
-        user, other = make_user(session), make_user(session)
-        id_ = record(session, user, AuditAction.DATASET_DELETED, "dataset", outcome="denied")
-        wanted = {"id": id_, "other": other.id}
-        params = {key: value for key, value in wanted.items() if f":{key}" in statement}
-        with pytest.raises(ProgrammingError, match="append-only"):
-            session.execute(text(statement), params)
-        session.rollback()
-        row = session.get_one(AuditLog, id_, populate_existing=True)
-        assert (row.action, row.user_id) == ("dataset:deleted", user.id)
-
+class TestDeletedUsers:
     def test_deleting_a_user_lets_go_of_the_name_but_not_of_the_deed(
         self, session: Session, admin: Any
     ) -> None:
@@ -186,6 +171,112 @@ class TestReading:
                 break
         assert seen == ["task:failed", "dataset:deleted", "dataset:created"]
 
+    def test_by_address_and_network(self, session: Session, admin: Any) -> None:
+        for address in ("203.0.113.7", "203.0.113.8", "203.0.114.1", "2001:db8:5::1"):
+            user = self.user
+            audit.record(
+                session,
+                actor_for(user, ip_address=address),
+                AuditAction.DATASET_CREATED,
+                "dataset",
+            )
+        session.commit()
+        assert len(self.actions(admin, address="203.0.113.7")) == 1
+        assert len(self.actions(admin, address="203.0.113.0/24")) == 2
+        assert len(self.actions(admin, address="2001:db8:5::/48")) == 1
+        assert admin.get("audit", params={"address": "nowhere"}).status_code == 422
+
+    def test_by_words_of_the_details(self, session: Session, admin: Any) -> None:
+        record(session, self.user, AuditAction.TASK_FAILED, "task", error="Out of zorkmids, 42")
+        record(session, self.user, AuditAction.TASK_FAILED, "task", error="错误 数据集损坏")
+        for text_ in ("zorkmids", "ZORK", "out zork", "数据集"):
+            assert self.actions(admin, text=text_, limit=5) == ["task:failed"], text_
+        assert self.actions(admin, text="zorkmids nothing") == []
+        for odd in ("'", "a & b |", "!x:*", "\\", "(", "zork:*", "  ", "\x00", "<->"):
+            assert admin.get("audit", params={"text": odd}).status_code == 200, odd
+
+    @pytest.mark.parametrize(("rare", "piece"), [(True, 40_000), (True, 1), (False, 1)])
+    @pytest.mark.parametrize("more", [{}, {"outcome": "failure"}, {"user": "admin"}])
+    def test_words_are_found_alike_both_ways(
+        self, session: Session, admin: Any, admin_user: User, monkeypatch: pytest.MonkeyPatch,
+        rare: bool, piece: int, more: dict[str, str],
+    ) -> None:  # fmt: skip
+        """By the index of words, in pieces of the trail, and by reading the newest rows."""
+        word = f"zeta{uuid4().hex}"
+        monkeypatch.setattr("aiplatform.server.audit.queries.FIRST_PIECE", piece)
+        monkeypatch.setattr("aiplatform.server.audit.rules.filters.FETCHED", 0)
+        for place in range(7):
+            outcome = "failure" if place % 2 else "success"
+            details = {"name": f"{word}-{place}"}
+            record(session, admin_user, AuditAction.TASK_FAILED, "task", outcome=outcome, **details)
+        monkeypatch.setattr("aiplatform.server.audit.queries._are_rare", lambda *_: rare)
+        found, cursor = [], None
+        while True:
+            params = {"text": word[:-1], "limit": 2, **more} | (
+                {"cursor": cursor} if cursor else {}
+            )
+            page = admin.get("audit", params=params).json()
+            found += [item["details"]["name"] for item in page["items"]]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
+        wanted = [n for n in range(7) if n % 2 or "outcome" not in more]
+        assert [n for n in found if n.startswith(word)] == [f"{word}-{n}" for n in wanted[::-1]]
+
+    def test_two_at_once(self, admin: Any) -> None:
+        project, mine = {"project": str(self.project.uuid)}, {"user": self.user.username}
+        deleted, failed = {"action": "dataset:deleted"}, {"outcome": "failure"}
+        for one, other, count in (
+            (mine, deleted, 1), (mine, failed, 0), (mine, project, 2), (project, deleted, 1),
+            (project, failed, 1), (failed, {"action": "task:failed"}, 1), (failed, deleted, 0),
+        ):  # fmt: skip
+            since = {"since": self.project.created_at.isoformat()}
+            assert len(self.actions(admin, **one, **other, **since)) == count, (one, other)
+
+    def test_all_at_once(self, admin: Any) -> None:
+        found = self.actions(
+            admin,
+            user=self.other.username,
+            project=str(self.project.uuid),
+            outcome="failure",
+            action="task:",
+            resource="task",
+            since="2020-01-01T00:00:00Z",
+            until="2100-01-01T00:00:00Z",
+        )
+        assert found == ["task:failed"]
+
+    def test_pages_meet_without_gap_or_overlap_whatever_the_times(
+        self, session: Session, owner_url: str, admin: Any
+    ) -> None:
+        """Rows of one moment, and rows whose numbers and times run against each other."""
+        with psycopg.connect(owner_url, autocommit=True) as connection:
+            connection.execute(
+                "INSERT INTO audit_logs (action, created_at)"
+                " SELECT 'page:test', '2024-05-05Z'::timestamptz - (n %% 3) * interval '1 day'"
+                " FROM generate_series(1, 20) n",
+                [],
+            )
+        seen: list[Any] = []
+        cursor = None
+        while True:
+            params: dict[str, Any] = {"action": "page:test", "limit": 3}
+            page = admin.get(
+                "audit", params=params | ({} if cursor is None else {"cursor": cursor})
+            ).json()
+            seen += [(item["created_at"], item["uuid"]) for item in page["items"]]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
+        assert len({uuid for _, uuid in seen}) == len(seen) == 20
+        assert [time for time, _ in seen] == sorted((time for time, _ in seen), reverse=True)
+
+    @pytest.mark.parametrize(
+        "cursor", ["x", "W10", "WyJ4IiwxXQ", "WzEsMV0", "WyIyMDI0LTAxLTAxIiwxXQ"]
+    )
+    def test_made_up_cursors_are_refused(self, admin: Any, cursor: str) -> None:
+        assert admin.get("audit", params={"cursor": cursor}).status_code in {400, 422}
+
     def test_rows_of_another_program(self, session: Session, admin: Any) -> None:
         session.execute(
             text(
@@ -205,3 +296,95 @@ class TestReading:
         reader = make_role(session, "audit:read")
         assert api(make_user(session, role=reader.name)).get("audit").status_code == 200
         assert api(self.user).get("audit").json()["permission"] == "audit:read"
+
+
+class TestExport:
+    @pytest.fixture(autouse=True)
+    def _rows(self, session: Session) -> None:
+        self.user = make_user(session)
+        evil = '=HYPERLINK("http://evil")'
+        actor = actor_for(self.user, ip_address="192.0.2.1", user_agent=evil)
+        for number in range(5):
+            audit.record(
+                session, actor, AuditAction.DATASET_CREATED, "dataset", name=f'"a,b\n数据{number}'
+            )
+        session.commit()
+        self.mine = {"user": self.user.username}
+
+    def test_of_lines_can_be_verified(self, admin: Any, tmp_path: Path) -> None:
+        sealing.seal_all()
+        answer = admin.get("audit/export", params=self.mine)
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("application/jsonl")
+        assert answer.headers["content-disposition"] == 'attachment; filename="audit.jsonl"'
+        path = tmp_path / "export.jsonl"
+        path.write_bytes(answer.content)
+        verdict = verify_file(path)
+        assert verdict.is_intact, verdict.findings
+        assert (verdict.rows, verdict.unsealed) == (5, 0)
+        path.write_bytes(answer.content.replace("数据3".encode(), "数据4".encode()))
+        assert verify_file(path).findings[0].kind is Kind.ALTERED
+
+    def test_of_a_table_is_for_spreadsheets_without_formulas(self, admin: Any) -> None:
+        answer = admin.get("audit/export", params={**self.mine, "format": "csv"})
+        rows = list(csv.DictReader(io.StringIO(answer.text)))
+        assert len(rows) == 5
+        assert rows[0]["user"] == self.user.username
+        assert rows[0]["user_agent"].startswith("'=HYPERLINK")
+        assert "actor" not in json.loads(rows[0]["details"])
+        for row in rows:
+            assert not any(cell.startswith(("=", "+", "-", "@")) for cell in row.values())
+
+    def test_is_itself_on_record_with_what_was_asked(self, admin: Any, session: Session) -> None:
+        admin.get("audit/export", params=self.mine)
+        row = session.scalars(
+            select(AuditLog).where(AuditLog.action == "audit:exported").order_by(AuditLog.id.desc())
+        ).first()
+        assert row is not None
+        assert row.details["filters"] == {"user": self.user.username}
+
+    def test_holds_more_than_a_piece(self, admin: Any, session: Session) -> None:
+        events = [
+            audit.Event(actor_for(self.user), AuditAction.TASK_COMPLETED, "task", details={"n": n})
+            for n in range(1203)
+        ]
+        audit.record_many(session, events)
+        session.commit()
+        answer = admin.get("audit/export", params={**self.mine, "action": "task:completed"})
+        lines = answer.text.splitlines()
+        rows = [json.loads(line) for line in lines if line.startswith('{"id"')]
+        assert [row["details"]["n"] for row in rows] == list(reversed(range(1203)))
+        assert json.loads(lines[-1])["end"]["rows"] == 1203
+
+    def test_is_for_those_who_may(self, session: Session, api: Act) -> None:
+        assert api(self.user).get("audit/export").status_code == 403
+        assert api(None).get("audit/export").status_code == 401
+
+
+class TestUnknownCallers:
+    def test_are_counted_and_put_on_record_together(self, client: Any, session: Session) -> None:
+        denials.write()
+        for _ in range(7):
+            assert client.get("/api/v1/projects").status_code == 401
+        assert (
+            client.get("/api/v1/audit", headers={"Authorization": "Bearer no"}).status_code == 401
+        )
+        assert denials.write() == 1
+        assert denials.write() == 0
+        row = session.scalars(select(AuditLog).order_by(AuditLog.id.desc()).limit(1)).one()
+        assert row.action == "access:unauthenticated"
+        assert str(row.ip_address) == "127.0.0.1"
+        assert row.details["count"] == 8
+        assert row.details["routes"] == {"GET /api/v1/projects": 7, "GET /api/v1/audit": 1}
+        assert session.get_one(AuditEntry, row.id).outcome == "denied"
+
+    def test_can_not_fill_the_memory(self) -> None:
+        counted = Denials(seconds=3600)
+        for number in range(3000):
+            counted.note(f"10.0.{number // 250}.{number % 250}", None, f"GET /{number}")
+        for number in range(100):
+            counted.note("10.0.0.0", None, f"GET /{number}")
+        assert len(counted._seen) == 1001
+        assert sum(seen.count for seen in counted._seen.values()) == 3100
+        assert max(len(seen.routes) for seen in counted._seen.values()) <= 20
+        assert counted.write() == 1001

@@ -13,7 +13,8 @@ from starlette.testclient import TestClient
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.audit import AuditEntry, AuditLog
 from aiplatform.server.identity.access import actor_of
-from tests.factories import make_role, make_token, make_user
+from aiplatform.server.identity.models import User
+from tests.factories import make_member, make_project, make_role, make_token, make_user
 
 pytestmark = pytest.mark.usefixtures("client")
 
@@ -37,6 +38,16 @@ def test_an_address_is_one_that_the_database_takes(
     client: tuple[str, int] | None, address: str | None
 ) -> None:
     assert actor_of(request_from(client)).ip_address == address
+
+
+def denied(session: Session, user: User) -> tuple[AuditLog, AuditEntry]:
+    """The one audit row that the user left."""
+    row = session.execute(
+        select(AuditLog, AuditEntry)
+        .join(AuditEntry, AuditEntry.audit_id == AuditLog.id)
+        .where(AuditLog.user_id == user.id)
+    ).one()
+    return row[0], row[1]
 
 
 class TestAuthentication:
@@ -109,15 +120,33 @@ class TestPermission:
         assert answer.status_code == 403
         assert answer.json()["permission"] == "users:read"
         assert "users:read" in answer.json()["detail"]
-        row, entry = session.execute(
-            select(AuditLog, AuditEntry)
-            .join(AuditEntry, AuditEntry.audit_id == AuditLog.id)
-            .where(AuditLog.user_id == user.id)
-        ).one()
+        row, entry = denied(session, user)
         assert (row.action, entry.outcome) == ("access:denied", "denied")
         assert row.details["permission"] == "users:read"
         assert row.details["path"] == "/api/v1/users"
         assert row.user_agent == "curious"
+
+    def test_what_a_service_refuses_is_recorded_too(
+        self, session: Session, api: Callable[..., Any]
+    ) -> None:
+        user = make_user(session, role=make_role(session, Permission.USERS_WRITE).name)
+        path = f"users/{user.username}"
+        answer = api(user).patch(path, json={"role": "admin"}, headers={"If-Match": "*"})
+        assert (answer.status_code, answer.json()["code"]) == (403, "own_role")
+        row, entry = denied(session, user)
+        assert (row.details["permission"], row.details["method"]) == ("own_role", "PATCH")
+        assert row.details["path"] == f"/api/v1/{path}"
+        assert entry.project_uuid is None
+
+    def test_and_with_its_project(self, session: Session, api: Callable[..., Any]) -> None:
+        project = make_project(session, make_user(session))
+        user = make_member(session, project, make_role(session, Permission.MEMBERS_WRITE))
+        path = f"projects/{project.uuid}/members/{user.username}"
+        answer = api(user).put(path, json={"role": "admin"})
+        assert answer.status_code == 403
+        row, entry = denied(session, user)
+        assert row.details["permission"] == answer.json()["permission"]
+        assert entry.project_uuid == project.uuid
 
     @pytest.mark.parametrize("held", ["users:read", "users:*", "*"])
     def test_a_custom_role_grants_it(

@@ -283,3 +283,19 @@ class TestListUsers:
         assert seen[:5] == made[::-1]
         assert len(seen) == len(set(seen))
         assert "admin" in seen
+
+
+class TestOwnAddress:
+    def test_takes_the_password(self, session: Session, api: Callable[..., Any]) -> None:
+        user, other = make_user(session), make_user(session)
+        mine = api(user)
+        email = f"moved{number()}@example.com"
+        wrong = mine.put("users/me/email", json={"email": email, "password": "not it at all"})
+        assert (wrong.status_code, wrong.json()["code"]) == (422, "wrong_password")
+        taken = {"email": other.email.upper(), "password": PASSWORD}
+        assert mine.put("users/me/email", json=taken).status_code == 409
+        right = {"email": email, "password": PASSWORD}
+        assert mine.put("users/me/email", json=right).status_code == 204
+        assert mine.get("users/me").json()["email"] == email
+        inbox = mine.get("notifications").json()["items"]
+        assert inbox[0]["type"] == "security:email_changed"

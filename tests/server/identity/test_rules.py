@@ -18,7 +18,8 @@ from tests.server.seed import DATA
 @pytest.mark.parametrize(
     "password",
     [
-        "short12", "admin123", "ADMIN123", "password", "aaaaaaaa", "abababab", "lin-account",
+        "short12", "admin123", "ADMIN123", "password", "aaaaaaaa", "abababab",
+        "qwerty12345", "Passw0rd!", "woaini1314", "20261124", "lin-account",
         "lin@example.com", "tnuocca-nil", "the current one", "x" * 257,
     ],
 )  # fmt: skip
@@ -34,6 +35,16 @@ def test_weak_passwords_are_refused_in_both_languages(password: str) -> None:
 @pytest.mark.parametrize("password", ["correct horse", "密码是一句很长的话", "Tr0ub4dor&3"])
 def test_other_passwords_may_be_used(password: str) -> None:
     assert weakness(password, username="lin", email="lin@example.com", current="old one 1") is None
+
+
+def test_the_least_strength_is_a_setting() -> None:
+    def refused(score: int) -> bool:
+        return weakness("sunflower9", username="lin", min_score=score) is not None
+
+    assert [refused(score) for score in range(5)] == sorted(refused(score) for score in range(5))
+    assert (refused(0), refused(4)) == (False, True)
+    # The contract's own first password is never one to keep.
+    assert weakness("admin123", username="lin", min_score=0) is not None
 
 
 def test_waits_grow_and_are_bounded() -> None:

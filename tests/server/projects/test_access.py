@@ -11,9 +11,10 @@ from sqlalchemy.orm import Session
 from starlette.requests import Request
 
 from aiplatform.protocol.permissions import Permission
-from aiplatform.server.core.audit import AuditEntry, AuditLog
+from aiplatform.server.core.audit import Actor, AuditEntry, AuditLog
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.datasets.models import Dataset
+from aiplatform.server.identity.access import Principal
 from aiplatform.server.identity.errors import (
     PasswordChangeRequired,
     PermissionDenied,
@@ -23,7 +24,6 @@ from aiplatform.server.identity.models import User
 from aiplatform.server.projects.access import (
     ProjectContext,
     ProjectGuard,
-    StreamingGuard,
     Via,
     project_permissions,
 )
@@ -41,6 +41,19 @@ from tests.factories import (
 
 DATASET = Via(Dataset.uuid, Dataset.project_id, "dataset", "dataset")
 Ask = Callable[..., ProjectContext]
+
+
+def principal(user_id: int, *permissions: str) -> Principal:
+    return Principal(
+        user_id=user_id,
+        user_uuid=uuid4(),
+        username="somebody",
+        role="user",
+        permissions=frozenset(permissions),
+        session_id=1,
+        must_change_password=False,
+        actor=Actor(),
+    )
 
 
 def request_for(**params: str) -> Request:
@@ -63,7 +76,7 @@ def ask(session: Session) -> Ask:
     ) -> ProjectContext:
         token = None if user is None else make_token(session, user)
         request = request_for(**{"dataset" if via else "project": str(project.uuid)})
-        return ProjectGuard(permission, via, **options)(request, session, token)
+        return ProjectGuard(permission, via, **options).authorize(request, session, token)
 
     return ask
 
@@ -79,9 +92,11 @@ class TestEvidence:
 
     def test_a_role_in_a_project_gives_project_permissions_only(self) -> None:
         row = SimpleNamespace(
-            owner_id=1, member_permissions=["users:write", "audit:*", "tasks:*", "models:read", "*"]
+            project_id=1,
+            owner_id=1,
+            member_permissions=["users:write", "audit:*", "tasks:*", "models:read", "*"],
         )
-        member: Any = SimpleNamespace(user_id=2, is_superuser=False)
+        member = principal(2)
         assert project_permissions(row, member) == {"tasks:*", "models:read", "*"}
 
     @pytest.mark.parametrize(
@@ -99,14 +114,13 @@ class TestEvidence:
     def test_who_holds_what(
         self, user_id: int, superuser: bool, member: list[str] | None, held: set[str] | None
     ) -> None:
-        row = SimpleNamespace(owner_id=1, member_permissions=member)
-        principal: Any = SimpleNamespace(user_id=user_id, is_superuser=superuser)
-        assert project_permissions(row, principal) == held
+        row = SimpleNamespace(project_id=1, owner_id=1, member_permissions=member)
+        who = principal(user_id, *("*" for _ in range(superuser)))
+        assert project_permissions(row, who) == held
 
     def test_a_project_without_an_owner_is_nobodys(self) -> None:
-        row = SimpleNamespace(owner_id=None, member_permissions=None)
-        principal: Any = SimpleNamespace(user_id=1, is_superuser=False)
-        assert project_permissions(row, principal) is None
+        row = SimpleNamespace(project_id=1, owner_id=None, member_permissions=None)
+        assert project_permissions(row, principal(1)) is None
 
 
 class TestProjectGuard:
@@ -225,7 +239,7 @@ class TestProjectGuard:
 
         event.listen(connection, "before_cursor_execute", count)
         try:
-            ProjectGuard(Permission.DATASETS_READ)(
+            ProjectGuard(Permission.DATASETS_READ).authorize(
                 request_for(project=str(project.uuid)), session, token
             )
         finally:
@@ -241,23 +255,3 @@ class TestProjectGuard:
         session.commit()
         with pytest.raises(NotFound):
             ask(user, project)
-
-
-class TestStreamingGuard:
-    def test_says_the_same_and_holds_no_transaction(self, session: Session) -> None:
-        project = make_project(session)
-        member, stranger = make_member(session, project, "viewer"), make_user(session)
-        request = request_for(project=str(project.uuid))
-        context = StreamingGuard(Permission.DATASETS_READ)(request, make_token(session, member))
-        assert context.project_id == project.id
-        with pytest.raises(NotFound):
-            StreamingGuard(Permission.DATASETS_READ)(request, make_token(session, stranger))
-        with pytest.raises(PermissionDenied):
-            StreamingGuard(Permission.DATASETS_WRITE)(request, make_token(session, member))
-        open_ = session.scalar(
-            text(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-                " AND state LIKE 'idle in transaction%'"
-            )
-        )
-        assert open_ == 0

@@ -13,8 +13,8 @@ from aiplatform.protocol.enums import TaskStatus
 from aiplatform.server.core.audit import AuditLog
 from aiplatform.server.core.errors import Conflict
 from aiplatform.server.identity.models import User
-from aiplatform.server.projects import service
 from aiplatform.server.projects.models import Project
+from aiplatform.server.projects.service import projects as service
 from tests.factories import (
     make_dataset,
     make_deployment,
@@ -58,11 +58,16 @@ class TestDelete:
         assert me.delete(f"projects/{project.uuid}").status_code == 204
         assert calls == [(project.id, project.uuid)]
         assert me.get(f"projects/{project.uuid}").status_code == 404
-        for table in ("datasets", "experiments", "models", "deployments", "project_permissions"):
-            left = session.scalar(
-                text(f"SELECT count(*) FROM {table} WHERE project_id = :id"), {"id": project.id}
-            )
-            assert left == 0, table
+        tables = ("datasets", "experiments", "models", "deployments", "project_permissions")
+        for count in (1, 0):
+            for table in tables:
+                left = session.scalar(
+                    text(f"SELECT count(*) FROM {table} WHERE project_id = :id"), {"id": project.id}
+                )
+                assert left == count, table
+            if count:
+                assert me.delete(f"bin/{project.uuid}").status_code == 204
+                session.commit()
         session.refresh(task)
         assert (task.project_id, task.model_id, task.experiment_id) == (None, None, None)
         row = session.scalars(
@@ -135,5 +140,5 @@ class TestDelete:
         assert api(owner).delete(f"projects/{project.uuid}").status_code == 204
         for row in (task, other):
             session.refresh(row)
-        assert (task.status, task.project_id) == (after, None)
+        assert (task.status, task.project_id) == (after, project.id)
         assert other.status == before

@@ -79,7 +79,7 @@ class TestGive(Base):
         told = session.scalars(
             select(Notification.type).where(Notification.user_id == user.id)
         ).all()
-        assert told == ["member:added"]
+        assert list(told) == ["member:added", "member:changed", "member:removed"]
 
     def test_counts_from_the_next_request_on(self, session: Session, api: Act) -> None:
         user = make_user(session)

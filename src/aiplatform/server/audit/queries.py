@@ -1,77 +1,268 @@
-"""Named selects of the audit trail. Only who may read all of it gets here."""
+"""Named selects of the audit trail. Only who may read all of it gets here.
 
-from datetime import datetime
-from typing import Any
+Rows are in the order of time, then number, which every index of the two tables ends with: so a page
+of one filter, or of two of user, action, project and outcome, is read from an index in its order
+and does not grow with the table. An entry has its row's action and user for that.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Integer,
+    ScalarSelect,
+    Select,
+    and_,
+    any_,
+    cast,
+    literal,
+    literal_column,
+    select,
+    text,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import INET
+from sqlalchemy.orm import Session, aliased
 
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.protocol.encoding import clean_text
+from aiplatform.server.audit.rules.chain import ROW_TEXT
+from aiplatform.server.audit.rules.filters import (
+    FIRST_PIECE,
+    Filters,
+    by_beginning,
+    fetching_is_less,
+    longer_piece,
+    words_of,
+)
 from aiplatform.server.core.audit import AuditEntry, AuditLog
+from aiplatform.server.core.errors import InvalidCursor
+from aiplatform.server.core.pagination import decode_cursor, encode_cursor
 from aiplatform.server.identity.models import User
 
+log = aliased(AuditLog, name="l")
+entry = aliased(AuditEntry, name="e")
+Statement: TypeAlias = Select[*tuple[Any, ...]]
 
-def entries(
+# The expression of the index ix_audit_logs_words.
+_HAS_WORDS = """
+jsonb_to_tsvector('simple', l.details, '["string", "numeric"]') @@ CAST(:words AS tsquery)
+"""
+
+_READINGS = text(
+    "SELECT word, CAST(phraseto_tsquery('simple', word) AS text)"
+    " FROM unnest(CAST(:words AS text[])) word"
+)
+_ESTIMATE = text(f"EXPLAIN (FORMAT JSON) SELECT FROM audit_logs l WHERE {_HAS_WORDS}")
+# True, and said to be dear: the planner takes making a row's words for cheap, and would do that for
+# all rows of a time.
+_FEW: ColumnElement[bool] = literal_column("audit_row_read(l.id)", Boolean())
+FOREVER = datetime.max.replace(tzinfo=UTC)
+_LAST = text("""
+SELECT id FROM audit_logs WHERE created_at < COALESCE(CAST(:until AS timestamptz), 'infinity')
+ORDER BY created_at DESC, id DESC LIMIT 1
+""")
+_TIME = text("SELECT created_at FROM audit_logs WHERE id <= :number ORDER BY id DESC LIMIT 1")
+_ROWS = text("SELECT greatest(reltuples, 1) FROM pg_class WHERE oid = 'audit_logs'::regclass")
+
+
+def page(
+    session: Session, filters: Filters, *, limit: int, cursor: str | None
+) -> tuple[list[tuple[AuditLog, AuditEntry, User | None]], str | None]:
+    """Rows with what hangs on them and their user, if still there; and the next page's cursor."""
+    key = _key(filters)
+    words = _words(session, filters)
+    conditions = _conditions(session, filters, words)
+    place = None if cursor is None else _place(cursor)
+    if place is not None:
+        conditions.append(tuple_(*key) < tuple_(literal(place[0]), literal(place[1], BigInteger)))
+    if words is not None and _are_rare(session, words, limit):
+        found = _newest_with_words(session, filters, conditions, place, limit + 1)
+        conditions = [log.id == any_(literal(found, ARRAY(Integer)))]
+    statement = _joined(select(log, entry, User)).outerjoin(User, User.id == log.user_id)
+    statement = statement.where(*conditions)
+    statement = statement.order_by(*(column.desc() for column in key)).limit(limit + 1)
+    rows = [(row[0], row[1], row[2]) for row in session.execute(statement)]
+    if len(rows) <= limit:
+        return rows, None
+    last = rows[limit - 1][0]
+    return rows[:limit], encode_cursor(last.created_at.isoformat(), last.id)
+
+
+def _newest_with_words(
     session: Session,
-    *,
-    action: str | None = None,
-    resource: str | None = None,
-    user: str | None = None,
-    project: UUID | None = None,
-    outcome: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-) -> Select[*tuple[Any, ...]]:
-    """Audit rows with what hangs on them and their user, if still there.
+    filters: Filters,
+    conditions: list[ColumnElement[bool]],
+    place: tuple[datetime, int] | None,
+    wanted: int,
+) -> list[int]:
+    """The numbers of the newest rows that have words of few, and meet the other conditions.
 
-    ``action`` ending in ``:`` stands for all actions of a resource; ``resource`` is a type or a
-    uuid; ``user`` is a uuid or a user name, also of somebody who was deleted.
+    The index of words has no order, and fetching all rows that have them takes longer than finding
+    them. So it is asked together with the one of times, for a piece of the trail's end that is made
+    longer until it has enough.
     """
-    statement = (
-        select(AuditLog, AuditEntry, User)
-        .outerjoin(AuditEntry, AuditEntry.audit_id == AuditLog.id)
-        .outerjoin(User, User.id == AuditLog.user_id)
-    )
-    if action is not None:
-        wanted = (
-            AuditLog.action.startswith(action, autoescape=True)
-            if action.endswith(":")
-            else AuditLog.action == action
-        )
-        statement = statement.where(wanted)
-    if resource is not None:
-        uuid = _uuid(resource)
-        named = (
-            AuditLog.resource_type == resource
-            if uuid is None
-            else AuditLog.resource_id == str(uuid)
-        )
-        statement = statement.where(named)
-    if user is not None:
-        statement = statement.where(_done_by(session, user))
-    if project is not None:
-        statement = statement.where(AuditEntry.project_uuid == project)
-    if outcome is not None:
-        statement = statement.where(AuditEntry.outcome == outcome)
-    if since is not None:
-        statement = statement.where(AuditLog.created_at >= since)
-    if until is not None:
-        statement = statement.where(AuditLog.created_at < until)
-    return statement
+    time = _key(filters)[0]
+    statement = select(log.id, time).select_from(log).where(*conditions)
+    if filters.project is not None or filters.outcome is not None:
+        statement = statement.join(entry, entry.audit_id == log.id)
+    rows = session.execute(_ROWS).scalar_one()
+    end = session.scalar(_LAST, {"until": filters.until}) if place is None else place[1]
+    length: int | None = FIRST_PIECE
+    while True:
+        edge = None
+        if end is not None and length is not None:
+            edge = session.scalar(_TIME, {"number": end - length})
+        piece = statement
+        if edge is not None:
+            piece = piece.where(
+                log.created_at >= _unseen(edge),
+                log.created_at <= _unseen(FOREVER if place is None else place[0]),
+                _FEW,
+            )
+        # A fence, or the planner would go through the newest rows for the order that is asked for.
+        fenced = piece.cte("found").prefix_with("MATERIALIZED", dialect="postgresql")
+        number, at = fenced.c
+        numbers = session.scalars(
+            select(number).order_by(at.desc(), number.desc()).limit(wanted)
+        ).all()
+        if len(numbers) == wanted or edge is None:
+            return list(numbers)
+        length = longer_piece(length or 0, len(numbers), wanted, rows)
 
 
-def _done_by(session: Session, name: str) -> ColumnElement[bool]:
+def in_order(session: Session, filters: Filters, *columns: Any) -> Statement:
+    """``columns`` of all rows that match, newest first, for streaming."""
+    conditions = _conditions(session, filters, _words(session, filters))
+    statement = _joined(select(*columns)).where(*conditions)
+    return statement.order_by(*(column.desc() for column in _key(filters)))
+
+
+TEXT: ColumnElement[str] = literal_column(ROW_TEXT)
+"""A row's canonical text."""
+
+
+def _by_entry(filters: Filters) -> bool:
+    """Whether an index of the entries serves ``filters``, and not one of the rows themselves."""
+    return filters.project is not None or filters.outcome not in {None, "success"}
+
+
+def _key(filters: Filters) -> tuple[Any, Any]:
+    """The columns of time and number of the table whose index serves ``filters``."""
+    if _by_entry(filters):
+        return entry.created_at, entry.audit_id
+    return log.created_at, log.id
+
+
+def _unseen(time: datetime) -> ScalarSelect[datetime]:
+    """A time that the planner does not see: of the newest rows its statistics know nothing.
+
+    Between two such times it expects a two hundredth of all rows.
+    """
+    return select(literal(time)).scalar_subquery()
+
+
+def _joined(statement: Statement) -> Statement:
+    return statement.select_from(log).join(entry, entry.audit_id == log.id)
+
+
+def _words(session: Session, filters: Filters) -> str | None:
+    """The words that are asked for, as PostgreSQL reads them; None when there are none."""
+    words = words_of(clean_text(filters.text or ""))
+    if not words:
+        return None
+    readings = session.execute(_READINGS, {"words": words})
+    return " & ".join(by_beginning(word, query) for word, query in readings if query)
+
+
+def _are_rare(session: Session, words: str, limit: int) -> bool:
+    rows = session.execute(_ROWS).scalar_one()
+    plan = session.execute(_ESTIMATE, {"words": words}).scalar_one()
+    return fetching_is_less(rows, plan[0]["Plan"]["Plan Rows"], limit)
+
+
+def _conditions(session: Session, filters: Filters, words: str | None) -> list[ColumnElement[bool]]:
+    time = _key(filters)[0]
+    side = entry if _by_entry(filters) else log
+    conditions: list[ColumnElement[bool]] = []
+    if filters.user is not None:
+        conditions.append(_done_by(session, filters.user, side.user_id))
+    if filters.action is not None:
+        conditions.append(_action(filters.action, side.action))
+    if filters.resource is not None:
+        uuid = _uuid(filters.resource)
+        if uuid is None:
+            conditions.append(log.resource_type == clean_text(filters.resource))
+        else:
+            conditions.append(log.resource_id == str(uuid))
+    if filters.project is not None:
+        conditions.append(entry.project_uuid == filters.project)
+    if filters.outcome is not None:
+        conditions.append(entry.outcome == filters.outcome)
+    if filters.address is not None:
+        network = cast(str(filters.address), INET)
+        single = filters.address.num_addresses == 1
+        conditions.append(
+            log.ip_address == network if single else log.ip_address.op("<<=")(network)
+        )
+    if filters.since is not None:
+        conditions.append(time >= filters.since)
+    if filters.until is not None:
+        conditions.append(time < filters.until)
+    if words is not None:
+        conditions.append(text(_HAS_WORDS).bindparams(words=words))  # type: ignore[arg-type]
+    return conditions
+
+
+def _action(wanted: str, column: Any) -> ColumnElement[bool]:
+    wanted = clean_text(wanted)
+    found: ColumnElement[bool]
+    if not wanted.endswith(":"):
+        found = column == wanted
+        return found
+    known = [action.value for action in AuditAction if action.value.startswith(wanted)]
+    # A list of names is read from the index; a prefix is not, in most collations.
+    found = column.in_(known) if known else column.startswith(wanted, autoescape=True)
+    return found
+
+
+def _done_by(session: Session, name: str, column: Any) -> ColumnElement[bool]:
+    name = clean_text(name)
     uuid = _uuid(name)
     found = User.username == name if uuid is None else User.uuid == uuid
     user_id = session.scalar(select(User.id).where(found))
-    key, value = ("username", name) if uuid is None else ("uuid", str(uuid))
+    if user_id is not None:
+        done: ColumnElement[bool] = column == user_id
+        return done
     # Deleting a user empties user_id; who it was stays in the details.
-    gone = and_(AuditLog.user_id.is_(None), AuditLog.details["actor"][key].astext == value)
-    return gone if user_id is None else or_(AuditLog.user_id == user_id, gone)
+    key = "{actor,username}" if uuid is None else "{actor,uuid}"
+    value = name if uuid is None else str(uuid)
+    details: ColumnElement[str] = literal_column(f"(l.details #>> '{key}')")
+    return and_(log.user_id.is_(None), details == value)
 
 
-def _uuid(text: str) -> UUID | None:
+def _place(cursor: str) -> tuple[datetime, int]:
+    time, number = decode_cursor(cursor, str, int)
+    return _time(time), number
+
+
+def _time(text_: str) -> datetime:
     try:
-        return UUID(text)
+        time = datetime.fromisoformat(text_)
+    except ValueError as error:
+        raise InvalidCursor from error
+    if time.tzinfo is None:
+        raise InvalidCursor
+    return time
+
+
+def _uuid(text_: str) -> UUID | None:
+    try:
+        return UUID(text_)
     except ValueError:
         return None

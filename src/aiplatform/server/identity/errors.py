@@ -1,6 +1,6 @@
 """What can go wrong with accounts, tokens and permissions."""
 
-from aiplatform.server.core.errors import Invalid, Problem
+from aiplatform.server.core.errors import Conflict, Invalid, Problem
 
 
 class Unauthenticated(Problem):
@@ -30,14 +30,17 @@ class WrongCredentials(Problem):
 
 
 class TooManyAttempts(Problem):
-    """Wrong passwords follow each other too fast. The same for accounts that do not exist."""
+    """Failures follow each other too fast, for an account or from an address.
+
+    The same for accounts that do not exist.
+    """
 
     status = 429
     code = "too_many_attempts"
     title = {"en": "Too many attempts", "zh": "尝试次数过多"}
     detail = {
-        "en": "Too many wrong passwords for this account. Try again in {seconds} seconds.",
-        "zh": "该账号密码错误次数过多，请在 {seconds} 秒后重试。",
+        "en": "Too many failed sign-ins. Try again in {seconds} seconds.",
+        "zh": "登录失败次数过多，请在 {seconds} 秒后重试。",
     }
 
     def __init__(self, *, seconds: int) -> None:
@@ -84,4 +87,230 @@ class PermissionDenied(Problem):
     detail = {
         "en": "This needs the permission {permission}. Ask an owner or an administrator for it.",
         "zh": "此操作需要权限 {permission}，请联系项目所有者或管理员。",
+    }
+
+
+class TotpRequired(Problem):
+    """The password was right; the account has a second factor."""
+
+    status = 401
+    code = "totp_required"
+    title = {"en": "Second factor needed", "zh": "需要两步验证"}
+    detail = {
+        "en": "This account has a second factor. Sign in again with the code of the authenticator "
+        "app, or with a recovery code, in the field `totp`.",
+        "zh": "该账号启用了两步验证，请在 `totp` 字段中附上验证器应用的验证码或恢复码后重新登录。",
+    }
+    headers = {"WWW-Authenticate": "Bearer"}
+
+
+class WrongTotp(Problem):
+    """The password was right, the code was not, or it was used before."""
+
+    status = 401
+    code = "wrong_totp"
+    title = {"en": "Sign-in failed", "zh": "登录失败"}
+    detail = {
+        "en": "The code is wrong or was used already. Wait for the next one and try again.",
+        "zh": "验证码错误或已被使用，请等待下一个验证码后重试。",
+    }
+    headers = {"WWW-Authenticate": "Bearer"}
+
+
+class WrongCode(Invalid):
+    """A code that was given to change the second factor is wrong or was used before."""
+
+    code = "wrong_code"
+    title = {"en": "Wrong code", "zh": "验证码错误"}
+    detail = {
+        "en": "The code is wrong or was used already. Wait for the next one and try again.",
+        "zh": "验证码错误或已被使用，请等待下一个验证码后重试。",
+    }
+
+
+class TotpActive(Conflict):
+    """There is a second factor already."""
+
+    code = "totp_active"
+    title = {"en": "Second factor is active", "zh": "两步验证已启用"}
+    detail = {
+        "en": "This account has a second factor. Disable it before you enrol another.",
+        "zh": "该账号已启用两步验证，如需更换请先停用。",
+    }
+
+
+class TotpInactive(Conflict):
+    """There is no second factor, or none was enrolled to be confirmed."""
+
+    code = "totp_inactive"
+    title = {"en": "No second factor", "zh": "未启用两步验证"}
+    detail = {
+        "en": "This account has no second factor to do this with. Enrol one first.",
+        "zh": "该账号没有可操作的两步验证，请先登记。",
+    }
+
+
+class InvalidLink(Invalid):
+    """Unknown, used, revoked, expired, or its maker may no longer give what it promises."""
+
+    code = "invalid_link"
+    title = {"en": "Link not valid", "zh": "链接无效"}
+    detail = {
+        "en": "This link is not valid: it was used, was withdrawn or has expired. Ask for another.",
+        "zh": "该链接无效：已被使用、撤回或过期，请重新获取。",
+    }
+
+
+class RegistrationClosed(Problem):
+    """The setting is off."""
+
+    status = 403
+    code = "registration_closed"
+    title = {"en": "Registration is closed", "zh": "未开放注册"}
+    detail = {
+        "en": "Accounts are made by invitation here. Ask an administrator for one.",
+        "zh": "此处仅通过邀请创建账号，请联系管理员。",
+    }
+
+
+class AccountTaken(Conflict):
+    """Said to strangers, who are not told which of the two is in use."""
+
+    code = "account_taken"
+    title = {"en": "Name or address in use", "zh": "用户名或邮箱已被占用"}
+    detail = {
+        "en": "This user name or address can't be used. Choose another, or sign in if it is yours.",
+        "zh": "该用户名或邮箱无法使用，请更换；若属于您，请直接登录。",
+    }
+
+
+class OwnRole(Problem):
+    """Nobody promotes or demotes themselves."""
+
+    status = 403
+    code = "own_role"
+    title = {"en": "Not your own role", "zh": "不能修改自己的角色"}
+    detail = {
+        "en": "Nobody changes their own role. Ask another administrator.",
+        "zh": "不能修改自己的角色，请联系其他管理员。",
+    }
+
+
+class OwnAccount(Problem):
+    """What takes one's password is not done past it, by a right over accounts."""
+
+    status = 403
+    code = "own_account"
+    title = {"en": "Your own account", "zh": "您自己的账号"}
+    detail = {
+        "en": "This is your own account. Use the routes of users/me, which ask for your password.",
+        "zh": "这是您自己的账号，请使用 users/me 下的接口，需要提供密码。",
+    }
+
+
+class LastAdministrator(Conflict):
+    """Nobody would be left who may do everything."""
+
+    code = "last_administrator"
+    title = {"en": "Last administrator", "zh": "最后一位管理员"}
+    detail = {
+        "en": "This would leave the platform without an active administrator. "
+        "Give somebody else a role with `*` first.",
+        "zh": "此操作将使平台没有可用的管理员，请先将带有 `*` 权限的角色授予其他人。",
+    }
+
+
+class OwnsProjects(Conflict):
+    """``projects`` lists what must be transferred first."""
+
+    code = "owns_projects"
+    title = {"en": "Owner of projects", "zh": "仍拥有项目"}
+    detail = {
+        "en": "{username} owns projects: {names}. Transfer them first, or name their new owner.",
+        "zh": "{username} 仍拥有项目：{names}。请先转让，或指定新的所有者。",
+    }
+
+
+class SessionRequired(Problem):
+    """An API key was shown where a person must act."""
+
+    status = 403
+    code = "session_required"
+    title = {"en": "Sign-in required", "zh": "需要登录"}
+    detail = {
+        "en": "API keys cannot do this. Sign in with your account.",
+        "zh": "API 密钥无法执行此操作，请使用账号登录。",
+    }
+
+
+class SystemRole(Conflict):
+    """The three roles of the contract stay as they are."""
+
+    code = "system_role"
+    title = {"en": "System role", "zh": "系统角色"}
+    detail = {
+        "en": "{name} is a system role and cannot be changed or deleted. Create one of your own.",
+        "zh": "{name} 是系统角色，不能修改或删除，请创建自定义角色。",
+    }
+
+
+class HeldRole(Problem):
+    """Who holds a role would promote themselves by changing it."""
+
+    status = 403
+    code = "held_role"
+    title = {"en": "Your own role", "zh": "您自己的角色"}
+    detail = {
+        "en": "You hold the role {name} yourself. Only somebody who holds `*` may change it.",
+        "zh": "您本人拥有角色 {name}，只有拥有 `*` 权限的人才能修改它。",
+    }
+
+
+class RoleInUse(Conflict):
+    """``users``, ``members``, ``invitations`` and ``sso`` say how often and where."""
+
+    code = "role_in_use"
+    title = {"en": "Role in use", "zh": "角色正在使用"}
+    detail = {
+        "en": "The role {name} is in use: by {users} users, {members} members of projects, "
+        "{invitations} invitations, {sso} groups of single sign-on. Give them another one first.",
+        "zh": "角色 {name} 正在使用：{users} 个用户、{members} 个项目成员、{invitations} 个邀请、"
+        "{sso} 个单点登录组。请先为其更换角色。",
+    }
+
+
+class SsoOff(Problem):
+    """No provider is configured."""
+
+    status = 404
+    code = "sso_off"
+    title = {"en": "No single sign-on", "zh": "未启用单点登录"}
+    detail = {
+        "en": "This platform has no single sign-on. Sign in with a password.",
+        "zh": "此平台未启用单点登录，请使用密码登录。",
+    }
+
+
+class SsoFailed(Problem):
+    """A sign-in through the provider that can't be believed. The log has the exact cause."""
+
+    status = 401
+    code = "sso_failed"
+    title = {"en": "Sign-in failed", "zh": "登录失败"}
+    detail = {
+        "en": "Single sign-on failed: {reason} Begin again.",
+        "zh": "单点登录失败：{reason}请重新开始。",
+    }
+    headers = {"WWW-Authenticate": "Bearer"}
+
+
+class SsoUnavailable(Problem):
+    """The provider does not answer as one."""
+
+    status = 503
+    code = "sso_unavailable"
+    title = {"en": "Provider unavailable", "zh": "身份提供方不可用"}
+    detail = {
+        "en": "The provider of single sign-on does not answer as it should. Try again shortly.",
+        "zh": "单点登录的身份提供方未正常响应，请稍后重试。",
     }

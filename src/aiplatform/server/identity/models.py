@@ -4,10 +4,11 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import BigInteger, ForeignKey, LargeBinary, String, Text, func
-from sqlalchemy.dialects.postgresql import INET
+from sqlalchemy.dialects.postgresql import CIDR, INET
 from sqlalchemy.orm import Mapped, mapped_column
 
 from aiplatform.server.core.database import Base, BigKey, Created, Identified, Updated
+from aiplatform.server.core.encryption import sealed_column
 
 
 class User(Identified, Updated, Base):
@@ -31,8 +32,18 @@ class UserSecurity(Base):
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
     must_change_password: Mapped[bool] = mapped_column(server_default="false")
     password_changed_at: Mapped[datetime | None]
-    failed_logins: Mapped[int] = mapped_column(server_default="0")
-    last_failed_at: Mapped[datetime | None]
+    email_claimed: Mapped[bool] = mapped_column(server_default="false")
+    """Whether the holder typed the address in, and nothing shows that it is theirs."""
+
+
+class UserDevice(Base):
+    """Program and network that an account has signed in from, hashed."""
+
+    __tablename__ = "user_devices"
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    device: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    seen_at: Mapped[datetime] = mapped_column(server_default=func.current_timestamp())
 
 
 class Role(Identified, Created, Base):
@@ -56,6 +67,7 @@ class AuthSession(Base):
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.current_timestamp())
     refreshed_at: Mapped[datetime] = mapped_column(server_default=func.current_timestamp())
+    last_seen_at: Mapped[datetime | None]
     ip_address: Mapped[str | None] = mapped_column(INET)
     user_agent: Mapped[str | None] = mapped_column(Text)
     ended_at: Mapped[datetime | None]
@@ -74,3 +86,127 @@ class AuthToken(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.current_timestamp())
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
+
+
+class LoginFailure(Base):
+    """A wrong password or code, kept for as long as it slows the next attempt down."""
+
+    __tablename__ = "login_failures"
+
+    id: Mapped[BigKey]
+    account: Mapped[str] = mapped_column(String(16))
+    address: Mapped[str | None] = mapped_column(CIDR)
+    failed_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class Invitation(Created, Base):
+    """A link that makes one account. Projects are a higher domain's, so theirs is a plain number.
+
+    ``role`` is the global one; ``project_role_id`` the one in the project.
+    """
+
+    __tablename__ = "invitations"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uuid: Mapped[UUID] = mapped_column(server_default=func.gen_random_uuid())
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    email: Mapped[str] = mapped_column(String(100))
+    role: Mapped[str] = mapped_column(String(20))
+    project_id: Mapped[int | None]
+    project_role_id: Mapped[int | None] = mapped_column(ForeignKey("roles.id"))
+    created_by: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    expires_at: Mapped[datetime]
+    accepted_at: Mapped[datetime | None]
+    accepted_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    revoked_at: Mapped[datetime | None]
+
+
+class PasswordReset(Created, Base):
+    """A link that sets a new password, once."""
+
+    __tablename__ = "password_resets"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    created_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    expires_at: Mapped[datetime]
+
+
+class Totp(Created, Base):
+    """The second factor of an account; in force once it was confirmed.
+
+    ``last_step`` is the time step of the last code that was taken: none counts twice.
+    """
+
+    __tablename__ = "user_totp"
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    seed: Mapped[bytes] = sealed_column("totp:{user_id}")
+    confirmed_at: Mapped[datetime | None]
+    last_step: Mapped[int] = mapped_column(BigInteger, server_default="0")
+
+
+class RecoveryCode(Base):
+    """A code that stands in for the second factor once; its SHA-256."""
+
+    __tablename__ = "recovery_codes"
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("user_totp.user_id"), primary_key=True)
+    code_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+
+
+class ApiKey(Base):
+    """A key of a user's for programs, at rest: its SHA-256, never itself.
+
+    It is good for what its owner may do at that moment and ``scopes`` name too; with a project, in
+    that one alone. ``prefix`` is what lists show of it.
+    """
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[BigKey]
+    uuid: Mapped[UUID] = mapped_column(server_default=func.gen_random_uuid())
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    # No ForeignKey here: the domain of projects is above this one. The table has it.
+    project_id: Mapped[int | None]
+    name: Mapped[str] = mapped_column(String(100))
+    prefix: Mapped[str] = mapped_column(String(20))
+    key_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    scopes: Mapped[list[str]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.current_timestamp())
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    revoke_reason: Mapped[str | None] = mapped_column(String(50))
+
+
+class SsoIdentity(Base):
+    """Who an account is at a provider: never an address, which may change hands."""
+
+    __tablename__ = "sso_identities"
+
+    id: Mapped[BigKey]
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    issuer: Mapped[str] = mapped_column(Text)
+    subject: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.current_timestamp())
+
+
+class SsoLogin(Base):
+    """A sign-in through the provider, from its beginning to its tokens; each step counts once."""
+
+    __tablename__ = "sso_logins"
+
+    id: Mapped[BigKey]
+    state_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    browser_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    redirect_uri: Mapped[str] = mapped_column(Text)
+    client_state: Mapped[str] = mapped_column(Text)
+    code_challenge: Mapped[str] = mapped_column(String(43))
+    expires_at: Mapped[datetime]
+    returned_at: Mapped[datetime | None]
+    code_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    code_expires_at: Mapped[datetime | None]
+    exchanged_at: Mapped[datetime | None]

@@ -1,24 +1,38 @@
 """Named selects of accounts and sign-ins."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, cast, func, select
-from sqlalchemy.dialects.postgresql import INET
+from sqlalchemy import ColumnElement, Select, and_, cast, column, exists, func, or_, select, table
+from sqlalchemy.dialects.postgresql import CIDR
 from sqlalchemy.orm import Session
 
-from aiplatform.protocol.audit import AuditAction
-from aiplatform.server.core.audit import AuditLog
+from aiplatform.protocol.permissions import WILDCARD
 from aiplatform.server.core.errors import NotFound
-from aiplatform.server.identity.models import AuthSession, AuthToken, Role, User, UserSecurity
+from aiplatform.server.identity.models import (
+    AuthSession,
+    AuthToken,
+    Invitation,
+    LoginFailure,
+    PasswordReset,
+    Role,
+    User,
+    UserSecurity,
+)
 from aiplatform.server.identity.rules import PLAIN_USER
 
+_OPEN = (
+    Invitation.accepted_at.is_(None),
+    Invitation.revoked_at.is_(None),
+    Invitation.expires_at > func.clock_timestamp(),
+)
 
-def find_user(session: Session, name: str) -> User:
-    """The account of this uuid or user name.
+
+def find_user(session: Session, name: str, *, lock: bool = False) -> User:
+    """The account of this uuid or user name; with ``lock``, as it is now, and nobody else's.
 
     Raises:
         NotFound: when there is none.
@@ -27,10 +41,32 @@ def find_user(session: Session, name: str) -> User:
         found = User.uuid == UUID(name)
     except ValueError:
         found = User.username == name
-    user = session.scalar(select(User).where(found))
+    statement = select(User).where(found)
+    if lock:
+        statement = statement.with_for_update().execution_options(populate_existing=True)
+    user = session.scalar(statement)
     if user is None:
         raise NotFound(resource="user", resource_zh="用户")
     return user
+
+
+def must_change_password(session: Session, user_id: int) -> bool:
+    """Whether the account's password must be replaced before anything else."""
+    return bool(
+        session.scalar(
+            select(UserSecurity.must_change_password).where(UserSecurity.user_id == user_id)
+        )
+    )
+
+
+def has_administrator(session: Session) -> bool:
+    """Whether an active user holds ``*`` globally."""
+    holder = (
+        select(User.id)
+        .join(Role, Role.name == User.role)
+        .where(User.is_active, Role.permissions.contains([WILDCARD]))
+    )
+    return session.scalar(holder.limit(1)) is not None
 
 
 def user_by_name(session: Session, username: str) -> User | None:
@@ -50,21 +86,106 @@ def security_of(session: Session, user_id: int) -> UserSecurity:
     return row
 
 
-def list_users() -> Select[Any]:
-    """All accounts."""
-    return select(User)
+def list_users(
+    *, search: str | None = None, role: str | None = None, active: bool | None = None
+) -> Select[Any]:
+    """Accounts whose name or address contains ``search``, of a role, active or not."""
+    statement = select(User)
+    if search:
+        statement = statement.where(
+            or_(
+                User.username.icontains(search, autoescape=True),
+                User.email.icontains(search, autoescape=True),
+            )
+        )
+    if role is not None:
+        statement = statement.where(func.coalesce(User.role, PLAIN_USER) == role)
+    if active is not None:
+        statement = statement.where(func.coalesce(User.is_active, False) == active)
+    return statement
 
 
-def find_role(session: Session, name: str) -> Role:
-    """The role of this name.
+def list_invitations(*, open_only: bool) -> Select[*tuple[Any, ...]]:
+    """Invitations with who made them."""
+    statement = (
+        select(Invitation, User, Role.name)
+        .join(User, User.id == Invitation.created_by)
+        .outerjoin(Role, Role.id == Invitation.project_role_id)
+    )
+    return statement.where(*_OPEN) if open_only else statement
+
+
+def open_invitation(session: Session, found: ColumnElement[bool]) -> Invitation | None:
+    """An invitation that still works, locked."""
+    return session.scalar(select(Invitation).where(found, *_OPEN).with_for_update())
+
+
+def usable_reset(session: Session, token_hash: bytes) -> PasswordReset | None:
+    """A reset that still works, locked."""
+    return session.scalar(
+        select(PasswordReset)
+        .where(PasswordReset.token_hash == token_hash, PasswordReset.expires_at > func.now())
+        .with_for_update()
+    )
+
+
+def reset_sent_since(session: Session, user_id: int, pause: timedelta) -> bool:
+    """Whether somebody had a link sent to the account within ``pause``."""
+    sent = select(PasswordReset.id).where(
+        PasswordReset.user_id == user_id,
+        PasswordReset.created_by.is_(None),
+        PasswordReset.created_at > func.now() - pause,
+    )
+    return session.scalar(sent.limit(1)) is not None
+
+
+def find_role(session: Session, name: str, *, lock: bool = False) -> Role:
+    """The role of this name or uuid.
 
     Raises:
         NotFound: when there is none.
     """
-    role = session.scalar(select(Role).where(Role.name == name))
+    try:
+        found = Role.uuid == UUID(name)
+    except ValueError:
+        found = Role.name == name
+    statement = select(Role).where(found)
+    if lock:
+        statement = statement.with_for_update().execution_options(populate_existing=True)
+    role = session.scalar(statement)
     if role is None:
         raise NotFound(resource="role", resource_zh="角色")
     return role
+
+
+def list_roles() -> Select[Any]:
+    """All roles."""
+    return select(Role)
+
+
+_grants = table("project_permissions", column("user_id"), column("role_id"))
+"""A table of the domain above, of which only the holders of a role are read here."""
+
+
+def role_uses(session: Session, role: Role, sso_roles: Iterable[str]) -> dict[str, int]:
+    """How many accounts, members, open invitations and groups of single sign-on have the role."""
+    invited = or_(Invitation.role == role.name, Invitation.project_role_id == role.id)
+    row = session.execute(
+        select(
+            select(func.count()).where(User.role == role.name).scalar_subquery(),
+            select(func.count()).where(_grants.c.role_id == role.id).scalar_subquery(),
+            select(func.count()).select_from(Invitation).where(invited, *_OPEN).scalar_subquery(),
+        )
+    ).one()
+    sso = sum(name == role.name for name in sso_roles)
+    return {"users": row[0], "members": row[1], "invitations": row[2], "sso": sso}
+
+
+def holds_role(session: Session, user_id: int, role: Role) -> bool:
+    """Whether the account has the role, globally or in any project."""
+    globally = exists().where(User.id == user_id, User.role == role.name)
+    inside = exists().where(_grants.c.user_id == user_id, _grants.c.role_id == role.id)
+    return bool(session.scalar(select(or_(globally, inside))))
 
 
 def global_permissions(session: Session, role: str | None) -> frozenset[str]:
@@ -76,65 +197,92 @@ def global_permissions(session: Session, role: str | None) -> frozenset[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Failures:
-    """Wrong passwords for an account since it last signed in: how many, and the age of the last."""
+class Failed:
+    """How many failures, and the age of the last."""
 
-    here: int
-    since_here: timedelta
-    anywhere: int
-    since_anywhere: timedelta
+    count: int
+    since: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """Failures of an account since it last signed in, from one address and from all of them.
+
+    ``address`` has those from the address, of whatever account.
+    """
+
+    here: Failed
+    anywhere: Failed
+    address: Failed
 
 
 def recent_failures(
     session: Session, account: str, address: str | None, window: timedelta
 ) -> Failures:
-    """Failures of the account within ``window``, from ``address`` and from everywhere.
-
-    The audit trail is the record: it counts alike for accounts that exist and for those that don't,
-    and over all processes.
-    """
-    recent = (
-        AuditLog.created_at > func.clock_timestamp() - window,
-        AuditLog.details["account"].astext == account,
-    )
-    success = (
-        select(func.max(AuditLog.id))
-        .where(*recent, AuditLog.action == AuditAction.AUTH_LOGIN.value)
-        .scalar_subquery()
-    )
-    here = AuditLog.ip_address.is_not_distinct_from(cast(address, INET))
+    """Failures within ``window``, over all processes."""
+    mine = LoginFailure.account == account
+    place = cast(address, CIDR)
     now = func.clock_timestamp()
+    columns: list[Any] = []
+    for condition in (
+        and_(mine, LoginFailure.address.is_not_distinct_from(place)),
+        mine,
+        LoginFailure.address == place,
+    ):
+        columns += [
+            func.count().filter(condition),
+            now - func.max(LoginFailure.failed_at).filter(condition),
+        ]
     row = session.execute(
-        select(
-            func.count().filter(here),
-            now - func.max(AuditLog.created_at).filter(here),
-            func.count(),
-            now - func.max(AuditLog.created_at),
-        ).where(
-            *recent,
-            AuditLog.action == AuditAction.AUTH_LOGIN_FAILED.value,
-            AuditLog.id > func.coalesce(success, 0),
+        select(*columns).where(
+            LoginFailure.failed_at > now - window, or_(mine, LoginFailure.address == place)
         )
     ).one()
     none = timedelta(0)
-    return Failures(row[0], row[1] or none, row[2], row[3] or none)
+    return Failures(*(Failed(row[at], row[at + 1] or none) for at in (0, 2, 4)))
 
 
 def refresh_token(session: Session, token_hash: bytes) -> AuthToken | None:
-    """A refresh token."""
+    """A refresh token, as the database has it now."""
     return session.scalar(
-        select(AuthToken).where(AuthToken.token_hash == token_hash, AuthToken.kind == "refresh")
+        select(AuthToken)
+        .where(AuthToken.token_hash == token_hash, AuthToken.kind == "refresh")
+        .execution_options(populate_existing=True)
     )
 
 
-def lock_session(session: Session, session_id: int) -> AuthSession:
+def lock_session(session: Session, session_id: int) -> AuthSession | None:
     """A login session that nobody else renews or ends until this transaction does."""
-    return session.scalars(
+    return session.scalar(
         select(AuthSession)
         .where(AuthSession.id == session_id)
         .with_for_update()
         .execution_options(populate_existing=True)
-    ).one()
+    )
+
+
+def own_session(session: Session, user_id: int, uuid: UUID) -> AuthSession:
+    """A living session of the user's, locked.
+
+    Raises:
+        NotFound: when there is none.
+    """
+    login: AuthSession | None = session.scalar(
+        living_sessions(user_id).where(AuthSession.uuid == uuid).with_for_update(of=AuthSession)
+    )
+    if login is None:
+        raise NotFound(resource="session")
+    return login
+
+
+def living_sessions(user_id: int) -> Select[Any]:
+    """The user's sessions that have not ended and still have a token that counts."""
+    token = select(AuthToken.id).where(
+        AuthToken.session_id == AuthSession.id, AuthToken.expires_at > func.now()
+    )
+    return select(AuthSession).where(
+        AuthSession.user_id == user_id, AuthSession.ended_at.is_(None), token.exists()
+    )
 
 
 def tokens_since(session: Session, session_id: int, token: AuthToken) -> Sequence[AuthToken]:

@@ -1,23 +1,56 @@
 """Named selects of the inbox, scoped to its owner."""
 
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, false, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    CursorResult,
+    Select,
+    Text,
+    cast,
+    delete,
+    false,
+    func,
+    literal,
+    literal_column,
+    select,
+    text,
+    true,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
+from sqlalchemy.types import UserDefinedType
 
-from aiplatform.server.core.errors import NotFound
+from aiplatform.protocol.notifications import EmailMode, NotificationType
+from aiplatform.server.core.errors import Language, NotFound
 from aiplatform.server.identity.access import Principal
-from aiplatform.server.notifications.models import Notification, NotificationDetails
+from aiplatform.server.identity.models import User
+from aiplatform.server.notifications import rules
+from aiplatform.server.notifications.models import (
+    Notification,
+    NotificationDetails,
+    NotificationPreference,
+    NotificationSettings,
+)
 
 
-def inbox(principal: Principal, *, unread: bool = False) -> Select[*tuple[Any, ...]]:
+def inbox(
+    principal: Principal, *, unread: bool = False, kind: NotificationType | None = None
+) -> Select[*tuple[Any, ...]]:
     """The principal's notifications, each with the row that has its uuid."""
     statement = (
         select(Notification, NotificationDetails)
         .join(NotificationDetails, NotificationDetails.notification_id == Notification.id)
         .where(Notification.user_id == principal.user_id)
     )
+    if kind is not None:
+        statement = statement.where(Notification.type == kind.value)
     # Written as the contract's partial index has it, so that it is used.
     return statement.where(Notification.is_read == false()) if unread else statement
 
@@ -36,3 +69,185 @@ def get_notification(
     if row is None:
         raise NotFound(resource="notification")
     return row[0], row[1]
+
+
+def count_unread(session: Session, users: Collection[int]) -> dict[int, int]:
+    """How many notifications each of ``users`` has not read; in one statement."""
+    rows = session.execute(
+        select(Notification.user_id, func.count())
+        .where(Notification.user_id.in_(users), Notification.is_read == false())
+        .group_by(Notification.user_id)
+    ).all()
+    return dict.fromkeys(users, 0) | {row[0]: row[1] for row in rows}
+
+
+def mark_all_read(session: Session, principal: Principal) -> int:
+    """Mark all of the principal's as read; how many were not."""
+    result = session.execute(
+        update(Notification)
+        .where(Notification.user_id == principal.user_id, Notification.is_read == false())
+        .values(is_read=True)
+        .execution_options(synchronize_session=False)
+    )
+    assert isinstance(result, CursorResult)
+    return result.rowcount
+
+
+def delete_read(session: Session, principal: Principal) -> int:
+    """Delete what the principal has read; how many there were."""
+    result = session.execute(
+        delete(Notification)
+        .where(Notification.user_id == principal.user_id, Notification.is_read == true())
+        .execution_options(synchronize_session=False)
+    )
+    assert isinstance(result, CursorResult)
+    return result.rowcount
+
+
+def settings_of(session: Session, user_id: int, *, lock: bool = False) -> NotificationSettings:
+    """How the user wants to be told; makes the row that is missing."""
+    session.execute(insert(NotificationSettings).values(user_id=user_id).on_conflict_do_nothing())
+    statement = select(NotificationSettings).where(NotificationSettings.user_id == user_id)
+    if lock:
+        statement = statement.with_for_update().execution_options(populate_existing=True)
+    return session.scalars(statement).one()
+
+
+def preferences_of(session: Session, user_id: int) -> dict[str, NotificationPreference]:
+    """The user's own preferences by type; types without one have the defaults."""
+    rows: Sequence[NotificationPreference] = session.scalars(
+        select(NotificationPreference).where(NotificationPreference.user_id == user_id)
+    ).all()
+    return {row.type: row for row in rows}
+
+
+class XID8(UserDefinedType[str]):
+    """PostgreSQL's 64-bit transaction numbers."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """Its name."""
+        return "xid8"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Where one user wants to hear of one type."""
+
+    user_id: int
+    inbox: bool
+    email: EmailMode
+    address: str
+    username: str
+    language: Language
+
+
+def wishes(session: Session, users: Collection[int], kind: NotificationType) -> list[Wish]:
+    """For those of ``users`` who exist, where they want to hear of ``kind``."""
+    if not users:
+        return []
+    rows = session.execute(
+        select(
+            User.id,
+            User.email,
+            User.username,
+            User.is_active,
+            NotificationSettings.email.label("mode"),
+            NotificationSettings.language,
+            NotificationPreference.inbox,
+            NotificationPreference.email.label("wants_email"),
+        )
+        .outerjoin(NotificationSettings, NotificationSettings.user_id == User.id)
+        .outerjoin(
+            NotificationPreference,
+            (NotificationPreference.user_id == User.id)
+            & (NotificationPreference.type == kind.value),
+        )
+        .where(User.id.in_(users))
+        .order_by(User.id)
+    ).all()
+    found = []
+    for row in rows:
+        wants = kind in rules.EMAILED if row.wants_email is None else row.wants_email
+        mode = EmailMode(row.mode or EmailMode.IMMEDIATE)
+        found.append(
+            Wish(
+                user_id=row.id,
+                inbox=kind in rules.MANDATORY or row.inbox is not False,
+                email=mode if wants and row.is_active else EmailMode.OFF,
+                address=row.email,
+                username=row.username,
+                language="zh" if row.language == "zh" else "en",
+            )
+        )
+    return found
+
+
+# --- streams: in the order of transactions, below the oldest that still runs -------------------
+
+Told = Any
+"""A row: a notification, the row that has its uuid, and ``position``, its transaction."""
+
+_transaction: ColumnElement[Any] = literal_column("notification_details.transaction_id")
+
+
+def oldest_running(session: Session) -> int:
+    """The oldest transaction that still runs; all before it are over, and seen by who reads now."""
+    return int(session.scalars(text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text")).one())
+
+
+def newest_transaction(session: Session) -> int:
+    """The transaction that would come next."""
+    return int(session.scalars(text("SELECT pg_snapshot_xmax(pg_current_snapshot())::text")).one())
+
+
+def _position(transaction: int, notification: int) -> Any:
+    return tuple_(cast(cast(str(transaction), Text), XID8), literal(notification, BigInteger))
+
+
+def told_between(
+    session: Session,
+    after: tuple[int, int],
+    before: tuple[int, int],
+    *,
+    limit: int,
+    user_id: int | None = None,
+) -> Sequence[Told]:
+    """What lies between two positions, of one user or of all, in order.
+
+    ``before`` must be no later than :func:`oldest_running` said before this is called.
+    """
+    place = tuple_(_transaction, NotificationDetails.notification_id)
+    statement = (
+        select(Notification, NotificationDetails, cast(_transaction, Text).label("position"))
+        .join(NotificationDetails, NotificationDetails.notification_id == Notification.id)
+        .where(place > _position(*after), place <= _position(*before))
+        .order_by(_transaction, NotificationDetails.notification_id)
+        .limit(limit)
+    )
+    if user_id is not None:
+        statement = statement.where(Notification.user_id == user_id)
+    return session.execute(statement).all()
+
+
+def waits(session: Session, after: tuple[int, int]) -> bool:
+    """Whether something is committed that lies at or above the oldest running transaction."""
+    place = tuple_(_transaction, NotificationDetails.notification_id)
+    found = session.scalars(
+        select(NotificationDetails.notification_id).where(place > _position(*after)).limit(1)
+    )
+    return found.first() is not None
+
+
+def settle_restored(session: Session) -> None:
+    """Let rows that came from another database server, with its numbers, count as long since over.
+
+    Else they would lie above every transaction of this one, and be waited for.
+    """
+    session.execute(
+        text(
+            "UPDATE notification_details SET transaction_id = '3'"
+            " WHERE transaction_id >= pg_snapshot_xmax(pg_current_snapshot())"
+        )
+    )

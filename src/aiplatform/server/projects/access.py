@@ -6,33 +6,41 @@ the 404 of a project that does not exist.
 """
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Path, Request
-from sqlalchemy import Select, and_, select
+from sqlalchemy import Integer, Select, and_, bindparam, exists, literal, select
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from aiplatform.protocol.enums import ProjectStatus
 from aiplatform.protocol.permissions import PROJECT_RESOURCES, WILDCARD, Permission, grants
 from aiplatform.server.core.audit import Actor
-from aiplatform.server.core.database import transaction
-from aiplatform.server.core.errors import NotFound
+from aiplatform.server.core.errors import NotFound, Problem
+from aiplatform.server.core.statements import Compiled, compiled
 from aiplatform.server.identity.access import (
     BearerToken,
+    Guard,
     PlatformGuard,
     Principal,
-    SessionDep,
-    deny,
-    principal_from,
+    add_standing,
     principal_statement,
+    standing_values,
+    still,
 )
+from aiplatform.server.identity.errors import PermissionDenied, Unauthenticated
 from aiplatform.server.identity.models import Role, User
 from aiplatform.server.identity.rules import PLAIN_USER
 from aiplatform.server.projects.errors import ProjectArchived
-from aiplatform.server.projects.models import Project, ProjectPermission
+from aiplatform.server.projects.models import BinEntry, Project, ProjectPermission
+from aiplatform.server.projects.rules import DELETED
+
+OWNER = "owner"
+"""What a refusal names that asks for the owner; no role has this name."""
 
 MemberRole = aliased(Role, name="member_role")
 
@@ -45,6 +53,8 @@ class CreateProjectGuard(PlatformGuard):
 
     def allows(self, principal: Principal) -> bool:
         """A plain user may: that is how one comes to a first project."""
+        if not principal.reaches(None) or not principal.in_scope(Permission.PROJECTS_WRITE):
+            return False
         return principal.role == PLAIN_USER or super().allows(principal)
 
 
@@ -82,40 +92,125 @@ class Via:
 
 
 def project_permissions(row: Any, principal: Principal) -> frozenset[str] | None:
-    """What the principal holds in the row's project; None when it is none of theirs."""
-    if principal.is_superuser or row.owner_id == principal.user_id:
-        return frozenset({WILDCARD})
+    """What the principal holds in the row's project; None when it is none of theirs.
+
+    An API key has of that what its scopes name, and nothing in other projects than its own.
+    """
+    if not principal.reaches(row.project_id):
+        return None
+    if principal.crosses or row.owner_id == principal.user_id:
+        return principal.within(frozenset({WILDCARD}))
     if row.member_permissions is None:
         return None
+    return principal.within(reaching(row.member_permissions))
+
+
+def reaching(permissions: Iterable[str]) -> frozenset[str]:
+    """What a role's permissions come to in a project."""
     return frozenset(
         held
-        for held in row.member_permissions
+        for held in permissions
         if held == WILDCARD or held.partition(":")[0] in PROJECT_RESOURCES
     )
 
 
-def _statement(token: str, via: Via | None, uuid: UUID) -> Select[*tuple[Any, ...]]:
-    statement = principal_statement(token).add_columns(
-        Project.id.label("project_id"),
-        Project.uuid.label("project_uuid"),
-        Project.name.label("project_name"),
-        Project.status.label("project_status"),
-        Project.owner_id,
-        MemberRole.permissions.label("member_permissions"),
-    )
-    if via is None:
-        found = Project.uuid == uuid
-    else:
-        owner = select(via.project_id).where(via.uuid == uuid).scalar_subquery()
-        found = Project.id == owner
+def add_membership(statement: Select[Any]) -> Select[Any]:
+    """Adds what decides about a project, once ``Project`` and ``User`` are joined."""
     return (
-        statement.outerjoin(Project, found)
+        statement.add_columns(
+            Project.id.label("project_id"),
+            Project.uuid.label("project_uuid"),
+            Project.name.label("project_name"),
+            Project.status.label("project_status"),
+            Project.owner_id,
+            MemberRole.permissions.label("member_permissions"),
+        )
         .outerjoin(
             ProjectPermission,
             and_(ProjectPermission.project_id == Project.id, ProjectPermission.user_id == User.id),
         )
         .outerjoin(MemberRole, MemberRole.id == ProjectPermission.role_id)
     )
+
+
+@cache
+def _statement(via: Via | None, *, binned: bool = False) -> Compiled:
+    named = bindparam("named", type_=PG_UUID(as_uuid=True))
+    if via is None:
+        found = Project.uuid == named
+    else:
+        owner = select(via.project_id).where(via.uuid == named).scalar_subquery()
+        found = Project.id == owner
+    # The bin's own project has no entry, so that nobody gets into that.
+    in_bin = and_(
+        Project.status == DELETED,
+        exists().where(BinEntry.project_id == Project.id, BinEntry.kind == "project"),
+    )
+    found = and_(found, in_bin if binned else Project.status.is_distinct_from(DELETED))
+    return compiled(add_membership(principal_statement().outerjoin(Project, found)))
+
+
+@cache
+def _confirmation() -> Compiled:
+    found = Project.id == bindparam("project_id", type_=Integer)
+    statement = add_standing(select(User.id).select_from(User).join(Project, found))
+    return compiled(add_membership(statement).with_for_update(read=True, of=Project))
+
+
+def confirm(
+    session: Session, context: ProjectContext, permission: Permission, *, writes: bool = True
+) -> ProjectContext:
+    """See whether evidence still holds: an upload may take hours, a revocation must not wait.
+
+    The access token may have expired meanwhile, which is no reason to lose the upload. The
+    project's row is locked against archiving and deletion. ``writes`` is refused in archived ones.
+
+    Raises:
+        NotFound, Unauthenticated, PermissionDenied, ProjectArchived: as the guard would.
+    """
+    row = _confirmation().one_or_none(
+        session, project_id=context.project_id, **standing_values(context.principal)
+    )
+    if row is None or row.project_status == DELETED:
+        raise NotFound(resource="project")
+    principal = still(row, context.principal)
+    held = project_permissions(row, principal)
+    if held is None:
+        raise NotFound(resource="project")
+    now = replace(context, principal=principal, permissions=held)
+    if not now.may(permission):
+        raise PermissionDenied(permission=permission.value)
+    if writes and row.project_status == ProjectStatus.ARCHIVED:
+        raise ProjectArchived
+    return now
+
+
+def confirm_author(
+    session: Session, user_id: int | None, project_id: int | None, permission: Permission
+) -> ProjectContext:
+    """Evidence of somebody who asked for work that ends now, as they stand now.
+
+    The login or key that they asked with may be gone by then; they and their role may not.
+
+    Raises:
+        NotFound, Unauthenticated, PermissionDenied, ProjectArchived: as the guard would.
+    """
+    user = None if user_id is None else session.get(User, user_id)
+    project = None if project_id is None else session.get(Project, project_id)
+    if user is None or project is None:
+        raise NotFound(resource="project")
+    principal = Principal(
+        user_id=user.id,
+        user_uuid=user.uuid,
+        username=user.username,
+        role=user.role,
+        permissions=frozenset(),
+        session_id=0,
+        must_change_password=False,
+        actor=Actor(user_id=user.id, user_uuid=user.uuid, username=user.username),
+    )
+    context = ProjectContext(principal, project.id, project.uuid, project.name, frozenset())
+    return confirm(session, context, permission)
 
 
 def with_path_parameter(call: Callable[..., Any], name: str) -> inspect.Signature:
@@ -136,60 +231,81 @@ def with_path_parameter(call: Callable[..., Any], name: str) -> inspect.Signatur
     return signature.replace(parameters=[*kept, read])
 
 
-class ProjectGuard:
-    """Lets in who holds ``permission`` in the project of the path.
+def uuid_or_none_such(text: str) -> UUID:
+    """The uuid, or one that nothing has.
+
+    Authentication comes first: an anonymous caller learns nothing from the form of an id.
+    """
+    try:
+        return UUID(text)
+    except ValueError:
+        return UUID(int=0)
+
+
+class ProjectGuard(Guard[ProjectContext]):
+    """Lets in who holds ``permission`` in the project of the path; None: whoever is in it.
 
     ``writes`` (by default: the permission is one of writing) is refused in archived projects.
     ``everything`` asks for ``*`` as well: what takes the whole project away is for its owner, and
-    for administrators of it.
+    for administrators of it. ``owner`` asks to be the owner, or to hold ``*`` globally: a member's
+    ``*`` is no title to the project. A project in the bin is no project, but for a guard that is
+    made for them: it is ``binned``.
     """
 
     def __init__(
         self,
-        permission: Permission,
+        permission: Permission | None,
         via: Via | None = None,
         *,
         writes: bool | None = None,
         everything: bool = False,
+        binned: bool = False,
+        owner: bool = False,
+        accepts_keys: bool = True,
     ) -> None:
         self.permission = permission
+        self.owner = owner
+        self.accepts_keys = accepts_keys
         self.via = via
         self.everything = everything
-        self.writes = permission.endswith(":write") if writes is None else writes
+        self.binned = binned
+        self.writes = (permission or "").endswith(":write") if writes is None else writes
         self.__signature__ = with_path_parameter(type(self).__call__, self.param)
 
     @property
     def param(self) -> str:
         """The path parameter that is read."""
+        if self.binned:
+            return "binned"
         return "project" if self.via is None else self.via.param
 
-    def __call__(
-        self, request: Request, session: SessionDep, token: BearerToken, **_: str
-    ) -> ProjectContext:
+    @property
+    def statement(self) -> Compiled:
+        """What is asked of the database; its parameters are ``token_hash`` and ``named``."""
+        return _statement(self.via, binned=self.binned)
+
+    async def __call__(self, request: Request, token: BearerToken, **_: str) -> ProjectContext:
         """The evidence.
 
         Raises:
             Unauthenticated, PasswordChangeRequired, NotFound, PermissionDenied, ProjectArchived.
         """
-        return self.authorize(request, session, token)
+        return await self.admit(request, token)
 
-    def authorize(self, request: Request, session: Session, token: str | None) -> ProjectContext:
-        """The same for callers that hold a session of their own."""
-        noun = "project" if self.via is None else self.via.noun
-        try:
-            uuid = UUID(request.path_params[self.param])
-        except ValueError:
-            # Authentication comes first: an anonymous caller learns nothing from the form of an id.
-            uuid = UUID(int=0)
-        row: Any = (
-            None
-            if token is None
-            else session.execute(_statement(token, self.via, uuid)).one_or_none()
-        )
-        principal = principal_from(row, request, allow_first_password=False)
+    def named(self, request: Request) -> dict[str, UUID]:
+        """What the path names."""
+        return {"named": uuid_or_none_such(request.path_params[self.param])}
+
+    def evidence(self, principal: Principal, row: Any) -> ProjectContext:
+        """What the principal holds in the project.
+
+        Raises:
+            NotFound: when it is none of theirs.
+            PermissionDenied, ProjectArchived: see there.
+        """
         held = None if row.project_id is None else project_permissions(row, principal)
         if held is None:
-            raise NotFound(resource=noun)
+            raise NotFound(resource="project" if self.via is None else self.via.noun)
         context = ProjectContext(
             principal=principal,
             project_id=row.project_id,
@@ -197,31 +313,58 @@ class ProjectGuard:
             project_name=row.project_name,
             permissions=held,
         )
-        missing: str | None = None
-        if not context.may(self.permission):
-            missing = self.permission
-        elif self.everything and WILDCARD not in held:
-            missing = WILDCARD
-        if missing is not None:
-            raise deny(session, principal, missing, request, project=row.project_uuid)
+        if self.permission is not None and not context.may(self.permission):
+            raise PermissionDenied(permission=self.permission.value)
+        if self.everything and WILDCARD not in held:
+            raise PermissionDenied(permission=WILDCARD)
+        if self.owner and not (principal.is_superuser or row.owner_id == principal.user_id):
+            raise PermissionDenied(permission=OWNER)
         if self.writes and row.project_status == ProjectStatus.ARCHIVED:
             raise ProjectArchived
         return context
 
 
-class StreamingGuard:
-    """The same for routes that stream: its session ends before the stream begins.
+def who_may_no_more(
+    session: Session, contexts: Sequence[ProjectContext], permission: Permission, *, hidden: Problem
+) -> list[Problem | None]:
+    """What each of the contexts, all of one project, would be refused with now: one statement.
 
-    An upload of an hour must not hold a transaction open that long. The route opens one of its own
-    when it has something to write.
+    None where ``permission`` still holds, ``hidden`` for who is let in but may not see the project.
+    Whether their sessions and keys live is not asked here, see ``identity.service.Standing``.
     """
+    if not contexts:
+        return []
+    yes = literal(True)
+    users: Any = (
+        select(
+            User.id.label("user_id"),
+            User.is_active,
+            Role.permissions,
+            yes.label("session_lives"),
+            yes.label("key_lives"),
+        )
+        .select_from(User)
+        .outerjoin(Role, Role.name == User.role)
+        .outerjoin(Project, Project.id == contexts[0].project_id)
+        .where(User.id.in_({context.principal.user_id for context in contexts}))
+    )
+    rows = {row.user_id: row for row in session.execute(add_membership(users))}
+    refusals: list[Problem | None] = []
+    for context in contexts:
+        try:
+            holds = _holds(rows.get(context.principal.user_id), context, permission)
+        except Unauthenticated as problem:
+            refusals.append(problem)
+        else:
+            refusals.append(None if holds else hidden)
+    return refusals
 
-    def __init__(self, permission: Permission, via: Via | None = None) -> None:
-        self.guard = ProjectGuard(permission, via)
-        self.permission = permission
-        self.__signature__ = with_path_parameter(type(self).__call__, self.guard.param)
 
-    def __call__(self, request: Request, token: BearerToken, **_: str) -> ProjectContext:
-        """The evidence, see :class:`ProjectGuard`."""
-        with transaction() as session:
-            return self.guard.authorize(request, session, token)
+def _holds(row: Any, context: ProjectContext, permission: Permission) -> bool:
+    principal = still(row, context.principal)
+    if row.project_id is None or row.project_status == DELETED:
+        return False
+    held = project_permissions(row, principal)
+    if held is None:
+        return False
+    return replace(context, principal=principal, permissions=held).may(permission)

@@ -23,3 +23,61 @@ class OwnerIsNoMember(Conflict):
         "en": "{username} owns the project and holds all permissions in it.",
         "zh": "{username} 是项目所有者，拥有该项目的全部权限。",
     }
+
+
+class QuotaExceeded(Conflict):
+    """A project has used what it was given."""
+
+    code = "quota_exceeded"
+    title = {"en": "Quota exceeded", "zh": "超出配额"}
+    detail = {
+        "en": "The project's quota of {quota_name} is {limit}; {used} are used and {asked} more "
+        "were asked for. {remedy}",
+        "zh": "项目的{quota_name}配额为 {limit}，已使用 {used}，本次还需要 {asked}。{remedy}",
+    }
+
+
+class StillUsed(Conflict):
+    """Purging would take away what something else stands on."""
+
+    code = "still_used"
+    title = {"en": "Still in use", "zh": "仍在使用"}
+    detail = {
+        "en": "It is still used by: {users}. Delete that first.",
+        "zh": "仍被以下对象使用：{users}。请先将其删除。",
+    }
+
+
+class NotAMember(Conflict):
+    """Who has no role in the project has none to give up."""
+
+    code = "not_a_member"
+    title = {"en": "Not a member", "zh": "不是成员"}
+    detail = {
+        "en": "You have no role in this project that you could give up.",
+        "zh": "您在该项目中没有可以放弃的角色。",
+    }
+
+
+class UnfitOwner(Conflict):
+    """An owner must be able to sign in."""
+
+    code = "unfit_owner"
+    title = {"en": "Account not active", "zh": "账号未启用"}
+    detail = {
+        "en": "{username} is deactivated and cannot own a project.",
+        "zh": "{username} 已被停用，不能成为项目所有者。",
+    }
+
+
+class OwnerInactive(Conflict):
+    """What somebody ordered is not done while they may do nothing themselves."""
+
+    code = "owner_inactive"
+    title = {"en": "The owner is deactivated", "zh": "所有者账号已停用"}
+    detail = {
+        "en": "The account {username} is deactivated or deleted, and nothing is done in its name. "
+        "Whoever changes the schedule becomes its owner.",
+        "zh": "账号 {username} 已停用或删除，不会再以其名义执行操作。"
+        "修改该定时任务的人将成为其所有者。",
+    }

@@ -1,12 +1,13 @@
-"""Projects and their members."""
+"""Projects, their members, the bin and quotas."""
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import ForeignKey, String, Text, func
+from sqlalchemy import BigInteger, ForeignKey, String, Text, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from aiplatform.server.core.database import Base, Identified, Updated
+from aiplatform.server.core.database import Base, BigKey, Identified, Updated
 
 
 class Project(Identified, Updated, Base):
@@ -32,3 +33,60 @@ class ProjectPermission(Base):
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
     role_id: Mapped[int] = mapped_column(ForeignKey("roles.id"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.current_timestamp())
+
+
+class BinHome(Base):
+    """The project that deleted datasets and models belong to, in its only row."""
+
+    __tablename__ = "bin_home"
+
+    only_one: Mapped[bool] = mapped_column(primary_key=True, default=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
+
+
+class BinEntry(Base):
+    """Something deleted that can be restored until ``purge_after``.
+
+    ``project_id`` is the deleted project, or the one that the thing came from; ``shared`` marks a
+    model that belonged to none. ``name`` is what it was called, ``was_status`` the project's.
+    """
+
+    __tablename__ = "bin_entries"
+
+    id: Mapped[BigKey]
+    resource_uuid: Mapped[UUID]
+    kind: Mapped[str] = mapped_column(String(20))
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
+    # Keys into tables of higher domains.
+    dataset_id: Mapped[int | None]
+    model_id: Mapped[int | None]
+    name: Mapped[str] = mapped_column(String(255))
+    version: Mapped[str | None] = mapped_column(String(50))
+    shared: Mapped[bool] = mapped_column(default=False)
+    was_status: Mapped[str | None] = mapped_column(String(50))
+    deleted_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    deleted_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    purge_after: Mapped[datetime]
+
+
+class ProjectQuota(Base):
+    """What one project may use; null where the platform's default holds."""
+
+    __tablename__ = "project_quotas"
+
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"), primary_key=True)
+    storage_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    concurrent_tasks: Mapped[int | None]
+    gpus: Mapped[int | None]
+    updated_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    updated_at: Mapped[datetime] = mapped_column(
+        server_default=func.clock_timestamp(), onupdate=func.clock_timestamp()
+    )
+
+
+class ProjectStorage(Base):
+    """Locked by whoever is about to store more; what is stored is counted under the lock."""
+
+    __tablename__ = "project_storage"
+
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"), primary_key=True)

@@ -1,21 +1,86 @@
 """Use cases of accounts and sign-ins."""
 
-from aiplatform.server.identity.service.accounts import bootstrap, change_password, create_user
+from aiplatform.server.identity.service.accounts import bootstrap, create_user, register
+from aiplatform.server.identity.service.administration import (
+    delete_user,
+    end_all_sessions,
+    keep_an_administrator,
+    manage,
+    reset_second_factor,
+    set_active,
+    update_user,
+)
+from aiplatform.server.identity.service.hooks import (
+    ProjectRole,
+    on_invitation,
+    on_link,
+    on_security_event,
+    on_user_delete,
+)
+from aiplatform.server.identity.service.invitations import accept, invite, revoke
+from aiplatform.server.identity.service.resets import (
+    Link,
+    change_email,
+    change_password,
+    issue_reset,
+    request_reset,
+    reset_password,
+)
+from aiplatform.server.identity.service.roles import (
+    create_role,
+    delete_role,
+    role_tag,
+    update_role,
+)
 from aiplatform.server.identity.service.sessions import (
     SignedIn,
+    begin,
+    end_other_sessions,
+    end_own_session,
     end_sessions,
     refresh,
     sign_in,
     sign_out,
 )
+from aiplatform.server.identity.service.standing import Standing, sessions_changed
 
 __all__ = [
+    "Link",
+    "ProjectRole",
     "SignedIn",
+    "Standing",
+    "accept",
+    "begin",
     "bootstrap",
+    "change_email",
     "change_password",
+    "create_role",
     "create_user",
+    "delete_role",
+    "delete_user",
+    "end_all_sessions",
+    "end_other_sessions",
+    "end_own_session",
     "end_sessions",
+    "invite",
+    "issue_reset",
+    "keep_an_administrator",
+    "manage",
+    "on_invitation",
+    "on_link",
+    "on_security_event",
+    "on_user_delete",
     "refresh",
+    "register",
+    "request_reset",
+    "reset_password",
+    "reset_second_factor",
+    "revoke",
+    "role_tag",
+    "sessions_changed",
+    "set_active",
     "sign_in",
     "sign_out",
+    "update_role",
+    "update_user",
 ]

@@ -1,22 +1,39 @@
-"""Accounts: the first one, further ones, their passwords."""
+"""Accounts: the first one, and further ones, made by administrators or by their holders."""
+
+from collections.abc import Collection
 
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.audit import AuditAction
+from aiplatform.protocol.permissions import Permission, grants
 from aiplatform.server.core import audit
-from aiplatform.server.core.errors import Invalid, Language, NameTaken, Problem
+from aiplatform.server.core.audit import Actor
+from aiplatform.server.core.errors import Invalid, NameTaken
 from aiplatform.server.core.locks import AdvisoryLock
 from aiplatform.server.core.settings import Settings
 from aiplatform.server.identity import queries, rules
 from aiplatform.server.identity.access import Principal
-from aiplatform.server.identity.errors import PermissionDenied, WeakPassword, WrongPassword
+from aiplatform.server.identity.errors import (
+    AccountTaken,
+    PermissionDenied,
+    RegistrationClosed,
+    Unauthenticated,
+)
 from aiplatform.server.identity.models import User
 from aiplatform.server.identity.service import passwords
-from aiplatform.server.identity.service.sessions import end_sessions, record_failure, throttle
+from aiplatform.server.identity.service.failures import actor_for
 
 MAX_GLOBAL_ROLE = 20
 """Characters that ``users.role`` holds; the name of a role may have more."""
+
+
+def lock_accounts(session: Session) -> None:
+    """One change at a time of who there is and what they are, over all processes.
+
+    So neither two that take a name cross, nor two administrators who deactivate each other.
+    """
+    session.execute(select(func.pg_advisory_xact_lock(int(AdvisoryLock.ACCOUNTS))))
 
 
 def bootstrap(session: Session, settings: Settings) -> User | None:
@@ -26,10 +43,10 @@ def bootstrap(session: Session, settings: Settings) -> User | None:
     ``admin`` does not want it back with a known password. Returns the account that was made or
     repaired.
     """
-    session.execute(select(func.pg_advisory_xact_lock(int(AdvisoryLock.ACCOUNTS))))
+    lock_accounts(session)
     user = session.scalar(select(User).where(User.username == rules.ADMIN).with_for_update())
     if user is None:
-        if session.scalar(select(User.id).where(User.role == rules.ADMIN).limit(1)) is not None:
+        if queries.has_administrator(session):
             return None
         user = User(username=rules.ADMIN, email=rules.ADMIN_EMAIL, role=rules.ADMIN)
         session.add(user)
@@ -39,7 +56,7 @@ def bootstrap(session: Session, settings: Settings) -> User | None:
     user.password_hash = passwords.hash_password(password)
     session.flush()
     security = queries.security_of(session, user.id)
-    weak = rules.weakness(password, username=user.username, email=user.email)
+    weak = passwords.too_weak(password, username=user.username, email=user.email)
     security.must_change_password = weak is not None
     audit.record(session, audit.SYSTEM, AuditAction.USER_BOOTSTRAPPED, "user", user.uuid)
     return user
@@ -60,35 +77,12 @@ def create_user(
     Raises:
         NotFound: for a role that does not exist.
         PermissionDenied: for a role that grants what the caller lacks.
+        Unauthenticated: see :func:`held_now`.
         NameTaken, WeakPassword, Invalid: for what can't be.
     """
-    _check_role(session, principal, role)
-    if username.casefold() in rules.RESERVED_USERNAMES:
-        raise NameTaken(resource="user", resource_zh="用户", name=username)
-    _refuse_weak(rules.weakness(password, username=username, email=email))
-    # One creation at a time, so that names which differ in case only can't both pass.
-    session.execute(select(func.pg_advisory_xact_lock(int(AdvisoryLock.ACCOUNTS))))
-    taken = session.execute(
-        select(User.username, User.email)
-        .where(
-            or_(
-                func.lower(User.username) == username.lower(),
-                func.lower(User.email) == email.lower(),
-            )
-        )
-        .limit(1)
-    ).first()
-    if taken is not None:
-        name = username if taken.username.lower() == username.lower() else email
-        raise NameTaken(resource="user", resource_zh="用户", name=name)
-    user = User(
-        username=username,
-        email=email,
-        password_hash=passwords.hash_password(password),
-        role=role,
-    )
-    session.add(user)
-    session.flush()
+    password_hash = fit_password(password, username=username, email=email)
+    check_role(session, held_now(session, principal, Permission.USERS_WRITE), role)
+    user = add_user(session, username=username, email=email, password_hash=password_hash, role=role)
     queries.security_of(session, user.id).must_change_password = must_change_password
     audit.record(
         session,
@@ -102,41 +96,133 @@ def create_user(
     return user
 
 
-def change_password(
-    session: Session, principal: Principal, *, current: str, new: str
-) -> Problem | None:
-    """Replace the caller's password and end their other sessions; the refusal, or None.
+def register(
+    session: Session,
+    settings: Settings,
+    *,
+    username: str,
+    email: str,
+    password: str,
+    origin: Actor,
+) -> User:
+    """Make an account for whoever asks, where the setting allows it.
 
-    Returned, not raised, because a wrong current password must stay on record.
+    Raises:
+        RegistrationClosed, AccountTaken, WeakPassword.
     """
-    refusal = throttle(session, principal.username, principal.actor)
-    if refusal is not None:
-        return refusal
-    user = session.get_one(User, principal.user_id, populate_existing=True, with_for_update=True)
-    good, _ = passwords.verify(current, user.password_hash)
-    if not good:
-        record_failure(session, principal.username, user, principal.actor, during="password_change")
-        return WrongPassword()
-    weak = rules.weakness(new, username=user.username, email=user.email, current=current)
-    if weak is not None:
-        return WeakPassword(reason=weak["en"], reason_zh=weak["zh"])
-    user.password_hash = passwords.hash_password(new)
-    security = queries.security_of(session, user.id)
-    security.must_change_password = False
-    security.password_changed_at = func.clock_timestamp()
-    ended = end_sessions(session, user.id, "password_changed", but=principal.session_id)
+    if not settings.self_registration:
+        raise RegistrationClosed
+    try:
+        refuse_reserved(username)
+        password_hash = fit_password(password, username=username, email=email)
+        user = add_user(session, username=username, email=email, password_hash=password_hash)
+    except NameTaken as error:
+        raise AccountTaken from error
+    queries.security_of(session, user.id).email_claimed = True
     audit.record(
         session,
-        principal.actor,
-        AuditAction.USER_PASSWORD_CHANGED,
+        actor_for(user, origin),
+        AuditAction.USER_REGISTERED,
         "user",
         user.uuid,
-        sessions_ended=ended,
+        username=username,
     )
-    return None
+    return user
 
 
-def _check_role(session: Session, principal: Principal, role: str) -> None:
+def fit_password(password: str, *, username: str, email: str) -> str:
+    """The hash of a new account's password. It takes its time: call it before the lock, not under.
+
+    Raises:
+        WeakPassword: when it may not be set.
+    """
+    weak = passwords.too_weak(password, username=username, email=email)
+    if weak is not None:
+        raise weak
+    return passwords.hash_password(password)
+
+
+def add_user(
+    session: Session, *, username: str, email: str, password_hash: str, role: str = rules.PLAIN_USER
+) -> User:
+    """The row of a new account.
+
+    Raises:
+        NameTaken: for what can't be.
+    """
+    refuse_reserved(username)
+    lock_accounts(session)
+    refuse_taken(session, username=username, email=email)
+    user = User(username=username, email=email, password_hash=password_hash, role=role)
+    session.add(user)
+    session.flush()
+    queries.security_of(session, user.id)
+    return user
+
+
+def refuse_reserved(username: str) -> None:
+    """Some names mean something else.
+
+    Raises:
+        NameTaken: for those.
+    """
+    if username.casefold() in rules.RESERVED_USERNAMES:
+        raise NameTaken(resource="user", resource_zh="用户", name=username)
+
+
+def refuse_taken(
+    session: Session, *, username: str | None, email: str | None, but: int | None = None
+) -> None:
+    """Names and addresses are unique in any case. Call it under :func:`lock_accounts`.
+
+    Raises:
+        NameTaken: when another account than ``but`` has one of them.
+    """
+    taken = session.execute(
+        select(User.username, User.email)
+        .where(
+            User.id.is_distinct_from(but),
+            or_(
+                func.lower(User.username) == func.lower(username),
+                func.lower(User.email) == func.lower(email),
+            ),
+        )
+        .limit(1)
+    ).first()
+    if taken is not None:
+        same_name = username is not None and taken.username.lower() == username.lower()
+        raise NameTaken(resource="user", resource_zh="用户", name=username if same_name else email)
+
+
+def held_now(session: Session, who: Principal | int, needed: Permission) -> frozenset[str]:
+    """What the caller, or the account of that id, holds once nobody else changes roles or accounts.
+
+    A guard looked before the wait for the lock, and an invitation was made days ago.
+
+    Raises:
+        Unauthenticated, PermissionDenied: when they were deactivated, or lost ``needed``.
+    """
+    lock_accounts(session)
+    user_id = who if isinstance(who, int) else who.user_id
+    row = session.execute(select(User.is_active, User.role).where(User.id == user_id)).one_or_none()
+    if row is None or not row.is_active:
+        raise Unauthenticated
+    held = queries.global_permissions(session, row.role)
+    if isinstance(who, Principal):
+        held = who.outside(held)
+    if not grants(held, needed):
+        raise PermissionDenied(permission=str(needed))
+    return held
+
+
+def check_role(session: Session, held: Collection[str], role: str) -> None:
+    """Whether somebody who holds ``held`` may give this global role.
+
+    Raises:
+        NotFound: when there is no such role.
+        Invalid: when its name is too long for a global one.
+        PermissionDenied: when it grants what they lack.
+    """
     if role == rules.PLAIN_USER:
         return
     if len(role) > MAX_GLOBAL_ROLE:
@@ -145,11 +231,6 @@ def _check_role(session: Session, principal: Principal, role: str) -> None:
             reason_zh=f"全局角色的名称最多 {MAX_GLOBAL_ROLE} 个字符。",
         )
     wanted = queries.find_role(session, role).permissions
-    missing = rules.lacking(principal.permissions, wanted)
+    missing = rules.lacking(held, wanted)
     if missing:
         raise PermissionDenied(permission=", ".join(missing))
-
-
-def _refuse_weak(reason: dict[Language, str] | None) -> None:
-    if reason is not None:
-        raise WeakPassword(reason=reason["en"], reason_zh=reason["zh"])

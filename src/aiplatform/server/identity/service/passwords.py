@@ -9,7 +9,9 @@ from pwdlib.exceptions import UnknownHashError
 from pwdlib.hashers.argon2 import Argon2Hasher
 from pwdlib.hashers.bcrypt import BcryptHasher
 
-from aiplatform.server.identity.rules import MAX_PASSWORD
+from aiplatform.server.core.settings import get_settings
+from aiplatform.server.identity.errors import WeakPassword
+from aiplatform.server.identity.rules import MAX_PASSWORD, weakness
 
 # OWASP's figures for Argon2id: 19 MiB, two passes, one lane.
 _passwords = PasswordHash(
@@ -18,6 +20,20 @@ _passwords = PasswordHash(
 
 _turns = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
 """A crowd at the door must not take 19 MiB and a core for each."""
+
+
+def too_weak(
+    password: str, *, username: str, email: str, current: str | None = None
+) -> WeakPassword | None:
+    """Why the password may not be set, or None; see :func:`rules.weakness`."""
+    reason = weakness(
+        password,
+        username=username,
+        email=email,
+        current=current,
+        min_score=get_settings().password_min_score,
+    )
+    return None if reason is None else WeakPassword(reason=reason["en"], reason_zh=reason["zh"])
 
 
 def hash_password(password: str) -> str:

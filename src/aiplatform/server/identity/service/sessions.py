@@ -5,12 +5,11 @@ once; shown again it ends the family, since two parties then hold what one was g
 refused must stay on record, so refusals are returned, not raised: the transaction commits.
 """
 
-import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from math import ceil
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
@@ -23,9 +22,18 @@ from aiplatform.server.core.errors import Problem
 from aiplatform.server.core.settings import Settings
 from aiplatform.server.identity import queries, rules
 from aiplatform.server.identity.access import Principal, hash_token
-from aiplatform.server.identity.errors import TooManyAttempts, Unauthenticated, WrongCredentials
+from aiplatform.server.identity.errors import TotpRequired, Unauthenticated, WrongCredentials
 from aiplatform.server.identity.models import AuthSession, AuthToken, User
-from aiplatform.server.identity.service import passwords
+from aiplatform.server.identity.service import passwords, second_factor
+from aiplatform.server.identity.service.devices import note_sign_in
+from aiplatform.server.identity.service.failures import (
+    account_key,
+    actor_for,
+    forget_failures,
+    record_failure,
+    throttle,
+)
+from aiplatform.server.identity.service.standing import sessions_changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,29 +46,52 @@ class SignedIn:
     must_change_password: bool
 
 
-def account_key(username: str) -> str:
-    """What the record calls an account that may not exist.
-
-    Not what was typed: people type passwords into the wrong field.
-    """
-    return hashlib.sha256(username.encode("utf-8", "replace")).hexdigest()[:16]
-
-
 def sign_in(
-    session: Session, settings: Settings, username: str, password: str, origin: Actor
+    session: Session,
+    settings: Settings,
+    username: str,
+    password: str,
+    origin: Actor,
+    *,
+    totp: str | None = None,
 ) -> SignedIn | Problem:
     """Begin a session, or the refusal. One attempt per account at a time."""
-    refusal = throttle(session, username, origin)
+    refusal: Problem | None = throttle(session, username, origin)
     if refusal is not None:
         return refusal
     user = queries.user_by_name(session, clean_text(username))
-    good, new_hash = passwords.verify(password, None if user is None else user.password_hash)
+    shown = None if user is None else user.password_hash
+    good, new_hash = passwords.verify(password, shown)
+    if user is not None and good:
+        # Locked, and looked at again: a change of the password that ends all sessions, or a
+        # deactivation, must come before this sign-in or find its session.
+        session.refresh(user, with_for_update={"key_share": True})
+        good = user.password_hash == shown
     if user is None or not good or not user.is_active:
         record_failure(session, username, user, origin)
         return WrongCredentials()
     if new_hash is not None:
         user.password_hash = new_hash
-    user.last_login_at = func.clock_timestamp()
+    refusal = second_factor.check_at_sign_in(session, user, totp)
+    if refusal is not None:
+        if not isinstance(refusal, TotpRequired):
+            record_failure(session, username, user, origin, during="totp")
+        return refusal
+    forget_failures(session, username)
+    return begin(session, settings, user, origin, account=account_key(username))
+
+
+def begin(
+    session: Session, settings: Settings, user: User, origin: Actor, **details: Any
+) -> SignedIn:
+    """Begin a session of somebody who has proven who they are."""
+    session.execute(
+        update(User)
+        .where(User.id == user.id)
+        # Signing in is no change of the account, so its ETag stays.
+        .values(last_login_at=func.clock_timestamp(), updated_at=User.updated_at)
+        .execution_options(synchronize_session=False)
+    )
     security = queries.security_of(session, user.id)
     _forget_old_sessions(session, user.id)
     login = AuthSession(
@@ -70,47 +101,10 @@ def sign_in(
     )
     session.add(login)
     session.flush()
-    audit.record(
-        session,
-        _actor(user, origin),
-        AuditAction.AUTH_LOGIN,
-        "user",
-        user.uuid,
-        account=account_key(username),
-    )
+    actor = actor_for(user, origin)
+    audit.record(session, actor, AuditAction.AUTH_LOGIN, "user", user.uuid, **details)
+    note_sign_in(session, user, origin)
     return _issue(session, settings, login, must_change_password=security.must_change_password)
-
-
-def throttle(session: Session, username: str, origin: Actor) -> TooManyAttempts | None:
-    """Let one attempt on an account pass at a time, and none too soon after too many failures.
-
-    It treats accounts that do not exist like those that do.
-    """
-    key = account_key(username)
-    session.execute(select(func.pg_advisory_xact_lock(int(key, 16) - 2**63)))
-    failures = queries.recent_failures(session, key, origin.ip_address, rules.FAILURE_WINDOW)
-    left = max(
-        rules.wait_after(failures.here, free=rules.FREE_FAILURES) - failures.since_here,
-        rules.wait_after(failures.anywhere, free=rules.FREE_FAILURES_ANYWHERE)
-        - failures.since_anywhere,
-    )
-    return None if left <= timedelta(0) else TooManyAttempts(seconds=ceil(left.total_seconds()))
-
-
-def record_failure(
-    session: Session, username: str, user: User | None, origin: Actor, **details: Any
-) -> None:
-    """Put a wrong password on record; :func:`throttle` counts these."""
-    audit.record(
-        session,
-        origin if user is None else _actor(user, origin),
-        AuditAction.AUTH_LOGIN_FAILED,
-        "user",
-        None if user is None else user.uuid,
-        outcome="failure",
-        account=account_key(username),
-        **details,
-    )
 
 
 def refresh(session: Session, settings: Settings, shown: str, origin: Actor) -> SignedIn | Problem:
@@ -125,12 +119,15 @@ def refresh(session: Session, settings: Settings, shown: str, origin: Actor) -> 
     if token is None:
         return Unauthenticated()
     login = queries.lock_session(session, token.session_id)
-    session.refresh(token)
+    # Whoever held the lock may have used the token up, or cleared it or the session away.
+    token = queries.refresh_token(session, hash_token(shown))
+    if login is None or token is None:
+        return Unauthenticated()
     user = session.get_one(User, login.user_id, populate_existing=True)
     now: datetime = session.scalars(select(func.clock_timestamp())).one()
     if login.ended_at is not None or token.expires_at <= now or not user.is_active:
         return Unauthenticated()
-    actor = _actor(user, origin)
+    actor = actor_for(user, origin)
     if token.used_at is not None:
         successors = queries.tokens_since(session, login.id, token)
         lost = now - token.used_at <= rules.REPLAY_GRACE and not any(
@@ -138,6 +135,7 @@ def refresh(session: Session, settings: Settings, shown: str, origin: Actor) -> 
         )
         if not lost:
             login.ended_at, login.end_reason = now, "token_reused"
+            sessions_changed(session)
             audit.record(
                 session, actor, AuditAction.AUTH_TOKEN_REUSED, "session", login.uuid,
                 outcome="denied",
@@ -148,6 +146,12 @@ def refresh(session: Session, settings: Settings, shown: str, origin: Actor) -> 
     else:
         token.used_at = now
     login.refreshed_at = now
+    # A session may be renewed for years; what has expired is refused with or without its row.
+    session.execute(
+        delete(AuthToken)
+        .where(AuthToken.session_id == login.id, AuthToken.expires_at < now)
+        .execution_options(synchronize_session=False)
+    )
     security = queries.security_of(session, user.id)
     audit.record(session, actor, AuditAction.AUTH_REFRESH, "session", login.uuid)
     return _issue(session, settings, login, must_change_password=security.must_change_password)
@@ -156,8 +160,9 @@ def refresh(session: Session, settings: Settings, shown: str, origin: Actor) -> 
 def sign_out(session: Session, principal: Principal) -> None:
     """End the caller's session: all of its tokens are dead at once."""
     login = queries.lock_session(session, principal.session_id)
-    if login.ended_at is None:
+    if login is not None and login.ended_at is None:
         login.ended_at, login.end_reason = func.clock_timestamp(), "logout"
+        sessions_changed(session)
         audit.record(session, principal.actor, AuditAction.AUTH_LOGOUT, "session", login.uuid)
 
 
@@ -172,8 +177,34 @@ def end_sessions(session: Session, user_id: int, reason: str, *, but: int | None
         )
         .values(ended_at=func.clock_timestamp(), end_reason=reason)
         .returning(AuthSession.id)
-    )
-    return len(ended.all())
+        .execution_options(synchronize_session=False)
+    ).all()
+    if ended:
+        sessions_changed(session)
+    return len(ended)
+
+
+def end_own_session(session: Session, principal: Principal, uuid: UUID) -> None:
+    """End one of the caller's sessions, perhaps this one.
+
+    Raises:
+        NotFound: when they have no such session.
+    """
+    login = queries.own_session(session, principal.user_id, uuid)
+    login.ended_at, login.end_reason = func.clock_timestamp(), "ended_by_user"
+    sessions_changed(session)
+    audit.record(session, principal.actor, AuditAction.SESSION_ENDED, "session", login.uuid)
+
+
+def end_other_sessions(session: Session, principal: Principal) -> int:
+    """End all of the caller's sessions but this one. Returns how many."""
+    ended = end_sessions(session, principal.user_id, "ended_by_user", but=principal.session_id)
+    if ended:
+        audit.record(
+            session, principal.actor, AuditAction.SESSION_ENDED, "user", principal.user_uuid,
+            sessions_ended=ended,
+        )  # fmt: skip
+    return ended
 
 
 def _issue(
@@ -212,14 +243,4 @@ def _forget_old_sessions(session: Session, user_id: int) -> None:
         delete(AuthSession)
         .where(AuthSession.user_id == user_id, ~living.exists())
         .execution_options(synchronize_session=False)
-    )
-
-
-def _actor(user: User, origin: Actor) -> Actor:
-    return Actor(
-        user_id=user.id,
-        user_uuid=user.uuid,
-        username=user.username,
-        ip_address=origin.ip_address,
-        user_agent=origin.user_agent,
     )

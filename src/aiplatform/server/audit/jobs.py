@@ -1,0 +1,45 @@
+"""What a worker does for the audit trail beside its tasks: seal it, archive it when asked to."""
+
+import threading
+import time
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from aiplatform.server.audit.rules.signatures import NotAKey
+from aiplatform.server.audit.service.archives import Unfit, archive_all
+from aiplatform.server.audit.service.sealing import seal_all
+from aiplatform.server.core.settings import Settings, get_settings
+
+log = structlog.get_logger(__name__)
+
+
+def start_sealing() -> threading.Thread:
+    """Seal now and then for as long as the process lives.
+
+    Every worker does; a lock in the database lets one at a time. A crash between two seals costs
+    nothing, since what waits is in the database.
+    """
+    thread = threading.Thread(target=_run, args=(get_settings(),), name="audit-sealer", daemon=True)
+    thread.start()
+    return thread
+
+
+def _run(settings: Settings) -> None:
+    while True:
+        time.sleep(settings.audit_seal_seconds)
+        try:
+            rows = seal_all(settings.audit_signing_key_file)
+            if settings.audit_archive_days is not None:
+                archive_all(settings.audit_archive_days)
+        except SQLAlchemyError as error:
+            log.warning("sealing interrupted", error=str(error)[:200])
+        except (OSError, NotAKey) as error:
+            log.error(  # noqa: TRY400  (told in words)
+                "the audit trail is not sealed: no key to sign with", error=str(error)
+            )
+        except Unfit as error:
+            log.error("the audit trail is not archived", reason=str(error))  # noqa: TRY400
+        else:
+            if rows:
+                log.debug("sealed", rows=rows)

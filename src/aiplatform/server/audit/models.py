@@ -1,0 +1,49 @@
+"""Tables of the sealed trail. The rows themselves are in :mod:`aiplatform.server.core.audit`."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, LargeBinary, String, func
+from sqlalchemy.dialects.postgresql import INT4MULTIRANGE, Range
+from sqlalchemy.orm import Mapped, mapped_column
+
+from aiplatform.server.core.database import Base
+
+
+class AuditSeal(Base):
+    """A sealed batch; see :class:`aiplatform.server.audit.rules.chain.Seal`."""
+
+    __tablename__ = "audit_seals"
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    sealed_at: Mapped[datetime]
+    ids: Mapped[list[Range[int]]] = mapped_column(INT4MULTIRANGE)
+    root: Mapped[bytes] = mapped_column(LargeBinary)
+    previous: Mapped[bytes] = mapped_column(LargeBinary)
+    head: Mapped[bytes] = mapped_column(LargeBinary)
+    leaves: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
+
+
+class AuditSignature(Base):
+    """An operator's signature over a seal, and so over all before it."""
+
+    __tablename__ = "audit_signatures"
+
+    seal_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    key_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    signature: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.current_timestamp())
+
+
+class AuditArchive(Base):
+    """Consecutive seals with their rows in one blob; ``pruned_at``: the rows are only there."""
+
+    __tablename__ = "audit_archives"
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    first_seal: Mapped[int] = mapped_column(BigInteger)
+    last_seal: Mapped[int] = mapped_column(BigInteger)
+    rows: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64))
+    size: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.current_timestamp())
+    pruned_at: Mapped[datetime | None]

@@ -1,0 +1,163 @@
+"""Seals: each covers a batch of audit rows and the seal before it.
+
+What a seal says of a row is the hash of the row's canonical text: one line of JSON as PostgreSQL
+prints a ``jsonb`` object (:data:`ROW_TEXT`). The same line is the row in exports and archives, so
+whoever has one only needs to hash it. ``user_id`` is no part of it: the schema empties it when a
+user is deleted, and ``details.actor`` keeps who it was.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from aiplatform.server.audit.rules.merkle import HASH_BYTES, leaf_hash, root_of
+
+SEAL = b"\x02"
+"""Prefix of a seal's own hash; 0x00 and 0x01 are the tree's."""
+
+GENESIS = bytes(HASH_BYTES)
+"""What stands for the seal before the first."""
+
+ROW_TEXT = """
+jsonb_build_object(
+    'id', l.id, 'uuid', e.uuid, 'action', l.action, 'resource_type', l.resource_type,
+    'resource_id', l.resource_id, 'project', e.project_uuid, 'outcome', e.outcome,
+    'details', l.details, 'ip_address', abbrev(l.ip_address), 'user_agent', l.user_agent,
+    'created_at', to_char(l.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+)::text
+"""
+"""A row's canonical text, of ``audit_logs l`` and ``audit_entries e``."""
+
+Ranges = list[tuple[int, int]]
+"""Sets of row numbers: ascending, first and last of each run included."""
+
+
+def row_leaf(text: str) -> bytes:
+    """The leaf of a row's canonical text."""
+    return leaf_hash(text.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """A sealed batch. ``leaves`` in the order of row numbers; ``sealed_at`` ISO 8601 in UTC."""
+
+    id: int
+    sealed_at: str
+    ranges: tuple[tuple[int, int], ...]
+    leaves: tuple[bytes, ...]
+    root: bytes
+    previous: bytes
+    head: bytes
+
+    @classmethod
+    def over(
+        cls, number: int, sealed_at: str, rows: Sequence[tuple[int, bytes]], previous: bytes
+    ) -> "Seal":
+        """Seal ``rows``: their numbers, ascending, and leaves."""
+        leaves = tuple(leaf for _, leaf in rows)
+        ranges = tuple(runs(number for number, _ in rows))
+        root = root_of(leaves)
+        head = head_of(number, sealed_at, ranges, root, previous)
+        return cls(number, sealed_at, ranges, leaves, root, previous, head)
+
+    @property
+    def size(self) -> int:
+        """How many rows it covers."""
+        return size_of(self.ranges)
+
+    def fault(self) -> str | None:
+        """What does not fit within the seal itself; None when all does."""
+        if self.head != head_of(self.id, self.sealed_at, self.ranges, self.root, self.previous):
+            return "its own hash is not that of what it says"
+        if len(self.leaves) != self.size or self.root != root_of(self.leaves):
+            return "its rows' hashes do not give its root"
+        return None
+
+
+def head_of(
+    number: int, sealed_at: str, ranges: Iterable[tuple[int, int]], root: bytes, previous: bytes
+) -> bytes:
+    """The hash of a seal, which the next one carries."""
+    ranges = list(ranges)
+    said = {
+        "id": number,
+        "ids": ranges_text(ranges),
+        "previous": previous.hex(),
+        "root": root.hex(),
+        "rows": size_of(ranges),
+        "sealed_at": sealed_at,
+        "version": 1,
+    }
+    return sha256(SEAL + json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).digest()
+
+
+def runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Ascending numbers as runs without a gap."""
+    first = last = None
+    for number in numbers:
+        if first is None or last is None:
+            first = last = number
+        elif number == last + 1:
+            last = number
+        else:
+            yield first, last
+            first = last = number
+    if first is not None and last is not None:
+        yield first, last
+
+
+def size_of(ranges: Iterable[tuple[int, int]]) -> int:
+    """How many numbers there are in ``ranges``."""
+    return sum(last - first + 1 for first, last in ranges)
+
+
+def numbers_in(ranges: Iterable[tuple[int, int]]) -> Iterator[int]:
+    """The numbers in ``ranges``, ascending."""
+    for first, last in ranges:
+        yield from range(first, last + 1)
+
+
+def ranges_text(ranges: Iterable[tuple[int, int]]) -> str:
+    """Such as ``1..100,103``."""
+    return ",".join(str(first) if first == last else f"{first}..{last}" for first, last in ranges)
+
+
+def parse_ranges(text: str) -> Ranges:
+    """What :func:`ranges_text` wrote.
+
+    Raises:
+        ValueError: for anything else, and for runs that do not ascend.
+    """
+    found: Ranges = []
+    for part in text.split(",") if text else ():
+        first, dots, last = part.partition("..")
+        run = (int(first), int(last) if dots else int(first))
+        if run[0] > run[1] or (found and run[0] <= found[-1][1] + 1):
+            raise ValueError("runs of numbers must ascend")
+        found.append(run)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The newest seal's number and hash: what to keep elsewhere, to hold the trail against."""
+
+    id: int
+    hash: bytes
+
+    def __str__(self) -> str:
+        return f"{self.id}:{self.hash.hex()}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Head":
+        """What :meth:`__str__` wrote.
+
+        Raises:
+            ValueError: for anything else.
+        """
+        number, _, digest = text.strip().partition(":")
+        head = cls(int(number), bytes.fromhex(digest))
+        if head.id < 1 or len(head.hash) != HASH_BYTES:
+            raise ValueError("a head is a number, a colon and 64 hexadecimal digits")
+        return head

@@ -1,0 +1,70 @@
+"""Merkle trees as in RFC 6962 (Certificate Transparency), over SHA-256.
+
+A leaf is hashed with the prefix 0x00 and a node with 0x01, so that no node can be passed off as a
+leaf. A tree of n leaves splits at the largest power of two below n; pairing from the left, level by
+level, and passing an odd one up unchanged, gives the same tree.
+"""
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+LEAF, NODE = b"\x00", b"\x01"
+HASH_BYTES = 32
+
+
+def leaf_hash(content: bytes) -> bytes:
+    """The hash of a leaf."""
+    return sha256(LEAF + content).digest()
+
+
+class Tree:
+    """A tree over leaf hashes, of which there is at least one; its levels are kept for paths."""
+
+    def __init__(self, leaves: Sequence[bytes]) -> None:
+        self._levels = [list(leaves)]
+        while len(self._levels[-1]) > 1:
+            self._levels.append(_above(self._levels[-1]))
+
+    @property
+    def root(self) -> bytes:
+        """The hash that stands for all leaves."""
+        return self._levels[-1][0]
+
+    def path(self, index: int) -> list[bytes]:
+        """The sibling hashes that lead from the leaf at ``index`` up to the root."""
+        path = []
+        for level in self._levels[:-1]:
+            sibling = index ^ 1
+            if sibling < len(level):
+                path.append(level[sibling])
+            index //= 2
+        return path
+
+
+def root_of(leaves: Sequence[bytes]) -> bytes:
+    """The root of a tree over leaf hashes; of no leaves, the hash of nothing."""
+    return Tree(leaves).root if leaves else sha256(b"").digest()
+
+
+def root_by(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes | None:
+    """The root that ``path`` leads to; None when it does not fit a tree of ``size`` leaves."""
+    if not 0 <= index < size:
+        return None
+    rest = list(path)
+    while size > 1:
+        if index ^ 1 < size:
+            if not rest:
+                return None
+            sibling = rest.pop(0)
+            pair = (sibling, leaf) if index & 1 else (leaf, sibling)
+            leaf = sha256(NODE + pair[0] + pair[1]).digest()
+        index //= 2
+        size = (size + 1) // 2
+    return None if rest else leaf
+
+
+def _above(level: list[bytes]) -> list[bytes]:
+    above = [sha256(NODE + level[i] + level[i + 1]).digest() for i in range(0, len(level) - 1, 2)]
+    if len(level) % 2:
+        above.append(level[-1])
+    return above

@@ -1,0 +1,102 @@
+"""Signatures over seals, with an Ed25519 key of the operator's (RFC 8032).
+
+A signature on a seal covers every seal before it, since each carries the hash of the one before.
+"""
+
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+        Ed25519PrivateKey,
+        Ed25519PublicKey,
+    )
+
+CONTEXT = b"aiplatform audit seal v1\n"
+"""Before what is signed, so that the key's other signatures are never taken for one of these."""
+
+
+class NotAKey(ValueError):
+    """The file holds no Ed25519 key of the kind asked for."""
+
+
+def make_key() -> tuple[bytes, bytes]:
+    """A fresh private and public key, in PEM."""
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
+        Ed25519PrivateKey,
+    )
+
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    public = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return private, public
+
+
+def read_private(pem: bytes) -> "Ed25519PrivateKey":
+    """The private key in ``pem``.
+
+    Raises:
+        NotAKey: when there is none.
+    """
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
+        Ed25519PrivateKey,
+    )
+
+    try:
+        key = serialization.load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise NotAKey("it holds no private key in PEM without a password") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise NotAKey("it holds a key of another kind than Ed25519")
+    return key
+
+
+def read_public(pem: bytes) -> "Ed25519PublicKey":
+    """The public key in ``pem``.
+
+    Raises:
+        NotAKey: when there is none.
+    """
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
+        Ed25519PublicKey,
+    )
+
+    try:
+        key = serialization.load_pem_public_key(pem)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise NotAKey("it holds no public key in PEM") from error
+    if not isinstance(key, Ed25519PublicKey):
+        raise NotAKey("it holds a key of another kind than Ed25519")
+    return key
+
+
+def key_id(key: "Ed25519PublicKey") -> str:
+    """Which key it was: 32 hexadecimal digits of its hash."""
+    return sha256(key.public_bytes_raw()).hexdigest()[:32]
+
+
+def sign(key: "Ed25519PrivateKey", head: bytes) -> bytes:
+    """Sign the hash of a seal."""
+    return key.sign(CONTEXT + head)
+
+
+def is_signed(key: "Ed25519PublicKey", head: bytes, signature: bytes) -> bool:
+    """Whether ``signature`` is this key's over the hash of a seal."""
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
+
+    try:
+        key.verify(signature, CONTEXT + head)
+    except InvalidSignature:
+        return False
+    return True

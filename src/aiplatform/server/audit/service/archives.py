@@ -1,0 +1,174 @@
+"""Archives: sealed batches with their rows in the store, after which the table may forget them.
+
+An archive is a file like an export of whole seals, packed, and verified before its rows are pruned.
+The seals themselves stay in the database: they are small, and the chain must not have holes.
+"""
+
+import gzip
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from aiplatform.data.blobs import BlobNotFoundError
+from aiplatform.server.audit.models import AuditArchive, AuditSeal
+from aiplatform.server.audit.rules import lines
+from aiplatform.server.audit.service.exports import sealed_lines
+from aiplatform.server.audit.service.files import read_lines, verify_file
+from aiplatform.server.core.database import transaction
+from aiplatform.server.core.locks import AdvisoryLock
+from aiplatform.server.core.settings import get_settings
+from aiplatform.server.core.storage import get_store, keep
+
+SEALS_AT_ONCE = 200
+ROWS_AT_ONCE = 100_000
+
+
+class Unfit(RuntimeError):
+    """An archive is not what its rows are; they stay where they are."""
+
+
+def archive_all(days: int) -> int:
+    """Archive the sealed batches that are ``days`` old. Returns how many rows."""
+    rows = 0
+    while True:
+        with transaction() as session:
+            made = _archive_next(session, days)
+        if made is None:
+            return rows
+        rows += made
+
+
+def _archive_next(session: Session, days: int) -> int | None:
+    """One archive of consecutive seals; None when none is old enough, or another is at it."""
+    lock = func.pg_try_advisory_xact_lock(int(AdvisoryLock.AUDIT_ARCHIVE))
+    if not session.scalar(select(lock)):
+        return None
+    last = session.scalar(select(func.max(AuditArchive.last_seal))) or 0
+    old = func.clock_timestamp() - func.make_interval(0, 0, 0, days)
+    seals = session.execute(
+        select(AuditSeal.id, func.length(AuditSeal.leaves) / 32)
+        .where(AuditSeal.id > last, AuditSeal.sealed_at < old)
+        .order_by(AuditSeal.id)
+        .limit(SEALS_AT_ONCE)
+    ).all()
+    through, rows = 0, 0
+    for number, size in seals:
+        if rows and rows + size > ROWS_AT_ONCE:
+            break
+        through, rows = number, rows + int(size)
+    if not rows:
+        return None
+    directory = get_settings().spool_dir
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.NamedTemporaryFile(dir=directory, prefix="audit-") as file:
+        # Without a name or a time inside, the same rows give the same bytes.
+        with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
+            for line in sealed_lines(session, last + 1, through):
+                packed.write(line.encode() + b"\n")
+        file.flush()
+        path = Path(file.name)
+        verdict = verify_file(path)
+        if not verdict.is_intact:
+            raise Unfit(verdict.findings[0].text)
+        size = path.stat().st_size
+        with path.open("rb") as whole:
+            sha256 = hashlib.file_digest(whole, "sha256").hexdigest()
+        keep(session, path, sha256, size)
+    session.execute(
+        insert(AuditArchive).values(
+            first_seal=last + 1, last_seal=through, rows=rows, sha256=sha256, size=size
+        )
+    )
+    return rows
+
+
+def rows_of_archive(sha256: str) -> Iterator[tuple[int, str]]:
+    """The rows of an archive: their numbers and canonical texts.
+
+    Raises:
+        OSError, ValueError: when the store has no such file, or another one.
+    """
+    with tempfile.TemporaryDirectory(prefix="aip-audit-") as directory:
+        path = _fetch(sha256, Path(directory))
+        with path.open("rb") as file:
+            for line in read_lines(file):
+                kind, said = lines.parse(line)
+                if kind == "row":
+                    yield said["id"], line.decode()
+
+
+def prune(url: str, days: int) -> int:
+    """Take rows out of the table that an archive of ``days`` has. Returns how many.
+
+    Runs as the role that owns the tables. Each archive is fetched back and held against the seals
+    in the database first.
+
+    Raises:
+        Unfit: when an archive is not what was sealed.
+        psycopg.Error: when the role may not, or the database does not answer.
+    """
+    pruned = 0
+    with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
+        due = connection.execute(
+            "SELECT id, first_seal, last_seal, sha256 FROM audit_archives WHERE pruned_at IS NULL"
+            " AND created_at < clock_timestamp() - make_interval(days => %s) ORDER BY id",
+            [days],
+        ).fetchall()
+        for archive, first, last, sha256 in due:
+            _hold_against_seals(connection, sha256, first, last)
+            with connection.transaction():
+                connection.execute(
+                    "UPDATE audit_archives SET pruned_at = clock_timestamp() WHERE id = %s",
+                    [archive],
+                )
+                for table, key in (("audit_entries", "audit_id"), ("audit_logs", "id")):
+                    done = connection.execute(
+                        f"DELETE FROM {table} t USING audit_seals s, unnest(s.ids) r"  # noqa: S608
+                        f" WHERE s.id BETWEEN %s AND %s"
+                        f" AND t.{key} >= lower(r) AND t.{key} < upper(r)",
+                        [first, last],
+                    )
+            pruned += done.rowcount
+    return pruned
+
+
+def _hold_against_seals(
+    connection: "psycopg.Connection[tuple[object, ...]]", sha256: str, first: int, last: int
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="aip-audit-") as directory:
+        try:
+            path = _fetch(sha256, Path(directory))
+        except (OSError, ValueError) as error:
+            raise Unfit(f"archive {sha256}: {error}") from error
+        verdict = verify_file(path)
+        if not verdict.is_intact:
+            raise Unfit(f"archive {sha256}: {verdict.findings[0].text}")
+        heads = []
+        with path.open("rb") as file:
+            for line in read_lines(file):
+                kind, said = lines.parse(line)
+                if kind == "seal":
+                    heads.append((said["id"], bytes.fromhex(said["head"])))
+    known = connection.execute(
+        "SELECT id, head FROM audit_seals WHERE id BETWEEN %s AND %s ORDER BY id", [first, last]
+    ).fetchall()
+    if known != heads:
+        raise Unfit(f"archive {sha256}: its seals are not the database's")
+
+
+def _fetch(sha256: str, directory: Path) -> Path:
+    path = directory / "archive.jsonl.gz"
+    try:
+        get_store().fetch(sha256, path)
+    except BlobNotFoundError as error:
+        raise ValueError("the store does not have it") from error
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+            raise ValueError("the store has something else under this name")
+    return path

@@ -1,0 +1,208 @@
+"""The trail as a file: for machines with proofs, or as a table for people.
+
+Rows are read from one snapshot by a cursor in the database and written as they come, so an export
+of any size takes the same memory.
+"""
+
+import io
+import json
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Literal
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session, undefer
+
+from aiplatform.data.spreadsheets import csv_line
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.server.audit import queries
+from aiplatform.server.audit.models import AuditSeal, AuditSignature
+from aiplatform.server.audit.rules import lines
+from aiplatform.server.audit.rules.chain import ROW_TEXT, Seal, numbers_in
+from aiplatform.server.audit.rules.filters import Filters, csv_cell
+from aiplatform.server.audit.rules.merkle import HASH_BYTES, Tree
+from aiplatform.server.audit.service.sealing import time_text
+from aiplatform.server.core import audit
+from aiplatform.server.core.audit import Actor
+from aiplatform.server.core.database import session_factory
+
+AT_ONCE = 500
+KEPT_SEALS = 8
+COLUMNS = (
+    "time", "user", "user_uuid", "action", "outcome", "resource_type", "resource_id", "project",
+    "address", "user_agent", "details", "uuid",
+)  # fmt: skip
+
+_ROWS_OF_SEAL = text(
+    f"""
+    SELECT {ROW_TEXT} FROM audit_seals s, unnest(s.ids) r
+    JOIN audit_logs l ON l.id >= lower(r) AND l.id < upper(r)
+    JOIN audit_entries e ON e.audit_id = l.id
+    WHERE s.id = :seal ORDER BY l.id
+    """  # noqa: S608  (a constant)
+)
+
+
+def export(
+    session: Session, actor: Actor, filters: Filters, form: Literal["jsonl", "csv"]
+) -> Iterator[bytes]:
+    """Put an export on record and return its pieces, to be read once that is committed."""
+    audit.record(
+        session,
+        actor,
+        AuditAction.AUDIT_EXPORTED,
+        "audit",
+        project=filters.project,
+        format=form,
+        filters=_said(filters),
+    )
+    return stream(filters, form)
+
+
+def stream(filters: Filters, form: Literal["jsonl", "csv"]) -> Iterator[bytes]:
+    """An export in pieces, from a session and a snapshot of its own."""
+    with session_factory()() as session:
+        session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        if form == "csv":
+            for piece in csv_lines(session, filters):
+                yield piece.encode()
+            return
+        pieces: list[str] = []
+        for line in selected_lines(session, filters):
+            pieces.append(line)
+            if len(pieces) >= AT_ONCE:
+                yield ("\n".join(pieces) + "\n").encode()
+                pieces.clear()
+        yield ("\n".join(pieces) + "\n").encode()
+
+
+def _said(filters: Filters) -> dict[str, str]:
+    return {name: str(value) for name, value in asdict(filters).items() if value is not None}
+
+
+def sealed_lines(session: Session, first: int, last: int) -> Iterator[str]:
+    """Whole seals with their rows, as an archive has them."""
+    yield lines.header_line(lines.SEALS)
+    rows = seals = 0
+    for number in range(first, last + 1):
+        seal, signatures = _seal(session, number)
+        yield lines.seal_line(seal, signatures, whole=True)
+        seals += 1
+        for line in session.scalars(_ROWS_OF_SEAL, {"seal": number}):
+            rows += 1
+            yield line
+    yield lines.end_line(rows, seals)
+
+
+def selected_lines(session: Session, filters: Filters) -> Iterator[str]:
+    """Rows that match, newest first, each with its proof, then the seals from there on.
+
+    A row that is not sealed yet has no proof. Rows that were pruned are in their archives only.
+    """
+    yield lines.header_line(lines.SELECTION, _said(filters))
+    proofs = _Proofs(session)
+    rows = seals = 0
+    statement = queries.in_order(session, filters, queries.log.id, queries.TEXT)
+    for number, line in session.execute(statement, execution_options={"yield_per": AT_ONCE}):
+        rows += 1
+        yield line
+        proof = proofs.of(number)
+        if proof is not None:
+            yield lines.proof_line(number, *proof)
+    if proofs.oldest is not None:
+        numbers = session.scalars(
+            select(AuditSeal.id).where(AuditSeal.id >= proofs.oldest).order_by(AuditSeal.id)
+        ).all()
+        for seal_number in numbers:
+            seal, signatures = _seal(session, seal_number)
+            yield lines.seal_line(seal, signatures, whole=False)
+            seals += 1
+    yield lines.end_line(rows, seals)
+
+
+def csv_lines(session: Session, filters: Filters) -> Iterator[str]:
+    """The rows that match as CSV with a heading. Cells that look like formulas are defused."""
+    buffer = io.StringIO(newline="")
+    buffer.write(csv_line(COLUMNS))
+    statement = queries.in_order(session, filters, queries.TEXT)
+    for line in session.scalars(statement, execution_options={"yield_per": AT_ONCE}):
+        buffer.write(csv_line(_cells(json.loads(line))))
+        if buffer.tell() > 1 << 16:
+            yield buffer.getvalue()
+            buffer.seek(0)
+            buffer.truncate()
+    yield buffer.getvalue()
+
+
+def _cells(row: dict[str, object]) -> list[str]:
+    details = row["details"]
+    rest = dict(details) if isinstance(details, dict) else {}
+    actor = rest.pop("actor", None)
+    who = actor if isinstance(actor, dict) else {}
+    shown = rest if isinstance(details, dict) else details
+    return [
+        csv_cell(value)
+        for value in (
+            row["created_at"], who.get("username"), who.get("uuid"), row["action"],
+            row["outcome"], row["resource_type"], row["resource_id"], row["project"],
+            row["ip_address"], row["user_agent"],
+            json.dumps(shown, ensure_ascii=False, separators=(",", ":")), row["uuid"],
+        )
+    ]  # fmt: skip
+
+
+def _seal(session: Session, number: int) -> tuple[Seal, list[tuple[str, bytes]]]:
+    row = session.get_one(
+        AuditSeal, number, options=[undefer(AuditSeal.leaves)], populate_existing=True
+    )
+    session.expunge(row)
+    signed = session.execute(
+        select(AuditSignature.key_id, AuditSignature.signature)
+        .where(AuditSignature.seal_id == number)
+        .order_by(AuditSignature.key_id)
+    )
+    return _plain(row), [(key, value) for key, value in signed]
+
+
+def _plain(row: AuditSeal) -> Seal:
+    ranges = []
+    for run in row.ids:
+        assert run.lower is not None
+        assert run.upper is not None
+        ranges.append((run.lower, run.upper - 1))
+    leaves = tuple(row.leaves[at : at + HASH_BYTES] for at in range(0, len(row.leaves), HASH_BYTES))
+    return Seal(
+        row.id, time_text(row.sealed_at), tuple(ranges), leaves, row.root, row.previous, row.head
+    )
+
+
+class _Proofs:
+    """Proofs of rows; a few seals are kept, since rows that follow each other share theirs."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._kept: OrderedDict[int, tuple[dict[int, int], Tree]] = OrderedDict()
+        self.oldest: int | None = None
+
+    def of(self, number: int) -> tuple[int, int, list[bytes]] | None:
+        """Seal, place and path of a row; None when it is not sealed."""
+        for seal, (places, tree) in reversed(self._kept.items()):
+            if number in places:
+                return self._proof(seal, places[number], tree)
+        found = self._session.scalars(
+            select(AuditSeal.id).where(AuditSeal.ids.contains(number)).limit(1)
+        ).first()
+        if found is None:
+            return None
+        seal_, _ = _seal(self._session, found)
+        places = {row: place for place, row in enumerate(numbers_in(seal_.ranges))}
+        tree = Tree(seal_.leaves)
+        self._kept[found] = (places, tree)
+        if len(self._kept) > KEPT_SEALS:
+            self._kept.popitem(last=False)
+        return self._proof(found, places[number], tree)
+
+    def _proof(self, seal: int, place: int, tree: Tree) -> tuple[int, int, list[bytes]]:
+        self.oldest = seal if self.oldest is None else min(self.oldest, seal)
+        return seal, place, tree.path(place)

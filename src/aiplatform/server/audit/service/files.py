@@ -1,0 +1,244 @@
+"""Verification of an exported or archived file: needs the file and nothing else.
+
+Read line by line, so a file of any size takes little memory; gzip is read too. In a selection the
+seals come after the rows, and the proofs are kept until then: some hundred bytes a row.
+"""
+
+import gzip
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, cast
+
+from aiplatform.server.audit.rules import lines
+from aiplatform.server.audit.rules.chain import (
+    GENESIS,
+    Head,
+    Seal,
+    head_of,
+    numbers_in,
+    row_leaf,
+)
+from aiplatform.server.audit.rules.findings import Kind, Verdict
+from aiplatform.server.audit.rules.merkle import root_by
+from aiplatform.server.audit.rules.signatures import is_signed, key_id
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+LONGEST_LINE = 64 << 20
+
+
+def verify_file(
+    path: Path, *, expected: Sequence[Head] = (), keys: Sequence["Ed25519PublicKey"] = ()
+) -> Verdict:
+    """Hold a file against the seals in it, heads kept elsewhere, and signatures.
+
+    Raises:
+        OSError: when the file can't be read.
+    """
+    check = _Check(expected, keys)
+    with path.open("rb") as file:
+        try:
+            for line in read_lines(file):
+                if not check.take(line):
+                    break
+        except ValueError as error:
+            check.verdict.add(Kind.NOT_A_TRAIL, f"the file can't be read on: {error}")
+    return check.close()
+
+
+def read_lines(file: IO[bytes]) -> Iterator[bytes]:
+    """The lines of a file, packed or not.
+
+    Raises:
+        ValueError: for a line longer than any of ours, and where it can't be unpacked.
+    """
+    packed = file.read(2) == b"\x1f\x8b"
+    file.seek(0)
+    source = cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if packed else file
+    while line := _read_line(source):
+        if len(line) == LONGEST_LINE:
+            raise ValueError("a line is longer than any of ours")
+        yield line.rstrip(b"\n")
+
+
+def _read_line(source: IO[bytes]) -> bytes:
+    try:
+        return source.readline(LONGEST_LINE)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"it can't be unpacked: {error}") from error
+
+
+class _Check:
+    """What has been read so far."""
+
+    def __init__(self, expected: Sequence[Head], keys: Sequence["Ed25519PublicKey"]) -> None:
+        self.verdict = Verdict()
+        self._wanted = {head.id: head.hash for head in expected}
+        self._keys = {key_id(key): key for key in keys}
+        self._begun = self._ended = False
+        self._last: Seal | None = None
+        self._due: Iterator[tuple[int, bytes]] = iter(())
+        self._next: tuple[int, bytes] | None = None
+        self._row: tuple[int, bytes] | None = None
+        self._proofs: dict[int, list[tuple[int, bytes, int, list[bytes]]]] = {}
+        self._kind = ""
+        self._all = False
+
+    def take(self, line: bytes) -> bool:
+        """Look at one line; False when there is no sense in reading on."""
+        verdict = self.verdict
+        try:
+            self._take(line, *lines.parse(line))
+        except lines.NotALine as error:
+            verdict.add(Kind.NOT_A_TRAIL, f"{error}: {line[:80]!r}")
+            return self._begun and len(verdict.findings) < 10
+        return True
+
+    def _take(self, line: bytes, kind: str, said: dict[str, Any]) -> None:
+        if not self._begun:
+            if kind != "format" or said.get("format") != lines.FORMAT:
+                raise lines.NotALine("its first line is not that of an export")
+            self._begun, self._kind = True, str(said.get("kind"))
+            filters = said.get("filters")
+            if self._kind == lines.SELECTION and isinstance(filters, dict):
+                self.verdict.filters = {str(key): str(value) for key, value in filters.items()}
+                self._all = not filters
+        elif self._ended:
+            raise lines.NotALine("it goes on after its end")
+        elif kind == "row":
+            self._take_row(said["id"], line)
+        elif kind == "seal":
+            self._take_seal(*lines.parse_seal(said))
+        elif kind == "proof":
+            self._take_proof(*lines.parse_proof(said))
+        elif kind == "end":
+            self._end(said)
+
+    def close(self) -> Verdict:
+        """The verdict, when all has been read."""
+        verdict = self.verdict
+        self._finish_seal()
+        if not self._ended:
+            verdict.add(Kind.CUT_OFF, "the file has no end: something is missing from it")
+        for proofs in self._proofs.values():
+            for number, *_ in proofs:
+                verdict.add(Kind.SEAL_MISSING, f"row {number}: its seal is missing", row=number)
+        for number in sorted(self._wanted):
+            if self._last is None or number > self._last.id:
+                verdict.add(
+                    Kind.CUT_OFF, f"seal {number}, kept elsewhere, is not there", seal=number
+                )
+        if self._keys and verdict.signed_through is None:
+            verdict.add(Kind.SIGNATURE_WRONG, "no seal is signed with the key given")
+        return verdict
+
+    def _take_row(self, number: int, line: bytes) -> None:
+        verdict = self.verdict
+        leaf = row_leaf(line.decode("utf-8", "replace"))
+        if self._kind == lines.SELECTION:
+            verdict.rows += 1
+            verdict.unsealed += 1  # until its proof comes
+            self._row = (number, leaf)
+            return
+        while self._next is not None and self._next[0] < number:
+            self._missing(self._next[0])
+            self._next = next(self._due, None)
+        if self._next is None or self._next[0] != number:
+            verdict.add(
+                Kind.INSERTED,
+                f"row {number} is not one of the seal's",
+                row=number,
+                seal=None if self._last is None else self._last.id,
+            )
+            return
+        verdict.rows += 1
+        if self._next[1] != leaf:
+            seal = None if self._last is None else self._last.id
+            verdict.add(Kind.ALTERED, f"row {number} was altered", row=number, seal=seal)
+        self._next = next(self._due, None)
+
+    def _missing(self, number: int) -> None:
+        seal = None if self._last is None else self._last.id
+        self.verdict.add(Kind.MISSING, f"row {number} is missing", row=number, seal=seal)
+
+    def _finish_seal(self) -> None:
+        while self._next is not None:
+            self._missing(self._next[0])
+            self._next = next(self._due, None)
+
+    def _take_seal(self, seal: Seal, signatures: list[tuple[str, bytes]]) -> None:
+        verdict = self.verdict
+        self._finish_seal()
+        verdict.seals += 1
+        before = self._last
+        if before is not None and seal.id != before.id + 1:
+            verdict.add(Kind.SEAL_MISSING, f"seal {before.id + 1} is missing", seal=before.id + 1)
+        elif seal.previous != (before.head if before is not None else seal.previous) or (
+            seal.id == 1 and seal.previous != GENESIS
+        ):
+            text = f"seal {seal.id} does not follow the seal before it"
+            verdict.add(Kind.SEAL_ALTERED, text, seal=seal.id)
+        if self._kind == lines.SELECTION:
+            said = head_of(seal.id, seal.sealed_at, seal.ranges, seal.root, seal.previous)
+            fault = None if said == seal.head else "its own hash is not that of what it says"
+        else:
+            fault = seal.fault()
+        if fault is not None:
+            verdict.add(Kind.SEAL_ALTERED, f"seal {seal.id}: {fault}", seal=seal.id)
+        if self._wanted.get(seal.id, seal.head) != seal.head:
+            text = f"seal {seal.id} is not the one that was kept elsewhere"
+            verdict.add(Kind.REPLACED, text, seal=seal.id)
+        self._take_signatures(seal, signatures)
+        self._last = seal
+        verdict.head = Head(seal.id, seal.head)
+        if self._kind == lines.SELECTION:
+            self._settle(seal)
+        else:
+            self._due = zip(numbers_in(seal.ranges), seal.leaves, strict=False)
+            self._next = next(self._due, None)
+
+    def _take_signatures(self, seal: Seal, signatures: list[tuple[str, bytes]]) -> None:
+        for name, signature in signatures:
+            if name not in self._keys:
+                continue
+            if is_signed(self._keys[name], seal.head, signature):
+                self.verdict.signed_through = seal.id
+            else:
+                text = f"seal {seal.id}: the signature is not of the key given"
+                self.verdict.add(Kind.SIGNATURE_WRONG, text, seal=seal.id)
+
+    def _take_proof(self, number: int, seal: int, index: int, path: list[bytes]) -> None:
+        if self._row is None or self._row[0] != number:
+            text = f"the proof of row {number} does not follow it"
+            self.verdict.add(Kind.MISSING, text, row=number, seal=seal)
+            return
+        self.verdict.unsealed -= 1
+        self._proofs.setdefault(seal, []).append((number, self._row[1], index, path))
+        self._row = None
+
+    def _settle(self, seal: Seal) -> None:
+        """Follow the proofs that lead to this seal's root, and miss rows where all should be."""
+        proofs = self._proofs.pop(seal.id, [])
+        if not proofs and not self._all:
+            return
+        places = {number: place for place, number in enumerate(numbers_in(seal.ranges))}
+        for number, leaf, index, path in proofs:
+            if places.get(number) != index:
+                text = f"row {number} is not one of seal {seal.id}'s"
+                self.verdict.add(Kind.INSERTED, text, row=number, seal=seal.id)
+            elif root_by(leaf, index, len(places), path) != seal.root:
+                text = f"row {number} was altered"
+                self.verdict.add(Kind.ALTERED, text, row=number, seal=seal.id)
+        if self._all:
+            for number in sorted(places.keys() - {number for number, *_ in proofs}):
+                self._missing(number)
+
+    def _end(self, said: dict[str, object]) -> None:
+        self._finish_seal()
+        self._ended = True
+        verdict = self.verdict
+        counted = {"rows": verdict.rows, "seals": verdict.seals}
+        if {key: said.get(key) for key in counted} != counted and verdict.is_intact:
+            verdict.add(Kind.CUT_OFF, f"the file says that it has {said}, but there were {counted}")

@@ -1,0 +1,117 @@
+"""Sealing: what has been written since the last seal goes into the next one.
+
+Writers are not held up: each row leaves its number in a queue, in its own transaction, and one
+sealer at a time takes from there what has been committed. A row whose transaction ends late is in
+the queue late and in a later seal; none is ever skipped, which reading by number or time could do.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import func, select, text
+from sqlalchemy.dialects.postgresql import Range
+from sqlalchemy.orm import Session
+
+from aiplatform.server.audit.models import AuditSeal, AuditSignature
+from aiplatform.server.audit.rules.chain import GENESIS, ROW_TEXT, Head, Seal, row_leaf
+from aiplatform.server.audit.rules.signatures import key_id, read_private, sign
+from aiplatform.server.core.database import transaction
+from aiplatform.server.core.locks import AdvisoryLock
+
+BATCH = 10_000
+"""Most rows of one seal: a proof is 14 hashes then, and sealing takes a fraction of a second."""
+
+_WAITING = text(
+    f"""
+    SELECT l.id, {ROW_TEXT} FROM audit_unsealed u
+    JOIN audit_logs l ON l.id = u.audit_id JOIN audit_entries e ON e.audit_id = l.id
+    ORDER BY u.audit_id LIMIT :most
+    """  # noqa: S608  (a constant)
+)
+_TAKE = text("DELETE FROM audit_unsealed WHERE audit_id = ANY(:numbers)")
+
+
+def seal_all(key_file: Path | None = None, *, most: int = BATCH) -> int:
+    """Seal everything that waits; each seal is a transaction. Returns how many rows.
+
+    Raises:
+        OSError, NotAKey: when ``key_file`` holds no private key; nothing is sealed then.
+    """
+    key = None if key_file is None else read_private(key_file.read_bytes())
+    rows = 0
+    while True:
+        with transaction() as session:
+            seal = seal_next(session, most=most)
+            if seal is not None and key is not None:
+                session.add(
+                    AuditSignature(
+                        seal_id=seal.id,
+                        key_id=key_id(key.public_key()),
+                        signature=sign(key, seal.head),
+                    )
+                )
+        if seal is None:
+            return rows
+        rows += seal.size
+
+
+def seal_next(session: Session, *, most: int = BATCH) -> Seal | None:
+    """Seal what waits, up to ``most`` rows; None when nothing does or somebody else is at it."""
+    lock = func.pg_try_advisory_xact_lock(int(AdvisoryLock.AUDIT_SEAL))
+    if not session.scalar(select(lock)):
+        return None
+    rows = session.execute(_WAITING, {"most": most}).all()
+    if not rows:
+        return None
+    last = session.execute(
+        select(AuditSeal.id, AuditSeal.head).order_by(AuditSeal.id.desc()).limit(1)
+    ).one_or_none()
+    now = session.scalars(select(func.clock_timestamp())).one()
+    seal = Seal.over(
+        1 if last is None else last.id + 1,
+        time_text(now),
+        [(number, row_leaf(line)) for number, line in rows],
+        GENESIS if last is None else last.head,
+    )
+    session.add(
+        AuditSeal(
+            id=seal.id,
+            sealed_at=now,
+            ids=[Range(first, last + 1) for first, last in seal.ranges],
+            root=seal.root,
+            previous=seal.previous,
+            head=seal.head,
+            leaves=b"".join(seal.leaves),
+        )
+    )
+    session.flush()
+    session.execute(_TAKE, {"numbers": [number for number, _ in rows]})
+    return seal
+
+
+def sign_head(session: Session, key_file: Path) -> Head | None:
+    """Sign the newest seal, and with it all before; None without a seal.
+
+    Raises:
+        OSError, NotAKey: when ``key_file`` holds no private key.
+    """
+    key = read_private(key_file.read_bytes())
+    head = newest(session)
+    name = key_id(key.public_key())
+    if head is not None and session.get(AuditSignature, (head.id, name)) is None:
+        session.add(AuditSignature(seal_id=head.id, key_id=name, signature=sign(key, head.hash)))
+        session.flush()
+    return head
+
+
+def newest(session: Session) -> Head | None:
+    """The newest seal: what to keep elsewhere."""
+    row = session.execute(
+        select(AuditSeal.id, AuditSeal.head).order_by(AuditSeal.id.desc()).limit(1)
+    ).one_or_none()
+    return None if row is None else Head(row.id, row.head)
+
+
+def time_text(time: datetime) -> str:
+    """A seal's time as it is hashed: UTC, to the microsecond."""
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

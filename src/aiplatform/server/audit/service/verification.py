@@ -1,0 +1,240 @@
+"""Verification: does the trail still say what was sealed? Of a database, by reading it once.
+
+Everything is computed anew here; the database is only asked for its rows. It runs in one snapshot,
+so the system may go on meanwhile.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import psycopg
+
+from aiplatform.server.audit.rules.chain import (
+    GENESIS,
+    ROW_TEXT,
+    Head,
+    Seal,
+    numbers_in,
+    row_leaf,
+)
+from aiplatform.server.audit.rules.findings import Kind, Verdict
+from aiplatform.server.audit.rules.merkle import HASH_BYTES
+from aiplatform.server.audit.rules.signatures import is_signed, key_id
+from aiplatform.server.audit.service.sealing import BATCH, time_text
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+Connection: TypeAlias = "psycopg.Connection[Any]"
+Archived: TypeAlias = Callable[[str], Iterator[tuple[int, str]]]
+"""Reads the rows of an archive, by its SHA-256: their numbers and canonical texts."""
+
+LATE = timedelta(days=1)
+"""Longer than any transaction of ours: a row that claims to be older was put in afterwards."""
+
+LOWEST = -(2**31)
+
+_ROWS = f"""
+SELECT l.id, {ROW_TEXT}, l.created_at,
+       (e.created_at, e.action) IS NOT DISTINCT FROM (l.created_at, l.action)
+       AND (l.user_id IS NULL OR l.user_id IS NOT DISTINCT FROM e.user_id)
+FROM unnest(%s::int4multirange) r JOIN audit_logs l ON l.id >= lower(r) AND l.id < upper(r)
+LEFT JOIN audit_entries e ON e.audit_id = l.id ORDER BY l.id
+"""  # noqa: S608  (a constant)
+_OTHERS = "SELECT id FROM audit_logs WHERE id > %s AND id <= %s AND NOT id <@ %s::int4multirange"
+_BEYOND = """
+SELECT id FROM audit_logs l WHERE id > %s
+AND NOT EXISTS (SELECT FROM audit_unsealed u WHERE u.audit_id = l.id) ORDER BY id LIMIT 1000
+"""
+_WAITING = "SELECT audit_id FROM audit_unsealed WHERE audit_id = ANY(%s)"
+
+
+def verify_database(
+    url: str,
+    *,
+    expected: Sequence[Head] = (),
+    keys: Sequence["Ed25519PublicKey"] = (),
+    archived: Archived | None = None,
+) -> Verdict:
+    """Hold the trail of a database against its seals, heads kept elsewhere, and signatures.
+
+    Raises:
+        psycopg.Error: when the database does not answer, or has no such tables.
+    """
+    with psycopg.connect(url, connect_timeout=10) as connection:
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        connection.execute("SET LOCAL TIME ZONE 'UTC'")
+        return _Walk(connection, archived).run(expected, keys)
+
+
+class _Walk:
+    """From the first seal to the last, and what lies between and beyond them."""
+
+    def __init__(self, connection: Connection, archived: Archived | None) -> None:
+        self._connection = connection
+        self._archived = archived
+        self._verdict = Verdict()
+        self._loose: set[int] = set()
+        self._highest = LOWEST
+        self._pruned = self._read_pruned()
+        self._shelf: tuple[str, dict[int, str]] = ("", {})
+
+    def run(self, expected: Sequence[Head], keys: Sequence["Ed25519PublicKey"]) -> Verdict:
+        verdict = self._verdict
+        wanted = {head.id: head.hash for head in expected}
+        signing = {key_id(key): key for key in keys}
+        previous, last_time = GENESIS, None
+        for seal, ids, sealed_at in self._seals():
+            verdict.seals += 1
+            following = (verdict.head.id if verdict.head else 0) + 1
+            if seal.id != following:
+                verdict.add(Kind.SEAL_MISSING, f"seal {following} is missing", seal=following)
+            elif seal.previous != previous:
+                verdict.add(
+                    Kind.SEAL_ALTERED,
+                    f"seal {seal.id} does not follow the seal before it",
+                    seal=seal.id,
+                )
+            if (fault := seal.fault()) is not None:
+                verdict.add(Kind.SEAL_ALTERED, f"seal {seal.id}: {fault}", seal=seal.id)
+            self._rows_of(seal, ids, last_time)
+            if wanted.pop(seal.id, seal.head) != seal.head:
+                verdict.add(
+                    Kind.REPLACED,
+                    f"seal {seal.id} is not the one that was kept elsewhere",
+                    seal=seal.id,
+                )
+            self._signatures(seal, signing)
+            previous = seal.head
+            # Only a seal that is not full took all that waited: what was there before it and is
+            # sealed after it would be suspicious. A backlog takes several.
+            if seal.size < BATCH:
+                last_time = sealed_at
+            verdict.head = Head(seal.id, seal.head)
+        for number in sorted(wanted):
+            verdict.add(Kind.CUT_OFF, f"seal {number}, kept elsewhere, is not there", seal=number)
+        if keys and verdict.signed_through is None:
+            verdict.add(Kind.SIGNATURE_WRONG, "no seal is signed with the key given")
+        self._unsealed()
+        return verdict
+
+    def _seals(self) -> Iterator[tuple[Seal, str, Any]]:
+        number = 0
+        while True:
+            row = self._connection.execute(
+                "SELECT id, sealed_at, root, previous, head, leaves, ids::text, ARRAY("
+                "  SELECT ARRAY[lower(r), upper(r) - 1] FROM unnest(ids) r)"
+                " FROM audit_seals WHERE id > %s ORDER BY id LIMIT 1",
+                [number],
+            ).fetchone()
+            if row is None:
+                return
+            number, sealed_at, root, previous, head, leaves, ids, runs = row
+            hashes = tuple(leaves[at : at + HASH_BYTES] for at in range(0, len(leaves), HASH_BYTES))
+            ranges = tuple((first, last) for first, last in runs)
+            seal = Seal(number, time_text(sealed_at), ranges, hashes, root, previous, head)
+            yield seal, ids, sealed_at
+
+    def _rows_of(self, seal: Seal, ids: str, before: Any) -> None:
+        """Compare each row with its leaf, and gather the numbers between that are others'."""
+        verdict = self._verdict
+        found = self._connection.execute(_ROWS, [ids])
+        row = found.fetchone()
+        for number, leaf in zip(numbers_in(seal.ranges), seal.leaves, strict=False):
+            if row is not None and row[0] == number:
+                _, line, created_at, same_time = row
+                row = found.fetchone()
+            else:
+                line, created_at, same_time = self._from_archive(seal, number), None, True
+                if line is None:
+                    continue
+            verdict.rows += 1
+            if row_leaf(line) != leaf or not same_time:
+                verdict.add(Kind.ALTERED, f"row {number} was altered", row=number, seal=seal.id)
+            elif created_at is not None and before is not None and created_at < before - LATE:
+                verdict.add(
+                    Kind.INSERTED,
+                    f"row {number} says that it is of {created_at:%Y-%m-%d %H:%M}, but it was "
+                    f"not there at {before:%Y-%m-%d %H:%M}",
+                    row=number,
+                    seal=seal.id,
+                )
+        last = seal.ranges[-1][1] if seal.ranges else self._highest
+        if self._loose:
+            for first, end in seal.ranges:
+                self._loose -= {number for number in self._loose if first <= number <= end}
+        if last > self._highest:
+            others = self._connection.execute(_OTHERS, [self._highest, last, ids])
+            self._loose.update(number for (number,) in others)
+            self._highest = last
+
+    def _unsealed(self) -> None:
+        """Rows in no seal must be waiting for theirs."""
+        verdict = self._verdict
+        waiting = {
+            number for (number,) in self._connection.execute(_WAITING, [sorted(self._loose)])
+        }
+        for number in sorted(self._loose - waiting):
+            verdict.add(Kind.INSERTED, f"row {number} was put in beside the seals", row=number)
+        for (number,) in self._connection.execute(_BEYOND, [self._highest]):
+            verdict.add(
+                Kind.INSERTED, f"row {number} is in no seal and does not wait for one", row=number
+            )
+        counted = self._connection.execute("SELECT count(*) FROM audit_unsealed").fetchone()
+        verdict.unsealed = counted[0] if counted else 0
+        gone = self._connection.execute(
+            "SELECT audit_id FROM audit_unsealed u WHERE NOT EXISTS"
+            " (SELECT FROM audit_logs l WHERE l.id = u.audit_id) ORDER BY audit_id"
+        )
+        for (number,) in gone:
+            verdict.add(Kind.MISSING, f"row {number} was removed before it was sealed", row=number)
+
+    def _signatures(self, seal: Seal, keys: "dict[str, Ed25519PublicKey]") -> None:
+        if not keys:
+            return
+        signed = self._connection.execute(
+            "SELECT key_id, signature FROM audit_signatures WHERE seal_id = %s", [seal.id]
+        ).fetchall()
+        for name, signature in signed:
+            if name not in keys:
+                continue
+            if is_signed(keys[name], seal.head, signature):
+                self._verdict.signed_through = seal.id
+            else:
+                self._verdict.add(
+                    Kind.SIGNATURE_WRONG,
+                    f"seal {seal.id}: the signature is not of the key given",
+                    seal=seal.id,
+                )
+
+    def _read_pruned(self) -> list[tuple[int, int, str]]:
+        rows = self._connection.execute(
+            "SELECT first_seal, last_seal, sha256 FROM audit_archives WHERE pruned_at IS NOT NULL"
+        )
+        return [(first, last, sha256) for first, last, sha256 in rows]
+
+    def _from_archive(self, seal: Seal, number: int) -> str | None:
+        """The text of a row that is in an archive only; its absence is a finding."""
+        verdict = self._verdict
+        names = [name for first, last, name in self._pruned if first <= seal.id <= last]
+        if not names:
+            verdict.add(Kind.MISSING, f"row {number} is missing", row=number, seal=seal.id)
+            return None
+        if self._archived is None:
+            verdict.archived += 1
+            return None
+        if self._shelf[0] != names[0]:
+            try:
+                self._shelf = (names[0], dict(self._archived(names[0])))
+            except (OSError, ValueError) as error:
+                self._shelf = (names[0], {})
+                verdict.add(Kind.ARCHIVE_UNREADABLE, f"archive {names[0]}: {error}", seal=seal.id)
+        line = self._shelf[1].get(number)
+        if line is None:
+            verdict.add(
+                Kind.MISSING, f"row {number} is missing from its archive", row=number, seal=seal.id
+            )
+            return None
+        verdict.archived += 1
+        return line

@@ -1,0 +1,68 @@
+"""Guards: who may act outside projects. Authentication and permission are one statement.
+
+A bearer token is the access token of a session or an API key. A key gives what its scopes and its
+owner's permissions have in common at that moment, and only where a guard says so.
+
+Every route carries exactly one guard: :data:`PUBLIC`, a :class:`PlatformGuard`, or a guard of
+:mod:`aiplatform.server.projects.access`. A route without one fails the build (see the route tests).
+"""
+
+from aiplatform.server.identity.access.gate import Gate
+from aiplatform.server.identity.access.guards import (
+    NOTE_USE,
+    PUBLIC,
+    BearerToken,
+    FirstPassword,
+    Guard,
+    PlatformGuard,
+    Public,
+    PublicGuard,
+    SessionDep,
+    SignedIn,
+    SignedInOrKey,
+    deny,
+    is_public,
+    oauth2,
+)
+from aiplatform.server.identity.access.principals import (
+    SEEN,
+    KeyLimits,
+    Principal,
+    actor_of,
+    add_standing,
+    hash_token,
+    key_lives,
+    principal_from,
+    principal_statement,
+    standing_values,
+    still,
+)
+
+__all__ = [
+    "NOTE_USE",
+    "PUBLIC",
+    "SEEN",
+    "BearerToken",
+    "FirstPassword",
+    "Gate",
+    "Guard",
+    "KeyLimits",
+    "PlatformGuard",
+    "Principal",
+    "Public",
+    "PublicGuard",
+    "SessionDep",
+    "SignedIn",
+    "SignedInOrKey",
+    "actor_of",
+    "add_standing",
+    "deny",
+    "hash_token",
+    "is_public",
+    "key_lives",
+    "oauth2",
+    "principal_from",
+    "principal_statement",
+    "standing_values",
+    "still",
+]

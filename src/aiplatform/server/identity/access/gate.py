@@ -1,0 +1,45 @@
+"""Who asks, looked up for many requests at once."""
+
+from typing import Any
+from uuid import UUID
+
+from aiplatform.server.core.database import sessions_awaited
+from aiplatform.server.core.direct import Batches, Direct
+from aiplatform.server.core.statements import Compiled
+
+
+class Gate:
+    """Runs the statements of guards. A request's is begun after the request came, never before.
+
+    So what was revoked before a request came is revoked for it, as if it had asked alone.
+    """
+
+    def __init__(self, direct: Direct) -> None:
+        self._direct = direct
+        self._lanes: dict[str, Batches[dict[str, Any], Any]] = {}
+
+    async def row(self, statement: Compiled, token_hash: bytes, named: dict[str, UUID]) -> Any:
+        """The row that ``statement`` finds for the token and what is named; None for none.
+
+        Raises:
+            psycopg.Error: when the database does not answer.
+        """
+        lane = self._lanes.get(statement.text)
+        if lane is None:
+            types = {"token_hash": "bytea", **dict.fromkeys(named, "uuid")}
+            lane = self._lanes[statement.text] = self._lane(statement, types)
+        return await lane.ask({"token_hash": token_hash, **named})
+
+    def _lane(self, one: Compiled, types: dict[str, str]) -> Batches[dict[str, Any], Any]:
+        many = one.of_many(**types)
+
+        async def look_up(asked: list[dict[str, Any]]) -> list[Any]:
+            if len(asked) == 1:
+                rows = await self._direct.rows(one.text, one.values(**asked[0]))
+                return [rows[0] if rows else None]
+            values = many.values(**{name: [each[name] for each in asked] for name in types})
+            found = {row.place: row for row in await self._direct.rows(many.text, values)}
+            return [found.get(place) for place in range(1, len(asked) + 1)]
+
+        # A process that is behind looks up more at a time, and so catches up.
+        return Batches(look_up, lanes=1, patient=sessions_awaited)

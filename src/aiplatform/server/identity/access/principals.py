@@ -1,0 +1,274 @@
+"""Who asks: the rows that a bearer token leads to, and what they come to."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+from fastapi import Request
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    LargeBinary,
+    Select,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    text,
+)
+
+from aiplatform.protocol.permissions import WILDCARD, Permission, grants, intersection
+from aiplatform.server.core.audit import Actor
+from aiplatform.server.core.clients import client_address
+from aiplatform.server.identity.errors import PasswordChangeRequired, Unauthenticated
+from aiplatform.server.identity.models import (
+    ApiKey,
+    AuthSession,
+    AuthToken,
+    Role,
+    User,
+    UserSecurity,
+)
+from aiplatform.server.identity.rules import PLAIN_USER
+
+SEEN: set[int] = set()
+"""Sessions that were used since it was last written down, which is done for many at once."""
+
+LAST_USED_EXACT = text("interval '1 minute'")
+"""How exact the time of a key's last use is, and so how often it costs a write at most."""
+
+
+def hash_token(token: str) -> bytes:
+    """What of a token is stored. Tokens are random, so a plain digest can't be guessed back."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLimits:
+    """What an API key leaves of its owner's permissions."""
+
+    key_id: int
+    key_uuid: UUID
+    scopes: frozenset[str]
+    project_id: int | None
+    """The one project that it reaches; None for all that the owner does."""
+    owner_crosses: bool
+    """Whether the owner's global role crosses into every project."""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Somebody whose token was good at the time of the request.
+
+    ``permissions`` are those outside projects. ``session_id`` is 0 for an API key.
+    """
+
+    user_id: int
+    user_uuid: UUID
+    username: str
+    role: str
+    permissions: frozenset[str]
+    session_id: int
+    must_change_password: bool
+    actor: Actor
+    key: KeyLimits | None = None
+
+    @property
+    def is_superuser(self) -> bool:
+        """Whether everything is allowed, in every project and outside."""
+        return WILDCARD in self.permissions
+
+    @property
+    def crosses(self) -> bool:
+        """Whether the global role crosses into every project; a key still limits what may be done.
+
+        Projects other than a key's own are left out by :meth:`reaches`.
+        """
+        return self.is_superuser if self.key is None else self.key.owner_crosses
+
+    def may(self, permission: Permission) -> bool:
+        """Whether the global role grants ``permission`` outside projects."""
+        return grants(self.permissions, permission)
+
+    def outside(self, held: frozenset[str]) -> frozenset[str]:
+        """What of a global role's permissions this credential may use."""
+        key = self.key
+        if key is None:
+            return held
+        return _limited(list(held), key.key_id, key.key_uuid, list(key.scopes), key.project_id)[0]
+
+    def within(self, held: frozenset[str]) -> frozenset[str]:
+        """What of permissions that the user holds somewhere this credential may use."""
+        return held if self.key is None else intersection(held, self.key.scopes)
+
+    def in_scope(self, permission: Permission) -> bool:
+        """Whether this credential may use ``permission`` where the user holds it."""
+        return self.key is None or grants(self.key.scopes, permission)
+
+    def reaches(self, project_id: int | None) -> bool:
+        """Whether this credential may be used in that project at all."""
+        return self.key is None or self.key.project_id in {None, project_id}
+
+
+def actor_of(request: Request) -> Actor:
+    """From where a request without a known user comes."""
+    return Actor(ip_address=client_address(request), user_agent=request.headers.get("user-agent"))
+
+
+def principal_statement() -> Select[*tuple[Any, ...]]:
+    """Selects token or key, user and global role; guards join what else they need.
+
+    Its parameter is ``token_hash``, see :func:`hash_token`.
+    """
+    shown = select(bindparam("token_hash", type_=LargeBinary).label("hash")).subquery("shown")
+    now = func.clock_timestamp()
+    session_lives = and_(AuthToken.expires_at > now, AuthSession.ended_at.is_(None))
+    return (
+        select(
+            or_(session_lives, key_lives()).label("is_living"),
+            func.coalesce(AuthSession.id, 0).label("session_id"),
+            User.id.label("user_id"),
+            User.uuid.label("user_uuid"),
+            User.username,
+            User.role,
+            User.is_active,
+            Role.permissions,
+            func.coalesce(UserSecurity.must_change_password, False).label("must_change_password"),
+            ApiKey.id.label("key_id"),
+            ApiKey.uuid.label("key_uuid"),
+            ApiKey.scopes.label("key_scopes"),
+            ApiKey.project_id.label("key_project_id"),
+            or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < now - LAST_USED_EXACT).label(
+                "key_use_unnoted"
+            ),
+        )
+        .select_from(shown)
+        .outerjoin(
+            AuthToken, and_(AuthToken.token_hash == shown.c.hash, AuthToken.kind == "access")
+        )
+        .outerjoin(AuthSession, AuthSession.id == AuthToken.session_id)
+        .outerjoin(ApiKey, ApiKey.key_hash == shown.c.hash)
+        .join(User, User.id == func.coalesce(AuthSession.user_id, ApiKey.user_id))
+        .outerjoin(Role, Role.name == User.role)
+        .outerjoin(UserSecurity, UserSecurity.user_id == User.id)
+    )
+
+
+def key_lives() -> ColumnElement[bool]:
+    """Whether the statement's ``ApiKey`` is there and good."""
+    return and_(
+        ApiKey.id.is_not(None),
+        ApiKey.revoked_at.is_(None),
+        or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.clock_timestamp()),
+    )
+
+
+def principal_from(row: Any, request: Request, *, allow_first_password: bool) -> Principal:
+    """The principal of a row of :func:`principal_statement`.
+
+    Raises:
+        Unauthenticated: for no row, an expired token or key, an ended session, an inactive user.
+        PasswordChangeRequired: while the first password stands.
+    """
+    if row is None or not row.is_living or not row.is_active:
+        raise Unauthenticated
+    if row.must_change_password and not allow_first_password:
+        raise PasswordChangeRequired
+    if row.session_id:
+        SEEN.add(row.session_id)
+    origin = actor_of(request)
+    request.state.user_id = row.user_id  # whom the rate limits count
+    permissions, key = _limited(
+        row.permissions, row.key_id, row.key_uuid, row.key_scopes, row.key_project_id
+    )
+    return Principal(
+        user_id=row.user_id,
+        user_uuid=row.user_uuid,
+        username=row.username,
+        # The column may be null; then nobody gave the account a role.
+        role=row.role or PLAIN_USER,
+        permissions=permissions,
+        session_id=row.session_id,
+        must_change_password=row.must_change_password,
+        actor=Actor(
+            user_id=row.user_id,
+            user_uuid=row.user_uuid,
+            username=row.username,
+            ip_address=origin.ip_address,
+            user_agent=origin.user_agent,
+            key_uuid=row.key_uuid,
+        ),
+        key=key,
+    )
+
+
+def _limited(
+    role_permissions: list[str] | None,
+    key_id: int | None,
+    key_uuid: UUID | None,
+    scopes: list[str] | None,
+    project_id: int | None,
+) -> tuple[frozenset[str], KeyLimits | None]:
+    """What the owner of a credential may do outside projects with it, and the key's limits."""
+    held = frozenset(role_permissions or ())
+    if key_id is None or key_uuid is None:
+        return held, None
+    limits = frozenset(scopes or ())
+    key = KeyLimits(key_id, key_uuid, limits, project_id, owner_crosses=WILDCARD in held)
+    # A key for one project is good for nothing outside it.
+    return intersection(held, limits) if project_id is None else frozenset(), key
+
+
+def add_standing(statement: Select[Any]) -> Select[Any]:
+    """Adds to a select of ``User`` what :func:`still` reads.
+
+    Its parameters are those of :func:`standing_values`.
+    """
+    key_id = bindparam("key_id", type_=BigInteger)
+    session_id = bindparam("session_id", type_=BigInteger)
+    return (
+        statement.add_columns(
+            User.is_active,
+            Role.permissions,
+            # A session without a row was forgotten after all of its tokens had expired.
+            AuthSession.ended_at.is_(None).label("session_lives"),
+            or_(key_id == 0, key_lives()).label("key_lives"),
+        )
+        .outerjoin(AuthSession, AuthSession.id == session_id)
+        .outerjoin(ApiKey, ApiKey.id == key_id)
+        .outerjoin(Role, Role.name == User.role)
+        .where(User.id == bindparam("user_id", type_=Integer))
+    )
+
+
+def standing_values(principal: Principal) -> dict[str, int]:
+    """The parameters of :func:`add_standing`."""
+    return {
+        "user_id": principal.user_id,
+        "session_id": principal.session_id,
+        "key_id": 0 if principal.key is None else principal.key.key_id,
+    }
+
+
+def still(row: Any, before: Principal) -> Principal:
+    """The principal as a row of :func:`add_standing` has them now, long after a guard let them in.
+
+    An access token may have expired meanwhile, which is no reason to lose an upload; the login it
+    belongs to must not have ended, nor may a key have been revoked.
+
+    Raises:
+        Unauthenticated: when they would not be let in any more.
+    """
+    if row is None or not row.is_active or not row.session_lives or not row.key_lives:
+        raise Unauthenticated
+    held = frozenset(row.permissions or ())
+    if before.key is None:
+        return replace(before, permissions=held)
+    key = before.key
+    permissions, key_now = _limited(
+        list(held), key.key_id, key.key_uuid, list(key.scopes), key.project_id
+    )
+    return replace(before, permissions=permissions, key=key_now)

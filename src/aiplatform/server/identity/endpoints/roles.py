@@ -1,0 +1,127 @@
+"""The vocabulary of permissions, and roles."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Response, status
+
+from aiplatform.protocol.permissions import DESCRIPTIONS, Permission
+from aiplatform.server.core.etags import IfMatch
+from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, render_page
+from aiplatform.server.core.problems import ProblemDocument
+from aiplatform.server.core.settings import get_settings
+from aiplatform.server.identity import queries, service
+from aiplatform.server.identity.access import (
+    PlatformGuard,
+    Principal,
+    SessionDep,
+    SignedInOrKey,
+)
+from aiplatform.server.identity.models import Role
+from aiplatform.server.identity.schemas import (
+    PermissionOut,
+    RoleIn,
+    RoleOut,
+    RolePatch,
+    RoleUses,
+)
+
+router = APIRouter(prefix="/api/v1", tags=["identity"])
+
+CONFLICT: dict[int | str, dict[str, Any]] = {
+    409: {"model": ProblemDocument, "description": "Name taken, in use, or a system role"}
+}
+CHANGED: dict[int | str, dict[str, Any]] = CONFLICT | {
+    412: {"model": ProblemDocument, "description": "Changed since it was read"},
+    428: {"model": ProblemDocument, "description": "If-Match is missing"},
+}
+RolesWrite = Annotated[Principal, Depends(PlatformGuard(Permission.ROLES_WRITE))]
+RoleName = Annotated[str, Path(max_length=50, description="name or uuid")]
+
+
+@router.get("/permissions", summary="List the permissions")
+def list_permissions(_: SignedInOrKey) -> Page[PermissionOut]:
+    """All that a role or an API key may hold. `resource:*` is all of a resource, `*` is all.
+
+    Only those that reach into projects count in a role that somebody has in a project.
+    """
+    return Page(
+        items=[
+            PermissionOut(
+                permission=permission.value,
+                resource=permission.partition(":")[0],
+                action=permission.partition(":")[2],
+                description=DESCRIPTIONS[permission][0],
+                description_zh=DESCRIPTIONS[permission][1],
+                reaches_projects=permission.reaches_projects,
+            )
+            for permission in Permission
+        ]
+    )
+
+
+@router.get("/roles", summary="List roles")
+def list_roles(
+    _: SignedInOrKey, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
+) -> Page[RoleOut]:
+    """The system roles first, then your platform's own. Everybody may see what can be given."""
+    rows, following = page_by_id(
+        session, queries.list_roles(), Role.id, limit=limit, cursor=cursor, newest_first=False
+    )
+    return render_page(rows, following, RoleOut.model_validate)
+
+
+@router.get("/roles/{role}", summary="Read a role")
+def read_role(
+    role: RoleName, principal: SignedInOrKey, session: SessionDep, response: Response
+) -> RoleOut:
+    """One role; its ETag is needed to change it."""
+    found = queries.find_role(session, role)
+    response.headers["ETag"] = service.role_tag(found)
+    out = RoleOut.model_validate(found)
+    if principal.may(Permission.ROLES_READ):
+        uses = queries.role_uses(session, found, get_settings().oidc_roles.values())
+        out.uses = RoleUses(**uses)
+    return out
+
+
+@router.post(
+    "/roles", summary="Create a role", status_code=status.HTTP_201_CREATED, responses=CONFLICT
+)
+def create_role(
+    body: RoleIn, principal: RolesWrite, session: SessionDep, response: Response
+) -> RoleOut:
+    """Make a role. Nobody puts into it what they lack themselves."""
+    role = service.create_role(session, principal, **body.model_dump())
+    response.headers["ETag"] = service.role_tag(role)
+    return RoleOut.model_validate(role)
+
+
+@router.patch("/roles/{role}", summary="Change a role", responses=CHANGED)
+def update_role(
+    role: RoleName,
+    body: RolePatch,
+    principal: RolesWrite,
+    session: SessionDep,
+    response: Response,
+    if_match: IfMatch = None,
+) -> RoleOut:
+    """Change what is given; it counts from the next request of its holders on.
+
+    Nobody puts in or takes out what they lack, or changes a role that they hold, unless they hold
+    `*`. System roles never change.
+    """
+    changes = body.model_dump(exclude_unset=True)
+    changed = service.update_role(session, principal, role, changes, if_match)
+    response.headers["ETag"] = service.role_tag(changed)
+    return RoleOut.model_validate(changed)
+
+
+@router.delete(
+    "/roles/{role}",
+    summary="Delete a role",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=CONFLICT,
+)
+def delete_role(role: RoleName, principal: RolesWrite, session: SessionDep) -> None:
+    """Delete a role that is not in use."""
+    service.delete_role(session, principal, role, get_settings().oidc_roles.values())

@@ -1,0 +1,171 @@
+"""Single sign-on: to the provider, back from it, and the code for tokens."""
+
+from typing import Annotated, Any
+from urllib.parse import urlencode, urlsplit
+
+from fastapi import APIRouter, Query, Request, Response, status
+from fastapi.responses import RedirectResponse
+
+from aiplatform.server.core.database import transaction
+from aiplatform.server.core.errors import Problem
+from aiplatform.server.core.problems import ProblemDocument
+from aiplatform.server.core.settings import Settings, get_settings
+from aiplatform.server.identity.access import Public, SessionDep, actor_of
+from aiplatform.server.identity.endpoints.sign_in import render_tokens
+from aiplatform.server.identity.errors import SsoFailed, SsoOff
+from aiplatform.server.identity.schemas import TokenOut
+from aiplatform.server.identity.schemas.sso import SsoCodeIn, SsoOut
+from aiplatform.server.identity.service import sso
+from aiplatform.server.identity.service.provider import Provider, provider_of
+
+router = APIRouter(prefix="/api/v1/auth/oidc", tags=["identity"])
+
+COOKIE_PATH = "/api/v1/auth/oidc"
+REFUSED: dict[int | str, dict[str, Any]] = {
+    503: {"model": ProblemDocument, "description": "The provider does not answer"}
+}
+MOVED: dict[int | str, dict[str, Any]] = REFUSED | {
+    303: {"description": "To the provider, or back to where the sign-in began"}
+}
+
+
+def _provider(settings: Settings) -> Provider:
+    provider = provider_of(settings)
+    if provider is None:
+        raise SsoOff
+    return provider
+
+
+def _callback(settings: Settings) -> str:
+    return f"{settings.link_base}{COOKIE_PATH}/callback"
+
+
+def _cookie(state: str) -> str:
+    # One per sign-in, so that two tabs do not end each other's.
+    return f"aip_sso_{sso.challenge_of(state)[:12]}"
+
+
+def _go(url: str) -> RedirectResponse:
+    answer = RedirectResponse(url, status_code=status.HTTP_303_SEE_OTHER)
+    answer.headers["Cache-Control"] = "no-store"
+    answer.headers["Referrer-Policy"] = "no-referrer"
+    return answer
+
+
+def _back(redirect_uri: str, **parameters: str) -> str:
+    return f"{redirect_uri}{'&' if urlsplit(redirect_uri).query else '?'}{urlencode(parameters)}"
+
+
+@router.get("", summary="Is there single sign-on?")
+def read_sso(_: Public) -> SsoOut:
+    """Whether people sign in through a provider, and where that begins."""
+    settings = get_settings()
+    provider = provider_of(settings)
+    if provider is None:
+        return SsoOut(enabled=False, issuer=None, login_url=None)
+    login = f"{settings.link_base}{COOKIE_PATH}/login"
+    return SsoOut(enabled=True, issuer=provider.issuer, login_url=login)
+
+
+@router.get(
+    "/login",
+    summary="Begin single sign-on",
+    responses=MOVED,
+    response_class=RedirectResponse,
+    status_code=status.HTTP_303_SEE_OTHER,
+)
+def begin_sso(
+    _: Public,
+    redirect_uri: Annotated[str, Query(max_length=500, description="where it ends")],
+    code_challenge: Annotated[str, Query(pattern=r"^[A-Za-z0-9_-]{43}$", description="S256")],
+    state: Annotated[str, Query(max_length=200, description="comes back as it was")] = "",
+) -> RedirectResponse:
+    """For browsers. It ends at `redirect_uri` with a `code`, good for one exchange, or an `error`.
+
+    That address is below this platform's own, or `http://127.0.0.1:PORT/…` of a program.
+    """
+    settings = get_settings()
+    provider = _provider(settings)
+    with transaction() as session:
+        begun = sso.start(
+            session,
+            settings,
+            redirect_uri=redirect_uri,
+            code_challenge=code_challenge,
+            client_state=state,
+        )
+    answer = _go(
+        provider.login_url(
+            _callback(settings),
+            scope=" ".join(settings.oidc_scopes),
+            state=begun.state,
+            nonce=begun.nonce,
+            code_challenge=begun.challenge,
+        )
+    )
+    answer.set_cookie(
+        _cookie(begun.state),
+        begun.browser,
+        max_age=int(sso.LOGIN_LIFETIME.total_seconds()),
+        path=COOKIE_PATH,
+        secure=settings.link_base.startswith("https:"),
+        httponly=True,
+        samesite="lax",
+    )
+    return answer
+
+
+@router.get(
+    "/callback",
+    summary="Come back from the provider",
+    responses=MOVED,
+    response_class=RedirectResponse,
+    status_code=status.HTTP_303_SEE_OTHER,
+)
+def finish_sso(
+    request: Request,
+    _: Public,
+    state: Annotated[str, Query(max_length=200)],
+    code: Annotated[str | None, Query(max_length=4000)] = None,
+    error: Annotated[str | None, Query(max_length=200)] = None,
+) -> RedirectResponse:
+    """For browsers that the provider sends back; each sign-in comes back once."""
+    settings = get_settings()
+    provider = _provider(settings)
+    origin = actor_of(request)
+    browser = request.cookies.get(_cookie(state))
+    with transaction() as session:
+        login = sso.come_back(session, state, browser)
+    assert browser is not None
+    begun = sso.Begun(state, browser)
+    claims: dict[str, Any] = {"iss": provider.issuer}
+    try:
+        if code is None:
+            raise SsoFailed(
+                reason=f"the provider said {error or 'nothing'}.",
+                reason_zh=f"身份提供方返回 {error or '空'}。",
+            )
+        # No transaction is open while the provider is asked.
+        claims = provider.redeem(code, begun.verifier, begun.nonce, _callback(settings))
+        with transaction() as session:
+            given = sso.admit(session, settings, login.id, claims, origin)
+    except Problem as problem:
+        with transaction() as session:
+            sso.record_refusal(session, str(problem), claims, origin)
+        outcome = {"error": problem.code, "error_description": str(problem)}
+    else:
+        outcome = {"code": given}
+    answer = _go(_back(login.redirect_uri, **outcome, state=login.client_state))
+    answer.delete_cookie(_cookie(state), path=COOKIE_PATH)
+    return answer
+
+
+@router.post("/token", summary="Exchange a code of single sign-on", responses=REFUSED)
+def exchange_sso_code(
+    request: Request, response: Response, body: SsoCodeIn, session: SessionDep, _: Public
+) -> TokenOut:
+    """Tokens for the code that the browser brought back. It is good once, for a minute."""
+    settings = get_settings()
+    _provider(settings)
+    signed_in = sso.exchange(session, settings, body.code, body.code_verifier, actor_of(request))
+    return render_tokens(signed_in, response)

@@ -1,0 +1,210 @@
+"""What administrators do to accounts: change, deactivate, delete.
+
+Nobody acts on somebody who may more than they do: with another's password or address one could
+become them. Every change of who may administer is made under one lock, and at its end somebody who
+holds ``*`` and is active must be left.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.protocol.permissions import Permission
+from aiplatform.server.core import audit
+from aiplatform.server.core.errors import NotFound
+from aiplatform.server.core.etags import require_match
+from aiplatform.server.identity import queries, rules
+from aiplatform.server.identity.access import Principal
+from aiplatform.server.identity.errors import (
+    LastAdministrator,
+    OwnAccount,
+    OwnRole,
+    PermissionDenied,
+)
+from aiplatform.server.identity.models import User
+from aiplatform.server.identity.service import hooks, second_factor
+from aiplatform.server.identity.service.accounts import (
+    check_role,
+    held_now,
+    refuse_reserved,
+    refuse_taken,
+)
+from aiplatform.server.identity.service.resets import withdraw_resets
+from aiplatform.server.identity.service.sessions import end_sessions
+from aiplatform.server.identity.service.standing import sessions_changed
+
+
+def keep_an_administrator(session: Session) -> None:
+    """Call it under the lock of accounts, after the change: roles and accounts decide together.
+
+    Raises:
+        LastAdministrator: when no active user holds ``*`` any more.
+    """
+    session.flush()
+    if not queries.has_administrator(session):
+        raise LastAdministrator
+
+
+def manage(session: Session, principal: Principal, name: str, *, own: bool = True) -> User:
+    """The account, locked, for somebody who may act on it at this moment.
+
+    Raises:
+        OwnAccount: when it is the caller's, unless ``own``: a stolen session of an administrator
+            must not set a password, or drop the second factor, that it does not know.
+        NotFound: when there is none.
+        Unauthenticated, PermissionDenied: when the caller was deactivated, or lost the right,
+            while they waited for the lock; or when the account holds what they lack.
+    """
+    held = held_now(session, principal, Permission.USERS_WRITE)
+    user = queries.find_user(session, name, lock=True)
+    if user.id == principal.user_id:
+        if not own:
+            raise OwnAccount
+    else:
+        missing = rules.lacking(held, queries.global_permissions(session, user.role))
+        if missing:
+            raise PermissionDenied(permission=", ".join(missing))
+    return user
+
+
+def update_user(
+    session: Session,
+    principal: Principal,
+    name: str,
+    changes: Mapping[str, Any],
+    if_match: str | None,
+) -> User:
+    """Change user name, address or global role; what stays the same is no change.
+
+    Raises:
+        PreconditionRequired, PreconditionFailed: see :func:`require_match`.
+        OwnRole, OwnAccount, LastAdministrator, NameTaken; and those of :func:`manage` and
+            :func:`check_role`.
+    """
+    user = manage(session, principal, name)
+    require_match(if_match, user.updated_at, "user")
+    held = {key: getattr(user, key) for key in changes}
+    held["role"] = user.role or rules.PLAIN_USER
+    changed = {key: value for key, value in changes.items() if held[key] != value}
+    if not changed:
+        return user
+    if "role" in changed:
+        if user.id == principal.user_id:
+            raise OwnRole
+        held_by_caller = held_now(session, principal, Permission.USERS_WRITE)
+        check_role(session, held_by_caller, changed["role"])
+    if "email" in changed and user.id == principal.user_id:
+        raise OwnAccount
+    if "username" in changed:
+        refuse_reserved(changed["username"])
+    refuse_taken(session, username=changed.get("username"), email=changed.get("email"), but=user.id)
+    for key, value in changed.items():
+        setattr(user, key, value)
+    keep_an_administrator(session)
+    if "email" in changed:
+        queries.security_of(session, user.id).email_claimed = False
+        withdraw_resets(session, user.id)
+        hooks.tell(session, user, "email_changed")
+    audit.record(
+        session,
+        principal.actor,
+        AuditAction.USER_UPDATED,
+        "user",
+        user.uuid,
+        before={key: held[key] for key in changed},
+        after=changed,
+    )
+    return user
+
+
+def set_active(session: Session, principal: Principal, name: str, *, active: bool) -> User:
+    """Let an account in, or out: all its sessions end at once, and its streams within a second.
+
+    Raises:
+        LastAdministrator; and those of :func:`manage`.
+    """
+    user = manage(session, principal, name)
+    if bool(user.is_active) == active:
+        return user
+    user.is_active = active
+    keep_an_administrator(session)
+    # On the way in too: a sign-in that crossed the deactivation may have left one.
+    ended = end_sessions(session, user.id, "deactivated")
+    withdraw_resets(session, user.id)
+    sessions_changed(session)
+    audit.record(
+        session,
+        principal.actor,
+        AuditAction.USER_ACTIVATED if active else AuditAction.USER_DEACTIVATED,
+        "user",
+        user.uuid,
+        sessions_ended=ended,
+    )
+    return user
+
+
+def delete_user(
+    session: Session, principal: Principal, name: str, *, transfer_to: str | None = None
+) -> None:
+    """Delete an account. What it made stays, without an author; its audit rows keep the name.
+
+    Raises:
+        OwnsProjects: when it owns projects, unless ``transfer_to`` names who gets them.
+        NotFound: for a successor who does not exist or is not active.
+        LastAdministrator; and those of :func:`manage`.
+    """
+    user = manage(session, principal, name)
+    successor = None
+    if transfer_to is not None:
+        successor = queries.find_user(session, transfer_to, lock=True)
+        if not successor.is_active or successor.id == user.id:
+            raise NotFound(resource="user")
+    hooks.user_goes(session, principal.actor, user, successor)
+    ended = end_sessions(session, user.id, "deleted")
+    audit.record(
+        session,
+        principal.actor,
+        AuditAction.USER_DELETED,
+        "user",
+        user.uuid,
+        username=user.username,
+        transferred_to=None if successor is None else successor.uuid,
+        sessions_ended=ended,
+    )
+    session.flush()
+    # The schema's own foreign keys decide what goes with it and what is only let go.
+    session.execute(
+        delete(User).where(User.id == user.id).execution_options(synchronize_session=False)
+    )
+    session.expunge(user)
+    keep_an_administrator(session)
+
+
+def end_all_sessions(session: Session, principal: Principal, name: str) -> int:
+    """End all sessions of an account. Returns how many.
+
+    Raises:
+        those of :func:`manage`.
+    """
+    user = manage(session, principal, name)
+    ended = end_sessions(session, user.id, "ended_by_administrator")
+    audit.record(
+        session, principal.actor, AuditAction.SESSION_ENDED, "user", user.uuid,
+        sessions_ended=ended,
+    )  # fmt: skip
+    return ended
+
+
+def reset_second_factor(session: Session, principal: Principal, name: str) -> None:
+    """Drop the second factor of somebody who lost phone and recovery codes.
+
+    Raises:
+        those of :func:`manage`.
+    """
+    user = manage(session, principal, name, own=False)
+    if second_factor.remove(session, user.id):
+        hooks.tell(session, user, "totp_disabled")
+        audit.record(session, principal.actor, AuditAction.USER_TOTP_RESET, "user", user.uuid)

@@ -1,0 +1,40 @@
+"""The password that everybody knows, and whether it still opens the platform."""
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.server.core import audit
+from aiplatform.server.core.settings import DEFAULT_ADMIN_PASSWORD, Settings
+from aiplatform.server.identity import queries, rules
+from aiplatform.server.identity.models import User
+from aiplatform.server.identity.service import passwords
+from aiplatform.server.identity.service.sessions import end_sessions
+
+
+def default_password_stands(session: Session, settings: Settings) -> bool:
+    """Whether ``admin`` can sign in with the contract's own password, now or once it is made.
+
+    Settings that name another password replace it: with the default one nobody can have done more
+    than be asked for a better.
+    """
+    named = settings.admin_password.get_secret_value()
+    user = session.scalar(select(User).where(User.username == rules.ADMIN).with_for_update())
+    if user is None:
+        # As the first start decides whether it makes one.
+        return named == DEFAULT_ADMIN_PASSWORD and not queries.has_administrator(session)
+    if user.password_hash == rules.SEED_ADMIN_HASH:  # the first start makes one that verifies
+        return named == DEFAULT_ADMIN_PASSWORD
+    if not passwords.verify(DEFAULT_ADMIN_PASSWORD, user.password_hash)[0]:
+        return False
+    if named == DEFAULT_ADMIN_PASSWORD:
+        return user.is_active is not False
+    user.password_hash = passwords.hash_password(named)
+    weak = passwords.too_weak(named, username=user.username, email=user.email)
+    security = queries.security_of(session, user.id)
+    security.must_change_password = weak is not None
+    security.password_changed_at = func.clock_timestamp()
+    end_sessions(session, user.id, "password_changed")
+    audit.record(session, audit.SYSTEM, AuditAction.USER_PASSWORD_CHANGED, "user", user.uuid)
+    session.flush()
+    return False

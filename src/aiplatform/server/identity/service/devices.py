@@ -1,0 +1,59 @@
+"""From where an account signs in: its holder hears of a program or network not seen before."""
+
+import hashlib
+from datetime import timedelta
+from ipaddress import ip_address, ip_network
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from aiplatform.server.core.audit import Actor
+from aiplatform.server.identity.models import User, UserDevice
+from aiplatform.server.identity.service import hooks
+
+MAX_AGENT = 200
+KEPT = timedelta(days=365)
+"""How long a device that does not sign in any more is known."""
+
+
+def note_sign_in(session: Session, user: User, origin: Actor) -> None:
+    """Tell the account's holder of a sign-in from a new device, but not of the very first."""
+    device = device_of(origin)
+    seen = session.execute(
+        update(UserDevice)
+        .where(UserDevice.user_id == user.id, UserDevice.device == device)
+        .values(seen_at=func.clock_timestamp())
+        .returning(UserDevice.user_id)
+    ).first()
+    if seen is not None:
+        return
+    mine = UserDevice.user_id == user.id
+    # Before the old ones go: whoever comes back after long is no newcomer.
+    known = session.scalars(select(func.count()).select_from(UserDevice).where(mine)).one()
+    session.execute(
+        delete(UserDevice)
+        .where(mine, UserDevice.seen_at < func.clock_timestamp() - KEPT)
+        .execution_options(synchronize_session=False)
+    )
+    session.execute(
+        insert(UserDevice).values(user_id=user.id, device=device).on_conflict_do_nothing()
+    )
+    if known:
+        hooks.tell(
+            session,
+            user,
+            "login",
+            address=origin.ip_address or "this machine",
+            address_zh=origin.ip_address or "本机",
+            agent=(origin.user_agent or "an unknown program")[:MAX_AGENT],
+        )
+
+
+def device_of(origin: Actor) -> bytes:
+    """Program and network. Providers change the last part of an address from day to day."""
+    network = "-"
+    if origin.ip_address is not None:
+        width = 24 if ip_address(origin.ip_address).version == 4 else 48
+        network = str(ip_network(f"{origin.ip_address}/{width}", strict=False))
+    return hashlib.sha256(f"{network}|{origin.user_agent or ''}".encode()).digest()

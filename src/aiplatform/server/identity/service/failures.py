@@ -1,0 +1,97 @@
+"""Failed sign-ins and what they cost: the next attempt waits, by account and by address.
+
+Accounts that do not exist are treated like those that do.
+"""
+
+import hashlib
+from datetime import timedelta
+from math import ceil
+from typing import Any
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.server.core import audit
+from aiplatform.server.core.audit import Actor
+from aiplatform.server.core.clients import network_of
+from aiplatform.server.identity import queries, rules
+from aiplatform.server.identity.errors import TooManyAttempts
+from aiplatform.server.identity.models import LoginFailure, User
+
+PRUNED = 100
+"""Rows of the past that one failure clears away."""
+
+
+def account_key(username: str) -> str:
+    """What the record calls an account that may not exist.
+
+    Not what was typed: people type passwords into the wrong field.
+    """
+    return hashlib.sha256(username.encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def actor_for(user: User, origin: Actor) -> Actor:
+    """The user as the one who acts, from where the request came."""
+    return Actor(
+        user_id=user.id,
+        user_uuid=user.uuid,
+        username=user.username,
+        ip_address=origin.ip_address,
+        user_agent=origin.user_agent,
+    )
+
+
+def throttle(session: Session, username: str, origin: Actor) -> TooManyAttempts | None:
+    """Let one attempt on an account pass at a time, and none too soon after too many failures."""
+    key = account_key(username)
+    session.execute(select(func.pg_advisory_xact_lock(int(key, 16) - 2**63)))
+    failures = queries.recent_failures(
+        session, key, network_of(origin.ip_address), rules.FAILURE_WINDOW
+    )
+    left = max(
+        rules.wait_after(failed.count, free=free) - failed.since
+        for failed, free in (
+            (failures.here, rules.FREE_FAILURES),
+            (failures.anywhere, rules.FREE_FAILURES_ANYWHERE),
+            (failures.address, rules.FREE_FAILURES_ADDRESS),
+        )
+    )
+    return None if left <= timedelta(0) else TooManyAttempts(seconds=ceil(left.total_seconds()))
+
+
+def record_failure(
+    session: Session, username: str, user: User | None, origin: Actor, **details: Any
+) -> None:
+    """Put a wrong password or code on record; :func:`throttle` counts these."""
+    session.add(LoginFailure(account=account_key(username), address=network_of(origin.ip_address)))
+    past = (
+        select(LoginFailure.id)
+        .where(LoginFailure.failed_at < func.clock_timestamp() - rules.FAILURE_WINDOW)
+        .limit(PRUNED)
+        .with_for_update(skip_locked=True)
+    )
+    session.execute(
+        delete(LoginFailure)
+        .where(LoginFailure.id.in_(past))
+        .execution_options(synchronize_session=False)
+    )
+    audit.record(
+        session,
+        origin if user is None else actor_for(user, origin),
+        AuditAction.AUTH_LOGIN_FAILED,
+        "user",
+        None if user is None else user.uuid,
+        outcome="failure",
+        account=account_key(username),
+        **details,
+    )
+
+
+def forget_failures(session: Session, username: str) -> None:
+    """Who is in need not wait for what others tried."""
+    session.execute(
+        delete(LoginFailure)
+        .where(LoginFailure.account == account_key(username))
+        .execution_options(synchronize_session=False)
+    )

@@ -1,0 +1,276 @@
+"""The second factor: RFC 6238 codes of an authenticator app, and recovery codes in its stead.
+
+A code is good once: the time step of the last one taken is kept, and recovery codes are deleted by
+being used. Where a wrong password or code was given the refusal is returned, not raised: the
+failure must stay on record.
+"""
+
+import base64
+import hashlib
+import os
+import secrets
+import time
+from dataclasses import dataclass
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.server.core import audit
+from aiplatform.server.core.encryption import context_of, decrypt, encrypt
+from aiplatform.server.core.errors import Invalid, Problem
+from aiplatform.server.identity import rules
+from aiplatform.server.identity.access import Principal
+from aiplatform.server.identity.errors import (
+    TotpActive,
+    TotpInactive,
+    TotpRequired,
+    WrongCode,
+    WrongPassword,
+    WrongTotp,
+)
+from aiplatform.server.identity.models import RecoveryCode, Totp, User
+from aiplatform.server.identity.service import hooks, passwords
+from aiplatform.server.identity.service.failures import record_failure, throttle
+
+ISSUER = "AI Platform"
+STEP_SECONDS = 30
+DRIFT = 1
+"""Steps that a phone's clock may be ahead or behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """What an authenticator app needs; shown this once."""
+
+    secret: str
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Whether there is a second factor, and how many recovery codes are left."""
+
+    enabled: bool
+    recovery_codes_left: int
+
+
+def state_of(session: Session, user_id: int) -> State:
+    """The state of an account's second factor."""
+    enabled = session.scalar(
+        select(Totp.user_id).where(Totp.user_id == user_id, Totp.confirmed_at.is_not(None))
+    )
+    left = session.scalars(
+        select(func.count()).select_from(RecoveryCode).where(RecoveryCode.user_id == user_id)
+    ).one()
+    return State(enabled is not None, left)
+
+
+def check_at_sign_in(session: Session, user: User, code: str | None) -> Problem | None:
+    """Whether somebody who knows the password is kept out: TotpRequired, WrongTotp, or None."""
+    row = _locked(session, user.id)
+    if row is None or row.confirmed_at is None:
+        return None
+    if not code:
+        return TotpRequired()
+    return None if _takes(session, row, code) else WrongTotp()
+
+
+def enrol(session: Session, principal: Principal, password: str) -> Enrolment | Problem:
+    """Make a seed, which counts for nothing before it is confirmed. An unconfirmed one is replaced.
+
+    Raises:
+        TotpActive: when there is a second factor already.
+    """
+    refusal = _check_password(session, principal, password)
+    if refusal is not None:
+        return refusal
+    row = _locked(session, principal.user_id)
+    if row is not None and row.confirmed_at is not None:
+        raise TotpActive
+    import pyotp  # noqa: PLC0415  (a process that checks no code need not load it)
+
+    seed = pyotp.random_base32()
+    sealed = encrypt(seed, context_of(Totp.__table__.c.seed, user_id=principal.user_id))
+    if row is None:
+        session.add(Totp(user_id=principal.user_id, seed=sealed))
+    else:
+        row.seed, row.last_step = sealed, 0
+    session.flush()
+    _record(session, principal, AuditAction.USER_TOTP_ENROLLED)
+    uri = pyotp.TOTP(seed).provisioning_uri(name=principal.username, issuer_name=ISSUER)
+    return Enrolment(seed, uri)
+
+
+def confirm(session: Session, principal: Principal, code: str) -> list[str] | Problem:
+    """Put the second factor in force; returns the recovery codes, which are shown this once.
+
+    Raises:
+        TotpInactive: when none was enrolled.
+        TotpActive: when it is in force already.
+    """
+    refusal: Problem | None = throttle(session, principal.username, principal.actor)
+    if refusal is not None:
+        return refusal
+    row = _locked(session, principal.user_id)
+    if row is None:
+        raise TotpInactive
+    if row.confirmed_at is not None:
+        raise TotpActive
+    user = session.get_one(User, principal.user_id)
+    if not _takes_code(row, _plain(code)):
+        record_failure(session, principal.username, user, principal.actor, during="totp_confirm")
+        return WrongCode()
+    row.confirmed_at = func.clock_timestamp()
+    codes = _fresh_recovery_codes(session, principal.user_id)
+    _record(session, principal, AuditAction.USER_TOTP_ENABLED)
+    hooks.tell(session, user, "totp_enabled")
+    return codes
+
+
+def renew_recovery_codes(
+    session: Session, principal: Principal, *, password: str | None, code: str | None
+) -> list[str] | Problem:
+    """Replace the recovery codes.
+
+    Raises:
+        TotpInactive: when there is no second factor.
+        Invalid: without password and code.
+    """
+    refusal = _check_either(session, principal, password, code)
+    if refusal is not None:
+        return refusal
+    codes = _fresh_recovery_codes(session, principal.user_id)
+    _record(session, principal, AuditAction.USER_RECOVERY_CODES_RENEWED)
+    hooks.tell(session, session.get_one(User, principal.user_id), "recovery_codes_renewed")
+    return codes
+
+
+def disable(
+    session: Session, principal: Principal, *, password: str | None, code: str | None
+) -> Problem | None:
+    """Do without the second factor from now on.
+
+    Raises:
+        TotpInactive: when there is none.
+        Invalid: without password and code.
+    """
+    refusal = _check_either(session, principal, password, code)
+    if refusal is not None:
+        return refusal
+    remove(session, principal.user_id)
+    _record(session, principal, AuditAction.USER_TOTP_DISABLED)
+    hooks.tell(session, session.get_one(User, principal.user_id), "totp_disabled")
+    return None
+
+
+def remove(session: Session, user_id: int) -> bool:
+    """Drop seed and recovery codes; whether there was a second factor."""
+    gone = session.execute(
+        delete(Totp)
+        .where(Totp.user_id == user_id)
+        .returning(Totp.confirmed_at)
+        .execution_options(synchronize_session=False)
+    ).one_or_none()
+    return gone is not None and gone.confirmed_at is not None
+
+
+def _locked(session: Session, user_id: int) -> Totp | None:
+    """The account's second factor, which nobody else uses until this transaction ends."""
+    return session.get(Totp, user_id, populate_existing=True, with_for_update=True)
+
+
+def _plain(code: str) -> str:
+    return "".join(code.split()).replace("-", "").lower()
+
+
+def _takes(session: Session, row: Totp, code: str) -> bool:
+    plain = _plain(code)
+    if len(plain) == 6:
+        return _takes_code(row, plain)
+    used = session.execute(
+        delete(RecoveryCode)
+        .where(RecoveryCode.user_id == row.user_id, RecoveryCode.code_hash == _hash(plain))
+        .returning(RecoveryCode.user_id)
+        .execution_options(synchronize_session=False)
+    )
+    return used.one_or_none() is not None
+
+
+def _takes_code(row: Totp, plain: str) -> bool:
+    """Whether it is a code of about now, later than the last one taken."""
+    import pyotp  # noqa: PLC0415
+
+    seed = decrypt(row.seed, context_of(Totp.__table__.c.seed, user_id=row.user_id))
+    app = pyotp.TOTP(seed)
+    now = int(time.time()) // STEP_SECONDS
+    for step in range(now - DRIFT, now + DRIFT + 1):
+        right = secrets.compare_digest(app.generate_otp(step).encode(), plain.encode())
+        if right and step > row.last_step:
+            row.last_step = step
+            return True
+    return False
+
+
+def _fresh_recovery_codes(session: Session, user_id: int) -> list[str]:
+    session.execute(
+        delete(RecoveryCode)
+        .where(RecoveryCode.user_id == user_id)
+        .execution_options(synchronize_session=False)
+    )
+    codes = []
+    for _ in range(rules.RECOVERY_CODES):
+        # 80 random bits: a plain digest can't be guessed back.
+        plain = base64.b32encode(os.urandom(10)).decode().lower()
+        session.add(RecoveryCode(user_id=user_id, code_hash=_hash(plain)))
+        codes.append("-".join(plain[start : start + 4] for start in range(0, 16, 4)))
+    session.flush()
+    return codes
+
+
+def _hash(plain: str) -> bytes:
+    return hashlib.sha256(plain.encode("utf-8", "replace")).digest()
+
+
+def _check_password(session: Session, principal: Principal, password: str) -> Problem | None:
+    refusal = throttle(session, principal.username, principal.actor)
+    if refusal is not None:
+        return refusal
+    user = session.get_one(User, principal.user_id, populate_existing=True)
+    good, _ = passwords.verify(password, user.password_hash)
+    if not good:
+        record_failure(session, principal.username, user, principal.actor, during="totp_change")
+        return WrongPassword()
+    return None
+
+
+def _check_either(
+    session: Session, principal: Principal, password: str | None, code: str | None
+) -> Problem | None:
+    if not password and not code:
+        raise Invalid(reason="Give your password or a code.", reason_zh="请提供密码或验证码。")
+    if not code:
+        assert password is not None
+        wrong = _check_password(session, principal, password)
+        if wrong is None:
+            _required(session, principal)
+        return wrong
+    refusal = throttle(session, principal.username, principal.actor)
+    if refusal is not None:
+        return refusal
+    if not _takes(session, _required(session, principal), code):
+        user = session.get_one(User, principal.user_id)
+        record_failure(session, principal.username, user, principal.actor, during="totp_change")
+        return WrongCode()
+    return None
+
+
+def _required(session: Session, principal: Principal) -> Totp:
+    row = _locked(session, principal.user_id)
+    if row is None or row.confirmed_at is None:
+        raise TotpInactive
+    return row
+
+
+def _record(session: Session, principal: Principal, action: AuditAction) -> None:
+    audit.record(session, principal.actor, action, "user", principal.user_uuid)

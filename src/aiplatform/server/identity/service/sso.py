@@ -1,0 +1,338 @@
+"""Signing in through an OpenID Connect provider.
+
+The browser gets a secret in a cookie. Nonce and code verifier are derived from it and from the
+state, so the database holds nothing that would be of use to whoever reads it, and nobody can finish
+a sign-in in another browser than the one that began it. What the client gets back is a code for one
+exchange, bound to it by PKCE (RFC 7636, and RFC 8252 for programs).
+"""
+
+import base64
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import structlog
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.server.core import audit
+from aiplatform.server.core.audit import Actor
+from aiplatform.server.core.errors import Invalid
+from aiplatform.server.core.settings import Settings
+from aiplatform.server.identity import queries, rules
+from aiplatform.server.identity.access import hash_token
+from aiplatform.server.identity.errors import LastAdministrator, SsoFailed
+from aiplatform.server.identity.models import Role, SsoIdentity, SsoLogin, User
+from aiplatform.server.identity.service.accounts import MAX_GLOBAL_ROLE, lock_accounts
+from aiplatform.server.identity.service.administration import keep_an_administrator
+from aiplatform.server.identity.service.failures import actor_for
+from aiplatform.server.identity.service.sessions import SignedIn, begin
+
+log = structlog.get_logger(__name__)
+
+LOGIN_LIFETIME = timedelta(minutes=10)
+CODE_LIFETIME = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What a sign-in begins with: for the provider, and for the browser's cookie."""
+
+    state: str
+    browser: str
+
+    @property
+    def nonce(self) -> str:
+        """Comes back in the ID token."""
+        return _derived(self, "nonce")
+
+    @property
+    def verifier(self) -> str:
+        """Proves to the provider that we are who began."""
+        return _derived(self, "verifier")
+
+    @property
+    def challenge(self) -> str:
+        """What the provider is told of the verifier."""
+        return challenge_of(self.verifier)
+
+
+def challenge_of(verifier: str) -> str:
+    """RFC 7636's S256."""
+    return _base64(hashlib.sha256(verifier.encode()).digest())
+
+
+def start(
+    session: Session,
+    settings: Settings,
+    *,
+    redirect_uri: str,
+    code_challenge: str,
+    client_state: str,
+) -> Begun:
+    """Begin a sign-in that ends at ``redirect_uri``.
+
+    Raises:
+        Invalid: for an address that is neither this platform nor a program on the same machine.
+    """
+    if not _is_ours(redirect_uri, settings):
+        raise Invalid(
+            reason="redirect_uri must be below this platform's own address, or be "
+            "http://127.0.0.1:PORT/… of a program on the same machine.",
+            reason_zh="redirect_uri 必须位于本平台地址之下，"
+            "或为同一台机器上程序的 http://127.0.0.1:PORT/… 地址。",
+        )
+    session.execute(delete(SsoLogin).where(SsoLogin.expires_at < func.now() - timedelta(days=1)))
+    begun = Begun(secrets.token_urlsafe(32), secrets.token_urlsafe(32))
+    session.add(
+        SsoLogin(
+            state_hash=hash_token(begun.state),
+            browser_hash=hash_token(begun.browser),
+            redirect_uri=redirect_uri,
+            client_state=client_state,
+            code_challenge=code_challenge,
+            expires_at=func.clock_timestamp() + LOGIN_LIFETIME,
+        )
+    )
+    session.flush()
+    return begun
+
+
+def come_back(session: Session, state: str, browser: str | None) -> SsoLogin:
+    """The sign-in that this browser began; it comes back once.
+
+    Raises:
+        SsoFailed: for a state that is unknown, used, expired, or of another browser.
+    """
+    row = session.scalar(
+        select(SsoLogin).where(SsoLogin.state_hash == hash_token(state)).with_for_update()
+    )
+    now = session.scalars(select(func.clock_timestamp())).one()
+    if row is None or row.returned_at is not None or row.expires_at <= now:
+        raise _failed("this sign-in is unknown, was finished, or took too long",
+                      "该登录请求不存在、已完成或已超时")  # fmt: skip
+    if browser is None or not hmac.compare_digest(hash_token(browser), row.browser_hash):
+        raise _failed("another browser began this sign-in", "该登录请求由其他浏览器发起")
+    row.returned_at = now
+    session.flush()
+    return row
+
+
+def admit(
+    session: Session, settings: Settings, login_id: int, claims: dict[str, Any], origin: Actor
+) -> str:
+    """Find or make the account that the claims are of. Returns the code for its tokens.
+
+    Raises:
+        SsoFailed: when there is none for them, or it is deactivated. Roll back then, and call
+            :func:`record_refusal`.
+    """
+    lock_accounts(session)
+    user = _account(session, settings, claims, origin)
+    if not user.is_active:
+        raise _failed("the account is not active", "账号未启用")
+    if settings.oidc_roles:
+        _give_role(session, settings, user, claims, origin)
+    code = secrets.token_urlsafe(32)
+    row = session.get_one(SsoLogin, login_id, with_for_update=True)
+    row.code_hash = hash_token(code)
+    row.user_id = user.id
+    row.code_expires_at = func.clock_timestamp() + CODE_LIFETIME
+    session.flush()
+    return code
+
+
+def exchange(
+    session: Session, settings: Settings, code: str, verifier: str, origin: Actor
+) -> SignedIn:
+    """Tokens for a code, once, to whoever began the sign-in.
+
+    Raises:
+        SsoFailed: for a code that is unknown, used, expired, or of another program.
+    """
+    row = session.scalar(
+        select(SsoLogin).where(SsoLogin.code_hash == hash_token(code)).with_for_update()
+    )
+    now = session.scalars(select(func.clock_timestamp())).one()
+    if (
+        row is None
+        or row.user_id is None
+        or row.exchanged_at is not None
+        or row.code_expires_at is None
+        or row.code_expires_at <= now
+        or not hmac.compare_digest(challenge_of(verifier), row.code_challenge)
+    ):
+        raise _failed(
+            "this code is unknown, was used, or has expired", "该代码无效、已使用或已过期"
+        )
+    row.exchanged_at = now
+    # Not shared: two who share the row and then write it wait for each other.
+    user = session.get_one(
+        User, row.user_id, populate_existing=True, with_for_update={"key_share": True}
+    )
+    if not user.is_active:
+        raise _failed("the account is not active", "账号未启用")
+    return begin(session, settings, user, origin, method="sso")
+
+
+def record_refusal(session: Session, problem: str, claims: dict[str, Any], origin: Actor) -> None:
+    """Put on record that somebody whom the provider knows was not let in."""
+    audit.record(
+        session,
+        origin,
+        AuditAction.AUTH_LOGIN_FAILED,
+        "user",
+        outcome="failure",
+        method="sso",
+        reason=problem,
+        issuer=claims.get("iss"),
+        subject=str(claims.get("sub"))[:255],
+    )
+
+
+def _account(session: Session, settings: Settings, claims: dict[str, Any], origin: Actor) -> User:
+    issuer, subject = str(claims["iss"]), str(claims["sub"])
+    known = session.scalar(
+        select(User)
+        .join(SsoIdentity, SsoIdentity.user_id == User.id)
+        .where(SsoIdentity.issuer == issuer, SsoIdentity.subject == subject)
+        .with_for_update(of=User)
+        .execution_options(populate_existing=True)
+    )
+    if known is not None:
+        return known
+    email = _verified_email(claims)
+    holder = None
+    if email is not None:
+        holder = session.scalar(select(User).where(func.lower(User.email) == email.lower()))
+    linked = holder is not None and settings.oidc_link_by_email
+    if holder is not None and not linked:
+        raise _failed("an account of this address exists already, and is not linked",
+                      "该邮箱已有账号，且未关联单点登录")  # fmt: skip
+    if holder is not None and queries.security_of(session, holder.id).email_claimed:
+        # Or whoever gives themselves an address before its owner comes would share their account.
+        raise _failed("the holder of the account of this address chose it themselves; an "
+                      "administrator can confirm that it is yours by setting it",
+                      "使用该邮箱的账号由其持有人自行填写邮箱；管理员重新设置该邮箱即可确认归属"
+                      )  # fmt: skip
+    if holder is None:
+        if not settings.oidc_create_users:
+            raise _failed("there is no account for you here", "您在此平台没有账号")
+        holder = User(
+            username=_free_username(session, claims.get(settings.oidc_username_claim)),
+            # An address that nobody verified is nobody's: links that reset passwords go there.
+            email=email or f"{uuid4().hex}@sso.invalid",
+            password_hash=rules.NO_PASSWORD,
+            role=rules.PLAIN_USER,
+        )
+        session.add(holder)
+        session.flush()
+        session.refresh(holder)
+        queries.security_of(session, holder.id)
+    session.add(SsoIdentity(user_id=holder.id, issuer=issuer, subject=subject))
+    session.flush()
+    audit.record(
+        session,
+        actor_for(holder, origin),
+        AuditAction.USER_SSO_LINKED if linked else AuditAction.USER_CREATED,
+        "user",
+        holder.uuid,
+        username=holder.username,
+        issuer=issuer,
+        subject=subject,
+    )
+    return holder
+
+
+def _give_role(
+    session: Session, settings: Settings, user: User, claims: dict[str, Any], origin: Actor
+) -> None:
+    """The role of the first group that has one; the settings decide, so nobody is asked."""
+    groups = claims.get(settings.oidc_groups_claim)
+    mine = {groups} if isinstance(groups, str) else set(map(str, groups or ()))
+    wanted = next(
+        (role for group, role in settings.oidc_roles.items() if group in mine), rules.PLAIN_USER
+    )
+    before = user.role or rules.PLAIN_USER
+    if wanted == before:
+        return
+    exists = wanted == rules.PLAIN_USER or session.scalar(
+        select(Role.id).where(Role.name == wanted)
+    )
+    if not exists or len(wanted) > MAX_GLOBAL_ROLE:
+        log.error("AIPLATFORM_OIDC_ROLES names a role that can't be given", role=wanted)
+        wanted = rules.PLAIN_USER
+        if before == wanted:
+            return
+    user.role = wanted
+    try:
+        keep_an_administrator(session)
+    except LastAdministrator:
+        log.warning("the last administrator keeps the role", user=str(user.uuid))
+        user.role = before
+        session.flush()
+        return
+    audit.record(
+        session,
+        actor_for(user, origin),
+        AuditAction.USER_UPDATED,
+        "user",
+        user.uuid,
+        before={"role": before},
+        after={"role": wanted},
+        by="sso",
+    )
+
+
+def _verified_email(claims: dict[str, Any]) -> str | None:
+    email = claims.get("email")
+    if claims.get("email_verified") is not True or not isinstance(email, str):
+        return None
+    fine = re.fullmatch(r"[^@\s\x00-\x1f]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", email)
+    return email if fine and len(email) <= 100 else None
+
+
+def _free_username(session: Session, wanted: object) -> str:
+    """A name close to what the provider calls the person. Call it under the lock of accounts."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", str(wanted or "").partition("@")[0])
+    plain = plain.strip("-._")[:40] or "user"
+    if len(plain) < 2 or plain.casefold() in rules.RESERVED_USERNAMES:
+        plain = f"user-{plain}"
+    name, number = plain, 1
+    while session.scalar(select(User.id).where(func.lower(User.username) == name.lower())):
+        number += 1
+        name = f"{plain}-{number}"
+    return name
+
+
+def _is_ours(redirect_uri: str, settings: Settings) -> bool:
+    try:
+        found, own = urlsplit(redirect_uri), urlsplit(settings.link_base)
+        port, own_port = found.port, own.port
+    except ValueError:
+        return False
+    if found.username or found.password or found.fragment or "\\" in redirect_uri:
+        return False
+    if found.scheme == "http" and found.hostname in {"127.0.0.1", "::1"} and port:
+        return True
+    return (found.scheme, found.hostname, port) == (own.scheme, own.hostname, own_port)
+
+
+def _derived(begun: Begun, what: str) -> str:
+    key = f"{begun.browser}.{begun.state}".encode()
+    return _base64(hmac.digest(key, what.encode(), "sha256"))
+
+
+def _base64(value: bytes) -> str:
+    return base64.urlsafe_b64encode(value).decode().rstrip("=")
+
+
+def _failed(reason: str, reason_zh: str) -> SsoFailed:
+    return SsoFailed(reason=f"{reason}.", reason_zh=f"{reason_zh}。")

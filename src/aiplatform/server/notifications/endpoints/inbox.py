@@ -1,0 +1,126 @@
+"""Reading and clearing one's inbox, and saying how one wants to be told."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query, Request, Response, status
+
+from aiplatform.protocol.notifications import NotificationType
+from aiplatform.server.core.etags import IfMatch, set_etag
+from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id
+from aiplatform.server.core.problems import ProblemDocument, language_of
+from aiplatform.server.identity.access import SessionDep, SignedIn
+from aiplatform.server.notifications import queries, service
+from aiplatform.server.notifications.models import Notification
+from aiplatform.server.notifications.schemas import (
+    ChangedOut,
+    NotificationOut,
+    PreferencesIn,
+    PreferencesOut,
+    UnreadOut,
+    render,
+    render_preferences,
+)
+
+router = APIRouter(prefix="/api/v1/notifications")
+
+CHANGED: dict[int | str, dict[str, Any]] = {
+    409: {"model": ProblemDocument, "description": "Can't be switched off"},
+    412: {"model": ProblemDocument, "description": "Changed since it was read"},
+    428: {"model": ProblemDocument, "description": "If-Match is missing"},
+}
+Uuid = Annotated[UUID, Path(description="uuid of the notification")]
+
+
+@router.get("", summary="List notifications")
+def list_notifications(
+    request: Request,
+    principal: SignedIn,
+    session: SessionDep,
+    unread: Annotated[bool, Query(description="only those not read yet")] = False,
+    type: Annotated[NotificationType | None, Query(description="only of this type")] = None,  # noqa: A002
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[NotificationOut]:
+    """Your inbox, newest first, in the language of `Accept-Language`."""
+    rows, following = page_by_id(
+        session,
+        queries.inbox(principal, unread=unread, kind=type),
+        Notification.id,
+        limit=limit,
+        cursor=cursor,
+    )
+    language = language_of(request)
+    return Page(
+        items=[render(row, details, language) for row, details in rows], next_cursor=following
+    )
+
+
+@router.get("/unread", summary="Count unread notifications")
+def count_unread(principal: SignedIn, session: SessionDep) -> UnreadOut:
+    """How many you have not read."""
+    counts = queries.count_unread(session, {principal.user_id})
+    return UnreadOut(unread=counts[principal.user_id])
+
+
+@router.post("/read", summary="Mark all as read")
+def read_all_notifications(principal: SignedIn, session: SessionDep) -> ChangedOut:
+    """Mark everything in your inbox as read."""
+    return ChangedOut(changed=service.mark_all_read(session, principal))
+
+
+@router.delete("/read", summary="Delete what was read")
+def delete_read_notifications(principal: SignedIn, session: SessionDep) -> ChangedOut:
+    """Delete everything in your inbox that you have read."""
+    return ChangedOut(changed=service.delete_read(session, principal))
+
+
+@router.get("/preferences", summary="Read preferences")
+def read_preferences(
+    request: Request, principal: SignedIn, session: SessionDep, response: Response
+) -> PreferencesOut:
+    """How you want to be told, type by type; its ETag is needed to change it."""
+    settings = queries.settings_of(session, principal.user_id)
+    set_etag(response, settings.updated_at)
+    chosen = queries.preferences_of(session, principal.user_id)
+    return render_preferences(settings, chosen, language_of(request))
+
+
+@router.patch("/preferences", summary="Change preferences", responses=CHANGED)
+def update_preferences(
+    request: Request,
+    body: PreferencesIn,
+    principal: SignedIn,
+    session: SessionDep,
+    response: Response,
+    if_match: IfMatch = None,
+) -> PreferencesOut:
+    """Change what is given. Security events stay in the inbox."""
+    settings = service.update_preferences(
+        session,
+        principal,
+        if_match,
+        email=body.email,
+        language=body.language,
+        types={kind: channels.model_dump() for kind, channels in body.types.items()},
+    )
+    set_etag(response, settings.updated_at)
+    chosen = queries.preferences_of(session, principal.user_id)
+    return render_preferences(settings, chosen, language_of(request))
+
+
+@router.post("/{notification}/read", summary="Mark as read")
+def read_notification(
+    request: Request, notification: Uuid, principal: SignedIn, session: SessionDep
+) -> NotificationOut:
+    """Mark one as read. Doing it again changes nothing."""
+    row, details = service.mark_read(session, principal, notification)
+    return render(row, details, language_of(request))
+
+
+@router.delete(
+    "/{notification}", summary="Delete a notification", status_code=status.HTTP_204_NO_CONTENT
+)
+def delete_notification(notification: Uuid, principal: SignedIn, session: SessionDep) -> None:
+    """Delete one."""
+    service.delete_notification(session, principal, notification)

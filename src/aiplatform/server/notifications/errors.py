@@ -1,0 +1,63 @@
+"""What can be wrong with notifications and webhooks."""
+
+from aiplatform.server.core.errors import Conflict, Problem
+
+
+class Mandatory(Problem):
+    """Security events stay in the inbox."""
+
+    status = 409
+    code = "notification_mandatory"
+    title = {"en": "Can't be switched off", "zh": "无法关闭"}
+    detail = {
+        "en": "{type} always goes to the inbox, so that nobody can take over an account in "
+        "silence. Its e-mail can be switched off.",
+        "zh": "{type} 始终进入收件箱，以免账户在您不知情时被接管。您可以关闭它的邮件通知。",
+    }
+
+
+class TooManyStreams(Problem):
+    """One user has more streams open than anybody needs."""
+
+    status = 429
+    code = "too_many_streams"
+    title = {"en": "Too many streams", "zh": "连接过多"}
+    detail = {
+        "en": "You have {limit} notification streams open already. Close one first.",
+        "zh": "您已打开 {limit} 个通知流，请先关闭其中一个。",
+    }
+    headers = {"Retry-After": "5"}
+
+
+class WebhookUrlRefused(Problem):
+    """An address that is not called."""
+
+    status = 422
+    code = "webhook_url_refused"
+    title = {"en": "Address refused", "zh": "地址被拒绝"}
+    detail = {
+        "en": "The webhook's address can't be called. {reason}",
+        "zh": "无法调用该 Webhook 地址：必须是公网 http(s) 地址，不含用户名和密码。{reason}",
+    }
+
+
+class TooManyWebhooks(Conflict):
+    """A project has only so many."""
+
+    code = "too_many_webhooks"
+    title = {"en": "Too many webhooks", "zh": "Webhook 过多"}
+    detail = {
+        "en": "A project has at most {limit} webhooks. Delete one first.",
+        "zh": "每个项目最多 {limit} 个 Webhook，请先删除一个。",
+    }
+
+
+class WebhookDisabled(Conflict):
+    """It sends nothing."""
+
+    code = "webhook_disabled"
+    title = {"en": "Webhook switched off", "zh": "Webhook 已停用"}
+    detail = {
+        "en": "The webhook is switched off. Switch it on first.",
+        "zh": "该 Webhook 已停用，请先启用。",
+    }

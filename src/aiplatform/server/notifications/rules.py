@@ -1,0 +1,248 @@
+"""What notifications say, in both languages, and who gets which by default."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from aiplatform.protocol.encoding import clean_text
+from aiplatform.protocol.notifications import NotificationType as N
+from aiplatform.server.core.errors import Language
+
+MAX_TITLE = 255
+MAX_MESSAGE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A kind of notification in one language: its name, and templates over what it tells."""
+
+    label: str
+    title: str
+    message: str
+
+
+TEXTS: dict[N, dict[Language, Text]] = {
+    N.DATASET_FAILED: {
+        "en": Text("Dataset fails its checks", "{name}: fails its checks",
+                   "The dataset {name} can't be used for training: {reason}"),
+        "zh": Text("数据集未通过检查", "{name}：未通过检查",
+                   "数据集 {name} 不能用于训练：{reason}"),
+    },
+    N.DATASET_READY: {
+        "en": Text("Dataset checked", "{name}: quality {score}/100",
+                   "The quality report of {name} is ready: score {score} of 100, "
+                   "{findings} findings."),
+        "zh": Text("数据集检查完成", "{name}：质量 {score}/100",
+                   "{name} 的质量报告已生成：得分 {score}/100，发现 {findings} 个问题。"),
+    },
+    N.DEPLOYMENT_CRASHED: {
+        "en": Text("Deployment crashed", "{name}: crashed",
+                   "The deployment {name} crashed {crashes} times in a row and was given up. "
+                   "The last error: {error}"),
+        "zh": Text("部署崩溃", "{name}：已崩溃",
+                   "部署 {name} 连续崩溃 {crashes} 次，已停止重启。最后的错误：{error}"),
+    },
+    N.DEPLOYMENT_READY: {
+        "en": Text("Deployment ready", "{name}: ready", "The deployment {name} answers requests."),
+        "zh": Text("部署就绪", "{name}：已就绪", "部署 {name} 已可以接受请求。"),
+    },
+    N.MEMBER_ADDED: {
+        "en": Text("Added to a project", "You were added to {project_name}",
+                   "{by} gave you the role {role}."),
+        "zh": Text("加入项目", "您已加入 {project_name}", "{by} 授予您角色 {role}。"),
+    },
+    N.MEMBER_CHANGED: {
+        "en": Text("Role changed", "Your role in {project_name} changed",
+                   "{by} changed your role from {before} to {role}."),
+        "zh": Text("角色变更", "您在 {project_name} 中的角色已变更",
+                   "{by} 将您的角色由 {before} 改为 {role}。"),
+    },
+    N.MEMBER_REMOVED: {
+        "en": Text("Removed from a project", "You were removed from {project_name}",
+                   "{by} took away your role {role}."),
+        "zh": Text("移出项目", "您已被移出 {project_name}", "{by} 收回了您的角色 {role}。"),
+    },
+    N.MODEL_REGISTERED: {
+        "en": Text("Model registered", "{name}: registered",
+                   "The model {name} is in the registry and can be used."),
+        "zh": Text("模型已注册", "{name}：已注册", "模型 {name} 已注册，可以使用。"),
+    },
+    N.PROJECT_RECEIVED: {
+        "en": Text("Project received", "{project_name} is yours now",
+                   "{by} made you the owner of {project_name}."),
+        "zh": Text("接收项目", "{project_name} 现在归您所有", "{by} 将 {project_name} 转交给您。"),
+    },
+    N.PROJECT_TRANSFERRED: {
+        "en": Text("Project transferred", "{project_name} has a new owner",
+                   "{by} made {owner} the owner of {project_name}."),
+        "zh": Text("项目已转交", "{project_name} 有了新的所有者",
+                   "{by} 将 {project_name} 转交给 {owner}。"),
+    },
+    N.QUOTA_NEAR: {
+        "en": Text("Quota nearly used up", "{project_name}: {quota} nearly used up",
+                   "{project_name} uses {used} of {limit} {quota}. What goes beyond is refused."),
+        "zh": Text("配额即将用尽", "{project_name}：{quota} 即将用尽",
+                   "{project_name} 的{quota}已使用 {used}，上限 {limit}，超出部分将被拒绝。"),
+    },
+    N.SCHEDULE_FAILED: {
+        "en": Text("Schedule refused", "{name}: refused",
+                   "The schedule {name} was due and submitted nothing: {reason}"),
+        "zh": Text("定时任务被拒绝", "{name}：被拒绝",
+                   "定时任务 {name} 到期但未能提交：{reason}"),
+    },
+    N.SECURITY_EMAIL_CHANGED: {
+        "en": Text("Address changed", "Your address was changed",
+                   "An administrator changed the e-mail address of your account."),
+        "zh": Text("邮箱已变更", "您的邮箱地址已变更", "管理员修改了您账户的邮箱地址。"),
+    },
+    N.SECURITY_KEY_CREATED: {
+        "en": Text("API key created", "A new API key: {name}",
+                   "The API key {name} was created for your account. If it was not you, revoke it "
+                   "and change your password."),
+        "zh": Text("创建了 API 密钥", "新的 API 密钥：{name}",
+                   "您的账户创建了 API 密钥 {name}。如非本人操作，请吊销密钥并修改密码。"),
+    },
+    N.SECURITY_KEY_REVOKED: {
+        "en": Text("API key revoked", "Your API key {name} was revoked",
+                   "{by} revoked the API key {name}. Programs that use it are refused now."),
+        "zh": Text("API 密钥已吊销", "您的 API 密钥 {name} 已被吊销",
+                   "{by} 吊销了 API 密钥 {name}，使用它的程序将被拒绝。"),
+    },
+    N.SECURITY_LOGIN: {
+        "en": Text("Sign-in from a new device", "New sign-in from {address}",
+                   "Somebody signed in to your account from {address} with {agent}. If it was not "
+                   "you, change your password: that ends all other sessions."),
+        "zh": Text("新设备登录", "来自 {address} 的新登录",
+                   "您的账户从 {address}（{agent}）登录。如非本人操作，请修改密码，"
+                   "其他会话将随之结束。"),
+    },
+    N.SECURITY_PASSWORD_CHANGED: {
+        "en": Text("Password changed", "Your password was changed",
+                   "Your other sessions have ended. If it was not you, ask for help."),
+        "zh": Text("密码已修改", "您的密码已修改",
+                   "您的其他会话均已结束。如非本人操作，请寻求帮助。"),
+    },
+    N.SECURITY_PASSWORD_RESET: {
+        "en": Text("Password reset", "Your password was reset",
+                   "A link set a new password, and all sessions have ended. If it was not you, ask "
+                   "for help."),
+        "zh": Text("密码已重置", "您的密码已重置",
+                   "通过链接设置了新密码，所有会话均已结束。如非本人操作，请寻求帮助。"),
+    },
+    N.SECURITY_RECOVERY_CODES_RENEWED: {
+        "en": Text("Recovery codes renewed", "Your recovery codes were renewed",
+                   "The former ones no longer work."),
+        "zh": Text("恢复码已更新", "您的恢复码已更新", "旧的恢复码不再有效。"),
+    },
+    N.SECURITY_TOTP_DISABLED: {
+        "en": Text("Second factor removed", "Your second factor was removed",
+                   "The password alone is enough to sign in. If it was not you, ask for help."),
+        "zh": Text("两步验证已关闭", "您的两步验证已关闭",
+                   "现在只凭密码即可登录。如非本人操作，请寻求帮助。"),
+    },
+    N.SECURITY_TOTP_ENABLED: {
+        "en": Text("Second factor added", "You have a second factor now",
+                   "Signing in takes a code of your authenticator app from now on."),
+        "zh": Text("两步验证已启用", "您已启用两步验证", "今后登录需要验证器应用中的验证码。"),
+    },
+    N.SWEEP_ENDED: {
+        "en": Text("Sweep ended", "{name}: {status}",
+                   "The sweep {name} is {status} after {trials} trials; the best {objective} is "
+                   "{best}."),
+        "zh": Text("调参结束", "{name}：{status}",
+                   "调参 {name} 在 {trials} 次试验后结束（{status}），"
+                   "最佳 {objective} 为 {best}。"),
+    },
+    N.TASK_ALERT: {
+        "en": Text("Alert of a running task", "{name}: {what}",
+                   "{name}: {what} ({value})."),
+        "zh": Text("运行中任务的告警", "{name}：{what}", "{name}：{what}（{value}）。"),
+    },
+    N.TASK_COMPLETED: {
+        "en": Text("Task completed", "{name}: completed", "The {task_type} task has completed."),
+        "zh": Text("任务完成", "{name}：已完成", "{task_type} 任务已完成。"),
+    },
+    N.TASK_FAILED: {
+        "en": Text("Task failed", "{name}: failed", "{error}"),
+        "zh": Text("任务失败", "{name}：失败", "{error}"),
+    },
+    N.WEBHOOK_DISABLED: {
+        "en": Text("Webhook switched off", "Webhook {name} was switched off",
+                   "The webhook {name} of {project_name} was switched off: {reason} Repair its "
+                   "receiver and switch it on again; what waits for it is sent then."),
+        "zh": Text("Webhook 已停用", "Webhook {name} 已停用",
+                   "{project_name} 的 Webhook {name} 已停用：{reason}"
+                   "请修复接收端后重新启用，等待中的事件将继续发送。"),
+    },
+}  # fmt: skip
+
+MANDATORY = frozenset(kind for kind in N if kind.is_personal)
+"""Always in the inbox: whoever holds somebody's session must not be able to silence them."""
+
+EMAILED = MANDATORY | {
+    N.MEMBER_ADDED, N.MEMBER_REMOVED, N.PROJECT_RECEIVED, N.PROJECT_TRANSFERRED, N.QUOTA_NEAR,
+    N.TASK_FAILED, N.WEBHOOK_DISABLED,
+}  # fmt: skip
+"""Sent by e-mail too, unless the user says otherwise."""
+
+WEBHOOK_EVENTS = tuple(kind for kind in N if not kind.is_personal and kind != N.WEBHOOK_DISABLED)
+"""What a project's webhooks can be told of."""
+
+
+class _Known(dict[str, Any]):
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+def render(kind: N, data: Mapping[str, Any], language: Language) -> tuple[str, str]:
+    """Title and message. What a template names and ``data`` lacks shows as a question mark."""
+    text = TEXTS[kind][language]
+    # A key ``x_zh`` replaces ``x`` in Chinese, as in problems.
+    known = _Known(data)
+    if language == "zh":
+        known.update({key[:-3]: data[key] for key in data if key.endswith("_zh")})
+    title, message = text.title.format_map(known), text.message.format_map(known)
+    return clean_text(title)[:MAX_TITLE], clean_text(message)[:MAX_MESSAGE]
+
+
+def known_type(kind: str) -> N | None:
+    """The type of this name; rows of older or other programs may have names we don't know."""
+    try:
+        return N(kind)
+    except ValueError:
+        return None
+
+
+# --- webhooks ---------------------------------------------------------------------------------
+
+RETRIES = tuple(
+    timedelta(seconds=seconds)
+    for seconds in (5, 30, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
+)
+"""Waits after the first, second … failure: over three days in all, as the scheme proposes."""
+
+JITTER = 0.2
+DISABLE_AFTER = timedelta(days=3)
+"""A webhook that has failed for so long without one success is switched off."""
+
+DISABLED: dict[str, dict[Language, str]] = {
+    "failing": {
+        "en": "its receiver has taken nothing for three days.",
+        "zh": "接收端已连续三天未能接收事件。",
+    },
+    "gone": {
+        "en": "its receiver answered that it is gone for good (410).",
+        "zh": "接收端答复已永久停用（410）。",
+    },
+}
+
+
+def retry_delay(failures: int, chance: float) -> timedelta | None:
+    """How long to wait after so many failures; None when it was the last attempt.
+
+    ``chance`` from 0 to 1 spreads what failed together, by :data:`JITTER` either way.
+    """
+    if failures > len(RETRIES):
+        return None
+    return RETRIES[failures - 1] * (1 + JITTER * (2 * chance - 1))

@@ -1,0 +1,24 @@
+"""Use cases of notifications."""
+
+from aiplatform.server.notifications.service.announce import announce, tell_of_security
+from aiplatform.server.notifications.service.email import send_link
+from aiplatform.server.notifications.service.inbox import (
+    delete_notification,
+    delete_read,
+    mark_all_read,
+    mark_read,
+)
+from aiplatform.server.notifications.service.preferences import update_preferences
+from aiplatform.server.notifications.service.stream import Hub
+
+__all__ = [
+    "Hub",
+    "announce",
+    "delete_notification",
+    "delete_read",
+    "mark_all_read",
+    "mark_read",
+    "send_link",
+    "tell_of_security",
+    "update_preferences",
+]

@@ -1,0 +1,65 @@
+"""Telling people and programs that something happened, in the transaction in which it did."""
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.encoding import jsonable
+from aiplatform.protocol.notifications import NotificationType
+from aiplatform.server.core.events import notify as wake_watchers
+from aiplatform.server.identity.models import User
+from aiplatform.server.notifications import queries, rules
+from aiplatform.server.notifications.models import Notification, NotificationDetails
+from aiplatform.server.notifications.service.email import mail_wish
+from aiplatform.server.notifications.service.outbox import fan_out
+
+
+def announce(
+    session: Session,
+    kind: NotificationType,
+    *,
+    to: Iterable[int | None],
+    project: UUID | None = None,
+    **data: Any,
+) -> None:
+    """Tell the users ``to``, as each of them prefers, and the project's webhooks.
+
+    Args:
+        session: the transaction of what is told; if it rolls back, nobody hears of it.
+        kind: what happened.
+        to: ids of users; None and users who are gone are passed over.
+        project: where it happened.
+        **data: what the texts of ``kind`` name (see ``rules.TEXTS``), and what a program needs to
+            find the resource. Secrets must never be passed.
+    """
+    facts = jsonable(data)
+    for wish in queries.wishes(session, {user for user in to if user is not None}, kind):
+        if wish.inbox:
+            _put_into_inbox(session, wish.user_id, kind, facts, project)
+        mail_wish(session, wish, kind, facts)
+    if project is not None and kind in rules.WEBHOOK_EVENTS:
+        fan_out(session, kind, project, facts)
+
+
+def tell_of_security(session: Session, user: User, kind: str, facts: dict[str, str]) -> None:
+    """Tell an account's holder of a change of what protects it; identity calls this."""
+    data: dict[str, Any] = dict(facts)
+    announce(session, NotificationType(f"security:{kind}"), to=[user.id], **data)
+
+
+def _put_into_inbox(
+    session: Session,
+    user_id: int,
+    kind: NotificationType,
+    data: dict[str, Any],
+    project: UUID | None,
+) -> None:
+    title, message = rules.render(kind, data, "en")
+    row = Notification(user_id=user_id, type=kind.value, title=title, message=message, data=data)
+    session.add(row)
+    session.flush()
+    session.add(NotificationDetails(notification_id=row.id, project_uuid=project))
+    session.flush()
+    wake_watchers(session, f"inbox:{user_id}")

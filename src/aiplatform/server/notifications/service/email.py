@@ -1,0 +1,197 @@
+"""Notifications by e-mail, at once or gathered in digests; and the links of identity."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from html import escape
+from typing import Any
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.notifications import EmailMode, NotificationType
+from aiplatform.server.core.encryption import KeyFileUnusable
+from aiplatform.server.core.errors import Language
+from aiplatform.server.core.mail import can_send, send_mail
+from aiplatform.server.core.settings import get_settings
+from aiplatform.server.identity.models import User
+from aiplatform.server.notifications import queries, rules
+from aiplatform.server.notifications.models import NotificationDigest
+
+WAIT = {EmailMode.HOURLY: timedelta(hours=1), EmailMode.DAILY: timedelta(days=1)}
+"""How long a digest gathers after its first notification."""
+
+AGAIN = timedelta(minutes=5)
+"""How long a mail that could not be sealed waits in a digest until that is tried again."""
+
+MAX_IN_DIGEST = 100
+
+WORDS: dict[Language, dict[str, str]] = {
+    "en": {
+        "open": "Open AI Platform",
+        "why": "You get this because of your notification preferences:",
+        "digest": "{count} notifications",
+        "more": "… and {count} more.",
+        "invitation": "You are invited to AI Platform",
+        "invitation_text": "Somebody invited you to AI Platform. This link makes your account; it "
+        "works once:",
+        "password_reset": "Set a new password",
+        "password_reset_text": "A new password for your account of AI Platform was asked for. This "
+        "link sets it; it works once. If it was not you, ignore this mail:",
+    },
+    "zh": {
+        "open": "打开 AI Platform",
+        "why": "您收到此邮件是因为您的通知偏好设置：",
+        "digest": "{count} 条通知",
+        "more": "……另有 {count} 条。",
+        "invitation": "邀请您使用 AI Platform",
+        "invitation_text": "您受邀使用 AI Platform。请通过以下链接创建账户，链接仅可使用一次：",
+        "password_reset": "设置新密码",
+        "password_reset_text": "有人请求为您的 AI Platform 账户设置新密码。请通过以下链接设置，"
+        "链接仅可使用一次。如非本人操作，请忽略此邮件：",
+    },
+}
+
+Told = tuple[str, str]
+"""Title and message."""
+
+
+def mail_wish(
+    session: Session, wish: queries.Wish, kind: NotificationType, data: dict[str, Any]
+) -> None:
+    """Send, or put aside for the digest, what a user wants by e-mail.
+
+    What is told goes on without its mail: with no key to seal that, it is put aside, too.
+    """
+    if wish.email is EmailMode.OFF or not can_send():
+        return
+    wait = WAIT.get(wish.email)
+    # Whoever loses an account wants to know now.
+    if wait is not None and kind not in rules.MANDATORY:
+        _put_aside(session, wish, kind, data, wait)
+        return
+    title, message = rules.render(kind, data, wish.language)
+    try:
+        _send(session, wish.address, kind.value, title, [(title, message)], wish.language)
+    except KeyFileUnusable:  # which is in the log by now
+        _put_aside(session, wish, kind, data, AGAIN)
+
+
+def _put_aside(
+    session: Session,
+    wish: queries.Wish,
+    kind: NotificationType,
+    data: dict[str, Any],
+    wait: timedelta,
+) -> None:
+    session.add(
+        NotificationDigest(
+            user_id=wish.user_id, type=kind.value, data=data, due_at=func.clock_timestamp() + wait
+        )
+    )
+    session.flush()
+
+
+def due_digests(session: Session) -> Sequence[int]:
+    """Users whose oldest waiting notification has waited long enough."""
+    return session.scalars(
+        select(NotificationDigest.user_id)
+        .where(NotificationDigest.due_at <= func.clock_timestamp())
+        .group_by(NotificationDigest.user_id)
+        .limit(100)
+    ).all()
+
+
+def send_digest(session: Session, user_id: int) -> bool:
+    """Send one user what has gathered; False when another worker did.
+
+    Raises:
+        KeyFileUnusable: when the mail can't be sealed. Nothing may be committed then.
+    """
+    rows = session.execute(
+        delete(NotificationDigest)
+        .where(NotificationDigest.user_id == user_id)
+        .returning(NotificationDigest.id, NotificationDigest.type, NotificationDigest.data)
+        .execution_options(synchronize_session=False)
+    ).all()
+    user = session.get(User, user_id)
+    settings = queries.settings_of(session, user_id) if user is not None else None
+    if not rows or user is None or settings is None or not user.is_active:
+        return False
+    if settings.email == EmailMode.OFF:
+        return False
+    language: Language = "zh" if settings.language == "zh" else "en"
+    told = []
+    for row in sorted(rows, key=lambda row: row.id):
+        kind = rules.known_type(row.type)
+        if kind is not None:
+            told.append(rules.render(kind, row.data, language))
+    subject = WORDS[language]["digest"].format(count=len(told))
+    _send(session, user.email, "digest", subject, told, language)
+    return True
+
+
+def put_off(session: Session, users: Sequence[int]) -> None:
+    """Let digests that are due wait for :data:`AGAIN`."""
+    session.execute(
+        update(NotificationDigest)
+        .where(
+            NotificationDigest.user_id.in_(users),
+            NotificationDigest.due_at <= func.clock_timestamp(),
+        )
+        .values(due_at=func.clock_timestamp() + AGAIN)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def send_link(session: Session, email: str, kind: str, link: str, language: Language) -> bool:
+    """Send a link that identity made; False when there is no way to."""
+    words = WORDS[language]
+    text = words[f"{kind}_text"]
+    html = f'<p>{escape(text)}</p><p><a href="{escape(link)}">{escape(link)}</a></p>'
+    return send_mail(
+        session,
+        to=email,
+        kind=kind,
+        subject=words[kind],
+        text=f"{text}\n\n{link}\n",
+        html=_page(html),
+    )
+
+
+def _send(
+    session: Session,
+    address: str,
+    kind: str,
+    subject: str,
+    told: Sequence[Told],
+    language: Language,
+) -> None:
+    words, base = WORDS[language], get_settings().link_base
+    inbox, preferences = f"{base}/notifications", f"{base}/notifications/preferences"
+    shown, left = told[:MAX_IN_DIGEST], len(told) - MAX_IN_DIGEST
+    more = [words["more"].format(count=left)] if left > 0 else []
+    text = "\n\n".join(
+        [*(f"{title}\n{message}" for title, message in shown), *more,
+         f"{words['open']}: {inbox}", f"{words['why']} {preferences}"]
+    )  # fmt: skip
+    html = "".join(
+        f'<h3>{escape(title)}</h3><p style="white-space:pre-wrap">{escape(message)}</p>'
+        for title, message in shown
+    )
+    html += "".join(f"<p>{escape(line)}</p>" for line in more)
+    html += f'<p><a href="{escape(inbox)}">{escape(words["open"])}</a></p>'
+    html += f'<p><small>{escape(words["why"])} <a href="{escape(preferences)}">'
+    html += f"{escape(preferences)}</a></small></p>"
+    send_mail(
+        session,
+        to=address,
+        kind=kind,
+        subject=subject,
+        text=text + "\n",
+        html=_page(html),
+        unsubscribe=preferences,
+    )
+
+
+def _page(body: str) -> str:
+    return f'<!doctype html><html><head><meta charset="utf-8"></head><body>{body}</body></html>'

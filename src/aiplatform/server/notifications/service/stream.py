@@ -1,0 +1,301 @@
+"""Inboxes live: one task per API process reads what is new and hands it to whoever watches.
+
+A position is a transaction and a notification: numbers are given before commits, so only what lies
+below the oldest transaction that still runs is read, and nothing can come in behind a position. The
+cost of a thousand watchers is one statement per wake-up for all of them together; no watcher holds
+a thread or a connection.
+"""
+
+import asyncio
+import contextlib
+import re
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import structlog
+from anyio.to_thread import run_sync
+from sqlalchemy.exc import SQLAlchemyError
+
+from aiplatform.protocol.encoding import dumps
+from aiplatform.server.core.database import transaction
+from aiplatform.server.core.errors import Language, Problem
+from aiplatform.server.core.events import Listener
+from aiplatform.server.identity.access import Principal
+from aiplatform.server.identity.errors import Unauthenticated
+from aiplatform.server.identity.service import Standing
+from aiplatform.server.notifications import queries
+from aiplatform.server.notifications.errors import TooManyStreams
+from aiplatform.server.notifications.schemas import render
+
+log = structlog.get_logger(__name__)
+POLL_SECONDS = 1.0
+SETTLE_SECONDS = 0.05
+"""How soon to look again for what is committed but not yet below the oldest running transaction."""
+HEARTBEAT_SECONDS = 15.0
+MAX_STREAMS = 20
+"""Of one user at the same time on one API process."""
+PAGE = 500
+HEARTBEAT = b": still here\n\n"
+
+
+class Position(NamedTuple):
+    """Everything up to here was sent."""
+
+    transaction: int
+    notification: int
+
+    def __str__(self) -> str:
+        """As the ``id`` of an event has it."""
+        return f"{self.transaction}-{self.notification}"
+
+    @classmethod
+    def read(cls, text: str | None) -> "Position | None":
+        """The position of an event's id; None for anything else."""
+        match = re.fullmatch(r"(\d{1,19})-(\d{1,10})", text or "")
+        return None if match is None else cls(int(match[1]), int(match[2]))
+
+
+def frame(event: str, data: object, position: Position | None = None) -> bytes:
+    """An event as it goes over the wire. Those without a position are state, not history."""
+    number = "" if position is None else f"id: {position}\n"
+    return f"event: {event}\n{number}data: {dumps(data)}\n\n".encode()
+
+
+@dataclass(slots=True, eq=False)
+class Watcher:
+    """One open stream."""
+
+    user_id: int
+    language: Language
+    position: Position
+    frames: deque[bytes] = field(default_factory=deque)
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def give(self, data: bytes) -> None:
+        """Have ``data`` sent."""
+        self.frames.append(data)
+        self.woken.set()
+
+
+class Hub:
+    """Who watches on this API process, and the one task that serves them."""
+
+    def __init__(self, listener: Listener, standing: Standing) -> None:
+        self._listener = listener
+        self._standing = standing
+        self._watchers: dict[int, set[Watcher]] = {}
+        self._tail: Position | None = None
+        self._changed: set[int] = set()
+        self._missed = False
+        self._woken = asyncio.Event()
+        self._starting = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def watching(self) -> int:
+        """How many streams are open."""
+        return sum(map(len, self._watchers.values()))
+
+    def watch(
+        self,
+        principal: Principal,
+        language: Language,
+        last_event_id: str | None,
+        *,
+        follow: bool = True,
+    ) -> AsyncIterator[bytes]:
+        """What the principal is told from now on, or after ``last_event_id``.
+
+        Raises:
+            TooManyStreams: when they have :data:`MAX_STREAMS` open already.
+        """
+        if len(self._watchers.get(principal.user_id, ())) >= MAX_STREAMS:
+            raise TooManyStreams(limit=MAX_STREAMS)
+        return self._serve(principal, language, Position.read(last_event_id), follow=follow)
+
+    async def _enter(self, user_id: int, language: Language) -> Watcher:
+        async with self._starting:
+            if self._tail is None:
+                self._tail = await run_sync(_watermark)
+                self._task = asyncio.create_task(self._run(), name="notifications")
+        # Nothing else runs between this look at the tail and the watcher's entry: what is read
+        # after the tail reaches it, what lies before can be read for it.
+        watcher = Watcher(user_id, language, self._tail)
+        self._watchers.setdefault(user_id, set()).add(watcher)
+        return watcher
+
+    async def _serve(
+        self, principal: Principal, language: Language, after: Position | None, *, follow: bool
+    ) -> AsyncIterator[bytes]:
+        if after is not None:
+            after = await run_sync(_known, after)
+        watcher = await self._enter(principal.user_id, language)
+        tail = watcher.position
+        # Another process may have sent already what this one has yet to read.
+        watcher.position = max(tail, after or tail)
+        try:
+            key_id = 0 if principal.key is None else principal.key.key_id
+            async with self._standing.watch(
+                principal.session_id, key_id=key_id, wakes=watcher.woken
+            ) as ended:
+                unread = await run_sync(_unread, watcher.user_id)
+                while after is not None and after < tail:
+                    page, after = await run_sync(_page, watcher, after, tail)
+                    yield b"".join(page)
+                yield frame("ready", {"unread": unread}, max(tail, after or tail))
+                while follow and not ended.is_set():
+                    await watcher.woken.wait()
+                    watcher.woken.clear()
+                    data = b"".join(watcher.frames)
+                    watcher.frames.clear()
+                    if data and not ended.is_set():
+                        yield data
+                if ended.is_set():
+                    yield frame("error", _problem(Unauthenticated(), language))
+        finally:
+            self._leave(watcher)
+
+    def _leave(self, watcher: Watcher) -> None:
+        mine = self._watchers.get(watcher.user_id, set())
+        mine.discard(watcher)
+        if not mine:
+            self._watchers.pop(watcher.user_id, None)
+
+    def _told(self, user: str | None) -> None:
+        """Called by the listener with whose inbox changed; None when something may be missed."""
+        if user is None:
+            self._missed = True
+        elif user.isdecimal() and int(user) in self._watchers:
+            self._changed.add(int(user))
+        self._woken.set()
+
+    def close(self) -> None:
+        """Serve nobody any more."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        beat = loop.time()
+        with self._listener.follow("inbox", self._told), self._forgetting_the_tail():
+            while self._watchers or self._starting.locked():
+                try:
+                    settled = await self._look()
+                except SQLAlchemyError as error:
+                    # Streams end within seconds if the database stays away, see Standing.
+                    log.warning("could not read what is new", error=str(error)[:200])
+                    settled = True
+                if loop.time() - beat >= HEARTBEAT_SECONDS:
+                    beat = loop.time()
+                    for mine in self._watchers.values():
+                        for watcher in mine:
+                            watcher.give(HEARTBEAT)
+                await self._wait(POLL_SECONDS if settled else SETTLE_SECONDS)
+
+    @contextlib.contextmanager
+    def _forgetting_the_tail(self) -> Iterator[None]:
+        # However the task ends, the next watcher starts another from where things are then.
+        try:
+            yield
+        finally:
+            self._tail = None
+
+    async def _wait(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), seconds)
+        self._woken.clear()
+
+    async def _look(self) -> bool:
+        """Read and hand out what is new; whether nothing waits for a running transaction."""
+        changed, self._changed = self._changed, set()
+        if self._missed:
+            self._missed = False
+            changed |= set(self._watchers)
+        assert self._tail is not None
+        try:
+            news = await run_sync(_news, self._tail, changed)
+        except SQLAlchemyError:
+            self._changed |= changed
+            raise
+        self._tail = news.tail
+        for position, user_id, texts in news.rows:
+            for watcher in self._watchers.get(user_id, ()):
+                if position > watcher.position:
+                    watcher.position = position
+                    watcher.give(texts[watcher.language])
+        for user_id, unread in news.unread.items():
+            data = frame("unread", {"unread": unread})
+            for watcher in self._watchers.get(user_id, ()):
+                watcher.give(data)
+        return news.settled
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What one look found. ``settled``: nothing is committed that can't be read yet."""
+
+    tail: Position
+    rows: list[tuple[Position, int, dict[Language, bytes]]]
+    unread: dict[int, int]
+    settled: bool
+
+
+def _watermark() -> Position:
+    with transaction() as session:
+        return Position(queries.oldest_running(session), 0)
+
+
+def _known(after: Position) -> Position | None:
+    """The position, unless it is none of this database's."""
+    with transaction() as session:
+        return after if after.transaction <= queries.newest_transaction(session) else None
+
+
+def _unread(user_id: int) -> int:
+    with transaction() as session:
+        return queries.count_unread(session, {user_id})[user_id]
+
+
+def _page(watcher: Watcher, after: Position, tail: Position) -> tuple[list[bytes], Position | None]:
+    """What lies between the two for one user, and where to go on; None at the end."""
+    with transaction() as session:
+        rows = queries.told_between(session, after, tail, limit=PAGE, user_id=watcher.user_id)
+    page = [_frames(row, watcher.language)[watcher.language] for row in rows]
+    last = rows[-1] if len(rows) == PAGE else None
+    return page, None if last is None else Position(int(last.position), last[0].id)
+
+
+def _news(tail: Position, changed: set[int]) -> News:
+    with transaction() as session:
+        oldest = queries.oldest_running(session)
+        rows = queries.told_between(session, tail, Position(oldest, 0), limit=PAGE)
+        users = changed | {row[0].user_id for row in rows}
+        unread = queries.count_unread(session, users) if users else {}
+        full = len(rows) == PAGE
+        settled = not full and not queries.waits(session, max(tail, Position(oldest, 0)))
+    found = [
+        (Position(int(row.position), row[0].id), row[0].user_id, _frames(row, "en", "zh"))
+        for row in rows
+    ]
+    reached = found[-1][0] if full else max(tail, Position(oldest, 0))
+    return News(reached, found, unread, settled)
+
+
+def _frames(row: queries.Told, *languages: Language) -> dict[Language, bytes]:
+    position = Position(int(row.position), row[0].id)
+    return {
+        language: frame("notification", render(row[0], row[1], language), position)
+        for language in languages
+    }
+
+
+def _problem(problem: Problem, language: Language) -> dict[str, object]:
+    return {
+        "type": f"urn:aiplatform:problem:{problem.code}",
+        "title": problem.title[language],
+        "status": problem.status,
+        "code": problem.code,
+        "detail": problem.text(language),
+    }

@@ -1,0 +1,12 @@
+"""Projects, their members, and API keys over HTTP."""
+
+from fastapi import APIRouter
+
+from aiplatform.server.projects.endpoints import bin as bin_routes
+from aiplatform.server.projects.endpoints import keys, members, projects, quotas, webhooks
+
+router = APIRouter()
+for part in (projects, members, keys, webhooks, quotas, bin_routes):
+    router.include_router(part.router)
+
+__all__ = ["router"]

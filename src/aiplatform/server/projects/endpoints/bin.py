@@ -1,0 +1,120 @@
+"""The bin: what was deleted, and how it comes back or goes for good."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, status
+
+from aiplatform.protocol.permissions import Permission
+from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, render_page
+from aiplatform.server.core.problems import ProblemDocument
+from aiplatform.server.identity.access import SessionDep, SignedInOrKey
+from aiplatform.server.identity.schemas import UserRef
+from aiplatform.server.projects import queries
+from aiplatform.server.projects.access import ProjectContext, ProjectGuard
+from aiplatform.server.projects.models import BinEntry
+from aiplatform.server.projects.schemas.bin import BinItemOut, RestoredOut, RestoreIn
+from aiplatform.server.projects.service import bin as service
+
+router = APIRouter(prefix="/api/v1", tags=["bin"])
+
+CONFLICT: dict[int | str, dict[str, Any]] = {
+    409: {"model": ProblemDocument, "description": "Name taken, still in use, project archived"}
+}
+Read = Annotated[ProjectContext, Depends(ProjectGuard(Permission.PROJECTS_READ))]
+Restore = Annotated[ProjectContext, Depends(ProjectGuard(Permission.PROJECTS_WRITE))]
+Purge = Annotated[
+    ProjectContext,
+    Depends(ProjectGuard(Permission.PROJECTS_WRITE, writes=False, everything=True)),
+]
+Binned = Annotated[
+    ProjectContext,
+    Depends(ProjectGuard(Permission.PROJECTS_WRITE, writes=False, everything=True, binned=True)),
+]
+
+
+def _render(row: Any) -> BinItemOut:
+    entry, size, user = row
+    return BinItemOut(
+        uuid=entry.resource_uuid,
+        kind=entry.kind,
+        name=entry.name,
+        version=entry.version,
+        shared=entry.shared,
+        bytes=size,
+        deleted_by=None if user is None else UserRef.model_validate(user),
+        deleted_at=entry.deleted_at,
+        purge_after=entry.purge_after,
+    )
+
+
+@router.get("/bin", summary="List deleted projects")
+def list_deleted_projects(
+    principal: SignedInOrKey, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
+) -> Page[BinItemOut]:
+    """Those that you may restore, the latest first."""
+    rows, following = page_by_id(
+        session, queries.binned_projects(principal), BinEntry.id, limit=limit, cursor=cursor
+    )
+    return render_page(rows, following, _render)
+
+
+@router.post("/bin/{binned}/restore", summary="Restore a project", responses=CONFLICT)
+def restore_project(
+    context: Binned, session: SessionDep, body: RestoreIn | None = None
+) -> RestoredOut:
+    """With all that was in it and its members. Its tasks stay cancelled.
+
+    For its owner, and for those who hold everything in it.
+    """
+    name = None if body is None else body.name
+    project, entry = service.restore_project(session, context, name)
+    return RestoredOut(uuid=project.uuid, kind="project", name=project.name, version=entry.version)
+
+
+@router.delete(
+    "/bin/{binned}",
+    summary="Purge a project",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=CONFLICT,
+)
+def purge_project(context: Binned, session: SessionDep) -> None:
+    """Delete a project in the bin for good, with all that belongs to it."""
+    service.purge_project(session, context)
+
+
+@router.get("/projects/{project}/bin", summary="List what was deleted in a project")
+def list_bin(
+    context: Read, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
+) -> Page[BinItemOut]:
+    """Datasets and models that can be restored, of kinds that you may read, the latest first."""
+    statement = queries.bin_of_project(context, service.readable_kinds(context))
+    rows, following = page_by_id(session, statement, BinEntry.id, limit=limit, cursor=cursor)
+    return render_page(rows, following, _render)
+
+
+@router.post(
+    "/projects/{project}/bin/{item}/restore",
+    summary="Restore a dataset or model",
+    responses=CONFLICT,
+)
+def restore_bin_item(
+    item: UUID, context: Restore, session: SessionDep, body: RestoreIn | None = None
+) -> RestoredOut:
+    """Named by its uuid. You must be allowed to write what it is."""
+    name = None if body is None else body.name
+    entry, restored = service.restore_item(session, context, item, name)
+    return RestoredOut.model_validate(
+        {"uuid": item, "kind": entry.kind, "name": restored, "version": entry.version}
+    )
+
+
+@router.delete(
+    "/projects/{project}/bin/{item}",
+    summary="Purge a dataset or model",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=CONFLICT,
+)
+def purge_bin_item(item: UUID, context: Purge, session: SessionDep) -> None:
+    """Delete it for good. For the project's owner, and for those who hold everything in it."""
+    service.purge_item(session, context, item)

@@ -1,0 +1,118 @@
+"""API keys: one's own, and those of others for administrators."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Path, Query, Response, status
+
+from aiplatform.protocol.permissions import Permission
+from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, render_page
+from aiplatform.server.core.problems import ProblemDocument
+from aiplatform.server.identity.access import PlatformGuard, Principal, SessionDep, SignedIn
+from aiplatform.server.identity.models import ApiKey, User
+from aiplatform.server.identity.queries import find_user
+from aiplatform.server.identity.schemas import UserRef
+from aiplatform.server.identity.service import manage
+from aiplatform.server.projects import queries, service
+from aiplatform.server.projects.queries import KeyRow
+from aiplatform.server.projects.schemas import KeyIn, KeyOut, NewKeyOut
+
+router = APIRouter(prefix="/api/v1/users", tags=["identity"])
+
+TAKEN: dict[int | str, dict[str, Any]] = {
+    409: {"model": ProblemDocument, "description": "Name in use"}
+}
+UsersRead = Annotated[Principal, Depends(PlatformGuard(Permission.USERS_READ))]
+UsersWrite = Annotated[Principal, Depends(PlatformGuard(Permission.USERS_WRITE))]
+KeyPath = Annotated[UUID, Path(description="uuid of the key")]
+UserName = Annotated[str, Path(max_length=50, description="uuid or user name")]
+Revoked = Annotated[bool, Query(description="those that were revoked too")]
+
+
+def _fields(row: KeyRow) -> dict[str, Any]:
+    key = row.key
+    return {
+        "uuid": key.uuid,
+        "name": key.name,
+        "prefix": key.prefix,
+        "scopes": key.scopes,
+        "project": row.project,
+        "user": UserRef.model_validate(row.owner),
+        "created_at": key.created_at,
+        "expires_at": key.expires_at,
+        "last_used_at": key.last_used_at,
+        "revoked_at": key.revoked_at,
+    }
+
+
+def _render(row: Any) -> KeyOut:
+    return KeyOut(**_fields(KeyRow(*row)))
+
+
+@router.get("/me/keys", summary="List your API keys")
+def list_my_keys(
+    principal: SignedIn,
+    session: SessionDep,
+    revoked: Revoked = False,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[KeyOut]:
+    """Your keys, newest first. What they are is not kept, so it can't be shown again."""
+    me = session.get_one(User, principal.user_id)
+    rows, following = page_by_id(
+        session, queries.list_keys(me, revoked=revoked), ApiKey.id, limit=limit, cursor=cursor
+    )
+    return render_page(rows, following, _render)
+
+
+@router.post(
+    "/me/keys",
+    summary="Create an API key",
+    status_code=status.HTTP_201_CREATED,
+    responses=TAKEN,
+)
+def create_my_key(
+    body: KeyIn, principal: SignedIn, session: SessionDep, response: Response
+) -> NewKeyOut:
+    """Make a key for a program. It does what you may do at that moment, within its scopes.
+
+    The answer has the key itself; it is shown this once. A key can't make keys.
+    """
+    row, shown = service.create_key(session, principal, **body.model_dump())
+    response.headers["Cache-Control"] = "no-store"
+    return NewKeyOut(**_fields(row), key=shown)
+
+
+@router.delete(
+    "/me/keys/{key}", summary="Revoke an API key", status_code=status.HTTP_204_NO_CONTENT
+)
+def revoke_my_key(key: KeyPath, principal: SignedIn, session: SessionDep) -> None:
+    """Requests with the key are refused from now on, and its streams end within a second."""
+    service.revoke_key(session, principal, session.get_one(User, principal.user_id), key)
+
+
+@router.get("/{user}/keys", summary="List somebody's API keys")
+def list_keys_of(
+    user: UserName,
+    _: UsersRead,
+    session: SessionDep,
+    revoked: Revoked = False,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[KeyOut]:
+    """An account's keys, newest first."""
+    owner = find_user(session, user)
+    rows, following = page_by_id(
+        session, queries.list_keys(owner, revoked=revoked), ApiKey.id, limit=limit, cursor=cursor
+    )
+    return render_page(rows, following, _render)
+
+
+@router.delete(
+    "/{user}/keys/{key}",
+    summary="Revoke somebody's API key",
+    status_code=status.HTTP_204_NO_CONTENT,
+)
+def revoke_key_of(user: UserName, key: KeyPath, principal: UsersWrite, session: SessionDep) -> None:
+    """Requests with the key are refused from now on; its owner is told."""
+    service.revoke_key(session, principal, manage(session, principal, user), key)

@@ -1,0 +1,150 @@
+"""Members of projects."""
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, status
+
+from aiplatform.protocol.permissions import Permission
+from aiplatform.server.core.pagination import Cursor, Limit, Page, encode_cursor, page_by_id
+from aiplatform.server.identity.access import SessionDep
+from aiplatform.server.identity.models import Role, User
+from aiplatform.server.identity.schemas import UserRef
+from aiplatform.server.projects import queries, service
+from aiplatform.server.projects.access import ProjectContext, ProjectGuard
+from aiplatform.server.projects.endpoints.projects import CONFLICT, render
+from aiplatform.server.projects.models import ProjectPermission
+from aiplatform.server.projects.schemas import (
+    AccessOut,
+    HeldOut,
+    KeyAccessOut,
+    MemberIn,
+    MemberOut,
+    ProjectOut,
+    ReasonOut,
+    TransferIn,
+)
+
+router = APIRouter(prefix="/api/v1/projects", tags=["projects"])
+
+ReadMembers = Annotated[ProjectContext, Depends(ProjectGuard(Permission.MEMBERS_READ))]
+ChangeMembers = Annotated[ProjectContext, Depends(ProjectGuard(Permission.MEMBERS_WRITE))]
+# Whoever is in it may leave it, archived or not; a key does not decide that.
+Leave = Annotated[ProjectContext, Depends(ProjectGuard(None, accepts_keys=False))]
+Transfer = Annotated[
+    ProjectContext,
+    Depends(ProjectGuard(Permission.PROJECTS_WRITE, writes=False, owner=True, accepts_keys=False)),
+]
+UserName = Annotated[str, Path(max_length=50, description="uuid or user name")]
+
+
+def _render_member(grant: ProjectPermission, user: User, role: Role) -> MemberOut:
+    return MemberOut(user=UserRef.model_validate(user), role=role.name, created_at=grant.created_at)
+
+
+def _render_reasons(reasons: Iterable[service.Reason]) -> list[ReasonOut]:
+    return [
+        ReasonOut.model_validate({**reason._asdict(), "grants": sorted(reason.grants)})
+        for reason in reasons
+    ]
+
+
+def _render_access(found: service.Explanation) -> AccessOut:
+    keys = None
+    if found.keys is not None:
+        keys = [
+            KeyAccessOut(
+                uuid=row.key.uuid,
+                name=row.key.name,
+                prefix=row.key.prefix,
+                scopes=row.key.scopes,
+                permissions=[str(permission) for permission in permissions],
+            )
+            for row, permissions in found.keys
+        ]
+    return AccessOut(
+        user=UserRef.model_validate(found.user),
+        is_active=bool(found.user.is_active),
+        reasons=_render_reasons(found.reasons),
+        permissions=[
+            HeldOut(permission=str(permission), because=_render_reasons(because))
+            for permission, because in found.held.items()
+        ],
+        keys=keys,
+    )
+
+
+@router.get("/{project}/members", summary="List members")
+def list_members(
+    context: ReadMembers, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
+) -> Page[MemberOut]:
+    """Who has which role in the project: first its owner, then the others as they came."""
+    members: list[MemberOut] = []
+    if cursor is None:
+        project, owner = queries.get_project(session, context)
+        if owner is not None:
+            user = UserRef.model_validate(owner)
+            members.append(MemberOut(user=user, role="owner", created_at=project.created_at))
+    if len(members) == limit:
+        return Page(items=members, next_cursor=encode_cursor(0))
+    rows, following = page_by_id(
+        session,
+        queries.list_members(context),
+        ProjectPermission.id,
+        limit=limit - len(members),
+        cursor=cursor,
+        newest_first=False,
+    )
+    return Page(items=members + [_render_member(*row) for row in rows], next_cursor=following)
+
+
+@router.put("/{project}/members/{user}", summary="Give a role", responses=CONFLICT)
+def set_member(
+    user: UserName, body: MemberIn, context: ChangeMembers, session: SessionDep
+) -> MemberOut:
+    """Give a user a role in the project, in place of the one they had.
+
+    Nobody gives a role that grants what they lack in the project.
+    """
+    return _render_member(*service.set_member(session, context, user, body.role))
+
+
+@router.delete(
+    "/{project}/members/{user}",
+    summary="Take a role away",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=CONFLICT,
+)
+def remove_member(user: UserName, context: ChangeMembers, session: SessionDep) -> None:
+    """Take a user's role in the project away."""
+    service.remove_member(session, context, user)
+
+
+@router.post(
+    "/{project}/leave",
+    summary="Leave a project",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=CONFLICT,
+)
+def leave_project(context: Leave, session: SessionDep) -> None:
+    """Give up your own role in the project. Its owner can only transfer it."""
+    service.leave(session, context)
+
+
+@router.post("/{project}/transfer", summary="Transfer a project", responses=CONFLICT)
+def transfer_project(body: TransferIn, context: Transfer, session: SessionDep) -> ProjectOut:
+    """Make another active user the owner. You keep `keep_role` in the project, or leave it.
+
+    For the owner, and for those who hold `*` globally.
+    """
+    return render(*service.transfer(session, context, body.user, body.keep_role))
+
+
+@router.get("/{project}/access", summary="Explain somebody's access")
+def explain_access(
+    context: ReadMembers,
+    session: SessionDep,
+    user: Annotated[str, Query(max_length=50, description="uuid or user name")],
+) -> AccessOut:
+    """Which permissions a user has in the project, and where each of them comes from."""
+    return _render_access(service.explain(session, context, user))

@@ -1,0 +1,47 @@
+"""What a project uses, and what it may."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends
+
+from aiplatform.protocol.permissions import Permission
+from aiplatform.server.identity.access import PlatformGuard, Principal, SessionDep
+from aiplatform.server.projects.access import ProjectContext, ProjectGuard
+from aiplatform.server.projects.schemas.quotas import CountUsage, QuotaIn, StorageUsage, UsageOut
+from aiplatform.server.projects.service import quotas
+from aiplatform.server.projects.service.quotas import Usage
+
+router = APIRouter(prefix="/api/v1/projects/{project}", tags=["quotas"])
+
+Read = Annotated[ProjectContext, Depends(ProjectGuard(Permission.PROJECTS_READ))]
+Set = Annotated[Principal, Depends(PlatformGuard(Permission.SETTINGS_WRITE))]
+
+
+def _render(usage: Usage) -> UsageOut:
+    stored, quota = usage.stored, usage.quota
+    return UsageOut(
+        storage=StorageUsage(
+            datasets=stored.datasets,
+            models=stored.models,
+            checkpoints=stored.checkpoints,
+            artifacts=stored.artifacts,
+            bin=stored.bin,
+            total=stored.total,
+            limit=quota.storage_bytes,
+        ),
+        tasks=CountUsage(used=usage.running_tasks, limit=quota.concurrent_tasks),
+        gpus=CountUsage(used=usage.leased_gpus, limit=quota.gpus),
+    )
+
+
+@router.get("/usage", summary="Read what a project uses")
+def get_usage(context: Read, session: SessionDep) -> UsageOut:
+    """Storage, running tasks and GPUs, each with its limit. The bin counts until it is purged."""
+    return _render(quotas.usage_of(session, context.project_id))
+
+
+@router.put("/quota", summary="Set a project's quotas")
+def set_quota(project: UUID, body: QuotaIn, principal: Set, session: SessionDep) -> UsageOut:
+    """Replace the project's own limits. What is used beyond a new limit stays; more is refused."""
+    return _render(quotas.set_quota(session, principal, project, body.model_dump()))

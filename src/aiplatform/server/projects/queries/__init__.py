@@ -1,0 +1,85 @@
+"""Named selects: ``projects`` with members and keys, ``bin``, ``usage``, ``dataset_storage``,
+``webhooks``.
+"""
+
+from aiplatform.server.projects.queries.bin import (
+    after_days,
+    bin_home,
+    bin_of_project,
+    binned_projects,
+    lock_bin_entry,
+    lock_bin_items,
+    lock_overdue,
+    overdue,
+)
+from aiplatform.server.projects.queries.dataset_storage import (
+    storage_by_dataset,
+    storage_by_version,
+    stored_once,
+)
+from aiplatform.server.projects.queries.projects import (
+    KeyRow,
+    get_grant,
+    get_key,
+    get_project,
+    holdings,
+    list_keys,
+    list_members,
+    living_keys,
+    lock_names,
+    lock_project,
+    name_in_use,
+    reachable_project,
+    stands,
+    visible_projects,
+)
+from aiplatform.server.projects.queries.usage import (
+    Stored,
+    leased,
+    lock_leased,
+    stored,
+)
+from aiplatform.server.projects.queries.webhooks import (
+    attempts_of,
+    get_delivery,
+    get_webhook,
+    list_deliveries,
+    list_webhooks,
+)
+
+__all__ = [
+    "KeyRow",
+    "Stored",
+    "after_days",
+    "attempts_of",
+    "bin_home",
+    "bin_of_project",
+    "binned_projects",
+    "get_delivery",
+    "get_grant",
+    "get_key",
+    "get_project",
+    "get_webhook",
+    "holdings",
+    "leased",
+    "list_deliveries",
+    "list_keys",
+    "list_members",
+    "list_webhooks",
+    "living_keys",
+    "lock_bin_entry",
+    "lock_bin_items",
+    "lock_leased",
+    "lock_names",
+    "lock_overdue",
+    "lock_project",
+    "name_in_use",
+    "overdue",
+    "reachable_project",
+    "stands",
+    "storage_by_dataset",
+    "storage_by_version",
+    "stored",
+    "stored_once",
+    "visible_projects",
+]

@@ -1,0 +1,132 @@
+"""Named selects of what dataset versions are made of; of the project's own references only."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Row, Uuid, cast, column, func, select, table
+from sqlalchemy.orm import Session
+
+from aiplatform.server.core.files import VersionFile
+from aiplatform.server.core.storage import PARTS_FOLDER, Blob, BlobRef
+
+_versions = table("dataset_versions", column("id"), column("dataset_id"), column("version"))
+_datasets = table(
+    "datasets", column("id"), column("uuid", Uuid), column("project_id"), column("name")
+)
+"""Tables of a higher domain, of which only names are read here."""
+
+
+def _references(project_id: int) -> Any:
+    """Each blob of each version once, and how many versions of the project have it, those in the
+    bin too.
+    """
+    return (
+        select(
+            BlobRef.dataset_version_id.label("version_id"),
+            BlobRef.sha256,
+            Blob.size,
+            func.count().label("uses"),
+            func.count().over(partition_by=BlobRef.sha256).label("versions"),
+        )
+        .join(Blob, Blob.sha256 == BlobRef.sha256)
+        .where(BlobRef.project_id == project_id, BlobRef.dataset_version_id.is_not(None))
+        .group_by(BlobRef.dataset_version_id, BlobRef.sha256, Blob.size)
+        .cte("used")
+    )
+
+
+def _logical() -> Any:
+    """Bytes of each version's files as they are downloaded."""
+    in_parts = select(VersionFile.dataset_version_id.label("version_id"), VersionFile.size)
+    whole = (
+        select(BlobRef.dataset_version_id, Blob.size)
+        .join(Blob, Blob.sha256 == BlobRef.sha256)
+        .where(BlobRef.dataset_version_id.is_not(None), ~BlobRef.path.startswith(PARTS_FOLDER))
+    )
+    files = in_parts.union_all(whole).subquery()
+    return (
+        select(files.c.version_id, _bytes(files.c.size).label("size"))
+        .group_by(files.c.version_id)
+        .cte("files")
+    )
+
+
+def _bytes(size: Any) -> Any:
+    return cast(func.coalesce(func.sum(size), 0), BigInteger)
+
+
+def storage_by_dataset(session: Session, project_id: int) -> list[Row[Any]]:
+    """Of each dataset uuid, name, versions, logical, charged and stored bytes; dearest first."""
+    used, files = _references(project_id), _logical()
+    of_version = (
+        select(used.c.version_id, _bytes(used.c.size * used.c.uses).label("charged"))
+        .group_by(used.c.version_id)
+        .cte("of_version")
+    )
+    once = (
+        select(used.c.sha256, used.c.size, _versions.c.dataset_id)
+        .join(_versions, _versions.c.id == used.c.version_id)
+        .distinct()
+        .subquery()
+    )
+    stored = (
+        select(once.c.dataset_id, _bytes(once.c.size).label("size"))
+        .group_by(once.c.dataset_id)
+        .cte("stored")
+    )
+    statement = (
+        select(
+            _datasets.c.uuid,
+            _datasets.c.name,
+            func.count(_versions.c.id).label("version_count"),
+            _bytes(files.c.size).label("logical"),
+            _bytes(of_version.c.charged).label("charged"),
+            func.coalesce(func.max(stored.c.size), 0).label("stored"),
+        )
+        .join(_versions, _versions.c.dataset_id == _datasets.c.id)
+        .outerjoin(files, files.c.version_id == _versions.c.id)
+        .outerjoin(of_version, of_version.c.version_id == _versions.c.id)
+        .outerjoin(stored, stored.c.dataset_id == _datasets.c.id)
+        .where(_datasets.c.project_id == project_id)
+        .group_by(_datasets.c.id, _datasets.c.uuid, _datasets.c.name)
+    )
+    rows = session.execute(statement).all()
+    return sorted(rows, key=lambda row: (-row.stored, row.name))
+
+
+def stored_once(session: Session, project_id: int) -> int:
+    """Bytes that the living datasets of a project are made of, each blob counted once."""
+    blobs = (
+        select(BlobRef.sha256, Blob.size)
+        .join(Blob, Blob.sha256 == BlobRef.sha256)
+        .join(_versions, _versions.c.id == BlobRef.dataset_version_id)
+        .join(_datasets, _datasets.c.id == _versions.c.dataset_id)
+        .where(BlobRef.project_id == project_id, _datasets.c.project_id == project_id)
+        .distinct()
+        .subquery()
+    )
+    return int(session.scalar(select(_bytes(blobs.c.size))) or 0)
+
+
+def storage_by_version(session: Session, project_id: int, dataset: UUID) -> list[Row[Any]]:
+    """Of each version of a dataset its label, logical, charged and own bytes; newest first."""
+    used, files = _references(project_id), _logical()
+    return list(
+        session.execute(
+            select(
+                _versions.c.version,
+                func.coalesce(func.max(files.c.size), 0).label("logical"),
+                _bytes(used.c.size * used.c.uses).label("charged"),
+                cast(
+                    func.coalesce(func.sum(used.c.size).filter(used.c.versions == 1), 0),
+                    BigInteger,
+                ).label("alone"),
+            )
+            .join(_datasets, _datasets.c.id == _versions.c.dataset_id)
+            .outerjoin(used, used.c.version_id == _versions.c.id)
+            .outerjoin(files, files.c.version_id == _versions.c.id)
+            .where(_datasets.c.uuid == dataset, _datasets.c.project_id == project_id)
+            .group_by(_versions.c.id, _versions.c.version)
+            .order_by(_versions.c.id.desc())
+        ).all()
+    )

@@ -1,0 +1,74 @@
+"""Named selects of what projects use."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import and_, column, func, or_, select, table
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session, aliased
+
+from aiplatform.server.core.storage import Blob, BlobRef
+from aiplatform.server.projects.models import BinEntry
+
+_usage = table("project_usage", column("project_id"), column("running"), column("gpus"))
+_versions = table("dataset_versions", column("id"), column("dataset_id"))
+"""Tables of higher domains, of which only what usage is counted from is read here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Bytes that a project's files count for; what is stored once but used twice counts twice."""
+
+    datasets: int
+    models: int
+    checkpoints: int
+    artifacts: int
+    bin: int
+
+    @property
+    def total(self) -> int:
+        """All of them; what the quota of storage limits."""
+        return self.datasets + self.models + self.checkpoints + self.artifacts + self.bin
+
+
+def stored(session: Session, project_id: int) -> Stored:
+    """What the project stores."""
+    of_dataset, of_model = aliased(BinEntry), aliased(BinEntry)
+    binned = or_(of_dataset.id.is_not(None), of_model.id.is_not(None))
+
+    def total(condition: Any) -> Any:
+        return func.coalesce(func.sum(Blob.size).filter(condition), 0)
+
+    row = session.execute(
+        select(
+            total(and_(BlobRef.dataset_version_id.is_not(None), ~binned)),
+            total(and_(BlobRef.model_id.is_not(None), ~binned)),
+            total(BlobRef.checkpoint_id.is_not(None)),
+            total(or_(BlobRef.task_id.is_not(None), BlobRef.bundle_id.is_not(None))),
+            total(binned),
+        )
+        .select_from(BlobRef)
+        .join(Blob, Blob.sha256 == BlobRef.sha256)
+        .outerjoin(_versions, _versions.c.id == BlobRef.dataset_version_id)
+        .outerjoin(of_dataset, of_dataset.dataset_id == _versions.c.dataset_id)
+        .outerjoin(of_model, of_model.model_id == BlobRef.model_id)
+        .where(BlobRef.project_id == project_id)
+    ).one()
+    return Stored(*(int(value) for value in row))
+
+
+def leased(session: Session, project_id: int) -> tuple[int, int]:
+    """How many tasks of the project run, and how many GPUs they hold."""
+    row = session.execute(
+        select(_usage.c.running, _usage.c.gpus).where(_usage.c.project_id == project_id)
+    ).one_or_none()
+    return (0, 0) if row is None else (int(row[0]), int(row[1]))
+
+
+def lock_leased(session: Session, project_id: int) -> tuple[int, int]:
+    """The same, locked until the transaction ends against whoever starts or ends a task."""
+    row = insert(_usage).values(project_id=project_id)
+    session.execute(row.on_conflict_do_nothing(index_elements=["project_id"]))
+    locked = select(_usage.c.project_id).where(_usage.c.project_id == project_id)
+    session.execute(locked.with_for_update())
+    return leased(session, project_id)

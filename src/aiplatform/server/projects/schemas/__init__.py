@@ -1,0 +1,28 @@
+"""Projects, members and API keys as they go over the wire."""
+
+from aiplatform.server.projects.schemas.access import (
+    AccessOut,
+    HeldOut,
+    KeyAccessOut,
+    ReasonOut,
+    TransferIn,
+)
+from aiplatform.server.projects.schemas.keys import KeyIn, KeyOut, NewKeyOut
+from aiplatform.server.projects.schemas.members import MemberIn, MemberOut
+from aiplatform.server.projects.schemas.projects import ProjectIn, ProjectOut, ProjectPatch
+
+__all__ = [
+    "AccessOut",
+    "HeldOut",
+    "KeyAccessOut",
+    "KeyIn",
+    "KeyOut",
+    "MemberIn",
+    "MemberOut",
+    "NewKeyOut",
+    "ProjectIn",
+    "ProjectOut",
+    "ProjectPatch",
+    "ReasonOut",
+    "TransferIn",
+]

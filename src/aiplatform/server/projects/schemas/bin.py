@@ -1,0 +1,66 @@
+"""What is in the bin, as it goes over the wire."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from aiplatform.protocol.specs import Strict
+from aiplatform.server.identity.schemas import UserRef
+from aiplatform.server.projects.schemas.projects import EXAMPLE_UUID, ProjectName
+
+
+class BinItemOut(BaseModel):
+    """Something deleted that can be restored until ``purge_after``; ``bytes`` count to quotas."""
+
+    uuid: UUID
+    kind: Literal["project", "dataset", "model"]
+    name: str
+    version: str | None
+    shared: bool
+    bytes: int
+    deleted_by: UserRef | None
+    deleted_at: datetime
+    purge_after: datetime
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "uuid": EXAMPLE_UUID,
+                    "kind": "dataset",
+                    "name": "faq",
+                    "version": None,
+                    "shared": False,
+                    "bytes": 18432,
+                    "deleted_by": {"uuid": EXAMPLE_UUID, "username": "lin"},
+                    "deleted_at": "2026-11-24T08:00:00Z",
+                    "purge_after": "2026-12-24T08:00:00Z",
+                }
+            ]
+        }
+    )
+
+
+class RestoreIn(Strict):
+    """What it shall be called; by default as before, or much like it when that was given away."""
+
+    name: ProjectName | None = None
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{}, {"name": "faq-2"}]})
+
+
+class RestoredOut(BaseModel):
+    """What came back from the bin, and what it is called now."""
+
+    uuid: UUID
+    kind: Literal["project", "dataset", "model"]
+    name: str
+    version: str | None
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"uuid": EXAMPLE_UUID, "kind": "dataset", "name": "faq", "version": None}]
+        }
+    )

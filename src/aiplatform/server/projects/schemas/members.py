@@ -1,0 +1,36 @@
+"""Members as they go over the wire."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from aiplatform.protocol.specs import Strict
+from aiplatform.server.identity.schemas import EXAMPLE_UUID, UserRef
+
+
+class MemberIn(Strict):
+    """The role to give: ``viewer``, ``developer``, ``admin`` or one of your own."""
+
+    role: str = Field(min_length=1, max_length=50)
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"role": "developer"}]})
+
+
+class MemberOut(BaseModel):
+    """Somebody's role in the project. The owner comes first, with the role ``owner``."""
+
+    user: UserRef
+    role: str
+    created_at: datetime | None
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "user": {"uuid": EXAMPLE_UUID, "username": "lin"},
+                    "role": "developer",
+                    "created_at": "2026-11-24T08:00:00Z",
+                }
+            ]
+        }
+    )

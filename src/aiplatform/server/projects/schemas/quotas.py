@@ -1,0 +1,66 @@
+"""Quotas and usage as they go over the wire."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from aiplatform.protocol.specs import Strict
+
+
+class QuotaIn(Strict):
+    """A project's limits; null, or left out, is the platform's default."""
+
+    storage_bytes: int | None = Field(None, ge=0, lt=2**63)
+    concurrent_tasks: int | None = Field(None, ge=0, lt=2**31)
+    gpus: int | None = Field(None, ge=0, lt=2**31)
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"storage_bytes": 107374182400, "concurrent_tasks": 4, "gpus": 2}]
+        }
+    )
+
+
+class StorageUsage(BaseModel):
+    """Bytes, by what they belong to; ``limit`` is null where there is none."""
+
+    datasets: int
+    models: int
+    checkpoints: int
+    artifacts: int = Field(description="code bundles, and files that tasks have left")
+    bin: int
+    total: int
+    limit: int | None
+
+
+class CountUsage(BaseModel):
+    """How many are in use now; ``limit`` is null where there is none."""
+
+    used: int
+    limit: int | None
+
+
+class UsageOut(BaseModel):
+    """What a project uses of its quotas. Content that is used twice counts twice."""
+
+    storage: StorageUsage
+    tasks: CountUsage
+    gpus: CountUsage
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "storage": {
+                        "datasets": 52428800,
+                        "models": 536870912,
+                        "checkpoints": 0,
+                        "artifacts": 0,
+                        "bin": 18432,
+                        "total": 589318144,
+                        "limit": 107374182400,
+                    },
+                    "tasks": {"used": 1, "limit": 4},
+                    "gpus": {"used": 1, "limit": 2},
+                }
+            ]
+        }
+    )

@@ -1,0 +1,45 @@
+"""Use cases of projects and their members."""
+
+from aiplatform.server.projects.service.accounts import (
+    check_invitation,
+    describe_projects,
+    join_invited,
+    settle_projects,
+)
+from aiplatform.server.projects.service.bin import purge_overdue
+from aiplatform.server.projects.service.explanation import Explanation, Reason, explain
+from aiplatform.server.projects.service.keys import create_key, revoke_key
+from aiplatform.server.projects.service.members import leave, remove_member, set_member, transfer
+from aiplatform.server.projects.service.projects import (
+    OnDelete,
+    create_project,
+    delete_project,
+    on_archive,
+    on_delete,
+    set_archived,
+    update_project,
+)
+
+__all__ = [
+    "Explanation",
+    "OnDelete",
+    "Reason",
+    "check_invitation",
+    "create_key",
+    "create_project",
+    "delete_project",
+    "describe_projects",
+    "explain",
+    "join_invited",
+    "leave",
+    "on_archive",
+    "on_delete",
+    "purge_overdue",
+    "remove_member",
+    "revoke_key",
+    "set_archived",
+    "set_member",
+    "settle_projects",
+    "transfer",
+    "update_project",
+]

@@ -1,0 +1,163 @@
+"""What happens to projects when accounts go, and memberships that invitations promise."""
+
+from uuid import UUID
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.protocol.enums import ProjectStatus
+from aiplatform.protocol.notifications import NotificationType
+from aiplatform.protocol.permissions import WILDCARD, Permission, grants
+from aiplatform.server.core import audit
+from aiplatform.server.core.audit import Actor
+from aiplatform.server.core.errors import NameTaken, NotFound
+from aiplatform.server.identity.errors import OwnsProjects, PermissionDenied
+from aiplatform.server.identity.models import Role, User
+from aiplatform.server.identity.queries import find_role, global_permissions
+from aiplatform.server.identity.rules import lacking
+from aiplatform.server.identity.service import ProjectRole
+from aiplatform.server.notifications.service import announce
+from aiplatform.server.projects.access import reaching
+from aiplatform.server.projects.errors import ProjectArchived
+from aiplatform.server.projects.models import Project, ProjectPermission
+from aiplatform.server.projects.queries import stands
+from aiplatform.server.projects.rules import DELETED
+
+NAMED = 10
+"""Projects that a refusal names; it counts them all."""
+
+
+def settle_projects(session: Session, actor: Actor, user: User, successor: User | None) -> None:
+    """Give the projects of an account that goes to ``successor``.
+
+    Raises:
+        OwnsProjects: without a successor, when there are any.
+        NameTaken: when the successor owns one of the same name.
+    """
+    owned = session.scalars(
+        select(Project).where(Project.owner_id == user.id).order_by(Project.id).with_for_update()
+    ).all()
+    if not owned:
+        return
+    if successor is None:
+        raise OwnsProjects(
+            username=user.username,
+            names=", ".join(project.name for project in owned[:NAMED]),
+            count=len(owned),
+            projects=[{"uuid": project.uuid, "name": project.name} for project in owned[:NAMED]],
+        )
+    theirs = set(
+        session.scalars(select(Project.name).where(Project.owner_id == successor.id, stands))
+    )
+    for project in owned:
+        if project.name in theirs and project.status != DELETED:
+            raise NameTaken(resource="project", name=project.name)
+        project.owner_id = successor.id
+        session.execute(
+            delete(ProjectPermission)
+            .where(
+                ProjectPermission.project_id == project.id,
+                ProjectPermission.user_id == successor.id,
+            )
+            .execution_options(synchronize_session=False)
+        )
+        session.flush()
+        audit.record(
+            session,
+            actor,
+            AuditAction.PROJECT_TRANSFERRED,
+            "project",
+            project.uuid,
+            project=project.uuid,
+            before={"uuid": user.uuid, "username": user.username},
+            after={"uuid": successor.uuid, "username": successor.username},
+            kept_role=None,
+        )
+        announce(
+            session,
+            NotificationType.PROJECT_RECEIVED,
+            to=[successor.id],
+            project=project.uuid,
+            project_name=project.name,
+            owner=successor.username,
+            by=actor.username,
+        )
+
+
+def check_invitation(
+    session: Session, inviter: User, project_uuid: UUID, role_name: str
+) -> ProjectRole:
+    """The membership, if the inviter may give it.
+
+    Raises:
+        NotFound: for a project that is none of theirs, or a role that does not exist.
+        PermissionDenied: without ``members:write`` there, or for a role that grants what they lack.
+    """
+    project = session.scalar(select(Project).where(Project.uuid == project_uuid, stands))
+    if project is None:
+        raise NotFound(resource="project")
+    role = find_role(session, role_name)
+    _refuse_beyond(session, inviter, project, role)
+    return ProjectRole(project.id, role.id)
+
+
+def join_invited(
+    session: Session, inviter: User, user: User, actor: Actor, membership: ProjectRole
+) -> None:
+    """Make the user a member.
+
+    Raises:
+        NotFound, PermissionDenied: when the inviter could not any more.
+    """
+    project = session.get(Project, membership.project_id, with_for_update=True)
+    role = session.get(Role, membership.role_id)
+    if project is None or role is None or project.status == DELETED:
+        raise NotFound(resource="project")
+    _refuse_beyond(session, inviter, project, role)
+    session.add(ProjectPermission(user_id=user.id, project_id=project.id, role_id=role.id))
+    session.flush()
+    audit.record(
+        session,
+        actor,
+        AuditAction.MEMBER_ADDED,
+        "member",
+        user.uuid,
+        project=project.uuid,
+        username=user.username,
+        role=role.name,
+        invited_by={"uuid": inviter.uuid, "username": inviter.username},
+    )
+
+
+def describe_projects(session: Session, ids: list[int]) -> dict[int, tuple[UUID, str]]:
+    """Uuids and names by id."""
+    rows = session.execute(
+        select(Project.id, Project.uuid, Project.name).where(Project.id.in_(ids))
+    )
+    return {row.id: (row.uuid, row.name) for row in rows}
+
+
+def _refuse_beyond(session: Session, inviter: User, project: Project, role: Role) -> None:
+    held = _held(session, inviter, project)
+    if held is None:
+        raise NotFound(resource="project")
+    if project.status == ProjectStatus.ARCHIVED:
+        raise ProjectArchived
+    if not grants(held, Permission.MEMBERS_WRITE):
+        raise PermissionDenied(permission=str(Permission.MEMBERS_WRITE))
+    missing = lacking(held, reaching(role.permissions))
+    if missing:
+        raise PermissionDenied(permission=", ".join(missing))
+
+
+def _held(session: Session, user: User, project: Project) -> frozenset[str] | None:
+    """What the user holds in the project; None when it is none of theirs."""
+    if project.owner_id == user.id or WILDCARD in global_permissions(session, user.role):
+        return frozenset({WILDCARD})
+    role = session.scalar(
+        select(Role)
+        .join(ProjectPermission, ProjectPermission.role_id == Role.id)
+        .where(ProjectPermission.project_id == project.id, ProjectPermission.user_id == user.id)
+    )
+    return None if role is None else reaching(role.permissions)

@@ -1,0 +1,72 @@
+"""Acting for somebody who asked for it earlier: with what they may do now."""
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.enums import ProjectStatus
+from aiplatform.server.core.audit import Actor
+from aiplatform.server.core.errors import NotFound
+from aiplatform.server.identity.access import Principal
+from aiplatform.server.identity.models import Role, User
+from aiplatform.server.identity.rules import PLAIN_USER
+from aiplatform.server.projects.access import ProjectContext, add_membership, project_permissions
+from aiplatform.server.projects.errors import OwnerInactive, ProjectArchived
+from aiplatform.server.projects.models import Project
+from aiplatform.server.projects.rules import DELETED
+
+
+def acting_for(session: Session, user_id: int | None, project_id: int) -> ProjectContext:
+    """The evidence that a guard would give the user now, without a request of theirs.
+
+    The project's row is locked against archiving and deletion.
+
+    Raises:
+        OwnerInactive: when the account is deactivated or deleted.
+        NotFound: when the project is gone, or none of theirs any more.
+        ProjectArchived: when nothing may be changed in it.
+    """
+    statement: Any = (
+        select(
+            User.id.label("user_id"),
+            User.uuid.label("user_uuid"),
+            User.username,
+            User.role,
+            User.is_active,
+            Role.permissions,
+        )
+        .select_from(User)
+        .outerjoin(Role, Role.name == User.role)
+        .join(Project, Project.id == project_id)
+        .where(User.id == user_id)
+    )
+    row = session.execute(
+        add_membership(statement).with_for_update(read=True, of=Project)
+    ).one_or_none()
+    if row is None:
+        raise OwnerInactive(username="-")
+    if not row.is_active:
+        raise OwnerInactive(username=row.username)
+    principal = Principal(
+        user_id=row.user_id,
+        user_uuid=row.user_uuid,
+        username=row.username,
+        role=row.role or PLAIN_USER,
+        permissions=frozenset(row.permissions or ()),
+        session_id=0,
+        must_change_password=False,
+        actor=Actor(user_id=row.user_id, user_uuid=row.user_uuid, username=row.username),
+    )
+    held = project_permissions(row, principal)
+    if held is None or row.project_status == DELETED:
+        raise NotFound(resource="project")
+    if row.project_status == ProjectStatus.ARCHIVED:
+        raise ProjectArchived
+    return ProjectContext(
+        principal=principal,
+        project_id=row.project_id,
+        project_uuid=row.project_uuid,
+        project_name=row.project_name,
+        permissions=held,
+    )

@@ -1,0 +1,73 @@
+"""Why somebody may do what they may in a project."""
+
+from typing import NamedTuple
+
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.permissions import WILDCARD, Permission, covers, grants
+from aiplatform.server.identity.access import key_lives
+from aiplatform.server.identity.models import User
+from aiplatform.server.identity.queries import find_user, global_permissions
+from aiplatform.server.identity.rules import PLAIN_USER
+from aiplatform.server.projects import queries
+from aiplatform.server.projects.access import ProjectContext, reaching
+from aiplatform.server.projects.queries import KeyRow
+
+
+class Reason(NamedTuple):
+    """Where permissions come from. ``role`` is the role's name, ``owner`` for the owner."""
+
+    source: str
+    role: str
+    grants: frozenset[str]
+
+
+class Explanation(NamedTuple):
+    """What a user has in a project. ``keys`` are None when they are not the caller's to see."""
+
+    user: User
+    held: dict[Permission, list[Reason]]
+    reasons: list[Reason]
+    keys: list[tuple[KeyRow, list[Permission]]] | None
+
+
+def explain(session: Session, context: ProjectContext, user_name: str) -> Explanation:
+    """Each permission that the user holds in the project, with every reason for it.
+
+    A deactivated user holds nothing, for all the reasons there are.
+
+    Raises:
+        NotFound: when there is no such user.
+    """
+    user = find_user(session, user_name)
+    project, _ = queries.get_project(session, context)
+    reasons: list[Reason] = []
+    if project.owner_id == user.id:
+        reasons.append(Reason("owner", "owner", frozenset({WILDCARD})))
+    if WILDCARD in global_permissions(session, user.role):
+        reasons.append(Reason("global_role", user.role or PLAIN_USER, frozenset({WILDCARD})))
+    found = queries.get_grant(session, context, user.id, lock=False)
+    if found is not None:
+        _, role = found
+        reasons.append(Reason("membership", role.name, reaching(role.permissions)))
+    held: dict[Permission, list[Reason]] = {}
+    if user.is_active:
+        for permission in Permission:
+            if permission.reaches_projects:
+                because = [reason for reason in reasons if grants(reason.grants, permission)]
+                if because:
+                    held[permission] = because
+    mine = user.id == context.principal.user_id or context.principal.is_superuser
+    return Explanation(user, held, reasons, _keys(session, context, user, held) if mine else None)
+
+
+def _keys(
+    session: Session, context: ProjectContext, user: User, held: dict[Permission, list[Reason]]
+) -> list[tuple[KeyRow, list[Permission]]]:
+    """The living keys that reach the project, and what each may do there."""
+    rows = [KeyRow(*row) for row in session.execute(queries.list_keys(user).where(key_lives()))]
+    return [
+        (row, [permission for permission in held if covers(row.key.scopes, permission)])
+        for row in rows
+        if row.key.project_id in {None, context.project_id}
+    ]

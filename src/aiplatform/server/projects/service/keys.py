@@ -1,0 +1,180 @@
+"""API keys: making, listing and revoking them.
+
+They are kept here and not beside the accounts, since what somebody has to give to a key comes from
+their projects as well as from their global role.
+"""
+
+import secrets
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import func
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.protocol.notifications import NotificationType
+from aiplatform.protocol.permissions import PROJECT_RESOURCES, WILDCARD, Permission
+from aiplatform.server.core import audit
+from aiplatform.server.core.errors import Invalid, NameTaken
+from aiplatform.server.identity.access import Principal, hash_token
+from aiplatform.server.identity.errors import PermissionDenied, Unauthenticated
+from aiplatform.server.identity.models import ApiKey, User
+from aiplatform.server.identity.rules import PLAIN_USER, lacking
+from aiplatform.server.notifications.service import announce
+from aiplatform.server.projects import queries
+from aiplatform.server.projects.access import reaching
+from aiplatform.server.projects.queries import KeyRow
+
+PREFIX = "aip_key_"
+"""Lets secret scanners recognise a key that leaked."""
+
+SHOWN = len(PREFIX) + 4
+"""Characters of a key that lists show: enough to tell one's keys apart, of 43 random ones."""
+
+MAX_KEYS = 200
+"""Living keys of one account."""
+
+
+def create_key(
+    session: Session,
+    principal: Principal,
+    *,
+    name: str,
+    scopes: list[str],
+    project: UUID | None = None,
+    expires_in_days: int | None = None,
+) -> tuple[KeyRow, str]:
+    """Make a key for the caller. Returns it and what is to be shown this once.
+
+    Raises:
+        PermissionDenied: for a scope that the caller has nowhere (in the project, if one is given).
+        NotFound: for a project that they may not see.
+        Invalid: for a scope that reaches no project in a key for one, and for one key too many.
+        NameTaken: when a living key of theirs has that name.
+    """
+    # Nobody makes two keys at once, and none while the account is being deactivated: that revokes
+    # the keys that there are.
+    owner = session.get_one(User, principal.user_id, with_for_update={"key_share": True})
+    session.refresh(owner)
+    if not owner.is_active:
+        raise Unauthenticated
+    project_id = None if project is None else queries.reachable_project(session, principal, project)
+    missing = _lacking(session, principal, project_id, scopes)
+    if missing:
+        raise PermissionDenied(permission=", ".join(missing))
+    useless = sorted(set(scopes) - _inside(scopes, project_id))
+    if project_id is not None and useless:
+        raise Invalid(
+            reason=f"A key for one project reaches nothing outside it: leave out "
+            f"{', '.join(useless)}, or the project.",
+            reason_zh=f"限定于单个项目的密钥不能用于项目之外：请去掉 {', '.join(useless)}，"
+            "或不指定项目。",
+        )
+    living = queries.living_keys(session, principal.user_id)
+    if len(living) >= MAX_KEYS:
+        raise Invalid(
+            reason=f"An account has at most {MAX_KEYS} keys. Revoke one first.",
+            reason_zh=f"每个账号最多拥有 {MAX_KEYS} 个密钥，请先吊销一个。",
+        )
+    for key, expired in living:
+        if key.name == name:
+            if not expired:
+                raise NameTaken(resource="API key", name=name)
+            key.revoked_at, key.revoke_reason = key.expires_at, "expired"
+            session.flush()
+    shown = PREFIX + secrets.token_urlsafe(32)
+    now = func.clock_timestamp()
+    row = ApiKey(
+        user_id=principal.user_id,
+        project_id=project_id,
+        name=name,
+        prefix=shown[:SHOWN],
+        key_hash=hash_token(shown),
+        scopes=sorted(set(scopes)),
+        expires_at=None if expires_in_days is None else now + timedelta(days=expires_in_days),
+    )
+    session.add(row)
+    session.flush()
+    session.refresh(row)
+    audit.record(
+        session,
+        principal.actor,
+        AuditAction.API_KEY_CREATED,
+        "api_key",
+        row.uuid,
+        project=project,
+        name=name,
+        prefix=row.prefix,
+        scopes=row.scopes,
+        expires_at=row.expires_at,
+    )
+    announce(
+        session,
+        NotificationType.SECURITY_KEY_CREATED,
+        to=[owner.id],
+        name=name,
+        key=row.uuid,
+    )
+    return KeyRow(row, owner, project), shown
+
+
+def revoke_key(session: Session, principal: Principal, owner: User, uuid: UUID) -> None:
+    """Revoke a key of ``owner``; a guard has seen that the caller may. Twice is as good as once.
+
+    Raises:
+        NotFound: when the owner has no such key.
+    """
+    found = queries.get_key(session, owner, uuid, lock=True)
+    if found.key.revoked_at is not None:
+        return
+    found.key.revoked_at = func.clock_timestamp()
+    found.key.revoke_reason = "revoked"
+    session.flush()
+    audit.record(
+        session,
+        principal.actor,
+        AuditAction.API_KEY_REVOKED,
+        "api_key",
+        found.key.uuid,
+        project=found.project,
+        name=found.key.name,
+        owner={"uuid": owner.uuid, "username": owner.username},
+    )
+    if owner.id != principal.user_id:
+        announce(
+            session,
+            NotificationType.SECURITY_KEY_REVOKED,
+            to=[owner.id],
+            name=found.key.name,
+            key=found.key.uuid,
+            by=principal.username,
+        )
+
+
+def _lacking(
+    session: Session, principal: Principal, project_id: int | None, scopes: list[str]
+) -> list[str]:
+    """The scopes that the caller can't give: nobody makes a key with more than they have."""
+    inside = _inside(scopes, project_id)
+    missing = lacking(principal.permissions, set(scopes) - inside)
+    held: set[str] = set()
+    for owns, permissions in queries.holdings(session, principal, project_id):
+        held |= {WILDCARD} if owns or principal.crosses else reaching(permissions or ())
+    if project_id is None:
+        # All in one project is not all: a key without a project would carry it to every other.
+        if WILDCARD in held:
+            held = (held - {WILDCARD}) | {f"{name}:{WILDCARD}" for name in PROJECT_RESOURCES}
+        held |= principal.permissions
+        if principal.role == PLAIN_USER:
+            held.add(Permission.PROJECTS_WRITE)
+    return sorted([*missing, *lacking(held, inside)])
+
+
+def _inside(scopes: list[str], project_id: int | None) -> set[str]:
+    """The scopes that count in projects. For one project, ``*`` means all that is in it."""
+    return {
+        scope
+        for scope in scopes
+        if scope.partition(":")[0] in PROJECT_RESOURCES
+        or (scope == WILDCARD and project_id is not None)
+    }

@@ -1,0 +1,210 @@
+"""Members: who has which role in a project."""
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.protocol.notifications import NotificationType
+from aiplatform.protocol.permissions import Permission, SystemRoleName
+from aiplatform.server.core import audit
+from aiplatform.server.core.errors import NameTaken, NotFound
+from aiplatform.server.identity.errors import PermissionDenied
+from aiplatform.server.identity.models import Role, User
+from aiplatform.server.identity.queries import find_role, find_user
+from aiplatform.server.identity.rules import lacking
+from aiplatform.server.notifications.service import announce
+from aiplatform.server.projects import queries
+from aiplatform.server.projects.access import OWNER, ProjectContext, confirm, reaching
+from aiplatform.server.projects.errors import NotAMember, OwnerIsNoMember, UnfitOwner
+from aiplatform.server.projects.models import Project, ProjectPermission
+
+
+def set_member(
+    session: Session, context: ProjectContext, user_name: str, role_name: str
+) -> tuple[ProjectPermission, User, Role]:
+    """Give a user, named by uuid or user name, a role in the project, in place of the one they had.
+
+    Raises:
+        NotFound: for a user or role that does not exist.
+        OwnerIsNoMember: for the owner, who holds everything already.
+        PermissionDenied: when the new or the old role grants what the caller lacks.
+    """
+    user = find_user(session, user_name)
+    context = _begin(session, context, user)
+    role = find_role(session, role_name)
+    _refuse_beyond(context, role)
+    found = queries.get_grant(session, context, user.id)
+    if found is None:
+        grant = ProjectPermission(user_id=user.id, project_id=context.project_id, role_id=role.id)
+        session.add(grant)
+        session.flush()
+        _record_member(session, context, AuditAction.MEMBER_ADDED, user, role=role.name)
+        _tell(session, context, NotificationType.MEMBER_ADDED, user, role=role.name)
+        return grant, user, role
+    grant, before = found
+    if before.id != role.id:
+        _refuse_beyond(context, before)
+        grant.role_id = role.id
+        session.flush()
+        _record_member(
+            session, context, AuditAction.MEMBER_CHANGED, user, role=role.name, before=before.name
+        )
+        _tell(
+            session,
+            context,
+            NotificationType.MEMBER_CHANGED,
+            user,
+            role=role.name,
+            before=before.name,
+        )
+    return grant, user, role
+
+
+def remove_member(session: Session, context: ProjectContext, user_name: str) -> None:
+    """Take a user's role in the project away.
+
+    Raises:
+        NotFound: when they have none.
+        OwnerIsNoMember: for the owner.
+        PermissionDenied: when they hold what the caller lacks.
+    """
+    user = find_user(session, user_name)
+    context = _begin(session, context, user)
+    found = queries.get_grant(session, context, user.id)
+    if found is None:
+        raise NotFound(resource="member")
+    grant, role = found
+    _refuse_beyond(context, role)
+    session.delete(grant)
+    session.flush()
+    _record_member(session, context, AuditAction.MEMBER_REMOVED, user, role=role.name)
+    _tell(session, context, NotificationType.MEMBER_REMOVED, user, role=role.name)
+
+
+def leave(session: Session, context: ProjectContext) -> None:
+    """Give up the caller's own role in the project.
+
+    Raises:
+        OwnerIsNoMember: for the owner, who can transfer it.
+        NotAMember: for whoever has no role in it.
+    """
+    project, _ = queries.get_project(session, context, lock=True)
+    principal = context.principal
+    if project.owner_id == principal.user_id:
+        raise OwnerIsNoMember(username=principal.username)
+    found = queries.get_grant(session, context, principal.user_id)
+    if found is None:
+        raise NotAMember
+    grant, role = found
+    session.delete(grant)
+    session.flush()
+    user = session.get_one(User, principal.user_id)
+    _record_member(session, context, AuditAction.MEMBER_REMOVED, user, role=role.name, left=True)
+
+
+def transfer(
+    session: Session, context: ProjectContext, user_name: str, keep_role: SystemRoleName | None
+) -> tuple[Project, User]:
+    """Make somebody else the owner; who was it keeps ``keep_role``, or leaves.
+
+    Raises:
+        NotFound: for a user who does not exist.
+        UnfitOwner: for one who is deactivated.
+        NameTaken: when they own a project of that name.
+        PermissionDenied: when the caller is no longer the owner, nor all-powerful.
+        Unauthenticated: when they were deactivated meanwhile.
+    """
+    user = find_user(session, user_name, lock=True)
+    queries.lock_names(session, user.id)
+    project, before = queries.get_project(session, context, lock=True)
+    # Another transfer may have been faster, or a demotion.
+    principal = confirm(session, context, Permission.PROJECTS_WRITE, writes=False).principal
+    if not principal.is_superuser and project.owner_id != principal.user_id:
+        raise PermissionDenied(permission=OWNER)
+    if project.owner_id == user.id:
+        return project, user
+    if not user.is_active:
+        raise UnfitOwner(username=user.username)
+    if queries.name_in_use(session, user.id, project.name, but=project.uuid):
+        raise NameTaken(resource="project", name=project.name)
+    found = queries.get_grant(session, context, user.id)
+    if found is not None:
+        session.delete(found[0])
+    project.owner_id = user.id
+    session.flush()
+    if before is not None and keep_role is not None:
+        role = find_role(session, keep_role)
+        stays = queries.get_grant(session, context, before.id)
+        if stays is None:
+            session.add(
+                ProjectPermission(user_id=before.id, project_id=project.id, role_id=role.id)
+            )
+        else:
+            stays[0].role_id = role.id
+        session.flush()
+    audit.record(
+        session,
+        context.actor,
+        AuditAction.PROJECT_TRANSFERRED,
+        "project",
+        project.uuid,
+        project=project.uuid,
+        before=None if before is None else {"uuid": before.uuid, "username": before.username},
+        after={"uuid": user.uuid, "username": user.username},
+        kept_role=keep_role,
+    )
+    _tell(session, context, NotificationType.PROJECT_RECEIVED, user, owner=user.username)
+    if before is not None and before.id != principal.user_id:
+        _tell(session, context, NotificationType.PROJECT_TRANSFERRED, before, owner=user.username)
+    return project, user
+
+
+def _begin(session: Session, context: ProjectContext, user: User) -> ProjectContext:
+    """The evidence as it is once nobody else changes the project's members.
+
+    The project's row is locked, so that grants, transfers and the deletion of the project do not
+    cross: whoever lost the right to give roles while they waited gives none.
+    """
+    project, _ = queries.get_project(session, context, lock=True)
+    now = confirm(session, context, Permission.MEMBERS_WRITE)
+    if project.owner_id == user.id:
+        raise OwnerIsNoMember(username=user.username)
+    return now
+
+
+def _refuse_beyond(context: ProjectContext, role: Role) -> None:
+    """Nobody grants, or takes, what they lack themselves. A role counts by what it gives here."""
+    missing = lacking(context.permissions, reaching(role.permissions))
+    if missing:
+        raise PermissionDenied(permission=", ".join(missing))
+
+
+def _tell(
+    session: Session, context: ProjectContext, kind: NotificationType, user: User, **facts: Any
+) -> None:
+    announce(
+        session,
+        kind,
+        to=[user.id],
+        project=context.project_uuid,
+        project_name=context.project_name,
+        user=user.username,
+        by=context.principal.username,
+        **facts,
+    )
+
+
+def _record_member(
+    session: Session, context: ProjectContext, action: AuditAction, user: User, **details: Any
+) -> None:
+    audit.record(
+        session,
+        context.actor,
+        action,
+        "member",
+        user.uuid,
+        project=context.project_uuid,
+        username=user.username,
+        **details,
+    )

@@ -1,0 +1,224 @@
+"""Projects: making, changing and deleting them.
+
+Names are unique among the projects of one owner: two owners may both have a ``demo``, but nobody
+has two that they can't tell apart.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.protocol.enums import ProjectStatus
+from aiplatform.protocol.permissions import WILDCARD, Permission
+from aiplatform.server.core import audit
+from aiplatform.server.core.audit import Actor
+from aiplatform.server.core.errors import NameTaken
+from aiplatform.server.core.etags import require_match
+from aiplatform.server.identity.access import Principal
+from aiplatform.server.identity.errors import PermissionDenied
+from aiplatform.server.identity.models import User
+from aiplatform.server.projects import queries
+from aiplatform.server.projects.access import ProjectContext, confirm
+from aiplatform.server.projects.errors import ProjectArchived
+from aiplatform.server.projects.models import BinEntry, Project
+from aiplatform.server.projects.rules import DELETED, days_in_bin, stored_retention
+from aiplatform.server.projects.service import bin as project_bin
+
+OnDelete = Callable[[Session, Actor, int, UUID], None]
+"""Called in the transaction with the project's id and uuid; its rows still stand."""
+
+_on_delete: list[OnDelete] = []
+_on_archive: list[OnDelete] = []
+
+
+def on_delete(handler: OnDelete) -> None:
+    """Let a higher domain act when a project goes; the composition root calls this."""
+    if handler not in _on_delete:
+        _on_delete.append(handler)
+
+
+def on_archive(handler: OnDelete) -> None:
+    """Let a higher domain act when a project becomes read-only; the composition root calls this."""
+    if handler not in _on_archive:
+        _on_archive.append(handler)
+
+
+def create_project(
+    session: Session,
+    principal: Principal,
+    *,
+    name: str,
+    description: str | None = None,
+    config: Mapping[str, Any] | None = None,
+    tags: list[str] | None = None,
+) -> Project:
+    """Make a project that the caller owns.
+
+    Raises:
+        NameTaken: when they own one of that name.
+    """
+    queries.lock_names(session, principal.user_id)
+    if queries.name_in_use(session, principal.user_id, name):
+        raise NameTaken(resource="project", name=name)
+    project = Project(
+        name=name,
+        description=description,
+        owner_id=principal.user_id,
+        status=ProjectStatus.ACTIVE,
+        config=dict(config or {}),
+        tags=list(tags or ()),
+    )
+    session.add(project)
+    session.flush()
+    audit.record(
+        session,
+        principal.actor,
+        AuditAction.PROJECT_CREATED,
+        "project",
+        project.uuid,
+        project=project.uuid,
+        name=name,
+    )
+    return project
+
+
+def update_project(
+    session: Session, context: ProjectContext, changes: Mapping[str, Any], if_match: str | None
+) -> tuple[Project, User | None]:
+    """Change name, description, status, config or tags; what stays the same is no change.
+
+    An archived project takes nothing but being activated, alone or together with other changes.
+
+    Raises:
+        PreconditionRequired, PreconditionFailed: see :func:`require_match`.
+        PermissionDenied: for a status, or how long the bin keeps what is deleted: both are for
+            those who hold everything in the project.
+        ProjectArchived, NameTaken.
+    """
+    project, context = _lock(session, context)
+    owner = None if project.owner_id is None else session.get(User, project.owner_id)
+    require_match(if_match, project.updated_at, "project")
+    changed = {key: value for key, value in changes.items() if getattr(project, key) != value}
+    if not changed:
+        return project, owner
+    # Without days in the bin deleting is purging, and retention deletes by itself: both are for
+    # those who hold everything too.
+    rebinned = "config" in changed and (
+        days_in_bin(changed["config"], -1) != days_in_bin(project.config, -1)
+        or stored_retention(changed["config"]) != stored_retention(project.config)
+    )
+    if ("status" in changed or rebinned) and WILDCARD not in context.permissions:
+        raise PermissionDenied(permission=WILDCARD)
+    if project.status == ProjectStatus.ARCHIVED and changed.get("status") != ProjectStatus.ACTIVE:
+        raise ProjectArchived
+    if "name" in changed and project.owner_id is not None:
+        queries.lock_names(session, project.owner_id)
+        if queries.name_in_use(session, project.owner_id, changed["name"], but=project.uuid):
+            raise NameTaken(resource="project", name=changed["name"])
+    before = {key: getattr(project, key) for key in changed}
+    if "status" in changed:
+        _change_status(session, context, project, changed.pop("status"))
+    if not changed:
+        return project, owner
+    before.pop("status", None)
+    for key, value in changed.items():
+        setattr(project, key, value)
+    session.flush()
+    audit.record(
+        session,
+        context.actor,
+        AuditAction.PROJECT_UPDATED,
+        "project",
+        project.uuid,
+        project=project.uuid,
+        before=before,
+        after=changed,
+    )
+    return project, owner
+
+
+def set_archived(session: Session, context: ProjectContext, archived: bool) -> Project:
+    """Make the project read-only, or take that back; nothing happens if it is so already.
+
+    Raises:
+        NotFound, Unauthenticated, PermissionDenied: for who lost the right meanwhile.
+    """
+    project, context = _lock_for_all_holders(session, context)
+    wanted = ProjectStatus.ARCHIVED if archived else ProjectStatus.ACTIVE
+    if (project.status or ProjectStatus.ACTIVE) != wanted:
+        _change_status(session, context, project, wanted)
+    return project
+
+
+def _lock(session: Session, context: ProjectContext) -> tuple[Project, ProjectContext]:
+    """The project, locked, and the evidence as it is now that nobody else changes who may what."""
+    project = queries.lock_project(session, context.project_id)
+    return project, confirm(session, context, Permission.PROJECTS_WRITE, writes=False)
+
+
+def _lock_for_all_holders(
+    session: Session, context: ProjectContext
+) -> tuple[Project, ProjectContext]:
+    """The same, for those who hold everything in it."""
+    project, now = _lock(session, context)
+    if WILDCARD not in now.permissions:
+        raise PermissionDenied(permission=WILDCARD)
+    return project, now
+
+
+def _change_status(
+    session: Session, context: ProjectContext, project: Project, status: ProjectStatus
+) -> None:
+    """An archived project runs nothing: its tasks are cancelled, and so deployments stop."""
+    project.status = status
+    session.flush()
+    archived = status == ProjectStatus.ARCHIVED
+    if archived:
+        for handler in _on_archive:
+            handler(session, context.actor, project.id, project.uuid)
+    audit.record(
+        session,
+        context.actor,
+        AuditAction.PROJECT_ARCHIVED if archived else AuditAction.PROJECT_UNARCHIVED,
+        "project",
+        project.uuid,
+        project=project.uuid,
+        name=project.name,
+    )
+
+
+def delete_project(session: Session, context: ProjectContext) -> BinEntry:
+    """Put the project into the bin with all that belongs to it, and stop its tasks.
+
+    Its row is locked first; an upload that ends meanwhile waits and then finds it gone.
+
+    Raises:
+        NotFound, Unauthenticated, PermissionDenied: for who lost the right meanwhile, as by a
+            transfer: it would be somebody else's project that they delete.
+    """
+    project, context = _lock_for_all_holders(session, context)
+    before, project.status = project.status, DELETED
+    session.flush()
+    for handler in _on_delete:
+        handler(session, context.actor, project.id, project.uuid)
+    audit.record(
+        session,
+        context.actor,
+        AuditAction.PROJECT_DELETED,
+        "project",
+        project.uuid,
+        project=project.uuid,
+        name=project.name,
+    )
+    return project_bin.put(
+        session,
+        context.actor,
+        kind=project_bin.PROJECT,
+        project_id=project.id,
+        resource_uuid=project.uuid,
+        name=project.name,
+        was_status=before,
+    )

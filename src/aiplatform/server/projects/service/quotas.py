@@ -1,0 +1,240 @@
+"""Quotas: what a project may use, what it uses, and the refusal in between.
+
+Whoever is about to use more locks a row of the project, counts, and commits with what it has added,
+so two who ask at the same time never get more than there is.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.protocol.notifications import NotificationType
+from aiplatform.server.core import audit
+from aiplatform.server.core.errors import NotFound
+from aiplatform.server.core.settings import get_settings
+from aiplatform.server.identity.access import Principal
+from aiplatform.server.notifications.service import announce
+from aiplatform.server.projects import queries
+from aiplatform.server.projects.errors import QuotaExceeded
+from aiplatform.server.projects.models import Project, ProjectQuota, ProjectStorage
+
+STORAGE = {"quota": "storage", "quota_name": "storage (in bytes)", "quota_name_zh": "存储（字节）"}
+NEAR = 0.9
+"""Share of the storage at which a project's owner is told."""
+
+GPUS = {"quota": "gpus", "quota_name": "GPUs", "quota_name_zh": "GPU"}
+FREE_SPACE = {
+    "remedy": "Delete what is not needed and purge the bin, or ask an administrator for more.",
+    "remedy_zh": "请删除不需要的内容并清空回收站，或联系管理员提高配额。",
+}
+ASK_FOR_LESS = {
+    "remedy": "Ask for fewer GPUs, or an administrator for more.",
+    "remedy_zh": "请减少申请的 GPU 数量，或联系管理员提高配额。",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What a project may use; None is no limit. Bytes, tasks that run at once, GPUs they hold."""
+
+    storage_bytes: int | None
+    concurrent_tasks: int | None
+    gpus: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a project uses of its quota."""
+
+    quota: Quota
+    stored: queries.Stored
+    running_tasks: int
+    leased_gpus: int
+
+
+def quota_of(session: Session, project_id: int) -> Quota:
+    """The project's own limits, and the platform's where it has none."""
+    settings = get_settings()
+    own = session.get(ProjectQuota, project_id, populate_existing=True)
+
+    def limit(column: str, default: int | None) -> int | None:
+        value: int | None = None if own is None else getattr(own, column)
+        return default if value is None else value
+
+    return Quota(
+        storage_bytes=limit("storage_bytes", settings.quota_storage_bytes),
+        concurrent_tasks=limit("concurrent_tasks", settings.quota_tasks),
+        gpus=limit("gpus", settings.quota_gpus),
+    )
+
+
+def running(session: Session, project_id: int) -> tuple[int, int]:
+    """How many tasks of the project run, and how many GPUs they hold."""
+    return queries.leased(session, project_id)
+
+
+def usage_of(session: Session, project_id: int) -> Usage:
+    """What the project may use and uses."""
+    tasks, gpus = running(session, project_id)
+    return Usage(quota_of(session, project_id), queries.stored(session, project_id), tasks, gpus)
+
+
+def lock_storage(session: Session, project_id: int) -> None:
+    """Wait until nobody else is about to store more in the project."""
+    locked = (
+        select(ProjectStorage.project_id)
+        .where(ProjectStorage.project_id == project_id)
+        .with_for_update()
+    )
+    if session.scalar(locked) is None:
+        row = insert(ProjectStorage).values(project_id=project_id)
+        session.execute(row.on_conflict_do_nothing(index_elements=[ProjectStorage.project_id]))
+        session.execute(locked)
+
+
+def foresee_storage(session: Session, project_id: int, asked: int) -> None:
+    """Refuse before gigabytes travel what :func:`charge_storage` would refuse after them.
+
+    Raises:
+        QuotaExceeded: when ``asked`` more bytes are too many already, or nothing is left.
+    """
+    _check_storage(session, project_id, max(asked, 1))
+
+
+def charge_storage(session: Session, project_id: int | None, asked: int) -> None:
+    """Make sure that ``asked`` bytes may be added, until the transaction ends.
+
+    To be called before the references are made. What belongs to no project is charged to none.
+
+    Raises:
+        QuotaExceeded: when they are too many.
+    """
+    if project_id is None or quota_of(session, project_id).storage_bytes is None:
+        return
+    lock_storage(session, project_id)
+    used = _check_storage(session, project_id, asked)
+    _warn_near(session, project_id, used, used + asked, quota_of(session, project_id).storage_bytes)
+
+
+@contextmanager
+def charging(session: Session, project_id: int, *, at_least: int = 0) -> Iterator[None]:
+    """The same for references whose bytes are known only once they are made, in the block.
+
+    Raises:
+        QuotaExceeded: when they are too many, before the block if ``at_least`` says so.
+    """
+    limit = quota_of(session, project_id).storage_bytes
+    if limit is None:
+        yield
+        return
+    lock_storage(session, project_id)
+    before = queries.stored(session, project_id).total
+    if before + at_least > limit:
+        raise _storage_exceeded(limit, before, at_least)
+    yield
+    session.flush()
+    total = queries.stored(session, project_id).total
+    if total > limit:
+        raise _storage_exceeded(limit, before, total - before)
+    _warn_near(session, project_id, before, total, limit)
+
+
+def _check_storage(session: Session, project_id: int, asked: int) -> int:
+    """What is used already; 0 where it does not matter."""
+    limit = quota_of(session, project_id).storage_bytes
+    if limit is None:
+        return 0
+    used = queries.stored(session, project_id).total
+    if used + asked > limit:
+        raise _storage_exceeded(limit, used, asked)
+    return used
+
+
+def _warn_near(
+    session: Session, project_id: int, before: int, after: int, limit: int | None
+) -> None:
+    """Tell the owner once when what is stored passes :data:`NEAR` of the limit."""
+    if limit is None or not before < NEAR * limit <= after:
+        return
+    project = session.get_one(Project, project_id)
+    announce(
+        session,
+        NotificationType.QUOTA_NEAR,
+        to=[project.owner_id],
+        project=project.uuid,
+        project_name=project.name,
+        quota=STORAGE["quota_name"],
+        quota_zh=STORAGE["quota_name_zh"],
+        used=after,
+        limit=limit,
+    )
+
+
+def _storage_exceeded(limit: int, used: int, asked: int) -> QuotaExceeded:
+    return QuotaExceeded(limit=limit, used=used, asked=asked, **STORAGE, **FREE_SPACE)
+
+
+def require_gpus(session: Session, project_id: int, asked: int) -> None:
+    """Refuse a task that the project's quota would never let run.
+
+    Raises:
+        QuotaExceeded: when it asks for more GPUs than the project may ever hold.
+    """
+    limit = quota_of(session, project_id).gpus
+    if asked and limit is not None and asked > limit:
+        _, used = queries.leased(session, project_id)
+        raise QuotaExceeded(limit=limit, used=used, asked=asked, **GPUS, **ASK_FOR_LESS)
+
+
+def may_start(session: Session, project_id: int, gpus: int) -> bool:
+    """Whether one more task of the project, with so many GPUs, may run. Locks its usage row."""
+    quota = quota_of(session, project_id)
+    if quota.concurrent_tasks is None and quota.gpus is None:
+        return True
+    started, held = queries.lock_leased(session, project_id)
+    if quota.concurrent_tasks is not None and started >= quota.concurrent_tasks:
+        return False
+    return quota.gpus is None or gpus == 0 or held + gpus <= quota.gpus
+
+
+def may_hold(session: Session, project_id: int, gpus: int) -> bool:
+    """Whether a task of the project that runs may have so many GPUs more. Locks its usage row."""
+    limit = quota_of(session, project_id).gpus
+    return limit is None or queries.lock_leased(session, project_id)[1] + gpus <= limit
+
+
+def set_quota(session: Session, principal: Principal, uuid: UUID, limits: dict[str, Any]) -> Usage:
+    """Give a project limits of its own; None is the platform's default. What is used stays.
+
+    Raises:
+        NotFound: for no such project.
+    """
+    project = session.scalar(select(Project).where(Project.uuid == uuid, queries.stands))
+    if project is None:
+        raise NotFound(resource="project")
+    before = session.get(ProjectQuota, project.id)
+    old = {key: None if before is None else getattr(before, key) for key in limits}
+    values = {**limits, "updated_by": principal.user_id}
+    row = insert(ProjectQuota).values(project_id=project.id, **values)
+    session.execute(
+        row.on_conflict_do_update(index_elements=[ProjectQuota.project_id], set_=values)
+    )
+    session.expire_all()
+    audit.record(
+        session,
+        principal.actor,
+        AuditAction.PROJECT_QUOTA_CHANGED,
+        "project",
+        uuid,
+        project=uuid,
+        before=old,
+        after=limits,
+    )
+    return usage_of(session, project.id)

@@ -1,0 +1,1 @@
+"""Secrets that users and projects give, and that tasks use by name."""

@@ -1,0 +1,152 @@
+"""Use cases of secrets: stored, replaced, removed, and given to a task; never shown."""
+
+from collections.abc import Mapping
+from uuid import UUID, uuid4
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.protocol.enums import SecretKind
+from aiplatform.protocol.permissions import Permission
+from aiplatform.server.core import audit, encryption
+from aiplatform.server.core.audit import Actor
+from aiplatform.server.core.errors import NotFound
+from aiplatform.server.identity.errors import PermissionDenied
+from aiplatform.server.identity.models import User
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.secrets import queries
+from aiplatform.server.secrets.errors import NoSuchSecret, TooManySecrets
+from aiplatform.server.secrets.models import Secret
+from aiplatform.server.secrets.queries import Place
+
+MAX_SECRETS = 200
+USES_PROJECT_SECRETS = Permission.TASKS_WRITE
+"""What an author must hold in a project for its secrets to reach a task."""
+
+
+def set_secret(
+    session: Session,
+    actor: Actor,
+    place: Place,
+    name: str,
+    value: str,
+    kind: SecretKind,
+    *,
+    project: UUID | None = None,
+) -> tuple[Secret, bool]:
+    """Store a value under a name, in place of an earlier one. Returns whether it is new.
+
+    Raises:
+        TooManySecrets: see there.
+        KeyFileUnusable: when there is no key to encrypt under.
+    """
+    found = queries.find(session, place, name, lock=True)
+    new = found is None
+    if found is None:
+        if queries.count(session, place) >= MAX_SECRETS:
+            raise TooManySecrets(limit=MAX_SECRETS)
+        found = Secret(uuid=uuid4(), name=name, **place)
+        session.add(found)
+    found.kind = kind.value
+    found.sealed = encryption.encrypt(
+        value, encryption.context_of(Secret.__table__.c.sealed, uuid=found.uuid)
+    )
+    audit.record(
+        session,
+        actor,
+        AuditAction.SECRET_STORED,
+        "secret",
+        found.uuid,
+        project=project,
+        name=name,
+        kind=kind.value,
+        replaced=not new,
+    )
+    session.flush()
+    session.refresh(found)
+    return found, new
+
+
+def remove_secret(
+    session: Session, actor: Actor, place: Place, name: str, *, project: UUID | None = None
+) -> None:
+    """Forget a secret. Tasks that wait and name it will fail and say so.
+
+    Raises:
+        NotFound: when there is none of that name.
+    """
+    found = queries.find(session, place, name, lock=True)
+    if found is None:
+        raise NotFound(resource="secret")
+    audit.record(
+        session, actor, AuditAction.SECRET_DELETED, "secret", found.uuid, project=project, name=name
+    )
+    session.delete(found)
+    session.flush()
+
+
+def require_usable(session: Session, context: ProjectContext, wanted: Mapping[str, str]) -> None:
+    """See that a task that the caller submits could be given the secrets it names.
+
+    Raises:
+        NoSuchSecret: names one that is neither the caller's nor the project's.
+        PermissionDenied: when it is the project's and the caller may not start tasks there.
+    """
+    own, shared = queries.of_user(context.principal.user_id), queries.of_project(context)
+    for name in sorted(set(wanted.values())):
+        if queries.find(session, own, name) is not None:
+            continue
+        # Whoever may not use them is not told which there are.
+        if not context.may(USES_PROJECT_SECRETS):
+            raise PermissionDenied(permission=USES_PROJECT_SECRETS.value)
+        if queries.find(session, shared, name) is None:
+            raise NoSuchSecret(name=name)
+
+
+def reveal_for_task(
+    session: Session,
+    wanted: Mapping[str, str],
+    *,
+    author_id: int | None,
+    project_id: int | None,
+    project: UUID | None,
+    task: UUID,
+) -> dict[str, str]:
+    """Values of the secrets that a task names, by the variable that each is for.
+
+    The author's own secret goes before the project's. A deactivated author's are out of reach.
+
+    Raises:
+        NoSuchSecret: when one was removed since the task was submitted.
+        KeyFileUnusable, SecretUnreadable: when it can't be decrypted here.
+    """
+    active = author_id is not None and session.scalar(
+        select(User.is_active).where(User.id == author_id)
+    )
+    values: dict[str, str] = {}
+    for variable, name in wanted.items():
+        found = None
+        if active and author_id is not None:
+            found = queries.find(session, queries.of_user(author_id), name, lock=True)
+        if found is None and project_id is not None:
+            found = queries.find(session, {"project_id": project_id}, name, lock=True)
+        if found is None:
+            raise NoSuchSecret(name=name)
+        context = encryption.context_of(Secret.__table__.c.sealed, uuid=found.uuid)
+        values[variable] = encryption.decrypt(found.sealed, context)
+        found.last_used_at = session.scalar(select(func.clock_timestamp()))
+        # Use is no change. The value it has would be none either, and be left out of the UPDATE.
+        found.updated_at = Secret.updated_at
+        audit.record(
+            session,
+            audit.SYSTEM,
+            AuditAction.SECRET_USED,
+            "secret",
+            found.uuid,
+            project=project,
+            name=name,
+            task=task,
+        )
+    session.flush()
+    return values

@@ -1,0 +1,38 @@
+"""Fixtures of the audit trail's tests."""
+
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.servers import PostgresServer
+
+
+@pytest.fixture
+def url(fresh_database: str) -> str:
+    return fresh_database
+
+
+@pytest.fixture
+def owner(fresh_database: str) -> str:
+    return os.environ["AIPLATFORM_MIGRATION_DATABASE_URL"]
+
+
+@pytest.fixture
+def superuser(url: str, postgres: PostgresServer) -> Iterator["psycopg.Connection[Any]"]:
+    """Who may do anything, and does it with the triggers off."""
+    if postgres.superuser_url is None:
+        pytest.skip("needs a superuser")
+    name = psycopg.connect(url).info.dbname
+    with psycopg.connect(postgres.url_of(name, role="postgres"), autocommit=True) as connection:
+        connection.execute("SET session_replication_role = replica")
+        yield connection
+    # Who drops the database may not end a superuser's session, and this one ends in a moment.
+    with postgres.connect() as connection:
+        while connection.execute(
+            "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND usename = 'postgres'", [name]
+        ).fetchone():
+            time.sleep(0.01)

@@ -1,0 +1,219 @@
+"""Trees, chains and lines, against definitions written down a second time."""
+
+import random
+from hashlib import sha256
+
+import pytest
+
+from aiplatform.server.audit.rules import lines
+from aiplatform.server.audit.rules.chain import (
+    GENESIS,
+    Head,
+    Seal,
+    numbers_in,
+    parse_ranges,
+    ranges_text,
+    runs,
+    size_of,
+)
+from aiplatform.server.audit.rules.filters import (
+    by_beginning,
+    csv_cell,
+    fetching_is_less,
+    longer_piece,
+    words_of,
+)
+from aiplatform.server.audit.rules.merkle import Tree, leaf_hash, root_by, root_of
+from aiplatform.server.audit.rules.signatures import (
+    NotAKey,
+    is_signed,
+    key_id,
+    make_key,
+    read_private,
+    read_public,
+    sign,
+)
+
+
+def by_definition(contents: list[bytes]) -> bytes:
+    """RFC 6962, section 2.1, word for word."""
+    if not contents:
+        return sha256(b"").digest()
+    if len(contents) == 1:
+        return sha256(b"\x00" + contents[0]).digest()
+    split = 1
+    while split * 2 < len(contents):
+        split *= 2
+    left, right = by_definition(contents[:split]), by_definition(contents[split:])
+    return sha256(b"\x01" + left + right).digest()
+
+
+class TestTrees:
+    @pytest.mark.parametrize("size", [*range(18), 31, 32, 33, 100, 255, 256, 257])
+    def test_the_root_is_that_of_the_definition(self, size: int) -> None:
+        contents = [bytes([number % 256]) * (number % 7) for number in range(size)]
+        assert root_of([leaf_hash(content) for content in contents]) == by_definition(contents)
+
+    @pytest.mark.parametrize("size", [1, 2, 3, 5, 8, 13, 100])
+    def test_every_path_leads_to_the_root_and_to_no_other(self, size: int) -> None:
+        leaves = [leaf_hash(str(number).encode()) for number in range(size)]
+        tree = Tree(leaves)
+        for index, leaf in enumerate(leaves):
+            path = tree.path(index)
+            assert root_by(leaf, index, size, path) == tree.root
+            assert root_by(leaf_hash(b"other"), index, size, path) != tree.root
+            assert root_by(leaf, index, size, [*path, GENESIS]) is None
+            assert root_by(leaf, size, size, path) is None
+            assert root_by(leaf, -1, size, path) is None
+            if path:
+                assert root_by(leaf, index, size, path[:-1]) is None
+                if size > 1:
+                    assert root_by(leaf, (index + 1) % size, size, path) != tree.root
+
+    def test_a_node_is_never_a_leaf(self) -> None:
+        one, two = leaf_hash(b"1"), leaf_hash(b"2")
+        assert leaf_hash(one + two) != root_of([one, two])
+
+
+class TestRanges:
+    def test_there_and_back(self) -> None:
+        generator = random.Random(7)
+        for _ in range(200):
+            numbers = sorted(generator.sample(range(-50, 150), generator.randint(0, 60)))
+            found = list(runs(numbers))
+            assert list(numbers_in(found)) == numbers
+            assert size_of(found) == len(numbers)
+            assert parse_ranges(ranges_text(found)) == found
+
+    @pytest.mark.parametrize("text", ["5..3", "1,2", "3,1", "1..4,4", "a", "1..", "..1", "1,,3"])
+    def test_what_does_not_ascend_is_refused(self, text: str) -> None:
+        with pytest.raises(ValueError, match=r".*"):
+            parse_ranges(text)
+
+
+class TestSeals:
+    seal = Seal.over(3, "2026-11-24T08:00:00.000000Z", [(1, b"a" * 32), (5, b"b" * 32)], b"p" * 32)
+
+    def test_one_that_is_whole_has_no_fault(self) -> None:
+        assert self.seal.fault() is None
+        assert self.seal.size == 2
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"id": 4},
+            {"sealed_at": "2026-11-24T08:00:00.000001Z"},
+            {"ranges": ((1, 1), (6, 6))},
+            {"ranges": ((1, 2),)},
+            {"leaves": (b"a" * 32, b"c" * 32)},
+            {"leaves": (b"b" * 32, b"a" * 32)},
+            {"leaves": (b"a" * 32,)},
+            {"root": b"r" * 32},
+            {"previous": b"q" * 32},
+            {"head": b"h" * 32},
+        ],
+    )
+    def test_no_part_can_be_changed(self, change: dict[str, object]) -> None:
+        parts = {name: getattr(self.seal, name) for name in Seal.__slots__}
+        assert Seal(**(parts | change)).fault() is not None
+
+    def test_lines_there_and_back(self) -> None:
+        for whole in (True, False):
+            line = lines.seal_line(self.seal, [("k", b"s")], whole=whole)
+            kind, said = lines.parse(line.encode())
+            assert kind == "seal"
+            found, signatures = lines.parse_seal(said)
+            assert signatures == [("k", b"s")]
+            assert found.leaves == (self.seal.leaves if whole else ())
+            assert (found.head, found.ranges) == (self.seal.head, self.seal.ranges)
+
+    @pytest.mark.parametrize(
+        "line", [b"", b"{", b"[]", b"1", b'{"x": 1}', b'{"seal": 1}', b'{"id": "1", "action": 2}']
+    )
+    def test_other_lines_are_none(self, line: bytes) -> None:
+        with pytest.raises(lines.NotALine):
+            lines.parse(line)
+
+    @pytest.mark.parametrize("said", [{}, {"id": "x"}, {"leaves": "?"}, {"leaves": 5}])
+    def test_other_seals_are_none(self, said: dict[str, object]) -> None:
+        with pytest.raises(lines.NotALine):
+            lines.parse_seal(said)
+
+    def test_heads(self) -> None:
+        head = Head(12, b"\xab" * 32)
+        assert Head.parse(f" {head}\n") == head
+        for text in ("", "12", "12:ab", "x:" + "ab" * 32, "0:" + "ab" * 32, "-1:" + "ab" * 32):
+            with pytest.raises(ValueError, match=r".*"):
+                Head.parse(text)
+
+
+class TestSignatures:
+    def test_are_of_one_key_over_one_head(self) -> None:
+        (private, public), (_, other) = make_key(), make_key()
+        signature = sign(read_private(private), b"h" * 32)
+        key = read_public(public)
+        assert is_signed(key, b"h" * 32, signature)
+        assert not is_signed(key, b"i" * 32, signature)
+        assert not is_signed(key, b"h" * 32, signature[:-1])
+        assert not is_signed(read_public(other), b"h" * 32, signature)
+        assert key_id(key) == key_id(read_private(private).public_key())
+
+    def test_files_that_hold_no_such_key(self) -> None:
+        from cryptography.hazmat.primitives import serialization
+        from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+        private, public = make_key()
+        other = X25519PrivateKey.generate()
+        wrong = other.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        for pem in (b"", b"x", public, wrong):
+            with pytest.raises(NotAKey):
+                read_private(pem)
+        for pem in (b"", b"x", private):
+            with pytest.raises(NotAKey):
+                read_public(pem)
+
+
+def test_formulas_are_defused() -> None:
+    for text in ("=1+1", "+1", "-1", "@SUM(1)", "\t1", "\r1", "\n1"):
+        assert csv_cell(text) == f"'{text}"
+    assert [csv_cell(value) for value in ("a=1", None, 5, "数据")] == ["a=1", "", "5", "数据"]
+
+
+def test_words_stand_between_spaces() -> None:
+    assert words_of(" a  b'c\0d ") == ["a", "b'c", "d"]
+    assert words_of(" \0 ") == []
+
+
+@pytest.mark.parametrize(
+    ("word", "query", "expected"),
+    [
+        ("ZORK", "'zork'", "('zork':*)"),
+        ("run-7", "'run' <-> '-7'", "('run' <-> '-7':*)"),
+        ("run-se", "'run-se' <-> 'run' <-> 'se'", "('run-se':* <-> 'run' <-> 'se':*)"),
+        ("run-run", "'run-run' <-> 'run' <-> 'run'", "('run-run':* <-> 'run':* <-> 'run':*)"),
+        ("b'c", "'b' <-> 'c'", "('b' <-> 'c':*)"),
+        ("it''s.", "'it''s'", "('it''s':*)"),
+        ("x\\\\y", "'x\\\\y'", "('x\\\\y':*)"),
+    ],
+)
+def test_what_a_word_ends_with_may_go_on(word: str, query: str, expected: str) -> None:
+    assert by_beginning(word, query) == expected
+
+
+def test_the_next_piece_is_as_long_as_what_was_found_tells() -> None:
+    assert longer_piece(40_000, 50, 51, 1e7) == 80_000
+    assert longer_piece(40_000, 20, 51, 1e7) == 200_000
+    assert longer_piece(40_000, 16, 51, 1e7) is None
+    assert longer_piece(40_000, 0, 51, 1e7) is None
+
+
+def test_rare_words_are_fetched_and_others_come_along() -> None:
+    assert fetching_is_less(1e7, 1, 50)
+    assert fetching_is_less(1e7, 20_000, 50)
+    assert not fetching_is_less(1e7, 1e6, 50)
+    assert not fetching_is_less(1e7, 1e7, 50)
+    assert fetching_is_less(100, 100, 50)

@@ -1,0 +1,58 @@
+"""From where an account signs in."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from aiplatform.server.core.audit import Actor
+from aiplatform.server.identity.models import User, UserDevice
+from aiplatform.server.identity.service import hooks
+from aiplatform.server.identity.service.devices import KEPT, device_of, note_sign_in
+from tests.factories import make_user
+
+Told = Callable[[str], bool]
+
+
+@pytest.fixture
+def user(session: Session) -> User:
+    return make_user(session)
+
+
+@pytest.fixture
+def told(session: Session, user: User, monkeypatch: pytest.MonkeyPatch) -> Told:
+    """``told(agent)``: whether the account's holder hears of a sign-in with that program."""
+    heard: list[str] = []
+    monkeypatch.setattr(hooks, "tell", lambda *_, agent, **__: heard.append(agent))
+
+    def sign_in(agent: str) -> bool:
+        heard.clear()
+        note_sign_in(session, user, Actor(ip_address="192.0.2.7", user_agent=agent))
+        return heard == [agent]
+
+    return sign_in
+
+
+def test_a_new_one_is_told_and_the_very_first_is_not(told: Told) -> None:
+    heard = [told(agent) for agent in ("a", "a", "b", "b", "a")]
+    assert heard == [False, False, True, False, False]
+
+
+def test_those_not_seen_for_long_are_forgotten_and_count_once_more(
+    session: Session, user: User, told: Told
+) -> None:
+    told("a")
+    told("b")
+    old = func.clock_timestamp() - KEPT - timedelta(days=1)
+    mine = UserDevice.user_id == user.id
+    session.execute(update(UserDevice).where(mine).values(seen_at=old))
+    assert not told("b")  # it is still known, and seen again
+    assert told("c")  # though all that was before it may be old
+    left = session.scalars(select(UserDevice.device).where(mine)).all()
+    seen = {device_of(Actor(ip_address="192.0.2.7", user_agent=agent)) for agent in "bc"}
+    assert set(left) == seen
+    session.execute(update(UserDevice).where(mine).values(seen_at=old))
+    assert told("d")
+    assert session.scalars(select(func.count()).where(mine)).one() == 1

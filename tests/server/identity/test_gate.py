@@ -1,0 +1,328 @@
+"""Guards ask the database for many requests at once, and as if each had asked alone."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from psycopg_pool import PoolTimeout
+from sqlalchemy import delete, func, select, text, update
+from sqlalchemy.orm import Session
+from starlette.requests import Request
+
+from aiplatform.protocol.permissions import Permission
+from aiplatform.server.core import direct as direct_module
+from aiplatform.server.core.audit import AuditEntry, AuditLog
+from aiplatform.server.core.direct import Batches, Direct
+from aiplatform.server.core.errors import NotFound, Unavailable
+from aiplatform.server.identity.access import Gate, Guard, PlatformGuard
+from aiplatform.server.identity.errors import PermissionDenied, SessionRequired, Unauthenticated
+from aiplatform.server.identity.models import ApiKey, AuthSession, User
+from aiplatform.server.projects.access import ProjectGuard
+from aiplatform.server.projects.models import ProjectPermission
+from tests.factories import make_key, make_member, make_project, make_token, make_user
+
+READ = ProjectGuard(Permission.DATASETS_READ)
+Admit = Callable[..., Any]
+
+
+@pytest.fixture
+def with_gate(database_url: str) -> Callable[[Callable[[Gate], Awaitable[Any]]], Any]:
+    """Runs what it is given with a gate, in an event loop of its own."""
+
+    def run(action: Callable[[Gate], Awaitable[Any]]) -> Any:
+        async def main() -> Any:
+            async with Direct(database_url) as direct:
+                return await action(Gate(direct))
+
+        return asyncio.run(main())
+
+    return run
+
+
+def request_for(gate: Gate, **params: str) -> Request:
+    return Request(
+        {"type": "http", "method": "GET", "path": "/x", "headers": [], "client": None,
+         "query_string": b"", "server": ("h", 1), "scheme": "http", "path_params": params,
+         "state": {"gate": gate}}
+    )  # fmt: skip
+
+
+async def admitted(gate: Gate, guard: Guard[Any], token: str | None, **params: str) -> Any:
+    """The evidence, or the error."""
+    try:
+        return await guard.admit(request_for(gate, **params), token)
+    except Exception as error:  # noqa: BLE001  (whatever it is, it is what the test looks at)
+        return error
+
+
+def open_transactions(session: Session) -> int | None:
+    return session.scalar(
+        text(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND state LIKE 'idle in transaction%'"
+        )
+    )
+
+
+def test_each_of_many_gets_what_is_its_own(session: Session, with_gate: Any) -> None:
+    projects = [make_project(session) for _ in range(3)]
+    members = [make_member(session, project, "viewer") for project in projects]
+    tokens = [make_token(session, member) for member in members]
+    asked: list[tuple[str, str]] = [
+        (token, str(project.uuid)) for token in [*tokens, "no token"] for project in projects
+    ]
+
+    async def all_at_once(gate: Gate) -> list[Any]:
+        return await asyncio.gather(
+            *(admitted(gate, READ, token, project=uuid) for token, uuid in asked)
+        )
+
+    for (token, uuid), result in zip(asked, with_gate(all_at_once), strict=True):
+        if token == "no token":
+            assert isinstance(result, Unauthenticated)
+        elif uuid == str(projects[tokens.index(token)].uuid):
+            assert result.principal.user_id == members[tokens.index(token)].id
+            assert result.project_uuid == UUID(uuid)
+            assert result.permissions == READ_BY_VIEWERS & result.permissions
+        else:
+            assert isinstance(result, NotFound)
+
+
+READ_BY_VIEWERS = {f"{resource}:read" for resource in (
+    "datasets", "inference", "members", "models", "projects", "tasks", "training")}  # fmt: skip
+
+
+def test_they_share_statements(session: Session, with_gate: Any, monkeypatch: Any) -> None:
+    project = make_project(session)
+    tokens = [make_token(session, make_member(session, project, "viewer")) for _ in range(10)]
+    seen: list[int] = []
+    real = Direct.rows
+
+    async def counting(self: Direct, statement: str, values: dict[str, Any]) -> Any:
+        rows = await real(self, statement, values)
+        seen.append(len(rows))
+        return rows
+
+    monkeypatch.setattr(Direct, "rows", counting)
+
+    async def all_at_once(gate: Gate) -> list[Any]:
+        return await asyncio.gather(
+            *(admitted(gate, READ, token, project=str(project.uuid)) for token in tokens)
+        )
+
+    results = with_gate(all_at_once)
+    assert {result.project_id for result in results} == {project.id}
+    assert sum(seen) == 10
+    assert len(seen) <= 2
+
+
+@pytest.mark.parametrize("how", ["session", "account", "membership"])
+def test_what_was_revoked_before_a_request_is_revoked_for_it(
+    session: Session, with_gate: Any, how: str
+) -> None:
+    """Even when it comes while a batch that may let it in is on its way."""
+    project = make_project(session)
+    member = make_member(session, project, "viewer")
+    token = make_token(session, member)
+
+    def revoke() -> None:
+        if how == "session":
+            session.execute(
+                update(AuthSession)
+                .where(AuthSession.user_id == member.id)
+                .values(ended_at=func.now())
+            )
+        elif how == "account":
+            session.execute(update(User).where(User.id == member.id).values(is_active=False))
+        else:
+            session.execute(delete(ProjectPermission).where(ProjectPermission.user_id == member.id))
+        session.commit()
+
+    async def around(gate: Gate) -> tuple[Any, Any]:
+        before = asyncio.ensure_future(admitted(gate, READ, token, project=str(project.uuid)))
+        await asyncio.sleep(0)  # its statement is sent
+        await asyncio.to_thread(revoke)
+        after = await admitted(gate, READ, token, project=str(project.uuid))
+        await before
+        return before, after
+
+    _, after = with_gate(around)
+    assert isinstance(after, NotFound if how == "membership" else Unauthenticated)
+
+
+def test_a_deactivation_among_many_requests(session: Session, with_gate: Any) -> None:
+    """Of hundreds at a time, none that began after the commit is let in."""
+    project = make_project(session)
+    member = make_member(session, project, "viewer")
+    token = make_token(session, member)
+    committed = threading.Event()
+
+    def deactivate() -> None:
+        session.execute(update(User).where(User.id == member.id).values(is_active=False))
+        session.commit()
+        committed.set()
+
+    async def ask_until_refused(gate: Gate) -> tuple[int, int]:
+        let_in = late = 0
+        while True:
+            began_after = committed.is_set()
+            result = await admitted(gate, READ, token, project=str(project.uuid))
+            if isinstance(result, Unauthenticated):
+                return let_in, late
+            assert not isinstance(result, Exception), result
+            let_in, late = let_in + 1, late + began_after
+
+    async def storm(gate: Gate) -> list[tuple[int, int]]:
+        asking = [asyncio.ensure_future(ask_until_refused(gate)) for _ in range(200)]
+        await asyncio.sleep(0.5)
+        await asyncio.to_thread(deactivate)
+        return await asyncio.gather(*asking)
+
+    counts = with_gate(storm)
+    assert sum(let_in for let_in, _ in counts) > 200, "there was a storm"
+    assert sum(late for _, late in counts) == 0
+
+
+def test_whoever_leaves_takes_nobody_along(session: Session, with_gate: Any) -> None:
+    """Half of those who wait for one batch go away; the others are answered, and so are later ones.
+
+    Whoever leaves first may be the one for whom the batch was begun.
+    """
+    project = make_project(session)
+    tokens = [make_token(session, make_member(session, project, "viewer")) for _ in range(20)]
+
+    async def leave(gate: Gate) -> list[Any]:
+        asking = [
+            asyncio.ensure_future(admitted(gate, READ, token, project=str(project.uuid)))
+            for token in tokens
+        ]
+        await asyncio.sleep(0)
+        for one in asking[::2]:
+            one.cancel()
+        stayed = await asyncio.gather(*asking[1::2])
+        return [*stayed, await admitted(gate, READ, tokens[0], project=str(project.uuid))]
+
+    results = with_gate(leave)
+    assert {result.project_id for result in results} == {project.id}
+
+
+def test_nothing_stays_open(session: Session, with_gate: Any) -> None:
+    project = make_project(session)
+    member, stranger = make_member(session, project, "viewer"), make_user(session)
+    tokens = [make_token(session, member), make_token(session, stranger)]
+    write = ProjectGuard(Permission.DATASETS_WRITE)
+
+    async def ask(gate: Gate) -> list[Any]:
+        uuid = str(project.uuid)
+        results = [await admitted(gate, READ, token, project=uuid) for token in tokens]
+        results.append(await admitted(gate, write, tokens[0], project=uuid))
+        assert await asyncio.to_thread(open_transactions, session) == 0
+        return results
+
+    allowed, foreign, denied = with_gate(ask)
+    assert allowed.project_id == project.id
+    assert isinstance(foreign, NotFound)
+    assert isinstance(denied, PermissionDenied)
+    session.rollback()
+    on_record = (
+        select(AuditEntry.outcome)
+        .join(AuditLog, AuditLog.id == AuditEntry.audit_id)
+        .where(AuditLog.user_id == member.id)
+    )
+    assert session.scalars(on_record).all() == ["denied"]
+
+
+def test_a_key_where_none_is_accepted(session: Session, with_gate: Any) -> None:
+    user = make_user(session)
+    token = "a key of somebody"
+    make_key(session, user, "datasets:read", token=token)
+
+    async def ask(gate: Gate) -> list[Any]:
+        guards = (PlatformGuard(accepts_keys=True), PlatformGuard())
+        return [await admitted(gate, guard, token) for guard in guards]
+
+    accepted, refused = with_gate(ask)
+    assert accepted.user_id == user.id
+    assert isinstance(refused, SessionRequired)
+    used = select(ApiKey.last_used_at).where(ApiKey.user_id == user.id)
+    assert session.scalar(used) is not None
+
+
+def test_a_database_that_was_away_is_asked_again(
+    session: Session, with_gate: Any, monkeypatch: Any
+) -> None:
+    project = make_project(session)
+    token = make_token(session, make_member(session, project, "viewer"))
+
+    async def away(*_: Any) -> Any:
+        raise psycopg.OperationalError("the connection is lost")
+
+    monkeypatch.setattr(Direct, "rows", away)
+    result = with_gate(lambda gate: admitted(gate, READ, token, project=str(project.uuid)))
+    assert result.project_id == project.id
+
+
+def test_one_that_was_waited_for_is_not_waited_for_again(
+    session: Session, with_gate: Any, monkeypatch: Any
+) -> None:
+    """Threads that wait for the database one after the other would keep everybody waiting."""
+    token = make_token(session, make_user(session))
+
+    async def away(*_: Any) -> Any:
+        raise PoolTimeout("nobody there")
+
+    monkeypatch.setattr(Direct, "rows", away)
+    monkeypatch.setattr(PlatformGuard, "_again", lambda *_: pytest.fail("asked again"))
+    result = with_gate(lambda gate: admitted(gate, PlatformGuard(), token))
+    assert isinstance(result, Unavailable)
+
+
+def test_an_id_that_is_none(session: Session, with_gate: Any) -> None:
+    token = make_token(session, make_user(session))
+    for bad in ("x", str(uuid4()), "../etc"):
+        result = with_gate(lambda gate, bad=bad: admitted(gate, READ, token, project=bad))
+        assert isinstance(result, NotFound)
+        result = with_gate(lambda gate, bad=bad: admitted(gate, READ, None, project=bad))
+        assert isinstance(result, Unauthenticated)
+
+
+class TestBatches:
+    @pytest.mark.parametrize("behind", [False, True])
+    def test_a_process_that_is_behind_gathers(self, behind: bool, monkeypatch: Any) -> None:
+        monkeypatch.setattr(direct_module, "GATHER_SECONDS", 0.3)
+        sizes: list[int] = []
+
+        async def handle(asked: list[int]) -> list[int | Exception]:
+            sizes.append(len(asked))
+            return [one * 2 for one in asked]
+
+        async def main() -> list[int]:
+            batches: Batches[int, int] = Batches(handle, lanes=1, patient=lambda: behind)
+            first = asyncio.ensure_future(batches.ask(1))
+            await asyncio.sleep(0.05)
+            return [await batches.ask(2), await first]
+
+        assert asyncio.run(main()) == [4, 2]
+        assert sizes == ([2] if behind else [1, 1])
+
+    def test_what_one_asks_wrongly_is_not_the_others_failure(self) -> None:
+        async def handle(asked: list[int]) -> list[int | Exception]:
+            if 13 in asked:
+                raise psycopg.DataError("no such number")
+            return list(asked)
+
+        async def main() -> list[Any]:
+            batches: Batches[int, int] = Batches(handle, lanes=1)
+            return await asyncio.gather(
+                *(batches.ask(one) for one in (12, 13, 14)), return_exceptions=True
+            )
+
+        first, second, third = asyncio.run(main())
+        assert (first, third) == (12, 14)
+        assert isinstance(second, psycopg.DataError)

@@ -1,0 +1,157 @@
+"""A refresh token is used once."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+from starlette.testclient import TestClient
+
+from aiplatform.server.identity.models import AuthSession, AuthToken, User
+from tests.factories import make_user
+from tests.server.identity.conftest import actions, age_use, me, renew, sign_in
+
+pytestmark = pytest.mark.usefixtures("client")
+
+
+class TestRefresh:
+    def pair(self, client: TestClient, session: Session) -> tuple[User, dict[str, str]]:
+        user = make_user(session)
+        return user, sign_in(client, user.username).json()
+
+    def test_rotates(self, client: TestClient, session: Session) -> None:
+        user, first = self.pair(client, session)
+        second = renew(client, first["refresh_token"]).json()
+        assert me(client, second["access_token"]) == 200
+        # What is under way with the old access token may end in peace.
+        assert me(client, first["access_token"]) == 200
+        third = renew(client, second["refresh_token"])
+        assert third.status_code == 200
+        assert actions(session, user) == ["auth:login", "auth:refresh", "auth:refresh"]
+
+    def test_a_second_use_ends_the_family(self, client: TestClient, session: Session) -> None:
+        user, first = self.pair(client, session)
+        second = renew(client, first["refresh_token"]).json()
+        age_use(session, 11)
+        assert renew(client, first["refresh_token"]).status_code == 401
+        assert me(client, second["access_token"]) == 401
+        assert me(client, first["access_token"]) == 401
+        assert renew(client, second["refresh_token"]).status_code == 401
+        assert actions(session, user)[-1] == "auth:token_reused"
+        login = session.scalars(select(AuthSession).where(AuthSession.user_id == user.id)).one()
+        assert login.end_reason == "token_reused"
+
+    def test_a_second_use_after_the_successor_was_used_ends_it_even_at_once(
+        self, client: TestClient, session: Session
+    ) -> None:
+        _, first = self.pair(client, session)
+        second = renew(client, first["refresh_token"]).json()
+        third = renew(client, second["refresh_token"]).json()
+        assert renew(client, first["refresh_token"]).status_code == 401
+        assert me(client, third["access_token"]) == 401
+
+    def test_a_lost_answer_can_be_asked_for_again(
+        self, client: TestClient, session: Session
+    ) -> None:
+        _, first = self.pair(client, session)
+        lost = renew(client, first["refresh_token"]).json()
+        again = renew(client, first["refresh_token"])
+        assert again.status_code == 200
+        pair = again.json()
+        assert me(client, pair["access_token"]) == 200
+        # Only one living pair: whoever got the first answer is out.
+        assert me(client, lost["access_token"]) == 401
+        assert renew(client, lost["refresh_token"]).status_code == 401
+        assert renew(client, pair["refresh_token"]).status_code == 200
+
+    def test_parallel_uses_leave_one_living_pair(
+        self, client: TestClient, session: Session
+    ) -> None:
+        _, first = self.pair(client, session)
+        with ThreadPoolExecutor(6) as pool:
+            answers = list(pool.map(lambda _: renew(client, first["refresh_token"]), range(6)))
+        assert {answer.status_code for answer in answers} == {200}
+        living = [a for a in answers if me(client, a.json()["access_token"]) == 200]
+        assert len(living) == 1
+
+    def test_a_thief_and_the_owner_never_both_stay_in(
+        self, client: TestClient, session: Session
+    ) -> None:
+        """Both hold the same refresh token, and renew what they get, all at the same time."""
+        for _ in range(6):
+            _, first = self.pair(client, session)
+
+            def walk(steps: int, start: str = first["refresh_token"]) -> str | None:
+                token, access = start, None
+                for _ in range(steps):
+                    answer = renew(client, token)
+                    if answer.status_code != 200:
+                        return None
+                    token, access = answer.json()["refresh_token"], answer.json()["access_token"]
+                return access
+
+            with ThreadPoolExecutor(2) as pool:
+                held = list(pool.map(walk, (3, 2)))
+            living = [access for access in held if access and me(client, access) == 200]
+            assert len(living) <= 1
+
+    @pytest.mark.parametrize("gone", ["token", "session"])
+    def test_what_is_cleared_away_while_it_waits(
+        self, client: TestClient, session: Session, gone: str
+    ) -> None:
+        user, first = self.pair(client, session)
+        login = session.scalars(select(AuthSession).where(AuthSession.user_id == user.id)).one()
+        session.execute(select(AuthSession.id).where(AuthSession.id == login.id).with_for_update())
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(renew, client, first["refresh_token"])
+            time.sleep(0.5)
+            if gone == "token":
+                session.execute(delete(AuthToken).where(AuthToken.session_id == login.id))
+            else:
+                session.execute(delete(AuthSession).where(AuthSession.id == login.id))
+            session.commit()
+            assert waiting.result().status_code == 401
+
+    def test_expired_tokens_are_cleared_away(self, client: TestClient, session: Session) -> None:
+        user, first = self.pair(client, session)
+        login = session.scalars(select(AuthSession).where(AuthSession.user_id == user.id)).one()
+        session.execute(
+            update(AuthToken)
+            .where(AuthToken.session_id == login.id, AuthToken.kind == "access")
+            .values(expires_at=func.now() - timedelta(seconds=1))
+        )
+        session.commit()
+        assert renew(client, first["refresh_token"]).status_code == 200
+        kinds = session.scalars(select(AuthToken.kind).where(AuthToken.session_id == login.id))
+        assert sorted(kinds) == ["access", "refresh", "refresh"]
+
+    def test_other_sessions_go_on(self, client: TestClient, session: Session) -> None:
+        user, first = self.pair(client, session)
+        other = sign_in(client, user.username).json()
+        renew(client, first["refresh_token"])
+        age_use(session, 11)
+        renew(client, first["refresh_token"])
+        assert me(client, other["access_token"]) == 200
+
+    @pytest.mark.parametrize("change", ["expired", "deactivated", "signed out", "user gone"])
+    def test_refuses(self, client: TestClient, session: Session, change: str) -> None:
+        user, first = self.pair(client, session)
+        if change == "expired":
+            session.execute(update(AuthToken).values(expires_at=func.now()))
+        elif change == "deactivated":
+            user.is_active = False
+        elif change == "signed out":
+            headers = {"Authorization": f"Bearer {first['access_token']}"}
+            assert client.post("/api/v1/auth/logout", headers=headers).status_code == 204
+        else:
+            session.delete(user)
+        session.commit()
+        answer = renew(client, first["refresh_token"])
+        assert answer.status_code == 401
+        assert answer.json()["code"] == "unauthenticated"
+
+    @pytest.mark.parametrize("token", ["nonsense", "nul\x00", "密", "x" * 200])
+    def test_unknown_tokens_are_refused(self, client: TestClient, token: str) -> None:
+        assert renew(client, token).status_code == 401

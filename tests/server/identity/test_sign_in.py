@@ -1,0 +1,272 @@
+"""Signing in, and how guesses are slowed down."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import bcrypt
+import pytest
+from pwdlib import PasswordHash
+from sqlalchemy import func, select, text, update
+from sqlalchemy.orm import Session
+from starlette.testclient import TestClient
+
+from aiplatform.server.core.audit import AuditEntry
+from aiplatform.server.identity import rules
+from aiplatform.server.identity.models import AuthSession, LoginFailure, User
+from aiplatform.server.identity.service import passwords
+from aiplatform.server.identity.service.passwords import hash_password
+from tests.factories import PASSWORD, make_token, make_user, number
+from tests.server.identity.conftest import actions, me, renew, sign_in
+
+pytestmark = pytest.mark.usefixtures("client")
+
+
+class TestSignIn:
+    def test_gives_tokens_that_open_the_api(self, client: TestClient, session: Session) -> None:
+        user = make_user(session)
+        answer = sign_in(client, user.username)
+        assert answer.status_code == 200
+        assert answer.headers["cache-control"] == "no-store"
+        tokens = answer.json()
+        assert tokens["token_type"] == "bearer"
+        assert tokens["expires_in"] == 30 * 60
+        assert tokens["must_change_password"] is False
+        assert me(client, tokens["access_token"]) == 200
+        session.refresh(user)
+        assert user.last_login_at is not None
+        assert actions(session, user) == ["auth:login"]
+
+    def test_a_refresh_token_is_no_access_token(self, client: TestClient, session: Session) -> None:
+        tokens = sign_in(client, make_user(session).username).json()
+        assert me(client, tokens["refresh_token"]) == 401
+        assert renew(client, tokens["access_token"]).status_code == 401
+
+    def test_tokens_rest_hashed(self, client: TestClient, session: Session) -> None:
+        tokens = sign_in(client, make_user(session).username).json()
+        for table in ("auth_tokens", "auth_sessions", "audit_logs"):
+            rows = str(session.execute(text(f"SELECT t::text FROM {table} t")).all())
+            assert tokens["access_token"] not in rows
+            assert tokens["refresh_token"] not in rows
+
+    def test_refuses_alike_whatever_is_wrong(self, client: TestClient, session: Session) -> None:
+        user, gone = make_user(session), make_user(session, active=False)
+        answers = [
+            sign_in(client, user.username, "not the password"),
+            sign_in(client, f"nobody{number()}"),
+            sign_in(client, gone.username),
+            sign_in(client, "nul\x00name"),
+        ]
+        assert {answer.status_code for answer in answers} == {401}
+        assert len({answer.text for answer in answers}) == 1
+        assert answers[0].json()["code"] == "wrong_credentials"
+        assert answers[0].headers["www-authenticate"] == "Bearer"
+        assert actions(session, user) == ["auth:login_failed"]
+        assert actions(session, gone) == ["auth:login_failed"]
+
+    def test_keeps_no_typed_name_of_an_unknown_account(
+        self, client: TestClient, session: Session
+    ) -> None:
+        typed = f"my secret {number()}"
+        sign_in(client, typed)
+        rows = str(session.execute(text("SELECT details::text FROM audit_logs")).all())
+        assert typed not in rows
+        outcome = session.scalars(
+            select(AuditEntry.outcome).order_by(AuditEntry.audit_id.desc()).limit(1)
+        ).one()
+        assert outcome == "failure"
+
+    def test_records_where_from(self, client: TestClient, session: Session) -> None:
+        user = make_user(session)
+        sign_in(client, user.username, headers={"User-Agent": "browser"})
+        login = session.scalars(select(AuthSession).where(AuthSession.user_id == user.id)).one()
+        assert str(login.ip_address) == "127.0.0.1"
+        assert login.user_agent == "browser"
+
+    def test_upgrades_a_bcrypt_hash(self, client: TestClient, session: Session) -> None:
+        legacy = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+        user = make_user(session, password_hash=legacy)
+        assert sign_in(client, user.username, "not the password").status_code == 401
+        session.refresh(user)
+        assert user.password_hash == legacy
+        assert sign_in(client, user.username).status_code == 200
+        session.refresh(user)
+        assert user.password_hash.startswith("$argon2id$")
+        assert sign_in(client, user.username).status_code == 200
+
+    def test_an_account_of_the_contracts_own_sql_can_sign_in(
+        self, client: TestClient, session: Session
+    ) -> None:
+        legacy = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+        name = f"plain{number()}"
+        session.execute(
+            text(
+                "INSERT INTO users (username, email, password_hash) VALUES (:name, :email, :hash)"
+            ),
+            {"name": name, "email": f"{name}@example.com", "hash": legacy},
+        )
+        session.commit()
+        tokens = sign_in(client, name).json()
+        assert me(client, tokens["access_token"]) == 200
+
+    def test_needs_the_form(self, client: TestClient) -> None:
+        answer = client.post("/api/v1/auth/token", json={"username": "a", "password": "b"})
+        assert answer.status_code == 422
+        assert answer.headers["content-type"] == "application/problem+json"
+
+    def test_forgets_sessions_whose_tokens_have_all_expired(
+        self, client: TestClient, session: Session
+    ) -> None:
+        user = make_user(session)
+        make_token(session, user, lifetime=timedelta(days=-1))
+        living = make_token(session, user)
+        sign_in(client, user.username)
+        count = select(func.count()).where(AuthSession.user_id == user.id)
+        assert session.scalar(count) == 2
+        assert me(client, living) == 200
+
+    def test_does_the_same_work_for_an_account_that_does_not_exist(
+        self, client: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By what is called, since a clock would only be guessed at."""
+        verified: list[str] = []
+        original = PasswordHash.verify
+
+        def verify(self: PasswordHash, password: Any, stored: Any) -> bool:
+            verified.append(str(stored))
+            return original(self, password, stored)
+
+        monkeypatch.setattr(PasswordHash, "verify", verify)
+        real = hash_password(PASSWORD)
+        user = make_user(session, password_hash=real)
+        gone = make_user(session, password_hash=real, active=False)
+        for name in (user.username, gone.username, f"nobody{number()}", "nul\x00name"):
+            verified.clear()
+            assert sign_in(client, name, "not the password").status_code == 401
+            assert len(verified) == 1, name
+            # The same cost: kind, memory, passes and lanes.
+            assert verified[0].split("$")[:4] == real.split("$")[:4]
+
+    def test_a_password_that_changes_meanwhile_lets_nobody_in(
+        self, client: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Else a session of the old password would outlive the change."""
+        user = make_user(session)
+        original = passwords.verify
+
+        def verify(password: str, stored: str | None) -> Any:
+            outcome = original(password, stored)
+            session.execute(
+                update(User).where(User.id == user.id).values(password_hash=hash_password("new"))
+            )
+            session.commit()
+            return outcome
+
+        monkeypatch.setattr(passwords, "verify", verify)
+        assert sign_in(client, user.username).status_code == 401
+        assert (
+            session.scalars(select(AuthSession).where(AuthSession.user_id == user.id)).all() == []
+        )
+
+
+class TestSlowDown:
+    def fail(self, client: TestClient, name: str, times: int) -> list[int]:
+        return [sign_in(client, name, "wrong one").status_code for _ in range(times)]
+
+    @pytest.mark.parametrize("exists", [True, False])
+    def test_too_many_failures_must_wait(
+        self, client: TestClient, session: Session, exists: bool
+    ) -> None:
+        name = make_user(session).username if exists else f"nobody{number()}"
+        assert self.fail(client, name, 5) == [401] * 5
+        answer = sign_in(client, name)  # even the right password
+        assert answer.status_code == 429
+        assert answer.json()["code"] == "too_many_attempts"
+        assert answer.headers["retry-after"] == "1"
+        chinese = sign_in(client, name, headers={"Accept-Language": "zh-CN"})
+        assert "秒后重试" in chinese.json()["detail"]
+
+    def test_waiting_helps(
+        self, client: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        user = make_user(session)
+        self.fail(client, user.username, 5)
+        assert sign_in(client, user.username).status_code == 429
+        monkeypatch.setattr(rules, "wait_after", lambda failures, free: timedelta(0))
+        assert sign_in(client, user.username).status_code == 200
+        monkeypatch.undo()
+        # The right password ends the count.
+        assert self.fail(client, user.username, 5) == [401] * 5
+        assert sign_in(client, user.username).status_code == 429
+
+    def test_another_address_and_another_account_are_not_slowed(
+        self, app: Any, client: TestClient, session: Session
+    ) -> None:
+        user, other = make_user(session), make_user(session)
+        self.fail(client, user.username, 5)
+        assert sign_in(client, other.username).status_code == 200
+        elsewhere = TestClient(app, base_url="http://127.0.0.1", client=("2001:db8::7%eth0", 1))
+        assert sign_in(elsewhere, user.username).status_code == 200
+
+    def test_all_addresses_together_are_slowed_later(
+        self, app: Any, client: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(rules, "FREE_FAILURES_ANYWHERE", 8)
+        user = make_user(session)
+        for part in range(8):
+            one = TestClient(app, base_url="http://127.0.0.1", client=(f"192.0.2.{part}", 1))
+            assert sign_in(one, user.username, "wrong one").status_code == 401
+        assert sign_in(client, user.username).status_code == 429
+
+    def test_one_address_is_slowed_over_all_accounts(
+        self, app: Any, session: Session, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(rules, "FREE_FAILURES_ADDRESS", 6)
+        sprayer = TestClient(app, base_url="http://127.0.0.1", client=("198.51.100.9", 1))
+        mine = make_user(session)
+        codes = []
+        for _ in range(6):
+            codes.append(sign_in(sprayer, f"nobody{number()}", "wrong one").status_code)
+            codes.append(sign_in(sprayer, mine.username).status_code)  # resets nothing
+        assert codes == [401, 200] * 5 + [401, 429]
+        elsewhere = TestClient(app, base_url="http://127.0.0.1", client=("198.51.100.10", 1))
+        assert sign_in(elsewhere, mine.username).status_code == 200
+
+    def test_a_customers_addresses_of_ipv6_are_one(
+        self, app: Any, client: TestClient, session: Session
+    ) -> None:
+        user = make_user(session)
+        for part in range(5):
+            one = TestClient(app, base_url="http://127.0.0.1", client=(f"2001:db8:1:2::{part}", 1))
+            assert sign_in(one, user.username, "wrong one").status_code == 401
+        neighbour = TestClient(app, base_url="http://127.0.0.1", client=("2001:db8:1:2:ffff::1", 1))
+        assert sign_in(neighbour, user.username).status_code == 429
+        elsewhere = TestClient(app, base_url="http://127.0.0.1", client=("2001:db8:1:3::1", 1))
+        assert sign_in(elsewhere, user.username).status_code == 200
+
+    def test_old_failures_are_forgotten_and_cleared_away(
+        self, client: TestClient, session: Session
+    ) -> None:
+        user, other = make_user(session), make_user(session)
+        self.fail(client, user.username, 5)
+        session.execute(
+            update(LoginFailure).values(failed_at=LoginFailure.failed_at - rules.FAILURE_WINDOW)
+        )
+        session.commit()
+        assert sign_in(client, user.username).status_code == 200
+        self.fail(client, other.username, 1)
+        session.rollback()
+        assert session.scalar(select(func.count()).select_from(LoginFailure)) == 1
+
+    def test_parallel_guesses_do_not_get_around_it(
+        self, client: TestClient, session: Session
+    ) -> None:
+        user = make_user(session)
+        with ThreadPoolExecutor(12) as pool:
+            codes = list(
+                pool.map(
+                    lambda n: sign_in(client, user.username, f"guess {n}").status_code, range(12)
+                )
+            )
+        assert codes.count(401) == 5
+        assert codes.count(429) == 7

@@ -1,0 +1,150 @@
+"""Notifications by e-mail: at once, gathered, or later when they can't be sealed."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, text, update
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.notifications import NotificationType as N
+from aiplatform.server.core import mail
+from aiplatform.server.core.database import commit
+from aiplatform.server.notifications import jobs
+from aiplatform.server.notifications.models import Notification, NotificationDigest, WebhookDelivery
+from aiplatform.server.notifications.service import announce
+from tests.conftest import environment
+from tests.factories import make_project, make_user, make_webhook
+from tests.server.notifications.mailbox import Mailbox, parts
+
+pytestmark = pytest.mark.usefixtures("client")
+Act = Callable[..., Any]
+
+
+class TestNotifications:
+    def test_at_once_in_the_users_language_with_links(
+        self, session: Session, api: Act, box: Mailbox
+    ) -> None:
+        user = make_user(session)
+        change = {"language": "zh"}
+        api(user).patch("notifications/preferences", json=change, headers={"If-Match": "*"})
+        announce(session, N.TASK_FAILED, to=[user.id], name="tune", error="no memory")
+        announce(session, N.TASK_COMPLETED, to=[user.id], name="tune")  # not by default
+        commit(session)
+        while mail.send_next():
+            pass
+        ((recipients, message),) = box.got
+        assert recipients == [user.email]
+        assert message["Subject"] == "tune：失败"
+        assert message["List-Unsubscribe"] == (
+            "<https://platform.example.com/notifications/preferences>"
+        )
+        plain, html = parts(message)
+        assert "no memory" in plain
+        assert "https://platform.example.com/notifications" in plain
+        assert 'href="https://platform.example.com/notifications"' in html
+
+    def test_digests_gather_and_security_does_not_wait(
+        self, session: Session, api: Act, box: Mailbox
+    ) -> None:
+        user, other = make_user(session), make_user(session)
+        me = api(user)
+        change = {"email": "daily", "types": {"task:completed": {"email": True}}}
+        me.patch("notifications/preferences", json=change, headers={"If-Match": "*"})
+        for number in range(3):
+            announce(session, N.TASK_COMPLETED, to=[user.id], name=f"run {number}")
+        announce(session, N.SECURITY_TOTP_DISABLED, to=[user.id])
+        commit(session)
+        jobs.sweep()
+        while mail.send_next():
+            pass
+        assert [m["Subject"] for _, m in box.got] == ["Your second factor was removed"]
+        box.got.clear()
+        due = session.scalar(select(func.min(NotificationDigest.due_at - func.now())))
+        assert due is not None
+        assert timedelta(hours=23) < due < timedelta(hours=25)
+        session.execute(update(NotificationDigest).values(due_at=func.now()))
+        session.commit()
+        jobs.sweep()
+        jobs.sweep()
+        while mail.send_next():
+            pass
+        ((recipients, message),) = box.got
+        assert recipients == [user.email]
+        assert message["Subject"] == "3 notifications"
+        plain, _ = parts(message)
+        assert [plain.index(f"run {n}") for n in range(3)] == sorted(
+            plain.index(f"run {n}") for n in range(3)
+        )
+        assert other.email not in recipients
+
+    def test_who_wants_none_or_is_deactivated_gets_none(
+        self, session: Session, api: Act, box: Mailbox
+    ) -> None:
+        quiet, gone = make_user(session), make_user(session, active=False)
+        path = "notifications/preferences"
+        api(quiet).patch(path, json={"email": "off"}, headers={"If-Match": "*"})
+        announce(session, N.TASK_FAILED, to=[quiet.id, gone.id], name="tune", error="x")
+        announce(session, N.SECURITY_LOGIN, to=[quiet.id, gone.id])
+        commit(session)
+        assert mail.send_next() is False
+
+    def test_a_digest_is_not_sent_to_who_left_meanwhile(
+        self, session: Session, box: Mailbox
+    ) -> None:
+        user = make_user(session)
+        session.add(
+            NotificationDigest(user_id=user.id, type="task:failed", data={}, due_at=func.now())
+        )
+        session.execute(text("UPDATE users SET is_active = false WHERE id = :i"), {"i": user.id})
+        session.commit()
+        jobs.sweep()
+        assert mail.send_next() is False
+        assert session.scalar(select(func.count()).select_from(NotificationDigest)) == 0
+
+
+class TestWithoutAKey:
+    """The key file is out of order; what happens is told all the same."""
+
+    @pytest.fixture
+    def nowhere(self, tmp_path: Path) -> str:
+        return str(tmp_path / "nowhere.key")
+
+    def test_inbox_and_webhooks_hear_and_the_mail_comes_later(
+        self, session: Session, box: Mailbox, nowhere: str
+    ) -> None:
+        user = make_user(session)
+        project = make_project(session, user)
+        webhook = make_webhook(session, project)
+        with environment(AIPLATFORM_KEY_FILE=nowhere):
+            tell = {"project": project.uuid, "name": "tune", "error": "x"}
+            announce(session, N.TASK_FAILED, to=[user.id], **tell)
+            commit(session)
+        inbox = select(func.count()).select_from(Notification).filter_by(user_id=user.id)
+        assert session.scalar(inbox) == 1
+        called = select(func.count()).select_from(WebhookDelivery)
+        assert session.scalar(called.filter_by(webhook_id=webhook.id)) == 1
+        assert mail.send_next() is False
+        session.execute(update(NotificationDigest).values(due_at=func.now()))
+        session.commit()
+        jobs.sweep()
+        assert mail.send_next() is True
+        ((recipients, message),) = box.got
+        assert recipients == [user.email]
+        assert "tune" in parts(message)[0]
+
+    def test_digests_wait_and_do_not_stop_the_sweep(
+        self, session: Session, box: Mailbox, nowhere: str
+    ) -> None:
+        for user in (make_user(session), make_user(session)):
+            session.add(
+                NotificationDigest(user_id=user.id, type="task:failed", data={}, due_at=func.now())
+            )
+        session.commit()
+        with environment(AIPLATFORM_KEY_FILE=nowhere):
+            jobs.sweep()
+        waits = session.scalars(select(NotificationDigest.due_at - func.now())).all()
+        assert len(waits) == 2
+        assert all(timedelta(minutes=4) < wait < timedelta(minutes=6) for wait in waits)

@@ -1,0 +1,385 @@
+"""API keys: who gets which, and what they are good for afterwards."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from starlette.testclient import TestClient
+
+from aiplatform.server.core.audit import AuditLog
+from aiplatform.server.identity.models import ApiKey, Role, User
+from aiplatform.server.notifications.models import Notification
+from aiplatform.server.projects.models import ProjectPermission
+from aiplatform.server.projects.service import keys
+from tests.conftest import Api
+from tests.factories import make_member, make_model, make_project, make_role, make_user
+
+pytestmark = pytest.mark.usefixtures("client")
+Act = Callable[..., Any]
+
+
+def make(me: Any, *scopes: str, **fields: Any) -> Any:
+    body = {"name": f"key {uuid4().hex[:8]}", "scopes": [str(s) for s in scopes], **fields}
+    return me.post("users/me/keys", json=body)
+
+
+@pytest.fixture
+def holder(session: Session, api: Act, client: TestClient) -> Callable[..., tuple[Any, Any]]:
+    """``holder(user, *scopes)``: the API as somebody who shows such a key, and the key."""
+
+    def hold(user: User, *scopes: str, **fields: Any) -> tuple[Any, Any]:
+        answer = make(api(user), *scopes, **fields)
+        assert answer.status_code == 201, answer.text
+        return Api(client, answer.json()["key"]), answer.json()
+
+    return hold
+
+
+Hold = Callable[..., tuple[Any, Any]]
+
+
+class TestCreate:
+    def test_is_shown_once_and_rests_as_a_hash(self, session: Session, api: Act) -> None:
+        user = make_user(session)
+        project = make_project(session, user)
+        answer = make(
+            api(user), "datasets:read", name="ci", project=str(project.uuid), expires_in_days=7
+        )
+        assert answer.status_code == 201
+        assert answer.headers["cache-control"] == "no-store"
+        made = answer.json()
+        shown = made.pop("key")
+        assert shown.startswith("aip_key_")
+        assert len(shown) == 51
+        assert made["prefix"] == shown[:12]
+        assert made["project"] == str(project.uuid)
+        days = datetime.fromisoformat(made["expires_at"]) - datetime.now(UTC)
+        assert timedelta(days=6.9) < days <= timedelta(days=7)
+        assert api(user).get("users/me/keys").json()["items"] == [made]
+        row = session.scalars(select(ApiKey).where(ApiKey.user_id == user.id)).one()
+        assert shown.encode() not in row.key_hash
+        told = session.scalars(select(AuditLog).where(AuditLog.resource_id == made["uuid"])).one()
+        assert told.action == "api_key:created"
+        assert told.details["scopes"] == ["datasets:read"]
+        assert shown not in str(told.details)
+
+    @pytest.mark.parametrize(
+        ("scopes", "missing"),
+        [
+            (["users:read"], "users:read"),
+            (["*"], "*"),
+            (["datasets:read", "tasks:write"], "tasks:write"),
+            (["datasets:*"], "datasets:*"),
+            (["members:write"], "members:write"),
+            (["roles:*"], "roles:*"),
+        ],
+    )
+    def test_nobody_makes_one_with_more_than_they_have(
+        self, session: Session, api: Act, scopes: list[str], missing: str
+    ) -> None:
+        user = make_user(session)
+        project = make_project(session)
+        make_member(session, project, "viewer", user)
+        for place in (None, str(project.uuid)):
+            answer = make(api(user), *scopes, project=place)
+            assert answer.status_code == 403
+            assert answer.json()["permission"] == missing
+
+    def test_all_in_one_project_is_not_all(self, session: Session, api: Act) -> None:
+        owner = make_user(session)
+        project = make_project(session, owner)
+        assert make(api(owner), "*").status_code == 403
+        assert make(api(owner), "*", project=str(project.uuid)).status_code == 201
+        assert make(api(owner), "datasets:*", "tasks:write").status_code == 201
+        assert make(api(owner), "users:read", project=str(project.uuid)).status_code == 403
+
+    def test_a_permission_of_another_project_is_none(self, session: Session, api: Act) -> None:
+        user = make_user(session)
+        make_project(session, user)
+        other = make_project(session)
+        make_member(session, other, "viewer", user)
+        answer = make(api(user), "datasets:write", project=str(other.uuid))
+        assert answer.status_code == 403
+
+    def test_a_foreign_project_does_not_exist(self, session: Session, api: Act) -> None:
+        user = make_user(session)
+        make_project(session, user)
+        for uuid in (make_project(session).uuid, uuid4()):
+            assert make(api(user), "datasets:read", project=str(uuid)).status_code == 404
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"scopes": []},
+            {"scopes": ["datasets:fly"]},
+            {"scopes": ["*:read"]},
+            {"scopes": ["datasets:read\x00"]},
+            {"scopes": ["datasets:read"], "name": " "},
+            {"scopes": ["datasets:read"], "expires_in_days": 0},
+            {"scopes": ["datasets:read"], "expires_in_days": 10**9},
+            {"scopes": ["datasets:read"], "user": "admin"},
+            {"scopes": ["datasets:read"], "key_hash": "00"},
+        ],
+    )
+    def test_what_is_no_key(self, session: Session, api: Act, body: dict[str, Any]) -> None:
+        assert api(make_user(session)).post(
+            "users/me/keys", json={"name": "x", **body}
+        ).status_code == 422  # fmt: skip
+
+    def test_names_are_one_owners_and_free_again(
+        self, session: Session, api: Act, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        user = make_user(session)
+        make_project(session, user)
+        me = api(user)
+        first = make(me, "tasks:read", name="ci").json()
+        assert make(me, "tasks:read", name="ci").json()["code"] == "name_taken"
+        me.delete(f"users/me/keys/{first['uuid']}")
+        assert make(me, "tasks:read", name="ci").status_code == 201
+        second = session.scalars(
+            select(ApiKey).where(ApiKey.user_id == user.id, ApiKey.revoked_at.is_(None))
+        ).one()
+        second.expires_at = datetime.now(UTC) - timedelta(days=1)
+        session.commit()
+        assert make(me, "tasks:read", name="ci").status_code == 201
+        monkeypatch.setattr(keys, "MAX_KEYS", 1)
+        assert make(me, "tasks:read").status_code == 422
+
+    def test_one_of_two_at_once_gets_the_name(self, session: Session, api: Act) -> None:
+        user = make_user(session)
+        make_project(session, user)
+        me = api(user)
+        with ThreadPoolExecutor(8) as pool:
+            codes = list(
+                pool.map(lambda _: make(me, "tasks:read", name="ci").status_code, range(8))
+            )
+        assert sorted(codes) == [201] + [409] * 7
+
+
+class TestUse:
+    def test_follows_what_its_owner_may_at_that_moment(
+        self, session: Session, holder: Hold
+    ) -> None:
+        user, project = make_user(session), make_project(session)
+        make_member(session, project, "developer", user)
+        key, _ = holder(user, "datasets:write", "datasets:read")
+        place = f"projects/{project.uuid}/datasets"
+        assert key.post(place).status_code == 422  # let in, and then it names no file
+        grant = session.scalars(
+            select(ProjectPermission).where(ProjectPermission.user_id == user.id)
+        ).one()
+        grant.role_id = session.scalars(select(Role.id).where(Role.name == "viewer")).one()
+        session.commit()
+        assert key.post(place).status_code == 403
+        assert key.get(place).status_code == 200
+        session.delete(grant)
+        session.commit()
+        assert key.get(place).status_code == 404
+
+    def test_an_administrators_shrinks_with_them(self, session: Session, holder: Hold) -> None:
+        user = make_user(session, role="admin")
+        project = make_project(session)
+        key, _ = holder(user, "*")
+        assert key.get("users").status_code == 200
+        assert key.get(f"projects/{project.uuid}").status_code == 200
+        user.role = "user"
+        session.commit()
+        assert key.get("users").status_code == 403
+        assert key.get(f"projects/{project.uuid}").status_code == 404
+
+    def test_a_promotion_adds_nothing_that_is_not_in_its_scopes(
+        self, session: Session, holder: Hold
+    ) -> None:
+        user = make_user(session)
+        project = make_project(session, user)
+        wide, _ = holder(user, "*", project=str(project.uuid))
+        narrow, _ = holder(user, "datasets:read")
+        user.role = "admin"
+        session.commit()
+        assert wide.get("users").status_code == 403
+        assert wide.get(f"projects/{make_project(session).uuid}").status_code == 404
+        assert narrow.get("users").status_code == 403
+        assert narrow.delete(f"projects/{project.uuid}").status_code == 403
+
+    def test_one_for_a_project_is_good_for_nothing_outside(
+        self, session: Session, api: Act, holder: Hold
+    ) -> None:
+        user = make_user(session, role="admin")
+        project = make_project(session)
+        place = str(project.uuid)
+        refused = make(api(user), "users:write", "datasets:read", project=place)
+        assert (refused.status_code, refused.json()["code"]) == (422, "invalid")
+        assert "users:write" in refused.json()["detail"]
+        key, made = holder(user, "datasets:read", project=place)
+        row = session.scalars(select(ApiKey).where(ApiKey.uuid == made["uuid"])).one()
+        row.scopes = ["datasets:read", "users:*"]  # as one may have been made before
+        session.commit()
+        assert key.get(f"projects/{place}/datasets").status_code == 200
+        assert key.get("users").status_code == 403
+        assert key.get("users/me").json()["permissions"] == []
+
+    def test_lists_have_what_it_reaches_only(self, session: Session, holder: Hold) -> None:
+        user = make_user(session)
+        mine, other = make_project(session, user), make_project(session, user)
+        for project in (mine, other):
+            make_model(session, project)
+        shared = make_model(session, None)
+
+        def seen(key: Any, path: str) -> set[str]:
+            return {item["uuid"] for item in key.get(path, params={"limit": 500}).json()["items"]}
+
+        bound, _ = holder(user, "projects:read", "models:read", project=str(mine.uuid))
+        free, _ = holder(user, "projects:read", "models:read")
+        blind, _ = holder(user, "datasets:read")
+        assert seen(bound, "projects") == {str(mine.uuid)}
+        assert seen(free, "projects") == {str(mine.uuid), str(other.uuid)}
+        assert seen(blind, "projects") == set()
+        assert len(seen(free, "models")) - len(seen(bound, "models")) == 1
+        assert str(shared.uuid) in seen(bound, "models")
+        assert seen(blind, "models") == set()
+        assert blind.get(f"models/{shared.uuid}").status_code == 403
+
+    def test_creating_projects_needs_the_scope_and_all_projects(
+        self, session: Session, holder: Hold
+    ) -> None:
+        user = make_user(session)
+        project = make_project(session, user)
+        body = {"json": {"name": "new"}}
+        assert holder(user, "datasets:*")[0].post("projects", **body).status_code == 403
+        bound, _ = holder(user, "*", project=str(project.uuid))
+        assert bound.post("projects", **body).status_code == 403
+        assert holder(user, "projects:write")[0].post("projects", **body).status_code == 201
+
+    def test_grants_no_more_than_it_has_itself(self, session: Session, holder: Hold) -> None:
+        user = make_user(session)
+        project = make_project(session, user)
+        key, _ = holder(user, "members:*", "datasets:read")
+        role = make_role(session, "datasets:read")
+        place = f"projects/{project.uuid}/members/{make_user(session).username}"
+        assert key.put(place, json={"role": "developer"}).status_code == 403
+        assert key.put(place, json={"role": role.name}).status_code == 200
+
+    def test_makes_no_keys_and_touches_no_sign_in(self, session: Session, holder: Hold) -> None:
+        key, made = holder(make_user(session, role="admin"), "*")
+        for answer in (
+            make(key, "datasets:read"),
+            key.get("users/me/keys"),
+            key.delete(f"users/me/keys/{made['uuid']}"),
+            key.put("users/me/password", json={"current_password": "x", "new_password": "y"}),
+            key.post("auth/logout"),
+        ):
+            assert (answer.status_code, answer.json()["code"]) == (403, "session_required")
+        assert key.get("users/me").status_code == 200
+
+    def test_its_use_is_noted_once_a_minute_and_named_in_the_audit(
+        self, session: Session, holder: Hold
+    ) -> None:
+        user = make_user(session)
+        key, made = holder(user, "projects:write")
+        row = session.scalars(select(ApiKey).where(ApiKey.uuid == made["uuid"])).one()
+        assert row.last_used_at is None
+        project = key.post("projects", json={"name": "made by a key"}).json()
+        session.refresh(row)
+        first = row.last_used_at
+        assert first is not None
+        key.get("projects")
+        session.refresh(row)
+        assert row.last_used_at == first
+        row.last_used_at = first - timedelta(minutes=2)
+        session.commit()
+        key.get("users")  # refused, and was a use all the same
+        session.refresh(row)
+        assert row.last_used_at is not None
+        assert row.last_used_at > first - timedelta(minutes=1)
+        told = session.scalars(
+            select(AuditLog).where(
+                AuditLog.resource_id == project["uuid"], AuditLog.action == "project:created"
+            )
+        ).one()
+        assert told.details["actor"]["key"] == made["uuid"]
+
+    def test_many_at_once(self, session: Session, holder: Hold) -> None:
+        key, _ = holder(make_user(session), "projects:write")
+        with ThreadPoolExecutor(16) as pool:
+            codes = list(pool.map(lambda _: key.get("users/me").status_code, range(64)))
+        assert codes == [200] * 64
+
+
+class TestEnd:
+    def test_revoked_by_its_owner(self, session: Session, api: Act, holder: Hold) -> None:
+        user = make_user(session)
+        key, made = holder(user, "projects:write")
+        place = f"users/me/keys/{made['uuid']}"
+        assert api(make_user(session)).delete(place).status_code == 404
+        for _ in range(2):
+            assert api(user).delete(place).status_code == 204
+        assert key.get("users/me").status_code == 401
+        assert api(user).get("users/me/keys").json()["items"] == []
+        shown = api(user).get("users/me/keys", params={"revoked": True}).json()["items"]
+        assert shown[0]["revoked_at"] is not None
+        actions = session.scalars(
+            select(AuditLog.action).where(AuditLog.resource_id == made["uuid"])
+        ).all()
+        assert sorted(actions) == ["api_key:created", "api_key:revoked"]
+
+    def test_revoked_by_an_administrator(self, session: Session, admin: Any, holder: Hold) -> None:
+        user = make_user(session)
+        key, made = holder(user, "projects:write")
+        listed = admin.get(f"users/{user.username}/keys").json()["items"]
+        assert [item["uuid"] for item in listed] == [made["uuid"]]
+        other = make_user(session)
+        assert admin.delete(f"users/{other.username}/keys/{made['uuid']}").status_code == 404
+        assert admin.delete(f"users/{user.uuid}/keys/{made['uuid']}").status_code == 204
+        assert key.get("users/me").status_code == 401
+        told = session.scalars(
+            select(Notification.type).where(Notification.user_id == user.id)
+        ).all()
+        assert sorted(told) == ["security:key_created", "security:key_revoked"]
+
+    def test_not_by_somebody_who_may_less(
+        self, session: Session, api: Act, admin: Any, holder: Hold
+    ) -> None:
+        user = make_user(session, role="admin")
+        _, made = holder(user, "projects:write")
+        helper = api(make_user(session, role=make_role(session, "users:*").name))
+        place = f"users/{user.username}/keys/{made['uuid']}"
+        assert helper.delete(place).status_code == 403
+        assert admin.delete(place).status_code == 204
+
+    def test_expired(self, session: Session, holder: Hold) -> None:
+        key, made = holder(make_user(session), "projects:write", expires_in_days=1)
+        assert key.get("users/me").status_code == 200
+        row = session.scalars(select(ApiKey).where(ApiKey.uuid == made["uuid"])).one()
+        row.expires_at = datetime.now(UTC) - timedelta(seconds=1)
+        session.commit()
+        assert key.get("users/me").status_code == 401
+
+    def test_dies_with_deactivation_and_stays_dead(self, session: Session, holder: Hold) -> None:
+        user = make_user(session)
+        key, made = holder(user, "projects:write")
+        user.is_active = False
+        session.commit()
+        assert key.get("users/me").status_code == 401
+        user.is_active = True
+        session.commit()
+        assert key.get("users/me").status_code == 401
+        row = session.scalars(select(ApiKey).where(ApiKey.uuid == made["uuid"])).one()
+        assert row.revoke_reason == "deactivated"
+
+    def test_goes_with_its_owner_or_its_project(self, session: Session, holder: Hold) -> None:
+        user = make_user(session)
+        project = make_project(session, user)
+        bound, _ = holder(user, "*", project=str(project.uuid))
+        free, _ = holder(user, "datasets:*")
+        session.delete(project)
+        session.commit()
+        assert bound.get("users/me").status_code == 401
+        assert free.get("users/me").status_code == 200
+        session.delete(user)
+        session.commit()
+        assert free.get("users/me").status_code == 401

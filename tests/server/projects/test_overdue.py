@@ -1,0 +1,124 @@
+"""What has been in the bin for its time is purged, whoever dies at it."""
+
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from aiplatform.server.datasets.models import Dataset
+from aiplatform.server.projects.models import BinEntry, Project
+from aiplatform.server.projects.service import purge_overdue
+from tests.conftest import Api
+from tests.factories import (
+    make_binned_dataset,
+    make_binned_project,
+    make_blob,
+    make_version,
+    references,
+)
+from tests.server.projects.conftest import audited, binned, overdue
+
+pytestmark = pytest.mark.usefixtures("client")
+
+
+KILLED = """
+import os, signal
+from aiplatform.server.composition import compose
+from aiplatform.server.projects.service import bin as service
+
+compose()
+original, purged = service.purge, []
+
+def purge(session, actor, entry):
+    original(session, actor, entry)
+    session.flush()
+    purged.append(1)
+    if len(purged) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+service.purge = purge
+service.purge_overdue()
+"""
+"""A purge that dies in its second transaction, after all was deleted and before the commit."""
+
+
+def entry_of(uuid: object) -> Any:
+    return select(BinEntry.id).where(BinEntry.resource_uuid == uuid)
+
+
+class TestTime:
+    def test_what_is_due_goes_and_the_rest_stays(
+        self, session: Session, mine: Api, project: Project
+    ) -> None:
+        due, later = (make_binned_dataset(session, project) for _ in range(2))
+        gone = make_binned_project(session, project)
+        overdue(session, due.uuid, gone.uuid)
+        gone_id, kept = gone.id, str(later.uuid)
+        assert purge_overdue() >= 2
+        assert [item["uuid"] for item in binned(mine, project)] == [kept]
+        session.expunge_all()
+        assert session.get(Project, gone_id) is None
+        assert purge_overdue() == 0
+
+    def test_killed_in_the_middle(
+        self, session: Session, project: Project, database_url: str, home: Path
+    ) -> None:
+        heads = []
+        for _ in range(3):
+            head = make_binned_dataset(session, project)
+            file = make_blob(session, uuid4().bytes, "rows.parquet", home)
+            make_version(session, head, file=file)
+            heads.append((head.id, head.uuid, file.sha256))
+        overdue(session, *(uuid for _, uuid, _ in heads))
+        child = subprocess.run([sys.executable, "-c", KILLED], check=False, timeout=120)
+        assert child.returncode == -signal.SIGKILL
+        session.rollback()
+
+        def left() -> list[tuple[bool, int, int, int]]:
+            return [
+                (
+                    session.get(Dataset, id_) is not None,
+                    references(session, sha256),
+                    len(session.scalars(entry_of(uuid)).all()),
+                    len(audited(session, "dataset:purged", uuid)),
+                )
+                for id_, uuid, sha256 in heads
+            ]
+
+        # Each whole or not at all: row, files, entry and audit together.
+        assert sorted(left()) == [(False, 0, 0, 1), (True, 1, 1, 0), (True, 1, 1, 0)]
+        session.rollback()
+        session.expire_all()
+        assert purge_overdue() == 2
+        session.rollback()
+        session.expire_all()
+        assert left() == [(False, 0, 0, 1)] * 3
+
+    def test_restoring_and_purging_at_once(
+        self, session: Session, mine: Api, project: Project
+    ) -> None:
+        """One of the two, and all of it."""
+        heads = [make_binned_dataset(session, project) for _ in range(12)]
+        overdue(session, *(head.uuid for head in heads))
+        bin_of = f"projects/{project.uuid}/bin"
+
+        def restore(head: Dataset) -> int:
+            code: int = mine.post(f"{bin_of}/{head.uuid}/restore").status_code
+            return code
+
+        with ThreadPoolExecutor(6) as pool:
+            purges = [pool.submit(purge_overdue) for _ in range(2)]
+            codes = [future.result(60) for future in [pool.submit(restore, h) for h in heads]]
+            purged = sum(future.result(60) for future in purges)
+        assert set(codes) <= {200, 404}
+        assert codes.count(200) + purged == len(heads)
+        listed = mine.get(f"projects/{project.uuid}/datasets").json()["items"]
+        assert len(listed) == codes.count(200)
+        assert binned(mine, project) == []

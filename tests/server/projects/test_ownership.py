@@ -1,0 +1,275 @@
+"""Leaving, transferring, and why somebody may what."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from aiplatform.server.core.audit import AuditLog
+from aiplatform.server.identity.models import Role
+from aiplatform.server.notifications.models import Notification
+from aiplatform.server.projects.models import Project, ProjectPermission
+from tests.conftest import Api
+from tests.factories import make_key, make_member, make_project, make_role, make_user
+
+pytestmark = pytest.mark.usefixtures("client")
+Act = Callable[..., Any]
+
+
+def roles_in(session: Session, project: Project) -> dict[int, str]:
+    session.expire_all()
+    rows = session.execute(
+        select(ProjectPermission.user_id, Role.name)
+        .join(Role, Role.id == ProjectPermission.role_id)
+        .where(ProjectPermission.project_id == project.id)
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+class TestLeave:
+    def test_gives_up_ones_own_role(self, session: Session, api: Act) -> None:
+        project = make_project(session)
+        user = make_member(session, project, make_role(session))  # a role that holds nothing
+        place = f"projects/{project.uuid}/leave"
+        assert api(user).post(place).status_code == 204
+        assert api(user).post(place).status_code == 404
+        assert roles_in(session, project) == {}
+        told = session.scalars(
+            select(AuditLog).where(
+                AuditLog.action == "member:removed", AuditLog.resource_id == str(user.uuid)
+            )
+        ).one()
+        assert told.details["left"] is True
+
+    def test_owners_and_passers_by_do_not(self, session: Session, api: Act, admin: Any) -> None:
+        project = make_project(session)
+        place = f"projects/{project.uuid}/leave"
+        owner = session.get_one(type(make_user(session)), project.owner_id)
+        assert api(owner).post(place).json()["code"] == "owner_is_no_member"
+        assert admin.post(place).json()["code"] == "not_a_member"
+        assert api(make_user(session)).post(place).status_code == 404
+
+
+class TestTransfer:
+    @pytest.mark.parametrize("keep", ["developer", None])
+    def test_by_the_owner(self, session: Session, api: Act, keep: str | None) -> None:
+        owner, heir = make_user(session), make_user(session)
+        project = make_project(session, owner)
+        make_member(session, project, "viewer", heir)
+        body = {"user": heir.username, "keep_role": keep}
+        answer = api(owner).post(f"projects/{project.uuid}/transfer", json=body)
+        assert answer.status_code == 200
+        assert answer.json()["owner"]["username"] == heir.username
+        assert roles_in(session, project) == ({owner.id: keep} if keep else {})
+        assert api(heir).delete(
+            f"projects/{project.uuid}/members/{owner.username}"
+        ).status_code in ({204} if keep else {404})
+        assert api(owner).get(f"projects/{project.uuid}").status_code == 404
+        told = session.scalars(
+            select(AuditLog).where(
+                AuditLog.action == "project:transferred",
+                AuditLog.resource_id == str(project.uuid),
+            )
+        ).one()
+        assert told.details["before"]["username"] == owner.username
+        kinds = session.scalars(select(Notification.type).where(Notification.user_id == heir.id))
+        assert "project:received" in kinds.all()
+
+    def test_by_an_administrator_the_owner_is_told(self, session: Session, admin: Any) -> None:
+        owner, heir = make_user(session), make_user(session)
+        project = make_project(session, owner)
+        body = {"user": str(heir.uuid), "keep_role": "viewer"}
+        assert admin.post(f"projects/{project.uuid}/transfer", json=body).status_code == 200
+        assert roles_in(session, project) == {owner.id: "viewer"}
+        kinds = session.scalars(select(Notification.type).where(Notification.user_id == owner.id))
+        assert "project:transferred" in kinds.all()
+
+    def test_by_nobody_else(self, session: Session, api: Act, client: Any) -> None:
+        """A member's ``*`` is no title to the project, nor is a key's."""
+        project = make_project(session)
+        everything = make_member(session, project, "admin")
+        place = f"projects/{project.uuid}/transfer"
+        body = {"json": {"user": everything.username}}
+        answer = api(everything).post(place, **body)
+        assert (answer.status_code, answer.json()["permission"]) == (403, "owner")
+        assert (
+            api(make_member(session, project, "developer")).post(place, **body).status_code == 403
+        )
+        assert api(make_member(session, project, "viewer")).post(place, **body).status_code == 403
+        assert api(make_user(session)).post(place, **body).status_code == 404
+        owner = session.get_one(type(everything), project.owner_id)
+        make_key(session, owner, "*", token="key-of-the-owner", project=project)
+        refused = Api(client, "key-of-the-owner").post(place, **body)
+        assert refused.json()["code"] == "session_required"
+
+    def test_to_whom(self, session: Session, api: Act) -> None:
+        owner = make_user(session)
+        project = make_project(session, owner)
+        place = f"projects/{project.uuid}/transfer"
+        me = api(owner)
+        inactive = make_user(session, active=False)
+        namesake = make_user(session)
+        make_project(session, namesake, name=project.name)
+        custom = make_role(session, "*")
+        for body, status, code in (
+            ({"user": "nobody-of-this-name"}, 404, "not_found"),
+            ({"user": inactive.username}, 409, "unfit_owner"),
+            ({"user": namesake.username}, 409, "name_taken"),
+            ({"user": namesake.username, "keep_role": custom.name}, 422, "validation"),
+            ({"user": namesake.username, "owner": "x"}, 422, "validation"),
+        ):
+            answer = me.post(place, json=body)
+            assert (answer.status_code, answer.json()["code"]) == (status, code)
+        assert me.post(place, json={"user": owner.username}).status_code == 200
+
+    def test_twice_at_once_is_done_once(self, session: Session, api: Act) -> None:
+        owner = make_user(session)
+        project = make_project(session, owner)
+        me, place = api(owner), f"projects/{project.uuid}/transfer"
+        heirs = [make_user(session).username for _ in range(4)]
+        with ThreadPoolExecutor(4) as pool:
+            codes = list(
+                pool.map(lambda heir: me.post(place, json={"user": heir}).status_code, heirs)
+            )
+        assert codes.count(200) == 1
+        assert set(codes) <= {200, 403, 404}
+
+
+class TestRaces:
+    def test_who_lost_the_right_while_waiting_gives_no_role(
+        self, session: Session, api: Act
+    ) -> None:
+        """The grant waits for the project's row; the giver is removed before it goes on."""
+        project = make_project(session)
+        giver = make_member(session, project, "admin")
+        friend = make_user(session)
+        me = api(giver)
+        session.execute(select(Project.id).where(Project.id == project.id).with_for_update())
+        place = f"projects/{project.uuid}/members/{friend.username}"
+        with ThreadPoolExecutor(1) as pool:
+            given = pool.submit(me.put, place, json={"role": "admin"})
+            waited_for(session)  # it has passed its guard
+            session.delete(
+                session.scalars(
+                    select(ProjectPermission).where(ProjectPermission.user_id == giver.id)
+                ).one()
+            )
+            session.commit()
+        assert given.result().status_code == 404
+        assert friend.id not in roles_in(session, project)
+
+    @pytest.mark.parametrize("what", ["transfer", "archive", "delete", "rename"])
+    @pytest.mark.parametrize("lost", ["ownership", "role", "account"])
+    def test_who_lost_the_project_while_waiting_does_nothing_to_it(
+        self, session: Session, api: Act, what: str, lost: str
+    ) -> None:
+        """It waits for the project's row behind a transfer, a demotion or a deactivation."""
+        admin = lost == "role"
+        who = make_user(session, role="admin" if admin else "user")
+        heir, thief = make_user(session), make_user(session)
+        project = make_project(session, make_user(session) if admin else who)
+        me, place = api(who), f"projects/{project.uuid}"
+        etag = me.get(place).headers["etag"]
+        act = {
+            "transfer": lambda: me.post(f"{place}/transfer", json={"user": thief.username}),
+            "archive": lambda: me.post(f"{place}/archive"),
+            "delete": lambda: me.delete(place),
+            "rename": lambda: me.patch(place, json={"name": "x"}, headers={"If-Match": etag}),
+        }[what]
+        held = session.scalars(
+            select(Project).where(Project.id == project.id).with_for_update()
+        ).one()
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(act)
+            waited_for(session)
+            if lost == "ownership":
+                held.owner_id = heir.id
+            elif admin:
+                who.role = "user"
+            else:
+                who.is_active = False
+            session.commit()
+        assert asked.result().status_code in ({401} if lost == "account" else {404})
+        session.expire_all()
+        assert session.get_one(Project, project.id).status == "active"
+        assert session.get_one(Project, project.id).owner_id in {heir.id, held.owner_id}
+        assert session.get_one(Project, project.id).owner_id != thief.id
+        assert session.get_one(Project, project.id).name != "x"
+
+
+def waited_for(session: Session) -> None:
+    """Until somebody waits for a lock that this session holds."""
+    blocked = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+    )
+    deadline = time.monotonic() + 10
+    while not session.scalar(blocked):
+        assert time.monotonic() < deadline, "nobody waits"
+        time.sleep(0.02)
+
+
+class TestExplain:
+    def explain(self, me: Any, project: Project, user: Any) -> Any:
+        return me.get(f"projects/{project.uuid}/access", params={"user": user.username})
+
+    def test_a_membership(self, session: Session, api: Act) -> None:
+        owner = make_user(session)
+        project = make_project(session, owner)
+        role = make_role(session, "datasets:*", "members:read", "users:write")
+        user = make_member(session, project, role)
+        found = self.explain(api(owner), project, user).json()
+        because = {"source": "membership", "role": role.name,
+                   "grants": ["datasets:*", "members:read"]}  # fmt: skip
+        assert found["reasons"] == [because]
+        assert [held["permission"] for held in found["permissions"]] == [
+            "datasets:override", "datasets:read", "datasets:write", "members:read",
+        ]  # fmt: skip
+        assert found["permissions"][0]["because"] == [because]
+        assert found["keys"] is None
+        for held in found["permissions"]:
+            if held["permission"] == "datasets:write":
+                answer = api(user).post(f"projects/{project.uuid}/datasets")
+                assert answer.status_code == 422  # let in, and then it names no file
+
+    def test_owners_administrators_and_strangers(
+        self, session: Session, admin: Any, admin_user: Any
+    ) -> None:
+        owner = make_user(session)
+        project = make_project(session, owner)
+        sources = {
+            user.username: [
+                r["source"] for r in self.explain(admin, project, user).json()["reasons"]
+            ]
+            for user in (owner, admin_user, make_user(session))
+        }
+        assert list(sources.values()) == [["owner"], ["global_role"], []]
+
+    def test_whoever_is_deactivated_holds_nothing(self, session: Session, admin: Any) -> None:
+        project = make_project(session)
+        user = make_member(session, project, "developer", make_user(session, active=False))
+        found = self.explain(admin, project, user).json()
+        assert found["is_active"] is False
+        assert found["permissions"] == []
+        assert found["reasons"][0]["role"] == "developer"
+
+    def test_keys_are_shown_to_their_owner(self, session: Session, api: Act) -> None:
+        owner = make_user(session)
+        project, other = make_project(session, owner), make_project(session, owner)
+        make_key(session, owner, "datasets:read", "users:read", name="reads", project=project)
+        make_key(session, owner, "*", name="elsewhere", project=other)
+        keys = self.explain(api(owner), project, owner).json()["keys"]
+        assert [(key["name"], key["permissions"]) for key in keys] == [("reads", ["datasets:read"])]
+
+    def test_who_may_ask(self, session: Session, api: Act) -> None:
+        project = make_project(session)
+        viewer = make_member(session, project, "viewer")
+        assert self.explain(api(viewer), project, viewer).status_code == 403
+        assert self.explain(api(make_user(session)), project, viewer).status_code == 404
+        reader = make_member(session, project, make_role(session, "members:read"))
+        assert self.explain(api(reader), project, viewer).status_code == 200
+        place = f"projects/{project.uuid}/access"
+        assert api(reader).get(place, params={"user": "nobody-here"}).status_code == 404
