@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from aiplatform.server.core.storage import StoredFile
-from aiplatform.server.datasets.models import Dataset
+from aiplatform.server.datasets.models import Dataset, QualityReport
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
 from aiplatform.server.registry.models import Model
@@ -71,9 +71,16 @@ def base(session: Session, tmp_path: Any) -> Model:
 
 
 @pytest.fixture
-def dataset(session: Session, project: Project, rows: Callable[[str], StoredFile]) -> Dataset:
+def dataset(
+    session: Session, project: Project, rows: Callable[[str], StoredFile], held_out: Dataset
+) -> Dataset:
+    """Rows whose report has compared them with those that are held out."""
     dataset = make_dataset(session, project)
-    make_version(session, dataset, file=rows("one"))
+    version = make_version(session, dataset, file=rows("one"))
+    compared = {"dataset": str(held_out.uuid), "label": "held-out@v1", "role": "evaluation"}
+    report = {"score": 100, "findings": [], "compared_with": [compared]}
+    session.add(QualityReport(version_id=version.id, report=report))
+    session.commit()
     return dataset
 
 

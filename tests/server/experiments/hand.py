@@ -11,6 +11,7 @@ from aiplatform.protocol.enums import TaskStatus
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.tasks.models import Task, TaskScheduling
+from aiplatform.server.tasks.rules import Device
 from aiplatform.server.tasks.service import attempts, workers
 from aiplatform.server.tasks.service.attempts import Claim
 from aiplatform.server.tasks.service.kinds import Outcome
@@ -23,7 +24,7 @@ class Hand:
     def __init__(self, queue: str) -> None:
         self.queue = queue
         with transaction() as session:
-            offers = Capacity(cpus=64, memory_mb=64_000, gpus=8)
+            offers = Capacity(cpus=64, memory_mb=64_000, devices=(Device("0"),) * 8)
             self.worker_id = workers.register(session, f"hand-{queue}", [queue], offers)
 
     def claim(self, *, hurry: bool = False) -> Claim | None:

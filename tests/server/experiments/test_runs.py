@@ -198,7 +198,7 @@ class TestRegistration:
         log = session.scalars(select(AuditLog).where(AuditLog.resource_id == shown["model"])).one()
         assert log.action == "model:registered"
         kinds = session.scalars(select(Notification.type).where(Notification.user_id == owner.id))
-        assert list(kinds) == ["model_registered"]
+        assert list(kinds) == ["model:registered"]
 
     def test_versions_count_and_the_best_run_wins(
         self,

@@ -1,21 +1,29 @@
 """A kind of task whose runtime is a script, and a worker to run it."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from aiplatform.protocol.enums import TaskType
+from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.protocol.specs import DatasetRef, QualitySpec
-from aiplatform.server.core.database import commit
+from aiplatform.server.core.audit import SYSTEM
+from aiplatform.server.core.database import commit, transaction
+from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
-from aiplatform.server.tasks.models import Task
+from aiplatform.server.tasks import service
+from aiplatform.server.tasks.models import Task, TaskEvent
+from aiplatform.server.tasks.rules import Device
 from aiplatform.server.tasks.runner import process
-from aiplatform.server.tasks.service import kinds, queue, workers
+from aiplatform.server.tasks.service import attempts, kinds, queue, workers
 from aiplatform.server.tasks.service.kinds import Inputs, Outcome, TaskKind
+from tests.conftest import Api
 from tests.factories import make_context, make_project
 
 NOWHERE = DatasetRef.model_validate({"dataset": "00000000-0000-0000-0000-000000000000"})
@@ -83,9 +91,20 @@ def submit(
 def make_worker(session: Session) -> Callable[..., int]:
     """Enter a worker; returns its id."""
 
-    def make(name: str = "w1", *, cpus: float = 4, gpus: int = 0) -> int:
-        offers = workers.Capacity(cpus=cpus, memory_mb=8192, gpus=gpus)
-        worker_id = workers.register(session, name, ["default"], offers)
+    def make(
+        name: str = "w1",
+        *,
+        cpus: float = 4,
+        gpus: int = 0,
+        memory_mb: int = 8192,
+        gpu_memory_mb: int = 0,
+        devices: tuple[Device, ...] = (),
+        labels: tuple[str, ...] = (),
+        queues: tuple[str, ...] = ("default",),
+    ) -> int:
+        devices = devices or tuple(Device(str(place), gpu_memory_mb) for place in range(gpus))
+        offers = workers.Capacity(cpus, memory_mb, devices, labels)
+        worker_id = workers.register(session, name, queues, offers)
         commit(session)
         return worker_id
 
@@ -97,9 +116,64 @@ def _empty_queue(session: Session, database_url: str) -> Iterator[None]:
     """Each test has the queue to itself."""
     yield
     session.rollback()
-    from sqlalchemy import text
-
     session.execute(text("DELETE FROM task_leases"))
     session.execute(text("DELETE FROM workers"))
     session.execute(text("DELETE FROM tasks"))
+    session.execute(text("DELETE FROM project_usage"))
     session.commit()
+
+
+STOPS = """
+    import pathlib, time
+    if job.resume_from is None:
+        with report.stop.held():
+            report.event("running")
+            while not report.stop.requested:
+                time.sleep(0.02)
+            path = pathlib.Path(job.checkpoint_dir, "checkpoint-3")
+            path.mkdir()
+            (path / "state").write_text("three")
+            report.checkpoint(3, str(path))
+        report.stop.obey()
+    result = {"from": pathlib.Path(job.resume_from, "state").read_text()}
+"""
+"""Runs until it is stopped, and ends at once when it resumes."""
+
+
+def claim(session: Session, worker_id: int) -> Any:
+    claimed = attempts.claim_next(session, worker_id, ["default"])
+    commit(session)
+    return claimed
+
+
+def end(session: Session, claimed: Any, status: TaskStatus = TaskStatus.COMPLETED) -> None:
+    attempts.end_attempt(session, claimed, Outcome(status, error=None))
+    commit(session)
+
+
+def events(task: Task) -> list[str]:
+    with transaction() as session:
+        rows = select(TaskEvent.kind).where(TaskEvent.task_id == task.id).order_by(TaskEvent.id)
+        return list(session.scalars(rows))
+
+
+def until(condition: Callable[[], object], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def pause(session: Session, task: Task, project: Project) -> None:
+    service.request_pause(session, SYSTEM, task, project=project.uuid)
+    commit(session)
+
+
+def resume(session: Session, task: Task, project: Project) -> None:
+    service.resume(session, SYSTEM, task, project=project.uuid)
+    commit(session)
+
+
+@pytest.fixture
+def owner(api: Callable[[User | None], Api], session: Session, project: Project) -> Api:
+    return api(session.get_one(User, project.owner_id))

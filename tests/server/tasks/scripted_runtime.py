@@ -6,19 +6,29 @@ The script lies at ``HOME/scripts/<task uuid>.py`` and sees ``job`` and ``report
 import sys
 from pathlib import Path
 
+import aiplatform.runtime.distributed.agent
 import aiplatform.runtime.jobs
+import aiplatform.runtime.spare
 from aiplatform.runtime.launcher import launch, parse_arguments
 
 arguments = parse_arguments(sys.argv[1:])
 
 
 def run_script(job, report):
-    home = Path(arguments.job).parents[3]
+    home = Path(job.output_dir).parents[3]
     source = (home / "scripts" / f"{job.task}.py").read_text()
     scope = {"job": job, "report": report, "result": {}}
     exec(compile(source, "script", "exec"), scope)
     return scope["result"]
 
 
+def run_ranks(job_file, job, ranks, report):
+    """In place of torchrun, one script for each node."""
+    report.result(run_script(job, report))
+    return 0
+
+
 aiplatform.runtime.jobs.run = run_script
+aiplatform.runtime.spare.AHEAD = ()
+aiplatform.runtime.distributed.agent.run_ranks = run_ranks
 sys.exit(launch(arguments))

@@ -17,7 +17,7 @@ from aiplatform.server.core.database import commit
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
 from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.service import attempts
+from aiplatform.server.tasks.service import attempts, feed
 from aiplatform.server.tasks.service.attempts import Chunk
 from aiplatform.server.tasks.service.kinds import Outcome
 from tests.conftest import Api
@@ -45,7 +45,7 @@ def tell(session: Session, held: Any, step: int, **more: Any) -> None:
         metrics=[Metrics(step=step, values={"loss": 1 / step, "nan": float("nan")})],
         chunks=[Chunk(LogStream.STDOUT, f"line {step}\n", time.time())],
         first_seq=step,
-        progress=Progress(value=step / 10, step=step, total_steps=10),
+        progress=Progress(value=step / 100, step=step, total_steps=100),
         **more,
     )
     commit(session)
@@ -56,16 +56,21 @@ def end(session: Session, held: Any) -> None:
     commit(session)
 
 
-def stream(
+def watch(
     url: str, token: str, task: Task, last_event_id: str | None = None
 ) -> Iterator[tuple[str, str, Any]]:
     """(event, id, data) of a task's live stream."""
+    return stream(f"{url}/api/v1/tasks/{task.uuid}/events", token, last_event_id)
+
+
+def stream(
+    url: str, token: str, last_event_id: str | None = None
+) -> Iterator[tuple[str, str, Any]]:
+    """(event, id, data) of a stream."""
     headers = {"Authorization": f"Bearer {token}"}
     if last_event_id is not None:
         headers["Last-Event-ID"] = last_event_id
-    with httpx.stream(
-        "GET", f"{url}/api/v1/tasks/{task.uuid}/events", headers=headers, timeout=20
-    ) as response:
+    with httpx.stream("GET", url, headers=headers, timeout=20) as response:
         assert response.status_code == 200, response.read()
         fields: dict[str, str] = {}
         for line in response.iter_lines():
@@ -190,7 +195,7 @@ def test_the_stream_tells_everything_in_order_and_ends(
 
     background = threading.Thread(target=go_on)
     background.start()
-    events = list(stream(server_url, token, task))
+    events = list(watch(server_url, token, task))
     background.join()
     assert [d["step"] for kind, _, d in events if kind == "metrics"] == [1, 2]
     assert [d["text"] for kind, _, d in events if kind == "log"] == ["line 1\n", "line 2\n"]
@@ -209,9 +214,9 @@ def test_a_stream_resumes_after_any_event_without_loss_or_repetition(
         tell(session, held, step)
     end(session, held)
     durable = ("metrics", "log", "event")
-    whole = [event for event in stream(server_url, token, task) if event[0] in durable]
+    whole = [event for event in watch(server_url, token, task) if event[0] in durable]
     for place, (_, event_id, _) in enumerate(whole):
-        rest = [e for e in stream(server_url, token, task, event_id) if e[0] in durable]
+        rest = [e for e in watch(server_url, token, task, event_id) if e[0] in durable]
         assert rest == whole[place + 1 :]
 
 
@@ -232,7 +237,52 @@ def test_a_stream_ends_when_its_watcher_may_not_watch_any_more(
     background = threading.Thread(target=revoke)
     background.start()
     started = time.monotonic()
-    events = list(stream(server_url, token, task))
+    events = list(watch(server_url, token, task))
     background.join()
     assert (events[-1][0], events[-1][2]["code"]) == ("error", "unauthenticated")
     assert time.monotonic() - started < 10
+
+
+def test_a_stream_ends_when_its_watcher_is_no_member_any_more(
+    session: Session, project: Project, held: Any, server_url: str
+) -> None:
+    member = make_member(session, project, "viewer")
+    token = make_token(session, member)
+    task = session.get_one(Task, held.task_id)
+
+    def leave() -> None:
+        time.sleep(0.3)
+        session.execute(
+            text("DELETE FROM project_permissions WHERE user_id = :id"), {"id": member.id}
+        )
+        session.commit()
+
+    background = threading.Thread(target=leave)
+    background.start()
+    events = list(watch(server_url, token, task))
+    background.join()
+    assert (events[-1][0], events[-1][2]["code"]) == ("error", "not_found")
+
+
+def test_one_who_reads_too_slowly_gets_everything_all_the_same(
+    session: Session,
+    project: Project,
+    held: Any,
+    server_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(feed, "SLOW_BYTES", 400)
+    token = token_of(session, project)
+    task = session.get_one(Task, held.task_id)
+
+    def go_on() -> None:
+        for step in range(1, 40):
+            tell(session, held, step)
+        end(session, held)
+
+    background = threading.Thread(target=go_on)
+    background.start()
+    events = list(watch(server_url, token, task))
+    background.join()
+    assert [d["seq"] for kind, _, d in events if kind == "log"] == list(range(1, 40))
+    assert [d["step"] for kind, _, d in events if kind == "metrics"] == list(range(1, 40))

@@ -1,6 +1,5 @@
 """Submitting, the order of the queue, claiming under concurrency, cancelling."""
 
-import random
 import threading
 from collections.abc import Callable
 
@@ -15,7 +14,7 @@ from aiplatform.server.projects.models import Project
 from aiplatform.server.tasks import queries
 from aiplatform.server.tasks.errors import LostLease, TaskFinished
 from aiplatform.server.tasks.models import Task, TaskAttempt, TaskEvent, TaskLease, TaskScheduling
-from aiplatform.server.tasks.rules import TRANSITIONS, may_become, queue_order
+from aiplatform.server.tasks.rules import TRANSITIONS, may_become
 from aiplatform.server.tasks.service import attempts, queue
 from aiplatform.server.tasks.service.kinds import Outcome
 from tests.factories import make_project, make_task
@@ -45,27 +44,6 @@ def test_submitting_writes_row_event_and_audit(session: Session, submit: Submit)
     assert event.kind == "submitted"
     row = session.scalars(select(AuditLog).where(AuditLog.resource_id == str(task.uuid))).one()
     assert row.action == "task:submitted"
-
-
-def test_the_sql_order_is_the_documented_formula(
-    session: Session, submit: Submit, make_worker: MakeWorker
-):
-    tasks = [submit(priority=random.Random(7).randint(1, 10)) for _ in range(3)]
-    tasks += [submit(priority=p) for p in (1, 10, 5, 5, 10, 1, 7)]
-    worker = make_worker(cpus=100)
-    wanted = sorted(tasks, key=lambda t: queue_order(t.priority, t.created_at, t.id))
-    assert [queries.position(session, task) for task in wanted] == list(range(1, 11))
-    claimed = [claim(session, worker).task_id for _ in tasks]
-    assert claimed == [task.id for task in wanted]
-
-
-def test_only_what_fits_is_claimed(session: Session, submit: Submit, make_worker: MakeWorker):
-    large = submit(priority=9, resources={"cpus": 3})
-    small = submit(priority=1, resources={"cpus": 1})
-    worker = make_worker(cpus=2)
-    assert claim(session, worker).task_id == small.id
-    assert claim(session, worker) is None
-    assert session.get_one(Task, large.id).status == "pending"
 
 
 def test_gpus_are_leased_by_index_and_come_back(

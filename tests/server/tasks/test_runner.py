@@ -1,5 +1,6 @@
 """One attempt with a real child under the real launcher: what is stored, and how it ends."""
 
+import math
 import os
 import signal
 import threading
@@ -18,8 +19,15 @@ from aiplatform.server.core.audit import SYSTEM
 from aiplatform.server.core.database import commit, transaction
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.notifications.models import Notification
-from aiplatform.server.tasks import queries, runner
-from aiplatform.server.tasks.models import LogChunk, Task, TaskAttempt, TaskCheckpoint, TaskEvent
+from aiplatform.server.tasks import runner
+from aiplatform.server.tasks.models import (
+    LogChunk,
+    MetricPoint,
+    Task,
+    TaskAttempt,
+    TaskCheckpoint,
+    TaskEvent,
+)
 from aiplatform.server.tasks.runner import process
 from aiplatform.server.tasks.service import attempts, queue
 from aiplatform.server.tasks.service.kinds import Inputs
@@ -96,16 +104,21 @@ def test_everything_it_says_is_stored(session, submit: Submit, worker, kind, hom
     assert "err line" in task.logs
     streams = {row.stream for row in session.scalars(select(LogChunk))}
     assert {"stdout", "stderr"} <= streams
-    points = queries.series(session, task.id, None, 100)
-    assert [value for _, value, _ in points["loss"]] == [2.5, 1.5]
-    assert points["bad"][0][1] != points["bad"][0][1], "NaN is kept"
+    rows = session.execute(
+        select(MetricPoint.key, MetricPoint.value)
+        .where(MetricPoint.task_id == task.id)
+        .order_by(MetricPoint.step)
+    ).all()
+    assert [value for key, value in rows if key == "loss"] == [2.5, 1.5]
+    (bad,) = (value for key, value in rows if key == "bad")
+    assert math.isnan(bad), "it is kept"
     assert kind.told == ["started", "completed"]
     (file,) = kind.outcomes[0].files
     assert (file.path, file.size) == ("weights/a.bin", 6)
     assert storage.get_store().exists(file.sha256)
     assert {"submitted", "claimed", "started", "note", "completed"} <= set(kinds_of_events(task))
     inbox = session.scalars(select(Notification).order_by(Notification.id.desc())).first()
-    assert inbox.type == "task_completed"
+    assert inbox.type == "task:completed"
     assert not (get_settings().work_dir / str(task.uuid) / "attempt-1").exists()
 
 
@@ -228,7 +241,8 @@ def test_a_lost_lease_ends_the_child_and_drops_its_work(session, submit, worker,
     task = submit("import time; report.event('running'); time.sleep(60)")
     background = Background(claim(session, worker))
     until(lambda: "running" in kinds_of_events(task))
-    pid = int((get_settings().work_dir / str(task.uuid) / "launcher.pid").read_text())
+    record = get_settings().work_dir / str(task.uuid) / "launcher.pid"
+    pid = int(record.read_text().split()[0])
     session.execute(text("DELETE FROM task_leases"))
     session.commit()
     background.join()
@@ -259,6 +273,9 @@ def test_a_failure_that_retrying_can_cure_goes_back(session, submit, worker):
     """)
     run(session, worker)
     assert task.status == "pending"
+    assert attempts.claim_next(session, worker, ["default"]) is None, "it waits before it retries"
+    session.execute(text("UPDATE task_scheduling SET not_before = now() - interval '1 s'"))
+    session.commit()
     run(session, worker)
     assert (task.status, task.error_message) == ("failed", "the hub does not answer")
 

@@ -7,9 +7,14 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
 from aiplatform.server.core.database import commit
+from aiplatform.server.core.encryption import KeyFileUnusable
+from aiplatform.server.core.settings import get_settings
+from aiplatform.server.notifications import jobs as notifications_jobs
+from aiplatform.server.tasks import jobs
 from aiplatform.server.tasks.models import Task, TaskLease, Worker
 from aiplatform.server.tasks.service import attempts, sweep, workers
 from aiplatform.server.tasks.service.sweep import Sweeper
+from tests.conftest import environment
 from tests.factories import make_task
 
 LEASE = 60.0
@@ -108,10 +113,10 @@ def test_orphans_are_cancelled(session, kind, clock, sent):
 
 
 def test_as_many_wake_ups_as_tasks_and_slots(session, submit, make_worker, sent):
-    make_worker(cpus=3)
     for _ in range(5):
         submit()
     submit(queue="gpu")
+    make_worker(cpus=3)
     sweep.wake_idle_workers()
     assert sent.count("tasks.default") == 3
     assert sent.count("tasks.gpu") == 1
@@ -122,3 +127,22 @@ def test_a_worker_that_returns_gives_back_what_it_held(session, held, make_worke
     session.expire_all()
     assert session.get_one(Task, held.task_id).status == "pending"
     assert session.scalars(select(TaskLease)).all() == []
+
+
+def test_a_problem_does_not_end_the_sweeping(
+    client: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a key file that nobody can read: there is a next turn, and it may be put right."""
+    turns: list[int] = []
+    with environment(AIPLATFORM_SWEEP_SECONDS="0.2"):
+        process = jobs.WorkerProcess(get_settings())
+
+        def turn() -> None:
+            turns.append(1)
+            if len(turns) == 2:
+                process.stopped.set()
+            raise KeyFileUnusable("it is gone")
+
+        monkeypatch.setattr(notifications_jobs, "sweep", turn)
+        process._sweep()
+    assert len(turns) == 2

@@ -1,12 +1,16 @@
-"""Guards of experiments."""
+"""Guards of experiments and their runs."""
 
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.experiments.models import Experiment
 from aiplatform.server.projects.access import ProjectGuard, Via
+from aiplatform.server.tasks.models import Task
 
 EXPERIMENT = Via(Experiment.uuid, Experiment.project_id, "experiment", "experiment")
+RUN = Via(Task.uuid, Task.project_id, "run", "run")
 
 LIST = ProjectGuard(Permission.TRAINING_READ)
 CREATE = ProjectGuard(Permission.TRAINING_WRITE)
 READ = ProjectGuard(Permission.TRAINING_READ, EXPERIMENT)
 CHANGE = ProjectGuard(Permission.TRAINING_WRITE, EXPERIMENT)
+READ_RUN = ProjectGuard(Permission.TRAINING_READ, RUN)
+RERUN = ProjectGuard(Permission.TRAINING_WRITE, RUN)

@@ -24,3 +24,48 @@ class NothingToLearn(Invalid):
         "conversations, instructions with answers, or plain text.",
         "zh": "{dataset} 的数据形态为 {shape}。训练与评估需要对话、带答案的指令或纯文本数据。",
     }
+
+
+class ExperimentArchived(Conflict):
+    """What is archived is kept as it is."""
+
+    code = "experiment_archived"
+    title = {"en": "The experiment is archived", "zh": "实验已归档"}
+    detail = {
+        "en": "The experiment {name!r} is archived and starts no runs. Take it out of the archive "
+        "first, or clone it.",
+        "zh": "实验 {name!r} 已归档，不能启动运行。请先取消归档，或克隆该实验。",
+    }
+
+
+class FilterInvalid(Invalid):
+    """The text is no filter; ``position`` counts its characters from 1."""
+
+    code = "filter_invalid"
+    title = {"en": "Invalid filter", "zh": "筛选条件无效"}
+    detail = {
+        "en": "The {what} can't be read: {reason} (at character {position}).",
+        "zh": "无法解析 {what}：{reason}（第 {position} 个字符处）。",
+    }
+
+
+class NotRepeatable(Conflict):
+    """What a run read is not there any more, or is not the same."""
+
+    code = "not_repeatable"
+    title = {"en": "The run can't be repeated", "zh": "无法重复该运行"}
+    detail = {
+        "en": "{input}, which the run read, is not what it was: recorded {before}, found {now}.",
+        "zh": "该运行读取的 {input} 已发生变化：记录为 {before}，现为 {now}。",
+    }
+
+
+class ConfigInvalid(Invalid):
+    """A config that came out of changes is none."""
+
+    code = "config_invalid"
+    title = {"en": "Invalid config", "zh": "配置无效"}
+    detail = {
+        "en": "With these changes the config is invalid: {where}: {reason}",
+        "zh": "修改后的配置无效：{where}：{reason}",
+    }

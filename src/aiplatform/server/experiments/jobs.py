@@ -6,7 +6,8 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import ExperimentStatus, TaskType
 from aiplatform.protocol.permissions import Permission
-from aiplatform.server.experiments.service import evaluations, trainings
+from aiplatform.server.experiments import queries
+from aiplatform.server.experiments.service import evaluations, external, trainings
 from aiplatform.server.experiments.service.inputs import task_inputs
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.tasks.models import Task
@@ -20,11 +21,16 @@ class Training(TaskKind):
     type = TaskType.TRAINING
     permission = Permission.TRAINING_WRITE
     announces_success = True
+    checkpoints = True
     started_through = "experiments"
 
     def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
         """See :func:`trainings.prepare`."""
         return trainings.prepare(session, context, spec)
+
+    def retried(self, session: Session, context: ProjectContext, task: Task) -> None:
+        """See :func:`trainings.require_trainable`; a reason that was given once does not count."""
+        trainings.require_trainable(session, context, queries.inputs_of(session, task))
 
     def inputs(self, session: Session, task: Task) -> Inputs:
         """Base model, rows and held-out rows."""
@@ -62,7 +68,20 @@ class Evaluation(TaskKind):
         evaluations.conclude(session, task, outcome)
 
 
+class External(TaskKind):
+    """A run that executes elsewhere and reports."""
+
+    type = TaskType.EXTERNAL
+    elsewhere = True
+    started_through = "runs"
+
+    def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
+        """See :func:`external.conclude`."""
+        external.conclude(session, task, outcome)
+
+
 def register() -> None:
     """Called by the composition roots."""
+    kinds.register(External())
     kinds.register(Training())
     kinds.register(Evaluation())

@@ -1,8 +1,9 @@
-"""Experiments."""
+"""Experiments, their runs, and what both are searched by."""
 
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, String, Text
+from sqlalchemy import Double, ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from aiplatform.server.core.database import Base, Identified, Updated
@@ -23,11 +24,63 @@ class Experiment(Identified, Updated, Base):
 
 
 class ExperimentDetails(Base):
-    """What an experiment needs and the contract has no column for."""
+    """What an experiment needs and the contract has no column for. ``note`` is Markdown."""
 
     __tablename__ = "experiment_details"
 
     experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id"), primary_key=True)
     description: Mapped[str | None] = mapped_column(Text)
+    note: Mapped[str | None] = mapped_column(Text)
+    archived_at: Mapped[datetime | None]
+    cloned_from: Mapped[int | None] = mapped_column(ForeignKey("experiments.id"))
     base_model_id: Mapped[int | None] = mapped_column(ForeignKey("models.id"))
     created_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+
+
+class ExperimentTag(Base):
+    """A word that people find experiments by."""
+
+    __tablename__ = "experiment_tags"
+
+    experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id"), primary_key=True)
+    tag: Mapped[str] = mapped_column(String(50), primary_key=True)
+
+
+class RunDetails(Base):
+    """What the queue does not know of a run, made by a trigger when one is queued.
+
+    ``metrics`` are its figures, ``record`` is what makes it repeatable (see ``rules.records``).
+    """
+
+    __tablename__ = "run_details"
+
+    task_id: Mapped[int] = mapped_column(ForeignKey("tasks.id"), primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
+    experiment_id: Mapped[int | None] = mapped_column(ForeignKey("experiments.id"))
+    metrics: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    record: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    rerun_of: Mapped[int | None] = mapped_column(ForeignKey("tasks.id"))
+
+
+class ExperimentFact(Base):
+    """A number or a word of config or metrics by its path; triggers keep these."""
+
+    __tablename__ = "experiment_facts"
+
+    owner_id: Mapped[int] = mapped_column(ForeignKey("experiments.id"), primary_key=True)
+    project_id: Mapped[int]
+    path: Mapped[str] = mapped_column(String(300), primary_key=True)
+    number: Mapped[float | None] = mapped_column(Double)
+    word: Mapped[str | None] = mapped_column(String(300))
+
+
+class RunFact(Base):
+    """The same of runs."""
+
+    __tablename__ = "run_facts"
+
+    owner_id: Mapped[int] = mapped_column(ForeignKey("run_details.task_id"), primary_key=True)
+    project_id: Mapped[int]
+    path: Mapped[str] = mapped_column(String(300), primary_key=True)
+    number: Mapped[float | None] = mapped_column(Double)
+    word: Mapped[str | None] = mapped_column(String(300))

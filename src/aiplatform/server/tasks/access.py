@@ -1,7 +1,7 @@
 """Guards of tasks."""
 
 from aiplatform.protocol.permissions import Permission
-from aiplatform.server.projects.access import ProjectGuard, StreamingGuard, Via
+from aiplatform.server.projects.access import ProjectGuard, Via
 from aiplatform.server.tasks.models import Task
 
 TASK = Via(Task.uuid, Task.project_id, "task", "task")
@@ -9,6 +9,6 @@ TASK = Via(Task.uuid, Task.project_id, "task", "task")
 LIST = ProjectGuard(Permission.TASKS_READ)
 SUBMIT = ProjectGuard(Permission.TASKS_WRITE)
 READ = ProjectGuard(Permission.TASKS_READ, TASK)
+UPDATE = ProjectGuard(Permission.TASKS_WRITE, TASK)
 # Stopping work in an archived project must stay possible.
 CANCEL = ProjectGuard(Permission.TASKS_WRITE, TASK, writes=False)
-WATCH = StreamingGuard(Permission.TASKS_READ, TASK)

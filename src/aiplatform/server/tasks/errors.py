@@ -25,5 +25,150 @@ class WrongTaskType(Invalid):
     }
 
 
+class NoWorkerCanRun(Invalid):
+    """It would wait for ever."""
+
+    code = "no_worker_can_run"
+    title = {"en": "No worker can run this", "zh": "没有工作节点可以运行"}
+    detail = {
+        "en": "No worker could ever run this task: {missing}. Ask for less, or add a worker.",
+        "zh": "没有任何工作节点能运行此任务：{missing}。请降低资源需求或增加工作节点。",
+    }
+
+
+class TaskNotWaiting(Conflict):
+    """Order concerns tasks that have not been started."""
+
+    code = "task_not_waiting"
+    title = {"en": "Task does not wait", "zh": "任务不在等待"}
+    detail = {
+        "en": "The task is {task_status}; priority and place can be changed while it waits.",
+        "zh": "任务状态为 {task_status}；仅等待中的任务可以更改优先级和位置。",
+    }
+
+
+class NotItsNeighbour(Invalid):
+    """Tasks are moved among those of their own project and queue."""
+
+    code = "not_its_neighbour"
+    title = {"en": "Not in the same line", "zh": "不在同一队列"}
+    detail = {
+        "en": "A task is moved before another one that waits in the same queue and project.",
+        "zh": "任务只能移到同一项目、同一队列中另一个等待的任务之前。",
+    }
+
+
+class NotPausable(Conflict):
+    """What serves requests, or executes elsewhere, can be stopped, not paused."""
+
+    code = "not_pausable"
+    title = {"en": "Can't be paused", "zh": "无法暂停"}
+    detail = {
+        "en": "Tasks of type {task_type} can't be paused; stop a deployment, cancel a run.",
+        "zh": "类型为 {task_type} 的任务无法暂停；请停止部署或取消运行。",
+    }
+
+
+class NotRetriable(Conflict):
+    """Only what ended without success is tried again, once."""
+
+    code = "not_retriable"
+    title = {"en": "Can't be retried", "zh": "无法重试"}
+    detail = {
+        "en": "The task can't be retried: {reason}.",
+        "zh": "任务无法重试：{reason}。",
+    }
+
+
+class DependencyFailed(Conflict):
+    """It would wait for a success that can't come any more."""
+
+    code = "dependency_failed"
+    title = {"en": "Dependency has failed", "zh": "依赖的任务未成功"}
+    detail = {
+        "en": "The task {name} has ended with status {task_status}, so nothing can wait for its "
+        "success.",
+        "zh": "任务 {name} 已结束（状态 {task_status}），无法再等待其成功。",
+    }
+
+
+class KeyReused(Conflict):
+    """An Idempotency-Key names one request."""
+
+    code = "idempotency_key_reused"
+    title = {"en": "Key used for another request", "zh": "幂等键已用于其他请求"}
+    detail = {
+        "en": "This Idempotency-Key came with another request before. Use a new key.",
+        "zh": "该 Idempotency-Key 之前已用于内容不同的请求，请使用新的键。",
+    }
+
+
+class MalformedPoints(Invalid):
+    """What was sent as points is none."""
+
+    code = "malformed_points"
+    title = {"en": "Invalid points", "zh": "指标数据无效"}
+    detail = {
+        "en": "The points can't be read: {reason}.",
+        "zh": "无法读取指标数据：{reason}。",
+    }
+
+
+class RecordsMissing(Conflict):
+    """A writer's records are taken in order, so that none is lost unnoticed."""
+
+    code = "records_missing"
+    title = {"en": "Earlier records are missing", "zh": "缺少之前的记录"}
+    detail = {
+        "en": "The writer's record {expected} comes next. Send from there.",
+        "zh": "该写入方的下一条记录应为第 {expected} 条，请从该处开始发送。",
+    }
+
+
+class NotReportedHere(Conflict):
+    """What a worker runs is reported by the worker, under its lease."""
+
+    code = "not_reported_here"
+    title = {"en": "A worker reports for this task", "zh": "该任务由工作节点上报"}
+    detail = {
+        "en": "Tasks of type {task_type} are run by a worker, which reports for them. Only runs "
+        "that execute elsewhere report here.",
+        "zh": "类型为 {task_type} 的任务由工作节点运行并上报；只有在外部执行的运行才在此上报。",
+    }
+
+
+class NothingToCompare(Invalid):
+    """Whose series are meant is not said."""
+
+    code = "nothing_to_compare"
+    title = {"en": "Nothing to compare", "zh": "未指定比较对象"}
+    detail = {
+        "en": "Name the tasks to compare with `task`, or their `experiment`.",
+        "zh": "请用 task 指定要比较的任务，或用 experiment 指定实验。",
+    }
+
+
 class LostLease(Exception):
     """The attempt's fence is not the task's any more: somebody else may be running it."""
+
+
+class ArtifactPathRefused(Invalid):
+    """Whoever downloads artifacts has files of these names."""
+
+    code = "artifact_path_refused"
+    title = {"en": "Invalid path", "zh": "路径无效"}
+    detail = {
+        "en": "The path {path!r} can't be used: {reason}.",
+        "zh": "路径 {path!r} 无效：{reason}。",
+    }
+
+
+class TooManyArtifacts(Conflict):
+    """Each file costs a row and a look."""
+
+    code = "too_many_artifacts"
+    title = {"en": "Too many artifacts", "zh": "产物过多"}
+    detail = {
+        "en": "A run has at most {limit} artifacts. Pack many small files into one.",
+        "zh": "一次运行最多保存 {limit} 个产物，请将大量小文件打包成一个。",
+    }

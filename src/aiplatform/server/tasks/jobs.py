@@ -4,10 +4,12 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import shutil
 import signal
 import socket
 import threading
 import time
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
@@ -15,19 +17,33 @@ from typing import IO, Any
 import psutil
 import psycopg
 import structlog
-from celery import Celery
+from celery import Celery, current_task
 from celery.signals import worker_ready, worker_shutting_down
+from celery.states import STARTED
 from sqlalchemy.exc import SQLAlchemyError
 
-from aiplatform.server.core.broker import WAKE, get_celery, send, task_queue
-from aiplatform.server.core.database import transaction
+from aiplatform.server.core.broker import WAKE, get_celery, install_messages, send, task_queue
+from aiplatform.server.core.collecting import adopt_orphans, collect_blobs
+from aiplatform.server.core.database import ALIVE, ALIVE_THERE, transaction
+from aiplatform.server.core.errors import Problem
 from aiplatform.server.core.events import libpq_url
 from aiplatform.server.core.locks import AdvisoryLock
 from aiplatform.server.core.settings import Settings, get_settings
-from aiplatform.server.core.storage import adopt_orphans, collect_blobs, get_store
-from aiplatform.server.tasks import runner
+from aiplatform.server.core.spool import KEPT, clean_directory
+from aiplatform.server.core.storage import get_store
+from aiplatform.server.notifications import jobs as notifications_jobs
+from aiplatform.server.projects.service import purge_overdue
+from aiplatform.server.tasks import queries, runner
 from aiplatform.server.tasks.errors import LostLease
-from aiplatform.server.tasks.service import attempts, workers
+from aiplatform.server.tasks.service import (
+    attempts,
+    chores,
+    figures,
+    retention,
+    submissions,
+    workers,
+)
+from aiplatform.server.tasks.service.periodic import run_chores
 from aiplatform.server.tasks.service.sweep import Sweeper
 
 log = structlog.get_logger(__name__)
@@ -49,6 +65,7 @@ class WorkerProcess:
         self.stopped = threading.Event()
         self._lock_file: IO[str] | None = None
         self._threads: list[threading.Thread] = []
+        self._spares: runner.Spares | None = None
 
     def start(self) -> None:
         """Enter the worker and start its threads.
@@ -58,13 +75,13 @@ class WorkerProcess:
         """
         self._take_name()
         end_leftovers(self.settings.work_dir)
+        offers = workers.capacity(self.settings)
         with transaction() as session:
             self.worker_id = workers.register(
-                session,
-                self.name,
-                self.settings.worker_queues,
-                workers.capacity(self.settings),
+                session, self.name, self.settings.worker_queues, offers
             )
+        runner.get_sampler().watch_machine(self.worker_id, [one.id for one in offers.devices])
+        self._spares = runner.keep_spares(self.settings, gpus=bool(offers.devices))
         for name, target in (("heartbeat", self._beat), ("sweep", self._sweep)):
             thread = threading.Thread(target=target, name=name, daemon=True)
             thread.start()
@@ -73,6 +90,8 @@ class WorkerProcess:
     def stop(self) -> None:
         """Sign off, when all attempts have ended."""
         self.stopped.set()
+        if self._spares is not None:
+            self._spares.stop()
         for thread in self._threads:
             thread.join(timeout=5)
         try:
@@ -98,7 +117,9 @@ class WorkerProcess:
         while not self.stopped.wait(HEARTBEAT_SECONDS):
             try:
                 with transaction() as session:
-                    workers.heartbeat(session, self.worker_id)
+                    load = {**workers.measured_load(), **gpus_in(runner.get_sampler().latest)}
+                    workers.heartbeat(session, self.worker_id, load)
+                    figures.store(session, self.worker_id, figures.snapshot())
             except SQLAlchemyError as error:
                 log.warning("heartbeat failed", error=str(error)[:200])
 
@@ -107,10 +128,15 @@ class WorkerProcess:
         while not self.stopped.is_set():
             try:
                 with psycopg.connect(
-                    libpq_url(self.settings.database_url), autocommit=True, connect_timeout=5
+                    libpq_url(self.settings.database_url),
+                    autocommit=True,
+                    connect_timeout=5,
+                    **ALIVE,
                 ) as connection:
+                    # Nor may a worker that was cut off keep the others from sweeping.
+                    connection.execute(ALIVE_THERE)
                     self._sweep_with(connection)
-            except (psycopg.Error, SQLAlchemyError, OSError) as error:
+            except (psycopg.Error, SQLAlchemyError, OSError, Problem) as error:
                 log.warning("sweep interrupted", error=str(error)[:200])
             self.stopped.wait(self.settings.sweep_seconds)
 
@@ -120,16 +146,26 @@ class WorkerProcess:
         ).fetchone()
         if row is None or not row[0]:
             return
-        sweeper = Sweeper(self.settings.lease_seconds)
+        sweeper = Sweeper(
+            self.settings.lease_seconds,
+            run_silence_seconds=self.settings.run_silence_seconds,
+        )
         chores_due = time.monotonic()
         while not self.stopped.is_set():
             # The lock lives in this connection; when that is gone, another sweeps already.
             connection.execute("SELECT 1")
             sweeper.sweep()
+            notifications_jobs.sweep()
+            run_chores()
             if time.monotonic() >= chores_due:
                 chores_due = time.monotonic() + CHORES_SECONDS
                 do_chores(self.settings)
             self.stopped.wait(self.settings.sweep_seconds)
+
+
+def gpus_in(sample: dict[str, float]) -> dict[str, float]:
+    """What of a machine's sample is about GPUs, short enough for a list of workers."""
+    return {key: round(value, 1) for key, value in sample.items() if key.startswith("gpu")}
 
 
 def default_name(settings: Settings) -> str:
@@ -139,68 +175,84 @@ def default_name(settings: Settings) -> str:
 
 
 def do_chores(settings: Settings) -> None:
-    """What is due now and then: collect blobs, drop expired outcomes, clean the spool."""
+    """What is due now and then: empty the bin, collect blobs, drop outcomes, clean the spool."""
+    purged = purge_overdue()
+    notifications_jobs.clean_up()
+    freed = retention.sweep()
+    if freed:
+        log.info("retention", **asdict(freed))
     adopt_orphans()
     collected = collect_blobs()
     get_celery().backend.cleanup()
-    removed = clean_directory(settings.spool_dir, timedelta(days=1))
+    with transaction() as session:
+        submissions.forget_old(session)
+    chores.do_registered()
+    removed = clean_directory(settings.spool_dir, KEPT)
     removed += get_store().sweep(timedelta(days=1).total_seconds())
-    if collected or removed:
-        log.info("cleaned up", blobs=collected, leftovers=removed)
-
-
-def clean_directory(directory: Path, age: timedelta) -> int:
-    """Delete files of ``directory`` that nobody wrote to for ``age``: their process died."""
-    removed = 0
-    if not directory.is_dir():
-        return removed
-    before = time.time() - age.total_seconds()
-    for path in directory.iterdir():
-        if path.is_file() and path.stat().st_mtime < before:
-            path.unlink(missing_ok=True)
-            removed += 1
-    return removed
+    if purged or collected or removed:
+        log.info("cleaned up", purged=purged, blobs=collected, leftovers=removed)
 
 
 def end_leftovers(work_dir: Path) -> None:
-    """Make sure that no child of a predecessor still runs, and drop its working directories.
+    """Make sure that no child of a predecessor still runs, and drop the homes of its spares.
 
-    Launchers end by themselves when their runner dies; this waits for the last of them.
+    Launchers end by themselves when their runner dies; this waits for the last of them. Those of
+    another worker in the same home have their parent still, and are none.
     """
     if not work_dir.is_dir():
         return
     for record in work_dir.glob("*/launcher.pid"):
         try:
-            launcher = psutil.Process(int(record.read_text()))
+            pid, worker = map(int, record.read_text().split())
+            launcher = psutil.Process(pid)
             ours = "aiplatform.runtime" in " ".join(launcher.cmdline())
             if ours and launcher.create_time() <= record.stat().st_mtime + 1:
+                if launcher.ppid() == worker:
+                    continue
                 log.warning("ending a leftover of the worker before", pid=launcher.pid)
                 os.kill(launcher.pid, signal.SIGTERM)
                 psutil.wait_procs([launcher], timeout=5)
         except (psutil.Error, ValueError, OSError):
             pass
         record.unlink(missing_ok=True)
+        if record.parent.name.startswith(runner.SPARE):
+            shutil.rmtree(record.parent, ignore_errors=True)
 
 
 _process: WorkerProcess | None = None
 
 
-def wake(queue: str) -> dict[str, Any] | None:
+def wake(queue: str, passed_on: int = 0) -> dict[str, Any] | None:
     """Claim one task of this worker's queues and run it; the rest is for further wake-ups.
 
     A claim is followed by another wake-up, so that everything that fits is started; so is the end
-    of a task, since its resources are free then.
+    of a task, since its resources are free then. The broker gives a wake-up to any worker, also to
+    one that can take nothing: it passes it on, once for each worker that has room.
     """
-    if _process is None or runner.stopping.is_set():
+    if _process is None:
         return None
+    claim = None
     with transaction() as session:
-        claim = attempts.claim_next(session, _process.worker_id, _process.settings.worker_queues)
+        if not runner.stopping.is_set():
+            claim = attempts.claim_next(
+                session, _process.worker_id, _process.settings.worker_queues
+            )
+        others = 0
+        if claim is None:
+            others = queries.others_with_room(session, _process.worker_id, queue)
     if claim is None:
+        if passed_on < others:
+            send(WAKE, task_queue(queue), queue=queue, passed_on=passed_on + 1)
         return None
+    figures.CLAIMS.labels(claim.task_type).inc()
     send(WAKE, task_queue(queue), queue=queue)
+    # Celery's own record of it, which it would write before the claim, costs the task that time.
+    with contextlib.suppress(SQLAlchemyError):
+        if current_task:
+            current_task.update_state(state=STARTED)
     started = time.monotonic()
     try:
-        runner.run_attempt(claim)
+        (runner.run_node if claim.node else runner.run_attempt)(claim)
     except Exception as error:  # the one handler of this process: a fault of ours ends the attempt
         log.exception("the attempt failed inside the platform", task=str(claim.task_uuid))
         with contextlib.suppress(LostLease), transaction() as session:
@@ -219,7 +271,10 @@ def wake(queue: str) -> dict[str, Any] | None:
 
 def install(app: Celery) -> None:
     """Give the Celery application its task and the worker its life cycle."""
-    app.task(name=WAKE)(wake)
+    # Recorded as started once it has work: most find none, and the others claim first.
+    app.task(name=WAKE, track_started=False)(wake)
+    notifications_jobs.install(app)
+    install_messages(app)
 
     def on_ready(**_: Any) -> None:
         log.info("worker ready", name=None if _process is None else _process.name)

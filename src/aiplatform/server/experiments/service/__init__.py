@@ -1,14 +1,28 @@
 """Use cases of experiments.
 
 ``experiments`` makes and changes them, ``trainings`` and ``evaluations`` are their tasks, from
-submission to what is kept of the outcome; ``inputs`` is what those read.
+submission to what is kept of the outcome; ``inputs`` is what those read; ``comparisons`` puts
+several side by side.
 """
 
+from aiplatform.server.experiments.service.comparisons import compare, record
 from aiplatform.server.experiments.service.experiments import (
+    changed_config,
+    clone_experiment,
     create_experiment,
     delete_experiment,
     update_experiment,
 )
-from aiplatform.server.experiments.service.trainings import submit_run
+from aiplatform.server.experiments.service.trainings import rerun, submit_run
 
-__all__ = ["create_experiment", "delete_experiment", "submit_run", "update_experiment"]
+__all__ = [
+    "changed_config",
+    "clone_experiment",
+    "compare",
+    "create_experiment",
+    "delete_experiment",
+    "record",
+    "rerun",
+    "submit_run",
+    "update_experiment",
+]

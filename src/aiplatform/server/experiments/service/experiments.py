@@ -1,8 +1,10 @@
-"""Creating, changing and deleting experiments."""
+"""Creating, cloning, changing and deleting experiments."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
+from pydantic import ValidationError
 from sqlalchemy import delete, func
 from sqlalchemy.orm import Session
 
@@ -11,9 +13,11 @@ from aiplatform.protocol.encoding import clean_text
 from aiplatform.protocol.enums import ExperimentStatus
 from aiplatform.protocol.specs import TrainingSpec
 from aiplatform.server.core import audit
+from aiplatform.server.datasets.service.quality import compare_with_held_out
 from aiplatform.server.experiments import queries
-from aiplatform.server.experiments.errors import ExperimentBusy
-from aiplatform.server.experiments.models import Experiment, ExperimentDetails
+from aiplatform.server.experiments.errors import ConfigInvalid, ExperimentBusy
+from aiplatform.server.experiments.models import Experiment, ExperimentDetails, ExperimentTag
+from aiplatform.server.experiments.rules.comparison import merged
 from aiplatform.server.experiments.service import trainings
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.registry import service as registry
@@ -27,6 +31,9 @@ def create_experiment(
     name: str,
     description: str | None,
     config: TrainingSpec,
+    note: str | None = None,
+    tags: Iterable[str] = (),
+    cloned_from: Experiment | None = None,
 ) -> Experiment:
     """Ask a question of a base model. A dataset without a version is pinned by each run.
 
@@ -51,19 +58,73 @@ def create_experiment(
         ExperimentDetails(
             experiment_id=experiment.id,
             description=None if description is None else clean_text(description),
+            note=None if note is None else clean_text(note),
+            cloned_from=None if cloned_from is None else cloned_from.id,
             base_model_id=base.id,
             created_by=context.principal.user_id,
         )
     )
-    _record(session, context, AuditAction.EXPERIMENT_CREATED, experiment, base_model=base.uuid)
+    session.flush()
+    _set_tags(session, experiment, tags)
+    origin = {} if cloned_from is None else {"cloned_from": cloned_from.uuid}
+    _record(
+        session,
+        context,
+        AuditAction.EXPERIMENT_CREATED,
+        experiment,
+        base_model=base.uuid,
+        **origin,
+    )
     session.flush()
     return experiment
+
+
+def clone_experiment(
+    session: Session,
+    context: ProjectContext,
+    original: Experiment,
+    *,
+    name: str | None,
+    changes: Mapping[str, Any],
+) -> Experiment:
+    """A new experiment like ``original`` but for ``changes`` of its config; runs are not copied.
+
+    Raises:
+        ConfigInvalid: when the changed config is none.
+        NotFound, ModelNotReady, NothingToLearn: see :func:`create_experiment`.
+    """
+    details = queries.details_of(session, original)
+    config = changed_config(original.config, changes)
+    return create_experiment(
+        session,
+        context,
+        name=name or f"{original.name} (copy)"[:255],
+        description=details.description,
+        config=config,
+        note=details.note,
+        tags=queries.tags_of(session, original),
+        cloned_from=original,
+    )
+
+
+def changed_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> TrainingSpec:
+    """The config with ``changes``, see ``rules.comparison.merged``.
+
+    Raises:
+        ConfigInvalid: says what is wrong with it, and where.
+    """
+    try:
+        return TrainingSpec.model_validate(merged(config, changes))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])[:200]
+        raise ConfigInvalid(where=where, reason=first["msg"]) from None
 
 
 def update_experiment(
     session: Session, context: ProjectContext, experiment: Experiment, changes: dict[str, Any]
 ) -> Experiment:
-    """Change a locked experiment; ``changes`` are of name, description and config.
+    """Change a locked experiment; ``changes`` are of the fields of ``ExperimentChange``.
 
     Raises:
         NotFound, ModelNotReady, NothingToLearn: for a config, see :func:`create_experiment`.
@@ -71,9 +132,18 @@ def update_experiment(
     details = session.get_one(ExperimentDetails, experiment.id)
     if "name" in changes:
         experiment.name = clean_text(changes["name"])
-    if "description" in changes:
-        text = changes["description"]
-        details.description = None if text is None else clean_text(text)
+    for field in ("description", "note"):
+        if field in changes:
+            text = changes[field]
+            setattr(details, field, None if text is None else clean_text(text))
+    if "tags" in changes:
+        _set_tags(session, experiment, changes["tags"])
+    action = AuditAction.EXPERIMENT_UPDATED
+    if "archived" in changes and changes["archived"] != (details.archived_at is not None):
+        archive: bool = changes["archived"]
+        details.archived_at = func.clock_timestamp() if archive else None
+        action = AuditAction.EXPERIMENT_ARCHIVED if archive else AuditAction.EXPERIMENT_UNARCHIVED
+    if not changes.keys().isdisjoint({"description", "note", "tags", "archived"}):
         # The resource's ETag is the time in the other table.
         experiment.updated_at = func.clock_timestamp()
     if "config" in changes:
@@ -82,7 +152,7 @@ def update_experiment(
         experiment.config = config.model_dump(mode="json")
         experiment.base_model = f"{base.name}@{base.version}"[:255]
         details.base_model_id = base.id
-    _record(session, context, AuditAction.EXPERIMENT_UPDATED, experiment, changed=sorted(changes))
+    _record(session, context, action, experiment, changed=sorted(changes))
     session.flush()
     session.refresh(experiment)
     return experiment
@@ -104,9 +174,28 @@ def delete_experiment(session: Session, context: ProjectContext, uuid: UUID) -> 
     session.expire_all()
 
 
+def _set_tags(session: Session, experiment: Experiment, tags: Iterable[str]) -> None:
+    session.execute(delete(ExperimentTag).where(ExperimentTag.experiment_id == experiment.id))
+    session.add_all(
+        ExperimentTag(experiment_id=experiment.id, tag=tag)
+        for tag in sorted({clean_text(tag) for tag in tags})
+    )
+    session.flush()
+
+
 def _checked(session: Session, context: ProjectContext, config: TrainingSpec) -> Model:
     """The base model, once everything that the config names was found usable."""
     trainings.prepare(session, context, config)
+    if config.eval_dataset is not None:
+        # What a model will be judged on must not be in what it learns from: a report tells.
+        compare_with_held_out(
+            session,
+            context,
+            config.dataset,
+            config.eval_dataset,
+            base_model=config.base_model,
+            max_length=config.max_length,
+        )
     return registry.usable_model(session, context, config.base_model)
 
 

@@ -1,16 +1,21 @@
 """Runs of experiments: queueing one, following its state, registering what it has made."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.encoding import jsonable
 from aiplatform.protocol.enums import ExperimentStatus, TaskStatus
+from aiplatform.protocol.notifications import NotificationType
 from aiplatform.protocol.specs import TrainingSpec
+from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.storage import StoredFile
+from aiplatform.server.datasets.service.gates import require_passed
 from aiplatform.server.experiments import queries
-from aiplatform.server.experiments.models import Experiment
-from aiplatform.server.experiments.rules import STATUS_AFTER, summary_of, with_run
+from aiplatform.server.experiments.errors import ExperimentArchived, NotRepeatable
+from aiplatform.server.experiments.models import Experiment, RunDetails
+from aiplatform.server.experiments.rules import STATUS_AFTER, few_of, summary_of, with_run
 from aiplatform.server.experiments.service.inputs import (
     BASE_MODEL,
     DATASET,
@@ -18,13 +23,15 @@ from aiplatform.server.experiments.service.inputs import (
     base_model,
     pinned_rows,
 )
-from aiplatform.server.notifications.service import notify_user
+from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.projects.service import quotas
 from aiplatform.server.registry import service as registry
 from aiplatform.server.registry.models import Model
-from aiplatform.server.tasks.models import Task
+from aiplatform.server.tasks.models import Task, TaskInput
 from aiplatform.server.tasks.service import submit
-from aiplatform.server.tasks.service.kinds import Outcome, Prepared
+from aiplatform.server.tasks.service.kinds import InputRef, Outcome, Prepared
+from aiplatform.server.tasks.service.summaries import metrics_of
 
 WEIGHTS = "weights/"
 
@@ -58,13 +65,31 @@ def submit_run(
     *,
     name: str | None,
     priority: int,
+    override_gate: str | None = None,
+    config: TrainingSpec | None = None,
+    git: dict[str, Any] | None = None,
+    rerun_of: Task | None = None,
 ) -> Task:
     """Queue a training of a locked experiment as it is configured now.
 
+    Args:
+        override_gate: why it is trained although the data fails the project's gate.
+        config: what is trained in place of the experiment's config.
+        git: the state of the caller's source code.
+        rerun_of: the run that is done once more.
+
     Raises:
+        ExperimentArchived: for one in the archive.
         NotFound, ModelNotReady, NothingToLearn: see :func:`prepare`.
+        GateFailed, QuotaExceeded: see :func:`require_trainable`.
     """
-    prepared = prepare(session, context, TrainingSpec.model_validate(experiment.config))
+    if queries.details_of(session, experiment).archived_at is not None:
+        raise ExperimentArchived(name=experiment.name)
+    spec = config or TrainingSpec.model_validate(experiment.config)
+    prepared = prepare(session, context, spec)
+    if rerun_of is not None:
+        _require_same_inputs(queries.inputs_of(session, rerun_of), prepared.inputs)
+    require_trainable(session, context, prepared.inputs, override_gate=override_gate)
     number = queries.count_runs(session, experiment) + 1
     task = submit(
         session,
@@ -76,8 +101,80 @@ def submit_run(
         inputs=prepared.inputs,
     )
     experiment.status = ExperimentStatus.PENDING.value
+    details = queries.run_details(session, task.id)
+    if details is not None:
+        details.rerun_of = None if rerun_of is None else rerun_of.id
+        if git is not None:
+            details.record = {"git": git}
     session.flush()
     return task
+
+
+def rerun(
+    session: Session, context: ProjectContext, task: Task, *, name: str | None, priority: int
+) -> Task:
+    """Queue once more what a run was: its config, versions and seed, whatever the experiment says.
+
+    On the same machine with the same packages it gives the same loss curve.
+
+    Raises:
+        NotFound: when its experiment, or something that it read, is gone.
+        NotRepeatable: when something that it read has other content by now.
+        ExperimentArchived, GateFailed, QuotaExceeded: see :func:`submit_run`.
+    """
+    experiment = queries.lock_asked_by(session, task.experiment_id)
+    if experiment is None:
+        raise NotFound(resource="experiment")
+    told = queries.run_details(session, task.id)
+    return submit_run(
+        session,
+        context,
+        experiment,
+        name=name or f"{task.name} (rerun)"[:255],
+        priority=priority,
+        config=TrainingSpec.model_validate(task.config),
+        git=None if told is None else told.record.get("git"),
+        rerun_of=task,
+    )
+
+
+def _require_same_inputs(before: Iterable[TaskInput], now: Iterable[InputRef]) -> None:
+    found = {item.role: item.content_hash for item in now}
+    for item in before:
+        if item.content_hash != found.get(item.role):
+            raise NotRepeatable(
+                input=item.label,
+                before=item.content_hash or "-",
+                now=found.get(item.role) or "-",
+            )
+
+
+def require_trainable(
+    session: Session,
+    context: ProjectContext,
+    inputs: Iterable[InputRef | TaskInput],
+    *,
+    override_gate: str | None = None,
+) -> None:
+    """Refuse a training, the first or one more, that must not begin.
+
+    Raises:
+        GateFailed: the data fails the gate and no reason is given.
+        QuotaExceeded: when the project has no storage left. What a run has made is kept at any
+            price, so it must not begin then.
+    """
+    quotas.foresee_storage(session, context.project_id, 0)
+    read = {item.role: item for item in inputs if item.dataset_version_id is not None}
+    rows, held_out = read.get(DATASET), read.get(EVAL_DATASET)
+    if rows is not None and rows.dataset_version_id is not None:
+        require_passed(
+            session,
+            context,
+            rows.dataset_version_id,
+            rows.label,
+            override=override_gate,
+            held_out=None if held_out is None else held_out.dataset_version_id,
+        )
 
 
 def follow(session: Session, task: Task, status: ExperimentStatus) -> Experiment | None:
@@ -96,19 +193,42 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
         NothingMade: when a success left no weights.
     """
     experiment = follow(session, task, STATUS_AFTER[outcome.status])
+    _keep_figures(session, task, outcome)
     # A project that was deleted meanwhile takes its work with it: without one, what was tuned on
     # its data would be registered as shared by all.
     if outcome.status is not TaskStatus.COMPLETED or task.project_id is None:
         return
-    model = _register(session, task, task.project_id, outcome)
+    metrics = metrics_of(session, task)
+    model = _register(session, task, task.project_id, outcome, metrics)
     if experiment is not None:
-        run = {"task": str(task.uuid), "name": task.name, "model": str(model.uuid)}
+        run: dict[str, Any] = {
+            "task": str(task.uuid),
+            "name": task.name,
+            "model": str(model.uuid),
+        }
         figures = summary_of(jsonable(outcome.result))
+        run |= {"metrics": few_of(metrics)} if metrics else {}
         experiment.metrics = with_run(experiment.metrics, {**run, **figures})
     session.flush()
 
 
-def _register(session: Session, task: Task, project_id: int, outcome: Outcome) -> Model:
+def _keep_figures(session: Session, task: Task, outcome: Outcome) -> None:
+    """What a run is searched by, and what its last attempt said of machine and software."""
+    details = queries.run_details(session, task.id)
+    if details is None:
+        return
+    last = jsonable(queries.last_values(session, task.id))
+    figures = summary_of(jsonable(outcome.result))
+    details.metrics = {**last, **figures}
+    environment = queries.environment_of(session, task.id)
+    if environment:
+        details.record = {**details.record, "environment": environment}
+    session.flush()
+
+
+def _register(
+    session: Session, task: Task, project_id: int, outcome: Outcome, metrics: dict[str, Any]
+) -> Model:
     if not any(file.path.startswith(WEIGHTS) for file in outcome.files):
         raise NothingMade(f"the training left no {WEIGHTS} in its output")
     spec = TrainingSpec.model_validate(task.config)
@@ -122,27 +242,29 @@ def _register(session: Session, task: Task, project_id: int, outcome: Outcome) -
         name=spec.output_name,
         base_model_id=inputs[BASE_MODEL].model_id,
         files=files,
-        card=_card(spec, result, inputs),
-        metrics={"training": summary_of(result)},
+        card=_card(spec, result, inputs, queries.run_details(session, task.id)),
+        metrics={"training": summary_of(result)} | ({"series": metrics} if metrics else {}),
         experiment_id=task.experiment_id,
         created_by=task.scheduling.created_by,
     )
     task.model_id = model.id
     label = f"{model.name}@{model.version}"
-    notify_user(
+    announce(
         session,
-        task.scheduling.created_by,
-        "model_registered",
-        f"{label}: registered",
-        f"The model {label} was tuned from {inputs[BASE_MODEL].label} and is ready.",
+        NotificationType.MODEL_REGISTERED,
+        to=[task.scheduling.created_by],
         project=queries.project_uuid(session, project_id),
+        name=label,
+        base_model=inputs[BASE_MODEL].label,
         model=model.uuid,
         task=task.uuid,
     )
     return model
 
 
-def _card(spec: TrainingSpec, result: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
+def _card(
+    spec: TrainingSpec, result: dict[str, Any], inputs: dict[str, Any], run: RunDetails | None
+) -> dict[str, Any]:
     """What a model must say of itself: from which data, how, how well, by which software."""
     read = {
         role: {"label": item.label, "sha256": item.content_hash} for role, item in inputs.items()
@@ -156,4 +278,9 @@ def _card(spec: TrainingSpec, result: dict[str, Any], inputs: dict[str, Any]) ->
         "config": spec.model_dump(mode="json"),
         "metrics": summary_of(result),
         "versions": result.get("versions", {}),
+        "reproducibility": {
+            "seed": spec.seed,
+            "git": None if run is None else run.record.get("git"),
+            "environment": None if run is None else run.record.get("environment"),
+        },
     }

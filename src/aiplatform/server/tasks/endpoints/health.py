@@ -1,25 +1,21 @@
-"""Whether the platform can do its work, part by part, and figures for Prometheus."""
+"""Whether the platform can do its work, part by part."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from fastapi import APIRouter, Depends, Response
-from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 import aiplatform
-from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.broker import broker_answers
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.migrate import current_revision, expected_revision
 from aiplatform.server.core.storage import get_store
-from aiplatform.server.identity.access import PUBLIC, PlatformGuard, Principal, SessionDep
+from aiplatform.server.identity.access import PUBLIC
 from aiplatform.server.tasks import queries
 
 router = APIRouter()
-WAITING = Gauge("aiplatform_tasks_waiting", "Tasks that wait", ["queue"])
-WORKERS = Gauge("aiplatform_workers", "Workers whose heartbeat was seen lately")
 
 
 class Check(BaseModel):
@@ -75,16 +71,3 @@ def health(response: Response) -> Health:
     return Health(
         status="ok" if well else "degraded", version=aiplatform.__version__, checks=checks
     )
-
-
-@router.get("/metrics", tags=["health"], summary="Figures for Prometheus")
-def metrics(
-    _: Annotated[Principal, Depends(PlatformGuard(Permission.SETTINGS_READ))],
-    session: SessionDep,
-) -> Response:
-    """Requests, queue and workers in Prometheus' text format."""
-    WAITING.clear()
-    for queue, count in queries.waiting_by_queue(session).items():
-        WAITING.labels(queue).set(count)
-    WORKERS.set(len(queries.live_workers(session)))
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

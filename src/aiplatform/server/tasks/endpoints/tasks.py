@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, status
+from fastapi import APIRouter, Depends, Header, Query, Response, status
 from sqlalchemy.orm import Session
 
-from aiplatform.protocol.encoding import jsonable
 from aiplatform.protocol.enums import TaskStatus, TaskType
+from aiplatform.server.core.etags import IfMatch, require_match, set_etag
 from aiplatform.server.core.pagination import (
     Cursor,
     Limit,
@@ -18,60 +18,127 @@ from aiplatform.server.core.pagination import (
     page_by_id,
 )
 from aiplatform.server.identity.access import SessionDep
+from aiplatform.server.identity.errors import PermissionDenied
 from aiplatform.server.identity.schemas import UserRef
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.tasks import access, queries, service
 from aiplatform.server.tasks.models import Task
+from aiplatform.server.tasks.rules import CLAIMABLE, Shortfall
 from aiplatform.server.tasks.schemas import (
     AttemptOut,
-    LogChunkOut,
-    SeriesOut,
+    MoveIn,
+    NeedOut,
+    NodeOut,
+    TaskBatchIn,
+    TaskBatchOut,
     TaskDetailOut,
     TaskEventOut,
     TaskIn,
     TaskInputOut,
     TaskOut,
+    TaskPatch,
+    WaitingOut,
 )
+from aiplatform.server.tasks.service import submissions
+from aiplatform.server.tasks.service.kinds import kind_of
+from aiplatform.server.tasks.service.reasons import waiting_reasons
 
 router = APIRouter(prefix="/api/v1")
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=150,
+        pattern=r"^[\x21-\x7e]+$",
+        description="names the request, so that it can be repeated safely",
+    ),
+]
 
 
 def render(session: Session, task: Task) -> TaskOut:
-    """One task as it goes out."""
-    return render_all(session, [task])[0]
+    """One task as it goes out, with its exact place in the queue."""
+    ahead = queries.tasks_ahead(session, task.id)
+    return _render(session, [task], {} if ahead is None else {task.id: ahead + 1})[0]
 
 
 def render_all(session: Session, tasks: Sequence[Task]) -> list[TaskOut]:
-    """Several tasks, with one statement for what surrounds them."""
+    """Several tasks, with one statement for each thing that surrounds them."""
+    waiting = [
+        (task.id, task.scheduling.queue) for task in tasks if TaskStatus(task.status) in CLAIMABLE
+    ]
+    return _render(session, tasks, queries.places(session, waiting))
+
+
+def _render(session: Session, tasks: Sequence[Task], places: dict[int, int]) -> list[TaskOut]:
     around = queries.surroundings(session, tasks)
+    reasons = waiting_reasons(session, tasks, places)
     return [
-        TaskOut(
-            uuid=task.uuid,
-            project=around[task.id].project,
-            experiment=around[task.id].experiment,
-            model=around[task.id].model,
-            name=task.name,
-            type=TaskType(task.type),
-            status=TaskStatus(task.status),
-            priority=task.priority,
-            progress=task.progress,
-            progress_detail=task.scheduling.progress_detail,
-            config=task.config,
-            queue=task.scheduling.queue,
-            attempt=task.scheduling.attempt,
-            max_attempts=task.scheduling.max_attempts,
-            worker=around[task.id].worker,
-            position=queries.position(session, task),
-            error_message=task.error_message,
-            gpu_usage=task.gpu_usage,
-            result=task.scheduling.result,
-            author=_author(around[task.id]),
-            created_at=task.created_at,
-            started_at=task.started_at,
-            completed_at=task.completed_at,
-        )
+        _out(task, around[task.id], places.get(task.id), _waiting(task, places, reasons))
         for task in tasks
     ]
+
+
+def render_new(session: Session, context: ProjectContext, task: Task) -> TaskOut:
+    """A task that was just submitted. Its place is not counted: thousands may be submitted."""
+    if task.experiment_id is None and task.model_id is None:
+        actor = context.actor
+        around = queries.Surroundings(
+            project=context.project_uuid,
+            author_uuid=actor.user_uuid,
+            author_name=actor.username,
+        )
+    else:
+        around = queries.surroundings(session, [task])[task.id]
+    return _out(task, around, None, None)
+
+
+def _out(
+    task: Task, around: queries.Surroundings, position: int | None, waiting: WaitingOut | None
+) -> TaskOut:
+    return TaskOut(
+        uuid=task.uuid,
+        project=around.project,
+        experiment=around.experiment,
+        model=around.model,
+        name=task.name,
+        type=TaskType(task.type),
+        status=TaskStatus(task.status),
+        priority=task.priority,
+        progress=task.progress,
+        progress_detail=task.scheduling.progress_detail,
+        config=task.config,
+        queue=task.scheduling.queue,
+        labels=task.scheduling.labels,
+        preemptible=task.scheduling.preemptible,
+        stop_wanted=task.scheduling.stop_wanted,
+        retry_of=around.retry_of,
+        attempt=task.scheduling.attempt,
+        max_attempts=task.scheduling.max_attempts,
+        worker=around.worker,
+        position=position,
+        waiting=waiting,
+        error_message=task.error_message,
+        gpu_usage=task.gpu_usage,
+        result=task.scheduling.result,
+        author=_author(around),
+        created_at=task.created_at,
+        started_at=task.started_at,
+        completed_at=task.completed_at,
+    )
+
+
+def _waiting(
+    task: Task, places: dict[int, int], reasons: dict[int, Shortfall]
+) -> WaitingOut | None:
+    if task.id not in reasons:
+        return None
+    place = places.get(task.id)
+    return WaitingOut(
+        ahead=None if place is None else place - 1,
+        reason=reasons[task.id].en,
+        reason_zh=reasons[task.id].zh,
+        not_before=task.scheduling.not_before,
+    )
 
 
 def _author(around: queries.Surroundings) -> UserRef | None:
@@ -88,9 +155,12 @@ def list_tasks(
     cursor: Cursor = None,
     task_status: Annotated[TaskStatus | None, Query(alias="status")] = None,
     task_type: Annotated[TaskType | None, Query(alias="type")] = None,
+    dead: Annotated[
+        bool, Query(description="only what failed for good and nobody has retried")
+    ] = False,
 ) -> Page[TaskOut]:
     """The project's tasks, newest first."""
-    statement = queries.list_tasks(context, status=task_status, task_type=task_type)
+    statement = queries.list_tasks(context, status=task_status, task_type=task_type, dead=dead)
     rows, following = page_by_id(session, statement, Task.id, limit=limit, cursor=cursor)
     return Page(items=render_all(session, rows), next_cursor=following)
 
@@ -101,32 +171,136 @@ def list_tasks(
 def submit_task(
     context: Annotated[ProjectContext, Depends(access.SUBMIT)],
     session: SessionDep,
+    response: Response,
     body: TaskIn,
+    idempotency_key: IdempotencyKey = None,
 ) -> TaskOut:
-    """Queue an evaluation, a quality report or a model import."""
-    task = service.submit_checked(
-        session, context, body.spec, name=body.name, priority=body.priority
-    )
-    return render(session, task)
+    """Queue an evaluation, a quality report or a model import.
+
+    The answer does not count who is ahead; read the task for its place and what it waits for.
+    With an `Idempotency-Key`, a request that is sent again within a day gets the first one's answer
+    and queues nothing.
+    """
+    keys = [] if idempotency_key is None else [idempotency_key]
+    items, replayed = _submit(session, context, [body], keys)
+    if replayed:
+        response.headers["Idempotency-Replayed"] = "true"
+    return items[0]
+
+
+@router.post(
+    "/projects/{project}/tasks/batch",
+    status_code=status.HTTP_202_ACCEPTED,
+    summary="Queue many tasks",
+)
+def submit_tasks(
+    context: Annotated[ProjectContext, Depends(access.SUBMIT)],
+    session: SessionDep,
+    body: TaskBatchIn,
+) -> TaskBatchOut:
+    """All or none of them: one that is refused refuses the whole request.
+
+    Each task may have an `idempotency_key` of its own, as a request for one task has in its header;
+    what was queued under it within a day is answered again and not queued. Keys are of all tasks of
+    a batch or of none.
+    """
+    keys = [one.idempotency_key for one in body.tasks if one.idempotency_key is not None]
+    items, replayed = _submit(session, context, body.tasks, keys)
+    return TaskBatchOut(items=items, replayed=replayed)
+
+
+def _submit(
+    session: Session, context: ProjectContext, bodies: Sequence[TaskIn], keys: Sequence[str]
+) -> tuple[list[TaskOut], int]:
+    """Queue what was not queued before under its key; ``keys`` are of all bodies or of none.
+
+    Returns one answer for each, and how many are answers of before.
+    """
+    asked = {key: _asked(body) for key, body in zip(keys, bodies, strict=False)}
+    before = submissions.begin(session, context, asked) if asked else {}
+    places = [n for n in range(len(bodies)) if not keys or keys[n] not in before]
+    wanted = [
+        service.Wanted(body.spec, body.name, body.priority, body.after)
+        for body in map(bodies.__getitem__, places)
+    ]
+    queued = service.submit_checked(session, context, wanted) if wanted else []
+    new = {n: render_new(session, context, task) for n, task in zip(places, queued, strict=True)}
+    if keys and new:
+        submissions.remember(session, context, {keys[n]: out for n, out in new.items()})
+    items = [
+        new[n] if n in new else TaskOut.model_validate(before[keys[n]]) for n in range(len(bodies))
+    ]
+    return items, len(before)
+
+
+def _asked(body: TaskIn) -> TaskIn:
+    """What a key stands for: the same whether a task comes alone or in a batch."""
+    return TaskIn.model_construct(**{name: getattr(body, name) for name in TaskIn.model_fields})
 
 
 @router.get("/tasks/{task}", summary="Read a task")
 def get_task(
-    task: UUID, context: Annotated[ProjectContext, Depends(access.READ)], session: SessionDep
+    task: UUID,
+    context: Annotated[ProjectContext, Depends(access.READ)],
+    session: SessionDep,
+    response: Response,
 ) -> TaskDetailOut:
-    """The task with its attempts and inputs."""
+    """The task with its attempts and inputs, and when it waits, why."""
     found = queries.get_task(session, context, task)
+    set_etag(response, found.scheduling.updated_at)
     return TaskDetailOut(
         **render(session, found).model_dump(),
+        after=[
+            NeedOut(task=row.uuid, name=row.name, status=row.status, condition=row.condition)
+            for row in queries.needs_of(session, found.id)
+        ],
         attempts=[
             AttemptOut.model_validate(row, from_attributes=True)
             for row in queries.attempts(session, found.id)
+        ],
+        nodes=[
+            NodeOut.model_validate(row, from_attributes=True)
+            for row in queries.nodes_of(session, found.id)
         ],
         inputs=[
             TaskInputOut.model_validate(row, from_attributes=True)
             for row in queries.inputs_of(session, found.id)
         ],
     )
+
+
+@router.patch("/tasks/{task}", summary="Change a waiting task's priority")
+def update_task(
+    task: UUID,
+    context: Annotated[ProjectContext, Depends(access.UPDATE)],
+    session: SessionDep,
+    response: Response,
+    body: TaskPatch,
+    if_match: IfMatch = None,
+) -> TaskOut:
+    """The queue is sorted anew at once. Tasks that run or have ended are not changed."""
+    found = queries.get_task(session, context, task)
+    require_match(if_match, found.scheduling.updated_at, "task")
+    changed = service.set_priority(session, context, found, body.priority)
+    session.refresh(changed.scheduling)
+    set_etag(response, changed.scheduling.updated_at)
+    return render(session, changed)
+
+
+@router.post("/tasks/{task}/move", summary="Move a waiting task within its project")
+def move_task(
+    task: UUID,
+    context: Annotated[ProjectContext, Depends(access.UPDATE)],
+    session: SessionDep,
+    body: MoveIn,
+) -> TaskOut:
+    """Right before another task, whose priority it takes; without one, before all: run next.
+
+    Only the project's own tasks change places; those of other projects lose nothing.
+    """
+    found = queries.get_task(session, context, task)
+    other = None if body.before is None else queries.get_task(session, context, body.before)
+    return render(session, service.move_before(session, context, found, other))
 
 
 @router.post(
@@ -141,43 +315,48 @@ def cancel_task(
     return render(session, cancelled)
 
 
-@router.get("/tasks/{task}/logs", summary="Read the log")
-def get_task_logs(
-    task: UUID,
-    context: Annotated[ProjectContext, Depends(access.READ)],
-    session: SessionDep,
-    limit: Limit = 200,
-    cursor: Cursor = None,
-) -> Page[LogChunkOut]:
-    """All of the log in order, in chunks of whole lines."""
+@router.post(
+    "/tasks/{task}/pause", status_code=status.HTTP_202_ACCEPTED, summary="Ask a task to pause"
+)
+def pause_task(
+    task: UUID, context: Annotated[ProjectContext, Depends(access.CANCEL)], session: SessionDep
+) -> TaskOut:
+    """A waiting task pauses at once; a running one writes a checkpoint, stops and pauses.
+
+    `stop_wanted` says that it was asked for and is not done yet.
+    """
     found = queries.get_task(session, context, task)
-    after = 0 if cursor is None else decode_cursor(cursor, int)[0]
-    rows = session.scalars(queries.chunks_after(found.id, after, limit=limit + 1)).all()
-    items = [
-        LogChunkOut(
-            seq=row.seq,
-            attempt=row.attempt,
-            stream=row.stream,
-            text=row.text,
-            time=row.recorded_at,
-        )
-        for row in rows[:limit]
-    ]
-    more = len(rows) > limit
-    return Page(items=items, next_cursor=encode_cursor(items[-1].seq) if more else None)
+    paused = service.request_pause(session, context.actor, found, project=context.project_uuid)
+    return render(session, paused)
 
 
-@router.get("/tasks/{task}/metrics", summary="Read metric series")
-def get_task_metrics(
-    task: UUID,
-    context: Annotated[ProjectContext, Depends(access.READ)],
-    session: SessionDep,
-    key: Annotated[list[str] | None, Query(description="only these keys")] = None,
-    limit: Annotated[int, Query(ge=1, le=100_000, description="last points of each key")] = 10_000,
-) -> SeriesOut:
-    """Each key's points in order of steps. A step that was repeated counts once."""
+@router.post(
+    "/tasks/{task}/resume", status_code=status.HTTP_202_ACCEPTED, summary="Let a task go on"
+)
+def resume_task(
+    task: UUID, context: Annotated[ProjectContext, Depends(access.UPDATE)], session: SessionDep
+) -> TaskOut:
+    """A paused task goes back to the queue with its age, and goes on from its checkpoint."""
     found = queries.get_task(session, context, task)
-    return SeriesOut(series=jsonable(queries.series(session, found.id, key, limit)))
+    resumed = service.resume(session, context.actor, found, project=context.project_uuid)
+    return render(session, resumed)
+
+
+@router.post(
+    "/tasks/{task}/retry", status_code=status.HTTP_202_ACCEPTED, summary="Try a task again"
+)
+def retry_task(
+    task: UUID, context: Annotated[ProjectContext, Depends(access.UPDATE)], session: SessionDep
+) -> TaskOut:
+    """Queue a new task with the spec and inputs of one that failed or was cancelled.
+
+    What has ended stays as it ended; the new task's `retry_of` names it. A task is retried once;
+    its retry may be retried in turn.
+    """
+    found = queries.get_task(session, context, task)
+    if not context.may(kind_of(found.type).permission):
+        raise PermissionDenied(permission=kind_of(found.type).permission.value)
+    return render(session, service.retry(session, context, found))
 
 
 @router.get("/tasks/{task}/timeline", summary="Read the timeline")

@@ -1,21 +1,17 @@
 """Supervises one attempt from claim to outcome, on a thread of the worker."""
 
 import queue
-import secrets
 import shutil
-import signal
 import threading
 import time
-from collections import deque
 from pathlib import Path
 from typing import Any
 
 import structlog
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
-from aiplatform.data.blobs import hash_file
 from aiplatform.protocol.encoding import dumps
-from aiplatform.protocol.enums import LogStream, TaskStatus, TaskType
+from aiplatform.protocol.enums import TaskStatus
 from aiplatform.protocol.messages import (
     Cancel,
     Checkpoint,
@@ -24,6 +20,7 @@ from aiplatform.protocol.messages import (
     Hello,
     Job,
     Metrics,
+    Phase,
     Progress,
     Ready,
     Renew,
@@ -31,16 +28,31 @@ from aiplatform.protocol.messages import (
     ServingAddress,
     Stopped,
 )
-from aiplatform.server.core import storage
+from aiplatform.server.core import tracing
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.errors import Problem
 from aiplatform.server.core.settings import Settings, get_settings
-from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.tasks.errors import LostLease
-from aiplatform.server.tasks.rules import LOG_TAIL_CHARACTERS
+from aiplatform.server.tasks.rules.estimate import Estimate
+from aiplatform.server.tasks.rules.failures import curable
 from aiplatform.server.tasks.runner import process as processes
+from aiplatform.server.tasks.runner.addresses import serving_address
+from aiplatform.server.tasks.runner.confidential import masked
+from aiplatform.server.tasks.runner.deaths import death_of
+from aiplatform.server.tasks.runner.gang import Gang
+from aiplatform.server.tasks.runner.layout import (
+    fetch_checkpoint,
+    fetch_inputs,
+    make_directory,
+    plan,
+    shared_by,
+)
+from aiplatform.server.tasks.runner.printed import Printed
 from aiplatform.server.tasks.runner.process import Child, Item, Malformed, child_environment
-from aiplatform.server.tasks.runner.telemetry import Usage
+from aiplatform.server.tasks.runner.sampling import Watched, get_sampler
+from aiplatform.server.tasks.runner.spans import Phases, traced
+from aiplatform.server.tasks.runner.spares import from_spare
+from aiplatform.server.tasks.runner.writes import Writes
 from aiplatform.server.tasks.service import attempts
 from aiplatform.server.tasks.service.attempts import Chunk, Claim
 from aiplatform.server.tasks.service.kinds import Outcome, kind_of
@@ -48,35 +60,48 @@ from aiplatform.server.tasks.service.kinds import Outcome, kind_of
 log = structlog.get_logger(__name__)
 FLUSH_SECONDS = 0.2
 POLL_SECONDS = 0.5
-TAIL_SECONDS = 5.0
-DATABASE_RETRY_SECONDS = 0.5
 
 
 def run_attempt(claim: Claim) -> None:
     """Run a claimed task to its outcome. Returns when nothing of it runs here any more."""
-    with structlog.contextvars.bound_contextvars(task=str(claim.task_uuid), attempt=claim.attempt):
+    with (
+        structlog.contextvars.bound_contextvars(task=str(claim.task_uuid), attempt=claim.attempt),
+        traced(claim),
+    ):
         Attempt(claim, get_settings()).run()
 
 
 class Attempt:
     """One attempt's state on this worker."""
 
+    renew = staticmethod(attempts.renew)
+
     def __init__(self, claim: Claim, settings: Settings) -> None:
         self.claim = claim
         self.settings = settings
-        self.directory = settings.work_dir / str(claim.task_uuid) / f"attempt-{claim.attempt}"
         self.child: Child | None = None
-        self.usage = Usage(claim.gpu_indices)
+        self.watched: Watched | None = None
         self.serving: ServingAddress | None = None
+        self.secrets: dict[str, str] = {}
         self.lost = threading.Event()
+        self.write = Writes(self.lost)
         self.ended = threading.Event()
         self.ending: Result | Failure | Stopped | Malformed | None = None
         self.asked_to_stop = False
         self.cancelled = False
-        self.seq = 0
-        self.tail = ""
-        self.tail_written = 0.0
-        self.last_stderr: deque[str] = deque(maxlen=20)
+        self.pausing = False
+        self.time_limit: int | None = None
+        self.started = time.monotonic()
+        self.too_long = False
+        self.estimate = Estimate()
+        self.phases = Phases()
+        self.gang = Gang(self) if claim.nodes > 1 else None
+        self.place_directory(str(claim.task_uuid))
+
+    def place_directory(self, name: str) -> None:
+        """Say where the attempt's files lie, below the worker's own."""
+        self.directory = self.settings.work_dir / name / f"attempt-{self.claim.attempt}"
+        self.printed = Printed(self.directory, self.settings, self.write)
 
     def run(self) -> None:
         """Everything in order; the lease is renewed beside it from the first moment."""
@@ -90,14 +115,30 @@ class Attempt:
             self.ended.set()
             if self.child is not None:
                 self.child.close()
+            if self.watched is not None:
+                get_sampler().release(self.watched)
             renewer.join(timeout=10)
             shutil.rmtree(self.directory, ignore_errors=True)
 
     def _run(self) -> None:
         try:
+            if self.gang is not None and not self.gang.gather():
+                return
             job = self._lay_out()
+            if self.gang is not None:
+                met = self.gang.meet(job)
+                if met is None:
+                    return
+                job = met
             self._start(job)
-        except (OSError, Problem) as error:
+        except OSError as error:
+            said = f"The task could not be started: {error}"
+            if curable(error):
+                self.write(lambda s: attempts.retry(s, self.claim, said))
+            else:
+                self._end(Outcome(TaskStatus.FAILED, error=said))
+            return
+        except Problem as error:
             self._end(Outcome(TaskStatus.FAILED, error=f"The task could not be started: {error}"))
             return
         self._supervise()
@@ -105,39 +146,25 @@ class Attempt:
         code = self.child.close()
         if self.lost.is_set():
             raise LostLease
+        # What it used is summed up when it ends, so it is written before.
+        if self.watched is not None:
+            get_sampler().release(self.watched)
         self._conclude(code)
 
     def _lay_out(self) -> Job:
-        """The attempt's directory: inputs, the newest checkpoint, the job file."""
-        shutil.rmtree(self.directory, ignore_errors=True)
-        for name in ("inputs", "output", "checkpoints"):
-            (self.directory / name).mkdir(parents=True)
+        """The attempt's directory: inputs, the newest checkpoint; what the job is told of them."""
+        make_directory(self.directory)
         with transaction() as session:
-            task = attempts.hold(session, self.claim)
-            kind = kind_of(task.type)
-            inputs = kind.inputs(session, task)
-            spec: Any = task.config
-            checkpoint = attempts.newest_checkpoint(session, task.id)
-            saved = [] if checkpoint is None else storage.files_of(
-                session, checkpoint_id=checkpoint.id
-            )  # fmt: skip
-            self.seq, self.tail = attempts.log_position(session, self.claim)
-        paths: dict[str, str] = {}
-        for role, file in inputs.single.items():
-            target = self.directory / "inputs" / role / Path(file.path).name
-            storage.fetch_tree([StoredFile(target.name, file.sha256, file.size)], target.parent)
-            paths[role] = str(target)
-        for role, files in inputs.trees.items():
-            target = self.directory / "inputs" / role
-            target.mkdir(exist_ok=True)
-            storage.fetch_tree(files, target)
-            paths[role] = str(target)
-        resume_from = None
-        if checkpoint is not None:
-            resume_from = self.directory / "resume" / f"checkpoint-{checkpoint.step}"
-            storage.fetch_tree(saved, resume_from)
-        if kind.serves:
-            self.serving = self._address()
+            found = plan(session, self.claim)
+        self.secrets, self.time_limit = found.secrets, found.time_limit
+        self.printed.seq, self.printed.tail = found.seq, found.tail
+        if self.claim.node == 0:
+            self.watched = get_sampler().watch(self.claim, found.memory_mb)
+        spec: Any = found.spec
+        paths = fetch_inputs(found, self.directory)
+        resume_from = fetch_checkpoint(found, self.directory)
+        if found.serves:
+            self.serving = serving_address(self.claim, self.settings)
         return Job(
             task=self.claim.task_uuid,
             attempt=self.claim.attempt,
@@ -145,48 +172,49 @@ class Attempt:
             inputs=paths,
             output_dir=str(self.directory / "output"),
             checkpoint_dir=str(self.directory / "checkpoints"),
-            resume_from=None if resume_from is None else str(resume_from),
+            resume_from=resume_from,
             serving=self.serving,
+            prefix=self._prefix(spec),
+            ranks=shared_by(spec, self.claim, self.settings),
+            traceparent=tracing.traceparent() if self.claim.node == 0 else None,
         )
 
-    def _address(self) -> ServingAddress:
-        token = secrets.token_urlsafe(32)
-        host = self.settings.advertise_host
-        if host is not None:
-            return ServingAddress(host=host, token=token)
-        # A socket's path may have about 107 bytes, so it does not lie in the attempt's directory.
-        directory = self.settings.home / "run"
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        name = f"{self.claim.task_id:x}-{self.claim.fence:x}.sock"
-        return ServingAddress(socket=str(directory / name), token=token)
+    def _prefix(self, spec: dict[str, Any]) -> str | None:
+        """The environment of a script; None for the worker's own."""
+        found = self.settings.script_environments.get(spec.get("environment", ""))
+        return None if found is None else str(found)
 
     def _start(self, job: Job) -> None:
         job_file = self.directory / "job.json"
         job_file.write_text(dumps(job), encoding="utf-8")
-        imports = self.claim.task_type == TaskType.MODEL_IMPORT
-        extra: dict[str, str] = {}
-        if imports:
-            extra["AIPLATFORM_HUB"] = self.settings.hub
-            if self.settings.hub_endpoint is not None:
-                extra["HF_ENDPOINT"] = self.settings.hub_endpoint
-        environment = child_environment(
-            self.directory, self.claim.gpu_indices, extra, network=imports
-        )
-        self.child = Child(job_file, self.directory, environment)
-        (self.directory.parent / "launcher.pid").write_text(str(self.child.pid))
-        self.child.say(Renew(seconds=self.settings.child_deadline_seconds))
+        imports = self.claim.task_type in processes.NETWORKED
+        told = processes.import_environment(self.settings) if imports else {}
+        extra = {**told, **self.secrets}
+        environment = child_environment(self.directory, self.claim.devices, extra, network=imports)
+        devices, deadline = self.claim.devices, self.settings.child_deadline_seconds
+        self.child = from_spare(job, job_file, devices, environment, deadline)
+        if self.child is None:
+            self.child = Child(job_file, self.directory, environment)
+        self.started = time.monotonic()
+        if self.watched is not None:
+            self.watched.pid = self.child.pid
+        processes.record(self.directory.parent, self.child)
+        self.child.say(Renew(seconds=deadline))
 
     def _supervise(self) -> None:
         assert self.child is not None
         polled = 0.0
         while not self.child.finished and not self.lost.is_set():
-            items = self._drain(self.child)
+            items = [masked(item, self.secrets) for item in self._drain(self.child)]
             now = time.monotonic()
             if items or now - polled >= POLL_SECONDS:
                 self._take(items)
                 polled = now
-            if processes.stopping.is_set():
-                self._ask_to_stop()
+            if self.time_limit is not None and now - self.started > self.time_limit:
+                self.too_long = True
+            if processes.stopping.is_set() or self.too_long:
+                self.ask_to_stop()
+        self.phases.end()
         if not self.lost.is_set():
             self._take([], final=True)
 
@@ -215,14 +243,14 @@ class Attempt:
                     metrics.append(item)
                 case Chunk():
                     chunks.append(item)
-                    if item.stream is LogStream.STDERR:
-                        self.last_stderr.extend(item.text.splitlines())
                 case Progress():
                     progress = item
                 case Event():
                     events.append((item.name, item.data))
                 case Hello():
-                    events.append(("started", {"pid": item.pid, "protocol": item.protocol}))
+                    events.append(("started", self._started(item)))
+                case Phase():
+                    self.phases.begin(item)
                 case Result() | Failure() | Stopped():
                     self.ending = self.ending or item
                 case Malformed():
@@ -231,29 +259,43 @@ class Attempt:
                     self._ready(item)
                 case Checkpoint():
                     self._checkpoint(item)
-        merged = _merge(chunks)
-        for chunk in merged:
-            self.tail = (self.tail + chunk.text)[-LOG_TAIL_CHARACTERS:]
-        now = time.monotonic()
-        write_tail = final or (bool(merged) and now - self.tail_written >= TAIL_SECONDS)
-        status = self._write(
+        progress = None if progress is None else self._estimated(progress)
+        kept = self.printed.take(chunks, events, final=final)
+        tail = self.printed.due_tail(kept, final=final) if self.claim.node == 0 else None
+        status = self.write(
             lambda session: attempts.write_telemetry(
                 session,
                 self.claim,
                 metrics=metrics,
-                chunks=merged,
-                first_seq=self.seq + 1,
-                log_tail=self.tail if write_tail else None,
+                chunks=kept,
+                first_seq=self.printed.seq + 1,
+                log_tail=tail,
                 progress=progress,
                 events=events,
             )
         )
-        self.seq += len(merged)
-        if write_tail:
-            self.tail_written = now
+        self.printed.written(kept, tail)
         if status is TaskStatus.CANCELLING:
             self.cancelled = True
-            self._ask_to_stop()
+            self.ask_to_stop()
+        elif status is TaskStatus.PAUSED:
+            self.pausing = True
+            self.ask_to_stop()
+        if self.gang is not None and not final:
+            self.gang.watch()
+
+    def _started(self, hello: Hello) -> dict[str, Any]:
+        node = {"node": self.claim.node} if self.claim.nodes > 1 else {}
+        warm = {"warm": True} if self.child is not None and self.child.is_spare else {}
+        return {"pid": hello.pid, "protocol": hello.protocol, **node, **warm}
+
+    def _estimated(self, progress: Progress) -> Progress:
+        """With the time left as it was seen here; at first, what the runtime thinks itself."""
+        self.estimate.add(time.monotonic(), progress.value)
+        left = self.estimate.seconds_left()
+        if left is None:
+            return progress
+        return progress.model_copy(update={"seconds_left": round(left, 1)})
 
     def _break_off(self, fault: Malformed) -> None:
         """End a child that does not keep to the protocol; nothing it says later counts."""
@@ -261,7 +303,8 @@ class Attempt:
         self.ending = fault
         self.child.abandon()
 
-    def _ask_to_stop(self) -> None:
+    def ask_to_stop(self) -> None:
+        """Have the child end what it does, within its grace period. Asking twice is no error."""
         if not self.asked_to_stop and self.child is not None:
             self.asked_to_stop = True
             self.child.say(Cancel(grace_seconds=self.settings.cancel_grace_seconds))
@@ -269,44 +312,34 @@ class Attempt:
     def _ready(self, message: Ready) -> None:
         assert self.serving is not None, "only serving kinds are ready"
         token = self.serving.token
-        self._write(
-            lambda session: attempts.set_ready(session, self.claim, message.endpoint, token)
-        )
+        self.write(lambda session: attempts.set_ready(session, self.claim, message.endpoint, token))
 
     def _checkpoint(self, message: Checkpoint) -> None:
         path = Path(message.path).resolve()
         if not path.is_relative_to((self.directory / "checkpoints").resolve()):
             self._break_off(Malformed(f"a checkpoint outside its directory: {message.path}"))
             return
-        files = self._store(path, move=False)
-        self._write(
+        files = self.write.keep_tree(path, move=False)
+        self.write(
             lambda session: attempts.add_checkpoint(session, self.claim, message.step, files)
         )
 
-    def _store(self, directory: Path, *, move: bool) -> list[StoredFile]:
-        """Put all files below ``directory`` into the blob store, each in its own transaction."""
-        files: list[StoredFile] = []
-        for path in sorted(directory.rglob("*")):
-            if path.is_symlink() or not path.is_file():
-                continue
-            sha256, size = hash_file(path)
-            self._write(
-                lambda session, path=path, sha256=sha256, size=size: storage.keep(
-                    session, path, sha256, size, move=move
-                )
-            )
-            files.append(StoredFile(path.relative_to(directory).as_posix(), sha256, size))
-        return files
-
     def _conclude(self, code: int) -> None:
+        if self.gang is not None and self.gang.conclude():
+            return
         match self.ending:
             case Result(data=data):
-                files = self._store(self.directory / "output", move=True)
-                self._end(Outcome(TaskStatus.COMPLETED, result=data, files=files))
+                self._complete(data)
+            case Stopped() | None if self.too_long and not self.cancelled:
+                error = f"It ran longer than its time limit of {self.time_limit} s."
+                self._end(Outcome(TaskStatus.FAILED, error=error))
+            # What did not stop within its grace period was ended, and goes on from its checkpoint.
+            case Stopped() | None if self.pausing and not self.cancelled:
+                self.write(lambda s: attempts.pause(s, self.claim))
             case Stopped() if not self.cancelled and processes.stopping.is_set():
-                self._write(lambda s: attempts.release(s, self.claim, "the worker was stopped"))
+                self.write(lambda s: attempts.release(s, self.claim, "the worker was stopped"))
             case Failure(error=error, retryable=True) if not self.cancelled:
-                self._write(lambda s: attempts.retry(s, self.claim, error))
+                self.write(lambda s: attempts.retry(s, self.claim, error))
             case Failure(error=error) if not self.cancelled:
                 self._end(Outcome(TaskStatus.FAILED, error=error))
             case Malformed(reason=reason):
@@ -315,66 +348,39 @@ class Attempt:
             case _ if self.cancelled:
                 self._end(Outcome(TaskStatus.CANCELLED))
             case _ if processes.stopping.is_set():
-                self._write(lambda s: attempts.release(s, self.claim, "the worker was stopped"))
+                self.write(lambda s: attempts.release(s, self.claim, "the worker was stopped"))
             case _:
-                self._end(Outcome(TaskStatus.FAILED, error=self._death(code)))
+                self._end(
+                    Outcome(TaskStatus.FAILED, error=death_of(code, self.printed.last_stderr))
+                )
 
-    def _death(self, code: int) -> str:
-        """What is known of a child that ended without a word."""
-        number = -code if code < 0 else code - 128 if code > 128 else 0
-        if number:
-            try:
-                how = f"was killed by {signal.Signals(number).name}"
-            except ValueError:
-                how = f"ended with exit code {code}"
-            if number == signal.SIGKILL:
-                how += " (perhaps the machine ran out of memory)"
-        else:
-            how = f"ended with exit code {code} and without a result"
-        said = "\n".join(line for line in self.last_stderr if line.strip())[-2000:]
-        return f"The runtime {how}." + (f" Its last words:\n{said}" if said else "")
+    def _complete(self, result: dict[str, Any]) -> None:
+        output = self.directory / "output"
+        try:
+            kind = kind_of(self.claim.task_type)
+            kept = kind.keep(self.write, self.claim.task_uuid, output, result)
+            files = [] if kept is not None else self.write.keep_tree(output, move=True)
+            self._end(Outcome(TaskStatus.COMPLETED, result=result, files=files, kept=kept))
+        except Problem as refused:
+            # What was made may not be kept: a name was taken meanwhile, a quota is full.
+            self._end(Outcome(TaskStatus.FAILED, error=str(refused)))
 
     def _end(self, outcome: Outcome) -> None:
-        usage = self.usage.summary()
-        self._write(lambda s: attempts.end_attempt(s, self.claim, outcome, usage=usage))
-
-    def _write(self, action: Any) -> Any:
-        """Run ``action`` in a transaction; wait out a database that is away while we hold the task.
-
-        Raises:
-            LostLease: when the task moved on.
-        """
-        while True:
-            try:
-                with transaction() as session:
-                    return action(session)
-            except OperationalError as error:
-                self._wait_for_database(error)
-            except DBAPIError as error:
-                if not error.connection_invalidated:
-                    raise
-                self._wait_for_database(error)
-
-    def _wait_for_database(self, error: DBAPIError) -> None:
-        log.warning("database unavailable, holding on", error=str(error.orig).strip()[:200])
-        if self.lost.wait(DATABASE_RETRY_SECONDS):
-            raise LostLease from error
+        self.write(lambda s: attempts.end_attempt(s, self.claim, outcome))
 
     def _renew(self) -> None:
-        """Renew the lease and pass the new deadline on; sample what the child uses meanwhile.
+        """Renew the lease and pass the new deadline on.
 
         Without a renewal the child's launcher ends it at its deadline, before the lease can expire.
         """
         settings = self.settings
         due = time.monotonic() + settings.renew_seconds
         while not self.ended.wait(1.0):
-            if self.child is not None:
-                self.usage.sample(self.child.pid)
             if time.monotonic() < due:
                 continue
             try:
                 with transaction() as session:
-                    attempts.renew(session, self.claim)
+                    self.renew(session, self.claim)
             except LostLease:
                 self.lost.set()
                 if self.child is not None:
@@ -386,15 +392,3 @@ class Attempt:
             due = time.monotonic() + settings.renew_seconds
             if self.child is not None:
                 self.child.say(Renew(seconds=settings.child_deadline_seconds))
-
-
-def _merge(chunks: list[Chunk]) -> list[Chunk]:
-    """Join neighbouring chunks of one stream, so that a chatty child makes few rows."""
-    merged: list[Chunk] = []
-    for chunk in chunks:
-        last = merged[-1] if merged else None
-        if last is not None and last.stream is chunk.stream and len(last.text) < 64_000:
-            last.text += chunk.text
-        else:
-            merged.append(chunk)
-    return merged

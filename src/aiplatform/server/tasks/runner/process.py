@@ -1,7 +1,9 @@
 """The child of an attempt and the pipes between: messages, control, stdout and stderr."""
 
+import contextlib
 import os
 import queue
+import shutil
 import subprocess
 import sys
 import threading
@@ -14,14 +16,18 @@ from typing import IO
 import structlog
 from pydantic import ValidationError
 
-from aiplatform.protocol.enums import LogStream
+from aiplatform.protocol.enums import LogStream, TaskType
 from aiplatform.protocol.messages import (
     MAX_LINE_BYTES,
+    Begin,
     ControlMessage,
+    Hello,
     RuntimeMessage,
+    Warm,
     encode,
     parse_runtime_message,
 )
+from aiplatform.server.core.settings import Settings
 from aiplatform.server.tasks.service.attempts import Chunk
 
 log = structlog.get_logger(__name__)
@@ -30,6 +36,9 @@ QUEUE_ITEMS = 2000
 """How far the child may be ahead of the database; then its pipes fill and it waits."""
 
 LOG_READ_BYTES = 64 * 1024
+SPARE = "spare-"
+"""How the names of directories begin that spares have as their homes."""
+
 
 stopping = threading.Event()
 """Set when this worker shuts down: attempts checkpoint and go back to the queue."""
@@ -61,17 +70,38 @@ PASSED_ON = (
     "TZ",
     "VIRTUAL_ENV",
 )
+TRANSPORTS = ("GLOO_", "NCCL_")
+"""How the variables begin that tell the nodes of a training how to reach each other."""
+
 NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 
 
+NETWORKED = {TaskType.DATASET_IMPORT, TaskType.MODEL_IMPORT}
+"""The types of tasks that fetch something; no other sees a network."""
+
+
+def import_environment(settings: Settings) -> dict[str, str]:
+    """What a child that fetches something is told of the settings."""
+    told = {
+        "AIPLATFORM_HUB": settings.hub,
+        "AIPLATFORM_MAX_UPLOAD_BYTES": str(settings.max_upload_bytes),
+        "AIPLATFORM_OUTGOING_NETWORKS": ",".join(map(str, settings.outgoing_networks)),
+        "AIPLATFORM_QUARANTINE_MAX_SHARE": str(settings.quarantine_max_share),
+    }
+    if settings.hub_endpoint is not None:
+        told["HF_ENDPOINT"] = settings.hub_endpoint
+    return told
+
+
 def child_environment(
-    home: Path, gpu_indices: tuple[int, ...], extra: Mapping[str, str], *, network: bool
+    home: Path, devices: tuple[str, ...], extra: Mapping[str, str], *, network: bool
 ) -> dict[str, str]:
     """The scrubbed environment: no credentials, no home of a person, only the leased GPUs."""
     names = PASSED_ON + NETWORK if network else PASSED_ON
     environment = {name: os.environ[name] for name in names if name in os.environ}
+    environment |= {name: os.environ[name] for name in os.environ if name.startswith(TRANSPORTS)}
     environment |= {
-        "CUDA_VISIBLE_DEVICES": ",".join(str(index) for index in gpu_indices),
+        "CUDA_VISIBLE_DEVICES": ",".join(devices),
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HOME": str(home),
         "PYTHONUNBUFFERED": "1",
@@ -83,11 +113,44 @@ def child_environment(
     return environment | dict(extra)
 
 
-class Child:
-    """A running child. Its output arrives in :attr:`items`; ``exited`` is set after the last."""
+def whole_characters(data: bytes) -> int:
+    """How many bytes of ``data`` are whole characters of UTF-8; all, when it is something else."""
+    for back in range(1, min(4, len(data)) + 1):
+        byte = data[-back]
+        if byte < 0x80:
+            return len(data)
+        if byte >= 0xC0:  # begins a character of 2, 3 or 4 bytes
+            length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return len(data) if back >= length else len(data) - back
+    return len(data)
 
-    def __init__(self, job_file: Path, directory: Path, environment: Mapping[str, str]) -> None:
+
+def fits_at_once(message: ControlMessage) -> bool:
+    """Whether any system's pipes take a message whole, so that nobody waits for its reader."""
+    return len(encode(message)) <= 16 * 1024
+
+
+def record(directory: Path, child: "Child") -> None:
+    """Leave a note of who runs for whom, for the next worker in case this one dies."""
+    (directory / "launcher.pid").write_text(f"{child.pid} {os.getpid()}")
+
+
+class Child:
+    """A running child. Its output arrives in :attr:`items`.
+
+    Without a job it is a spare: ``warm`` is set when it has imported what it can, and
+    :meth:`begin` gives it one.
+    """
+
+    def __init__(
+        self, job_file: Path | None, directory: Path, environment: Mapping[str, str]
+    ) -> None:
         self.items: queue.Queue[Item] = queue.Queue(QUEUE_ITEMS)
+        self.warm = threading.Event()
+        self.is_spare = job_file is None
+        self.scratch: Path | None = None
+        """A directory that goes when it does."""
+        self._begun = threading.Event()
         messages_read, messages_write = os.pipe()
         control_read, self._control = os.pipe()
         os.set_blocking(self._control, False)
@@ -96,8 +159,7 @@ class Child:
             self.process = subprocess.Popen(
                 [
                     *RUNTIME,
-                    "--job",
-                    str(job_file),
+                    *(["--spare"] if job_file is None else ["--job", str(job_file)]),
                     "--messages-fd",
                     str(messages_write),
                     "--control-fd",
@@ -146,6 +208,29 @@ class Child:
             except (BrokenPipeError, BlockingIOError) as error:
                 log.warning("child does not take control messages", error=str(error))
 
+    def begin(self, begin: Begin, within: float) -> bool:
+        """Give a spare its job. False when it did not say hello in so many seconds.
+
+        It may then still be about to, so it must be closed before another child has the job.
+        """
+        # What its imports have printed is nothing of the task's.
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self.items.get_nowait()
+        self.say(begin)
+        deadline = time.monotonic() + within
+        while not self._begun.wait(0.05):
+            if self.gone or time.monotonic() > deadline:
+                return False
+        return True
+
+    @property
+    def gone(self) -> bool:
+        """Whether the child has ended and its pipes are read to their ends."""
+        return self.process.poll() is not None and not any(
+            reader.is_alive() for reader in self._readers
+        )
+
     def abandon(self) -> None:
         """Close the control pipe: the launcher kills the child's process group at once."""
         with self._control_lock:
@@ -156,11 +241,7 @@ class Child:
     @property
     def finished(self) -> bool:
         """Whether the child is gone and everything it wrote was taken."""
-        return (
-            self.process.poll() is not None
-            and not any(reader.is_alive() for reader in self._readers)
-            and self.items.empty()
-        )
+        return self.gone and self.items.empty()
 
     def close(self) -> int:
         """End what is left and return the exit code (negative: the signal)."""
@@ -170,22 +251,33 @@ class Child:
         except subprocess.TimeoutExpired:
             self.process.kill()
             return self.process.wait()
+        finally:
+            if self.scratch is not None:
+                shutil.rmtree(self.scratch, ignore_errors=True)
 
     def _read_messages(self, descriptor: int) -> None:
         with os.fdopen(descriptor, "rb", buffering=1 << 16) as pipe:
             while line := pipe.readline(MAX_LINE_BYTES):
                 try:
-                    self.items.put(parse_runtime_message(line))
+                    message = parse_runtime_message(line)
                 except ValidationError as error:
                     self.items.put(Malformed(f"{error.errors()[0]['msg']}: {line[:200]!r}"))
                     return
+                if isinstance(message, Warm):
+                    self.warm.set()
+                    continue
+                if isinstance(message, Hello):
+                    self._begun.set()
+                self.items.put(message)
 
     def _read_log(self, pipe: IO[bytes], stream: LogStream) -> None:
         rest = b""
         while data := pipe.read1(LOG_READ_BYTES):  # type: ignore[attr-defined]
             data = rest + data
-            # A chunk ends with a line; a line longer than a chunk is cut.
-            end = data.rfind(b"\n") + 1 or (len(data) if len(data) >= LOG_READ_BYTES else 0)
+            # A chunk ends with a line; a line longer than a chunk is cut, between characters.
+            end = data.rfind(b"\n") + 1
+            if not end and len(data) >= LOG_READ_BYTES:
+                end = whole_characters(data)
             rest = data[end:]
             if end:
                 self._put_log(data[:end], stream)

@@ -1,10 +1,10 @@
-"""What a worker does with tasks: claim, renew, write, finish. Every write carries the fence."""
+"""What a worker does with tasks it claimed: renew, write, finish. Every write carries the fence."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import psycopg
 from sqlalchemy import delete, func, select, update
@@ -16,6 +16,7 @@ from aiplatform.protocol.enums import LogStream, TaskStatus
 from aiplatform.protocol.messages import Metrics, Progress
 from aiplatform.server.core import audit, storage
 from aiplatform.server.core.broker import wake
+from aiplatform.server.core.database import after_commit
 from aiplatform.server.core.events import notify
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.tasks import queries
@@ -26,86 +27,18 @@ from aiplatform.server.tasks.models import (
     TaskAttempt,
     TaskCheckpoint,
     TaskLease,
-    Worker,
 )
 from aiplatform.server.tasks.rules import attempts_left
+from aiplatform.server.tasks.rules.failures import wait_before_retry
+from aiplatform.server.tasks.service import figures, telemetry
+from aiplatform.server.tasks.service.claims import Claim, claim_next
+from aiplatform.server.tasks.service.hearing import tell_of_points
 from aiplatform.server.tasks.service.kinds import Outcome, kind_of
 from aiplatform.server.tasks.service.queue import add_event, change_status, finish, lock, topic
+from aiplatform.server.tasks.service.retention import prune_checkpoints
 
-CHECKPOINTS_KEPT = 2
+__all__ = ["Claim", "claim_next"]
 MAX_METRIC_KEY = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """An attempt that this worker holds."""
-
-    task_id: int
-    task_uuid: UUID
-    task_type: str
-    queue: str
-    attempt: int
-    fence: int
-    gpu_indices: tuple[int, ...]
-
-
-def claim_next(session: Session, worker_id: int, queues: Sequence[str]) -> Claim | None:
-    """Take the first task in queue order that the worker's free resources can run.
-
-    The worker's row is locked first and what it holds is counted under that lock, so neither CPUs
-    nor GPUs are handed out twice.
-    """
-    worker = session.scalars(select(Worker).where(Worker.id == worker_id).with_for_update()).one()
-    held = queries.leases_of(session, worker_id)
-    taken = {index for lease in held for index in lease.gpu_indices}
-    free_gpus = [index for index in range(worker.gpus) if index not in taken]
-    task = queries.next_claimable(
-        session,
-        queues,
-        cpus=worker.cpus - sum(lease.cpus for lease in held),
-        memory_mb=worker.memory_mb - sum(lease.memory_mb for lease in held),
-        gpus=len(free_gpus),
-    )
-    if task is None:
-        return None
-    scheduling = task.scheduling
-    change_status(session, task, TaskStatus.RUNNING)
-    scheduling.attempt += 1
-    scheduling.fence += 1
-    scheduling.not_before = None
-    gpus = tuple(free_gpus[: scheduling.gpus])
-    session.add(
-        TaskLease(
-            task_id=task.id,
-            worker_id=worker.id,
-            project_id=task.project_id,
-            attempt=scheduling.attempt,
-            fence=scheduling.fence,
-            cpus=scheduling.cpus,
-            memory_mb=scheduling.memory_mb,
-            gpu_indices=list(gpus),
-        )
-    )
-    session.add(
-        TaskAttempt(
-            task_id=task.id,
-            attempt=scheduling.attempt,
-            fence=scheduling.fence,
-            worker=worker.name,
-        )
-    )
-    add_event(session, task, "claimed", worker=worker.name, attempt=scheduling.attempt)
-    kind_of(task.type).started(session, task)
-    session.flush()
-    return Claim(
-        task_id=task.id,
-        task_uuid=task.uuid,
-        task_type=task.type,
-        queue=scheduling.queue,
-        attempt=scheduling.attempt,
-        fence=scheduling.fence,
-        gpu_indices=gpus,
-    )
 
 
 def renew(session: Session, claim: Claim) -> None:
@@ -144,11 +77,19 @@ def hold(session: Session, claim: Claim) -> Task:
 
 @dataclass(slots=True)
 class Chunk:
-    """Consecutive lines of one stream of the child; ``time`` in seconds since the epoch."""
+    """Consecutive lines of one stream of the child; ``time`` in seconds since the epoch.
+
+    ``level``, ``levels`` and ``segment`` as in :class:`LogChunk`; ``segment_file`` is the file that
+    the runner stores before the row is written.
+    """
 
     stream: LogStream
     text: str
     time: float
+    level: int = 0
+    levels: list[list[int]] = field(default_factory=list)
+    segment: dict[str, Any] | None = None
+    segment_file: Path | None = None
 
 
 def write_telemetry(
@@ -162,7 +103,9 @@ def write_telemetry(
     progress: Progress | None = None,
     events: Sequence[tuple[str, dict[str, Any]]] = (),
 ) -> TaskStatus:
-    """Store what the child said since the last time. Returns the task's status, for cancellation.
+    """Store what the child said since the last time. Returns what is wanted of the attempt.
+
+    That is the task's status, which may be ``cancelling``, or ``paused`` when it is to pause.
 
     Raises:
         LostLease: see :func:`hold`.
@@ -170,7 +113,11 @@ def write_telemetry(
     task = hold(session, claim)
     if metrics:
         _copy_points(session, claim, metrics)
+        tell_of_points(session, task, metrics)
     if chunks:
+        if claim.nodes > 1:
+            # The nodes write one log, each when it holds the task.
+            first_seq = log_position(session, claim)[0] + 1
         session.add_all(
             LogChunk(
                 task_id=claim.task_id,
@@ -178,10 +125,21 @@ def write_telemetry(
                 attempt=claim.attempt,
                 stream=chunk.stream.value,
                 text=clean_text(chunk.text),
+                level=chunk.level,
+                levels=chunk.levels,
+                segment=chunk.segment,
                 recorded_at=datetime.fromtimestamp(chunk.time, UTC),
             )
             for place, chunk in enumerate(chunks)
         )
+        for place, chunk in enumerate(chunks):
+            if chunk.segment is not None and chunk.segment["sha256"] is not None:
+                storage.refer(
+                    session,
+                    StoredFile(f"log/{first_seq + place}", chunk.segment["sha256"], 0),
+                    project_id=task.project_id,
+                    log_task_id=task.id,
+                )
     if log_tail is not None:
         task.logs = clean_text(log_tail)
     if progress is not None:
@@ -191,7 +149,15 @@ def write_telemetry(
         add_event(session, task, kind, **data)
     notify(session, topic(task))
     session.flush()
-    return TaskStatus(task.status)
+    return wanted_of(task)
+
+
+def wanted_of(task: Task) -> TaskStatus:
+    """What is wanted of an attempt, see :func:`write_telemetry`."""
+    status = TaskStatus(task.status)
+    if status is TaskStatus.RUNNING and task.scheduling.stop_wanted is not None:
+        return TaskStatus.PAUSED
+    return status
 
 
 def _copy_points(session: Session, claim: Claim, metrics: Sequence[Metrics]) -> None:
@@ -246,17 +212,7 @@ def add_checkpoint(session: Session, claim: Claim, step: int, files: Sequence[St
     session.flush()
     for file in files:
         storage.refer(session, file, project_id=task.project_id, checkpoint_id=checkpoint.id)
-    kept = (
-        select(TaskCheckpoint.id)
-        .where(TaskCheckpoint.task_id == task.id)
-        .order_by(TaskCheckpoint.step.desc(), TaskCheckpoint.attempt.desc())
-        .limit(CHECKPOINTS_KEPT)
-    )
-    session.execute(
-        delete(TaskCheckpoint).where(
-            TaskCheckpoint.task_id == task.id, TaskCheckpoint.id.not_in(kept)
-        )
-    )
+    prune_checkpoints(session, task)
     add_event(session, task, "checkpoint", step=step)
     session.flush()
 
@@ -283,9 +239,7 @@ def set_ready(session: Session, claim: Claim, endpoint: str, token: str) -> None
     session.flush()
 
 
-def end_attempt(
-    session: Session, claim: Claim, outcome: Outcome, *, usage: dict[str, Any] | None = None
-) -> None:
+def end_attempt(session: Session, claim: Claim, outcome: Outcome) -> None:
     """Finish the task with the outcome of this attempt and give its resources back.
 
     Raises:
@@ -293,13 +247,11 @@ def end_attempt(
     """
     task = hold(session, claim)
     status = outcome.status
-    if usage:
-        task.gpu_usage = usage
-    _close(session, claim, status.value, outcome.error)
+    close(session, claim, status.value, outcome.error)
     finish(session, task, outcome)
-    # Checkpoints serve to resume; a finished task does not.
+    # Checkpoints serve to resume, and a finished task does not: at most the best are kept.
     if status is TaskStatus.COMPLETED:
-        session.execute(delete(TaskCheckpoint).where(TaskCheckpoint.task_id == task.id))
+        prune_checkpoints(session, task)
 
 
 def retry(session: Session, claim: Claim, error: str) -> None:
@@ -309,9 +261,24 @@ def retry(session: Session, claim: Claim, error: str) -> None:
         LostLease: see :func:`hold`.
     """
     task = hold(session, claim)
-    _close(session, claim, "failed", error)
-    task.scheduling.failures += 1
+    close(session, claim, "failed", error)
+    scheduling = task.scheduling
+    scheduling.failures += 1
+    wait = timedelta(seconds=wait_before_retry(scheduling.retry_seconds, scheduling.failures))
+    scheduling.not_before = func.clock_timestamp() + wait
     requeue(session, task, error)
+
+
+def pause(session: Session, claim: Claim) -> None:
+    """End an attempt that obeyed the wish to pause; the task goes on from its checkpoint later.
+
+    Raises:
+        LostLease: see :func:`hold`.
+    """
+    task = hold(session, claim)
+    preempted = task.scheduling.stop_wanted == "preempt"
+    close(session, claim, "preempted" if preempted else "paused", None)
+    requeue(session, task, "an urgent task needed its place" if preempted else "it was paused")
 
 
 def release(session: Session, claim: Claim, reason: str) -> None:
@@ -321,12 +288,15 @@ def release(session: Session, claim: Claim, reason: str) -> None:
         LostLease: see :func:`hold`.
     """
     task = hold(session, claim)
-    _close(session, claim, "released", reason)
+    close(session, claim, "released", reason)
     requeue(session, task, reason)
 
 
 def requeue(session: Session, task: Task, reason: str) -> None:
-    """Put a task whose lease is gone back into the queue, or fail it when attempts are used up."""
+    """Put a task whose lease is gone back into the queue, or fail it when attempts are used up.
+
+    One that somebody paused stays out of the queue; one that was preempted resumes by itself.
+    """
     if TaskStatus(task.status) is TaskStatus.CANCELLING:
         finish(session, task, Outcome(TaskStatus.CANCELLED))
         return
@@ -336,6 +306,14 @@ def requeue(session: Session, task: Task, reason: str) -> None:
     scheduling = task.scheduling
     if not attempts_left(scheduling.failures, scheduling.max_attempts):
         finish(session, task, Outcome(TaskStatus.FAILED, error=reason))
+        return
+    wanted, scheduling.stop_wanted = scheduling.stop_wanted, None
+    if wanted is not None:
+        change_status(session, task, TaskStatus.PAUSED)
+        add_event(session, task, "paused" if wanted == "pause" else "preempted")
+    if wanted == "pause":
+        kind_of(task.type).requeued(session, task)
+        session.flush()
         return
     change_status(session, task, TaskStatus.PENDING)
     kind_of(task.type).requeued(session, task)
@@ -354,24 +332,37 @@ def requeue(session: Session, task: Task, reason: str) -> None:
     wake(session, scheduling.queue)
 
 
-def expire(session: Session, task_id: int, fence: int, reason: str) -> bool:
-    """End a lease whose holder is gone. False when it was renewed away or released meanwhile."""
+def expire(
+    session: Session, task_id: int, fence: int, reason: str, *, of_member: bool = False
+) -> bool:
+    """End a lease whose holder is gone. False when it was renewed away or released meanwhile.
+
+    ``of_member``: not the holder is gone but another node, so the holder may well be writing.
+    """
     lease = session.scalar(
         select(TaskLease)
         .where(TaskLease.task_id == task_id, TaskLease.fence == fence)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=not of_member)
     )
     if lease is None:
         return False
     task = lock(session, task_id)
     task.scheduling.failures += 1
-    claim = Claim(task_id, task.uuid, task.type, "", lease.attempt, fence, ())
-    _close(session, claim, "lost", reason)
+    claim = Claim(
+        task_id, task.uuid, task.type, "", lease.attempt, fence, (), nodes=task.scheduling.nodes
+    )
+    close(session, claim, "lost", reason)
     requeue(session, task, reason)
     return True
 
 
-def _close(session: Session, claim: Claim, outcome: str, error: str | None) -> None:
+def close(session: Session, claim: Claim, outcome: str, error: str | None) -> None:
+    """End the attempt's lease, and with it those of all its nodes."""
+    held = queries.held_by(session, claim.task_id, claim.fence)
+    if held is not None:
+        telemetry.close_attempt(session, claim, held)
+        ran = figures.DURATIONS.labels(claim.task_type, outcome)
+        after_commit(session, lambda: ran.observe(held.seconds))
     session.execute(
         delete(TaskLease).where(TaskLease.task_id == claim.task_id, TaskLease.fence == claim.fence)
     )

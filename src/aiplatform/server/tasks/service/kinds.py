@@ -5,8 +5,11 @@ the domain that owns the type gives a :class:`TaskKind`, and the queue calls it 
 transactions.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -49,12 +52,20 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a task ended. ``files`` are the output directory's, already in the blob store."""
+    """How a task ended. ``files`` are the output directory's, already in the blob store;
+    ``gathered`` is what the kind has made of the output before.
+    """
 
     status: TaskStatus
     result: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
     files: list[StoredFile] = field(default_factory=list)
+    kept: Any = None
+    """What :meth:`TaskKind.keep` gave."""
+
+
+Write = Callable[[Callable[[Session], Any]], Any]
+"""Does something in a transaction of the attempt, and waits where the database is away."""
 
 
 class TaskKind:
@@ -68,8 +79,24 @@ class TaskKind:
     serves: ClassVar[bool] = False
     """Whether the runtime listens for requests, and so needs an address and a token."""
 
+    elsewhere: ClassVar[bool] = False
+    """Whether it executes outside the platform, which can ask it to stop and nothing more."""
+
     announces_success: ClassVar[bool] = False
     """Whether ``finished`` tells the author of a success itself, in its domain's words."""
+
+    checkpoints: ClassVar[bool] = False
+    """Whether an attempt that stops can be gone on from; such tasks may be preempted."""
+
+    @property
+    def retriable(self) -> bool:
+        """Whether a task that failed may be submitted again as it is."""
+        return not self.serves and not self.elsewhere
+
+    @property
+    def hears_of_starts(self) -> bool:
+        """Whether :meth:`started` does anything, so that the claim must load the task for it."""
+        return type(self).started is not TaskKind.started
 
     def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
         """Check on submission that the caller may use what ``spec`` names, and pin versions.
@@ -78,6 +105,13 @@ class TaskKind:
             NotFound: for what does not exist or belongs to another project.
         """
         raise NotImplementedError
+
+    def retried(self, session: Session, context: ProjectContext, task: Task) -> None:
+        """``task`` is to be queued once more as it is; check what must hold anew by now.
+
+        Raises:
+            Problem: what a new submission would be refused for.
+        """
 
     def inputs(self, session: Session, task: Task) -> Inputs:
         """What the runtime of ``task`` reads."""
@@ -90,10 +124,24 @@ class TaskKind:
         """The runtime accepts requests at ``endpoint`` from whoever shows ``token``."""
 
     def requeued(self, session: Session, task: Task) -> None:
-        """The attempt's worker was lost; the task waits again."""
+        """An attempt ended before the task did, which waits for the next, or is paused."""
+
+    def keep(self, write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Any:
+        """Put a successful attempt's output into the store in a way of the kind's own.
+
+        Called before the transaction of :meth:`finished`, which gets what this returns. None: the
+        files are stored one by one.
+
+        Raises:
+            Problem: it may not be kept; the task fails for that.
+        """
 
     def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
-        """The task reached its final status; called in the same transaction."""
+        """The task reached its final status; called in the same transaction.
+
+        Raises:
+            Problem: what a completed one made may not be kept; it fails for that.
+        """
 
 
 _KINDS: dict[TaskType, TaskKind] = {}

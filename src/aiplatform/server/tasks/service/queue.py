@@ -1,30 +1,41 @@
-"""Submitting and cancelling, and the one door through which a task's status changes."""
+"""Submitting, cancelling and ending tasks, and the steps of their status."""
 
 import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
+from pydantic import TypeAdapter
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.encoding import clean_text, jsonable
 from aiplatform.protocol.enums import TaskStatus
-from aiplatform.protocol.specs import TaskSpec
-from aiplatform.server.core import audit
+from aiplatform.protocol.notifications import NotificationType
+from aiplatform.protocol.specs import After, TaskSpec, nodes_of
+from aiplatform.server.core import audit, tracing
 from aiplatform.server.core.audit import Actor
 from aiplatform.server.core.broker import wake
 from aiplatform.server.core.events import notify
 from aiplatform.server.identity.errors import PermissionDenied
-from aiplatform.server.identity.models import User
-from aiplatform.server.notifications.service import notify_user
+from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.projects.service import quotas
+from aiplatform.server.secrets import service as secrets_service
 from aiplatform.server.tasks import queries
-from aiplatform.server.tasks.errors import TaskFinished, WrongTaskType
-from aiplatform.server.tasks.models import Task, TaskEvent, TaskInput, TaskScheduling
-from aiplatform.server.tasks.rules import may_become
+from aiplatform.server.tasks.errors import NoWorkerCanRun, TaskFinished, WrongTaskType
+from aiplatform.server.tasks.models import Task, TaskEvent, TaskScheduling
+from aiplatform.server.tasks.rules import Demand, may_become, shortfalls
+from aiplatform.server.tasks.service import dependencies
+from aiplatform.server.tasks.service.entering import NewTask, insert_tasks
+from aiplatform.server.tasks.service.hearing import tell_of_status
 from aiplatform.server.tasks.service.kinds import InputRef, Outcome, kind_of
+
+task_specs: TypeAdapter[TaskSpec] = TypeAdapter(TaskSpec)
+"""Reads the spec that a task's ``config`` holds."""
 
 ENDINGS = {
     TaskStatus.COMPLETED: AuditAction.TASK_COMPLETED,
@@ -55,53 +66,137 @@ def submit(
     model_id: int | None = None,
     inputs: list[InputRef] | None = None,
     not_before: datetime | None = None,
+    after: Sequence[After] = (),
 ) -> Task:
-    """Queue a task whose references the caller has checked. A worker is woken after the commit."""
-    return enqueue(
+    """Queue a task whose references the caller has checked. A worker is woken after the commit.
+
+    Raises:
+        NoWorkerCanRun: when it asks for what no worker has.
+        QuotaExceeded: when it asks for more GPUs than the project may ever hold.
+        NoSuchSecret, PermissionDenied: when it names a secret that is not to be had.
+        NotFound: when a task of ``after`` is not of the project.
+        DependencyFailed: when one that must succeed has failed already.
+    """
+    return enqueue_all(
         session,
+        [
+            _checked(
+                session,
+                context,
+                spec,
+                name=name,
+                priority=priority,
+                experiment_id=experiment_id,
+                model_id=model_id,
+                inputs=inputs,
+                not_before=not_before,
+                after=after,
+            )
+        ],
+    )[0]
+
+
+def _checked(
+    session: Session,
+    context: ProjectContext,
+    spec: TaskSpec,
+    *,
+    after: Sequence[After] = (),
+    **facts: Any,
+) -> NewTask:
+    """What :func:`submit` queues, after its checks."""
+    require_possible(session, spec)
+    if spec.resources.gpus:
+        quotas.require_gpus(session, context.project_id, spec.resources.gpus * nodes_of(spec))
+    if spec.secrets:
+        secrets_service.require_usable(session, context, spec.secrets)
+    needs = dependencies.look_up(session, context.project_id, after) if after else []
+    return new_task(
         spec,
         actor=context.actor,
         project_id=context.project_id,
         project_uuid=context.project_uuid,
-        name=name,
-        priority=priority,
-        experiment_id=experiment_id,
-        model_id=model_id,
-        inputs=inputs,
-        not_before=not_before,
+        needs=needs,
+        **facts,
     )
 
 
+def require_possible(session: Session, spec: TaskSpec) -> None:
+    """Refuse what no worker that was seen lately could ever run, even an idle one.
+
+    Raises:
+        NoWorkerCanRun: it says what is missing.
+    """
+    resources = spec.resources
+    if (
+        not resources.gpus
+        and nodes_of(spec) == 1
+        and queries.someone_could_run(
+            session, spec.queue, spec.labels, cpus=resources.cpus, memory_mb=resources.memory_mb
+        )
+    ):
+        return
+    demand = Demand(**resources.model_dump(), queue=spec.queue, labels=frozenset(spec.labels))
+    missing = shortfalls(demand, queries.machines(session).offers, nodes=nodes_of(spec))
+    if missing:
+        raise NoWorkerCanRun(
+            missing="; ".join(shortfall.en for shortfall in missing),
+            missing_zh="；".join(shortfall.zh for shortfall in missing),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One submission as a request has it."""
+
+    spec: TaskSpec
+    name: str
+    priority: int = 5
+    after: Sequence[After] = ()
+
+
 def submit_checked(
-    session: Session, context: ProjectContext, spec: TaskSpec, *, name: str, priority: int
-) -> Task:
-    """Queue a task after its kind has checked and pinned what the spec refers to.
+    session: Session, context: ProjectContext, wanted: Sequence[Wanted]
+) -> list[Task]:
+    """Queue tasks, all or none, after their kinds have checked and pinned what they refer to.
 
     Raises:
         WrongTaskType: for types that are started through a resource of their own.
         PermissionDenied: when the kind needs a permission that the caller lacks.
         NotFound: for references to what does not exist or is not theirs.
     """
-    kind = kind_of(spec.type)
+    return enqueue_all(session, [_prepared(session, context, one) for one in wanted])
+
+
+def _prepared(session: Session, context: ProjectContext, wanted: Wanted) -> NewTask:
+    kind = kind_of(wanted.spec.type)
     if kind.started_through is not None:
-        raise WrongTaskType(task_type=spec.type.value, resource=kind.started_through)
+        raise WrongTaskType(task_type=wanted.spec.type.value, resource=kind.started_through)
     if not context.may(kind.permission):
         raise PermissionDenied(permission=kind.permission.value)
-    prepared = kind.prepare(session, context, spec)
-    return submit(
+    prepared = kind.prepare(session, context, wanted.spec)
+    return _checked(
         session,
         context,
         prepared.spec,
-        name=name,
-        priority=priority,
+        name=wanted.name,
+        priority=wanted.priority,
         experiment_id=prepared.experiment_id,
         model_id=prepared.model_id,
         inputs=prepared.inputs,
+        after=wanted.after,
     )
 
 
-def enqueue(
-    session: Session,
+def enqueue(session: Session, spec: TaskSpec, **facts: Any) -> Task:
+    """:func:`submit` for the platform itself, which acts without a request's context.
+
+    ``facts`` are those of :func:`new_task`.
+    """
+    return enqueue_all(session, [new_task(spec, **facts)])[0]
+
+
+def new_task(
     spec: TaskSpec,
     *,
     actor: Actor,
@@ -111,12 +206,32 @@ def enqueue(
     priority: int = 5,
     experiment_id: int | None = None,
     model_id: int | None = None,
-    inputs: list[InputRef] | None = None,
+    inputs: Sequence[InputRef] | None = None,
     not_before: datetime | None = None,
     author_id: int | None = None,
-) -> Task:
-    """:func:`submit` for the platform itself, which acts without a request's context."""
+    needs: Sequence[dependencies.Needs] = (),
+) -> NewTask:
+    """A task as :func:`enqueue_all` writes it."""
+    scheduling = TaskScheduling(
+        queue=spec.queue,
+        cpus=spec.resources.cpus,
+        memory_mb=spec.resources.memory_mb,
+        gpus=spec.resources.gpus,
+        gpu_memory_mb=spec.resources.gpu_memory_mb,
+        labels=sorted(set(spec.labels)),
+        preemptible=(
+            kind_of(spec.type).checkpoints if spec.preemptible is None else spec.preemptible
+        ),
+        time_limit_seconds=spec.time_limit_seconds,
+        retry_seconds=spec.retry_seconds,
+        blockers=sum(not need.settled for need in needs),
+        max_attempts=spec.max_attempts,
+        not_before=not_before,
+        created_by=actor.user_id if author_id is None else author_id,
+        nodes=nodes_of(spec),
+    )
     task = Task(
+        uuid=uuid4(),
         project_id=project_id,
         experiment_id=experiment_id,
         model_id=model_id,
@@ -125,48 +240,44 @@ def enqueue(
         status=TaskStatus.PENDING.value,
         priority=priority,
         config=jsonable(spec),
-        scheduling=TaskScheduling(
-            queue=spec.queue,
-            cpus=spec.resources.cpus,
-            memory_mb=spec.resources.memory_mb,
-            gpus=spec.resources.gpus,
-            max_attempts=spec.max_attempts,
-            not_before=not_before,
-            created_by=actor.user_id if author_id is None else author_id,
-        ),
+        scheduling=scheduling,
     )
-    session.add(task)
-    session.flush()
-    for item in inputs or []:
-        session.add(
-            TaskInput(
-                task_id=task.id,
-                role=item.role,
-                label=item.label[:400],
-                content_hash=item.content_hash,
-                dataset_version_id=item.dataset_version_id,
-                model_id=item.model_id,
-            )
-        )
-    add_event(session, task, "submitted", priority=priority, queue=spec.queue)
-    audit.record(
-        session,
+    recorded = audit.Event(
         actor,
         AuditAction.TASK_SUBMITTED,
         "task",
         task.uuid,
-        project=project_uuid,
-        type=task.type,
-        name=task.name,
-        inputs=[item.label for item in inputs or []],
+        project_uuid,
+        details={
+            "type": task.type,
+            "name": task.name,
+            "inputs": [item.label for item in inputs or ()],
+        },
     )
-    session.flush()
-    wake(session, spec.queue)
-    return task
+    event = {"priority": priority, "queue": spec.queue}
+    return NewTask(task, recorded, inputs or (), needs, event)
+
+
+def enqueue_all(session: Session, new: Sequence[NewTask]) -> list[Task]:
+    """Queue several tasks at once. Workers are woken after the commit."""
+    with tracing.span("submit", "producer"):
+        # The trace goes on where the task runs: there the line is read again.
+        if (traceparent := tracing.traceparent()) is not None:
+            for one in new:
+                one.event["traceparent"] = traceparent
+        insert_tasks(session, new)
+        for one in new:
+            tracing.describe(task=str(one.task.uuid), task_type=one.task.type)
+    for one in new:
+        if one.needs:
+            dependencies.write(session, one.task, one.needs)
+    for queue in dict.fromkeys(one.task.scheduling.queue for one in new):
+        wake(session, queue)
+    return [one.task for one in new]
 
 
 def change_status(session: Session, task: Task, status: TaskStatus) -> None:
-    """The one door: every change of a task's status goes through here.
+    """Take a step of the transition table; all take it here, but for starts (see ``claims``).
 
     Raises:
         TaskFinished: when the transition table has no such step.
@@ -175,12 +286,11 @@ def change_status(session: Session, task: Task, status: TaskStatus) -> None:
         raise TaskFinished(task_status=task.status)
     task.status = status.value
     now = func.clock_timestamp()
-    if status is TaskStatus.RUNNING and task.started_at is None:
-        task.started_at = now
     if status.is_final:
         task.completed_at = now
     task.scheduling.updated_at = now
     session.flush()
+    tell_of_status(session, task)
 
 
 def lock(session: Session, task_id: int) -> Task:
@@ -218,26 +328,26 @@ def finish(session: Session, task: Task, outcome: Outcome, *, actor: Actor = aud
     )
     _tell_author(session, task, outcome, project)
     session.flush()
+    for dependent in dependencies.settle(session, task):
+        reason = f"It waited for the success of {task.name}, which ended as {task.status}."
+        finish(session, dependent, Outcome(TaskStatus.FAILED, error=reason))
 
 
 def _tell_author(session: Session, task: Task, outcome: Outcome, project: UUID | None) -> None:
     if outcome.status is TaskStatus.CANCELLED:
         return
-    author = session.get(User, task.scheduling.created_by) if task.scheduling.created_by else None
-    if author is None:
-        return
     done = outcome.status is TaskStatus.COMPLETED
-    if done and kind_of(task.type).announces_success:
-        return
-    notify_user(
+    # Its domain tells of what was made; the project's webhooks hear of the task all the same.
+    told_already = done and kind_of(task.type).announces_success
+    announce(
         session,
-        author.id,
-        f"task_{outcome.status.value}",
-        f"{task.name}: {'completed' if done else 'failed'}",
-        task.error_message or f"The {task.type} task has completed.",
+        NotificationType.TASK_COMPLETED if done else NotificationType.TASK_FAILED,
+        to=[] if told_already else [task.scheduling.created_by],
         project=project,
+        name=task.name,
         task=task.uuid,
         task_type=task.type,
+        error=task.error_message,
     )
 
 
@@ -274,7 +384,9 @@ def cancel_project_tasks(session: Session, actor: Actor, project_id: int, projec
     """
     unfinished = [status.value for status in TaskStatus if not status.is_final]
     for task in session.scalars(
-        select(Task).where(Task.project_id == project_id, Task.status.in_(unfinished))
+        select(Task)
+        .where(Task.project_id == project_id, Task.status.in_(unfinished))
+        .order_by(Task.id)  # in which order all lock several
     ).all():
         # One that ends in this very moment needs no cancelling.
         with contextlib.suppress(TaskFinished):

@@ -5,9 +5,11 @@ clock, never by timestamps: a clock step expires nothing. Nor does an outage of 
 only time during which the sweep could look counts.
 """
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import structlog
 from sqlalchemy import select, update
@@ -18,12 +20,15 @@ from aiplatform.server.core import audit
 from aiplatform.server.core.broker import WAKE, send, task_queue
 from aiplatform.server.core.database import transaction
 from aiplatform.server.tasks import queries
-from aiplatform.server.tasks.models import Task, TaskLease, Worker
+from aiplatform.server.tasks.errors import TaskFinished
+from aiplatform.server.tasks.models import ExternalRun, Task, TaskLease, TaskNode, Worker
+from aiplatform.server.tasks.service import external, figures
 from aiplatform.server.tasks.service.attempts import expire
 from aiplatform.server.tasks.service.queue import lock, request_cancel
 
 log = structlog.get_logger(__name__)
 MAX_WAKE_UPS = 32
+Key = TypeVar("Key")
 
 
 @dataclass(slots=True)
@@ -41,8 +46,11 @@ class Sweeper:
 
     lease_seconds: float
     clock: Callable[[], float] = time.monotonic
+    run_silence_seconds: float = 600.0
     leases: dict[int, Sighting] = field(default_factory=dict)
+    nodes: dict[tuple[int, int], Sighting] = field(default_factory=dict)
     workers: dict[int, Sighting] = field(default_factory=dict)
+    runs: dict[int, Sighting] = field(default_factory=dict)
     looked_at: float | None = None
 
     def sweep(self) -> list[int]:
@@ -57,14 +65,30 @@ class Sweeper:
         passed = min(passed, self.lease_seconds / 10)
         with transaction() as session:
             silent = self._silent_leases(session, passed)
+            silent_nodes = self._silent_nodes(session, passed)
             self._silent_workers(session, passed)
+            silent_runs = self._silent_runs(session, passed)
         expired = []
         for task_id, fence in silent:
             with transaction() as session:
                 if expire(session, task_id, fence, "the worker was lost"):
                     expired.append(task_id)
+                    figures.EXPIRIES.inc()
                     log.warning("lease expired", task_id=task_id, fence=fence)
             self.leases.pop(task_id, None)
+        for (task_id, node), fence in silent_nodes:
+            with transaction() as session:
+                reason = f"the worker of node {node} was lost"
+                if expire(session, task_id, fence, reason, of_member=True):
+                    expired.append(task_id)
+                    figures.EXPIRIES.inc()
+                    log.warning("node lost", task_id=task_id, node=node, fence=fence)
+            self.nodes.pop((task_id, node), None)
+        for task_id, renewals in silent_runs:
+            with transaction() as session:
+                if external.give_up(session, task_id, renewals, self.run_silence_seconds):
+                    log.warning("run given up", task_id=task_id)
+            self.runs.pop(task_id, None)
         self._cancel_orphans()
         wake_idle_workers()
         return expired
@@ -76,6 +100,21 @@ class Sweeper:
         return [
             (task_id, seen.fence)
             for task_id, seen in self.leases.items()
+            if seen.still_for >= self.lease_seconds
+        ]
+
+    def _silent_nodes(self, session: Session, passed: float) -> list[tuple[tuple[int, int], int]]:
+        """Nodes other than 0; one that said that it failed need not say more."""
+        rows = session.execute(
+            select(TaskNode.task_id, TaskNode.node, TaskNode.fence, TaskNode.renewals).where(
+                TaskNode.state != "failed"
+            )
+        )
+        current = {(row.task_id, row.node): Sighting(row.fence, row.renewals) for row in rows}
+        self.nodes = _compare(self.nodes, current, passed)
+        return [
+            (key, seen.fence)
+            for key, seen in self.nodes.items()
             if seen.still_for >= self.lease_seconds
         ]
 
@@ -95,22 +134,35 @@ class Sweeper:
                 update(Worker).where(Worker.id.in_(silent)).values(stopped_at=Worker.heartbeat_at)
             )
 
+    def _silent_runs(self, session: Session, passed: float) -> list[tuple[int, int]]:
+        """Runs that execute elsewhere and of which nothing was heard for too long."""
+        unfinished = [status.value for status in TaskStatus if not status.is_final]
+        rows = session.execute(
+            select(ExternalRun.task_id, ExternalRun.renewals)
+            .join(Task, Task.id == ExternalRun.task_id)
+            .where(Task.status.in_(unfinished))
+        )
+        current = {task_id: Sighting(0, renewals) for task_id, renewals in rows}
+        self.runs = _compare(self.runs, current, passed)
+        return [
+            (task_id, seen.count)
+            for task_id, seen in self.runs.items()
+            if seen.still_for >= self.run_silence_seconds
+        ]
+
     @staticmethod
     def _cancel_orphans() -> None:
-        """Waiting tasks whose project is gone can never be claimed."""
+        """Tasks whose project was archived or deleted just when they were submitted or claimed."""
         with transaction() as session:
-            orphans = session.scalars(
-                select(Task.id).where(
-                    Task.project_id.is_(None), Task.status == TaskStatus.PENDING.value
-                )
-            ).all()
-            for task_id in orphans:
+            orphans = queries.unfinished_where_nothing_runs(session)
+        for task_id in orphans:
+            with contextlib.suppress(TaskFinished), transaction() as session:
                 request_cancel(session, audit.SYSTEM, lock(session, task_id))
 
 
 def _compare(
-    before: dict[int, Sighting], now: dict[int, Sighting], passed: float
-) -> dict[int, Sighting]:
+    before: dict[Key, Sighting], now: dict[Key, Sighting], passed: float
+) -> dict[Key, Sighting]:
     for key, seen in now.items():
         known = before.get(key)
         if known is not None and (known.fence, known.count) == (seen.fence, seen.count):
@@ -122,6 +174,8 @@ def wake_idle_workers() -> None:
     """Send as many wake-ups as tasks wait and slots are free: some may have been lost."""
     with transaction() as session:
         waiting = queries.waiting_by_queue(session)
+        for queue, places in queries.open_places(session).items():
+            waiting[queue] = waiting.get(queue, 0) + places
         if not waiting:
             return
         free = 0.0

@@ -3,48 +3,56 @@
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import psutil
-from sqlalchemy import func, select, update
+from sqlalchemy import func, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 import aiplatform
 from aiplatform.server.core.settings import Settings
-from aiplatform.server.tasks.models import TaskLease, Worker
+from aiplatform.server.tasks import queries
+from aiplatform.server.tasks.models import Worker
+from aiplatform.server.tasks.rules import Device
 from aiplatform.server.tasks.service.attempts import expire
+from aiplatform.server.tasks.service.devices import gpu_label, machine_devices
 
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What a worker offers: CPU cores, memory in MiB, GPUs."""
+    """What a worker offers: CPU cores, memory in MiB, GPUs or slots of them, labels."""
 
     cpus: float
     memory_mb: int
-    gpus: int
+    devices: tuple[Device, ...] = ()
+    labels: tuple[str, ...] = ()
 
 
 def capacity(settings: Settings) -> Capacity:
     """What this machine has, unless the settings say otherwise."""
+    devices = tuple(settings_devices(settings) or machine_devices())
+    if settings.worker_gpus is not None:
+        few = devices[: settings.worker_gpus]
+        more = (Device(str(place)) for place in range(len(few), settings.worker_gpus))
+        devices = (*few, *more)
+    models = {gpu_label(device.name) for device in devices if device.name}
     return Capacity(
         cpus=settings.worker_cpus or float(os.cpu_count() or 1),
         memory_mb=settings.worker_memory_mb or psutil.virtual_memory().total >> 20,
-        gpus=count_gpus() if settings.worker_gpus is None else settings.worker_gpus,
+        devices=devices,
+        labels=tuple(sorted(models | settings.script_labels | set(settings.worker_labels))),
     )
 
 
-def count_gpus() -> int:
-    """GPUs that NVML reports; 0 without the library or a driver."""
-    try:
-        import pynvml  # noqa: PLC0415  (optional: only machines with NVIDIA GPUs have it)
-    except ImportError:
-        return 0
-    try:
-        pynvml.nvmlInit()
-        return int(pynvml.nvmlDeviceGetCount())
-    except pynvml.NVMLError:
-        return 0
+def settings_devices(settings: Settings) -> list[Device]:
+    """Slots that the settings declare: ``id:MiB``, one for each; a GPU may be named repeatedly."""
+    found = []
+    for slot in settings.worker_gpu_slots:
+        name, _, memory = slot.rpartition(":")
+        found.append(Device(name, int(memory)) if name else Device(slot))
+    return found
 
 
 def register(session: Session, name: str, queues: Sequence[str], offers: Capacity) -> int:
@@ -61,7 +69,9 @@ def register(session: Session, name: str, queues: Sequence[str], offers: Capacit
         "queues": list(queues),
         "cpus": offers.cpus,
         "memory_mb": offers.memory_mb,
-        "gpus": offers.gpus,
+        "gpus": len(offers.devices),
+        "devices": [asdict(device) for device in offers.devices],
+        "labels": list(offers.labels),
     }
     worker_id = session.scalars(
         insert(Worker)
@@ -77,15 +87,22 @@ def register(session: Session, name: str, queues: Sequence[str], offers: Capacit
         )
         .returning(Worker.id)
     ).one()
-    held = session.execute(
-        select(TaskLease.task_id, TaskLease.fence).where(TaskLease.worker_id == worker_id)
-    ).all()
-    for task_id, fence in held:
-        expire(session, task_id, fence, "the worker died and was started again")
+    for held in queries.leases_of(session, worker_id):
+        expire(session, held.task_id, held.fence, "the worker died and was started again")
     return worker_id
 
 
-def heartbeat(session: Session, worker_id: int) -> None:
+def measured_load() -> dict[str, Any]:
+    """What the machine is doing: CPU in percent of all cores, memory in MiB, load average."""
+    memory = psutil.virtual_memory()
+    return {
+        "cpu_percent": psutil.cpu_percent(),
+        "memory_used_mb": (memory.total - memory.available) >> 20,
+        "load_1m": round(psutil.getloadavg()[0], 2),
+    }
+
+
+def heartbeat(session: Session, worker_id: int, load: dict[str, Any] | None = None) -> None:
     """Count one more sign of life."""
     session.execute(
         update(Worker)
@@ -94,6 +111,7 @@ def heartbeat(session: Session, worker_id: int) -> None:
             heartbeats=Worker.heartbeats + 1,
             heartbeat_at=func.clock_timestamp(),
             stopped_at=None,
+            **({} if load is None else {"load": load}),
         )
     )
 

@@ -1,0 +1,9 @@
+"""Experiments and their runs over HTTP."""
+
+from fastapi import APIRouter
+
+from aiplatform.server.experiments.endpoints import experiments, runs
+
+router = APIRouter(tags=["experiments"])
+for part in (experiments, runs):
+    router.include_router(part.router)

@@ -1,0 +1,80 @@
+"""What lists of experiments and of runs are asked with."""
+
+from typing import Annotated
+
+from fastapi import Query
+from sqlalchemy import ColumnElement
+
+from aiplatform.server.experiments.errors import FilterInvalid
+from aiplatform.server.experiments.queries import search
+from aiplatform.server.experiments.queries.conditions import condition
+from aiplatform.server.experiments.queries.search import Order, read_order
+from aiplatform.server.experiments.queries.subjects import Subject
+from aiplatform.server.experiments.rules.filters import MAX_LENGTH, FilterError, Node, parse
+from aiplatform.server.projects.access import ProjectContext
+
+Filter = Annotated[
+    str | None,
+    Query(
+        alias="filter",
+        # A longer one is told what is wrong with it, in words.
+        max_length=4 * MAX_LENGTH,
+        description='such as `metrics.loss < 1.5 and config.lora.rank = 16 and tags has "prod"`',
+    ),
+]
+Sort = Annotated[
+    str | None,
+    Query(
+        max_length=310,
+        description="`created`, `metrics.…` or `config.…`; a minus before it: the largest first",
+    ),
+]
+
+
+def read_filter(text: str | None) -> Node | None:
+    """The filter of a request.
+
+    Raises:
+        FilterInvalid: says what is wrong with it, and where.
+    """
+    if text is None:
+        return None
+    try:
+        return parse(text)
+    except FilterError as error:
+        raise invalid(error) from None
+
+
+def read_sort(text: str | None) -> Order:
+    """The order of a request.
+
+    Raises:
+        FilterInvalid: when it is none.
+    """
+    try:
+        return read_order(text)
+    except FilterError as error:
+        raise invalid(error, "order") from None
+
+
+def conditions(context: ProjectContext, node: Node | None) -> search.Conditions:
+    """The filter as SQL, or nothing.
+
+    What is returned raises :class:`FilterInvalid`: for a field that does not exist, or a comparison
+    that it does not have.
+    """
+
+    def of(subject: Subject) -> list[ColumnElement[bool]]:
+        if node is None:
+            return []
+        try:
+            return [condition(subject, context, node)]
+        except FilterError as error:
+            raise invalid(error) from None
+
+    return of
+
+
+def invalid(error: FilterError, what: str = "filter") -> FilterInvalid:
+    """The problem that goes out."""
+    return FilterInvalid(what=what, reason=error.reason, position=error.position)

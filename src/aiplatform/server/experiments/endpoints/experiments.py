@@ -1,0 +1,266 @@
+"""Experiments."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response, status
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.enums import ExperimentStatus
+from aiplatform.protocol.permissions import Permission
+from aiplatform.server.core.etags import IfMatch, require_match, set_etag
+from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, render_page
+from aiplatform.server.core.problems import ProblemDocument
+from aiplatform.server.experiments import access, queries, service
+from aiplatform.server.experiments.endpoints.asking import (
+    Filter,
+    Sort,
+    conditions,
+    read_filter,
+    read_sort,
+)
+from aiplatform.server.experiments.models import Experiment
+from aiplatform.server.experiments.queries import search
+from aiplatform.server.experiments.queries.subjects import EXPERIMENTS
+from aiplatform.server.experiments.rules.filters import comparisons
+from aiplatform.server.experiments.schemas import (
+    CloneIn,
+    ExperimentChange,
+    ExperimentIn,
+    ExperimentOut,
+    RunIn,
+)
+from aiplatform.server.identity.access import SessionDep, deny
+from aiplatform.server.identity.schemas import UserRef
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.tasks.endpoints.tasks import render as render_task
+from aiplatform.server.tasks.endpoints.tasks import render_all as render_tasks
+from aiplatform.server.tasks.models import Task
+from aiplatform.server.tasks.schemas import TaskOut
+
+router = APIRouter(prefix="/api/v1")
+
+
+def _problem(status_code: int, description: str) -> dict[int | str, dict[str, Any]]:
+    return {status_code: {"model": ProblemDocument, "description": description}}
+
+
+def _render(context: ProjectContext, row: Any) -> ExperimentOut:
+    experiment: Experiment = row.Experiment
+    return ExperimentOut(
+        uuid=experiment.uuid,
+        project=context.project_uuid,
+        name=experiment.name,
+        description=row.description,
+        note=row.note,
+        tags=row.tags or [],
+        archived_at=row.archived_at,
+        cloned_from=row.cloned_from,
+        base_model=experiment.base_model,
+        task_type=experiment.task_type,
+        status=ExperimentStatus(experiment.status),
+        config=experiment.config,
+        metrics=experiment.metrics,
+        author=None
+        if row.author_uuid is None
+        else UserRef(uuid=row.author_uuid, username=row.author_name),
+        created_at=experiment.created_at,
+        updated_at=experiment.updated_at,
+    )
+
+
+def _show(
+    session: Session, context: ProjectContext, experiment: Experiment, response: Response
+) -> ExperimentOut:
+    set_etag(response, experiment.updated_at)
+    return _render(context, queries.shown(session, context, experiment))
+
+
+@router.get("/projects/{project}/experiments", summary="List experiments")
+def list_experiments(
+    context: Annotated[ProjectContext, Depends(access.LIST)],
+    session: SessionDep,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    name: Annotated[str | None, Query(max_length=255, description="exact name")] = None,
+    archived: Annotated[
+        bool | None,
+        Query(description="only those in the archive, or only the others; by default the others"),
+    ] = None,
+    asked: Filter = None,
+    sort: Sort = None,
+) -> Page[ExperimentOut]:
+    """The project's experiments, newest first; found by a filter, sorted by any figure.
+
+    Who asks for a name or with a filter about `archived` finds what is in the archive, too.
+    """
+    node = read_filter(asked)
+    about_archive = node is not None and any(
+        one.field.path == "archived" for one in comparisons(node)
+    )
+    if archived is None and name is None and not about_archive:
+        archived = False
+    meets = conditions(context, node)
+    rows, following = search.page(
+        session,
+        EXPERIMENTS,
+        context,
+        queries.list_experiments(context),
+        lambda those: [
+            *queries.those(those.key, name=name, archived=archived),
+            *meets(those),
+        ],
+        read_sort(sort),
+        limit=limit,
+        cursor=cursor,
+    )
+    return render_page(rows, following, lambda row: _render(context, row))
+
+
+@router.post(
+    "/projects/{project}/experiments",
+    status_code=status.HTTP_201_CREATED,
+    summary="Create an experiment",
+    responses=_problem(409, "The base model is not ready"),
+)
+def create_experiment(
+    context: Annotated[ProjectContext, Depends(access.CREATE)],
+    session: SessionDep,
+    body: ExperimentIn,
+    response: Response,
+) -> ExperimentOut:
+    """Ask a question of a base model. Nothing is trained until a run is started."""
+    experiment = service.create_experiment(
+        session,
+        context,
+        name=body.name,
+        description=body.description,
+        config=body.config,
+        note=body.note,
+        tags=body.tags,
+    )
+    return _show(session, context, experiment, response)
+
+
+@router.get("/experiments/{experiment}", summary="Read an experiment")
+def get_experiment(
+    experiment: UUID,
+    context: Annotated[ProjectContext, Depends(access.READ)],
+    session: SessionDep,
+    response: Response,
+) -> ExperimentOut:
+    """The experiment, with its ETag."""
+    return _show(session, context, queries.get_experiment(session, context, experiment), response)
+
+
+@router.patch(
+    "/experiments/{experiment}",
+    summary="Change an experiment",
+    responses=_problem(412, "Changed meanwhile") | _problem(428, "If-Match is missing"),
+)
+def update_experiment(
+    experiment: UUID,
+    context: Annotated[ProjectContext, Depends(access.CHANGE)],
+    session: SessionDep,
+    body: ExperimentChange,
+    response: Response,
+    if_match: IfMatch = None,
+) -> ExperimentOut:
+    """Change what describes it, or its config. Runs that were queued before keep theirs."""
+    found = queries.lock_experiment(session, context, experiment)
+    require_match(if_match, found.updated_at, "experiment")
+    changes = {field: getattr(body, field) for field in body.model_fields_set}
+    changed = service.update_experiment(session, context, found, changes)
+    return _show(session, context, changed, response)
+
+
+@router.delete(
+    "/experiments/{experiment}",
+    status_code=status.HTTP_204_NO_CONTENT,
+    summary="Delete an experiment",
+    responses=_problem(409, "One of its runs has not ended"),
+)
+def delete_experiment(
+    experiment: UUID,
+    context: Annotated[ProjectContext, Depends(access.CHANGE)],
+    session: SessionDep,
+) -> Response:
+    """Delete it; its tasks and models stay."""
+    service.delete_experiment(session, context, experiment)
+    return Response(status_code=status.HTTP_204_NO_CONTENT)
+
+
+@router.post(
+    "/experiments/{experiment}/runs",
+    status_code=status.HTTP_202_ACCEPTED,
+    summary="Start a training run",
+    responses=_problem(
+        409, "The base model is not ready, the data fails the quality gate, or it is archived"
+    ),
+)
+def start_run(
+    experiment: UUID,
+    request: Request,
+    context: Annotated[ProjectContext, Depends(access.CHANGE)],
+    session: SessionDep,
+    body: RunIn | None = None,
+) -> TaskOut:
+    """Queue a training with the experiment's config, its dataset versions pinned now.
+
+    `override_gate` needs the permission `datasets:override`.
+    """
+    run = body or RunIn()
+    if run.override_gate is not None and not context.may(Permission.DATASETS_OVERRIDE):
+        raise deny(
+            session,
+            context.principal,
+            Permission.DATASETS_OVERRIDE,
+            request,
+            project=context.project_uuid,
+        )
+    found = queries.lock_experiment(session, context, experiment)
+    task = service.submit_run(
+        session,
+        context,
+        found,
+        name=run.name,
+        priority=run.priority,
+        override_gate=run.override_gate,
+        git=None if run.git is None else run.git.model_dump(),
+    )
+    return render_task(session, task)
+
+
+@router.post(
+    "/experiments/{experiment}/clone",
+    status_code=status.HTTP_201_CREATED,
+    summary="Clone an experiment",
+    responses=_problem(409, "The base model is not ready"),
+)
+def clone_experiment(
+    experiment: UUID,
+    context: Annotated[ProjectContext, Depends(access.CHANGE)],
+    session: SessionDep,
+    body: CloneIn,
+    response: Response,
+) -> ExperimentOut:
+    """A new experiment with its config, but for `changes`, its description, note and tags."""
+    original = queries.get_experiment(session, context, experiment)
+    made = service.clone_experiment(
+        session, context, original, name=body.name, changes=body.changes
+    )
+    return _show(session, context, made, response)
+
+
+@router.get("/experiments/{experiment}/runs", summary="List training runs")
+def list_runs(
+    experiment: UUID,
+    context: Annotated[ProjectContext, Depends(access.READ)],
+    session: SessionDep,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[TaskOut]:
+    """The experiment's trainings, newest first."""
+    statement = queries.list_runs(queries.get_experiment(session, context, experiment))
+    rows, following = page_by_id(session, statement, Task.id, limit=limit, cursor=cursor)
+    return Page(items=render_tasks(session, rows), next_cursor=following)

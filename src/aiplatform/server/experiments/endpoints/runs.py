@@ -1,0 +1,140 @@
+"""Runs of a project: search, record, rerun, comparison."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, status
+
+from aiplatform.protocol.enums import TaskStatus
+from aiplatform.server.core.pagination import Cursor, Limit, Page, render_page
+from aiplatform.server.core.problems import ProblemDocument
+from aiplatform.server.experiments import access, queries, service
+from aiplatform.server.experiments.endpoints.asking import (
+    Filter,
+    Sort,
+    conditions,
+    read_filter,
+    read_sort,
+)
+from aiplatform.server.experiments.queries import search
+from aiplatform.server.experiments.queries.subjects import RUNS
+from aiplatform.server.experiments.schemas import (
+    ComparedOut,
+    ComparisonOut,
+    ExperimentRef,
+    Record,
+    RerunIn,
+    RunDetailOut,
+    RunOut,
+)
+from aiplatform.server.identity.access import SessionDep
+from aiplatform.server.identity.schemas import UserRef
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.tasks.endpoints.tasks import render as render_task
+from aiplatform.server.tasks.schemas import TaskOut
+
+router = APIRouter(prefix="/api/v1")
+MAX_COMPARED = 20
+
+
+def _fields(row: Any) -> dict[str, Any]:
+    experiment = None
+    if row.experiment_uuid is not None:
+        experiment = ExperimentRef(uuid=row.experiment_uuid, name=row.experiment_name)
+    author = None
+    if row.author_uuid is not None:
+        author = UserRef(uuid=row.author_uuid, username=row.author_name)
+    return {
+        "uuid": row.uuid,
+        "experiment": experiment,
+        "name": row.name,
+        "status": TaskStatus(row.status),
+        "progress": row.progress,
+        "config": row.config,
+        "metrics": row.metrics,
+        "model": row.model,
+        "rerun_of": row.rerun_of,
+        "error_message": row.error_message,
+        "author": author,
+        "created_at": row.created_at,
+        "started_at": row.started_at,
+        "completed_at": row.completed_at,
+    }
+
+
+@router.get("/projects/{project}/runs", summary="Search runs")
+def list_runs_of_project(
+    context: Annotated[ProjectContext, Depends(access.LIST)],
+    session: SessionDep,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    asked: Filter = None,
+    sort: Sort = None,
+) -> Page[RunOut]:
+    """The runs of all experiments, newest first; found by a filter, sorted by any figure."""
+    rows, following = search.page(
+        session,
+        RUNS,
+        context,
+        queries.search_runs(context),
+        conditions(context, read_filter(asked)),
+        read_sort(sort),
+        limit=limit,
+        cursor=cursor,
+    )
+    return render_page(rows, following, lambda row: RunOut(**_fields(row)))
+
+
+@router.get("/runs/{run}", summary="Read a run with its record")
+def get_run(
+    run: UUID,
+    context: Annotated[ProjectContext, Depends(access.READ_RUN)],
+    session: SessionDep,
+) -> RunDetailOut:
+    """The run, and all that makes it repeatable."""
+    row = queries.shown_run(session, context, run)
+    record = service.record(session, queries.get_run(session, context, run))
+    return RunDetailOut(**_fields(row), record=Record(**record))
+
+
+@router.post(
+    "/runs/{run}/rerun",
+    status_code=status.HTTP_202_ACCEPTED,
+    summary="Do a run again",
+    responses={409: {"model": ProblemDocument, "description": "What it read is not the same"}},
+)
+def rerun(
+    run: UUID,
+    context: Annotated[ProjectContext, Depends(access.RERUN)],
+    session: SessionDep,
+    body: RerunIn | None = None,
+) -> TaskOut:
+    """Queue the same once more: its config, its versions, its seed, whatever changed since."""
+    wanted = body or RerunIn()
+    task = service.rerun(
+        session,
+        context,
+        queries.get_run(session, context, run),
+        name=wanted.name,
+        priority=wanted.priority,
+    )
+    return render_task(session, task)
+
+
+@router.get("/projects/{project}/comparison", summary="Compare experiments and runs")
+def compare(
+    context: Annotated[ProjectContext, Depends(access.LIST)],
+    session: SessionDep,
+    experiment: Annotated[list[UUID] | None, Query(max_length=MAX_COMPARED)] = None,
+    run: Annotated[list[UUID] | None, Query(max_length=MAX_COMPARED)] = None,
+) -> ComparisonOut:
+    """What the configs have in common and what not, and their figures, side by side."""
+    found = service.compare(session, context, experiments=experiment or (), runs=run or ())
+    return ComparisonOut(
+        items=[ComparedOut.model_validate(asdict(item)) for item in found.items],
+        same=found.same,
+        differs=found.differs,
+        metrics=found.metrics,
+        series=found.series,
+    )

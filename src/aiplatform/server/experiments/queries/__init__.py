@@ -1,0 +1,51 @@
+"""Named selects: ``experiments`` with what their tasks read, ``runs``, and ``search`` over both."""
+
+from aiplatform.server.experiments.queries.experiments import (
+    count_runs,
+    details_of,
+    get_experiment,
+    inputs_of,
+    latest_run,
+    list_experiments,
+    list_runs,
+    lock_asked_by,
+    lock_experiment,
+    project_uuid,
+    shape_of,
+    shown,
+    tags_of,
+    those,
+    unfinished_task,
+)
+from aiplatform.server.experiments.queries.runs import (
+    environment_of,
+    get_run,
+    last_values,
+    run_details,
+    search_runs,
+    shown_run,
+)
+
+__all__ = [
+    "count_runs",
+    "details_of",
+    "environment_of",
+    "get_experiment",
+    "get_run",
+    "inputs_of",
+    "last_values",
+    "latest_run",
+    "list_experiments",
+    "list_runs",
+    "lock_asked_by",
+    "lock_experiment",
+    "project_uuid",
+    "run_details",
+    "search_runs",
+    "shape_of",
+    "shown",
+    "shown_run",
+    "tags_of",
+    "those",
+    "unfinished_task",
+]

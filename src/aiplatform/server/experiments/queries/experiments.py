@@ -1,0 +1,180 @@
+"""Experiments, and what their tasks read."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, Select, func, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.orm import Session, aliased
+
+from aiplatform.protocol.enums import TaskStatus, TaskType
+from aiplatform.server.core.errors import NotFound
+from aiplatform.server.datasets.models import DatasetVersionDetails
+from aiplatform.server.experiments.models import Experiment, ExperimentDetails, ExperimentTag
+from aiplatform.server.identity.models import User
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.projects.models import Project
+from aiplatform.server.tasks.models import Task, TaskInput
+
+UNFINISHED = [status.value for status in TaskStatus if not status.is_final]
+
+
+def those(key: Any, *, name: str | None, archived: bool | None) -> list[ColumnElement[bool]]:
+    """Conditions on experiments: their name, and whether they are in the archive; None for all.
+
+    ``key`` is their key in a statement that has them.
+    """
+    conditions: list[ColumnElement[bool]] = []
+    if name is not None:
+        conditions.append(Experiment.name == name)
+    if archived is not None:
+        put_away = select(ExperimentDetails.experiment_id).where(
+            ExperimentDetails.archived_at.is_not(None)
+        )
+        conditions.append(key.in_(put_away) if archived else key.not_in(put_away))
+    return conditions
+
+
+def list_experiments(context: ProjectContext) -> Select[Any]:
+    """The project's experiments, each with what is shown beside it, and its key as ``key``."""
+    tags = (
+        select(func.array_agg(aggregate_order_by(ExperimentTag.tag, ExperimentTag.tag)))
+        .where(ExperimentTag.experiment_id == Experiment.id)
+        .scalar_subquery()
+    )
+    original = aliased(Experiment)
+    statement: Any = (
+        select(
+            Experiment.id.label("key"),
+            Experiment,
+            ExperimentDetails.description,
+            ExperimentDetails.note,
+            ExperimentDetails.archived_at,
+            original.uuid.label("cloned_from"),
+            tags.label("tags"),
+            User.uuid.label("author_uuid"),
+            User.username.label("author_name"),
+        )
+        .outerjoin(ExperimentDetails, ExperimentDetails.experiment_id == Experiment.id)
+        .outerjoin(original, original.id == ExperimentDetails.cloned_from)
+        .outerjoin(User, User.id == ExperimentDetails.created_by)
+        .where(Experiment.project_id == context.project_id)
+    )
+    found: Select[Any] = statement
+    return found
+
+
+def shown(session: Session, context: ProjectContext, experiment: Experiment) -> Row[Any]:
+    """One row of :func:`list_experiments`."""
+    return session.execute(list_experiments(context).where(Experiment.id == experiment.id)).one()
+
+
+def details_of(session: Session, experiment: Experiment) -> ExperimentDetails:
+    """What stands beside it."""
+    return session.get_one(ExperimentDetails, experiment.id)
+
+
+def tags_of(session: Session, experiment: Experiment) -> list[str]:
+    """Its tags, in alphabetical order."""
+    return list(
+        session.scalars(
+            select(ExperimentTag.tag)
+            .where(ExperimentTag.experiment_id == experiment.id)
+            .order_by(ExperimentTag.tag)
+        )
+    )
+
+
+def get_experiment(session: Session, context: ProjectContext, uuid: UUID) -> Experiment:
+    """One experiment of the project.
+
+    Raises:
+        NotFound: when the project has no such experiment.
+    """
+    return _one(session, context, uuid, lock=False)
+
+
+def lock_experiment(session: Session, context: ProjectContext, uuid: UUID) -> Experiment:
+    """The same, locked and as it is now. Every change begins here.
+
+    Raises:
+        NotFound: when the project has no such experiment.
+    """
+    return _one(session, context, uuid, lock=True)
+
+
+def _one(session: Session, context: ProjectContext, uuid: UUID, *, lock: bool) -> Experiment:
+    statement = select(Experiment).where(
+        Experiment.uuid == uuid, Experiment.project_id == context.project_id
+    )
+    if lock:
+        statement = statement.with_for_update().execution_options(populate_existing=True)
+    found = session.scalar(statement)
+    if found is None:
+        raise NotFound(resource="experiment")
+    return found
+
+
+def lock_asked_by(session: Session, experiment_id: int | None) -> Experiment | None:
+    """The experiment that a task or a model belongs to, locked; None when it is gone."""
+    if experiment_id is None:
+        return None
+    return session.scalar(
+        select(Experiment)
+        .where(Experiment.id == experiment_id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+
+
+def list_runs(experiment: Experiment) -> Select[Any]:
+    """The experiment's trainings."""
+    statement: Any = select(Task).where(
+        Task.experiment_id == experiment.id, Task.type == TaskType.TRAINING.value
+    )
+    found: Select[Any] = statement
+    return found
+
+
+def count_runs(session: Session, experiment: Experiment) -> int:
+    """How many trainings it has had."""
+    return session.scalars(select(func.count()).select_from(list_runs(experiment).subquery())).one()
+
+
+def latest_run(session: Session, experiment: Experiment) -> int | None:
+    """The id of its newest training."""
+    return session.scalar(
+        select(func.max(Task.id)).where(
+            Task.experiment_id == experiment.id, Task.type == TaskType.TRAINING.value
+        )
+    )
+
+
+def unfinished_task(session: Session, experiment: Experiment) -> Task | None:
+    """A training, or an evaluation of what one has made, that has not ended."""
+    return session.scalar(
+        select(Task)
+        .where(Task.experiment_id == experiment.id, Task.status.in_(UNFINISHED))
+        .order_by(Task.id)
+        .limit(1)
+    )
+
+
+def inputs_of(session: Session, task: Task) -> Sequence[TaskInput]:
+    """What a task reads."""
+    return session.scalars(
+        select(TaskInput).where(TaskInput.task_id == task.id).order_by(TaskInput.role)
+    ).all()
+
+
+def shape_of(session: Session, version_id: int | None) -> str | None:
+    """The shape of a dataset version's rows."""
+    return session.scalar(
+        select(DatasetVersionDetails.shape).where(DatasetVersionDetails.version_id == version_id)
+    )
+
+
+def project_uuid(session: Session, project_id: int | None) -> UUID | None:
+    """The uuid of a project."""
+    return session.scalar(select(Project.uuid).where(Project.id == project_id))

@@ -1,0 +1,121 @@
+"""Runs: trainings of experiments, of a whole project."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, Select, select, text
+from sqlalchemy.orm import Session, aliased
+
+from aiplatform.protocol.enums import TaskType
+from aiplatform.server.core.errors import NotFound
+from aiplatform.server.experiments.models import Experiment, RunDetails
+from aiplatform.server.identity.models import User
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.registry.models import Model
+from aiplatform.server.tasks.models import Task, TaskEvent, TaskScheduling
+
+# One look at the index for each key, however many points a series has.
+_LAST = text(
+    """
+WITH RECURSIVE keys AS (
+    (SELECT key FROM metric_points WHERE task_id = :task ORDER BY key LIMIT 1)
+    UNION ALL
+    SELECT (SELECT p.key FROM metric_points p WHERE p.task_id = :task AND p.key > k.key
+            ORDER BY p.key LIMIT 1)
+    FROM keys k WHERE k.key IS NOT NULL
+)
+SELECT k.key, p.value FROM (SELECT key FROM keys WHERE key IS NOT NULL LIMIT 500) k,
+LATERAL (SELECT value FROM metric_points WHERE task_id = :task AND key = k.key
+         ORDER BY step DESC, attempt DESC, id DESC LIMIT 1) p
+"""
+)
+
+
+def search_runs(context: ProjectContext) -> Select[Any]:
+    """The project's runs, each with what is shown of it, and its key as ``key``."""
+    original = aliased(Task)
+    statement: Any = (
+        select(
+            RunDetails.task_id.label("key"),
+            RunDetails.metrics,
+            Task.uuid,
+            Task.name,
+            Task.status,
+            Task.progress,
+            Task.config,
+            Task.error_message,
+            Task.created_at,
+            Task.started_at,
+            Task.completed_at,
+            Experiment.uuid.label("experiment_uuid"),
+            Experiment.name.label("experiment_name"),
+            Model.uuid.label("model"),
+            original.uuid.label("rerun_of"),
+            User.uuid.label("author_uuid"),
+            User.username.label("author_name"),
+        )
+        .select_from(RunDetails)
+        .join(Task, Task.id == RunDetails.task_id)
+        .join(TaskScheduling, TaskScheduling.task_id == RunDetails.task_id)
+        .outerjoin(Experiment, Experiment.id == RunDetails.experiment_id)
+        .outerjoin(Model, Model.id == Task.model_id)
+        .outerjoin(original, original.id == RunDetails.rerun_of)
+        .outerjoin(User, User.id == TaskScheduling.created_by)
+        .where(RunDetails.project_id == context.project_id)
+    )
+    found: Select[Any] = statement
+    return found
+
+
+def shown_run(session: Session, context: ProjectContext, uuid: UUID) -> Row[Any]:
+    """One row of :func:`search_runs`.
+
+    Raises:
+        NotFound: when the project has no such run.
+    """
+    found = session.execute(search_runs(context).where(Task.uuid == uuid)).one_or_none()
+    if found is None:
+        raise NotFound(resource="run")
+    return found
+
+
+def get_run(session: Session, context: ProjectContext, uuid: UUID) -> Task:
+    """One training of the project.
+
+    Raises:
+        NotFound: when the project has none of this uuid.
+    """
+    found = session.scalar(
+        select(Task).where(
+            Task.uuid == uuid,
+            Task.project_id == context.project_id,
+            Task.type == TaskType.TRAINING.value,
+        )
+    )
+    if found is None:
+        raise NotFound(resource="run")
+    return found
+
+
+def run_details(session: Session, task_id: int) -> RunDetails | None:
+    """What stands beside a run; None for a training whose experiment was gone when it was queued.
+
+    A trigger makes the row, so it is read from the database.
+    """
+    return session.get(RunDetails, task_id, populate_existing=True)
+
+
+def last_values(session: Session, task_id: int) -> dict[str, float]:
+    """The last value of every series of a task."""
+    return {row.key: row.value for row in session.execute(_LAST, {"task": task_id})}
+
+
+def environment_of(session: Session, task_id: int) -> dict[str, Any]:
+    """What the task's last attempt said of its machine and software; empty when it did not."""
+    found = session.scalar(
+        select(TaskEvent.data)
+        .where(TaskEvent.task_id == task_id, TaskEvent.kind == "environment")
+        .order_by(TaskEvent.id.desc())
+        .limit(1)
+    )
+    return found or {}

@@ -1,0 +1,31 @@
+"""Pure rules of experiments.
+
+``runs`` says what can be learned and which run is the best, ``filters`` reads the filter language,
+``comparison`` tells what differs between several, ``records`` what makes a run repeatable.
+"""
+
+from aiplatform.server.experiments.rules.runs import (
+    LEARNABLE,
+    RUNS_KEPT,
+    STATUS_AFTER,
+    SUMMARY,
+    best_run,
+    evaluation_of,
+    few_of,
+    summary_of,
+    with_evaluation,
+    with_run,
+)
+
+__all__ = [
+    "LEARNABLE",
+    "RUNS_KEPT",
+    "STATUS_AFTER",
+    "SUMMARY",
+    "best_run",
+    "evaluation_of",
+    "few_of",
+    "summary_of",
+    "with_evaluation",
+    "with_run",
+]

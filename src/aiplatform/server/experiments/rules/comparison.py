@@ -1,0 +1,48 @@
+"""What differs between several configs and their figures."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A document's leaves by their paths: ``{"lora": {"rank": 8}}`` has ``lora.rank``."""
+    found: dict[str, Any] = {}
+    for key, value in document.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            found |= flat(value, f"{path}.")
+        else:
+            found[path] = value
+    return found
+
+
+def compare(
+    documents: Sequence[Mapping[str, Any]],
+) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """What all have in common, and what not: a value for each by path, None where one lacks it."""
+    leaves = [flat(document) for document in documents]
+    paths = sorted({path for one in leaves for path in one})
+    same: dict[str, Any] = {}
+    differs: dict[str, list[Any]] = {}
+    for path in paths:
+        values = [one.get(path) for one in leaves]
+        if all(path in one for one in leaves) and all(value == values[0] for value in values):
+            same[path] = values[0]
+        else:
+            differs[path] = values
+    return same, differs
+
+
+def merged(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The document with ``changes``, whose keys may be paths; what is nested is merged."""
+    result = dict(document)
+    for key, value in changes.items():
+        head, _, rest = key.partition(".")
+        inner = result.get(head)
+        if rest:
+            result[head] = merged(inner if isinstance(inner, Mapping) else {}, {rest: value})
+        elif isinstance(value, Mapping) and isinstance(inner, Mapping):
+            result[head] = merged(inner, value)
+        else:
+            result[head] = value
+    return result

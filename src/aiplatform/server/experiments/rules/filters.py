@@ -1,0 +1,307 @@
+"""The filter language of experiments and runs: from text to a tree.
+
+::
+
+    metrics.loss < 1.5 and config.lora.rank = 16 and tags has "prod"
+
+An expression is made of comparisons with ``and``, ``or``, ``not`` and parentheses; ``not`` binds
+tightest, ``or`` loosest. A comparison is ``field operator value`` with ``=``, ``!=``, ``<``,
+``<=``, ``>``, ``>=``, ``contains`` (text, case does not matter), ``in (value, …)``, or ``tags has
+"tag"``. Values are numbers, ``true``, ``false``, ``nan``, and text in single or double quotes. A
+part of a path that has other characters than letters, digits, ``_``, ``-``, ``/``, ``@`` and ``:``
+stands between backticks: ``metrics.`exact match```.
+
+What has no such value meets no comparison, not even ``!=``; ``not`` turns that around. NaN is
+equal to itself, and neither more nor less than anything.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+from lark.exceptions import VisitError
+
+MAX_LENGTH = 2000
+"""Characters of a filter."""
+MAX_DEPTH = 20
+"""Parentheses and ``not`` inside each other."""
+MAX_COMPARISONS = 50
+MAX_VALUES = 100
+"""Values of one ``in``."""
+
+Value = float | str | bool
+
+GRAMMAR = r"""
+?start: either
+?either: both (_OR both)*
+?both: unit (_AND unit)*
+?unit: _NOT unit -> negated
+     | "(" either ")"
+     | FIELD OPERATOR value -> compared
+     | FIELD _CONTAINS STRING -> contains
+     | FIELD _IN "(" value ("," value)* ")" -> one_of
+     | FIELD _HAS STRING -> has
+value: NUMBER | STRING | WORD
+
+_OR.3: /or\b/i
+_AND.3: /and\b/i
+_NOT.3: /not\b/i
+_IN.3: /in\b/i
+_HAS.3: /has\b/i
+_CONTAINS.3: /contains\b/i
+WORD.2: /(true|false|nan|-?inf)\b/i
+NUMBER: /[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?(?![\w.])/i
+OPERATOR: /<=|>=|!=|==|=|<|>/
+STRING: /"(\\.|[^"\\])*"|'(\\.|[^'\\])*'/s
+FIELD: /[A-Za-z_][\w-]*(\.([\w\/@:-]+|`[^`]+`))*/
+%ignore /\s+/
+"""
+
+_NAMES = {
+    "FIELD": "a field",
+    "OPERATOR": "a comparison (=, !=, <, <=, >, >=)",
+    "STRING": 'text in "quotes"',
+    "NUMBER": "a number",
+    "WORD": "true or false",
+    "_OR": "or",
+    "_AND": "and",
+    "_NOT": "not",
+    "_IN": "in",
+    "_HAS": "has",
+    "_CONTAINS": "contains",
+    "LPAR": "an opening parenthesis",
+    "RPAR": "a closing parenthesis",
+    "COMMA": "a comma",
+    "$END": "the end",
+}
+
+
+class FilterError(Exception):
+    """The text is no filter. ``position`` counts characters from 1."""
+
+    def __init__(self, reason: str, position: int) -> None:
+        super().__init__(f"{reason} (at character {position})")
+        self.reason = reason
+        self.position = position
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """``metrics.eval_loss`` has the root ``metrics``; an attribute such as ``name`` no more."""
+
+    path: str
+    position: int
+
+    @property
+    def root(self) -> str:
+        """The path up to the first dot."""
+        return self.path.partition(".")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """``operator`` is ``=``, ``!=``, ``<``, ``<=``, ``>``, ``>=``, ``contains``, ``in`` or ``has``.
+
+    ``values`` has one value, or those of ``in``.
+    """
+
+    field: Field
+    operator: str
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """What does not meet ``part``."""
+
+    part: "Node"
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """What meets every one of ``parts``."""
+
+    parts: tuple["Node", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Any_:  # noqa: N801  (typing has the plain name)
+    """What meets one of ``parts``."""
+
+    parts: tuple["Node", ...]
+
+
+Node = Comparison | Not | All | Any_
+
+
+class _Tree(Transformer[Token, Node]):
+    """From lark's tree to ours."""
+
+    def compared(self, found: list[Any]) -> Node:
+        operator = "=" if found[1] == "==" else str(found[1])
+        return Comparison(_field(found[0]), operator, (found[2],))
+
+    def contains(self, found: list[Any]) -> Node:
+        return Comparison(_field(found[0]), "contains", (_unquoted(found[1]),))
+
+    def has(self, found: list[Any]) -> Node:
+        return Comparison(_field(found[0]), "has", (_unquoted(found[1]),))
+
+    def one_of(self, found: list[Any]) -> Node:
+        return Comparison(_field(found[0]), "in", tuple(found[1:]))
+
+    def negated(self, found: list[Any]) -> Node:
+        return Not(found[0])
+
+    def both(self, found: list[Any]) -> Node:
+        return All(tuple(found))
+
+    def either(self, found: list[Any]) -> Node:
+        return Any_(tuple(found))
+
+    def value(self, found: list[Any]) -> Value:
+        token = found[0]
+        match token.type:
+            case "NUMBER":
+                return float(token)
+            case "WORD":
+                word = token.lower()
+                return float(word) if word.endswith(("nan", "inf")) else word == "true"
+        return _unquoted(token)
+
+
+def _field(token: Token) -> Field:
+    path = re.sub(r"`([^`]+)`", r"\1", str(token))
+    return Field(path, (token.start_pos or 0) + 1)
+
+
+def _unquoted(token: Token) -> str:
+    return re.sub(r"\\(.)", r"\1", token[1:-1], flags=re.DOTALL)
+
+
+@cache
+def _parser() -> Lark:
+    return Lark(GRAMMAR, parser="lalr", maybe_placeholders=False)
+
+
+def parse(text: str) -> Node:
+    """Read a filter.
+
+    Raises:
+        FilterError: says what is wrong, and where.
+    """
+    if len(text) > MAX_LENGTH:
+        raise FilterError(f"a filter has at most {MAX_LENGTH} characters", MAX_LENGTH + 1)
+    if not text.strip():
+        raise FilterError("the filter is empty", 1)
+    if "\x00" in text:
+        raise FilterError("a filter has no NUL", text.index("\x00") + 1)
+    try:
+        _require_shallow(text)
+        tree = _parser().parse(text)
+        node: Node = _Tree().transform(tree)
+    except UnexpectedInput as error:
+        raise _explained(error, text) from None
+    except VisitError as error:
+        raise FilterError(str(error.orig_exc), 1) from error
+    _require_small(node)
+    return node
+
+
+_NESTING = re.compile(
+    r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|`[^`]*`|[()]|\b(?:not|and|or)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def _require_shallow(text: str) -> None:
+    """Count nesting before anything recurses."""
+    depth = nots = 0
+    for found in _NESTING.finditer(text):
+        match found.group().lower():
+            case "(":
+                depth += 1
+            case ")":
+                depth, nots = depth - 1, 0
+            case "not":
+                nots += 1
+            case "and" | "or":
+                nots = 0
+        if depth + nots > MAX_DEPTH:
+            raise FilterError(f"it is nested more than {MAX_DEPTH} deep", found.start() + 1)
+
+
+def _require_small(node: Node) -> None:
+    found = list(comparisons(node))
+    if len(found) > MAX_COMPARISONS:
+        raise FilterError(
+            f"a filter has at most {MAX_COMPARISONS} comparisons",
+            found[MAX_COMPARISONS].field.position,
+        )
+    for one in found:
+        if len(one.values) > MAX_VALUES:
+            raise FilterError(f"`in` has at most {MAX_VALUES} values", one.field.position)
+
+
+def comparisons(node: Node) -> list[Comparison]:
+    """All comparisons of a tree, from left to right."""
+    match node:
+        case Comparison():
+            return [node]
+        case Not(part):
+            return comparisons(part)
+        case All(parts) | Any_(parts):
+            return [found for part in parts for found in comparisons(part)]
+
+
+def _explained(error: UnexpectedInput, text: str) -> FilterError:
+    position = len(text) + 1
+    expected: set[str] = set()
+    found = ""
+    if isinstance(error, UnexpectedCharacters):
+        position = (error.pos_in_stream or 0) + 1
+        if error.char in "\"'`":
+            return FilterError("the text that begins here is not closed", position)
+        expected = set(error.allowed or ())
+        found = f"{error.char!r} is not expected"
+    elif isinstance(error, UnexpectedToken):
+        if error.token.type == "$END":
+            found = "it ends too early"
+        else:
+            position = (error.token.start_pos or 0) + 1
+            found = f"{str(error.token)[:40]!r} is not expected"
+        expected = set(error.accepts or error.expected or ())
+    names = sorted({_NAMES.get(name, name) for name in expected})
+    hint = f"; expected {_listed(names)}" if names else ""
+    return FilterError(f"{found}{hint}", position)
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def fold(
+    node: Node,
+    *,
+    comparison: Callable[[Comparison], Any],
+    inverse: Callable[[Any], Any],
+    every: Callable[[list[Any]], Any],
+    some: Callable[[list[Any]], Any],
+) -> Any:
+    """The tree as something else: what each kind of node becomes is the caller's to say."""
+
+    def walk(part: Node) -> Any:
+        match part:
+            case Comparison():
+                return comparison(part)
+            case Not(inner):
+                return inverse(walk(inner))
+            case All(parts):
+                return every([walk(inner) for inner in parts])
+            case Any_(parts):
+                return some([walk(inner) for inner in parts])
+
+    return walk(node)

@@ -1,0 +1,142 @@
+"""Runs, their records, and comparisons."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from aiplatform.protocol.enums import TaskStatus
+from aiplatform.protocol.specs import Strict
+from aiplatform.server.experiments.schemas.experiments import EXAMPLE_UUID, Title
+from aiplatform.server.identity.schemas import UserRef
+
+
+class ExperimentRef(BaseModel):
+    """The experiment of a run."""
+
+    uuid: UUID
+    name: str
+
+
+class RunOut(BaseModel):
+    """A training of an experiment; the task of the same uuid has its logs and series."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "uuid": EXAMPLE_UUID,
+                    "experiment": {"uuid": EXAMPLE_UUID, "name": "FAQ, rank 16"},
+                    "name": "FAQ, rank 16 #1",
+                    "status": "completed",
+                    "progress": 1.0,
+                    "config": {"type": "training", "lora": {"rank": 16}, "seed": 42},
+                    "metrics": {"eval_loss": 1.42, "loss": 1.31, "steps": 60},
+                    "model": EXAMPLE_UUID,
+                    "rerun_of": None,
+                    "error_message": None,
+                    "author": {"uuid": EXAMPLE_UUID, "username": "admin"},
+                    "created_at": "2026-11-24T16:00:00Z",
+                    "started_at": "2026-11-24T16:00:01Z",
+                    "completed_at": "2026-11-24T16:03:00Z",
+                }
+            ]
+        }
+    )
+
+    uuid: UUID
+    experiment: ExperimentRef | None
+    name: str
+    status: TaskStatus
+    progress: float
+    config: dict[str, Any]
+    metrics: dict[str, Any] = Field(
+        description="the figures of its result and the last value of each series, once it has ended"
+    )
+    model: UUID | None
+    rerun_of: UUID | None
+    error_message: str | None
+    author: UserRef | None
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+
+
+class RecordedInput(BaseModel):
+    """What a run read: a label for people, and the hash of its content."""
+
+    role: str
+    label: str
+    sha256: str | None
+
+
+class Record(BaseModel):
+    """All that is needed to do a run again, and to see why another came out differently."""
+
+    seed: int | None
+    config: dict[str, Any]
+    inputs: list[RecordedInput] = Field(description="dataset versions and base model, with hashes")
+    git: dict[str, Any] | None = Field(description="the caller's source code, where it was told")
+    environment: dict[str, Any] | None = Field(
+        description="platform, Python, packages, hardware; null until the run has begun"
+    )
+
+
+class RunDetailOut(RunOut):
+    """A run with its record."""
+
+    record: Record
+
+
+class RerunIn(Strict):
+    """The same once more: config, dataset versions, base model and seed of the run."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"priority": 5}]})
+
+    name: Title | None = None
+    priority: int = Field(5, ge=1, le=10, description="higher first")
+
+
+class ComparedOut(BaseModel):
+    """One column of a comparison. ``run`` is whose figures these are."""
+
+    kind: Literal["experiment", "run"]
+    uuid: UUID
+    name: str
+    status: str
+    run: UUID | None
+
+
+class ComparisonOut(BaseModel):
+    """Experiments and runs side by side; lists are in the order of ``items``."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "items": [
+                        {
+                            "kind": "run",
+                            "uuid": EXAMPLE_UUID,
+                            "name": "FAQ #1",
+                            "status": "completed",
+                            "run": EXAMPLE_UUID,
+                        }
+                    ],
+                    "same": {"max_steps": 60},
+                    "differs": {"lora.rank": [8]},
+                    "metrics": {"eval_loss": [1.42]},
+                    "series": ["eval_loss", "loss"],
+                }
+            ]
+        }
+    )
+
+    items: list[ComparedOut]
+    same: dict[str, Any] = Field(description="what the configs have in common, by path")
+    differs: dict[str, list[Any]] = Field(description="what they do not; null where one lacks it")
+    metrics: dict[str, list[Any]]
+    series: list[str] = Field(
+        description="keys of series that one of them has; see `GET …/tasks/{task}/metrics`"
+    )

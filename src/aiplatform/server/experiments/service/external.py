@@ -1,0 +1,28 @@
+"""Runs that execute elsewhere, in their experiment."""
+
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.enums import TaskStatus
+from aiplatform.server.experiments import queries
+from aiplatform.server.experiments.rules import few_of, with_run
+from aiplatform.server.tasks.models import Task
+from aiplatform.server.tasks.service.kinds import Outcome
+from aiplatform.server.tasks.service.summaries import metrics_of
+
+
+def conclude(session: Session, task: Task, outcome: Outcome) -> None:
+    """Sum the run up in its result, and in its experiment when it succeeded."""
+    metrics = metrics_of(session, task)
+    if not metrics:
+        return
+    task.scheduling.result = {**(task.scheduling.result or {}), "metrics": metrics}
+    experiment = queries.lock_asked_by(session, task.experiment_id)
+    if experiment is not None and outcome.status is TaskStatus.COMPLETED:
+        run = {"task": str(task.uuid), "name": task.name, "metrics": few_of(metrics)}
+        figures = {
+            name: metrics[key]["last"]
+            for name, key in (("eval_loss", "eval_loss"), ("train_loss_last", "loss"))
+            if key in metrics
+        }
+        experiment.metrics = with_run(experiment.metrics, {**run, **figures})
+    session.flush()

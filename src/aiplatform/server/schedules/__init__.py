@@ -1,0 +1,1 @@
+"""Submissions that recur by the calendar."""

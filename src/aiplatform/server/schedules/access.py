@@ -1,0 +1,12 @@
+"""Guards of schedules."""
+
+from aiplatform.protocol.permissions import Permission
+from aiplatform.server.projects.access import ProjectGuard, Via
+from aiplatform.server.schedules.models import Schedule
+
+SCHEDULE = Via(Schedule.uuid, Schedule.project_id, "schedule", "schedule")
+
+LIST = ProjectGuard(Permission.TASKS_READ)
+CREATE = ProjectGuard(Permission.TASKS_WRITE)
+READ = ProjectGuard(Permission.TASKS_READ, SCHEDULE)
+CHANGE = ProjectGuard(Permission.TASKS_WRITE, SCHEDULE)

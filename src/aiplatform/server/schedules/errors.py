@@ -1,0 +1,25 @@
+"""What can go wrong with schedules."""
+
+from aiplatform.server.core.errors import Invalid
+
+
+class CronInvalid(Invalid):
+    """No times come of it."""
+
+    code = "cron_invalid"
+    title = {"en": "Invalid cron expression", "zh": "cron 表达式无效"}
+    detail = {
+        "en": "{cron!r} is no cron expression of five fields, or no day ever meets it: {reason}",
+        "zh": "{cron!r} 不是有效的五字段 cron 表达式，或没有任何日期符合：{reason}",
+    }
+
+
+class TimezoneInvalid(Invalid):
+    """No zone of the IANA database."""
+
+    code = "timezone_invalid"
+    title = {"en": "Unknown time zone", "zh": "未知时区"}
+    detail = {
+        "en": "{timezone!r} is no time zone; write it like Europe/Berlin, Asia/Shanghai or UTC.",
+        "zh": "{timezone!r} 不是有效时区，请写作 Asia/Shanghai、Europe/Berlin 或 UTC。",
+    }

@@ -1,0 +1,144 @@
+"""Named selects of schedules."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, Select, func, select
+from sqlalchemy.orm import Session, aliased
+
+from aiplatform.server.core.errors import NotFound
+from aiplatform.server.identity.models import User
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.projects.models import Project
+from aiplatform.server.schedules.models import Schedule, ScheduleFiring
+from aiplatform.server.tasks.models import Task
+
+_last = (
+    select(func.max(ScheduleFiring.id))
+    .where(ScheduleFiring.schedule_id == Schedule.id)
+    .scalar_subquery()
+)
+
+
+def list_schedules(context: ProjectContext, *, name: str | None = None) -> Select[Any]:
+    """The project's schedules, each with its owner and what came of the last time."""
+    last, task = aliased(ScheduleFiring), aliased(Task)
+    statement: Any = (
+        select(
+            Schedule,
+            User.uuid.label("owner_uuid"),
+            User.username.label("owner_name"),
+            User.is_active.label("owner_is_active"),
+            last.outcome,
+            last.due_at,
+            last.fired_at,
+            last.code,
+            last.reason,
+            last.reason_zh,
+            task.uuid.label("task"),
+        )
+        .outerjoin(User, User.id == Schedule.created_by)
+        .outerjoin(last, last.id == _last)
+        .outerjoin(task, task.id == last.task_id)
+        .where(Schedule.project_id == context.project_id)
+    )
+    found: Select[Any] = statement
+    return found if name is None else found.where(Schedule.name == name)
+
+
+def shown(session: Session, context: ProjectContext, schedule: Schedule) -> Row[Any]:
+    """One row of :func:`list_schedules`."""
+    return session.execute(list_schedules(context).where(Schedule.id == schedule.id)).one()
+
+
+def get_schedule(session: Session, context: ProjectContext, uuid: UUID) -> Schedule:
+    """One of the project.
+
+    Raises:
+        NotFound: when it has no such schedule.
+    """
+    return _one(session, context, uuid, lock=False)
+
+
+def lock_schedule(session: Session, context: ProjectContext, uuid: UUID) -> Schedule:
+    """The same, locked and as it is now.
+
+    Raises:
+        NotFound: when it has no such schedule.
+    """
+    return _one(session, context, uuid, lock=True)
+
+
+def _one(session: Session, context: ProjectContext, uuid: UUID, *, lock: bool) -> Schedule:
+    statement = select(Schedule).where(
+        Schedule.uuid == uuid, Schedule.project_id == context.project_id
+    )
+    if lock:
+        statement = statement.with_for_update().execution_options(populate_existing=True)
+    found = session.scalar(statement)
+    if found is None:
+        raise NotFound(resource="schedule")
+    return found
+
+
+def name_in_use(session: Session, context: ProjectContext, name: str) -> bool:
+    """Whether the project has one of this name."""
+    found = select(Schedule.id).where(
+        Schedule.project_id == context.project_id, Schedule.name == name
+    )
+    return session.scalar(found) is not None
+
+
+def list_firings(schedule: Schedule) -> Select[Any]:
+    """What came of the times at which it was due."""
+    statement: Any = (
+        select(ScheduleFiring, Task.uuid.label("task"))
+        .outerjoin(Task, Task.id == ScheduleFiring.task_id)
+        .where(ScheduleFiring.schedule_id == schedule.id)
+    )
+    found: Select[Any] = statement
+    return found
+
+
+def lock_due(session: Session) -> Schedule | None:
+    """A schedule whose time has come, locked; those that another holds are passed over."""
+    return session.scalar(
+        select(Schedule)
+        .where(Schedule.enabled, Schedule.next_at <= func.clock_timestamp())
+        .order_by(Schedule.next_at, Schedule.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+
+
+def last_firing(session: Session, schedule: Schedule) -> ScheduleFiring | None:
+    """What came of the last time."""
+    return session.scalar(
+        select(ScheduleFiring)
+        .where(ScheduleFiring.schedule_id == schedule.id)
+        .order_by(ScheduleFiring.id.desc())
+        .limit(1)
+    )
+
+
+def last_task(session: Session, schedule: Schedule) -> Task | None:
+    """The task that it submitted last, unless that is gone."""
+    return session.scalar(
+        select(Task)
+        .join(ScheduleFiring, ScheduleFiring.task_id == Task.id)
+        .where(ScheduleFiring.schedule_id == schedule.id)
+        .order_by(ScheduleFiring.id.desc())
+        .limit(1)
+    )
+
+
+def project_of(session: Session, schedule: Schedule) -> Project:
+    """Its project."""
+    return session.get_one(Project, schedule.project_id)
+
+
+def database_time(session: Session) -> datetime:
+    """What time it is for all processes alike."""
+    now: datetime = session.scalars(select(func.clock_timestamp())).one()
+    return now

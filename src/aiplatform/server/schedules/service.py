@@ -1,0 +1,280 @@
+"""Schedules: what is written down, and what is done when a time has come."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.protocol.encoding import clean_text, jsonable
+from aiplatform.protocol.enums import TaskStatus
+from aiplatform.protocol.notifications import NotificationType
+from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.schedules import (
+    Action,
+    FiringOutcome,
+    Missed,
+    Overlap,
+    RunAction,
+    TaskAction,
+)
+from aiplatform.server.core import audit
+from aiplatform.server.core.errors import NameTaken, Problem
+from aiplatform.server.experiments import queries as experiments_queries
+from aiplatform.server.experiments import service as experiments
+from aiplatform.server.identity.errors import PermissionDenied
+from aiplatform.server.notifications.service import announce
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.projects.service.acting import acting_for
+from aiplatform.server.schedules import queries
+from aiplatform.server.schedules.errors import CronInvalid, TimezoneInvalid
+from aiplatform.server.schedules.models import Schedule, ScheduleFiring
+from aiplatform.server.schedules.rules import NoTimes, times_after, was_missed
+from aiplatform.server.tasks.errors import WrongTaskType
+from aiplatform.server.tasks.models import Task
+from aiplatform.server.tasks.service import Wanted, submit_checked
+from aiplatform.server.tasks.service.kinds import kind_of
+
+actions: TypeAdapter[Action] = TypeAdapter(Action)
+PLAN = ("cron", "timezone")
+"""What decides when it is due."""
+
+
+def create_schedule(
+    session: Session,
+    context: ProjectContext,
+    *,
+    name: str,
+    cron: str,
+    timezone: str,
+    action: Action,
+    missed: Missed,
+    overlap: Overlap,
+    enabled: bool,
+) -> Schedule:
+    """Write a schedule down; the caller becomes its owner.
+
+    Raises:
+        NameTaken: when the project has one of this name.
+        CronInvalid, TimezoneInvalid: when no times come of it.
+        PermissionDenied, NotFound, WrongTaskType: when the caller could not submit the same now.
+    """
+    if queries.name_in_use(session, context, name):
+        raise NameTaken(resource="schedule", name=name)
+    first = require_times(session, cron, timezone)
+    require_submittable(session, context, action)
+    schedule = Schedule(
+        project_id=context.project_id,
+        name=name,
+        cron=cron,
+        timezone=timezone,
+        action=jsonable(action),
+        missed=missed.value,
+        overlap=overlap.value,
+        enabled=enabled,
+        next_at=first if enabled else None,
+        created_by=context.principal.user_id,
+    )
+    session.add(schedule)
+    session.flush()
+    session.refresh(schedule)
+    _record(session, context, AuditAction.SCHEDULE_CREATED, schedule, cron=cron)
+    return schedule
+
+
+def update_schedule(
+    session: Session, context: ProjectContext, schedule: Schedule, changes: dict[str, Any]
+) -> Schedule:
+    """Change a locked schedule. Whoever does more than switch it off becomes its owner.
+
+    So nobody makes a schedule do with another's permissions what they may not do themselves.
+
+    Raises:
+        NameTaken, CronInvalid, TimezoneInvalid, PermissionDenied, NotFound, WrongTaskType: see
+            :func:`create_schedule`.
+    """
+    name = changes.get("name", schedule.name)
+    if name != schedule.name and queries.name_in_use(session, context, name):
+        raise NameTaken(resource="schedule", name=name)
+    cron, timezone = (changes.get(field, getattr(schedule, field)) for field in PLAN)
+    first = require_times(session, cron, timezone)
+    if changes != {"enabled": False}:
+        action = changes.get("action") or actions.validate_python(schedule.action)
+        require_submittable(session, context, action)
+        schedule.created_by = context.principal.user_id
+    for field, value in changes.items():
+        setattr(schedule, field, jsonable(value))
+    # What was due before a change of the plan, or while it was off, does not count.
+    if not changes.keys().isdisjoint({*PLAN, "enabled"}):
+        schedule.next_at = first if schedule.enabled else None
+    _record(session, context, AuditAction.SCHEDULE_UPDATED, schedule, changed=sorted(changes))
+    session.flush()
+    session.refresh(schedule)
+    return schedule
+
+
+def delete_schedule(session: Session, context: ProjectContext, uuid: UUID) -> None:
+    """Delete it; tasks that it has submitted stay.
+
+    Raises:
+        NotFound: when the project has no such schedule.
+    """
+    schedule = queries.lock_schedule(session, context, uuid)
+    _record(session, context, AuditAction.SCHEDULE_DELETED, schedule)
+    session.execute(delete(Schedule).where(Schedule.id == schedule.id))
+    session.expire_all()
+
+
+def require_times(session: Session, cron: str, timezone: str) -> datetime:
+    """The next time; a plan from which none comes is refused.
+
+    Raises:
+        CronInvalid, TimezoneInvalid: see there.
+    """
+    try:
+        return times_after(cron, timezone, queries.database_time(session))[0]
+    except NoTimes as error:
+        raise CronInvalid(cron=cron, reason=str(error)) from None
+    except LookupError:
+        raise TimezoneInvalid(timezone=timezone) from None
+
+
+def require_submittable(session: Session, context: ProjectContext, action: Action) -> None:
+    """Refuse what the caller could not submit now.
+
+    Raises:
+        PermissionDenied, NotFound, WrongTaskType: see there.
+    """
+    match action:
+        case RunAction():
+            _require(context, Permission.TRAINING_WRITE)
+            experiments_queries.get_experiment(session, context, action.experiment)
+        case TaskAction():
+            kind = kind_of(action.spec.type)
+            if kind.started_through is not None:
+                raise WrongTaskType(task_type=action.spec.type.value, resource=kind.started_through)
+            _require(context, kind.permission)
+            kind.prepare(session, context, action.spec)
+
+
+def _require(context: ProjectContext, permission: Permission) -> None:
+    if not context.may(permission):
+        raise PermissionDenied(permission=permission.value)
+
+
+def fire_next(session: Session) -> Schedule | None:
+    """Do what one schedule is due for, in the caller's transaction. None when none is due.
+
+    However many times have passed, it is done once, and the next time is after now.
+    """
+    schedule = queries.lock_due(session)
+    if schedule is None or schedule.next_at is None:
+        return None
+    now = queries.database_time(session)
+    firing = ScheduleFiring(schedule_id=schedule.id, due_at=schedule.next_at)
+    before = queries.last_firing(session, schedule)
+    task = None
+    if schedule.missed == Missed.SKIP and was_missed(schedule.next_at, now):
+        firing.outcome = FiringOutcome.MISSED.value
+    elif schedule.overlap == Overlap.SKIP and _still_runs(session, schedule):
+        firing.outcome = FiringOutcome.OVERLAPPED.value
+    else:
+        try:
+            with session.begin_nested():
+                task = _submit(session, schedule)
+            firing.outcome, firing.task_id = FiringOutcome.SUBMITTED.value, task.id
+        except Problem as problem:
+            firing.outcome, firing.code = FiringOutcome.REFUSED.value, problem.code
+            firing.reason, firing.reason_zh = problem.text("en"), problem.text("zh")
+    schedule.next_at = times_after(schedule.cron, schedule.timezone, now)[0]
+    session.add(firing)
+    session.flush()
+    _tell(session, schedule, firing, task, before)
+    return schedule
+
+
+def _still_runs(session: Session, schedule: Schedule) -> bool:
+    task = queries.last_task(session, schedule)
+    return task is not None and not TaskStatus(task.status).is_final
+
+
+def _submit(session: Session, schedule: Schedule) -> Task:
+    """Submit as the owner, with what they may do now.
+
+    Raises:
+        Problem: what they would be told if they submitted it by hand.
+    """
+    context = acting_for(session, schedule.created_by, schedule.project_id)
+    _require(context, Permission.TASKS_WRITE)
+    action = actions.validate_python(schedule.action)
+    match action:
+        case RunAction():
+            _require(context, Permission.TRAINING_WRITE)
+            experiment = experiments_queries.lock_experiment(session, context, action.experiment)
+            return experiments.submit_run(
+                session, context, experiment, name=action.name, priority=action.priority
+            )
+        case TaskAction():
+            wanted = Wanted(action.spec, action.name, action.priority)
+            return submit_checked(session, context, [wanted])[0]
+
+
+def _tell(
+    session: Session,
+    schedule: Schedule,
+    firing: ScheduleFiring,
+    task: Task | None,
+    before: ScheduleFiring | None,
+) -> None:
+    project = queries.project_of(session, schedule)
+    refused = firing.outcome == FiringOutcome.REFUSED
+    audit.record(
+        session,
+        audit.SYSTEM,
+        AuditAction.SCHEDULE_FIRED,
+        "schedule",
+        schedule.uuid,
+        project=project.uuid,
+        outcome="denied" if refused else "success",
+        name=schedule.name,
+        result=firing.outcome,
+        due_at=firing.due_at,
+        task=None if task is None else task.uuid,
+        code=firing.code,
+        reason=firing.reason,
+    )
+    # Once, not every minute: as long as the reason is the same, nothing new is told.
+    if refused and (before is None or before.code != firing.code):
+        announce(
+            session,
+            NotificationType.SCHEDULE_FAILED,
+            to={schedule.created_by, project.owner_id},
+            project=project.uuid,
+            name=schedule.name,
+            schedule=schedule.uuid,
+            reason=firing.reason,
+            reason_zh=firing.reason_zh,
+        )
+    session.flush()
+
+
+def _record(
+    session: Session,
+    context: ProjectContext,
+    action: AuditAction,
+    schedule: Schedule,
+    **details: Any,
+) -> None:
+    audit.record(
+        session,
+        context.actor,
+        action,
+        "schedule",
+        schedule.uuid,
+        project=context.project_uuid,
+        name=clean_text(schedule.name),
+        **details,
+    )

@@ -1,0 +1,1 @@
+"""Scripts: users' own commands on code bundles."""

@@ -1,0 +1,146 @@
+"""HTTP routes of code bundles. Scripts themselves are tasks, see ``POST …/tasks``."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response, status
+
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.protocol.encoding import clean_text
+from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.specs import Name
+from aiplatform.server.core import audit, downloads
+from aiplatform.server.core.database import transaction
+from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id
+from aiplatform.server.core.raw_body import ExpectedDigest, described, problems, taken
+from aiplatform.server.core.settings import get_settings
+from aiplatform.server.core.spool import Spooled
+from aiplatform.server.core.storage import StoredFile
+from aiplatform.server.identity.access import SessionDep
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.projects.service.quotas import foresee_storage
+from aiplatform.server.scripts import access, queries, service
+from aiplatform.server.scripts.models import CodeBundle
+from aiplatform.server.scripts.schemas import BundleOut
+
+router = APIRouter(prefix="/api/v1", tags=["scripts"])
+
+
+def render(bundle: CodeBundle, author: str | None) -> BundleOut:
+    """A bundle as it goes out."""
+    return BundleOut(
+        uuid=bundle.uuid,
+        name=bundle.name,
+        sha256=bundle.sha256,
+        size=bundle.size,
+        files=bundle.files,
+        unpacked_bytes=bundle.unpacked_bytes,
+        source=bundle.source,
+        author=author,
+        created_at=bundle.created_at,
+    )
+
+
+def told(**source: str | None) -> dict[str, Any] | None:
+    """Where a bundle comes from, as far as its sender tells."""
+    return {key: clean_text(value) for key, value in source.items() if value is not None} or None
+
+
+@router.post(
+    "/projects/{project}/bundles",
+    status_code=status.HTTP_201_CREATED,
+    summary="Upload code",
+    openapi_extra=described("a .tar.gz of regular files"),
+    responses=problems("bundle"),
+)
+async def upload_bundle(
+    context: Annotated[ProjectContext, Depends(access.CREATE)],
+    expected: ExpectedDigest,
+    request: Request,
+    name: Annotated[Name, Query(description="what people call it")],
+    commit: Annotated[str | None, Query(max_length=100, description="of git")] = None,
+    remote: Annotated[
+        str | None, Query(max_length=500, description="the repository's address")
+    ] = None,
+    directory: Annotated[str | None, Query(max_length=255, description="its name")] = None,
+) -> BundleOut:
+    """The code that tasks of type `script` run. Refused where scripts are not allowed."""
+    service.require_allowed()
+    source = told(commit=commit, remote=remote, directory=directory)
+
+    def look_ahead(size: int) -> None:
+        with transaction() as session:
+            foresee_storage(session, context.project_id, size)
+
+    def keep(spooled: Spooled) -> BundleOut:
+        facts = service.look_into(spooled.path)
+        with transaction() as session:
+            now = access.confirm(session, context, Permission.TRAINING_WRITE)
+            bundle = service.add_bundle(session, now, name, spooled, facts, source=source)
+            return render(bundle, now.principal.username)
+
+    limit = get_settings().max_bundle_bytes
+    return await taken(request, expected, limit=limit, look_ahead=look_ahead, keep=keep)
+
+
+@router.get("/projects/{project}/bundles", summary="List code bundles")
+def list_bundles(
+    context: Annotated[ProjectContext, Depends(access.LIST)],
+    session: SessionDep,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[BundleOut]:
+    """The project's bundles, newest first."""
+    rows, following = page_by_id(
+        session, queries.bundles(context), CodeBundle.id, limit=limit, cursor=cursor
+    )
+    return Page(items=[render(*row) for row in rows], next_cursor=following)
+
+
+@router.get("/bundles/{bundle}", summary="Read a code bundle's facts")
+def get_bundle(
+    bundle: UUID, context: Annotated[ProjectContext, Depends(access.READ)], session: SessionDep
+) -> BundleOut:
+    """Its hash, and where it comes from."""
+    return render(*queries.get_bundle(session, context, bundle))
+
+
+@router.get(
+    "/bundles/{bundle}/content",
+    summary="Download a code bundle",
+    response_class=Response,
+    responses=downloads.DOCUMENTATION,
+)
+def download_bundle(
+    bundle: UUID,
+    context: Annotated[ProjectContext, Depends(access.READ)],
+    session: SessionDep,
+    request: Request,
+) -> Response:
+    """The archive as it was uploaded: an attachment, with ETag, digest and ranges."""
+    found, _ = queries.get_bundle(session, context, bundle)
+    file = StoredFile(service.FILE, found.sha256, found.size)
+    response = downloads.send_blob(
+        request, file, f"{found.name}.tar.gz", "application/octet-stream"
+    )
+    if response.status_code in downloads.SENT:
+        audit.record(
+            session,
+            context.actor,
+            AuditAction.BUNDLE_DOWNLOADED,
+            "bundle",
+            found.uuid,
+            project=context.project_uuid,
+            sha256=found.sha256,
+        )
+    return response
+
+
+@router.delete(
+    "/bundles/{bundle}", status_code=status.HTTP_204_NO_CONTENT, summary="Delete a code bundle"
+)
+def delete_bundle(
+    bundle: UUID, context: Annotated[ProjectContext, Depends(access.DELETE)], session: SessionDep
+) -> None:
+    """Tasks that ran it keep its hash. Refused while one runs it or will."""
+    service.delete_bundle(session, context, bundle)

@@ -1,0 +1,38 @@
+"""What can go wrong with scripts."""
+
+from aiplatform.server.core.errors import Conflict, Invalid
+
+
+class ScriptsNotAllowed(Conflict):
+    """Running strangers' commands is an administrator's decision."""
+
+    code = "script.not_allowed"
+    title = {"en": "Scripts are not allowed", "zh": "未允许运行脚本"}
+    detail = {
+        "en": "This platform runs no commands of its users. An administrator can allow it with "
+        "AIPLATFORM_SCRIPTS=true, for the API and for the workers that shall run them.",
+        "zh": "本平台未允许用户运行自己的命令。管理员可在 API 和相应的工作节点上设置 "
+        "AIPLATFORM_SCRIPTS=true 开启。",
+    }
+
+
+class InvalidBundle(Invalid):
+    """An archive that nobody should unpack."""
+
+    code = "script.invalid_bundle"
+    title = {"en": "Not a code bundle", "zh": "代码包无效"}
+    detail = {
+        "en": "The file is no code bundle: {reason}. Send a .tar.gz of regular files.",
+        "zh": "文件不是有效的代码包：{reason}。请上传只包含普通文件的 .tar.gz。",
+    }
+
+
+class BundleInUse(Conflict):
+    """A task that has not ended needs the code."""
+
+    code = "script.bundle_in_use"
+    title = {"en": "Code in use", "zh": "代码正在使用"}
+    detail = {
+        "en": "The task {task} runs this code or will. Wait for its end or cancel it.",
+        "zh": "任务 {task} 正在或将要运行这份代码。请等待其结束或先取消。",
+    }

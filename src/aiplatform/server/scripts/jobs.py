@@ -1,0 +1,42 @@
+"""The task kind of scripts."""
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.enums import TaskType
+from aiplatform.protocol.permissions import Permission
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.scripts import service
+from aiplatform.server.tasks.models import Task
+from aiplatform.server.tasks.service import kinds
+from aiplatform.server.tasks.service.kinds import Inputs, Outcome, Prepared, TaskKind
+
+
+class Script(TaskKind):
+    """A user's own command."""
+
+    type = TaskType.SCRIPT
+    permission = Permission.TRAINING_WRITE
+    checkpoints = True
+
+    def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
+        """See :func:`service.prepare`."""
+        return service.prepare(session, context, spec)
+
+    def retried(self, session: Session, context: ProjectContext, task: Task) -> None:
+        """See :func:`service.require_runnable`."""
+        service.require_runnable(session, context, task)
+
+    def inputs(self, session: Session, task: Task) -> Inputs:
+        """Code, datasets and models."""
+        return service.task_inputs(session, task)
+
+    def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
+        """See :func:`service.conclude`."""
+        service.conclude(session, task, outcome)
+
+
+def register() -> None:
+    """Called by the composition roots."""
+    kinds.register(Script())

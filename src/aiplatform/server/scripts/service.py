@@ -1,0 +1,203 @@
+"""Code bundles, and what running one asks and leaves."""
+
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from aiplatform.data.bundles import BundleError, BundleFacts, inspect
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.protocol.specs import ScriptSpec
+from aiplatform.server.core import audit, storage
+from aiplatform.server.core.errors import NotFound
+from aiplatform.server.core.script_settings import SCRIPT_LABEL
+from aiplatform.server.core.settings import get_settings
+from aiplatform.server.core.spool import Spooled, room_needed
+from aiplatform.server.core.storage import StoredFile
+from aiplatform.server.datasets import queries as datasets_queries
+from aiplatform.server.datasets import service as datasets
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.projects.service import quotas
+from aiplatform.server.registry import queries as registry_queries
+from aiplatform.server.registry import service as registry
+from aiplatform.server.registry.models import Model
+from aiplatform.server.scripts import queries
+from aiplatform.server.scripts.errors import BundleInUse, InvalidBundle, ScriptsNotAllowed
+from aiplatform.server.scripts.models import CodeBundle
+from aiplatform.server.tasks.models import Task
+from aiplatform.server.tasks.service.kinds import InputRef, Inputs, Outcome, Prepared
+
+CODE = "code"
+DATASETS = "datasets/"
+MODELS = "models/"
+FILE = "bundle.tar.gz"
+
+
+def require_allowed() -> None:
+    """Refuse where no administrator has allowed scripts.
+
+    Raises:
+        ScriptsNotAllowed: says how they would.
+    """
+    if not get_settings().scripts:
+        raise ScriptsNotAllowed
+
+
+def look_into(path: Path) -> BundleFacts:
+    """What is in an archive.
+
+    Raises:
+        InvalidBundle: when nobody should unpack it.
+    """
+    try:
+        return inspect(path)
+    except BundleError as error:
+        raise InvalidBundle(reason=str(error)) from error
+
+
+def add_bundle(
+    session: Session,
+    context: ProjectContext,
+    name: str,
+    spooled: Spooled,
+    facts: BundleFacts,
+    *,
+    source: dict[str, Any] | None,
+) -> CodeBundle:
+    """Keep an uploaded bundle.
+
+    Raises:
+        QuotaExceeded: when the project has no room for it.
+        InsufficientStorage: when the disk is full.
+    """
+    quotas.charge_storage(session, context.project_id, spooled.size)
+    with room_needed():
+        storage.keep(session, spooled.path, spooled.sha256, spooled.size, move=True)
+    bundle = CodeBundle(
+        project_id=context.project_id,
+        name=name,
+        sha256=spooled.sha256,
+        size=spooled.size,
+        files=facts.files,
+        unpacked_bytes=facts.unpacked_bytes,
+        source=source,
+        created_by=context.principal.user_id,
+    )
+    session.add(bundle)
+    session.flush()
+    session.refresh(bundle)
+    storage.refer(
+        session,
+        StoredFile(FILE, spooled.sha256, spooled.size),
+        project_id=context.project_id,
+        bundle_id=bundle.id,
+    )
+    audit.record(
+        session,
+        context.actor,
+        AuditAction.BUNDLE_UPLOADED,
+        "bundle",
+        bundle.uuid,
+        project=context.project_uuid,
+        name=name,
+        sha256=spooled.sha256,
+        size=spooled.size,
+        source=source,
+    )
+    session.flush()
+    return bundle
+
+
+def delete_bundle(session: Session, context: ProjectContext, uuid: UUID) -> None:
+    """Delete a bundle that no unfinished task runs. Tasks that ran it keep its hash.
+
+    Raises:
+        NotFound: when the project has no such bundle.
+        BundleInUse: see there.
+    """
+    bundle = queries.lock_bundle(session, context, uuid)
+    users = queries.unfinished_runs(session, context, uuid)
+    if users:
+        raise BundleInUse(task=users[0])
+    session.delete(bundle)
+    audit.record(
+        session,
+        context.actor,
+        AuditAction.BUNDLE_DELETED,
+        "bundle",
+        uuid,
+        project=context.project_uuid,
+        name=bundle.name,
+        sha256=bundle.sha256,
+    )
+    session.flush()
+
+
+def require_runnable(session: Session, context: ProjectContext, task: Task) -> None:
+    """See before a script is queued once more whether it may still run, and has its code.
+
+    Raises:
+        ScriptsNotAllowed: when administrators have changed their mind.
+        NotFound: when the bundle was deleted.
+    """
+    require_allowed()
+    queries.lock_bundle(session, context, ScriptSpec.model_validate(task.config).bundle)
+
+
+def prepare(session: Session, context: ProjectContext, spec: ScriptSpec) -> Prepared:
+    """Check what a script names, pin the versions that it reads, and ask for its environment.
+
+    Raises:
+        ScriptsNotAllowed: where no administrator has allowed scripts.
+        NotFound: for a bundle, dataset or model that the project may not use.
+        ModelNotReady: see there.
+    """
+    require_allowed()
+    bundle = queries.lock_bundle(session, context, spec.bundle)
+    inputs = [InputRef(CODE, bundle.name, bundle.sha256)]
+    pinned = {}
+    for name, ref in spec.datasets.items():
+        pinned[name], item = datasets.pinned_input(session, context, ref, DATASETS + name)
+        inputs.append(item)
+    for name, uuid in spec.models.items():
+        model = registry.usable_model(session, context, uuid)
+        inputs.append(registry.input_ref(session, model, MODELS + name))
+    label = SCRIPT_LABEL + spec.environment
+    labels = [*spec.labels, *([] if label in spec.labels else [label])]
+    return Prepared(
+        spec=spec.model_copy(update={"datasets": pinned, "labels": labels}), inputs=inputs
+    )
+
+
+def task_inputs(session: Session, task: Task) -> Inputs:
+    """The files that a script finds.
+
+    Raises:
+        NotFound: for what was deleted meanwhile.
+    """
+    bundle = queries.bundle_of(session, task)
+    if bundle is None:
+        raise NotFound(resource="code bundle")
+    inputs = Inputs(single={CODE: StoredFile(FILE, bundle.sha256, bundle.size)})
+    for item in queries.inputs_of(session, task):
+        if item.dataset_version_id is not None:
+            file = datasets_queries.rows_file(session, item.dataset_version_id)
+            if file is None:
+                raise NotFound(resource="dataset version")
+            inputs.single[item.role] = file
+        elif item.model_id is not None:
+            model = session.get_one(Model, item.model_id)
+            inputs.trees[item.role] = registry_queries.files(session, model)
+        elif item.role != CODE:
+            raise NotFound(resource=item.role)
+    return inputs
+
+
+def conclude(session: Session, task: Task, outcome: Outcome) -> None:
+    """Keep what the script left in its output directory, as the task's artifacts."""
+    if task.project_id is None:  # its project is gone, and nobody could ask for them
+        return
+    for file in outcome.files:
+        storage.refer(session, file, project_id=task.project_id, task_id=task.id)
+    session.flush()

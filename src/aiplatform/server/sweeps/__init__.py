@@ -1,0 +1,1 @@
+"""Searches for the hyper-parameters of an experiment."""

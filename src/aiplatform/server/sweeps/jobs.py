@@ -1,0 +1,47 @@
+"""The workers' side: every search does its next step, each in transactions of its own."""
+
+import contextlib
+
+from aiplatform.server.core.broker import on_message
+from aiplatform.server.core.database import transaction
+from aiplatform.server.sweeps import queries
+from aiplatform.server.sweeps.service.advancing import advance, grant, wishes
+from aiplatform.server.sweeps.service.prompting import ADVANCE, hear_of_halt, hear_of_points
+from aiplatform.server.tasks.errors import TaskFinished
+from aiplatform.server.tasks.service.hearing import on_halt, on_points
+from aiplatform.server.tasks.service.periodic import on_sweep
+
+
+def advance_all() -> None:
+    """One step of each search, and what their tasks must do for it."""
+    with transaction() as session:
+        running, unsettled = queries.running(session), queries.unsettled(session)
+    for sweep_id in running:
+        with transaction() as session:
+            advance(session, sweep_id)
+    for sweep_id in dict.fromkeys([*running, *unsettled]):
+        _grant_all(sweep_id)
+
+
+def advance_one(sweep_id: int) -> None:
+    """One step of a search in which something has happened."""
+    with transaction() as session:
+        advance(session, sweep_id, wait=True)
+    _grant_all(sweep_id)
+
+
+def _grant_all(sweep_id: int) -> None:
+    with transaction() as session:
+        wanted = wishes(session, sweep_id)
+    for task_id, wish in wanted:
+        # One that ends in this very moment needs nothing more.
+        with contextlib.suppress(TaskFinished), transaction() as session:
+            grant(session, task_id, wish)
+
+
+def register() -> None:
+    """Called by the composition roots."""
+    on_sweep("sweeps", advance_all)
+    on_message(ADVANCE, advance_one)
+    on_halt(hear_of_halt)
+    on_points(hear_of_points)

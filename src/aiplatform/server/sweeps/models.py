@@ -1,0 +1,42 @@
+"""Sweeps and their trials."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Double, ForeignKey, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from aiplatform.server.core.database import Base, Identified, Updated
+
+
+class Sweep(Identified, Updated, Base):
+    """A search; ``spec`` is a :class:`~aiplatform.protocol.sweeps.SweepSpec`.
+
+    ``error`` says why no more trials are started.
+    """
+
+    __tablename__ = "sweeps"
+
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
+    experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id"))
+    name: Mapped[str] = mapped_column(String(200))
+    spec: Mapped[dict[str, Any]]
+    status: Mapped[str] = mapped_column(String(20))
+    error: Mapped[str | None] = mapped_column(Text)
+    created_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    ended_at: Mapped[datetime | None]
+
+
+class SweepTrial(Base):
+    """One choice of parameters. ``rungs`` are the values at the steps where ASHA has looked."""
+
+    __tablename__ = "sweep_trials"
+
+    sweep_id: Mapped[int] = mapped_column(ForeignKey("sweeps.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    task_id: Mapped[int | None] = mapped_column(ForeignKey("tasks.id"))
+    params: Mapped[dict[str, Any]]
+    state: Mapped[str] = mapped_column(String(20))
+    value: Mapped[float | None] = mapped_column(Double)
+    rungs: Mapped[list[Any]] = mapped_column(server_default="[]")
+    error: Mapped[str | None] = mapped_column(Text)

@@ -1,0 +1,209 @@
+"""Named selects of sweeps."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, Select, func, select
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.sweeps import SweepStatus, TrialState
+from aiplatform.server.core.errors import NotFound
+from aiplatform.server.experiments.models import Experiment, RunDetails
+from aiplatform.server.identity.models import User
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.projects.models import Project
+from aiplatform.server.registry import queries as registry_queries
+from aiplatform.server.registry.models import Model
+from aiplatform.server.sweeps.models import Sweep, SweepTrial
+from aiplatform.server.tasks.models import MetricPoint, Task
+
+
+def list_sweeps(context: ProjectContext, *, name: str | None = None) -> Select[Any]:
+    """The project's sweeps, each with its experiment and author."""
+    statement: Any = (
+        select(
+            Sweep,
+            Experiment.uuid.label("experiment_uuid"),
+            User.uuid.label("author_uuid"),
+            User.username.label("author_name"),
+        )
+        .join(Experiment, Experiment.id == Sweep.experiment_id)
+        .outerjoin(User, User.id == Sweep.created_by)
+        .where(Sweep.project_id == context.project_id)
+    )
+    found: Select[Any] = statement
+    return found if name is None else found.where(Sweep.name == name)
+
+
+def shown(session: Session, context: ProjectContext, uuid: UUID) -> Row[Any]:
+    """One row of :func:`list_sweeps`.
+
+    Raises:
+        NotFound: when the project has no such sweep.
+    """
+    found = session.execute(list_sweeps(context).where(Sweep.uuid == uuid)).one_or_none()
+    if found is None:
+        raise NotFound(resource="sweep")
+    return found
+
+
+def lock_sweep(session: Session, context: ProjectContext, uuid: UUID) -> Sweep:
+    """One of the project, locked and as it is now.
+
+    Raises:
+        NotFound: when the project has no such sweep.
+    """
+    found = session.scalar(
+        select(Sweep)
+        .where(Sweep.uuid == uuid, Sweep.project_id == context.project_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    if found is None:
+        raise NotFound(resource="sweep")
+    return found
+
+
+def running(session: Session) -> list[int]:
+    """The ids of sweeps that have not ended."""
+    return list(
+        session.scalars(
+            select(Sweep.id).where(Sweep.status == SweepStatus.RUNNING.value).order_by(Sweep.id)
+        )
+    )
+
+
+def unsettled(session: Session) -> list[int]:
+    """Sweeps that ended and have a task that has not, which must be stopped."""
+    return list(
+        session.scalars(
+            select(SweepTrial.sweep_id)
+            .join(Task, Task.id == SweepTrial.task_id)
+            .join(Sweep, Sweep.id == SweepTrial.sweep_id)
+            .where(
+                Sweep.status != SweepStatus.RUNNING.value,
+                Task.status.in_(["pending", "running", "paused"]),
+            )
+            .distinct()
+        )
+    )
+
+
+def sweep_of(session: Session, task_id: int) -> int | None:
+    """The sweep that a task is a trial of."""
+    return session.scalar(select(SweepTrial.sweep_id).where(SweepTrial.task_id == task_id))
+
+
+def pruning_of(session: Session, task_id: int) -> Row[Any] | None:
+    """``sweep_id``, ``pruning`` and the rungs ``passed`` of a task that is a trial and may be
+    halted; None for any other.
+    """
+    pruning = Sweep.spec["pruning"]
+    statement: Any = (
+        select(
+            Sweep.id.label("sweep_id"),
+            pruning.label("pruning"),
+            func.jsonb_array_length(SweepTrial.rungs).label("passed"),
+        )
+        .join(SweepTrial, SweepTrial.sweep_id == Sweep.id)
+        .where(
+            SweepTrial.task_id == task_id,
+            SweepTrial.state == TrialState.RUNNING.value,
+            Sweep.status == SweepStatus.RUNNING.value,
+            func.jsonb_typeof(pruning) == "object",
+        )
+    )
+    found: Row[Any] | None = session.execute(statement).one_or_none()
+    return found
+
+
+def lock_running(session: Session, sweep_id: int, *, wait: bool) -> Sweep | None:
+    """One that has not ended; without ``wait``, unless another is at it."""
+    return session.scalar(
+        select(Sweep)
+        .where(Sweep.id == sweep_id, Sweep.status == SweepStatus.RUNNING.value)
+        .with_for_update(skip_locked=not wait)
+        .execution_options(populate_existing=True)
+    )
+
+
+def trials(session: Session, sweep: Sweep) -> Sequence[SweepTrial]:
+    """All trials by number."""
+    return session.scalars(
+        select(SweepTrial).where(SweepTrial.sweep_id == sweep.id).order_by(SweepTrial.number)
+    ).all()
+
+
+def trial_rows(session: Session, sweep: Sweep) -> Sequence[Row[Any]]:
+    """The same, each with its task and the model that it has made."""
+    statement: Any = (
+        select(
+            SweepTrial,
+            Task.uuid.label("task"),
+            Task.progress.label("progress"),
+            Model.uuid.label("model"),
+        )
+        .outerjoin(Task, Task.id == SweepTrial.task_id)
+        .outerjoin(Model, Model.id == Task.model_id)
+        .where(SweepTrial.sweep_id == sweep.id)
+        .order_by(SweepTrial.number)
+    )
+    rows: Sequence[Row[Any]] = session.execute(statement).all()
+    return rows
+
+
+TaskState = tuple[str, str | None, dict[str, Any]]
+"""Status, error and figures of a task."""
+
+
+def task_states(session: Session, sweep: Sweep) -> dict[int, TaskState]:
+    """How the trials' tasks are, by id."""
+    rows = session.execute(
+        select(Task.id, Task.status, Task.error_message, RunDetails.metrics)
+        .join(SweepTrial, SweepTrial.task_id == Task.id)
+        .outerjoin(RunDetails, RunDetails.task_id == Task.id)
+        .where(SweepTrial.sweep_id == sweep.id)
+    )
+    return {row[0]: (row[1], row[2], row[3] or {}) for row in rows}
+
+
+def value_at(session: Session, task_id: int, key: str, step: int) -> float | None:
+    """The first value of a series at ``step`` or later; NaN for what is no number."""
+    found = session.scalar(
+        select(MetricPoint.value)
+        .where(MetricPoint.task_id == task_id, MetricPoint.key == key, MetricPoint.step >= step)
+        .order_by(MetricPoint.step, MetricPoint.attempt.desc(), MetricPoint.id.desc())
+        .limit(1)
+    )
+    return None if found is None else found if math.isfinite(found) else math.nan
+
+
+def experiment_of(session: Session, sweep: Sweep) -> Experiment:
+    """The experiment whose config is varied, locked."""
+    return session.scalars(
+        select(Experiment)
+        .where(Experiment.id == sweep.experiment_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one()
+
+
+def project_uuid(session: Session, sweep: Sweep) -> UUID:
+    """Its project."""
+    return session.scalars(select(Project.uuid).where(Project.id == sweep.project_id)).one()
+
+
+def model_of(session: Session, context: ProjectContext, trial: SweepTrial) -> Model | None:
+    """The model that a trial's run has made; None when it is gone or in the bin."""
+    uuid = session.scalar(
+        select(Model.uuid).join(Task, Task.model_id == Model.id).where(Task.id == trial.task_id)
+    )
+    return None if uuid is None else registry_queries.usable(session, context, uuid)
+
+
+def name_in_use(session: Session, context: ProjectContext, name: str) -> bool:
+    """Whether the project has a sweep of this name."""
+    found = select(func.count()).where(Sweep.project_id == context.project_id, Sweep.name == name)
+    return bool(session.scalar(found))

@@ -1,0 +1,255 @@
+"""The next step of a sweep: what its trials came to, who goes on, which one is tried next.
+
+Everything is in rows, written under the sweep's lock; a worker that dies loses nothing. What the
+trials' tasks must do follows from their trials' states, and is asked for again until it is so.
+"""
+
+import math
+from collections.abc import Sequence
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.protocol.enums import TaskStatus
+from aiplatform.protocol.notifications import NotificationType
+from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.sweeps import Asha, SweepSpec, SweepStatus, TrialState
+from aiplatform.server.core import audit
+from aiplatform.server.core.errors import Problem
+from aiplatform.server.experiments import service as experiments
+from aiplatform.server.experiments.errors import ConfigInvalid
+from aiplatform.server.identity.errors import PermissionDenied
+from aiplatform.server.notifications.service import announce
+from aiplatform.server.projects.service.acting import acting_for
+from aiplatform.server.sweeps import queries
+from aiplatform.server.sweeps.models import Sweep, SweepTrial
+from aiplatform.server.sweeps.rules import HOPELESS, goes_on, rung_steps
+from aiplatform.server.sweeps.service.sampling import Tried, choose
+from aiplatform.server.tasks.models import Task
+from aiplatform.server.tasks.service import request_cancel, request_pause, resume
+
+S = TrialState
+
+
+def advance(session: Session, sweep_id: int, *, wait: bool = False) -> None:
+    """Do the next step of a sweep that runs.
+
+    With ``wait`` after what another process is at, which may not have seen what calls for this
+    step; without, nothing is done then.
+    """
+    sweep = queries.lock_running(session, sweep_id, wait=wait)
+    if sweep is None:
+        return
+    spec = SweepSpec.model_validate(sweep.spec)
+    trials = list(queries.trials(session, sweep))
+    _take_in(session, sweep, spec, trials)
+    if spec.pruning is not None:
+        _look_at_rungs(session, spec, spec.pruning, trials)
+    _fill_up(session, sweep, spec, trials)
+    if not any(S(trial.state) in {S.RUNNING, S.RESUMING} for trial in trials):
+        for trial in trials:
+            if trial.state == S.PAUSED:
+                trial.state = S.PRUNED.value
+        _end(session, sweep, spec, trials)
+    session.flush()
+
+
+def _take_in(session: Session, sweep: Sweep, spec: SweepSpec, trials: Sequence[SweepTrial]) -> None:
+    """What has become of the tasks."""
+    states = queries.task_states(session, sweep)
+    for trial in trials:
+        if not S(trial.state).is_active:
+            continue
+        if trial.task_id not in states:
+            trial.state, trial.error = S.FAILED.value, "the task is gone"
+            continue
+        status, error, figures = states[trial.task_id]
+        if status == TaskStatus.COMPLETED:
+            value = _number(figures.get(spec.objective))
+            if math.isfinite(value):
+                trial.state, trial.value = S.COMPLETED.value, value
+            else:
+                trial.state = S.FAILED.value
+                trial.error = f"the run has no {spec.objective} that is a number"
+        elif status == TaskStatus.FAILED:
+            trial.state, trial.error = S.FAILED.value, error
+        elif status == TaskStatus.CANCELLED:
+            trial.state = S.CANCELLED.value
+        elif trial.state == S.RESUMING and status != TaskStatus.PAUSED:
+            trial.state = S.RUNNING.value
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float | str) else math.nan
+
+
+def _look_at_rungs(
+    session: Session, spec: SweepSpec, asha: Asha, trials: Sequence[SweepTrial]
+) -> None:
+    """Halt those that reached a rung and are not among the best there."""
+    for trial in trials:
+        if trial.state != S.RUNNING or trial.task_id is None:
+            continue
+        while True:
+            rung = len(trial.rungs)
+            value = queries.value_at(session, trial.task_id, asha.series, rung_steps(asha, rung))
+            if value is None:
+                break
+            trial.rungs = [*trial.rungs, value]
+            if not _is_among_the_best(spec, asha, trial, trials):
+                halted = S.PAUSED if asha.halt == "pause" else S.PRUNED
+                trial.state = halted.value
+                break
+
+
+def _is_among_the_best(
+    spec: SweepSpec, asha: Asha, trial: SweepTrial, trials: Sequence[SweepTrial]
+) -> bool:
+    rung = len(trial.rungs) - 1
+    others = [_number(other.rungs[rung]) for other in trials if len(other.rungs) > rung]
+    value = _number(trial.rungs[rung])
+    return goes_on(value, others, asha, minimize=spec.direction == "minimize")
+
+
+def _fill_up(session: Session, sweep: Sweep, spec: SweepSpec, trials: list[SweepTrial]) -> None:
+    """Let paused trials go on that turned out well, then start new ones, while there is room."""
+    room = spec.parallelism - sum(S(t.state) in {S.RUNNING, S.RESUMING} for t in trials)
+    if spec.pruning is not None:
+        for trial in trials:
+            if room == 0 or trial.state != S.PAUSED:
+                continue
+            if _is_among_the_best(spec, spec.pruning, trial, trials):
+                trial.state = S.RESUMING.value
+                room -= 1
+    failed = sum(trial.state == S.FAILED for trial in trials)
+    if failed >= HOPELESS and not any(trial.state == S.COMPLETED for trial in trials):
+        sweep.error = sweep.error or f"{failed} trials have failed and none has succeeded"
+    while room > 0 and len(trials) < spec.max_trials and sweep.error is None:
+        started = _start(session, sweep, spec, trials)
+        if started is None:
+            return
+        trials.append(started)
+        if started.state == S.RUNNING:
+            room -= 1
+        elif sum(t.state == S.FAILED for t in trials) >= HOPELESS:
+            return
+
+
+def _start(
+    session: Session, sweep: Sweep, spec: SweepSpec, trials: Sequence[SweepTrial]
+) -> SweepTrial | None:
+    """Queue the next trial as the sweep's author, with what they may do now."""
+    history = [Tried(trial.params, S(trial.state), trial.value) for trial in trials]
+    trial = SweepTrial(
+        sweep_id=sweep.id, number=len(trials), params=choose(spec, history), state=S.RUNNING.value
+    )
+    try:
+        with session.begin_nested():
+            context = acting_for(session, sweep.created_by, sweep.project_id)
+            if not context.may(Permission.TRAINING_WRITE):
+                raise PermissionDenied(permission=Permission.TRAINING_WRITE.value)
+            experiment = queries.experiment_of(session, sweep)
+            config = experiments.changed_config(experiment.config, trial.params)
+            task = experiments.submit_run(
+                session,
+                context,
+                experiment,
+                name=f"{sweep.name} #{trial.number + 1}",
+                priority=spec.priority,
+                config=config,
+            )
+            trial.task_id = task.id
+    except ConfigInvalid as problem:
+        trial.state, trial.error = S.FAILED.value, problem.text("en")
+    except Problem as problem:
+        sweep.error = problem.text("en")
+        return None
+    session.add(trial)
+    session.flush()
+    return trial
+
+
+def best_of(spec: SweepSpec, trials: Sequence[SweepTrial]) -> SweepTrial | None:
+    """The completed trial with the best value; of equals the earlier."""
+    done = [trial for trial in trials if trial.state == S.COMPLETED and trial.value is not None]
+    sign = 1 if spec.direction == "minimize" else -1
+    return min(done, key=lambda trial: sign * (trial.value or 0.0), default=None)
+
+
+def _end(session: Session, sweep: Sweep, spec: SweepSpec, trials: Sequence[SweepTrial]) -> None:
+    best = best_of(spec, trials)
+    succeeded = best is not None and sweep.error is None
+    sweep.status = (SweepStatus.COMPLETED if succeeded else SweepStatus.FAILED).value
+    if best is None and sweep.error is None:
+        sweep.error = "no trial has succeeded"
+    sweep.ended_at = func.clock_timestamp()
+    project = queries.project_uuid(session, sweep)
+    audit.record(
+        session,
+        audit.SYSTEM,
+        AuditAction.SWEEP_ENDED,
+        "sweep",
+        sweep.uuid,
+        project=project,
+        outcome="success" if succeeded else "failure",
+        name=sweep.name,
+        trials=len(trials),
+        best=None if best is None else {"number": best.number + 1, "value": best.value},
+        error=sweep.error,
+    )
+    announce(
+        session,
+        NotificationType.SWEEP_ENDED,
+        to=[sweep.created_by],
+        project=project,
+        name=sweep.name,
+        sweep=sweep.uuid,
+        status=sweep.status,
+        trials=len(trials),
+        objective=spec.objective,
+        best="-" if best is None else f"{best.value:.6g}",
+    )
+
+
+def wishes(session: Session, sweep_id: int) -> list[tuple[int, str]]:
+    """What the trials' tasks do not do yet: ids, each with ``cancel``, ``pause`` or ``resume``."""
+    rows = session.execute(
+        select(SweepTrial.state, Task.id, Task.status)
+        .join(Task, Task.id == SweepTrial.task_id)
+        .where(SweepTrial.sweep_id == sweep_id)
+    )
+    found = []
+    for state, task_id, status in rows:
+        task = TaskStatus(status)
+        if task.is_final or task is TaskStatus.CANCELLING:
+            continue
+        if state in {S.PRUNED, S.CANCELLED}:
+            found.append((task_id, "cancel"))
+        elif state == S.PAUSED and task is not TaskStatus.PAUSED:
+            found.append((task_id, "pause"))
+        elif state == S.RESUMING and task is TaskStatus.PAUSED:
+            found.append((task_id, "resume"))
+    return found
+
+
+def grant(session: Session, task_id: int, wish: str) -> None:
+    """Ask a task for what its trial needs, in a transaction of its own.
+
+    Raises:
+        Problem: when it has ended meanwhile.
+    """
+    task = session.get_one(Task, task_id)
+    sweep = session.scalars(
+        select(Sweep)
+        .join(SweepTrial, SweepTrial.sweep_id == Sweep.id)
+        .where(SweepTrial.task_id == task_id)
+    ).one()
+    project = queries.project_uuid(session, sweep)
+    match wish:
+        case "cancel":
+            request_cancel(session, audit.SYSTEM, task, project=project)
+        case "pause":
+            request_pause(session, audit.SYSTEM, task, project=project)
+        case "resume":
+            resume(session, audit.SYSTEM, task, project=project)

@@ -1,0 +1,101 @@
+"""Creating and cancelling sweeps."""
+
+from uuid import UUID
+
+from sqlalchemy import func
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.protocol.encoding import clean_text, jsonable
+from aiplatform.protocol.sweeps import SweepSpec, SweepStatus, TrialState
+from aiplatform.server.core import audit
+from aiplatform.server.core.errors import NameTaken
+from aiplatform.server.experiments import queries as experiments_queries
+from aiplatform.server.experiments import service as experiments
+from aiplatform.server.experiments.errors import ExperimentArchived
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.sweeps import queries
+from aiplatform.server.sweeps.errors import GridTooLarge, SweepEnded
+from aiplatform.server.sweeps.models import Sweep
+from aiplatform.server.sweeps.rules import first_point, grid_size
+from aiplatform.server.sweeps.service.prompting import advance_soon
+
+GRID_LIMIT = 500
+
+
+def create_sweep(session: Session, context: ProjectContext, *, name: str, spec: SweepSpec) -> Sweep:
+    """Begin a search; a worker queues its first trials after the commit.
+
+    Raises:
+        NameTaken: when the project has one of this name.
+        NotFound: when the project has no such experiment.
+        ExperimentArchived: for one in the archive.
+        GridTooLarge: for a grid of more points than are tried.
+        ConfigInvalid: when the parameters are not of the experiment's config.
+    """
+    if queries.name_in_use(session, context, name):
+        raise NameTaken(resource="sweep", name=name)
+    experiment = experiments_queries.get_experiment(session, context, spec.experiment)
+    if experiments_queries.details_of(session, experiment).archived_at is not None:
+        raise ExperimentArchived(name=experiment.name)
+    if spec.method == "grid":
+        size = grid_size(spec)
+        if size > GRID_LIMIT:
+            raise GridTooLarge(size=size, limit=GRID_LIMIT)
+        spec = spec.model_copy(update={"max_trials": min(size, spec.max_trials)})
+    # To refuse at once what is no parameter of the config.
+    experiments.changed_config(experiment.config, first_point(spec))
+    sweep = Sweep(
+        project_id=context.project_id,
+        experiment_id=experiment.id,
+        name=clean_text(name),
+        spec=jsonable(spec),
+        status=SweepStatus.RUNNING.value,
+        created_by=context.principal.user_id,
+    )
+    session.add(sweep)
+    session.flush()
+    session.refresh(sweep)
+    audit.record(
+        session,
+        context.actor,
+        AuditAction.SWEEP_CREATED,
+        "sweep",
+        sweep.uuid,
+        project=context.project_uuid,
+        name=sweep.name,
+        experiment=experiment.uuid,
+        method=spec.method,
+    )
+    advance_soon(session, sweep.id)
+    return sweep
+
+
+def cancel_sweep(session: Session, context: ProjectContext, uuid: UUID) -> Sweep:
+    """Start no more trials, and have those that run stopped; what they gave so far is kept.
+
+    Raises:
+        NotFound: when the project has no such sweep.
+        SweepEnded: when it has ended.
+    """
+    sweep = queries.lock_sweep(session, context, uuid)
+    if sweep.status != SweepStatus.RUNNING:
+        raise SweepEnded(sweep_status=sweep.status)
+    sweep.status = SweepStatus.CANCELLED.value
+    sweep.ended_at = func.clock_timestamp()
+    for trial in queries.trials(session, sweep):
+        if TrialState(trial.state).is_active:
+            trial.state = TrialState.CANCELLED.value
+    audit.record(
+        session,
+        context.actor,
+        AuditAction.SWEEP_CANCELLED,
+        "sweep",
+        sweep.uuid,
+        project=context.project_uuid,
+        name=sweep.name,
+    )
+    advance_soon(session, sweep.id)
+    session.flush()
+    session.refresh(sweep)
+    return sweep

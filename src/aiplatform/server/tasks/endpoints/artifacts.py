@@ -1,0 +1,108 @@
+"""What tasks have left: files that are no model and no dataset."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.protocol.permissions import Permission
+from aiplatform.server.core import audit, downloads
+from aiplatform.server.core.database import transaction
+from aiplatform.server.core.pagination import Cursor, Limit, Page, decode_cursor, encode_cursor
+from aiplatform.server.core.raw_body import ExpectedDigest, described, problems, taken
+from aiplatform.server.core.settings import get_settings
+from aiplatform.server.core.spool import Spooled
+from aiplatform.server.core.storage import StoredFile
+from aiplatform.server.identity.access import SessionDep
+from aiplatform.server.projects.access import ProjectContext, confirm
+from aiplatform.server.projects.service.quotas import foresee_storage
+from aiplatform.server.tasks import access, queries
+from aiplatform.server.tasks.schemas import ArtifactOut
+from aiplatform.server.tasks.service import artifacts, external
+
+router = APIRouter(prefix="/api/v1/tasks/{task}/artifacts")
+
+
+def render(file: StoredFile) -> ArtifactOut:
+    """A file as it goes out."""
+    return ArtifactOut(path=file.path, size=file.size, sha256=file.sha256)
+
+
+@router.get("", summary="List a task's artifacts")
+def list_task_artifacts(
+    task: UUID,
+    context: Annotated[ProjectContext, Depends(access.READ)],
+    session: SessionDep,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Page[ArtifactOut]:
+    """The files that it left in its output directory, by path."""
+    found = queries.get_task(session, context, task)
+    after = "" if cursor is None else decode_cursor(cursor, str)[0]
+    files = queries.artifacts_after(session, found.id, after, limit=limit + 1)
+    items = [render(file) for file in files[:limit]]
+    more = len(files) > limit
+    return Page(items=items, next_cursor=encode_cursor(items[-1].path) if more else None)
+
+
+@router.put(
+    "/{path:path}",
+    summary="Upload a run's artifact",
+    openapi_extra=described("the file's bytes"),
+    responses=problems("file", s409="The run has ended, or is no run that executes elsewhere"),
+)
+async def put_task_artifact(
+    task: UUID,
+    path: Annotated[str, Path(description="relative, at most 500 characters")],
+    context: Annotated[ProjectContext, Depends(access.UPDATE)],
+    expected: ExpectedDigest,
+    request: Request,
+) -> ArtifactOut:
+    """A file of a run that executes elsewhere; an earlier one of the same path is replaced."""
+    artifacts.check_path(path)
+
+    def look_ahead(size: int) -> None:
+        with transaction() as session:
+            external.require_open(session, queries.get_task(session, context, task))
+            foresee_storage(session, context.project_id, size)
+
+    def keep(spooled: Spooled) -> ArtifactOut:
+        with transaction() as session:
+            now = confirm(session, context, Permission.TASKS_WRITE)
+            found = queries.get_task(session, now, task)
+            return render(artifacts.add_artifact(session, now, found, path, spooled))
+
+    limit = get_settings().max_upload_bytes
+    return await taken(request, expected, limit=limit, look_ahead=look_ahead, keep=keep)
+
+
+@router.get(
+    "/{path:path}",
+    summary="Download a task's artifact",
+    response_class=Response,
+    responses=downloads.DOCUMENTATION,
+)
+def get_task_artifact(
+    task: UUID,
+    path: Annotated[str, Path(description="as the list has it", max_length=500)],
+    context: Annotated[ProjectContext, Depends(access.READ)],
+    session: SessionDep,
+    request: Request,
+) -> Response:
+    """An attachment, with length, ETag, digest and ranges."""
+    found = queries.get_task(session, context, task)
+    file = queries.get_artifact(session, found.id, path)
+    name = file.path.rpartition("/")[2]
+    response = downloads.send_blob(request, file, name, "application/octet-stream")
+    if response.status_code in downloads.SENT:
+        audit.record(
+            session,
+            context.actor,
+            AuditAction.TASK_ARTIFACT_DOWNLOADED,
+            "task",
+            found.uuid,
+            project=context.project_uuid,
+            path=file.path,
+        )
+    return response

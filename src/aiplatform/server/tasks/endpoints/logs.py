@@ -1,0 +1,130 @@
+"""Logs: by page, by search, as a file."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import StreamingResponse
+from pydantic import AwareDatetime
+from starlette.concurrency import iterate_in_threadpool
+
+from aiplatform.protocol.enums import LogLevel, LogStream
+from aiplatform.server.core.database import transaction
+from aiplatform.server.core.downloads import UNTRUSTED, content_disposition
+from aiplatform.server.core.pagination import Cursor, Limit, Page, decode_cursor, encode_cursor
+from aiplatform.server.identity.access import SessionDep
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.tasks import access, queries
+from aiplatform.server.tasks.models import LogChunk
+from aiplatform.server.tasks.rules.levels import Level
+from aiplatform.server.tasks.schemas import LogChunkOut, LogLineOut
+from aiplatform.server.tasks.service import logs
+
+router = APIRouter(prefix="/api/v1")
+Stream = Annotated[LogStream | None, Query(description="only this one")]
+
+
+def render_chunk(row: LogChunk) -> LogChunkOut:
+    """A chunk as it goes out."""
+    highest = Level(row.level)
+    return LogChunkOut(
+        seq=row.seq,
+        attempt=row.attempt,
+        stream=row.stream,
+        level=None if highest is Level.NONE else LogLevel(highest.name.lower()),
+        text=row.text,
+        kept_bytes=(row.segment or {}).get("bytes", 0),
+        time=row.recorded_at,
+    )
+
+
+@router.get("/tasks/{task}/logs", summary="Read the log")
+def get_task_logs(
+    task: UUID,
+    context: Annotated[ProjectContext, Depends(access.READ)],
+    session: SessionDep,
+    limit: Limit = 200,
+    cursor: Cursor = None,
+    stream: Stream = None,
+) -> Page[LogChunkOut]:
+    """All of the log in order, in chunks of whole lines.
+
+    Where a task printed faster than `AIPLATFORM_LOG_BYTES_PER_SECOND`, a chunk of stream `system`
+    with `kept_bytes` stands for what was printed; `download` and `search` have it.
+    """
+    found = queries.get_task(session, context, task)
+    after = 0 if cursor is None else decode_cursor(cursor, int)[0]
+    rows = session.scalars(
+        queries.chunks_after(found.id, after, limit=limit + 1, stream=stream)
+    ).all()
+    items = [render_chunk(row) for row in rows[:limit]]
+    more = len(rows) > limit
+    return Page(items=items, next_cursor=encode_cursor(items[-1].seq) if more else None)
+
+
+@router.get("/tasks/{task}/logs/search", summary="Search the log")
+def search_task_logs(
+    task: UUID,
+    context: Annotated[ProjectContext, Depends(access.READ)],
+    session: SessionDep,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    q: Annotated[
+        str | None,
+        Query(
+            min_length=1,
+            max_length=200,
+            pattern=r"^[^\x00\n]+$",
+            description="text in the line, no matter the case",
+        ),
+    ] = None,
+    level: Annotated[LogLevel | None, Query(description="this level and more severe ones")] = None,
+    stream: Stream = None,
+    attempt: Annotated[int | None, Query(ge=1, le=1_000_000)] = None,
+    since: Annotated[
+        AwareDatetime | None, Query(description="printed at this moment or later")
+    ] = None,
+    until: Annotated[AwareDatetime | None, Query(description="printed before this moment")] = None,
+) -> Page[LogLineOut]:
+    """Lines in order. A page may have few lines or none and still a `next_cursor`: go on there.
+
+    Levels are read from what loggers write (`INFO`, `[error]`, `level=warning`, tracebacks); lines
+    that say none are found by all other means.
+    """
+    found = queries.get_task(session, context, task)
+    after = (1, 0) if cursor is None else tuple(decode_cursor(cursor, int, int))
+    filters = logs.Filters(
+        text=q, level=level, stream=stream, attempt=attempt, since=since, until=until
+    )
+    lines, following = logs.search(session, found.id, filters, (after[0], after[1]), limit)
+    return Page(
+        items=[LogLineOut.model_validate(line, from_attributes=True) for line in lines],
+        next_cursor=None if following is None else encode_cursor(*following),
+    )
+
+
+@router.get(
+    "/tasks/{task}/logs/download",
+    response_class=StreamingResponse,
+    summary="Download the log",
+    responses={
+        200: {"description": "The log", "content": {"text/plain": {}, "application/gzip": {}}}
+    },
+)
+def download_task_logs(
+    task: UUID,
+    context: Annotated[ProjectContext, Depends(access.READ)],
+    stream: Stream = None,
+    gz: Annotated[bool, Query(description="packed by gzip")] = False,
+    times: Annotated[bool, Query(description="begin lines with time, stream and level")] = False,
+) -> StreamingResponse:
+    """Every line that was kept, as a file."""
+    with transaction() as session:
+        found = queries.get_task(session, context, task)
+    name = f"{found.name}-{str(found.uuid)[:8]}.log" + (".gz" if gz else "")
+    chunks = logs.download(found.id, stream=stream, times=times, packed=gz)
+    return StreamingResponse(
+        iterate_in_threadpool(chunks),
+        headers={**UNTRUSTED, "Content-Disposition": content_disposition(name)},
+        media_type="application/gzip" if gz else "text/plain; charset=utf-8",
+    )

@@ -1,0 +1,96 @@
+"""Runs that execute elsewhere and report: a notebook, a cluster, a script on a laptop."""
+
+import time
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Response, status
+
+from aiplatform.protocol.specs import ExternalSpec
+from aiplatform.server.identity.access import SessionDep
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.tasks import access, queries
+from aiplatform.server.tasks.endpoints.tasks import render
+from aiplatform.server.tasks.schemas import (
+    AcceptedOut,
+    BeatIn,
+    BeatOut,
+    EndIn,
+    LinesIn,
+    RunIn,
+    TaskOut,
+)
+from aiplatform.server.tasks.service import external
+
+router = APIRouter(prefix="/api/v1")
+
+
+@router.post(
+    "/projects/{project}/runs",
+    status_code=status.HTTP_201_CREATED,
+    summary="Begin a run that executes elsewhere",
+)
+def begin_run(
+    context: Annotated[ProjectContext, Depends(access.SUBMIT)],
+    session: SessionDep,
+    response: Response,
+    body: RunIn,
+) -> TaskOut:
+    """A task of type external, which runs from now on and no worker takes.
+
+    A `client_id` that came before means the run of then, which is answered again with 200. A run
+    of which nothing is heard for `AIPLATFORM_RUN_SILENCE_SECONDS` is failed.
+    """
+    task, new = external.begin(
+        session,
+        context,
+        ExternalSpec(config=body.config, facts=body.facts),
+        name=body.name,
+        experiment=body.experiment,
+        client_id=body.client_id,
+        started_at=body.started_at,
+    )
+    if not new:
+        response.status_code = status.HTTP_200_OK
+    return render(session, task)
+
+
+@router.post("/tasks/{task}/heartbeat", summary="Say that a run lives")
+def beat(
+    task: UUID,
+    context: Annotated[ProjectContext, Depends(access.CANCEL)],
+    session: SessionDep,
+    body: BeatIn,
+) -> BeatOut:
+    """Answers with the status: one that is `cancelling` was asked to stop."""
+    found = queries.get_task(session, context, task)
+    return BeatOut(status=external.heard(session, found, progress=body.progress))
+
+
+@router.post("/tasks/{task}/logs", summary="Add lines to a run's log")
+def report_log(
+    task: UUID,
+    context: Annotated[ProjectContext, Depends(access.UPDATE)],
+    session: SessionDep,
+    body: LinesIn,
+) -> AcceptedOut:
+    """Lines of a run that executes elsewhere; `writer` and `first` number them as for points."""
+    found = queries.get_task(session, context, task)
+    lines = external.log_lines(body.lines, time.time())
+    accepted, taken, now = external.write_log(
+        session, found, lines, writer=body.writer, first=body.first
+    )
+    return AcceptedOut(accepted=accepted, taken=taken, status=now)
+
+
+@router.post("/tasks/{task}/end", summary="Say how a run has ended")
+def end_run(
+    task: UUID,
+    context: Annotated[ProjectContext, Depends(access.CANCEL)],
+    session: SessionDep,
+    body: EndIn,
+) -> TaskOut:
+    """Ends a run that executes elsewhere; saying the same again is no error."""
+    found = queries.get_task(session, context, task)
+    ended = external.end(session, context, found, body.status, result=body.result, error=body.error)
+    return render(session, ended)

@@ -1,0 +1,66 @@
+"""Chunks of logs."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, func, or_, select
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.enums import LogStream
+from aiplatform.server.tasks.models import LogChunk
+
+
+def chunks_after(
+    task_id: int, after: int, *, limit: int = 500, stream: LogStream | None = None
+) -> Select[Any]:
+    """Log chunks after a position."""
+    statement = select(LogChunk).where(LogChunk.task_id == task_id, LogChunk.seq > after)
+    if stream is not None:
+        statement = statement.where(LogChunk.stream == stream.value)
+    return statement.order_by(LogChunk.seq).limit(limit)
+
+
+def last_chunk(session: Session, task_id: int) -> int:
+    """The number of the last chunk, 0 when there is none."""
+    last = select(func.max(LogChunk.seq)).where(LogChunk.task_id == task_id)
+    return session.scalar(last) or 0
+
+
+def chunks_between(
+    task_id: int,
+    first: int,
+    until: int,
+    *,
+    text: str | None = None,
+    level: int = 0,
+    stream: LogStream | None = None,
+    attempt: int | None = None,
+    since: datetime | None = None,
+    until_time: datetime | None = None,
+) -> Select[Any]:
+    """Chunks that may have lines of the kind. What lies in segments is for the caller to look at.
+
+    A chunk's lines were read at its time or a moment later; segments last longer, so their ends are
+    not known here.
+    """
+    own = [LogChunk.level >= level]
+    if text is not None:
+        own.append(LogChunk.text.icontains(text, autoescape=True))
+    if stream is not None:
+        own.append(LogChunk.stream == stream.value)
+    if since is not None:
+        own.append(LogChunk.recorded_at >= since)
+    if until_time is not None:
+        own.append(LogChunk.recorded_at < until_time)
+    plain = own[0]
+    for condition in own[1:]:
+        plain &= condition
+    statement = select(LogChunk).where(
+        LogChunk.task_id == task_id,
+        LogChunk.seq >= first,
+        LogChunk.seq < until,
+        or_(LogChunk.segment.is_not(None), plain),
+    )
+    if attempt is not None:
+        statement = statement.where(LogChunk.attempt == attempt)
+    return statement.order_by(LogChunk.seq)

@@ -1,0 +1,74 @@
+"""Samples of attempts and machines, and what attempts used."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+
+def samples_of(session: Session, task_id: int) -> Sequence[Any]:
+    """Keys and values of each block of a task, in order of time."""
+    return session.execute(
+        text(
+            "SELECT keys, samples FROM task_telemetry WHERE task_id = :task ORDER BY attempt, began"
+        ),
+        {"task": task_id},
+    ).all()
+
+
+def task_blocks(
+    session: Session, task_id: int, attempt: int | None, since: datetime | None
+) -> Sequence[Any]:
+    """Blocks of a task: began, step_seconds, keys, samples."""
+    return session.execute(
+        text(
+            "SELECT began, step_seconds, keys, samples FROM task_telemetry WHERE task_id = :task "
+            "AND (CAST(:attempt AS integer) IS NULL OR attempt = :attempt) "
+            "AND (CAST(:since AS timestamptz) IS NULL OR began >= :since) ORDER BY attempt, began"
+        ),
+        {"task": task_id, "attempt": attempt, "since": since},
+    ).all()
+
+
+def worker_blocks(session: Session, worker_id: int, since: datetime | None) -> Sequence[Any]:
+    """Blocks of a worker's machine: began, step_seconds, keys, samples."""
+    return session.execute(
+        text(
+            "SELECT began, step_seconds, keys, samples FROM worker_telemetry "
+            "WHERE worker_id = :worker "
+            "AND (CAST(:since AS timestamptz) IS NULL OR began >= :since) ORDER BY began"
+        ),
+        {"worker": worker_id, "since": since},
+    ).all()
+
+
+def usage_of(session: Session, task_id: int) -> Sequence[Any]:
+    """What each attempt that has ended used: attempt, seconds, cpus, gpus, cost."""
+    return session.execute(
+        text(
+            "SELECT attempt, seconds, cpus, gpus, cost FROM attempt_usage "
+            "WHERE task_id = :task ORDER BY attempt"
+        ),
+        {"task": task_id},
+    ).all()
+
+
+def held_by(session: Session, task_id: int, fence: int | None = None) -> Any:
+    """What a task's lease holds: attempt, seconds, cpus, gpu_indices, devices of its worker.
+
+    ``nodes`` is how many workers hold as much for it.
+    """
+    return session.execute(
+        text(
+            "SELECT l.attempt, l.cpus, l.gpu_indices, w.devices, EXTRACT(EPOCH FROM "
+            "clock_timestamp() - l.acquired_at)::float8 AS seconds, COALESCE((SELECT "
+            "CASE g.state WHEN 'gathering' THEN 1 + (SELECT count(*) FROM task_nodes n "
+            "WHERE n.task_id = g.task_id) ELSE g.nodes END FROM task_gangs g "
+            "WHERE g.task_id = l.task_id), 1) AS nodes "
+            "FROM task_leases l JOIN workers w ON w.id = l.worker_id WHERE l.task_id = :task "
+            "AND (CAST(:fence AS bigint) IS NULL OR l.fence = :fence)"
+        ),
+        {"task": task_id, "fence": fence},
+    ).one_or_none()

@@ -1,0 +1,290 @@
+"""The queue in SQL: the first task that a worker may start, and a task's place.
+
+The order is ``rules.order``'s formula. Tasks of one queue, priority and project stand in the index
+in the order in which they are taken, so the queue is a merge of such lines: a loose scan of the
+index finds the head of each, heads are sorted by the formula, and only the first lines are read,
+at first only those that can hold a task of the top level.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from aiplatform.server.core.settings import get_settings
+from aiplatform.server.tasks.rules import AGING, Demand, Room
+
+LEVEL = (
+    "({0}.priority + GREATEST(FLOOR(EXTRACT(EPOCH FROM now.at - {0}.since) / "
+    f"{AGING.total_seconds():.0f})::integer, 0))"
+)
+"""``rules.level`` of a row; needs ``now(at)`` in scope."""
+
+USAGE = "COALESCE(usage_share(u.usage, u.rate, u.as_of, now.at), 0)"
+"""``rules.share`` of a joined row ``u`` of project_usage."""
+
+LINES = f"""
+    now AS (SELECT COALESCE(CAST(:now AS timestamptz), CURRENT_TIMESTAMP) AS at),
+    oldest AS (
+        SELECT s.queue, s.priority, s.since
+        FROM unnest(CAST(:queues AS text[])) AS q(queue) CROSS JOIN generate_series(1, 10) AS p
+        CROSS JOIN LATERAL (
+            SELECT s.queue, s.priority, s.since FROM task_scheduling s
+            WHERE s.waiting AND s.queue = q.queue AND s.priority = p ORDER BY s.since LIMIT 1
+        ) AS s
+    ),
+    top AS (SELECT max({LEVEL.format("oldest")}) AS level FROM oldest CROSS JOIN now),
+    lines AS (
+        SELECT h.* FROM oldest CROSS JOIN now CROSS JOIN top CROSS JOIN LATERAL (
+            SELECT s.queue, s.priority, s.project_id, s.since, s.task_id FROM task_scheduling s
+            WHERE s.waiting AND s.queue = oldest.queue AND s.priority = oldest.priority
+            ORDER BY s.project_id, s.since, s.task_id LIMIT 1
+        ) AS h
+        WHERE :all_levels OR {LEVEL.format("oldest")} = top.level
+        UNION ALL
+        SELECT h.* FROM lines CROSS JOIN LATERAL (
+            SELECT s.queue, s.priority, s.project_id, s.since, s.task_id FROM task_scheduling s
+            WHERE s.waiting AND s.queue = lines.queue AND s.priority = lines.priority
+              AND s.project_id > lines.project_id
+            ORDER BY s.project_id, s.since, s.task_id LIMIT 1
+        ) AS h
+    )"""  # noqa: S608  (constants)
+"""Loose index scan: the first task of each project, of all priorities or those of the top level.
+
+What a priority holds orders at most like its oldest task, so lines of other priorities have nothing
+of the top level.
+"""
+
+FITS = """(s.cpus <= {0}cpus AND s.memory_mb <= {0}memory_mb AND (s.gpus = 0 OR
+    COALESCE((CAST({0}devices AS integer[]))[s.gpus] >= s.gpu_memory_mb, false)))"""
+"""``rules.Room.holds``; devices are the memory of each, largest first."""
+
+_PICK_SQL = f"""
+WITH RECURSIVE {LINES},
+    ranked AS (
+        SELECT x.*, row_number() OVER (ORDER BY first, usage, since, task_id) AS place
+        FROM (
+            SELECT lines.*, -{LEVEL.format("lines")} AS first, {USAGE} AS usage,
+                   COALESCE(pq.gpus, CAST(:quota_gpus AS integer)) - COALESCE(u.gpus, 0)
+                       AS gpus_left
+            FROM lines CROSS JOIN now JOIN projects p ON p.id = lines.project_id
+            LEFT JOIN project_usage u ON u.project_id = lines.project_id
+            LEFT JOIN project_quotas pq ON pq.project_id = lines.project_id
+            WHERE COALESCE(p.status, 'active') = 'active'
+              AND COALESCE(COALESCE(u.running, 0)
+                           < COALESCE(pq.concurrent_tasks, CAST(:quota_tasks AS integer)), true)
+        ) AS x
+    ),
+    -- The head of a line orders before everything of the line, so what orders before the first line
+    -- that is not read is final; what does not is left to a second look at all lines.
+    bound AS (
+        SELECT first, usage, since, task_id FROM ranked WHERE place = :lines + 1
+        UNION ALL SELECT 1 - level, -1, '-infinity', 0 FROM top
+        WHERE NOT :all_levels AND level IS NOT NULL
+    ),
+    candidates AS (
+        SELECT c.*, -{LEVEL.format("c")} AS first, ranked.usage
+        FROM ranked CROSS JOIN now CROSS JOIN LATERAL (
+            SELECT s.task_id, s.priority, s.since, {FITS.format(":free_")} AS fits
+            FROM task_scheduling s
+            WHERE s.waiting AND s.queue = ranked.queue AND s.project_id = ranked.project_id
+              AND s.priority = ranked.priority
+              AND (s.not_before IS NULL OR s.not_before <= now.at)
+              AND (s.labels = '[]' OR s.labels <@ CAST(:labels AS jsonb))
+              AND {FITS.format(":total_")}
+              AND s.task_id <> ALL(CAST(:excluded AS integer[]))
+              AND (s.gpus = 0 OR COALESCE(s.gpus * s.nodes <= ranked.gpus_left, true))
+              AND (:blocked_too OR {FITS.format(":free_")})
+            ORDER BY s.since, s.task_id LIMIT :depth
+        ) AS c
+        WHERE ranked.place <= :lines
+    ),
+    final AS (
+        SELECT c.* FROM candidates c
+        WHERE NOT EXISTS (
+            SELECT FROM bound b
+            WHERE (b.first, b.usage, b.since, b.task_id) < (c.first, c.usage, c.since, c.task_id)
+        )
+        ORDER BY c.first, c.usage, c.since, c.task_id LIMIT :depth
+    ),
+    blocked AS (
+        SELECT * FROM final WHERE NOT fits ORDER BY first, usage, since, task_id LIMIT 1
+    ),
+    picked AS (
+        SELECT t.id, t.project_id FROM final f JOIN tasks t ON t.id = f.task_id
+        WHERE t.status = 'pending' AND t.project_id IS NOT NULL AND f.fits
+          AND NOT EXISTS (
+            SELECT FROM blocked b
+            WHERE (b.first, b.usage, b.since, b.task_id) < (f.first, f.usage, f.since, f.task_id)
+          )
+        ORDER BY f.first, f.usage, f.since, f.task_id LIMIT 1
+        FOR UPDATE OF t SKIP LOCKED
+    )
+SELECT picked.id, (SELECT task_id FROM blocked),
+       (SELECT count(*) FROM final) >= :depth, EXISTS (SELECT FROM bound),
+       picked.project_id, s.gpus, s.gpu_memory_mb, s.nodes,
+       COALESCE(pq.concurrent_tasks, CAST(:quota_tasks AS integer)) IS NOT NULL
+           OR COALESCE(pq.gpus, CAST(:quota_gpus AS integer)) IS NOT NULL
+FROM (SELECT) AS one LEFT JOIN picked ON true
+LEFT JOIN task_scheduling s ON s.task_id = picked.id
+LEFT JOIN project_quotas pq ON pq.project_id = picked.project_id
+"""  # noqa: S608  (constants)
+PICK = text(_PICK_SQL)
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """``task`` is locked; ``blocked`` is the first that does not fit yet, before which none can.
+
+    Both may be None: then nothing waits that suits the worker.
+    """
+
+    task: "Picked | None"
+    blocked: int | None
+
+    @property
+    def task_id(self) -> int | None:
+        """The task's id."""
+        return None if self.task is None else self.task.task_id
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """What a claim must know of a task that it may start. Memory in MiB, for each GPU."""
+
+    task_id: int
+    project_id: int
+    gpus: int
+    gpu_memory_mb: int
+    nodes: int
+    has_quota: bool
+    """Whether the project is held to a number of tasks or GPUs."""
+
+
+def pick(
+    session: Session,
+    queues: Sequence[str],
+    labels: str,
+    *,
+    total: Room,
+    free: Room,
+    blocked_too: bool,
+    excluded: Sequence[int] = (),
+    now: datetime | None = None,
+) -> Pick:
+    """The first task in queue order that suits ``total`` and fits ``free``, locked.
+
+    With ``blocked_too``, not past the first task that suits and does not fit. Tasks that another
+    claim has locked are passed over, since they are being taken. So are those that a quota of their
+    project holds back, and projects that are archived or in the bin.
+    """
+    settings = get_settings()
+    lines, depth, all_levels = 8, 8, False
+    while True:
+        row = session.execute(
+            PICK,
+            {
+                "now": now,
+                "queues": list(queues),
+                "labels": labels,
+                "quota_tasks": settings.quota_tasks,
+                "quota_gpus": settings.quota_gpus,
+                "excluded": list(excluded),
+                "blocked_too": blocked_too,
+                "lines": lines,
+                "depth": depth,
+                "all_levels": all_levels,
+                **_amounts("total", total),
+                **_amounts("free", free),
+            },
+        ).one()
+        task_id, blocked, more_deep, more_lines, *known = row
+        if task_id is not None or blocked is not None or not (more_deep or more_lines):
+            return Pick(None if task_id is None else Picked(task_id, *known), blocked)
+        # Everything that was looked at is being taken by others, or does not suit.
+        if more_deep:
+            depth *= 16
+        else:
+            lines, all_levels = 1 << 30, True
+
+
+def _amounts(prefix: str, room: Room) -> dict[str, object]:
+    return {
+        f"{prefix}_cpus": room.cpus,
+        f"{prefix}_memory_mb": room.memory_mb,
+        f"{prefix}_devices": room.largest_first,
+    }
+
+
+AHEAD = f"""
+WITH now AS (SELECT COALESCE(CAST(:now AS timestamptz), CURRENT_TIMESTAMP) AS at),
+    mine AS (
+        SELECT s.queue, -{LEVEL.format("s")} AS first, {USAGE} AS usage, s.since, s.task_id
+        FROM task_scheduling s CROSS JOIN now
+        LEFT JOIN project_usage u ON u.project_id = s.project_id
+        WHERE s.task_id = :task_id AND s.waiting
+    )
+SELECT (SELECT count(*) FROM mine), count(*)
+FROM mine CROSS JOIN now
+JOIN task_scheduling s ON s.queue = mine.queue AND s.waiting AND s.task_id <> mine.task_id
+LEFT JOIN project_usage u ON u.project_id = s.project_id
+WHERE (-{LEVEL.format("s")}, {USAGE}, s.since, s.task_id)
+    < (mine.first, mine.usage, mine.since, mine.task_id)
+"""  # noqa: S608  (constants)
+
+
+def tasks_ahead(session: Session, task_id: int, now: datetime | None = None) -> int | None:
+    """How many tasks of its queue order before a waiting task; None when it does not wait."""
+    waits, ahead = session.execute(text(AHEAD), {"task_id": task_id, "now": now}).one()
+    return ahead if waits else None
+
+
+PLACES_COUNTED = 2000
+PLACES = f"""
+WITH now AS (SELECT CURRENT_TIMESTAMP AS at)
+SELECT task_id, place FROM (
+    SELECT s.task_id, s.queue, row_number() OVER (
+        PARTITION BY s.queue
+        ORDER BY -{LEVEL.format("s")}, {USAGE}, s.since, s.task_id) AS place
+    FROM task_scheduling s CROSS JOIN now LEFT JOIN project_usage u ON u.project_id = s.project_id
+    WHERE s.waiting AND s.queue = ANY(CAST(:queues AS text[]))
+) AS places
+WHERE task_id = ANY(CAST(:task_ids AS integer[]))
+"""  # noqa: S608  (constants)
+COUNT = """
+SELECT count(*) FROM (
+    SELECT FROM task_scheduling WHERE waiting AND queue = ANY(CAST(:queues AS text[]))
+    LIMIT :limit
+) AS counted
+"""
+
+
+def places(session: Session, tasks: Sequence[tuple[int, str]]) -> dict[int, int]:
+    """The places (1 is next) of several tasks, given with their queues.
+
+    Empty when very many wait: a list is read often, and there nobody needs the exact number.
+    """
+    if not tasks:
+        return {}
+    queues = sorted({queue for _, queue in tasks})
+    limit = PLACES_COUNTED + 1
+    if session.scalar(text(COUNT), {"queues": queues, "limit": limit}) == limit:
+        return {}
+    ids = [task_id for task_id, _ in tasks]
+    rows = session.execute(text(PLACES), {"queues": queues, "task_ids": ids})
+    return {task_id: place for task_id, place in rows}  # noqa: C416  (typed rows)
+
+
+def demand_of(session: Session, task_id: int) -> Demand:
+    """What a task asks for."""
+    row = session.execute(
+        text(
+            "SELECT cpus, memory_mb, gpus, gpu_memory_mb, queue, labels "
+            "FROM task_scheduling WHERE task_id = :task_id"
+        ),
+        {"task_id": task_id},
+    ).one()
+    cpus, memory_mb, gpus, gpu_memory_mb, queue, labels = row
+    return Demand(cpus, memory_mb, gpus, gpu_memory_mb, queue, frozenset(labels))

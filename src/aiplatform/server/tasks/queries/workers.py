@@ -1,0 +1,246 @@
+"""Workers and what they hold."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from sqlalchemy import BigInteger, bindparam, column, exists, func, select, table, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Session, load_only
+
+from aiplatform.protocol.encoding import dumps
+from aiplatform.server.tasks.models import TaskGang, TaskReservation, Worker
+from aiplatform.server.tasks.rules import Device, Offer, Room
+
+SILENT_SECONDS = 30.0
+FORGOTTEN = "interval '7 days'"
+"""A worker that was away for longer is not counted on any more."""
+
+
+class Held(Protocol):
+    """What a task occupies of a worker, which is its only or first node or another of its nodes.
+
+    Memory in MiB, ``gpu_indices`` are places of devices.
+    """
+
+    @property
+    def worker_id(self) -> int: ...
+    @property
+    def task_id(self) -> int: ...
+    @property
+    def fence(self) -> int: ...
+    @property
+    def attempt(self) -> int: ...
+    @property
+    def cpus(self) -> float: ...
+    @property
+    def memory_mb(self) -> int: ...
+    @property
+    def gpu_indices(self) -> list[Any]: ...
+    @property
+    def acquired_at(self) -> datetime: ...
+
+
+_held = table(
+    "held_leases",
+    column("worker_id", BigInteger()),
+    column("task_id", BigInteger()),
+    column("fence", BigInteger()),
+    column("attempt", BigInteger()),
+    column("cpus"),
+    column("memory_mb"),
+    column("gpu_indices", JSONB()),
+    column("acquired_at"),
+)
+_HELD_BY = select(_held).where(_held.c.worker_id == bindparam("worker_id", type_=BigInteger()))
+
+
+def leases_of(session: Session, worker_id: int) -> Sequence[Held]:
+    """What a worker holds: plain rows, since every claim reads them."""
+    rows: Sequence[Any] = session.execute(_HELD_BY, {"worker_id": worker_id}).all()
+    return rows
+
+
+def leases_of_all(session: Session, worker_ids: Sequence[int]) -> Sequence[Held]:
+    """What workers hold, oldest first."""
+    of_them = select(_held).where(_held.c.worker_id.in_(worker_ids))
+    rows: Sequence[Any] = session.execute(of_them.order_by(_held.c.acquired_at)).all()
+    return rows
+
+
+# What a transaction asks after it is planned once for a connection: the statements of a claim stand
+# on indexes whatever their values are, and to plan one takes longer than to run it.
+_LOCK_WORKER: Any = (
+    select(
+        Worker,
+        func.set_config("plan_cache_mode", "force_generic_plan", True),
+        exists().where(TaskGang.state == "gathering"),
+    )
+    .options(
+        load_only(
+            Worker.state, Worker.name, Worker.cpus, Worker.memory_mb, Worker.labels, Worker.devices
+        )
+    )
+    .where(Worker.id == bindparam("worker_id", type_=BigInteger()))
+    .with_for_update(of=Worker)
+    .execution_options(populate_existing=True)
+)
+
+
+def lock_worker(session: Session, worker_id: int) -> tuple[Worker, bool]:
+    """The worker's row for a claim, locked and as it is now; and whether a task gathers its nodes.
+
+    The second is from before the lock was waited for. Who begins to gather wakes workers after
+    that, so none is overlooked.
+    """
+    worker, _, some_gather = session.execute(_LOCK_WORKER, {"worker_id": worker_id}).one()
+    return worker, some_gather
+
+
+def live_workers(session: Session) -> Sequence[Worker]:
+    """Workers whose heartbeat was seen lately, by the database's clock alone."""
+    return session.scalars(
+        select(Worker).where(
+            Worker.stopped_at.is_(None),
+            Worker.heartbeat_at > func.clock_timestamp() - text(f"interval '{SILENT_SECONDS} s'"),
+        )
+    ).all()
+
+
+def devices_of(worker: Worker) -> list[Device]:
+    """The worker's slots for GPU work."""
+    return [Device(d["id"], d["memory_mb"], d.get("name", "")) for d in worker.devices]
+
+
+def room_of(worker: Worker, leases: Sequence[Held]) -> tuple[Room, Room, list[int]]:
+    """All of a worker, what of it is free, and the places of its free devices."""
+    return _room(
+        worker,
+        cpus=sum(lease.cpus for lease in leases),
+        memory_mb=sum(lease.memory_mb for lease in leases),
+        taken={place for lease in leases for place in lease.gpu_indices},
+    )
+
+
+def _room(
+    worker: Worker, *, cpus: float = 0.0, memory_mb: int = 0, taken: Collection[int] = ()
+) -> tuple[Room, Room, list[int]]:
+    memories = [device.memory_mb for device in devices_of(worker)]
+    free_places = [place for place in range(len(memories)) if place not in taken]
+    total = Room(worker.cpus, worker.memory_mb, tuple(memories))
+    free = Room(
+        worker.cpus - cpus,
+        worker.memory_mb - memory_mb,
+        tuple(memories[place] for place in free_places),
+    )
+    return total, free, free_places
+
+
+# Added up by the database: thousands may run, and lists are read often.
+_HELD = text("""
+SELECT worker_id, sum(cpus) AS cpus, sum(memory_mb) AS memory_mb,
+       jsonb_agg(gpu_indices) FILTER (WHERE gpu_indices <> '[]') AS places
+FROM held_leases GROUP BY worker_id
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Machines:
+    """What all workers that count offer, and which tasks a worker's next room is promised to."""
+
+    offers: list[Offer]
+    reserved: dict[int, str]
+
+
+def machines(session: Session) -> Machines:
+    """Workers seen in the last days; those that are away or cordoned are not ``open``."""
+    live = Worker.heartbeat_at > func.clock_timestamp() - text(f"interval '{SILENT_SECONDS} s'")
+    rows = session.execute(
+        select(Worker, live).where(Worker.heartbeat_at > func.clock_timestamp() - text(FORGOTTEN))
+    ).all()
+    held = {row.worker_id: row for row in session.execute(_HELD)}
+    offers = []
+    names = {}
+    for worker, alive in rows:
+        total, free, _ = _room(worker)
+        if worker.id in held:
+            sums = held[worker.id]
+            taken = {place for places in sums.places or () for place in places}
+            _, free, _ = _room(worker, cpus=sums.cpus, memory_mb=sums.memory_mb, taken=taken)
+        names[worker.id] = worker.name
+        offers.append(
+            Offer(
+                name=worker.name,
+                queues=frozenset(worker.queues),
+                labels=frozenset(worker.labels),
+                total=total,
+                free=free,
+                open=bool(alive) and worker.stopped_at is None and worker.state == "active",
+            )
+        )
+    promised = session.execute(select(TaskReservation.task_id, TaskReservation.worker_id))
+    return Machines(
+        offers, {task_id: names[worker_id] for task_id, worker_id in promised if worker_id in names}
+    )
+
+
+COULD_RUN = text(f"""
+SELECT EXISTS (
+    SELECT FROM workers
+    WHERE heartbeat_at > clock_timestamp() - {FORGOTTEN} AND queues @> CAST(:queue AS jsonb)
+      AND labels @> CAST(:labels AS jsonb) AND cpus >= :cpus AND memory_mb >= :memory_mb
+)
+""")  # noqa: S608  (constants)
+
+
+def someone_could_run(
+    session: Session, queue: str, labels: Sequence[str], *, cpus: float, memory_mb: int
+) -> bool:
+    """Whether a worker that counts could run a task without GPUs: ``Offer.suits`` of any, in SQL.
+
+    Nearly every submission is settled by this; what it does not settle, the rules explain.
+    """
+    return bool(
+        session.execute(
+            COULD_RUN,
+            {
+                "queue": dumps([queue]),
+                "labels": dumps(labels),
+                "cpus": cpus,
+                "memory_mb": memory_mb,
+            },
+        ).scalar_one()
+    )
+
+
+def attempt_of(session: Session, task_id: int) -> int:
+    """The number of a task's last attempt."""
+    return int(
+        session.execute(
+            text("SELECT attempt FROM task_scheduling WHERE task_id = :task_id"),
+            {"task_id": task_id},
+        ).scalar_one()
+    )
+
+
+OTHERS = text(f"""
+SELECT count(*) FROM workers w
+WHERE w.id <> :worker_id AND w.state = 'active' AND w.stopped_at IS NULL
+  AND w.heartbeat_at > clock_timestamp() - interval '{SILENT_SECONDS} s'
+  AND w.queues @> CAST(:queues AS jsonb)
+  AND w.cpus > COALESCE((SELECT sum(l.cpus) FROM held_leases l WHERE l.worker_id = w.id), 0)
+  AND EXISTS (
+    SELECT FROM task_scheduling WHERE waiting AND queue = :queue
+      AND (not_before IS NULL OR not_before <= CURRENT_TIMESTAMP)
+    UNION ALL
+    SELECT FROM task_gangs g JOIN task_scheduling s ON s.task_id = g.task_id
+    WHERE g.state = 'gathering' AND s.queue = :queue
+  )
+""")  # noqa: S608  (constants)
+
+
+def others_with_room(session: Session, worker_id: int, queue: str) -> int:
+    """How many other workers serve the queue and have a core free; 0 when nothing waits in it."""
+    values = {"worker_id": worker_id, "queue": queue, "queues": dumps([queue])}
+    return int(session.execute(OTHERS, values).scalar_one())

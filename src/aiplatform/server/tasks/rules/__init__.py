@@ -1,0 +1,51 @@
+"""The queue's rules, pure: ``states`` of a task, the ``order`` of the queue, ``placement``."""
+
+from aiplatform.server.tasks.rules.order import (
+    AGING,
+    HALF_LIFE,
+    LOOKAHEAD,
+    decayed,
+    level,
+    order_key,
+    rate,
+    share,
+)
+from aiplatform.server.tasks.rules.placement import (
+    Demand,
+    Device,
+    Offer,
+    Room,
+    Shortfall,
+    shortfalls,
+)
+from aiplatform.server.tasks.rules.states import (
+    CLAIMABLE,
+    LOG_TAIL_CHARACTERS,
+    MOVABLE,
+    TRANSITIONS,
+    attempts_left,
+    may_become,
+)
+
+__all__ = [
+    "AGING",
+    "CLAIMABLE",
+    "HALF_LIFE",
+    "LOG_TAIL_CHARACTERS",
+    "LOOKAHEAD",
+    "MOVABLE",
+    "TRANSITIONS",
+    "Demand",
+    "Device",
+    "Offer",
+    "Room",
+    "Shortfall",
+    "attempts_left",
+    "decayed",
+    "level",
+    "may_become",
+    "order_key",
+    "rate",
+    "share",
+    "shortfalls",
+]

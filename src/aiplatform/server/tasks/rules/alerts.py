@@ -1,0 +1,124 @@
+"""When what a task uses is worth telling its author: pure, fed with one sample a second."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+IDLE_PERCENT = 5.0
+IDLE_SECONDS = 600.0
+NEAR_SHARE = 0.95
+GPU_NEAR_SHARE = 0.97
+"""Frameworks keep what they once took, and servers take 90 % on purpose."""
+DISK_FREE_SHARE = 0.05
+THROTTLED_SECONDS = 30.0
+NEAR_SECONDS = 10.0
+REARM_SECONDS = 60.0
+"""A condition must have been gone for so long before it is told of again."""
+
+
+class AlertKind(StrEnum):
+    """What is told of."""
+
+    DISK_NEAR = "disk_near"
+    GPU_IDLE = "gpu_idle"
+    GPU_MEMORY_NEAR = "gpu_memory_near"
+    GPU_THROTTLED = "gpu_throttled"
+    MEMORY_NEAR = "memory_near"
+
+
+TEXTS: dict[AlertKind, dict[str, str]] = {
+    AlertKind.DISK_NEAR: {
+        "en": "the disk of its worker is nearly full",
+        "zh": "所在机器的磁盘即将写满",
+    },
+    AlertKind.GPU_IDLE: {
+        "en": "its GPUs have been idle for 10 minutes",
+        "zh": "GPU 已空闲 10 分钟",
+    },
+    AlertKind.GPU_MEMORY_NEAR: {
+        "en": "the memory of a GPU is nearly used up",
+        "zh": "GPU 显存即将用尽",
+    },
+    AlertKind.GPU_THROTTLED: {
+        "en": "a GPU is slowed down by heat or power",
+        "zh": "GPU 因过热或供电不足而降频",
+    },
+    AlertKind.MEMORY_NEAR: {"en": "its memory is nearly used up", "zh": "内存即将用尽"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Told once: what, and the value that was measured when it was (percent or MiB)."""
+
+    kind: AlertKind
+    value: float
+
+
+@dataclass(slots=True)
+class _Condition:
+    since: float | None = None
+    gone_since: float | None = None
+    told: bool = False
+
+
+@dataclass(slots=True)
+class Watch:
+    """The memory of one attempt. ``memory_limit_mb`` is what the task asked for; 0: nothing."""
+
+    memory_limit_mb: float = 0.0
+    _conditions: dict[AlertKind, _Condition] = field(default_factory=dict)
+
+    def look(self, now: float, sample: Mapping[str, float]) -> list[Alert]:
+        """What is to be told of now. A value that is missing from ``sample`` says nothing.
+
+        Args:
+            now: seconds, by any clock that does not jump.
+            sample: by key as :mod:`runner.sampling` makes them, the machine's with ``machine.``.
+        """
+        told = []
+        for kind, value, holds, seconds in self._conditions_in(sample):
+            condition = self._conditions.setdefault(kind, _Condition())
+            if holds:
+                condition.gone_since = None
+                condition.since = now if condition.since is None else condition.since
+                if not condition.told and now - condition.since >= seconds:
+                    condition.told = True
+                    told.append(Alert(kind, round(value, 1)))
+                continue
+            condition.since = None
+            condition.gone_since = now if condition.gone_since is None else condition.gone_since
+            if now - condition.gone_since >= REARM_SECONDS:
+                condition.told = False
+        return told
+
+    def _conditions_in(
+        self, sample: Mapping[str, float]
+    ) -> Iterator[tuple[AlertKind, float, bool, float]]:
+        busy = [sample[key] for key in sample if _is_gpu(key, "percent")]
+        if busy:
+            yield AlertKind.GPU_IDLE, max(busy), max(busy) < IDLE_PERCENT, IDLE_SECONDS
+        shares = [
+            sample[key] / total
+            for key in sample
+            if _is_gpu(key, "memory_mb") and (total := sample.get(f"{key}_total", 0.0)) > 0
+        ]
+        if shares:
+            share = max(shares)
+            yield AlertKind.GPU_MEMORY_NEAR, share * 100, share >= GPU_NEAR_SHARE, NEAR_SECONDS
+        throttled = [sample[key] for key in sample if _is_gpu(key, "throttled")]
+        if throttled:
+            yield AlertKind.GPU_THROTTLED, 100.0, max(throttled) > 0, THROTTLED_SECONDS
+        share = sample.get("machine.memory_percent", 0.0) / 100
+        if self.memory_limit_mb:
+            share = max(share, sample.get("memory_mb", 0.0) / self.memory_limit_mb)
+        yield AlertKind.MEMORY_NEAR, share * 100, share >= NEAR_SHARE, NEAR_SECONDS
+        full = sample.get("machine.disk_percent")
+        if full is not None:
+            near = full >= 100 * (1 - DISK_FREE_SHARE)
+            yield AlertKind.DISK_NEAR, full, near, NEAR_SECONDS
+
+
+def _is_gpu(key: str, measure: str) -> bool:
+    device, _, rest = key.partition(".")
+    return device.startswith("gpu") and rest == measure

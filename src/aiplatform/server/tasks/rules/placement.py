@@ -1,0 +1,210 @@
+"""Where a task can run: what it asks for against what a worker offers and has free.
+
+All of it is pure; ``queries.waiting`` says :meth:`Room.holds` in SQL.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a task asks for. Memory in MiB; ``gpu_memory_mb`` is for each of its GPUs."""
+
+    cpus: float = 1.0
+    memory_mb: int = 0
+    gpus: int = 0
+    gpu_memory_mb: int = 0
+    queue: str = "default"
+    labels: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One slot of a worker for GPU work: a whole GPU, a MIG instance, or a declared fraction.
+
+    ``id`` is what CUDA calls it; slots that share a GPU share the id. Memory in MiB, 0 if unknown.
+    """
+
+    id: str
+    memory_mb: int = 0
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """An amount of everything that can be counted. ``devices`` holds each one's memory in MiB."""
+
+    cpus: float
+    memory_mb: int
+    devices: tuple[int, ...] = ()
+
+    @property
+    def largest_first(self) -> list[int]:
+        """The devices' memory, descending: a task that asks for n GPUs looks at the n-th."""
+        return sorted(self.devices, reverse=True)
+
+    def holds(self, demand: Demand) -> bool:
+        """Whether a task of this demand fits."""
+        if demand.cpus > self.cpus or demand.memory_mb > self.memory_mb:
+            return False
+        if demand.gpus == 0:
+            return True
+        if demand.gpus > len(self.devices):
+            return False
+        return self.largest_first[demand.gpus - 1] >= demand.gpu_memory_mb
+
+    def without(self, demand: Demand) -> "Room":
+        """What is left when ``demand`` was given the smallest devices that do."""
+        taken = pick_devices(self.devices, demand.gpus, demand.gpu_memory_mb)
+        left = [memory for place, memory in enumerate(self.devices) if place not in taken]
+        return Room(self.cpus - demand.cpus, self.memory_mb - demand.memory_mb, tuple(left))
+
+    def meet(self, other: "Room") -> "Room":
+        """The room that both grant. Devices are compared by rank, largest first."""
+        devices = [min(pair) for pair in zip(self.largest_first, other.largest_first, strict=False)]
+        return Room(
+            min(self.cpus, other.cpus), min(self.memory_mb, other.memory_mb), tuple(devices)
+        )
+
+
+def pick_devices(memories: Sequence[int], count: int, memory_mb: int) -> list[int]:
+    """The places of the ``count`` smallest devices with enough memory; fewer if there are fewer.
+
+    Small tasks take small devices, so that the large ones are there for those who need them.
+    """
+    suited = [place for place, memory in enumerate(memories) if memory >= memory_mb]
+    return sorted(sorted(suited, key=lambda place: (memories[place], place))[:count])
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a worker has at all, and what of it is free now."""
+
+    name: str
+    queues: frozenset[str]
+    labels: frozenset[str]
+    total: Room
+    free: Room
+    open: bool = True
+    """Whether it takes new tasks: it lives, and nobody cordoned it."""
+
+    def suits(self, demand: Demand) -> bool:
+        """Whether it could run the task if it were empty."""
+        return (
+            demand.queue in self.queues
+            and demand.labels <= self.labels
+            and self.total.holds(demand)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """Something that is missing, in words for people, in both languages."""
+
+    en: str
+    zh: str
+
+
+def shortfalls(demand: Demand, offers: Iterable[Offer], nodes: int = 1) -> list[Shortfall]:
+    """What is missing for the workers to ever run the task; empty when enough of them could.
+
+    Nothing is known before the first worker came, so then nothing is missing.
+    """
+    offers = list(offers)
+    suited = sum(offer.suits(demand) for offer in offers)
+    if not offers or suited >= nodes:
+        return []
+    if suited:
+        return [
+            Shortfall(
+                f"needs {nodes} workers at once, {suited} could run it",
+                f"同时需要 {nodes} 个工作节点，只有 {suited} 个能运行",
+            )
+        ]
+    serving = [offer for offer in offers if demand.queue in offer.queues]
+    if not serving:
+        known = ", ".join(sorted({queue for offer in offers for queue in offer.queues}))
+        return [
+            Shortfall(
+                f"no worker serves the queue {demand.queue} (served: {known})",
+                f"没有工作节点服务队列 {demand.queue}（现有：{known}）",
+            )
+        ]
+    labelled = [offer for offer in serving if demand.labels <= offer.labels]
+    if not labelled:
+        offered = {label for offer in serving for label in offer.labels}
+        wanted = ", ".join(sorted(demand.labels - offered or demand.labels))
+        together = "" if demand.labels - offered else " together"
+        return [
+            Shortfall(f"no worker offers {wanted}{together}", f"没有工作节点同时具备标签 {wanted}")
+        ]
+    found: list[Shortfall] = []
+    for wanted_amount, most, unit_en, unit_zh in (
+        (demand.cpus, max(o.total.cpus for o in labelled), "CPU cores", "个 CPU 核"),
+        (
+            demand.memory_mb,
+            max(o.total.memory_mb for o in labelled),
+            "MiB of memory",
+            "MiB 内存",
+        ),
+        (demand.gpus, max(len(o.total.devices) for o in labelled), "GPUs", "个 GPU"),
+    ):
+        if wanted_amount > most:
+            found.append(
+                Shortfall(
+                    f"needs {wanted_amount:g} {unit_en}, the largest worker has {most:g}",
+                    f"需要 {wanted_amount:g} {unit_zh}，最大的工作节点只有 {most:g}",
+                )
+            )
+    if found:
+        return found
+    needy = Demand(cpus=0, gpus=demand.gpus, gpu_memory_mb=demand.gpu_memory_mb)
+    if not any(offer.total.holds(needy) for offer in labelled):
+        most = max(
+            (o.total.largest_first[demand.gpus - 1] for o in labelled
+             if len(o.total.devices) >= demand.gpus),
+            default=0,
+        )  # fmt: skip
+        return [
+            Shortfall(
+                f"needs {demand.gpus} GPUs with {demand.gpu_memory_mb} MiB each, the best worker "
+                f"has them with {most}",
+                f"需要 {demand.gpus} 个显存不少于 {demand.gpu_memory_mb} MiB 的 GPU，"
+                f"最好的工作节点只有 {most} MiB",
+            )
+        ]
+    return [
+        Shortfall("no single worker has all of it at once", "没有单个工作节点能同时满足全部需求")
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A worker's promise to the first task that does not fit yet.
+
+    ``promised`` is what the task needs; ``since_then`` is what tasks that started after the promise
+    hold. Whatever starts now must leave room for both, so the first task starts at the latest when
+    those have ended that ran when the promise was made.
+    """
+
+    promised: Demand
+    since_then: Sequence[Demand] = field(default=())
+
+    def leaves(self, total: Room, free: Room) -> Room:
+        """What of the free room later tasks may have."""
+        rest = total.without(self.promised)
+        for demand in self.since_then:
+            rest = rest.without(demand)
+        return free.meet(rest)
+
+
+def lacking(total: Room, free: Room, demand: Demand) -> float:
+    """How far a worker is from having room, 0 to 1: the largest share of itself that is missing."""
+    suited = sum(1 for memory in free.devices if memory >= demand.gpu_memory_mb)
+    shares = [
+        max(0.0, demand.cpus - free.cpus) / max(total.cpus, 1e-9),
+        max(0, demand.memory_mb - free.memory_mb) / max(total.memory_mb, 1),
+        max(0, demand.gpus - suited) / max(len(total.devices), 1),
+    ]
+    return max(shares)

@@ -1,0 +1,69 @@
+"""The secrets that a task names: taken when it starts, given to its process alone, never told on.
+
+They exist in the memory of the runner and in the environment of the child. Job file, row and log
+have names only; what the child says is searched for the values before it is kept.
+"""
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.messages import Event, Failure, Result
+from aiplatform.server.projects.models import Project
+from aiplatform.server.secrets import service as secrets_service
+from aiplatform.server.tasks.models import Task
+from aiplatform.server.tasks.runner.process import Item, Malformed
+from aiplatform.server.tasks.service.attempts import Chunk
+
+SHORTEST_MASKED = 6
+"""Shorter values stand in too much that is none."""
+
+MASK = "[secret]"
+
+
+def take_secrets(session: Session, task: Task) -> dict[str, str]:
+    """Values by environment variable, for this start of the task.
+
+    Raises:
+        NoSuchSecret, KeyFileUnusable, SecretUnreadable: the task can't be started.
+    """
+    wanted = (task.config or {}).get("secrets") or {}
+    if not wanted:
+        return {}
+    project = None if task.project_id is None else session.get(Project, task.project_id)
+    return secrets_service.reveal_for_task(
+        session,
+        wanted,
+        author_id=task.scheduling.created_by,
+        project_id=task.project_id,
+        project=None if project is None else project.uuid,
+        task=task.uuid,
+    )
+
+
+def masked(item: Item, secrets: dict[str, str]) -> Item:
+    """What the child said, without the values in it."""
+    values = [value for value in secrets.values() if len(value) >= SHORTEST_MASKED]
+    if not values:
+        return item
+    match item:
+        case Chunk():
+            item.text = _mask(item.text, values)
+        case Failure() | Malformed():
+            text = "error" if isinstance(item, Failure) else "reason"
+            object.__setattr__(item, text, _mask(getattr(item, text), values))
+        case Event() | Result():
+            object.__setattr__(item, "data", _mask(item.data, values))
+    return item
+
+
+def _mask(told: Any, values: list[str]) -> Any:
+    if isinstance(told, str):
+        for value in values:
+            told = told.replace(value, MASK)
+        return told
+    if isinstance(told, dict):
+        return {_mask(key, values): _mask(inner, values) for key, inner in told.items()}
+    if isinstance(told, list):
+        return [_mask(inner, values) for inner in told]
+    return told

@@ -1,0 +1,132 @@
+"""What an attempt finds in its directory: inputs, the newest checkpoint, room for its output."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.enums import TaskType
+from aiplatform.protocol.messages import Ranks
+from aiplatform.server.core import storage
+from aiplatform.server.core.files import fetch_tree
+from aiplatform.server.core.settings import Settings
+from aiplatform.server.core.storage import StoredFile
+from aiplatform.server.tasks.runner.addresses import node_address
+from aiplatform.server.tasks.runner.confidential import take_secrets
+from aiplatform.server.tasks.service import attempts, figures
+from aiplatform.server.tasks.service.attempts import Claim
+from aiplatform.server.tasks.service.kinds import Inputs, kind_of
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that the rows say about an attempt, read in one transaction when it begins.
+
+    ``seq`` and ``tail`` are where the log stands; ``saved`` is the checkpoint of step ``resumes``.
+    """
+
+    spec: dict[str, Any]
+    serves: bool
+    inputs: Inputs
+    secrets: dict[str, str]
+    memory_mb: int
+    time_limit: int | None
+    resumes: int | None
+    saved: Sequence[StoredFile]
+    seq: int
+    tail: str
+
+
+def plan(session: Session, claim: Claim) -> Plan:
+    """Read what the attempt is to do.
+
+    Raises:
+        LostLease: when the task moved on.
+        Problem: when a secret that it names can't be had any more.
+    """
+    task = attempts.hold(session, claim)
+    kind = kind_of(task.type)
+    inputs = kind.inputs(session, task)
+    if claim.attempt == 1 and claim.node == 0 and task.started_at is not None:
+        waited = (task.started_at - task.created_at).total_seconds()
+        figures.WAITS.labels(task.type).observe(waited)
+    checkpoint = attempts.newest_checkpoint(session, task.id)
+    saved: Sequence[StoredFile] = ()
+    if checkpoint is not None:
+        saved = storage.files_of(session, checkpoint_id=checkpoint.id)
+    seq, tail = attempts.log_position(session, claim)
+    return Plan(
+        spec=task.config,
+        serves=kind.serves,
+        inputs=inputs,
+        secrets=take_secrets(session, task),
+        memory_mb=task.scheduling.memory_mb,
+        time_limit=task.scheduling.time_limit_seconds,
+        resumes=None if checkpoint is None else checkpoint.step,
+        saved=saved,
+        seq=seq,
+        tail=tail,
+    )
+
+
+def shared_by(spec: dict[str, Any], claim: Claim, settings: Settings) -> Ranks | None:
+    """The processes that share the job: as many as were asked for, or as it was leased GPUs.
+
+    None where one runs all.
+    """
+    processes = spec.get("processes") or len(claim.devices) or 1
+    if claim.task_type != TaskType.TRAINING or (processes == 1 and claim.nodes == 1):
+        return None
+    return Ranks(
+        nodes=claim.nodes,
+        node=claim.node,
+        processes=processes,
+        address=node_address(settings) if claim.nodes > 1 else None,
+        grace_seconds=settings.cancel_grace_seconds,
+    )
+
+
+def make_directory(directory: Path) -> None:
+    """Make the attempt's directory, empty.
+
+    Raises:
+        OSError: when the disk does not take it.
+    """
+    shutil.rmtree(directory, ignore_errors=True)
+    for name in ("inputs", "output", "checkpoints"):
+        (directory / name).mkdir(parents=True)
+
+
+def fetch_inputs(plan: Plan, directory: Path) -> dict[str, str]:
+    """Bring what the attempt reads into its directory; returns the paths by role.
+
+    Raises:
+        OSError: when the disk does not take it or the storage does not give it.
+    """
+    paths: dict[str, str] = {}
+    for role, file in plan.inputs.single.items():
+        target = directory / "inputs" / role / Path(file.path).name
+        fetch_tree([replace(file, path=target.name)], target.parent)
+        paths[role] = str(target)
+    for role, files in plan.inputs.trees.items():
+        target = directory / "inputs" / role
+        target.mkdir(parents=True, exist_ok=True)
+        fetch_tree(files, target)
+        paths[role] = str(target)
+    return paths
+
+
+def fetch_checkpoint(plan: Plan, directory: Path) -> str | None:
+    """Bring the newest checkpoint; returns its directory, None where there is none.
+
+    Raises:
+        OSError: when the disk does not take it or the storage does not give it.
+    """
+    if plan.resumes is None:
+        return None
+    target = directory / "resume" / f"checkpoint-{plan.resumes}"
+    fetch_tree(plan.saved, target)
+    return str(target)

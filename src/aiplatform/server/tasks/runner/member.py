@@ -1,0 +1,123 @@
+"""A node other than 0 of an attempt over several: it runs its ranks and says how they ended.
+
+What it may do it reads from the rows of the attempt; when the attempt has ended, its place is gone
+and its child is ended like that of any lost lease.
+"""
+
+from dataclasses import replace
+
+import structlog
+
+from aiplatform.protocol.messages import Failure, Result, Stopped
+from aiplatform.server.core.errors import Problem
+from aiplatform.server.core.settings import Settings, get_settings
+from aiplatform.server.tasks.errors import LostLease
+from aiplatform.server.tasks.rules.failures import curable
+from aiplatform.server.tasks.runner import process as processes
+from aiplatform.server.tasks.runner.attempt import Attempt
+from aiplatform.server.tasks.runner.deaths import death_of
+from aiplatform.server.tasks.runner.gang import LOOK_SECONDS
+from aiplatform.server.tasks.runner.process import Item, Malformed
+from aiplatform.server.tasks.service import nodes
+from aiplatform.server.tasks.service.attempts import Chunk, Claim
+from aiplatform.server.tasks.service.nodes import View
+
+log = structlog.get_logger(__name__)
+
+
+def run_node(claim: Claim) -> None:
+    """Be a node of a task that another worker holds, until it ends or this node does."""
+    with structlog.contextvars.bound_contextvars(
+        task=str(claim.task_uuid), attempt=claim.attempt, node=claim.node
+    ):
+        Member(claim, get_settings()).run()
+
+
+class Member(Attempt):
+    """The state of one such node on this worker."""
+
+    renew = staticmethod(nodes.renew)
+
+    def __init__(self, claim: Claim, settings: Settings) -> None:
+        super().__init__(claim, settings)
+        self.gang = None
+        self.place_directory(f"{claim.task_uuid}-node{claim.node}")
+
+    def _run(self) -> None:
+        if self._until("gathered", "running") is None:
+            self.write(lambda s: nodes.leave(s, self.claim))
+            return
+        try:
+            job = self._lay_out()
+            # Node 0 watches it; were it ours to stop, the attempt would end as if nobody had.
+            self.time_limit = None
+            self.write(lambda s: nodes.say(s, self.claim, "ready"))
+            view = self._until("running")
+            if view is None:
+                self._leaving()
+                return
+            assert job.ranks is not None
+            ranks = job.ranks.model_copy(update={"endpoint": view.endpoint})
+            self._start(job.model_copy(update={"ranks": ranks}))
+        except OSError as error:
+            self._failed(f"The task could not be started: {error}", retryable=curable(error))
+            return
+        except Problem as error:
+            self._failed(f"The task could not be started: {error}", retryable=False)
+            return
+        self._supervise()
+        assert self.child is not None
+        code = self.child.close()
+        if self.lost.is_set():
+            raise LostLease
+        self._conclude(code)
+
+    def _until(self, *states: str) -> View | None:
+        """Wait until the attempt is that far; None when this worker is about to stop."""
+        while not processes.stopping.is_set():
+            view: View = self.write(lambda s: nodes.look(s, self.claim))
+            if view.state in states:
+                return view
+            if self.lost.wait(LOOK_SECONDS):
+                raise LostLease
+        return None
+
+    def _take(self, items: list[Item], *, final: bool = False) -> None:
+        super()._take([self._labelled(item) for item in items], final=final)
+
+    def _labelled(self, item: Item) -> Item:
+        """The log is one; its lines say which node they are of, but for node 0's."""
+        if not isinstance(item, Chunk):
+            return item
+        lines = item.text.splitlines(keepends=True)
+        return replace(item, text="".join(f"[node {self.claim.node}] {line}" for line in lines))
+
+    def ask_to_stop(self) -> None:
+        """Tell the child; and node 0, when it is this worker that stops and not the task."""
+        if not self.asked_to_stop and processes.stopping.is_set():
+            self.write(lambda s: nodes.say(s, self.claim, "leaving"))
+        super().ask_to_stop()
+
+    def _conclude(self, code: int) -> None:
+        match self.ending:
+            case Failure(error=error, retryable=retryable):
+                self._failed(error, retryable=retryable)
+            case Malformed(reason=reason):
+                self._failed(f"The runtime broke the protocol: {reason}", retryable=False)
+            case _ if processes.stopping.is_set():
+                self._leaving()
+            case Result() | Stopped():
+                self.write(lambda s: nodes.leave(s, self.claim))
+            case _ if self.cancelled or self.pausing:
+                self.write(lambda s: nodes.leave(s, self.claim))
+            case _:
+                self._failed(death_of(code, self.printed.last_stderr), retryable=False)
+
+    def _leaving(self) -> None:
+        """Hold the place until node 0 has ended the attempt for it."""
+        self.write(lambda s: nodes.say(s, self.claim, "leaving"))
+        self.lost.wait(self.settings.cancel_grace_seconds)
+
+    def _failed(self, error: str, *, retryable: bool) -> None:
+        report = {"error": error, "retryable": retryable}
+        self.write(lambda s: nodes.say(s, self.claim, "failed", report))

@@ -1,0 +1,134 @@
+"""What runs that execute elsewhere report."""
+
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+from aiplatform.protocol.enums import LogStream, TaskStatus
+from aiplatform.protocol.specs import Strict
+from aiplatform.server.tasks.rules.series import MAX_SECONDS, MAX_STEP
+
+Value = float | Literal["NaN", "Infinity", "-Infinity"]
+
+
+class PointIn(Strict):
+    """One value of one series at one step; any key, any step."""
+
+    key: str = Field(min_length=1, max_length=200)
+    step: int = Field(ge=-MAX_STEP, le=MAX_STEP)
+    value: Value
+    time: float | None = Field(
+        None, ge=0, le=MAX_SECONDS, description="seconds since the epoch; by default now"
+    )
+
+
+class PointsIn(Strict):
+    """Points of a run, in any order."""
+
+    points: list[PointIn] = Field(max_length=20_000)
+    writer: UUID | None = Field(None, description="who numbers the points, from 1 on")
+    first: int | None = Field(None, ge=1, le=MAX_STEP, description="number of the first of them")
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "points": [
+                        {"key": "loss", "step": 1, "value": 2.31},
+                        {"key": "loss", "step": 2, "value": "NaN", "time": 1764000000.5},
+                    ]
+                }
+            ]
+        }
+    )
+
+
+def points_schema() -> dict[str, Any]:
+    """What describes :class:`PointsIn`, whole: the route reads its body itself."""
+    schema = PointsIn.model_json_schema()
+    schema["properties"]["points"]["items"] = schema.pop("$defs")["PointIn"]
+    return schema
+
+
+class AcceptedOut(BaseModel):
+    """What was stored, and how the run is: one that is `cancelling` was asked to stop.
+
+    `taken` is the number up to which the writer's records are in.
+    """
+
+    accepted: int
+    taken: int | None
+    status: TaskStatus
+
+
+class RunIn(Strict):
+    """A run that begins elsewhere, or began and is told of now."""
+
+    name: str = Field(min_length=1, max_length=255)
+    experiment: UUID | None = None
+    config: dict[str, Any] = Field(default_factory=dict)
+    facts: dict[str, Any] = Field(
+        default_factory=dict, description="where it runs: host, program, versions, git commit"
+    )
+    client_id: str | None = Field(
+        None,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9._-]+$",
+        description="its own name for itself, such as a uuid; makes this safe to send again",
+    )
+    started_at: AwareDatetime | None = None
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "run", "config": {"learning_rate": 0.0002}}]}
+    )
+
+
+class BeatIn(Strict):
+    """A sign of life, and how far the run is."""
+
+    progress: float | None = Field(None, ge=0, le=1)
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"progress": 0.4}]})
+
+
+class BeatOut(BaseModel):
+    """How the run is: one that is `cancelling` was asked to stop."""
+
+    status: TaskStatus
+
+
+class LineIn(Strict):
+    """One line of a log, or several."""
+
+    text: str = Field(max_length=100_000)
+    stream: LogStream = LogStream.STDOUT
+    time: float | None = Field(None, ge=0, le=MAX_SECONDS, description="seconds since the epoch")
+
+
+class LinesIn(Strict):
+    """Lines of a run's log, in order."""
+
+    lines: list[LineIn] = Field(max_length=10_000)
+    writer: UUID | None = Field(None, description="who numbers the lines, from 1 on")
+    first: int | None = Field(None, ge=1, le=MAX_STEP, description="number of the first of them")
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"lines": [{"text": "epoch 1 of 3"}]}]}
+    )
+
+    @model_validator(mode="after")
+    def _together(self) -> "LinesIn":
+        if (self.writer is None) != (self.first is None):
+            raise ValueError("writer and first are sent together")
+        return self
+
+
+class EndIn(Strict):
+    """How a run ended."""
+
+    status: Literal[TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED]
+    error: str | None = Field(None, max_length=10_000)
+    result: dict[str, Any] = Field(default_factory=dict)
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "completed"}]})

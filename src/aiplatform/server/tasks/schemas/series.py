@@ -1,0 +1,100 @@
+"""Series, telemetry and what they are summed up to."""
+
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from aiplatform.protocol.enums import TaskStatus
+
+
+class SeriesOut(BaseModel):
+    """Points as ``[step, value, seconds since the epoch]``, by key."""
+
+    series: dict[str, list[list[float | str]]]
+
+
+class TelemetryOut(BaseModel):
+    """Curves as ``[seconds since the epoch, mean, least, most]``, by key.
+
+    Keys of a task: ``cpu_percent`` (of one core), ``memory_mb`` (MiB), ``processes``, ``read_mb_s``
+    and ``write_mb_s``; of its n-th GPU ``gpuN.percent``, ``.memory_mb``, ``.memory_mb_total``,
+    ``.power_w``, ``.temperature_c`` and ``.throttled``. A machine has ``cpu_percent`` (of all
+    cores), ``load_1m``, ``memory_percent``, ``disk_percent``, ``disk_read_mb_s``,
+    ``disk_write_mb_s``, ``net_in_mb_s`` and ``net_out_mb_s`` too. What is not measured is not
+    there; ``note`` says "no GPU" where there is none.
+    """
+
+    note: str | None
+    series: dict[str, list[list[float]]]
+
+
+class AttemptUsageOut(BaseModel):
+    """What an attempt held and for how long; one that runs, until now."""
+
+    attempt: int
+    running: bool
+    seconds: float
+    cpus: float
+    gpus: list[dict[str, Any]]
+    cost: float | None
+
+
+class UsageOut(BaseModel):
+    """What a task has used; ``cost`` is null when nothing it held has a price."""
+
+    seconds: float
+    gpu_hours: float
+    cpu_hours: float
+    cost: float | None
+    currency: str
+    attempts: list[AttemptUsageOut]
+
+
+class LineOut(BaseModel):
+    """One task's series in a chart, of `total` points in all."""
+
+    task: UUID
+    name: str
+    total: int
+    points: list[list[float | str]]
+
+
+class ChartsOut(BaseModel):
+    """A chart for each key."""
+
+    charts: dict[str, list[LineOut]]
+
+
+class SummaryOut(BaseModel):
+    """A series in few words. `best` is there when the name says which end is better."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"points": 2, "last": 0.4}]})
+
+    points: int
+    first: float | str
+    first_step: int
+    last: float | str
+    last_step: int
+    min: float | str | None = None
+    min_step: int | None = None
+    max: float | str | None = None
+    max_step: int | None = None
+    best: float | str | None = None
+    best_step: int | None = None
+    nan_step: int | None = None
+
+
+class TaskSummaryOut(BaseModel):
+    """The series of one task."""
+
+    task: UUID
+    name: str
+    status: TaskStatus
+    metrics: dict[str, SummaryOut]
+
+
+class SummariesOut(BaseModel):
+    """Tasks beside each other."""
+
+    tasks: list[TaskSummaryOut]

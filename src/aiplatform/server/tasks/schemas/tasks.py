@@ -1,0 +1,231 @@
+"""Tasks as they go over the wire."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from aiplatform.protocol.enums import TaskStatus, TaskType
+from aiplatform.protocol.specs import After, Strict, TaskSpec
+from aiplatform.server.identity.schemas import UserRef
+
+MAX_BATCH = 500
+"""Tasks of one request."""
+
+EXAMPLE_UUID = "0b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21"
+
+
+class TaskIn(Strict):
+    """A task to queue. Training starts through experiments, inference through deployments."""
+
+    name: str = Field(min_length=1, max_length=255)
+    priority: int = Field(5, ge=1, le=10, description="higher first")
+    spec: TaskSpec
+    after: list[After] = Field(
+        default_factory=list, max_length=50, description="tasks of the project that must end first"
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "evaluate tuned@1",
+                    "priority": 5,
+                    "spec": {
+                        "type": "evaluation",
+                        "model": EXAMPLE_UUID,
+                        "dataset": {"dataset": EXAMPLE_UUID, "version": "v1"},
+                    },
+                }
+            ]
+        }
+    )
+
+
+class TaskOfBatchIn(TaskIn):
+    """One of several tasks to queue."""
+
+    idempotency_key: str | None = Field(
+        None, min_length=1, max_length=150, pattern=r"^[\x21-\x7e]+$",
+        description="names it, so that the batch can be repeated safely",
+    )  # fmt: skip
+
+
+class TaskBatchIn(Strict):
+    """Tasks to queue, all or none."""
+
+    tasks: list[TaskOfBatchIn] = Field(min_length=1, max_length=MAX_BATCH)
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "tasks": [
+                        {
+                            "name": "report",
+                            "spec": {
+                                "type": "data_quality",
+                                "dataset": {"dataset": EXAMPLE_UUID, "version": "v1"},
+                            },
+                            "idempotency_key": "reports-1",
+                        }
+                    ]
+                }
+            ]
+        }
+    )
+
+    @model_validator(mode="after")
+    def _keys(self) -> "TaskBatchIn":
+        keys = [one.idempotency_key for one in self.tasks if one.idempotency_key is not None]
+        if keys and len(set(keys)) < len(self.tasks):
+            raise ValueError("every task has a key of its own, or none has one")
+        return self
+
+
+class TaskPatch(Strict):
+    """What may be changed of a task that waits."""
+
+    priority: int = Field(ge=1, le=10, description="higher first")
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"priority": 8}]})
+
+
+class MoveIn(Strict):
+    """Where a waiting task goes: before another of its project, or before all of them."""
+
+    before: UUID | None = Field(None, description="that task; null: run next")
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"before": None}]})
+
+
+class WaitingOut(BaseModel):
+    """Why a task waits. ``ahead`` is null in lists of very long queues."""
+
+    ahead: int | None
+    reason: str
+    reason_zh: str
+    not_before: datetime | None
+
+
+class AttemptOut(BaseModel):
+    """One start of the task and how it ended."""
+
+    attempt: int
+    worker: str
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: str | None
+    error: str | None
+
+
+class NodeOut(BaseModel):
+    """A worker that runs a task together with others. Node 0 holds the task.
+
+    `state` of node 0: `gathering` while some are missing, `gathered` while they prepare, `running`;
+    of the others `joined`, `ready`, `leaving` or `failed`.
+    """
+
+    node: int
+    worker: str
+    state: str
+    gpus: int
+
+
+class TaskInputOut(BaseModel):
+    """Lineage: what the task reads."""
+
+    role: str
+    label: str
+    content_hash: str | None
+
+
+class TaskOut(BaseModel):
+    """A task. ``progress`` runs from 0 to 1; ``position`` is its place in the queue."""
+
+    uuid: UUID
+    project: UUID | None
+    experiment: UUID | None
+    model: UUID | None
+    name: str
+    type: TaskType
+    status: TaskStatus
+    priority: int
+    progress: float
+    progress_detail: dict[str, Any] | None
+    config: dict[str, Any]
+    queue: str
+    attempt: int
+    max_attempts: int
+    worker: str | None
+    position: int | None
+    waiting: WaitingOut | None
+    labels: list[str]
+    preemptible: bool
+    stop_wanted: Literal["pause", "preempt"] | None
+    retry_of: UUID | None
+    error_message: str | None
+    gpu_usage: dict[str, Any]
+    result: dict[str, Any] | None
+    author: UserRef | None
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+
+
+class TaskBatchOut(BaseModel):
+    """The tasks in the order of the request. ``replayed`` of them were queued before."""
+
+    items: list[TaskOut]
+    replayed: int
+
+
+class NeedOut(BaseModel):
+    """A task that must end first."""
+
+    task: UUID
+    name: str
+    status: TaskStatus
+    condition: Literal["ok", "any"]
+
+
+class TaskDetailOut(TaskOut):
+    """A task with its attempts, its inputs and the tasks it waits for.
+
+    `nodes` are those that run it now, when it runs on several.
+    """
+
+    after: list[NeedOut]
+
+    attempts: list[AttemptOut]
+    nodes: list[NodeOut]
+    inputs: list[TaskInputOut]
+
+
+class TaskEventOut(BaseModel):
+    """A line of the task's timeline."""
+
+    kind: str
+    data: dict[str, Any]
+    time: datetime
+
+
+class ArtifactOut(BaseModel):
+    """A file that a task has left. ``size`` in bytes."""
+
+    path: str
+    size: int
+    sha256: str
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "path": "plots/loss.png",
+                    "size": 48211,
+                    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                }
+            ]
+        }
+    )

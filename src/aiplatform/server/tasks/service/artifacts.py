@@ -1,0 +1,74 @@
+"""Files that runs elsewhere leave here; those of other tasks are kept when they end."""
+
+from sqlalchemy import delete, func, literal, or_, select
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.server.core import audit, storage
+from aiplatform.server.core.spool import Spooled, room_needed
+from aiplatform.server.core.storage import BlobRef, StoredFile
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.projects.service import quotas
+from aiplatform.server.tasks.errors import ArtifactPathRefused, TooManyArtifacts
+from aiplatform.server.tasks.models import Task
+from aiplatform.server.tasks.rules.artifacts import MAX_ARTIFACTS, fault_of
+from aiplatform.server.tasks.service.external import require_open
+from aiplatform.server.tasks.service.queue import lock
+
+
+def check_path(path: str) -> None:
+    """Refuse a path that no artifact can have.
+
+    Raises:
+        ArtifactPathRefused: with the reason.
+    """
+    fault = fault_of(path)
+    if fault is not None:
+        raise ArtifactPathRefused(path=path[:200], reason=fault.en, reason_zh=fault.zh)
+
+
+def add_artifact(
+    session: Session, context: ProjectContext, task: Task, path: str, spooled: Spooled
+) -> StoredFile:
+    """Keep a file of a run that executes elsewhere, in place of an earlier one of the same path.
+
+    Raises:
+        NotReportedHere: when a worker runs the task, and so keeps its files.
+        TaskFinished: when it has ended, and was not given up for its silence.
+        ArtifactPathRefused: when a file would lie where another has a folder.
+        TooManyArtifacts: see there.
+        QuotaExceeded: when the project has no room for it.
+        InsufficientStorage: when the disk is full.
+    """
+    task = lock(session, task.id)
+    require_open(session, task).renewals += 1
+    own = BlobRef.task_id == task.id
+    folders = [path[:place] for place, letter in enumerate(path) if letter == "/"]
+    clash = or_(BlobRef.path.in_(folders), func.starts_with(BlobRef.path, literal(f"{path}/")))
+    if session.scalar(select(BlobRef.id).where(own, clash).limit(1)) is not None:
+        raise ArtifactPathRefused(
+            path=path[:200],
+            reason="another file of the run has a folder in this place, or is one of its folders",
+            reason_zh="与该运行的另一文件冲突（同名文件夹）",
+        )
+    session.execute(delete(BlobRef).where(own, BlobRef.path == path))
+    if (session.scalar(select(func.count()).where(own)) or 0) >= MAX_ARTIFACTS:
+        raise TooManyArtifacts(limit=MAX_ARTIFACTS)
+    file = StoredFile(path, spooled.sha256, spooled.size)
+    quotas.charge_storage(session, context.project_id, file.size)
+    with room_needed():
+        storage.keep(session, spooled.path, file.sha256, file.size, move=True)
+    storage.refer(session, file, project_id=context.project_id, task_id=task.id)
+    audit.record(
+        session,
+        context.actor,
+        AuditAction.TASK_ARTIFACT_UPLOADED,
+        "task",
+        task.uuid,
+        project=context.project_uuid,
+        path=path,
+        size=file.size,
+        sha256=file.sha256,
+    )
+    session.flush()
+    return file

@@ -1,0 +1,105 @@
+"""Reading series: each part in a transaction of its own, since levels may have to be made first."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from aiplatform.protocol.encoding import dumps, jsonable
+from aiplatform.server.core.database import transaction
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.tasks import queries
+from aiplatform.server.tasks.errors import NothingToCompare
+from aiplatform.server.tasks.queries import Named, series
+from aiplatform.server.tasks.rules.series import LEAST_STEP, MOST_STEP, summed_up
+from aiplatform.server.tasks.service.rollups import bring_up_to_date, ready_for_charts
+
+
+def chosen(
+    context: ProjectContext, tasks: Sequence[UUID], experiment: UUID | None, *, limit: int
+) -> list[Named]:
+    """The tasks that are to be compared.
+
+    Raises:
+        NothingToCompare: when neither tasks nor an experiment were named.
+        NotFound: when the project has no such task or experiment.
+    """
+    if not tasks and experiment is None:
+        raise NothingToCompare
+    with transaction() as session:
+        found = None if experiment is None else queries.experiment_id(session, context, experiment)
+        return queries.named_tasks(session, context, tasks, found, limit=limit)
+
+
+def histories(
+    task_id: int, keys: Sequence[str] | None, *, first: int | None, last: int | None, limit: int
+) -> str:
+    """``{"series": …}`` as JSON text, with the last ``limit`` points of each key."""
+    with transaction() as session:
+        names = series.keys_of(session, task_id) if keys is None else list(dict.fromkeys(keys))
+        parts = [
+            (name, series.history(session, task_id, name, **_between(first, last), limit=limit))
+            for name in names
+        ]
+    # A series that is asked for and has no points is left out, as it always was.
+    return _object("series", {name: points for name, points in parts if points != "[]"})
+
+
+def drawn(
+    task_id: int, keys: Sequence[str] | None, *, first: int | None, last: int | None, points: int
+) -> str:
+    """The same with at most ``points`` points of each key, see :func:`series.chart`."""
+    ready_for_charts(task_id)
+    with transaction() as session:
+        names = series.keys_of(session, task_id) if keys is None else list(dict.fromkeys(keys))
+        parts = {
+            name: series.chart(session, task_id, name, **_between(first, last), points=points).json
+            for name in names
+        }
+    return _object("series", {name: points for name, points in parts.items() if points != "[]"})
+
+
+def compared(
+    tasks: Sequence[Named],
+    keys: Sequence[str],
+    *,
+    first: int | None,
+    last: int | None,
+    points: int,
+) -> str:
+    """``{"charts": {key: [{"task", "name", "total", "points"}]}}`` as JSON text."""
+    lines: dict[str, list[str]] = {key: [] for key in keys}
+    for task in tasks:
+        ready_for_charts(task.id)
+        with transaction() as session:
+            for key, found in lines.items():
+                chart = series.chart(session, task.id, key, **_between(first, last), points=points)
+                if chart.total:
+                    head = dumps({"task": task.uuid, "name": task.name, "total": chart.total})
+                    found.append(f'{head[:-1]},"points":{chart.json}}}')
+    return _object("charts", {key: f"[{','.join(found)}]" for key, found in lines.items()})
+
+
+def summaries(tasks: Sequence[Named], keys: Sequence[str] | None) -> list[dict[str, Any]]:
+    """Each task's series summed up, see :func:`summed_up`."""
+    found = []
+    for task in tasks:
+        bring_up_to_date(task.id)
+        with transaction() as session:
+            rows = series.summary(session, task.id)
+        metrics = {row.key: summed_up(row) for row in rows if keys is None or row.key in keys}
+        found.append(
+            {"task": task.uuid, "name": task.name, "status": task.status, "metrics": metrics}
+        )
+    return [jsonable(each) | {"task": each["task"]} for each in found]
+
+
+def _between(first: int | None, last: int | None) -> dict[str, int]:
+    return {
+        "first": LEAST_STEP if first is None else first,
+        "last": MOST_STEP if last is None else last,
+    }
+
+
+def _object(name: str, members: dict[str, str]) -> str:
+    inner = ",".join(f"{dumps(key)}:{value}" for key, value in members.items())
+    return f'{{"{name}":{{{inner}}}}}'

@@ -1,0 +1,278 @@
+"""Claiming: which task a worker starts next, and what that takes from it and from its project.
+
+The worker's row is locked first and what it holds is counted under that lock, so neither CPUs nor
+GPUs are handed out twice.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import or_, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.encoding import dumps
+from aiplatform.protocol.enums import TaskStatus
+from aiplatform.server.core.events import notify
+from aiplatform.server.projects.service import quotas
+from aiplatform.server.tasks import queries
+from aiplatform.server.tasks.models import Task, TaskNode, TaskReservation, TaskScheduling, Worker
+from aiplatform.server.tasks.queries import Held
+from aiplatform.server.tasks.queries.waiting import Picked, demand_of
+from aiplatform.server.tasks.rules import Demand, may_become
+from aiplatform.server.tasks.rules.placement import Reservation, lacking, pick_devices
+from aiplatform.server.tasks.service import joining, preemption
+from aiplatform.server.tasks.service.joining import held_as_demand
+from aiplatform.server.tasks.service.kinds import kind_of
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An attempt that this worker holds, or one of its nodes.
+
+    ``devices`` are what CUDA calls the leased GPUs. Whoever has node 0 holds the task's lease.
+    """
+
+    task_id: int
+    task_uuid: UUID
+    task_type: str
+    queue: str
+    attempt: int
+    fence: int
+    gpu_indices: tuple[int, ...]
+    devices: tuple[str, ...] = ()
+    node: int = 0
+    nodes: int = 1
+
+
+class _QuotaTaken(Exception):
+    """Another claim has used up the quota of the task's project since the task was picked."""
+
+
+def claim_next(session: Session, worker_id: int, queues: Sequence[str]) -> Claim | None:
+    """Take the first task in queue order that the worker's free resources can run.
+
+    What its project's quotas leave it is looked at again with the project's usage locked; a claim
+    that came too late rolls back, to give its locks away, and picks again with the other counted.
+    So the session must have written nothing yet.
+    """
+    while True:
+        try:
+            return _claim(session, worker_id, queues)
+        except _QuotaTaken:
+            session.rollback()
+
+
+def _claim(session: Session, worker_id: int, queues: Sequence[str]) -> Claim | None:
+    """One try.
+
+    When the first that suits the worker does not fit yet, the worker's next room is promised to it,
+    and later ones start only if they leave it that room; see :class:`Reservation`.
+    """
+    worker, some_gather = queries.lock_worker(session, worker_id)
+    if worker.state != "active":
+        return None
+    leases = queries.leases_of(session, worker_id)
+    total, free, places = queries.room_of(worker, leases)
+    gathering = joining.gathering(session, worker, queues, total) if some_gather else []
+    if gathering:
+        node = joining.join(session, worker, free, places, gathering)
+        if node is not None:
+            return _as_node(session, worker, node)
+        free = joining.kept_back(worker, leases, gathering, total, free)
+    labels = dumps(worker.labels)
+    elsewhere: list[int] = []
+    while True:
+        found = queries.pick(
+            session, queues, labels, total=total, free=free, blocked_too=True, excluded=elsewhere
+        )
+        if found.task is not None:
+            return _take(session, worker, leases, found.task)
+        if found.blocked is None:
+            return None
+        promise = _reserve(session, worker, leases, found.blocked)
+        if promise is not None:
+            break
+        elsewhere.append(found.blocked)
+    preemption.make_room(session, worker, leases, found.blocked, promise.promised)
+    rest = promise.leaves(total, free)
+    found = queries.pick(
+        session, queues, labels, total=total, free=rest, blocked_too=False, excluded=elsewhere
+    )
+    return None if found.task is None else _take(session, worker, leases, found.task)
+
+
+TAKE = text("""
+WITH promise AS (DELETE FROM task_reservations WHERE task_id = :task_id),
+    started AS (
+        UPDATE task_scheduling SET attempt = attempt + 1, fence = fence + 1, not_before = NULL,
+               stop_wanted = NULL,
+               updated_at = clock_timestamp()
+        WHERE task_id = :task_id
+        RETURNING task_id, queue, attempt, fence, cpus, memory_mb, nodes
+    ),
+    task AS (
+        UPDATE tasks SET status = :running,
+               started_at = COALESCE(started_at, clock_timestamp())
+        WHERE id = :task_id RETURNING id, uuid, type, project_id
+    ),
+    lease AS (
+        INSERT INTO task_leases (task_id, worker_id, project_id, attempt, fence, cpus, memory_mb,
+                                 gpu_indices)
+        SELECT task_id, :worker_id, project_id, attempt, fence, cpus, memory_mb,
+               CAST(:gpus AS jsonb)
+        FROM started JOIN task ON id = task_id
+    ),
+    gang AS (
+        INSERT INTO task_gangs (task_id, fence, nodes)
+        SELECT task_id, fence, nodes FROM started WHERE nodes > 1
+    ),
+    attempt AS (
+        INSERT INTO task_attempts (task_id, attempt, fence, worker)
+        SELECT task_id, attempt, fence, :worker FROM started
+    ),
+    event AS (
+        INSERT INTO task_events (task_id, kind, data)
+        SELECT task_id, 'claimed',
+               jsonb_build_object('worker', CAST(:worker AS text), 'attempt', attempt)
+        FROM started
+    )
+SELECT uuid, type, queue, attempt, fence, nodes FROM started JOIN task ON id = task_id
+""")
+"""All that a start writes, in one statement: claims are the busiest path of the queue."""
+
+
+def _take(session: Session, worker: Worker, leases: Sequence[Held], picked: Picked) -> Claim:
+    """Start a new attempt of a task that :func:`queries.pick` has locked while it was pending."""
+    assert may_become(TaskStatus.PENDING, TaskStatus.RUNNING)
+    task_id = picked.task_id
+    _, free, places = queries.room_of(worker, leases)
+    if picked.has_quota and not quotas.may_start(
+        session, picked.project_id, picked.gpus * picked.nodes
+    ):
+        raise _QuotaTaken
+    taken = pick_devices(free.devices, picked.gpus, picked.gpu_memory_mb) if picked.gpus else []
+    gpus = tuple(places[place] for place in taken)
+    names = [device.id for device in queries.devices_of(worker)]
+    uuid, task_type, queue, attempt, fence, nodes = session.execute(
+        TAKE,
+        {
+            "task_id": task_id,
+            "worker_id": worker.id,
+            "worker": worker.name,
+            "gpus": dumps(gpus),
+            "running": TaskStatus.RUNNING.value,
+        },
+    ).one()
+    notify(session, f"task:{uuid}")
+    kind = kind_of(task_type)
+    if kind.hears_of_starts:
+        task = session.scalars(
+            select(Task).where(Task.id == task_id).execution_options(populate_existing=True)
+        ).one()
+        kind.started(session, task)
+        session.flush()
+    return Claim(
+        task_id=task_id,
+        task_uuid=uuid,
+        task_type=task_type,
+        queue=queue,
+        attempt=attempt,
+        fence=fence,
+        gpu_indices=gpus,
+        # Slots of one GPU share its id; CUDA wants to hear it once.
+        devices=tuple(dict.fromkeys(names[place] for place in gpus)),
+        nodes=nodes,
+    )
+
+
+def _as_node(session: Session, worker: Worker, node: TaskNode) -> Claim:
+    """The claim of a worker that joined a task which another one holds."""
+    names = [device.id for device in queries.devices_of(worker)]
+    uuid, task_type, queue, nodes = session.execute(
+        select(Task.uuid, Task.type, TaskScheduling.queue, TaskScheduling.nodes)
+        .join(TaskScheduling, TaskScheduling.task_id == Task.id)
+        .where(Task.id == node.task_id)
+    ).one()
+    return Claim(
+        task_id=node.task_id,
+        task_uuid=uuid,
+        task_type=task_type,
+        queue=queue,
+        attempt=node.attempt,
+        fence=node.fence,
+        gpu_indices=tuple(node.gpu_indices),
+        devices=tuple(dict.fromkeys(names[place] for place in node.gpu_indices)),
+        node=node.node,
+        nodes=nodes,
+    )
+
+
+def _reserve(
+    session: Session, worker: Worker, leases: Sequence[Held], task_id: int
+) -> Reservation | None:
+    """Promise the worker's next room to a task; None when another worker has promised its own.
+
+    The promise moves to a worker that is closer to having the room, and away from one that takes no
+    tasks any more. A worker makes one promise, to the first task that it must turn away.
+    """
+    known = {
+        row.task_id: row
+        for row in session.scalars(
+            select(TaskReservation).where(
+                or_(
+                    TaskReservation.task_id == task_id,
+                    TaskReservation.worker_id == worker.id,
+                )
+            )
+        )
+    }
+    demand = demand_of(session, task_id)
+    made = known.get(task_id)
+    if made is not None and made.worker_id == worker.id:
+        ran = {tuple(runner) for runner in made.runners}
+        later = [lease for lease in leases if (lease.task_id, lease.fence) not in ran]
+        return Reservation(demand, [held_as_demand(worker, lease) for lease in later])
+    if made is not None and not _closer(session, worker, leases, made, demand):
+        return None
+    # Rows that another claim holds are left to it; it decides about them at this moment.
+    locked = session.scalars(
+        select(TaskReservation)
+        .where(TaskReservation.task_id.in_(known))
+        .with_for_update(skip_locked=True)
+    ).all()
+    if len(locked) < len(known):
+        return None
+    for row in locked:
+        session.delete(row)
+    session.flush()
+    runners = [[lease.task_id, lease.fence] for lease in leases]
+    promised = session.execute(
+        insert(TaskReservation)
+        .values(worker_id=worker.id, task_id=task_id, runners=runners)
+        .on_conflict_do_nothing()
+        .returning(TaskReservation.worker_id)
+    ).one_or_none()
+    return None if promised is None else Reservation(demand)
+
+
+def _closer(
+    session: Session,
+    worker: Worker,
+    leases: Sequence[Held],
+    made: TaskReservation,
+    demand: Demand,
+) -> bool:
+    """Whether ``worker`` is nearer to having room than the worker that promised its own."""
+    other = next((row for row in queries.live_workers(session) if row.id == made.worker_id), None)
+    if other is None or other.state != "active":
+        return True
+    others_leases = queries.leases_of(session, other.id)
+    if preemption.could_make_room(session, other, others_leases, made.task_id, demand):
+        return False  # tasks are pausing there
+    if preemption.could_make_room(session, worker, leases, made.task_id, demand):
+        return True
+    total, free, _ = queries.room_of(worker, leases)
+    others_total, others_free, _ = queries.room_of(other, others_leases)
+    return lacking(total, free, demand) < lacking(others_total, others_free, demand)

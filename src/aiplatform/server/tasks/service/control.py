@@ -1,0 +1,140 @@
+"""Pausing and resuming by hand, and trying again what has failed."""
+
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.protocol.enums import TaskStatus
+from aiplatform.protocol.specs import TaskSpec
+from aiplatform.server.core import audit
+from aiplatform.server.core.audit import Actor
+from aiplatform.server.core.broker import wake
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.tasks import queries
+from aiplatform.server.tasks.errors import (
+    NotPausable,
+    NotRetriable,
+    TaskFinished,
+)
+from aiplatform.server.tasks.models import Task, TaskScheduling
+from aiplatform.server.tasks.service.kinds import InputRef, kind_of
+from aiplatform.server.tasks.service.queue import add_event, change_status, lock, submit, task_specs
+
+
+def request_pause(session: Session, actor: Actor, task: Task, *, project: UUID) -> Task:
+    """Ask for a pause. A waiting task pauses at once; a running one checkpoints first.
+
+    Asking twice is no error. The worker is heard of it at the next write of the attempt.
+
+    Raises:
+        TaskFinished: when it has ended, or was asked to end.
+        NotPausable: for what serves requests, and what executes elsewhere.
+    """
+    task = lock(session, task.id)
+    status = TaskStatus(task.status)
+    kind = kind_of(task.type)
+    if kind.serves or kind.elsewhere:
+        raise NotPausable(task_type=task.type)
+    if status.is_final or status is TaskStatus.CANCELLING:
+        raise TaskFinished(task_status=task.status)
+    if status is TaskStatus.PAUSED:
+        return task
+    if status is TaskStatus.PENDING:
+        change_status(session, task, TaskStatus.PAUSED)
+        add_event(session, task, "paused", by=actor.username)
+    elif task.scheduling.stop_wanted != "pause":
+        task.scheduling.stop_wanted = "pause"
+        add_event(session, task, "pause_requested", by=actor.username)
+    else:
+        return task
+    audit.record(session, actor, AuditAction.TASK_PAUSED, "task", task.uuid, project=project)
+    session.flush()
+    return task
+
+
+def resume(session: Session, actor: Actor, task: Task, *, project: UUID) -> Task:
+    """Let a paused task go back to the queue; it keeps its age, and goes on from its checkpoint.
+
+    A task that was asked to pause and still runs goes on, or starts again when it has stopped.
+
+    Raises:
+        TaskFinished: when it has ended.
+    """
+    task = lock(session, task.id)
+    status = TaskStatus(task.status)
+    if status.is_final or status is TaskStatus.CANCELLING:
+        raise TaskFinished(task_status=task.status)
+    if status is TaskStatus.PAUSED:
+        change_status(session, task, TaskStatus.PENDING)
+    elif task.scheduling.stop_wanted == "pause":
+        task.scheduling.stop_wanted = None
+    else:
+        return task
+    add_event(session, task, "resumed", by=actor.username)
+    audit.record(session, actor, AuditAction.TASK_RESUMED, "task", task.uuid, project=project)
+    session.flush()
+    wake(session, task.scheduling.queue)
+    return task
+
+
+def retry(session: Session, context: ProjectContext, task: Task) -> Task:
+    """Queue a new task with the spec and inputs of one that failed or was cancelled.
+
+    What has ended stays as it ended; the new task says whose retry it is.
+
+    Raises:
+        NotRetriable: when it has not failed, was retried already, or is started elsewhere.
+        NoWorkerCanRun: see :func:`queue.submit`.
+        Problem: see :meth:`TaskKind.retried`.
+    """
+    task = lock(session, task.id)
+    if TaskStatus(task.status) not in {TaskStatus.FAILED, TaskStatus.CANCELLED}:
+        raise NotRetriable(
+            reason=f"its status is {task.status}", reason_zh=f"任务状态为 {task.status}"
+        )
+    kind = kind_of(task.type)
+    if not kind.retriable:
+        raise NotRetriable(
+            reason=f"tasks of type {task.type} are started through {kind.started_through}",
+            reason_zh=f"类型为 {task.type} 的任务通过 {kind.started_through} 启动",
+        )
+    again = session.scalar(
+        select(Task.uuid)
+        .join(TaskScheduling, TaskScheduling.task_id == Task.id)
+        .where(TaskScheduling.retry_of == task.id)
+    )
+    if again is not None:
+        raise NotRetriable(
+            reason=f"it was retried as {again}", reason_zh=f"已作为 {again} 重试", task=again
+        )
+    kind.retried(session, context, task)
+    spec: TaskSpec = task_specs.validate_python(task.config)
+    inputs = [
+        InputRef(row.role, row.label, row.content_hash, row.dataset_version_id, row.model_id)
+        for row in queries.inputs_of(session, task.id)
+    ]
+    new = submit(
+        session,
+        context,
+        spec,
+        name=task.name,
+        priority=task.priority,
+        experiment_id=task.experiment_id,
+        model_id=task.model_id,
+        inputs=inputs,
+    )
+    new.scheduling.retry_of = task.id
+    add_event(session, task, "retried", as_task=str(new.uuid), by=context.actor.username)
+    audit.record(
+        session,
+        context.actor,
+        AuditAction.TASK_RETRIED,
+        "task",
+        task.uuid,
+        project=context.project_uuid,
+        as_task=new.uuid,
+    )
+    session.flush()
+    return new

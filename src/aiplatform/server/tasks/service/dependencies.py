@@ -1,0 +1,117 @@
+"""Tasks that wait for others: ``ok`` for their success, ``any`` for their end.
+
+A task names tasks that exist already, so there are no circles. Whoever ends a task settles what
+depends on it in the same transaction: what waited for its success fails with it, with the reason,
+and so do those that depend on that.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.enums import TaskStatus
+from aiplatform.protocol.specs import After
+from aiplatform.server.core.broker import wake
+from aiplatform.server.core.errors import NotFound
+from aiplatform.server.tasks.errors import DependencyFailed
+from aiplatform.server.tasks.models import Task, TaskDependency, TaskScheduling
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """A task that must end first, locked so that it can't end unnoticed meanwhile."""
+
+    task: Task
+    condition: str
+    settled: bool
+
+
+def look_up(session: Session, project_id: int, after: Sequence[After]) -> list[Needs]:
+    """The tasks that are named, locked.
+
+    Raises:
+        NotFound: for a task that is not of the project.
+        DependencyFailed: when one that must succeed has failed already.
+    """
+    wanted: dict[UUID, str] = {}
+    for item in after:
+        # Whoever names a task twice means the stricter.
+        wanted[item.task] = "ok" if "ok" in (item.condition, wanted.get(item.task)) else "any"
+    rows = session.scalars(
+        select(Task)
+        .where(Task.uuid.in_(wanted), Task.project_id == project_id)
+        .order_by(Task.id)
+        .with_for_update(read=True, of=Task)
+        .execution_options(populate_existing=True)
+    ).all()
+    if len(rows) < len(wanted):
+        raise NotFound(resource="task")
+    found = []
+    for task in rows:
+        status = TaskStatus(task.status)
+        condition = wanted[task.uuid]
+        if status.is_final and condition == "ok" and status is not TaskStatus.COMPLETED:
+            raise DependencyFailed(task=task.uuid, name=task.name, task_status=task.status)
+        found.append(Needs(task, condition, status.is_final))
+    return found
+
+
+def write(session: Session, task: Task, needs: Sequence[Needs]) -> None:
+    """Record what ``task`` waits for."""
+    for need in needs:
+        session.add(
+            TaskDependency(
+                task_id=task.id,
+                needs_id=need.task.id,
+                condition=need.condition,
+                settled=need.settled,
+            )
+        )
+    session.flush()
+
+
+def settle(session: Session, ended: Task) -> list[Task]:
+    """Let go those that waited for a task's end; returns those that its end lets fail."""
+    rows = session.execute(
+        update(TaskDependency)
+        .where(TaskDependency.needs_id == ended.id, TaskDependency.settled.is_(False))
+        .values(settled=True)
+        .returning(TaskDependency.task_id, TaskDependency.condition)
+        .execution_options(synchronize_session=False)
+    ).all()
+    if not rows:
+        return []
+    # Whoever changes a task locks its row first and what is beside it after; so does this.
+    session.execute(
+        select(Task.id)
+        .where(Task.id.in_([task_id for task_id, _ in rows]))
+        .order_by(Task.id)
+        .with_for_update()
+    )
+    doomed: list[int] = []
+    for task_id, condition in sorted(rows):
+        queue = session.execute(
+            update(TaskScheduling)
+            .where(TaskScheduling.task_id == task_id)
+            .values(blockers=TaskScheduling.blockers - 1)
+            .returning(TaskScheduling.queue, TaskScheduling.blockers)
+            .execution_options(synchronize_session=False)
+        ).one()
+        if condition == "ok" and ended.status != TaskStatus.COMPLETED.value:
+            doomed.append(task_id)
+        elif queue.blockers == 0:
+            wake(session, queue.queue)
+    if not doomed:
+        return []
+    waiting = (TaskStatus.PENDING.value, TaskStatus.PAUSED.value)
+    return list(
+        session.scalars(
+            select(Task)
+            .where(Task.id.in_(doomed), Task.status.in_(waiting))
+            .order_by(Task.id)
+            .execution_options(populate_existing=True)
+        )
+    )

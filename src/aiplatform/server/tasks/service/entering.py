@@ -1,0 +1,144 @@
+"""Writing new tasks: all rows of all of them in one statement, since thousands may be submitted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session, make_transient_to_detached
+
+from aiplatform.protocol.encoding import dumps
+from aiplatform.server.core.audit import Event, columns
+from aiplatform.server.tasks.models import Task, TaskScheduling
+from aiplatform.server.tasks.service.dependencies import Needs
+from aiplatform.server.tasks.service.kinds import InputRef
+
+INSERT = text("""
+WITH new AS MATERIALIZED (
+        SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(
+            place integer, uuid uuid, project_id integer, experiment_id integer, model_id integer,
+            name text, type text, status text, priority integer, config jsonb, queue text,
+            cpus float8, memory_mb integer, gpus integer, gpu_memory_mb integer, labels jsonb,
+            preemptible boolean, time_limit_seconds integer, retry_seconds float8,
+            blockers integer, max_attempts integer, not_before timestamptz, created_by integer,
+            nodes integer,
+            inputs jsonb, event jsonb, audit jsonb)
+    ),
+    task AS (
+        INSERT INTO tasks (uuid, project_id, experiment_id, model_id, name, type, status, priority,
+            config)
+        SELECT uuid, project_id, experiment_id, model_id, name, type, status, priority, config
+        FROM new ORDER BY place
+        RETURNING id, uuid, created_at
+    ),
+    scheduling AS (
+        INSERT INTO task_scheduling (task_id, queue, cpus, memory_mb, gpus, gpu_memory_mb, labels,
+            preemptible, time_limit_seconds, retry_seconds, blockers, max_attempts, not_before,
+            created_by, nodes)
+        SELECT id, queue, cpus, memory_mb, gpus, gpu_memory_mb, labels, preemptible,
+               time_limit_seconds, retry_seconds, blockers, max_attempts, not_before, created_by,
+               nodes
+        FROM task JOIN new USING (uuid)
+        RETURNING task_id, since, updated_at
+    ),
+    input AS (
+        INSERT INTO task_inputs (task_id, role, label, content_hash, dataset_version_id, model_id)
+        SELECT task.id, i.role, i.label, i.content_hash, i.dataset_version_id, i.model_id
+        FROM task JOIN new USING (uuid) CROSS JOIN jsonb_to_recordset(new.inputs) AS i(
+            role text, label text, content_hash text, dataset_version_id integer, model_id integer)
+    ),
+    event AS (
+        INSERT INTO task_events (task_id, kind, data)
+        SELECT id, 'submitted', event FROM task JOIN new USING (uuid)
+    ),
+    logged AS (
+        INSERT INTO audit_logs
+            (user_id, action, resource_type, resource_id, details, ip_address, user_agent)
+        SELECT a.user_id, a.action, a.resource_type, a.resource_id, a.details, a.ip_address,
+               a.user_agent
+        FROM new CROSS JOIN jsonb_to_record(new.audit) AS a(
+            user_id integer, action text, resource_type text, resource_id text, details jsonb,
+            ip_address inet, user_agent text)
+        ORDER BY place
+        RETURNING id, resource_id
+    ),
+    entry AS (
+        INSERT INTO audit_entries (audit_id, project_uuid, outcome)
+        SELECT logged.id, CAST(new.audit->>'project' AS uuid), new.audit->>'outcome'
+        FROM logged JOIN new ON CAST(new.uuid AS text) = logged.resource_id
+    )
+SELECT task.id, task.created_at, scheduling.since, scheduling.updated_at
+FROM new JOIN task USING (uuid) JOIN scheduling ON scheduling.task_id = task.id
+ORDER BY place
+""")
+"""Whoever submits knows the uuids, by which the rows of a task find each other."""
+
+TASK = ("project_id", "experiment_id", "model_id", "name", "type", "status", "priority", "config")
+SCHEDULING = (
+    "queue", "cpus", "memory_mb", "gpus", "gpu_memory_mb", "labels", "preemptible",
+    "time_limit_seconds", "retry_seconds", "blockers", "max_attempts", "not_before", "created_by",
+    "nodes",
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class NewTask:
+    """A task to be, with what is written beside it. Its uuid is the session's from the start."""
+
+    task: Task
+    recorded: Event
+    inputs: Sequence[InputRef] = ()
+    needs: Sequence[Needs] = ()
+    event: dict[str, Any] = field(default_factory=dict)
+
+
+def insert_tasks(session: Session, new: Sequence[NewTask]) -> None:
+    """Write tasks with their scheduling, what they read, the first lines of their timelines, and
+    the audit's rows. Their numbers follow their order.
+
+    Afterwards they are objects of the session, as after a flush.
+    """
+    rows = [_row(place, one) for place, one in enumerate(new)]
+    written = session.execute(INSERT, {"rows": dumps(rows)}).all()
+    for one, row in zip(new, written, strict=True):
+        task = one.task
+        scheduling = task.scheduling
+        task.id, task.created_at, scheduling.since, scheduling.updated_at = row
+        scheduling.task_id = task.id
+        _as_new(task)
+        for entity in (scheduling, task):
+            make_transient_to_detached(entity)
+        session.add(task)
+
+
+def _row(place: int, new: NewTask) -> dict[str, Any]:
+    task, scheduling = new.task, new.task.scheduling
+    return {
+        "place": place,
+        "uuid": str(task.uuid),
+        **{name: getattr(task, name) for name in TASK},
+        **{name: getattr(scheduling, name) for name in SCHEDULING},
+        "inputs": [
+            {
+                "role": item.role,
+                "label": item.label[:400],
+                "content_hash": item.content_hash,
+                "dataset_version_id": item.dataset_version_id,
+                "model_id": item.model_id,
+            }
+            for item in new.inputs
+        ],
+        "event": new.event,
+        "audit": columns(new.recorded),
+    }
+
+
+def _as_new(task: Task) -> None:
+    """What a new task has by the table's defaults; it need not be read back."""
+    task.progress = 0.0
+    task.gpu_usage = {}
+    task.error_message = task.started_at = task.completed_at = None
+    scheduling: TaskScheduling = task.scheduling
+    scheduling.stop_wanted = scheduling.result = scheduling.progress_detail = None
+    scheduling.retry_of = None
+    scheduling.attempt = scheduling.failures = scheduling.fence = 0

@@ -1,0 +1,288 @@
+"""Runs that execute elsewhere: begun, heard of, ended, and given up when nothing is heard.
+
+Such a task is running from the start and holds no lease, so no worker takes it and it counts for
+no quota. Whoever may write the project's tasks may report for it.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.protocol.encoding import clean_text, jsonable
+from aiplatform.protocol.enums import LogStream, TaskStatus
+from aiplatform.protocol.specs import ExternalSpec
+from aiplatform.server.core import audit
+from aiplatform.server.core.events import notify
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.tasks import queries
+from aiplatform.server.tasks.errors import NotReportedHere, RecordsMissing, TaskFinished
+from aiplatform.server.tasks.models import ExternalRun, LogChunk, RunWriter, Task, TaskScheduling
+from aiplatform.server.tasks.rules import LOG_TAIL_CHARACTERS
+from aiplatform.server.tasks.rules.levels import Parser
+from aiplatform.server.tasks.service.attempts import Chunk
+from aiplatform.server.tasks.service.kinds import Outcome
+from aiplatform.server.tasks.service.queue import add_event, finish, lock, topic
+
+QUEUE = "external"
+"""What stands where other tasks have their queue; no worker may serve it for this to hold."""
+
+
+def begin(
+    session: Session,
+    context: ProjectContext,
+    spec: ExternalSpec,
+    *,
+    name: str,
+    experiment: UUID | None = None,
+    client_id: str | None = None,
+    started_at: datetime | None = None,
+) -> tuple[Task, bool]:
+    """Enter a run that has begun elsewhere. Returns it, and whether it is new.
+
+    A ``client_id`` that the project has seen before means the run of then.
+
+    Raises:
+        NotFound: when the project has no such experiment.
+    """
+    if client_id is not None:
+        known = session.scalar(
+            select(Task)
+            .join(ExternalRun, ExternalRun.task_id == Task.id)
+            .where(ExternalRun.client_id == client_id, ExternalRun.project_id == context.project_id)
+        )
+        if known is not None:
+            return known, False
+    experiment_id = (
+        None if experiment is None else queries.experiment_id(session, context, experiment)
+    )
+    task = Task(
+        project_id=context.project_id,
+        experiment_id=experiment_id,
+        name=clean_text(name)[:255],
+        type=spec.type.value,
+        status=TaskStatus.RUNNING.value,
+        priority=5,
+        config=jsonable(spec),
+        started_at=func.clock_timestamp() if started_at is None else started_at,
+        scheduling=TaskScheduling(
+            queue=QUEUE,
+            cpus=0.0,
+            memory_mb=0,
+            gpus=0,
+            attempt=1,
+            max_attempts=1,
+            created_by=context.principal.user_id,
+        ),
+    )
+    session.add(task)
+    session.flush()
+    session.add(ExternalRun(task_id=task.id, project_id=context.project_id, client_id=client_id))
+    add_event(session, task, "started", by=context.actor.username)
+    audit.record(
+        session,
+        context.actor,
+        AuditAction.TASK_SUBMITTED,
+        "task",
+        task.uuid,
+        project=context.project_uuid,
+        type=task.type,
+        name=task.name,
+    )
+    session.flush()
+    session.refresh(task)
+    return task, True
+
+
+def heard(session: Session, task: Task, *, progress: float | None = None) -> TaskStatus:
+    """The run lives. Returns its status, which says whether it is to stop.
+
+    Raises:
+        NotReportedHere: when a worker runs the task.
+    """
+    found = session.execute(
+        update(ExternalRun)
+        .where(ExternalRun.task_id == task.id)
+        .values(renewals=ExternalRun.renewals + 1)
+        .returning(ExternalRun.task_id)
+    ).one_or_none()
+    if found is None:
+        raise NotReportedHere(task_type=task.type)
+    if progress is not None and not TaskStatus(task.status).is_final:
+        task = lock(session, task.id)
+        if not TaskStatus(task.status).is_final:
+            task.progress = progress
+            notify(session, topic(task))
+            session.flush()
+    return TaskStatus(task.status)
+
+
+def write_log(
+    session: Session,
+    task: Task,
+    lines: Sequence[Chunk],
+    *,
+    writer: UUID | None = None,
+    first: int | None = None,
+) -> tuple[int, int | None, TaskStatus]:
+    """Add to the log. Returns how many lines were new, how far the writer is, and the status.
+
+    Raises:
+        NotReportedHere, TaskFinished, RecordsMissing: as for points.
+    """
+    task = lock(session, task.id)
+    run = require_open(session, task)
+    run.renewals += 1
+    reached = None
+    if writer is not None and first is not None:
+        before = _taken(session, task.id, writer)
+        if first > before + 1:
+            raise RecordsMissing(expected=before + 1)
+        lines = lines[before + 1 - first :]
+        reached = before + len(lines)
+        _take(session, task.id, writer, reached)
+    if lines:
+        _add_chunks(session, task, lines)
+    return len(lines), reached, TaskStatus(task.status)
+
+
+def _add_chunks(session: Session, task: Task, lines: Sequence[Chunk]) -> None:
+    seq = session.scalar(select(func.max(LogChunk.seq)).where(LogChunk.task_id == task.id)) or 0
+    merged: list[Chunk] = []
+    for line in lines:
+        text = clean_text(line.text)
+        text = text if text.endswith("\n") else text + "\n"
+        if merged and merged[-1].stream is line.stream:
+            merged[-1].text += text
+        else:
+            merged.append(Chunk(line.stream, text, line.time))
+    for chunk in merged:
+        level, chunk.levels = Parser().runs(chunk.text)
+        chunk.level = int(level)
+    session.add_all(
+        LogChunk(
+            task_id=task.id,
+            seq=seq + place,
+            attempt=1,
+            stream=chunk.stream.value,
+            text=chunk.text,
+            level=chunk.level,
+            levels=chunk.levels,
+            recorded_at=datetime.fromtimestamp(chunk.time, UTC),
+        )
+        for place, chunk in enumerate(merged, 1)
+    )
+    added = "".join(chunk.text for chunk in merged)
+    tail = session.scalar(select(Task.logs).where(Task.id == task.id)) or ""
+    task.logs = (tail + added)[-LOG_TAIL_CHARACTERS:]
+    notify(session, topic(task))
+    session.flush()
+
+
+def end(
+    session: Session,
+    context: ProjectContext,
+    task: Task,
+    status: TaskStatus,
+    *,
+    result: dict[str, Any] | None = None,
+    error: str | None = None,
+) -> Task:
+    """The run has ended, and says how. Saying the same again is no error.
+
+    What was given up for its silence stays failed; that it ended otherwise is a line of its
+    timeline and stands in its result.
+
+    Raises:
+        NotReportedHere: when a worker runs the task.
+        TaskFinished: when it has ended otherwise.
+    """
+    task = lock(session, task.id)
+    run = session.get(ExternalRun, task.id)
+    if run is None:
+        raise NotReportedHere(task_type=task.type)
+    current = TaskStatus(task.status)
+    if not current.is_final:
+        finish(session, task, Outcome(status, result or {}, error), actor=context.actor)
+        return task
+    if run.given_up:
+        late = {"status": status.value, "error": error, **(result or {})}
+        if (task.scheduling.result or {}).get("reported") != jsonable(late):
+            task.scheduling.result = {**(task.scheduling.result or {}), "reported": jsonable(late)}
+            add_event(session, task, "reported", status=status.value)
+            audit.record(
+                session,
+                context.actor,
+                AuditAction.TASK_REPORTED,
+                "task",
+                task.uuid,
+                project=context.project_uuid,
+                status=status.value,
+            )
+            session.flush()
+        return task
+    # A run that was cancelled here and completes there has ended all the same.
+    if current is status or current is TaskStatus.CANCELLED:
+        return task
+    raise TaskFinished(task_status=task.status)
+
+
+def give_up(session: Session, task_id: int, renewals: int, seconds: float) -> bool:
+    """End a run of which nothing was heard. False when something was, at the last moment."""
+    task = lock(session, task_id)
+    run = session.get(ExternalRun, task_id, populate_existing=True)
+    if run is None or run.renewals != renewals or TaskStatus(task.status).is_final:
+        return False
+    run.given_up = True
+    if TaskStatus(task.status) is TaskStatus.CANCELLING:
+        finish(session, task, Outcome(TaskStatus.CANCELLED))
+        return True
+    reason = f"nothing was heard of the run for {seconds:g} s"
+    finish(session, task, Outcome(TaskStatus.FAILED, error=reason))
+    return True
+
+
+def require_open(session: Session, task: Task) -> ExternalRun:
+    """The run of a locked task of which something may still be taken.
+
+    Raises:
+        NotReportedHere: when a worker runs the task.
+        TaskFinished: when it has ended, and was not given up for its silence.
+    """
+    run = session.get(ExternalRun, task.id, populate_existing=True)
+    if run is None:
+        raise NotReportedHere(task_type=task.type)
+    if TaskStatus(task.status).is_final and not run.given_up:
+        raise TaskFinished(task_status=task.status)
+    return run
+
+
+def _taken(session: Session, task_id: int, writer: UUID) -> int:
+    return (
+        session.scalar(
+            select(RunWriter.taken).where(RunWriter.task_id == task_id, RunWriter.writer == writer)
+        )
+        or 0
+    )
+
+
+def _take(session: Session, task_id: int, writer: UUID, taken: int) -> None:
+    statement = insert(RunWriter).values(task_id=task_id, writer=writer, taken=taken)
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["task_id", "writer"], set_={"taken": statement.excluded.taken}
+        )
+    )
+
+
+def log_lines(lines: Sequence[Any], now: float) -> list[Chunk]:
+    """What was sent as lines, as the log has them."""
+    return [
+        Chunk(LogStream(line.stream), line.text, now if line.time is None else line.time)
+        for line in lines
+    ]

@@ -1,0 +1,82 @@
+"""What administrators do with workers: cordon, drain, resume."""
+
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.server.core import audit
+from aiplatform.server.core.audit import Actor
+from aiplatform.server.core.broker import wake
+from aiplatform.server.core.errors import NotFound
+from aiplatform.server.tasks import queries
+from aiplatform.server.tasks.models import TaskEvent, TaskScheduling, Worker
+
+STATES = {
+    "active": AuditAction.WORKER_RESUMED,
+    "cordoned": AuditAction.WORKER_CORDONED,
+    "draining": AuditAction.WORKER_DRAINED,
+}
+
+
+def set_state(session: Session, actor: Actor, uuid: UUID, state: str) -> Worker:
+    """Let a worker take tasks (``active``), or none any more.
+
+    A ``cordoned`` one runs what it runs to the end. One that is ``draining`` also asks what may be
+    preempted to write a checkpoint and go back to the queue, for other workers; the rest ends in
+    its own time. The state outlives a restart of the worker.
+
+    Raises:
+        NotFound: for no such worker.
+    """
+    # A claim holds this row, so none is between its look at the state and its start.
+    worker = session.scalars(
+        select(Worker)
+        .where(Worker.uuid == uuid)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+    if worker is None:
+        raise NotFound(resource="worker")
+    if worker.state == state:
+        return worker
+    before, worker.state = worker.state, state
+    worker.state_changed_at = func.clock_timestamp()
+    session.flush()
+    if state == "draining":
+        _send_away(session, worker)
+    if state == "active":
+        for queue in worker.queues:
+            wake(session, queue)
+    audit.record(
+        session,
+        actor,
+        STATES[state],
+        "worker",
+        worker.uuid,
+        name=worker.name,
+        before=before,
+    )
+    session.flush()
+    session.refresh(worker)
+    return worker
+
+
+def _send_away(session: Session, worker: Worker) -> None:
+    held = [lease.task_id for lease in queries.leases_of(session, worker.id)]
+    asked = session.scalars(
+        update(TaskScheduling)
+        .where(
+            TaskScheduling.task_id.in_(held),
+            TaskScheduling.preemptible,
+            TaskScheduling.stop_wanted.is_(None),
+        )
+        .values(stop_wanted="preempt")
+        .returning(TaskScheduling.task_id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    for task_id in asked:
+        session.add(
+            TaskEvent(task_id=task_id, kind="preempt_requested", data={"drained": worker.name})
+        )

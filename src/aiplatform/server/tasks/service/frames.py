@@ -1,0 +1,161 @@
+"""What watchers of a task are sent, and up to where: one look at the database makes frames.
+
+A position is one number for each table that is read, so what a client has seen is known exactly,
+and nothing comes twice.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+from aiplatform.protocol.encoding import dumps
+from aiplatform.protocol.enums import LogLevel, TaskStatus
+from aiplatform.server.core.database import transaction
+from aiplatform.server.core.errors import NotFound
+from aiplatform.server.tasks import queries
+from aiplatform.server.tasks.models import MetricPoint
+from aiplatform.server.tasks.rules.levels import Level
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The last that was sent of each table: event, metric point, log chunk."""
+
+    event: int = 0
+    point: int = 0
+    chunk: int = 0
+
+    def __str__(self) -> str:
+        """As the ``id`` of an event has it."""
+        return f"{self.event}-{self.point}-{self.chunk}"
+
+    @classmethod
+    def read(cls, text: str | None) -> "Position":
+        """From the id of the last event that a client saw; anything else is the beginning."""
+        match = re.fullmatch(r"(\d{1,18})-(\d{1,18})-(\d{1,18})", text or "")
+        return cls() if match is None else cls(*map(int, match.groups()))
+
+    def within(self, other: "Position") -> "Position":
+        """Each part no further than the other's."""
+        return Position(
+            min(self.event, other.event),
+            min(self.point, other.point),
+            min(self.chunk, other.chunk),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a task is now, which is not history: it is told once, and when it changes."""
+
+    status: str
+    error: str | None
+    progress: float
+    detail: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look found, from one position to another."""
+
+    state: State
+    frames: bytes
+    reached: Position
+    more: bool
+    settled: bool
+
+    @property
+    def ended(self) -> bool:
+        """Whether all is told and nothing will follow."""
+        final = TaskStatus(self.state.status).is_final
+        return final and self.settled and not self.more
+
+
+def frame(kind: str, data: object, position: Position) -> bytes:
+    """An event as it goes over the wire."""
+    return f"event: {kind}\nid: {position}\ndata: {dumps(data)}\n\n".encode()
+
+
+def state_frames(state: State, before: State | None, position: Position) -> bytes:
+    """What of the state has changed."""
+    out = b""
+    if before is None or state.status != before.status:
+        out += frame("status", {"status": state.status, "error": state.error}, position)
+    if before is None or (state.progress, state.detail) != (before.progress, before.detail):
+        data = {"value": state.progress, **(state.detail or {})}
+        out += frame("progress", data, position)
+    return out
+
+
+def look(uuid: UUID, after: Position, log_only: bool) -> Look:
+    """Read what follows ``after``: everything, or only the log.
+
+    Raises:
+        NotFound: the task is gone.
+    """
+    with transaction() as session:
+        task = queries.task_by_uuid(session, uuid)
+        if task is None:
+            raise NotFound(resource="task")
+        chunks = session.scalars(queries.chunks_after(task.id, after.chunk)).all()
+        events: Sequence[Any] = ()
+        points: Sequence[Any] = ()
+        last_event = after.event
+        if not log_only:
+            events = session.scalars(queries.settled_events(task.id, after.event)).all()
+            points = session.scalars(queries.points_after(task.id, after.point)).all()
+            last_event = queries.last_event(session, task.id)
+    reached = after
+    out: list[bytes] = []
+    for row in events:
+        reached = replace(reached, event=row.id)
+        data = {"kind": row.kind, "data": row.data, "time": row.created_at}
+        out.append(frame("event", data, reached))
+    for group in _steps(points):
+        reached = replace(reached, point=group[-1].id)
+        data = {
+            "step": group[0].step,
+            "values": {point.key: point.value for point in group},
+            "time": group[0].recorded_at.timestamp(),
+        }
+        out.append(frame("metrics", data, reached))
+    for chunk in chunks:
+        reached = replace(reached, chunk=chunk.seq)
+        level = Level(chunk.level)
+        data = {
+            "seq": chunk.seq,
+            "attempt": chunk.attempt,
+            "stream": chunk.stream,
+            "level": None if level is Level.NONE else LogLevel(level.name.lower()),
+            "text": chunk.text,
+            "time": chunk.recorded_at,
+        }
+        out.append(frame("log", data, reached))
+    state = State(task.status, task.error_message, task.progress, task.scheduling.progress_detail)
+    return Look(
+        state,
+        b"".join(out),
+        reached,
+        more=len(events) == 500 or len(points) == 2000 or len(chunks) == 500,
+        settled=reached.event >= last_event,
+    )
+
+
+def newest(uuid: UUID) -> Position:
+    """Where a task is now: everything up to there can be read."""
+    with transaction() as session:
+        return Position(*queries.newest_of(session, uuid))
+
+
+def _steps(points: Sequence[MetricPoint]) -> list[list[MetricPoint]]:
+    """Points of one step and one moment together, as the runtime reported them."""
+    groups: list[list[MetricPoint]] = []
+    for point in points:
+        last = groups[-1][0] if groups else None
+        if last is not None and (point.step, point.recorded_at) == (last.step, last.recorded_at):
+            groups[-1].append(point)
+        else:
+            groups.append([point])
+    return groups

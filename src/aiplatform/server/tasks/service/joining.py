@@ -1,0 +1,132 @@
+"""Joining a task over several nodes: which workers gather, and whose room is kept for them.
+
+A task over several nodes is claimed like any other, by whoever becomes its node 0; it is then first
+in line at every worker that suits it and is not one of its nodes yet. One that has room joins; one
+that has none keeps its next room, as it does for the first of the queue. Nobody starts before all
+are there, and node 0 gives all places back when that takes too long, see ``nodes``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from aiplatform.server.projects.service import quotas
+from aiplatform.server.tasks import queries
+from aiplatform.server.tasks.models import TaskGang, TaskNode, Worker
+from aiplatform.server.tasks.queries.workers import Held
+from aiplatform.server.tasks.rules import Demand, Room
+from aiplatform.server.tasks.rules.placement import Reservation, pick_devices
+
+GATHERING = text("""
+SELECT g.task_id, l.acquired_at, l.project_id,
+       s.cpus, s.memory_mb, s.gpus, s.gpu_memory_mb, s.queue, s.labels
+FROM task_gangs g
+JOIN task_leases l ON l.task_id = g.task_id
+JOIN task_scheduling s ON s.task_id = g.task_id
+WHERE g.state = 'gathering' AND l.worker_id <> :worker_id
+  AND s.queue = ANY(CAST(:queues AS text[]))
+  AND 1 + (SELECT count(*) FROM task_nodes n WHERE n.task_id = g.task_id) < g.nodes
+  AND NOT EXISTS (
+    SELECT FROM task_nodes n WHERE n.task_id = g.task_id AND n.worker_id = :worker_id)
+ORDER BY l.acquired_at, g.task_id
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Gathering:
+    """A task that gathers its nodes, and what each of them must have free."""
+
+    task_id: int
+    since: datetime
+    project_id: int | None
+    demand: Demand
+
+
+def gathering(
+    session: Session, worker: Worker, queues: Sequence[str], total: Room
+) -> list[Gathering]:
+    """Tasks that ``worker`` could be a node of if it were empty, those first that began first."""
+    rows = session.execute(GATHERING, {"worker_id": worker.id, "queues": list(queues)})
+    found = [
+        Gathering(
+            row.task_id,
+            row.acquired_at,
+            row.project_id,
+            Demand(
+                row.cpus, row.memory_mb, row.gpus, row.gpu_memory_mb, row.queue,
+                frozenset(row.labels),
+            ),
+        )
+        for row in rows
+    ]  # fmt: skip
+    labels = set(worker.labels)
+    return [task for task in found if task.demand.labels <= labels and total.holds(task.demand)]
+
+
+def join(session: Session, worker: Worker, free: Room, places: Sequence[int],
+         waiting: Sequence[Gathering]) -> TaskNode | None:  # fmt: skip
+    """Become a node of the first task that there is room for; the caller holds the worker's row."""
+    for task in waiting:
+        if not free.holds(task.demand):
+            continue
+        gang = session.scalar(
+            select(TaskGang)
+            .where(TaskGang.task_id == task.task_id, TaskGang.state == "gathering")
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+        if gang is None:
+            continue  # it ended, or is complete, since it was looked for
+        taken = set(session.scalars(select(TaskNode.node).where(TaskNode.task_id == task.task_id)))
+        open_places = [node for node in range(1, gang.nodes) if node not in taken]
+        if not open_places or not _has_quota(session, task):
+            continue
+        chosen = pick_devices(free.devices, task.demand.gpus, task.demand.gpu_memory_mb)
+        node = TaskNode(
+            task_id=task.task_id,
+            node=open_places[0],
+            worker_id=worker.id,
+            project_id=task.project_id,
+            attempt=queries.attempt_of(session, task.task_id),
+            fence=gang.fence,
+            cpus=task.demand.cpus,
+            memory_mb=task.demand.memory_mb,
+            gpu_indices=[places[place] for place in chosen] if task.demand.gpus else [],
+            state="joined",
+        )
+        session.add(node)
+        session.flush()
+        return node
+    return None
+
+
+def _has_quota(session: Session, task: Gathering) -> bool:
+    if not task.demand.gpus or task.project_id is None:
+        return True
+    return quotas.may_hold(session, task.project_id, task.demand.gpus)
+
+
+def kept_back(
+    worker: Worker, leases: Sequence[Held], waiting: Sequence[Gathering], total: Room, free: Room
+) -> Room:
+    """What of the free room is left for others, while tasks gather that had no room here."""
+    for task in waiting:
+        later = [lease for lease in leases if lease.acquired_at > task.since]
+        promise = Reservation(task.demand, [held_as_demand(worker, lease) for lease in later])
+        free = promise.leaves(total, free)
+    return free
+
+
+def held_as_demand(worker: Worker, lease: Held) -> Demand:
+    """What a lease occupies, as a demand; each of its devices counts with its own memory."""
+    devices = queries.devices_of(worker)
+    memories = [devices[place].memory_mb for place in lease.gpu_indices if place < len(devices)]
+    return Demand(
+        cpus=lease.cpus,
+        memory_mb=lease.memory_mb,
+        gpus=len(memories),
+        gpu_memory_mb=min(memories, default=0),
+    )

@@ -1,0 +1,179 @@
+"""What the nodes of an attempt tell each other, by their rows. Every write carries the fence."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.enums import TaskStatus
+from aiplatform.server.tasks.errors import LostLease
+from aiplatform.server.tasks.models import Task, TaskGang, TaskLease, TaskNode, Worker
+from aiplatform.server.tasks.service.attempts import Claim, close, hold, requeue, wanted_of
+from aiplatform.server.tasks.service.queue import add_event
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A node other than 0, as the others see it."""
+
+    node: int
+    worker: str
+    state: str
+    report: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How the nodes of an attempt stand. ``wanted`` is what is wanted of it, as its status."""
+
+    nodes: int
+    state: str
+    endpoint: str | None
+    members: Sequence[Member]
+    wanted: TaskStatus
+
+    @property
+    def gathered(self) -> int:
+        """How many are there."""
+        return 1 + len(self.members)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all are."""
+        return self.gathered == self.nodes
+
+
+def look(session: Session, claim: Claim) -> View:
+    """How the nodes stand now.
+
+    Raises:
+        LostLease: when the attempt has ended, or this node is not one of it any more.
+    """
+    task = session.scalar(
+        select(Task)
+        .join(TaskLease, TaskLease.task_id == Task.id)
+        .where(Task.id == claim.task_id, TaskLease.fence == claim.fence)
+        .execution_options(populate_existing=True)
+    )
+    gang = session.scalar(
+        select(TaskGang)
+        .where(TaskGang.task_id == claim.task_id, TaskGang.fence == claim.fence)
+        .execution_options(populate_existing=True)
+    )
+    if task is None or gang is None:
+        raise LostLease
+    members = [
+        Member(*row)
+        for row in session.execute(
+            select(TaskNode.node, Worker.name, TaskNode.state, TaskNode.report)
+            .join(Worker, Worker.id == TaskNode.worker_id)
+            .where(TaskNode.task_id == claim.task_id)
+            .order_by(TaskNode.node)
+        )
+    ]
+    if claim.node and claim.node not in {member.node for member in members}:
+        raise LostLease
+    return View(gang.nodes, gang.state, gang.endpoint, members, wanted_of(task))
+
+
+def all_there(session: Session, claim: Claim) -> bool:
+    """Node 0 closes the gathering, when all are there; from then on none comes or goes.
+
+    Raises:
+        LostLease: see :func:`hold`.
+    """
+    task = hold(session, claim)
+    gang = session.scalars(
+        select(TaskGang)
+        .where(TaskGang.task_id == claim.task_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one()
+    workers = session.scalars(
+        select(Worker.name)
+        .join(TaskNode, TaskNode.worker_id == Worker.id)
+        .where(TaskNode.task_id == claim.task_id)
+        .order_by(TaskNode.node)
+    ).all()
+    if 1 + len(workers) < gang.nodes:
+        return False
+    gang.state = "gathered"
+    add_event(session, task, "gathered", nodes=gang.nodes, joined=list(workers))
+    session.flush()
+    return True
+
+
+def announce_meeting(session: Session, claim: Claim, endpoint: str) -> None:
+    """Node 0 says where all meet; they start now.
+
+    Raises:
+        LostLease: see :func:`hold`.
+    """
+    hold(session, claim)
+    session.execute(
+        update(TaskGang)
+        .where(TaskGang.task_id == claim.task_id)
+        .values(state="running", endpoint=endpoint)
+    )
+
+
+def say(session: Session, claim: Claim, state: str, report: dict[str, Any] | None = None) -> None:
+    """A node other than 0 says how it stands.
+
+    Raises:
+        LostLease: when the attempt has ended.
+    """
+    hold(session, claim)
+    session.execute(update(TaskNode).where(_own(claim)).values(state=state, report=report))
+
+
+def leave(session: Session, claim: Claim) -> None:
+    """A node other than 0 is done, or goes before anything began, and gives its place back.
+
+    Raises:
+        LostLease: when the attempt has ended.
+    """
+    hold(session, claim)
+    session.execute(delete(TaskNode).where(_own(claim)))
+
+
+def renew(session: Session, claim: Claim) -> None:
+    """Say that a node other than 0 lives.
+
+    Raises:
+        LostLease: when it is none any more.
+    """
+    renewed = session.execute(
+        update(TaskNode)
+        .where(_own(claim))
+        .values(renewals=TaskNode.renewals + 1)
+        .returning(TaskNode.task_id)
+    ).one_or_none()
+    if renewed is None:
+        raise LostLease
+
+
+def give_back(
+    session: Session, claim: Claim, gathered: int, seconds: float, *, wait: float
+) -> None:
+    """Let the task try to gather again later, ``wait`` seconds from now. It costs no attempt.
+
+    Raises:
+        LostLease: see :func:`hold`.
+    """
+    task = hold(session, claim)
+    reason = f"{gathered} of {claim.nodes} nodes gathered within {seconds:g} s"
+    close(session, claim, "released", reason)
+    task.scheduling.not_before = func.clock_timestamp() + timedelta(seconds=wait)
+    requeue(session, task, reason)
+
+
+def _own(claim: Claim) -> Any:
+    return (
+        (TaskNode.task_id == claim.task_id)
+        & (TaskNode.node == claim.node)
+        & (TaskNode.fence == claim.fence)
+    )

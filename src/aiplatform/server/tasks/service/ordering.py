@@ -1,0 +1,140 @@
+"""Changing the order of tasks that wait: their priority, and their place within their project."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.protocol.enums import TaskStatus
+from aiplatform.server.core import audit
+from aiplatform.server.core.broker import wake
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.tasks.errors import NotItsNeighbour, TaskNotWaiting
+from aiplatform.server.tasks.models import Task, TaskScheduling
+from aiplatform.server.tasks.rules import MOVABLE, level
+from aiplatform.server.tasks.service.queue import add_event, lock
+
+A_MOMENT = timedelta(milliseconds=10)
+LEAST_GAP = timedelta(microseconds=1)
+
+
+def _lock_waiting(session: Session, task_id: int) -> Task:
+    task = lock(session, task_id)
+    if TaskStatus(task.status) not in MOVABLE:
+        raise TaskNotWaiting(task_status=task.status)
+    return task
+
+
+def set_priority(session: Session, context: ProjectContext, task: Task, priority: int) -> Task:
+    """Give a task that waits another priority.
+
+    Raises:
+        TaskNotWaiting: when it runs or has ended.
+    """
+    task = _lock_waiting(session, task.id)
+    if priority == task.priority:
+        return task
+    before, task.priority = task.priority, priority
+    task.scheduling.updated_at = func.clock_timestamp()
+    add_event(session, task, "priority", before=before, now=priority, by=context.actor.username)
+    audit.record(
+        session,
+        context.actor,
+        AuditAction.TASK_PRIORITY_CHANGED,
+        "task",
+        task.uuid,
+        project=context.project_uuid,
+        before=before,
+        now=priority,
+    )
+    session.flush()
+    wake(session, task.scheduling.queue)
+    return task
+
+
+def move_before(
+    session: Session, context: ProjectContext, task: Task, other: Task | None = None
+) -> Task:
+    """Put a task right before ``other``; without one, before all of its project in its queue.
+
+    It takes the other's priority and an age just greater. That reorders a project's own
+    tasks and takes nothing from other projects: the place was its project's already.
+
+    Raises:
+        TaskNotWaiting: when one of the two does not wait.
+        NotItsNeighbour: when they are not of one project and queue.
+    """
+    first = other.id if other is not None else _first_of(session, context, task)
+    if first is None or first == task.id:
+        return _lock_waiting(session, task.id)
+    # In the order of ids, so that two who move tasks about each other can't deadlock.
+    locked = {task_id: _lock_waiting(session, task_id) for task_id in sorted((task.id, first))}
+    task, target = locked[task.id], locked[first]
+    if (target.project_id, target.scheduling.queue) != (task.project_id, task.scheduling.queue):
+        raise NotItsNeighbour
+    task.priority = target.priority
+    task.scheduling.since = _age_before(session, task, target)
+    task.scheduling.updated_at = func.clock_timestamp()
+    add_event(session, task, "moved", before=str(target.uuid), by=context.actor.username)
+    audit.record(
+        session,
+        context.actor,
+        AuditAction.TASK_MOVED,
+        "task",
+        task.uuid,
+        project=context.project_uuid,
+        before=target.uuid,
+    )
+    session.flush()
+    wake(session, task.scheduling.queue)
+    return task
+
+
+def _age_before(session: Session, task: Task, target: Task) -> datetime:
+    """An age between ``target`` and whoever stands right before it in its line."""
+    line = (
+        TaskScheduling.queue == target.scheduling.queue,
+        Task.project_id == target.project_id,
+        Task.priority == target.priority,
+        Task.status.in_([status.value for status in MOVABLE]),
+        TaskScheduling.since <= target.scheduling.since,
+        Task.id.not_in((task.id, target.id)),
+    )
+    after = target.scheduling.since
+    before = session.scalar(
+        select(func.max(TaskScheduling.since)).join(Task, Task.id == TaskScheduling.task_id)
+        .where(*line)
+    )  # fmt: skip
+    if before is None:
+        return after - A_MOMENT
+    if after - before < 2 * LEAST_GAP:
+        # Many moves have used the gap up: whoever stands before makes room.
+        earlier = select(Task.id).join(TaskScheduling, TaskScheduling.task_id == Task.id)
+        session.execute(
+            update(TaskScheduling)
+            .where(TaskScheduling.task_id.in_(earlier.where(*line)))
+            .values(since=TaskScheduling.since - A_MOMENT)
+            .execution_options(synchronize_session=False)
+        )
+        before -= A_MOMENT
+    return before + (after - before) / 2
+
+
+def _first_of(session: Session, context: ProjectContext, task: Task) -> int | None:
+    """The task of the project that is taken first from the queue of ``task``."""
+    now: datetime = session.execute(select(func.now())).scalar_one()
+    heads = session.execute(
+        select(Task.priority, TaskScheduling.since, Task.id)
+        .ext(distinct_on(Task.priority))
+        .join(TaskScheduling, TaskScheduling.task_id == Task.id)
+        .where(
+            Task.project_id == context.project_id,
+            TaskScheduling.queue == task.scheduling.queue,
+            Task.status == TaskStatus.PENDING.value,
+        )
+        .order_by(Task.priority, TaskScheduling.since, Task.id)
+    ).all()
+    order = [(-level(priority, since, now), since, task_id) for priority, since, task_id in heads]
+    return min(order)[2] if order else None

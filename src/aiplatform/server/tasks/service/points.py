@@ -1,0 +1,103 @@
+"""Points as they are sent: read, checked, and made into the lines of a COPY."""
+
+import struct
+import time
+from collections.abc import Sequence
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+
+from aiplatform.protocol.encoding import clean_text
+from aiplatform.server.tasks.errors import MalformedPoints
+from aiplatform.server.tasks.rules.series import MAX_SECONDS, MAX_STEP
+
+COPY = (
+    "COPY metric_points (task_id, attempt, key, step, value, recorded_at) "
+    "FROM STDIN (FORMAT binary)"
+)
+COPY_BEGIN = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+COPY_END = b"\xff\xff"
+MAX_KEY = 200
+MAX_POINTS = 20_000
+"""Points of one request."""
+
+SPECIAL = {"NaN": "NaN", "Infinity": "Infinity", "-Infinity": "-Infinity"}
+"""How the house's JSON spells what JSON has no number for; PostgreSQL reads the same words."""
+
+
+class Point(msgspec.Struct):
+    """One value. ``time`` is in seconds since the epoch, by default now."""
+
+    key: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_KEY)]
+    step: Annotated[int, msgspec.Meta(ge=-MAX_STEP, le=MAX_STEP)]
+    value: float | str
+    time: Annotated[float, msgspec.Meta(ge=0, le=MAX_SECONDS)] | None = None
+
+
+class Report(msgspec.Struct):
+    """A request. ``writer`` numbers its points from 1 on, and ``first`` is the first one's number.
+
+    What was taken in already is left out then, so that a request can be sent again.
+    """
+
+    points: Annotated[list[Point], msgspec.Meta(max_length=MAX_POINTS)]
+    writer: UUID | None = None
+    first: Annotated[int, msgspec.Meta(ge=1, le=MAX_STEP)] | None = None
+
+
+_decoder = msgspec.json.Decoder(Report)
+_HEAD = struct.Struct(">hiiiii")
+"""Number of columns; task and attempt with their lengths; the length of the key that follows."""
+
+_TAIL = struct.Struct(">iqidiq")
+"""Step, value, and microseconds, each with its length."""
+
+_EPOCH = 946_684_800.0
+"""PostgreSQL counts from the year 2000."""
+
+
+def read_report(body: bytes) -> Report:
+    """The request of a body.
+
+    Raises:
+        MalformedPoints: says what is wrong, and with which point.
+    """
+    try:
+        report = _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedPoints(reason=str(error)) from error
+    if (report.writer is None) != (report.first is None):
+        raise MalformedPoints(reason="`writer` and `first` are sent together")
+    for place, point in enumerate(report.points):
+        if type(point.value) is str and point.value not in SPECIAL:
+            raise MalformedPoints(
+                reason=f"`{point.value[:40]}` is no number - at `$.points[{place}].value`"
+            )
+    return report
+
+
+def copy_rows(task_id: int, attempt: int, points: Sequence[Point]) -> bytes:
+    """The rows of :data:`COPY`, in its binary format.
+
+    Text would have every float printed here and read there again, which takes thrice as long.
+    """
+    now = _micros(time.time())
+    heads: dict[str, bytes] = {}
+    pack = _TAIL.pack
+    rows: list[bytes] = []
+    add = rows.append
+    for point in points:
+        head = heads.get(point.key)
+        if head is None:
+            text = clean_text(point.key).encode()
+            head = _HEAD.pack(6, 4, task_id, 4, attempt, len(text)) + text
+            heads[point.key] = head
+        at = now if point.time is None else int((point.time - _EPOCH) * 1e6)
+        add(head)
+        add(pack(8, point.step, 8, float(point.value), 8, at))
+    return b"".join(rows)
+
+
+def _micros(seconds: float) -> int:
+    return int((seconds - _EPOCH) * 1e6)

@@ -1,0 +1,144 @@
+"""The filter language: what it reads, what it refuses and where, and that nothing else gets in."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import Session
+
+from aiplatform.server.experiments import queries
+from aiplatform.server.experiments.queries import search
+from aiplatform.server.experiments.queries.conditions import condition
+from aiplatform.server.experiments.queries.subjects import EXPERIMENTS, RUNS, Subject
+from aiplatform.server.experiments.rules.filters import (
+    MAX_COMPARISONS,
+    MAX_DEPTH,
+    MAX_LENGTH,
+    MAX_VALUES,
+    All,
+    Any_,
+    Comparison,
+    FilterError,
+    Node,
+    Not,
+    comparisons,
+    parse,
+)
+from tests.factories import make_context, make_project
+
+
+def found(text: str) -> list[tuple[str, str, tuple[object, ...]]]:
+    return [(one.field.path, one.operator, one.values) for one in comparisons(parse(text))]
+
+
+def test_reads_what_the_documentation_says() -> None:
+    assert found('metrics.loss < 1.5 and config.lora.rank = 16 and tags has "prod"') == [
+        ("metrics.loss", "<", (1.5,)),
+        ("config.lora.rank", "=", (16.0,)),
+        ("tags", "has", ("prod",)),
+    ]
+    assert found("metrics.`exact match` == -1e-3") == [("metrics.exact match", "=", (-0.001,))]
+    assert found("name IN ('it\\'s', \"b\")") == [("name", "in", ("it's", "b"))]
+    assert found('config.packing = TRUE or name contains "x"')[0][2] == (True,)
+
+
+def test_not_binds_tightest_and_or_loosest() -> None:
+    tree = parse("not a = 1 and b = 2 or c = 3")
+    assert isinstance(tree, Any_)
+    both, last = tree.parts
+    assert isinstance(both, All)
+    assert isinstance(both.parts[0], Not)
+    assert isinstance(last, Comparison)
+    assert last.field.path == "c"
+
+
+@pytest.mark.parametrize(
+    ("text", "position", "said"),
+    [
+        ("", 1, "empty"),
+        ("a =", 4, "too early"),
+        ("a = 1 b", 7, "expected and, or or the end"),
+        ("a ! 1", 3, "a comparison"),
+        ("(a = 1", 7, "a closing parenthesis"),
+        ('a = "open', 5, "not closed"),
+        ("a = 1.2.3", 5, "number"),
+        ("a = 1; drop table tasks", 6, "not expected"),
+        ("(" * (MAX_DEPTH + 1) + "a = 1" + ")" * (MAX_DEPTH + 1), MAX_DEPTH + 1, "nested"),
+        ("not " * 400 + "a = 1", 4 * MAX_DEPTH + 1, "nested"),
+        ("a" * (MAX_LENGTH + 1), MAX_LENGTH + 1, "characters"),
+        (" or ".join(["a=1"] * (MAX_COMPARISONS + 1)), 7 * MAX_COMPARISONS + 1, "comparisons"),
+        (f"a in ({','.join(['1'] * (MAX_VALUES + 1))})", 1, "values"),
+        ("a = \x001", 5, "NUL"),
+    ],
+)
+def test_says_what_is_wrong_and_where(text: str, position: int, said: str) -> None:
+    with pytest.raises(FilterError) as caught:
+        parse(text)
+    assert said in caught.value.reason
+    assert caught.value.position == position
+
+
+def test_many_nots_beside_each_other_are_not_deep() -> None:
+    assert len(found(" and ".join(["not a = 1"] * 40))) == 40
+
+
+WORDS = st.sampled_from(
+    ["metrics.loss", "config.a.b", "name", "tags", "created", "(", ")", "and", "or", "not", "in",
+     "has", "contains", "=", "!=", "<", ">=", "1", "-2.5e3", '"x"', "'; drop table users --'",
+     "true", "nan", ",", '"\\""', "`", "metrics.`a'b`", "--", "/*", ";", "%s", ":x", "\\"]
+)  # fmt: skip
+TEXTS = st.one_of(st.text(max_size=60), st.lists(WORDS, max_size=12).map(" ".join))
+
+
+@given(TEXTS)
+@settings(max_examples=400, deadline=None)
+def test_any_text_is_read_or_refused_in_words(text: str) -> None:
+    refused = None
+    try:
+        parse(text)
+    except FilterError as error:
+        refused = error
+    if refused is not None:
+        assert refused.reason
+        assert 1 <= refused.position <= len(text) + 1
+
+
+def test_whatever_is_asked_the_database_gets_it_as_parameters(session: Session) -> None:
+    context = make_context(session, make_project(session))
+    evil = "x'; DROP TABLE experiment_tags; --"
+
+    def page(subject: Subject, node: Node, order: search.Order) -> list[Any]:
+        shown = (
+            queries.list_experiments(context)
+            if subject is EXPERIMENTS
+            else queries.search_runs(context)
+        )
+        rows, _ = search.page(
+            session, subject, context, shown,
+            lambda those: [condition(those, context, node)],
+            order, limit=5, cursor=None,
+        )  # fmt: skip
+        return list(rows)
+
+    @given(
+        TEXTS,
+        st.sampled_from([EXPERIMENTS, RUNS]),
+        st.sampled_from([search.Order(), search.Order("metrics.loss")]),
+    )
+    @settings(max_examples=150, deadline=None)
+    def ask(text: str, subject: Subject, order: search.Order) -> None:
+        with contextlib.suppress(FilterError):
+            page(subject, parse(text), order)
+
+    ask()
+    for field in ("name", f"metrics.`{evil}`", "config.x"):
+        node = parse(f'{field} = "{evil}" or {field} contains "%_{evil}" or tags has "{evil}"')
+        meets = condition(EXPERIMENTS, context, node)
+        sql = str(meets.compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
+        assert "DROP" not in sql
+        assert page(EXPERIMENTS, node, search.Order()) == []

@@ -1,0 +1,141 @@
+"""The quality gate before a training: refused with reasons, overridden with one."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from aiplatform.server.core.audit import AuditLog
+from aiplatform.server.datasets.models import Dataset, DatasetVersion, QualityReport
+from aiplatform.server.experiments.models import Experiment
+from aiplatform.server.projects.models import Project, ProjectQuota
+from tests.conftest import Api
+from tests.factories import make_member, make_token, make_user
+from tests.server.experiments.hand import Hand
+
+Create = Callable[..., Any]
+GATE = {"min_score": 80, "limits": [{"finding": "personal_*"}]}
+REASON = "agreed with the data protection officer"
+
+
+@pytest.fixture
+def experiment(session: Session, create: Create) -> Experiment:
+    uuid = create().json()["uuid"]
+    return session.scalars(select(Experiment).where(Experiment.uuid == uuid)).one()
+
+
+@pytest.fixture
+def report(session: Session, dataset: Dataset) -> Callable[..., None]:
+    """Gives the dataset's current version a report."""
+
+    def make(score: int, *findings: dict[str, Any]) -> None:
+        version = session.scalars(
+            select(DatasetVersion).where(DatasetVersion.dataset_id == dataset.id)
+        ).one()
+        body = {"score": score, "findings": list(findings)}
+        session.merge(QualityReport(version_id=version.id, report=body))
+        session.commit()
+
+    return make
+
+
+def test_the_gate_is_kept_as_set(mine: Api, project: Project) -> None:
+    path = f"projects/{project.uuid}/dataset-gate"
+    assert mine.get(path).json() == {
+        "min_score": None, "forbid_errors": False, "limits": [], "evaluation": [], "benchmarks": [],
+    }  # fmt: skip
+    answer = mine.put(path, json=GATE)
+    assert answer.status_code == 200, answer.text
+    assert mine.get(path).json()["limits"] == [{"finding": "personal_*", "max_share": 0.0}]
+    assert mine.put(path, json={"min_score": 101}).status_code == 422
+    assert mine.put(path, json={"limits": [{"finding": "A'; --"}]}).status_code == 422
+
+
+def test_a_failing_version_is_refused_with_reasons(
+    session: Session,
+    mine: Api,
+    project: Project,
+    experiment: Experiment,
+    dataset: Dataset,
+    report: Callable[..., None],
+) -> None:
+    mine.put(f"projects/{project.uuid}/dataset-gate", json=GATE)
+    runs = f"experiments/{experiment.uuid}/runs"
+    session.execute(delete(QualityReport))
+    session.commit()
+    assert mine.post(runs, json={}).json()["rules"] == ["report"]
+
+    report(61, {"code": "personal_email", "severity": "warning", "share": 0.01})
+    answer = mine.post(runs, json={})
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (409, "dataset.gate_failed")
+    assert problem["rules"] == ["min_score", "personal_email"]
+    assert "its score is 61, at least 80" in problem["detail"]
+    verdict = mine.get(f"datasets/{dataset.uuid}/versions/v1/gate").json()
+    assert [failure["rule"] for failure in verdict["failures"]] == problem["rules"]
+
+    report(97)
+    assert mine.get(f"datasets/{dataset.uuid}/versions/v1/gate").json()["passed"]
+    assert mine.post(runs, json={}).status_code == 202
+
+
+def test_an_override_needs_the_permission_and_is_audited(
+    client: Any,
+    session: Session,
+    mine: Api,
+    project: Project,
+    experiment: Experiment,
+    report: Callable[..., None],
+) -> None:
+    mine.put(f"projects/{project.uuid}/dataset-gate", json={"min_score": 80})
+    report(10)
+    runs = f"experiments/{experiment.uuid}/runs"
+    assert mine.post(runs, json={"override_gate": "short"}).status_code == 422
+
+    user = make_user(session)
+    make_member(session, project, "developer", user)
+    developer = Api(client, make_token(session, user))
+    held = developer.get("users/me").json()
+    answer = developer.post(runs, json={"override_gate": REASON})
+    assert answer.status_code == 403, (answer.text, held)
+    assert answer.json()["permission"] == "datasets:override"
+    path = f"projects/{project.uuid}/dataset-gate"
+    assert developer.put(path, json={}).status_code == 403
+
+    answer = mine.post(runs, json={"override_gate": REASON})
+    assert answer.status_code == 202, answer.text
+    row = session.scalars(
+        select(AuditLog).where(AuditLog.action == "dataset:gate_overridden")
+    ).one()
+    assert row.details["reason"] == REASON
+    assert row.details["failures"] == ["its score is 10, at least 80 is asked for"]
+
+
+def test_trying_a_task_again_is_no_way_around(
+    session: Session,
+    mine: Api,
+    project: Project,
+    experiment: Experiment,
+    hand: Hand,
+    report: Callable[..., None],
+) -> None:
+    gate = f"projects/{project.uuid}/dataset-gate"
+    mine.put(gate, json={"min_score": 80})
+    report(10)
+    run = mine.post(f"experiments/{experiment.uuid}/runs", json={"override_gate": REASON}).json()
+    hand.fail(hand.take())
+    retry = f"tasks/{run['uuid']}/retry"
+    answer = mine.post(retry)
+    assert (answer.status_code, answer.json()["code"]) == (409, "dataset.gate_failed")
+    assert answer.json()["rules"] == ["min_score"]
+
+    mine.put(gate, json={})
+    session.add(ProjectQuota(project_id=project.id, storage_bytes=0))
+    session.commit()
+    assert mine.post(retry).json()["code"] == "quota_exceeded"
+
+    session.execute(delete(ProjectQuota))
+    session.commit()
+    assert mine.post(retry).json()["retry_of"] == run["uuid"]

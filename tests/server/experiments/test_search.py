@@ -1,0 +1,312 @@
+"""Search, tags, notes, the archive, clones, comparisons, records and reruns over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.messages import Metrics
+from aiplatform.server.core.audit import AuditLog
+from aiplatform.server.core.database import transaction
+from aiplatform.server.core.storage import StoredFile
+from aiplatform.server.experiments.models import Experiment, ExperimentDetails
+from aiplatform.server.projects.models import Project
+from aiplatform.server.tasks.models import Task, TaskInput
+from aiplatform.server.tasks.service import attempts
+from tests.conftest import Api
+from tests.factories import make_experiment, make_project
+from tests.server.experiments.hand import Hand
+
+Create = Callable[..., Any]
+
+
+@pytest.fixture
+def many(session: Session, project: Project) -> list[Experiment]:
+    """Five, of which the last has no figures; losses 0.5, 1.0, 1.5 and NaN."""
+    losses: list[Any] = [0.5, 1.0, 1.5, "NaN", None]
+    return [
+        make_experiment(
+            session,
+            project,
+            name=f"e{place}",
+            config={"lora": {"rank": 8 if place % 2 else 16}, "precision": "bf16", "seed": place},
+            metrics={} if loss is None else {"eval_loss": loss, "runs": [{"eval_loss": 9}]},
+        )
+        for place, loss in enumerate(losses)
+    ]
+
+
+def names(api: Api, project: Project, what: str = "experiments", **params: Any) -> list[str]:
+    answer = api.get(f"projects/{project.uuid}/{what}", params=params)
+    assert answer.status_code == 200, answer.text
+    return [item["name"] for item in answer.json()["items"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("metrics.eval_loss < 1.5", "e1 e0"),
+        ("metrics.eval_loss <= 1.5 and config.lora.rank = 16", "e2 e0"),
+        ("metrics.eval_loss > 0", "e2 e1 e0"),
+        ("metrics.eval_loss = nan", "e3"),
+        ("metrics.eval_loss != 0.5", "e3 e2 e1"),
+        ("not metrics.eval_loss = 0.5", "e4 e3 e2 e1"),
+        ("config.lora.rank in (8, 9)", "e3 e1"),
+        ('config.precision = "bf16" and config.seed >= 3', "e4 e3"),
+        ('config.precision contains "F1" and name in ("e1", "e4")', "e4 e1"),
+        ('created < "2020-01-01"', ""),
+        ('created > "2020-01-01" and status = "pending"', "e4 e3 e2 e1 e0"),
+        ("metrics.runs.eval_loss = 9", ""),
+        ("metrics.nothing = 1 or config.seed = 2", "e2"),
+    ],
+)
+def test_filters(
+    mine: Api, project: Project, many: list[Experiment], text: str, expected: str
+) -> None:
+    assert names(mine, project, filter=text) == expected.split()
+
+
+@pytest.mark.parametrize(
+    ("text", "position"),
+    [("metrics.loss <", 15), ("nme = 1", 1), ("name < 3", 1), ('metrics.x < "a"', 1),
+     ('created > "soon"', 1), ("a = 1 or tags = 2", 10), ('name has "x"', 1)],
+)  # fmt: skip
+def test_a_bad_filter_says_where(mine: Api, project: Project, text: str, position: int) -> None:
+    answer = mine.get(f"projects/{project.uuid}/experiments", params={"filter": text})
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "filter_invalid"
+    if text != "a = 1 or tags = 2":
+        assert answer.json()["position"] == position
+
+
+def test_sorted_by_a_figure_page_by_page(
+    mine: Api, project: Project, many: list[Experiment]
+) -> None:
+    for sort, expected in (
+        ("metrics.eval_loss", "e0 e1 e2 e4 e3"),
+        ("-metrics.eval_loss", "e2 e1 e0 e4 e3"),
+        ("config.seed", "e0 e1 e2 e3 e4"),
+        ("created", "e0 e1 e2 e3 e4"),
+        (None, "e4 e3 e2 e1 e0"),
+    ):
+        for limit in (1, 2, 3, 5):
+            found: list[str] = []
+            cursor = None
+            while True:
+                params = {"limit": limit, "cursor": cursor, "sort": sort}
+                given = {key: value for key, value in params.items() if value is not None}
+                page = mine.get(f"projects/{project.uuid}/experiments", params=given).json()
+                found += [item["name"] for item in page["items"]]
+                cursor = page["next_cursor"]
+                if cursor is None:
+                    break
+            assert found == expected.split(), (sort, limit)
+    answer = mine.get(f"projects/{project.uuid}/experiments", params={"sort": "colour"})
+    assert answer.json()["code"] == "filter_invalid"
+    for cursor in ("WyJuIiwieCIsMV0", "WyJuIiwiMSIsLTFd", "W10"):
+        params = {"sort": "metrics.eval_loss", "cursor": cursor}
+        answer = mine.get(f"projects/{project.uuid}/experiments", params=params)
+        assert answer.json()["code"] == "invalid_cursor"
+
+
+def test_sorted_and_filtered_by_something_else(
+    session: Session, mine: Api, project: Project, many: list[Experiment]
+) -> None:
+    for text, expected in (
+        ("config.lora.rank = 16", "e2 e0 e4"),
+        ('name in ("e0", "e2", "e3")', "e2 e0 e3"),
+        ('created > "2020-01-01" and not name = "e1"', "e2 e0 e4 e3"),
+        ('tags has "x" or archived = true', ""),
+        ('author = "nobody"', ""),
+        ('not tags has "x" and metrics.eval_loss != 0.5', "e2 e1 e3"),
+    ):
+        for what in ("experiments", "runs"):
+            if what == "runs" and "archived" in text:
+                continue
+            found = names(mine, project, what, filter=text, sort="-metrics.eval_loss")
+            assert found == (expected.split() if what == "experiments" else []), (what, text)
+    hidden = session.get_one(ExperimentDetails, many[2].id)
+    hidden.archived_at = many[2].created_at
+    session.commit()
+    sort = {"sort": "-metrics.eval_loss"}
+    assert names(mine, project, **sort) == ["e1", "e0", "e4", "e3"]
+    assert names(mine, project, archived=True, **sort) == ["e2"]
+    assert names(mine, project, name="e2", **sort) == ["e2"]
+
+
+def test_facts_follow_every_change_and_stay_in_their_project(
+    session: Session, mine: Api, project: Project, many: list[Experiment]
+) -> None:
+    make_experiment(session, make_project(session), metrics={"eval_loss": 0.1}, name="theirs")
+    session.execute(
+        update(Experiment).where(Experiment.id == many[0].id).values(metrics={"eval_loss": 7})
+    )
+    session.commit()
+    assert names(mine, project, filter="metrics.eval_loss > 6") == ["e0"]
+    assert names(mine, project, filter="metrics.eval_loss < 0.6") == []
+
+
+def test_numbers_beyond_all_measure_and_odd_documents_are_no_error(
+    session: Session, mine: Api, project: Project
+) -> None:
+    odd = {"big": 10**400, "deep": {"a": {"b": {"c": 1}}}, "": 2, "none": None, "list": [1]}
+    make_experiment(session, project, name="odd", metrics={**odd, "x" * 400: 1})
+    assert names(mine, project, filter="metrics.deep.a.b.c = 1") == ["odd"]
+    assert names(mine, project, filter="metrics.big > 0") == []
+
+
+def test_tags_notes_and_the_archive(
+    session: Session, mine: Api, project: Project, create: Create
+) -> None:
+    made = create(name="tagged").json()
+    assert (made["tags"], made["note"], made["archived_at"]) == ([], None, None)
+    path = f"experiments/{made['uuid']}"
+    change = {"tags": ["prod", "a b", "prod"], "note": "# Why\n\nBecause."}
+    changed = mine.patch(path, json=change, headers={"If-Match": "*"}).json()
+    assert (changed["tags"], changed["note"]) == (["a b", "prod"], "# Why\n\nBecause.")
+    assert changed["updated_at"] != made["updated_at"]
+    assert names(mine, project, filter='tags has "prod"') == ["tagged"]
+    assert names(mine, project, filter='tags has "pro"') == []
+    assert mine.patch(path, json={"tags": [""]}, headers={"If-Match": "*"}).status_code == 422
+
+    archived = mine.patch(path, json={"archived": True}, headers={"If-Match": "*"}).json()
+    assert archived["archived_at"] is not None
+    assert names(mine, project) == []
+    assert names(mine, project, archived=True) == ["tagged"]
+    assert names(mine, project, name="tagged") == ["tagged"]
+    assert names(mine, project, filter="archived = true") == ["tagged"]
+    refused = mine.post(f"{path}/runs")
+    assert (refused.status_code, refused.json()["code"]) == (409, "experiment_archived")
+    back = mine.patch(path, json={"archived": False}, headers={"If-Match": "*"}).json()
+    assert back["archived_at"] is None
+    actions = session.scalars(
+        select(AuditLog.action).where(AuditLog.resource_id == made["uuid"]).order_by(AuditLog.id)
+    ).all()
+    assert actions == ["experiment:created", "experiment:updated", "experiment:archived",
+                       "experiment:unarchived"]  # fmt: skip
+
+
+def test_clones(mine: Api, create: Create) -> None:
+    made = create(name="first", lora={"rank": 16, "alpha": 4}).json()
+    path = f"experiments/{made['uuid']}"
+    mine.patch(path, json={"tags": ["x"], "note": "n"}, headers={"If-Match": "*"})
+    changes = {"lora.rank": 8, "max_steps": 3}
+    clone = mine.post(f"{path}/clone", json={"changes": changes}).json()
+    assert (clone["name"], clone["cloned_from"]) == ("first (copy)", made["uuid"])
+    assert (clone["tags"], clone["note"]) == (["x"], "n")
+    assert (clone["config"]["lora"]["rank"], clone["config"]["lora"]["alpha"]) == (8, 4)
+    assert clone["config"]["max_steps"] == 3
+    refused = mine.post(f"{path}/clone", json={"changes": {"lora.rnk": 8}})
+    assert (refused.status_code, refused.json()["code"]) == (422, "config_invalid")
+    assert "lora.rnk" in refused.json()["detail"]
+
+
+class TestRuns:
+    @pytest.fixture
+    def two(
+        self, mine: Api, create: Create, hand: Hand, made: list[StoredFile]
+    ) -> list[dict[str, Any]]:
+        """Runs of two experiments that have ended, with figures and a record."""
+        found = []
+        for rank, loss in ((8, 1.5), (16, 1.0)):
+            uuid = create(name=f"rank {rank}", lora={"rank": rank}).json()["uuid"]
+            git = {"commit": "abc1234", "branch": "main", "dirty": True}
+            found.append(mine.post(f"experiments/{uuid}/runs", json={"git": git}).json())
+            claim = hand.take()
+            with transaction() as session:
+                attempts.write_telemetry(
+                    session,
+                    claim,
+                    metrics=[Metrics(step=n, values={"loss": 3.0 - n}) for n in range(3)],
+                    events=[("environment", {"python": "3", "packages": {"torch": "2"}})],
+                )
+            hand.complete(claim, {"eval_loss": loss, "train_loss_last": loss}, made)
+        return found
+
+    def test_are_searched_over_all_experiments(
+        self, mine: Api, project: Project, two: list[dict[str, Any]]
+    ) -> None:
+        names_of = {"filter": "metrics.loss = 1 and config.lora.rank > 4"}
+        assert names(mine, project, "runs", **names_of) == ["rank 16 #1", "rank 8 #1"]
+        assert names(mine, project, "runs", filter="metrics.eval_loss < 1.2") == ["rank 16 #1"]
+        assert names(mine, project, "runs", filter='experiment = "rank 8"') == ["rank 8 #1"]
+        assert names(mine, project, "runs", sort="-metrics.eval_loss") == [
+            "rank 8 #1",
+            "rank 16 #1",
+        ]
+        sort = {"sort": "metrics.eval_loss"}
+        mine_too = 'experiment = "rank 8" and name contains "8" and status = "completed"'
+        assert names(mine, project, "runs", filter=mine_too, **sort) == ["rank 8 #1"]
+        assert names(mine, project, "runs", filter='author = "nobody"', **sort) == []
+
+    def test_records_and_the_model_card(
+        self, mine: Api, two: list[dict[str, Any]], dataset: Any, base: Any
+    ) -> None:
+        run = mine.get(f"runs/{two[0]['uuid']}").json()
+        record = run["record"]
+        assert record["seed"] == record["config"]["seed"] == 42
+        assert record["config"]["dataset"]["version"] == "v1"
+        by_role = {item["role"]: item for item in record["inputs"]}
+        assert by_role["dataset"]["label"] == f"{dataset.name}@v1"
+        assert all(len(item["sha256"]) == 64 for item in by_role.values())
+        assert record["git"]["commit"] == "abc1234"
+        assert record["environment"]["packages"] == {"torch": "2"}
+        card = mine.get(f"models/{run['model']}").json()["facts"]["reproducibility"]
+        assert (card["seed"], card["git"]["dirty"]) == (42, True)
+        assert card["environment"]["python"] == "3"
+
+    def test_a_rerun_is_the_same_whatever_the_experiment_says_now(
+        self, session: Session, mine: Api, two: list[dict[str, Any]], hand: Hand
+    ) -> None:
+        first = two[0]
+        mine.patch(
+            f"experiments/{first['experiment']}",
+            json={"config": {**first["config"], "seed": 1}},
+            headers={"If-Match": "*"},
+        )
+        again = mine.post(f"runs/{first['uuid']}/rerun")
+        assert again.status_code == 202, again.text
+        assert again.json()["config"] == first["config"]
+        assert again.json()["name"] == "rank 8 #1 (rerun)"
+        read = mine.get(f"runs/{again.json()['uuid']}").json()
+        assert read["rerun_of"] == first["uuid"]
+        assert read["record"]["git"]["commit"] == "abc1234"
+
+        row = session.scalars(select(Task).where(Task.uuid == first["uuid"])).one()
+        session.execute(
+            update(TaskInput)
+            .where(TaskInput.task_id == row.id, TaskInput.role == "base_model")
+            .values(content_hash="0" * 64)
+        )
+        session.commit()
+        refused = mine.post(f"runs/{first['uuid']}/rerun")
+        assert (refused.status_code, refused.json()["code"]) == (409, "not_repeatable")
+
+    def test_a_retry_is_a_run_too(
+        self, mine: Api, project: Project, create: Create, hand: Hand
+    ) -> None:
+        uuid = create().json()["uuid"]
+        run = mine.post(f"experiments/{uuid}/runs").json()
+        hand.fail(hand.take())
+        retried = mine.post(f"tasks/{run['uuid']}/retry")
+        assert retried.status_code in {200, 201, 202}
+        assert len(names(mine, project, "runs")) == 2
+
+    def test_comparison(
+        self, session: Session, mine: Api, project: Project, two: list[dict[str, Any]]
+    ) -> None:
+        params = {"run": [run["uuid"] for run in two], "experiment": [two[0]["experiment"]]}
+        answer = mine.get(f"projects/{project.uuid}/comparison", params=params).json()
+        assert [item["name"] for item in answer["items"]] == ["rank 8", "rank 8 #1", "rank 16 #1"]
+        assert answer["items"][0]["run"] == two[0]["uuid"]
+        assert answer["differs"]["lora.rank"] == [8, 8, 16]
+        assert answer["same"]["lora.alpha"] == 32
+        assert answer["metrics"]["eval_loss"] == [1.5, 1.5, 1.0]
+        assert answer["series"] == ["loss"]
+        other = make_experiment(session, make_project(session))
+        params = {"experiment": [str(other.uuid)]}
+        assert mine.get(f"projects/{project.uuid}/comparison", params=params).status_code == 404

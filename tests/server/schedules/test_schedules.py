@@ -1,0 +1,280 @@
+"""Schedules over HTTP, and what is done when a time has come."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.enums import TaskStatus
+from aiplatform.server.core.audit import AuditLog
+from aiplatform.server.core.database import transaction
+from aiplatform.server.identity.models import User
+from aiplatform.server.notifications.models import Notification
+from aiplatform.server.projects.models import Project, ProjectPermission
+from aiplatform.server.schedules.jobs import fire_due
+from aiplatform.server.schedules.models import Schedule, ScheduleFiring
+from aiplatform.server.tasks.models import Task
+from tests.conftest import Api
+from tests.factories import (
+    make_dataset,
+    make_experiment,
+    make_member,
+    make_project,
+    make_rows,
+    make_version,
+)
+
+
+@pytest.fixture
+def project(session: Session) -> Project:
+    return make_project(session)
+
+
+@pytest.fixture
+def developer(session: Session, project: Project) -> User:
+    return make_member(session, project, "developer")
+
+
+@pytest.fixture
+def mine(api: Callable[[User | None], Api], developer: User) -> Api:
+    return api(developer)
+
+
+@pytest.fixture
+def action(session: Session, project: Project, home: Any) -> dict[str, Any]:
+    dataset = make_dataset(session, project)
+    make_version(session, dataset, file=make_rows(session, home))
+    spec = {"type": "data_quality", "dataset": {"dataset": str(dataset.uuid)}}
+    return {"kind": "task", "name": "check", "spec": spec}
+
+
+@pytest.fixture
+def create(mine: Api, project: Project, action: dict[str, Any]) -> Callable[..., Any]:
+    def make(**changes: Any) -> Any:
+        body = {"name": f"s{uuid4().hex[:6]}", "cron": "30 2 * * *", "action": action, **changes}
+        return mine.post(f"projects/{project.uuid}/schedules", json=body)
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def _others_are_off(session: Session) -> None:
+    session.execute(delete(Schedule))
+    session.commit()
+
+
+def make_due(session: Session, uuid: str, late: timedelta = timedelta(seconds=1)) -> None:
+    session.execute(
+        update(Schedule).where(Schedule.uuid == uuid).values(next_at=datetime.now(UTC) - late)
+    )
+    session.commit()
+
+
+def last(mine: Api, uuid: str) -> Any:
+    return mine.get(f"schedules/{uuid}").json()["last"]
+
+
+def test_created_read_changed_and_deleted(
+    session: Session, mine: Api, project: Project, create: Callable[..., Any], developer: User
+) -> None:
+    made = create(name="nightly", timezone="Asia/Shanghai")
+    assert made.status_code == 201, made.text
+    body = made.json()
+    assert (body["missed"], body["overlap"], body["enabled"]) == ("run_once", "skip", True)
+    assert body["owner"]["username"] == developer.username
+    assert body["next_at"][11:16] == "18:30"
+    assert len(body["upcoming"]) == 5
+    assert create(name="nightly").json()["code"] == "name_taken"
+    path = f"schedules/{body['uuid']}"
+    assert mine.patch(path, json={"enabled": False}).status_code == 428
+    off = mine.patch(path, json={"enabled": False}, headers={"If-Match": made.headers["ETag"]})
+    assert (off.json()["next_at"], off.json()["upcoming"]) == (None, [])
+    on = mine.patch(path, json={"enabled": True, "cron": "0 0 * * *"}, headers={"If-Match": "*"})
+    assert on.json()["next_at"][11:16] == "16:00"
+    stale = mine.patch(path, json={"enabled": True}, headers={"If-Match": made.headers["ETag"]})
+    assert stale.status_code == 412
+    listed = mine.get(f"projects/{project.uuid}/schedules", params={"name": "nightly"}).json()
+    assert [item["uuid"] for item in listed["items"]] == [body["uuid"]]
+    assert mine.delete(path).status_code == 204
+    assert mine.get(path).status_code == 404
+    actions = session.scalars(
+        select(AuditLog.action).where(AuditLog.resource_id == body["uuid"]).order_by(AuditLog.id)
+    ).all()
+    assert actions == ["schedule:created", "schedule:updated", "schedule:updated",
+                       "schedule:deleted"]  # fmt: skip
+
+
+def test_what_could_never_be_submitted_is_refused_at_once(
+    session: Session, create: Callable[..., Any], project: Project, action: dict[str, Any]
+) -> None:
+    assert create(cron="0 0 31 2 *").json()["code"] == "cron_invalid"
+    assert create(timezone="Mars/Olympus").json()["code"] == "timezone_invalid"
+    missing = {"type": "data_quality", "dataset": {"dataset": str(uuid4())}}
+    assert create(action={**action, "spec": missing}).status_code == 404
+    training = {
+        "type": "training",
+        "base_model": str(uuid4()),
+        "dataset": {"dataset": str(uuid4())},
+    }
+    refused = create(action={**action, "spec": training})
+    assert refused.json()["code"] == "wrong_task_type"
+    other = make_experiment(session, make_project(session))
+    assert create(action={"kind": "run", "experiment": str(other.uuid)}).status_code == 404
+
+
+def test_due_submits_as_the_owner_and_plans_the_next(
+    session: Session, mine: Api, create: Callable[..., Any], developer: User
+) -> None:
+    uuid = create().json()["uuid"]
+    assert fire_due() == 0
+    make_due(session, uuid)
+    assert fire_due() == 1
+    assert fire_due() == 0
+    fired = last(mine, uuid)
+    assert fired["outcome"] == "submitted"
+    task = session.scalars(select(Task).where(Task.uuid == fired["task"])).one()
+    assert (task.name, task.type) == ("check", "data_quality")
+    assert task.scheduling.created_by == developer.id
+    assert datetime.fromisoformat(mine.get(f"schedules/{uuid}").json()["next_at"]) > datetime.now(
+        UTC
+    )
+    row = session.scalars(
+        select(AuditLog).where(AuditLog.resource_id == uuid, AuditLog.action == "schedule:fired")
+    ).one()
+    assert row.details["task"] == fired["task"]
+
+
+def test_overlap(session: Session, mine: Api, create: Callable[..., Any]) -> None:
+    skips, allows = create().json()["uuid"], create(overlap="allow").json()["uuid"]
+    for expected in (("submitted", "submitted"), ("overlapped", "submitted")):
+        for uuid in (skips, allows):
+            make_due(session, uuid)
+        assert fire_due() == 2
+        assert (last(mine, skips)["outcome"], last(mine, allows)["outcome"]) == expected
+    session.execute(update(Task).values(status=TaskStatus.COMPLETED.value))
+    session.commit()
+    make_due(session, skips)
+    fire_due()
+    assert last(mine, skips)["outcome"] == "submitted"
+    outcomes = [f["outcome"] for f in mine.get(f"schedules/{skips}/firings").json()["items"]]
+    assert outcomes == ["submitted", "overlapped", "submitted"]
+
+
+def test_what_was_missed_is_done_once_or_not_at_all(
+    session: Session, mine: Api, create: Callable[..., Any]
+) -> None:
+    once = create(cron="* * * * *").json()["uuid"]
+    skips = create(cron="* * * * *", missed="skip").json()["uuid"]
+    for uuid in (once, skips):
+        make_due(session, uuid, late=timedelta(hours=3))
+    assert fire_due() == 2
+    assert (last(mine, once)["outcome"], last(mine, skips)["outcome"]) == ("submitted", "missed")
+    for uuid in (once, skips):
+        assert len(mine.get(f"schedules/{uuid}/firings").json()["items"]) == 1
+    assert fire_due() == 0
+
+
+class TestOwner:
+    def test_a_deactivated_owner_fires_nothing_and_it_says_so(
+        self,
+        session: Session,
+        api: Callable[[User | None], Api],
+        project: Project,
+        create: Callable[..., Any],
+        developer: User,
+    ) -> None:
+        uuid = create().json()["uuid"]
+        developer.is_active = False
+        session.commit()
+        theirs = api(session.get_one(User, project.owner_id))
+        for _ in range(2):
+            make_due(session, uuid)
+            assert fire_due() == 1
+        shown = theirs.get(f"schedules/{uuid}").json()
+        assert shown["owner_is_active"] is False
+        assert (shown["last"]["outcome"], shown["last"]["code"]) == ("refused", "owner_inactive")
+        assert developer.username in shown["last"]["reason"]
+        assert session.scalar(select(Task.id).where(Task.project_id == project.id)) is None
+        told = session.scalars(
+            select(Notification).where(
+                Notification.user_id == project.owner_id, Notification.type == "schedule:failed"
+            )
+        ).all()
+        assert len(told) == 1  # the second time there was nothing new to tell
+
+    def test_with_what_the_owner_may_do_then(
+        self, session: Session, mine: Api, project: Project, create: Callable[..., Any],
+        developer: User, api: Callable[[User | None], Api],
+    ) -> None:  # fmt: skip
+        uuid = create().json()["uuid"]
+        session.execute(delete(ProjectPermission).where(ProjectPermission.user_id == developer.id))
+        session.commit()
+        make_due(session, uuid)
+        fire_due()
+        theirs = api(session.get_one(User, project.owner_id))
+        assert last(theirs, uuid)["code"] == "not_found"
+
+    def test_whoever_changes_it_is_its_owner(
+        self, session: Session, mine: Api, project: Project, create: Callable[..., Any],
+        developer: User, api: Callable[[User | None], Api],
+    ) -> None:  # fmt: skip
+        uuid = create().json()["uuid"]
+        owner = session.get_one(User, project.owner_id)
+        theirs = api(owner)
+        path = f"schedules/{uuid}"
+        off = theirs.patch(path, json={"enabled": False}, headers={"If-Match": "*"}).json()
+        assert off["owner"]["username"] == developer.username
+        on = theirs.patch(path, json={"enabled": True}, headers={"If-Match": "*"}).json()
+        assert on["owner"]["username"] == owner.username
+
+    def test_an_archived_project_submits_nothing(
+        self, session: Session, mine: Api, project: Project, create: Callable[..., Any]
+    ) -> None:
+        uuid = create().json()["uuid"]
+        project.status = "archived"
+        session.commit()
+        make_due(session, uuid)
+        fire_due()
+        assert last(mine, uuid)["code"] == "project_archived"
+
+
+def test_two_that_look_at_once_fire_once(
+    session: Session, mine: Api, create: Callable[..., Any]
+) -> None:
+    uuids = [create().json()["uuid"] for _ in range(6)]
+    for uuid in uuids:
+        make_due(session, uuid)
+    ready = threading.Barrier(3)
+    counts: list[int] = []
+
+    def look() -> None:
+        ready.wait()
+        counts.append(fire_due())
+
+    threads = [threading.Thread(target=look) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sum(counts) == len(uuids)
+    with transaction() as own:
+        assert len(own.scalars(select(ScheduleFiring)).all()) == len(uuids)
+
+
+def test_a_run_of_an_experiment_that_is_gone_says_so(
+    session: Session, mine: Api, project: Project, create: Callable[..., Any]
+) -> None:
+    experiment = make_experiment(session, project)
+    uuid = create(action={"kind": "run", "experiment": str(experiment.uuid)}).json()["uuid"]
+    session.delete(experiment)
+    session.commit()
+    make_due(session, uuid)
+    fire_due()
+    assert (last(mine, uuid)["outcome"], last(mine, uuid)["code"]) == ("refused", "not_found")

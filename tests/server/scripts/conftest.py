@@ -1,0 +1,96 @@
+"""A platform that allows scripts, and a worker that runs them in the real runtime."""
+
+from __future__ import annotations
+
+import io
+import sys
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from aiplatform.server.core.database import transaction
+from aiplatform.server.identity.models import User
+from aiplatform.server.projects.models import Project
+from aiplatform.server.tasks import runner
+from aiplatform.server.tasks.models import Task
+from aiplatform.server.tasks.service import attempts, workers
+from aiplatform.server.tasks.service.workers import Capacity
+from tests.conftest import Api, environment
+from tests.factories import make_project, number
+
+PREFIX = "/usr" if Path("/usr/bin/python3").exists() else sys.prefix
+
+
+@pytest.fixture(autouse=True)
+def allowed(client: Any) -> Iterator[None]:
+    with environment(AIPLATFORM_SCRIPTS="true", AIPLATFORM_SCRIPT_ENVIRONMENTS=f"plain={PREFIX}"):
+        yield
+
+
+@pytest.fixture
+def project(session: Session) -> Project:
+    return make_project(session)
+
+
+@pytest.fixture
+def mine(api: Callable[[User | None], Api], session: Session, project: Project) -> Api:
+    return api(session.get_one(User, project.owner_id))
+
+
+def packed(**files: str) -> bytes:
+    """A bundle of files, by name with ``_`` for the dot."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, text in files.items():
+            info = tarfile.TarInfo(name.replace("_", "."))
+            info.size = len(text.encode())
+            archive.addfile(info, io.BytesIO(text.encode()))
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def bundle(mine: Api, project: Project) -> Callable[..., Any]:
+    """Upload code; the answer."""
+
+    def bundle(content: bytes | None = None, name: str = "code", **files: str) -> Any:
+        return mine.post(
+            f"projects/{project.uuid}/bundles",
+            params={"name": name},
+            content=packed(**files) if content is None else content,
+        )
+
+    return bundle
+
+
+@pytest.fixture
+def submit(mine: Api, project: Project) -> Callable[..., Any]:
+    """Queue a script; the answer."""
+
+    def submit(bundle: str, **spec: Any) -> Any:
+        spec = {"environment": "plain", "command": ["python3", "main.py"], **spec}
+        body = {"name": "script", "spec": {"type": "script", "bundle": bundle, **spec}}
+        return mine.post(f"projects/{project.uuid}/tasks", json=body)
+
+    return submit
+
+
+@pytest.fixture
+def run(session: Session) -> Callable[[], Task]:
+    """Run the next script to its end, as a worker does."""
+
+    def run() -> Task:
+        offers = Capacity(4, 8192, (), ("script:plain",))
+        with transaction() as own:
+            worker = workers.register(own, f"scripts{number()}", ["default"], offers)
+        with transaction() as own:
+            claim = attempts.claim_next(own, worker, ["default"])
+        assert claim is not None
+        runner.run_attempt(claim)
+        session.expire_all()
+        return session.get_one(Task, claim.task_id)
+
+    return run

@@ -1,0 +1,159 @@
+"""Tasks that wait for others."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.enums import TaskStatus
+from aiplatform.protocol.specs import After
+from aiplatform.server.core.audit import SYSTEM
+from aiplatform.server.core.database import commit, transaction
+from aiplatform.server.projects.models import Project
+from aiplatform.server.tasks.errors import DependencyFailed
+from aiplatform.server.tasks.models import Task
+from aiplatform.server.tasks.service import attempts, queue
+from aiplatform.server.tasks.service.kinds import Outcome
+from tests.conftest import Api
+from tests.factories import make_context, make_project, make_task
+from tests.server.tasks.conftest import NOWHERE, QualitySpec, claim, end, pause, resume, until
+
+Submit = Callable[..., Task]
+MakeWorker = Callable[..., int]
+
+
+def after(task: Task, condition: str = "ok") -> list[After]:
+    return [After(task=task.uuid, condition=condition)]
+
+
+class TestDependencies:
+    @pytest.fixture
+    def chained(self, session: Session, project: Project, submit: Submit) -> Submit:
+        """Submit a task that waits for others."""
+
+        def chained(needs: list[After]) -> Task:
+            task = queue.submit(
+                session, make_context(session, project), QualitySpec(dataset=NOWHERE),
+                name="chained", after=needs,
+            )  # fmt: skip
+            commit(session)
+            return task
+
+        return chained
+
+    def test_it_starts_when_the_other_has_succeeded(
+        self, session, submit, chained, make_worker, owner: Api
+    ):
+        first, worker = submit(), make_worker()
+        second = chained(after(first))
+        held = claim(session, worker)
+        assert held.task_id == first.id
+        assert claim(session, worker) is None
+        shown = owner.get(f"tasks/{second.uuid}").json()
+        assert shown["waiting"]["reason"] == "waits for scripted"
+        assert shown["after"][0]["status"] == "running"
+        assert shown["position"] is None
+        end(session, held)
+        assert claim(session, worker).task_id == second.id
+
+    def test_failure_goes_down_the_chain_with_its_reason(
+        self, session, submit, chained, make_worker
+    ):
+        first = submit()
+        second = chained(after(first))
+        third = chained(after(second))
+        whatever = chained(after(first, "any"))
+        end(session, claim(session, make_worker()), TaskStatus.FAILED)
+        session.expire_all()
+        assert (second.status, third.status) == ("failed", "failed")
+        assert "scripted, which ended as failed" in second.error_message
+        assert "chained, which ended as failed" in third.error_message
+        assert claim(session, make_worker()).task_id == whatever.id
+
+    def test_cancelling_counts_as_no_success(self, session, submit, chained):
+        first = submit()
+        second = chained(after(first))
+        queue.request_cancel(session, SYSTEM, first)
+        commit(session)
+        session.refresh(second)
+        assert second.status == "failed"
+
+    def test_what_has_ended_already(self, session, submit, chained, make_worker):
+        first, failed = submit(priority=9), submit()
+        worker = make_worker()
+        end(session, claim(session, worker))
+        end(session, claim(session, worker), TaskStatus.FAILED)
+        ready = chained([*after(first), *after(failed, "any")])
+        assert claim(session, worker).task_id == ready.id
+        with pytest.raises(DependencyFailed):
+            chained(after(failed))
+
+    def test_all_must_end(self, session, submit, chained, make_worker):
+        a, b = submit(), submit()
+        last = chained([*after(a), *after(b), *after(b, "any")])
+        worker = make_worker()
+        held = [claim(session, worker) for _ in range(2)]
+        end(session, held[0])
+        assert claim(session, worker) is None
+        end(session, held[1])
+        assert claim(session, worker).task_id == last.id
+
+    def test_somebody_changes_what_is_let_go(
+        self, session, submit, chained, make_worker, project, settled_at_once
+    ):
+        """Both lock the task first and its place in the queue after, or they would deadlock."""
+        first = submit()
+        waiting = chained(after(first))
+        claimed = claim(session, make_worker())
+        queue.lock(session, waiting.id)
+        with settled_at_once(claimed):
+            queue.change_status(session, waiting, TaskStatus.PAUSED)
+            commit(session)
+        session.expire_all()
+        assert (first.status, waiting.status) == ("failed", "failed")
+
+    @pytest.fixture
+    def settled_at_once(self, session: Session) -> Any:
+        """The attempt fails in another thread, which meets the lock that the test holds."""
+
+        @contextmanager
+        def settled_at_once(claimed: Any) -> Iterator[None]:
+            pids: list[int] = []
+
+            def settle() -> None:
+                with transaction() as other:
+                    pids.append(other.scalar(text("SELECT pg_backend_pid()")))
+                    attempts.end_attempt(other, claimed, Outcome(TaskStatus.FAILED))
+
+            def waits() -> bool:
+                held = text("SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = :p")
+                with transaction() as other:
+                    return bool(pids) and bool(other.scalar(held, {"p": pids[0]}))
+
+            with ThreadPoolExecutor() as pool:
+                settling = pool.submit(settle)
+                until(waits)
+                yield
+                settling.result(20)
+
+        return settled_at_once
+
+    def test_other_projects_are_not_seen(self, session, submit, chained):
+        from aiplatform.server.core.errors import NotFound
+
+        foreign = make_task(session, make_project(session))
+        with pytest.raises(NotFound):
+            chained(after(foreign))
+
+    def test_a_resumed_task_still_waits(self, session, submit, chained, make_worker, project):
+        first = submit()
+        second = chained(after(first))
+        pause(session, second, project)
+        resume(session, second, project)
+        worker = make_worker()
+        assert claim(session, worker).task_id == first.id
+        assert claim(session, worker) is None

@@ -1,0 +1,207 @@
+"""The formula of the queue, and that SQL and Python mean the same by it."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from aiplatform.server.projects.models import Project
+from aiplatform.server.tasks import queries
+from aiplatform.server.tasks.rules import (
+    AGING,
+    HALF_LIFE,
+    Room,
+    decayed,
+    level,
+    order_key,
+    rate,
+    share,
+)
+from tests.factories import make_project, make_task
+
+NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
+
+
+def key(priority: int, usage: float = 0.0, *, waited: timedelta = timedelta(0), task_id: int = 1):
+    return order_key(priority=priority, usage=usage, since=NOW - waited, task_id=task_id, now=NOW)
+
+
+def test_priority_goes_first_then_usage_then_age():
+    assert key(6, 1e9) < key(5, 0)
+    assert key(5, 1) < key(5, 2, waited=timedelta(hours=1))
+    assert key(5, 1, waited=timedelta(seconds=2)) < key(5, 1, waited=timedelta(seconds=1))
+    assert key(5, task_id=1) < key(5, task_id=2)
+
+
+def test_nothing_starves():
+    """A task of the least priority passes a fresh one of the greatest in the end."""
+    assert key(10) < key(1, waited=AGING * 9 - timedelta(seconds=1))
+    assert key(1, 1e12, waited=AGING * 10) < key(10)
+    assert level(5, NOW + timedelta(hours=1), NOW) == 5, "a clock step ages nothing"
+
+
+def test_usage_halves_and_fills_up():
+    assert decayed(100, 0, HALF_LIFE) == pytest.approx(50)
+    assert decayed(0, 1, timedelta(seconds=10)) == pytest.approx(10, rel=1e-3)
+    # Brought up to date in two steps or in one, it is the same.
+    once = decayed(7, 3, HALF_LIFE)
+    assert decayed(decayed(7, 3, HALF_LIFE / 3), 3, HALF_LIFE * 2 / 3) == pytest.approx(once)
+    # A project that always runs at one rate nears rate * half-life / ln 2.
+    assert decayed(0, 1, HALF_LIFE * 100) == pytest.approx(86400 / 0.693147, rel=1e-5)
+
+
+def test_a_gpu_counts_more_than_a_core():
+    assert rate(1, 0, 1) == 8
+    assert rate(16, 4096, 0) == 16
+    assert rate(1, 65536, 0) == 16
+    assert rate(0, 0, 0) > 0
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    usage=st.floats(0, 1e9),
+    # What runs counts at least 0.1, and sums of floats drift by less than 1e-12.
+    running=st.just(0.0) | st.floats(1e-20, 1e4),
+    seconds=st.floats(-1e6, 1e9),
+    cpus=st.floats(0, 1024),
+    memory=st.integers(0, 1 << 24),
+    gpus=st.integers(0, 64),
+)
+def test_usage_in_sql_is_usage_in_python(
+    database_engine, usage, running, seconds, cpus, memory, gpus
+):
+    then = NOW - timedelta(seconds=seconds)
+    with database_engine.connect() as connection:
+        in_sql, share_in_sql, rate_in_sql = connection.execute(
+            text(
+                "SELECT decayed_usage(:u, :r, :then, :now), usage_share(:u, :r, :then, :now), "
+                "usage_rate(:c, :m, :g)"
+            ),
+            {"u": usage, "r": running, "then": then, "now": NOW, "c": cpus, "m": memory, "g": gpus},
+        ).one()
+    assert in_sql == pytest.approx(decayed(usage, running, NOW - then), rel=1e-9, abs=1e-9)
+    assert share_in_sql == pytest.approx(share(usage, running, NOW - then), rel=1e-9, abs=1e-9)
+    assert rate_in_sql == pytest.approx(rate(cpus, memory, gpus))
+
+
+@pytest.fixture
+def database_engine(session: Session):
+    return session.get_bind()
+
+
+waiting = st.fixed_dictionaries(
+    {
+        "project": st.integers(0, 3),
+        "priority": st.integers(1, 10),
+        "minutes": st.integers(0, 5000),
+        "cpus": st.sampled_from([1.0, 2.0, 4.0]),
+    }
+)
+
+
+@pytest.fixture
+def projects(session: Session) -> list[Project]:
+    return [make_project(session) for _ in range(4)]
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    tasks=st.lists(waiting, min_size=1, max_size=25),
+    usages=st.lists(st.sampled_from([0.0, 10.0, 500.0]), min_size=4, max_size=4),
+    free=st.sampled_from([1.0, 2.0, 4.0]),
+)
+def test_the_claim_takes_what_the_formula_says(
+    session: Session, kind, projects: list[Project], tasks, usages, free
+):
+    """Everything is taken one by one; each time it is the first by the formula that may start."""
+    for table in ("tasks", "project_usage"):
+        session.execute(text(f"DELETE FROM {table}"))
+    for project, usage in zip(projects, usages, strict=True):
+        session.execute(
+            text("INSERT INTO project_usage (project_id, usage, as_of) VALUES (:p, :u, :now)"),
+            {"p": project.id, "u": usage, "now": NOW},
+        )
+    session.commit()
+    keys = {}
+    cpus = {}
+    for wanted in tasks:
+        since = NOW - timedelta(minutes=wanted["minutes"])
+        task = make_task(
+            session,
+            projects[wanted["project"]],
+            priority=wanted["priority"],
+            scheduling={"since": since, "cpus": wanted["cpus"]},
+        )
+        cpus[task.id] = wanted["cpus"]
+        keys[task.id] = order_key(
+            priority=wanted["priority"],
+            usage=usages[wanted["project"]],
+            since=since,
+            task_id=task.id,
+            now=NOW,
+        )
+    order = sorted(keys, key=keys.__getitem__)
+    for place, task_id in enumerate(order):
+        assert queries.tasks_ahead(session, task_id, NOW) == place
+    left = list(order)
+    while left:
+        found = queries.pick(
+            session,
+            ["default", "empty"],
+            "[]",
+            total=Room(4, 0),
+            free=Room(free, 0),
+            blocked_too=True,
+            now=NOW,
+        )
+        if cpus[left[0]] > free:
+            assert (found.task_id, found.blocked) == (None, left[0])
+            later = [task_id for task_id in left if cpus[task_id] <= free]
+            found = queries.pick(
+                session, ["default"], "[]",
+                total=Room(4, 0), free=Room(free, 0), blocked_too=False, now=NOW,
+            )  # fmt: skip
+            assert found.task_id == (later[0] if later else None)
+            break
+        assert found.task_id == left[0]
+        session.execute(
+            text("UPDATE tasks SET status = 'running' WHERE id = :id"), {"id": left.pop(0)}
+        )
+    session.rollback()
+
+
+def test_very_many_lines_are_all_read(session: Session, kind, submit: Callable[..., object]):
+    """More projects than the first look reads, and what may start is in the last of them."""
+    projects = [make_project(session) for _ in range(40)]
+    for place, project in enumerate(projects):
+        last = place == len(projects) - 1
+        make_task(
+            session, project, priority=1 if last else 9, scheduling={"cpus": 1.0 if last else 64.0}
+        )
+    found = queries.pick(
+        session, ["default"], "[]", total=Room(2, 0), free=Room(2, 0), blocked_too=True
+    )
+    assert found.task_id is not None
+
+
+def test_places_of_a_page_are_the_same_as_one_by_one(session: Session, kind, projects):
+    tasks = [make_task(session, projects[n % 4], priority=1 + (n * 7) % 10) for n in range(20)]
+    places = queries.places(session, [(task.id, "default") for task in tasks])
+    assert sorted(places.values()) == list(range(1, 21))
+    for task in tasks:
+        assert queries.tasks_ahead(session, task.id) == places[task.id] - 1
+    ordered = sorted(tasks, key=lambda task: places[task.id])
+    assert all(a.priority >= b.priority for a, b in pairwise(ordered))

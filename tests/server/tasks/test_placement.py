@@ -1,0 +1,128 @@
+"""Where tasks can run, what is refused, and what they are told while they wait."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aiplatform.server.tasks.rules import Demand, Offer, Room, shortfalls
+from aiplatform.server.tasks.rules.placement import Reservation, lacking, pick_devices
+from aiplatform.server.tasks.rules.reasons import Circumstances, explain
+from aiplatform.server.tasks.service.devices import gpu_label
+
+
+def offer(name="w", *, cpus=8.0, memory=32_000, gpus=(), free=None, queues=("default",),
+          labels=(), is_open=True):  # fmt: skip
+    total = Room(cpus, memory, tuple(gpus))
+    return Offer(
+        name, frozenset(queues), frozenset(labels), total, total if free is None else free, is_open
+    )
+
+
+def english(demand, *offers):
+    return [shortfall.en for shortfall in shortfalls(demand, offers)]
+
+
+def test_each_gpu_must_have_the_memory():
+    room = Room(8, 0, (80_000, 16_000, 80_000))
+    assert room.holds(Demand(gpus=2, gpu_memory_mb=40_000))
+    assert not room.holds(Demand(gpus=3, gpu_memory_mb=40_000))
+    assert room.holds(Demand(gpus=3))
+
+
+def test_small_tasks_take_small_devices():
+    assert pick_devices((80_000, 16_000, 24_000), 1, 0) == [1]
+    assert pick_devices((80_000, 16_000, 24_000), 2, 20_000) == [0, 2]
+
+
+def test_what_is_missing_is_named():
+    idle = offer(gpus=(16_000,) * 2, labels=("team-x",))
+    assert english(Demand(), idle) == []
+    assert english(Demand(), offer(is_open=False)) == [], "it may come back"
+    assert english(Demand(gpus=9)) == [], "nothing is known before the first worker"
+    assert "4 GPUs, the largest worker has 2" in english(Demand(gpus=4), idle)[0]
+    assert "queue nightly (served: default)" in english(Demand(queue="nightly"), idle)[0]
+    assert english(Demand(labels=frozenset({"gpu:a100", "team-x"})), idle) == [
+        "no worker offers gpu:a100"
+    ]
+    assert "2 GPUs with 40000 MiB each" in english(Demand(gpus=2, gpu_memory_mb=40_000), idle)[0]
+    many_cores, many_gpus = offer(cpus=64), offer(cpus=4, gpus=(1,) * 8)
+    assert english(Demand(cpus=32, gpus=4), many_cores, many_gpus) == [
+        "no single worker has all of it at once"
+    ]
+    both = english(Demand(cpus=100, memory_mb=1 << 20), idle)
+    assert len(both) == 2
+
+
+def test_labels_that_no_worker_has_together():
+    a, b = offer(labels=("x",)), offer(labels=("y",))
+    assert "x, y together" in english(Demand(labels=frozenset("xy")), a, b)[0]
+
+
+def reason(demand, *offers, **known):
+    return explain(Circumstances(demand, known.pop("ahead", 0), offers, **known)).en
+
+
+def test_why_a_task_waits():
+    busy = offer(gpus=(1,) * 4, free=Room(8, 32_000))
+    assert reason(Demand(gpus=1), busy, ahead=2) == "2 ahead; needs 1 GPU, 0 of 4 free"
+    assert reason(Demand()) == "no worker is running"
+    assert reason(Demand(), offer(is_open=False)) == "no worker is running"
+    assert reason(Demand(), offer()) == "it starts in a moment"
+    assert "at most 1 of 8 free" in reason(Demand(cpus=2), offer(free=Room(1, 0)))
+    assert reason(Demand(gpus=9), busy, reserved_on="w1").endswith("w1 is kept for it")
+    divided = (offer(cpus=2, free=Room(0, 9)), offer(cpus=2, memory=9, free=Room(2, 0)))
+    assert reason(Demand(cpus=1, memory_mb=5), *divided) == "no worker has all of it free at once"
+
+
+amounts = st.builds(
+    Room,
+    cpus=st.integers(0, 16).map(float),
+    memory_mb=st.integers(0, 64),
+    devices=st.lists(st.sampled_from([0, 16, 80]), max_size=6).map(tuple),
+)
+demands = st.builds(
+    Demand,
+    cpus=st.integers(0, 8).map(float),
+    memory_mb=st.integers(0, 32),
+    gpus=st.integers(0, 4),
+    gpu_memory_mb=st.sampled_from([0, 16, 80]),
+)
+
+
+@given(total=amounts, promised=demands, later=st.lists(demands, max_size=6))
+def test_what_starts_after_a_promise_leaves_its_room(total, promised, later):
+    """The older ones end; with all that was let in since, the promised task still fits."""
+    if not total.holds(promised):
+        return
+    let_in = []
+    for demand in later:
+        free = total
+        for other in let_in:
+            free = free.without(other)
+        if Reservation(promised, let_in).leaves(total, free).holds(demand):
+            let_in.append(demand)
+    rest = total.without(promised)
+    for demand in let_in:
+        assert rest.holds(demand)
+        rest = rest.without(demand)
+
+
+def test_a_full_worker_lacks_more_than_a_half_full_one():
+    total = Room(4, 0, (1,) * 4)
+    demand = Demand(cpus=1, gpus=4)
+    assert lacking(total, Room(4, 0, (1, 1)), demand) < lacking(total, Room(4, 0), demand)
+    assert lacking(total, total, demand) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("NVIDIA A100-SXM4-80GB", "gpu:a100"),
+        ("NVIDIA GeForce RTX 4090", "gpu:rtx-4090"),
+        ("Tesla T4", "gpu:t4"),
+        ("NVIDIA H100 80GB HBM3", "gpu:h100"),
+        ("", "gpu:unknown"),
+    ],
+)
+def test_labels_of_gpus(name, label):
+    assert gpu_label(name) == label

@@ -1,0 +1,70 @@
+"""Attempts that are made again, by themselves and by hand, and time limits."""
+
+import errno
+from collections.abc import Callable
+
+from aiplatform.protocol.enums import TaskStatus
+from aiplatform.server.tasks import runner
+from aiplatform.server.tasks.models import Task
+from aiplatform.server.tasks.rules.failures import curable, wait_before_retry
+from tests.conftest import Api
+from tests.server.tasks.conftest import (
+    claim,
+    end,
+)
+
+Submit = Callable[..., Task]
+MakeWorker = Callable[..., int]
+
+
+class TestRetries:
+    def test_waits_grow_to_an_hour(self):
+        assert [wait_before_retry(10, n) for n in (1, 2, 3)] == [10, 20, 40]
+        assert wait_before_retry(10, 19) == 3600
+        assert wait_before_retry(0, 5) == 0
+
+    def test_troubles_of_the_moment_are_told_from_lasting_ones(self):
+        assert curable(OSError(errno.ENOSPC, "full"))
+        assert curable(ConnectionResetError())
+        assert curable(TimeoutError())
+        assert not curable(FileNotFoundError(errno.ENOENT, "gone"))
+        assert not curable(PermissionError(errno.EACCES, "no"))
+
+    def test_a_full_disk_at_the_start_is_tried_again(
+        self, session, submit, make_worker, monkeypatch
+    ):
+        from aiplatform.server.tasks.runner.attempt import Attempt
+
+        def full(_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        task = submit()
+        monkeypatch.setattr(Attempt, "_lay_out", full)
+        runner.run_attempt(claim(session, make_worker()))
+        session.expire_all()
+        assert (task.status, task.scheduling.failures) == ("pending", 1)
+        assert task.scheduling.not_before is not None
+
+    def test_a_time_limit(self, session, submit, make_worker):
+        task = submit("import time; time.sleep(60)", time_limit_seconds=1)
+        runner.run_attempt(claim(session, make_worker()))
+        session.expire_all()
+        assert task.status == "failed"
+        assert "time limit of 1 s" in task.error_message
+
+    def test_the_dead_are_listed_until_somebody_retries(
+        self, session, submit, make_worker, owner: Api, project
+    ):
+        task, worker = submit(), make_worker()
+        end(session, claim(session, worker), TaskStatus.FAILED)
+        path = f"projects/{project.uuid}/tasks"
+        assert [t["uuid"] for t in owner.get(path, params={"dead": True}).json()["items"]] == [
+            str(task.uuid)
+        ]
+        again = owner.post(f"tasks/{task.uuid}/retry")
+        assert (again.status_code, again.json()["retry_of"]) == (202, str(task.uuid))
+        assert again.json()["config"] == owner.get(f"tasks/{task.uuid}").json()["config"]
+        assert owner.get(path, params={"dead": True}).json()["items"] == []
+        assert owner.post(f"tasks/{task.uuid}/retry").json()["code"] == "not_retriable"
+        new = again.json()["uuid"]
+        assert owner.post(f"tasks/{new}/retry").json()["code"] == "not_retriable"

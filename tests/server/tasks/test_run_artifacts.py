@@ -1,0 +1,124 @@
+"""Files that a run elsewhere leaves: taken while it runs, read like those of any task."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from aiplatform.server.core.audit import AuditLog
+from aiplatform.server.core.database import transaction
+from aiplatform.server.identity.models import User
+from aiplatform.server.projects.models import Project
+from aiplatform.server.tasks.models import Task
+from aiplatform.server.tasks.rules import artifacts as rules
+from aiplatform.server.tasks.service import artifacts, external
+from tests.conftest import Api
+from tests.factories import make_member, make_project, make_task
+from tests.server.tasks.runs import begin
+
+
+@pytest.fixture
+def run(owner: Api, project: Project) -> str:
+    return str(begin(owner, project)["uuid"])
+
+
+def put(api: Api, run: str, path: str, content: bytes, **headers: str) -> Any:
+    return api.put(f"tasks/{run}/artifacts/{path}", content=content, headers=headers)
+
+
+def listed(api: Api, run: str) -> list[tuple[str, int]]:
+    items = api.get(f"tasks/{run}/artifacts").json()["items"]
+    return [(item["path"], item["size"]) for item in items]
+
+
+def test_a_file_is_kept_replaced_and_read(
+    session: Session, owner: Api, run: str, home: object
+) -> None:
+    digest = hashlib.sha256(b"a plot").hexdigest()
+    answer = put(owner, run, "plots/损失 1.png", b"a plot", **{"X-Content-SHA256": digest})
+    assert answer.status_code == 200, answer.text
+    assert answer.json() == {"path": "plots/损失 1.png", "size": 6, "sha256": digest}
+    assert owner.get(f"tasks/{run}/artifacts/plots/损失 1.png").content == b"a plot"
+    assert put(owner, run, "plots/损失 1.png", b"a better plot").status_code == 200
+    assert listed(owner, run) == [("plots/损失 1.png", 13)]
+    actions = select(AuditLog.action).where(AuditLog.action == "task:artifact_uploaded")
+    assert len(session.scalars(actions).all()) == 2
+
+
+def test_it_counts_as_storage_of_the_project(
+    owner: Api, admin: Api, project: Project, run: str, home: object
+) -> None:
+    admin.put(f"projects/{project.uuid}/quota", json={"storage_bytes": 10})
+    assert put(owner, run, "a", b"12345").status_code == 200
+    refused = put(owner, run, "b", b"1234567")
+    assert (refused.status_code, refused.json()["code"]) == (409, "quota_exceeded"), refused.text
+    assert put(owner, run, "a", b"54321").status_code == 200, "in place of the first"
+
+
+@pytest.mark.parametrize(
+    "path", ["a//b", "a/%2e%2e/b", "a/..%2Fb", "%2Fetc", "a%0Ab", "C%3A%5Cx", "x" * 501]
+)
+def test_paths_that_are_files_nowhere(owner: Api, run: str, path: str) -> None:
+    refused = put(owner, run, path, b"x")
+    assert refused.status_code in {404, 422}, refused.text
+    assert listed(owner, run) == []
+
+
+def test_a_file_is_no_folder(owner: Api, run: str, home: object) -> None:
+    assert put(owner, run, "a/b", b"x").status_code == 200
+    for path in ("a", "a/b/c"):
+        refused = put(owner, run, path, b"x")
+        assert (refused.status_code, refused.json()["code"]) == (422, "artifact_path_refused")
+    assert put(owner, run, "a/bc", b"x").status_code == 200
+
+
+def test_what_has_ended_takes_none_but_what_was_given_up_does(
+    session: Session, owner: Api, run: str, home: object
+) -> None:
+    found = session.scalars(select(Task).where(Task.uuid == run)).one()
+    with transaction() as own:
+        assert external.give_up(own, found.id, 0, 600)
+    assert put(owner, run, "a", b"late").status_code == 200
+    session.execute(text("UPDATE external_runs SET given_up = false"))
+    session.commit()
+    refused = put(owner, run, "b", b"later")
+    assert (refused.status_code, refused.json()["code"]) == (409, "task_finished")
+
+
+def test_files_of_other_tasks_are_their_workers(
+    session: Session, owner: Api, project: Project
+) -> None:
+    task = make_task(session, project)
+    refused = put(owner, str(task.uuid), "a", b"x")
+    assert (refused.status_code, refused.json()["code"]) == (409, "not_reported_here")
+
+
+def test_there_is_an_end_to_them(
+    owner: Api, run: str, home: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(artifacts, "MAX_ARTIFACTS", 2)
+    for name in ("a", "b"):
+        assert put(owner, run, name, b"x").status_code == 200
+    assert put(owner, run, "c", b"x").json()["code"] == "too_many_artifacts"
+    assert put(owner, run, "b", b"y").status_code == 200
+
+
+def test_who_may(
+    session: Session,
+    api: Callable[[User | None], Api],
+    project: Project,
+    run: str,
+    home: object,
+) -> None:
+    reader = api(make_member(session, project, "viewer"))
+    assert put(reader, run, "a", b"x").status_code == 403
+    stranger = api(session.get_one(User, make_project(session).owner_id))
+    assert put(stranger, run, "a", b"x").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["a", "a/b.txt", "图/损失.png", "with space", "…", ".hidden"])
+def test_names_in_any_script(path: str) -> None:
+    assert rules.fault_of(path) is None
