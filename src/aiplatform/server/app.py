@@ -1,34 +1,62 @@
 """The API: routers, error handlers and what lives as long as the process."""
 
+import contextlib
 import os
+import re
+import shutil
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
+import psutil
 import uvicorn
+from anyio.to_thread import run_sync
 from fastapi import FastAPI
-from sqlalchemy.exc import OperationalError
+from fastapi.routing import APIRoute
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Scope
 
 import aiplatform
+from aiplatform.protocol.permissions import Permission
 from aiplatform.server.audit.endpoints import router as audit_router
+from aiplatform.server.audit.service.denials import denials
 from aiplatform.server.composition import compose
-from aiplatform.server.core import middleware, problems
+from aiplatform.server.core import middleware, problems, tracing
+from aiplatform.server.core.boundary import Boundary, is_loopback
+from aiplatform.server.core.broker import get_waker
 from aiplatform.server.core.database import transaction
+from aiplatform.server.core.description import DescribedApp
+from aiplatform.server.core.direct import Direct
 from aiplatform.server.core.events import Listener
 from aiplatform.server.core.logging import configure_logging
 from aiplatform.server.core.migrate import WrongRevision, require_current
-from aiplatform.server.core.settings import get_settings
+from aiplatform.server.core.ratelimits import Bucket, RateLimit
+from aiplatform.server.core.settings import Settings, get_settings
+from aiplatform.server.core.spool import kept_clean
 from aiplatform.server.datasets.endpoints import router as datasets_router
 from aiplatform.server.experiments.endpoints import router as experiments_router
 from aiplatform.server.identity import service as identity_service
+from aiplatform.server.identity.access import Gate, is_public
 from aiplatform.server.identity.endpoints import router as identity_router
+from aiplatform.server.identity.service.defaults import default_password_stands
 from aiplatform.server.inference.endpoints import router as inference_router
+from aiplatform.server.notifications import service as notifications_service
 from aiplatform.server.notifications.endpoints import router as notifications_router
+from aiplatform.server.notifications.queries import settle_restored
 from aiplatform.server.openai.endpoints import router as openai_router
+from aiplatform.server.openai.endpoints.failures import envelope
 from aiplatform.server.projects.endpoints import router as projects_router
 from aiplatform.server.registry.endpoints import router as registry_router
+from aiplatform.server.schedules.endpoints import router as schedules_router
+from aiplatform.server.scripts.endpoints import router as scripts_router
+from aiplatform.server.secrets.endpoints import router as secrets_router
+from aiplatform.server.sweeps.endpoints import router as sweeps_router
+from aiplatform.server.tasks.endpoints import ingest_router
 from aiplatform.server.tasks.endpoints import router as tasks_router
+from aiplatform.server.tasks.endpoints.figures import MULTIPROCESS
+from aiplatform.server.tasks.service.feed import Feeds
 
 DESCRIPTION = """
 Data in, data checked and versioned; a base model fine-tuned on it; the result evaluated,
@@ -41,28 +69,124 @@ token as bearer. Errors are RFC 9457 problem documents with stable codes, in Eng
 def _streams(scope: Scope) -> bool:
     """Routes that take bodies of any size count them themselves: uploads are never JSON."""
     content_type = dict(scope["headers"]).get(b"content-type", b"")
-    upload = scope["method"] == "POST" and scope["path"].endswith(("/datasets", "/versions"))
+    uploads = ("/bundles", "/datasets", "/versions")
+    upload = scope["method"] == "POST" and scope["path"].endswith(uploads)
+    piece = content_type == b"application/offset+octet-stream" and "/uploads" in scope["path"]
     put_file = scope["method"] == "PUT" and "/files/" in scope["path"]
-    return (upload or put_file) and not content_type.startswith(b"multipart/")
+    return (upload or put_file or piece) and not content_type.startswith(b"multipart/")
+
+
+def _reports(scope: Scope) -> bool:
+    """Routes that a run calls for as long as it lasts."""
+    path: str = scope["path"]
+    ends = ("/metrics", "/logs", "/heartbeat")
+    return scope["method"] == "POST" and path.startswith("/api/v1/tasks/") and path.endswith(ends)
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     """The first administrator, and the process's one database listener."""
     settings = get_settings()
     with transaction() as session:
         identity_service.bootstrap(session, settings)
-    async with Listener(settings.database_url) as listener:
-        app.state.listener = listener
-        yield
+        settle_restored(session)
+    async with (
+        Listener(settings.database_url) as listener,
+        identity_service.Standing(listener) as standing,
+        Direct(settings.database_url) as direct,
+        kept_clean(settings.spool_dir),
+    ):
+        app.state.direct = direct
+        app.state.listener, app.state.standing = listener, standing
+        app.state.notifications = notifications_service.Hub(listener, standing)
+        app.state.feeds = Feeds(listener, standing, Permission.TASKS_READ)
+        yield {"gate": Gate(direct)}
+        app.state.feeds.close()
+        app.state.notifications.close()
+    await run_sync(get_waker().flush)
+    with contextlib.suppress(SQLAlchemyError):
+        await run_sync(denials.write)
+    await run_sync(tracing.stop)
+
+
+OPEN = frozenset({"begin_sso", "finish_sso", "health", "read_sso", "refuse_unknown_address"})
+"""Names of public routes that nothing can be guessed by; they count as any other.
+
+What a browser brings back from single sign-on counts with its cookie only, and the exchange that
+follows is limited.
+"""
+
+
+class Buckets:
+    """Which rate limit a request falls under.
+
+    What anybody may ask for without a token is where tokens, passwords and links are guessed, so
+    it has the strictest limit by itself, unless it is named in :data:`OPEN`.
+    """
+
+    def __init__(self) -> None:
+        self.guessable: list[tuple[str, re.Pattern[str]]] = []
+
+    def learn(self, app: FastAPI) -> None:
+        """Take note of the public routes."""
+        self.guessable = [
+            (method, route.path_regex)
+            for route in app.routes
+            if isinstance(route, APIRoute) and is_public(route) and route.name not in OPEN
+            for method in route.methods or ()
+        ]
+
+    def __call__(self, scope: Scope) -> Bucket:
+        """The limit's name."""
+        path: str = scope["path"]
+        method: str = scope["method"]
+        if any(method == known and place.match(path) for known, place in self.guessable):
+            return "login"
+        if path.startswith("/v1/") or _streams(scope) or _reports(scope):
+            return "ingest"
+        return "normal"
+
+
+def _guard_the_door(app: FastAPI, settings: Settings, buckets: Buckets) -> None:
+    """What stands around every request; the last one added is the outermost."""
+    app.add_middleware(middleware.BodyLimit, limit=settings.max_request_bytes, streams=_streams)
+    app.add_middleware(
+        RateLimit,
+        limits={
+            "login": settings.rate_limit_login,
+            "anonymous": settings.rate_limit_anonymous,
+            "normal": settings.rate_limit_normal,
+            "ingest": settings.rate_limit_ingest,
+        },
+        bucket=buckets,
+        broker_url=settings.broker_url,
+    )
+    app.add_middleware(Boundary, hosts=settings.allowed_hosts, origins=settings.cors_origins)
+    if settings.cors_origins:
+        # Without credentials: tokens are sent by programs, and no cookie lets anybody in.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"],
+            allow_headers=["Authorization", "Content-Type", "If-Match", "Last-Event-ID"],
+            expose_headers=["ETag", "RateLimit", "RateLimit-Policy", "Retry-After",
+                            "X-Request-ID"],
+            max_age=600,
+        )  # fmt: skip
+    # A failed login puts itself on record, with the account.
+    app.add_middleware(middleware.CountDenials, note=denials.note, except_for="/api/v1/auth/token")
+    app.add_middleware(middleware.RequestContext)
+    if tracing.is_on():
+        app.add_middleware(middleware.TraceRequests)
 
 
 def create_app() -> FastAPI:
     """The application with all its routes."""
     settings = get_settings()
     configure_logging(settings)
+    tracing.start(settings, "api")
     compose()
-    app = FastAPI(
+    app = DescribedApp(
         title="AI Platform",
         version=aiplatform.__version__,
         description=DESCRIPTION,
@@ -70,31 +194,70 @@ def create_app() -> FastAPI:
         openapi_url="/api/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
-        generate_unique_id_function=lambda route: route.name,
-        responses={
-            401: {"model": problems.ProblemDocument, "description": "Not signed in"},
-            403: {"model": problems.ProblemDocument, "description": "Permission denied"},
-            404: {"model": problems.ProblemDocument, "description": "Not found"},
-            422: {"model": problems.ProblemDocument, "description": "Invalid request"},
-        },
     )
     problems.install(app)
-    app.add_middleware(middleware.BodyLimit, limit=settings.max_request_bytes, streams=_streams)
-    app.add_middleware(middleware.RequestContext)
-    for router in (
+    problems.speak("/v1/", envelope)
+    buckets = Buckets()
+    _guard_the_door(app, settings, buckets)
+    app.add_routes(
+        # First those whose requests can't wait.
+        ingest_router,
+        openai_router,
         identity_router,
         projects_router,
         notifications_router,
         audit_router,
+        secrets_router,
         tasks_router,
         datasets_router,
         registry_router,
         experiments_router,
+        scripts_router,
+        schedules_router,
+        sweeps_router,
         inference_router,
-        openai_router,
-    ):
-        app.include_router(router)
+    )
+    buckets.learn(app)
     return app
+
+
+class Exposed(RuntimeError):
+    """Others could reach the platform and sign in with what everybody knows."""
+
+
+def require_own_password(settings: Settings) -> None:
+    """Refuse to listen beyond this machine while the contract's own password opens it.
+
+    Raises:
+        Exposed: says what to do.
+    """
+    if is_loopback(settings.host):
+        return
+    with transaction() as session:
+        known = default_password_stands(session, settings)
+    if known:
+        raise Exposed(
+            "the user admin still has the password that everybody knows, so the API does not "
+            f"listen on {settings.host}. Set AIPLATFORM_ADMIN_PASSWORD, or a file that holds it "
+            "with AIPLATFORM_ADMIN_PASSWORD_FILE, or replace it on this machine first: start with "
+            "AIPLATFORM_HOST=127.0.0.1 and run `aiplatform login`"
+        )
+
+
+def count_together(settings: Settings) -> None:
+    """Let the API processes that are about to start count in one place, for ``/metrics``.
+
+    prometheus-client reads the variable when it is imported, which those processes do anew.
+    """
+    runs = settings.home / "run"
+    runs.mkdir(parents=True, exist_ok=True)
+    for old in runs.glob("figures-*"):
+        if not psutil.pid_exists(int(old.name.removeprefix("figures-"))):
+            shutil.rmtree(old, ignore_errors=True)
+    directory = runs / f"figures-{os.getpid()}"
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir()
+    os.environ[MULTIPROCESS] = str(directory)
 
 
 def serve() -> int:
@@ -103,10 +266,14 @@ def serve() -> int:
     configure_logging(settings)
     try:
         require_current()
-    except (OperationalError, WrongRevision) as error:
+        require_own_password(settings)
+        tracing.require_packages(settings)
+    except (OperationalError, WrongRevision, Exposed, tracing.TracesUnavailable) as error:
         sys.stderr.write(f"aiplatform server: {str(error).splitlines()[0]}\n")
         return 1
     os.environ.setdefault("AIPLATFORM_HOME", str(settings.home))
+    if settings.api_workers > 1:
+        count_together(settings)
     uvicorn.run(
         "aiplatform.server.app:create_app",
         factory=True,
@@ -118,6 +285,8 @@ def serve() -> int:
         log_config=None,
         access_log=False,
         server_header=False,
+        # Whom to believe about addresses is a setting of ours; uvicorn would believe 127.0.0.1.
+        proxy_headers=False,
         timeout_graceful_shutdown=5,
     )
     return 0

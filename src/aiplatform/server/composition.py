@@ -1,15 +1,61 @@
 """What both composition roots plug together: task kinds, and what follows a project's deletion."""
 
+import importlib.util
+import pkgutil
+
+import aiplatform.server
+from aiplatform.server.core import rotation
+from aiplatform.server.core.rotation import Rotated
 from aiplatform.server.datasets import jobs as datasets_jobs
+from aiplatform.server.datasets.service.discarding import BinnedDatasets
 from aiplatform.server.experiments import jobs as experiments_jobs
+from aiplatform.server.identity import service as identity_service
 from aiplatform.server.inference import jobs as inference_jobs
+from aiplatform.server.notifications import service as notifications_service
 from aiplatform.server.projects import service as projects_service
+from aiplatform.server.projects.service.bin import register_kind
 from aiplatform.server.registry import jobs as registry_jobs
+from aiplatform.server.registry.service.discarding import BinnedModels
+from aiplatform.server.schedules import jobs as schedules_jobs
+from aiplatform.server.scripts import jobs as scripts_jobs
+from aiplatform.server.sweeps import jobs as sweeps_jobs
 from aiplatform.server.tasks.service import cancel_project_tasks
 
 
 def compose() -> None:
     """Register everything that a lower domain must cause in a higher one."""
-    for domain in (datasets_jobs, registry_jobs, experiments_jobs, inference_jobs):
+    for domain in (
+        datasets_jobs,
+        registry_jobs,
+        experiments_jobs,
+        scripts_jobs,
+        inference_jobs,
+        schedules_jobs,
+        sweeps_jobs,
+    ):
         domain.register()
     projects_service.on_delete(cancel_project_tasks)
+    identity_service.on_user_delete(projects_service.settle_projects)
+    identity_service.on_invitation(
+        projects_service.check_invitation,
+        projects_service.join_invited,
+        projects_service.describe_projects,
+    )
+    identity_service.on_security_event(notifications_service.tell_of_security)
+    identity_service.on_link(notifications_service.send_link)
+    projects_service.on_archive(cancel_project_tasks)
+    for kind in (BinnedDatasets(), BinnedModels()):
+        register_kind(kind)
+
+
+def rotate_keys(*, new_key: bool = False) -> list[Rotated]:
+    """Seal every secret of every domain anew, see :func:`aiplatform.server.core.rotation.rotate`.
+
+    Raises:
+        KeyFileUnusable: says what is wrong with the key file.
+    """
+    for domain in pkgutil.iter_modules(aiplatform.server.__path__):
+        # A sealed column is found through its model, so no domain's may be missing.
+        if domain.ispkg and importlib.util.find_spec(f"aiplatform.server.{domain.name}.models"):
+            importlib.import_module(f"aiplatform.server.{domain.name}.models")
+    return rotation.rotate(new_key=new_key)

@@ -1,20 +1,30 @@
 """Sessions, and what waits for their commit."""
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+import httpx
+import psycopg
 import pytest
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
 from aiplatform.server.core import problems
-from aiplatform.server.core.database import after_commit, commit, get_engine, transaction
+from aiplatform.server.core.database import (
+    after_commit,
+    commit,
+    get_engine,
+    sessions_at_once,
+    transaction,
+)
 from aiplatform.server.core.settings import sqlalchemy_url
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.identity.models import Role
+from tests.conftest import environment
 from tests.factories import number
 from tests.servers import PostgresServer
 
@@ -143,9 +153,31 @@ class TestConnections:
             name = session.scalar(text("SELECT current_database()"))
         with postgres.connect() as connection:
             killed = connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s",
+                [name],
             ).fetchall()
         assert killed
+        with transaction() as session:
+            assert session.scalar(text("SELECT 1")) == 1
+
+    def test_a_connection_that_rested_is_asked(
+        self, database_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked = []
+        engine = get_engine()
+        ping = engine.dialect.do_ping
+        monkeypatch.setattr(engine.dialect, "do_ping", lambda c: asked.append(c) or ping(c))
+        for seconds, times in ((60.0, 0), (0.0, 1)):
+            monkeypatch.setattr("aiplatform.server.core.database.UNASKED_SECONDS", seconds)
+            with transaction() as session:
+                assert session.scalar(text("SELECT 1")) == 1
+            assert len(asked) == times
+
+    def test_a_connection_that_was_closed_here_is_replaced(self, database_url: str) -> None:
+        with transaction() as session:
+            raw = session.connection().connection.driver_connection
+        assert isinstance(raw, psycopg.Connection)
+        raw.close()
         with transaction() as session:
             assert session.scalar(text("SELECT 1")) == 1
 
@@ -161,3 +193,41 @@ class TestConnections:
 
     def test_the_engine_is_one_per_process(self, database_url: str) -> None:
         assert get_engine() is get_engine()
+
+
+class TestManyAtOnce:
+    """More requests than threads, and hardly a connection."""
+
+    REQUESTS = 60
+
+    @pytest.fixture
+    def crowded(self, database_url: str) -> Iterator[FastAPI]:
+        app = FastAPI()
+        problems.install(app)
+
+        def guard(session: SessionDep) -> None:
+            session.execute(text("SELECT 1"))
+
+        @app.get("/", dependencies=[Depends(guard)])
+        def read(session: SessionDep) -> int:
+            with transaction() as another:
+                another.execute(text("SELECT 1"))
+            return session.scalars(text("SELECT 2")).one()
+
+        with environment(AIPLATFORM_DATABASE_POOL_SIZE="1"):
+            yield app
+
+    def test_all_are_answered(self, crowded: FastAPI) -> None:
+        """None holds a connection and waits for a thread that waits for a connection."""
+
+        async def ask() -> list[tuple[int, str]]:
+            transport = httpx.ASGITransport(crowded)
+            async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+                answers = await asyncio.gather(*(client.get("/") for _ in range(self.REQUESTS)))
+            return [(answer.status_code, answer.text) for answer in answers]
+
+        assert asyncio.run(ask()) == [(200, "2")] * self.REQUESTS
+
+    @pytest.mark.parametrize("size", [1, 2, 3, 10, 200])
+    def test_connections_are_left_for_those_without_a_session(self, size: int) -> None:
+        assert size <= sessions_at_once(size) < 2 * size

@@ -4,9 +4,11 @@ import asyncio
 import time
 
 import psycopg
+import pytest
 from sqlalchemy.orm import Session
 
-from aiplatform.server.core.broker import broker_answers, send, task_queue
+from aiplatform.server.core import broker
+from aiplatform.server.core.broker import Waker, broker_answers, send, task_queue
 from aiplatform.server.core.database import commit
 from aiplatform.server.core.events import CHANNEL, Listener, get_notifier, libpq_url, notify, wait
 from tests.conftest import environment
@@ -78,6 +80,23 @@ class TestListener:
 
         assert asyncio.run(scenario()) == (True, False)
 
+    def test_one_follower_for_a_whole_family(self, database_url: str) -> None:
+        told: list[str | None] = []
+
+        async def scenario() -> None:
+            async with Listener(database_url) as listener:
+                with listener.follow("inbox", told.append):
+                    await asyncio.sleep(0.3)  # the connection stands, so something may be missed
+                    for topic in ("task:1", "inbox:7", "inbox:8"):
+                        get_notifier().notify(topic)
+                    await asyncio.sleep(0.3)
+                get_notifier().notify("inbox:9")
+                await asyncio.sleep(0.3)
+
+        asyncio.run(asyncio.wait_for(scenario(), 10))
+        assert told[0] is None
+        assert sorted(told[1:], key=str) == ["7", "8"]
+
     def test_forgets_who_left(self, database_url: str) -> None:
         async def scenario() -> int:
             async with Listener(database_url) as listener:
@@ -113,3 +132,25 @@ class TestBroker:
     def test_one_that_answers(self, broker: str) -> None:
         assert broker_answers() is True
         send("aiplatform.tasks.wake", task_queue("default"), queue="default")
+
+    def test_many_wake_ups_become_few_and_the_last_is_sent_after_all(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sent: list[str] = []
+        monkeypatch.setattr(broker, "COALESCE_SECONDS", 0.3)
+        monkeypatch.setattr(broker, "send", lambda *_, queue: sent.append(queue))
+        waker = Waker()
+        waker.wake("a")
+        assert sent == ["a"], "a quiet queue is woken at once"
+        waker.wake("b")
+        for _ in range(50):
+            waker.wake("a")
+        assert sent == ["a", "b"]
+        deadline = time.monotonic() + 10
+        while len(sent) < 3 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert sent == ["a", "b", "a"]
+        waker.wake("a")
+        while len(sent) < 4 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert sent == ["a", "b", "a", "a"], "who asks after it was sent has one sent again"

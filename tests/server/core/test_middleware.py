@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from tests.conftest import environment
 from tests.factories import make_token, make_user
 
 
@@ -51,6 +52,44 @@ class TestBodyLimit:
         )
         assert answer.status_code in {400, 413}
 
+    def test_the_facade_refuses_in_its_own_words(
+        self, client: TestClient, headers: dict[str, str]
+    ) -> None:
+        answer = client.post("/v1/chat/completions", content=b"x" * (5 << 20), headers=headers)
+        assert answer.status_code == 413
+        assert answer.json()["error"]["code"] == "too_large"
+
+
+class TestDepth:
+    def post(self, client: TestClient, headers: dict[str, str], config: str) -> Any:
+        self.number = getattr(self, "number", 0) + 1
+        body = f'{{"name": "deep-{id(self)}-{self.number}", "config": {config}}}'
+        sent = headers | {"Content-Type": "application/json"}
+        return client.post("/api/v1/projects", content=body, headers=sent)
+
+    @pytest.mark.parametrize("pair", ['{"a":|}', "[|]"])
+    def test_is_bounded(self, client: TestClient, headers: dict[str, str], pair: str) -> None:
+        opening, _, closing = pair.partition("|")
+        for depth in (250, 1000, 100_000):
+            config = opening * depth + "1" + closing * depth
+            answer = self.post(client, headers, config)
+            assert (answer.status_code, answer.json()["code"]) == (400, "too_deep")
+        assert self.post(client, headers, opening * 100_000).status_code == 400
+
+    def test_what_is_let_through_can_be_stored_and_read(
+        self, client: TestClient, headers: dict[str, str]
+    ) -> None:
+        made = self.post(client, headers, '{"a":' * 195 + "1" + "}" * 195)
+        assert made.status_code == 201, made.text
+        read = client.get(f"/api/v1/projects/{made.json()['uuid']}", headers=headers)
+        assert read.status_code == 200
+
+    def test_width_is_not_depth(self, client: TestClient, headers: dict[str, str]) -> None:
+        wide = '{"a": [' + ",".join(["[]"] * 5000) + "]}"
+        assert self.post(client, headers, wide).status_code == 201
+        brackets = '{"a": "' + "[{" * 5000 + '"}'
+        assert self.post(client, headers, brackets).status_code == 201
+
 
 class TestRequestContext:
     def test_every_answer_has_an_id_and_is_not_sniffed(self, client: TestClient) -> None:
@@ -74,3 +113,25 @@ class TestRequestContext:
         answer = client.get("/api/v1/projects/x", headers={"Authorization": "Bearer x"})
         assert answer.status_code == 401
         assert answer.headers["x-request-id"]
+
+    @pytest.mark.parametrize("path", ["/api/v1/health", "/nowhere", "/v1/models", "/metrics"])
+    def test_answers_are_inert(self, client: TestClient, path: str) -> None:
+        headers = client.get(path).headers
+        policy = headers["content-security-policy"]
+        for part in ("default-src 'none'", "frame-ancestors 'none'", "sandbox"):
+            assert part in policy
+        assert headers["x-frame-options"] == "DENY"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["cache-control"] == "no-store"
+        assert "set-cookie" not in headers
+        assert "server" not in headers
+        assert "strict-transport-security" not in headers
+
+    def test_tls_stays(self, client: TestClient) -> None:
+        secure = client.get("https://127.0.0.1:8400/api/v1/health")
+        assert "max-age" in secure.headers["strict-transport-security"]
+        claimed = client.get("/api/v1/health", headers={"X-Forwarded-Proto": "https"})
+        assert "strict-transport-security" not in claimed.headers
+        with environment(AIPLATFORM_TRUSTED_PROXIES="127.0.0.0/8"):
+            told = client.get("/api/v1/health", headers={"X-Forwarded-Proto": "https"})
+        assert "strict-transport-security" in told.headers

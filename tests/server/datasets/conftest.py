@@ -115,3 +115,9 @@ def traces(session: Session, home: Path) -> Callable[[], dict[str, Any]]:
         }
 
     return traces
+
+
+@pytest.fixture
+def empty_spool() -> None:
+    for path in get_settings().spool_dir.glob("upload-*"):
+        path.unlink()

@@ -12,6 +12,7 @@ from aiplatform.server.core.audit import AuditLog
 from aiplatform.server.core.storage import BlobRef
 from aiplatform.server.datasets.models import Dataset, DatasetVersion
 from aiplatform.server.projects.models import Project
+from aiplatform.server.projects.service import bin as projects_bin
 from aiplatform.server.tasks.models import Task, TaskInput
 from tests.conftest import Api
 from tests.factories import (
@@ -113,6 +114,16 @@ class TestDeletion:
         ).all()
         assert deleted[-1]["versions"] == ["v1", "v2"]
 
+    def test_the_way_back_ends_where_all_names_are_taken(
+        self, mine: Api, session: Session, project: Project, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        gone = make_dataset(session, project, name="faq")
+        assert mine.delete(f"datasets/{gone.uuid}").status_code == 204
+        make_dataset(session, project, name="faq")
+        monkeypatch.setattr(projects_bin, "restored_name", lambda name, _: name)
+        answer = mine.post(f"projects/{project.uuid}/bin/{gone.uuid}/restore")
+        assert (answer.status_code, answer.json()["code"]) == (409, "name_taken")
+
     def test_stops_the_report_that_nobody_needs_any_more(
         self, mine: Api, dataset: dict[str, Any], session: Session, project: Project
     ) -> None:
@@ -138,4 +149,7 @@ class TestDeletion:
         assert mine.delete(f"datasets/{head.uuid}").status_code == 204
         session.expire_all()
         kept = session.scalars(select(TaskInput).where(TaskInput.task_id == task.id)).one()
+        assert (kept.dataset_version_id, kept.label) == (version.id, "x")
+        assert mine.delete(f"projects/{project.uuid}/bin/{head.uuid}").status_code == 204
+        session.expire_all()
         assert (kept.dataset_version_id, kept.label) == (None, "x")

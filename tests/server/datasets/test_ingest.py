@@ -183,7 +183,7 @@ class TestExport:
         seen = []
 
         async def run() -> None:
-            async for chunk in content.as_jsonl(tmp_path / "rows.parquet"):
+            async for chunk in content.exported(tmp_path / "rows.parquet", "jsonl"):
                 seen.append(chunk)  # noqa: PERF401  (what came before the error is looked at)
 
         with pytest.raises(ExportFailed, match="SIGKILL"):
@@ -201,7 +201,7 @@ class TestExport:
         )
 
         async def run() -> int:
-            chunks = content.as_jsonl(tmp_path / "rows.parquet")
+            chunks = content.exported(tmp_path / "rows.parquet", "jsonl")
             await anext(chunks)
             await chunks.aclose()  # type: ignore[attr-defined]
             return int((tmp_path / "pid").read_text())

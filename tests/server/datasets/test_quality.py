@@ -55,11 +55,26 @@ def test_a_report_makes_the_dataset_ready(
     assert mine.get(f"{path}/versions/v1").json()["report"] == head["quality_report"]
     told = session.scalars(
         select(Notification).where(
-            Notification.user_id == owner.id, Notification.type == "dataset_reported"
+            Notification.user_id == owner.id, Notification.type == "dataset:ready"
         )
     ).one()
     assert "88" in told.title
     assert told.data["dataset"] == dataset["uuid"]
+
+
+def test_a_report_that_fails_the_gate_is_told_so(
+    session: Session, mine: Api, project: Project, dataset: dict[str, Any], task: Task, owner: User
+) -> None:
+    gate = {"min_score": 90}
+    assert mine.put(f"projects/{project.uuid}/dataset-gate", json=gate).status_code == 200
+    end(session, task, TaskStatus.COMPLETED, result={"report": REPORT})
+    told = session.scalars(
+        select(Notification).where(
+            Notification.user_id == owner.id, Notification.type.startswith("dataset:")
+        )
+    ).one()
+    assert told.type == "dataset:failed"
+    assert "its score is 88, at least 90 is asked for" in told.message
 
 
 @pytest.mark.parametrize(

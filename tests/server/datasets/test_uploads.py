@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from aiplatform.server.core import spool
 from aiplatform.server.core.audit import AuditEntry, AuditLog
 from aiplatform.server.core.settings import get_settings
-from aiplatform.server.core.storage import Blob
+from aiplatform.server.datasets import queries
 from aiplatform.server.datasets.models import Dataset, DatasetVersion
 from aiplatform.server.identity.models import AuthSession, User
 from aiplatform.server.projects.models import Project
@@ -56,14 +56,20 @@ class TestWhatArrives:
             select(DatasetVersion).where(DatasetVersion.dataset_id == dataset.id)
         ).one()
         assert version.file_hash is not None
-        assert dataset.file_path == f"blobs/{version.file_hash}"
+        assert dataset.file_path == f"versions/{version.uuid}/data.parquet"
         assert dataset.size == version.file_size > 0
         assert version.row_count == 5
         assert version.commit_message == "first"
         assert version.created_by == owner.id
         assert version.parent_version_id is None
-        assert references(session, version.file_hash) >= 1
-        assert references(session, hashlib.sha256(content).hexdigest()) >= 1
+        rows = queries.rows_file(session, version.id)
+        sent = queries.upload_file(session, version.id)
+        assert rows is not None
+        assert sent is not None
+        assert rows.sha256 == version.file_hash
+        assert sent.sha256 == hashlib.sha256(content).hexdigest()
+        for part in (*rows.parts, *sent.parts):
+            assert all(references(session, blob) >= 1 for blob in part.blobs)
 
     def test_the_quality_task_is_queued_in_the_same_transaction(
         self, upload: Upload, session: Session, project: Project
@@ -121,7 +127,6 @@ class TestWhatArrives:
         assert after["blobs"] == before["blobs"]
         assert after["stored"] == before["stored"]
         assert after["references"] == before["references"] + 2
-        assert session.get(Blob, hashlib.sha256(content).hexdigest()) is not None
 
     def test_nothing_stays_in_the_spool(self, upload: Upload, traces: Traces) -> None:
         assert upload().status_code == 201

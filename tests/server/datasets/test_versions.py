@@ -27,8 +27,11 @@ from aiplatform.server.projects.models import Project
 from tests.conftest import Api
 from tests.factories import (
     make_context,
+    make_dataset,
     make_member,
     make_project,
+    make_rows,
+    make_version,
 )
 from tests.server.datasets.conftest import CHAT, jsonl, make_upload
 
@@ -189,7 +192,7 @@ class TestRows:
     def test_beyond_the_end(self, mine: Api, dataset: dict[str, Any]) -> None:
         cursor = base64.urlsafe_b64encode(b"[9223372036854775807]").decode().rstrip("=")
         answer = mine.get(f"datasets/{dataset['uuid']}/versions/v1/rows?cursor={cursor}")
-        assert answer.json() == {"items": [], "next_cursor": None}
+        assert answer.json() == {"items": [], "places": [], "next_cursor": None}
 
 
 class TestContent:
@@ -283,19 +286,35 @@ class TestContent:
     def test_a_blob_that_is_lost_is_said_to_be(
         self, stored: Stored, mine: Api, session: Session
     ) -> None:
-        path = f"datasets/{stored(jsonl([{'text': 'will be lost'}])).uuid}/versions/v1"
-        get_store().delete(mine.get(path).json()["file_hash"])
+        dataset = stored(jsonl([{"text": "will be lost"}]))
+        path = f"datasets/{dataset.uuid}/versions/v1"
+        version = queries.current_version(session, dataset)
+        assert version is not None
+        file = queries.rows_file(session, version.id)
+        assert file is not None
+        get_store().delete(file.parts[0].blobs[0])
         for end in ("content", "content?format=jsonl", "rows"):
             answer = mine.get(f"{path}/{end}")
             assert (answer.status_code, answer.json()["code"]) == (500, "content_missing")
 
-    def test_rows_from_a_store_that_is_elsewhere(
-        self, mine: Api, dataset: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    def test_versions_stored_as_single_blobs_are_read(
+        self,
+        mine: Api,
+        session: Session,
+        project: Project,
+        tmp_path: Any,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        """As versions were before parts: from the store's directory, and from one elsewhere."""
+        dataset = make_dataset(session, project)
+        make_version(session, dataset, file=make_rows(session, tmp_path))
+        path = f"datasets/{dataset.uuid}/versions/v1"
+        rows = mine.get(f"{path}/rows").json()["items"]
+        assert len(rows) == 3
         monkeypatch.setattr(type(get_store()), "local_path", lambda self, sha256: None)
-        path = f"datasets/{dataset['uuid']}/versions/v1"
         for _ in range(2):
-            assert mine.get(f"{path}/rows").json()["items"] == CHAT
-        copies = list(get_settings().spool_dir.iterdir())
-        assert [copy.name.partition("-")[0] for copy in copies] == ["rows"]
-        copies[0].unlink()
+            assert mine.get(f"{path}/rows").json()["items"] == rows
+        copies = [copy for copy in get_settings().spool_dir.iterdir() if "rows-" in copy.name]
+        assert copies
+        for copy in copies:
+            copy.unlink()

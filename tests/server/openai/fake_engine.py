@@ -93,7 +93,12 @@ class FakeEngine:
                 body = json.loads(await reader.readexactly(int(headers["content-length"])))
                 seen = Seen(headers, body)
                 self.seen.append(seen)
-                await self._answer(reader, writer, seen)
+                try:
+                    await self._answer(reader, writer, seen)
+                except ConnectionError:
+                    # Between two looks of _sleep a write is the first to notice.
+                    seen.hung_up.set()
+                    raise
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
@@ -166,7 +171,6 @@ class FakeEngine:
         while (left := deadline - time.monotonic()) > 0:
             await asyncio.sleep(min(left, 0.02))
             if reader.at_eof():
-                seen.hung_up.set()
                 raise ConnectionError
 
 

@@ -10,11 +10,9 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.permissions import Permission
-from aiplatform.server.core.audit import AuditEntry, AuditLog
 from aiplatform.server.identity.models import User
 from aiplatform.server.inference.models import Deployment
 from aiplatform.server.projects.models import Project
@@ -337,93 +335,3 @@ class TestFaults:
         with pytest.raises(openai.NotFoundError) as refused:
             chat.embeddings.create(model="m", input="text")
         assert "POST /v1/embeddings" in refused.value.message
-
-
-class TestModels:
-    """The list of what may be asked."""
-
-    def test_ready_ones_with_their_base(
-        self, chat: openai.OpenAI, session: Session, project: Project, deploy: Deploy
-    ) -> None:
-        base = make_model(session, None)
-        tuned = deploy(project, model=make_model(session, project, base_model_id=base.id))
-        plain = deploy(project)
-        deploy(project, status="stopped")
-
-        listed = chat.models.list().data
-        names = [tuned.name, f"{tuned.name}:base", plain.name]
-        assert [model.id for model in listed] == names
-        assert {model.owned_by for model in listed} == {project.name}
-        assert chat.models.retrieve(f"{tuned.name}:base").id == f"{tuned.name}:base"
-        assert chat.models.retrieve(str(plain.uuid)).id == str(plain.uuid)
-
-    def test_names_used_twice_are_listed_as_uuids(
-        self, sign_in: SignIn, session: Session, owner: User, project: Project, deploy: Deploy
-    ) -> None:
-        name = "same"
-        mine = deploy(project, name=name)
-        theirs = deploy(make_project(session, owner), name=name)
-        listed = sign_in(owner).models.list().data
-        assert [model.id for model in listed] == [str(mine.uuid), str(theirs.uuid)]
-
-    def test_nobody(self, sign_in: SignIn) -> None:
-        with pytest.raises(openai.AuthenticationError):
-            sign_in(None).models.list()
-
-
-def audited(session: Session, deployment: Deployment) -> tuple[AuditLog, AuditEntry]:
-    """The audit row of a chat with the deployment, which is written after the answer."""
-    statement: Any = (
-        select(AuditLog, AuditEntry)
-        .join(AuditEntry, AuditEntry.audit_id == AuditLog.id)
-        .where(AuditLog.resource_id == str(deployment.uuid), AuditLog.action == "chat:requested")
-    )
-    for _ in range(100):
-        found = session.execute(statement).all()
-        session.rollback()
-        if found:
-            ((log, entry),) = found
-            return log, entry
-        time.sleep(0.05)
-    raise AssertionError("no audit row")
-
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_audit(
-    chat: openai.OpenAI,
-    session: Session,
-    owner: User,
-    project: Project,
-    deployment: Deployment,
-    stream: bool,
-) -> None:
-    options: Any = {"stream_options": {"include_usage": True}} if stream else {}
-    answer = chat.chat.completions.create(
-        model=deployment.name, messages=orders(tokens=4), stream=stream, **options
-    )
-    if isinstance(answer, openai.Stream):
-        list(answer)
-
-    log, entry = audited(session, deployment)
-    assert log.user_id == owner.id
-    assert log.ip_address is not None
-    assert (entry.project_uuid, entry.outcome) == (project.uuid, "success")
-    assert log.details["stream"] is stream
-    assert log.details["reason"] is None
-    assert log.details["usage"] == {
-        "prompt_tokens": 7,
-        "completion_tokens": 4,
-        "total_tokens": 11,
-    }
-    assert "w0" not in str(log.details)
-
-
-def test_audit_of_a_failure(
-    chat: openai.OpenAI, session: Session, deployment: Deployment, engine: FakeEngine
-) -> None:
-    engine.die()
-    with pytest.raises(openai.InternalServerError):
-        chat.chat.completions.create(model=deployment.name, messages=orders())
-    log, entry = audited(session, deployment)
-    assert entry.outcome == "failure"
-    assert log.details["reason"] == "engine_unavailable"

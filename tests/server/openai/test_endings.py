@@ -20,7 +20,7 @@ from aiplatform.server.projects.models import Project, ProjectPermission
 from tests.factories import make_member
 from tests.server.openai.conftest import orders
 from tests.server.openai.fake_engine import FakeEngine
-from tests.server.openai.test_chat import audited
+from tests.server.openai.test_audit import audited
 
 SOON = 2.5
 """DESIGN says within a second; the rest is for a busy machine."""

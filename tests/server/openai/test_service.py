@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -22,7 +23,8 @@ from aiplatform.server.openai.rules import Variant, error_type, parse_model
 from aiplatform.server.openai.service import answers, connections, journal, lookups, watch
 from aiplatform.server.openai.service.connections import Connections, EngineLost
 from tests.server.openai.conftest import orders
-from tests.server.openai.test_chat import audited, collect
+from tests.server.openai.test_audit import audited
+from tests.server.openai.test_chat import collect
 
 AWAY = OperationalError("SELECT 1", {}, Exception("the server closed the connection"))
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -175,7 +177,7 @@ def test_look_ups_survive_connections_that_were_cut(
     cut = session.scalars(
         text(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE application_name = 'aiplatform chat' AND datname = current_database()"
+            " WHERE application_name = 'aiplatform direct' AND datname = current_database()"
         )
     ).all()
     session.commit()
@@ -198,10 +200,15 @@ def test_a_database_that_is_away(
     assert refused.value.code == "unavailable"
 
 
+@pytest.mark.parametrize("how", ["refuses", "says nothing"])
 def test_nobody_is_answered_for_long_unwatched(
-    chat: openai.OpenAI, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+    chat: openai.OpenAI, deployment: Deployment, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
+    back = threading.Event()
+
     def away(_: Any) -> Any:
+        if how == "says nothing":
+            back.wait(30)
         raise AWAY
 
     monkeypatch.setattr(watch, "_look", away)
@@ -213,6 +220,7 @@ def test_nobody_is_answered_for_long_unwatched(
     began = time.monotonic()
     with pytest.raises(openai.APIError) as broken:
         collect(stream, chunks)
+    back.set()
     assert broken.value.code == "unavailable"
     assert 1.5 < time.monotonic() - began < 4
 

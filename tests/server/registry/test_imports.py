@@ -190,7 +190,7 @@ class TestImporting:
         assert paths == sorted(OUTPUT)
         told = session.scalars(
             select(Notification).where(
-                Notification.user_id == owner.id, Notification.type == "model_registered"
+                Notification.user_id == owner.id, Notification.type == "model:registered"
             )
         ).one()
         assert told.data["model"] == model["uuid"]

@@ -12,8 +12,9 @@ from fastapi.responses import StreamingResponse
 
 from aiplatform.data.blobs import BlobNotFoundError
 from aiplatform.server.core.errors import Problem
+from aiplatform.server.core.files import read_file
 from aiplatform.server.core.problems import render
-from aiplatform.server.core.storage import StoredFile, get_store
+from aiplatform.server.core.storage import StoredFile
 
 UNTRUSTED = {
     "X-Content-Type-Options": "nosniff",
@@ -150,7 +151,7 @@ def send_blob(request: Request, file: StoredFile, filename: str, media_type: str
         status = 206
     headers["Content-Length"] = str(part.length)
     with content_expected(file):
-        chunks = get_store().read(file.sha256, part.start, part.length)
+        chunks = read_file(file, part.start, part.length)
     return StreamingResponse(chunks, status, headers, media_type)
 
 

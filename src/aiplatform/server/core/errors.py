@@ -10,21 +10,34 @@ Language = Literal["en", "zh"]
 
 
 NOUNS = {
+    "API key": "API 密钥",
+    "bin item": "回收站内容",
     "checkpoint": "检查点",
     "dataset": "数据集",
+    "delivery": "投递记录",
     "dataset version": "数据集版本",
     "deployment": "部署",
     "experiment": "实验",
     "file": "文件",
+    "invitation": "邀请",
     "member": "成员",
     "model": "模型",
     "notification": "通知",
     "project": "项目",
     "report": "报告",
     "role": "角色",
+    "run": "运行",
+    "session": "会话",
+    "sweep": "调参",
+    "tag": "标签",
+    "schedule": "定时任务",
+    "secret": "机密",
     "task": "任务",
+    "upload": "上传",
     "user": "用户",
     "version": "版本",
+    "webhook": "Webhook",
+    "worker": "工作节点",
 }
 """Chinese names of what ``resource`` names in a problem."""
 

@@ -35,8 +35,22 @@ def require_match(if_match: str | None, changed_at: datetime | None, resource: s
         PreconditionRequired: without the header.
         PreconditionFailed: when the resource has another version.
     """
+    require_tag(if_match, etag(changed_at), resource)
+
+
+def require_tag(if_match: str | None, tag: str, resource: str) -> None:
+    """The same for a resource whose version is not told by a time.
+
+    Raises:
+        PreconditionRequired, PreconditionFailed: as above.
+    """
     if if_match is None:
         raise PreconditionRequired
     candidates = {part.strip() for part in if_match.split(",")}
-    if "*" not in candidates and etag(changed_at) not in candidates:
+    if "*" not in candidates and tag not in candidates:
         raise PreconditionFailed(resource=resource)
+
+
+def set_purge_after(response: Response, purge_after: datetime) -> None:
+    """Say until when what was deleted can be restored."""
+    response.headers["Purge-After"] = purge_after.astimezone(UTC).isoformat()

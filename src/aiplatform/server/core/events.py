@@ -9,7 +9,7 @@ second, not an event.
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cache
 from typing import Self
 
@@ -17,7 +17,7 @@ import psycopg
 import structlog
 from sqlalchemy.orm import Session
 
-from aiplatform.server.core.database import after_commit
+from aiplatform.server.core.database import ALIVE, after_commit
 from aiplatform.server.core.settings import get_settings
 
 log = structlog.get_logger(__name__)
@@ -59,7 +59,9 @@ class Notifier:
                 topics, self._topics = self._topics, set()
             try:
                 if connection is None or connection.closed:
-                    connection = psycopg.connect(self._url, autocommit=True, connect_timeout=5)
+                    connection = psycopg.connect(
+                        self._url, autocommit=True, connect_timeout=5, **ALIVE
+                    )
                 connection.execute(
                     "SELECT pg_notify(%s, topic) FROM unnest(%s::text[]) AS topic",
                     (CHANNEL, sorted(topics)),
@@ -82,6 +84,10 @@ def notify(session: Session, topic: str) -> None:
     after_commit(session, lambda: get_notifier().notify(topic))
 
 
+Follower = Callable[[str | None], None]
+"""Called with what follows the colon of a topic; with None when something may have been missed."""
+
+
 class Listener:
     """One database connection per API process, however many watch.
 
@@ -92,6 +98,7 @@ class Listener:
     def __init__(self, url: str) -> None:
         self._url = libpq_url(url)
         self._watchers: dict[str, set[asyncio.Event]] = {}
+        self._followers: dict[str, set[Follower]] = {}
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -117,17 +124,29 @@ class Listener:
             if not watchers:
                 del self._watchers[topic]
 
+    @contextlib.contextmanager
+    def follow(self, family: str, follower: Follower) -> Iterator[None]:
+        """Have ``follower`` called for each topic ``family:…``: one for many watchers."""
+        self._followers.setdefault(family, set()).add(follower)
+        try:
+            yield
+        finally:
+            self._followers[family].discard(follower)
+
     async def _run(self) -> None:
         while True:
             try:
                 async with await psycopg.AsyncConnection.connect(
-                    self._url, autocommit=True, connect_timeout=5
+                    self._url, autocommit=True, connect_timeout=5, **ALIVE
                 ) as connection:
                     await connection.execute(f"LISTEN {CHANNEL}")
                     self._wake_all()
                     async for notification in connection.notifies():
                         for event in self._watchers.get(notification.payload, ()):
                             event.set()
+                        family, _, rest = notification.payload.partition(":")
+                        for follower in self._followers.get(family, ()):
+                            follower(rest)
             except (psycopg.Error, OSError) as error:
                 log.warning("listener lost its connection", error=str(error).strip())
                 self._wake_all()
@@ -137,6 +156,9 @@ class Listener:
         for watchers in self._watchers.values():
             for event in watchers:
                 event.set()
+        for followers in self._followers.values():
+            for follower in followers:
+                follower(None)
 
 
 async def wait(event: asyncio.Event) -> None:

@@ -12,3 +12,11 @@ class AdvisoryLock(IntEnum):
     """API processes that start together make one administrator together."""
     SWEEP = 0x41495033
     """Two workers that sweep; held for as long as a worker does."""
+    KEYS = 0x41495034
+    """Two commands that change the key file."""
+    BIN = 0x41495039
+    """Two deletions that make the project that the bin is."""
+    AUDIT_SEAL = 0x41495036
+    """Two sealers of the audit trail; held for one seal."""
+    AUDIT_ARCHIVE = 0x41495037
+    """Two workers that archive sealed audit rows; held for one archive."""

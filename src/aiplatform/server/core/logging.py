@@ -5,6 +5,7 @@ import sys
 
 import structlog
 
+from aiplatform.server.core import tracing
 from aiplatform.server.core.settings import Settings
 
 
@@ -18,6 +19,7 @@ def configure_logging(settings: Settings) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
+        tracing.add_ids,
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -5,15 +5,20 @@ Plain ASGI, since a middleware that wraps requests in objects would buffer strea
 
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from uuid import uuid4
 
 import structlog
 from prometheus_client import Counter, Histogram
+from pydantic_core import from_json
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from aiplatform.server.core.errors import TooLarge
+from aiplatform.server.core import tracing
+from aiplatform.server.core.boundary import came_by_https
+from aiplatform.server.core.clients import client_address
+from aiplatform.server.core.errors import Problem, TooLarge
 from aiplatform.server.core.problems import render
 
 log = structlog.get_logger("aiplatform.access")
@@ -26,7 +31,17 @@ SECURITY_HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    # Answers are data: nothing in one is to be run, shown in a frame, or sent from.
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; "
+    "form-action 'none'; sandbox",
+    "Cache-Control": "no-store",
 }
+"""What every answer carries that does not say otherwise itself."""
+
+HSTS = "max-age=31536000"
+MAX_DEPTH = 200
+"""The parser's own limit; what is stored may have 254 levels."""
 
 
 class RequestContext:
@@ -54,6 +69,8 @@ class RequestContext:
                 headers["X-Request-ID"] = request_id
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
+                if came_by_https(HTTPConnection(scope)):
+                    headers.setdefault("Strict-Transport-Security", HSTS)
                 route = getattr(scope.get("route"), "path", "none")
                 SECONDS.labels(scope["method"], route).observe(time.perf_counter() - started)
             await send(message)
@@ -64,7 +81,9 @@ class RequestContext:
             finally:
                 route = getattr(scope.get("route"), "path", "none")
                 REQUESTS.labels(scope["method"], route, status).inc()
-                log.info(
+                # What a program asks for a thousand times a second would be the log.
+                quiet = status < 400 and scope.get("state", {}).get("unlogged", False)
+                (log.debug if quiet else log.info)(
                     "request",
                     method=scope["method"],
                     path=scope["path"],
@@ -73,8 +92,97 @@ class RequestContext:
                 )
 
 
+class TraceRequests:
+    """A span for each request, which goes on with the trace that the caller may have begun.
+
+    FastAPI's own would tell queries too, and single sign-on puts codes into them.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request; other scopes pass through."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        method: str = scope["method"]
+        status = 0
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        with tracing.span(
+            method,
+            "server",
+            parent=Headers(scope=scope).get("traceparent"),
+            attributes={"http.request.method": method, "url.path": scope["path"]},
+        ) as span:
+            try:
+                await self.app(scope, receive, send_and_note)
+            finally:
+                # Only now is it known which route took it.
+                route = getattr(scope.get("route"), "path", None)
+                if span is not None and route is not None:
+                    span.update_name(f"{method} {route}")
+                    span.set_attribute("http.route", route)
+                if span is not None and status:
+                    span.set_attribute("http.response.status_code", status)
+                if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                    tracing.fail(f"answered {status}")
+
+
+class CountDenials:
+    """Tells ``note`` of every request that is refused for want of a good token.
+
+    ``note`` gets the client's address, its user agent, and method and path of the route.
+    """
+
+    def __init__(
+        self, app: ASGIApp, note: Callable[[str | None, str | None, str], None], except_for: str
+    ) -> None:
+        self.app = app
+        self.note = note
+        self.except_for = except_for
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request; other scopes pass through."""
+
+        async def send_and_count(message: Message) -> None:
+            refused = (
+                message["type"] == "http.response.start"
+                and message["status"] == HTTPStatus.UNAUTHORIZED
+            )
+            if refused and scope["path"] != self.except_for:
+                connection = HTTPConnection(scope)
+                route = getattr(scope.get("route"), "path", None) or scope["path"][:200]
+                agent = connection.headers.get("user-agent")
+                self.note(client_address(connection), agent, f"{scope['method']} {route}")
+            await send(message)
+
+        await self.app(scope, receive, send_and_count if scope["type"] == "http" else send)
+
+
+class TooDeep(Problem):
+    """JSON nested beyond what any request needs, and what parsers behind us stand."""
+
+    status = 400
+    code = "too_deep"
+    title = {"en": "Nested too deeply", "zh": "嵌套过深"}
+    detail = {
+        "en": "The JSON of the request is nested more than {limit} levels deep.",
+        "zh": "请求中的 JSON 嵌套超过 {limit} 层。",
+    }
+
+
 class BodyLimit:
-    """Refuses bodies over ``limit`` bytes, but for routes that stream them and count themselves."""
+    """Refuses bodies over ``limit`` bytes and JSON that is nested too deeply.
+
+    Routes that ``streams`` names read their bodies in pieces and count themselves.
+    """
 
     def __init__(self, app: ASGIApp, limit: int, streams: Callable[[Scope], bool]) -> None:
         self.app = app
@@ -86,33 +194,55 @@ class BodyLimit:
         if scope["type"] != "http" or self.streams(scope):
             await self.app(scope, receive, send)
             return
-        declared = Headers(scope=scope).get("content-length", "0")
-        if declared.isdigit() and int(declared) > self.limit:
-            await self._refuse(scope, receive, send)
+        headers = Headers(scope=scope)
+        declared = headers.get("content-length", "")
+        if not declared and "transfer-encoding" not in headers:
+            await self.app(scope, receive, send)
             return
-        received = 0
-        refused = False
-
-        async def counted() -> Message:
-            nonlocal received
+        if declared.isascii() and declared.isdigit() and int(declared) > self.limit:
+            await render(Request(scope), TooLarge(limit=self.limit))(scope, receive, send)
+            return
+        # Whole before anybody looks at it: the framework would read it before its guard, too.
+        pieces: list[bytes] = []
+        size = 0
+        more = True
+        while more:
             message = await receive()
-            received += len(message.get("body", b""))
-            if received > self.limit:
-                raise TooLarge(limit=self.limit)
-            return message
+            if message["type"] == "http.disconnect":
+                return
+            piece: bytes = message.get("body", b"")
+            size += len(piece)
+            if size > self.limit:
+                await render(Request(scope), TooLarge(limit=self.limit))(scope, receive, send)
+                return
+            pieces.append(piece)
+            more = message.get("more_body", False)
+        body = b"".join(pieces)
+        if is_too_deep(body):
+            await render(Request(scope), TooDeep(limit=MAX_DEPTH))(scope, receive, send)
+            return
+        waiting = True
 
-        async def send_unless_misread(message: Message) -> None:
-            # The framework makes a 400 of whatever goes wrong while it reads a body.
-            nonlocal refused
-            if message["type"] == "http.response.start" and received > self.limit:
-                refused = message["status"] != TooLarge.status
-            if not refused:
-                await send(message)
+        async def replay() -> Message:
+            nonlocal waiting
+            if not waiting:
+                return await receive()
+            waiting = False
+            return {"type": "http.request", "body": body, "more_body": False}
 
-        await self.app(scope, counted, send_unless_misread)
-        if refused:
-            await self._refuse(scope, receive, send)
+        await self.app(scope, replay, send)
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope)
-        await render(request, TooLarge(limit=self.limit))(scope, receive, send)
+
+def is_too_deep(body: bytes) -> bool:
+    """Whether ``body``, if it is JSON, nests more than :data:`MAX_DEPTH` levels.
+
+    Most bodies have fewer brackets than that and are not looked at more closely.
+    """
+    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
+        return False
+    try:
+        # The parser stops at that depth by itself, and is quick on what was made to be slow.
+        from_json(body)
+    except ValueError as error:
+        return "recursion limit" in str(error)
+    return False

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import OperationalError
 
 import aiplatform
+from aiplatform.server.core import roles
 from aiplatform.server.core.locks import AdvisoryLock
 from aiplatform.server.core.settings import get_settings
 
@@ -45,8 +46,16 @@ def current_revision(connection: Connection) -> str | None:
 
 
 def upgrade() -> tuple[str | None, str]:
-    """Migrate to the newest revision. Returns the revisions before and after."""
+    """Migrate to the newest revision. Returns the revisions before and after.
+
+    What the running role needs is granted each time: that costs little, and makes up for whatever
+    was restored or granted by hand.
+
+    Raises:
+        RoleMissing: when that role does not exist; the schema is migrated then.
+    """
     config = _config()
+    role = roles.runtime_role(get_settings())
     engine = create_engine(get_settings().migration_url)
     try:
         with engine.connect() as connection:
@@ -59,6 +68,9 @@ def upgrade() -> tuple[str | None, str]:
             if before != expected_revision():
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
+                connection.commit()
+            if role is not None:
+                roles.grant(connection, role)
                 connection.commit()
             connection.execute(
                 text("SELECT pg_advisory_unlock(:key)"), {"key": int(AdvisoryLock.MIGRATION)}

@@ -1,9 +1,13 @@
 """Every error leaves as an RFC 9457 problem document, in the language that was asked for."""
 
 import re
+from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
+import psycopg
 import structlog
+from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -76,13 +80,35 @@ def document(request: Request, problem: Problem) -> dict[str, Any]:
     } | {k: v for k, v in jsonable(extra).items() if k not in ("type", "title", "status")}
 
 
+Envelope = Callable[[Problem, Language], dict[str, Any]]
+_envelopes: dict[str, Envelope] = {}
+
+
+def speak(prefix: str, envelope: Envelope) -> None:
+    """Below ``prefix``, tell of problems as ``envelope`` does: a façade's clients expect that."""
+    _envelopes[prefix] = envelope
+
+
+def on_refusal(request: Request, action: Callable[[Problem], None] | None) -> None:
+    """Have ``action`` run before this request is answered with 403; None: it has been seen to.
+
+    It runs when the request's own session is closed, so it may open one.
+    """
+    request.state.on_refusal = action
+
+
 def render(request: Request, problem: Problem) -> JSONResponse:
     """The answer that tells of ``problem``."""
+    language = language_of(request)
+    headers = {**problem.headers, "Content-Language": language}
+    for prefix, envelope in _envelopes.items():
+        if request.url.path.startswith(prefix):
+            return JSONResponse(envelope(problem, language), problem.status, headers)
     return JSONResponse(
         document(request, problem),
         status_code=problem.status,
         media_type=MEDIA_TYPE,
-        headers={**problem.headers, "Content-Language": language_of(request)},
+        headers=headers,
     )
 
 
@@ -157,6 +183,10 @@ CROSSED = frozenset({"23503", "23505", "40001", "40P01"})
 """SQLSTATEs of two transactions that crossed: foreign key, unique, serialisation, deadlock."""
 
 
+UNREACHABLE = (OperationalError, PoolTimeoutError, psycopg.OperationalError)
+"""Through sessions, and from what speaks with the database without them."""
+
+
 def _http_problem(error: HTTPException) -> Problem:
     match error.status_code:
         case 404:
@@ -189,6 +219,12 @@ def install(app: FastAPI) -> None:
 
     async def on_problem(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Problem)
+        action = getattr(request.state, "on_refusal", None)
+        if error.status == HTTPStatus.FORBIDDEN and action is not None:
+            try:
+                await run_sync(action, error)
+            except (DBAPIError, PoolTimeoutError) as unrecorded:
+                return await on_database(request, unrecorded)
         return render(request, error)
 
     async def on_http(request: Request, error: Exception) -> JSONResponse:
@@ -202,13 +238,13 @@ def install(app: FastAPI) -> None:
         return render(request, _validation_problem(error))
 
     async def on_database(request: Request, error: Exception) -> JSONResponse:
-        if isinstance(error, DataError):
+        if isinstance(error, DataError | psycopg.DataError):
             log.warning("unstorable value", path=request.url.path, error=str(error)[:300])
             return render(request, Unstorable())
-        if getattr(getattr(error, "orig", None), "sqlstate", None) in CROSSED:
+        if getattr(getattr(error, "orig", error), "sqlstate", None) in CROSSED:
             log.warning("crossed transactions", path=request.url.path, error=str(error)[:300])
             return render(request, ChangedMeanwhile())
-        unreachable = isinstance(error, OperationalError | PoolTimeoutError) or (
+        unreachable = isinstance(error, UNREACHABLE) or (
             isinstance(error, DBAPIError) and error.connection_invalidated
         )
         if not unreachable:
@@ -225,4 +261,5 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(DBAPIError, on_database)
     app.add_exception_handler(PoolTimeoutError, on_database)
+    app.add_exception_handler(psycopg.Error, on_database)
     app.add_exception_handler(Exception, on_unexpected)

@@ -8,18 +8,28 @@ import binascii
 import errno
 import hashlib
 import re
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
-from anyio import CancelScope, to_thread
+import structlog
+from anyio import CancelScope, create_task_group, sleep, to_thread
 
 from aiplatform.server.core.errors import InsufficientStorage, Problem, TooLarge
 
+log = structlog.get_logger(__name__)
+
 BUFFER_BYTES = 1 << 20
 """Network chunks are gathered to this size: one hop to a thread per buffer, not per packet."""
+
+KEPT = timedelta(days=1)
+"""How long a file that nobody writes to stays in the spool."""
+
+CLEANED_EVERY = timedelta(hours=1)
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -123,6 +133,50 @@ def check_headers(content_type: str | None, content_length: str | None, limit: i
         raise RawBodyRequired
     if content_length is not None and content_length.isdigit() and int(content_length) > limit:
         raise TooLarge(limit=limit)
+
+
+def declared_size(content_length: str | None) -> int:
+    """How many bytes the headers announce; 0 when they do not tell."""
+    return int(content_length) if content_length is not None and content_length.isdigit() else 0
+
+
+def clean_directory(directory: Path, age: timedelta) -> int:
+    """Delete files of ``directory`` that nobody wrote to for ``age``: their process died."""
+    removed = 0
+    if not directory.is_dir():
+        return removed
+    before = time.time() - age.total_seconds()
+    for path in directory.iterdir():
+        try:
+            if path.is_file() and path.stat().st_mtime < before:
+                path.unlink()
+                removed += 1
+        except FileNotFoundError:  # another process cleans up, too
+            continue
+    return removed
+
+
+@asynccontextmanager
+async def kept_clean(directory: Path) -> AsyncIterator[None]:
+    """Clean ``directory`` now and every hour for as long as the block lasts.
+
+    Workers clean the spool of their own machine, so an API on another one has to see to its own.
+    """
+
+    async def clean() -> None:
+        while True:
+            try:
+                await to_thread.run_sync(clean_directory, directory, KEPT)
+            except OSError as error:
+                log.warning("the spool can't be cleaned", error=str(error))
+            await sleep(CLEANED_EVERY.total_seconds())
+
+    async with create_task_group() as group:
+        group.start_soon(clean)
+        try:
+            yield
+        finally:
+            group.cancel_scope.cancel()
 
 
 @contextmanager

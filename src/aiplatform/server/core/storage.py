@@ -1,27 +1,53 @@
 """Blobs and who refers to them. The bytes are in the store, the truth about them is here.
 
-A blob is written while its row is locked, and collected while its row is locked, so a file that
-somebody is just referring to can't be taken away. References hang on their owners by foreign key:
-deleting the owner deletes the reference, and the collector takes what nothing refers to.
+References hang on their owners by foreign key: deleting the owner deletes the reference, and the
+collector (:mod:`~aiplatform.server.core.collecting`) takes what nothing refers to.
 """
 
-import itertools
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 
-from sqlalchemy import BigInteger, ForeignKey, String, delete, exists, func, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    ForeignKey,
+    String,
+    any_,
+    delete,
+    func,
+    literal,
+    select,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from aiplatform.data.blobs import BlobStore, open_store
-from aiplatform.server.core.database import Base, BigKey, Created, transaction
+from aiplatform.data.parts import Part
+from aiplatform.server.core.database import Base, BigKey, Created
+from aiplatform.server.core.errors import Conflict
 from aiplatform.server.core.settings import get_settings
 
-ADOPTED_AT_ONCE = 1000
-GRACE = timedelta(days=1)
-"""How long an unreferenced blob stays, so that work in progress can still refer to it."""
+ROWS_AT_ONCE = 1000
+FILES_AT_ONCE = 8
+"""Written at the same time: a disk syncs several in the time of one, an object store anyway."""
+
+
+class BlobGone(Conflict):
+    """Content that was stored a while ago, and that nobody referred to in time."""
+
+    code = "blob_gone"
+    title = {"en": "Content no longer stored", "zh": "内容已被清理"}
+    detail = {
+        "en": "The content was stored, but nothing referred to it in time and it was cleaned up. "
+        "Nothing was changed; send it again.",
+        "zh": "内容曾经上传，但长时间未被引用，已被清理。未做任何更改，请重新上传。",
+    }
+    headers = {"Retry-After": "1"}
 
 
 class Blob(Created, Base):
@@ -32,6 +58,16 @@ class Blob(Created, Base):
     sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
     size: Mapped[int] = mapped_column(BigInteger)
     touched_at: Mapped[datetime] = mapped_column(server_default=func.current_timestamp())
+
+
+class DoomedBlob(Base):
+    """A file whose blob is gone; it goes too, unless its content is wanted again before that."""
+
+    __tablename__ = "doomed_blobs"
+
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    size: Mapped[int] = mapped_column(BigInteger)
+    doomed_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
 
 class BlobRef(Base):
@@ -45,16 +81,28 @@ class BlobRef(Base):
     dataset_version_id: Mapped[int | None] = mapped_column(ForeignKey("dataset_versions.id"))
     model_id: Mapped[int | None] = mapped_column(ForeignKey("models.id"))
     checkpoint_id: Mapped[int | None] = mapped_column(ForeignKey("task_checkpoints.id"))
+    log_task_id: Mapped[int | None] = mapped_column(ForeignKey("tasks.id"))
+    # Foreign keys too, but a program that knows nothing of those tables must be able to write here.
+    task_id: Mapped[int | None]
+    bundle_id: Mapped[int | None] = mapped_column(BigInteger)
     path: Mapped[str] = mapped_column(String(500))
+
+
+PARTS_FOLDER = "parts/"
+"""Below it are the references of a version to what its files are made of."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file of an owner: its relative path, content hash and size in bytes."""
+    """A file of an owner: its relative path, content hash and size in bytes.
+
+    It is the blob of that hash, or made of ``parts``.
+    """
 
     path: str
     sha256: str
     size: int
+    parts: tuple[Part, ...] = ()
 
 
 @cache
@@ -74,7 +122,64 @@ def keep(session: Session, path: Path, sha256: str, size: int, *, move: bool = F
             index_elements=[Blob.sha256], set_={"touched_at": func.clock_timestamp()}
         )
     )
+    # Waits for a collector that is just deleting the file; a file that is still there is kept.
+    session.execute(delete(DoomedBlob).where(DoomedBlob.sha256 == sha256))
     get_store().put_file(path, sha256, move=move)
+
+
+def keep_all(
+    session: Session, fresh: Mapping[str, tuple[Path, int]], used: Collection[str]
+) -> None:
+    """Keep many small files as :func:`keep` does, and lock them and others that will be referred
+    to, until the transaction ends.
+
+    Args:
+        session: whoever refers to them does so in its transaction.
+        fresh: path and size in bytes of new content, by its SHA-256; the files are consumed.
+        used: all that will be referred to.
+
+    Raises:
+        BlobGone: what is used and not fresh was collected.
+    """
+    # First the rows that are there, then those that are missing, each in the order of their hashes:
+    # so writers of the same content wait for each other, but never in a circle.
+    locked = _lock_all(session, used)
+    for sha256 in sorted(set(used) - set(fresh) - locked):
+        _revive(session, sha256)
+    missing = [sha256 for sha256 in sorted(fresh) if sha256 not in locked]
+    while missing:
+        for start in range(0, len(missing), ROWS_AT_ONCE):
+            batch = missing[start : start + ROWS_AT_ONCE]
+            rows = insert(Blob).values([{"sha256": h, "size": fresh[h][1]} for h in batch])
+            session.execute(rows.on_conflict_do_nothing(index_elements=[Blob.sha256]))
+        # A row that somebody else wrote meanwhile may even have gone again.
+        locked = _lock_all(session, missing)
+        missing = [sha256 for sha256 in missing if sha256 not in locked]
+    # Waits for a collector that is just deleting a file; one that is still there is kept.
+    session.execute(delete(DoomedBlob).where(DoomedBlob.sha256 == any_(_array(fresh))))
+    store = get_store()
+    with ThreadPoolExecutor(FILES_AT_ONCE, thread_name_prefix="blobs") as pool:
+        stored = pool.map(
+            lambda item: store.put_file(item[1][0], item[0], move=True), sorted(fresh.items())
+        )
+        for _ in stored:  # raises what one of them raised
+            pass
+
+
+def _array(hashes: Iterable[str]) -> ColumnElement[list[str]]:
+    """One parameter, however many they are."""
+    return literal(list(hashes), ARRAY(String))
+
+
+def _lock_all(session: Session, hashes: Collection[str]) -> set[str]:
+    """Keep blobs from being collected until the transaction ends. Returns those that there are."""
+    locked = (
+        select(Blob.sha256)
+        .where(Blob.sha256 == any_(_array(hashes)))
+        .order_by(Blob.sha256)
+        .with_for_update(read=True)
+    )
+    return set(session.scalars(locked))
 
 
 def refer(
@@ -85,10 +190,17 @@ def refer(
     dataset_version_id: int | None = None,
     model_id: int | None = None,
     checkpoint_id: int | None = None,
+    log_task_id: int | None = None,
+    task_id: int | None = None,
+    bundle_id: int | None = None,
 ) -> None:
-    """Let an owner refer to a blob that :func:`keep` has stored in this transaction or before."""
-    locked = select(Blob.sha256).where(Blob.sha256 == file.sha256).with_for_update(read=True)
-    session.execute(locked).one()
+    """Let an owner refer to a blob that :func:`keep` has stored in this transaction or before.
+
+    Raises:
+        BlobGone: when it was collected since; whoever still has the content keeps it again.
+    """
+    if not _lock(session, file.sha256):
+        _revive(session, file.sha256)
     session.add(
         BlobRef(
             sha256=file.sha256,
@@ -96,9 +208,32 @@ def refer(
             dataset_version_id=dataset_version_id,
             model_id=model_id,
             checkpoint_id=checkpoint_id,
+            log_task_id=log_task_id,
+            task_id=task_id,
+            bundle_id=bundle_id,
             path=file.path,
         )
     )
+
+
+def _lock(session: Session, sha256: str) -> bool:
+    """Keep a blob from being collected until the transaction ends. False when there is none."""
+    locked = select(Blob.sha256).where(Blob.sha256 == sha256).with_for_update(read=True)
+    return session.scalar(locked) is not None
+
+
+def _revive(session: Session, sha256: str) -> None:
+    """Make a blob again of a file that is doomed and still there."""
+    size = session.scalar(
+        delete(DoomedBlob).where(DoomedBlob.sha256 == sha256).returning(DoomedBlob.size)
+    )
+    # A collector that died at its work may have left the doom of a file that is gone.
+    if size is not None and get_store().exists(sha256):
+        row = insert(Blob).values(sha256=sha256, size=size)
+        session.execute(row.on_conflict_do_nothing(index_elements=[Blob.sha256]))
+    # Without a doom, somebody else may have been faster to revive it.
+    if not _lock(session, sha256):
+        raise BlobGone
 
 
 def files_of(
@@ -107,81 +242,24 @@ def files_of(
     dataset_version_id: int | None = None,
     model_id: int | None = None,
     checkpoint_id: int | None = None,
+    task_id: int | None = None,
+    bundle_id: int | None = None,
 ) -> list[StoredFile]:
-    """The files of one owner, by path."""
+    """The files of one owner that are blobs, by path."""
     statement = select(BlobRef.path, Blob.sha256, Blob.size).join(
         Blob, Blob.sha256 == BlobRef.sha256
     )
     if dataset_version_id is not None:
-        statement = statement.where(BlobRef.dataset_version_id == dataset_version_id)
+        statement = statement.where(
+            BlobRef.dataset_version_id == dataset_version_id,
+            ~BlobRef.path.startswith(PARTS_FOLDER),
+        )
     elif model_id is not None:
         statement = statement.where(BlobRef.model_id == model_id)
+    elif task_id is not None:
+        statement = statement.where(BlobRef.task_id == task_id)
+    elif bundle_id is not None:
+        statement = statement.where(BlobRef.bundle_id == bundle_id)
     else:
         statement = statement.where(BlobRef.checkpoint_id == checkpoint_id)
     return [StoredFile(*row) for row in session.execute(statement.order_by(BlobRef.path))]
-
-
-def fetch_tree(files: list[StoredFile], directory: Path) -> None:
-    """Lay ``files`` out below ``directory`` under their own paths.
-
-    Raises:
-        ValueError: for a path that leads out of it, which no writer of ours makes.
-    """
-    store = get_store()
-    for file in files:
-        target = directory / file.path
-        if not target.resolve().is_relative_to(directory.resolve()):
-            raise ValueError(f"{file.path} leads out of the directory")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        store.fetch(file.sha256, target)
-
-
-def collect_blobs(*, grace: timedelta = GRACE, limit: int = 1000) -> int:
-    """Delete blobs that nothing refers to and nothing touched for ``grace``. Returns how many.
-
-    Each is deleted while its row is locked, in a transaction of its own: whoever wants to keep the
-    same content waits, finds the row gone, and stores the content again.
-    """
-    unreferenced = (
-        ~exists().where(BlobRef.sha256 == Blob.sha256)
-        & (Blob.touched_at < func.clock_timestamp() - grace)
-    )  # fmt: skip
-    with transaction() as session:
-        candidates = session.scalars(select(Blob.sha256).where(unreferenced).limit(limit)).all()
-    collected = 0
-    for sha256 in candidates:
-        with transaction() as session:
-            locked = session.scalar(
-                select(Blob.sha256).where(Blob.sha256 == sha256).with_for_update(skip_locked=True)
-            )
-            if locked is None:
-                continue
-            # Only now, in a statement that began with the row locked: one that began before would
-            # not see the reference of a transaction that committed while it was waiting.
-            deleted = session.scalar(
-                delete(Blob).where(Blob.sha256 == sha256, unreferenced).returning(Blob.sha256)
-            )
-            if deleted is None:
-                continue
-            get_store().delete(sha256)
-            collected += 1
-    return collected
-
-
-def adopt_orphans(*, grace: timedelta = GRACE) -> None:
-    """Give a row to old files of the store that have none, so that the collector sees them.
-
-    A commit that failed after its file was stored leaves one. Who stores the same content at this
-    moment touches the row, and it stays. Only whoever sweeps calls this: a file that another
-    collector takes meanwhile would get a row again.
-    """
-    before = datetime.now(UTC) - grace
-    old = (
-        {"sha256": sha256, "size": size, "touched_at": datetime.fromtimestamp(modified, UTC)}
-        for sha256, size, modified in get_store().list()
-        if modified < before.timestamp()
-    )
-    while batch := list(itertools.islice(old, ADOPTED_AT_ONCE)):
-        with transaction() as session:
-            rows = insert(Blob).values(batch)
-            session.execute(rows.on_conflict_do_nothing(index_elements=[Blob.sha256]))

@@ -45,6 +45,96 @@ class DatasetInUse(Conflict):
     }
 
 
+class GateFailed(Conflict):
+    """The project's own rules speak against training on these rows."""
+
+    code = "dataset.gate_failed"
+    title = {"en": "The dataset fails the quality gate", "zh": "数据集未通过质量门禁"}
+    detail = {
+        "en": "{version} fails the project's quality gate: {reasons}. Fix the dataset, or override "
+        "the gate with a reason, which needs the permission datasets:override.",
+        "zh": "{version} 未通过项目的质量门禁：{reasons}。请修复数据集，或说明理由后强制通过"
+        "（需要 datasets:override 权限）。",
+    }
+
+
+class VersionMoved(Conflict):
+    """Somebody committed while the rows were made; to build on what was, ``parent`` says so."""
+
+    code = "dataset.moved"
+    title = {"en": "The dataset has moved on", "zh": "数据集已有新版本"}
+    detail = {
+        "en": "The current version is {current}, not {expected} any more. Repeat the change, or "
+        "name its parent to branch off.",
+        "zh": "当前版本已是 {current}，不再是 {expected}。请重试，或指定 parent 以从该版本分支。",
+    }
+
+
+class VersionKept(Conflict):
+    """Only a leaf that nothing was trained on goes."""
+
+    code = "dataset.version_kept"
+    title = {"en": "The version stays", "zh": "该版本不能删除"}
+    detail = {
+        "en": "{version} can't be deleted: {reason}.",
+        "zh": "无法删除 {version}：{reason}。",
+    }
+
+
+class TagIsVersion(Invalid):
+    """It could not be told from a version."""
+
+    code = "dataset.tag_is_version"
+    title = {"en": "A tag can't be called so", "zh": "标签名不可用"}
+    detail = {
+        "en": "{tag} is the name of a version; call the tag something else.",
+        "zh": "{tag} 是版本名，请换一个标签名。",
+    }
+
+
+class ConditionUnreadable(Invalid):
+    """In a query string conditions are JSON, which nothing has checked yet."""
+
+    code = "dataset.condition_unreadable"
+    title = {"en": "Unreadable condition", "zh": "条件无法识别"}
+    detail = {
+        "en": "{condition} is no condition ({reason}). Write it as JSON, such as "
+        '{{"column": "score", "op": ">=", "value": 0.5}}.',
+        "zh": "{condition} 不是有效的条件（{reason}）。请写成 JSON，例如 "
+        '{{"column": "score", "op": ">=", "value": 0.5}}。',
+    }
+
+
+class ImportRefused(Invalid):
+    """The platform does not call what is there."""
+
+    code = "dataset.import_refused"
+    title = {"en": "Not fetched from there", "zh": "不允许从该地址导入"}
+    detail = {"en": "{reason}", "zh": "不允许访问该地址：{reason}"}
+
+
+class ReadingUnreadable(Invalid):
+    """What is said of how to read the file makes no sense."""
+
+    code = "dataset.reading_unreadable"
+    title = {"en": "Unreadable option", "zh": "读取选项无效"}
+    detail = {
+        "en": "{option}: {reason}.",
+        "zh": "{option} 无效：{reason}。",
+    }
+
+
+class KeyNeeded(Invalid):
+    """Rows are matched by a column."""
+
+    code = "dataset.key_needed"
+    title = {"en": "Key column needed", "zh": "需要指定键列"}
+    detail = {
+        "en": "The mode {mode} matches rows by a column; name it with key=COLUMN.",
+        "zh": "模式 {mode} 需要按某一列匹配数据行，请用 key=列名 指定。",
+    }
+
+
 class BaseModelNotReady(Conflict):
     """Its tokenizer can't count while its files are still coming in."""
 
@@ -76,4 +166,111 @@ class ExportFailed(Problem):
     detail = {
         "en": "The program that writes the rows ended with {ending}.",
         "zh": "导出数据的程序异常结束（{ending}）。",
+    }
+
+
+class InvalidTusHeader(Problem):
+    """The protocol says how it is written."""
+
+    status = 400
+    code = "upload.invalid_header"
+    title = {"en": "Unreadable header", "zh": "请求头无法识别"}
+    detail = {
+        "en": "The header {header} is missing or not as tus 1.0 has it.",
+        "zh": "请求头 {header} 缺失或不符合 tus 1.0 协议。",
+    }
+
+
+class InvalidTusMetadata(Invalid):
+    """What the upload is said to be makes no sense."""
+
+    code = "upload.invalid_metadata"
+    title = {"en": "Unreadable metadata", "zh": "上传元数据无效"}
+    detail = {
+        "en": "Upload-Metadata, {key}: {reason}.",
+        "zh": "Upload-Metadata 中的 {key} 无效：{reason}。",
+    }
+
+
+class TusVersion(Problem):
+    """There is one version so far."""
+
+    status = 412
+    code = "upload.protocol_version"
+    title = {"en": "Another version of tus", "zh": "tus 协议版本不支持"}
+    detail = {
+        "en": "This server speaks tus {version}.",
+        "zh": "服务器支持的 tus 版本为 {version}。",
+    }
+    headers = {"Tus-Version": "1.0.0"}
+
+
+class OffsetConflict(Conflict):
+    """Somebody sent a piece meanwhile, or an answer was lost."""
+
+    code = "upload.offset"
+    title = {"en": "Not where the upload is", "zh": "偏移量不符"}
+    detail = {
+        "en": "The piece begins at {offset}, but {expected} bytes have arrived. Ask with HEAD "
+        "and go on from there.",
+        "zh": "该片段从 {offset} 开始，但已收到 {expected} 字节。请用 HEAD 查询后从该处继续。",
+    }
+
+
+class UploadLocked(Problem):
+    """Two writers would mix their bytes."""
+
+    status = 423
+    code = "upload.locked"
+    title = {"en": "Another request writes to it", "zh": "上传正被占用"}
+    detail = {
+        "en": "Another request sends a piece of this upload. Wait until it has ended.",
+        "zh": "另一个请求正在写入该上传，请等待其结束。",
+    }
+
+
+class UploadExpired(Problem):
+    """Its bytes were taken away."""
+
+    status = 410
+    code = "upload.expired"
+    title = {"en": "Upload expired", "zh": "上传已过期"}
+    detail = {
+        "en": "Nobody went on with this upload for a day. Begin it anew.",
+        "zh": "该上传超过一天没有继续，请重新开始。",
+    }
+
+
+class UploadRefused(Conflict):
+    """It is over."""
+
+    code = "upload.refused"
+    title = {"en": "Upload refused", "zh": "上传已被拒绝"}
+    detail = {
+        "en": "The file was refused: {reason} Begin a new upload.",
+        "zh": "文件已被拒绝：{reason} 请重新上传。",
+    }
+
+
+class UploadIncomplete(Conflict):
+    """Only a whole file is read."""
+
+    code = "upload.incomplete"
+    title = {"en": "Bytes are missing", "zh": "上传未完成"}
+    detail = {
+        "en": "{missing} bytes have not arrived yet.",
+        "zh": "还有 {missing} 字节未收到。",
+    }
+
+
+class ChecksumMismatch(Problem):
+    """The status is tus's own."""
+
+    status = 460
+    code = "upload.checksum"
+    title = {"en": "Damaged in transit", "zh": "传输损坏"}
+    detail = {
+        "en": "The piece does not have the {algorithm} that was announced. Nothing of it was kept; "
+        "send it again.",
+        "zh": "该片段的 {algorithm} 与声明不符。未保存该片段，请重新发送。",
     }

@@ -1,16 +1,19 @@
-"""The task kind of datasets."""
+"""The task kinds of datasets."""
 
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskType
 from aiplatform.protocol.permissions import Permission
-from aiplatform.server.datasets.service import quality
+from aiplatform.server.datasets.service import fixes, imports, quality, resumable
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service import kinds
-from aiplatform.server.tasks.service.kinds import Inputs, Outcome, Prepared, TaskKind
+from aiplatform.server.tasks.service.chores import on_chores
+from aiplatform.server.tasks.service.kinds import Inputs, Outcome, Prepared, TaskKind, Write
 
 
 class DataQuality(TaskKind):
@@ -33,6 +36,56 @@ class DataQuality(TaskKind):
         quality.conclude(session, task, outcome)
 
 
+class DatasetImport(TaskKind):
+    """Rows fetched from elsewhere."""
+
+    type = TaskType.DATASET_IMPORT
+    permission = Permission.DATASETS_WRITE
+    started_through = "projects/{project}/dataset-imports"
+
+    def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
+        """See :func:`imports.prepare`."""
+        return imports.prepare(session, context, spec)
+
+    def inputs(self, session: Session, task: Task) -> Inputs:  # noqa: ARG002
+        """Nothing: what it reads comes from outside."""
+        return Inputs()
+
+    def keep(self, write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Any:
+        """The output in parts."""
+        return imports.keep(write, task, output, result)
+
+    def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
+        """Commit the version."""
+        imports.conclude(session, task, outcome)
+
+
+class DataFix(TaskKind):
+    """A version in which findings of the quality report are cured."""
+
+    type = TaskType.DATA_FIX
+    permission = Permission.DATASETS_WRITE
+
+    def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
+        """See :func:`fixes.prepare`."""
+        return fixes.prepare(session, context, spec)
+
+    def inputs(self, session: Session, task: Task) -> Inputs:
+        """The version's rows and what its report read beside them."""
+        return quality.task_inputs(session, task)
+
+    def keep(self, write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Any:
+        """The fixed rows in parts."""
+        return fixes.keep(write, task, output, result)
+
+    def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
+        """Commit the version."""
+        fixes.conclude(session, task, outcome)
+
+
 def register() -> None:
     """Called by the composition roots."""
+    on_chores(resumable.forget_expired)
+    kinds.register(DataFix())
+    kinds.register(DatasetImport())
     kinds.register(DataQuality())

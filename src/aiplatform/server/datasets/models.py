@@ -32,6 +32,33 @@ class DatasetDetails(Base):
     dataset_id: Mapped[int] = mapped_column(ForeignKey("datasets.id"), primary_key=True)
     shape: Mapped[str | None] = mapped_column(String(30))
     created_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    last_number: Mapped[int] = mapped_column(server_default="0")
+
+
+class DatasetTag(Base):
+    """A name for a version, which may be moved to another."""
+
+    __tablename__ = "dataset_tags"
+
+    dataset_id: Mapped[int] = mapped_column(ForeignKey("datasets.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(50), primary_key=True)
+    version_id: Mapped[int] = mapped_column(ForeignKey("dataset_versions.id"))
+    moved_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    moved_at: Mapped[datetime] = mapped_column(server_default=func.current_timestamp())
+
+
+class DatasetUpload(Identified, Created, Base):
+    """An upload in pieces; ``length`` in bytes. ``facts`` is what a plain one has as parameters."""
+
+    __tablename__ = "dataset_uploads"
+
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    length: Mapped[int] = mapped_column(BigInteger)
+    facts: Mapped[dict[str, Any]]
+    status: Mapped[str] = mapped_column(String(20), server_default="receiving")
+    result: Mapped[dict[str, Any] | None]
+    expires_at: Mapped[datetime]
 
 
 class DatasetVersion(Identified, Created, Base):
@@ -63,7 +90,7 @@ class DatasetVersionDetails(Base):
 
 
 class QualityReport(Base):
-    """The report of one version."""
+    """The newest report of one version."""
 
     __tablename__ = "quality_reports"
 
@@ -71,3 +98,22 @@ class QualityReport(Base):
     report: Mapped[dict[str, Any]]
     task_id: Mapped[int | None] = mapped_column(ForeignKey("tasks.id"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.current_timestamp())
+
+
+class QualityReportMade(Identified, Created, Base):
+    """Every report that was made of a version, the newest included."""
+
+    __tablename__ = "quality_reports_made"
+
+    version_id: Mapped[int] = mapped_column(ForeignKey("dataset_versions.id"))
+    report: Mapped[dict[str, Any]]
+    task_id: Mapped[int | None] = mapped_column(ForeignKey("tasks.id"))
+
+
+class DatasetGate(Base):
+    """A project's gate, as :class:`aiplatform.protocol.gates.Gate` has it."""
+
+    __tablename__ = "dataset_gates"
+
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"), primary_key=True)
+    gate: Mapped[dict[str, Any]]

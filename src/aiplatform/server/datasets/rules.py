@@ -2,10 +2,15 @@
 
 import re
 import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
+from uuid import UUID
 
 from aiplatform.protocol.encoding import clean_text
 from aiplatform.protocol.enums import DatasetStatus, TaskStatus
+from aiplatform.protocol.gates import Gate
 
 MAX_ROWS = 2**31 - 1
 """``dataset_versions.row_count`` is an INTEGER."""
@@ -13,14 +18,29 @@ MAX_ROWS = 2**31 - 1
 MAX_FILENAME_BYTES = 200
 ROWS_PATH = "data.parquet"
 UPLOAD_FOLDER = "upload/"
+QUARANTINE_PATH = "quarantine.jsonl"
 
-ENDINGS = {"parquet": "parquet", "jsonl": "jsonl"}
+ENDINGS = {"csv": "csv", "jsonl": "jsonl", "parquet": "parquet", "quarantine": "quarantine.jsonl"}
 MEDIA_TYPES = {
     "parquet": "application/vnd.apache.parquet",
+    "csv": "text/csv; charset=utf-8",
     "jsonl": "application/x-ndjson",
+    "quarantine": "application/x-ndjson",
     # Whatever it is called: a browser must not take it for anything that it could show.
     "original": "application/octet-stream",
 }
+
+
+LEAKAGE = ("leakage_exact", "leakage_question", "leakage_near")
+ROLES_ZH = {"evaluation": "评估", "benchmark": "基准测试"}
+
+LABEL = re.compile(r"v[1-9][0-9]{0,8}")
+TAG = r"^[a-z][a-z0-9._-]{0,48}[a-z0-9]$"
+
+
+def is_label(name: str) -> bool:
+    """Whether a name is that of a version; a tag can't be called so."""
+    return LABEL.fullmatch(name) is not None
 
 
 def version_label(number: int) -> str:
@@ -59,3 +79,117 @@ def status_after_report(
     if others_waiting:
         return DatasetStatus.PROCESSING
     return DatasetStatus.FAILED if ended is TaskStatus.FAILED else DatasetStatus.UPLOADED
+
+
+@dataclass(frozen=True, slots=True)
+class GateFailure:
+    """A rule that a report breaks, in both languages."""
+
+    rule: str
+    text: str
+    text_zh: str
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A version that a report should have been compared with; ``version`` None: any."""
+
+    dataset: UUID
+    version: str | None
+    role: str
+    label: str
+
+
+def gate_failures(
+    gate: Gate,
+    report: Mapping[str, Any] | None,
+    *,
+    dataset: UUID | None = None,
+    held_out: Compared | None = None,
+) -> list[GateFailure]:
+    """Which rules of the gate a report breaks; a missing report breaks any gate that has rules.
+
+    Args:
+        dataset: whose version it is.
+        held_out: the evaluation data of the training that is asked for.
+    """
+    if gate == Gate():
+        return []
+    named = {ref.dataset for ref in (*gate.evaluation, *gate.benchmarks)}
+    if dataset in named:
+        return [
+            GateFailure(
+                "evaluation", "the gate names it as evaluation data", "门禁将其指定为评估数据"
+            )
+        ]
+    if report is None:
+        return [GateFailure("report", "there is no quality report yet", "尚无质量报告")]
+    failures = []
+    score = _number(report.get("score"), 0)
+    if gate.min_score is not None and score < gate.min_score:
+        failures.append(
+            GateFailure(
+                "min_score",
+                f"its score is {score}, at least {gate.min_score} is asked for",
+                f"得分为 {score}，要求至少 {gate.min_score}",
+            )
+        )
+    for finding in report.get("findings") or ():
+        # Reports come from outside the server: what is missing speaks against the data.
+        code, share = str(finding.get("code")), _number(finding.get("share"), 1)
+        allowed = [limit.max_share for limit in gate.limits if _names(limit.finding, code)]
+        if allowed and share > min(allowed):
+            failures.append(
+                GateFailure(
+                    code,
+                    f"{code}: {share:.2%} of the rows, at most {min(allowed):.2%} may be",
+                    f"{code}：占 {share:.2%}，上限为 {min(allowed):.2%}",
+                )
+            )
+        elif gate.forbid_errors and finding.get("severity", "error") == "error":
+            failures.append(GateFailure(code, f"{code} is an error", f"{code} 属于错误"))
+    return failures + _not_compared(gate, report, held_out)
+
+
+def _not_compared(
+    gate: Gate, report: Mapping[str, Any], held_out: Compared | None
+) -> list[GateFailure]:
+    wanted = [
+        *(Compared(r.dataset, r.version, "evaluation", str(r.dataset)) for r in gate.evaluation),
+        *(Compared(r.dataset, r.version, "benchmark", str(r.dataset)) for r in gate.benchmarks),
+    ]
+    minds_leakage = gate.forbid_errors or any(
+        _names(limit.finding, code) for limit in gate.limits for code in LEAKAGE
+    )
+    if held_out is not None and (minds_leakage or gate.evaluation):
+        wanted.append(held_out)
+    return [
+        GateFailure(
+            "not_compared",
+            f"the report has not compared it with the {each.role} data {each.label}; make it again",
+            f"质量报告尚未与{ROLES_ZH[each.role]}数据 {each.label} 比较，请重新生成",
+        )
+        for each in wanted
+        if not is_compared(report, each)
+    ]
+
+
+def is_compared(report: Mapping[str, Any], wanted: Compared) -> bool:
+    """Whether a report says how the rows compare with that version. Where a tag is, it can't know:
+    any version does.
+    """
+    version = wanted.version if wanted.version and is_label(wanted.version) else None
+    return any(
+        each.get("dataset") == str(wanted.dataset)
+        and each.get("role") == wanted.role
+        and (version is None or str(each.get("label")).endswith(f"@{version}"))
+        for each in report.get("compared_with") or ()
+    )
+
+
+def _number(value: object, otherwise: float) -> float:
+    return value if isinstance(value, int | float) else otherwise
+
+
+def _names(pattern: str, code: str) -> bool:
+    return code.startswith(pattern[:-1]) if pattern.endswith("*") else code == pattern

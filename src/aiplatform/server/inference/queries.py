@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import Row, Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus, TaskType
@@ -29,7 +29,14 @@ def list_deployments(context: ProjectContext, *, name: str | None = None) -> Sel
             User.username.label("author_name"),
         )
         .outerjoin(Task, Task.id == Deployment.task_id)
-        .outerjoin(Model, Model.id == Deployment.model_id)
+        # A model in the bin is another project's, and shows like one that is gone.
+        .outerjoin(
+            Model,
+            and_(
+                Model.id == Deployment.model_id,
+                or_(Model.project_id.is_(None), Model.project_id == Deployment.project_id),
+            ),
+        )
         .outerjoin(User, User.id == Deployment.created_by)
         .where(Deployment.project_id == context.project_id)
     )

@@ -13,15 +13,16 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.enums import DeploymentStatus, TaskStatus
+from aiplatform.protocol.notifications import NotificationType
 from aiplatform.protocol.specs import InferenceSpec
 from aiplatform.server.core import audit
 from aiplatform.server.core.audit import Actor
-from aiplatform.server.core.errors import NameTaken
+from aiplatform.server.core.errors import NameTaken, NotFound
 from aiplatform.server.inference import queries
 from aiplatform.server.inference.errors import DeployedModelGone, WrongDeploymentState
 from aiplatform.server.inference.models import Deployment
 from aiplatform.server.inference.rules import CRASH_WINDOW, DOWN, may_become, restart_delay
-from aiplatform.server.notifications.service import notify_user
+from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.models import Project
 from aiplatform.server.registry import queries as registry_queries
@@ -170,13 +171,12 @@ def server_ready(session: Session, task: Task, endpoint: str, token: str) -> Non
     _record(
         session, audit.SYSTEM, AuditAction.DEPLOYMENT_READY, deployment, project, task=task.uuid
     )
-    notify_user(
+    announce(
         session,
-        deployment.created_by,
-        "deployment_ready",
-        f"{deployment.name}: ready",
-        f"The deployment {deployment.name} answers requests.",
+        NotificationType.DEPLOYMENT_READY,
+        to=[deployment.created_by],
         project=project,
+        name=deployment.name,
         deployment=deployment.uuid,
     )
 
@@ -229,14 +229,14 @@ def server_ended(session: Session, task: Task, outcome: Outcome) -> None:
         _run(session, deployment, audit.SYSTEM, project, delay=delay)
         return
     _become(session, deployment, S.CRASHED)
-    notify_user(
+    announce(
         session,
-        deployment.created_by,
-        "deployment_crashed",
-        f"{deployment.name}: crashed",
-        f"The deployment {deployment.name} crashed {crashes} times in a row and was given up. "
-        f"The last error: {outcome.error}",
+        NotificationType.DEPLOYMENT_CRASHED,
+        to=[deployment.created_by],
         project=project,
+        name=deployment.name,
+        crashes=crashes,
+        error=outcome.error,
         deployment=deployment.uuid,
     )
 
@@ -251,7 +251,10 @@ def _hold_model(session: Session, context: ProjectContext, uuid: UUID) -> None:
     if deployment.model_id is None:
         raise DeployedModelGone
     spec = InferenceSpec.model_validate(deployment.spec)
-    registry.usable_model(session, context, spec.model)
+    try:
+        registry.usable_model(session, context, spec.model)
+    except NotFound as error:
+        raise DeployedModelGone from error
 
 
 def _start_anew(

@@ -1,4 +1,4 @@
-"""Guards of the façade. The bearer token is the platform's access token.
+"""Guards of the façade. The bearer token is the platform's: an access token or an API key.
 
 One statement tells who asks and which deployments they may ask.
 """
@@ -13,6 +13,7 @@ from aiplatform.protocol.permissions import Permission
 from aiplatform.server.identity.access import BearerToken, Principal, principal_from
 from aiplatform.server.identity.errors import Unauthenticated
 from aiplatform.server.openai.errors import BadChatRequest
+from aiplatform.server.openai.queries import Credential
 from aiplatform.server.openai.rules import parse_model
 from aiplatform.server.openai.service import ChatCall, ChatService, choose, read_body
 
@@ -41,12 +42,14 @@ class ChatGuard:
 
         chats: ChatService = request.state.chats
         rows = await chats.lookups.named(token, model.deployment, model.uuid)
-        principal = _principal(request, rows)
+        principal = await _principal(request, rows)
         if fault is not None:
             raise fault
         return ChatCall(
             actor=principal.actor,
-            session_id=principal.session_id,
+            credential=Credential(
+                principal.session_id, 0 if principal.key is None else principal.key.key_id
+            ),
             target=choose(rows, model),
             model=model,
             body=body,
@@ -76,12 +79,17 @@ class ModelsGuard:
             raise Unauthenticated
         chats: ChatService = request.state.chats
         rows = await chats.lookups.ready(token)
-        principal = _principal(request, rows)
+        principal = await _principal(request, rows)
         return Reachable(principal, [row for row in rows if row.deployment_id is not None])
 
 
-def _principal(request: Request, rows: Sequence[Any]) -> Principal:
-    return principal_from(rows[0] if rows else None, request, allow_first_password=False)
+async def _principal(request: Request, rows: Sequence[Any]) -> Principal:
+    row: Any = rows[0] if rows else None
+    principal = principal_from(row, request, allow_first_password=False)
+    if principal.key is not None and row.key_use_unnoted:
+        chats: ChatService = request.state.chats
+        await chats.lookups.note_use(principal.key.key_id)
+    return principal
 
 
 CHAT = ChatGuard()

@@ -5,37 +5,44 @@ one statement reads token, user, global role, model, project and membership.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from functools import cache
+from typing import Any
 from uuid import UUID
 
-from fastapi import Path, Request
-from sqlalchemy import Select, and_, select
+from fastapi import Request
+from sqlalchemy import Integer, Select, bindparam, select
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import ProjectStatus
 from aiplatform.protocol.permissions import WILDCARD, Permission
 from aiplatform.server.core.audit import Actor
-from aiplatform.server.core.database import transaction
 from aiplatform.server.core.errors import NotFound
+from aiplatform.server.core.statements import Compiled, compiled
 from aiplatform.server.identity.access import (
     BearerToken,
+    Guard,
     PlatformGuard,
     Principal,
-    SessionDep,
+    add_standing,
     deny,
-    principal_from,
     principal_statement,
+    standing_values,
+    still,
 )
-from aiplatform.server.identity.errors import PermissionDenied, Unauthenticated
-from aiplatform.server.identity.models import AuthSession, Role, User
+from aiplatform.server.identity.errors import PermissionDenied
+from aiplatform.server.identity.models import User
 from aiplatform.server.projects.access import (
-    MemberRole,
     ProjectContext,
     ProjectGuard,
+    add_membership,
     project_permissions,
+    uuid_or_none_such,
+    with_path_parameter,
 )
 from aiplatform.server.projects.errors import ProjectArchived
-from aiplatform.server.projects.models import Project, ProjectPermission
+from aiplatform.server.projects.models import Project
+from aiplatform.server.projects.rules import DELETED
 from aiplatform.server.registry.errors import SharedModelsProtected
 from aiplatform.server.registry.models import Model
 
@@ -62,24 +69,21 @@ class ModelContext:
 
 def _facts(statement: Select[Any]) -> Select[Any]:
     """Add the columns that decide, once Model and User are joined."""
-    return (
-        statement.add_columns(
-            Model.id.label("model_id"),
-            Model.uuid.label("model_uuid"),
-            Project.id.label("project_id"),
-            Project.uuid.label("project_uuid"),
-            Project.name.label("project_name"),
-            Project.status.label("project_status"),
-            Project.owner_id,
-            MemberRole.permissions.label("member_permissions"),
-        )
-        .outerjoin(Project, Project.id == Model.project_id)
-        .outerjoin(
-            ProjectPermission,
-            and_(ProjectPermission.project_id == Project.id, ProjectPermission.user_id == User.id),
-        )
-        .outerjoin(MemberRole, MemberRole.id == ProjectPermission.role_id)
-    )
+    named = statement.add_columns(Model.id.label("model_id"), Model.uuid.label("model_uuid"))
+    return add_membership(named.outerjoin(Project, Project.id == Model.project_id))
+
+
+@cache
+def _statement() -> Compiled:
+    named = bindparam("named", type_=PG_UUID(as_uuid=True))
+    return compiled(_facts(principal_statement().outerjoin(Model, Model.uuid == named)))
+
+
+@cache
+def _confirmation() -> Compiled:
+    found = Model.id == bindparam("model_id", type_=Integer)
+    joined = select(User.id).select_from(User).outerjoin(Model, found)
+    return compiled(_facts(add_standing(joined)))
 
 
 def _decide(row: Any, principal: Principal, permission: Permission) -> ModelContext:
@@ -89,12 +93,14 @@ def _decide(row: Any, principal: Principal, permission: Permission) -> ModelCont
         NotFound: for no model, or one of a project that is none of theirs.
         PermissionDenied, ProjectArchived: see there.
     """
-    if row is None or row.model_id is None:
+    if row is None or row.model_id is None or row.project_status == DELETED:
         raise NotFound(resource="model")
     writes = permission.endswith(":write")
     if row.project_id is None:
         if writes and not principal.is_superuser:
             raise SharedModelsProtected(permission=WILDCARD)
+        if not principal.in_scope(permission):
+            raise PermissionDenied(permission=permission.value)
         return ModelContext(principal, row.model_id, row.model_uuid, None)
     held = project_permissions(row, principal)
     if held is None:
@@ -107,58 +113,35 @@ def _decide(row: Any, principal: Principal, permission: Permission) -> ModelCont
     return ModelContext(principal, row.model_id, row.model_uuid, project)
 
 
-ModelPath = Annotated[str, Path(description="uuid", json_schema_extra={"format": "uuid"})]
-
-
-class ModelGuard:
+class ModelGuard(Guard[ModelContext]):
     """Lets in who holds ``permission`` on the model of the path."""
+
+    permission: Permission
 
     def __init__(self, permission: Permission) -> None:
         self.permission = permission
+        self.__signature__ = with_path_parameter(type(self).__call__, "model")
 
-    def __call__(
-        self, model: ModelPath, request: Request, session: SessionDep, token: BearerToken
-    ) -> ModelContext:
+    async def __call__(self, request: Request, token: BearerToken, **_: str) -> ModelContext:
         """The evidence.
 
         Raises:
             Unauthenticated, PasswordChangeRequired, NotFound, PermissionDenied, ProjectArchived.
         """
-        return self.authorize(model, request, session, token)
+        return await self.admit(request, token)
 
-    def authorize(
-        self, model: str, request: Request, session: Session, token: str | None
-    ) -> ModelContext:
-        """The same for callers that hold a session of their own."""
-        try:
-            uuid = UUID(model)
-        except ValueError:
-            # Authentication comes first: an anonymous caller learns nothing from the form of an id.
-            uuid = UUID(int=0)
-        row: Any = None
-        if token is not None:
-            joined = principal_statement(token).outerjoin(Model, Model.uuid == uuid)
-            row = session.execute(_facts(joined)).one_or_none()
-        principal = principal_from(row, request, allow_first_password=False)
-        try:
-            return _decide(row, principal, self.permission)
-        except PermissionDenied as denied:
-            missing = denied.params["permission"]
-            deny(session, principal, missing, request, project=row.project_uuid)
-            raise
+    @property
+    def statement(self) -> Compiled:
+        """Who asks, the model, and its project."""
+        return _statement()
 
+    def named(self, request: Request) -> dict[str, UUID]:
+        """The model of the path."""
+        return {"named": uuid_or_none_such(request.path_params["model"])}
 
-class ModelStreamingGuard:
-    """The same for routes that stream: its session ends before the stream begins."""
-
-    def __init__(self, permission: Permission) -> None:
-        self.guard = ModelGuard(permission)
-        self.permission = permission
-
-    def __call__(self, model: ModelPath, request: Request, token: BearerToken) -> ModelContext:
-        """The evidence, see :class:`ModelGuard`."""
-        with transaction() as session:
-            return self.guard.authorize(model, request, session, token)
+    def evidence(self, principal: Principal, row: Any) -> ModelContext:
+        """See :func:`_decide`."""
+        return _decide(row, principal, self.permission)
 
 
 def confirm(session: Session, context: ModelContext, permission: Permission) -> ModelContext:
@@ -170,29 +153,10 @@ def confirm(session: Session, context: ModelContext, permission: Permission) -> 
     Raises:
         NotFound, Unauthenticated, PermissionDenied, ProjectArchived: as the guard would.
     """
-    before = context.principal
-    statement: Any = (
-        select(AuthSession.ended_at, User.is_active, Role.permissions)
-        .select_from(User)
-        .outerjoin(AuthSession, AuthSession.id == before.session_id)
-        .outerjoin(Role, Role.name == User.role)
-        .outerjoin(Model, Model.id == context.model_id)
-        .where(User.id == before.user_id)
+    row = _confirmation().one_or_none(
+        session, model_id=context.model_id, **standing_values(context.principal)
     )
-    row = session.execute(_facts(statement)).one_or_none()
-    if row is None or not row.is_active or row.ended_at is not None:
-        raise Unauthenticated
-    now = Principal(
-        user_id=before.user_id,
-        user_uuid=before.user_uuid,
-        username=before.username,
-        role=before.role,
-        permissions=frozenset(row.permissions or ()),
-        session_id=before.session_id,
-        must_change_password=False,
-        actor=before.actor,
-    )
-    return _decide(row, now, permission)
+    return _decide(row, still(row, context.principal), permission)
 
 
 def require_shared(context: ProjectContext, session: Session, request: Request) -> None:
@@ -206,11 +170,10 @@ def require_shared(context: ProjectContext, session: Session, request: Request) 
         raise SharedModelsProtected(permission=WILDCARD)
 
 
-BROWSE = PlatformGuard()
+BROWSE = PlatformGuard(accepts_keys=True)
 """Whoever is signed in; the select finds what they may read."""
 
 LIST = ProjectGuard(Permission.MODELS_READ)
 CREATE = ProjectGuard(Permission.MODELS_WRITE)
 READ = ModelGuard(Permission.MODELS_READ)
 WRITE = ModelGuard(Permission.MODELS_WRITE)
-UPLOAD = ModelStreamingGuard(Permission.MODELS_WRITE)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, Select, cast, column, func, or_, select, table
+from sqlalchemy import Integer, Select, and_, case, cast, column, false, func, or_, select, table
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.types import Text
@@ -20,6 +20,7 @@ from aiplatform.server.identity.access import Principal
 from aiplatform.server.identity.models import Role, User
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.models import Project, ProjectPermission
+from aiplatform.server.projects.rules import DELETED
 from aiplatform.server.registry.models import Model, ModelDetails
 from aiplatform.server.registry.rules import SOURCE
 from aiplatform.server.tasks.models import Task, TaskInput
@@ -28,7 +29,7 @@ UNFINISHED = [status.value for status in TaskStatus if not status.is_final]
 Base = aliased(Model, name="base")
 
 _experiments = table("experiments", column("id"), column("uuid"), column("name"))
-_datasets = table("datasets", column("id"), column("uuid"), column("name"))
+_datasets = table("datasets", column("id"), column("uuid"), column("name"), column("project_id"))
 _versions = table("dataset_versions", column("id"), column("uuid"), column("dataset_id"),
                   column("version"))  # fmt: skip
 """Tables of other domains, of which only uuids and names are shown here."""
@@ -75,7 +76,14 @@ def entries() -> Select[Any]:
         )
         .outerjoin(ModelDetails, ModelDetails.model_id == Model.id)
         .outerjoin(Project, Project.id == Model.project_id)
-        .outerjoin(Base, Base.id == ModelDetails.base_model_id)
+        # A base that is another project's, as one in the bin is, shows like one that is gone.
+        .outerjoin(
+            Base,
+            and_(
+                Base.id == ModelDetails.base_model_id,
+                or_(Base.project_id.is_(None), Base.project_id == Model.project_id),
+            ),
+        )
         .outerjoin(Task, Task.id == ModelDetails.task_id)
         .outerjoin(_experiments, _experiments.c.id == ModelDetails.experiment_id)
         .outerjoin(User, User.id == ModelDetails.created_by)
@@ -116,8 +124,13 @@ def readable_models(
     principal: Principal, *, name: str | None = None, version: str | None = None
 ) -> Select[Any]:
     """Shared models, and those of every project in which the principal may read models."""
-    statement = entries()
-    if not principal.is_superuser:
+    statement = entries().where(Project.status.is_distinct_from(DELETED))
+    if not principal.in_scope(Permission.MODELS_READ):
+        return statement.where(false())
+    if principal.key is not None and principal.key.project_id is not None:
+        mine = Model.project_id == principal.key.project_id
+        statement = statement.where(or_(Model.project_id.is_(None), mine))
+    if not principal.crosses:
         granting = cast([WILDCARD, "models:*", Permission.MODELS_READ.value], ARRAY(Text))
         member = (
             select(ProjectPermission.project_id)
@@ -214,6 +227,21 @@ def files(session: Session, model: Model) -> list[StoredFile]:
     return storage.files_of(session, model_id=model.id)
 
 
+def made_under(session: Session, context: ProjectContext, task_id: int, name: str) -> Model | None:
+    """The newest of the project's models of a name that a task has made."""
+    return session.scalar(
+        select(Model)
+        .join(ModelDetails, ModelDetails.model_id == Model.id)
+        .where(
+            Model.project_id == context.project_id,
+            Model.name == name,
+            ModelDetails.task_id == task_id,
+        )
+        .order_by(Model.id.desc())
+        .limit(1)
+    )
+
+
 def source_files(session: Session, model_id: int) -> list[StoredFile]:
     """Files that were uploaded and not imported yet, under the paths that they came with."""
     return [
@@ -280,28 +308,36 @@ def unfinished_readers(session: Session, model_id: int) -> Sequence[Task]:
 
 
 def tuned_from(session: Session, model_id: int) -> Sequence[str]:
-    """Models that were tuned from it, and need it beside them."""
+    """Models that were tuned from it, and need it beside them; not those in the bin."""
     rows = session.execute(
         select(Model.name, Model.version)
         .join(ModelDetails, ModelDetails.model_id == Model.id)
-        .where(ModelDetails.base_model_id == model_id)
+        .outerjoin(Project, Project.id == Model.project_id)
+        .where(ModelDetails.base_model_id == model_id, Project.status.is_distinct_from(DELETED))
         .order_by(Model.id)
     )
     return [f"{name}@{version}" for name, version in rows]
 
 
 def made_from(session: Session, task_id: int) -> list[Source]:
-    """The dataset versions that a task read."""
+    """The dataset versions that a task read. What is in the bin is another project's."""
     rows = session.execute(
         select(
             TaskInput.role,
             TaskInput.label,
             TaskInput.content_hash,
             _datasets.c.uuid,
-            _versions.c.uuid,
+            case((_datasets.c.id.is_not(None), _versions.c.uuid)),
         )
+        .join(Task, Task.id == TaskInput.task_id)
         .outerjoin(_versions, _versions.c.id == TaskInput.dataset_version_id)
-        .outerjoin(_datasets, _datasets.c.id == _versions.c.dataset_id)
+        .outerjoin(
+            _datasets,
+            and_(
+                _datasets.c.id == _versions.c.dataset_id,
+                _datasets.c.project_id == Task.project_id,
+            ),
+        )
         .where(TaskInput.task_id == task_id, TaskInput.role.in_(("dataset", "eval_dataset")))
         .order_by(TaskInput.role)
     )
@@ -329,5 +365,7 @@ def project_of(session: Session, project_id: int | None) -> UUID | None:
 def project_by_uuid(session: Session, uuid: UUID) -> Project | None:
     """A project, locked against deletion."""
     return session.scalar(
-        select(Project).where(Project.uuid == uuid).with_for_update(read=True, key_share=True)
+        select(Project)
+        .where(Project.uuid == uuid, Project.status.is_distinct_from(DELETED))
+        .with_for_update(read=True, key_share=True)
     )

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from aiplatform.protocol.enums import ModelStatus
-from aiplatform.protocol.specs import ModelSource, Name, Strict
+from aiplatform.protocol.specs import ModelSource, Name, SecretsByVariable, Strict
 from aiplatform.server.identity.schemas import UserRef
 
 EXAMPLE = "3f0c9b1e-8d1a-4a52-b7a5-0a9a4f6d2b11"
@@ -24,6 +24,10 @@ class ModelIn(Strict):
     source: ModelSource
     license: str | None = Field(None, max_length=100, description="counts before the model's own")
     shared: bool = Field(False, description="usable in all projects; for administrators")
+    secrets: SecretsByVariable = Field(
+        default_factory=dict,
+        description='secrets for the import, by name: `{"HF_TOKEN": "hub"}` for a gated model',
+    )
 
     model_config = ConfigDict(
         json_schema_extra={

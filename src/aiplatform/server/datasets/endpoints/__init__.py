@@ -1,14 +1,33 @@
 """HTTP routes of datasets: ``heads`` for datasets, ``versions`` for what was committed to them,
-``uploads`` for the body that both take.
+``uploads`` for the body that both take, ``changes`` for versions made of versions, ``tags``,
+``storage`` for what versions are made of and cost, ``findings`` for the rows of the report's.
 """
 
 from fastapi import APIRouter
 
+from aiplatform.server.datasets.endpoints.browsing import router as browsing_router
+from aiplatform.server.datasets.endpoints.changes import router as changes_router
+from aiplatform.server.datasets.endpoints.findings import router as findings_router
+from aiplatform.server.datasets.endpoints.gates import router as gates_router
 from aiplatform.server.datasets.endpoints.heads import router as heads_router
+from aiplatform.server.datasets.endpoints.imports import router as imports_router
+from aiplatform.server.datasets.endpoints.reports import router as reports_router
+from aiplatform.server.datasets.endpoints.resumable import router as resumable_router
+from aiplatform.server.datasets.endpoints.storage import router as storage_router
+from aiplatform.server.datasets.endpoints.tags import router as tags_router
 from aiplatform.server.datasets.endpoints.versions import router as versions_router
 
-router = APIRouter(prefix="/api/v1", tags=["datasets"])
+router = APIRouter(tags=["datasets"])
 router.include_router(heads_router)
+router.include_router(gates_router)
 router.include_router(versions_router)
+router.include_router(reports_router)
+router.include_router(changes_router)
+router.include_router(tags_router)
+router.include_router(browsing_router)
+router.include_router(resumable_router)
+router.include_router(imports_router)
+router.include_router(storage_router)
+router.include_router(findings_router)
 
 __all__ = ["router"]

@@ -6,44 +6,24 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response, status
 from fastapi.concurrency import run_in_threadpool
 
-from aiplatform.protocol.enums import DatasetStatus
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.database import transaction
-from aiplatform.server.core.etags import IfMatch, require_match, set_etag
+from aiplatform.server.core.etags import IfMatch, require_match, set_etag, set_purge_after
 from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, render_page
 from aiplatform.server.datasets import access, queries, service
+from aiplatform.server.datasets.endpoints.rendering import render_dataset as render
 from aiplatform.server.datasets.endpoints.uploads import PROBLEMS, RAW_BODY, Facts, received
 from aiplatform.server.datasets.models import Dataset
-from aiplatform.server.datasets.queries import Head
 from aiplatform.server.datasets.schemas import NAME_PATTERN, DatasetChange, DatasetOut
 from aiplatform.server.datasets.service import Upload
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext
 
-router = APIRouter()
+router = APIRouter(prefix="/api/v1")
 
 Name = Annotated[
     str, Query(min_length=1, max_length=255, pattern=NAME_PATTERN, description="unique in it")
 ]
-
-
-def render(head: Head) -> DatasetOut:
-    """A dataset as it goes out."""
-    dataset = head.dataset
-    return DatasetOut(
-        uuid=dataset.uuid,
-        project=head.project,
-        name=dataset.name,
-        format=dataset.format,
-        shape=head.shape,
-        version=dataset.version,
-        status=DatasetStatus(dataset.status),
-        size=dataset.size,
-        row_count=head.row_count,
-        quality_report=dataset.quality_report or None,
-        created_at=dataset.created_at,
-        updated_at=dataset.updated_at,
-    )
 
 
 @router.get("/projects/{project}/datasets", summary="List datasets")
@@ -69,7 +49,7 @@ def list_datasets(
     responses=PROBLEMS,
 )
 async def create_dataset(
-    context: Annotated[ProjectContext, Depends(access.UPLOAD)],
+    context: Annotated[ProjectContext, Depends(access.CREATE)],
     request: Request,
     response: Response,
     name: Name,
@@ -129,7 +109,13 @@ def update_dataset(
     "/datasets/{dataset}", status_code=status.HTTP_204_NO_CONTENT, summary="Delete a dataset"
 )
 def delete_dataset(
-    dataset: UUID, context: Annotated[ProjectContext, Depends(access.WRITE)], session: SessionDep
+    dataset: UUID,
+    context: Annotated[ProjectContext, Depends(access.WRITE)],
+    session: SessionDep,
+    response: Response,
 ) -> None:
-    """With all its versions. Refused while a task that has not ended reads it."""
-    service.delete_dataset(session, context, dataset)
+    """With all its versions. Refused while a task that has not ended reads it.
+
+    It can be restored from the project's bin until the time that the header `Purge-After` says.
+    """
+    set_purge_after(response, service.delete_dataset(session, context, dataset).purge_after)

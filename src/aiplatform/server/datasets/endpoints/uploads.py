@@ -2,35 +2,44 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import Depends, Header, Query, Request
 from fastapi.concurrency import run_in_threadpool
+from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
+from aiplatform.data.packing import Packed
 from aiplatform.protocol.enums import DataFormat
+from aiplatform.protocol.intake import EncodingName, Reading
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.spool import (
+    Spooled,
     UploadAborted,
     announced_digest,
     check_headers,
+    declared_size,
     receive,
+    room_needed,
     workplace,
 )
 from aiplatform.server.datasets import service
+from aiplatform.server.datasets.errors import ReadingUnreadable
 from aiplatform.server.datasets.rules import safe_filename
 from aiplatform.server.datasets.schemas import UploadFacts
 from aiplatform.server.datasets.service import Upload
-from aiplatform.server.datasets.service.ingest import ingest
+from aiplatform.server.datasets.service.ingest import Gone, ingest
+from aiplatform.server.datasets.service.packing import known, pack_upload
 from aiplatform.server.projects.access import ProjectContext
 
 RAW_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": "the file's bytes: JSONL, JSON, CSV, TSV, Parquet or text, also compressed",
+        "description": "the file's bytes: JSONL, JSON, CSV, TSV, Parquet, Arrow, text; or packed",
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
@@ -63,6 +72,32 @@ def upload_facts(
     max_length: Annotated[
         int, Query(ge=8, le=1_048_576, description="tokens; longer rows are reported")
     ] = 512,
+    encoding: Annotated[
+        EncodingName | None, Query(description="of text, when it is not what is recognised")
+    ] = None,
+    delimiter: Annotated[
+        str | None, Query(max_length=3, description="of CSV: one character, or `tab`")
+    ] = None,
+    quote: Annotated[
+        str | None, Query(max_length=4, description="of CSV: one character, or `none`")
+    ] = None,
+    header: Annotated[
+        bool | None, Query(description="of CSV: false when the first record is a row")
+    ] = None,
+    map: Annotated[  # noqa: A002
+        str | None,
+        Query(
+            max_length=10_000,
+            description='columns and what they are, as JSON: `{"question": "prompt"}`',
+        ),
+    ] = None,
+    bad_rows: Annotated[
+        Literal["refuse", "quarantine"],
+        Query(
+            description="`quarantine`: rows that can't be read are set aside, as long as they are "
+            "few; `format=quarantine` of the download has them"
+        ),
+    ] = "refuse",
     content_digest: Annotated[
         str | None, Header(description="`sha-256=:BASE64:`; refused when it differs")
     ] = None,
@@ -78,19 +113,52 @@ def upload_facts(
         base_model=base_model,
         max_length=max_length,
         digest=announced_digest(content_digest, x_content_sha256),
+        reading=_reading(
+            encoding=encoding,
+            delimiter=delimiter,
+            quote=quote,
+            header=header,
+            map=map or {},
+            bad_rows=bad_rows,
+        ),
     )
+
+
+def _reading(**options: Any) -> Reading:
+    try:
+        return Reading(**options)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        option = ".".join(map(str, first["loc"])) or "delimiter"
+        raise ReadingUnreadable(option=option, reason=first["msg"]) from error
 
 
 Facts = Annotated[UploadFacts, Depends(upload_facts)]
 
 
+def client_gone(request: Request) -> Gone:
+    """Returns when nobody waits for the answer any more."""
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    return gone
+
+
 @asynccontextmanager
 async def received(
-    request: Request, context: ProjectContext, facts: UploadFacts, *, name: str | None = None
+    request: Request,
+    context: ProjectContext,
+    facts: UploadFacts,
+    *,
+    name: str | None = None,
+    dataset: UUID | None = None,
 ) -> AsyncIterator[Upload]:
     """The upload of a request, read and on disk for as long as the block lasts.
 
-    What would be refused at the end anyway is refused before the first byte is read.
+    What would be refused at the end anyway is refused before the first byte is read. Against the
+    current version of ``dataset``, if there is one, only what changed is stored.
     """
     settings = get_settings()
     headers = request.headers
@@ -99,13 +167,15 @@ async def received(
 
     def look_ahead() -> None:
         with transaction() as session:
-            service.foresee(session, context, name=name, base_model=facts.base_model)
+            service.foresee(
+                session,
+                context,
+                name=name,
+                base_model=facts.base_model,
+                size=declared_size(headers.get("content-length")),
+            )
 
     await run_in_threadpool(look_ahead)
-
-    async def gone() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
 
     async with workplace(settings.spool_dir) as prefix:
         try:
@@ -117,19 +187,43 @@ async def received(
             )
         except ClientDisconnect as error:
             raise UploadAborted from error
-        filename = safe_filename(facts.filename or "")
-        ingested = await ingest(
-            spooled.path,
-            prefix.with_suffix(".parquet"),
-            filename=filename,
-            format=facts.format,
-            gone=gone,
-        )
-        yield Upload(
-            filename=filename,
-            spooled=spooled,
-            ingested=ingested,
-            message=facts.message,
-            base_model=facts.base_model,
-            max_length=facts.max_length,
-        )
+        yield await as_upload(prefix, spooled, facts, context, dataset, client_gone(request))
+
+
+async def as_upload(
+    prefix: Path,
+    spooled: Spooled,
+    facts: UploadFacts,
+    context: ProjectContext,
+    dataset: UUID | None,
+    gone: Gone,
+) -> Upload:
+    """A file that has arrived, read and cut into parts; its files begin with ``prefix``.
+
+    Raises:
+        MalformedFile: it is not what it claims to be.
+        UploadAborted, InsufficientStorage, IngestFailed: see :func:`service.ingest.ingest`.
+    """
+    filename = safe_filename(facts.filename or "")
+    ingested = await ingest(
+        spooled.path,
+        prefix.with_suffix(".parquet"),
+        filename=filename,
+        format=facts.format,
+        gone=gone,
+        reading=facts.reading,
+    )
+
+    def packed() -> dict[str, Packed]:
+        with room_needed():
+            return pack_upload(ingested, spooled, filename, known(context, dataset))
+
+    return Upload(
+        filename=filename,
+        spooled=spooled,
+        ingested=ingested,
+        message=facts.message,
+        base_model=facts.base_model,
+        max_length=facts.max_length,
+        packed=await run_in_threadpool(packed),
+    )

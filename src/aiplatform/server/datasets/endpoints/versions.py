@@ -1,16 +1,15 @@
-"""Versions: list, commit, read; their rows, content and quality reports."""
+"""Versions: list, commit, read; their rows and content."""
 
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response, status
-from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.orm import Session
 
+from aiplatform.data.browse import Found
 from aiplatform.protocol.audit import AuditAction
-from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.specs import VERSION_OR_TAG
 from aiplatform.server.core import audit, downloads
-from aiplatform.server.core.database import transaction
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.pagination import (
     Cursor,
@@ -22,49 +21,33 @@ from aiplatform.server.core.pagination import (
     render_page,
 )
 from aiplatform.server.core.storage import StoredFile
-from aiplatform.server.datasets import access, queries, service
+from aiplatform.server.datasets import access, queries
+from aiplatform.server.datasets.endpoints.browsing import RowsWanted, rows_wanted
+from aiplatform.server.datasets.endpoints.commits import UploadChange, commit_upload, upload_change
+from aiplatform.server.datasets.endpoints.rendering import render_version as render
 from aiplatform.server.datasets.endpoints.uploads import PROBLEMS, RAW_BODY, Facts, received
 from aiplatform.server.datasets.models import Dataset, DatasetVersion
 from aiplatform.server.datasets.queries import Commit
 from aiplatform.server.datasets.rules import ENDINGS, MEDIA_TYPES, safe_filename
-from aiplatform.server.datasets.schemas import DatasetVersionOut, QualityRequest
-from aiplatform.server.datasets.service import Upload, content
+from aiplatform.server.datasets.schemas import DatasetVersionOut, RowPage
+from aiplatform.server.datasets.service import content, history
 from aiplatform.server.identity.access import SessionDep
-from aiplatform.server.identity.schemas import UserRef
 from aiplatform.server.projects.access import ProjectContext
-from aiplatform.server.tasks.endpoints import render as render_task
-from aiplatform.server.tasks.schemas import TaskOut
 
-router = APIRouter(prefix="/datasets/{dataset}/versions")
+router = APIRouter(prefix="/api/v1/datasets/{dataset}/versions")
 
-Label = Annotated[str, Path(pattern=r"^v[1-9][0-9]{0,8}$", description="`v1`, `v2`, …")]
+Label = Annotated[
+    str, Path(pattern=VERSION_OR_TAG, description="`v1`, `v2`, …, or a tag: `prod`, `@prod`")
+]
 Reader = Annotated[ProjectContext, Depends(access.READ)]
 
-
-def render(commit: Commit) -> DatasetVersionOut:
-    """A version as it goes out."""
-    version, details = commit.version, commit.details
-    return DatasetVersionOut(
-        uuid=version.uuid,
-        dataset=commit.dataset,
-        version=version.version,
-        parent=commit.parent,
-        message=version.commit_message,
-        file_hash=version.file_hash,
-        file_size=version.file_size,
-        row_count=version.row_count,
-        shape=None if details is None else details.shape,
-        format=None if details is None else details.format,
-        filename=None if details is None else details.filename,
-        columns=[] if details is None else details.columns,
-        author=(
-            None
-            if commit.author is None
-            else UserRef(uuid=commit.author[0], username=commit.author[1])
-        ),
-        created_at=version.created_at,
-        report=commit.report,
-    )
+CONTENT: dict[int | str, dict[str, Any]] = {
+    **downloads.DOCUMENTATION,
+    200: {
+        "description": "The file",
+        "content": {kind.partition(";")[0]: {} for kind in MEDIA_TYPES.values()},
+    },
+}
 
 
 @router.get("", summary="List versions")
@@ -88,26 +71,19 @@ def list_dataset_versions(
 )
 async def create_dataset_version(
     dataset: UUID,
-    context: Annotated[ProjectContext, Depends(access.COMMIT)],
+    context: Annotated[ProjectContext, Depends(access.WRITE)],
     request: Request,
     response: Response,
     facts: Facts,
-    allow_identical: Annotated[
-        bool, Query(description="commit even when the rows are those of the current version")
-    ] = False,
+    change: Annotated[UploadChange, Depends(upload_change)],
 ) -> DatasetVersionOut:
-    """Store the file as the next version and queue its quality report."""
+    """Store the file as the next version and queue its quality report.
 
-    def commit(upload: Upload) -> DatasetVersionOut:
-        with transaction() as session:
-            access.confirm(session, context, Permission.DATASETS_WRITE)
-            head, version = service.add_version(
-                session, context, dataset, upload, allow_identical=allow_identical
-            )
-            return render(queries.get_commit(session, head, version.version))
-
-    async with received(request, context, facts) as upload:
-        created = await run_in_threadpool(commit, upload)
+    With another `mode` the file's rows change those of the parent: they are appended, put in place
+    of those with the same key (columns that the file lacks stay), or name the rows to delete.
+    """
+    async with received(request, context, facts, dataset=dataset) as upload:
+        created = await commit_upload(request, context, dataset, upload, change)
     response.headers["Location"] = f"/api/v1/datasets/{dataset}/versions/{created.version}"
     return created
 
@@ -121,30 +97,58 @@ def get_dataset_version(
     return render(queries.get_commit(session, found, version))
 
 
-@router.get("/{version}/rows", summary="Browse rows")
+@router.delete("/{version}", status_code=status.HTTP_204_NO_CONTENT, summary="Delete a version")
+def delete_dataset_version(
+    dataset: UUID,
+    version: Label,
+    context: Annotated[ProjectContext, Depends(access.WRITE)],
+    session: SessionDep,
+) -> None:
+    """Only a leaf that no tag is at and no task but quality reports has read."""
+    history.delete_version(session, context, dataset, version)
+
+
+@router.get("/{version}/rows", summary="Browse rows", responses=PROBLEMS)
 def list_dataset_rows(
     dataset: UUID,
     version: Label,
     context: Reader,
     session: SessionDep,
+    wanted: Annotated[RowsWanted, Depends(rows_wanted)],
     limit: Limit = 50,
     cursor: Cursor = None,
-) -> Page[dict[str, Any]]:
-    """Rows in their order. A page of long rows may have fewer than `limit`."""
-    offset = 0
+) -> RowPage:
+    """Rows in their order, from any place on; those that have a text or meet conditions; or drawn.
+
+    A page of long rows may have fewer than `limit`. So may one of a search that takes long, even
+    none: it goes on at `next_cursor`.
+    """
+    offset = wanted.offset
     if cursor is not None:
         (offset,) = decode_cursor(cursor, int)
     _, commit, file = _rows_of(session, context, dataset, version)
+    count = commit.version.row_count
     with downloads.content_expected(file):
-        rows, following = content.page_of_rows(file, commit.version.row_count, offset, limit)
-    return Page(items=rows, next_cursor=None if following is None else encode_cursor(following))
+        if wanted.sample is not None:
+            found = content.draw_rows(file, count, wanted.sample, wanted.seed)
+        elif wanted.search is not None or wanted.where:
+            found = content.find_rows(file, offset, limit, text=wanted.search, where=wanted.where)
+        else:
+            rows, following = content.page_of_rows(file, count, offset, limit)
+            places = list(range(offset, offset + len(rows)))
+            found = Found(rows, places, following)
+    return RowPage(
+        items=found.rows,
+        places=found.places,
+        next_cursor=None if found.following is None else encode_cursor(found.following),
+    )
 
 
 @router.get(
     "/{version}/content",
     summary="Download",
     response_class=Response,
-    responses=downloads.DOCUMENTATION,
+    responses=CONTENT,
 )
 def get_dataset_content(
     dataset: UUID,
@@ -153,22 +157,26 @@ def get_dataset_content(
     session: SessionDep,
     request: Request,
     format: Annotated[  # noqa: A002  (the word of the API)
-        Literal["parquet", "jsonl", "original"],
-        Query(description="`original`: the bytes as they were uploaded"),
+        Literal["parquet", "jsonl", "csv", "original", "quarantine"],
+        Query(
+            description="`original`: the bytes as they were uploaded; `quarantine`: the bad rows "
+            "that were set aside, each with its place, the reason and its text"
+        ),
     ] = "parquet",
 ) -> Response:
-    """The rows as canonical Parquet or JSON Lines, or the uploaded file. Always an attachment.
+    """The rows as canonical Parquet, JSON Lines or CSV, or the uploaded file. Always an attachment.
 
-    Parquet and original come with length, ETag, digest and ranges; JSON Lines is made while it is
-    sent.
+    Parquet and original come with length, ETag, digest and ranges; text is made while it is sent.
+    In CSV, nested values are JSON text, and text that a spreadsheet would take for a formula has an
+    apostrophe before it.
     """
     head, commit, file = _rows_of(session, context, dataset, version)
     name = f"{head.name}-{version}"
     media_type = MEDIA_TYPES[format]
-    if format == "jsonl":
+    if format in {"jsonl", "csv"}:
         filename = safe_filename(f"{name}.{ENDINGS[format]}")
         with downloads.content_expected(file):
-            chunks = content.as_jsonl(content.local_rows(file))
+            chunks = content.exported(content.local_rows(file), format)
         response = downloads.send_stream(request, chunks, file, filename, media_type)
     elif format == "original":
         original = queries.upload_file(session, commit.version.id)
@@ -177,8 +185,14 @@ def get_dataset_content(
         filename = original.path.rpartition("/")[2]
         response = downloads.send_blob(request, original, filename, media_type)
     else:
+        kept = file
+        if format == "quarantine":
+            aside = queries.quarantine_file(session, commit.version.id)
+            if aside is None:
+                raise NotFound(resource="file")
+            kept = aside
         filename = safe_filename(f"{name}.{ENDINGS[format]}")
-        response = downloads.send_blob(request, file, filename, media_type)
+        response = downloads.send_blob(request, kept, filename, media_type)
     if response.status_code in downloads.SENT:
         audit.record(
             session,
@@ -193,41 +207,6 @@ def get_dataset_content(
             range=request.headers.get("range", "")[:100] or None,
         )
     return response
-
-
-@router.get("/{version}/report", summary="Read the quality report")
-def get_dataset_report(
-    dataset: UUID, version: Label, context: Reader, session: SessionDep
-) -> dict[str, Any]:
-    """The report of a version. 404 until it is made."""
-    found = queries.get_dataset(session, context, dataset)
-    commit = queries.get_commit(session, found, version)
-    if commit.report is None:
-        raise NotFound(resource="report")
-    return commit.report
-
-
-@router.post(
-    "/{version}/quality", status_code=status.HTTP_202_ACCEPTED, summary="Make the report again"
-)
-def check_dataset_quality(
-    dataset: UUID,
-    version: Label,
-    context: Annotated[ProjectContext, Depends(access.WRITE)],
-    session: SessionDep,
-    body: QualityRequest | None = None,
-) -> TaskOut:
-    """Queue a quality report, for another base model or length."""
-    asked = body or QualityRequest()
-    task = service.request_report(
-        session,
-        context,
-        dataset,
-        version,
-        base_model=asked.base_model,
-        max_length=asked.max_length,
-    )
-    return render_task(session, task)
 
 
 def _rows_of(

@@ -2,38 +2,50 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from aiplatform.data.packing import Packed
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.encoding import clean_text
 from aiplatform.protocol.enums import DatasetStatus, TaskStatus, TaskType
-from aiplatform.server.core import audit, storage
+from aiplatform.server.core import audit
 from aiplatform.server.core.errors import NameTaken
+from aiplatform.server.core.files import keep_parts
 from aiplatform.server.core.spool import Spooled, room_needed
-from aiplatform.server.core.storage import StoredFile
+from aiplatform.server.core.storage import BlobGone
 from aiplatform.server.datasets import queries
-from aiplatform.server.datasets.errors import DatasetInUse, IdenticalContent, TooManyRows
+from aiplatform.server.datasets.errors import (
+    DatasetInUse,
+    IdenticalContent,
+    TooManyRows,
+    VersionMoved,
+)
 from aiplatform.server.datasets.models import (
     Dataset,
     DatasetDetails,
     DatasetVersion,
     DatasetVersionDetails,
 )
+from aiplatform.server.datasets.queries import base_models
 from aiplatform.server.datasets.rules import (
     MAX_ROWS,
     ROWS_PATH,
-    UPLOAD_FOLDER,
     version_label,
 )
 from aiplatform.server.datasets.service import quality
 from aiplatform.server.datasets.service.ingest import Ingested
+from aiplatform.server.datasets.service.packing import Known, pack_upload
+from aiplatform.server.projects import queries as projects_queries
 from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.projects.models import BinEntry
+from aiplatform.server.projects.service import bin as projects_bin
+from aiplatform.server.projects.service import quotas
 from aiplatform.server.tasks.errors import TaskFinished
 from aiplatform.server.tasks.service import request_cancel
 
@@ -42,15 +54,18 @@ from aiplatform.server.tasks.service import request_cancel
 class Upload:
     """A file that has arrived and was read, and how its first report shall count tokens.
 
-    ``filename`` has been through :func:`~aiplatform.server.datasets.rules.safe_filename`.
+    ``filename`` has been through :func:`~aiplatform.server.datasets.rules.safe_filename`. Rows that
+    were made of others have neither it nor ``spooled``, and ``made_by`` says how.
     """
 
-    filename: str
-    spooled: Spooled
+    filename: str | None
+    spooled: Spooled | None
     ingested: Ingested
     message: str | None = None
     base_model: UUID | None = None
     max_length: int = 512
+    packed: dict[str, Packed] | None = None
+    made_by: dict[str, Any] | None = None
 
 
 def foresee(
@@ -59,17 +74,22 @@ def foresee(
     *,
     name: str | None = None,
     base_model: UUID | None = None,
+    size: int = 0,
 ) -> None:
     """Refuse before gigabytes travel what would be refused after them.
 
+    ``size`` is the announced number of bytes.
+
     Raises:
+        QuotaExceeded: when they are more than the project may still store.
         NameTaken: when the project has a dataset called ``name``.
         NotFound, BaseModelNotReady: for the base model.
     """
+    quotas.foresee_storage(session, context.project_id, size)
     if name is not None and queries.is_name_taken(session, context, name):
         raise NameTaken(resource="dataset", name=name)
     if base_model is not None:
-        queries.usable_base_model(session, context, base_model)
+        base_models.usable_base_model(session, context, base_model)
 
 
 def check_rows(rows: int) -> None:
@@ -124,21 +144,42 @@ def add_version(
     upload: Upload,
     *,
     allow_identical: bool = False,
+    parent_label: str | None = None,
+    expected: str | None = None,
 ) -> tuple[Dataset, DatasetVersion]:
     """Commit the next version; committers of one dataset take turns by its row's lock.
 
+    Args:
+        allow_identical: commit even when the rows are those of the parent.
+        parent_label: the version that it is made from, by default the current one.
+        expected: what the current version has to be.
+
     Raises:
-        IdenticalContent: when the rows are those of the current version and nobody allowed it.
+        IdenticalContent: when the rows are those of the parent and nobody allowed it.
+        VersionMoved: when the current version is not the expected one.
         TooManyRows: see :func:`check_rows`.
+        NotFound: when there is no such parent.
     """
     check_rows(upload.ingested.rows)
     dataset = queries.lock_dataset(session, context, uuid)
-    parent = queries.current_version(session, dataset)
+    if expected is not None and dataset.version != expected:
+        raise VersionMoved(current=dataset.version, expected=expected)
+    if parent_label is None:
+        parent = queries.current_version(session, dataset)
+    else:
+        parent = queries.version_labelled(session, dataset, parent_label)
     if parent is not None and parent.file_hash == upload.ingested.sha256 and not allow_identical:
         raise IdenticalContent(version=parent.version)
-    number = queries.highest_version(session, dataset) + 1
+    number = next_number(session, dataset)
     version = _commit(session, context, dataset, upload, number=number, parent=parent)
     return dataset, version
+
+
+def next_number(session: Session, dataset: Dataset) -> int:
+    """The number of the next version of a locked dataset; that of a deleted one is not reused."""
+    details = session.get(DatasetDetails, dataset.id)
+    given = 0 if details is None else details.last_number
+    return max(given, queries.highest_version(session, dataset)) + 1
 
 
 def _commit(
@@ -164,6 +205,7 @@ def _commit(
     )
     session.add(version)
     session.flush()
+    session.refresh(version)
     session.add(
         DatasetVersionDetails(
             version_id=version.id,
@@ -171,15 +213,11 @@ def _commit(
             format=found.format,
             filename=upload.filename,
             columns=found.columns,
-            upload={
-                "sha256": upload.spooled.sha256,
-                "size": upload.spooled.size,
-                **found.found,
-            },
+            upload=_facts(upload),
         )
     )
     dataset.version = version.version
-    dataset.file_path = f"blobs/{found.sha256}"
+    dataset.file_path = f"versions/{version.uuid}/{ROWS_PATH}"
     dataset.size = found.size
     dataset.format = found.format
     dataset.quality_report = {}
@@ -189,6 +227,7 @@ def _commit(
         details = DatasetDetails(dataset_id=dataset.id)
         session.add(details)
     details.shape = found.shape
+    details.last_number = number
     session.flush()
     audit.record(
         session,
@@ -203,6 +242,8 @@ def _commit(
         rows=found.rows,
         file_hash=found.sha256,
         filename=upload.filename,
+        made_by=upload.made_by,
+        quarantined=found.found.get("quarantined"),
     )
     quality.request_report(
         session,
@@ -221,17 +262,37 @@ def _commit(
 def _keep_files(
     session: Session, context: ProjectContext, version: DatasetVersion, upload: Upload
 ) -> None:
-    rows, raw = upload.ingested, upload.spooled
-    files: list[tuple[Path, StoredFile]] = [
-        (rows.path, StoredFile(ROWS_PATH, rows.sha256, rows.size)),
-        (raw.path, StoredFile(f"{UPLOAD_FOLDER}{upload.filename}", raw.sha256, raw.size)),
-    ]
-    # In the order of their hashes, so that two uploads of the same content can't deadlock.
-    for path, file in sorted(files, key=lambda item: item[1].sha256):
-        with room_needed():
-            storage.keep(session, path, file.sha256, file.size, move=True)
-        storage.refer(session, file, project_id=context.project_id, dataset_version_id=version.id)
+    with room_needed():
+        packed = upload.packed
+        if packed is None:
+            packed = pack_alone(upload)
+        owner = {"project_id": context.project_id, "dataset_version_id": version.id}
+        new = sum(size for file in packed.values() for _, _, size in file.new)
+        with quotas.charging(session, context.project_id, at_least=new):
+            try:
+                with session.begin_nested():
+                    keep_parts(session, packed, **owner)
+                    session.flush()
+            except BlobGone:
+                # The version they were packed against was deleted while they were.
+                packed = pack_alone(upload)
+                keep_parts(session, packed, **owner)
     session.flush()
+
+
+def _facts(upload: Upload) -> dict[str, Any]:
+    """What is kept of how the rows came to be."""
+    facts: dict[str, Any] = dict(upload.ingested.found)
+    if upload.spooled is not None:
+        facts |= {"sha256": upload.spooled.sha256, "size": upload.spooled.size}
+    if upload.made_by is not None:
+        facts["made_by"] = upload.made_by
+    return facts
+
+
+def pack_alone(upload: Upload) -> dict[str, Packed]:
+    """The parts of an upload, none of them known."""
+    return pack_upload(upload.ingested, upload.spooled, upload.filename, Known())
 
 
 def rename(session: Session, context: ProjectContext, dataset: Dataset, name: str) -> Dataset:
@@ -262,8 +323,9 @@ def rename(session: Session, context: ProjectContext, dataset: Dataset, name: st
     return dataset
 
 
-def delete_dataset(session: Session, context: ProjectContext, uuid: UUID) -> None:
-    """Delete a dataset with its versions. Reports on it are stopped; other readers forbid it.
+def delete_dataset(session: Session, context: ProjectContext, uuid: UUID) -> BinEntry:
+    """Put a dataset with its versions into the bin. Reports on it are stopped; other readers
+    forbid it. Returns what says until when it can be restored.
 
     Raises:
         DatasetInUse: while a training, an evaluation, … that has not ended reads it.
@@ -299,5 +361,16 @@ def delete_dataset(session: Session, context: ProjectContext, uuid: UUID) -> Non
         name=dataset.name,
         versions=list(versions),
     )
-    session.expunge(dataset)
-    session.execute(delete(Dataset).where(Dataset.id == dataset.id))
+    name = dataset.name
+    dataset.project_id = projects_queries.bin_home(session)
+    dataset.name = str(dataset.uuid)
+    session.flush()
+    return projects_bin.put(
+        session,
+        context.actor,
+        kind="dataset",
+        project_id=context.project_id,
+        resource_uuid=dataset.uuid,
+        name=name,
+        dataset_id=dataset.id,
+    )

@@ -15,8 +15,11 @@ from weakref import WeakKeyDictionary
 
 import structlog
 
+from aiplatform.protocol.encoding import dumps
 from aiplatform.protocol.enums import DataFormat, DataShape
+from aiplatform.protocol.intake import Reading
 from aiplatform.server.core.errors import InsufficientStorage
+from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.spool import UploadAborted
 from aiplatform.server.datasets.errors import IngestFailed, MalformedFile
 
@@ -49,6 +52,12 @@ class Ingested:
     columns: list[Any]
     found: dict[str, Any]
 
+    @property
+    def quarantine(self) -> Path | None:
+        """The rows that were set aside, if there are any."""
+        aside = self.path.with_name(f"{self.path.name}.quarantine")
+        return aside if self.found.get("quarantined") and aside.exists() else None
+
 
 async def ingest(
     source: Path,
@@ -57,6 +66,7 @@ async def ingest(
     filename: str,
     format: DataFormat | None,  # noqa: A002  (the word of the API)
     gone: Gone,
+    reading: Reading | None = None,
 ) -> Ingested:
     """Make the canonical Parquet ``output`` of an uploaded file.
 
@@ -72,8 +82,27 @@ async def ingest(
         *(sys.executable, "-P", "-m", "aiplatform.data.ingest"),
         *("--input", str(source), "--output", str(output), f"--filename={filename}"),
         *(() if format is None else ("--format", format.value)),
+        *reading_arguments(reading or Reading()),
     ]
-    working = asyncio.ensure_future(_in_turn(command, output.parent))
+    answer = await answer_of(command, output.parent, gone)
+    return ingested_of(answer, output)
+
+
+def reading_arguments(reading: Reading) -> list[str]:
+    """How the program is told what the uploader says, and how much may be set aside."""
+    share = get_settings().quarantine_max_share
+    return [f"--reading={dumps(reading)}", f"--max-bad-share={share}"]
+
+
+async def answer_of(command: list[str], scratch: Path, gone: Gone) -> dict[str, Any]:
+    """What a program of :mod:`aiplatform.data` that works on rows prints.
+
+    The child is killed when this coroutine is cancelled and when ``gone`` returns.
+
+    Raises:
+        MalformedFile, UploadAborted, InsufficientStorage, IngestFailed: see :func:`ingest`.
+    """
+    working = asyncio.ensure_future(_in_turn(command, scratch))
     watching = asyncio.ensure_future(gone())
     try:
         await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
@@ -86,6 +115,11 @@ async def ingest(
         await asyncio.gather(working, watching, return_exceptions=True)
     if not answer.pop("ok"):
         raise MalformedFile(**answer)
+    return answer
+
+
+def ingested_of(answer: dict[str, Any], output: Path) -> Ingested:
+    """The Parquet that such an answer tells of; what else it says is ``found``."""
     return Ingested(
         path=output,
         sha256=answer.pop("sha256"),

@@ -10,13 +10,23 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.encoding import jsonable
 from aiplatform.protocol.enums import DatasetStatus, TaskStatus
-from aiplatform.protocol.specs import DatasetRef, QualitySpec
+from aiplatform.protocol.notifications import NotificationType
+from aiplatform.protocol.specs import ComparedRef, DatasetRef, QualitySpec
 from aiplatform.server.core import audit
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.datasets import queries
-from aiplatform.server.datasets.models import Dataset, DatasetVersion, QualityReport
-from aiplatform.server.datasets.rules import status_after_report
-from aiplatform.server.notifications.service import notify_user
+from aiplatform.server.datasets.models import (
+    Dataset,
+    DatasetVersion,
+    DatasetVersionDetails,
+    QualityReport,
+    QualityReportMade,
+)
+from aiplatform.server.datasets.queries import base_models
+from aiplatform.server.datasets.rules import gate_failures, status_after_report
+from aiplatform.server.datasets.service import comparing
+from aiplatform.server.datasets.service.gates import gate_of
+from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.models import Project
 from aiplatform.server.tasks.models import Task, TaskInput
@@ -58,11 +68,28 @@ def prepare(session: Session, context: ProjectContext, spec: QualitySpec) -> Pre
         BaseModelNotReady: while the model's files are still coming in.
     """
     ref, dataset = pinned_input(session, context, spec.dataset, DATASET)
-    inputs = [dataset]
-    if spec.base_model is not None:
-        model = queries.usable_base_model(session, context, spec.base_model)
-        inputs.append(InputRef(BASE_MODEL, model.label, model.content_hash, model_id=model.id))
-    return Prepared(spec=spec.model_copy(update={"dataset": ref}), inputs=inputs)
+    compared = comparing.pinned(
+        session, context, [*spec.against, *comparing.named_by_gate(session, context, ref)]
+    )
+    inputs = [dataset, *counting_inputs(session, context, spec.base_model)]
+    pinned = {"dataset": ref, "against": [exact for exact, _ in compared]}
+    return Prepared(
+        spec=spec.model_copy(update=pinned), inputs=[*inputs, *(each for _, each in compared)]
+    )
+
+
+def counting_inputs(
+    session: Session, context: ProjectContext, base_model: UUID | None
+) -> list[InputRef]:
+    """The model whose tokenizer counts, if there is one, as an input.
+
+    Raises:
+        NotFound, BaseModelNotReady: see there.
+    """
+    if base_model is None:
+        return []
+    model = base_models.usable_base_model(session, context, base_model)
+    return [InputRef(BASE_MODEL, model.label, model.content_hash, model_id=model.id)]
 
 
 def request_report(
@@ -73,8 +100,13 @@ def request_report(
     *,
     base_model: UUID | None,
     max_length: int,
+    against: list[ComparedRef] | None = None,
 ) -> Task:
     """Queue the quality report of a version. The head waits for its first one.
+
+    Args:
+        against: what to compare with, beside what the gate names; None: what the dataset's last
+            report was compared with.
 
     Raises:
         NotFound, BaseModelNotReady: see :func:`prepare`.
@@ -84,6 +116,7 @@ def request_report(
         dataset=DatasetRef(dataset=dataset.uuid, version=label),
         base_model=base_model,
         max_length=max_length,
+        against=comparing.as_before(session, context, dataset) if against is None else against,
     )
     prepared = prepare(session, context, spec)
     version_id = prepared.inputs[0].dataset_version_id
@@ -99,21 +132,56 @@ def request_report(
     )
 
 
+def compare_with_held_out(
+    session: Session,
+    context: ProjectContext,
+    ref: DatasetRef,
+    held_out: DatasetRef,
+    *,
+    base_model: UUID | None,
+    max_length: int,
+) -> None:
+    """Queue a report that compares a dataset with the evaluation data somebody named for it,
+    unless there is one.
+
+    Raises:
+        NotFound, BaseModelNotReady: see :func:`prepare`.
+    """
+    dataset, version = queries.pin_version(session, context, ref.dataset, ref.version)
+    _, other = queries.pin_version(session, context, held_out.dataset, held_out.version)
+    if comparing.lacks(session, version, other):
+        wanted = ComparedRef(dataset=held_out.dataset, version=other.version)
+        request_report(
+            session,
+            context,
+            dataset.uuid,
+            version.version,
+            base_model=base_model,
+            max_length=max_length,
+            against=[*comparing.as_before(session, context, dataset), wanted],
+        )
+
+
 def task_inputs(session: Session, task: Task) -> Inputs:
     """What the runtime of a quality task reads.
 
     Raises:
-        NotFound: when the version was deleted meanwhile.
+        NotFound: when a version was deleted meanwhile.
     """
-    version_id = _version_id(session, task)
-    file = None if version_id is None else queries.rows_file(session, version_id)
-    if file is None:
+    if _version_id(session, task) is None:
         raise NotFound(resource="dataset version")
-    model_id = session.scalar(
-        select(TaskInput.model_id).where(TaskInput.task_id == task.id, TaskInput.role == BASE_MODEL)
-    )
-    trees = {} if model_id is None else {BASE_MODEL: queries.tokenizer_files(session, model_id)}
-    return Inputs(single={DATASET: file}, trees=trees)
+    inputs = Inputs()
+    for item in session.scalars(select(TaskInput).where(TaskInput.task_id == task.id)):
+        if item.role == BASE_MODEL:
+            assert item.model_id is not None
+            inputs.trees[BASE_MODEL] = base_models.tokenizer_files(session, item.model_id)
+            continue
+        version_id = item.dataset_version_id
+        file = None if version_id is None else queries.rows_file(session, version_id)
+        if file is None:
+            raise NotFound(resource="dataset version")
+        inputs.single[item.role] = file
+    return inputs
 
 
 def conclude(session: Session, task: Task, outcome: Outcome) -> None:
@@ -152,6 +220,10 @@ def _keep_report(
     version: DatasetVersion,
     report: dict[str, Any],
 ) -> None:
+    details = session.get(DatasetVersionDetails, version.id)
+    set_aside = None if details is None else details.upload.get("quarantined")
+    if set_aside:
+        report = {**report, "quarantined": {key: set_aside[key] for key in ("rows", "reasons")}}
     row = insert(QualityReport).values(
         version_id=version.id, report=jsonable(report), task_id=task.id
     )
@@ -163,6 +235,7 @@ def _keep_report(
     session.execute(
         row.on_conflict_do_update(index_elements=[QualityReport.version_id], set_=changes)
     )
+    session.add(QualityReportMade(version_id=version.id, report=jsonable(report), task_id=task.id))
     if dataset.version == version.version:
         dataset.quality_report = report
     label = f"{dataset.name}@{version.version}"
@@ -182,23 +255,34 @@ def _keep_report(
         score=score,
         findings=count,
     )
-    notify_user(
+    failures = []
+    if dataset.project_id is not None:
+        gate = gate_of(session, dataset.project_id)
+        failures = gate_failures(gate, report, dataset=dataset.uuid)
+    announce(
         session,
-        task.scheduling.created_by,
-        "dataset_reported",
-        f"{label}: quality {score}/100",
-        f"The quality report of {label} is ready: score {score} of 100, {count} findings.",
+        NotificationType.DATASET_FAILED if failures else NotificationType.DATASET_READY,
+        to=[task.scheduling.created_by],
         project=project,
+        name=label,
         dataset=dataset.uuid,
         version=version.version,
         score=score,
         findings=count,
+        reason="; ".join(failure.text for failure in failures),
+        reason_zh="；".join(failure.text_zh for failure in failures),
     )
 
 
 def _version_id(session: Session, task: Task) -> int | None:
+    """The version that the task reads; None once its dataset is deleted or in the bin."""
     return session.scalar(
-        select(TaskInput.dataset_version_id).where(
-            TaskInput.task_id == task.id, TaskInput.role == DATASET
+        select(DatasetVersion.id)
+        .join(TaskInput, TaskInput.dataset_version_id == DatasetVersion.id)
+        .join(Dataset, Dataset.id == DatasetVersion.dataset_id)
+        .where(
+            TaskInput.task_id == task.id,
+            TaskInput.role == DATASET,
+            Dataset.project_id == task.project_id,
         )
     )

@@ -33,9 +33,9 @@ from aiplatform.server.openai.service import (
 
 
 @asynccontextmanager
-async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
+async def lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
     """What the process keeps for its chats; handlers find it in ``request.state``."""
-    async with ChatService() as chats:
+    async with ChatService(app.state.direct) as chats:
         yield {"chats": chats}
 
 

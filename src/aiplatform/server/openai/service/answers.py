@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import orjson
 
+from aiplatform.server.core.direct import Direct
 from aiplatform.server.core.errors import Problem
 from aiplatform.server.openai.errors import EngineSilent, EngineUnavailable
 from aiplatform.server.openai.rules import SILENCE_SECONDS
@@ -185,19 +186,17 @@ class Answer:
 class ChatService:
     """What lives as long as the process: look-ups, connections to engines, watch, journal."""
 
-    def __init__(self) -> None:
+    def __init__(self, direct: Direct) -> None:
         self.connections = Connections()
-        self.lookups = Lookups()
+        self.lookups = Lookups(direct)
         self.watch = Watch()
         self.journal = Journal()
 
     async def __aenter__(self) -> Self:
-        await self.lookups.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.watch.close()
-        await self.lookups.close()
         self.connections.close()
         await self.journal.aclose()
 

@@ -16,6 +16,7 @@ from aiplatform.server.openai.errors import (
     ModelNotFound,
     ModelNotReady,
 )
+from aiplatform.server.openai.queries import Credential
 from aiplatform.server.openai.rules import BASE_SUFFIX, ModelName, Variant, parse_model
 
 CHAT_PATH = "/v1/chat/completions"
@@ -37,7 +38,7 @@ class ChatCall:
     """A chat completion that ``actor`` may ask of ``target``. ``body`` is as the client sent it."""
 
     actor: Actor
-    session_id: int
+    credential: Credential
     target: Target
     model: ModelName
     body: dict[str, Any] = field(repr=False)

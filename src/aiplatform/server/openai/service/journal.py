@@ -91,20 +91,24 @@ class Journal:
 
 def _write(entries: list[Entry]) -> None:
     with transaction() as session:
-        for entry in entries:
-            call = entry.call
-            audit.record(
-                session,
-                call.actor,
-                AuditAction.CHAT_REQUESTED,
-                "deployment",
-                call.target.deployment_uuid,
-                project=call.target.project_uuid,
-                outcome=entry.outcome,
-                model=call.model.text,
-                stream=call.streams,
-                reason=entry.reason,
-                ms=round(entry.ms, 1),
-                first_ms=None if entry.first_ms is None else round(entry.first_ms, 1),
-                usage=entry.usage,
-            )
+        audit.record_many(session, [_event(entry) for entry in entries])
+
+
+def _event(entry: Entry) -> audit.Event:
+    call = entry.call
+    return audit.Event(
+        call.actor,
+        AuditAction.CHAT_REQUESTED,
+        "deployment",
+        call.target.deployment_uuid,
+        project=call.target.project_uuid,
+        outcome=entry.outcome,
+        details={
+            "model": call.model.text,
+            "stream": call.streams,
+            "reason": entry.reason,
+            "ms": round(entry.ms, 1),
+            "first_ms": None if entry.first_ms is None else round(entry.first_ms, 1),
+            "usage": entry.usage,
+        },
+    )

@@ -9,49 +9,19 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-import psycopg
-from psycopg.rows import namedtuple_row
-from psycopg_pool import AsyncConnectionPool
-
-from aiplatform.server.core.events import libpq_url
-from aiplatform.server.core.settings import get_settings
+from aiplatform.server.core.direct import Direct
+from aiplatform.server.core.statements import Compiled
+from aiplatform.server.identity.access import NOTE_USE, hash_token
 from aiplatform.server.openai import queries
-from aiplatform.server.openai.queries import Compiled
 
-CONNECTIONS = 4
-"""A look-up takes a millisecond or two, so few connections serve many callers."""
-
-WAIT_SECONDS = 5.0
 Rows = Sequence[Any]
 
 
 class Lookups:
-    """Connections of this domain's own, each statement a transaction."""
+    """The façade's statements."""
 
-    def __init__(self) -> None:
-        self._pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
-            libpq_url(get_settings().database_url),
-            kwargs={
-                "autocommit": True,
-                "row_factory": namedtuple_row,
-                "prepare_threshold": 0,
-                "connect_timeout": 5,
-                "application_name": "aiplatform chat",
-            },
-            min_size=1,
-            max_size=CONNECTIONS,
-            timeout=WAIT_SECONDS,
-            open=False,
-            name="chat",
-        )
-
-    async def open(self) -> None:
-        """Begin to connect. A database that is away is waited for by whoever looks something up."""
-        await self._pool.open()
-
-    async def close(self) -> None:
-        """Hang up."""
-        await self._pool.close()
+    def __init__(self, direct: Direct) -> None:
+        self._direct = direct
 
     async def named(self, token: str, name: str, uuid: UUID | None) -> Rows:
         """See :func:`queries.named`.
@@ -69,18 +39,14 @@ class Lookups:
         """
         return await self._rows(queries.ready(), token)
 
+    async def note_use(self, key_id: int) -> None:
+        """Note that an API key is in use.
+
+        Raises:
+            psycopg.Error: when the database does not answer.
+        """
+        await self._direct.run(lambda connection: connection.execute(NOTE_USE, {"key_id": key_id}))
+
     async def _rows(self, query: Compiled, token: str, **parameters: Any) -> Rows:
-        values = query.values(token, **parameters)
-        stale = 0
-        while True:
-            async with self._pool.connection() as connection:
-                try:
-                    cursor = await connection.execute(query.text, values)
-                    rows: Rows = await cursor.fetchall()
-                except psycopg.OperationalError:
-                    # Connections that a restart of the database has cut are found out by use.
-                    stale += 1
-                    if not connection.closed or stale > CONNECTIONS:
-                        raise
-                else:
-                    return rows
+        values = query.values(token_hash=hash_token(token), **parameters)
+        return await self._direct.rows(query.text, values)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
+from anyio import fail_after
 from anyio.to_thread import run_sync
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -13,11 +14,14 @@ from aiplatform.server.core.database import transaction
 from aiplatform.server.core.errors import Problem, Unavailable
 from aiplatform.server.openai import queries
 from aiplatform.server.openai.errors import AccessRevoked, DeploymentStopped
+from aiplatform.server.openai.queries import Credential
 from aiplatform.server.openai.rules import RECHECK_SECONDS, UNCHECKED_SECONDS
 from aiplatform.server.openai.service.calls import ChatCall
 
 log = structlog.get_logger(__name__)
 Fail = Callable[[Problem], None]
+Pair = tuple[Credential, int]
+"""A credential, and the deployment that answers it."""
 
 
 class Watch:
@@ -50,10 +54,12 @@ class Watch:
         await asyncio.sleep(RECHECK_SECONDS)
         while self._calls:
             watched = list(self._calls.values())
-            pairs = {(call.session_id, call.target.deployment_id) for call, _ in watched}
+            pairs = {(call.credential, call.target.deployment_id) for call, _ in watched}
             try:
-                rows = await run_sync(_look, pairs)
-            except SQLAlchemyError as error:
+                # One that froze, or is cut off without a word, answers nothing at all.
+                with fail_after(UNCHECKED_SECONDS):
+                    rows = await run_sync(_look, pairs, abandon_on_cancel=True)
+            except (SQLAlchemyError, TimeoutError) as error:
                 log.warning("could not look after running answers", error=str(error)[:200])
                 if loop.time() - checked > UNCHECKED_SECONDS:
                     for _, fail in watched:
@@ -67,15 +73,15 @@ class Watch:
             await asyncio.sleep(RECHECK_SECONDS)
 
 
-def _look(pairs: set[tuple[int, int]]) -> dict[tuple[int, int], Any]:
+def _look(pairs: set[Pair]) -> dict[Pair, Any]:
     with transaction() as session:
-        rows = session.execute(queries.standing(pairs)).all()
-    return {(row.session_id, row.deployment_id): row for row in rows}
+        rows = [row for select in queries.standing(pairs) for row in session.execute(select)]
+    return {(Credential(row.session_id, row.key_id), row.deployment_id): row for row in rows}
 
 
-def verdict(call: ChatCall, rows: dict[tuple[int, int], Any]) -> Problem | None:
+def verdict(call: ChatCall, rows: dict[Pair, Any]) -> Problem | None:
     """Why ``call`` must end, or None. ``rows`` are of ``queries.standing``, by their pair."""
-    row = rows.get((call.session_id, call.target.deployment_id))
+    row = rows.get((call.credential, call.target.deployment_id))
     if row is not None and not row.allowed:
         return AccessRevoked()
     # A restarted deployment has another token: what answers this call is the one before, on its

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response, status
 
 from aiplatform.protocol.enums import ModelStatus
 from aiplatform.protocol.specs import UploadSource
-from aiplatform.server.core.etags import set_etag
+from aiplatform.server.core.etags import set_etag, set_purge_after
 from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, render_page
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import Principal, SessionDep
@@ -28,7 +28,7 @@ from aiplatform.server.registry.schemas import (
 from aiplatform.server.tasks.endpoints import render as render_task
 from aiplatform.server.tasks.schemas import TaskOut
 
-router = APIRouter()
+router = APIRouter(prefix="/api/v1")
 
 CONFLICT: dict[int | str, dict[str, Any]] = {
     409: {"model": ProblemDocument, "description": "The state of the model does not allow it"}
@@ -132,6 +132,7 @@ def create_model(
         source=body.source,
         license=body.license,
         shared=body.shared,
+        secrets=body.secrets,
     )
     if not isinstance(body.source, UploadSource):
         service.start_import(session, context.principal, model.id, context)
@@ -189,6 +190,13 @@ def get_model_lineage(context: Reader, session: SessionDep) -> LineageOut:
     summary="Delete a model",
     responses=CONFLICT,
 )
-def delete_model(context: Writer, session: SessionDep) -> None:
-    """Refused while a task that has not ended reads it, or a tuned model stands on it."""
-    service.delete_model(session, context.actor, context.model_id, project=context.project_uuid)
+def delete_model(context: Writer, session: SessionDep, response: Response) -> None:
+    """Refused while a task that has not ended reads it, or a tuned model stands on it.
+
+    It can be restored from the project's bin until the time that the header `Purge-After` says.
+    """
+    entry = service.delete_model(
+        session, context.actor, context.model_id, project=context.project_uuid
+    )
+    if entry is not None:
+        set_purge_after(response, entry.purge_after)

@@ -1,51 +1,26 @@
 """The files of a model: list, upload, download."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Path, Request, Response
-from fastapi.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect
+from fastapi import APIRouter, Depends, Path, Request, Response
 
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core import audit, downloads
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.pagination import Cursor, Limit, Page, decode_cursor, encode_cursor
-from aiplatform.server.core.problems import ProblemDocument
+from aiplatform.server.core.raw_body import ExpectedDigest, described, problems, taken
 from aiplatform.server.core.settings import get_settings
-from aiplatform.server.core.spool import (
-    Spooled,
-    UploadAborted,
-    announced_digest,
-    check_headers,
-    receive,
-    workplace,
-)
+from aiplatform.server.core.spool import Spooled
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.identity.access import SessionDep
+from aiplatform.server.projects.service.quotas import foresee_storage
 from aiplatform.server.registry import access, queries, service
 from aiplatform.server.registry.access import ModelContext
 from aiplatform.server.registry.schemas import ModelFileOut
 
-router = APIRouter(prefix="/models/{model}/files")
+router = APIRouter(prefix="/api/v1/models/{model}/files")
 
-RAW_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "description": "the file's bytes",
-        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
-    }
-}
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ProblemDocument, "description": text}
-    for status, text in {
-        400: "Damaged in transit: the digest differs",
-        409: "The model takes no files (any more)",
-        413: "The file is too large",
-        415: "A form instead of the file's bytes",
-        507: "No room left",
-    }.items()
-}
 FilePath = Annotated[
     str, Path(description="relative, of plain names: letters, digits and . _ + @ = -")
 ]
@@ -77,34 +52,26 @@ def list_model_files(
 @router.put(
     "/{path:path}",
     summary="Upload a model's file",
-    openapi_extra=RAW_BODY,
-    responses=PROBLEMS,
+    openapi_extra=described("the file's bytes"),
+    responses=problems("file", s409="The model takes no files (any more)"),
 )
 async def put_model_file(
     path: FilePath,
-    context: Annotated[ModelContext, Depends(access.UPLOAD)],
+    context: Annotated[ModelContext, Depends(access.WRITE)],
+    expected: ExpectedDigest,
     request: Request,
-    content_digest: Annotated[
-        str | None, Header(description="`sha-256=:BASE64:`; refused when it differs")
-    ] = None,
-    x_content_sha256: Annotated[
-        str | None, Header(description="SHA-256 in hexadecimal; refused when it differs")
-    ] = None,
 ) -> ModelFileOut:
     """One file of a model that is brought in by upload; it lies below `source/` until the import.
 
     An earlier file of the same path is replaced. Refused while the import runs and after it.
     """
-    settings = get_settings()
-    limit = settings.max_upload_bytes
-    headers = request.headers
-    check_headers(headers.get("content-type"), headers.get("content-length"), limit)
-    expected = announced_digest(content_digest, x_content_sha256)
     service.check_path(path)
 
-    def look_ahead() -> None:
+    def look_ahead(size: int) -> None:
         with transaction() as session:
-            service.open_for_files(session, context.model_id)
+            model, _ = service.open_for_files(session, context.model_id)
+            if model.project_id is not None:
+                foresee_storage(session, model.project_id, size)
 
     def keep(spooled: Spooled) -> ModelFileOut:
         with transaction() as session:
@@ -114,15 +81,8 @@ async def put_model_file(
             )
             return render(file)
 
-    await run_in_threadpool(look_ahead)
-    async with workplace(settings.spool_dir) as prefix:
-        try:
-            spooled = await receive(
-                request.stream(), prefix.with_suffix(".upload"), limit=limit, expected=expected
-            )
-        except ClientDisconnect as error:
-            raise UploadAborted from error
-        return await run_in_threadpool(keep, spooled)
+    limit = get_settings().max_upload_bytes
+    return await taken(request, expected, limit=limit, look_ahead=look_ahead, keep=keep)
 
 
 @router.get(

@@ -14,6 +14,7 @@ from aiplatform.server.registry.service.registration import (
     create_model,
     delete_model,
     input_ref,
+    register_again,
     register_tuned,
     usable_model,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "delete_model",
     "input_ref",
     "open_for_files",
+    "register_again",
     "register_tuned",
     "start_import",
     "usable_model",

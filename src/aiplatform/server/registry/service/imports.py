@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.enums import ModelStatus, TaskStatus
+from aiplatform.protocol.notifications import NotificationType
 from aiplatform.protocol.specs import ImportSpec, ModelSource, UploadSource
 from aiplatform.server.core import audit, storage
 from aiplatform.server.core.audit import Actor
@@ -15,8 +16,10 @@ from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.spool import Spooled, room_needed
 from aiplatform.server.core.storage import BlobRef, StoredFile
 from aiplatform.server.identity.access import Principal
-from aiplatform.server.notifications.service import notify_user
+from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.projects.errors import QuotaExceeded
+from aiplatform.server.projects.service import quotas
 from aiplatform.server.registry import queries
 from aiplatform.server.registry.errors import (
     InvalidPath,
@@ -126,6 +129,8 @@ def add_file(
         size=file.size,
         sha256=file.sha256,
     )
+    session.flush()
+    quotas.charge_storage(session, model.project_id, file.size)
     with room_needed():
         storage.keep(session, spooled.path, file.sha256, file.size, move=True)
     storage.refer(session, file, project_id=model.project_id, model_id=model_id)
@@ -164,7 +169,7 @@ def prepare_import(session: Session, model: Model, details: ModelDetails) -> Pre
     details.error = None
     label = f"{model.name}@{model.version} from {source.kind}"
     return Prepared(
-        spec=ImportSpec(model=model.uuid, source=source),
+        spec=ImportSpec(model=model.uuid, source=source, secrets=details.card.get("secrets", {})),
         inputs=[InputRef(ROLE, label, content_hash, model_id=model.id)],
         model_id=model.id,
     )
@@ -186,7 +191,13 @@ def prepare_asked(session: Session, context: ProjectContext, spec: ImportSpec) -
     locked = queries.lock_model(session, model.id)
     assert locked is not None
     prepared = prepare_import(session, *locked)
-    options = {"resources": spec.resources, "queue": spec.queue, "max_attempts": spec.max_attempts}
+    options: dict[str, object] = {
+        "resources": spec.resources,
+        "queue": spec.queue,
+        "max_attempts": spec.max_attempts,
+    }
+    if spec.secrets:
+        options["secrets"] = spec.secrets
     return Prepared(prepared.spec.model_copy(update=options), prepared.inputs, None, model.id)
 
 
@@ -199,12 +210,16 @@ def start_import(
         NotFound: when the model was deleted.
         ProjectGone: when a shared model's project was.
         ModelClosed, NoFiles: see :func:`prepare_import`.
+        QuotaExceeded: when the project has no storage left.
     """
     locked = queries.lock_model(session, model_id)
     if locked is None:
         raise NotFound(resource="model")
     model, details = locked
     prepared = prepare_import(session, model, details)
+    if model.project_id is not None and not isinstance(source_of(details), UploadSource):
+        # What is brought in is weighed when it is there; that nothing fits is known now.
+        quotas.foresee_storage(session, model.project_id, 0)
     task = submit(
         session,
         project or _origin(session, principal, details),
@@ -256,6 +271,8 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
     if locked is None:
         return
     model, details = locked
+    if model.project_id not in (None, task.project_id):
+        return  # it is in the bin
     details.task_id = task.id
     files = [file for file in outcome.files if is_model_path(file.path)]
     project = queries.project_of(session, task.project_id)
@@ -267,20 +284,31 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
         _fail(session, model, details, task, error, project)
     elif not any(file.path.startswith(WEIGHTS) for file in files):
         _fail(session, model, details, task, "The import left no weights behind.", project)
+    elif (over := _over_quota(session, model, files)) is not None:
+        _fail(session, model, details, task, str(over), project)
     else:
         _fill(session, model, details, outcome, files)
         record_registered(session, model, project, task)
         label = f"{model.name}@{model.version}"
-        notify_user(
+        announce(
             session,
-            task.scheduling.created_by,
-            "model_registered",
-            f"{label} is ready",
-            f"The model {label} was imported and can be used.",
+            NotificationType.MODEL_REGISTERED,
+            to=[task.scheduling.created_by],
             project=project,
+            name=label,
             model=model.uuid,
         )
     session.flush()
+
+
+def _over_quota(session: Session, model: Model, files: list[StoredFile]) -> QuotaExceeded | None:
+    """What was brought in can be brought in again, so it need not be kept at any price."""
+    before = sum(file.size for file in storage.files_of(session, model_id=model.id))
+    try:
+        quotas.charge_storage(session, model.project_id, sum(file.size for file in files) - before)
+    except QuotaExceeded as over:
+        return over
+    return None
 
 
 def _fill(

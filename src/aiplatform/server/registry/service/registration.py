@@ -1,11 +1,11 @@
 """Entering models: names and versions, what was tuned, who may use what, deletion."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.audit import AuditAction
@@ -17,10 +17,12 @@ from aiplatform.server.core.audit import Actor
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.storage import StoredFile, get_store
 from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.projects.models import BinEntry
 from aiplatform.server.registry import queries
 from aiplatform.server.registry.errors import ModelInUse, ModelNotReady, VersionTaken
 from aiplatform.server.registry.models import Model, ModelDetails
 from aiplatform.server.registry.rules import ADAPTER, CARD, MAX_CARD_BYTES, tree_hash
+from aiplatform.server.registry.service.discarding import discard
 from aiplatform.server.tasks.errors import TaskFinished
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service import request_cancel
@@ -36,6 +38,7 @@ def create_model(
     source: ModelSource,
     license: str | None = None,  # noqa: A002  (the word of the API)
     shared: bool = False,
+    secrets: Mapping[str, str] | None = None,
 ) -> Model:
     """A model whose files are still to come. The caller has checked who may share.
 
@@ -57,7 +60,11 @@ def create_model(
             status=ModelStatus.PENDING,
             license=None if license is None else clean_text(license),
             # A shared model belongs to no project, but its import is a project's task.
-            card={"source": jsonable(source), "project": str(context.project_uuid)},
+            card={
+                "source": jsonable(source),
+                "project": str(context.project_uuid),
+                **({"secrets": dict(secrets)} if secrets else {}),
+            },
             created_by=context.principal.user_id,
         )
     )
@@ -147,6 +154,66 @@ def register_tuned(
     return model
 
 
+def register_again(
+    session: Session, context: ProjectContext, model: Model, *, name: str
+) -> tuple[Model, bool]:
+    """Enter a model that a task has made under another name, as its next version.
+
+    The files are the same, and so are card and lineage. What the task has under that name already
+    is left as it is. Returns the model and whether it is new. ``model`` is locked by the caller.
+
+    Raises:
+        NotFound: for a model that nobody has made here.
+    """
+    details = queries.details_of(session, model)
+    if details.task_id is None:
+        raise NotFound(resource="model")
+    there = queries.made_under(session, context, details.task_id, name)
+    if there is not None:
+        return there, False
+    again = Model(
+        project_id=context.project_id,
+        name=name,
+        version=_version(session, context.project_id, name, None),
+        framework=model.framework,
+        size=model.size,
+        metrics=model.metrics,
+    )
+    session.add(again)
+    session.flush()
+    session.refresh(again)
+    again.file_path = f"models/{again.uuid}"
+    session.add(
+        ModelDetails(
+            model_id=again.id,
+            status=ModelStatus.READY,
+            license=details.license,
+            card=details.card,
+            base_model_id=details.base_model_id,
+            task_id=details.task_id,
+            experiment_id=details.experiment_id,
+            created_by=context.principal.user_id,
+        )
+    )
+    session.flush()
+    for file in sorted(queries.files(session, model), key=lambda file: file.sha256):
+        storage.refer(session, file, project_id=context.project_id, model_id=again.id)
+    audit.record(
+        session,
+        context.actor,
+        AuditAction.MODEL_REGISTERED,
+        "model",
+        again.uuid,
+        project=context.project_uuid,
+        name=again.name,
+        version=again.version,
+        same_as=f"{model.name}@{model.version}",
+        size=again.size,
+    )
+    session.flush()
+    return again, True
+
+
 def record_registered(session: Session, model: Model, project: UUID | None, task: Task) -> None:
     """Audit that a model is ready for use."""
     audit.record(
@@ -204,8 +271,11 @@ def input_ref(session: Session, model: Model, role: str) -> InputRef:
 
 def delete_model(
     session: Session, actor: Actor, model_id: int, *, project: UUID | None = None
-) -> None:
-    """Delete a model. Its own import is stopped; other readers and tuned models forbid it.
+) -> BinEntry | None:
+    """Put a model into the bin. Its own import is stopped; other readers and tuned models forbid
+    it. Returns what says until when it can be restored.
+
+    A shared one goes into the bin of the project that it was created in, or for good without it.
 
     Raises:
         NotFound: when it is gone already.
@@ -220,7 +290,7 @@ def delete_model(
     locked = queries.lock_model(session, model_id)
     if locked is None:
         raise NotFound(resource="model")
-    model, _ = locked
+    model, details = locked
     imports = {task.id for task in queries.unfinished_imports(session, model_id)}
     # Whoever submits a task locks the model it reads, so none can come in behind this check.
     users = [
@@ -242,5 +312,4 @@ def delete_model(
         name=model.name,
         version=model.version,
     )
-    session.execute(delete(Model).where(Model.id == model_id))
-    session.expire_all()
+    return discard(session, actor, model, details)

@@ -1,40 +1,37 @@
 """Named selects of datasets. What belongs to a project is selected with its context as evidence."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, Select, and_, cast, column, func, select, table
+from sqlalchemy import Integer, Select, and_, cast, func, select
 from sqlalchemy.orm import Session, aliased
 
 from aiplatform.protocol.encoding import clean_text
-from aiplatform.protocol.enums import ModelStatus, TaskStatus, TaskType
-from aiplatform.server.core import storage
+from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.server.core.errors import NotFound
+from aiplatform.server.core.files import version_file
 from aiplatform.server.core.storage import StoredFile
-from aiplatform.server.datasets.errors import BaseModelNotReady
 from aiplatform.server.datasets.models import (
     Dataset,
     DatasetDetails,
+    DatasetTag,
     DatasetVersion,
     DatasetVersionDetails,
     QualityReport,
 )
-from aiplatform.server.datasets.rules import ROWS_PATH, UPLOAD_FOLDER
+from aiplatform.server.datasets.rules import QUARANTINE_PATH, ROWS_PATH, UPLOAD_FOLDER, is_label
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.models import Project
 from aiplatform.server.tasks.models import Task, TaskInput
 
 Parent = aliased(DatasetVersion, name="parent")
-UNFINISHED = [status.value for status in TaskStatus if not status.is_final]
+LOOKED_AT = [TaskType.DATA_FIX.value, TaskType.DATA_QUALITY.value]
+"""Tasks after which a version may be deleted all the same."""
 
-_models = table("models", column("id"), column("uuid"), column("project_id"), column("name"),
-                column("version"))  # fmt: skip
-_model_details = table("model_details", column("model_id"), column("status"))
-"""Tables of the registry, of which only what a tokenizer needs is read here."""
+UNFINISHED = [status.value for status in TaskStatus if not status.is_final]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +54,6 @@ class Commit:
     details: DatasetVersionDetails | None
     author: tuple[UUID, str] | None
     report: dict[str, Any] | None
-
-
-@dataclass(frozen=True, slots=True)
-class BaseModel:
-    """A model whose tokenizer counts tokens: its inner id, how people call it, its files' hash."""
-
-    id: int
-    label: str
-    content_hash: str
 
 
 def heads(context: ProjectContext, *, name: str | None = None) -> Select[Any]:
@@ -165,11 +153,12 @@ def commit_of(row: Any) -> Commit:
 
 
 def get_commit(session: Session, dataset: Dataset, label: str) -> Commit:
-    """One version by its label.
+    """One version by its label or tag.
 
     Raises:
         NotFound: when the dataset has no such version.
     """
+    label = label_of(session, dataset, label)
     row = session.execute(commits(dataset).where(DatasetVersion.version == label)).one_or_none()
     if row is None:
         raise NotFound(resource="dataset version")
@@ -184,18 +173,116 @@ def pin_version(
     Raises:
         NotFound: when the project has no such dataset or the dataset no such version.
     """
-    dataset = get_dataset(session, context, uuid)
+    # The head is locked too: deleting it moves it, and leaves its versions as they are.
+    if label is None or is_label(label):
+        found: Any = session.execute(
+            select(Dataset, DatasetVersion)
+            .join(DatasetVersion, DatasetVersion.dataset_id == Dataset.id)
+            .where(
+                Dataset.uuid == uuid,
+                Dataset.project_id == context.project_id,
+                DatasetVersion.version == (Dataset.version if label is None else label),
+            )
+            .with_for_update(read=True, key_share=True)
+        ).one_or_none()
+        if found is not None:
+            return found[0], found[1]
+    dataset = session.scalar(
+        select(Dataset)
+        .where(Dataset.uuid == uuid, Dataset.project_id == context.project_id)
+        .with_for_update(read=True, key_share=True)
+    )
+    if dataset is None:
+        raise NotFound(resource="dataset")
     version = session.scalar(
         select(DatasetVersion)
         .where(
             DatasetVersion.dataset_id == dataset.id,
-            DatasetVersion.version == (label or dataset.version),
+            DatasetVersion.version == label_of(session, dataset, label),
         )
         .with_for_update(read=True, key_share=True)
     )
     if version is None:
         raise NotFound(resource="dataset version")
     return dataset, version
+
+
+def label_of(session: Session, dataset: Dataset, name: str | None) -> str:
+    """The label that a label or a tag means; that of the current version for None.
+
+    Raises:
+        NotFound: when the dataset has no such tag.
+    """
+    if name is None:
+        return dataset.version
+    if is_label(name):
+        return name
+    label = session.scalar(
+        select(DatasetVersion.version)
+        .join(DatasetTag, DatasetTag.version_id == DatasetVersion.id)
+        .where(DatasetTag.dataset_id == dataset.id, DatasetTag.name == name.removeprefix("@"))
+    )
+    if label is None:
+        raise NotFound(resource="tag")
+    return label
+
+
+def tags(session: Session, dataset: Dataset) -> Sequence[Any]:
+    """The tags of a dataset, by name: tag, version, who moved it there."""
+    return session.execute(
+        select(DatasetTag, DatasetVersion.version, User.uuid, User.username)
+        .join(DatasetVersion, DatasetVersion.id == DatasetTag.version_id)
+        .outerjoin(User, User.id == DatasetTag.moved_by)
+        .where(DatasetTag.dataset_id == dataset.id)
+        .order_by(DatasetTag.name)
+    ).all()
+
+
+def version_labelled(session: Session, dataset: Dataset, name: str) -> DatasetVersion:
+    """A version by its label or tag.
+
+    Raises:
+        NotFound: when there is none.
+    """
+    found = session.scalar(
+        select(DatasetVersion).where(
+            DatasetVersion.dataset_id == dataset.id,
+            DatasetVersion.version == label_of(session, dataset, name),
+        )
+    )
+    if found is None:
+        raise NotFound(resource="dataset version")
+    return found
+
+
+def kept_because(session: Session, version: DatasetVersion) -> tuple[str, str] | None:
+    """Why a version may not be deleted, in English and Chinese; None when it may."""
+    child = session.scalar(
+        select(DatasetVersion.version)
+        .where(DatasetVersion.parent_version_id == version.id)
+        .limit(1)
+    )
+    if child is not None:
+        return f"{child} was made from it", f"{child} 基于该版本"
+    tag = session.scalar(
+        select(DatasetTag.name).where(DatasetTag.version_id == version.id).limit(1)
+    )
+    if tag is not None:
+        return f"the tag {tag} is at it", f"标签 {tag} 指向该版本"
+    reader = session.execute(
+        select(Task.name, Task.status)
+        .join(TaskInput, TaskInput.task_id == Task.id)
+        .where(
+            TaskInput.dataset_version_id == version.id,
+            Task.type.not_in(LOOKED_AT) | Task.status.in_(UNFINISHED),
+        )
+        .limit(1)
+    ).one_or_none()
+    if reader is not None:
+        return f"the task “{reader.name}” reads or has read it", f"任务“{reader.name}”使用过该版本"
+    if version.parent_version_id is None:
+        return "it is the first; delete the dataset", "它是第一个版本；请删除整个数据集"
+    return None
 
 
 def current_version(session: Session, dataset: Dataset) -> DatasetVersion | None:
@@ -221,12 +308,7 @@ def highest_version(session: Session, dataset: Dataset) -> int:
 
 def is_name_taken(session: Session, context: ProjectContext, name: str) -> bool:
     """Whether the project has a dataset of that name."""
-    found = session.scalar(
-        select(Dataset.id).where(
-            Dataset.project_id == context.project_id, Dataset.name == clean_text(name)
-        )
-    )
-    return found is not None
+    return session.scalar(heads(context, name=name).limit(1)) is not None
 
 
 def report_of(session: Session, version_id: int) -> QualityReport | None:
@@ -236,18 +318,17 @@ def report_of(session: Session, version_id: int) -> QualityReport | None:
 
 def rows_file(session: Session, version_id: int) -> StoredFile | None:
     """The canonical Parquet of a version."""
-    for file in storage.files_of(session, dataset_version_id=version_id):
-        if file.path == ROWS_PATH:
-            return file
-    return None
+    return version_file(session, version_id, ROWS_PATH)
 
 
 def upload_file(session: Session, version_id: int) -> StoredFile | None:
     """The bytes as they were uploaded, while they are kept."""
-    for file in storage.files_of(session, dataset_version_id=version_id):
-        if file.path.startswith(UPLOAD_FOLDER):
-            return file
-    return None
+    return version_file(session, version_id, UPLOAD_FOLDER)
+
+
+def quarantine_file(session: Session, version_id: int) -> StoredFile | None:
+    """The rows of an upload that were set aside, if there are any."""
+    return version_file(session, version_id, QUARANTINE_PATH)
 
 
 def unfinished_readers(session: Session, dataset: Dataset) -> Sequence[Task]:
@@ -279,38 +360,3 @@ def other_checks_wait(session: Session, version_id: int, task_id: int) -> bool:
         .limit(1)
     )
     return found is not None
-
-
-def tokenizer_files(session: Session, model_id: int) -> list[StoredFile]:
-    """A model's files without its weights, which a tokenizer does not need."""
-    return [
-        file
-        for file in storage.files_of(session, model_id=model_id)
-        if not file.path.endswith((".safetensors", ".gguf")) and file.path.startswith("weights/")
-    ]
-
-
-def usable_base_model(session: Session, context: ProjectContext, uuid: UUID) -> BaseModel:
-    """A ready model of the project or a shared one, locked against deletion.
-
-    Raises:
-        NotFound: for another project's, or none.
-        BaseModelNotReady: while its files are still coming in.
-    """
-    row = session.execute(
-        select(_models.c.id, _models.c.name, _models.c.version, _model_details.c.status)
-        .join(_model_details, _model_details.c.model_id == _models.c.id)
-        .where(
-            _models.c.uuid == uuid,
-            (_models.c.project_id == context.project_id) | _models.c.project_id.is_(None),
-        )
-        .with_for_update(read=True, key_share=True, of=_models)
-    ).one_or_none()
-    if row is None:
-        raise NotFound(resource="model")
-    label = f"{row.name}@{row.version}"
-    if row.status != ModelStatus.READY:
-        raise BaseModelNotReady(model=label, model_status=row.status)
-    lines = [f"{file.path} {file.sha256}\n" for file in tokenizer_files(session, row.id)]
-    digest = hashlib.sha256("".join(lines).encode()).hexdigest()
-    return BaseModel(row.id, label, digest)

@@ -1,0 +1,191 @@
+"""What a request must be before anybody looks at it: for this host, from no foreign page, short.
+
+- A name that is not ours in ``Host`` is refused, or a page elsewhere could have its own name point
+  here and read what it likes (DNS rebinding). Addresses can't be rebound, so they are let in.
+- A change that a foreign page makes the browser send is refused by what browsers say of it
+  (``Sec-Fetch-Site``, ``Origin``). Programs send neither; so does no browser that holds a cookie.
+- Headers are few and short.
+"""
+
+import re
+import socket
+from collections.abc import Iterable
+from functools import cache
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+import structlog
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection, Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from aiplatform.server.core.clients import TrustedProxies, parse_address
+from aiplatform.server.core.errors import Problem
+from aiplatform.server.core.problems import render
+from aiplatform.server.core.settings import get_settings
+
+log = structlog.get_logger(__name__)
+MAX_HEADERS = 100
+MAX_HEADER_BYTES = 32 << 10
+MAX_URL_BYTES = 16 << 10
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+
+
+class HostNotAllowed(Problem):
+    """Also what a reverse proxy gets that was not announced."""
+
+    status = 421
+    code = "host_not_allowed"
+    title = {"en": "Unknown host", "zh": "未知主机名"}
+    detail = {
+        "en": "This server does not go by the name {host!r}. If it should, an administrator adds "
+        "the name to AIPLATFORM_ALLOWED_HOSTS.",
+        "zh": "此服务器不使用主机名 {host!r}。"
+        "如需使用，请管理员将其加入 AIPLATFORM_ALLOWED_HOSTS。",
+    }
+
+
+class CrossOrigin(Problem):
+    """A change that a page of another site asked for."""
+
+    status = 403
+    code = "cross_origin"
+    title = {"en": "Request from a foreign page", "zh": "跨站请求被拒绝"}
+    detail = {
+        "en": "A page of another site sent this request, so it was not carried out. If the page "
+        "is meant to, an administrator adds its origin to AIPLATFORM_CORS_ORIGINS.",
+        "zh": "该请求来自其他网站的页面，未执行。"
+        "如确需允许，请管理员将其来源加入 AIPLATFORM_CORS_ORIGINS。",
+    }
+
+
+class HeadersTooLarge(Problem):
+    """More than any client sends."""
+
+    status = 431
+    code = "headers_too_large"
+    title = {"en": "Headers too large", "zh": "请求头过大"}
+    detail = {
+        "en": "The request has more than {count} headers, or more than {size} bytes of them.",
+        "zh": "请求头超过 {count} 个，或总大小超过 {size} 字节。",
+    }
+
+
+class AddressTooLong(Problem):
+    """A URL longer than any that the platform makes."""
+
+    status = 414
+    code = "address_too_long"
+    title = {"en": "Address too long", "zh": "地址过长"}
+    detail = {
+        "en": "The address of the request is longer than {size} bytes.",
+        "zh": "请求地址超过 {size} 字节。",
+    }
+
+
+class Boundary:
+    """Refuses what should not have come here."""
+
+    def __init__(self, app: ASGIApp, hosts: Iterable[str], origins: Iterable[str]) -> None:
+        self.app = app
+        self.hosts = tuple(host.lower() for host in hosts)
+        self.origins = frozenset(origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request or the opening of a WebSocket."""
+        if scope["type"] not in {"http", "websocket"}:
+            await self.app(scope, receive, send)
+            return
+        refusal = self.refusal(scope)
+        if refusal is None:
+            await self.app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            # Closing one that was not accepted is what the server makes a 403 of.
+            await send({"type": "websocket.close", "code": 1008, "reason": refusal.code})
+        else:
+            log.info("refused", code=refusal.code, path=scope["path"])
+            await render(Request(scope), refusal)(scope, receive, send)
+
+    def refusal(self, scope: Scope) -> Problem | None:
+        """What is wrong with the request; None when nothing is."""
+        raw = scope["headers"]
+        size = sum(len(name) + len(value) for name, value in raw)
+        if len(raw) > MAX_HEADERS or size > MAX_HEADER_BYTES:
+            return HeadersTooLarge(count=MAX_HEADERS, size=MAX_HEADER_BYTES)
+        if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MAX_URL_BYTES:
+            return AddressTooLong(size=MAX_URL_BYTES)
+        headers = Headers(scope=scope)
+        hosts = headers.getlist("host")
+        host = host_name(hosts[0]) if len(hosts) == 1 else None
+        if host is None or not self.knows(host):
+            return HostNotAllowed(host=", ".join(hosts)[:200])
+        changes = scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS
+        if changes and self.is_foreign(headers, hosts[0]):
+            return CrossOrigin()
+        return None
+
+    def knows(self, host: str) -> bool:
+        """Whether the name is ours: listed, or by default an address or this machine's."""
+        if not self.hosts:
+            return is_address(host) or host in own_names()
+        return any(
+            pattern in ("*", host)
+            or (pattern.startswith("*.") and host.endswith(pattern[1:]) and len(host) > 2)
+            for pattern in self.hosts
+        )
+
+    def is_foreign(self, headers: Headers, host: str) -> bool:
+        """Whether a page elsewhere made a browser send this."""
+        origin = headers.get("origin")
+        if origin is not None and origin in self.origins:
+            return False
+        site = headers.get("sec-fetch-site")
+        if site is not None:
+            return site not in {"same-origin", "none"}
+        # Without scheme: it is another one behind a proxy that ends TLS.
+        return origin is not None and urlsplit(origin).netloc.lower() != host.lower()
+
+
+def host_name(header: str) -> str | None:
+    """The name in a ``Host`` header, in lower case and without port; None if it is none."""
+    match = re.fullmatch(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?", header.lower())
+    return None if match is None else match[1].removesuffix(".")
+
+
+def is_address(host: str) -> bool:
+    """Whether the name is an IP address, in the spelling of URLs."""
+    try:
+        ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback(host: str) -> bool:
+    """Whether who listens on ``host`` hears this machine only."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:
+        return False
+
+
+@cache
+def own_names() -> frozenset[str]:
+    """By which names this machine knows itself."""
+    name = socket.gethostname().lower()
+    return frozenset({"localhost", name, f"{name}.local", socket.getfqdn().lower()})
+
+
+def came_by_https(connection: HTTPConnection) -> bool:
+    """Whether the client speaks TLS, to us or to a trusted proxy that says so."""
+    if connection.scope["scheme"] in {"https", "wss"}:
+        return True
+    if connection.headers.get("x-forwarded-proto", "").strip().lower() != "https":
+        return False
+    trusted = TrustedProxies.parse(get_settings().trusted_proxies)
+    if connection.client is None or not connection.client.host:
+        return trusted.unix
+    peer = parse_address(connection.client.host)
+    return peer is not None and trusted.trusts(peer)

@@ -1,0 +1,279 @@
+"""Secrets at rest: AES-256-GCM under the keys of one file, bound to where they belong.
+
+The key file has one key per line, 32 bytes in base64; ``#`` begins a comment. The first key
+encrypts, all of them decrypt, so that a key is replaced by putting a new one on top and running
+``aiplatform db rotate-keys``. Every process of the platform reads the same file.
+
+A sealed value is ``1 | key id | nonce | ciphertext and tag``: one, eight, twelve and the remaining
+bytes. The key's id is taken from its hash, so a file holds nothing but keys.
+
+A column that holds sealed values is declared with :func:`sealed_column`; rotation finds it by that.
+"""
+
+import base64
+import binascii
+import hashlib
+import os
+import secrets
+import stat
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import structlog
+from sqlalchemy import LargeBinary
+from sqlalchemy.orm import MappedColumn, mapped_column
+
+from aiplatform.server.core.errors import Problem
+from aiplatform.server.core.settings import get_settings
+
+log = structlog.get_logger(__name__)
+VERSION = b"\x01"
+KEY_BYTES = 32
+ID_BYTES = 8
+NONCE_BYTES = 12
+HEADER_BYTES = 1 + ID_BYTES
+"""Version and key id: what says under which key a value rests."""
+MAX_FILE_BYTES = 1 << 16
+SEALED = "sealed"
+"""Key of a column's ``info`` under which its context stands."""
+
+
+class KeyFileUnusable(Problem):
+    """``reason`` is for the operator, in log and command line: users are not told of paths."""
+
+    status = 503
+    code = "key_file_unusable"
+    title = {"en": "Secrets are out of reach", "zh": "密钥不可用"}
+    detail = {
+        "en": "The server can't use its key file, so it can neither store nor read secrets. "
+        "Tell an administrator; the server's log says what is wrong.",
+        "zh": "服务器无法使用密钥文件，因此不能保存或读取机密。请联系管理员，服务器日志中有原因。",
+    }
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
+        log.error("key file unusable", reason=reason)
+
+
+class SecretUnreadable(Problem):
+    """The key is gone, or the value was altered or moved here from elsewhere."""
+
+    status = 503
+    code = "secret_unreadable"
+    title = {"en": "A secret can't be read", "zh": "机密无法读取"}
+    detail = {
+        "en": "A stored secret can't be decrypted: its key is not in the server's key file, or it "
+        "was altered. Set it again, or ask an administrator to restore the key.",
+        "zh": "存储的机密无法解密：密钥文件中没有对应的密钥，或数据已被篡改。"
+        "请重新设置，或联系管理员恢复密钥。",
+    }
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of the file."""
+
+    material: bytes
+
+    @property
+    def id(self) -> bytes:
+        """What sealed values call it."""
+        return hashlib.sha256(b"aiplatform key id\0" + self.material).digest()[:ID_BYTES]
+
+    @property
+    def header(self) -> bytes:
+        """How values sealed under it begin."""
+        return VERSION + self.id
+
+
+def encrypt(value: str, context: str) -> bytes:
+    """Seal ``value`` for ``context``, say ``"secret:<uuid>"``; nothing else will open it.
+
+    Raises:
+        KeyFileUnusable: when there is no key to be had.
+    """
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
+
+    key = load_keys(create=True)[0]
+    nonce = os.urandom(NONCE_BYTES)
+    sealed = AESGCM(key.material).encrypt(nonce, value.encode(), _bound(key, context))
+    return key.header + nonce + sealed
+
+
+def decrypt(sealed: bytes, context: str) -> str:
+    """Open what :func:`encrypt` sealed for the same context.
+
+    Raises:
+        KeyFileUnusable: when the key file is missing or not fit.
+        SecretUnreadable: when none of its keys opens it.
+    """
+    from cryptography.exceptions import InvalidTag  # noqa: PLC0415
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
+
+    for key in load_keys():
+        if not secrets.compare_digest(key.header, bytes(sealed[:HEADER_BYTES])):
+            continue
+        nonce = sealed[HEADER_BYTES : HEADER_BYTES + NONCE_BYTES]
+        rest = sealed[HEADER_BYTES + NONCE_BYTES :]
+        try:
+            return AESGCM(key.material).decrypt(nonce, rest, _bound(key, context)).decode()
+        except (InvalidTag, ValueError) as error:
+            raise SecretUnreadable from error
+    raise SecretUnreadable
+
+
+def _bound(key: Key, context: str) -> bytes:
+    return key.header + context.encode()
+
+
+def sealed_column(context: str, *, nullable: bool = False) -> MappedColumn[Any]:
+    """A column of sealed values, for ``Mapped[bytes]``.
+
+    ``context`` names the row by columns of its own table, such as ``"totp:{user_id}"``; those must
+    never change. :func:`context_of` fills it in.
+    """
+    return mapped_column(LargeBinary, nullable=nullable, info={SEALED: context})
+
+
+def context_of(column: Any, **values: Any) -> str:
+    """The context of a row's sealed value: ``context_of(Totp.seed, user_id=7)``."""
+    template: str = column.info[SEALED]
+    return template.format_map(values)
+
+
+# --- the key file -----------------------------------------------------------------------------
+
+
+def key_path() -> Path:
+    """Where the keys are."""
+    settings = get_settings()
+    return settings.key_file or settings.home / "keys" / "secrets.key"
+
+
+def load_keys(*, create: bool = False) -> tuple[Key, ...]:
+    """The keys, first the one that encrypts.
+
+    With ``create`` a file that nobody named is made. One that ``AIPLATFORM_KEY_FILE`` names must be
+    there: a machine that made one of its own could not read what the others sealed.
+
+    Raises:
+        KeyFileUnusable: says what is wrong with the file.
+    """
+    path = key_path()
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        if not create or get_settings().key_file is not None:
+            hint = "" if get_settings().key_file is None else " (AIPLATFORM_KEY_FILE)"
+            raise KeyFileUnusable(
+                f"the key file {path}{hint} does not exist; restore it, or make one with "
+                "`aiplatform db rotate-keys --new-key`"
+            ) from None
+        make_key_file(path)
+        return load_keys()
+    except OSError as error:
+        raise KeyFileUnusable(f"the key file {path} can't be read: {error.strerror}") from error
+    # Asked of the file each time, so that a rotated file counts without a restart.
+    return _read(path, found.st_mtime_ns, found.st_ino, found.st_size, found.st_mode)
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, _changed: int, _inode: int, size: int, mode: int) -> tuple[Key, ...]:
+    if not stat.S_ISREG(mode):
+        raise KeyFileUnusable(f"the key file {path} is not a regular file")
+    if mode & (stat.S_IRWXO | stat.S_IWGRP):
+        # A group may read it: that is how orchestrators hand secrets to a process.
+        raise KeyFileUnusable(
+            f"the key file {path} is open to other users (mode {stat.S_IMODE(mode):04o}); "
+            f"run `chmod 600 {path}`"
+        )
+    if size > MAX_FILE_BYTES:
+        raise KeyFileUnusable(f"the key file {path} is larger than any key file is")
+    try:
+        lines = path.read_text("ascii").splitlines()
+    except OSError as error:
+        raise KeyFileUnusable(f"the key file {path} can't be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise KeyFileUnusable(f"the key file {path} holds something that is no key") from error
+    keys = []
+    for number, line in enumerate(lines, 1):
+        text = line.partition("#")[0].strip()
+        if not text:
+            continue
+        try:
+            material = base64.b64decode(text, altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            material = b""
+        if len(material) != KEY_BYTES:
+            raise KeyFileUnusable(
+                f"line {number} of the key file {path} is not a key: 32 bytes in base64"
+            )
+        keys.append(Key(material))
+    if not keys:
+        raise KeyFileUnusable(f"the key file {path} has no key in it")
+    return tuple(keys)
+
+
+def _new_line() -> str:
+    return base64.urlsafe_b64encode(os.urandom(KEY_BYTES)).decode()
+
+
+def make_key_file(path: Path) -> None:
+    """Make a file with one fresh key, unless somebody else does at the same moment.
+
+    Raises:
+        KeyFileUnusable: when it can't be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        draft = _write_draft(path, _new_line() + "\n")
+        try:
+            # A link, not a rename: the first of two processes wins, and both read its key.
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+        _sync(path.parent)
+    except OSError as error:
+        raise KeyFileUnusable(f"the key file {path} can't be made: {error.strerror}") from error
+
+
+def add_key() -> None:
+    """Put a fresh key on top of the file; the others stay, to decrypt. Makes the file if need be.
+
+    Raises:
+        KeyFileUnusable: when the file is not fit, or can't be written.
+    """
+    path = key_path()
+    if not path.exists():
+        make_key_file(path)
+        return
+    load_keys()
+    try:
+        draft = _write_draft(path, _new_line() + "\n" + path.read_text("ascii"))
+        draft.replace(path)
+        _sync(path.parent)
+    except OSError as error:
+        raise KeyFileUnusable(f"the key file {path} can't be written: {error.strerror}") from error
+
+
+def _write_draft(path: Path, text: str) -> Path:
+    draft = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    return draft
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,205 @@
+"""How often somebody may ask: by address while unknown, by account once known.
+
+Fixed windows, counted in the broker's Redis or Valkey so that all API processes count together; in
+this process where there is none (RabbitMQ), or while it is away: a limit that fails must not stop
+the platform, and one that is counted in each process is still a limit.
+
+Who a token belongs to is known only behind the guard. The guard leaves it with the request, and
+this remembers it by a digest of the token, for counting only: a token seen for the first time
+counts as its address.
+"""
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import parse_qs, urlsplit
+
+import structlog
+from limits.aio.storage import MemoryStorage, RedisStorage, Storage
+from prometheus_client import Counter
+from redis.exceptions import RedisError
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from aiplatform.server.core.clients import client_address, network_of
+from aiplatform.server.core.errors import Problem
+from aiplatform.server.core.problems import render
+from aiplatform.server.core.settings import limit_of
+
+log = structlog.get_logger(__name__)
+Bucket = Literal["login", "anonymous", "normal", "ingest"]
+REFUSED = Counter("aiplatform_rate_limited", "Requests refused for their number", ["bucket"])
+REMEMBERED_TOKENS = 20_000
+AWAY_SECONDS = 5.0
+"""How long a store that failed is left alone."""
+
+TIMEOUT_SECONDS = 0.25
+
+
+class RateLimited(Problem):
+    """Too many requests in a window."""
+
+    status = 429
+    code = "rate_limited"
+    title = {"en": "Too many requests", "zh": "请求过于频繁"}
+    detail = {
+        "en": "At most {limit} requests in {seconds} seconds are taken. "
+        "Try again in {retry_after} seconds.",
+        "zh": "每 {seconds} 秒最多允许 {limit} 次请求，请在 {retry_after} 秒后重试。",
+    }
+
+
+@dataclass(frozen=True)
+class Count:
+    """Where somebody stands in a window."""
+
+    bucket: Bucket
+    limit: int
+    seconds: int
+    used: int
+    ends_in: int
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """As the IETF's draft on rate limit headers has them."""
+        left = max(0, self.limit - self.used)
+        return {
+            "RateLimit-Policy": f'"{self.bucket}";q={self.limit};w={self.seconds}',
+            "RateLimit": f'"{self.bucket}";r={left};t={self.ends_in}',
+        }
+
+
+def storage_url(broker_url: str) -> str | None:
+    """The broker's URL as ``limits`` spells it; None when it is neither Redis nor Valkey."""
+    parts = urlsplit(broker_url)
+    match parts.scheme:
+        case "redis" | "rediss":
+            return broker_url
+        case "redis+socket":
+            number = parse_qs(parts.query).get("virtual_host", ["0"])[0]
+            return f"redis+unix://{parts.path}?db={number}"
+    return None
+
+
+class Counters:
+    """Counts in Redis, and in this process while that is away or where there is none."""
+
+    def __init__(self, url: str | None) -> None:
+        self.url = url
+        self._here: Storage | None = None
+        self._shared: Storage | None = None
+        self._away_until = 0.0
+
+    async def add(self, key: str, seconds: int) -> int:
+        """Count one more, and return how many there were in the window."""
+        if self.url is not None and time.monotonic() >= self._away_until:
+            try:
+                return await self._shared_storage(self.url).incr(key, seconds)
+            except (RedisError, OSError, TimeoutError) as error:
+                self._away_until = time.monotonic() + AWAY_SECONDS
+                log.warning("rate limits are counted in this process", error=str(error)[:200])
+        if self._here is None:
+            self._here = MemoryStorage("async+memory://")
+        return await self._here.incr(key, seconds)
+
+    def _shared_storage(self, url: str) -> Storage:
+        # Made in the loop that uses it: connections belong to one.
+        if self._shared is None:
+            options: dict[str, Any] = {
+                "socket_timeout": TIMEOUT_SECONDS,
+                "socket_connect_timeout": TIMEOUT_SECONDS,
+            }
+            self._shared = RedisStorage(url, implementation="redispy", **options)
+        return self._shared
+
+
+class RateLimit:
+    """Refuses who asks too often. ``bucket`` says which limit a request falls under."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        limits: dict[Bucket, str],
+        bucket: Callable[[Scope], Bucket],
+        broker_url: str,
+    ) -> None:
+        self.app = app
+        self.limits = {name: limit_of(text) for name, text in limits.items()}
+        self.bucket = bucket
+        self.counters = Counters(storage_url(broker_url))
+        self.owners: OrderedDict[bytes, int] = OrderedDict()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request; other scopes pass through."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        digest = token_digest(scope)
+        owner = None if digest is None else self.owners.get(digest)
+        count = await self.count(scope, owner)
+        if count is not None and count.used > count.limit:
+            refusal = RateLimited(
+                limit=count.limit, seconds=count.seconds, retry_after=count.ends_in
+            )
+            answer = render(Request(scope), refusal)
+            answer.headers.update({**count.headers, "Retry-After": str(count.ends_in)})
+            await answer(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start" and count is not None:
+                headers = MutableHeaders(scope=message)
+                for name, value in count.headers.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        state = scope.setdefault("state", {})
+        await self.app(scope, receive, send_with_headers)
+        if digest is not None:
+            self._remember(digest, state.get("user_id"))
+
+    async def count(self, scope: Scope, owner: int | None) -> Count | None:
+        """Count the request; None when its bucket has no limit."""
+        name = self.bucket(scope)
+        if owner is None and name != "login":
+            name = "anonymous"
+        item = self.limits[name]
+        if item is None:
+            return None
+        seconds = item.get_expiry()
+        now = time.time()
+        window = int(now // seconds)
+        if owner is None or name == "login":
+            who = network_of(client_address(HTTPConnection(scope))) or "local"
+        else:
+            who = f"user:{owner}"
+        used = await self.counters.add(f"{name}:{window}:{who}", seconds)
+        if used == item.amount + 1:  # once in a window, or the log would be the attack
+            REFUSED.labels(name).inc()
+            log.warning("rate limit reached", bucket=name, who=who)
+        elif used > item.amount:
+            REFUSED.labels(name).inc()
+        ends_in = max(1, int((window + 1) * seconds - now + 0.999))
+        return Count(name, item.amount, seconds, used, ends_in)
+
+    def _remember(self, digest: bytes, owner: int | None) -> None:
+        if owner is None:
+            self.owners.pop(digest, None)
+            return
+        self.owners[digest] = owner
+        self.owners.move_to_end(digest)
+        if len(self.owners) > REMEMBERED_TOKENS:
+            self.owners.popitem(last=False)
+
+
+def token_digest(scope: Scope) -> bytes | None:
+    """What stands for the request's credentials; None when it has none."""
+    credentials = Headers(scope=scope).get("authorization")
+    if not credentials:
+        return None
+    return hashlib.blake2b(credentials.encode("latin-1", "replace"), digest_size=16).digest()

@@ -1,0 +1,85 @@
+"""Routes that take one file as their body, whole and unwrapped."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Header, Request
+from fastapi.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+
+from aiplatform.server.core.problems import ProblemDocument
+from aiplatform.server.core.settings import get_settings
+from aiplatform.server.core.spool import (
+    Spooled,
+    UploadAborted,
+    announced_digest,
+    check_headers,
+    declared_size,
+    receive,
+    workplace,
+)
+
+T = TypeVar("T")
+
+
+def described(what: str) -> dict[str, Any]:
+    """The body as the OpenAPI document tells of it."""
+    content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    return {"requestBody": {"required": True, "description": what, "content": content}}
+
+
+def problems(what: str, **more: str) -> dict[int | str, dict[str, Any]]:
+    """What may be wrong with the body; ``more`` by status, as ``s409="Taken"``."""
+    told = {
+        400: "Damaged in transit: the digest differs",
+        413: f"The {what} is too large",
+        415: f"A form instead of the {what}'s bytes",
+        507: "No room left",
+    } | {int(status.removeprefix("s")): text for status, text in more.items()}
+    return {
+        status: {"model": ProblemDocument, "description": text}
+        for status, text in sorted(told.items())
+    }
+
+
+async def _expected(
+    content_digest: Annotated[
+        str | None, Header(description="`sha-256=:BASE64:`; refused when it differs")
+    ] = None,
+    x_content_sha256: Annotated[
+        str | None, Header(description="SHA-256 in hexadecimal; refused when it differs")
+    ] = None,
+) -> str | None:
+    return announced_digest(content_digest, x_content_sha256)
+
+
+ExpectedDigest = Annotated[str | None, Depends(_expected)]
+"""The SHA-256 that the client announces, in hexadecimal. Take it after the guard."""
+
+
+async def taken(
+    request: Request,
+    expected: str | None,
+    *,
+    limit: int,
+    look_ahead: Callable[[int], None],
+    keep: Callable[[Spooled], T],
+) -> T:
+    """Receive the body into the spool and have ``keep`` make something of it.
+
+    ``look_ahead`` is told the declared size in bytes, and refuses before anything is sent. Both run
+    in threads, with transactions of their own.
+
+    Raises:
+        InvalidDigest, DigestMismatch, RawBodyRequired, UploadAborted, TooLarge: see there.
+    """
+    headers = request.headers
+    check_headers(headers.get("content-type"), headers.get("content-length"), limit)
+    await run_in_threadpool(look_ahead, declared_size(headers.get("content-length")))
+    async with workplace(get_settings().spool_dir) as prefix:
+        place = prefix.with_suffix(".upload")
+        try:
+            spooled = await receive(request.stream(), place, limit=limit, expected=expected)
+        except ClientDisconnect as error:
+            raise UploadAborted from error
+        return await run_in_threadpool(keep, spooled)

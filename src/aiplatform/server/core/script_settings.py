@@ -1,0 +1,51 @@
+"""Settings of scripts: whether users may run commands of their own, and in which environments."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode
+
+SCRIPT_LABEL = "script:"
+"""Before the name of an environment: the label that workers offer and scripts ask for."""
+
+
+class ScriptSettings(BaseSettings):
+    """What :class:`aiplatform.server.core.settings.Settings` has of them."""
+
+    scripts: bool = Field(
+        False,
+        description="Whether users may run commands of their own on workers. Set it for the API "
+        "and for the workers that shall run them.",
+    )
+    script_environments: Annotated[dict[str, Path], NoDecode] = Field(
+        default={},
+        description="Environments that this worker runs scripts in, comma-separated, each "
+        "`name=/directory` of a virtual environment or another prefix with a `bin`. `default` is "
+        "the worker's own, unless named here.",
+    )
+    max_bundle_bytes: int = Field(
+        100 << 20, ge=1024, description="Largest code bundle accepted, in bytes; default 100 MiB."
+    )
+
+    @field_validator("script_environments", mode="before")
+    @classmethod
+    def _environments(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+        return {name.strip(): path.strip() for name, _, path in pairs}
+
+    @field_validator("script_environments", mode="after")
+    @classmethod
+    def _directories(cls, value: dict[str, Path]) -> dict[str, Path]:
+        for name, path in value.items():
+            if not name or not path.is_absolute():
+                raise ValueError(f"{name}={path} names no directory; write name=/directory")
+        return value
+
+    @property
+    def script_labels(self) -> set[str]:
+        """What this worker offers to scripts."""
+        names = {"default", *self.script_environments} if self.scripts else set()
+        return {SCRIPT_LABEL + name for name in names}

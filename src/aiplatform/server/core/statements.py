@@ -1,0 +1,54 @@
+"""Statements that are built once per process.
+
+Building a select of many joins, and having SQLAlchemy see that it compiled the like before, costs
+far more than all else about it. What runs in every request is therefore kept as text.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.orm import Session
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A statement as text for psycopg, for every request the same but for its parameters."""
+
+    text: str
+    fixed: dict[str, Any]
+
+    def values(self, **parameters: Any) -> dict[str, Any]:
+        """The parameters of one run: those of the ``bindparam`` that the statement names."""
+        return {**self.fixed, **parameters}
+
+    def one_or_none(self, session: Session, **parameters: Any) -> Any:
+        """The row, in the session's transaction; columns are attributes, by their labels."""
+        result = session.connection().exec_driver_sql(self.text, self.values(**parameters))
+        return result.one_or_none()
+
+    def of_many(self, **types: str) -> "Compiled":
+        """The same for many at once: each parameter of ``types`` becomes an array of that type.
+
+        Rows have a column ``place``, which counts the array's elements from 1. An element for which
+        nothing is found has no row.
+        """
+        text = self.text
+        for name in types:
+            text = text.replace(f"%({name})s", f"asked.{name}")
+        arrays = ", ".join(f"%({name})s::{kind}[]" for name, kind in types.items())
+        names = ", ".join(types)
+        asked = f"unnest({arrays}) WITH ORDINALITY AS asked({names}, place)"
+        return Compiled(
+            f"SELECT asked.place, found.* FROM {asked} CROSS JOIN LATERAL ({text}) AS found",  # noqa: S608
+            {name: value for name, value in self.fixed.items() if name not in types},
+        )
+
+
+def compiled(statement: Select[Any]) -> Compiled:
+    """The text of ``statement``. Lists in ``IN`` can't be among its parameters."""
+    dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]
+    done = statement.compile(dialect=dialect)
+    assert not getattr(done, "post_compile_params", None)
+    return Compiled(done.string, dict(done.params))

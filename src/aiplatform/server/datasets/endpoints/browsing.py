@@ -1,0 +1,109 @@
+"""What of a version's rows is wanted, and what differs between two versions."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from aiplatform.protocol.rows import Condition
+from aiplatform.protocol.specs import VERSION_OR_TAG
+from aiplatform.server.core.pagination import Cursor, Limit, decode_cursor, encode_cursor
+from aiplatform.server.datasets import access
+from aiplatform.server.datasets.endpoints.uploads import PROBLEMS, client_gone
+from aiplatform.server.datasets.errors import ConditionUnreadable
+from aiplatform.server.datasets.schemas import DiffPage
+from aiplatform.server.datasets.service import differences
+from aiplatform.server.datasets.service.changes import base_of
+from aiplatform.server.projects.access import ProjectContext
+
+router = APIRouter(prefix="/api/v1/datasets/{dataset}")
+MAX_SAMPLE = 200
+_conditions = TypeAdapter(Condition)
+
+
+class RowsWanted(BaseModel):
+    """Which rows of a version."""
+
+    offset: int
+    search: str | None
+    where: list[Condition]
+    sample: int | None
+    seed: int
+
+
+def rows_wanted(
+    offset: Annotated[int, Query(ge=0, lt=2**31, description="the place of the first")] = 0,
+    search: Annotated[
+        str | None, Query(min_length=1, max_length=1000, description="in any text, in any case")
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        Query(
+            max_length=20,
+            description='a condition as JSON: `{"column": "score", "op": ">=", '
+            '"value": 0.5}`; several must all be met',
+        ),
+    ] = None,
+    sample: Annotated[
+        int | None, Query(ge=1, le=MAX_SAMPLE, description="draw so many instead")
+    ] = None,
+    seed: Annotated[int, Query(ge=0, lt=2**63, description="the same draws the same")] = 0,
+) -> RowsWanted:
+    """What a request asks for.
+
+    Raises:
+        ConditionUnreadable: for a condition that is none.
+    """
+    conditions = []
+    for text in where or ():
+        try:
+            conditions.append(_conditions.validate_json(text))
+        except ValidationError as error:
+            found = error.errors(include_url=False)[0]
+            raise ConditionUnreadable(condition=text[:200], reason=found["msg"]) from error
+    return RowsWanted(offset=offset, search=search, where=conditions, sample=sample, seed=seed)
+
+
+@router.get("/diff", summary="Compare two versions", responses=PROBLEMS)
+async def diff_dataset_versions(
+    dataset: UUID,
+    context: Annotated[ProjectContext, Depends(access.READ)],
+    request: Request,
+    before: Annotated[str, Query(pattern=VERSION_OR_TAG, description="a version or tag")],
+    after: Annotated[
+        str | None, Query(pattern=VERSION_OR_TAG, description="by default the current version")
+    ] = None,
+    key: Annotated[
+        str | None,
+        Query(min_length=1, max_length=255, description="the column that pairs rows"),
+    ] = None,
+    kind: Annotated[
+        list[Literal["added", "removed", "changed"]] | None, Query(description="only these")
+    ] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> DiffPage:
+    """What was added, removed and changed, with the cells that differ, and changes of columns.
+
+    Rows are paired by `key`; without one, by their whole content, so that nothing is changed, only
+    added and removed. The order of rows says nothing.
+    """
+    offset = 0
+    if cursor is not None:
+        (offset,) = decode_cursor(cursor, int)
+    first = await run_in_threadpool(base_of, context, dataset, before)
+    second = await run_in_threadpool(base_of, context, dataset, after)
+    index = await differences.index_of(first.rows, second.rows, key, client_gone(request))
+    summary, items, following = await run_in_threadpool(
+        differences.page,
+        index, first.rows, second.rows, offset=offset, limit=limit, kinds=kind,
+    )  # fmt: skip
+    return DiffPage(
+        before=first.label,
+        after=second.label,
+        summary=summary,
+        items=items,
+        next_cursor=None if following is None else encode_cursor(following),
+    )

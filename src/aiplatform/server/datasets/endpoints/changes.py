@@ -1,0 +1,198 @@
+"""Versions made of versions: patched, filtered, split, restored."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request, Response, status
+from fastapi.concurrency import run_in_threadpool
+
+from aiplatform.protocol.permissions import Permission
+from aiplatform.server.core.database import transaction
+from aiplatform.server.datasets import access, queries, service
+from aiplatform.server.datasets.endpoints.commits import change_rows, committing
+from aiplatform.server.datasets.endpoints.rendering import render_dataset, render_version
+from aiplatform.server.datasets.endpoints.uploads import PROBLEMS, client_gone
+from aiplatform.server.datasets.schemas import (
+    DatasetOut,
+    DatasetVersionOut,
+    FilterRequest,
+    FixRequest,
+    MapRequest,
+    PatchRequest,
+    RestoreRequest,
+    SplitOut,
+    SplitRequest,
+)
+from aiplatform.server.datasets.service import Upload, fixes, history
+from aiplatform.server.datasets.service.changes import Reworked, base_of, reworked
+from aiplatform.server.identity.access import SessionDep
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.tasks.endpoints import render as render_task
+from aiplatform.server.tasks.schemas import TaskOut
+
+router = APIRouter(prefix="/api/v1/datasets/{dataset}")
+Committer = Annotated[ProjectContext, Depends(access.WRITE)]
+
+
+@router.post(
+    "/patch",
+    status_code=status.HTTP_201_CREATED,
+    summary="Change single rows",
+    responses=PROBLEMS,
+)
+async def patch_dataset_rows(
+    dataset: UUID, context: Committer, request: Request, response: Response, body: PatchRequest
+) -> DatasetVersionOut:
+    """Commit a version with rows added, changed and deleted by their places.
+
+    Without `parent` the places are those of the current version. Many rows are changed by
+    uploading them: `mode=upsert` or `mode=delete` with a key column.
+    """
+    do = {
+        "operation": "patch",
+        "patch": body.model_dump(include={"set", "add", "delete"}, mode="json"),
+    }
+    made_by = {"operation": "patch"}
+    # Places mean those of one version: a commit in between is refused, never guessed over.
+    base = await run_in_threadpool(base_of, context, dataset, body.parent)
+    commit = committing(context, dataset, body.parent, body.message, made_by)
+    async with reworked(base, do, client_gone(request)) as made:
+        created = await run_in_threadpool(commit, base, made[0])
+    response.headers["Location"] = f"/api/v1/datasets/{dataset}/versions/{created.version}"
+    return created
+
+
+@router.post(
+    "/filter", status_code=status.HTTP_201_CREATED, summary="Keep some rows", responses=PROBLEMS
+)
+async def filter_dataset_rows(
+    dataset: UUID, context: Committer, request: Request, response: Response, body: FilterRequest
+) -> DatasetVersionOut:
+    """Commit a version of the rows that meet all conditions; with `drop`, of the others."""
+    wanted = body.model_dump(include={"where", "drop"}, mode="json")
+    do = {"operation": "filter", "filter": wanted}
+    commit = committing(
+        context, dataset, body.parent, body.message, {"operation": "filter", **wanted}
+    )
+    created = await change_rows(request, context, dataset, body.parent, do, commit)
+    response.headers["Location"] = f"/api/v1/datasets/{dataset}/versions/{created.version}"
+    return created
+
+
+@router.post(
+    "/fix",
+    status_code=status.HTTP_202_ACCEPTED,
+    summary="Fix what the report found",
+    responses=PROBLEMS,
+)
+def fix_dataset_rows(
+    dataset: UUID,
+    context: Annotated[ProjectContext, Depends(access.WRITE)],
+    session: SessionDep,
+    body: FixRequest,
+) -> TaskOut:
+    """Queue a task that commits a version in which findings of the quality report are cured.
+
+    The report says of each finding which fixes there are: `drop` its rows, `deduplicate` all but
+    the first of equal ones, `mask` personal data, `repair` what was decoded wrongly, `strip`
+    markup, `trim` white space or what follows the last answer, `rebalance` labels. Findings are
+    looked for anew in the rows, so no report need have been made. The `result` of the task names
+    the `version`. Without `parent`, the task fails when somebody commits meanwhile.
+    """
+    task = fixes.request_fix(
+        session,
+        context,
+        dataset,
+        fixes=body.fixes,
+        message=body.message,
+        parent=body.parent,
+    )
+    return render_task(session, task)
+
+
+@router.post(
+    "/map", status_code=status.HTTP_201_CREATED, summary="Say what columns are", responses=PROBLEMS
+)
+async def map_dataset_columns(
+    dataset: UUID, context: Committer, request: Request, response: Response, body: MapRequest
+) -> DatasetVersionOut:
+    """Commit a version whose columns are those of a shape: `question` becomes `prompt`, and so on.
+
+    The columns must make a shape together with those that are called so already; all others stay.
+    """
+    mapped = {"map": dict(body.map)}
+    message = body.message or "Mapped: " + ", ".join(f"{a} to {b}" for a, b in body.map.items())
+    do = {"operation": "map", **mapped}
+    commit = committing(context, dataset, body.parent, message, do)
+    created = await change_rows(request, context, dataset, body.parent, do, commit)
+    response.headers["Location"] = f"/api/v1/datasets/{dataset}/versions/{created.version}"
+    return created
+
+
+@router.post(
+    "/split",
+    status_code=status.HTTP_201_CREATED,
+    summary="Split into datasets",
+    responses=PROBLEMS,
+)
+async def split_dataset(
+    dataset: UUID, context: Committer, request: Request, body: SplitRequest
+) -> SplitOut:
+    """Deal the rows of a version out to new datasets.
+
+    Equal rows, and rows with an equal value in `group`, go to the same one, so that none leaks from
+    training into evaluation. The same seed deals the same way.
+    """
+    base = await run_in_threadpool(base_of, context, dataset, body.version)
+    names = [body.names.get(part, f"{base.name}-{part}") for part in body.fractions]
+    split = body.model_dump(include={"fractions", "seed", "stratify", "group"}, mode="json")
+
+    def look_ahead() -> None:
+        with transaction() as session:
+            for name in names:
+                service.foresee(session, context, name=name)
+
+    def commit(made: list[Reworked]) -> list[DatasetOut]:
+        with transaction() as session:
+            access.confirm(session, context, Permission.DATASETS_WRITE)
+            created = []
+            for part, name, rows in zip(body.fractions, names, made, strict=True):
+                origin = {
+                    "operation": "split", "dataset": str(base.dataset), "part": part, **split,
+                    **rows.made_by,
+                }  # fmt: skip
+                upload = Upload(
+                    filename=None,
+                    spooled=None,
+                    ingested=rows.ingested,
+                    message=body.message or f"{part} of {base.name}@{base.label}",
+                    packed=rows.packed,
+                    made_by=origin,
+                )
+                head = service.create_dataset(session, context, name=name, upload=upload)
+                created.append(render_dataset(queries.get_head(session, context, head.uuid)))
+            return created
+
+    await run_in_threadpool(look_ahead)
+    do = {"operation": "split", "split": split}
+    async with reworked(base, do, client_gone(request)) as made:
+        return SplitOut(datasets=await run_in_threadpool(commit, made))
+
+
+@router.post(
+    "/restore",
+    status_code=status.HTTP_201_CREATED,
+    summary="Go back to a version",
+    responses=PROBLEMS,
+)
+def restore_dataset_version(
+    dataset: UUID,
+    context: Annotated[ProjectContext, Depends(access.WRITE)],
+    session: SessionDep,
+    response: Response,
+    body: RestoreRequest,
+) -> DatasetVersionOut:
+    """Commit the rows of an earlier version as the next one. What came between stays."""
+    head, version = history.restore(session, context, dataset, body.version, body.message)
+    response.headers["Location"] = f"/api/v1/datasets/{dataset}/versions/{version.version}"
+    return render_version(queries.get_commit(session, head, version.version))

@@ -1,0 +1,169 @@
+"""Committing: what was uploaded, or rows that were made of a version's."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Query, Request
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel
+
+from aiplatform.protocol.intake import KEYED_MODES, UploadMode
+from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.specs import VERSION_OR_TAG
+from aiplatform.server.core.database import transaction
+from aiplatform.server.datasets import access, queries, service
+from aiplatform.server.datasets.endpoints.rendering import render_version
+from aiplatform.server.datasets.endpoints.uploads import client_gone
+from aiplatform.server.datasets.errors import KeyNeeded, VersionMoved
+from aiplatform.server.datasets.schemas import DatasetVersionOut
+from aiplatform.server.datasets.service import Upload, resumable
+from aiplatform.server.datasets.service.changes import (
+    Base,
+    Reworked,
+    base_of,
+    changed,
+    operation,
+    reworked,
+)
+from aiplatform.server.datasets.service.ingest import Gone
+from aiplatform.server.projects.access import ProjectContext
+
+TRIES = 5
+"""A change that raced with another commit is made again on what that left."""
+
+
+async def change_rows(
+    request: Request,
+    context: ProjectContext,
+    dataset: UUID,
+    parent: str | None,
+    do: dict[str, Any],
+    commit: Callable[[Base, Reworked], DatasetVersionOut],
+    gone: Gone | None = None,
+) -> DatasetVersionOut:
+    """Rework the rows of ``parent``, or of the current version whatever it is by then."""
+    tries = TRIES
+    while True:
+        tries -= 1
+        base = await run_in_threadpool(base_of, context, dataset, parent)
+        async with reworked(base, do, gone or client_gone(request)) as made:
+            try:
+                return await run_in_threadpool(commit, base, made[0])
+            except VersionMoved:
+                if parent is not None or not tries:
+                    raise
+
+
+def committing(
+    context: ProjectContext,
+    dataset: UUID,
+    parent: str | None,
+    message: str | None,
+    made_by: dict[str, Any],
+) -> Callable[[Base, Reworked], DatasetVersionOut]:
+    """What commits reworked rows."""
+
+    def commit(base: Base, made: Reworked) -> DatasetVersionOut:
+        upload = Upload(
+            filename=None,
+            spooled=None,
+            ingested=made.ingested,
+            message=message,
+            packed=made.packed,
+            made_by={**made_by, **made.made_by},
+        )
+        with transaction() as session:
+            access.confirm(session, context, Permission.DATASETS_WRITE)
+            head, version = service.add_version(
+                session,
+                context,
+                dataset,
+                upload,
+                parent_label=base.label,
+                expected=base.label if parent is None else None,
+            )
+            return render_version(queries.get_commit(session, head, version.version))
+
+    return commit
+
+
+class UploadChange(BaseModel):
+    """What an uploaded file does to a dataset."""
+
+    mode: UploadMode = "replace"
+    key: str | None = None
+    parent: str | None = None
+    allow_identical: bool = False
+
+
+def upload_change(
+    mode: Annotated[
+        UploadMode, Query(description="what the file's rows do to those of the parent")
+    ] = "replace",
+    key: Annotated[
+        str | None,
+        Query(
+            min_length=1, max_length=255, description="the column that `upsert` and `delete` match"
+        ),
+    ] = None,
+    parent: Annotated[
+        str | None,
+        Query(pattern=VERSION_OR_TAG, description="the version it is made from, else the current"),
+    ] = None,
+    allow_identical: Annotated[
+        bool, Query(description="commit even when the rows are those of the parent")
+    ] = False,
+) -> UploadChange:
+    """What a request says of it.
+
+    Raises:
+        KeyNeeded: for a mode that matches rows, without a key.
+    """
+    if mode in KEYED_MODES and key is None:
+        raise KeyNeeded(mode=mode)
+    return UploadChange(mode=mode, key=key, parent=parent, allow_identical=allow_identical)
+
+
+async def commit_upload(
+    request: Request,
+    context: ProjectContext,
+    dataset: UUID,
+    upload: Upload,
+    change: UploadChange,
+    *,
+    settles: UUID | None = None,
+) -> DatasetVersionOut:
+    """Commit a file that has arrived and was read, as the rows or as a change to them.
+
+    With ``settles``, the resumable upload of that uuid is said to be committed with it.
+    """
+
+    def commit(base: Base | None, rows: Reworked | None) -> DatasetVersionOut:
+        whole = upload
+        parent, expected = change.parent, None
+        if base is not None and rows is not None:
+            whole = changed(upload, rows, change.mode, change.key)
+            parent, expected = base.label, base.label if change.parent is None else None
+        with transaction() as session:
+            access.confirm(session, context, Permission.DATASETS_WRITE)
+            head, version = service.add_version(
+                session,
+                context,
+                dataset,
+                whole,
+                allow_identical=change.allow_identical,
+                parent_label=parent,
+                expected=expected,
+            )
+            if settles is not None:
+                result = {"dataset": str(head.uuid), "version": version.version}
+                resumable.settle(session, context, settles, "committed", result)
+            return render_version(queries.get_commit(session, head, version.version))
+
+    if change.mode == "replace":
+        return await run_in_threadpool(commit, None, None)
+    key = None if change.mode == "append" else change.key
+    do = operation(change.mode, upload.ingested.path, key)
+    gone = None if settles is None else resumable.forever
+    return await change_rows(request, context, dataset, change.parent, do, commit, gone)

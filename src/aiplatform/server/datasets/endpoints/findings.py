@@ -1,0 +1,54 @@
+"""Rows that a finding of the quality report is about."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Path
+from fastapi.concurrency import run_in_threadpool
+
+from aiplatform.server.core import downloads
+from aiplatform.server.core.pagination import Cursor, Limit, decode_cursor, encode_cursor
+from aiplatform.server.datasets import access
+from aiplatform.server.datasets.endpoints.browsing import RowsWanted, rows_wanted
+from aiplatform.server.datasets.endpoints.uploads import PROBLEMS
+from aiplatform.server.datasets.endpoints.versions import Label
+from aiplatform.server.datasets.schemas import RowPage
+from aiplatform.server.datasets.service import findings
+from aiplatform.server.datasets.service.changes import base_of
+from aiplatform.server.projects.access import ProjectContext
+
+router = APIRouter(prefix="/api/v1/datasets/{dataset}/versions/{version}/findings/{finding}")
+
+
+@router.get("/rows", summary="Browse the rows of a finding", responses=PROBLEMS)
+async def list_finding_rows(
+    dataset: UUID,
+    version: Label,
+    finding: Annotated[
+        str, Path(pattern=r"^[a-z][a-z0-9_]{0,98}$", description="a code of the report")
+    ],
+    context: Annotated[ProjectContext, Depends(access.READ)],
+    wanted: Annotated[RowsWanted, Depends(rows_wanted)],
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> RowPage:
+    """The rows that the finding is about, in their order; none when it is not found.
+
+    The first request looks at all rows of the version again, which takes as long as its report
+    without token counts; `near_duplicates` by itself. Findings about tokens have no rows here.
+    """
+    offset = wanted.offset
+    if cursor is not None:
+        (offset,) = decode_cursor(cursor, int)
+    base = await run_in_threadpool(base_of, context, dataset, version)
+    with downloads.content_expected(base.rows):
+        index = await findings.index_of(base.rows, finding)
+        found = await run_in_threadpool(
+            findings.page,
+            index, base.rows, finding, offset, limit, text=wanted.search, where=wanted.where,
+        )  # fmt: skip
+    return RowPage(
+        items=found.rows,
+        places=found.places,
+        next_cursor=None if found.following is None else encode_cursor(found.following),
+    )

@@ -1,0 +1,63 @@
+"""Datasets and versions as they go out."""
+
+from typing import Any
+
+from aiplatform.protocol.enums import DatasetStatus
+from aiplatform.server.datasets.queries import Commit, Head
+from aiplatform.server.datasets.schemas import DatasetOut, DatasetVersionOut
+from aiplatform.server.identity.schemas import UserRef
+
+READ_AS = ("encoding", "compression", "map", "renamed", "quarantined", "source")
+
+
+def render_dataset(head: Head) -> DatasetOut:
+    """A dataset as it goes out."""
+    dataset = head.dataset
+    return DatasetOut(
+        uuid=dataset.uuid,
+        project=head.project,
+        name=dataset.name,
+        format=dataset.format,
+        shape=head.shape,
+        version=dataset.version,
+        status=DatasetStatus(dataset.status),
+        size=dataset.size,
+        row_count=head.row_count,
+        quality_report=dataset.quality_report or None,
+        created_at=dataset.created_at,
+        updated_at=dataset.updated_at,
+    )
+
+
+def read_as(facts: dict[str, Any]) -> dict[str, Any]:
+    """How an uploaded file was read, of what is kept of it."""
+    found = {key: facts[key] for key in READ_AS if facts.get(key)}
+    return {**found, **(facts.get("details") or {})}
+
+
+def render_version(commit: Commit) -> DatasetVersionOut:
+    """A version as it goes out."""
+    version, details = commit.version, commit.details
+    return DatasetVersionOut(
+        uuid=version.uuid,
+        dataset=commit.dataset,
+        version=version.version,
+        parent=commit.parent,
+        message=version.commit_message,
+        file_hash=version.file_hash,
+        file_size=version.file_size,
+        row_count=version.row_count,
+        shape=None if details is None else details.shape,
+        format=None if details is None else details.format,
+        filename=None if details is None else details.filename,
+        columns=[] if details is None else details.columns,
+        read_as=None if details is None or details.filename is None else read_as(details.upload),
+        made_by=None if details is None else details.upload.get("made_by"),
+        author=(
+            None
+            if commit.author is None
+            else UserRef(uuid=commit.author[0], username=commit.author[1])
+        ),
+        created_at=version.created_at,
+        report=commit.report,
+    )

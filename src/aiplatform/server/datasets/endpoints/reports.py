@@ -1,0 +1,190 @@
+"""Quality reports: asked for, read, compared, taken along as a page."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response, status
+from sqlalchemy.orm import Session
+
+from aiplatform.data.reports import Subject, compared, page_of
+from aiplatform.protocol.gates import Gate
+from aiplatform.protocol.specs import VERSION_OR_TAG
+from aiplatform.server.core import downloads
+from aiplatform.server.core.errors import NotFound
+from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, render_page
+from aiplatform.server.core.problems import language_of
+from aiplatform.server.datasets import access, queries, service
+from aiplatform.server.datasets.models import DatasetVersion, QualityReportMade
+from aiplatform.server.datasets.queries import reports
+from aiplatform.server.datasets.rules import safe_filename
+from aiplatform.server.datasets.schemas import QualityRequest, ReportChanges, ReportOut
+from aiplatform.server.datasets.service import gates
+from aiplatform.server.identity.access import SessionDep
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.tasks.endpoints import render as render_task
+from aiplatform.server.tasks.schemas import TaskOut
+
+router = APIRouter(prefix="/api/v1/datasets/{dataset}/versions")
+
+Label = Annotated[
+    str, Path(pattern=VERSION_OR_TAG, description="`v1`, `v2`, …, or a tag: `prod`, `@prod`")
+]
+Since = Annotated[
+    str, Query(pattern=VERSION_OR_TAG, description="the version or tag to compare with")
+]
+Made = Annotated[
+    UUID | None, Query(description="one of all reports that were made; by default the newest")
+]
+Reader = Annotated[ProjectContext, Depends(access.READ)]
+
+PAGE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The page", "content": {"text/html": {}}}
+}
+
+
+@router.get("/{version}/report", summary="Read the quality report")
+def get_dataset_report(
+    dataset: UUID, version: Label, context: Reader, session: SessionDep, made: Made = None
+) -> dict[str, Any]:
+    """The report of a version. 404 until it is made."""
+    found = queries.get_dataset(session, context, dataset)
+    return _report(session, queries.version_labelled(session, found, version), made)
+
+
+@router.get("/{version}/reports", summary="List the quality reports")
+def list_dataset_reports(
+    dataset: UUID,
+    version: Label,
+    context: Reader,
+    session: SessionDep,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[ReportOut]:
+    """All reports that were ever made of a version, newest first."""
+    head = queries.get_dataset(session, context, dataset)
+    found = queries.version_labelled(session, head, version)
+    rows, following = page_by_id(
+        session, reports.reports_made(found), QualityReportMade.id, limit=limit, cursor=cursor
+    )
+    return render_page(rows, following, _render)
+
+
+@router.get("/{version}/report/changes", summary="Compare two quality reports")
+def compare_dataset_reports(
+    dataset: UUID, version: Label, since: Since, context: Reader, session: SessionDep
+) -> ReportChanges:
+    """What got better and what worse from the report of `since` to that of the version."""
+    head = queries.get_dataset(session, context, dataset)
+    before = queries.version_labelled(session, head, since)
+    after = queries.version_labelled(session, head, version)
+    changes = compared(_report(session, before), _report(session, after))
+    return ReportChanges(before=before.version, after=after.version, **changes)
+
+
+@router.get(
+    "/{version}/report/page",
+    summary="Download the quality report as a page",
+    response_class=Response,
+    responses=PAGE,
+)
+def get_dataset_report_page(
+    dataset: UUID,
+    version: Label,
+    context: Reader,
+    session: SessionDep,
+    request: Request,
+    since: Annotated[
+        str | None, Query(pattern=VERSION_OR_TAG, description="compare with this version or tag")
+    ] = None,
+    lang: Annotated[
+        Literal["en", "zh"] | None, Query(description="by default as `Accept-Language` says")
+    ] = None,
+    made: Made = None,
+) -> Response:
+    """One HTML file that needs nothing else. Always an attachment: rows of others are in it."""
+    head = queries.get_dataset(session, context, dataset)
+    found = queries.version_labelled(session, head, version)
+    report = _report(session, found, made)
+    language = lang or language_of(request)
+    changes, before = None, None
+    if since is not None:
+        before = queries.version_labelled(session, head, since)
+        changes = compared(_report(session, before), report)
+    page = page_of(
+        report,
+        Subject(
+            label=f"{head.name}@{found.version}",
+            made=reports.made_at(session, found, made).strftime("%Y-%m-%d %H:%M UTC"),
+            failures=_failures(session, context, found, language) if made is None else None,
+            changes=changes,
+            since="" if before is None else before.version,
+        ),
+        language,
+    )
+    filename = safe_filename(f"{head.name}-{found.version}-report.html")
+    disposition = downloads.content_disposition(filename)
+    return Response(
+        page,
+        media_type="text/html; charset=utf-8",
+        headers={
+            **downloads.UNTRUSTED,
+            "Content-Disposition": disposition,
+            "Content-Language": language,
+            "Vary": "Accept-Language",
+        },
+    )
+
+
+@router.post(
+    "/{version}/quality", status_code=status.HTTP_202_ACCEPTED, summary="Make the report again"
+)
+def check_dataset_quality(
+    dataset: UUID,
+    version: Label,
+    context: Annotated[ProjectContext, Depends(access.WRITE)],
+    session: SessionDep,
+    body: QualityRequest | None = None,
+) -> TaskOut:
+    """Queue a quality report: for another base model or length, or compared with other data."""
+    asked = body or QualityRequest()
+    task = service.request_report(
+        session,
+        context,
+        dataset,
+        version,
+        base_model=asked.base_model,
+        max_length=asked.max_length,
+        against=asked.against,
+    )
+    return render_task(session, task)
+
+
+def _report(session: Session, version: DatasetVersion, made: UUID | None = None) -> dict[str, Any]:
+    if made is not None:
+        return reports.report_made(session, version, made).report
+    found = queries.report_of(session, version.id)
+    if found is None:
+        raise NotFound(resource="report")
+    return found.report
+
+
+def _failures(
+    session: Session, context: ProjectContext, version: DatasetVersion, language: str
+) -> list[str] | None:
+    if gates.gate_of(session, context.project_id) == Gate():
+        return None
+    failures = gates.failures_of(session, context, version.id)
+    return [failure.text_zh if language == "zh" else failure.text for failure in failures]
+
+
+def _render(row: Any) -> ReportOut:
+    made, task = row
+    findings = made.report.get("findings") or ()
+    return ReportOut(
+        uuid=made.uuid,
+        score=made.report.get("score"),
+        findings=len(findings),
+        compared_with=[str(each["label"]) for each in made.report.get("compared_with") or ()],
+        task=task,
+        created_at=made.created_at,
+    )

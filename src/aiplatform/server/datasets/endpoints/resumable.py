@@ -1,0 +1,330 @@
+"""Resumable uploads by the tus protocol 1.0 (https://tus.io), for `tuspy`, Uppy and the SDK."""
+
+import os
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request, Response, status
+from fastapi.concurrency import run_in_threadpool
+from pydantic import ValidationError
+
+from aiplatform.data.blobs import hash_file
+from aiplatform.protocol.permissions import Permission
+from aiplatform.server.core.database import transaction
+from aiplatform.server.core.errors import Problem
+from aiplatform.server.core.settings import get_settings
+from aiplatform.server.core.spool import Spooled, room_needed, workplace
+from aiplatform.server.datasets import access, queries, service
+from aiplatform.server.datasets.endpoints.commits import commit_upload, upload_change
+from aiplatform.server.datasets.endpoints.rendering import render_dataset
+from aiplatform.server.datasets.endpoints.uploads import PROBLEMS, as_upload
+from aiplatform.server.datasets.errors import (
+    InvalidTusHeader,
+    InvalidTusMetadata,
+    OffsetConflict,
+    TusVersion,
+    UploadExpired,
+    UploadIncomplete,
+    UploadRefused,
+)
+from aiplatform.server.datasets.models import DatasetUpload
+from aiplatform.server.datasets.schemas import TusFacts, UploadOut
+from aiplatform.server.datasets.service import resumable
+from aiplatform.server.projects.access import ProjectContext
+
+router = APIRouter(prefix="/api/v1")
+VERSION = "1.0.0"
+EXTENSIONS = "creation,creation-with-upload,checksum,expiration,termination"
+PIECE = "application/offset+octet-stream"
+PIECES: dict[str, Any] = {
+    "requestBody": {
+        "description": "the bytes from `Upload-Offset` on",
+        "content": {PIECE: {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+Creator = Annotated[ProjectContext, Depends(access.CREATE)]
+Owner = Annotated[ProjectContext, Depends(access.RESUME)]
+TUS_PROBLEMS = {
+    **PROBLEMS,
+    410: {**PROBLEMS[400], "description": "Nobody went on with it for a day"},
+    412: {**PROBLEMS[400], "description": "Another version of the protocol"},
+    423: {**PROBLEMS[400], "description": "Another request writes to it"},
+    460: {**PROBLEMS[400], "description": "The piece is damaged; send it again"},
+}
+
+
+def speaks(request: Request) -> None:
+    """Refuse other versions of the protocol; a client that names none is taken for a plain one.
+
+    Raises:
+        TusVersion: for another version.
+    """
+    if request.headers.get("tus-resumable", VERSION) != VERSION:
+        raise TusVersion(version=VERSION)
+
+
+def headers_of(response: Response, upload: DatasetUpload, offset: int) -> None:
+    """What every answer about an upload says."""
+    response.headers["Tus-Resumable"] = VERSION
+    response.headers["Upload-Offset"] = str(offset)
+    response.headers["Upload-Length"] = str(upload.length)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Upload-Expires"] = upload.expires_at.strftime("%a, %d %b %Y %H:%M:%S GMT")
+    if upload.status == "committed" and upload.result:
+        response.headers["Aiplatform-Dataset"] = str(upload.result["dataset"])
+        response.headers["Aiplatform-Version"] = str(upload.result["version"])
+
+
+@router.options(
+    "/projects/{project}/uploads",
+    status_code=status.HTTP_204_NO_CONTENT,
+    summary="What of tus is spoken",
+)
+def describe_uploads(context: Creator, response: Response) -> None:
+    """Version, extensions, checksums and the largest upload, as headers."""
+    del context
+    response.headers["Tus-Resumable"] = VERSION
+    response.headers["Tus-Version"] = VERSION
+    response.headers["Tus-Extension"] = EXTENSIONS
+    response.headers["Tus-Checksum-Algorithm"] = ",".join(resumable.ALGORITHMS)
+    response.headers["Tus-Max-Size"] = str(get_settings().max_upload_bytes)
+
+
+@router.post(
+    "/projects/{project}/uploads",
+    status_code=status.HTTP_201_CREATED,
+    summary="Begin a resumable upload",
+    openapi_extra=PIECES,
+    responses=TUS_PROBLEMS,
+    response_class=Response,
+)
+async def create_upload(context: Creator, request: Request) -> Response:
+    """`Upload-Length` says how many bytes will come, `Upload-Metadata` what they are.
+
+    Its keys are the parameters of a plain upload: `name` for a new dataset or `dataset` (a uuid)
+    for a version of one, `filename`, `format`, `message`, `base_model`, `max_length`, `mode`,
+    `key`, `parent`, `allow_identical`. Pieces follow by `PATCH`, to the place in `Location`.
+    """
+    speaks(request)
+    length = resumable.number_of("Upload-Length", request.headers.get("upload-length"))
+    try:
+        metadata = resumable.metadata_of(request.headers.get("upload-metadata", ""))
+        facts = TusFacts.model_validate(metadata)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(map(str, first["loc"])) or "name"
+        raise InvalidTusMetadata(key=key, reason=first["msg"]) from error
+    upload_change(facts.mode, facts.key, facts.parent, facts.allow_identical)
+
+    def create() -> DatasetUpload:
+        with transaction() as session:
+            if facts.dataset is not None:
+                queries.get_dataset(session, context, facts.dataset)
+            service.foresee(
+                session, context, name=facts.name, base_model=facts.base_model, size=length
+            )
+            return resumable.create(session, context, length, facts.model_dump(mode="json"))
+
+    upload = await run_in_threadpool(create)
+    response = Response(status_code=status.HTTP_201_CREATED)
+    offset = 0
+    if request.headers.get("content-type") == PIECE:
+        with resumable.writing(upload.uuid) as descriptor:
+            offset, upload = await _piece(request, context, upload, descriptor, 0)
+    elif length == 0:
+        upload = await finish(request, context, upload.uuid)
+    headers_of(response, upload, offset)
+    response.headers["Location"] = f"/api/v1/uploads/{upload.uuid}"
+    return response
+
+
+@router.head(
+    "/uploads/{upload}", summary="How much has arrived", responses=TUS_PROBLEMS,
+    response_class=Response,
+)  # fmt: skip
+def head_upload(upload: UUID, context: Owner, request: Request) -> Response:
+    """`Upload-Offset` is where to go on."""
+    speaks(request)
+    with transaction() as session:
+        found = resumable.find(session, context, upload)
+        response = Response(status_code=status.HTTP_200_OK)
+        headers_of(response, found, resumable.offset_of(found))
+    return response
+
+
+@router.get("/uploads/{upload}", summary="Read an upload", responses=TUS_PROBLEMS)
+def get_upload(upload: UUID, context: Owner, response: Response) -> UploadOut:
+    """How far it is, and when it has ended, what came of it."""
+    with transaction() as session:
+        found = resumable.find(session, context, upload)
+        offset = resumable.offset_of(found)
+        headers_of(response, found, offset)
+        return UploadOut(
+            uuid=found.uuid,
+            length=found.length,
+            offset=offset,
+            status=found.status,
+            result=found.result,
+            expires_at=found.expires_at,
+        )
+
+
+@router.patch(
+    "/uploads/{upload}",
+    status_code=status.HTTP_204_NO_CONTENT,
+    summary="Send a piece",
+    openapi_extra=PIECES,
+    responses=TUS_PROBLEMS,
+    response_class=Response,
+)
+async def append_upload(upload: UUID, context: Owner, request: Request) -> Response:
+    """The piece is on disk when the answer comes. With the last one the file is read and committed.
+
+    A file that can't be read is refused then, as a plain upload would be, and nothing of it stays.
+    `Upload-Checksum` (`sha1` or `sha256`) guards a piece. A piece of no bytes at the end
+    finishes what a crash of the server left unfinished.
+    """
+    speaks(request)
+    if request.headers.get("content-type") != PIECE:
+        raise InvalidTusHeader(header="Content-Type")
+    offset = resumable.number_of("Upload-Offset", request.headers.get("upload-offset"))
+
+    def find() -> DatasetUpload:
+        with transaction() as session:
+            return resumable.find(session, context, upload)
+
+    found = await run_in_threadpool(find)
+    end = None
+    if found.status == "receiving":
+        try:
+            with resumable.writing(upload) as descriptor:
+                # Whoever wrote until now may have ended it.
+                found = await run_in_threadpool(find)
+                if found.status == "receiving":
+                    end, found = await _piece(request, context, found, descriptor, offset)
+        except UploadExpired:
+            # The bytes of an upload that has ended are gone as well: which is it?
+            found = await run_in_threadpool(find)
+    if end is None:
+        end = _end_of(found, offset)
+    response = Response(status_code=status.HTTP_204_NO_CONTENT)
+    headers_of(response, found, end)
+    return response
+
+
+@router.delete(
+    "/uploads/{upload}",
+    status_code=status.HTTP_204_NO_CONTENT,
+    summary="Give an upload up",
+    responses=TUS_PROBLEMS,
+)
+def delete_upload(upload: UUID, context: Owner, request: Request, response: Response) -> None:
+    """What arrived goes. A dataset that was made of it stays."""
+    speaks(request)
+    with transaction() as session:
+        resumable.remove(session, context, upload)
+    response.headers["Tus-Resumable"] = VERSION
+
+
+def _end_of(upload: DatasetUpload, offset: int) -> int:
+    """Where an upload that has ended ends, for whoever repeats its last piece.
+
+    Raises:
+        UploadRefused: its file could not be read.
+        OffsetConflict: this is another piece.
+    """
+    if upload.status == "refused":
+        raise UploadRefused(reason=(upload.result or {}).get("detail", ""))
+    if offset != upload.length:
+        raise OffsetConflict(offset=offset, expected=upload.length)
+    return offset
+
+
+async def _piece(
+    request: Request,
+    context: ProjectContext,
+    upload: DatasetUpload,
+    descriptor: int,
+    offset: int,
+) -> tuple[int, DatasetUpload]:
+    """Take a piece in; with the last one, finish."""
+    checksum = resumable.checksum_of(request.headers.get("upload-checksum"))
+    end = await resumable.receive_piece(
+        descriptor, request.stream(), offset=offset, length=upload.length, checksum=checksum
+    )
+
+    def extend() -> DatasetUpload:
+        with transaction() as session:
+            found = resumable.find(session, context, upload.uuid)
+            resumable.extend(found)
+            return found
+
+    upload = await run_in_threadpool(extend)
+    if end == upload.length:
+        upload = await finish(request, context, upload.uuid)
+    return end, upload
+
+
+async def finish(request: Request, context: ProjectContext, uuid: UUID) -> DatasetUpload:
+    """Read the whole file and commit it. Once begun, it does not matter whether the client waits.
+
+    Raises:
+        UploadIncomplete: bytes are missing.
+        Problem: whatever a plain upload would be refused for; the upload is over then.
+    """
+
+    def find() -> DatasetUpload:
+        with transaction() as session:
+            return resumable.find(session, context, uuid)
+
+    upload = await run_in_threadpool(find)
+    if upload.status == "committed":
+        return upload
+    path = resumable.file_of(uuid)
+    facts = TusFacts.model_validate(upload.facts)
+    async with workplace(get_settings().spool_dir) as prefix:
+        linked = prefix.with_suffix(".upload")
+
+        def hashed() -> Spooled:
+            with room_needed():
+                os.link(path, linked)
+            sha256, size = hash_file(linked)
+            if size != upload.length:
+                raise UploadIncomplete(missing=upload.length - size)
+            return Spooled(linked, sha256, size)
+
+        try:
+            spooled = await run_in_threadpool(hashed)
+            read = await as_upload(
+                prefix, spooled, facts.upload_facts(), context, facts.dataset, resumable.forever
+            )
+            if facts.dataset is None:
+
+                def commit() -> dict[str, Any]:
+                    with transaction() as session:
+                        access.confirm(session, context, Permission.DATASETS_WRITE)
+                        head = service.create_dataset(
+                            session, context, name=facts.name or "", upload=read
+                        )
+                        shown = render_dataset(queries.get_head(session, context, head.uuid))
+                        result = {"dataset": str(shown.uuid), "version": shown.version}
+                        resumable.settle(session, context, uuid, "committed", result)
+                        return result
+
+                await run_in_threadpool(commit)
+            else:
+                change = upload_change(facts.mode, facts.key, facts.parent, facts.allow_identical)
+                await commit_upload(request, context, facts.dataset, read, change, settles=uuid)
+        except Problem as problem:
+            if problem.status < status.HTTP_500_INTERNAL_SERVER_ERROR:
+                await run_in_threadpool(_refuse, context, uuid, problem)
+            raise
+    path.unlink(missing_ok=True)
+    return await run_in_threadpool(find)
+
+
+def _refuse(context: ProjectContext, uuid: UUID, problem: Problem) -> None:
+    with transaction() as session:
+        result = {"code": problem.code, "detail": problem.text("en")}
+        resumable.settle(session, context, uuid, "refused", result)
+    resumable.file_of(uuid).unlink(missing_ok=True)

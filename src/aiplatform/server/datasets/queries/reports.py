@@ -1,0 +1,100 @@
+"""Named selects of quality reports and of what versions are compared with."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.enums import TaskType
+from aiplatform.server.core.errors import NotFound
+from aiplatform.server.datasets.models import (
+    Dataset,
+    DatasetVersion,
+    QualityReport,
+    QualityReportMade,
+)
+from aiplatform.server.datasets.rules import Compared
+from aiplatform.server.tasks.models import Task, TaskInput
+
+
+def dataset_of_version(session: Session, version_id: int) -> UUID | None:
+    """The uuid of a version's dataset."""
+    return session.scalar(
+        select(Dataset.uuid)
+        .join(DatasetVersion, DatasetVersion.dataset_id == Dataset.id)
+        .where(DatasetVersion.id == version_id)
+    )
+
+
+def evaluation_data(session: Session, version_id: int) -> Compared | None:
+    """A version as what a report should be compared with."""
+    row = session.execute(
+        select(Dataset.uuid, Dataset.name, DatasetVersion.version)
+        .join(DatasetVersion, DatasetVersion.dataset_id == Dataset.id)
+        .where(DatasetVersion.id == version_id)
+    ).one_or_none()
+    if row is None:
+        return None
+    return Compared(row[0], row[2], "evaluation", f"{row[1]}@{row[2]}")
+
+
+def reports_made(version: DatasetVersion) -> Select[Any]:
+    """All reports of a version, and the task that made each."""
+    made: Any = (
+        select(QualityReportMade, Task.uuid)
+        .outerjoin(Task, Task.id == QualityReportMade.task_id)
+        .where(QualityReportMade.version_id == version.id)
+    )
+    found: Select[Any] = made
+    return found
+
+
+def report_made(session: Session, version: DatasetVersion, uuid: UUID) -> QualityReportMade:
+    """One report of a version.
+
+    Raises:
+        NotFound: when there is none of that uuid.
+    """
+    found = session.scalar(
+        select(QualityReportMade).where(
+            QualityReportMade.version_id == version.id, QualityReportMade.uuid == uuid
+        )
+    )
+    if found is None:
+        raise NotFound(resource="report")
+    return found
+
+
+def made_at(session: Session, version: DatasetVersion, uuid: UUID | None) -> datetime:
+    """When a report of a version was made, by default the newest.
+
+    Raises:
+        NotFound: when there is none.
+    """
+    if uuid is not None:
+        return report_made(session, version, uuid).created_at
+    newest = session.get(QualityReport, version.id)
+    if newest is None:
+        raise NotFound(resource="report")
+    return newest.created_at
+
+
+def newest_check(session: Session, dataset: Dataset, label: str | None = None) -> Any:
+    """The spec of the last quality task of a dataset, or of one of its versions; None if none."""
+    statement = (
+        select(Task.config)
+        .join(TaskInput, TaskInput.task_id == Task.id)
+        .join(DatasetVersion, DatasetVersion.id == TaskInput.dataset_version_id)
+        .where(
+            Task.type == TaskType.DATA_QUALITY.value,
+            TaskInput.role == "dataset",
+            DatasetVersion.dataset_id == dataset.id,
+        )
+        .order_by(Task.id.desc())
+        .limit(1)
+    )
+    if label is not None:
+        statement = statement.where(DatasetVersion.version == label)
+    return session.scalar(statement)

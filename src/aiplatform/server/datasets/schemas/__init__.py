@@ -1,0 +1,63 @@
+"""Datasets as they go over the wire: ``datasets`` and their versions, ``uploads``, ``imports``."""
+
+from aiplatform.server.datasets.schemas.datasets import (
+    EXAMPLE,
+    EXAMPLE_HASH,
+    NAME_PATTERN,
+    ChangeFacts,
+    DatasetChange,
+    DatasetOut,
+    DatasetVersionOut,
+    DiffPage,
+    FilterRequest,
+    FixRequest,
+    GateRule,
+    GateVerdict,
+    MapRequest,
+    PatchRequest,
+    RestoreRequest,
+    RowPage,
+    SplitOut,
+    SplitRequest,
+    TagList,
+    TagMove,
+    TagOut,
+)
+from aiplatform.server.datasets.schemas.imports import ImportRequest
+from aiplatform.server.datasets.schemas.reports import (
+    QualityRequest,
+    ReportChanges,
+    ReportOut,
+)
+from aiplatform.server.datasets.schemas.uploads import TusFacts, UploadFacts, UploadOut
+
+__all__ = [
+    "EXAMPLE",
+    "EXAMPLE_HASH",
+    "NAME_PATTERN",
+    "ChangeFacts",
+    "DatasetChange",
+    "DatasetOut",
+    "DatasetVersionOut",
+    "DiffPage",
+    "FilterRequest",
+    "FixRequest",
+    "GateRule",
+    "GateVerdict",
+    "ImportRequest",
+    "MapRequest",
+    "PatchRequest",
+    "QualityRequest",
+    "ReportChanges",
+    "ReportOut",
+    "RestoreRequest",
+    "RowPage",
+    "SplitOut",
+    "SplitRequest",
+    "TagList",
+    "TagMove",
+    "TagOut",
+    "TusFacts",
+    "UploadFacts",
+    "UploadOut",
+]

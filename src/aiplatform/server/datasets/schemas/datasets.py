@@ -1,0 +1,319 @@
+"""Datasets as they go over the wire."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from aiplatform.protocol.enums import DatasetStatus
+from aiplatform.protocol.intake import ColumnMap, Reading
+from aiplatform.protocol.rows import RowFilter, RowFix, RowPatch, RowSplit
+from aiplatform.protocol.specs import VERSION_OR_TAG, Strict
+from aiplatform.server.core.pagination import Page
+from aiplatform.server.identity.schemas import UserRef
+
+EXAMPLE = "5b1e0d0a-6c3f-4b0e-8f0a-2f1c7a9d4e10"
+EXAMPLE_HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+NAME_PATTERN = r"^[^\x00-\x1f\x7f/@]+$"
+"""Any script, but nothing that breaks a line or the form ``name@version``."""
+
+
+class DatasetOut(BaseModel):
+    """The head of a dataset: its current version. ``size`` in bytes, of the canonical Parquet."""
+
+    uuid: UUID
+    project: UUID | None
+    name: str
+    format: str | None = Field(description="of the file that was uploaded")
+    shape: str | None = Field(description="what a row is")
+    version: str
+    status: DatasetStatus
+    size: int
+    row_count: int
+    quality_report: dict[str, Any] | None = Field(description="of the current version")
+    created_at: datetime
+    updated_at: datetime
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "uuid": EXAMPLE,
+                    "project": "0b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21",
+                    "name": "support-chats",
+                    "format": "jsonl",
+                    "shape": "chat",
+                    "version": "v1",
+                    "status": "ready",
+                    "size": 52431,
+                    "row_count": 420,
+                    "quality_report": {"score": 97, "rows": 420, "findings": []},
+                    "created_at": "2026-11-24T08:00:00Z",
+                    "updated_at": "2026-11-24T08:00:04Z",
+                }
+            ]
+        }
+    )
+
+
+class DatasetVersionOut(BaseModel):
+    """An immutable commit. Hash, size (bytes) and rows are those of its canonical Parquet."""
+
+    uuid: UUID
+    dataset: UUID
+    version: str
+    parent: str | None
+    message: str | None
+    file_hash: str | None = Field(description="SHA-256, hexadecimal")
+    file_size: int
+    row_count: int
+    shape: str | None
+    format: str | None
+    filename: str | None
+    columns: list[Any]
+    read_as: dict[str, Any] | None = Field(
+        None,
+        description="how the file was read: encoding, compression, dialect, mapped and renamed "
+        "columns, and the rows that were set aside",
+    )
+    made_by: dict[str, Any] | None = Field(
+        None, description="how it was made of another version; null for an upload as it was"
+    )
+    author: UserRef | None
+    created_at: datetime
+    report: dict[str, Any] | None
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "uuid": "7a4a8f0c-57a2-4f43-9a4e-65b5d9a3f0c1",
+                    "dataset": EXAMPLE,
+                    "version": "v2",
+                    "parent": "v1",
+                    "message": "typos corrected",
+                    "file_hash": EXAMPLE_HASH,
+                    "file_size": 52431,
+                    "row_count": 420,
+                    "shape": "chat",
+                    "format": "jsonl",
+                    "filename": "chats.jsonl",
+                    "columns": ["messages"],
+                    "read_as": {"encoding": "UTF-8"},
+                    "author": {
+                        "uuid": "c0a8012e-1111-4222-8333-944455566677",
+                        "username": "lin",
+                    },
+                    "created_at": "2026-11-24T08:00:00Z",
+                    "report": None,
+                }
+            ]
+        }
+    )
+
+
+class DatasetChange(Strict):
+    """What of a dataset may be changed."""
+
+    name: str = Field(min_length=1, max_length=255, pattern=NAME_PATTERN)
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "support-chats-2026"}]})
+
+
+class RowPage(Page[dict[str, Any]]):
+    """Rows, and the place of each in the version, from 0."""
+
+    places: list[int]
+
+
+class DiffPage(Page[dict[str, Any]]):
+    """Differences between two versions.
+
+    An item has its ``kind``, its places ``before`` and ``after``, and its ``row``, or of a changed
+    one the ``cells`` that differ. The ``summary`` is of all, whatever the page.
+    """
+
+    before: str
+    after: str
+    summary: dict[str, Any]
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "before": "v1",
+                    "after": "v2",
+                    "summary": {
+                        "key": "id", "added": 0, "removed": 0, "changed": 1, "unchanged": 419,
+                        "rows_before": 420, "rows_after": 420, "cells": {"label": 1},
+                        "columns": {"added": [], "removed": [], "changed": []},
+                    },
+                    "items": [
+                        {
+                            "kind": "changed", "before": 17, "after": 17,
+                            "cells": {"label": {"before": "ham", "after": "spam"}},
+                        }
+                    ],
+                    "next_cursor": None,
+                }
+            ]
+        }
+    )  # fmt: skip
+
+
+class ChangeFacts(Strict):
+    """What a commit of changed rows says of itself."""
+
+    message: str | None = Field(None, max_length=10_000, description="what this version is")
+    parent: str | None = Field(
+        None, pattern=VERSION_OR_TAG, description="the version or tag that is changed"
+    )
+
+
+class PatchRequest(RowPatch, ChangeFacts):
+    """Rows added, changed and deleted, as a commit."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "set": [{"row": 17, "values": {"completion": "Paris."}}],
+                    "add": [{"prompt": "2 + 2?", "completion": "4"}],
+                    "delete": [3],
+                    "message": "answers corrected",
+                }
+            ]
+        }
+    )
+
+
+class FilterRequest(RowFilter, ChangeFacts):
+    """Rows that stay, as a commit."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"where": [{"column": "score", "op": ">=", "value": 0.5}], "message": "good ones"}
+            ]
+        }
+    )
+
+
+class MapRequest(ChangeFacts):
+    """What columns are, as a commit."""
+
+    map: ColumnMap = Field(min_length=1, description="columns and what they are")
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"map": {"question": "prompt", "answer": "completion"}}]}
+    )
+
+    @field_validator("map")
+    @classmethod
+    def _distinct(cls, value: dict[str, str]) -> dict[str, str]:
+        Reading(map=value)
+        return value
+
+
+class FixRequest(RowFix, ChangeFacts):
+    """What is done about findings of the quality report, as a commit."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"fixes": {"duplicates": "drop", "personal_email": "mask", "markup": "strip"}}
+            ]
+        }
+    )
+
+
+class GateRule(BaseModel):
+    """A rule of the gate that is broken."""
+
+    rule: str
+    text: str
+    text_zh: str
+
+
+class GateVerdict(BaseModel):
+    """Whether a version passes the project's gate."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"passed": True, "failures": []}]})
+
+    passed: bool
+    failures: list[GateRule]
+
+
+class SplitRequest(RowSplit):
+    """How a version is split, and what the parts are called: by default ``DATASET-PART``."""
+
+    version: str | None = Field(None, pattern=VERSION_OR_TAG, description="by default the current")
+    names: dict[str, Annotated[str, Field(max_length=255, pattern=NAME_PATTERN)]] = Field(
+        default_factory=dict
+    )
+    message: str | None = Field(None, max_length=10_000)
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"fractions": {"train": 0.9, "eval": 0.1}, "seed": 7, "stratify": "label"}]
+        }
+    )
+
+
+class SplitOut(BaseModel):
+    """The datasets that were made, in the order of the fractions."""
+
+    datasets: list[DatasetOut]
+
+
+class RestoreRequest(Strict):
+    """The version whose rows are to be current again."""
+
+    version: str = Field(pattern=VERSION_OR_TAG)
+    message: str | None = Field(None, max_length=10_000)
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"version": "v2"}]})
+
+
+class TagMove(Strict):
+    """Where a tag goes: a version, or where another tag is."""
+
+    version: str = Field(pattern=VERSION_OR_TAG)
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"version": "v3"}]})
+
+
+class TagOut(BaseModel):
+    """A tag, the version it is at, and who put it there when."""
+
+    name: str
+    version: str
+    moved_by: UserRef | None
+    moved_at: datetime
+
+
+class TagList(BaseModel):
+    """All tags of a dataset."""
+
+    items: list[TagOut]
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "items": [
+                        {
+                            "name": "prod",
+                            "version": "v3",
+                            "moved_by": {
+                                "uuid": "c0a8012e-1111-4222-8333-944455566677",
+                                "username": "lin",
+                            },
+                            "moved_at": "2026-11-24T08:00:00Z",
+                        }
+                    ]
+                }
+            ]
+        }
+    )

@@ -1,0 +1,70 @@
+"""Imports: rows that the platform fetches itself."""
+
+from uuid import UUID
+
+from pydantic import ConfigDict, Field, model_validator
+
+from aiplatform.protocol.enums import DataFormat
+from aiplatform.protocol.intake import Reading, UploadMode
+from aiplatform.protocol.sources import DataSource
+from aiplatform.protocol.specs import VERSION_OR_TAG, DatasetImportSpec, SecretsByVariable
+from aiplatform.server.datasets.schemas.datasets import NAME_PATTERN
+
+
+class ImportRequest(Reading):
+    """What is fetched, and what becomes of it; the other words are those of an upload."""
+
+    source: DataSource
+    name: str | None = Field(None, min_length=1, max_length=255, pattern=NAME_PATTERN)
+    dataset: UUID | None = Field(None, description="which gets a version, in place of `name`")
+    format: DataFormat | None = None
+    message: str | None = Field(None, max_length=10_000)
+    base_model: UUID | None = None
+    max_length: int = Field(512, ge=8, le=1_048_576)
+    allow_identical: bool = False
+    mode: UploadMode = Field(
+        "replace", description="what the rows do to those of `dataset`, as of an upload"
+    )
+    key: str | None = Field(
+        None,
+        min_length=1,
+        max_length=255,
+        description="the column that `upsert` and `delete` match",
+    )
+    parent: str | None = Field(
+        None, pattern=VERSION_OR_TAG, description="the version it is made from, else the current"
+    )
+    secrets: SecretsByVariable = Field(
+        default_factory=dict,
+        description="what opens the source: `HTTP_TOKEN`, `HF_TOKEN`, `AWS_ACCESS_KEY_ID`, …, and "
+        "the names of the secrets",
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "faq",
+                    "source": {"kind": "hub", "repository": "someone/faq", "split": "train"},
+                    "map": {"question": "prompt", "answer": "completion"},
+                }
+            ]
+        }
+    )
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "ImportRequest":
+        if (self.name is None) == (self.dataset is None):
+            raise ValueError("give name, for a new dataset, or dataset, for a version of one")
+        self.spec()  # which knows what modes need
+        return self
+
+    def spec(self) -> DatasetImportSpec:
+        """The same as a task's."""
+        reading = set(Reading.model_fields)
+        return DatasetImportSpec(
+            reading=Reading(**self.model_dump(include=reading)),
+            **{
+                name: getattr(self, name) for name in type(self).model_fields if name not in reading
+            },
+        )

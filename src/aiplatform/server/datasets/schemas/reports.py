@@ -1,0 +1,95 @@
+"""Quality reports as they go over the wire."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from aiplatform.protocol.specs import Compared, Strict
+from aiplatform.server.datasets.schemas.datasets import EXAMPLE
+
+
+class QualityRequest(Strict):
+    """How the report shall count tokens."""
+
+    base_model: UUID | None = Field(None, description="whose tokenizer counts; none counts none")
+    max_length: int = Field(512, ge=8, le=1_048_576, description="tokens; longer rows are reported")
+    against: Compared | None = Field(
+        None,
+        description="evaluation data and benchmarks to compare with, beside those that the "
+        "project's gate names; null: those of the dataset's last report",
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "base_model": "3f0c9b1e-8d1a-4a52-b7a5-0a9a4f6d2b11",
+                    "max_length": 1024,
+                    "against": [{"dataset": EXAMPLE, "version": "v1", "role": "evaluation"}],
+                }
+            ]
+        }
+    )
+
+
+class ReportOut(BaseModel):
+    """One of the reports that were made of a version."""
+
+    uuid: UUID
+    score: float | None
+    findings: int
+    compared_with: list[str]
+    task: UUID | None
+    created_at: datetime
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "uuid": "3f0c9b1e-8d1a-4a52-b7a5-0a9a4f6d2b11",
+                    "score": 87,
+                    "findings": 3,
+                    "compared_with": ["held-out@v1"],
+                    "task": "0b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21",
+                    "created_at": "2026-11-24T08:00:00Z",
+                }
+            ]
+        }
+    )
+
+
+class ReportChanges(BaseModel):
+    """Two reports side by side; a finding's `change` is by its share of the rows."""
+
+    before: str
+    after: str
+    score: dict[str, Any]
+    rows: dict[str, Any]
+    findings: list[dict[str, Any]]
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "before": "v3",
+                    "after": "v4",
+                    "score": {"before": 71, "after": 96},
+                    "rows": {"before": 420, "after": 400},
+                    "findings": [
+                        {
+                            "code": "duplicates",
+                            "column": None,
+                            "severity": "warning",
+                            "message": "exact copies of an earlier row",
+                            "message_zh": "与前面的数据完全相同",
+                            "change": "gone",
+                            "before": {"count": 20, "share": 0.047619},
+                            "after": None,
+                        }
+                    ],
+                }
+            ]
+        }
+    )

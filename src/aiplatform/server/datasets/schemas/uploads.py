@@ -1,0 +1,87 @@
+"""Uploads: what is said of a file beside its bytes."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from aiplatform.protocol.enums import DataFormat
+from aiplatform.protocol.intake import Reading, UploadMode
+from aiplatform.protocol.specs import VERSION_OR_TAG
+from aiplatform.server.datasets.schemas.datasets import EXAMPLE, NAME_PATTERN
+
+
+class UploadFacts(BaseModel):
+    """What a request says of a file beside its bytes. ``digest``: its SHA-256, hexadecimal."""
+
+    filename: str | None
+    format: DataFormat | None
+    message: str | None
+    base_model: UUID | None
+    max_length: int
+    digest: str | None
+    reading: Reading = Reading()
+
+
+class TusFacts(Reading):
+    """What a resumable upload will be; the words of a plain one."""
+
+    name: str | None = Field(None, min_length=1, max_length=255, pattern=NAME_PATTERN)
+    dataset: UUID | None = None
+    filename: str | None = Field(None, max_length=1000)
+    filetype: str | None = Field(None, max_length=255, description="Uppy sends it; not looked at")
+    type: str | None = Field(None, max_length=255, description="the same")
+    relativePath: str | None = Field(None, max_length=1000, description="the same")  # noqa: N815
+    format: DataFormat | None = None
+    message: str | None = Field(None, max_length=10_000)
+    base_model: UUID | None = None
+    max_length: int = Field(512, ge=8, le=1_048_576)
+    mode: UploadMode = "replace"
+    key: str | None = Field(None, min_length=1, max_length=255)
+    parent: str | None = Field(None, pattern=VERSION_OR_TAG)
+    allow_identical: bool = False
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "TusFacts":
+        if (self.name is None) == (self.dataset is None):
+            raise ValueError("give name, for a new dataset, or dataset, for a version of one")
+        return self
+
+    def upload_facts(self) -> UploadFacts:
+        """The same, as a plain upload has it; each piece had its checksum."""
+        return UploadFacts(
+            filename=self.filename,
+            format=self.format,
+            message=self.message,
+            base_model=self.base_model,
+            max_length=self.max_length,
+            digest=None,
+            reading=Reading(**self.model_dump(include=set(Reading.model_fields))),
+        )
+
+
+class UploadOut(BaseModel):
+    """A resumable upload; sizes in bytes. ``result`` names the version, or why it was refused."""
+
+    uuid: UUID
+    length: int
+    offset: int
+    status: Literal["receiving", "committed", "refused"]
+    result: dict[str, Any] | None
+    expires_at: datetime
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "uuid": "3f0c9b1e-8d1a-4a52-b7a5-0a9a4f6d2b11",
+                    "length": 52431,
+                    "offset": 52431,
+                    "status": "committed",
+                    "result": {"dataset": EXAMPLE, "version": "v1"},
+                    "expires_at": "2026-11-25T08:00:00Z",
+                }
+            ]
+        }
+    )

@@ -1,0 +1,119 @@
+"""New versions made of old ones: a program of its own reworks the rows, then they are committed."""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from anyio import to_thread
+
+from aiplatform.data.packing import Packed
+from aiplatform.protocol.encoding import dumps
+from aiplatform.server.core.database import transaction
+from aiplatform.server.core.errors import NotFound
+from aiplatform.server.core.settings import get_settings
+from aiplatform.server.core.spool import room_needed, workplace
+from aiplatform.server.core.storage import StoredFile
+from aiplatform.server.datasets import queries
+from aiplatform.server.datasets.rules import ROWS_PATH
+from aiplatform.server.datasets.service.commits import Upload
+from aiplatform.server.datasets.service.content import local_rows
+from aiplatform.server.datasets.service.ingest import Gone, Ingested, answer_of, ingested_of
+from aiplatform.server.datasets.service.packing import pack_rows
+from aiplatform.server.projects.access import ProjectContext
+
+FACTS = ("added", "changed", "deleted")
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The version that rows are made from."""
+
+    dataset: UUID
+    name: str
+    label: str
+    is_current: bool
+    rows: StoredFile
+
+
+@dataclass(frozen=True, slots=True)
+class Reworked:
+    """Rows that were made, in parts, and how."""
+
+    ingested: Ingested
+    packed: dict[str, Packed]
+    made_by: dict[str, Any]
+
+
+def base_of(context: ProjectContext, dataset: UUID, name: str | None) -> Base:
+    """A version by its label or tag, by default the current one.
+
+    Raises:
+        NotFound: when there is no such dataset or version.
+    """
+    with transaction() as session:
+        head = queries.get_dataset(session, context, dataset)
+        version = queries.version_labelled(session, head, name or head.version)
+        rows = queries.rows_file(session, version.id)
+        if rows is None:
+            raise NotFound(resource="dataset version")
+        return Base(head.uuid, head.name, version.version, version.version == head.version, rows)
+
+
+def operation(mode: str, rows: Path, key: str | None) -> dict[str, Any]:
+    """What :func:`reworked` does with the rows of a file that was read."""
+    do = {"operation": mode, "rows": str(rows)}
+    return do if key is None else {**do, "key": key}
+
+
+def changed(upload: Upload, made: Reworked, mode: str, key: str | None) -> Upload:
+    """An upload whose rows are what it made of those of the version before."""
+    by = {"operation": mode, **made.made_by}
+    return replace(
+        upload,
+        ingested=replace(made.ingested, found={**upload.ingested.found, **made.ingested.found}),
+        packed={**(upload.packed or {}), **made.packed},
+        made_by=by if key is None else {**by, "key": key},
+    )
+
+
+@asynccontextmanager
+async def reworked(base: Base, do: dict[str, Any], gone: Gone) -> AsyncIterator[list[Reworked]]:
+    """What an operation of :mod:`aiplatform.data.rework` makes of a version's rows, on disk for as
+    long as the block lasts.
+
+    Raises:
+        MalformedFile: it can't be done to these rows.
+        UploadAborted, InsufficientStorage, IngestFailed: see :func:`service.ingest.ingest`.
+    """
+    async with workplace(get_settings().spool_dir) as prefix:
+        yield await rework(base, do, prefix, gone)
+
+
+async def rework(base: Base, do: dict[str, Any], prefix: Path, gone: Gone) -> list[Reworked]:
+    """The same with files whose names begin with ``prefix``, which the caller removes."""
+    job = prefix.with_suffix(".job")
+
+    def write_job() -> None:
+        with room_needed():
+            local = local_rows(base.rows)
+            job.write_text(dumps({"base": str(local), "output": str(prefix), "do": do}))
+
+    await to_thread.run_sync(write_job)
+    command = [sys.executable, "-P", "-m", "aiplatform.data.rework", "--job", str(job)]
+    answer = await answer_of(command, prefix.parent, gone)
+    counts = {fact: answer[fact] for fact in FACTS if fact in answer}
+
+    def pack_all() -> list[Reworked]:
+        made = []
+        for output in answer["outputs"]:
+            rows = ingested_of(output, Path(output.pop("path")))
+            with room_needed():
+                packed = {ROWS_PATH: pack_rows(rows, base.rows)}
+            made.append(Reworked(rows, packed, {"from": base.label, **counts}))
+        return made
+
+    return await to_thread.run_sync(pack_all)

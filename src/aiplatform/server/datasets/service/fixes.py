@@ -1,0 +1,177 @@
+"""Fixes: a task reworks the rows, and its end commits them as a version."""
+
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from aiplatform.data.errors import MalformedData
+from aiplatform.protocol.fixes import OURS, TOKEN_FINDINGS, fixes_of
+from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.specs import ComparedRef, DatasetRef, FixSpec
+from aiplatform.server.core import storage
+from aiplatform.server.core.spool import room_needed
+from aiplatform.server.core.storage import StoredFile
+from aiplatform.server.datasets import queries
+from aiplatform.server.datasets.errors import MalformedFile
+from aiplatform.server.datasets.models import Dataset
+from aiplatform.server.datasets.queries import reports
+from aiplatform.server.datasets.rules import ROWS_PATH
+from aiplatform.server.datasets.service import comparing
+from aiplatform.server.datasets.service.commits import Upload, add_version
+from aiplatform.server.datasets.service.ingest import ingested_of
+from aiplatform.server.datasets.service.packing import pack_rows
+from aiplatform.server.datasets.service.quality import DATASET, counting_inputs, pinned_input
+from aiplatform.server.projects.access import ProjectContext, confirm_author
+from aiplatform.server.tasks.models import Task, TaskInput
+from aiplatform.server.tasks.service import submit
+from aiplatform.server.tasks.service.kinds import Outcome, Prepared, Write
+
+
+def request_fix(
+    session: Session,
+    context: ProjectContext,
+    uuid: UUID,
+    *,
+    fixes: dict[str, Any],
+    message: str | None,
+    parent: str | None,
+) -> Task:
+    """Queue a fix of a version, by default the current one. What its report was counted and
+    compared with, the fix is, too.
+
+    Raises:
+        MalformedFile: a finding has no such fix, or is found with a tokenizer and none was used.
+        NotFound, BaseModelNotReady: for the dataset, its version, or the report's model.
+    """
+    dataset, version = queries.pin_version(session, context, uuid, parent)
+    made = reports.newest_check(session, dataset, version.version) or {}
+    before = [ComparedRef.model_validate(ref) for ref in made.get("against") or ()]
+    spec = FixSpec(
+        dataset=DatasetRef(dataset=dataset.uuid, version=version.version),
+        fixes=fixes,
+        message=message,
+        branch=parent is not None,
+        base_model=made.get("base_model") if TOKEN_FINDINGS & fixes.keys() else None,
+        max_length=made.get("max_length", 512),
+        against=comparing.still_there(session, context, before),
+    )
+    prepared = prepare(session, context, spec)
+    name = f"fix of {prepared.inputs[0].label}"
+    return submit(session, context, prepared.spec, name=name, inputs=prepared.inputs)
+
+
+def prepare(session: Session, context: ProjectContext, spec: FixSpec) -> Prepared:
+    """Pin what a fix reads.
+
+    Raises:
+        MalformedFile, NotFound, BaseModelNotReady: see :func:`request_fix`.
+    """
+    for code, action in spec.fixes.items():
+        if (code in OURS or action != "drop") and action not in fixes_of(code):
+            raise _impossible("fix_unknown", finding=code, action=action)
+        if code in TOKEN_FINDINGS and spec.base_model is None:
+            raise _impossible("fix_needs_model", finding=code)
+    ref, rows = pinned_input(session, context, spec.dataset, DATASET)
+    wanted = [*spec.against, *comparing.named_by_gate(session, context, ref)]
+    compared = comparing.pinned(session, context, wanted)
+    inputs = [rows, *counting_inputs(session, context, spec.base_model)]
+    pinned = {"dataset": ref, "against": [exact for exact, _ in compared]}
+    return Prepared(
+        spec=spec.model_copy(update=pinned), inputs=[*inputs, *(each for _, each in compared)]
+    )
+
+
+def keep(write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Upload:
+    """The fixed rows, cut into parts, of which only the new ones are stored.
+
+    Raises:
+        Problem: the author may not commit any more, or the disk is full.
+    """
+
+    def look(session: Session) -> tuple[FixSpec, StoredFile | None, UUID | None]:
+        found = session.scalars(select(Task).where(Task.uuid == task)).one()
+        _author(session, found)
+        spec = FixSpec.model_validate(found.config)
+        version_id = session.scalar(
+            select(TaskInput.dataset_version_id).where(
+                TaskInput.task_id == found.id, TaskInput.role == DATASET
+            )
+        )
+        before = None if version_id is None else queries.rows_file(session, version_id)
+        return spec, before, _counted_with(session, spec)
+
+    spec, before, base_model = write(look)
+    [described] = result.pop("outputs")
+    # Wherever the runtime says it is: the file is taken from where it had to be put.
+    ingested = ingested_of(described, output / Path(described.pop("path")).name)
+    with room_needed():
+        packed = pack_rows(ingested, before)
+        for path, sha256, size in packed.new:
+            write(_keeping(path, sha256, size))
+        packed.new.clear()
+    facts = {"from": spec.dataset.version, "task": str(task), **result}
+    return Upload(
+        filename=None,
+        spooled=None,
+        ingested=ingested,
+        message=spec.message or _said(spec, result),
+        base_model=base_model,
+        max_length=spec.max_length,
+        packed={ROWS_PATH: packed},
+        made_by={"operation": "fix", "fixes": dict(spec.fixes), **facts},
+    )
+
+
+def _keeping(path: Path, sha256: str, size: int) -> Any:
+    return lambda session: storage.keep(session, path, sha256, size)
+
+
+def conclude(session: Session, task: Task, outcome: Outcome) -> None:
+    """Commit the fixed rows in the name of who asked for them, and name the version in the result.
+
+    Raises:
+        Problem: they may not be committed; see :func:`add_version`.
+    """
+    upload = outcome.kept
+    if not isinstance(upload, Upload):
+        return
+    spec = FixSpec.model_validate(task.config)
+    dataset, version = add_version(
+        session,
+        _author(session, task),
+        spec.dataset.dataset,
+        upload,
+        parent_label=spec.dataset.version,
+        expected=None if spec.branch else spec.dataset.version,
+    )
+    task.scheduling.result = {
+        **outcome.result, "dataset": str(dataset.uuid), "version": version.version,
+    }  # fmt: skip
+
+
+def _said(spec: FixSpec, counts: dict[str, Any]) -> str:
+    done = ", ".join(f"{code} ({action})" for code, action in sorted(spec.fixes.items()))
+    return (
+        f"Fixed in {spec.dataset.version}: {done}. "
+        f"{counts.get('changed', 0)} rows changed, {counts.get('deleted', 0)} dropped"
+    )
+
+
+def _counted_with(session: Session, spec: FixSpec) -> UUID | None:
+    """The model that the fixed version's report counts with: that of the version before."""
+    dataset = session.scalar(select(Dataset).where(Dataset.uuid == spec.dataset.dataset))
+    made = None if dataset is None else reports.newest_check(session, dataset, spec.dataset.version)
+    found = (made or {}).get("base_model")
+    return None if found is None else UUID(found)
+
+
+def _author(session: Session, task: Task) -> ProjectContext:
+    author = task.scheduling.created_by
+    return confirm_author(session, author, task.project_id, Permission.DATASETS_WRITE)
+
+
+def _impossible(reason: str, **params: Any) -> MalformedFile:
+    return MalformedFile(**MalformedData(reason, **params).as_dict())

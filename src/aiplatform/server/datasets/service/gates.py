@@ -1,0 +1,104 @@
+"""The gate before training: a project's rules over quality reports."""
+
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.protocol.gates import Gate
+from aiplatform.server.core import audit
+from aiplatform.server.datasets import queries
+from aiplatform.server.datasets.errors import GateFailed
+from aiplatform.server.datasets.models import DatasetGate
+from aiplatform.server.datasets.queries import reports
+from aiplatform.server.datasets.rules import Compared, GateFailure, gate_failures
+from aiplatform.server.projects.access import ProjectContext
+
+
+def gate_of(session: Session, project_id: int) -> Gate:
+    """The project's gate; one without rules where none was set."""
+    row = session.get(DatasetGate, project_id)
+    return Gate() if row is None else Gate.model_validate(row.gate)
+
+
+def set_gate(session: Session, context: ProjectContext, gate: Gate) -> Gate:
+    """Replace the project's gate.
+
+    Raises:
+        NotFound: for data to compare with that the project does not have.
+    """
+    for ref in (*gate.evaluation, *gate.benchmarks):
+        queries.pin_version(session, context, ref.dataset, ref.version)
+    before = gate_of(session, context.project_id)
+    new = gate.model_dump(mode="json")
+    row = insert(DatasetGate).values(project_id=context.project_id, gate=new)
+    session.execute(
+        row.on_conflict_do_update(index_elements=[DatasetGate.project_id], set_={"gate": new})
+    )
+    audit.record(
+        session,
+        context.actor,
+        AuditAction.DATASET_GATE_CHANGED,
+        "project",
+        context.project_uuid,
+        project=context.project_uuid,
+        before=before.model_dump(mode="json"),
+        after=new,
+    )
+    session.expire_all()
+    return gate
+
+
+def failures_of(
+    session: Session,
+    context: ProjectContext,
+    version_id: int,
+    held_out: Compared | None = None,
+) -> list[GateFailure]:
+    """Which of the project's rules a version breaks."""
+    gate, report = gate_of(session, context.project_id), queries.report_of(session, version_id)
+    return gate_failures(
+        gate,
+        None if report is None else report.report,
+        dataset=reports.dataset_of_version(session, version_id),
+        held_out=held_out,
+    )
+
+
+def require_passed(
+    session: Session,
+    context: ProjectContext,
+    version_id: int,
+    label: str,
+    *,
+    override: str | None,
+    held_out: int | None = None,
+) -> None:
+    """Refuse what fails the gate, unless there is a reason to go on; the audit keeps it.
+
+    The caller has checked that whoever gives a reason may. ``held_out`` is the version that the
+    training will be evaluated on.
+
+    Raises:
+        GateFailed: the version breaks a rule and no reason is given.
+    """
+    compared = None if held_out is None else reports.evaluation_data(session, held_out)
+    failures = failures_of(session, context, version_id, compared)
+    if not failures:
+        return
+    if override is None:
+        raise GateFailed(
+            version=label,
+            reasons="; ".join(failure.text for failure in failures),
+            reasons_zh="；".join(failure.text_zh for failure in failures),
+            rules=[failure.rule for failure in failures],
+        )
+    audit.record(
+        session,
+        context.actor,
+        AuditAction.DATASET_GATE_OVERRIDDEN,
+        "dataset_version",
+        label,
+        project=context.project_uuid,
+        reason=override,
+        failures=[failure.text for failure in failures],
+    )

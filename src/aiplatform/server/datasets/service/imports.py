@@ -1,0 +1,174 @@
+"""Rows fetched by a task: asking for one, and what follows when it has succeeded.
+
+The task's process fetches and reads; here its output is cut into parts and stored, and becomes a
+version in the transaction that ends the task. It is committed for whoever asked, as they stand by
+then: somebody who lost their place in the project meanwhile commits nothing.
+"""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from aiplatform.data.outgoing import OutgoingRefused
+from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.sources import DataHubSource, S3Source, described
+from aiplatform.protocol.specs import DatasetImportSpec
+from aiplatform.server.core import storage
+from aiplatform.server.core.errors import NotFound
+from aiplatform.server.core.outgoing import require_open_url
+from aiplatform.server.core.spool import Spooled, room_needed
+from aiplatform.server.datasets import queries
+from aiplatform.server.datasets.errors import ImportRefused
+from aiplatform.server.datasets.rules import safe_filename
+from aiplatform.server.datasets.service import resumable
+from aiplatform.server.datasets.service.changes import base_of, changed, operation, rework
+from aiplatform.server.datasets.service.commits import (
+    Upload,
+    add_version,
+    create_dataset,
+    foresee,
+)
+from aiplatform.server.datasets.service.ingest import ingested_of
+from aiplatform.server.datasets.service.packing import known, pack_upload
+from aiplatform.server.projects.access import ProjectContext, confirm_author
+from aiplatform.server.tasks.models import Task
+from aiplatform.server.tasks.service import submit
+from aiplatform.server.tasks.service.kinds import InputRef, Outcome, Prepared, Write
+
+ROLE = "source"
+ROWS = "rows.parquet"
+UPLOAD = "upload"
+
+
+def prepare(session: Session, context: ProjectContext, spec: DatasetImportSpec) -> Prepared:
+    """See that the import could be committed, as far as that is known by now.
+
+    Raises:
+        NameTaken, QuotaExceeded, NotFound, BaseModelNotReady: see :func:`foresee`; there is no such
+            dataset or parent.
+        ImportRefused: for an address that is not called.
+    """
+    if spec.dataset is not None:
+        head = queries.get_dataset(session, context, spec.dataset)
+        if spec.parent is not None:
+            queries.version_labelled(session, head, spec.parent)
+    foresee(session, context, name=spec.name, base_model=spec.base_model)
+    source = spec.source
+    if not isinstance(source, DataHubSource):
+        address = source.endpoint if isinstance(source, S3Source) else source.url
+        try:
+            require_open_url(address or "https://s3.amazonaws.com")
+        except OutgoingRefused as error:
+            raise ImportRefused(reason=str(error)) from error
+    return Prepared(spec=spec, inputs=[InputRef(ROLE, described(source)[:255])])
+
+
+def start(session: Session, context: ProjectContext, spec: DatasetImportSpec) -> Task:
+    """Queue an import.
+
+    Raises:
+        Problem: see :func:`prepare`, and what a submission is refused for.
+    """
+    prepared = prepare(session, context, spec)
+    name = f"import {prepared.inputs[0].label}"
+    return submit(session, context, prepared.spec, name=name, inputs=prepared.inputs)
+
+
+def keep(write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Upload:
+    """The output of a task, cut into parts that are stored; against the version before, if any.
+
+    Raises:
+        Problem: the author may not commit any more, the rows do not fit those that they shall
+            change, or the disk is full.
+    """
+
+    def look(session: Session) -> tuple[ProjectContext, DatasetImportSpec]:
+        found = session.scalars(select(Task).where(Task.uuid == task)).one()
+        return _author(session, found), _spec(found)
+
+    context, spec = write(look)
+    ingested = ingested_of(dict(result["ingested"]), output / ROWS)
+    files = result["files"]
+    filename, spooled = None, None
+    if len(files) == 1:
+        filename = safe_filename(files[0]["name"])
+        spooled = Spooled(output / UPLOAD, files[0]["sha256"], files[0]["size"])
+    with room_needed():
+        packed = pack_upload(ingested, spooled, filename, known(context, spec.dataset))
+    upload = Upload(
+        filename=filename,
+        spooled=spooled,
+        ingested=replace(ingested, found={**ingested.found, "source": result["source"]}),
+        message=spec.message or f"from {described(spec.source)}",
+        base_model=spec.base_model,
+        max_length=spec.max_length,
+        packed=packed,
+    )
+    if spec.dataset is not None and spec.mode != "replace":
+        # Of what is current now, not when it was asked for: fetching may have taken hours.
+        base = base_of(context, spec.dataset, spec.parent)
+        do = operation(spec.mode, ingested.path, spec.key)
+        [made] = asyncio.run(rework(base, do, output / "changed", resumable.forever))
+        upload = changed(upload, made, spec.mode, spec.key)
+    with room_needed():
+        for file in (upload.packed or {}).values():
+            for path, sha256, size in file.new:
+                write(_keeping(path, sha256, size))
+            file.new.clear()
+    return upload
+
+
+def _keeping(path: Path, sha256: str, size: int) -> Any:
+    return lambda session: storage.keep(session, path, sha256, size)
+
+
+def conclude(session: Session, task: Task, outcome: Outcome) -> None:
+    """Commit what was kept, and name it in the task's result.
+
+    Raises:
+        Problem: it may not be committed; see :func:`create_dataset` and :func:`add_version`.
+    """
+    upload = outcome.kept
+    if not isinstance(upload, Upload):
+        return
+    spec = _spec(task)
+    context = _author(session, task)
+    if spec.dataset is not None:
+        made_from = None if upload.made_by is None else str(upload.made_by["from"])
+        dataset, version = add_version(
+            session,
+            context,
+            spec.dataset,
+            upload,
+            allow_identical=spec.allow_identical,
+            parent_label=made_from or spec.parent,
+            expected=made_from if spec.parent is None else None,
+        )
+        label = version.version
+    elif spec.name is not None:
+        dataset = create_dataset(session, context, name=spec.name, upload=upload)
+        label = dataset.version
+    else:
+        raise NotFound(resource="dataset")
+    aside = upload.ingested.found.get("quarantined")
+    task.scheduling.result = {
+        "dataset": str(dataset.uuid),
+        "version": label,
+        "rows": upload.ingested.rows,
+        "quarantined": None if aside is None else aside["rows"],
+        "source": outcome.result["source"],
+    }
+
+
+def _author(session: Session, task: Task) -> ProjectContext:
+    author = task.scheduling.created_by
+    return confirm_author(session, author, task.project_id, Permission.DATASETS_WRITE)
+
+
+def _spec(task: Task) -> DatasetImportSpec:
+    return DatasetImportSpec.model_validate(task.config)

@@ -1,0 +1,73 @@
+"""Cutting a version's files into parts, of which only those are stored that are new."""
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from aiplatform.data.blobs import BlobDamagedError
+from aiplatform.data.canonical import row_group_starts
+from aiplatform.data.packing import Packed, pack
+from aiplatform.data.parts import blob_reader, line_ends, row_group_ends
+from aiplatform.server.core.database import transaction
+from aiplatform.server.core.spool import Spooled
+from aiplatform.server.core.storage import StoredFile, get_store
+from aiplatform.server.datasets import queries
+from aiplatform.server.datasets.rules import QUARANTINE_PATH, ROWS_PATH, UPLOAD_FOLDER
+from aiplatform.server.datasets.service.ingest import Ingested
+from aiplatform.server.projects.access import ProjectContext
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The files of the version that another one is made from."""
+
+    rows: StoredFile | None = None
+    upload: StoredFile | None = None
+
+
+def known(context: ProjectContext, dataset: UUID | None) -> Known:
+    """The files of a dataset's current version."""
+    if dataset is None:
+        return Known()
+    with transaction() as session:
+        version = queries.current_version(session, queries.get_dataset(session, context, dataset))
+        if version is None:
+            return Known()
+        return Known(
+            queries.rows_file(session, version.id), queries.upload_file(session, version.id)
+        )
+
+
+def pack_rows(rows: Ingested, before: StoredFile | None) -> Packed:
+    """The canonical Parquet in parts.
+
+    Raises:
+        BlobDamagedError: the file is not what it was when it was written.
+    """
+    ends = row_group_ends(row_group_starts(rows.path), rows.size)
+    packed = _pack(rows.path, ends, before)
+    if packed.sha256 != rows.sha256:
+        raise BlobDamagedError(f"{rows.path} has the hash {packed.sha256}, not {rows.sha256}")
+    return packed
+
+
+def pack_upload(
+    rows: Ingested, raw: Spooled | None, filename: str | None, before: Known
+) -> dict[str, Packed]:
+    """Rows and uploaded bytes, if there are any, in parts, by their paths."""
+    if raw is None:
+        return {ROWS_PATH: pack_rows(rows, before.rows)}
+    with ThreadPoolExecutor(1, thread_name_prefix="pack") as pool:
+        uploaded = pool.submit(lambda: _pack(raw.path, line_ends(raw.path), before.upload))
+        packed = {ROWS_PATH: pack_rows(rows, before.rows)}
+        packed[f"{UPLOAD_FOLDER}{filename}"] = uploaded.result()
+    if rows.quarantine is not None:
+        packed[QUARANTINE_PATH] = _pack(rows.quarantine, line_ends(rows.quarantine), None)
+    return packed
+
+
+def _pack(path: Path, ends: Iterable[int], before: StoredFile | None) -> Packed:
+    parts = () if before is None else before.parts
+    return pack(path, ends, path, known=parts, read=blob_reader(get_store()))

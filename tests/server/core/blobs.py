@@ -1,0 +1,13 @@
+"""Blobs, as the tests of the store want them."""
+
+from collections.abc import Callable
+
+from aiplatform.server.core.database import transaction
+from aiplatform.server.core.storage import Blob, StoredFile
+
+Keep = Callable[..., StoredFile]
+
+
+def is_known(file: StoredFile) -> bool:
+    with transaction() as session:
+        return session.get(Blob, file.sha256) is not None

@@ -1,0 +1,312 @@
+"""Blobs that nothing refers to are collected, and no others."""
+
+import hashlib
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from aiplatform.server.core import collecting
+from aiplatform.server.core.collecting import collect_blobs, delete_doomed, doom_blobs
+from aiplatform.server.core.database import transaction
+from aiplatform.server.core.storage import (
+    BlobGone,
+    BlobRef,
+    DoomedBlob,
+    StoredFile,
+    get_store,
+    keep,
+    refer,
+)
+from tests.factories import make_model, make_project, number, references
+from tests.server.core.blobs import Keep, is_known
+
+NOW = timedelta(0)
+
+
+def own(session: Session, file: StoredFile, **owner: Any) -> None:
+    model = make_model(session, make_project(session))
+    refer(session, file, project_id=model.project_id, model_id=model.id, **owner)
+    session.commit()
+
+
+def is_doomed(file: StoredFile) -> bool:
+    with transaction() as session:
+        return session.get(DoomedBlob, file.sha256) is not None
+
+
+KILLED = """
+import os, signal
+from datetime import timedelta
+from aiplatform.server.core import collecting, storage
+
+store = storage.get_store()
+delete = store.delete
+
+def die(sha256):
+    if not {before}:
+        delete(sha256)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+store.delete = die
+collecting.delete_doomed(grace=timedelta(0))
+"""
+"""A collector that dies at its first file."""
+
+
+class TestCollect:
+    @pytest.fixture(autouse=True)
+    def _nothing_left_by_others(self, database_url: str) -> None:
+        collect_blobs(grace=NOW)
+
+    def test_takes_what_nothing_refers_to(self, session: Session, stored: Keep) -> None:
+        used, unused = stored(), stored()
+        own(session, used)
+        assert collect_blobs(grace=NOW) >= 1
+        assert (is_known(used), is_known(unused)) == (True, False)
+        assert get_store().exists(used.sha256)
+        assert not get_store().exists(unused.sha256)
+        assert collect_blobs(grace=NOW) == 0
+
+    def test_waits_for_the_grace_period(self, stored: Keep) -> None:
+        file = stored()
+        assert collect_blobs() == 0
+        assert is_known(file)
+
+    def test_takes_at_most_what_it_was_told(self, stored: Keep) -> None:
+        for _ in range(3):
+            stored()
+        assert collect_blobs(grace=NOW, limit=2) == 2
+        assert collect_blobs(grace=NOW) == 1
+
+    def test_passes_over_what_is_just_being_referred_to(
+        self, session: Session, stored: Keep
+    ) -> None:
+        file = stored()
+        model = make_model(session, make_project(session))
+        refer(session, file, project_id=model.project_id, model_id=model.id)
+        assert collect_blobs(grace=NOW) == 0
+        session.commit()
+        assert collect_blobs(grace=NOW) == 0
+        assert is_known(file)
+
+    def test_sees_a_reference_made_after_it_chose(
+        self, session: Session, stored: Keep, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        file = stored()
+        original, calls = collecting.transaction, []
+
+        @contextmanager
+        def slow() -> Iterator[Session]:
+            calls.append(1)
+            if len(calls) == 2:  # after the candidates were read
+                own(session, file)
+            with original() as inner:
+                yield inner
+
+        monkeypatch.setattr(collecting, "transaction", slow)
+        assert collect_blobs(grace=NOW) == 0
+        assert len(calls) == 3  # the third looks for doomed files
+        assert get_store().exists(file.sha256)
+
+    def test_keeping_what_is_being_collected_stores_it_again(
+        self, session: Session, stored: Keep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        content = b"thrown away and wanted"
+        file = stored(content)
+        store, deleting, go_on = get_store(), threading.Event(), threading.Event()
+        delete = store.delete
+
+        def slow_delete(sha256: str) -> None:
+            deleting.set()
+            assert go_on.wait(10)
+            delete(sha256)
+
+        monkeypatch.setattr(store, "delete", slow_delete)
+        source = tmp_path / "again"
+        source.write_bytes(content)
+
+        def keep_again() -> None:
+            with transaction() as own_session:
+                keep(own_session, source, file.sha256, file.size)
+
+        with ThreadPoolExecutor(2) as pool:
+            collected = pool.submit(collect_blobs, grace=NOW)
+            assert deleting.wait(10)
+            kept = pool.submit(keep_again)
+            with pytest.raises(TimeoutError):
+                kept.result(0.3)  # it waits for the row
+            go_on.set()
+            assert collected.result(10) == 1
+            kept.result(10)
+        assert is_known(file)
+        assert b"".join(store.read(file.sha256)) == content
+
+    def test_a_store_that_fails_is_asked_again(
+        self, stored: Keep, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        file = stored()
+
+        def fail(_: str) -> None:
+            raise OSError("disk on fire")
+
+        monkeypatch.setattr(get_store(), "delete", fail)
+        with pytest.raises(OSError, match="on fire"):
+            collect_blobs(grace=NOW)
+        assert (is_known(file), is_doomed(file)) == (False, True)
+        monkeypatch.undo()
+        assert collect_blobs(grace=NOW) == 1
+        assert not is_doomed(file)
+
+    def test_the_file_goes_after_the_commit_and_a_grace_period(
+        self, stored: Keep, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        file = stored()
+        assert doom_blobs(grace=NOW) == 1
+        assert (is_known(file), is_doomed(file)) == (False, True)
+        assert delete_doomed() == 0
+        assert get_store().exists(file.sha256)
+        seen = []
+        store = get_store()
+        delete = store.delete
+
+        def look(sha256: str) -> None:
+            seen.append(is_known(file))
+            delete(sha256)
+
+        monkeypatch.setattr(store, "delete", look)
+        assert delete_doomed(grace=NOW) == 1
+        assert seen == [False]
+
+    def test_keeping_what_is_doomed_lifts_the_doom(self, stored: Keep) -> None:
+        content = b"doomed and wanted"
+        file = stored(content)
+        assert doom_blobs(grace=NOW) == 1
+        stored(content)
+        assert (is_known(file), is_doomed(file)) == (True, False)
+        assert delete_doomed(grace=NOW) == 0
+        assert get_store().exists(file.sha256)
+
+    def test_what_fails_to_keep_it_leaves_the_doom(
+        self, session: Session, stored: Keep, tmp_path: Path
+    ) -> None:
+        content = b"doomed and almost wanted"
+        file = stored(content)
+        assert doom_blobs(grace=NOW) == 1
+        source = tmp_path / "source"
+        source.write_bytes(content)
+        keep(session, source, file.sha256, file.size)
+        assert delete_doomed(grace=NOW) == 0  # somebody is at it
+        session.rollback()
+        assert delete_doomed(grace=NOW) == 1
+        assert not get_store().exists(file.sha256)
+
+    def test_referring_to_what_is_doomed_revives_it(self, session: Session, stored: Keep) -> None:
+        file = stored()
+        assert doom_blobs(grace=NOW) == 1
+        own(session, file)
+        assert (is_known(file), is_doomed(file)) == (True, False)
+        assert collect_blobs(grace=NOW) == 0
+        assert get_store().exists(file.sha256)
+
+    def test_several_revive_it_at_once(self, session: Session, stored: Keep) -> None:
+        file = stored()
+        assert doom_blobs(grace=NOW) == 1
+        models = [make_model(session, make_project(session)) for _ in range(6)]
+
+        def refer_to_it(model_id: int) -> None:
+            with transaction() as own_session:
+                refer(own_session, file, project_id=None, model_id=model_id)
+
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(refer_to_it, [model.id for model in models]))
+        assert references(session, file.sha256) == 6
+
+    def test_a_doom_whose_file_is_gone_revives_nothing(
+        self, session: Session, stored: Keep
+    ) -> None:
+        file = stored()
+        assert doom_blobs(grace=NOW) == 1
+        get_store().delete(file.sha256)
+        with pytest.raises(BlobGone):
+            own(session, file)
+        session.rollback()
+
+    @pytest.mark.parametrize("moment", ["before", "after"])
+    def test_a_collector_that_is_killed(
+        self, session: Session, stored: Keep, moment: str, database_url: str
+    ) -> None:
+        """Killed before or after it deleted the file, the next one goes on, or a keeper does."""
+        kept, dropped = stored(b"killed, kept " + moment.encode()), stored()
+        assert doom_blobs(grace=NOW) == 2
+        code = KILLED.format(before=moment == "before")
+        for _ in range(2):
+            child = subprocess.run([sys.executable, "-c", code], check=False, timeout=60)
+            assert child.returncode == -signal.SIGKILL
+            assert (is_doomed(kept), is_doomed(dropped)) == (True, True)
+        stored(b"killed, kept " + moment.encode())
+        assert delete_doomed(grace=NOW) == 1
+        assert (is_known(kept), is_doomed(kept), is_doomed(dropped)) == (True, False, False)
+        assert b"".join(get_store().read(kept.sha256)) == b"killed, kept " + moment.encode()
+        assert not get_store().exists(dropped.sha256)
+
+    def test_takes_a_file_whose_transaction_failed(self, session: Session, tmp_path: Path) -> None:
+        content = f"orphan {number()}".encode()
+        sha256 = hashlib.sha256(content).hexdigest()
+        source = tmp_path / "orphan"
+        source.write_bytes(content)
+        keep(session, source, sha256, len(content))
+        session.rollback()
+        assert get_store().exists(sha256)
+        assert collect_blobs() == 0  # its owner may just be trying again
+        assert get_store().exists(sha256)
+        collecting.adopt_orphans(grace=NOW)
+        assert collect_blobs(grace=NOW) == 1
+        assert not get_store().exists(sha256)
+
+    def test_several_collectors_at_once(self, stored: Keep) -> None:
+        for _ in range(12):
+            stored()
+        with ThreadPoolExecutor(4) as pool:
+            counts = list(pool.map(lambda _: collect_blobs(grace=NOW), range(4)))
+        assert sum(counts) == 12
+
+    def test_no_reference_ever_loses_its_file(self, session: Session, stored: Keep) -> None:
+        """References come and go while a collector runs all the time."""
+        stop, model = threading.Event(), make_model(session, make_project(session))
+        content = b"contended"
+        file = stored(content)
+
+        def collect() -> None:
+            while not stop.is_set():
+                collect_blobs(grace=NOW)
+
+        with ThreadPoolExecutor(1) as pool:
+            collector = pool.submit(collect)
+            try:
+                for turn in range(40):
+                    stored(content)
+                    try:
+                        refer(session, file, project_id=None, model_id=model.id)
+                        session.commit()
+                    except BlobGone:  # collected since it was kept
+                        session.rollback()
+                        continue
+                    assert get_store().exists(file.sha256), turn
+                    for reference in session.scalars(select(BlobRef)):
+                        if reference.model_id == model.id:
+                            session.delete(reference)
+                    session.commit()
+            finally:
+                stop.set()
+            collector.result(10)

@@ -1,0 +1,218 @@
+"""Requests while the database is away, and after it came back."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg_pool import PoolTimeout
+from sqlalchemy.orm import Session
+from starlette.testclient import TestClient
+
+from aiplatform.server.core import direct as direct_module
+from aiplatform.server.core.direct import Batches, Direct
+from tests.conftest import Api, environment
+from tests.factories import make_project, make_token, make_user
+from tests.faults.network import Network
+
+REQUESTS = 60
+
+
+@pytest.fixture
+def network(database_url: str) -> Iterator[Network]:
+    """What lies between this process and the database."""
+    parts = urlsplit(database_url)
+    query = parse_qs(parts.query)
+    if "host" not in query:
+        pytest.skip("the database is not on a unix socket")
+    socket = Path(query["host"][0]) / f".s.PGSQL.{query.get('port', ['5432'])[0]}"
+    network = Network(socket)
+    yield network
+    network.close()
+
+
+@pytest.fixture
+def far_url(database_url: str, network: Network) -> str:
+    """The database's URL, through ``network``."""
+    parts = urlsplit(database_url)
+    user = parts.netloc.rpartition("@")[0]
+    return f"postgresql://{user}@127.0.0.1:{network.port}{parts.path}"
+
+
+def with_direct(url: str, action: Callable[[Direct], Awaitable[Any]]) -> Any:
+    async def main() -> Any:
+        async with Direct(url) as direct:
+            return await action(direct)
+
+    return asyncio.run(main())
+
+
+class TestConnections:
+    def test_all_that_a_restart_cut_are_passed_over(self, network: Network, far_url: str) -> None:
+        async def around(direct: Direct) -> list[Any]:
+            slow = [direct.rows("SELECT pg_sleep(0.2)", {}) for _ in range(20)]
+            await asyncio.gather(*slow)  # so that there are as many as there may be
+            network.cut()
+            network.heal()
+            ones = await asyncio.gather(*(direct.rows("SELECT 1", {}) for _ in range(20)))
+            return [one[0][0] for one in ones]
+
+        assert with_direct(far_url, around) == [1] * 20
+
+    def test_one_that_is_back_is_reached_however_long_it_was_away(
+        self, network: Network, far_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Left to itself the pool would try after 1, 3 and 7 seconds."""
+        monkeypatch.setattr(direct_module, "WAIT_SECONDS", 1.5)
+
+        async def around(direct: Direct) -> Any:
+            network.cut()
+            with pytest.raises(PoolTimeout):
+                await direct.rows("SELECT 1", {})
+            await asyncio.sleep(2.2)
+            network.heal()
+            return (await direct.rows("SELECT 1", {}))[0][0]
+
+        assert with_direct(far_url, around) == 1
+
+    def test_one_that_says_nothing_is_not_waited_for(
+        self, network: Network, far_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(direct_module, "ANSWER_SECONDS", 0.3)
+
+        async def around(direct: Direct) -> Any:
+            await direct.rows("SELECT 1", {})
+            network.stall()
+            with pytest.raises(PoolTimeout):
+                await direct.rows("SELECT 1", {})
+            network.heal()
+            return (await direct.rows("SELECT 1", {}))[0][0]
+
+        assert with_direct(far_url, around) == 1
+
+
+def test_none_of_a_batch_waits_for_what_was_waited_for_already() -> None:
+    """A hundred requests would otherwise wait one after the other."""
+    calls: list[int] = []
+
+    async def away(asked: list[int]) -> list[int | Exception]:
+        calls.append(len(asked))
+        raise PoolTimeout("nobody there")
+
+    async def main() -> list[Any]:
+        batches: Batches[int, int] = Batches(away, lanes=1)
+        return await asyncio.gather(*(batches.ask(n) for n in range(50)), return_exceptions=True)
+
+    answers = asyncio.run(main())
+    assert {type(answer) for answer in answers} == {PoolTimeout}
+    assert sum(calls) == 50
+    assert len(calls) <= 2
+
+
+class TestRequests:
+    @pytest.fixture
+    def far(self, far_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+        """The application on the other side of the network."""
+        from aiplatform.server.app import create_app
+
+        monkeypatch.setattr(direct_module, "WAIT_SECONDS", 0.5)
+        with (
+            environment(AIPLATFORM_DATABASE_URL=far_url),
+            TestClient(
+                create_app(), base_url="http://127.0.0.1:8400", client=("127.0.0.1", 1),
+                raise_server_exceptions=False,
+            ) as client,
+        ):  # fmt: skip
+            yield client
+
+    @pytest.fixture
+    def requests(self, session: Session) -> Callable[[TestClient, int], Any]:
+        """Sends one of several kinds of requests, by number."""
+        owner = make_user(session)
+        project = make_project(session, owner=owner)
+        token = make_token(session, owner)
+
+        def send(client: TestClient, number: int) -> Any:
+            api = Api(client, token)
+            match number % 5:
+                case 0:
+                    return api.get(f"projects/{project.uuid}")
+                case 1:
+                    return api.post("projects", json={"name": f"p{uuid4()}"})
+                case 2:
+                    return api.get("users/me")
+                case 3:
+                    return api.get("//v1/models")
+            form = {"username": owner.username, "password": "wrong one", "grant_type": "password"}
+            return client.post("/api/v1/auth/token", data=form)
+
+        return send
+
+    def test_are_told_to_come_again_and_are_answered_once_it_is_back(
+        self, far: TestClient, network: Network, requests: Any
+    ) -> None:
+        good = {200, 201, 401, 429}
+        assert {requests(far, n).status_code for n in range(5)} <= good
+        network.cut()
+        with ThreadPoolExecutor(REQUESTS) as threads:
+            answers = list(threads.map(lambda n: requests(far, n), range(REQUESTS)))
+        assert Counter(answer.status_code for answer in answers) == {503: REQUESTS}
+        for answer in answers:
+            said = answer.json()
+            assert said.get("code", said.get("error", {}).get("code")) == "unavailable", said
+            assert answer.headers["retry-after"]
+        network.heal()
+        assert {requests(far, n).status_code for n in range(5)} <= good
+
+    def test_that_are_under_way_when_it_goes_are_answered(
+        self, far: TestClient, network: Network, requests: Any
+    ) -> None:
+        """Some before, some while, some after it: nobody sees more than that it was away."""
+        over = threading.Event()
+
+        def keep_asking(number: int) -> list[int]:
+            codes = []
+            while not over.is_set():
+                codes.append(requests(far, number).status_code)
+            return codes
+
+        with ThreadPoolExecutor(16) as threads:
+            asked = [threads.submit(keep_asking, n) for n in range(15)]
+            for _ in range(3):
+                over.wait(0.5)
+                network.cut()
+                over.wait(0.2)
+                network.heal()
+            over.wait(0.5)
+            over.set()
+            codes = Counter(code for one in asked for code in one.result())
+        assert set(codes) <= {200, 201, 401, 429, 503}, codes
+        assert codes[200] > 0
+
+
+def test_points_are_refused_politely_too(
+    session: Session, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are written without a session, so nothing of SQLAlchemy's is raised."""
+    owner = make_user(session)
+    project = make_project(session, owner=owner)
+    api = Api(client, make_token(session, owner))
+    made = api.post(f"projects/{project.uuid}/runs", json={"name": "elsewhere"})
+    assert made.status_code == 201, made.text
+
+    async def away(*_: Any) -> Any:
+        raise psycopg.OperationalError("the connection is lost")
+
+    monkeypatch.setattr(Direct, "run", away)
+    points = {"points": [{"key": "loss", "step": 1, "value": 1.0}]}
+    answer = api.post(f"tasks/{made.json()['uuid']}/metrics", json=points)
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")

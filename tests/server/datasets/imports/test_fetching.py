@@ -1,0 +1,223 @@
+"""Imports from a server on loopback, with the worker's runner and the real runtime."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from aiplatform.server.core.audit import AuditLog
+from aiplatform.server.core.settings import get_settings
+from aiplatform.server.identity.models import User
+from aiplatform.server.projects.models import Project, ProjectPermission
+from aiplatform.server.tasks.models import Task
+from tests.conftest import Api, environment
+from tests.elsewhere import Elsewhere, elsewhere
+from tests.factories import make_member, make_secret
+from tests.server.datasets.conftest import jsonl
+from tests.server.datasets.imports.conftest import ROWS, forget_reports, url
+
+Traces = Callable[[], dict[str, Any]]
+
+
+class TestUrls:
+    def test_a_file_becomes_a_version(
+        self,
+        there: Elsewhere,
+        ask: Callable[..., Any],
+        run: Callable[..., dict[str, Any]],
+        mine: Api,
+        session: Session,
+        owner: User,
+    ) -> None:
+        there.files["/rows.jsonl"] += b"{\n"
+        there.cuts = [100_000]
+        ended = run(
+            ask(
+                url(there),
+                map={"question": "prompt", "answer": "completion"},
+                bad_rows="quarantine",
+                message="from outside",
+            )
+        )
+        assert ended["status"] == "completed", ended["error_message"]
+        made = ended["result"]
+        assert (made["version"], made["rows"], made["quarantined"]) == ("v1", 3000, 1)
+        version = mine.get(f"datasets/{made['dataset']}/versions/v1").json()
+        assert version["shape"] == "prompt_completion"
+        assert version["message"] == "from outside"
+        assert version["author"]["uuid"] == str(owner.uuid)
+        source = version["read_as"]["source"]
+        assert source == {"kind": "url", "from": f"{there.url}/rows.jsonl", "files": 1}
+        content = f"datasets/{made['dataset']}/versions/v1/content"
+        original = mine.get(content, params={"format": "original"})
+        assert original.content == there.files["/rows.jsonl"]
+        aside = mine.get(content, params={"format": "quarantine"}).content
+        assert json.loads(aside)["line"] == 3001
+        assert there.starts() == [0, 100_000]
+        actions = session.scalars(
+            select(AuditLog.action).where(AuditLog.resource_id == made["dataset"])
+        ).all()
+        assert set(actions) >= {"dataset:created", "dataset_version:created"}
+        quality = session.scalars(select(Task).where(Task.type == "data_quality")).all()
+        assert len(quality) == 1
+
+    def test_a_version_of_a_dataset_behind_a_token(
+        self,
+        there: Elsewhere,
+        ask: Callable[..., Any],
+        run: Callable[..., dict[str, Any]],
+        mine: Api,
+        upload: Callable[..., Any],
+        session: Session,
+        owner: User,
+    ) -> None:
+        uuid = upload(jsonl(ROWS[:10])).json()["uuid"]
+        forget_reports()
+        there.token = "opens-it"
+        refused = run(ask(url(there), dataset=uuid))
+        assert refused["status"] == "failed"
+        assert "token" in refused["error_message"]
+        make_secret(session, owner, "opens-it", name="web")
+        ended = run(ask(url(there), dataset=uuid, secrets={"HTTP_TOKEN": "web"}))
+        assert ended["status"] == "completed", ended["error_message"]
+        version = mine.get(f"datasets/{uuid}/versions/v2").json()
+        assert (version["parent"], version["row_count"]) == ("v1", 3000)
+        forget_reports()
+        again = run(ask(url(there), dataset=uuid, secrets={"HTTP_TOKEN": "web"}))
+        assert again["status"] == "failed"
+        assert "v2" in again["error_message"]
+        assert mine.get(f"datasets/{uuid}").json()["version"] == "v2"
+
+    def test_what_is_refused_leaves_nothing(
+        self,
+        there: Elsewhere,
+        ask: Callable[..., Any],
+        run: Callable[..., dict[str, Any]],
+        traces: Traces,
+    ) -> None:
+        there.files["/broken.jsonl"] = jsonl(ROWS[:5]) + b"{\n"
+        before = traces()
+        ended = run(ask(url(there, "/broken.jsonl")))
+        assert ended["status"] == "failed"
+        assert "line 6" in ended["error_message"]
+        assert traces() == before
+        assert list(get_settings().work_dir.rglob("*.parquet")) == []
+
+    def test_a_name_that_is_taken_by_then(
+        self,
+        there: Elsewhere,
+        ask: Callable[..., Any],
+        run: Callable[..., dict[str, Any]],
+        upload: Callable[..., Any],
+    ) -> None:
+        answer = ask(url(there), name="mine")
+        assert upload(jsonl(ROWS[:3]), name="mine").status_code == 201
+        forget_reports()
+        ended = run(answer)
+        assert ended["status"] == "failed"
+        assert "mine" in ended["error_message"]
+
+    def test_somebody_who_may_not_any_more(
+        self,
+        there: Elsewhere,
+        ask: Callable[..., Any],
+        run: Callable[..., dict[str, Any]],
+        api: Callable[..., Api],
+        session: Session,
+        project: Project,
+        traces: Traces,
+    ) -> None:
+        member = make_member(session, project, "admin")
+        answer = ask(url(there), as_user=api(member))
+        session.execute(delete(ProjectPermission).where(ProjectPermission.user_id == member.id))
+        session.commit()
+        before = traces()
+        ended = run(answer)
+        assert ended["status"] == "failed"
+        assert {**traces(), "blobs": 0, "stored": []} == {**before, "blobs": 0, "stored": []}
+
+    def test_it_can_be_cancelled(
+        self,
+        there: Elsewhere,
+        ask: Callable[..., Any],
+        run: Callable[..., dict[str, Any]],
+        mine: Api,
+        traces: Traces,
+    ) -> None:
+        there.stalls.add("/rows.jsonl")
+        before = traces()
+
+        def cancel(uuid: str) -> None:
+            deadline = time.monotonic() + 30
+            while not there.asked and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert mine.post(f"tasks/{uuid}/cancel").status_code in {200, 202}
+
+        ended = run(ask(url(there)), cancel)
+        assert ended["status"] == "cancelled"
+        assert traces() == before
+
+
+def test_from_s3_with_a_secret(
+    there: Elsewhere,
+    ask: Callable[..., Any],
+    run: Callable[..., dict[str, Any]],
+    session: Session,
+    project: Project,
+) -> None:
+    make_secret(session, project, "AKIAEXAMPLE", name="s3-id")
+    make_secret(session, project, "hidden-away", name="s3-key")
+    there.files["/bucket/a/rows.csv"] = b"text,label\nx,y\nz,y\n"
+    ended = run(
+        ask(
+            {"kind": "s3", "uri": "s3://bucket/a/rows.csv", "endpoint": there.url},
+            secrets={"AWS_ACCESS_KEY_ID": "s3-id", "AWS_SECRET_ACCESS_KEY": "s3-key"},
+        )
+    )
+    assert ended["status"] == "completed", ended["error_message"]
+    assert ended["result"]["rows"] == 2
+    asked = there.asked[0][0]
+    assert "X-Amz-Credential=AKIAEXAMPLE" in asked
+    assert "X-Amz-Signature=" in asked
+    kept = json.dumps(ended)
+    assert "AKIAEXAMPLE" not in kept
+    assert "hidden-away" not in kept
+
+
+@pytest.mark.parametrize("hub", ["huggingface", "modelscope"])
+def test_a_split_of_a_hub_is_all_its_files(
+    hub: str,
+    ask: Callable[..., Any],
+    run: Callable[..., dict[str, Any]],
+    mine: Api,
+    tmp_path: Path,
+) -> None:
+    files = {}
+    for number_of in range(3):
+        path = tmp_path / "part.parquet"
+        texts = [f"{number_of}-{n}" for n in range(10)]
+        pq.write_table(pa.table({"text": texts, "n": list(range(10))}), path)
+        files[f"data/train-0000{number_of}-of-00003.parquet"] = path.read_bytes()
+    files["data/test.jsonl"] = b'{"text": "held"}\n'
+    files["load.py"] = b"raise SystemExit"
+    with elsewhere() as server:
+        server.repositories["someone/talk"] = files
+        # No network is opened: the hub is what the settings name.
+        with environment(AIPLATFORM_HUB=hub, AIPLATFORM_HUB_ENDPOINT=server.url):
+            source = {"kind": "hub", "repository": "someone/talk", "split": "train"}
+            ended = run(ask(source, name="talk"))
+        assert ended["status"] == "completed", ended["error_message"]
+        assert not any("load.py" in path for path, _ in server.asked)
+    made = ended["result"]
+    assert made["rows"] == 30
+    assert made["source"]["repository"] == "someone/talk"
+    assert made["source"]["files"] == 3
+    page = mine.get(f"datasets/{made['dataset']}/versions/v1/rows", params={"offset": 9}).json()
+    assert [row["text"] for row in page["items"][:2]] == ["0-9", "1-0"]

@@ -1,0 +1,320 @@
+"""Versions made of versions: uploads that change, patches, filters, splits, going back, tags."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.enums import TaskType
+from aiplatform.server.core.audit import AuditLog
+from aiplatform.server.datasets.models import Dataset, DatasetVersion
+from aiplatform.server.identity.models import User
+from aiplatform.server.projects.models import Project
+from aiplatform.server.tasks.models import Task, TaskInput
+from tests.conftest import Api
+from tests.factories import make_member
+from tests.server.datasets.conftest import jsonl
+
+Stored = Callable[..., Dataset]
+Rows = list[dict[str, Any]]
+ROWS: Rows = [{"id": n, "text": f"text {n}", "label": "ab"[n % 2]} for n in range(6)]
+
+pytestmark = pytest.mark.usefixtures("app")
+
+
+class Changed:
+    """A dataset whose versions are changed over the API."""
+
+    def __init__(self, api: Api, uuid: Any) -> None:
+        self.api = api
+        self.path = f"datasets/{uuid}"
+
+    def upload(self, rows: Rows, **params: Any) -> Any:
+        params = {"filename": "rows.jsonl", **params}
+        return self.api.post(f"{self.path}/versions", params=params, content=jsonl(rows))
+
+    def post(self, what: str, **body: Any) -> Any:
+        return self.api.post(f"{self.path}/{what}", json=body)
+
+    def tag(self, name: str, version: str) -> Any:
+        return self.api.put(f"{self.path}/tags/{name}", json={"version": version})
+
+    def rows(self, version: str) -> Rows:
+        items: Rows = self.api.get(f"{self.path}/versions/{version}/rows").json()["items"]
+        return items
+
+    def head(self) -> dict[str, Any]:
+        shown: dict[str, Any] = self.api.get(self.path).json()
+        return shown
+
+
+@pytest.fixture
+def changed(stored: Stored, mine: Api) -> Changed:
+    return Changed(mine, stored(jsonl(ROWS)).uuid)
+
+
+def end_reports(session: Session) -> None:
+    """Quality reports that wait would keep versions from being deleted."""
+    for task in session.scalars(select(Task).where(Task.type == TaskType.DATA_QUALITY)):
+        task.status = "completed"
+    session.commit()
+
+
+class TestUploads:
+    def test_append(self, changed: Changed) -> None:
+        made = changed.upload([{"id": 9, "text": "new", "label": "a"}], mode="append", message="m")
+        assert made.status_code == 201, made.text
+        version = made.json()
+        assert (version["version"], version["parent"], version["message"]) == ("v2", "v1", "m")
+        assert version["made_by"] == {
+            "operation": "append", "from": "v1", "added": 1, "changed": 0, "deleted": 0,
+        }  # fmt: skip
+        assert changed.rows("v2") == [*ROWS, {"id": 9, "text": "new", "label": "a"}]
+        assert changed.head()["version"] == "v2"
+
+    def test_upsert_and_delete(self, changed: Changed) -> None:
+        rows = [{"id": 1, "text": "one"}, {"id": 7, "text": "seven"}]
+        assert changed.upload(rows, mode="upsert", key="id").status_code == 201
+        assert changed.rows("v2")[1] == {"id": 1, "text": "one", "label": "b"}
+        made = changed.upload([{"id": 0}, {"id": 7}], mode="delete", key="id").json()
+        assert made["made_by"]["deleted"] == 2
+        assert [row["id"] for row in changed.rows("v3")] == [1, 2, 3, 4, 5]
+
+    @pytest.mark.parametrize(
+        ("params", "code"),
+        [
+            ({"mode": "upsert"}, "dataset.key_needed"),
+            ({"mode": "upsert", "key": "no"}, "dataset.malformed"),
+            ({"mode": "append", "parent": "v9"}, "not_found"),
+            ({"mode": "append", "parent": "@none"}, "not_found"),
+        ],
+    )
+    def test_refused_leaves_nothing(
+        self, changed: Changed, traces: Callable[[], Any], params: Any, code: str
+    ) -> None:
+        before = {k: v for k, v in traces().items() if k != "spooled"}
+        answer = changed.upload([{"id": 1, "text": "x", "label": "a"}], **params)
+        assert answer.json()["code"] == code, answer.text
+        after = traces()
+        assert {k: v for k, v in after.items() if k != "spooled"} == before
+        assert all(name.startswith("rows-") for name in after["spooled"])
+
+    def test_branching_off_an_earlier_version(self, changed: Changed) -> None:
+        row = {"id": 9, "text": "new", "label": "a"}
+        assert changed.upload(ROWS[:3]).json()["parent"] == "v1"
+        made = changed.upload([row], mode="append", parent="v1").json()
+        assert (made["version"], made["parent"], made["row_count"]) == ("v3", "v1", 7)
+        assert changed.head()["version"] == "v3"
+
+    def test_appends_at_the_same_time_lose_nothing(self, changed: Changed) -> None:
+        def append(number: int) -> int:
+            row = {"id": 100 + number, "text": "n", "label": "a"}
+            return int(changed.upload([row], mode="append").status_code)
+
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(append, range(4))) == [201] * 4
+        head = changed.head()
+        assert head["version"] == "v5"
+        ids = {row["id"] for row in changed.rows("v5")}
+        assert ids == {*range(6), 100, 101, 102, 103}
+
+    def test_a_change_costs_what_it_changed(
+        self, stored: Stored, mine: Api, session: Session
+    ) -> None:
+        from aiplatform.server.core.storage import Blob
+
+        rows = [{"id": n, "text": f"{n} " + f"{n * 7919 % 100_003} " * 20} for n in range(4000)]
+        own = Changed(mine, stored(jsonl(rows)).uuid)
+        before = set(session.execute(select(Blob.sha256, Blob.size)).all())
+        whole = sum(size for _, size in before)
+        assert own.upload([{"id": 5, "text": "changed"}], mode="upsert", key="id").is_success
+        session.rollback()
+        after = set(session.execute(select(Blob.sha256, Blob.size)).all())
+        new = sum(size for _, size in after - before)
+        assert new < 0.2 * whole
+
+
+class TestPatch:
+    def test_rows_by_their_places(self, changed: Changed) -> None:
+        made = changed.post(
+            "patch",
+            set=[{"row": 2, "values": {"text": "two"}}],
+            add=[{"id": 6, "text": "six", "label": "a"}],
+            delete=[0],
+            message="by hand",
+        )
+        assert made.status_code == 201, made.text
+        assert made.json()["made_by"]["operation"] == "patch"
+        assert [row["text"] for row in changed.rows("v2")] == [
+            "text 1", "two", "text 3", "text 4", "text 5", "six",
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {},
+            {"delete": [99]},
+            {"delete": [-1]},
+            {"set": [{"row": 0, "values": {}}]},
+            {"set": [{"row": 0, "values": {"text": "x"}}], "delete": [0]},
+            {"set": [{"row": 0, "values": {"no": "x"}}]},
+            {"add": [{"id": "x" * 10, "text": "a"}], "unknown": 1},
+        ],
+    )
+    def test_refused(self, changed: Changed, body: Any) -> None:
+        assert changed.post("patch", **body).status_code == 422
+        assert changed.head()["version"] == "v1"
+
+    def test_the_same_rows_again(self, changed: Changed) -> None:
+        answer = changed.post("patch", set=[{"row": 0, "values": {"text": "text 0"}}])
+        assert answer.json()["code"] == "dataset.identical_content"
+
+
+class TestFilterAndSplit:
+    def test_filter(self, changed: Changed) -> None:
+        where = [{"column": "label", "op": "==", "value": "a"}]
+        made = changed.post("filter", where=where, message="a only")
+        assert made.status_code == 201, made.text
+        assert made.json()["made_by"]["where"] == where
+        assert [row["id"] for row in changed.rows("v2")] == [0, 2, 4]
+
+    def test_a_filter_that_leaves_nothing(self, changed: Changed) -> None:
+        where = [{"column": "label", "op": "==", "value": "c"}]
+        answer = changed.post("filter", where=where)
+        assert (answer.status_code, answer.json()["reason"]) == (422, "no_rows_left")
+
+    def test_split(self, changed: Changed, mine: Api, project: Project) -> None:
+        made = changed.post("split", fractions={"train": 0.67, "eval": 0.33}, stratify="label")
+        assert made.status_code == 201, made.text
+        train, held = made.json()["datasets"]
+        name = changed.head()["name"]
+        assert (train["name"], held["name"]) == (f"{name}-train", f"{name}-eval")
+        assert (train["row_count"], held["row_count"]) == (4, 2)
+        version = mine.get(f"datasets/{train['uuid']}/versions/v1").json()
+        assert version["made_by"]["from"] == "v1"
+        assert version["made_by"]["seed"] == 0
+        again = changed.post("split", fractions={"train": 0.67, "eval": 0.33})
+        assert again.json()["code"] == "name_taken"
+
+
+class TestRestore:
+    def test_an_earlier_version_is_current_again(self, changed: Changed) -> None:
+        changed.upload(ROWS[:3])
+        made = changed.post("restore", version="v1")
+        assert made.status_code == 201, made.text
+        version = made.json()
+        assert (version["version"], version["parent"]) == ("v3", "v2")
+        assert version["made_by"] == {"operation": "restore", "from": "v1"}
+        assert changed.rows("v3") == ROWS
+        assert changed.head()["row_count"] == 6
+        assert changed.post("restore", version="v1").json()["code"] == "dataset.identical_content"
+
+    def test_it_stays_when_its_source_goes(self, changed: Changed, session: Session) -> None:
+        changed.upload(ROWS[:3])
+        changed.upload(ROWS[:2], parent="v1")
+        changed.post("restore", version="v2")
+        end_reports(session)
+        assert changed.api.delete(f"{changed.path}/versions/v2").status_code == 204
+        assert changed.rows("v4") == ROWS[:3]
+
+
+class TestTags:
+    def test_set_move_read_remove(self, changed: Changed, owner: User) -> None:
+        changed.upload(ROWS[:3])
+        assert changed.tag("prod", "v1").status_code == 200
+        assert len(changed.rows("prod")) == len(changed.rows("@prod")) == 6
+        moved = changed.tag("prod", "v2").json()["items"]
+        assert [(tag["name"], tag["version"]) for tag in moved] == [("prod", "v2")]
+        assert moved[0]["moved_by"]["username"] == owner.username
+        assert len(changed.rows("prod")) == 3
+        assert changed.tag("stable", "@prod").json()["items"][1]["version"] == "v2"
+        assert changed.api.delete(f"{changed.path}/tags/prod").status_code == 204
+        gone = changed.api.get(f"{changed.path}/versions/prod")
+        assert gone.status_code == 404
+
+    def test_moves_are_audited(self, changed: Changed, session: Session) -> None:
+        changed.upload(ROWS[:3])
+        changed.tag("prod", "v1")
+        changed.tag("prod", "v2")
+        changed.api.delete(f"{changed.path}/tags/prod")
+        rows = session.execute(
+            select(AuditLog.action, AuditLog.details)
+            .where(AuditLog.action.in_(["dataset:tagged", "dataset:untagged"]))
+            .order_by(AuditLog.id.desc())
+            .limit(3)
+        ).all()[::-1]
+        assert [row.details["version"] for row in rows] == [
+            {"before": None, "after": "v1"}, {"before": "v1", "after": "v2"}, "v2",
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize("name", ["v1", "Prod", "-x", "a b", "x" * 60, "é"])
+    def test_names_that_are_none(self, changed: Changed, name: str) -> None:
+        assert changed.tag(name, "v1").status_code == 422
+
+    def test_versions_that_are_none(self, changed: Changed) -> None:
+        assert changed.tag("prod", "v9").status_code == 404
+        assert changed.tag("prod", "@none").status_code == 404
+
+    def test_tasks_pin_what_a_tag_is_at(
+        self, changed: Changed, mine: Api, project: Project
+    ) -> None:
+        changed.upload(ROWS[:3])
+        changed.tag("prod", "v1")
+        uuid = changed.path.partition("/")[2]
+        spec = {"type": "data_quality", "dataset": {"dataset": uuid, "version": "@prod"}}
+        task = mine.post(f"projects/{project.uuid}/tasks", json={"name": "q", "spec": spec})
+        assert task.status_code == 202, task.text
+        assert task.json()["config"]["dataset"]["version"] == "v1"
+
+    def test_readers_may_not(
+        self, changed: Changed, api: Callable[..., Api], session: Session, project: Project
+    ) -> None:
+        viewer = Changed(api(make_member(session, project, "viewer")), changed.head()["uuid"])
+        assert viewer.tag("prod", "v1").status_code == 403
+        assert viewer.post("restore", version="v1").status_code == 403
+
+
+class TestDeletion:
+    def test_a_leaf_goes_and_its_number_is_not_reused(
+        self, changed: Changed, session: Session
+    ) -> None:
+        changed.upload(ROWS[:3])
+        end_reports(session)
+        assert changed.api.delete(f"{changed.path}/versions/v2").status_code == 204
+        head = changed.head()
+        assert (head["version"], head["row_count"]) == ("v1", 6)
+        assert changed.api.get(f"{changed.path}/versions/v2").status_code == 404
+        assert changed.upload(ROWS[:2]).json()["version"] == "v3"
+
+    def test_what_stays(self, changed: Changed, session: Session) -> None:
+        def refusal(version: str) -> str:
+            answer = changed.api.delete(f"{changed.path}/versions/{version}")
+            assert answer.status_code == 409, answer.text
+            return str(answer.json()["detail"])
+
+        assert "reads or has read" in refusal("v1")  # the report waits
+        end_reports(session)
+        assert "first" in refusal("v1")
+        changed.upload(ROWS[:3])
+        end_reports(session)
+        assert "v2 was made from it" in refusal("v1")
+        changed.tag("prod", "v2")
+        assert "tag prod" in refusal("v2")
+        changed.api.delete(f"{changed.path}/tags/prod")
+        version = session.scalars(
+            select(DatasetVersion)
+            .where(DatasetVersion.version == "v2")
+            .order_by(DatasetVersion.id.desc())
+        ).first()
+        assert version is not None
+        trained = Task(project_id=None, name="tuned", type="training", status="completed",
+                       config={})  # fmt: skip
+        session.add(trained)
+        session.flush()
+        session.add(TaskInput(task_id=trained.id, role="dataset", label="x",
+                              dataset_version_id=version.id))  # fmt: skip
+        session.commit()
+        assert "tuned" in refusal("v2")

@@ -1,0 +1,52 @@
+"""The gate before training: who sets it, what it refuses, and the way around it."""
+
+from typing import Any
+
+import pytest
+
+from aiplatform.protocol.gates import Gate
+from aiplatform.server.datasets.rules import gate_failures
+
+REPORT = {
+    "score": 61,
+    "findings": [
+        {"code": "duplicates", "severity": "warning", "share": 0.2},
+        {"code": "personal_email", "severity": "warning", "share": 0.001},
+        {"code": "no_answer", "severity": "error", "share": 0.05},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("gate", "broken"),
+    [
+        ({}, []),
+        ({"min_score": 61}, []),
+        ({"min_score": 62}, ["min_score"]),
+        ({"forbid_errors": True}, ["no_answer"]),
+        ({"limits": [{"finding": "personal_*"}]}, ["personal_email"]),
+        ({"limits": [{"finding": "personal_*", "max_share": 0.01}]}, []),
+        ({"limits": [{"finding": "personal_*", "max_share": 0.5}, {"finding": "personal_email"}]},
+         ["personal_email"]),
+        ({"limits": [{"finding": "duplicates", "max_share": 0.1}], "forbid_errors": True},
+         ["duplicates", "no_answer"]),
+        ({"limits": [{"finding": "no_answer", "max_share": 0.1}], "forbid_errors": True},
+         ["no_answer"]),
+        ({"limits": [{"finding": "dup"}]}, []),
+    ],
+)  # fmt: skip
+def test_rules(gate: dict[str, Any], broken: list[str]) -> None:
+    assert [f.rule for f in gate_failures(Gate.model_validate(gate), REPORT)] == broken
+
+
+def test_no_report_breaks_any_rule() -> None:
+    assert gate_failures(Gate(), None) == []
+    assert [f.rule for f in gate_failures(Gate(min_score=1), None)] == ["report"]
+
+
+def test_what_a_report_lacks_speaks_against_the_data() -> None:
+    gate = Gate.model_validate(
+        {"min_score": 1, "forbid_errors": True, "limits": [{"finding": "a"}]}
+    )
+    report = {"findings": [{"code": "a"}, {"code": "b"}, {"code": "c", "share": "NaN"}, {}]}
+    assert [f.rule for f in gate_failures(gate, report)] == ["min_score", "a", "b", "c", "None"]

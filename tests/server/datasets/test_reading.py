@@ -1,0 +1,237 @@
+"""What an uploader says of how a file is read, and the rows that are set aside."""
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from aiplatform.server.core.audit import AuditLog
+from aiplatform.server.core.settings import get_settings
+from aiplatform.server.projects.models import Project
+from tests.conftest import Api
+from tests.factories import number
+from tests.server.datasets.conftest import jsonl
+
+Upload = Callable[..., Any]
+Traces = Callable[[], dict[str, Any]]
+ROWS = [{"question": f"q{n}", "answer": f"a{n}"} for n in range(20)]
+
+
+def version_of(mine: Api, answer: Any) -> dict[str, Any]:
+    assert answer.status_code == 201, answer.text
+    made = answer.json()
+    uuid = made.get("dataset", made["uuid"])
+    shown: dict[str, Any] = mine.get(f"datasets/{uuid}/versions/{made['version']}").json()
+    return shown
+
+
+def aside_of(mine: Api, version: dict[str, Any]) -> list[dict[str, Any]]:
+    path = f"datasets/{version['dataset']}/versions/{version['version']}/content"
+    answer = mine.get(path, params={"format": "quarantine"})
+    assert answer.status_code == 200, answer.text
+    assert "attachment" in answer.headers["content-disposition"]
+    return [json.loads(line) for line in answer.content.splitlines()]
+
+
+class TestQuarantine:
+    def test_bad_rows_are_counted_and_can_be_fetched(
+        self, upload: Upload, mine: Api, session: Session
+    ) -> None:
+        answer = upload(jsonl(ROWS) + b"{\n", bad_rows="quarantine")
+        version = version_of(mine, answer)
+        assert version["row_count"] == 20
+        aside = version["read_as"]["quarantined"]
+        assert (aside["rows"], aside["reasons"]) == (1, {"json_invalid": 1})
+        told = aside_of(mine, version)
+        assert [(row["line"], row["raw"]) for row in told] == [(21, "{")]
+        assert told[0]["message"].startswith("line 21: ")
+        row = session.scalars(
+            select(AuditLog)
+            .where(
+                AuditLog.resource_id == version["dataset"],
+                AuditLog.action == "dataset_version:created",
+            )
+        ).one()  # fmt: skip
+        assert row.details["quarantined"]["rows"] == 1
+
+    def test_too_many_are_refused_and_leave_nothing(
+        self, upload: Upload, monkeypatch: pytest.MonkeyPatch, traces: Traces
+    ) -> None:
+        monkeypatch.setattr(get_settings(), "quarantine_max_share", 0.04)
+        before = traces()
+        answer = upload(jsonl(ROWS) + b"{\n", bad_rows="quarantine")
+        assert answer.status_code == 422
+        assert "1 of 21 rows" in answer.json()["detail"]
+        assert traces() == before
+
+    def test_nothing_bad_has_no_file(self, upload: Upload, mine: Api) -> None:
+        version = version_of(mine, upload(jsonl(ROWS), bad_rows="quarantine"))
+        assert "quarantined" not in version["read_as"]
+        path = f"datasets/{version['dataset']}/versions/v1/content"
+        assert mine.get(path, params={"format": "quarantine"}).status_code == 404
+
+    def test_of_an_append(self, upload: Upload, mine: Api) -> None:
+        uuid = upload(jsonl(ROWS)).json()["uuid"]
+        answer = mine.post(
+            f"datasets/{uuid}/versions",
+            params={"filename": "x.jsonl", "mode": "append", "bad_rows": "quarantine"},
+            content=jsonl(ROWS) + b"[]\n",
+        )
+        version = version_of(mine, answer)
+        assert version["row_count"] == 40
+        assert version["read_as"]["quarantined"]["rows"] == 1
+        assert aside_of(mine, version)[0]["reason"] == "json_not_object"
+
+    def test_of_an_upload_in_pieces(self, mine: Api, project: Project) -> None:
+        content = b"q;a\nx;y\n" * 1 + b"x;y\n" * 20 + b"x;y;z\n"
+        facts = {
+            "name": f"dataset {number()}",
+            "filename": "rows.csv",
+            "bad_rows": "quarantine",
+            "delimiter": ";",
+            "map": '{"q": "prompt", "a": "completion"}',
+        }
+        metadata = ",".join(
+            f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in facts.items()
+        )
+        begun = mine.post(
+            f"projects/{project.uuid}/uploads",
+            headers={
+                "Upload-Length": str(len(content)),
+                "Upload-Metadata": metadata,
+                "Content-Type": "application/offset+octet-stream",
+            },
+            content=content,
+        )
+        assert begun.status_code == 201, begun.text
+        uuid = begun.headers["aiplatform-dataset"]
+        version = mine.get(f"datasets/{uuid}/versions/v1").json()
+        assert version["shape"] == "prompt_completion"
+        assert version["read_as"]["quarantined"]["reasons"] == {"csv_ragged": 1}
+        assert version["read_as"]["dialect"]["delimiter"] == ";"
+
+
+class TestOptions:
+    def test_the_dialect_is_shown_and_can_be_overridden(self, upload: Upload, mine: Api) -> None:
+        content = b"a;b,c\n1;2,3\n"
+        found = version_of(mine, upload(content, filename="x.csv"))
+        said = version_of(
+            mine, upload(content, filename="x.csv", delimiter=";", quote="none", header="false")
+        )
+        assert found["read_as"] == {
+            "encoding": "UTF-8",
+            "dialect": {"delimiter": ",", "quote": '"', "header": True},
+        }
+        assert said["read_as"]["dialect"] == {"delimiter": ";", "quote": None, "header": False}
+        assert [column["name"] for column in said["columns"]] == ["column_1", "column_2"]
+
+    def test_the_encoding(self, upload: Upload, mine: Api) -> None:
+        content = "name\ncafé\n".encode("latin-1")
+        assert upload(content, filename="x.csv").status_code == 422
+        version = version_of(mine, upload(content, filename="x.csv", encoding="latin-1"))
+        assert version["read_as"]["encoding"] == "Latin-1"
+
+    @pytest.mark.parametrize(
+        ("options", "option"),
+        [
+            ({"map": "nonsense"}, "map"),
+            ({"map": '{"a": "nonsense"}'}, "map.a"),
+            ({"map": '["a"]'}, "map"),
+            ({"delimiter": ",,"}, "delimiter"),
+            ({"quote": "ab"}, "quote"),
+        ],
+    )
+    def test_what_makes_no_sense(
+        self, upload: Upload, options: dict[str, str], option: str, traces: Traces
+    ) -> None:
+        before = traces()
+        answer = upload(**options)
+        assert answer.status_code == 422
+        assert answer.json()["code"] == "dataset.reading_unreadable"
+        assert answer.json()["option"] == option
+        assert traces() == before
+
+
+class TestMapping:
+    def test_at_the_upload(self, upload: Upload, mine: Api) -> None:
+        rows = [{"frage": "x", "antwort": "y", "n": 1}]
+        mapped = {"frage": "prompt", "antwort": "completion"}
+        version = version_of(mine, upload(jsonl(rows), map=json.dumps(mapped)))
+        assert version["shape"] == "prompt_completion"
+        assert version["read_as"]["map"] == mapped
+        page = mine.get(f"datasets/{version['dataset']}/versions/v1/rows").json()
+        assert page["items"] == [{"prompt": "x", "completion": "y", "n": 1}]
+
+    def test_columns_that_are_not_there(self, upload: Upload) -> None:
+        answer = upload(map='{"nowhere": "prompt"}')
+        assert (answer.status_code, answer.json()["reason"]) == (422, "column_unknown")
+
+    def test_by_a_commit(self, upload: Upload, mine: Api) -> None:
+        talk = [{"role": "user", "content": "hi", "name": "Lin"}]
+        rows = [{"talk": talk, "id": 1, "extra": {"x": [1.5, None]}}, {"talk": [], "id": 2}]
+        uuid = upload(jsonl(rows)).json()["uuid"]
+        before = mine.get(f"datasets/{uuid}/versions/v1/rows").json()["items"]
+        answer = mine.post(f"datasets/{uuid}/map", json={"map": {"talk": "messages"}})
+        version = version_of(mine, answer)
+        assert (version["version"], version["parent"], version["shape"]) == ("v2", "v1", "chat")
+        assert version["made_by"]["map"] == {"talk": "messages"}
+        assert version["message"] == "Mapped: talk to messages"
+        after = mine.get(f"datasets/{uuid}/versions/v2/rows").json()["items"]
+        assert after == [
+            {"messages": row["talk"], **{k: v for k, v in row.items() if k != "talk"}}
+            for row in before
+        ]
+        assert mine.get(f"datasets/{uuid}").json()["shape"] == "chat"
+        # The same rows uploaded with the same words are the same file.
+        direct = version_of(mine, upload(jsonl(rows), map='{"talk": "messages"}'))
+        assert direct["file_hash"] == version["file_hash"]
+
+    @pytest.mark.parametrize(
+        "mapped",
+        [{"x": "prompt"}, {"question": "label"}, {"question": "prompt", "answer": "prompt"}, {}],
+    )
+    def test_what_can_not_be(
+        self, upload: Upload, mine: Api, mapped: dict[str, str], traces: Traces
+    ) -> None:
+        uuid = upload(jsonl([{"question": "x", "answer": 1}])).json()["uuid"]
+        before = traces()
+        assert mine.post(f"datasets/{uuid}/map", json={"map": mapped}).status_code == 422
+        after = traces()
+        # A copy of the rows that were looked at is kept for a day, for whoever reads them next.
+        after["spooled"] = [n for n in after["spooled"] if not n.startswith("rows-")]
+        before["spooled"] = [n for n in before["spooled"] if not n.startswith("rows-")]
+        assert after == before
+
+
+def test_what_is_downloaded_as_parquet_comes_back_as_it_was(upload: Upload, mine: Api) -> None:
+    """Nested values, several types in a column, and what messages have beside their texts."""
+    called = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "f": {"x": [1]}}]}
+    asked = {"role": "user", "content": "Look.", "name": "Lin"}
+    rows = [
+        {"messages": [asked, called], "meta": {"a": [1, {"b": None}]}, "any": 1, "n": 0.5},
+        {"messages": [asked], "meta": None, "any": "1", "n": 2},
+        {"messages": None, "meta": [], "any": "[1]", "n": None},
+        {"messages": [], "meta": "{}", "any": {"x": "1"}, "n": 1e300},
+    ]
+    first = version_of(mine, upload(jsonl(rows)))
+    path = f"datasets/{first['dataset']}/versions/v1"
+    before = mine.get(f"{path}/rows").json()["items"]
+    assert before == rows
+    parquet = mine.get(f"{path}/content", params={"format": "parquet"}).content
+    assert parquet.startswith(b"PAR1")
+    again = version_of(mine, upload(parquet, filename="rows.parquet"))
+    assert mine.get(f"datasets/{again['dataset']}/versions/v1/rows").json()["items"] == before
+    assert (again["columns"], again["shape"]) == (first["columns"], first["shape"])
+    # Behind those that are there, too.
+    answer = mine.post(
+        f"datasets/{first['dataset']}/versions",
+        params={"filename": "rows.parquet", "mode": "append"},
+        content=parquet,
+    )
+    assert answer.status_code == 201, answer.text
+    rows_of = mine.get(f"datasets/{first['dataset']}/versions/v2/rows").json()["items"]
+    assert rows_of == [*before, *before]

@@ -1,0 +1,119 @@
+"""Uploads in pieces by the clients that people use: tuspy and the SDK."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from aiplatform.client import Client, ServerUnavailable, ValidationFailed
+from aiplatform.client import resumable as client_side
+from aiplatform.server.datasets.models import Dataset
+from aiplatform.server.identity.models import User
+from aiplatform.server.projects.models import Project
+from tests.factories import make_token
+from tests.server.datasets.conftest import CHAT, jsonl
+
+pytestmark = pytest.mark.usefixtures("app", "empty_spool")
+
+
+def test_with_tuspy(
+    server_url: str, session: Session, owner: User, project: Project, tmp_path: Path
+) -> None:
+    """The protocol's own client for Python."""
+    from tusclient.client import TusClient
+
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(jsonl([{"text": f"row {n}"} for n in range(500)]))
+    client = TusClient(
+        f"{server_url}/api/v1/projects/{project.uuid}/uploads",
+        headers={"Authorization": f"Bearer {make_token(session, owner)}"},
+    )
+    uploader = client.uploader(
+        str(path),
+        chunk_size=3000,
+        metadata={"name": "by tuspy", "filename": "rows.jsonl"},
+        upload_checksum=True,
+    )
+    uploader.upload_chunk()
+    resumed = client.uploader(str(path), chunk_size=3000, url=uploader.url, upload_checksum=True)
+    assert resumed.offset == 3000
+    resumed.upload()
+    made = session.scalars(select(Dataset).where(Dataset.name == "by tuspy")).one()
+    assert made.project_id == project.id
+
+
+class TestSdk:
+    @pytest.fixture
+    def sdk(
+        self,
+        server_url: str,
+        session: Session,
+        owner: User,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+    ) -> Client:
+        monkeypatch.setattr(client_side, "user_cache_path", lambda _: tmp_path / "cache")
+        monkeypatch.setattr(client_side, "PIECE_BYTES", 2000)
+        monkeypatch.setattr(client_side.time, "sleep", lambda _: None)
+        return Client(server_url, token=make_token(session, owner))
+
+    def test_cuts_cost_a_piece(
+        self, sdk: Client, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "rows.jsonl"
+        path.write_bytes(jsonl([{"text": f"row {n}"} for n in range(500)]))
+        real = sdk.transport.upload
+        calls: list[int] = []
+
+        def cut(method: str, place: str, body: Any, **options: Any) -> Any:
+            calls.append(int(options["headers"]["Upload-Offset"]))
+            if len(calls) % 2:
+                raise ServerUnavailable("cut")
+            return real(method, place, body, **options)
+
+        monkeypatch.setattr(sdk.transport, "upload", cut)
+        made = sdk.datasets.upload(
+            "by sdk", path, project=project.uuid, resumable=True, message="in pieces"
+        )
+        assert made.row_count == 500
+        assert sdk.datasets.version(made, "v1").message == "in pieces"
+        assert calls == sorted(calls)
+        assert not list((tmp_path / "cache").rglob("*.*"))
+
+    def test_another_day(
+        self, sdk: Client, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "rows.jsonl"
+        path.write_bytes(jsonl([{"text": f"row {n}"} for n in range(500)]))
+        real = sdk.transport.upload
+        sent: list[int] = []
+
+        def once(method: str, place: str, body: Any, **options: Any) -> Any:
+            sent.append(int(options["headers"]["Upload-Offset"]))
+            if len(sent) == 3:
+                raise KeyboardInterrupt
+            return real(method, place, body, **options)
+
+        monkeypatch.setattr(sdk.transport, "upload", once)
+        with pytest.raises(KeyboardInterrupt):
+            sdk.datasets.upload("later", path, project=project.uuid, resumable=True)
+        made = sdk.datasets.upload("later", path, project=project.uuid, resumable=True)
+        assert made.row_count == 500
+        assert sent[:4] == [0, 2000, 4000, 4000]
+
+    def test_a_refusal_says_why_and_is_forgotten(
+        self, sdk: Client, project: Project, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "rows.jsonl"
+        path.write_bytes(b'{"text": ')
+        for _ in range(2):
+            with pytest.raises(ValidationFailed, match="line 1"):
+                sdk.datasets.upload("bad", path, project=project.uuid, resumable=True)
+
+    def test_a_version(self, sdk: Client, dataset: dict[str, Any], tmp_path: Path) -> None:
+        path = tmp_path / "rows.jsonl"
+        path.write_bytes(jsonl(CHAT[:2]))
+        made = sdk.datasets.append(dataset["uuid"], path, resumable=True)
+        assert (made.version, made.row_count) == ("v2", 7)

@@ -1,0 +1,218 @@
+"""The life of a deployment: ready, stopped, restarted, deleted, crashed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.enums import TaskStatus
+from aiplatform.server.identity.models import User
+from aiplatform.server.inference.models import Deployment
+from aiplatform.server.registry.models import Model
+from aiplatform.server.tasks.models import Task
+from tests.conftest import Api
+from tests.server.experiments.hand import Hand, fresh
+from tests.server.inference.conftest import actions, notes
+
+
+class TestLife:
+    def test_ready(
+        self, session: Session, deployment: Deployment, hand: Hand, mine: Api, owner: User
+    ) -> None:
+        claim = hand.take()
+        trees = hand.inputs(claim).trees
+        assert set(trees) == {"model", "base_model"}
+        assert trees["model"][0].path == "weights/model.safetensors"
+        hand.ready(claim, "unix:/here", "secret")
+
+        row = fresh(session, deployment)
+        assert (row.status, row.endpoint, row.endpoint_token) == ("ready", "unix:/here", "secret")
+        assert "secret" not in mine.get(f"deployments/{deployment.uuid}").text
+        assert actions(session, deployment.uuid) == ["deployment:created", "deployment:ready"]
+        assert "deployment:ready" in notes(session, owner)
+
+    def test_stop_and_start(
+        self, session: Session, deployment: Deployment, hand: Hand, mine: Api
+    ) -> None:
+        claim = hand.take()
+        hand.ready(claim)
+        stopped = mine.post(f"deployments/{deployment.uuid}/stop")
+        assert (stopped.status_code, stopped.json()["status"]) == (202, "stopping")
+        assert fresh(session, deployment).endpoint is None
+        assert session.get_one(Task, claim.task_id).status == TaskStatus.CANCELLING
+        assert mine.post(f"deployments/{deployment.uuid}/stop").status_code == 409
+        hand.cancel(claim)
+        assert fresh(session, deployment).status == "stopped"
+
+        started = mine.post(f"deployments/{deployment.uuid}/start").json()
+        assert started["status"] == "starting"
+        second = hand.take()
+        assert second.task_id != claim.task_id
+        hand.ready(second)
+        assert fresh(session, deployment).status == "ready"
+        conflict = mine.post(f"deployments/{deployment.uuid}/start")
+        assert (conflict.status_code, conflict.json()["code"]) == (409, "deployment_state")
+        assert actions(session, deployment.uuid) == [
+            "deployment:created",
+            "deployment:ready",
+            "deployment:stopped",
+            "deployment:started",
+            "deployment:ready",
+        ]
+
+    def test_stop_before_it_runs(
+        self, session: Session, deployment: Deployment, hand: Hand, mine: Api
+    ) -> None:
+        stopped = mine.post(f"deployments/{deployment.uuid}/stop").json()
+        assert stopped["status"] == "stopped"
+        assert hand.claim() is None
+        assert session.get_one(Task, deployment.task_id).status == TaskStatus.CANCELLED
+
+    def test_what_stops_is_not_ready_any_more(
+        self, session: Session, deployment: Deployment, hand: Hand, mine: Api
+    ) -> None:
+        claim = hand.take()
+        mine.post(f"deployments/{deployment.uuid}/stop")
+        hand.ready(claim)
+        row = fresh(session, deployment)
+        assert (row.status, row.endpoint) == ("stopping", None)
+
+    def test_a_crash_while_stopping_is_a_stop(
+        self, session: Session, deployment: Deployment, hand: Hand, mine: Api
+    ) -> None:
+        claim = hand.take()
+        mine.post(f"deployments/{deployment.uuid}/stop")
+        hand.fail(claim)
+        assert fresh(session, deployment).status == "stopped"
+        assert hand.claim(hurry=True) is None
+
+    def test_a_lost_worker(
+        self, session: Session, deployment: Deployment, hand: Hand, mine: Api
+    ) -> None:
+        claim = hand.take()
+        hand.ready(claim)
+        hand.vanish(claim)
+        row = fresh(session, deployment)
+        assert (row.status, row.restarts, row.endpoint) == ("restarting", 1, None)
+        again = hand.take()
+        assert again.task_id == claim.task_id
+        assert fresh(session, deployment).status == "starting"
+        hand.ready(again)
+        assert fresh(session, deployment).status == "ready"
+
+    def test_cancelled_through_its_task(
+        self, session: Session, deployment: Deployment, hand: Hand, mine: Api
+    ) -> None:
+        claim = hand.take()
+        hand.ready(claim)
+        mine.post(f"tasks/{claim.task_uuid}/cancel")
+        hand.cancel(claim)
+        assert fresh(session, deployment).status == "stopped"
+        assert actions(session, deployment.uuid)[-1] == "deployment:stopped"
+
+    def test_restart_replaces_the_server(
+        self, session: Session, deployment: Deployment, hand: Hand, mine: Api
+    ) -> None:
+        old = hand.take()
+        hand.ready(old, "unix:/old")
+        answer = mine.post(f"deployments/{deployment.uuid}/restart").json()
+        assert (answer["status"], answer["restarts"]) == ("restarting", 0)
+        new = hand.take()
+        assert new.task_id != old.task_id
+        hand.ready(new, "unix:/new")
+        hand.cancel(old)
+        row = fresh(session, deployment)
+        assert (row.status, row.endpoint, row.task_id) == ("ready", "unix:/new", new.task_id)
+
+    def test_restart_starts_what_is_down(
+        self, session: Session, deployment: Deployment, hand: Hand, mine: Api
+    ) -> None:
+        mine.post(f"deployments/{deployment.uuid}/stop")
+        assert mine.post(f"deployments/{deployment.uuid}/restart").json()["status"] == "starting"
+        hand.ready(hand.take())
+        assert fresh(session, deployment).status == "ready"
+
+    def test_delete(self, session: Session, deployment: Deployment, hand: Hand, mine: Api) -> None:
+        claim = hand.take()
+        hand.ready(claim)
+        uuid = deployment.uuid
+        assert mine.delete(f"deployments/{uuid}").status_code == 204
+        assert mine.get(f"deployments/{uuid}").status_code == 404
+        session.rollback()
+        assert session.get_one(Task, claim.task_id).status == TaskStatus.CANCELLING
+        hand.cancel(claim)
+        assert actions(session, uuid)[-1] == "deployment:deleted"
+
+    def test_a_deleted_model_starts_no_more(
+        self, session: Session, deployment: Deployment, mine: Api, tuned: Model
+    ) -> None:
+        assert mine.delete(f"models/{tuned.uuid}").json()["code"] == "model.in_use"
+        mine.post(f"deployments/{deployment.uuid}/stop")
+        assert mine.delete(f"models/{tuned.uuid}").status_code == 204
+        shown = mine.get(f"deployments/{deployment.uuid}").json()
+        assert shown["model"] is None
+        answer = mine.post(f"deployments/{deployment.uuid}/start")
+        assert (answer.status_code, answer.json()["code"]) == (409, "deployed_model_gone")
+
+
+class TestCrashes:
+    def test_it_is_started_again_after_a_while(
+        self, session: Session, deployment: Deployment, hand: Hand
+    ) -> None:
+        claim = hand.take()
+        hand.ready(claim)
+        hand.fail(claim, "out of memory")
+        row = fresh(session, deployment)
+        assert (row.status, row.restarts, row.error) == ("restarting", 1, "out of memory")
+        assert row.endpoint is None
+        task = session.get_one(Task, row.task_id)
+        assert task.id != claim.task_id
+        assert task.scheduling.created_by == deployment.created_by
+        wait = task.scheduling.not_before - task.created_at
+        assert timedelta(seconds=0.9) < wait < timedelta(seconds=1.1)
+        assert hand.claim() is None
+
+        hand.ready(hand.take(hurry=True))
+        row = fresh(session, deployment)
+        assert (row.status, row.restarts, row.error) == ("ready", 1, None)
+
+    def test_it_is_given_up_in_the_end(
+        self, session: Session, deployment: Deployment, hand: Hand, owner: User, mine: Api
+    ) -> None:
+        for crash in range(5):
+            assert fresh(session, deployment).status != "crashed", crash
+            hand.fail(hand.take(hurry=True), f"crash {crash}")
+        row = fresh(session, deployment)
+        assert (row.status, row.restarts, row.error) == ("crashed", 4, "crash 4")
+        assert hand.claim(hurry=True) is None
+        assert actions(session, deployment.uuid).count("deployment:crashed") == 5
+        assert notes(session, owner).count("deployment:crashed") == 1
+
+        # Started by hand, it has all its chances again.
+        assert mine.post(f"deployments/{deployment.uuid}/start").json()["restarts"] == 0
+        hand.fail(hand.take(hurry=True))
+        assert fresh(session, deployment).status == "restarting"
+
+    def test_crashes_of_long_ago_do_not_count(
+        self, session: Session, deployment: Deployment, hand: Hand
+    ) -> None:
+        for _ in range(4):
+            hand.fail(hand.take(hurry=True))
+        session.execute(
+            update(Task)
+            .where(Task.status == "failed", Task.name == deployment.name)
+            .values(completed_at=Task.completed_at - timedelta(minutes=11))
+        )
+        session.commit()
+        hand.fail(hand.take(hurry=True))
+        row = fresh(session, deployment)
+        assert (row.status, row.restarts) == ("restarting", 5)
+
+    def test_stop_ends_the_waiting(
+        self, session: Session, deployment: Deployment, hand: Hand, mine: Api
+    ) -> None:
+        hand.fail(hand.take())
+        assert mine.post(f"deployments/{deployment.uuid}/stop").json()["status"] == "stopped"
+        assert hand.claim(hurry=True) is None

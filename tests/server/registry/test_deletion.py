@@ -1,0 +1,119 @@
+"""Models that are deleted, at rest and while they are imported."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.enums import TaskStatus, TaskType
+from aiplatform.server.core.audit import AuditLog
+from aiplatform.server.core.database import commit, transaction
+from aiplatform.server.core.storage import BlobRef
+from aiplatform.server.identity.models import User
+from aiplatform.server.projects.models import Project
+from aiplatform.server.registry import service
+from aiplatform.server.registry.models import Model, ModelDetails
+from aiplatform.server.tasks.models import Task, TaskInput
+from aiplatform.server.tasks.service import queue
+from aiplatform.server.tasks.service.kinds import Outcome
+from tests.conftest import Api
+from tests.factories import (
+    make_blob,
+    make_context,
+    make_model,
+    make_task,
+)
+
+Create = Callable[..., Any]
+
+
+class TestDeletion:
+    def test_takes_files_and_leaves_a_trace(
+        self, session: Session, project: Project, mine: Api, home: Any
+    ) -> None:
+        file = make_blob(session, b"to be deleted", "README.md", home)
+        model = make_model(session, project, files=[file])
+        uuid = str(model.uuid)
+        assert mine.delete(f"models/{uuid}").status_code == 204
+        assert mine.get(f"models/{uuid}").status_code == 404
+        left = select(BlobRef).where(BlobRef.sha256 == file.sha256)
+        assert len(session.scalars(left).all()) == 1
+        assert mine.delete(f"projects/{project.uuid}/bin/{uuid}").status_code == 204
+        assert session.scalars(left).all() == []
+        audited = session.scalars(select(AuditLog).where(AuditLog.action == "model:deleted")).all()
+        assert audited[-1].details["name"] == model.name
+
+    def test_is_refused_while_a_deployment_serves_it(
+        self, session: Session, project: Project, mine: Api
+    ) -> None:
+        model = make_model(session, project)
+        task = make_task(session, project, type=TaskType.INFERENCE, status=TaskStatus.RUNNING)
+        session.add(TaskInput(task_id=task.id, role="model", model_id=model.id, label="x"))
+        session.commit()
+        answer = mine.delete(f"models/{model.uuid}")
+        assert (answer.status_code, answer.json()["code"]) == (409, "model.in_use")
+        assert task.name in answer.json()["users"]
+
+    def test_is_refused_while_a_tuned_model_stands_on_it(
+        self, session: Session, project: Project, mine: Api
+    ) -> None:
+        base = make_model(session, project)
+        tuned = make_model(session, project, base_model_id=base.id)
+        assert mine.delete(f"models/{base.uuid}").json()["users"] == f"{tuned.name}@1"
+        assert mine.delete(f"models/{tuned.uuid}").status_code == 204
+        assert mine.delete(f"models/{base.uuid}").status_code == 204
+
+    def test_stops_its_own_import(self, create: Create, mine: Api, session: Session) -> None:
+        created = create(source={"kind": "package", "package": "x"}).json()
+        assert mine.delete(f"models/{created['uuid']}").status_code == 204
+        task = session.scalars(select(Task).where(Task.uuid == created["task"])).one()
+        assert task.status == TaskStatus.CANCELLED
+
+    def test_an_import_that_ends_after_it(
+        self, create: Create, mine: Api, session: Session, end: Callable[..., Task]
+    ) -> None:
+        created = create(source={"kind": "package", "package": "x"}).json()
+        row = session.scalars(select(Model).where(Model.uuid == created["uuid"])).one()
+        session.delete(session.get_one(ModelDetails, row.id))
+        session.flush()
+        session.delete(row)
+        session.commit()
+        files = {"weights/a": b"x"}
+        task = end(created["task"], TaskStatus.COMPLETED, files=files, result={})
+        assert task.status == TaskStatus.COMPLETED
+
+    def test_at_the_same_time_as_its_import_ends(
+        self, create: Create, session: Session, project: Project, owner: User, home: Any
+    ) -> None:
+        file = make_blob(session, b"raced", "weights/a", home)
+        pairs = []
+        for _ in range(8):
+            created = create(source={"kind": "package", "package": "x"}).json()
+            model = session.scalars(select(Model).where(Model.uuid == created["uuid"])).one()
+            task = session.scalars(select(Task).where(Task.uuid == created["task"])).one()
+            queue.change_status(session, task, TaskStatus.RUNNING)
+            commit(session)
+            pairs.append((model.id, task.id))
+        actor = make_context(session, project).actor
+
+        def delete(model_id: int) -> None:
+            with transaction() as own:
+                service.delete_model(own, actor, model_id, project=project.uuid)
+
+        def finish(task_id: int) -> None:
+            with transaction() as own:
+                outcome = Outcome(TaskStatus.COMPLETED, files=[file])
+                queue.finish(own, queue.lock(own, task_id), outcome)
+
+        with ThreadPoolExecutor(4) as pool:
+            both = [
+                pool.submit(call, item)
+                for pair in pairs
+                for call, item in zip((delete, finish), pair, strict=True)
+            ]
+            for future in both:
+                future.result(timeout=30)
+        session.expire_all()
+        assert session.scalars(select(Model).where(Model.project_id == project.id)).all() == []

@@ -1,0 +1,66 @@
+"""What the composition of the application decides: which rate limit a request falls under."""
+
+import re
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from aiplatform.server.app import OPEN, Buckets
+from aiplatform.server.core.description import DescribedApp
+from aiplatform.server.identity.access import Public, SignedIn
+from tests.access_table import PUBLIC, TABLE
+
+HARMLESS = {
+    "GET /api/v1/auth/oidc",
+    "GET /api/v1/auth/oidc/login",
+    "GET /api/v1/auth/oidc/callback",
+    "GET /api/v1/health",
+    *(key for key in PUBLIC if key.endswith("/v1/{path:path}")),
+}
+"""Public routes that take nothing which could be guessed. A longer list is a decision."""
+
+
+@pytest.fixture
+def buckets(app: FastAPI) -> Buckets:
+    made = Buckets()
+    made.learn(app)
+    return made
+
+
+def bucket(buckets: Buckets, key: str) -> str:
+    method, _, path = key.partition(" ")
+    path = re.sub(r"{[^}]+}", "x", path)
+    return buckets({"type": "http", "method": method, "path": path, "headers": []})
+
+
+@pytest.mark.parametrize("key", sorted(PUBLIC))
+def test_what_anybody_may_try_has_the_strictest_limit(buckets: Buckets, key: str) -> None:
+    assert (bucket(buckets, key) == "login") is (key not in HARMLESS)
+
+
+def test_nothing_else_has_it(buckets: Buckets) -> None:
+    found = {a.key for a in TABLE if bucket(buckets, a.key) == "login"}
+    assert found == PUBLIC - HARMLESS
+
+
+def test_a_new_public_route_has_it_by_itself() -> None:
+    app = DescribedApp()
+
+    @app.post("/api/v1/somewhere/{code}/redeem")
+    def redeem(code: str, _: Public) -> str:
+        return code
+
+    @app.post("/api/v1/elsewhere")
+    def signed_in(_: SignedIn) -> None: ...
+
+    buckets = Buckets()
+    buckets.learn(app)
+    assert bucket(buckets, "POST /api/v1/somewhere/x/redeem") == "login"
+    assert bucket(buckets, "GET /api/v1/somewhere/x/redeem") == "normal"
+    assert bucket(buckets, "POST /api/v1/elsewhere") == "normal"
+
+
+def test_every_exception_is_a_route(app: FastAPI) -> None:
+    names: set[Any] = {getattr(route, "name", None) for route in app.routes}
+    assert names >= OPEN
