@@ -1,5 +1,6 @@
 """A server of scripted answers on a real port, and the command line run against it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -14,13 +15,21 @@ import pytest
 
 from aiplatform.cli.main import main
 from aiplatform.client.transport import Transport
-from tests.client.fake import FakeServer
+from tests.client.fake import FakeServer, answer, page
 
 
 class Ran(NamedTuple):
     code: int
     out: str
     err: str
+
+
+Run = Callable[..., Ran]
+P, D, M, E, T = (f"00000000-0000-4000-8000-00000000000{n}" for n in range(1, 6))
+PROJECT = {"uuid": P, "name": "demo", "status": "active", "created_at": "2026-11-01T00:00:00Z"}
+DATASET = {"uuid": D, "name": "faq", "version": "v1", "status": "ready", "row_count": 3}
+MODEL = {"uuid": M, "name": "base", "version": "1", "status": "ready", "project": P}
+TASK = {"uuid": T, "name": "train", "type": "training", "status": "completed", "model": M}
 
 
 @pytest.fixture
@@ -123,3 +132,22 @@ def start(url: str, environment: dict[str, str]) -> Callable[..., subprocess.Pop
         )
 
     return start
+
+
+@pytest.fixture
+def world(server: FakeServer) -> FakeServer:
+    """One project with a dataset and a model."""
+    server.on("GET projects", page(PROJECT))
+    server.on(f"GET projects/{P}/datasets", page(DATASET))
+    server.on(f"GET datasets/{D}", answer(DATASET))
+    server.on(f"GET projects/{P}/models", page(MODEL))
+    server.on(f"GET models/{M}", answer(MODEL))
+    return server
+
+
+def posted(server: FakeServer, ending: str) -> dict[str, Any]:
+    for request, body in zip(server.requests, server.bodies, strict=True):
+        if request.method == "POST" and request.url.path.endswith(ending):
+            sent: dict[str, Any] = json.loads(body)
+            return sent
+    pytest.fail(f"nothing was posted to …{ending}")

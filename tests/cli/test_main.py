@@ -54,6 +54,34 @@ def test_every_command_can_print_json_and_is_explained() -> None:
         assert "--json" in options or path in {"server", "worker"}, path
 
 
+BY_NAME = ("account", "audit", "bin", "invitations", "keys", "notifications", "projects", "roles",
+           "secrets", "users", "webhooks")  # fmt: skip
+"""What administrators and auditors work with: nothing of it takes Python."""
+
+FOR_PROGRAMS = {"get_or_create", "path"}
+
+
+@pytest.mark.parametrize("group", BY_NAME)
+def test_what_the_sdk_can_do_a_command_can(group: str) -> None:
+    from aiplatform.client import Client
+
+    source = "\n".join(
+        path.read_text("utf-8")
+        for path in (Path(__file__).parents[2] / "src/aiplatform/cli").glob("*.py")
+    )
+    with Client("http://platform.test", token="t") as client:
+        kind = type(getattr(client, group))
+    methods = {
+        name
+        for name, member in vars(kind).items()
+        if callable(member) and not name.startswith("_") and name not in FOR_PROGRAMS
+    }
+    assert methods
+    # Some are called on what was found, as in ``client.users.get(name).delete()``.
+    called = {name for name in methods if f".{name}(" in source}
+    assert methods - called == set()
+
+
 @pytest.mark.parametrize(
     ("given", "code", "words"),
     [

@@ -1,36 +1,62 @@
 """What the SDK sends is what the API declares, and what the API declares can be read by the SDK."""
 
 import io
-import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from aiplatform.client import (
+    Access,
     AuditEntry,
+    BinItem,
     Client,
+    Comparison,
     Dataset,
+    DatasetTag,
     DatasetVersion,
+    Delivery,
     Deployment,
+    Enrolment,
     Experiment,
+    Firing,
+    Invitation,
+    Key,
+    Link,
     LogChunk,
+    LoginSession,
+    LogLine,
     Member,
     Model,
     ModelFile,
+    NewKey,
     Notification,
+    PermissionInfo,
+    Preferences,
     Project,
     Resource,
+    Restored,
+    Retention,
+    Role,
+    Run,
+    Schedule,
+    SecondFactor,
+    Secret,
+    Sweep,
     Task,
+    TaskUsage,
+    Telemetry,
+    TimelineEvent,
+    Usage,
     User,
+    Webhook,
+    Worker,
 )
 from aiplatform.protocol.specs import QualitySpec
-from tests.client.fake import Broken
-
-U = "0b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21"
+from tests.client.declared import Declared, U
 
 
 @pytest.fixture(scope="module")
@@ -39,95 +65,6 @@ def document() -> dict[str, Any]:
 
     found: dict[str, Any] = create_app().openapi()
     return found
-
-
-class Declared(httpx.BaseTransport):
-    """A server that refuses what the API does not declare, and answers what it does."""
-
-    def __init__(self, document: dict[str, Any]) -> None:
-        self.document = document
-        self.called: set[str] = set()
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        assert isinstance(request.stream, httpx.SyncByteStream)
-        body = b"".join(request.stream)
-        template, operation = self.operation(request.method, request.url.path)
-        self.called.add(f"{request.method} {template}")
-        declared = {p["name"] for p in operation.get("parameters", []) if p["in"] == "query"}
-        assert set(request.url.params) <= declared, f"{template} has no {request.url.params}"
-        content = operation.get("requestBody", {}).get("content", {})
-        if "application/json" in content and body:
-            self.check(content["application/json"]["schema"], json.loads(body), template)
-        status, answer = next(
-            (int(code), item) for code, item in operation["responses"].items() if code[0] == "2"
-        )
-        schema = answer.get("content", {}).get("application/json", {}).get("schema")
-        headers = {"ETag": '"1"'}
-        if "text/event-stream" in answer.get("content", {}):
-            return httpx.Response(200, stream=Broken(b"event: end\ndata: {}\n\n"))
-        if schema is None:
-            return httpx.Response(status, content=b"", headers=headers)
-        return httpx.Response(status, json=self.sample(schema), headers=headers)
-
-    def operation(self, method: str, path: str) -> tuple[str, dict[str, Any]]:
-        # A path without parameters goes before one with: users/me before users/{user}.
-        for template in sorted(self.document["paths"], key=lambda item: item.count("{")):
-            pattern = re.sub(
-                r"\\\{[^}]+\\\}", "[^/]+", re.escape(re.sub(r":path\}", "}", template))
-            )
-            pattern = pattern.replace("/files/[^/]+", "/files/.+")
-            if re.fullmatch(pattern, path) and method.lower() in self.document["paths"][template]:
-                return template, self.document["paths"][template][method.lower()]
-        pytest.fail(f"the API has no {method} {path}")
-
-    def resolve(self, schema: dict[str, Any]) -> dict[str, Any]:
-        while "$ref" in schema:
-            schema = self.document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
-        return schema
-
-    def check(self, schema: dict[str, Any], value: Any, where: str) -> None:
-        """Names of members, which is where client and server drift apart."""
-        schema = self.resolve(schema)
-        if "anyOf" in schema:
-            schema = self.resolve(next(s for s in schema["anyOf"] if s.get("type") != "null"))
-        if "discriminator" in schema:
-            discriminator = schema["discriminator"]
-            chosen = discriminator["mapping"][value[discriminator["propertyName"]]]
-            schema = self.resolve({"$ref": chosen})
-        if "properties" not in schema or not isinstance(value, dict):
-            return
-        assert set(value) <= set(schema["properties"]), f"{where}: {value}"
-        assert set(schema.get("required", ())) <= set(value), f"{where}: {value}"
-        for name, member in value.items():
-            if member is not None:
-                self.check(schema["properties"][name], member, f"{where}.{name}")
-
-    def sample(self, schema: dict[str, Any]) -> Any:
-        """The example of a schema, or the least that it allows."""
-        schema = self.resolve(schema)
-        if schema.get("examples"):
-            return schema["examples"][0]
-        for choice in ("anyOf", "oneOf"):
-            if choice in schema:
-                return self.sample(schema[choice][0])
-        if "const" in schema or "enum" in schema:
-            return schema.get("const", schema.get("enum", [None])[0])
-        match schema.get("type"):
-            case "object" if "properties" in schema:
-                made = {name: self.sample(item) for name, item in schema["properties"].items()}
-                return {**made, "next_cursor": None} if "next_cursor" in made else made
-            case "object":
-                return {}
-            case "array":
-                return [self.sample(schema["items"])] if schema.get("items") else []
-            case "string":
-                formats = {"uuid": U, "date-time": "2026-11-24T08:00:00Z"}
-                return formats.get(schema.get("format", ""), "text")
-            case "integer" | "number":
-                return schema.get("minimum", 1)
-            case "boolean":
-                return False
-        return None
 
 
 @pytest.fixture
@@ -153,19 +90,139 @@ def test_projects_people_and_audit(client: Client) -> None:
     only(client.projects.members(U).first(), Member)
     client.projects.set_member(U, "ann", "viewer")
     client.projects.remove_member(U, "ann")
+    for change in (client.projects.archive, client.projects.unarchive):
+        only(change(U), Project)
+    only(client.projects.usage(U), Usage)
+    only(client.projects.retention(U), Retention)
+    only(client.projects.set_quota(U, storage_bytes=1, concurrent_tasks=2, gpus=3), Usage)
     client.projects.delete(U)
+    only(client.bin.projects().first(), BinItem)
+    only(client.bin.restore_project(U, name="x"), Restored)
+    client.bin.purge_project(U)
+    only(client.bin.list(U).first(), BinItem)
+    only(client.bin.restore(U, project=U), Restored)
+    client.bin.purge(U, project=U)
     client.users.create(
         "ann", "ann@example.org", "secret", role="viewer", must_change_password=True
     )
-    only(client.users.list().first(), User)
-    client.me()
+    only(client.users.list("an", role="viewer", active=True).first(), User)
+    only(client.users.get("ann").update(email="ann@example.com", role="user"), User)
+    only(client.users.deactivate("ann"), User)
+    only(client.users.activate("ann"), User)
+    only(client.users.reset_password("ann"), Link)
+    assert client.users.end_sessions("ann") == 1
+    client.users.reset_second_factor("ann")
+    client.users.delete("ann", transfer_to="bob")
+    only(client.me(), User)
     client.change_password("a", "b")
     notification = client.notifications.list(unread=True).first()
     only(notification, Notification)
     assert notification is not None
     notification.mark_read()
+    notification.delete()
+    assert client.notifications.unread() == 3
+    client.notifications.mark_all_read()
+    client.notifications.delete_read()
+    only(client.notifications.preferences(), Preferences)
+    only(client.notifications.set_preferences(email="daily", types={}), Preferences)
+    only(client.webhooks.create("chat", "https://example.com", events=["task:failed"]), Webhook)
+    only(client.webhooks.list().first(), Webhook)
+    webhook = client.webhooks.get(U)
+    only(webhook.update(is_enabled=False), Webhook)
+    only(webhook.rotate(overlap_hours=1), Webhook)
+    only(webhook.test(timeout=0), Delivery)
+    only(webhook.deliveries().first(), Delivery)
+    only(client.webhooks.delivery(U, U), Delivery)
+    only(client.webhooks.replay(U, U), Delivery)
+    webhook.delete()
     only(client.audit.list(action="dataset:created", user="ann").first(), AuditEntry)
     assert "checks" in client.health()
+
+
+def test_keys_roles_and_ownership(client: Client) -> None:
+    made = client.keys.create("ci", ["datasets:read"], project=U, days=3)
+    only(made, NewKey)
+    assert made.key not in repr(made)
+    assert made.key not in str(made)
+    key = client.keys.list(revoked=True).first()
+    only(key, Key)
+    assert key is not None
+    key.revoke()
+    only(client.keys.list(user="ann").first(), Key)
+    client.keys.revoke(U, user="ann")
+    only(client.roles.permissions()[0], PermissionInfo)
+    only(client.roles.create("labeler", ["datasets:*"], description="d"), Role)
+    only(client.roles.list().first(), Role)
+    only(client.roles.get("labeler").update(permissions=["datasets:read"]), Role)
+    client.roles.delete("labeler")
+    client.projects.leave(U)
+    only(client.projects.transfer(U, "ann", keep_role="viewer"), Project)
+    only(client.projects.access(U, "ann"), Access)
+
+
+def test_accounts_and_invitations(client: Client) -> None:
+    only(
+        client.invitations.create(
+            "ann@example.org", role="user", project=U, project_role="viewer", days=3
+        ),
+        Invitation,
+    )
+    only(client.invitations.list(only_open=True).first(), Invitation)
+    client.invitations.revoke(U)
+    client.invitations.accept("token", "ann", "secret")
+    login = client.account.sessions().first()
+    only(login, LoginSession)
+    assert login is not None
+    login.end()
+    assert client.account.end_other_sessions() == 1
+    only(client.account.second_factor(), SecondFactor)
+    only(client.account.enrol_second_factor("secret"), Enrolment)
+    assert client.account.confirm_second_factor("123456") == ["text"]
+    assert client.account.renew_recovery_codes(code="123456") == ["text"]
+    client.account.disable_second_factor(password="secret")
+    client.account.change_email("ann@example.org", "secret")
+    client.account.register("ann", "ann@example.org", "secret")
+    client.account.forgot_password("ann@example.org")
+    client.account.reset_password("token", "secret")
+
+
+def test_secrets_and_the_trail(client: Client, tmp_path: Path) -> None:
+    for project in (None, U):
+        only(client.secrets.set("HF_TOKEN", "x", kind="hub_token", project=project), Secret)
+        only(client.secrets.list(project=project).first(), Secret)
+        client.secrets.remove("HF_TOKEN", project=project)
+    only(client.projects.list().first(), Project)
+    filters = {"user": "ann", "action": "x:", "resource": U, "project": U, "outcome": "denied",
+               "address": "::1", "since": "2026-11-24T08:00:00Z", "text": "x"}  # fmt: skip
+    client.audit.list(**filters).first()
+    client.audit.export(tmp_path / "trail.csv", csv=True, **filters)
+
+
+ADMINISTERED = re.compile(
+    "/api/v1/(users|roles|permissions|invitations|audit|notifications|webhooks|bin"
+    "|projects/{project}/(access|archive|bin|leave|members|quota|retention|secrets|transfer"
+    "|unarchive|usage|webhooks)|projects(/{project})?$)"
+)
+SPOKEN = {"GET /api/v1/notifications/stream"}
+"""What tests of streams ask for."""
+
+
+def test_all_that_is_administered_can_be_called(
+    client: Client, declared: Declared, document: dict[str, Any], tmp_path: Path
+) -> None:
+    """By the SDK, in the way that the API declares."""
+    test_projects_people_and_audit(client)
+    test_keys_roles_and_ownership(client)
+    test_accounts_and_invitations(client)
+    test_secrets_and_the_trail(client, tmp_path)
+    there = {
+        f"{method.upper()} {path}"
+        for path, methods in document["paths"].items()
+        for method in methods
+        if ADMINISTERED.match(path)
+    }
+    assert len(there) > 70
+    assert there - declared.called == SPOKEN
 
 
 def test_datasets(client: Client) -> None:
@@ -176,27 +233,115 @@ def test_datasets(client: Client) -> None:
     only(client.datasets.version(U, "v1"), DatasetVersion)
     only(client.datasets.versions(U).first(), DatasetVersion)
     client.datasets.rows(U, "v1").first()
+    client.datasets.rows(U, "v1", finding="duplicates").first()
+    client.datasets.storage(U)
+    client.datasets.storage_of(U)
+    client.datasets.gc(dry_run=True)
+    where = [{"column": "a", "op": ">", "value": 1}]
+    client.datasets.rows(U, "v1", offset=3, search="x", where=where).first()
+    client.datasets.sample(U, 5, seed=1, version="@prod")
+    found = client.datasets.diff(U, "v1", "v2", key="id", kinds=["changed"])
+    assert found.summary["changed"] == 1
+    assert found.entries.first() is not None
     client.datasets.report(U, "v1")
     client.datasets.check(U, "v1", base_model=U, max_length=64)
+    only(client.datasets.append(U, b"{}", parent="v1", message="m"), DatasetVersion)
+    only(client.datasets.upsert(U, b"{}", key="id"), DatasetVersion)
+    only(client.datasets.delete_rows(U, b"{}", key="id"), DatasetVersion)
+    patched = client.datasets.patch(U, set={1: {"a": 2}}, add=[{"a": 1}], delete=[3], message="m")
+    only(patched, DatasetVersion)
+    where = [{"column": "a", "op": ">", "value": 1}]
+    only(client.datasets.start_fix(U, {"duplicates": "drop"}, message="once"), Task)
+    client.datasets.check(U, "v1", against=["5b1e0d0a-6c3f-4b0e-8f0a-2f1c7a9d4e10@v1"])
+    client.datasets.reports(U, "v1").first()
+    client.datasets.report(U, "v1", made=U)
+    client.datasets.report_changes(U, "v1", version="v2")
+    only(client.datasets.filter(U, where, drop=True, parent="@prod"), DatasetVersion)
+    only(client.datasets.map(U, {"question": "prompt"}, message="m", parent="v1"), DatasetVersion)
+    made = client.datasets.split(U, {"train": 0.9, "eval": 0.1}, stratify="a", names={"eval": "e"})
+    only(made[0], Dataset)
+    only(client.datasets.restore(U, "v1", message="back"), DatasetVersion)
+    only(client.datasets.tag(U, "prod", "v1")[0], DatasetTag)
+    only(client.datasets.tags(U)[0], DatasetTag)
+    client.datasets.untag(U, "prod")
+    client.datasets.delete_version(U, "v1")
     client.datasets.delete(U)
 
 
-def test_experiments_and_tasks(client: Client) -> None:
+def test_what_is_said_of_files(client: Client) -> None:
+    """Of uploads, of changes by a file, and of imports, which say the same."""
+    told: dict[str, Any] = {
+        "map": {"q": "prompt"}, "bad_rows": "quarantine", "encoding": "gb18030",
+        "delimiter": ";", "quote": "none", "header": False,
+    }  # fmt: skip
+    only(client.datasets.upload("faq", b"{}", **told), Dataset)
+    only(client.datasets.append(U, b"{}", **told), DatasetVersion)
+    only(client.datasets.upsert(U, b"{}", key="id", **told), DatasetVersion)
+    only(client.datasets.delete_rows(U, b"{}", key="id", **told), DatasetVersion)
+    only(client.datasets.import_url("https://example.com/a.csv", name="n", **told), Task)
+    of_faq: dict[str, Any] = {"dataset": f"{U}@v2", "message": "m", "secrets": {"A": "b"}}
+    only(client.datasets.import_s3("s3://b/k", region="r", mode="append", **of_faq), Task)
+    only(client.datasets.import_hub("o/n", split="s", mode="upsert", key="id", **of_faq), Task)
+    only(client.datasets.import_hub("o/n", file="f", mode="delete", key="id", **of_faq), Task)
+
+
+def test_experiments_and_tasks(client: Client, tmp_path: Path) -> None:
     experiment = client.experiments.create(
         "x", base_model=U, dataset=U, eval_dataset=U, description="d", lora={"rank": 4}
     )
     only(experiment, Experiment)
     only(client.experiments.get(U).update(description="e"), Experiment)
-    client.experiments.list(name="x").first()
+    client.experiments.list(name="x", filter="a = 1", sort="created", archived=True).first()
+    only(experiment.clone("y", changes={"lora.rank": 8}), Experiment)
+    only(experiment.archive(), Experiment)
+    only(experiment.unarchive(), Experiment)
+    run = client.runs.get(U)
+    only(run, Run)
+    only(run.rerun(name="again", priority=2), Task)
+    only(client.runs.list("metrics.loss < 1", sort="-metrics.loss").first(), Run)
+    only(client.runs.compare([U], experiments=[U]), Comparison)
     only(experiment.run(name="r", priority=7), Task)
     only(client.experiments.runs(U).first(), Task)
     client.experiments.delete(U)
+    only(client.tasks.submit_batch([{"name": "t", "spec": {"type": "data_quality"}}])[0], Task)
+    sweep = client.sweeps.create("s", U, {"seed": [1, 2]}, max_trials=2)
+    only(sweep, Sweep)
+    only(client.sweeps.list(name="s").first(), Sweep)
+    only(sweep.refresh().cancel(), Sweep)
+    only(sweep.register("best"), Model)
+    schedule = client.schedules.create("s", "* * * * *", experiment=U, missed="skip", priority=3)
+    only(schedule, Schedule)
+    only(schedule.enable(), Schedule)
+    only(client.schedules.get(U).disable(), Schedule)
+    only(client.schedules.list(name="s").first(), Schedule)
+    only(schedule.firings().first(), Firing)
+    schedule.delete()
     spec = QualitySpec.model_validate({"dataset": {"dataset": U}})
     only(client.tasks.submit(spec, name="q", priority=2), Task)
     only(client.tasks.list(status="running", type="training").first(), Task)
     only(client.tasks.get(U), Task)
     client.tasks.cancel(U)
-    only(next(client.tasks.logs(U)), LogChunk)
+    only(client.tasks.set_priority(U, 8), Task)
+    for change in (client.tasks.pause, client.tasks.resume, client.tasks.retry):
+        only(change(U), Task)
+    only(client.tasks.submit(spec, name="q", after=[U], after_any=[U], idempotency_key="k"), Task)
+    list(client.tasks.list(dead=True).take(1))
+    only(client.tasks.move(U, before=U), Task)
+    only(next(client.tasks.logs(U, stream="stdout")), LogChunk)
+    moment = datetime.now(UTC)
+    lines = client.tasks.search_logs(
+        U, "x", level="error", stream="stderr", attempt=1, since=moment, until=moment
+    )
+    only(lines.first(), LogLine)
+    only(client.tasks.telemetry(U, "memory_mb", points=10, attempt=1, since=moment), Telemetry)
+    only(client.tasks.usage(U), TaskUsage)
+    only(client.tasks.timeline(U).first(), TimelineEvent)
+    only(client.workers.telemetry(U, "cpu_percent", points=10, since=moment), Telemetry)
+    client.tasks.download_log(U, tmp_path / "log.gz", stream="stdout", gz=True, times=True)
+    only(client.workers.list().first(), Worker)
+    for change in (client.workers.get, client.workers.cordon, client.workers.drain):
+        only(change(U), Worker)
+    only(client.workers.resume(U), Worker)
     client.tasks.metrics(U, "loss", "eval_loss", limit=10)
     assert [event.kind for event in client.tasks.watch(U)] == ["end"]
 
@@ -226,7 +371,11 @@ def test_every_route_of_the_api_has_its_method_here(document: dict[str, Any]) ->
         path.read_text("utf-8")
         for path in (Path(__file__).parents[2] / "src/aiplatform/client").glob("*.py")
     )
-    left_out = {"/metrics", "/v1/models", "/api/v1/tasks/{task}/timeline"}
+    left_out = {
+        "/api/v1/auth/oidc/callback",
+        "/metrics",
+        "/v1/models",
+    }
     for template in document["paths"].keys() - left_out:
         last = [part for part in template.split("/") if part and not part.startswith("{")][-1]
         assert last in source, template

@@ -158,6 +158,23 @@ def test_shared_models_are_found_but_not_those_of_other_projects(
         client.models.resolve("base@2", P)
 
 
+def test_a_version_is_changed_and_not_the_current_one(client: Client, server: FakeServer) -> None:
+    version = {"uuid": str(M), "dataset": str(D), "version": "v1"}
+    server.on(f"GET datasets/{D}/versions/v1", answer(version))
+    server.on(f"POST datasets/{D}/versions", answer({**version, "version": "v3"}, 201))
+    server.on(f"POST datasets/{D}/patch", answer({**version, "version": "v3"}, 201))
+    read = client.datasets.version(f"{D}@v1")
+    client.datasets.append(read, b"{}")
+    assert server.requests[-1].url.params["parent"] == "v1"
+    client.datasets.patch(read, delete=[0])
+    assert json.loads(server.bodies[-1])["parent"] == "v1"
+    client.datasets.patch(read, delete=[0], parent="best")
+    assert json.loads(server.bodies[-1])["parent"] == "best"
+    for whole in (read, f"{D}@v1"):
+        with pytest.raises(ValueError, match="delete_version"):
+            client.datasets.delete(whole)
+
+
 def test_training_is_asked_for_by_name(client: Client, server: FakeServer) -> None:
     base = model("base", "1")
     server.on("GET projects", page(project()))

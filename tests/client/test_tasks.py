@@ -116,8 +116,11 @@ def log(*numbers: int) -> list[tuple[str, str, dict[str, Any]]]:
 def test_log_is_followed_through_a_broken_connection(
     client: Client, server: FakeServer, pauses: list[float]
 ) -> None:
-    server.on(EVENTS, sse(*log(1, 2), error=LOST), sse(*log(3), ("0-0-3", "end", {})))
+    path = f"GET tasks/{T}/logs/stream"
+    server.on(path, sse(*log(1, 2), error=LOST), sse(*log(3), ("0-0-3", "end", {})))
     assert [chunk.seq for chunk in client.tasks.logs(T, follow=True)] == [1, 2, 3]
+    sent = [request.headers["Last-Event-ID"] for request in server.requests]
+    assert sent == ["0-0-0", "0-0-2"]
 
 
 def test_log_is_read_page_by_page(client: Client, server: FakeServer) -> None:

@@ -17,7 +17,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from aiplatform.client import Client, ClientError, CorruptDownload, ServerUnavailable
+from aiplatform.client import Client, ClientError, CorruptDownload, ServerUnavailable, resumable
 from aiplatform.client.transfers import body_of
 from tests.client.fake import Broken, FakeServer, answer, page, problem
 
@@ -266,6 +266,34 @@ def test_models_are_uploaded_file_by_file(
     assert json.loads(server.bodies[0])["source"] == {"kind": "upload"}
     assert seen[-1] == (7, 7)
     assert server.count(f"PUT models/{M}/files/config.json") == 2
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 500, 507])
+def test_an_upload_in_pieces_goes_on_after_the_reason_to_stop_is_gone(
+    client: Client,
+    server: FakeServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+) -> None:
+    monkeypatch.setattr(resumable, "user_cache_path", lambda _: tmp_path / "cache")
+    monkeypatch.setattr(resumable, "PIECE_BYTES", 4)
+    file = tmp_path / "rows.jsonl"
+    file.write_bytes(b"12345678")
+    begin, place = f"POST projects/{P}/uploads", f"uploads/{M}"
+    server.on(begin, answer(status=201, Location=f"/api/v1/{place}"))
+    server.on(f"PATCH {place}", answer(status=204), problem(status, "x", "Not now."))
+    server.on(f"GET {place}", answer({"status": "receiving", "offset": 4}))
+    with pytest.raises(ClientError, match="Not now"):
+        client.datasets.upload("faq", file, project=P, resumable=True)
+    made = {"status": "committed", "offset": 8, "result": {"dataset": str(D)}}
+    waiting = answer({"status": "receiving", "offset": 4})
+    server.on(f"GET {place}", waiting, answer(made)).on(f"PATCH {place}", answer(status=204))
+    server.on(f"GET datasets/{D}", answer(HEAD))
+    assert client.datasets.upload("faq", file, project=P, resumable=True).uuid == D
+    assert server.count(begin) == 1
+    assert server.bodies[-3] == b"5678"
+    assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
 
 
 def test_refused_upload_says_why(client: Client, server: FakeServer) -> None:

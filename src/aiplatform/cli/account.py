@@ -1,7 +1,8 @@
 """``aiplatform login``, ``logout``, ``whoami``."""
 
 import sys
-from typing import Annotated
+import webbrowser
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +10,9 @@ from aiplatform.cli.failures import CommandError, ExitCode
 from aiplatform.cli.options import Json
 from aiplatform.cli.output import print_json, print_record, say
 from aiplatform.cli.session import connect
+
+if TYPE_CHECKING:
+    from aiplatform.client import Client
 
 
 def login(
@@ -20,10 +24,25 @@ def login(
             "to be changed, from the second."
         ),
     ] = False,
+    totp: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CODE",
+            help="Code of the authenticator app, or a recovery code; asked for when it is needed.",
+        ),
+    ] = None,
+    sso: Annotated[
+        bool, typer.Option("--sso", help="Sign in with a browser, through your organisation.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Log in; the session is kept for you, and renewed, until you log out."""
+    if sso and (username is not None or totp is not None or password_stdin):
+        raise typer.BadParameter("--sso asks for all that in the browser: give nothing else")
     client = connect()
+    if sso:
+        _login_by_browser(client, json=json)
+        return
     if not password_stdin and not sys.stdin.isatty():
         raise CommandError(
             "there is nobody to ask for a password", "Use --password-stdin.", ExitCode.USAGE
@@ -33,7 +52,7 @@ def login(
             raise typer.BadParameter("--password-stdin needs --username")
         username = typer.prompt("Username", default="admin", err=True)
     password = _line() if password_stdin else _hidden("Password")
-    client.login(username, password, remember=True)
+    _log_in(client, username, password, totp)
     if client.must_change_password:
         new = _line() if password_stdin else _ask_new_password()
         if not new:
@@ -68,6 +87,21 @@ def whoami(json: Json = False) -> None:
         print_record({**me.model_dump(mode="json"), "url": client.url}, as_json=False)
 
 
+def _log_in(client: "Client", username: str, password: str, totp: str | None) -> None:
+    from aiplatform.client import Unauthenticated
+
+    try:
+        client.login(username, password, totp=totp, remember=True)
+    except Unauthenticated as error:
+        if error.code != "totp_required":
+            raise
+        if not sys.stdin.isatty():
+            error.hint = "Give the code with --totp."
+            raise
+        code = typer.prompt("Code of the authenticator app", err=True)
+        client.login(username, password, totp=code, remember=True)
+
+
 def _line() -> str:
     return sys.stdin.readline().rstrip("\r\n")
 
@@ -81,3 +115,15 @@ def _ask_new_password() -> str:
     say("Choose a new password; the present one was only for the first login.")
     answer: str = typer.prompt("New password", hide_input=True, confirmation_prompt=True, err=True)
     return answer
+
+
+def _login_by_browser(client: "Client", *, json: bool) -> None:
+    def show(url: str) -> None:
+        say(f"Open this address in a browser on this machine:\n{url}")
+        webbrowser.open(url)
+
+    username = client.login_sso(show, remember=True).me().username
+    if json:
+        print_json({"url": client.url, "username": username})
+    else:
+        say(f"Logged in at {client.url} as {username}.")

@@ -7,14 +7,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aiplatform.cli import (
+    dataset_changes,
+    dataset_columns,
+    dataset_files,
+    dataset_imports,
+    dataset_intake,
+    dataset_quality,
+    dataset_reports,
+)
+from aiplatform.cli.dataset_intake import BadRows, Delimiter, Encoding, Header, Map, Quote
+from aiplatform.cli.dataset_reports import BaseModel, MaxLength, print_report
 from aiplatform.cli.options import Json, Limit, Project, Yes, group
 from aiplatform.cli.output import (
     age_text,
-    console,
-    plain,
+    print_deleted,
     print_json,
     print_record,
-    print_rows,
     print_table,
     print_text,
     say,
@@ -26,17 +35,16 @@ from aiplatform.cli.transfer import bar
 if TYPE_CHECKING:
     from aiplatform.client import Client, Dataset
 
-app = group("Datasets: upload, check, browse, fetch.")
+app = group("Datasets: upload, change, check, browse, fetch.")
+dataset_changes.register(app)
+dataset_columns.register(app)
+dataset_files.register(app)
+dataset_imports.register(app)
+dataset_quality.register(app)
+dataset_reports.register(app)
 
 DatasetArgument = Annotated[
     str, typer.Argument(metavar="DATASET", help="Name, NAME@VERSION, or uuid.")
-]
-BaseModel = Annotated[
-    str | None,
-    typer.Option("--base-model", "-m", help="Whose tokenizer counts tokens in the report."),
-]
-MaxLength = Annotated[
-    int | None, typer.Option("--max-length", min=8, help="Tokens beyond which a row is too long.")
 ]
 
 
@@ -70,8 +78,16 @@ def upload(
     message: Annotated[str | None, typer.Option("--message", help="What this is.")] = None,
     data_format: Annotated[
         str | None,
-        typer.Option("--format", help="jsonl, json, csv, tsv, parquet, text; else by the name."),
+        typer.Option(
+            "--format", help="jsonl, json, csv, tsv, parquet, arrow, text; else by the name."
+        ),
     ] = None,
+    mapped: Map = None,
+    bad_rows: BadRows = "refuse",
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    quote: Quote = None,
+    header: Header = None,
     base_model: BaseModel = None,
     max_length: MaxLength = None,
     allow_identical: Annotated[
@@ -86,6 +102,7 @@ def upload(
     """Upload a file as a dataset, or as a new version of one; then show its quality report."""
     from aiplatform.client import NotFound
 
+    reading = dataset_intake.reading(mapped, encoding, delimiter, quote, header, bad_rows)
     client = connect(project)
     data: Any = sys.stdin.buffer if file == "-" else Path(file)
     if name is None:
@@ -102,6 +119,7 @@ def upload(
             "base_model": base_model,
             "max_length": max_length,
             "progress": progress,
+            **reading,
         }
         try:
             dataset = client.datasets.get(name)
@@ -116,8 +134,12 @@ def upload(
         print_json(dataset)
         return
     say(f"{dataset.name} {dataset.version}: {dataset.row_count} rows, {dataset.shape}.")
+    if bad_rows == "quarantine":
+        read_as = client.datasets.version(dataset, dataset.version).read_as
+        if note := dataset_intake.quarantine_note(dataset.name, dataset.version, read_as):
+            say(note)
     if wait:
-        _print_report(dataset.quality_report or {})
+        print_report(dataset.quality_report or {})
 
 
 @app.command()
@@ -153,10 +175,37 @@ def versions(
 
 @app.command()
 def rows(
-    dataset: DatasetArgument, project: Project = None, limit: Limit = 10, json: Json = False
+    dataset: DatasetArgument,
+    offset: Annotated[int, typer.Option("--offset", min=0, help="The place of the first.")] = 0,
+    search: Annotated[str | None, typer.Option("--search", help="Rows with this text.")] = None,
+    where: Annotated[
+        list[str] | None, typer.Option("--where", help="COLUMN OP VALUE, as for filter.")
+    ] = None,
+    finding: Annotated[
+        str | None, typer.Option("--finding", help="Rows of this finding, by its code.")
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option("--sample", min=1, max=200, help="Draw so many instead.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same draws the same.")] = 0,
+    project: Project = None,
+    limit: Limit = 10,
+    json: Json = False,
 ) -> None:
     """Print rows, one JSON object a line; with --json, one list."""
-    found = connect(project).datasets.rows(dataset).take(limit)
+    if sample is not None and (search is not None or where or offset or finding):
+        raise typer.BadParameter(
+            "--sample draws from all rows: no --search, --where, --finding, --offset"
+        )
+    datasets = connect(project).datasets
+    if sample is not None:
+        found = datasets.sample(dataset, sample, seed=seed)
+    else:
+        conditions = [dataset_changes.condition(text) for text in where or ()]
+        rows = datasets.rows(
+            dataset, offset=offset, search=search, where=conditions, finding=finding
+        )
+        found = rows.take(limit)
     if json:
         print_json(found)
         return
@@ -165,104 +214,13 @@ def rows(
 
 
 @app.command()
-def report(dataset: DatasetArgument, project: Project = None, json: Json = False) -> None:
-    """Show the quality report: may I train on this?"""
-    found = connect(project).datasets.report(dataset)
-    if json:
-        print_json(found)
-    else:
-        _print_report(found)
-
-
-@app.command()
-def check(
-    dataset: DatasetArgument,
-    base_model: BaseModel = None,
-    max_length: MaxLength = None,
-    project: Project = None,
-    json: Json = False,
-) -> None:
-    """Make the quality report again, for a base model or another length, and show it."""
-    client = connect(project)
-    client.datasets.check(dataset, base_model=base_model, max_length=max_length).wait()
-    found = client.datasets.report(dataset)
-    if json:
-        print_json(found)
-    else:
-        _print_report(found)
-
-
-@app.command()
-def download(
-    dataset: DatasetArgument,
-    output: Annotated[Path, typer.Option("--output", "-o", help="A file or directory.")] = Path(),
-    data_format: Annotated[
-        str, typer.Option("--format", help="jsonl, parquet, or original: the uploaded bytes.")
-    ] = "jsonl",
-    project: Project = None,
-    json: Json = False,
-) -> None:
-    """Fetch a version; the file appears when it is complete and verified."""
-    client = connect(project)
-    with bar(f"download {dataset}", hidden=json) as progress:
-        file = client.datasets.download(dataset, output, format=data_format, progress=progress)
-    if json:
-        print_json({"path": str(file), "size": file.stat().st_size})
-    else:
-        print_text(str(file))
-
-
-@app.command()
 def rm(
     dataset: DatasetArgument, project: Project = None, yes: Yes = False, json: Json = False
 ) -> None:
     """Delete a dataset with all its versions."""
+    if "@" in dataset:
+        raise typer.BadParameter("this deletes all versions; for one there is rm-version")
     client: Client = connect(project)
     found: Dataset = client.datasets.get(dataset)
     confirm(f"Delete the dataset {found.name} with all its versions?", yes=yes)
-    found.delete()
-    if json:
-        print_json({"uuid": str(found.uuid), "done": True})
-    else:
-        say(f"Deleted the dataset {found.name}.")
-
-
-def _print_report(found: dict[str, Any]) -> None:
-    """The report for people: score, findings, tokens."""
-    from rich.text import Text
-
-    if not found:
-        say("There is no quality report yet.")
-        return
-    out = console()
-    out.print(Text(f"Score {found.get('score')} of 100, {found.get('rows')} rows", style="bold"))
-    findings = found.get("findings") or []
-    if findings:
-        print_rows(
-            ["SEVERITY", "ROWS", "SHARE", "FINDING"],
-            [
-                [
-                    finding.get("severity"),
-                    finding.get("count"),
-                    f"{finding.get('share') or 0:.1%}",
-                    finding.get("message"),
-                ]
-                for finding in findings
-            ],
-        )
-    else:
-        out.print("Nothing was found wanting.")
-    tokens = found.get("tokens")
-    if tokens:
-        facts = [
-            f"{label} {tokens[key]:.0f}"
-            for key, label in (
-                ("mean", "mean"),
-                ("p50", "median"),
-                ("p95", "95 %"),
-                ("max", "most"),
-            )
-            if tokens.get(key) is not None
-        ]
-        cut = tokens.get("over_length")
-        out.print(plain(f"Tokens a row: {', '.join(facts)}; too long: {cut or 0} rows"))
+    print_deleted(found.uuid, f"the dataset {found.name}", found.delete(), as_json=json)

@@ -1,11 +1,13 @@
 """``aiplatform experiments``."""
 
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from aiplatform.cli.follow import follow
-from aiplatform.cli.options import Detach, Json, Limit, Priority, Project, Yes, group
+from aiplatform.cli.options import Detach, Json, Limit, OverrideGate, Priority, Project, Yes, group
 from aiplatform.cli.output import (
     age_text,
     number_text,
@@ -13,8 +15,10 @@ from aiplatform.cli.output import (
     print_json_line,
     print_record,
     print_table,
+    print_text,
     say,
 )
+from aiplatform.cli.runs import Filter, Sort, print_comparison
 from aiplatform.cli.session import confirm, connect
 from aiplatform.cli.specs import assign, read_spec
 from aiplatform.cli.train import Set, Spec, create_experiment, print_training
@@ -25,20 +29,32 @@ ExperimentArgument = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="N
 
 
 @app.command()
-def ls(project: Project = None, limit: Limit = 50, json: Json = False) -> None:
+def ls(
+    asked: Filter = None,
+    sort: Sort = None,
+    archived: Annotated[bool, typer.Option(help="Those in the archive.")] = False,
+    project: Project = None,
+    limit: Limit = 50,
+    json: Json = False,
+) -> None:
     """List the experiments of a project."""
     print_table(
-        connect(project).experiments.list().take(limit),
+        connect(project)
+        .experiments.list(filter=asked, sort=sort, archived=archived or None)
+        .take(limit),
         {
             "NAME": lambda e: e.name,
             "BASE MODEL": lambda e: e.base_model,
             "STATUS": lambda e: e.status,
             "HELD-OUT LOSS": lambda e: number_text(e.metrics.get("eval_loss")),
             "LOSS": lambda e: number_text(e.metrics.get("train_loss_last")),
+            "TAGS": lambda e: ", ".join(e.tags),
             "CREATED": lambda e: age_text(e.created_at),
         },
         as_json=json,
-        empty="There is no experiment in this project yet. Begin one: aiplatform train --help",
+        empty="There is no experiment like that."
+        if asked or archived
+        else "There is no experiment in this project yet. Begin one: aiplatform train --help",
     )
 
 
@@ -67,13 +83,18 @@ def show(experiment: ExperimentArgument, project: Project = None, json: Json = F
 def run(
     experiment: ExperimentArgument,
     priority: Priority = None,
+    override_gate: OverrideGate = None,
     detach: Detach = False,
     project: Project = None,
     json: Json = False,
 ) -> None:
     """Run an experiment again, and watch it."""
+    from aiplatform.client import git_state
+
     client = connect(project)
-    task = client.experiments.run(experiment, priority=priority)
+    task = client.experiments.run(
+        experiment, priority=priority, override_gate=override_gate, git=git_state()
+    )
     if not detach:
         task = follow(client, task, as_json=json)
     if json:
@@ -102,6 +123,91 @@ def runs(
         as_json=json,
         empty="It has not run yet.",
     )
+
+
+@app.command()
+def clone(
+    experiment: ExperimentArgument,
+    name: Annotated[str | None, typer.Option("--name", help="Of the new one.")] = None,
+    assignments: Set = None,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Make a new experiment like another, with some of its config changed."""
+    changes: dict[str, object] = {}
+    assign(changes, assignments or [])
+    made = connect(project).experiments.clone(experiment, name, changes=changes)
+    print_record(made, as_json=json, skip=("config", "metrics"))
+
+
+@app.command()
+def tag(
+    experiment: ExperimentArgument,
+    add: Annotated[list[str] | None, typer.Option("--add", "-a", help="A tag to add.")] = None,
+    remove: Annotated[
+        list[str] | None, typer.Option("--remove", "-r", help="A tag to take away.")
+    ] = None,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Add tags to an experiment, or take them away; prints those it has."""
+    found = connect(project).experiments.get(experiment)
+    tags = sorted((set(found.tags) | set(add or ())) - set(remove or ()))
+    if tags != sorted(found.tags):
+        found = found.update(tags=tags)
+    if json:
+        print_json(found)
+    else:
+        say(", ".join(found.tags) or "It has no tags.")
+
+
+@app.command()
+def note(
+    experiment: ExperimentArgument,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--file", "-f", help="Markdown to keep with it; - reads stdin.", allow_dash=True
+        ),
+    ] = None,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Print the note of an experiment, or replace it."""
+    found = connect(project).experiments.get(experiment)
+    if file is not None:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
+        found = found.update(note=text or None)
+    if json:
+        print_json(found)
+    else:
+        print_text(found.note or "")
+
+
+@app.command()
+def archive(
+    experiment: ExperimentArgument,
+    undo: Annotated[bool, typer.Option("--undo", help="Take it out again.")] = False,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Put an experiment into the archive: it is not listed any more and starts no runs."""
+    found = connect(project).experiments.get(experiment)
+    changed = found.unarchive() if undo else found.archive()
+    if json:
+        print_json(changed)
+    else:
+        say(f"{changed.name} is {'out of' if undo else 'in'} the archive.")
+
+
+@app.command()
+def compare(
+    experiments: Annotated[list[str], typer.Argument(metavar="EXPERIMENT...")],
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Compare experiments by their configs and the figures of their best runs."""
+    print_comparison(connect(project).runs.compare(experiments=experiments), as_json=json)
 
 
 @app.command()

@@ -66,6 +66,9 @@ def report(error: Exception) -> ExitCode:
             return _tell(str(error), error.hint, ExitCode.FAILED)
         case ValidationError():
             return _tell(_fields(error), "", ExitCode.USAGE)
+        case ValueError() if type(error).__name__ == "SettingsError":
+            # Of a package that a client need not have.
+            return _tell(str(error), "", ExitCode.USAGE)
         case OSError():
             where = f"{error.filename}: " if error.filename else ""
             return _tell(f"{where}{error.strerror or error}", "", ExitCode.FAILED)

@@ -9,18 +9,35 @@ import typer
 
 from aiplatform.cli import (
     account,
+    audit,
     chat,
     datasets,
     deployments,
     experiments,
+    external,
+    invitations,
+    keys,
+    metrics,
     models,
+    notifications,
+    ownership,
+    personal,
     platform,
     production,
     projects,
+    roles,
+    runs,
+    schedules,
+    scripts,
+    secrets,
+    sweeps,
     tasks,
     train,
     users,
+    webhooks,
+    workers,
 )
+from aiplatform.cli import bin as bin_commands
 from aiplatform.cli.failures import EXIT_CODES, ExitCode, quiet_stdout, report
 
 app = typer.Typer(
@@ -66,14 +83,31 @@ _ACCOUNT, _WORK, _PLATFORM = "Your account", "Your work", "The platform"
 app.command(rich_help_panel=_ACCOUNT)(account.login)
 app.command(rich_help_panel=_ACCOUNT)(account.logout)
 app.command(rich_help_panel=_ACCOUNT)(account.whoami)
+app.add_typer(keys.app, name="keys", rich_help_panel=_ACCOUNT)
+app.add_typer(personal.app, name="account", rich_help_panel=_ACCOUNT)
+app.add_typer(notifications.app, name="notifications", rich_help_panel=_ACCOUNT)
 
+for command in (ownership.leave, ownership.transfer, ownership.access):
+    projects.app.command()(command)
 app.add_typer(projects.app, name="projects", rich_help_panel=_WORK)
+app.add_typer(bin_commands.app, name="bin", rich_help_panel=_WORK)
 app.add_typer(datasets.app, name="datasets", rich_help_panel=_WORK)
 app.add_typer(models.app, name="models", rich_help_panel=_WORK)
 app.command(rich_help_panel=_WORK)(train.train)
 app.command(rich_help_panel=_WORK)(models.evaluate)
+experiments.app.command("compare-metrics")(metrics.compare_metrics)
 app.add_typer(experiments.app, name="experiments", rich_help_panel=_WORK)
+runs.app.command()(external.unsent)
+runs.app.command()(external.sync)
+app.add_typer(sweeps.app, name="sweep", rich_help_panel=_WORK)
+app.add_typer(runs.app, name="runs", rich_help_panel=_WORK)
+tasks.app.command()(metrics.compare)
 app.add_typer(tasks.app, name="tasks", rich_help_panel=_WORK)
+tasks.app.command()(scripts.artifacts)
+app.add_typer(scripts.app, name="scripts", rich_help_panel=_WORK)
+app.add_typer(schedules.app, name="schedules", rich_help_panel=_WORK)
+app.add_typer(secrets.app, name="secrets", rich_help_panel=_WORK)
+app.add_typer(webhooks.app, name="webhooks", rich_help_panel=_WORK)
 app.add_typer(deployments.app, name="deploy", rich_help_panel=_WORK)
 app.command(rich_help_panel=_WORK)(chat.chat)
 
@@ -82,6 +116,10 @@ app.command(rich_help_panel=_PLATFORM)(platform.down)
 app.command(rich_help_panel=_PLATFORM)(platform.status)
 app.command(rich_help_panel=_PLATFORM)(platform.doctor)
 app.add_typer(users.app, name="users", rich_help_panel=_PLATFORM)
+app.add_typer(roles.app, name="roles", rich_help_panel=_PLATFORM)
+app.add_typer(workers.app, name="workers", rich_help_panel=_PLATFORM)
+app.add_typer(invitations.app, name="invitations", rich_help_panel=_PLATFORM)
+app.add_typer(audit.app, name="audit", rich_help_panel=_PLATFORM)
 app.add_typer(production.db, name="db", rich_help_panel=_PLATFORM)
 app.command(rich_help_panel=_PLATFORM)(production.server)
 app.command(rich_help_panel=_PLATFORM)(production.worker)

@@ -11,6 +11,7 @@ from aiplatform.cli.options import Detach, Json, Limit, Priority, Project, Yes, 
 from aiplatform.cli.output import (
     age_text,
     number_text,
+    print_deleted,
     print_json,
     print_json_line,
     print_record,
@@ -104,6 +105,13 @@ def import_model(
     version: Annotated[str | None, typer.Option(help="Else the next number.")] = None,
     model_license: Annotated[str | None, typer.Option("--license")] = None,
     shared: Annotated[bool, typer.Option(help="For all projects; for administrators.")] = False,
+    secret: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="VARIABLE=NAME",
+            help="Give the import a stored secret, such as HF_TOKEN=hub for a gated model.",
+        ),
+    ] = None,
     detach: Detach = False,
     project: Project = None,
     json: Json = False,
@@ -115,6 +123,7 @@ def import_model(
         "version": version,
         "license": model_license,
         "shared": shared,
+        "secrets": _pairs(secret or []),
     }
     kind, found = _source(source)
     match kind:
@@ -178,11 +187,7 @@ def rm(model: ModelArgument, project: Project = None, yes: Yes = False, json: Js
     """Delete a version of a model."""
     found = connect(project).models.get(model)
     confirm(f"Delete the model {found.reference}?", yes=yes)
-    found.delete()
-    if json:
-        print_json({"uuid": str(found.uuid), "done": True})
-    else:
-        say(f"Deleted the model {found.reference}.")
+    print_deleted(found.uuid, f"the model {found.reference}", found.delete(), as_json=json)
 
 
 def evaluate(
@@ -232,6 +237,17 @@ def print_evaluation(result: dict[str, Any]) -> None:
         for key in ("question", "expected", "base", "model"):
             if answer.get(key):
                 print_text(f"{key:>9}: {answer[key]}")
+
+
+def _pairs(given: list[str]) -> dict[str, str]:
+    """``VARIABLE=NAME``, several times."""
+    pairs = {}
+    for text in given:
+        variable, equals, name = text.partition("=")
+        if not (variable and equals and name):
+            raise typer.BadParameter(f"{text!r} is not VARIABLE=NAME", param_hint="--secret")
+        pairs[variable] = name
+    return pairs
 
 
 def _source(text: str) -> tuple[str, str]:

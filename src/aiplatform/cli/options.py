@@ -29,3 +29,13 @@ Priority = Annotated[
 def group(help_text: str) -> typer.Typer:
     """A group of commands, such as ``aiplatform tasks``."""
     return typer.Typer(help=help_text, no_args_is_help=True, rich_markup_mode="rich")
+
+
+OverrideGate = Annotated[
+    str | None,
+    typer.Option(
+        "--override-gate",
+        metavar="REASON",
+        help="Train although the data fails the quality gate; the audit keeps the reason.",
+    ),
+]

@@ -46,6 +46,8 @@ def dumped(value: Any) -> Any:
         return dump(mode="json")
     if isinstance(value, list | tuple):
         return [dumped(item) for item in value]
+    if isinstance(value, dict):
+        return {name: dumped(item) for name, item in value.items()}
     return value
 
 
@@ -155,6 +157,17 @@ def age_text(moment: datetime | None) -> str:
         if seconds >= length:
             return f"{seconds / length:.0f} {unit} ago"
     return f"{seconds:.0f} s ago"
+
+
+def print_deleted(uuid: object, what: str, purge_after: datetime | None, *, as_json: bool) -> None:
+    """Tell that something was deleted, and until when it can be restored."""
+    if as_json:
+        until = None if purge_after is None else purge_after.isoformat()
+        print_json({"uuid": str(uuid), "done": True, "purge_after": until})
+    elif purge_after is None:
+        say(f"Deleted {what} for good.")
+    else:
+        say(f"Deleted {what}. Until {purge_after:%Y-%m-%d %H:%M} UTC the bin can restore it.")
 
 
 def number_text(value: object) -> str:

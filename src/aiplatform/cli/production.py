@@ -1,8 +1,9 @@
 """``aiplatform server``, ``worker`` and ``db``: the entry points of production."""
 
 import importlib
+import os
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -15,8 +16,14 @@ db = group("The schema of the database that AIPLATFORM_DATABASE_URL names.")
 
 @db.command()
 def upgrade(json: Json = False) -> None:
-    """Bring the schema to this program's revision; does nothing when it is there."""
-    before, after = _database("upgrade")
+    """Bring the schema to this program's revision, and grant the running role what it needs."""
+    run = program("aiplatform.server.core.migrate", "upgrade")
+    from aiplatform.server.core.roles import RoleMissing
+
+    try:
+        before, after = asking_the_database(run)
+    except RoleMissing as error:
+        raise CommandError(str(error)) from error
     if json:
         print_json({"before": before, "after": after})
     elif before == after:
@@ -27,48 +34,123 @@ def upgrade(json: Json = False) -> None:
 
 @db.command()
 def check(json: Json = False) -> None:
-    """Exit with 1 unless the schema is at this program's revision."""
+    """Exit with 1 unless the schema is at this program's revision.
+
+    Says also whether the running role could rewrite the audit trail. Where no database is named,
+    it asks that of the platform which `aiplatform up` runs here.
+    """
+    use_what_runs()
     current, expected = _database("check")
+    role = asking_the_database(program("aiplatform.server.core.roles", "examine"))
     if json:
-        print_json({"current": current, "expected": expected, "ok": current == expected})
+        print_json(
+            {
+                "current": current,
+                "expected": expected,
+                "ok": current == expected,
+                "role": role.name,
+                "restricted": role.is_restricted,
+            }
+        )
         if current != expected:
             raise typer.Exit(ExitCode.FAILED)
-    elif current == expected:
-        say(f"The schema is at revision {current}, as it should be.")
-    else:
+        return
+    if current != expected:
         raise CommandError(
             f"the schema is at revision {current or 'none'}, this program needs {expected}",
             "Run `aiplatform db upgrade`.",
         )
+    say(f"The schema is at revision {current}, as it should be.")
+    if role.is_restricted:
+        say(f"The running role {role.name} can add to the audit trail and not change it.")
+    else:
+        say(
+            f"Warning: the running role {role.name} owns or may change "
+            f"{', '.join(role.could_rewrite)}, so it could rewrite the audit trail. See the "
+            "documentation on two database roles."
+        )
+
+
+@db.command("rotate-keys")
+def rotate_keys(
+    new_key: Annotated[
+        bool,
+        typer.Option("--new-key", help="Put a fresh key on top of the key file first."),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Encrypt all secrets anew under the first key of the key file.
+
+    May be interrupted and repeated, and the platform may run meanwhile. Where several machines
+    share a database, copy the changed key file to all of them at once. Where no database is named,
+    it is that of the platform which `aiplatform up` runs here.
+    """
+    use_what_runs()
+    run = program("aiplatform.server.composition", "rotate_keys")
+    from aiplatform.server.core.encryption import KeyFileUnusable
+
+    try:
+        rotated = asking_the_database(lambda: run(new_key=new_key))
+    except KeyFileUnusable as error:
+        raise CommandError(error.reason) from error
+    if json:
+        print_json([vars(column) for column in rotated])
+    for column in () if json else rotated:
+        unreadable = f", {column.unreadable} can't be read" if column.unreadable else ""
+        say(f"{column.column}: {column.sealed_anew} encrypted anew{unreadable}")
+    if any(column.unreadable for column in rotated):
+        raise typer.Exit(ExitCode.FAILED)
+    if not json:
+        say("All secrets rest under the first key; the others may be removed from the file.")
 
 
 def server() -> None:
     """Run the API; configured by environment variables, see `docs/settings`."""
-    raise typer.Exit(_program("aiplatform.server.app", "serve")())
+    raise typer.Exit(program("aiplatform.server.app", "serve")())
 
 
 def worker() -> None:
     """Run a worker; configured by environment variables, see `docs/settings`."""
-    raise typer.Exit(_program("aiplatform.server.worker", "main")())
+    raise typer.Exit(program("aiplatform.server.worker", "main")())
+
+
+def use_what_runs() -> None:
+    """Where no database is named, take that of the platform which `aiplatform up` runs here."""
+    if any(os.environ.get(f"AIPLATFORM_DATABASE_URL{form}") for form in ("", "_FILE")):
+        return
+    from aiplatform.embedded.home import Home
+    from aiplatform.embedded.state import read_state
+
+    state = read_state(Home.resolve(None))
+    if state is not None and state.supervisor_alive:
+        os.environ["AIPLATFORM_HOME"] = state.home
+        os.environ["AIPLATFORM_DATABASE_URL"] = state.database_url
+        os.environ["AIPLATFORM_STORAGE_URL"] = state.storage_url
+        os.environ.setdefault("AIPLATFORM_MIGRATION_DATABASE_URL", state.migration_database_url)
 
 
 def _database(action: str) -> Any:
-    run = _program("aiplatform.server.core.migrate", action)
+    return asking_the_database(program("aiplatform.server.core.migrate", action))
+
+
+def asking_the_database(run: Callable[[], Any]) -> Any:
+    """What ``run`` returns; the database's refusals become words."""
+    import psycopg
     from sqlalchemy.exc import DBAPIError
 
     try:
         return run()
-    except DBAPIError as error:
-        reason = str(error.orig or error).strip().splitlines()[0]
+    except (DBAPIError, psycopg.Error) as error:
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         raise CommandError(
             f"the database does not do that: {reason}", "Check AIPLATFORM_DATABASE_URL."
         ) from error
 
 
-def _program(module: str, name: str) -> Callable[[], Any]:
+def program(module: str, name: str) -> Callable[..., Any]:
     """A function of the server, when its packages are installed."""
     try:
-        found: Callable[[], Any] = getattr(importlib.import_module(module), name)
+        found: Callable[..., Any] = getattr(importlib.import_module(module), name)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "aiplatform":
             raise

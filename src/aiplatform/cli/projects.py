@@ -1,12 +1,25 @@
 """``aiplatform projects``."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aiplatform.cli.options import Json, Limit, Yes, group
-from aiplatform.cli.output import age_text, print_json, print_record, print_table, say
+from aiplatform.cli.output import (
+    age_text,
+    print_deleted,
+    print_json,
+    print_record,
+    print_rows,
+    print_table,
+    say,
+    size_text,
+)
 from aiplatform.cli.session import confirm, connect
+
+if TYPE_CHECKING:
+    from aiplatform.client import Usage
 
 app = group("Projects, and who may do what in them.")
 
@@ -43,6 +56,34 @@ def create(
 
 
 @app.command()
+def retention(project: Name, json: Json = False) -> None:
+    """Show what a project keeps of ended tasks, and what the next sweep frees."""
+    found = connect().projects.retention(project)
+    if json:
+        print_json(found)
+        return
+    frees = found.frees
+    logs, telemetry, states = (
+        size_text(frees[f"{kind}_bytes"]) for kind in ("log", "telemetry", "checkpoint")
+    )
+    counts = f"last {found.checkpoints_last}, best {found.checkpoints_best}"
+    print_rows(
+        ["WHAT", "KEPT", "NEXT SWEEP FREES"],
+        [
+            ["logs", _kept(found.log_days), f"{frees['log_tasks']} tasks, {logs}"],
+            ["telemetry", _kept(found.telemetry_days),
+             f"{frees['telemetry_tasks']} tasks, {telemetry}"],
+            ["checkpoints", f"{counts}; {_kept(found.checkpoint_days)}",
+             f"{frees['checkpoints']}, {states}"],
+        ],
+    )  # fmt: skip
+
+
+def _kept(days: int | None) -> str:
+    return "for good" if days is None else f"{days} days"
+
+
+@app.command()
 def show(project: Name, json: Json = False) -> None:
     """Show a project."""
     print_record(connect().projects.get(project), as_json=json)
@@ -70,12 +111,62 @@ def update(
 
 @app.command()
 def rm(project: Name, yes: Yes = False, json: Json = False) -> None:
-    """Delete a project and all that belongs to it."""
+    """Delete a project and all that belongs to it. The bin keeps it for a while."""
     client = connect()
     found = client.projects.get(project)
     confirm(f"Delete the project {found.name} with its data and models?", yes=yes)
-    found.delete()
-    _done(found.uuid, f"Deleted the project {found.name}.", json=json)
+    print_deleted(found.uuid, f"the project {found.name}", found.delete(), as_json=json)
+
+
+@app.command()
+def archive(project: Name, yes: Yes = False, json: Json = False) -> None:
+    """Make a project read-only; its tasks are cancelled and its deployments stop."""
+    found = connect().projects.get(project)
+    confirm(f"Archive the project {found.name}? Its tasks are cancelled.", yes=yes)
+    print_record(found.archive(), as_json=json)
+
+
+@app.command()
+def unarchive(project: Name, json: Json = False) -> None:
+    """Make an archived project writable again."""
+    print_record(connect().projects.unarchive(project), as_json=json)
+
+
+@app.command()
+def restore(
+    project: Annotated[str, typer.Argument(metavar="PROJECT", help="Its former name, or uuid.")],
+    name: Annotated[str | None, typer.Option(help="Another name than it had.")] = None,
+    json: Json = False,
+) -> None:
+    """Bring a deleted project back; `aiplatform bin ls --projects` lists them."""
+    print_record(connect().bin.restore_project(project, name=name), as_json=json)
+
+
+@app.command()
+def usage(project: Name, json: Json = False) -> None:
+    """Show what a project uses of its quotas."""
+    _print_usage(connect().projects.usage(project), json=json)
+
+
+@app.command()
+def quota(
+    project: Name,
+    storage: Annotated[int | None, typer.Option(min=0, help="Bytes.")] = None,
+    tasks: Annotated[int | None, typer.Option(min=0, help="Tasks that run at once.")] = None,
+    gpus: Annotated[int | None, typer.Option(min=0, help="GPUs held at once.")] = None,
+    default: Annotated[
+        bool, typer.Option("--default", help="All of them back to the platform's defaults.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Set a project's quotas, for administrators; what is left out is the platform's default.
+
+    `aiplatform projects usage` shows them.
+    """
+    given = {"storage_bytes": storage, "concurrent_tasks": tasks, "gpus": gpus}
+    if default == any(limit is not None for limit in given.values()):
+        raise typer.BadParameter("say which limits to set, or --default for those of the platform")
+    _print_usage(connect().projects.set_quota(project, **given), json=json)
 
 
 @app.command()
@@ -110,6 +201,28 @@ def revoke(
     """Take a person's role in a project away."""
     connect().projects.remove_member(project, user)
     _done(user, f"{user} is no longer in {project}.", json=json)
+
+
+def _print_usage(usage: "Usage", *, json: bool) -> None:
+    if json:
+        print_json(usage)
+        return
+    stored = usage.storage
+
+    def most(limit: int | None, text: Callable[[int], str] = str) -> str:
+        return "no limit" if limit is None else text(limit)
+
+    rows: list[tuple[str, str, str]] = [
+        ("storage", size_text(stored.total), most(stored.limit, size_text)),
+        ("  datasets", size_text(stored.datasets), ""),
+        ("  models", size_text(stored.models), ""),
+        ("  checkpoints", size_text(stored.checkpoints), ""),
+        ("  code and artifacts", size_text(stored.artifacts), ""),
+        ("  bin", size_text(stored.bin), ""),
+        ("running tasks", str(usage.tasks.used), most(usage.tasks.limit)),
+        ("GPUs", str(usage.gpus.used), most(usage.gpus.limit)),
+    ]
+    print_rows(["WHAT", "USED", "LIMIT"], rows)
 
 
 def _done(subject: object, text: str, *, json: bool) -> None:

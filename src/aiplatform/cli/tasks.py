@@ -1,13 +1,20 @@
 """``aiplatform tasks``."""
 
-from typing import Annotated
+import sys
+from datetime import UTC, datetime
+from json import loads
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aiplatform.cli.failures import CommandError, ExitCode
 from aiplatform.cli.follow import follow as follow_task
+from aiplatform.cli.metrics import print_summaries
 from aiplatform.cli.options import Json, Limit, Project, group
 from aiplatform.cli.output import (
     age_text,
+    duration_text,
     number_text,
     print_json,
     print_json_line,
@@ -18,8 +25,18 @@ from aiplatform.cli.output import (
     say,
 )
 from aiplatform.cli.session import connect
+from aiplatform.protocol.enums import LogLevel, LogStream
+
+if TYPE_CHECKING:
+    from aiplatform.client import Task
 
 app = group("Queued and running work: watch it, read its log, stop it.")
+
+BATCH = 500
+"""Tasks of one request; the API takes no more."""
+
+MOST_SHOWN = 5
+"""What has more parts than this is counted in a table."""
 
 TaskArgument = Annotated[
     str, typer.Argument(metavar="TASK", help="Uuid, its first 6 characters or more, or name.")
@@ -33,12 +50,15 @@ def ls(
         str | None, typer.Option(help="pending, running, completed, failed, cancelled, …")
     ] = None,
     kind: Annotated[str | None, typer.Option("--type", help="training, evaluation, …")] = None,
+    dead: Annotated[
+        bool, typer.Option("--dead", help="Only what failed and nobody has retried.")
+    ] = False,
     limit: Limit = 20,
     json: Json = False,
 ) -> None:
     """List the tasks of a project, newest first."""
     print_table(
-        connect(project).tasks.list(status=status, type=kind).take(limit),
+        connect(project).tasks.list(status=status, type=kind, dead=dead or None).take(limit),
         {
             "TASK": lambda t: str(t.uuid)[:8],
             "NAME": lambda t: t.name,
@@ -54,8 +74,77 @@ def ls(
 
 @app.command()
 def show(task: TaskArgument, project: Project = None, json: Json = False) -> None:
-    """Show a task: state, result, attempts."""
-    print_record(connect(project).tasks.get(task), as_json=json, skip=("progress_detail",))
+    """Show a task: state, result, attempts, nodes."""
+    tasks = connect(project).tasks
+    found = tasks.get(task)
+    print_record(found, as_json=json, skip=("nodes", "progress_detail"))
+    if json:
+        return
+    for node in found.nodes:
+        say(f"Node {node['node']}: {node['worker']}, {node['state']}, GPUs: {node['gpus']}.")
+    used = tasks.usage(found)
+    if used.attempts:
+        cost = "" if used.cost is None else f"; {used.cost:.2f} {used.currency or ''}"
+        say(
+            f"Used {used.gpu_hours:.2f} GPU-hours and {used.cpu_hours:.2f} CPU-hours in "
+            f"{duration_text(used.seconds)}{cost}."
+        )
+    left = (found.progress_detail or {}).get("seconds_left")
+    if left is not None and found.status == "running":
+        say(f"About {duration_text(left)} left.")
+
+
+@app.command()
+def timeline(task: TaskArgument, project: Project = None, json: Json = False) -> None:
+    """Show what happened to a task: started, checkpoint, preempted, alert, …"""
+    print_table(
+        connect(project).tasks.timeline(task),
+        {
+            "TIME": lambda e: f"{e.time:%Y-%m-%d %H:%M:%S}",
+            "WHAT": lambda e: e.kind.replace("_", " "),
+            "FACTS": lambda e: ", ".join(
+                f"{key.replace('_', ' ')} {_in_short(value)}"
+                for key, value in e.data.items()
+                if value is not None
+            ),
+        },
+        as_json=json,
+        empty="Nothing has happened yet.",
+    )
+
+
+def _in_short(value: Any) -> str:
+    """A fact of an event for a line of a table; ``--json`` has it whole."""
+    match value:
+        case dict() | list() if len(value) > MOST_SHOWN:
+            return f"({len(value)})"
+        case dict():
+            parts = [f"{key.replace('_', ' ')} {_in_short(item)}" for key, item in value.items()]
+            return f"({', '.join(parts)})" if parts else "none"
+        case list():
+            return ", ".join(map(_in_short, value)) or "none"
+        case bool():
+            return "yes" if value else "no"
+    return str(value)
+
+
+@app.command()
+def top(
+    every: Annotated[
+        float, typer.Option("--every", "-n", min=0.5, max=3600, help="Seconds between two looks.")
+    ] = 2.0,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Show queue, running tasks and workers live; q or Ctrl-C ends it. As JSON: one look."""
+    from aiplatform.cli.top import look
+    from aiplatform.cli.top import top as show_top
+
+    client = connect(project)
+    if json:
+        print_json(vars(look(client)))
+    else:
+        show_top(client, every)
 
 
 @app.command()
@@ -72,15 +161,49 @@ def watch(task: TaskArgument, project: Project = None, json: Json = False) -> No
 def logs(
     task: TaskArgument,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it ends.")] = False,
+    search: Annotated[
+        str | None, typer.Option("--search", "-s", help="Only lines with this text.")
+    ] = None,
+    level: Annotated[
+        LogLevel | None, typer.Option("--level", "-l", help="Only this level and more severe ones.")
+    ] = None,
+    stream: Annotated[LogStream | None, typer.Option(help="Only this one.")] = None,
+    since: Annotated[
+        datetime | None, typer.Option(help="Only lines from this moment on, in UTC.")
+    ] = None,
+    until: Annotated[datetime | None, typer.Option(help="Only lines before it, in UTC.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write every line to this file; .gz is packed."),
+    ] = None,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Print the log of a task."""
-    for chunk in connect(project).tasks.logs(task, follow=follow):
+    """Print, search or download the log of a task."""
+    tasks = connect(project).tasks
+    if output is not None:
+        packed = output.suffix == ".gz"
+        say(f"Written to {tasks.download_log(task, output, stream=stream, gz=packed, times=True)}.")
+        return
+    if search or level or since or until:
+        found = tasks.search_logs(
+            task, search, level=level, stream=stream, since=_utc(since), until=_utc(until)
+        )
+        for line in found:
+            if json:
+                print_json_line(line)
+            else:
+                print_text(line.text)
+        return
+    for chunk in tasks.logs(task, follow=follow, stream=stream):
         if json:
             print_json_line(chunk)
         else:
             print_text(chunk.text.removesuffix("\n"))
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.replace(tzinfo=UTC)
 
 
 @app.command()
@@ -93,12 +216,19 @@ def metrics(
     json: Json = False,
 ) -> None:
     """Print what a task measured: a summary, or every step of the series named."""
-    series = connect(project).tasks.metrics(task, *(key or ()))
+    client = connect(project)
+    if not key and not json:
+        found = client.tasks.get(task)
+        print_summaries(
+            client.metrics.summaries(tasks=[found], project=found.project), as_json=False
+        )
+        return
+    series = client.tasks.metrics(task, *(key or ()))
     if json:
         print_json({name: [list(point) for point in points] for name, points in series.items()})
     elif not series:
         say("Nothing was measured.")
-    elif key:
+    else:
         steps = sorted({point.step for points in series.values() for point in points})
         by_step = {name: {p.step: p.value for p in points} for name, points in series.items()}
         print_rows(
@@ -108,22 +238,60 @@ def metrics(
                 for step in steps
             ],
         )
-    else:
-        print_rows(
-            ["METRIC", "POINTS", "FIRST", "LAST", "LEAST", "MOST"],
-            [
-                [
-                    name,
-                    len(points),
-                    number_text(points[0].value),
-                    number_text(points[-1].value),
-                    number_text(min(point.value for point in points)),
-                    number_text(max(point.value for point in points)),
-                ]
-                for name, points in series.items()
-                if points
-            ],
-        )
+
+
+@app.command()
+def submit(
+    batch: Annotated[
+        Path, typer.Option("--batch", metavar="FILE.jsonl", help="A task a line; - reads stdin.")
+    ],
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Queue many tasks, in requests of at most 500 that are taken whole or not at all.
+
+    A line has name and spec, and perhaps priority, after and idempotency_key. With keys, a file
+    that was taken in part can be sent again as it is.
+    """
+    tasks = read_lines(batch)
+    client = connect(project)
+    for start in range(0, len(tasks), BATCH):
+        queued = client.tasks.submit_batch(tasks[start : start + BATCH])
+        for task in queued:
+            if json:
+                print_json_line(task)
+        if not json:
+            say(f"{start + len(queued)} of {len(tasks)} tasks are queued.")
+
+
+def read_lines(file: Path) -> list[Any]:
+    """What the lines of a JSONL file hold; empty ones are passed over.
+
+    Raises:
+        CommandError: for a file that can't be read, and a line that is no JSON object.
+    """
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{file}: {error}", exit_code=ExitCode.USAGE) from error
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            one = loads(line)
+        except ValueError as error:
+            raise CommandError(
+                f"{file}, line {number}: {error}", exit_code=ExitCode.USAGE
+            ) from error
+        if not isinstance(one, dict):
+            raise CommandError(
+                f"{file}, line {number}: not a JSON object", exit_code=ExitCode.USAGE
+            )
+        found.append(one)
+    if not found:
+        raise CommandError(f"{file} has no tasks", exit_code=ExitCode.USAGE)
+    return found
 
 
 @app.command()
@@ -142,3 +310,90 @@ def cancel(
         print_json(stopped)
     else:
         say(f"{stopped.name} is {stopped.status}.")
+
+
+@app.command()
+def pause(task: TaskArgument, project: Project = None, json: Json = False) -> None:
+    """Ask a task to pause; training saves a checkpoint first."""
+    paused = connect(project).tasks.pause(task)
+    if json:
+        print_json(paused)
+    elif paused.status == "paused":
+        say(f"{paused.name} is paused.")
+    else:
+        say(f"{paused.name} pauses at its next checkpoint.")
+
+
+@app.command()
+def resume(task: TaskArgument, project: Project = None, json: Json = False) -> None:
+    """Let a paused task go on from its checkpoint."""
+    _tell_place(connect(project).tasks.resume(task), as_json=json)
+
+
+@app.command()
+def retry(
+    task: Annotated[
+        str | None, typer.Argument(metavar="TASK", help="Uuid, its first 6 characters, or name.")
+    ] = None,
+    dead: Annotated[
+        bool, typer.Option("--dead", help="All that failed and nobody has retried.")
+    ] = False,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Queue a task that failed or was cancelled again, as a new task."""
+    if (task is not None) == dead:
+        raise typer.BadParameter("Name a task, or give --dead for all that failed.")
+    from aiplatform.client import ApiError
+
+    tasks = connect(project).tasks
+    if task is not None:
+        _say_retried(tasks.retry(task), json)
+        return
+    # All of the list first: what is retried leaves it.
+    for one in list(tasks.list(dead=True)):
+        try:
+            _say_retried(tasks.retry(one), json)
+        except ApiError as error:
+            say(f"{one.name} is not retried: {error}")
+
+
+def _say_retried(new: "Task", json: bool) -> None:
+    if json:
+        print_json_line(new)
+    else:
+        say(f"{new.name} is queued again as {new.uuid}.")
+
+
+@app.command()
+def priority(
+    task: TaskArgument,
+    level: Annotated[int, typer.Argument(min=1, max=10, help="1 to 10, higher first.")],
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Change the priority of a task that waits."""
+    client = connect(project)
+    _tell_place(client.tasks.set_priority(client.tasks.get(task), level), as_json=json)
+
+
+@app.command("next")
+def run_next(
+    task: TaskArgument,
+    before: Annotated[
+        str | None, typer.Option(help="Right before this task, instead of before all.")
+    ] = None,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Put a waiting task before all others of its project."""
+    _tell_place(connect(project).tasks.move(task, before), as_json=json)
+
+
+def _tell_place(task: "Task", *, as_json: bool) -> None:
+    if as_json:
+        print_json(task)
+    elif task.waiting is None:
+        say(f"{task.name} is {task.status}.")
+    else:
+        say(f"{task.name}: priority {task.priority}; {task.waiting.reason}.")

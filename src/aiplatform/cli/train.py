@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aiplatform.cli.follow import follow
-from aiplatform.cli.options import Detach, Json, Priority, Project
+from aiplatform.cli.options import Detach, Json, OverrideGate, Priority, Project
 from aiplatform.cli.output import number_text, print_json, print_json_line, print_rows, say
 from aiplatform.cli.session import connect
 from aiplatform.cli.specs import assign, read_spec
@@ -83,6 +83,7 @@ def train(
     seed: Annotated[int | None, typer.Option(rich_help_panel=_METHOD)] = None,
     assignments: Set = None,
     priority: Priority = None,
+    override_gate: OverrideGate = None,
     detach: Detach = False,
     project: Project = None,
     json: Json = False,
@@ -117,7 +118,9 @@ def train(
 
     client = connect(project or wanted.get("project"))
     experiment = create_experiment(client, wanted, name)
-    task = experiment.run(priority=priority)
+    from aiplatform.client import git_state
+
+    task = experiment.run(priority=priority, override_gate=override_gate, git=git_state())
     if detach:
         if json:
             print_json(task)

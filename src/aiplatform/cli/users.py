@@ -1,22 +1,36 @@
 """``aiplatform users``."""
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aiplatform.cli.options import Json, Limit, group
-from aiplatform.cli.output import age_text, print_record, print_table
-from aiplatform.cli.session import connect
+from aiplatform.cli.options import Json, Limit, Yes, group
+from aiplatform.cli.output import age_text, print_json, print_record, print_table, print_text, say
+from aiplatform.cli.session import confirm, connect
+
+if TYPE_CHECKING:
+    from aiplatform.client import User
 
 app = group("Accounts; for administrators.")
 
 
+Name = Annotated[str, typer.Argument(metavar="USER", help="Username or uuid.")]
+
+
 @app.command()
-def ls(limit: Limit = 100, json: Json = False) -> None:
+def ls(
+    search: Annotated[str | None, typer.Argument(help="Part of a username or address.")] = None,
+    role: Annotated[str | None, typer.Option(help="Only those of this global role.")] = None,
+    active: Annotated[
+        bool | None, typer.Option("--active/--inactive", help="Only these; else both.")
+    ] = None,
+    limit: Limit = 100,
+    json: Json = False,
+) -> None:
     """List the accounts."""
     print_table(
-        connect().users.list().take(limit),
+        connect().users.list(search, role=role, active=active).take(limit),
         {
             "USERNAME": lambda u: u.username,
             "EMAIL": lambda u: u.email,
@@ -52,3 +66,117 @@ def create(
         username, email, password, role=role, must_change_password=must_change_password
     )
     print_record(user, as_json=json)
+
+
+@app.command()
+def show(user: Name, json: Json = False) -> None:
+    """Show an account."""
+    print_record(connect().users.get(user), as_json=json)
+
+
+@app.command()
+def invite(
+    email: Annotated[str, typer.Argument()],
+    role: Annotated[str | None, typer.Option(help="A global role; none for most people.")] = None,
+    project: Annotated[
+        str | None, typer.Option("--project", "-p", help="Make them a member of it.")
+    ] = None,
+    project_role: Annotated[
+        str | None, typer.Option(help="Their role in the project, such as developer.")
+    ] = None,
+    days: Annotated[int | None, typer.Option(min=1, max=90, help="How long it works.")] = None,
+    json: Json = False,
+) -> None:
+    """Make a link by which somebody gets an account; it works once."""
+    if (project is None) != (project_role is None):
+        raise typer.BadParameter("--project and --project-role go together")
+    invitation = connect().invitations.create(
+        email, role=role, project=project, project_role=project_role, days=days
+    )
+    if json:
+        print_json(invitation)
+        return
+    say(f"Give this link to {email}; it is shown this once:")
+    print_text(invitation.link or "")
+
+
+@app.command("set")
+def set_(
+    user: Name,
+    username: Annotated[str | None, typer.Option(help="A new one.")] = None,
+    email: Annotated[str | None, typer.Option()] = None,
+    role: Annotated[str | None, typer.Option(help="A global role; `user` for none.")] = None,
+    json: Json = False,
+) -> None:
+    """Change an account."""
+    changes = {"username": username, "email": email, "role": role}
+    given = {key: value for key, value in changes.items() if value is not None}
+    if not given:
+        raise typer.BadParameter("say what to change")
+    print_record(connect().users.get(user).update(**given), as_json=json)
+
+
+@app.command()
+def deactivate(user: Name, json: Json = False) -> None:
+    """Let an account out, at once: its requests are refused, its streams end."""
+    print_record(connect().users.deactivate(user), as_json=json)
+
+
+@app.command()
+def activate(user: Name, json: Json = False) -> None:
+    """Let an account in again."""
+    print_record(connect().users.activate(user), as_json=json)
+
+
+@app.command()
+def delete(
+    user: Name,
+    transfer_to: Annotated[
+        str | None, typer.Option(metavar="USER", help="Who gets its projects.")
+    ] = None,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Delete an account. What it made stays."""
+    client = connect()
+    found = client.users.get(user)
+    confirm(f"Delete the account {found.username}?", yes=yes)
+    found.delete(transfer_to=transfer_to)
+    _done(found, f"Deleted the account {found.username}.", json=json)
+
+
+@app.command("reset-password")
+def reset_password(user: Name, json: Json = False) -> None:
+    """Make a link with which they set a new password; it works once."""
+    link = connect().users.reset_password(user)
+    if json:
+        print_json(link)
+        return
+    say(f"Give this link to {user}; it is shown this once:")
+    print_text(link.link)
+
+
+@app.command("end-sessions")
+def end_sessions(user: Name, json: Json = False) -> None:
+    """Log an account out everywhere."""
+    client = connect()
+    found = client.users.get(user)
+    ended = client.users.end_sessions(found)
+    _done(found, f"Ended {ended} of {found.username}'s sessions.", json=json)
+
+
+@app.command("reset-totp")
+def reset_totp(user: Name, yes: Yes = False, json: Json = False) -> None:
+    """Remove the second factor of somebody who lost app and recovery codes."""
+    client = connect()
+    found = client.users.get(user)
+    confirm(f"Let {found.username} log in with the password alone?", yes=yes)
+    client.users.reset_second_factor(found)
+    _done(found, f"{found.username} has no second factor any more.", json=json)
+
+
+def _done(user: "User", text: str, *, json: bool) -> None:
+    if json:
+        print_json({"uuid": str(user.uuid), "done": True})
+    else:
+        say(text)

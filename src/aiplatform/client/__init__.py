@@ -3,10 +3,24 @@
 What is exported here is the public surface; everything else may change without notice.
 """
 
+from aiplatform.client import reporting
+from aiplatform.client.accounts import (
+    Enrolment,
+    Invitation,
+    Link,
+    LoginSession,
+    SecondFactor,
+)
+from aiplatform.client.artifacts import Artifact
 from aiplatform.client.base import Resource, UserRef
+from aiplatform.client.bin import BinItem, Restored
+from aiplatform.client.bundles import Bundle
 from aiplatform.client.chat import ChatReply, ChatStream
 from aiplatform.client.client import DEFAULT_URL, Client
 from aiplatform.client.credentials import CredentialStore, Session
+from aiplatform.client.data_cache import DataCache
+from aiplatform.client.dataset_changes import DatasetTag
+from aiplatform.client.dataset_rows import DatasetDiff
 from aiplatform.client.datasets import Dataset, DatasetVersion
 from aiplatform.client.deployments import Deployment
 from aiplatform.client.errors import (
@@ -29,66 +43,131 @@ from aiplatform.client.errors import (
     WaitTimeout,
 )
 from aiplatform.client.experiments import Experiment
+from aiplatform.client.external import ExternalRun, RunCancelled, Synced
+from aiplatform.client.keys import Key, NewKey
+from aiplatform.client.local_data import LocalDataset
+from aiplatform.client.metrics import Line, TaskSummary
 from aiplatform.client.models import Model, ModelFile
+from aiplatform.client.notifications import Notification, Preferences
 from aiplatform.client.paging import Pages
-from aiplatform.client.people import AuditEntry, Notification, User
-from aiplatform.client.projects import Member, Project
-from aiplatform.client.tasks import LogChunk, MetricPoint, Task, TaskEvent
+from aiplatform.client.people import AuditEntry, User
+from aiplatform.client.projects import Access, Member, Project, Retention, Usage
+from aiplatform.client.roles import PermissionInfo, Role
+from aiplatform.client.runs import Comparison, Run, git_state
+from aiplatform.client.schedules import Firing, Schedule
+from aiplatform.client.secrets import Secret
+from aiplatform.client.sweeps import Sweep, Trial
+from aiplatform.client.task_logs import LogChunk, LogLine
+from aiplatform.client.task_telemetry import (
+    TaskUsage,
+    Telemetry,
+    TelemetryPoint,
+    TimelineEvent,
+)
+from aiplatform.client.task_watching import TaskEvent
+from aiplatform.client.tasks import MetricPoint, Task
+from aiplatform.client.webhooks import Delivery, Webhook
+from aiplatform.client.workers import Worker
 from aiplatform.protocol.specs import (
     DatasetRef,
     EvaluationSpec,
     LoraSpec,
     QualitySpec,
     Resources,
+    ScriptSpec,
     TrainingSpec,
 )
 
 __all__ = [
     "DEFAULT_URL",
+    "Access",
     "AmbiguousName",
     "ApiError",
+    "Artifact",
     "AuditEntry",
+    "BinItem",
+    "Bundle",
     "ChatReply",
     "ChatStream",
     "Client",
     "ClientError",
+    "Comparison",
     "Conflict",
     "CorruptDownload",
     "CredentialStore",
+    "DataCache",
     "Dataset",
+    "DatasetDiff",
     "DatasetRef",
+    "DatasetTag",
     "DatasetVersion",
+    "Delivery",
     "Deployment",
+    "Enrolment",
     "EvaluationSpec",
     "Experiment",
+    "ExternalRun",
+    "Firing",
+    "Invitation",
+    "Key",
+    "Line",
+    "Link",
+    "LocalDataset",
     "LogChunk",
+    "LogLine",
+    "LoginSession",
     "LoraSpec",
     "Member",
     "MetricPoint",
     "Model",
     "ModelFile",
+    "NewKey",
     "NotFound",
     "NotReady",
     "Notification",
     "Pages",
     "PasswordChangeRequired",
     "PermissionDenied",
+    "PermissionInfo",
     "PreconditionFailed",
+    "Preferences",
     "Project",
     "QualitySpec",
     "RateLimited",
     "Resource",
     "Resources",
+    "Restored",
+    "Retention",
+    "Role",
+    "Run",
+    "RunCancelled",
+    "Schedule",
+    "ScriptSpec",
+    "SecondFactor",
+    "Secret",
     "ServerUnavailable",
     "Session",
+    "Sweep",
+    "Synced",
     "Task",
     "TaskEvent",
     "TaskFailed",
+    "TaskSummary",
+    "TaskUsage",
+    "Telemetry",
+    "TelemetryPoint",
+    "TimelineEvent",
     "TrainingSpec",
+    "Trial",
     "Unauthenticated",
     "UnexpectedAnswer",
+    "Usage",
     "User",
     "UserRef",
     "ValidationFailed",
     "WaitTimeout",
+    "Webhook",
+    "Worker",
+    "git_state",
+    "reporting",
 ]

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
+import httpx
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
 from aiplatform.client.errors import AmbiguousName, NotFound, PreconditionFailed, UnexpectedAnswer
@@ -50,6 +51,12 @@ class UserRef(BaseModel):
 
     uuid: UUID
     username: str
+
+
+def purge_time(response: httpx.Response) -> datetime | None:
+    """Until when what a DELETE was about can be restored; None when it is gone for good."""
+    told = response.headers.get("purge-after")
+    return None if told is None else datetime.fromisoformat(told)
 
 
 R = TypeVar("R", bound=Resource)
@@ -118,14 +125,25 @@ class Group:
         return self._make(kind, decoded(response), response.headers.get("etag"))
 
 
-def only(pages: Callable[..., Pages[R]], name: str, kind: str, where: str) -> R:
-    """The one resource of that name.
+def name_of(resource: Resource) -> str:
+    """The name of a resource, or nothing."""
+    return str(getattr(resource, "name", ""))
+
+
+def only(
+    pages: Callable[..., Pages[R]],
+    name: str,
+    kind: str,
+    where: str,
+    called: Callable[[R], str] = name_of,
+) -> R:
+    """The one resource of that name, which is what ``called`` says of it.
 
     Raises:
         NotFound: naming some that exist, since a name is easily misspelt.
         AmbiguousName: when several have it.
     """
-    named = [resource for resource in pages(name=name) if _name_of(resource) == name]
+    named = [resource for resource in pages(name=name) if called(resource) == name]
     if len(named) == 1:
         return named[0]
     if named:
@@ -133,10 +151,6 @@ def only(pages: Callable[..., Pages[R]], name: str, kind: str, where: str) -> R:
         uuids = (str(getattr(resource, "uuid", "")) for resource in named)
         error.hint = f"Give the uuid instead: {', '.join(uuids)}."
         raise error
-    known = ", ".join(sorted({_name_of(resource) for resource in pages().take(8)}))
+    known = ", ".join(sorted({called(resource) for resource in pages().take(8)}))
     hint = f"There are: {known}." if known else f"There is no {kind} {where} yet."
     raise NotFound(f"no {kind} {where} is named {name}", code="client.no_such_name", hint=hint)
-
-
-def _name_of(resource: Resource) -> str:
-    return str(getattr(resource, "name", ""))

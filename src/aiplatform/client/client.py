@@ -1,23 +1,40 @@
 """The client: one server, one login, and the resources behind it."""
 
 import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 from uuid import UUID
 
 import httpx
 
+from aiplatform.client.accounts import Account, Invitations
+from aiplatform.client.bin import Bin
 from aiplatform.client.credentials import CredentialStore
 from aiplatform.client.datasets import Datasets
 from aiplatform.client.deployments import Deployments
 from aiplatform.client.errors import ClientError, Unauthenticated
-from aiplatform.client.experiments import Experiments
+from aiplatform.client.experiments import Experiment, Experiments
+from aiplatform.client.external import ExternalRun, ExternalRuns
+from aiplatform.client.keys import Keys
+from aiplatform.client.metrics import Metrics
 from aiplatform.client.models import Models
-from aiplatform.client.people import Audit, Notifications, User, Users
+from aiplatform.client.notifications import Notifications
+from aiplatform.client.people import Audit, User, Users
 from aiplatform.client.projects import Project, Projects
+from aiplatform.client.roles import Roles
+from aiplatform.client.runs import Runs
+from aiplatform.client.schedules import Schedules
+from aiplatform.client.scripts import Scripts
+from aiplatform.client.secrets import Secrets
+from aiplatform.client.sso import browse
+from aiplatform.client.sweeps import Sweeps
 from aiplatform.client.tasks import Tasks
 from aiplatform.client.tokens import FixedToken, NoToken, SessionTokens, session_from
 from aiplatform.client.transport import Transport, decoded
+from aiplatform.client.webhooks import Webhooks
+from aiplatform.client.workers import Workers
 
 DEFAULT_URL = "http://127.0.0.1:8400"
 
@@ -31,8 +48,8 @@ class Client:
     Args:
         url: address of the server; else ``AIPLATFORM_URL``, else that of the last login, else
             this machine.
-        token: an access token; else ``AIPLATFORM_TOKEN``, else the session that ``aiplatform
-            login`` left. Only a session is renewed when it expires.
+        token: an access token or an API key; else ``AIPLATFORM_TOKEN``, else the session that
+            ``aiplatform login`` left. Only a session is renewed when it expires.
         project: used where an operation needs a project and is given none; else
             ``AIPLATFORM_PROJECT``.
         timeout: seconds without an answer before a request is given up.
@@ -66,11 +83,25 @@ class Client:
         self.projects = Projects(self)
         self.datasets = Datasets(self)
         self.experiments = Experiments(self)
+        self.runs = Runs(self)
         self.tasks = Tasks(self)
+        self.external = ExternalRuns(self)
+        self.metrics = Metrics(self)
         self.models = Models(self)
         self.deployments = Deployments(self)
+        self.bin = Bin(self)
+        self.scripts = Scripts(self)
+        self.schedules = Schedules(self)
+        self.sweeps = Sweeps(self)
+        self.secrets = Secrets(self)
+        self.workers = Workers(self)
         self.users = Users(self)
+        self.keys = Keys(self)
+        self.roles = Roles(self)
+        self.invitations = Invitations(self)
+        self.account = Account(self)
         self.notifications = Notifications(self)
+        self.webhooks = Webhooks(self)
         self.audit = Audit(self)
 
     @property
@@ -96,21 +127,60 @@ class Client:
         """
         return self.transport.tokens.current()
 
-    def login(self, username: str, password: str, *, remember: bool = False) -> "Client":
+    def login(
+        self, username: str, password: str, *, totp: str | None = None, remember: bool = False
+    ) -> "Client":
         """Log in; with ``remember`` for later clients and the command line too.
 
         Check :attr:`must_change_password` afterwards.
 
         Raises:
-            Unauthenticated: when username or password is wrong.
+            Unauthenticated: when username or password is wrong; with the code ``totp_required``
+                when they are right and a code of the authenticator app, or one for recovery, is
+                wanted too.
         """
         form = {"grant_type": "password", "username": username, "password": password}
+        if totp is not None:
+            form["totp"] = totp
         try:
             answer = self.transport.request("POST", "auth/token", form=form, authenticated=False)
         except Unauthenticated as error:
             error.hint = ""  # "log in" is no help to one who does
             raise
         session = session_from(self.url, username, decoded(answer))
+        if remember:
+            with self._store.lock():
+                self._store.write(session, make_current=True)
+        self.transport.tokens = SessionTokens(
+            session, self._refresh, self._store if remember else None
+        )
+        return self
+
+    def login_sso(
+        self, show: Callable[[str], None], *, remember: bool = False, timeout: float = 300.0
+    ) -> "Client":
+        """Sign in through the provider that the server names, with a browser on this machine.
+
+        Args:
+            show: is given the address to open, such as ``webbrowser.open``.
+            remember: for later clients and the command line too.
+            timeout: seconds that whoever sits there has.
+
+        Raises:
+            ClientError: when the server has no single sign-on, or nobody came back.
+            Unauthenticated: when the sign-in was refused.
+        """
+        offer = decoded(self.transport.request("GET", "auth/oidc", authenticated=False))
+        if not offer["enabled"]:
+            raise ClientError(f"{self.url} has no single sign-on")
+        code, verifier = browse(offer["login_url"], show, timeout=timeout)
+        body = {"code": code, "code_verifier": verifier}
+        answer = decoded(
+            self.transport.request("POST", "auth/oidc/token", json=body, authenticated=False)
+        )
+        session = session_from(self.url, "", answer)
+        self.transport.tokens = SessionTokens(session, self._refresh)
+        session = replace(session, username=self.me().username)
         if remember:
             with self._store.lock():
                 self._store.write(session, make_current=True)
@@ -148,6 +218,57 @@ class Client:
         if not isinstance(answer, dict):
             raise ClientError(f"{self.url} is no AI Platform server")
         return answer
+
+    def run(
+        self,
+        name: str,
+        *,
+        project: Project | UUID | str | None = None,
+        experiment: Experiment | UUID | str | None = None,
+        config: Mapping[str, Any] | None = None,
+        mode: Literal["online", "offline"] = "online",
+        directory: Path | str | None = None,
+        raise_when_cancelled: bool = False,
+        end_timeout: float = 60.0,
+        capture_output: bool = False,
+    ) -> ExternalRun:
+        """Report a run that executes here, in a notebook or on a cluster, to the platform::
+
+            with client.run("baseline", project="demo", config={"lr": 1e-3}) as run:
+                for step, batch in enumerate(batches):
+                    run.log({"loss": train(batch)}, step=step)
+
+        What is logged goes to files first and is sent by a thread, so the loop neither waits for
+        the server nor breaks with it. A server that is away is waited for; what is not sent when
+        the run ends is sent by ``aiplatform runs sync``, and nothing twice.
+
+        Args:
+            name: what people call it.
+            project: where; by default the client's.
+            experiment: what it is a run of.
+            config: its hyper-parameters.
+            mode: ``offline`` sends nothing until ``aiplatform runs sync``.
+            directory: where the files go; by default ``AIPLATFORM_RUNS``, else below the user's
+                data directory.
+            raise_when_cancelled: have :meth:`ExternalRun.log` raise ``RunCancelled`` once the run
+                was cancelled on the platform; :attr:`ExternalRun.cancelled` says it in any case.
+            end_timeout: seconds that the end may wait for the server.
+            capture_output: have what the program prints in the run's log, too.
+
+        Raises:
+            ApiError: when the server is there and refuses; a server that is away is no error.
+        """
+        return self.external.begin(
+            name,
+            project=project,
+            experiment=experiment,
+            config=config,
+            mode=mode,
+            directory=directory,
+            raise_when_cancelled=raise_when_cancelled,
+            end_timeout=end_timeout,
+            capture_output=capture_output,
+        )
 
     def close(self) -> None:
         """Close the connections."""

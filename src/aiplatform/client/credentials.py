@@ -18,6 +18,7 @@ from typing import Any
 import platformdirs
 
 from aiplatform.client.errors import ClientError
+from aiplatform.client.locks import file_lock
 
 _LOCK_SECONDS = 30.0
 _EARLY_SECONDS = 30.0
@@ -90,17 +91,8 @@ class CredentialStore:
     def lock(self) -> Iterator[None]:
         """Exclude other threads and processes while a session is replaced."""
         self._make_directory()
-        path = self.path.with_suffix(".lock")
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
-        try:
-            deadline = time.monotonic() + _LOCK_SECONDS
-            while not _try_lock(descriptor):
-                if time.monotonic() > deadline:
-                    raise ClientError(f"another process has held {path} for {_LOCK_SECONDS:.0f} s")
-                time.sleep(0.02)
+        with file_lock(self.path.with_suffix(".lock"), seconds=_LOCK_SECONDS):
             yield
-        finally:
-            os.close(descriptor)  # closing releases the lock
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -135,25 +127,3 @@ class CredentialStore:
         error = ClientError(f"cannot read the credentials in {self.path}: {reason}")
         error.hint = "Delete the file, and log in again with `aiplatform login`."
         return error
-
-
-if os.name == "nt":  # pragma: no cover
-
-    def _try_lock(descriptor: int) -> bool:
-        import msvcrt  # noqa: PLC0415
-
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True

@@ -1,26 +1,31 @@
 """Datasets, their versions, rows and quality reports."""
 
-import re
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from aiplatform.client.base import Group, Resource, UserRef, as_uuid, only
-from aiplatform.client.downloads import download
+from aiplatform.client.base import Resource, UserRef, as_uuid, only, purge_time
+from aiplatform.client.dataset_changes import DatasetChanges
+from aiplatform.client.dataset_files import DatasetFiles
+from aiplatform.client.dataset_imports import DatasetImports
+from aiplatform.client.dataset_intake import reading_params
+from aiplatform.client.dataset_quality import DatasetQuality
+from aiplatform.client.dataset_rows import DatasetRows
 from aiplatform.client.errors import NotFound, NotReady
+from aiplatform.client.local_data import Pullable
 from aiplatform.client.models import ModelLike
 from aiplatform.client.paging import Pages
 from aiplatform.client.projects import ProjectLike
-from aiplatform.client.tasks import Task
+from aiplatform.client.resumable import ResumableUploads, file_to_resume
 from aiplatform.client.transfers import ProgressCallback, UploadData, body_of
 from aiplatform.client.waiting import poll
 from aiplatform.protocol.enums import DatasetStatus
 from aiplatform.protocol.specs import DatasetRef
 
 
-class Dataset(Resource):
+class Dataset(Pullable, Resource):
     """The head of a dataset: what its current version is."""
 
     uuid: UUID
@@ -41,12 +46,7 @@ class Dataset(Resource):
         return self.client.datasets.get(self.uuid)
 
     def wait_ready(self, timeout: float | None = 600.0) -> "Dataset":
-        """Wait until the quality report of the current version is there.
-
-        Raises:
-            NotReady: when the report could not be made.
-            WaitTimeout: after ``timeout`` seconds.
-        """
+        """Wait until the quality report of the current version is there."""
         return self.client.datasets.wait_ready(self, timeout=timeout)
 
     def add_version(self, data: UploadData, **options: Any) -> "DatasetVersion":
@@ -73,12 +73,12 @@ class Dataset(Resource):
         """Change its name."""
         return self.client.datasets.update(self, **changes)
 
-    def delete(self) -> None:
-        """Delete it with all its versions."""
-        self.client.datasets.delete(self)
+    def delete(self) -> datetime | None:
+        """Delete it with all its versions. Returns until when it can be restored."""
+        return self.client.datasets.delete(self)
 
 
-class DatasetVersion(Resource):
+class DatasetVersion(Pullable, Resource):
     """An immutable commit; hash, size and rows are those of its canonical Parquet file."""
 
     uuid: UUID
@@ -93,6 +93,8 @@ class DatasetVersion(Resource):
     format: str | None = None
     filename: str | None = None
     columns: list[Any] = []
+    read_as: dict[str, Any] | None = None
+    made_by: dict[str, Any] | None = None
     author: UserRef | None = None
     created_at: datetime | None = None
     report: dict[str, Any] | None = None
@@ -102,7 +104,7 @@ DatasetLike = Dataset | DatasetVersion | UUID | str
 """A dataset or version, a uuid, a name, or ``name@v2``."""
 
 
-class Datasets(Group):
+class Datasets(DatasetChanges, DatasetFiles, DatasetImports, DatasetQuality, DatasetRows):
     """``client.datasets``."""
 
     def upload(
@@ -117,19 +119,20 @@ class Datasets(Group):
         base_model: ModelLike | None = None,
         max_length: int | None = None,
         progress: ProgressCallback | None = None,
+        resumable: bool | None = None,
+        **reading: Any,
     ) -> Dataset:
         """Create a dataset from a file, an open file, bytes or rows, streamed as they are read.
 
         Args:
-            name: what to call it.
             data: a path, bytes, a file opened for reading bytes, or an iterable of rows.
-            project: where it belongs.
             filename: tells the format by its ending, when ``data`` has no name of its own.
-            format: one of ``jsonl``, ``json``, ``csv``, ``tsv``, ``parquet``, ``text``.
-            message: what this first version is.
+            format: a :class:`~aiplatform.protocol.enums.DataFormat`, when its name is wrong.
             base_model: whose tokenizer counts the tokens in the quality report.
             max_length: tokens beyond which the report calls a row too long.
-            progress: called with bytes done and bytes in all.
+            resumable: send a file in pieces, so that a cut costs one of them, and the same call
+                within a day goes on. By default for files of 64 MiB and more.
+            reading: how rows are read, see :class:`~aiplatform.protocol.intake.Reading`.
         """
         body = body_of(data, progress)
         params = {
@@ -137,9 +140,16 @@ class Datasets(Group):
             "filename": filename or body.filename or f"{name}.jsonl",
             "format": format,
             "message": message,
+            **reading_params(reading),
             **self._counting(base_model, max_length, project),
         }
-        path = f"{self._client.projects.path(project)}/datasets"
+        home = self._client.projects.path(project)
+        file = file_to_resume(data, resumable)
+        if file is not None:
+            sender = ResumableUploads(self._client)
+            made = sender.send_file(home, file, params, progress=progress)
+            return self._get(Dataset, f"datasets/{made['dataset']}")
+        path = f"{home}/datasets"
         return self._make(Dataset, self._http.upload("POST", path, body, params=params))
 
     def add_version(
@@ -155,8 +165,20 @@ class Datasets(Group):
         max_length: int | None = None,
         progress: ProgressCallback | None = None,
         allow_identical: bool = False,
+        mode: str | None = None,
+        key: str | None = None,
+        parent: str | None = None,
+        resumable: bool | None = None,
+        **reading: Any,
     ) -> DatasetVersion:
-        """Commit a new version of a dataset; arguments as in :meth:`upload`.
+        """Commit a new version of a dataset; further arguments as in :meth:`upload`.
+
+        Args:
+            allow_identical: commit even when nothing changed.
+            mode: what the rows do to those of the parent: ``replace``, ``append``, ``upsert``, or
+                ``delete``.
+            key: the column that ``upsert`` and ``delete`` match rows by.
+            parent: the version or tag that it is made from; else that of ``dataset``, or current.
 
         Raises:
             Conflict: when the rows are those of the current version, unless ``allow_identical``.
@@ -167,8 +189,24 @@ class Datasets(Group):
             "format": format,
             "message": message,
             "allow_identical": allow_identical or None,
+            "mode": mode,
+            "key": key,
+            "parent": self._parent(dataset, parent),
+            **reading_params(reading),
             **self._counting(base_model, max_length, project),
         }
+        file = file_to_resume(data, resumable)
+        if file is not None:
+            head = self._get(Dataset, self.path(dataset, project))
+            made = ResumableUploads(self._client).send_file(
+                f"projects/{head.project}",
+                file,
+                {**params, "dataset": str(head.uuid)},
+                progress=progress,
+            )
+            return self._get(
+                DatasetVersion, f"datasets/{made['dataset']}/versions/{made['version']}"
+            )
         path = f"{self.path(dataset, project)}/versions"
         return self._make(DatasetVersion, self._http.upload("POST", path, body, params=params))
 
@@ -182,9 +220,13 @@ class Datasets(Group):
         """Change its name."""
         return self._patch(Dataset, self.path(dataset, project), dataset, changes)
 
-    def delete(self, dataset: DatasetLike, *, project: ProjectLike | None = None) -> None:
-        """Delete it with all its versions."""
-        self._http.request("DELETE", self.path(dataset, project))
+    def delete(
+        self, dataset: DatasetLike, *, project: ProjectLike | None = None
+    ) -> datetime | None:
+        """Delete it, not just a version of it. Returns until when it can be restored."""
+        if self._parent(dataset, None) is not None:
+            raise ValueError("this deletes all versions; delete_version() deletes one")
+        return purge_time(self._http.request("DELETE", self.path(dataset, project)))
 
     def wait_ready(
         self,
@@ -193,7 +235,12 @@ class Datasets(Group):
         project: ProjectLike | None = None,
         timeout: float | None = 600.0,
     ) -> Dataset:
-        """Wait for the quality report of the current version."""
+        """Wait for the quality report of the current version.
+
+        Raises:
+            NotReady: when the report could not be made.
+            WaitTimeout: after ``timeout`` seconds.
+        """
         path = self.path(dataset, project)
         waiting = {DatasetStatus.UPLOADED, DatasetStatus.PROCESSING}
         ready = poll(
@@ -222,92 +269,18 @@ class Datasets(Group):
         """Read one version, the current one by default."""
         return self._get(DatasetVersion, self._version_path(dataset, version, project))
 
-    def rows(
-        self,
-        dataset: DatasetLike,
-        version: str | None = None,
-        *,
-        project: ProjectLike | None = None,
-    ) -> Pages[dict[str, Any]]:
-        """The rows of a version, the current one by default."""
-        path = f"{self._version_path(dataset, version, project)}/rows"
-        return Pages(lambda cursor, limit: self._http.get(path, cursor=cursor, limit=limit), dict)
-
-    def report(
-        self,
-        dataset: DatasetLike,
-        version: str | None = None,
-        *,
-        project: ProjectLike | None = None,
-    ) -> dict[str, Any]:
-        """The quality report of a version, the current one by default."""
-        report = self._http.get(f"{self._version_path(dataset, version, project)}/report")
-        return dict(report or {})
-
-    def check(
-        self,
-        dataset: DatasetLike,
-        version: str | None = None,
-        *,
-        project: ProjectLike | None = None,
-        base_model: ModelLike | None = None,
-        max_length: int | None = None,
-    ) -> Task:
-        """Make the quality report of a version again, for another base model or length."""
-        path = f"{self._version_path(dataset, version, project)}/quality"
-        return self._make(
-            Task, self._http.post(path, self._counting(base_model, max_length, project))
-        )
-
-    def download(
-        self,
-        dataset: DatasetLike,
-        destination: str | Path = ".",
-        *,
-        version: str | None = None,
-        format: str = "jsonl",  # noqa: A002
-        project: ProjectLike | None = None,
-        progress: ProgressCallback | None = None,
-    ) -> Path:
-        """Fetch a version as ``jsonl``, ``parquet`` or in its ``original`` bytes.
-
-        Returns:
-            The file: ``destination``, or one in it when that is a directory.
-        """
-        read = self.version(dataset, version, project=project)
-        target = Path(destination)
-        if target.is_dir():
-            ending = format
-            if format == "original":
-                ending = Path(read.filename or "").suffix.lstrip(".") or str(read.format or "data")
-            head = self._get(Dataset, f"datasets/{read.dataset}")
-            target /= f"{_file_name(head.name)}-{read.version}.{ending}"
-        return download(
-            self._http,
-            f"datasets/{read.dataset}/versions/{read.version}/content",
-            target,
-            params={"format": format},
-            sha256=read.file_hash if format == "parquet" else None,
-            progress=progress,
-        )
-
     def reference(self, dataset: DatasetLike, *, project: ProjectLike | None = None) -> DatasetRef:
         """What a task spec says for it; a dataset without version means its current one."""
-        if isinstance(dataset, DatasetVersion):
-            return DatasetRef(dataset=dataset.dataset, version=dataset.version)
-        version = dataset.partition("@")[2] if isinstance(dataset, str) else ""
-        return DatasetRef(dataset=self.resolve(dataset, project), version=version or None)
+        return DatasetRef(
+            dataset=self.resolve(dataset, project), version=self._parent(dataset, None)
+        )
 
     def path(self, dataset: DatasetLike, project: ProjectLike | None = None) -> str:
         """Where the dataset lives in the API."""
         return f"datasets/{self.resolve(dataset, project)}"
 
     def resolve(self, dataset: DatasetLike, project: ProjectLike | None = None) -> UUID:
-        """The uuid that is meant.
-
-        Raises:
-            NotFound: when no dataset of the project has the name.
-        """
+        """The uuid that is meant."""
         if isinstance(dataset, Dataset):
             return dataset.uuid
         if isinstance(dataset, DatasetVersion):
@@ -326,13 +299,18 @@ class Datasets(Group):
         except NotFound:
             return None
 
+    def _parent(self, dataset: DatasetLike, parent: str | None) -> str | None:
+        """The version that is meant: one that is named by itself, else that of ``dataset``."""
+        if parent is not None:
+            return parent
+        if isinstance(dataset, DatasetVersion):
+            return dataset.version
+        return (dataset.partition("@")[2] or None) if isinstance(dataset, str) else None
+
     def _version_path(
         self, dataset: DatasetLike, version: str | None, project: ProjectLike | None
     ) -> str:
-        if version is None and isinstance(dataset, str):
-            version = dataset.partition("@")[2] or None
-        if version is None and isinstance(dataset, DatasetVersion):
-            version = dataset.version
+        version = self._parent(dataset, version)
         path = self.path(dataset, project)
         if version is None:
             # Of a head that was read a while ago, the current version may be another by now.
@@ -354,8 +332,3 @@ class Datasets(Group):
         """All datasets of a project."""
         path = f"{self._client.projects.path(project)}/datasets"
         return self._pages(Dataset, path, **filters)
-
-
-def _file_name(name: str) -> str:
-    """``name`` without what could leave the directory."""
-    return re.sub(r"[^\w.-]+", "_", name).lstrip(".") or "dataset"

@@ -1,6 +1,6 @@
 """Experiments: fine-tuning a base model on a dataset, as often as it takes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -23,6 +23,10 @@ class Experiment(Resource):
     name: str
     project: UUID | None = None
     description: str | None = None
+    note: str | None = None
+    tags: list[str] = []
+    archived_at: datetime | None = None
+    cloned_from: UUID | None = None
     base_model: str | None = None
     task_type: str | None = None
     status: ExperimentStatus = ExperimentStatus.PENDING
@@ -32,17 +36,40 @@ class Experiment(Resource):
     created_at: datetime | None = None
     updated_at: datetime | None = None
 
-    def run(self, *, name: str | None = None, priority: int | None = None) -> Task:
-        """Queue a training run."""
-        return self.client.experiments.run(self, name=name, priority=priority)
+    def run(
+        self,
+        *,
+        name: str | None = None,
+        priority: int | None = None,
+        override_gate: str | None = None,
+        git: Mapping[str, Any] | None = None,
+    ) -> Task:
+        """Queue a training run, see :meth:`Experiments.run`."""
+        return self.client.experiments.run(
+            self, name=name, priority=priority, override_gate=override_gate, git=git
+        )
 
     def runs(self) -> Pages[Task]:
         """Its training runs, newest first."""
         return self.client.experiments.runs(self)
 
     def update(self, **changes: Any) -> "Experiment":
-        """Change name, description or config."""
+        """Change name, description, note, tags, config, or whether it is archived."""
         return self.client.experiments.update(self, **changes)
+
+    def clone(
+        self, name: str | None = None, *, changes: Mapping[str, Any] | None = None
+    ) -> "Experiment":
+        """A new experiment like it, see :meth:`Experiments.clone`."""
+        return self.client.experiments.clone(self, name, changes=changes)
+
+    def archive(self) -> "Experiment":
+        """Put it into the archive: it is not listed by itself any more, and starts no runs."""
+        return self.update(archived=True)
+
+    def unarchive(self) -> "Experiment":
+        """Take it out of the archive."""
+        return self.update(archived=False)
 
     def delete(self) -> None:
         """Delete it."""
@@ -63,6 +90,8 @@ class Experiments(Group):
         *,
         project: ProjectLike | None = None,
         description: str | None = None,
+        note: str | None = None,
+        tags: Sequence[str] = (),
         base_model: ModelLike | None = None,
         dataset: DatasetLike | None = None,
         eval_dataset: DatasetLike | None = None,
@@ -92,6 +121,10 @@ class Experiments(Group):
         body: dict[str, Any] = {"name": name, "task_type": spec.method, "config": spec}
         if description is not None:
             body["description"] = description
+        if note is not None:
+            body["note"] = note
+        if tags:
+            body["tags"] = list(tags)
         path = f"{self._client.projects.path(project)}/experiments"
         return self._make(Experiment, self._http.post(path, body))
 
@@ -121,8 +154,26 @@ class Experiments(Group):
     def update(
         self, experiment: ExperimentLike, *, project: ProjectLike | None = None, **changes: Any
     ) -> Experiment:
-        """Change name, description or config."""
+        """Change name, description, note, tags, config, or whether it is archived."""
         return self._patch(Experiment, self.path(experiment, project), experiment, changes)
+
+    def clone(
+        self,
+        experiment: ExperimentLike,
+        name: str | None = None,
+        *,
+        changes: Mapping[str, Any] | None = None,
+        project: ProjectLike | None = None,
+    ) -> Experiment:
+        """A new experiment with the config of another, but for ``changes``::
+
+        client.experiments.clone("faq", "faq, rank 8", changes={"lora.rank": 8})
+        """
+        body: dict[str, Any] = {"changes": dict(changes or {})}
+        if name is not None:
+            body["name"] = name
+        path = f"{self.path(experiment, project)}/clone"
+        return self._make(Experiment, self._http.post(path, body))
 
     def delete(self, experiment: ExperimentLike, *, project: ProjectLike | None = None) -> None:
         """Delete it; its tasks and models stay."""
@@ -135,9 +186,21 @@ class Experiments(Group):
         project: ProjectLike | None = None,
         name: str | None = None,
         priority: int | None = None,
+        override_gate: str | None = None,
+        git: Mapping[str, Any] | None = None,
     ) -> Task:
-        """Queue a training run; higher priorities, of 1 to 10, go first."""
-        given: Mapping[str, Any] = {"name": name, "priority": priority}
+        """Queue a training run; higher priorities, of 1 to 10, go first.
+
+        Args:
+            override_gate: why it is trained although the data fails the project's quality gate.
+            git: your source code for the run's record, see :func:`~aiplatform.client.git_state`.
+        """
+        given: Mapping[str, Any] = {
+            "name": name,
+            "priority": priority,
+            "override_gate": override_gate,
+            "git": git,
+        }
         body = {key: value for key, value in given.items() if value is not None}
         path = f"{self.path(experiment, project)}/runs"
         return self._make(Task, self._http.post(path, body))
@@ -168,6 +231,9 @@ class Experiments(Group):
         return only(pages, name, "experiment", "in this project").uuid
 
     def list(self, *, project: ProjectLike | None = None, **filters: Any) -> Pages[Experiment]:
-        """All experiments of a project."""
+        """The experiments of a project; ``filter`` and ``sort`` as in :meth:`Runs.list`.
+
+        Those in the archive are left out unless ``archived=True`` or a filter asks for them.
+        """
         path = f"{self._client.projects.path(project)}/experiments"
         return self._pages(Experiment, path, **filters)

@@ -1,6 +1,6 @@
 """The model registry: base models brought in, and what was made of them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -9,12 +9,13 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from aiplatform.client.base import Group, Resource, UserRef, as_uuid
+from aiplatform.client.base import Group, Resource, UserRef, as_uuid, purge_time
 from aiplatform.client.downloads import download
 from aiplatform.client.errors import CorruptDownload, NotFound, NotReady
 from aiplatform.client.paging import Pages
 from aiplatform.client.projects import ProjectLike
-from aiplatform.client.tasks import Task, TaskEvent
+from aiplatform.client.task_watching import TaskEvent
+from aiplatform.client.tasks import Task
 from aiplatform.client.transfers import ProgressCallback, body_of
 from aiplatform.client.waiting import poll
 from aiplatform.protocol.enums import ModelStatus
@@ -91,9 +92,9 @@ class Model(Resource):
         """What it was made of."""
         return self.client.models.lineage(self)
 
-    def delete(self) -> None:
-        """Delete it."""
-        self.client.models.delete(self)
+    def delete(self) -> datetime | None:
+        """Delete it. Returns until when it can be restored."""
+        return self.client.models.delete(self)
 
 
 class ModelFile(Resource):
@@ -120,10 +121,12 @@ class Models(Group):
         version: str | None = None,
         license: str | None = None,  # noqa: A002  (the word of the API)
         shared: bool = False,
+        secrets: Mapping[str, str] | None = None,
     ) -> Model:
         """Register a model whose files come from ``source``.
 
-        For hub and package the import is queued at once and named in ``task``.
+        For hub and package the import is queued at once and named in ``task``. ``secrets`` are
+        named for the import's environment, such as ``{"HF_TOKEN": "hub"}`` for a gated model.
         """
         body: dict[str, Any] = {"name": name, "source": source}
         if version is not None:
@@ -132,6 +135,8 @@ class Models(Group):
             body["license"] = license
         if shared:
             body["shared"] = True
+        if secrets:
+            body["secrets"] = dict(secrets)
         path = f"{self._client.projects.path(project)}/models"
         return self._make(Model, self._http.post(path, body))
 
@@ -253,9 +258,9 @@ class Models(Group):
             spec, name=name or f"evaluate {read.reference}", project=where, priority=priority
         )
 
-    def delete(self, model: ModelLike, *, project: ProjectLike | None = None) -> None:
-        """Delete it."""
-        self._http.request("DELETE", f"models/{self.resolve(model, project)}")
+    def delete(self, model: ModelLike, *, project: ProjectLike | None = None) -> datetime | None:
+        """Delete it. Returns until when it can be restored."""
+        return purge_time(self._http.request("DELETE", f"models/{self.resolve(model, project)}"))
 
     def files(self, model: ModelLike, *, project: ProjectLike | None = None) -> Pages[ModelFile]:
         """Its files."""

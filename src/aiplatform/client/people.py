@@ -1,14 +1,17 @@
-"""Accounts, inboxes and the audit trail."""
+"""Accounts and the audit trail."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
 
+from aiplatform.client.accounts import Link
 from aiplatform.client.base import Group, Resource
+from aiplatform.client.downloads import download
 from aiplatform.client.paging import Pages
-from aiplatform.client.transport import segment
+from aiplatform.client.transport import decoded, segment
 
 
 class User(Resource):
@@ -20,25 +23,27 @@ class User(Resource):
     role: str | None = None
     is_active: bool = True
     permissions: list[str] = []
+    must_change_password: bool | None = None
+    totp_enabled: bool | None = None
     created_at: datetime | None = None
+    updated_at: datetime | None = None
     last_login_at: datetime | None = None
 
+    def update(self, **changes: Any) -> "User":
+        """Change username, email or role."""
+        return self.client.users.update(self, **changes)
 
-class Notification(Resource):
-    """A message in your inbox."""
+    def deactivate(self) -> "User":
+        """Let the account out, at once."""
+        return self.client.users.deactivate(self)
 
-    uuid: UUID
-    type: str
-    title: str
-    message: str | None = None
-    data: dict[str, Any] = {}
-    project: UUID | None = None
-    is_read: bool = False
-    created_at: datetime | None = None
+    def activate(self) -> "User":
+        """Let the account in again."""
+        return self.client.users.activate(self)
 
-    def mark_read(self) -> None:
-        """Mark it as read."""
-        self.client.notifications.mark_read(self)
+    def delete(self, *, transfer_to: "User | UUID | str | None" = None) -> None:
+        """Delete the account; ``transfer_to`` gets its projects."""
+        self.client.users.delete(self, transfer_to=transfer_to)
 
 
 class AuditUser(BaseModel):
@@ -88,22 +93,57 @@ class Users(Group):
             body["must_change_password"] = True
         return self._make(User, self._http.post("users", body))
 
-    def list(self, **filters: Any) -> Pages[User]:
-        """All accounts."""
-        return self._pages(User, "users", **filters)
+    def get(self, user: "UserLike") -> User:
+        """Read one, by uuid or username."""
+        return self._get(User, _path(user))
+
+    def update(self, user: "UserLike", **changes: Any) -> User:
+        """Change username, email or role."""
+        return self._patch(User, _path(user), user, changes)
+
+    def deactivate(self, user: "UserLike") -> User:
+        """Let the account out: its requests are refused at once, its streams end."""
+        return self._make(User, self._http.post(f"{_path(user)}/deactivate"))
+
+    def activate(self, user: "UserLike") -> User:
+        """Let the account in again; its former sessions stay ended."""
+        return self._make(User, self._http.post(f"{_path(user)}/activate"))
+
+    def delete(self, user: "UserLike", *, transfer_to: "UserLike | None" = None) -> None:
+        """Delete the account. What it made stays; ``transfer_to`` gets its projects."""
+        params = {} if transfer_to is None else {"transfer_to": _key(transfer_to)}
+        self._http.request("DELETE", _path(user), params=params)
+
+    def reset_password(self, user: "UserLike") -> Link:
+        """A link to hand over, which sets a new password once."""
+        return self._make(Link, self._http.post(f"{_path(user)}/password-reset"))
+
+    def end_sessions(self, user: "UserLike") -> int:
+        """Log the account out everywhere; returns from how many places."""
+        answer = decoded(self._http.request("DELETE", f"{_path(user)}/sessions"))
+        return int(answer["ended"])
+
+    def reset_second_factor(self, user: "UserLike") -> None:
+        """For somebody who lost both the app and the recovery codes."""
+        self._http.request("DELETE", f"{_path(user)}/totp")
+
+    def list(
+        self, search: str | None = None, *, role: str | None = None, active: bool | None = None
+    ) -> Pages[User]:
+        """Accounts, newest first; ``search`` is part of a username or address."""
+        return self._pages(User, "users", q=search, role=role, active=active)
 
 
-class Notifications(Group):
-    """``client.notifications``."""
+UserLike = User | UUID | str
+"""A user as read before, or their uuid or username."""
 
-    def mark_read(self, notification: Notification | UUID | str) -> None:
-        """Mark one as read."""
-        key = notification.uuid if isinstance(notification, Notification) else notification
-        self._http.post(f"notifications/{segment(key)}/read")
 
-    def list(self, *, unread: bool | None = None) -> Pages[Notification]:
-        """Your inbox, newest first."""
-        return self._pages(Notification, "notifications", unread=unread)
+def _key(user: UserLike) -> str:
+    return str(user.uuid if isinstance(user, User) else user)
+
+
+def _path(user: UserLike) -> str:
+    return f"users/{segment(_key(user))}"
 
 
 class Audit(Group):
@@ -112,3 +152,12 @@ class Audit(Group):
     def list(self, **filters: Any) -> Pages[AuditEntry]:
         """The audit trail, newest first; filters as in the API's documentation."""
         return self._pages(AuditEntry, "audit", **filters)
+
+    def export(self, destination: Path | str, *, csv: bool = False, **filters: Any) -> Path:
+        """Write what matches to a file, newest first; filters as in :meth:`list`.
+
+        JSON lines carry proofs, so that ``aiplatform audit verify`` can hold them against the
+        seals; CSV is for people.
+        """
+        params = {"format": "csv" if csv else "jsonl", **filters}
+        return download(self._http, "audit/export", Path(destination), params=params)

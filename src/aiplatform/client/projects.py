@@ -5,10 +5,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from aiplatform.client.base import Group, Resource, UserRef, as_uuid, only
+from pydantic import BaseModel, ConfigDict
+
+from aiplatform.client.base import Group, Resource, UserRef, as_uuid, only, purge_time
 from aiplatform.client.errors import AmbiguousName
 from aiplatform.client.paging import Pages
-from aiplatform.client.transport import segment
+from aiplatform.client.transport import decoded, segment
 from aiplatform.protocol.enums import ProjectStatus
 
 
@@ -29,9 +31,32 @@ class Project(Resource):
         """Change name, description, status, config or tags."""
         return self.client.projects.update(self, **changes)
 
-    def delete(self) -> None:
-        """Delete the project and all that belongs to it."""
-        self.client.projects.delete(self)
+    def archive(self) -> "Project":
+        """Make it read-only; its tasks are cancelled and its deployments stop."""
+        return self.client.projects.archive(self)
+
+    def unarchive(self) -> "Project":
+        """Make it writable again."""
+        return self.client.projects.unarchive(self)
+
+    def usage(self) -> "Usage":
+        """What it uses of its quotas."""
+        return self.client.projects.usage(self)
+
+    def delete(self) -> datetime | None:
+        """Delete the project and all that belongs to it. Returns until when it can be restored."""
+        return self.client.projects.delete(self)
+
+
+class Retention(Resource):
+    """Days after a task's end (None: for good), checkpoints kept, and what the sweep frees."""
+
+    log_days: int | None = None
+    telemetry_days: int | None = None
+    checkpoint_days: int | None = None
+    checkpoints_last: int = 0
+    checkpoints_best: int = 0
+    frees: dict[str, int] = {}
 
 
 class Member(Resource):
@@ -40,6 +65,72 @@ class Member(Resource):
     user: UserRef
     role: str
     created_at: datetime | None = None
+
+
+class Reason(BaseModel):
+    """Where permissions come from: ``owner``, ``global_role`` or ``membership``."""
+
+    source: str
+    role: str
+    grants: list[str] = []
+
+
+class HeldPermission(BaseModel):
+    """A permission, and every reason for it."""
+
+    permission: str
+    because: list[Reason] = []
+
+
+class KeyAccess(BaseModel):
+    """An API key that reaches the project, and what it may do there."""
+
+    uuid: UUID
+    name: str
+    prefix: str
+    scopes: list[str] = []
+    permissions: list[str] = []
+
+
+class Access(Resource):
+    """What a person may do in a project, and why."""
+
+    user: UserRef
+    is_active: bool = True
+    reasons: list[Reason] = []
+    permissions: list[HeldPermission] = []
+    keys: list[KeyAccess] | None = None
+
+
+class StorageUsage(BaseModel):
+    """Bytes, by what they belong to; ``limit`` is None where there is none."""
+
+    model_config = ConfigDict(extra="allow")
+
+    datasets: int
+    models: int
+    checkpoints: int
+    artifacts: int = 0
+    bin: int
+    total: int
+    limit: int | None = None
+
+
+class CountUsage(BaseModel):
+    """How many are in use now; ``limit`` is None where there is none."""
+
+    model_config = ConfigDict(extra="allow")
+
+    used: int
+    limit: int | None = None
+
+
+class Usage(Resource):
+    """What a project uses of its quotas."""
+
+    storage: StorageUsage
+    tasks: CountUsage
+    gpus: CountUsage
 
 
 ProjectLike = Project | UUID | str
@@ -77,9 +168,46 @@ class Projects(Group):
         """Change name, description, status, config or tags."""
         return self._patch(Project, self.path(project), project, changes)
 
-    def delete(self, project: ProjectLike) -> None:
-        """Delete the project and all that belongs to it."""
-        self._http.request("DELETE", self.path(project))
+    def archive(self, project: ProjectLike) -> Project:
+        """Make it read-only; its tasks are cancelled and its deployments stop."""
+        return self._make(Project, self._http.post(f"{self.path(project)}/archive"))
+
+    def unarchive(self, project: ProjectLike) -> Project:
+        """Make an archived project writable again; what was stopped stays so."""
+        return self._make(Project, self._http.post(f"{self.path(project)}/unarchive"))
+
+    def usage(self, project: ProjectLike | None = None) -> Usage:
+        """What it uses of its quotas."""
+        return self._make(Usage, self._http.get(f"{self.path(project)}/usage"))
+
+    def retention(self, project: ProjectLike | None = None) -> Retention:
+        """What it keeps of tasks that have ended, and what the next sweep frees.
+
+        The policy is ``config["retention"]`` of the project: ``log_days``, ``telemetry_days``,
+        ``checkpoint_days`` (None: for good), ``checkpoints_last`` and ``checkpoints_best``.
+        """
+        return self._make(Retention, self._http.get(f"{self.path(project)}/retention"))
+
+    def set_quota(
+        self,
+        project: ProjectLike,
+        *,
+        storage_bytes: int | None = None,
+        concurrent_tasks: int | None = None,
+        gpus: int | None = None,
+    ) -> Usage:
+        """Replace its limits; what is left out is the platform's default. For administrators."""
+        body = {
+            "storage_bytes": storage_bytes,
+            "concurrent_tasks": concurrent_tasks,
+            "gpus": gpus,
+        }
+        response = self._http.request("PUT", f"{self.path(project)}/quota", json=body)
+        return self._make(Usage, decoded(response))
+
+    def delete(self, project: ProjectLike) -> datetime | None:
+        """Delete the project and all that belongs to it. Returns until when it can be restored."""
+        return purge_time(self._http.request("DELETE", self.path(project)))
 
     def members(self, project: ProjectLike) -> Pages[Member]:
         """Who may do what in it."""
@@ -93,6 +221,22 @@ class Projects(Group):
     def remove_member(self, project: ProjectLike, user: UUID | str) -> None:
         """Take a person's role in the project away."""
         self._http.request("DELETE", f"{self.path(project)}/members/{segment(user)}")
+
+    def leave(self, project: ProjectLike) -> None:
+        """Give up your own role in it."""
+        self._http.post(f"{self.path(project)}/leave")
+
+    def transfer(
+        self, project: ProjectLike, user: UUID | str, *, keep_role: str | None = None
+    ) -> Project:
+        """Make somebody else the owner; you keep ``keep_role`` in it, or leave."""
+        body: dict[str, Any] = {"user": str(user), "keep_role": keep_role}
+        return self._make(Project, self._http.post(f"{self.path(project)}/transfer", body))
+
+    def access(self, project: ProjectLike, user: UUID | str) -> Access:
+        """Which permissions a person has in it, and why."""
+        answer = self._http.get(f"{self.path(project)}/access", user=str(user))
+        return self._make(Access, answer)
 
     def path(self, project: ProjectLike | None) -> str:
         """Where the project lives in the API."""

@@ -1,49 +1,32 @@
 """Tasks: what is queued and running, watched live."""
 
-import json
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
+from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
-import httpx
+from pydantic import BaseModel, ConfigDict
 
-from aiplatform.client.base import Group, Resource, UserRef, as_uuid
+from aiplatform.client.artifacts import Artifact, artifacts_of, download_artifacts
+from aiplatform.client.base import Resource, UserRef, as_uuid
 from aiplatform.client.errors import (
     NotFound,
-    ServerUnavailable,
     TaskFailed,
-    Unauthenticated,
     WaitTimeout,
-    error_in,
-    unreachable,
 )
 from aiplatform.client.paging import Pages
 from aiplatform.client.projects import ProjectLike
-from aiplatform.client.streams import events as server_events
-from aiplatform.client.transport import back_off
-from aiplatform.protocol.enums import LogStream, TaskStatus, TaskType
+from aiplatform.client.task_logs import LogChunk, TaskLogs
+from aiplatform.client.task_telemetry import TaskTelemetry
+from aiplatform.client.task_watching import TaskEvent
+from aiplatform.client.transport import decoded
+from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.protocol.specs import TaskSpec
 
-_SILENCE_SECONDS = 30.0
-_GIVE_UP_SECONDS = 120.0
 _SEARCHED = 500
-_STATES = {"status", "progress"}
-
-
-@dataclass(frozen=True, slots=True)
-class TaskEvent:
-    """Something that happened to a task.
-
-    ``kind`` is ``status``, ``progress``, ``metrics``, ``log``, ``event`` or, last of all, ``end``.
-    """
-
-    kind: str
-    data: dict[str, Any]
-    id: str | None = None
 
 
 class MetricPoint(NamedTuple):
@@ -54,14 +37,15 @@ class MetricPoint(NamedTuple):
     time: float
 
 
-class LogChunk(Resource):
-    """Consecutive lines of one stream of a task's log."""
+class Waiting(BaseModel):
+    """Why a task waits; ``ahead`` is None in lists of very long queues."""
 
-    seq: int
-    attempt: int | None = None
-    stream: LogStream = LogStream.STDOUT
-    text: str
-    time: datetime | None = None
+    model_config = ConfigDict(extra="allow")
+
+    ahead: int | None = None
+    reason: str = ""
+    reason_zh: str = ""
+    not_before: datetime | None = None
 
 
 class Task(Resource):
@@ -77,6 +61,12 @@ class Task(Resource):
     priority: int = 5
     progress: float = 0.0
     position: int | None = None
+    waiting: Waiting | None = None
+    labels: list[str] = []
+    preemptible: bool | None = None
+    stop_wanted: str | None = None
+    retry_of: UUID | None = None
+    after: list[dict[str, Any]] = []
     attempt: int | None = None
     max_attempts: int | None = None
     queue: str | None = None
@@ -88,6 +78,7 @@ class Task(Resource):
     gpu_usage: dict[str, Any] | None = None
     author: UserRef | None = None
     attempts: list[dict[str, Any]] = []
+    nodes: list[dict[str, Any]] = []
     inputs: list[dict[str, Any]] = []
     created_at: datetime | None = None
     started_at: datetime | None = None
@@ -115,6 +106,26 @@ class Task(Resource):
         """Ask it to stop; training saves a checkpoint first."""
         return self.client.tasks.cancel(self)
 
+    def pause(self) -> "Task":
+        """Ask it to pause; training saves a checkpoint first."""
+        return self.client.tasks.pause(self)
+
+    def resume(self) -> "Task":
+        """Let it go on after a pause."""
+        return self.client.tasks.resume(self)
+
+    def retry(self) -> "Task":
+        """Queue it again after it failed; returns the new task."""
+        return self.client.tasks.retry(self)
+
+    def set_priority(self, priority: int) -> "Task":
+        """Change its priority while it waits, see :meth:`Tasks.set_priority`."""
+        return self.client.tasks.set_priority(self, priority)
+
+    def move(self, before: "TaskLike | None" = None) -> "Task":
+        """Move it within its project's line, see :meth:`Tasks.move`."""
+        return self.client.tasks.move(self, before)
+
     def logs(self, *, follow: bool = False) -> Iterator[LogChunk]:
         """Its log, see :meth:`Tasks.logs`."""
         return self.client.tasks.logs(self, follow=follow)
@@ -123,12 +134,20 @@ class Task(Resource):
         """Its metrics by name, see :meth:`Tasks.metrics`."""
         return self.client.tasks.metrics(self, *keys)
 
+    def artifacts(self) -> Pages[Artifact]:
+        """The files that it has left, by path."""
+        return artifacts_of(self.client, self.uuid)
+
+    def download_artifacts(self, directory: Path | str = ".") -> list[Path]:
+        """Fetch all of them below a directory, each checked against its hash."""
+        return download_artifacts(self.client, self.uuid, self.artifacts(), Path(directory))
+
 
 TaskLike = Task | UUID | str
 """A task, its uuid, the start of one, or a name (then the newest of that name)."""
 
 
-class Tasks(Group):
+class Tasks(TaskLogs, TaskTelemetry):
     """``client.tasks``."""
 
     def submit(
@@ -138,16 +157,57 @@ class Tasks(Group):
         name: str,
         project: ProjectLike | None = None,
         priority: int | None = None,
+        after: Sequence[TaskLike] = (),
+        after_any: Sequence[TaskLike] = (),
+        idempotency_key: str | None = None,
     ) -> Task:
         """Queue an evaluation, a quality report or an import.
 
         Training goes through ``client.experiments``, serving through ``client.deployments``.
+
+        Args:
+            spec: what is to be done.
+            name: what people call it.
+            project: where; by default the client's.
+            priority: 1 to 10, higher first.
+            after: tasks that must succeed first; when one fails, so does this.
+            after_any: tasks that must end first, however.
+            idempotency_key: sent again with the same request within a day, it queues nothing and
+                returns the task of the first time.
         """
         body: dict[str, Any] = {"name": name, "spec": spec}
         if priority is not None:
             body["priority"] = priority
+        needs = [("ok", task) for task in after] + [("any", task) for task in after_any]
+        if needs:
+            body["after"] = [
+                {"task": str(self.resolve(task, project)), "condition": condition}
+                for condition, task in needs
+            ]
         path = f"{self._client.projects.path(project)}/tasks"
-        return self._make(Task, self._http.post(path, body))
+        headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
+        response = self._http.request("POST", path, json=body, headers=headers)
+        return self._make(Task, decoded(response))
+
+    def submit_batch(
+        self, tasks: Sequence[Mapping[str, Any]], *, project: ProjectLike | None = None
+    ) -> list[Task]:
+        """Queue up to 500 tasks in one request, all or none::
+
+            client.tasks.submit_batch([
+                {"name": f"report {n}", "spec": spec, "idempotency_key": f"reports-{n}"}
+                for n, spec in enumerate(specs)
+            ])
+
+        Args:
+            tasks: each with ``name`` and ``spec``, and perhaps ``priority``, ``after`` (a list of
+                ``{"task": UUID, "condition": "ok" or "any"}``) and ``idempotency_key``. Keys are of
+                all tasks or of none; what was queued under one within a day is returned again.
+            project: where; by default the client's.
+        """
+        path = f"{self._client.projects.path(project)}/tasks/batch"
+        answer = self._http.post(path, {"tasks": list(tasks)})
+        return [self._make(Task, item) for item in answer["items"]]
 
     def get(self, task: TaskLike, *, project: ProjectLike | None = None) -> Task:
         """Read one."""
@@ -159,22 +219,47 @@ class Tasks(Group):
         answer = self._http.post(f"{path}/cancel")
         return self._make(Task, answer) if answer else self._get(Task, path)
 
-    def watch(
-        self,
-        task: TaskLike,
-        *,
-        project: ProjectLike | None = None,
-        last_event_id: str | None = None,
-    ) -> Iterator[TaskEvent]:
-        """Events as they happen, from the first (or the one after ``last_event_id``) to ``end``.
+    def pause(self, task: TaskLike, *, project: ProjectLike | None = None) -> Task:
+        """Ask it to pause; a running one stops at a checkpoint, and ``stop_wanted`` until then."""
+        return self._act(task, "pause", project)
 
-        A connection that breaks is made again and goes on where it broke; nothing is seen twice.
+    def resume(self, task: TaskLike, *, project: ProjectLike | None = None) -> Task:
+        """Let a paused task go back to the queue, to go on from its checkpoint."""
+        return self._act(task, "resume", project)
+
+    def retry(self, task: TaskLike, *, project: ProjectLike | None = None) -> Task:
+        """Queue a task that failed or was cancelled again; returns the new task.
 
         Raises:
-            ServerUnavailable: when the server stays away for two minutes.
+            Conflict: when it has not failed, or was retried already.
         """
-        path = self.path(task, project)
-        return (event for event in self._events(path, last_event_id, None) if event is not None)
+        return self._act(task, "retry", project)
+
+    def _act(self, task: TaskLike, action: str, project: ProjectLike | None) -> Task:
+        return self._make(Task, self._http.post(f"{self.path(task, project)}/{action}"))
+
+    def set_priority(
+        self, task: TaskLike, priority: int, *, project: ProjectLike | None = None
+    ) -> Task:
+        """Give a task that waits another priority, 1 to 10, higher first.
+
+        Raises:
+            Conflict: when it runs or has ended.
+            PreconditionFailed: when it was changed since ``task`` was read.
+        """
+        return self._patch(Task, self.path(task, project), task, {"priority": priority})
+
+    def move(
+        self,
+        task: TaskLike,
+        before: TaskLike | None = None,
+        *,
+        project: ProjectLike | None = None,
+    ) -> Task:
+        """Put a waiting task right before another of its project, by default before all of them."""
+        other = None if before is None else str(self.resolve(before, project))
+        path = f"{self.path(task, project)}/move"
+        return self._make(Task, self._http.post(path, {"before": other}))
 
     def wait(
         self,
@@ -215,29 +300,30 @@ class Tasks(Group):
             raise TaskFailed(f"{last.name} {verb}{reason}", last)
         return last
 
-    def logs(
-        self,
-        task: TaskLike,
-        *,
-        follow: bool = False,
-        project: ProjectLike | None = None,
-    ) -> Iterator[LogChunk]:
-        """Its log from the beginning, in chunks of lines; with ``follow``, until the task ends."""
-        if not follow:
-            return iter(self._pages(LogChunk, f"{self.path(task, project)}/logs"))
-        events = self.watch(task, project=project)
-        return (self._make(LogChunk, event.data) for event in events if event.kind == "log")
-
     def metrics(
         self,
         task: TaskLike,
         *keys: str,
         limit: int | None = None,
+        points: int | None = None,
+        first: int | None = None,
+        last: int | None = None,
         project: ProjectLike | None = None,
     ) -> dict[str, list[MetricPoint]]:
-        """Its metrics by name, all of them or those of ``keys``; at most ``limit`` points each."""
+        """Its metrics by name, all of them or those of ``keys``.
+
+        Args:
+            task: whose.
+            keys: which series.
+            limit: the last so many points of each.
+            points: draw each with at most so many points instead, so that no peak is lost.
+            first: the first step.
+            last: the last step.
+            project: where to look for a name.
+        """
         path = f"{self.path(task, project)}/metrics"
-        answer = self._http.get(path, key=list(keys) or None, limit=limit)
+        bounds = {"limit": limit, "points": points, "first": first, "last": last}
+        answer = self._http.get(path, key=list(keys) or None, **bounds)
         # NaN and infinities travel as text, which float() reads.
         return {
             name: [MetricPoint(int(step), float(value), float(at)) for step, value, at in points]
@@ -269,65 +355,6 @@ class Tasks(Group):
             hint="`aiplatform tasks ls` shows them.",
         )
 
-    def _events(
-        self, path: str, last_id: str | None, deadline: float | None
-    ) -> Iterator[TaskEvent | None]:
-        """Events and heartbeats (``None``), until ``end`` or ``deadline``."""
-        heard = time.monotonic()
-        failures = 0
-        shown: dict[str, str] = {}
-        while True:
-            headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
-            if last_id is not None:
-                headers["Last-Event-ID"] = last_id
-            silence = _SILENCE_SECONDS
-            if deadline is not None:
-                silence = max(0.05, min(silence, deadline - time.monotonic()))
-            token = self._http.tokens.current()
-            try:
-                with self._http.stream(
-                    "GET", f"{path}/events", headers=headers, read_timeout=silence
-                ) as response:
-                    for event in server_events(response.iter_raw()):
-                        heard = time.monotonic()
-                        if event is None:
-                            yield None
-                        elif event.event == "error":
-                            self._recover(event.data, token)
-                            break
-                        else:
-                            failures = 0
-                            last_id = event.id or last_id
-                            # Every connection begins with the present state; said once is enough.
-                            if event.event not in _STATES or shown.get(event.event) != event.data:
-                                shown[event.event] = event.data
-                                yield TaskEvent(event.event, _data(event.data), event.id)
-                            if event.event == "end":
-                                return
-                        if deadline is not None and time.monotonic() >= deadline:
-                            return
-            except (httpx.TransportError, ServerUnavailable) as error:
-                if deadline is not None and time.monotonic() >= deadline:
-                    return
-                if time.monotonic() - heard > _GIVE_UP_SECONDS:
-                    if isinstance(error, httpx.TransportError):
-                        raise unreachable(self._http.url, error) from error
-                    raise
-            # The stream ended without `end`: the server is being restarted, or a proxy cut it.
-            time.sleep(back_off(failures))
-            failures += 1
-
-    def _recover(self, problem: str, token: str) -> None:
-        """The server ended a stream: go on with a new token where the old one expired.
-
-        Raises:
-            ApiError: when the reason is another one.
-        """
-        document = _data(problem)
-        error = error_in(document, int(document.get("status") or 0))
-        if not isinstance(error, Unauthenticated) or self._http.tokens.renew(token) is None:
-            raise error
-
     def list(
         self,
         *,
@@ -339,12 +366,3 @@ class Tasks(Group):
         """The tasks of a project, newest first."""
         path = f"{self._client.projects.path(project)}/tasks"
         return self._pages(Task, path, status=status, type=type, **filters)
-
-
-def _data(text: str) -> dict[str, Any]:
-    """The JSON of an event; anything but an object is kept under ``value``."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        value = text
-    return value if isinstance(value, dict) else {"value": value}

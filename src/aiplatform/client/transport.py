@@ -102,18 +102,19 @@ class Transport:
         *,
         params: Mapping[str, Any] | None = None,
         json: Any = None,
+        content: bytes | None = None,
         form: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         authenticated: bool = True,
         accept_errors: bool = False,
     ) -> httpx.Response:
-        """Send a request and read the whole answer.
+        """Send a request and read the whole answer. ``content`` is JSON already.
 
         Raises:
             ApiError: for every answer that is an error, unless ``accept_errors``, and for none.
         """
-        content = None if json is None else dumps(json).encode()
-        if content is not None:
+        body = content if json is None else dumps(json).encode()
+        if body is not None:
             headers = {"Content-Type": "application/json", **(headers or {})}
 
         def build() -> httpx.Request:
@@ -121,7 +122,7 @@ class Transport:
                 method,
                 _absolute(path),
                 params=_query(params),
-                content=content,
+                content=body,
                 data=form,
                 headers=headers,
             )
@@ -146,14 +147,20 @@ class Transport:
         return decoded(self.request("POST", path, params=params, json=json))
 
     def upload(
-        self, method: str, path: str, body: Body, *, params: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Body,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Any:
         """Stream ``body`` to the server and return the JSON of its answer.
 
         The server reads and converts the whole file before it answers, so the answer may take its
         time. A PUT of something that can be read again is repeated when the connection is lost.
         """
-        headers = {"Content-Type": "application/octet-stream"}
+        headers = {"Content-Type": "application/octet-stream", **(headers or {})}
         if body.length is not None:
             headers["Content-Length"] = str(body.length)
 
@@ -279,13 +286,16 @@ def _query(params: Mapping[str, Any] | None) -> dict[str, str | list[str]] | Non
     if not params:
         return None
     return {
-        name: [_text(item) for item in value] if isinstance(value, list | tuple) else _text(value)
+        name: [as_text(item) for item in value]
+        if isinstance(value, list | tuple)
+        else as_text(value)
         for name, value in params.items()
         if value is not None
     }
 
 
-def _text(value: object) -> str:
+def as_text(value: object) -> str:
+    """``value`` as parameters and metadata say it."""
     return ("true" if value else "false") if isinstance(value, bool) else str(value)
 
 

@@ -1,0 +1,318 @@
+"""``aiplatform audit``: read, seal and verify the trail of who did what."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aiplatform.cli.failures import CommandError, ExitCode
+from aiplatform.cli.options import Json, Limit, group
+from aiplatform.cli.output import age_text, print_json, print_table, print_text, say
+from aiplatform.cli.production import asking_the_database, program, use_what_runs
+from aiplatform.cli.session import connect
+
+if TYPE_CHECKING:
+    from aiplatform.server.audit.rules.findings import Verdict
+
+app = group("The audit trail; for administrators.")
+
+User = Annotated[str | None, typer.Option(help="User name or uuid.")]
+Action = Annotated[
+    str | None, typer.Option(help="Such as dataset:created, or dataset: for all of them.")
+]
+ResourceOf = Annotated[str | None, typer.Option(help="Type or uuid of a resource.")]
+Project = Annotated[str | None, typer.Option(help="Uuid of a project.")]
+Outcome = Annotated[str | None, typer.Option(help="success, denied or failure.")]
+Address = Annotated[str | None, typer.Option(help="Address or network.")]
+Since = Annotated[str | None, typer.Option(help="Not before; with time zone.")]
+Until = Annotated[str | None, typer.Option(help="Before; with time zone.")]
+Text = Annotated[str | None, typer.Option(help="Words, or beginnings of words, in the details.")]
+
+
+@app.command()
+def ls(
+    user: User = None,
+    action: Action = None,
+    resource: ResourceOf = None,
+    project: Project = None,
+    outcome: Outcome = None,
+    address: Address = None,
+    since: Since = None,
+    until: Until = None,
+    text: Text = None,
+    limit: Limit = 100,
+    json: Json = False,
+) -> None:
+    """List what was done, newest first."""
+    filters = {
+        "user": user, "action": action, "resource": resource, "project": project,
+        "outcome": outcome, "address": address, "since": since, "until": until, "text": text,
+    }  # fmt: skip
+    print_table(
+        connect().audit.list(**filters).take(limit),
+        {
+            "TIME": lambda e: age_text(e.created_at),
+            "USER": lambda e: None if e.user is None else e.user.username,
+            "ACTION": lambda e: e.action,
+            "OUTCOME": lambda e: e.outcome,
+            "RESOURCE": lambda e: f"{e.resource_type or ''} {e.resource_id or ''}".strip(),
+            "ADDRESS": lambda e: e.ip_address,
+        },
+        as_json=json,
+        empty="Nothing of that kind is on record.",
+    )
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="Where to write it.")],
+    user: User = None,
+    action: Action = None,
+    resource: ResourceOf = None,
+    project: Project = None,
+    outcome: Outcome = None,
+    address: Address = None,
+    since: Since = None,
+    until: Until = None,
+    text: Text = None,
+    csv: Annotated[bool, typer.Option("--csv", help="A table for people, without proofs.")] = False,
+    json: Json = False,
+) -> None:
+    """Write what was done into a file that `audit verify` can hold against its seals.
+
+    The export is itself put on record.
+    """
+    written = connect().audit.export(
+        file, csv=csv, user=user, action=action, resource=resource,
+        project=project, outcome=outcome, address=address, since=since, until=until, text=text,
+    )  # fmt: skip
+    if json:
+        print_json({"file": str(written)})
+    else:
+        say(f"Written to {written}.")
+
+
+@app.command()
+def verify(
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="An exported or archived file; by default the database itself."),
+    ] = None,
+    public_key: Annotated[
+        list[Path] | None, typer.Option(help="Public key (PEM) that seals must be signed with.")
+    ] = None,
+    head: Annotated[
+        list[str] | None,
+        typer.Option(help="A head that was kept elsewhere, as `audit seal` prints it."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Tell whether rows were altered, removed or put in since they were sealed.
+
+    Asks no server: it reads a file, or the database that AIPLATFORM_DATABASE_URL names, and
+    computes everything itself. Keep a head elsewhere now and then: only that shows that the newest
+    seals were not cut off together with their rows.
+
+    Exit codes: 0 intact, 1 not.
+    """
+    heads = [_head(text) for text in head or ()]
+    keys = [_key(path, "read_public") for path in public_key or ()]
+    if file is not None:
+        verdict = _verify_file(file, heads, keys)
+    else:
+        use_what_runs()
+        run = program("aiplatform.server.audit.service.verification", "verify_database")
+        settings = program("aiplatform.server.core.settings", "get_settings")()
+        libpq = program("aiplatform.server.core.events", "libpq_url")
+        shelf = program("aiplatform.server.audit.service.archives", "rows_of_archive")
+        verdict = asking_the_database(
+            lambda: run(libpq(settings.database_url), expected=heads, keys=keys, archived=shelf)
+        )
+    _tell(verdict, json=json, signed=bool(keys))
+
+
+@app.command()
+def seal(
+    key: Annotated[
+        Path | None, typer.Option(help="Private key (PEM) to sign the newest seal with.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Seal what waits, and print the head to keep elsewhere.
+
+    Workers seal by themselves every AIPLATFORM_AUDIT_SEAL_SECONDS. Needs the database.
+    """
+    use_what_runs()
+    run = program("aiplatform.server.audit.service.sealing", "seal_all")
+    if key is not None:
+        _key(key, "read_private")
+    rows = asking_the_database(run)
+    found = asking_the_database(lambda: _newest(key))
+    if found is None:
+        raise CommandError("there is nothing to seal yet")
+    if json:
+        print_json({"sealed": rows, "head": str(found), "signed": key is not None})
+        return
+    say(f"{rows} rows sealed. The head, to keep elsewhere:")
+    print_text(str(found))
+
+
+@app.command()
+def archive(
+    days: Annotated[int, typer.Option(min=0, help="Archive seals that are so old.")],
+    json: Json = False,
+) -> None:
+    """Copy sealed rows to the store; workers do it too with AIPLATFORM_AUDIT_ARCHIVE_DAYS."""
+    use_what_runs()
+    run = program("aiplatform.server.audit.service.archives", "archive_all")
+    rows = asking_the_database(lambda: _fit(lambda: run(days)))
+    if json:
+        print_json({"archived": rows})
+    else:
+        say(f"{rows} rows archived.")
+
+
+@app.command()
+def prune(
+    days: Annotated[int, typer.Option(min=0, help="Prune what was archived so long ago.")],
+    json: Json = False,
+) -> None:
+    """Take archived rows out of the table, after each archive was read back and verified.
+
+    The rows are then in the store only, where `audit verify` finds them; lists and exports show
+    them no longer. Runs as the role that owns the tables, AIPLATFORM_MIGRATION_DATABASE_URL.
+    """
+    use_what_runs()
+    run = program("aiplatform.server.audit.service.archives", "prune")
+    settings = program("aiplatform.server.core.settings", "get_settings")()
+    libpq = program("aiplatform.server.core.events", "libpq_url")
+    url = libpq(settings.migration_database_url or settings.database_url)
+    rows = asking_the_database(lambda: _fit(lambda: run(url, days)))
+    if json:
+        print_json({"pruned": rows})
+    else:
+        say(f"{rows} rows pruned.")
+
+
+@app.command()
+def keygen(
+    path: Annotated[Path, typer.Argument(help="Where to write the private key.")],
+    json: Json = False,
+) -> None:
+    """Make a key to sign seals with: PATH, and PATH.pub for those who verify."""
+    from aiplatform.server.audit.rules.signatures import make_key
+
+    public = path.with_name(path.name + ".pub")
+    try:
+        private_pem, public_pem = make_key()
+        _write_new(path, private_pem, 0o600)
+        _write_new(public, public_pem, 0o644)
+    except ModuleNotFoundError as error:
+        raise CommandError(
+            f"the server's parts are not installed ({error.name} is missing)",
+            "pip install 'aiplatform[server]'",
+        ) from error
+    except OSError as error:
+        raise CommandError(f"{error.filename or path}: {error.strerror}") from error
+    if json:
+        print_json({"private": str(path), "public": str(public)})
+    else:
+        say(f"Private key: {path}. Keep it from whoever rules the database.")
+        say(f"Public key: {public}, for `aiplatform audit verify --public-key`.")
+
+
+def _fit(run: Callable[[], Any]) -> Any:
+    from aiplatform.server.audit.service.archives import Unfit
+
+    try:
+        return run()
+    except Unfit as error:
+        raise CommandError(f"nothing more was done: {error}") from error
+
+
+def _newest(key: Path | None) -> Any:
+    from aiplatform.server.audit.service import sealing
+    from aiplatform.server.core.database import transaction
+
+    with transaction() as session:
+        return sealing.newest(session) if key is None else sealing.sign_head(session, key)
+
+
+def _verify_file(file: Path, heads: list[Any], keys: list[Any]) -> "Verdict":
+    from aiplatform.server.audit.service.files import verify_file
+
+    try:
+        return verify_file(file, expected=heads, keys=keys)
+    except OSError as error:
+        raise CommandError(f"{file}: {error.strerror or error}") from error
+
+
+def _head(text: str) -> Any:
+    from aiplatform.server.audit.rules.chain import Head
+
+    try:
+        return Head.parse(text)
+    except ValueError as error:
+        raise CommandError(
+            f"{text[:80]} is no head", "A head looks like 12:4f0c…, as `audit seal` prints it."
+        ) from error
+
+
+def _key(path: Path, reader: str) -> Any:
+    read = program("aiplatform.server.audit.rules.signatures", reader)
+    try:
+        return read(path.read_bytes())
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise CommandError(f"{path}: {error}") from error
+
+
+def _write_new(path: Path, content: bytes, mode: int) -> None:
+    """Write a file that must not exist; a key is never written over another."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+
+
+def _tell(verdict: "Verdict", *, json: bool, signed: bool) -> None:
+    if json:
+        print_json(
+            {
+                "intact": verdict.is_intact,
+                "seals": verdict.seals,
+                "rows": verdict.rows,
+                "unsealed": verdict.unsealed,
+                "archived": verdict.archived,
+                "head": None if verdict.head is None else str(verdict.head),
+                "signed_through": verdict.signed_through,
+                "filters": verdict.filters,
+                "findings": [
+                    {"kind": f.kind.value, "text": f.text, "row": f.row, "seal": f.seal}
+                    for f in verdict.findings
+                ],
+                "more": verdict.more,
+            }
+        )
+    else:
+        for finding in verdict.findings:
+            print_text(f"{finding.kind.value}: {finding.text}")
+        if verdict.more:
+            print_text(f"and {verdict.more} more")
+        if verdict.is_intact:
+            print_text(f"Intact: {verdict.rows} rows under {verdict.seals} seals.")
+            if verdict.filters:
+                asked = ", ".join(f"{name}={text}" for name, text in verdict.filters.items())
+                print_text(f"A selection ({asked}): of rows that are not in it nothing is said.")
+            if verdict.unsealed:
+                print_text(
+                    f"{verdict.unsealed} rows are not sealed yet, so nothing is said of them."
+                )
+            if signed:
+                print_text(f"Signed through seal {verdict.signed_through}.")
+            if verdict.head is not None:
+                print_text(f"Head, to keep elsewhere: {verdict.head}")
+    if not verdict.is_intact:
+        raise typer.Exit(ExitCode.FAILED)

@@ -1,0 +1,384 @@
+"""``aiplatform datasets patch``, ``filter``, ``split``, ``restore``, ``tag``, …"""
+
+import json as jsonlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aiplatform.cli.dataset_intake import (
+    BadRows,
+    Delimiter,
+    Encoding,
+    Header,
+    Map,
+    Quote,
+    quarantine_note,
+    reading,
+)
+from aiplatform.cli.options import Json, Limit, Project, Yes
+from aiplatform.cli.output import age_text, print_json, print_table, print_text, say
+from aiplatform.cli.session import confirm, connect
+from aiplatform.cli.transfer import bar
+
+if TYPE_CHECKING:
+    from aiplatform.client import DatasetVersion
+
+DatasetArgument = Annotated[
+    str, typer.Argument(metavar="DATASET", help="Name, NAME@VERSION, NAME@TAG, or uuid.")
+]
+Message = Annotated[str | None, typer.Option("--message", help="What this version is.")]
+Parent = Annotated[
+    str | None,
+    typer.Option("--parent", help="Version or tag to change; else that of DATASET, or current."),
+]
+Format = Annotated[str | None, typer.Option("--format", help="Of the file; else by the name.")]
+SHOWN = 120
+OPERATORS = ("==", "!=", "<=", ">=", "<", ">")
+
+
+def patch(
+    dataset: DatasetArgument,
+    file: Annotated[
+        str | None, typer.Argument(help="Rows with a key: they replace those, or are added.")
+    ] = None,
+    key: Annotated[str | None, typer.Option("--key", help="The column that matches rows.")] = None,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete the rows whose keys the file has.")
+    ] = False,
+    set_cells: Annotated[
+        list[str] | None, typer.Option("--set", help="ROW.COLUMN=VALUE, a JSON value or text.")
+    ] = None,
+    add: Annotated[list[str] | None, typer.Option("--add", help="A row as JSON.")] = None,
+    delete_row: Annotated[
+        list[int] | None, typer.Option("--delete-row", min=0, help="The place of a row, from 0.")
+    ] = None,
+    message: Message = None,
+    parent: Parent = None,
+    data_format: Format = None,
+    mapped: Map = None,
+    bad_rows: BadRows = "refuse",
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    quote: Quote = None,
+    header: Header = None,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Commit a version with rows changed: by a key column and a file, or by their places."""
+    if file is not None:
+        if key is None or set_cells or add or delete_row:
+            raise typer.BadParameter("a file needs --key, and none of --set, --add, --delete-row")
+        mode = "delete" if delete else "upsert"
+        options = reading(mapped, encoding, delimiter, quote, header, bad_rows)
+        upload_change(
+            mode, dataset, file, key, message, parent, data_format, project, json, options
+        )
+        return
+    of_files = (key, data_format, mapped, encoding, delimiter, quote, header)
+    if delete or bad_rows != "refuse" or any(option is not None for option in of_files):
+        raise typer.BadParameter("--key, --delete and how a file is read need a file")
+    changes: dict[int, dict[str, Any]] = {}
+    for text in set_cells or ():
+        cell, equals, value = text.partition("=")
+        row, dot, column = cell.partition(".")
+        if not equals or not dot or not row.isdigit():
+            raise typer.BadParameter(f"--set {text}: give ROW.COLUMN=VALUE, as in 17.label=spam")
+        changes.setdefault(int(row), {})[column] = _value(value)
+    rows = [_row(text) for text in add or ()]
+    if not (changes or rows or delete_row):
+        raise typer.BadParameter("give a file, or --set, --add or --delete-row")
+    made = connect(project).datasets.patch(
+        dataset, set=changes, add=rows, delete=delete_row or (), message=message, parent=parent
+    )
+    told(made, json)
+
+
+def filter_rows(
+    dataset: DatasetArgument,
+    where: Annotated[
+        list[str],
+        typer.Option(
+            "--where",
+            help="COLUMN OP VALUE, with == != < <= > >= contains not_contains min_length"
+            " max_length, or COLUMN missing, COLUMN present.",
+        ),
+    ],
+    drop: Annotated[bool, typer.Option("--drop", help="These rows go, the others stay.")] = False,
+    message: Message = None,
+    parent: Parent = None,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Commit a version of the rows that meet all conditions."""
+    conditions = [condition(text) for text in where]
+    made = connect(project).datasets.filter(
+        dataset, conditions, drop=drop, message=message, parent=parent
+    )
+    told(made, json)
+
+
+def split(
+    dataset: DatasetArgument,
+    part: Annotated[
+        list[str], typer.Option("--part", help="NAME=FRACTION; the fractions add up to 1.")
+    ],
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same deals the same way.")] = 0,
+    stratify: Annotated[
+        str | None, typer.Option("--stratify", help="A column as frequent in each part.")
+    ] = None,
+    by_group: Annotated[
+        str | None, typer.Option("--group", help="A column whose equal values stay together.")
+    ] = None,
+    message: Message = None,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Split a version into new datasets, called DATASET-PART. Equal rows stay together."""
+    fractions: dict[str, float] = {}
+    for text in part:
+        name, _, share = text.partition("=")
+        try:
+            fractions[name] = float(share)
+        except ValueError:
+            raise typer.BadParameter(
+                f"--part {text}: give NAME=FRACTION, as in train=0.9"
+            ) from None
+    made = connect(project).datasets.split(
+        dataset,
+        fractions,
+        seed=seed,
+        stratify=stratify,
+        group=by_group,
+        message=message,
+    )
+    print_table(
+        made,
+        {"NAME": lambda d: d.name, "ROWS": lambda d: d.row_count, "UUID": lambda d: d.uuid},
+        as_json=json,
+        empty="Nothing was made.",
+    )
+
+
+def restore(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET@VERSION", help="NAME@v2 or NAME@TAG.")],
+    message: Message = None,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Commit the rows of an earlier version as the next one."""
+    name, _, version = dataset.partition("@")
+    if not version:
+        raise typer.BadParameter("say which version: NAME@v2")
+    told(connect(project).datasets.restore(name, version, message=message), json)
+
+
+def tag(
+    dataset: DatasetArgument,
+    name: Annotated[str | None, typer.Argument(help="The tag; none lists all.")] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Take the tag away.")] = False,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Put a tag at NAME@VERSION, move it there, or list the tags."""
+    datasets = connect(project).datasets
+    head, _, version = dataset.partition("@")
+    if name is None:
+        found = datasets.tags(head)
+    elif remove:
+        datasets.untag(head, name)
+        found = datasets.tags(head)
+    else:
+        found = datasets.tag(head, name, version or datasets.get(head).version or "")
+    print_table(
+        found,
+        {
+            "TAG": lambda t: t.name,
+            "VERSION": lambda t: t.version,
+            "BY": lambda t: t.moved_by.username if t.moved_by else None,
+        },
+        as_json=json,
+        empty="It has no tags.",
+    )
+
+
+def log(
+    dataset: DatasetArgument, project: Project = None, limit: Limit = 100, json: Json = False
+) -> None:
+    """Show how the versions of a dataset came to be, newest first."""
+    datasets = connect(project).datasets
+    at: dict[str, list[str]] = {}
+    for found in datasets.tags(dataset):
+        at.setdefault(found.version, []).append(found.name)
+    print_table(
+        datasets.versions(dataset).take(limit),
+        {
+            "VERSION": lambda v: v.version,
+            "PARENT": lambda v: v.parent,
+            "TAGS": lambda v: ", ".join(at.get(v.version, [])) or None,
+            "MADE BY": lambda v: (v.made_by or {}).get("operation", "upload"),
+            "ROWS": lambda v: v.row_count,
+            "AUTHOR": lambda v: v.author.username if v.author else None,
+            "CREATED": lambda v: age_text(v.created_at),
+            "MESSAGE": lambda v: v.message,
+        },
+        as_json=json,
+        empty="It has no versions.",
+    )
+
+
+def diff(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET@BEFORE", help="NAME@v1 or NAME@TAG.")],
+    after: Annotated[
+        str | None, typer.Argument(help="The other version or tag; by default the current one.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", help="The column that pairs rows; else their content.")
+    ] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option("--kind", help="Only added, removed or changed.")
+    ] = None,
+    project: Project = None,
+    limit: Limit = 20,
+    json: Json = False,
+) -> None:
+    """Show what differs between two versions: rows, cells and columns."""
+    name, _, before = dataset.partition("@")
+    if not before:
+        raise typer.BadParameter("say which version: NAME@v1")
+    found = connect(project).datasets.diff(name, before, after, key=key, kinds=kind or ())
+    entries = found.entries.take(limit)
+    if json:
+        print_json({"before": found.before, "after": found.after, "summary": found.summary,
+                    "items": entries})  # fmt: skip
+        return
+    facts = found.summary
+    say(
+        f"{found.before} → {found.after}: {facts['added']} added, {facts['removed']} removed,"
+        f" {facts['changed']} changed, {facts['unchanged']} unchanged."
+    )
+    for change, columns in facts["columns"].items():
+        for column in columns:
+            say(f"Column {column['name']}: {change}")
+    for entry in entries:
+        for line in _entry_lines(entry):
+            print_text(line)
+
+
+def _entry_lines(entry: dict[str, Any]) -> list[str]:
+    if entry["kind"] == "changed":
+        return [f"~ {entry['before']} → {entry['after']}"] + [
+            f"    {name}: {_shown(cell['before'])} → {_shown(cell['after'])}"
+            for name, cell in entry["cells"].items()
+        ]
+    sign, place = ("+", "after") if entry["kind"] == "added" else ("-", "before")
+    return [f"{sign} {entry[place]} {_shown(entry['row'])}"]
+
+
+def _shown(value: Any) -> str:
+    text = jsonlib.dumps(value, ensure_ascii=False)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+
+
+def rm_version(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET@VERSION", help="NAME@v2.")],
+    project: Project = None,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Delete a version from which nothing was made and on which nothing was trained."""
+    name, _, version = dataset.partition("@")
+    if not version:
+        raise typer.BadParameter("say which version: NAME@v2")
+    datasets = connect(project).datasets
+    found = datasets.version(name, version)
+    confirm(f"Delete {name} {found.version} with its {found.row_count} rows?", yes=yes)
+    datasets.delete_version(found, found.version)
+    if json:
+        print_json({"version": found.version, "done": True})
+    else:
+        say(f"Deleted {name} {found.version}.")
+
+
+def condition(text: str) -> dict[str, Any]:
+    """A condition as people write it: ``score >= 0.5``."""
+    words = text.split(None, 2)
+    if len(words) == 2 and words[1] in {"missing", "present"}:
+        return {"column": words[0], "op": words[1]}
+    if len(words) == 3:
+        return {"column": words[0], "op": words[1], "value": _value(words[2])}
+    for operator in OPERATORS:
+        column, found, value = text.partition(operator)
+        if found and column.strip():
+            return {"column": column.strip(), "op": operator, "value": _value(value.strip())}
+    raise typer.BadParameter(f"{text}: give COLUMN OP VALUE, as in 'score >= 0.5'")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to those of datasets."""
+    for command in (patch, split, restore, tag, log, diff):
+        app.command()(command)
+    app.command("filter")(filter_rows)
+    app.command("rm-version")(rm_version)
+
+
+def upload_change(
+    mode: str,
+    dataset: str,
+    file: str,
+    key: str | None,
+    message: str | None,
+    parent: str | None,
+    data_format: str | None,
+    project: str | None,
+    json: bool,
+    read_as: dict[str, Any] | None = None,
+) -> None:
+    """Commit what the rows of a file do to a dataset."""
+    client = connect(project)
+    data: Any = sys.stdin.buffer if file == "-" else Path(file)
+    options: dict[str, Any] = {"filename": "stdin.jsonl"} if file == "-" else {}
+    with bar(f"upload {file}", hidden=json) as progress:
+        made = client.datasets.add_version(
+            dataset,
+            data,
+            mode=mode,
+            key=key,
+            parent=parent,
+            message=message,
+            format=data_format,
+            progress=progress,
+            **options,
+            **(read_as or {}),
+        )
+    told(made, json)
+
+
+def told(made: "DatasetVersion", json: bool) -> None:
+    """Say what was made."""
+    if json:
+        print_json(made)
+        return
+    facts = made.made_by or {}
+    counts = ", ".join(f"{facts[k]} {k}" for k in ("added", "changed", "deleted") if facts.get(k))
+    say(f"{made.version}, made from {made.parent}: {made.row_count} rows. {counts}".rstrip(" "))
+    if note := quarantine_note(str(made.dataset), made.version, made.read_as):
+        say(note)
+
+
+def _value(text: str) -> Any:
+    try:
+        return jsonlib.loads(text)
+    except ValueError:
+        return text
+
+
+def _row(text: str) -> dict[str, Any]:
+    try:
+        row = jsonlib.loads(text)
+    except ValueError:
+        row = None
+    if not isinstance(row, dict):
+        raise typer.BadParameter(f'--add {text}: give a row as JSON, {{"text": "…"}}')
+    return row

@@ -1,0 +1,70 @@
+"""``aiplatform datasets append`` and ``map``: files whose columns are told, and columns by name."""
+
+from typing import Annotated
+
+import typer
+
+from aiplatform.cli.dataset_changes import (
+    DatasetArgument,
+    Format,
+    Message,
+    Parent,
+    told,
+    upload_change,
+)
+from aiplatform.cli.dataset_intake import (
+    BadRows,
+    Delimiter,
+    Encoding,
+    Header,
+    Map,
+    Quote,
+    pairs,
+    reading,
+)
+from aiplatform.cli.options import Json, Project
+from aiplatform.cli.session import connect
+
+
+def append(
+    dataset: DatasetArgument,
+    file: Annotated[str, typer.Argument(help="A file of rows, or - for JSON Lines from stdin.")],
+    message: Message = None,
+    parent: Parent = None,
+    data_format: Format = None,
+    mapped: Map = None,
+    bad_rows: BadRows = "refuse",
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    quote: Quote = None,
+    header: Header = None,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Commit a version with more rows."""
+    options = reading(mapped, encoding, delimiter, quote, header, bad_rows)
+    upload_change(
+        "append", dataset, file, None, message, parent, data_format, project, json, options
+    )
+
+
+def map_columns(
+    dataset: DatasetArgument,
+    columns: Annotated[
+        list[str],
+        typer.Argument(metavar="COLUMN=WHAT...", help="As in question=prompt answer=completion."),
+    ],
+    message: Message = None,
+    parent: Parent = None,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Commit a version whose columns are called what they are, which makes its shape."""
+    made = connect(project).datasets.map(dataset, pairs(columns), message=message, parent=parent)
+    told(made, json)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to those of datasets."""
+    app.command()(append)
+    app.command("map")(map_columns)

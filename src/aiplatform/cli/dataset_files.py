@@ -1,0 +1,153 @@
+"""``aiplatform datasets download``, ``pull``, ``storage`` and ``gc``: versions as files."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aiplatform.cli.options import Json, Project
+from aiplatform.cli.output import print_json, print_table, print_text, say, size_text
+from aiplatform.cli.session import connect
+from aiplatform.cli.transfer import bar
+
+DatasetArgument = Annotated[
+    str, typer.Argument(metavar="DATASET", help="Name, NAME@VERSION, NAME@TAG, or uuid.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to ``aiplatform datasets``."""
+    for command in (download, pull, storage, gc):
+        app.command()(command)
+
+
+def download(
+    dataset: DatasetArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", help="A file or directory.")] = Path(),
+    data_format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="jsonl, csv, parquet, original: the uploaded bytes, or quarantine: its bad rows.",
+        ),
+    ] = "jsonl",
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Fetch a version; the file appears when it is complete and verified."""
+    client = connect(project)
+    with bar(f"download {dataset}", hidden=json) as progress:
+        file = client.datasets.download(dataset, output, format=data_format, progress=progress)
+    if json:
+        print_json({"path": str(file), "size": file.stat().st_size})
+    else:
+        print_text(str(file))
+
+
+def pull(
+    dataset: DatasetArgument,
+    to: Annotated[
+        str | None, typer.Option("--to", help="A directory or file; else it stays in the cache.")
+    ] = None,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Fetch a version as Parquet, of which only the parts travel that are not here yet.
+
+    A pull that was cut goes on where it was. Prints the path.
+    """
+    client = connect(project)
+    with bar(f"pull {dataset}", hidden=json) as progress:
+        found = client.datasets.pull(dataset, to=to, progress=progress)
+    if json:
+        print_json(
+            {
+                "path": str(found.path),
+                "version": found.version,
+                "sha256": found.file_hash,
+                "size": found.file_size,
+                "fetched": found.fetched,
+            }
+        )
+        return
+    say(
+        f"{found.version}: {size_text(found.file_size)}, of which {size_text(found.fetched)}"
+        " had to be fetched."
+    )
+    print_text(str(found.path))
+
+
+def storage(
+    dataset: Annotated[
+        str | None, typer.Argument(metavar="[DATASET]", help="One of them, by version.")
+    ] = None,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """What datasets cost: as downloaded, as the quota counts, and with shared parts once."""
+    datasets = connect(project).datasets
+    if dataset is not None:
+        found = datasets.storage_of(dataset)
+        if json:
+            print_json(found)
+            return
+        print_table(
+            found.versions or [],
+            {
+                "VERSION": lambda v: v.version,
+                "FILES": lambda v: size_text(v.logical),
+                "CHARGED": lambda v: size_text(v.charged),
+                "ITS OWN": lambda v: size_text(v.alone),
+            },
+            as_json=False,
+            empty="It has no versions.",
+        )
+        say(_sum(found.name, found.logical, found.charged, found.stored))
+        return
+    report = datasets.storage()
+    if json:
+        print_json(report)
+        return
+    print_table(
+        report.datasets,
+        {
+            "NAME": lambda d: d.name,
+            "VERSIONS": lambda d: d.version_count,
+            "FILES": lambda d: size_text(d.logical),
+            "CHARGED": lambda d: size_text(d.charged),
+            "STORED": lambda d: size_text(d.stored),
+        },
+        as_json=False,
+        empty="There is no dataset here yet.",
+    )
+    say(_sum("All", report.logical, report.charged, report.stored))
+
+
+def gc(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what it would free, and do nothing.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Clean up the store: what nothing has referred to for a day. For administrators.
+
+    It is marked first, and deleted an hour later, by this command or by a worker.
+    """
+    found = connect(None).datasets.gc(dry_run=dry_run)
+    if json:
+        print_json(found)
+        return
+    would = "would be " if dry_run else ""
+    say(f"{found.deleted.count} files {would}deleted: {size_text(found.deleted.size)}.")
+    say(f"{found.marked.count} files {would}marked, to go in an hour: "
+        f"{size_text(found.marked.size)}.")  # fmt: skip
+    say(f"{found.waiting.count} files wait for their time: {size_text(found.waiting.size)}.")
+    if not found.complete:
+        say("There is more; run it again.")
+
+
+def _sum(what: str, logical: int, charged: int, stored: int) -> str:
+    return (
+        f"{what}: {size_text(logical)} of files, {size_text(charged)} charged, "
+        f"{size_text(stored)} stored."
+    )

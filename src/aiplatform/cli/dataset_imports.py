@@ -1,0 +1,161 @@
+"""``aiplatform datasets import``."""
+
+import re
+from typing import Annotated, Any, Literal
+
+import typer
+
+from aiplatform.cli.dataset_intake import (
+    BadRows,
+    Delimiter,
+    Encoding,
+    Header,
+    Map,
+    Quote,
+    quarantine_note,
+    reading,
+)
+from aiplatform.cli.follow import follow
+from aiplatform.cli.options import Detach, Json, Project
+from aiplatform.cli.output import print_json, print_json_line, say
+from aiplatform.cli.session import connect
+
+
+def import_rows(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="https://…, s3://BUCKET/KEY, or hub:OWNER/NAME[@REVISION] of the hub that the "
+            "platform's settings name."
+        ),
+    ],
+    name: Annotated[
+        str | None,
+        typer.Option("--name", help="Else that of the source. If it exists, a version is added."),
+    ] = None,
+    file: Annotated[str | None, typer.Option("--file", help="Of a hub: one file.")] = None,
+    split: Annotated[str | None, typer.Option("--split", help="Of a hub: train, test, …")] = None,
+    subset: Annotated[str | None, typer.Option("--subset", help="Of a hub: a configuration.")] = (
+        None
+    ),
+    region: Annotated[str | None, typer.Option("--region", help="Of S3: the bucket's.")] = None,
+    endpoint: Annotated[
+        str | None, typer.Option("--endpoint", help="Of S3: a store other than Amazon's.")
+    ] = None,
+    secret: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="VARIABLE=NAME",
+            help="A stored secret that opens it: HTTP_TOKEN, HF_TOKEN, AWS_ACCESS_KEY_ID, …",
+        ),
+    ] = None,
+    message: Annotated[str | None, typer.Option("--message", help="What this is.")] = None,
+    data_format: Annotated[
+        str | None, typer.Option("--format", help="Of the file; else by its name and content.")
+    ] = None,
+    mapped: Map = None,
+    bad_rows: BadRows = "refuse",
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    quote: Quote = None,
+    header: Header = None,
+    allow_identical: Annotated[
+        bool, typer.Option(help="Add a version even when its rows are those of the current one.")
+    ] = False,
+    mode: Annotated[
+        Literal["replace", "append", "upsert", "delete"] | None,
+        typer.Option("--mode", help="What the rows do to those of a dataset that exists."),
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", help="The column that upsert and delete match rows by.")
+    ] = None,
+    parent: Annotated[
+        str | None, typer.Option("--parent", help="Version or tag to change; else the current.")
+    ] = None,
+    detach: Detach = False,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Let the platform fetch a dataset itself: from the web, S3, or a hub of datasets."""
+    from aiplatform.client import NotFound
+
+    place, called = _place(source, file, split, subset, region, endpoint)
+    name = name or called
+    options: dict[str, Any] = {
+        "format": data_format,
+        "message": message,
+        "allow_identical": allow_identical,
+        "secrets": _secrets(secret or []),
+        **reading(mapped, encoding, delimiter, quote, header, bad_rows),
+    }
+    if (mode in {"upsert", "delete"}) != (key is not None):
+        raise typer.BadParameter("--key goes with --mode upsert and --mode delete")
+    client = connect(project)
+    try:
+        options["dataset"] = client.datasets.get(name)
+        options |= {"mode": mode, "key": key, "parent": parent}
+    except NotFound:
+        if mode not in {None, "replace"} or parent is not None:
+            raise
+        options["name"] = name
+    task = client.datasets.import_from(place, **options)
+    if detach:
+        if json:
+            print_json(task)
+        else:
+            say(f"Queued {task.name}. Watch it: aiplatform tasks watch {task.uuid}")
+        return
+    task = follow(client, task, as_json=json)
+    if json:
+        print_json_line(task)
+        return
+    made = task.result or {}
+    version = client.datasets.version(made["dataset"], made["version"])
+    say(f"{name} {version.version}: {version.row_count} rows, {version.shape}.")
+    if note := quarantine_note(name, version.version, version.read_as):
+        say(note)
+
+
+def _place(
+    text: str,
+    file: str | None,
+    split: str | None,
+    subset: str | None,
+    region: str | None,
+    endpoint: str | None,
+) -> tuple[dict[str, Any], str]:
+    """The source that a person means, and what it is called."""
+    of_hub = {"file": file, "split": split, "subset": subset}
+    of_s3 = {"region": region, "endpoint": endpoint}
+    if re.match(r"https?://", text):
+        source, given, others = {"kind": "url", "url": text}, {}, {**of_hub, **of_s3}
+    elif text.startswith("s3://"):
+        source, given, others = {"kind": "s3", "uri": text}, of_s3, of_hub
+    elif text.startswith("hub:"):
+        repository, _, revision = text.removeprefix("hub:").partition("@")
+        source = {"kind": "hub", "repository": repository}
+        given, others = {**of_hub, "revision": revision or None}, of_s3
+    else:
+        raise typer.BadParameter("give https://…, s3://BUCKET/KEY, or hub:OWNER/NAME")
+    odd = next((name for name, value in others.items() if value is not None), None)
+    if odd is not None:
+        raise typer.BadParameter(f"--{odd} says nothing of {text}")
+    last = re.sub(r"[?#@].*", "", text).rstrip("/").rpartition("/")[2]
+    named = {key: value for key, value in given.items() if value is not None}
+    return {**source, **named}, last.partition(".")[0] or "imported"
+
+
+def _secrets(given: list[str]) -> dict[str, str]:
+    """``VARIABLE=NAME``, several times."""
+    found = {}
+    for text in given:
+        variable, equals, name = text.partition("=")
+        if not (variable and equals and name):
+            raise typer.BadParameter(f"{text!r} is not VARIABLE=NAME", param_hint="--secret")
+        found[variable] = name
+    return found
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to those of datasets."""
+    app.command("import")(import_rows)

@@ -1,0 +1,161 @@
+"""``aiplatform datasets fix`` and ``gate``: what follows from a quality report."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aiplatform.cli.dataset_changes import DatasetArgument, Message, Parent, told
+from aiplatform.cli.options import Json, Project
+from aiplatform.cli.output import print_json, print_rows, say
+from aiplatform.cli.session import connect
+
+if TYPE_CHECKING:
+    from aiplatform.client.datasets import Datasets
+
+
+def fix(
+    dataset: DatasetArgument,
+    fixes: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FINDING=FIX…",
+            help="Such as duplicates=deduplicate personal_email=mask markup=strip.",
+        ),
+    ] = None,
+    gentle: Annotated[
+        bool,
+        typer.Option("--all", help="The gentlest fix of each error and warning in the report."),
+    ] = False,
+    message: Message = None,
+    parent: Parent = None,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Commit a version in which findings of the quality report are cured."""
+    client = connect(project)
+    chosen: dict[str, str] = {}
+    if gentle:
+        found = client.datasets.report(dataset, parent) or {}
+        for finding in found.get("findings") or []:
+            if finding.get("fixes") and finding.get("severity") != "info":
+                chosen[finding["code"]] = finding["fixes"][0]
+        if not chosen:
+            say("The report names nothing that has a fix.")
+            return
+    for text in fixes or ():
+        code, equals, action = text.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"{text}: give FINDING=FIX, as in duplicates=drop")
+        chosen[code] = action
+    if not chosen:
+        raise typer.BadParameter("give FINDING=FIX, or --all for what the report offers")
+    told(client.datasets.fix(dataset, chosen, message=message, parent=parent), json)
+
+
+def gate(
+    dataset: Annotated[
+        str | None,
+        typer.Argument(help="Ask whether this passes: NAME, NAME@VERSION or NAME@TAG."),
+    ] = None,
+    min_score: Annotated[
+        int | None, typer.Option("--min-score", min=0, max=100, help="The least score.")
+    ] = None,
+    forbid_errors: Annotated[
+        bool, typer.Option("--forbid-errors", help="No finding may be an error.")
+    ] = False,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option("--limit", help="FINDING=SHARE, such as personal_*=0 duplicates=0.05."),
+    ] = None,
+    evaluation: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--evaluation",
+            metavar="DATASET",
+            help="Every dataset is compared with this held-out data.",
+        ),
+    ] = None,
+    benchmark: Annotated[
+        list[str] | None,
+        typer.Option("--benchmark", metavar="DATASET", help="The same, to the last passage."),
+    ] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Take all rules away.")] = False,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Show or set the project's rules for training data, or ask whether a dataset passes.
+
+    Exit code 1 when it does not pass.
+    """
+    given = (forbid_errors, limit, evaluation, benchmark)
+    rules_given = min_score is not None or any(given)
+    if dataset is not None and (clear or rules_given):
+        raise typer.BadParameter("ask about a dataset or set rules, not both")
+    if clear and rules_given:
+        raise typer.BadParameter("--clear takes all rules away: give none with it")
+    datasets = connect(project).datasets
+    if dataset is not None:
+        verdict = datasets.verdict(dataset)
+        if json:
+            print_json(verdict)
+        elif verdict["passed"]:
+            say("Passed.")
+        else:
+            print_rows(["RULE", "WHY"], [[f["rule"], f["text"]] for f in verdict["failures"]])
+        if not verdict["passed"]:
+            raise typer.Exit(1)
+        return
+    if clear or rules_given:
+        rules: dict[str, Any] = {}
+        if not clear:
+            limits = [_limit(text) for text in limit or ()]
+            rules = {"min_score": min_score, "forbid_errors": forbid_errors, "limits": limits}
+            for name, others in (("evaluation", evaluation), ("benchmarks", benchmark)):
+                refs = [datasets.reference(other, project=project) for other in others or ()]
+                rules[name] = [ref.model_dump(mode="json") for ref in refs]
+        found = datasets.set_gate(rules)
+    else:
+        found = datasets.gate()
+    if json:
+        print_json(found)
+        return
+    rows = [] if found["min_score"] is None else [["score", f"at least {found['min_score']}"]]
+    if found["forbid_errors"]:
+        rows.append(["errors", "none"])
+    rows += [
+        [limit["finding"], f"at most {limit['max_share']:.2%} of the rows"]
+        for limit in found["limits"]
+    ]
+    for role, name in (("evaluation", "evaluation"), ("benchmark", "benchmarks")):
+        for ref in found.get(name) or ():
+            label = f"{_named(datasets, ref['dataset'])}@{ref['version'] or 'current'}"
+            rows.append([f"compared with {role}", label])
+    if rows:
+        print_rows(["RULE", "ALLOWED"], rows)
+    else:
+        say("The gate has no rules: everything passes.")
+
+
+def _named(datasets: "Datasets", uuid: str) -> str:
+    from aiplatform.client import NotFound
+
+    try:
+        return datasets.get(uuid).name
+    except NotFound:  # it was deleted, which the gate's owner should see
+        return f"{uuid} (deleted)"
+
+
+def _limit(text: str) -> dict[str, Any]:
+    finding, _, share = text.partition("=")
+    try:
+        return {"finding": finding, "max_share": float(share)}
+    except ValueError:
+        raise typer.BadParameter(
+            f"--limit {text}: give FINDING=SHARE, as in duplicates=0.05"
+        ) from None
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to those of datasets."""
+    app.command()(fix)
+    app.command()(gate)

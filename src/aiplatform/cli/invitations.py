@@ -1,0 +1,46 @@
+"""``aiplatform invitations``."""
+
+from typing import Annotated
+
+import typer
+
+from aiplatform.cli.options import Json, Limit, group
+from aiplatform.cli.output import age_text, print_json, print_table, say
+from aiplatform.cli.session import connect
+
+app = group("Invitations; for administrators. Make one with `aiplatform users invite`.")
+
+
+@app.command()
+def ls(
+    only_open: Annotated[bool, typer.Option("--open", help="Only those that still work.")] = False,
+    limit: Limit = 100,
+    json: Json = False,
+) -> None:
+    """List the invitations."""
+    print_table(
+        connect().invitations.list(only_open=only_open or None).take(limit),
+        {
+            "EMAIL": lambda i: i.email,
+            "STATUS": lambda i: i.status,
+            "ROLE": lambda i: i.role,
+            "PROJECT": lambda i: f"{i.project.name} ({i.project.role})" if i.project else "",
+            "BY": lambda i: i.invited_by.username if i.invited_by else "",
+            "MADE": lambda i: age_text(i.created_at),
+            "UUID": lambda i: i.uuid,
+        },
+        as_json=json,
+        empty="There are no invitations.",
+    )
+
+
+@app.command()
+def revoke(
+    invitation: Annotated[str, typer.Argument(help="Its uuid.")], json: Json = False
+) -> None:
+    """Let a link work no more."""
+    connect().invitations.revoke(invitation)
+    if json:
+        print_json({"uuid": invitation, "done": True})
+    else:
+        say("The link no longer works.")

@@ -1,0 +1,157 @@
+"""``aiplatform notifications``."""
+
+from typing import Annotated
+
+import typer
+
+from aiplatform.cli.options import Json, Limit, group
+from aiplatform.cli.output import (
+    age_text,
+    plain,
+    print_json,
+    print_json_line,
+    print_rows,
+    print_table,
+    print_text,
+    say,
+)
+from aiplatform.cli.session import connect
+
+app = group("Your inbox: what happened, and how you want to be told.")
+
+
+@app.command()
+def ls(
+    unread: Annotated[bool, typer.Option("--unread", help="Only those not read yet.")] = False,
+    type: Annotated[  # noqa: A002
+        str | None, typer.Option("--type", help="Only of one type, such as task:failed.")
+    ] = None,
+    limit: Limit = 30,
+    json: Json = False,
+) -> None:
+    """List your inbox, newest first."""
+    print_table(
+        connect().notifications.list(unread=unread or None, type=type).take(limit),
+        {
+            "": lambda n: "" if n.is_read else "*",
+            "WHEN": lambda n: age_text(n.created_at),
+            "TITLE": lambda n: n.title,
+            "MESSAGE": lambda n: n.message or "",
+            "UUID": lambda n: n.uuid,
+        },
+        as_json=json,
+        empty="Nothing new." if unread else "Your inbox is empty.",
+    )
+
+
+@app.command()
+def unread(json: Json = False) -> None:
+    """Say how many you have not read."""
+    count = connect().notifications.unread()
+    if json:
+        print_json({"unread": count})
+    else:
+        print_text(str(count))
+
+
+@app.command()
+def watch(
+    after: Annotated[
+        str | None, typer.Option(help="Begin after this event_id, as --json prints it.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Print notifications as they are made, until you stop it with Ctrl+C."""
+    for notification in connect().notifications.watch(last_event_id=after):
+        if json:
+            print_json_line(notification)
+        else:
+            print_text(f"{plain(notification.title)}: {plain(notification.message)}")
+
+
+@app.command()
+def read(
+    notification: Annotated[
+        str | None, typer.Argument(metavar="[UUID]", help="Which one; without it, all.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Mark one notification as read, or all."""
+    notifications = connect().notifications
+    if notification is None:
+        changed = notifications.mark_all_read()
+    else:
+        notifications.mark_read(notification)
+        changed = 1
+    if json:
+        print_json({"read": changed})
+    else:
+        say(f"Marked {changed} as read.")
+
+
+@app.command()
+def rm(
+    notification: Annotated[
+        str | None, typer.Argument(metavar="[UUID]", help="Which one; without it, all read ones.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Delete one notification, or all that you have read."""
+    notifications = connect().notifications
+    if notification is None:
+        deleted = notifications.delete_read()
+    else:
+        notifications.delete(notification)
+        deleted = 1
+    if json:
+        print_json({"deleted": deleted})
+    else:
+        say(f"Deleted {deleted}.")
+
+
+@app.command()
+def preferences(
+    email: Annotated[
+        str | None,
+        typer.Option(help="When e-mails are sent: off, immediate, hourly or daily."),
+    ] = None,
+    language: Annotated[str | None, typer.Option(help="Of e-mails: en or zh.")] = None,
+    mail: Annotated[
+        list[str] | None, typer.Option(help="Send this type by e-mail. May be repeated.")
+    ] = None,
+    no_mail: Annotated[list[str] | None, typer.Option(help="Don't. May be repeated.")] = None,
+    inbox: Annotated[
+        list[str] | None, typer.Option(help="Put this type into the inbox. May be repeated.")
+    ] = None,
+    no_inbox: Annotated[list[str] | None, typer.Option(help="Don't. May be repeated.")] = None,
+    json: Json = False,
+) -> None:
+    """Show how you want to be told, and change what is given."""
+    types: dict[str, dict[str, bool]] = {}
+    for names, channel, wanted in (
+        (mail, "email", True), (no_mail, "email", False),
+        (inbox, "inbox", True), (no_inbox, "inbox", False),
+    ):  # fmt: skip
+        for name in names or ():
+            types.setdefault(name, {})[channel] = wanted
+    notifications = connect().notifications
+    if email or language or types:
+        found = notifications.set_preferences(email=email, language=language, types=types or None)
+    else:
+        found = notifications.preferences()
+    if json:
+        print_json(found)
+        return
+    say(f"E-mail: {found.email}, in {'Chinese' if found.language == 'zh' else 'English'}.")
+    print_rows(
+        ["TYPE", "", "INBOX", "E-MAIL"],
+        [
+            [
+                row.type,
+                row.label,
+                "always" if row.mandatory else "yes" if row.inbox else "no",
+                "yes" if row.email else "no",
+            ]
+            for row in found.types
+        ],
+    )

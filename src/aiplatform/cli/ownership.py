@@ -1,0 +1,65 @@
+"""``aiplatform projects leave``, ``transfer`` and ``access``."""
+
+from typing import Annotated
+
+import typer
+
+from aiplatform.cli.options import Json, Yes
+from aiplatform.cli.output import print_json, print_record, print_rows, say
+from aiplatform.cli.projects import Name
+from aiplatform.cli.session import confirm, connect
+
+Person = Annotated[str, typer.Argument(metavar="USER", help="Username or uuid.")]
+
+
+def leave(project: Name, yes: Yes = False, json: Json = False) -> None:
+    """Give up your own role in a project."""
+    client = connect()
+    found = client.projects.get(project)
+    confirm(f"Leave the project {found.name}?", yes=yes)
+    client.projects.leave(found)
+    if json:
+        print_json({"uuid": str(found.uuid), "done": True})
+    else:
+        say(f"You left {found.name}.")
+
+
+def transfer(
+    project: Name,
+    user: Person,
+    keep: Annotated[
+        str | None,
+        typer.Option(help="The role that the present owner keeps: viewer, developer or admin."),
+    ] = None,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Make somebody else the owner of a project."""
+    client = connect()
+    found = client.projects.get(project)
+    confirm(f"Make {user} the owner of {found.name}?", yes=yes)
+    print_record(client.projects.transfer(found, user, keep_role=keep), as_json=json)
+
+
+def access(project: Name, user: Person, json: Json = False) -> None:
+    """Explain which permissions a person has in a project, and why."""
+    found = connect().projects.access(project, user)
+    if json:
+        print_json(found)
+        return
+    if not found.is_active:
+        say(f"{found.user.username} is deactivated and may do nothing.")
+    elif not found.permissions:
+        say(f"{found.user.username} has no permission in this project.")
+    if found.permissions:
+        print_rows(
+            ["PERMISSION", "BECAUSE"],
+            [
+                [held.permission, ", ".join(f"{r.source}: {r.role}" for r in held.because)]
+                for held in found.permissions
+            ],
+        )
+    for key in found.keys or []:
+        say(
+            f"The key {key.name} ({key.prefix}…) may here: {' '.join(key.permissions) or 'nothing'}"
+        )

@@ -1,0 +1,221 @@
+"""``aiplatform account``: what is yours alone."""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from aiplatform.cli.options import Json, Limit, Yes, group
+from aiplatform.cli.output import age_text, print_json, print_record, print_table, print_text, say
+from aiplatform.cli.session import confirm, connect
+
+app = group("Your account: password, sessions, second factor.")
+
+Code = Annotated[
+    str | None,
+    typer.Option("--code", help="Of the authenticator app, or for recovery; else the password."),
+]
+PasswordStdin = Annotated[
+    bool, typer.Option("--password-stdin", help="Read the password from stdin.")
+]
+
+
+@app.command()
+def sessions(limit: Limit = 100, json: Json = False) -> None:
+    """List where you are logged in."""
+    print_table(
+        connect().account.sessions().take(limit),
+        {
+            "": lambda s: "this one" if s.current else "",
+            "DEVICE": lambda s: s.user_agent,
+            "ADDRESS": lambda s: s.ip_address,
+            "LAST SEEN": lambda s: age_text(s.last_seen_at),
+            "SINCE": lambda s: age_text(s.created_at),
+            "UUID": lambda s: s.uuid,
+        },
+        as_json=json,
+        empty="You are logged in nowhere.",
+    )
+
+
+@app.command("end-session")
+def end_session(
+    session: Annotated[str | None, typer.Argument(help="Its uuid.")] = None,
+    others: Annotated[bool, typer.Option("--others", help="All but this one.")] = False,
+    json: Json = False,
+) -> None:
+    """Log out somewhere else."""
+    if (session is None) == (not others):
+        raise typer.BadParameter("name a session, or use --others")
+    account = connect().account
+    ended = 1
+    if session is None:
+        ended = account.end_other_sessions()
+    else:
+        account.end_session(session)
+    _done(f"Ended {ended} session{'' if ended == 1 else 's'}.", json=json, ended=ended)
+
+
+@app.command()
+def password(
+    password_stdin: Annotated[
+        bool,
+        typer.Option(
+            "--password-stdin", help="Read the present one from stdin, and the new one after it."
+        ),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Change your password; your other sessions end."""
+    present = _secret("Present password", stdin=password_stdin)
+    new = _secret("New password", stdin=password_stdin, twice=True)
+    connect().change_password(present, new)
+    _done("Your password is changed; your other sessions have ended.", json=json)
+
+
+@app.command()
+def email(
+    address: Annotated[str, typer.Argument(metavar="EMAIL")],
+    password_stdin: PasswordStdin = False,
+    json: Json = False,
+) -> None:
+    """Change your address."""
+    connect().account.change_email(address, _secret("Password", stdin=password_stdin))
+    _done(f"Your address is {address}.", json=json, email=address)
+
+
+@app.command("forgot-password")
+def forgot_password(email: Annotated[str, typer.Argument()], json: Json = False) -> None:
+    """Have a link sent that sets a new password."""
+    connect().account.forgot_password(email)
+    _done("If there is such an account, a link is on its way to it.", json=json)
+
+
+@app.command("reset-password")
+def reset_password(
+    token: Annotated[str, typer.Argument(help="The link, or what stands behind its #.")],
+    password_stdin: PasswordStdin = False,
+    json: Json = False,
+) -> None:
+    """Set a new password with a link that you were given."""
+    new = _secret("New password", stdin=password_stdin, twice=True)
+    connect().account.reset_password(token_of(token), new)
+    _done("Your password is set. Log in: aiplatform login", json=json)
+
+
+@app.command("accept-invitation")
+def accept_invitation(
+    token: Annotated[str, typer.Argument(help="The link, or what stands behind its #.")],
+    username: Annotated[str, typer.Argument()],
+    password_stdin: PasswordStdin = False,
+    json: Json = False,
+) -> None:
+    """Make the account that an invitation promises."""
+    new = _secret("Password", stdin=password_stdin, twice=True)
+    connect().invitations.accept(token_of(token), username, new)
+    _done(f"Welcome. Log in: aiplatform login -u {username}", json=json)
+
+
+@app.command()
+def register(
+    username: Annotated[str, typer.Argument()],
+    email: Annotated[str, typer.Argument()],
+    password_stdin: PasswordStdin = False,
+    json: Json = False,
+) -> None:
+    """Make an account for yourself, where the platform allows it."""
+    new = _secret("Password", stdin=password_stdin, twice=True)
+    connect().account.register(username, email, new)
+    _done(f"Welcome. Log in: aiplatform login -u {username}", json=json)
+
+
+totp = group("A second factor: codes of an authenticator app.")
+app.add_typer(totp, name="totp")
+
+
+@totp.command()
+def status(json: Json = False) -> None:
+    """Show whether you have a second factor."""
+    print_record(connect().account.second_factor(), as_json=json)
+
+
+@totp.command()
+def enable(password_stdin: PasswordStdin = False, json: Json = False) -> None:
+    """Enrol an authenticator app; asks for a first code of it.
+
+    With --password-stdin the secret is printed and nothing is in force before
+    `aiplatform account totp confirm CODE`.
+    """
+    account = connect().account
+    enrolment = account.enrol_second_factor(_secret("Password", stdin=password_stdin))
+    if json:
+        print_json({"secret": enrolment.secret, "uri": enrolment.uri})
+        return
+    print_text(f"secret: {enrolment.secret}")
+    print_text(f"uri: {enrolment.uri}")
+    if password_stdin or not sys.stdin.isatty():
+        say(
+            "Enter the secret in your authenticator app, then: aiplatform account totp confirm CODE"
+        )
+        return
+    say("Enter the secret in your authenticator app.")
+    _show_codes(account.confirm_second_factor(typer.prompt("Code", err=True)), json=False)
+
+
+@totp.command("confirm")
+def confirm_totp(code: Annotated[str, typer.Argument()], json: Json = False) -> None:
+    """Put the second factor in force with a first code."""
+    _show_codes(connect().account.confirm_second_factor(code), json=json)
+
+
+@totp.command("recovery-codes")
+def recovery_codes(
+    code: Code = None, password_stdin: PasswordStdin = False, json: Json = False
+) -> None:
+    """Replace your recovery codes."""
+    given = None if code else _secret("Password", stdin=password_stdin)
+    codes = connect().account.renew_recovery_codes(password=given, code=code)
+    _show_codes(codes, json=json)
+
+
+@totp.command()
+def disable(
+    code: Code = None,
+    password_stdin: PasswordStdin = False,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Do without the second factor."""
+    confirm("Log in with the password alone from now on?", yes=yes)
+    given = None if code else _secret("Password", stdin=password_stdin)
+    connect().account.disable_second_factor(password=given, code=code)
+    _done("The second factor is removed.", json=json)
+
+
+def token_of(link: str) -> str:
+    """The token of a link; what is none is one already."""
+    return link.rpartition("#")[2]
+
+
+def _show_codes(codes: Sequence[str], *, json: bool) -> None:
+    if json:
+        print_json({"recovery_codes": list(codes)})
+        return
+    say("The second factor is in force. Keep these recovery codes; each works once:")
+    for code in codes:
+        print_text(code)
+
+
+def _secret(question: str, *, stdin: bool, twice: bool = False) -> str:
+    if stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    answer: str = typer.prompt(question, hide_input=True, confirmation_prompt=twice, err=True)
+    return answer
+
+
+def _done(text: str, *, json: bool, **facts: object) -> None:
+    if json:
+        print_json({**facts, "done": True})
+    else:
+        say(text)

@@ -1,0 +1,103 @@
+"""``aiplatform roles``."""
+
+from typing import Annotated, Any
+
+import typer
+
+from aiplatform.cli.options import Json, Limit, Yes, group
+from aiplatform.cli.output import print_json, print_record, print_table, say
+from aiplatform.cli.session import confirm, connect
+
+app = group("Roles, and the permissions that they are made of.")
+
+Name = Annotated[str, typer.Argument(metavar="ROLE", help="Name or uuid.")]
+Description = Annotated[str | None, typer.Option("--description", "-d")]
+Permissions = Annotated[
+    list[str] | None, typer.Argument(help="Such as datasets:read, datasets:* or *.")
+]
+
+
+@app.command()
+def ls(limit: Limit = 100, json: Json = False) -> None:
+    """List the roles."""
+    print_table(
+        connect().roles.list().take(limit),
+        {
+            "NAME": lambda r: r.name,
+            "SYSTEM": lambda r: "yes" if r.is_system else "",
+            "PERMISSIONS": lambda r: " ".join(r.permissions),
+            "DESCRIPTION": lambda r: r.description or "",
+        },
+        as_json=json,
+        empty="There are no roles.",
+    )
+
+
+@app.command()
+def permissions(json: Json = False) -> None:
+    """List all that a role or an API key may hold."""
+    print_table(
+        connect().roles.permissions(),
+        {
+            "PERMISSION": lambda p: p.permission,
+            "IN PROJECTS": lambda p: "yes" if p.reaches_projects else "",
+            "WHAT IT ALLOWS": lambda p: p.description,
+            "": lambda p: p.description_zh,
+        },
+        as_json=json,
+        empty="There are no permissions.",
+    )
+
+
+@app.command()
+def show(role: Name, json: Json = False) -> None:
+    """Show a role, and where it is in use."""
+    print_record(connect().roles.get(role), as_json=json)
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument()],
+    permission: Permissions = None,
+    description: Description = None,
+    json: Json = False,
+) -> None:
+    """Make a role of the permissions."""
+    made = connect().roles.create(name, permission or [], description=description)
+    print_record(made, as_json=json)
+
+
+@app.command("set")
+def set_(
+    role: Name,
+    permission: Annotated[
+        list[str] | None, typer.Argument(help="All that it is to hold from now on.")
+    ] = None,
+    add: Annotated[list[str] | None, typer.Option(help="A permission to add.")] = None,
+    remove: Annotated[list[str] | None, typer.Option(help="A permission to take out.")] = None,
+    description: Description = None,
+    json: Json = False,
+) -> None:
+    """Change what a role holds; it counts at once for everybody who has it."""
+    found = connect().roles.get(role)
+    changes: dict[str, Any] = {}
+    if description is not None:
+        changes["description"] = description
+    if permission or add or remove:
+        held = set(permission) if permission else set(found.permissions)
+        changes["permissions"] = sorted((held | set(add or ())) - set(remove or ()))
+    if not changes:
+        raise typer.BadParameter("say what to change")
+    print_record(found.update(**changes), as_json=json)
+
+
+@app.command()
+def delete(role: Name, yes: Yes = False, json: Json = False) -> None:
+    """Delete a role that is not in use."""
+    client = connect()
+    confirm(f"Delete the role {role}?", yes=yes)
+    client.roles.delete(role)
+    if json:
+        print_json({"role": role, "done": True})
+    else:
+        say(f"Deleted the role {role}.")

@@ -1,0 +1,130 @@
+"""``aiplatform runs``."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aiplatform.cli.follow import follow
+from aiplatform.cli.options import Detach, Json, Limit, Priority, Project, group
+from aiplatform.cli.output import (
+    age_text,
+    dumped,
+    number_text,
+    print_json,
+    print_json_line,
+    print_record,
+    print_rows,
+    print_table,
+    say,
+)
+from aiplatform.cli.session import connect
+from aiplatform.cli.train import print_training
+
+if TYPE_CHECKING:
+    from aiplatform.client import Comparison
+
+app = group("Runs: the trainings of all experiments, by what they were and what they gave.")
+
+RunArgument = Annotated[
+    str, typer.Argument(metavar="RUN", help="Uuid, the start of one, or the task's name.")
+]
+Filter = Annotated[
+    str | None,
+    typer.Option(
+        "--filter",
+        metavar="EXPRESSION",
+        help="Such as 'metrics.eval_loss < 1.5 and config.lora.rank = 16 and tags has \"prod\"'.",
+    ),
+]
+Sort = Annotated[
+    str | None,
+    typer.Option(help="created, metrics.… or config.…; with a minus the largest first."),
+]
+
+
+@app.command()
+def ls(
+    asked: Filter = None,
+    sort: Sort = None,
+    project: Project = None,
+    limit: Limit = 50,
+    json: Json = False,
+) -> None:
+    """Search the runs of a project."""
+    figure = (sort or "").removeprefix("-")
+    name = figure.removeprefix("metrics.") if figure.startswith("metrics.") else "eval_loss"
+    print_table(
+        connect(project).runs.list(asked, sort=sort).take(limit),
+        {
+            "RUN": lambda r: str(r.uuid)[:8],
+            "NAME": lambda r: r.name,
+            "EXPERIMENT": lambda r: r.experiment.name if r.experiment else "",
+            "STATUS": lambda r: r.status,
+            name.upper().replace("_", " "): lambda r: number_text(r.metrics.get(name)),
+            "LOSS": lambda r: number_text(r.metrics.get("loss")),
+            "CREATED": lambda r: age_text(r.created_at),
+        },
+        as_json=json,
+        empty="There is no run like that.",
+    )
+
+
+@app.command()
+def show(run: RunArgument, project: Project = None, json: Json = False) -> None:
+    """Show a run and its record: config, seed, data and base model by hash, software, hardware."""
+    found = connect(project).runs.get(run)
+    print_record(found, as_json=json, skip=("config", "record"))
+    if json or found.record is None:
+        return
+    record = dumped(found.record)
+    environment = record.pop("environment") or {}
+    packages = environment.pop("packages", {})
+    learned = ("torch", "transformers", "peft", "trl", "accelerate", "datasets", "tokenizers")
+    record |= environment
+    record["inputs"] = [f"{i['role']} {i['label']} sha256 {i['sha256']}" for i in record["inputs"]]
+    record["packages"] = [f"{name} {packages[name]}" for name in learned if name in packages]
+    print_record(record, as_json=False)
+
+
+@app.command()
+def rerun(
+    run: RunArgument,
+    priority: Priority = None,
+    detach: Detach = False,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Do a run again with its config, data, base model and seed, and watch it."""
+    client = connect(project)
+    task = client.runs.rerun(run, priority=priority)
+    if not detach:
+        task = follow(client, task, as_json=json)
+    if json:
+        (print_json if detach else print_json_line)(task)
+    elif detach:
+        say(f"Queued {task.name}. Watch it: aiplatform tasks watch {task.uuid}")
+    else:
+        print_training(client, task)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...")],
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Compare runs: what differs in their configs, and their figures."""
+    print_comparison(connect(project).runs.compare(runs), as_json=json)
+
+
+def print_comparison(comparison: "Comparison", *, as_json: bool) -> None:
+    """A column for each, first what differs in the configs, then the figures."""
+    if as_json:
+        print_json(comparison)
+        return
+    rows = [
+        [path, *(number_text(value) for value in values)]
+        for part in (comparison.differs, comparison.metrics)
+        for path, values in part.items()
+    ]
+    print_rows(["", *(item.name for item in comparison.items)], rows)

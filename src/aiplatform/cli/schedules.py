@@ -1,0 +1,144 @@
+"""``aiplatform schedules``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aiplatform.cli.failures import CommandError, ExitCode
+from aiplatform.cli.options import Json, Limit, Priority, Project, Yes, group
+from aiplatform.cli.output import age_text, print_json, print_record, print_table, say
+from aiplatform.cli.session import confirm, connect
+from aiplatform.cli.specs import read_spec
+
+app = group("Schedules: tasks and runs that are submitted by the calendar.")
+
+ScheduleArgument = Annotated[str, typer.Argument(metavar="SCHEDULE", help="Name or uuid.")]
+
+
+@app.command()
+def ls(project: Project = None, limit: Limit = 50, json: Json = False) -> None:
+    """List the schedules of a project."""
+    print_table(
+        connect(project).schedules.list().take(limit),
+        {
+            "NAME": lambda s: s.name,
+            "CRON": lambda s: s.cron,
+            "ZONE": lambda s: s.timezone,
+            "NEXT (UTC)": lambda s: f"{s.next_at:%Y-%m-%d %H:%M}" if s.next_at else "off",
+            "LAST": lambda s: s.last.outcome if s.last else "",
+            "OWNER": lambda s: (
+                (s.owner.username if s.owner else "")
+                + ("" if s.owner_is_active else " (deactivated)")
+            ),
+        },
+        as_json=json,
+        empty="There is no schedule in this project.",
+    )
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument()],
+    cron: Annotated[str, typer.Argument(metavar="CRON", help="Such as '30 2 * * *'.")],
+    timezone: Annotated[str, typer.Option(help="Such as Asia/Shanghai.")] = "UTC",
+    experiment: Annotated[
+        str | None, typer.Option("--experiment", "-e", help="Start runs of it.")
+    ] = None,
+    spec: Annotated[
+        Path | None,
+        typer.Option(
+            "--spec",
+            "-f",
+            exists=True,
+            dir_okay=False,
+            help="File with a task's spec to submit instead.",
+        ),
+    ] = None,
+    priority: Priority = None,
+    missed: Annotated[
+        str | None, typer.Option(help="After an outage: run_once (default) or skip.")
+    ] = None,
+    overlap: Annotated[
+        str | None, typer.Option(help="While the last one runs: skip (default) or allow.")
+    ] = None,
+    disabled: Annotated[bool, typer.Option("--disabled", help="Don't switch it on yet.")] = False,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Create a schedule. It fires with the permissions that you have then."""
+    if (experiment is None) == (spec is None):
+        raise CommandError("Give either --experiment or --spec.", exit_code=ExitCode.USAGE)
+    made = connect(project).schedules.create(
+        name,
+        cron,
+        timezone=timezone,
+        experiment=experiment,
+        spec=None if spec is None else read_spec(spec),
+        priority=priority,
+        missed=missed,
+        overlap=overlap,
+        enabled=not disabled,
+    )
+    print_record(made, as_json=json, skip=("owner_is_active",))
+
+
+@app.command()
+def show(schedule: ScheduleArgument, project: Project = None, json: Json = False) -> None:
+    """Show a schedule and its next times."""
+    print_record(connect(project).schedules.get(schedule), as_json=json)
+
+
+@app.command()
+def firings(
+    schedule: ScheduleArgument, project: Project = None, limit: Limit = 20, json: Json = False
+) -> None:
+    """List the times at which it was due, and what came of them."""
+    print_table(
+        connect(project).schedules.firings(schedule).take(limit),
+        {
+            "DUE (UTC)": lambda f: f"{f.due_at:%Y-%m-%d %H:%M}",
+            "FIRED": lambda f: age_text(f.fired_at),
+            "OUTCOME": lambda f: f.outcome,
+            "TASK": lambda f: str(f.task or "")[:8],
+            "REASON": lambda f: f.reason,
+        },
+        as_json=json,
+        empty="It was not due yet.",
+    )
+
+
+@app.command()
+def enable(schedule: ScheduleArgument, project: Project = None, json: Json = False) -> None:
+    """Switch a schedule on; it is yours then."""
+    _switch(schedule, project, json, on=True)
+
+
+@app.command()
+def disable(schedule: ScheduleArgument, project: Project = None, json: Json = False) -> None:
+    """Switch a schedule off."""
+    _switch(schedule, project, json, on=False)
+
+
+def _switch(schedule: str, project: str | None, as_json: bool, *, on: bool) -> None:
+    found = connect(project).schedules.update(schedule, enabled=on)
+    if as_json:
+        print_json(found)
+    elif found.next_at is not None:
+        say(f"{found.name} is on; next at {found.next_at:%Y-%m-%d %H:%M} UTC.")
+    else:
+        say(f"{found.name} is off.")
+
+
+@app.command()
+def rm(
+    schedule: ScheduleArgument, project: Project = None, yes: Yes = False, json: Json = False
+) -> None:
+    """Delete a schedule; tasks that it has submitted stay."""
+    found = connect(project).schedules.get(schedule)
+    confirm(f"Delete the schedule {found.name}?", yes=yes)
+    found.delete()
+    if json:
+        print_json({"uuid": str(found.uuid), "done": True})
+    else:
+        say(f"Deleted the schedule {found.name}.")

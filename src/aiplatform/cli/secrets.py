@@ -1,0 +1,74 @@
+"""``aiplatform secrets``."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aiplatform.cli.failures import CommandError, ExitCode
+from aiplatform.cli.options import Json, Limit, group
+from aiplatform.cli.output import age_text, print_json, print_record, print_table, say
+from aiplatform.cli.session import connect
+
+app = group("Tokens and keys that tasks use by name. Nobody can read them back, you neither.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME")]
+OfProject = Annotated[
+    str | None,
+    # Not by AIPLATFORM_PROJECT: whose a secret is should not hang on the environment.
+    typer.Option("--project", "-p", metavar="NAME", help="That project's, instead of your own."),
+]
+
+
+@app.command()
+def ls(project: OfProject = None, limit: Limit = 100, json: Json = False) -> None:
+    """List names, and when they were used."""
+    print_table(
+        connect().secrets.list(project=project).take(limit),
+        {
+            "NAME": lambda s: s.name,
+            "KIND": lambda s: s.kind,
+            "STORED": lambda s: age_text(s.updated_at),
+            "USED": lambda s: age_text(s.last_used_at) if s.last_used_at else "never",
+        },
+        as_json=json,
+        empty="There are none. Store one: aiplatform secrets set NAME",
+    )
+
+
+@app.command("set")
+def set_secret(
+    name: Name,
+    kind: Annotated[str, typer.Option(help="generic, hub_token or s3.")] = "generic",
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--file", "-f", help="Read the value from a file; a last line end is left out."
+        ),
+    ] = None,
+    project: OfProject = None,
+    json: Json = False,
+) -> None:
+    """Store a value; it is asked for, or read from stdin or a file, never from the command line."""
+    if file is not None:
+        value = file.read_text("utf-8")
+    elif sys.stdin.isatty():
+        value = typer.prompt(f"Value of {name}", hide_input=True, err=True)
+    else:
+        value = sys.stdin.read()
+    value = value.removesuffix("\n").removesuffix("\r")
+    if not value:
+        raise CommandError("the value is empty", exit_code=ExitCode.USAGE)
+    stored = connect().secrets.set(name, value, kind=kind, project=project)
+    print_record(stored, as_json=json)
+
+
+@app.command()
+def rm(name: Name, project: OfProject = None, json: Json = False) -> None:
+    """Forget a secret. Waiting tasks that name it will fail."""
+    connect().secrets.remove(name, project=project)
+    if json:
+        print_json({"removed": name})
+    else:
+        say(f"Removed {name}.")

@@ -1,0 +1,171 @@
+"""``aiplatform sweep``."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aiplatform.cli.failures import CommandError, ExitCode
+from aiplatform.cli.options import Json, Limit, Priority, Project, group
+from aiplatform.cli.output import age_text, number_text, print_json, print_rows, print_table, say
+from aiplatform.cli.session import connect
+from aiplatform.cli.specs import assign
+
+if TYPE_CHECKING:
+    from aiplatform.client import Sweep
+
+app = group("Sweeps: searches for the hyper-parameters of an experiment.")
+
+SweepArgument = Annotated[str, typer.Argument(metavar="SWEEP", help="Name or uuid.")]
+
+
+@app.command()
+def create(
+    experiment: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="Name or uuid.")],
+    name: Annotated[str, typer.Option("--name", help="Of the sweep.")],
+    parameters: Annotated[
+        list[str],
+        typer.Option(
+            "--param",
+            metavar="PATH=VALUES",
+            help="lora.rank=4,8,16 · learning_rate=1e-5..1e-3:log · batch_size=2..16:int.",
+        ),
+    ],
+    method: Annotated[str, typer.Option(help="grid, random or tpe.")] = "tpe",
+    objective: Annotated[str, typer.Option(help="The figure that counts.")] = "eval_loss",
+    maximize: Annotated[bool, typer.Option("--maximize", help="The larger the better.")] = False,
+    trials: Annotated[int, typer.Option(min=1, max=500, help="At most so many.")] = 20,
+    parallelism: Annotated[int, typer.Option(min=1, max=64, help="At once.")] = 2,
+    prune: Annotated[
+        str | None, typer.Option(metavar="SERIES", help="Halt bad trials early, judged by it.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Such as pruning.min_steps=20, seed=1."),
+    ] = None,
+    priority: Priority = None,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Begin a sweep; each trial is a run of the experiment."""
+    options: dict[str, Any] = {
+        "method": method,
+        "objective": objective,
+        "direction": "maximize" if maximize else "minimize",
+        "max_trials": trials,
+        "parallelism": parallelism,
+    }
+    if priority is not None:
+        options["priority"] = priority
+    if prune is not None:
+        options["pruning"] = {"series": prune}
+    assign(options, assignments or [])
+    client = connect(project)
+    found = client.sweeps.create(name, experiment, dict(map(read_parameter, parameters)), **options)
+    if json:
+        print_json(found)
+    else:
+        say(f"Began {found.name}. Look at it: aiplatform sweep show {found.name}")
+
+
+def read_parameter(text: str) -> tuple[str, Any]:
+    """``path=values`` as people write it.
+
+    Raises:
+        CommandError: when it is neither a list nor a range.
+    """
+    path, equals, values = text.partition("=")
+    if not equals or not values:
+        raise CommandError(f"--param {text}: write it as PATH=VALUES", exit_code=ExitCode.USAGE)
+    if ".." in values:
+        bounds, _, kind = values.partition(":")
+        low, _, high = bounds.partition("..")
+        if kind not in {"", "log", "int"}:
+            raise CommandError(f"--param {text}: only :log or :int", exit_code=ExitCode.USAGE)
+        found: dict[str, Any] = {"value": None}
+        assign(found, [f"low={low}", f"high={high}"])
+        kind_of_range = {"kind": "int" if kind == "int" else "float"}
+        return path, {**kind_of_range, "low": found["low"], "high": found["high"],
+                      "log": kind == "log"}  # fmt: skip
+    listed: list[Any] = []
+    for value in values.split(","):
+        one: dict[str, Any] = {}
+        assign(one, [f"value={value}"])
+        listed.append(one["value"])
+    return path, listed
+
+
+@app.command()
+def ls(project: Project = None, limit: Limit = 50, json: Json = False) -> None:
+    """List the sweeps of a project."""
+    print_table(
+        connect(project).sweeps.list().take(limit),
+        {
+            "NAME": lambda s: s.name,
+            "METHOD": lambda s: s.spec.get("method"),
+            "OBJECTIVE": lambda s: s.spec.get("objective"),
+            "TRIALS": lambda s: s.spec.get("max_trials"),
+            "STATUS": lambda s: s.status,
+            "CREATED": lambda s: age_text(s.created_at),
+        },
+        as_json=json,
+        empty="There is no sweep in this project.",
+    )
+
+
+@app.command()
+def show(sweep: SweepArgument, project: Project = None, json: Json = False) -> None:
+    """Show a sweep and its trials, the best first."""
+    print_sweep(connect(project).sweeps.get(sweep), as_json=json)
+
+
+@app.command()
+def cancel(sweep: SweepArgument, project: Project = None, json: Json = False) -> None:
+    """Start no more trials, and stop those that run."""
+    found = connect(project).sweeps.cancel(sweep)
+    if json:
+        print_json(found)
+    else:
+        say(f"Cancelled {found.name}.")
+
+
+@app.command()
+def register(
+    sweep: SweepArgument,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the model in the registry.")],
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Register the best trial's model as the next version of a name, unless it is one already."""
+    found = connect(project).sweeps.register(sweep, name)
+    if json:
+        print_json(found)
+    else:
+        say(f"The best model is {found.name}@{found.version}.")
+
+
+def print_sweep(sweep: "Sweep", *, as_json: bool) -> None:
+    """Its trials in a table, the best first, then those without a value."""
+    if as_json:
+        print_json(sweep)
+        return
+    paths = list(sweep.spec.get("parameters", {}))
+    sign = -1 if sweep.spec.get("direction") == "maximize" else 1
+    valued = sorted(
+        (trial for trial in sweep.trials if trial.value is not None),
+        key=lambda trial: sign * (trial.value or 0.0),
+    )
+    rest = [trial for trial in sweep.trials if trial.value is None]
+    print_rows(
+        ["TRIAL", "STATE", str(sweep.spec.get("objective", "")).upper(), *paths, "TASK"],
+        [
+            [
+                trial.number,
+                trial.state,
+                number_text(trial.value),
+                *(number_text(trial.params.get(path)) for path in paths),
+                str(trial.task or "")[:8],
+            ]
+            for trial in [*valued, *rest]
+        ],
+    )
+    say(f"{sweep.name} is {sweep.status}." + (f" {sweep.error}" if sweep.error else ""))

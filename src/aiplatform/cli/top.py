@@ -1,0 +1,229 @@
+"""``aiplatform tasks top``: the queue, what runs, and the workers, as they are now."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from aiplatform.cli.output import console, duration_text, plain
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from aiplatform.client import Client, Task, Worker
+
+QUIT = ("q", "Q", "\x03", "\x04")
+LISTED = 15
+BAR_WIDTH = 12
+
+
+@dataclass(frozen=True)
+class View:
+    """One look at the platform. ``workers`` is None for those who may not see them."""
+
+    running: list["Task"]
+    waiting: list["Task"]
+    more_waiting: bool
+    workers: list["Worker"] | None
+    moment: datetime
+
+
+def look(client: "Client") -> View:
+    """Ask once for everything that is shown."""
+    from aiplatform.client import PermissionDenied
+
+    running = client.tasks.list(status="running").take(LISTED)
+    running += client.tasks.list(status="cancelling").take(LISTED - len(running) or 1)
+    waiting = client.tasks.list(status="pending").take(LISTED + 1)
+    waiting.sort(key=lambda task: task.position or 1 << 60)
+    workers: list[Worker] | None
+    try:
+        workers = [worker for worker in client.workers.list().take(50) if worker.alive]
+    except PermissionDenied:
+        workers = None
+    more = len(waiting) > LISTED
+    return View(running, waiting[:LISTED], more, workers, datetime.now(UTC))
+
+
+def screen(view: View, url: str) -> "RenderableType":
+    """All of it as rich draws it."""
+    from rich.console import Group
+    from rich.text import Text
+
+    waiting = f"{len(view.waiting)}{'+' if view.more_waiting else ''}"
+    head = f"{url} · {len(view.running)} running, {waiting} waiting · {view.moment:%H:%M:%S} UTC"
+    parts: list[RenderableType] = [Text(plain(head), style="bold")]
+    parts.append(_table("RUNNING", RUNNING, view.running, "Nothing runs."))
+    parts.append(_table("WAITING", WAITING, view.waiting, "Nothing waits."))
+    if view.workers is not None:
+        parts.append(_table("WORKERS", WORKERS, view.workers, "No worker is there."))
+    return Group(*parts)
+
+
+def bar(share: float) -> str:
+    """A share from 0 to 1 as a bar, with its percentage."""
+    full = round(max(0.0, min(1.0, share)) * BAR_WIDTH)
+    return f"{'█' * full}{'░' * (BAR_WIDTH - full)} {share:4.0%}"
+
+
+def _left(task: "Task") -> str:
+    detail = task.progress_detail or {}
+    return duration_text(detail.get("seconds_left"))
+
+
+def _step(task: "Task") -> str:
+    detail = task.progress_detail or {}
+    step, steps = detail.get("step"), detail.get("total_steps")
+    if step is None:
+        return ""
+    return f"{step}/{steps}" if steps else str(step)
+
+
+def _ran(task: "Task") -> str:
+    if task.started_at is None:
+        return ""
+    return duration_text((datetime.now(UTC) - task.started_at).total_seconds())
+
+
+def _load(worker: "Worker") -> str:
+    return bar(float(worker.load.get("cpu_percent", 0.0)) / 100)
+
+
+def _memory(worker: "Worker") -> str:
+    used = float(worker.load.get("memory_used_mb", 0.0))
+    return f"{used / 1024:.1f} of {worker.memory_mb / 1024:.1f} GiB"
+
+
+def _gpus(worker: "Worker") -> str:
+    if not worker.devices:
+        return "no GPU"
+    busy = [value for key, value in worker.load.items() if key.endswith(".percent")]
+    shown = f" · {sum(busy) / len(busy):.0f} % busy" if busy else ""
+    return f"{worker.devices_free} of {len(worker.devices)} free{shown}"
+
+
+RUNNING: dict[str, Any] = {
+    "TASK": lambda t: str(t.uuid)[:8],
+    "NAME": lambda t: t.name,
+    "TYPE": lambda t: t.type,
+    "WORKER": lambda t: t.worker or "",
+    "PROGRESS": lambda t: bar(t.progress),
+    "STEP": _step,
+    "RAN": _ran,
+    "LEFT": _left,
+}
+WAITING: dict[str, Any] = {
+    "#": lambda t: t.position or "",
+    "TASK": lambda t: str(t.uuid)[:8],
+    "NAME": lambda t: t.name,
+    "TYPE": lambda t: t.type,
+    "PRIORITY": lambda t: t.priority,
+    "WHY": lambda t: "" if t.waiting is None else t.waiting.reason,
+}
+WORKERS: dict[str, Any] = {
+    "WORKER": lambda w: w.name,
+    "STATE": lambda w: w.state,
+    "RUNNING": lambda w: len(w.running),
+    "CPU": _load,
+    "MEMORY": _memory,
+    "GPUS": _gpus,
+}
+
+
+def _table(title: str, columns: dict[str, Any], rows: list[Any], empty: str) -> "RenderableType":
+    from rich import box
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    if not rows:
+        return Text(f"\n{title}: {empty}", style="dim")
+    table = Table(
+        *(Column(name, no_wrap=True, overflow="ellipsis") for name in columns),
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    for row in rows:
+        table.add_row(*(Text(plain(show(row))) for show in columns.values()))
+    return table
+
+
+def top(client: "Client", seconds: float) -> None:
+    """Show it until somebody presses q; once, as plain text, where there is no terminal."""
+    from rich.live import Live
+
+    from aiplatform.client import ServerUnavailable
+
+    if not (sys.stdout.isatty() and sys.stdin.isatty()):
+        console().print(screen(look(client), client.url))
+        return
+    trouble = ""
+    view = look(client)
+    with (
+        _keys() as pressed,
+        Live(screen(view, client.url), console=console(), screen=True, auto_refresh=False) as live,
+    ):
+        while True:
+            live.update(_with_footer(view, client.url, trouble, seconds), refresh=True)
+            if pressed(seconds):
+                return
+            try:
+                view, trouble = look(client), ""
+            except ServerUnavailable as error:
+                # The server may be on its way back; the last view stays, and says so.
+                trouble = str(error)
+
+
+def _with_footer(view: View, url: str, trouble: str, seconds: float) -> "RenderableType":
+    from rich.console import Group
+    from rich.text import Text
+
+    footer = trouble or f"q ends · every {seconds:g} s"
+    style = "bold red" if trouble else "dim"
+    return Group(screen(view, url), Text(f"\n{plain(footer)}", style=style))
+
+
+@contextlib.contextmanager
+def _keys() -> Iterator[Any]:
+    """Gives a function that waits so many seconds and says whether an end was asked for.
+
+    Keys are read one by one while this lasts, and the terminal is as it was afterwards.
+    """
+    try:
+        import select
+        import termios
+        import tty
+    except ImportError:  # Windows has none of these; Ctrl-C ends it there
+        yield _sleep
+        return
+    descriptor = sys.stdin.fileno()
+    before = termios.tcgetattr(descriptor)
+
+    def pressed(seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            ready, _, _ = select.select([sys.stdin], [], [], left)
+            if ready and (sys.stdin.read(1) or "q") in QUIT:
+                return True
+        return False
+
+    try:
+        tty.setcbreak(descriptor)
+        yield pressed
+    except KeyboardInterrupt:
+        pass  # Ctrl-C is one of the ways to end it
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+
+
+def _sleep(seconds: float) -> bool:
+    try:
+        time.sleep(seconds)
+    except KeyboardInterrupt:
+        return True
+    return False

@@ -1,0 +1,177 @@
+"""``aiplatform webhooks``."""
+
+from typing import Annotated
+
+import typer
+
+from aiplatform.cli.options import Json, Limit, Project, Yes, group
+from aiplatform.cli.output import age_text, print_json, print_record, print_rows, print_table, say
+from aiplatform.cli.session import confirm, connect
+
+app = group("Webhooks: a project's events, sent to programs of yours.")
+
+Name = Annotated[str, typer.Argument(metavar="WEBHOOK", help="Name or uuid.")]
+Events = Annotated[
+    list[str] | None,
+    typer.Option("--event", "-e", help="Such as task:failed. May be repeated; none means all."),
+]
+
+
+@app.command()
+def ls(project: Project = None, limit: Limit = 100, json: Json = False) -> None:
+    """List a project's webhooks."""
+    print_table(
+        connect(project).webhooks.list().take(limit),
+        {
+            "NAME": lambda w: w.name,
+            "URL": lambda w: w.url,
+            "EVENTS": lambda w: ", ".join(w.events) or "all",
+            "STATE": _state,
+            "UUID": lambda w: w.uuid,
+        },
+        as_json=json,
+        empty="There is no webhook. Make one: aiplatform webhooks create NAME URL",
+    )
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument()],
+    url: Annotated[str, typer.Argument(help="Address that is called.")],
+    event: Events = None,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Have a project's events sent to an address. Its secret is shown this once."""
+    made = connect(project).webhooks.create(name, url, events=event or ())
+    print_record(made, as_json=json)
+    if not json:
+        say("Keep the secret: receivers verify calls with it, and it is not shown again.")
+
+
+@app.command()
+def show(webhook: Name, project: Project = None, json: Json = False) -> None:
+    """Show a webhook."""
+    print_record(connect(project).webhooks.get(webhook), as_json=json)
+
+
+@app.command()
+def update(
+    webhook: Name,
+    name: Annotated[str | None, typer.Option()] = None,
+    url: Annotated[str | None, typer.Option()] = None,
+    event: Annotated[
+        list[str] | None,
+        typer.Option("--event", "-e", help="These instead of those before. May be repeated."),
+    ] = None,
+    enable: Annotated[
+        bool | None, typer.Option("--enable/--disable", help="Switch it on or off.")
+    ] = None,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Change a webhook."""
+    wanted = {"name": name, "url": url, "events": event or None, "is_enabled": enable}
+    given = {key: value for key, value in wanted.items() if value is not None}
+    if not given:
+        raise typer.BadParameter("say what to change")
+    found = connect(project).webhooks.get(webhook)
+    print_record(found.update(**given), as_json=json)
+
+
+@app.command()
+def rotate(
+    webhook: Name,
+    overlap_hours: Annotated[
+        float, typer.Option(min=0, max=720, help="How long the secret before signs too.")
+    ] = 24,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Give a webhook a new secret, shown this once."""
+    found = connect(project).webhooks.rotate(webhook, overlap_hours=overlap_hours)
+    print_record(found, as_json=json)
+
+
+@app.command("test")
+def ping(webhook: Name, project: Project = None, json: Json = False) -> None:
+    """Send a ping, and see how that went."""
+    delivery = connect(project).webhooks.test(webhook)
+    if json:
+        print_json(delivery)
+    elif not delivery.calls:
+        say("Nobody has sent it yet; is a worker running?")
+    else:
+        call = delivery.calls[-1]
+        say(f"{delivery.status}: {call.error or call.status_code}, {call.duration_ms} ms")
+    if delivery.status != "delivered":
+        raise typer.Exit(1)
+
+
+@app.command()
+def deliveries(
+    webhook: Name,
+    delivery: Annotated[
+        str | None, typer.Argument(metavar="[DELIVERY]", help="uuid: show its calls.")
+    ] = None,
+    project: Project = None,
+    limit: Limit = 30,
+    json: Json = False,
+) -> None:
+    """Show what was sent to a webhook and what waits, or one delivery with every call."""
+    webhooks = connect(project).webhooks
+    if delivery is not None:
+        found = webhooks.delivery(webhook, delivery)
+        print_record(found, as_json=json, skip=["calls"])
+        if not json:
+            print_rows(
+                ["CALL", "WHEN", "STATUS", "MS", "ANSWER"],
+                [
+                    [c.attempt, age_text(c.started_at), c.status_code or "", c.duration_ms or "",
+                     c.error or c.response or ""]
+                    for c in found.calls
+                ],
+            )  # fmt: skip
+        return
+    print_table(
+        webhooks.deliveries(webhook).take(limit),
+        {
+            "EVENT": lambda d: d.type,
+            "STATUS": lambda d: d.status,
+            "CALLS": lambda d: d.attempts,
+            "MADE": lambda d: age_text(d.created_at),
+            "UUID": lambda d: d.uuid,
+        },
+        as_json=json,
+        empty="Nothing was sent to it in the last 30 days.",
+    )
+
+
+@app.command()
+def replay(
+    webhook: Name,
+    delivery: Annotated[str, typer.Argument(help="uuid of the delivery.")],
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Send an event once more, under the webhook-id that it had."""
+    print_record(connect(project).webhooks.replay(webhook, delivery), as_json=json)
+
+
+@app.command()
+def delete(webhook: Name, project: Project = None, yes: Yes = False, json: Json = False) -> None:
+    """Delete a webhook with its log; what waits is not sent."""
+    found = connect(project).webhooks.get(webhook)
+    confirm(f"Delete the webhook {found.name}?", yes=yes)
+    found.delete()
+    if json:
+        print_json({"uuid": str(found.uuid), "done": True})
+    else:
+        say(f"Deleted the webhook {found.name}.")
+
+
+def _state(webhook: object) -> str:
+    if not getattr(webhook, "is_enabled", True):
+        reason = getattr(webhook, "disabled_reason", None)
+        return f"off ({reason})" if reason else "off"
+    return "failing" if getattr(webhook, "failing_since", None) else "on"

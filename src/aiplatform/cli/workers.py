@@ -1,0 +1,76 @@
+"""``aiplatform workers``."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aiplatform.cli.options import Json, Limit, group
+from aiplatform.cli.output import age_text, print_json, print_record, print_table, say
+from aiplatform.cli.session import connect
+
+if TYPE_CHECKING:
+    from aiplatform.client import Worker
+
+app = group("The machines that run tasks; for administrators.")
+
+Name = Annotated[str, typer.Argument(metavar="WORKER", help="Name or uuid.")]
+
+
+def state_text(worker: "Worker") -> str:
+    """Whether it is there, and takes tasks."""
+    if not worker.alive:
+        return "stopped" if worker.stopped_at else "silent"
+    return worker.state
+
+
+@app.command()
+def ls(limit: Limit = 100, json: Json = False) -> None:
+    """List the workers and what of them is free."""
+    print_table(
+        connect().workers.list().take(limit),
+        {
+            "WORKER": lambda w: w.name,
+            "STATE": state_text,
+            "RUNNING": lambda w: len(w.running),
+            "CPUS FREE": lambda w: f"{w.cpus_free:g} of {w.cpus:g}",
+            "MEMORY FREE": lambda w: f"{w.memory_mb_free} of {w.memory_mb} MiB",
+            "GPUS FREE": lambda w: f"{w.devices_free} of {len(w.devices)}",
+            "QUEUES": lambda w: ", ".join([*w.queues, *w.labels]),
+            "VERSION": lambda w: w.version,
+            "SEEN": lambda w: age_text(w.heartbeat_at),
+        },
+        as_json=json,
+        empty="No worker has signed on yet.",
+    )
+
+
+@app.command()
+def show(worker: Name, json: Json = False) -> None:
+    """Show a worker: what it offers, uses and runs."""
+    print_record(connect().workers.get(worker), as_json=json)
+
+
+@app.command()
+def cordon(worker: Name, json: Json = False) -> None:
+    """Let a worker take no more tasks; what it runs goes on."""
+    _tell(connect().workers.cordon(worker), "takes no more tasks", as_json=json)
+
+
+@app.command()
+def drain(worker: Name, json: Json = False) -> None:
+    """Empty a worker: preemptible tasks go on elsewhere, the rest ends there."""
+    _tell(connect().workers.drain(worker), "is being emptied", as_json=json)
+
+
+@app.command()
+def resume(worker: Name, json: Json = False) -> None:
+    """Let a worker take tasks again."""
+    _tell(connect().workers.resume(worker), "takes tasks again", as_json=json)
+
+
+def _tell(worker: "Worker", what: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json(worker)
+    else:
+        left = len(worker.running)
+        say(f"{worker.name} {what}; it runs {left} {'task' if left == 1 else 'tasks'}.")

@@ -1,0 +1,189 @@
+"""Your own account: sessions and second factor; and invitations, by which others get one."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from aiplatform.client.base import Group, Resource, UserRef
+from aiplatform.client.paging import Pages
+from aiplatform.client.transport import decoded, segment
+
+
+class LoginSession(Resource):
+    """A place where you are logged in."""
+
+    uuid: UUID
+    current: bool = False
+    created_at: datetime | None = None
+    last_seen_at: datetime | None = None
+    ip_address: str | None = None
+    user_agent: str | None = None
+
+    def end(self) -> None:
+        """Log out there."""
+        self.client.account.end_session(self)
+
+
+class SecondFactor(Resource):
+    """Whether logging in takes a code of an authenticator app."""
+
+    enabled: bool = False
+    recovery_codes_left: int = 0
+
+
+class Enrolment(Resource):
+    """What an authenticator app needs; ``uri`` is what it reads as a QR code."""
+
+    secret: str
+    uri: str
+
+
+class Link(Resource):
+    """A link that works once. It is shown this once."""
+
+    token: str
+    link: str
+    expires_at: datetime | None = None
+
+
+class InvitedProject(BaseModel):
+    """The project of an invitation, and the role in it."""
+
+    uuid: UUID
+    name: str
+    role: str
+
+
+class Invitation(Resource):
+    """A link that makes one account; the last three are there only when it is made.
+
+    ``sent`` says whether a message with the link is on its way.
+    """
+
+    uuid: UUID
+    email: str
+    role: str | None = None
+    project: InvitedProject | None = None
+    status: str | None = None
+    invited_by: UserRef | None = None
+    created_at: datetime | None = None
+    expires_at: datetime | None = None
+    token: str | None = None
+    link: str | None = None
+    sent: bool | None = None
+
+    def revoke(self) -> None:
+        """Let its link work no more."""
+        self.client.invitations.revoke(self)
+
+
+class Invitations(Group):
+    """``client.invitations``."""
+
+    def create(
+        self,
+        email: str,
+        *,
+        role: str | None = None,
+        project: Any = None,
+        project_role: str | None = None,
+        days: int | None = None,
+    ) -> Invitation:
+        """Invite somebody, perhaps with a global role, perhaps into a project with a role there."""
+        body = {
+            "email": email,
+            "role": role,
+            "project": None if project is None else str(self._client.projects.resolve(project)),
+            "project_role": project_role,
+            "days": days,
+        }
+        given = {key: value for key, value in body.items() if value is not None}
+        return self._make(Invitation, self._http.post("invitations", given))
+
+    def revoke(self, invitation: Invitation | UUID | str) -> None:
+        """Let its link work no more."""
+        key = invitation.uuid if isinstance(invitation, Invitation) else invitation
+        self._http.request("DELETE", f"invitations/{segment(key)}")
+
+    def accept(self, token: str, username: str, password: str) -> None:
+        """Make the account that a link promises; ``token`` is what stands behind its ``#``."""
+        body = {"token": token, "username": username, "password": password}
+        self._http.request("POST", "auth/accept-invitation", json=body, authenticated=False)
+
+    def list(self, *, only_open: bool | None = None) -> Pages[Invitation]:
+        """Invitations, newest first."""
+        return self._pages(Invitation, "invitations", only_open=only_open)
+
+
+class Account(Group):
+    """``client.account``: what is yours alone."""
+
+    def sessions(self) -> Pages[LoginSession]:
+        """Where you are logged in, newest first."""
+        return self._pages(LoginSession, "users/me/sessions")
+
+    def end_session(self, session: LoginSession | UUID | str) -> None:
+        """Log out there."""
+        key = session.uuid if isinstance(session, LoginSession) else session
+        self._http.request("DELETE", f"users/me/sessions/{segment(key)}")
+
+    def end_other_sessions(self) -> int:
+        """Log out everywhere but here; returns from how many places."""
+        answer = decoded(self._http.request("DELETE", "users/me/sessions"))
+        return int(answer["ended"])
+
+    def second_factor(self) -> SecondFactor:
+        """Whether there is one."""
+        return self._get(SecondFactor, "users/me/totp")
+
+    def enrol_second_factor(self, password: str) -> Enrolment:
+        """Get a secret for an authenticator app; nothing changes before it is confirmed."""
+        return self._make(Enrolment, self._http.post("users/me/totp", {"password": password}))
+
+    def confirm_second_factor(self, code: str) -> list[str]:
+        """Put it in force; returns the recovery codes, which are shown this once."""
+        return _codes(self._http.post("users/me/totp/confirm", {"code": code}))
+
+    def renew_recovery_codes(
+        self, *, password: str | None = None, code: str | None = None
+    ) -> list[str]:
+        """Replace the recovery codes; needs the password or a code."""
+        return _codes(self._http.post("users/me/totp/recovery-codes", _proof(password, code)))
+
+    def disable_second_factor(
+        self, *, password: str | None = None, code: str | None = None
+    ) -> None:
+        """Log in with the password alone from now on; needs the password or a code."""
+        self._http.post("users/me/totp/disable", _proof(password, code))
+
+    def change_email(self, email: str, password: str) -> None:
+        """Replace the address of your account."""
+        body = {"email": email, "password": password}
+        self._http.request("PUT", "users/me/email", json=body)
+
+    def register(self, username: str, email: str, password: str) -> None:
+        """Make an account for yourself, where the platform allows it."""
+        body = {"username": username, "email": email, "password": password}
+        self._http.request("POST", "auth/register", json=body, authenticated=False)
+
+    def forgot_password(self, email: str) -> None:
+        """Have a link sent that sets a new password. The answer never tells who has an account."""
+        self._http.request(
+            "POST", "auth/forgot-password", json={"email": email}, authenticated=False
+        )
+
+    def reset_password(self, token: str, new_password: str) -> None:
+        """Set a new password with a link's token. All sessions of the account end."""
+        body = {"token": token, "new_password": new_password}
+        self._http.request("POST", "auth/reset-password", json=body, authenticated=False)
+
+
+def _codes(answer: Any) -> list[str]:
+    return [str(code) for code in answer["recovery_codes"]]
+
+
+def _proof(password: str | None, code: str | None) -> dict[str, str]:
+    given = {"password": password, "code": code}
+    return {key: value for key, value in given.items() if value is not None}

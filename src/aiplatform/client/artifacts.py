@@ -1,0 +1,59 @@
+"""What tasks have left: files that are no model and no dataset."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+from uuid import UUID
+
+from aiplatform.client.base import Resource
+from aiplatform.client.downloads import download
+from aiplatform.client.errors import ClientError
+from aiplatform.client.paging import Pages
+
+if TYPE_CHECKING:
+    from aiplatform.client.client import Client
+
+
+class Artifact(Resource):
+    """A file of a task. ``size`` in bytes."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+def artifacts_of(client: "Client", task: UUID) -> Pages[Artifact]:
+    """A task's files, by path."""
+
+    def made(item: object) -> Artifact:
+        artifact = Artifact.model_validate(item)
+        artifact.bind(client)
+        return artifact
+
+    return Pages(
+        lambda cursor, limit: client.transport.get(
+            f"tasks/{task}/artifacts", cursor=cursor, limit=limit
+        ),
+        made,
+    )
+
+
+def download_artifacts(
+    client: "Client", task: UUID, artifacts: Iterable[Artifact], directory: Path
+) -> list[Path]:
+    """Fetch files below ``directory``, each checked against its hash.
+
+    Raises:
+        ClientError: for a path that would lead out of it.
+    """
+    root = directory.resolve()
+    fetched = []
+    for artifact in artifacts:
+        target = (root / artifact.path).resolve()
+        if not target.is_relative_to(root):
+            raise ClientError(f"the artifact {artifact.path!r} would lie outside {directory}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path = f"tasks/{task}/artifacts/{quote(artifact.path)}"
+        fetched.append(download(client.transport, path, target, sha256=artifact.sha256))
+    return fetched

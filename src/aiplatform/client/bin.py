@@ -1,0 +1,99 @@
+"""The bin: what was deleted, and how it comes back or goes for good."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from aiplatform.client.base import Group, Resource, UserRef, as_uuid, name_of, only
+from aiplatform.client.paging import Pages
+from aiplatform.client.projects import ProjectLike
+
+
+class BinItem(Resource):
+    """Something deleted that can be restored until ``purge_after``; ``bytes`` count to quotas."""
+
+    uuid: UUID
+    kind: Literal["project", "dataset", "model"]
+    name: str
+    version: str | None = None
+    shared: bool = False
+    bytes: int = 0
+    deleted_by: UserRef | None = None
+    deleted_at: datetime | None = None
+    purge_after: datetime | None = None
+
+
+class Restored(Resource):
+    """What came back from the bin, and what it is called now."""
+
+    uuid: UUID
+    kind: Literal["project", "dataset", "model"]
+    name: str
+    version: str | None = None
+
+
+BinItemLike = BinItem | UUID | str
+"""Something in the bin, its uuid, its name, or ``name@version``."""
+
+
+class Bin(Group):
+    """``client.bin``: the datasets and models of a project, and projects themselves."""
+
+    def list(self, project: ProjectLike | None = None) -> Pages[BinItem]:
+        """What was deleted in a project."""
+        return self._pages(BinItem, f"{self._client.projects.path(project)}/bin")
+
+    def projects(self) -> Pages[BinItem]:
+        """Deleted projects that you may restore."""
+        return self._pages(BinItem, "bin")
+
+    def restore(
+        self,
+        item: BinItemLike,
+        *,
+        project: ProjectLike | None = None,
+        name: str | None = None,
+    ) -> Restored:
+        """Bring a dataset or model back, by default under its own name if that is still free."""
+        path = f"{self._client.projects.path(project)}/bin/{self._item(item, project)}/restore"
+        return self._make(Restored, self._http.post(path, _named(name)))
+
+    def purge(self, item: BinItemLike, *, project: ProjectLike | None = None) -> None:
+        """Delete a dataset or model for good."""
+        path = f"{self._client.projects.path(project)}/bin/{self._item(item, project)}"
+        self._http.request("DELETE", path)
+
+    def restore_project(self, item: BinItemLike, *, name: str | None = None) -> Restored:
+        """Bring a project back with all that was in it; its tasks stay cancelled."""
+        path = f"bin/{self._project(item)}/restore"
+        return self._make(Restored, self._http.post(path, _named(name)))
+
+    def purge_project(self, item: BinItemLike) -> None:
+        """Delete a project for good, with all that belongs to it."""
+        self._http.request("DELETE", f"bin/{self._project(item)}")
+
+    def _item(self, item: BinItemLike, project: ProjectLike | None) -> UUID:
+        if isinstance(item, BinItem):
+            return item.uuid
+        uuid = as_uuid(item)
+        if uuid is not None:
+            return uuid
+        called = _with_version if "@" in str(item) else name_of
+        everything = self.list(project)
+        return only(lambda **_: everything, str(item), "deleted thing", "in the bin", called).uuid
+
+    def _project(self, item: BinItemLike) -> UUID:
+        if isinstance(item, BinItem):
+            return item.uuid
+        return (
+            as_uuid(item)
+            or only(lambda **_: self.projects(), str(item), "deleted project", "in the bin").uuid
+        )
+
+
+def _with_version(item: BinItem) -> str:
+    return item.name if item.version is None else f"{item.name}@{item.version}"
+
+
+def _named(name: str | None) -> dict[str, Any]:
+    return {} if name is None else {"name": name}

@@ -1,0 +1,271 @@
+"""Versions of datasets on this machine: fetched part by part, kept under their hashes.
+
+Of a version that is like one that is there, only the parts that differ travel. What was fetched
+before a cut is found again by its hashes, so nothing has to be written down meanwhile.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import BinaryIO
+
+import httpx
+import platformdirs
+
+from aiplatform.client.errors import CorruptDownload, unreachable
+from aiplatform.client.locks import file_lock
+from aiplatform.client.transfers import CHUNK_BYTES, ProgressCallback
+from aiplatform.client.transport import Transport, back_off
+from aiplatform.protocol.storage import VersionPart, VersionParts
+
+_ATTEMPTS_WITHOUT_PROGRESS = 5
+_LEFTOVER_SECONDS = 30 * 24 * 3600.0
+_DEFAULT_GB = 50.0
+
+
+def default_directory() -> Path:
+    """``AIPLATFORM_CACHE``, else a directory of the user's cache."""
+    override = os.environ.get("AIPLATFORM_CACHE")
+    if override:
+        return Path(override).expanduser()
+    return platformdirs.user_cache_path("aiplatform", appauthor=False) / "datasets"
+
+
+def default_limit() -> int:
+    """Bytes, from ``AIPLATFORM_CACHE_GB`` (10^9 bytes); 50 GB by default."""
+    return int(float(os.environ.get("AIPLATFORM_CACHE_GB") or _DEFAULT_GB) * 1e9)
+
+
+@dataclass(frozen=True)
+class Cached:
+    """A complete, verified file, and how many bytes of it travelled for that."""
+
+    path: Path
+    fetched: int
+
+
+class DataCache:
+    """Complete files under their hashes, which several programs may use at once.
+
+    Args:
+        directory: made if it is not there; only its owner may look into it.
+        limit: bytes of all files, beyond which those go that were used longest ago.
+    """
+
+    def __init__(self, directory: Path | None = None, limit: int | None = None) -> None:
+        self.directory = directory or default_directory()
+        self.limit = default_limit() if limit is None else limit
+
+    def get(
+        self,
+        http: Transport,
+        content: str,
+        wanted: VersionParts,
+        progress: ProgressCallback | None = None,
+    ) -> Cached:
+        """The file of a version; what is not here of it is fetched from ``content``.
+
+        Raises:
+            CorruptDownload: what the server sends is not what it said.
+            ApiError: it refuses or stays away; what has arrived is used the next time.
+        """
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        target = self.directory / f"{wanted.file_hash}.parquet"
+        with file_lock(target.with_suffix(".lock")):
+            if self._is_good(target, wanted.file_hash):
+                os.utime(target)
+                if progress:
+                    progress(wanted.file_size, wanted.file_size)
+                return Cached(target, 0)
+            fetched = self._make(http, content, wanted, target, progress)
+        self._evict(target)
+        return Cached(target, fetched)
+
+    def _is_good(self, path: Path, sha256: str) -> bool:
+        """Whether the file is there and still what it was; another one is removed."""
+        try:
+            with path.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() == sha256:
+                    return True
+        except FileNotFoundError:
+            return False
+        path.unlink(missing_ok=True)
+        return False
+
+    def _make(
+        self,
+        http: Transport,
+        content: str,
+        wanted: VersionParts,
+        target: Path,
+        progress: ProgressCallback | None,
+    ) -> int:
+        partial = target.with_suffix(".partial")
+        was_begun = partial.exists()
+        with partial.open("r+b" if was_begun else "x+b") as file:
+            file.truncate(wanted.file_size)
+            assembly = _Assembly(file, wanted, progress)
+            if was_begun:
+                assembly.find()
+            assembly.copy_from(self._known())
+            assembly.fetch(http, content)
+            file.flush()
+            os.fsync(file.fileno())
+            file.seek(0)
+            if hashlib.file_digest(file, "sha256").hexdigest() != wanted.file_hash:
+                raise CorruptDownload(f"the parts of {wanted.version} don't make its file")
+        partial.chmod(0o444)
+        partial.replace(target)
+        index = self.directory / f".{target.stem}.{secrets.token_hex(6)}"
+        index.write_text(json.dumps([part.model_dump() for part in wanted.parts]))
+        index.replace(target.with_suffix(".json"))
+        return assembly.fetched
+
+    def _known(self) -> dict[str, tuple[Path, int]]:
+        """Where the parts lie that are here: a file, and where in it."""
+        known: dict[str, tuple[Path, int]] = {}
+        for index in self.directory.glob("*.json"):
+            # One that is just being evicted, or that a program of another version wrote.
+            with contextlib.suppress(OSError, ValueError):
+                for part in map(VersionPart.model_validate, json.loads(index.read_bytes())):
+                    known[part.sha256] = (index.with_suffix(".parquet"), part.start)
+        return known
+
+    def _evict(self, kept: Path) -> None:
+        """Remove what was used longest ago, until the rest is within the limit."""
+        files = []
+        for path in self.directory.glob("*.parquet"):
+            with contextlib.suppress(FileNotFoundError):
+                files.append((path.stat().st_mtime, path.stat().st_size, path))
+        total = sum(size for _, size, _ in files)
+        for _, size, path in sorted(files):
+            if total <= self.limit:
+                break
+            if path != kept:
+                path.with_suffix(".json").unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
+                total -= size
+        for path in self.directory.glob("*.partial"):
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime < time.time() - _LEFTOVER_SECONDS:
+                    path.unlink()
+
+
+class _Assembly:
+    """A file that is put together from what was begun, from other files, and from the server."""
+
+    def __init__(
+        self, file: BinaryIO, wanted: VersionParts, progress: ProgressCallback | None
+    ) -> None:
+        self.fetched = 0
+        self._file = file
+        self._wanted = wanted
+        self._progress = progress
+        self._missing = {part.start: part for part in wanted.parts}
+
+    def find(self) -> None:
+        """Look for parts that an earlier attempt left here."""
+        for part in list(self._missing.values()):
+            if _hash_of(self._file, part.start, part.size) == part.sha256:
+                self._has(part)
+
+    def copy_from(self, known: dict[str, tuple[Path, int]]) -> None:
+        """Take parts that other files have."""
+        for part in list(self._missing.values()):
+            if part.sha256 not in known:
+                continue
+            path, start = known[part.sha256]
+            try:
+                with path.open("rb") as source:
+                    if _hash_of(source, start, part.size) != part.sha256:
+                        continue
+                    self._file.seek(part.start)
+                    for chunk in _chunks(source, start, part.size):
+                        self._file.write(chunk)
+            except FileNotFoundError:  # evicted since
+                continue
+            self._has(part)
+
+    def fetch(self, http: Transport, content: str) -> None:
+        """Fetch the rest, as few ranges as there are gaps; go on where the connection broke."""
+        failures = 0
+        while self._missing:
+            before = len(self._missing)
+            run = self._gap()
+            headers = {"Range": f"bytes={run[0].start}-{run[-1].start + run[-1].size - 1}"}
+            params = {"format": "parquet"}
+            try:
+                with http.stream("GET", content, params=params, headers=headers) as response:
+                    self._receive(response, run)
+                failures = 0
+            except httpx.TransportError as error:
+                failures = 1 if len(self._missing) < before else failures + 1
+                if failures >= _ATTEMPTS_WITHOUT_PROGRESS:
+                    raise unreachable(http.url, error) from error
+                time.sleep(back_off(failures - 1))
+
+    def _gap(self) -> list[VersionPart]:
+        """The first missing parts that lie side by side."""
+        run: list[VersionPart] = []
+        for part in self._wanted.parts:
+            if part.start in self._missing:
+                run.append(part)
+            elif run:
+                break
+        return run
+
+    def _receive(self, response: httpx.Response, run: Sequence[VersionPart]) -> None:
+        # A proxy that takes the range away gets us the whole file.
+        at = run[0].start if response.status_code == HTTPStatus.PARTIAL_CONTENT else 0
+        rest = iter(run)
+        part = next(rest)
+        digest = hashlib.sha256()
+        self._file.seek(part.start)
+        for chunk in response.iter_bytes():
+            data = memoryview(chunk)[max(part.start - at, 0) :]
+            at += len(chunk)
+            while data:
+                left = part.start + part.size - self._file.tell()
+                piece, data = data[:left], data[left:]
+                self._file.write(piece)
+                digest.update(piece)
+                self.fetched += len(piece)
+                if len(piece) < left:
+                    break
+                if digest.hexdigest() != part.sha256:
+                    raise CorruptDownload(
+                        f"{self._wanted.version}: the bytes from {part.start} on arrived as others"
+                    )
+                self._has(part)
+                following = next(rest, None)
+                if following is None:
+                    return
+                part, digest = following, hashlib.sha256()
+        raise httpx.RemoteProtocolError("the answer ended early")
+
+    def _has(self, part: VersionPart) -> None:
+        del self._missing[part.start]
+        if self._progress:
+            left = sum(missing.size for missing in self._missing.values())
+            self._progress(self._wanted.file_size - left, self._wanted.file_size)
+
+
+def _chunks(file: BinaryIO, start: int, size: int) -> Iterator[bytes]:
+    file.seek(start)
+    while size > 0 and (chunk := file.read(min(CHUNK_BYTES, size))):
+        size -= len(chunk)
+        yield chunk
+
+
+def _hash_of(file: BinaryIO, start: int, size: int) -> str:
+    digest = hashlib.sha256()
+    for chunk in _chunks(file, start, size):
+        digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,136 @@
+"""Rows that the platform fetches itself: ``client.datasets.import_url``, ``import_s3``, …"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from aiplatform.client.base import Group
+from aiplatform.client.dataset_intake import reading_params
+from aiplatform.client.models import ModelLike
+from aiplatform.client.projects import ProjectLike
+from aiplatform.client.tasks import Task
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from aiplatform.client.datasets import DatasetLike
+
+
+class DatasetImports(Group):
+    """What of ``client.datasets`` fetches rows from elsewhere.
+
+    Each queues a task and returns it; ``task.wait()`` waits for its end, and ``task.result`` names
+    ``dataset`` and ``version``. Further options are those of :meth:`import_from`.
+    """
+
+    if TYPE_CHECKING:
+
+        def resolve(self, dataset: DatasetLike, project: ProjectLike | None = None) -> UUID: ...
+
+        def _parent(self, dataset: DatasetLike, parent: str | None) -> str | None: ...
+
+        def _counting(
+            self, base_model: ModelLike | None, max_length: int | None, project: ProjectLike | None
+        ) -> dict[str, Any]: ...
+
+    def import_url(self, url: str, **options: Any) -> Task:
+        """Fetch a file from a public address.
+
+        A secret for ``HTTP_TOKEN`` goes with the request as a bearer token.
+        """
+        return self.import_from({"kind": "url", "url": url}, **options)
+
+    def import_s3(
+        self, uri: str, *, region: str | None = None, endpoint: str | None = None, **options: Any
+    ) -> Task:
+        """Fetch an object, ``s3://bucket/key``.
+
+        Args:
+            region: of the bucket; by default ``us-east-1``.
+            endpoint: of a store other than Amazon's.
+            options: ``secrets`` with ``AWS_ACCESS_KEY_ID`` and ``AWS_SECRET_ACCESS_KEY``, and those
+                of :meth:`import_from`.
+        """
+        source = {"kind": "s3", "uri": uri, "region": region, "endpoint": endpoint}
+        return self.import_from({k: v for k, v in source.items() if v is not None}, **options)
+
+    def import_hub(
+        self,
+        repository: str,
+        *,
+        revision: str | None = None,
+        file: str | None = None,
+        subset: str | None = None,
+        split: str | None = None,
+        **options: Any,
+    ) -> Task:
+        """Fetch the files of a dataset on the hub that the platform's settings name.
+
+        Args:
+            repository: ``owner/name``.
+            revision: a branch, a tag or a commit.
+            file: one file by its path; else those of ``split``.
+            subset: a configuration of the dataset.
+            split: such as ``train``.
+        """
+        source = {
+            "kind": "hub",
+            "repository": repository,
+            "revision": revision,
+            "file": file,
+            "subset": subset,
+            "split": split,
+        }
+        return self.import_from({k: v for k, v in source.items() if v is not None}, **options)
+
+    def import_from(
+        self,
+        source: Mapping[str, Any],
+        *,
+        name: str | None = None,
+        dataset: "DatasetLike | None" = None,
+        project: ProjectLike | None = None,
+        format: str | None = None,  # noqa: A002  (the word of the API)
+        message: str | None = None,
+        base_model: ModelLike | None = None,
+        max_length: int | None = None,
+        allow_identical: bool = False,
+        mode: str | None = None,
+        key: str | None = None,
+        parent: str | None = None,
+        secrets: Mapping[str, str] | None = None,
+        **reading: Any,
+    ) -> Task:
+        """Fetch rows from a source of :mod:`aiplatform.protocol.sources`.
+
+        Args:
+            source: where from.
+            name: of the new dataset.
+            dataset: which gets a version, in place of ``name``.
+            format: when the file's name does not tell it.
+            mode: what the rows do to those of ``dataset``: ``replace``, ``append``, ``upsert``, or
+                ``delete``.
+            key: the column that ``upsert`` and ``delete`` match rows by.
+            parent: the version or tag that it is made from; else that of ``dataset``, or what is
+                current when the rows have been fetched.
+            secrets: variables and the names of the stored secrets that fill them.
+            reading: how rows are read, see :class:`~aiplatform.protocol.intake.Reading`.
+        """
+        options = reading_params(reading)
+        if "map" in options:
+            options["map"] = dict(reading["map"])
+        body = {
+            "source": dict(source),
+            "name": name,
+            "dataset": None if dataset is None else str(self.resolve(dataset, project)),
+            "format": format,
+            "message": message,
+            "allow_identical": allow_identical,
+            "mode": mode or "replace",
+            "key": key,
+            "parent": None if dataset is None else self._parent(dataset, parent),
+            "secrets": dict(secrets or {}),
+            **options,
+            **self._counting(base_model, max_length, project),
+        }
+        path = f"{self._client.projects.path(project)}/dataset-imports"
+        return self._make(Task, self._http.post(path, body))

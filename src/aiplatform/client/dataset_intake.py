@@ -1,0 +1,24 @@
+"""How files of rows are read: what ``client.datasets.upload`` and ``add_version`` may be told."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiplatform.protocol.encoding import dumps
+from aiplatform.protocol.intake import Reading
+
+
+def reading_params(reading: Mapping[str, Any]) -> dict[str, Any]:
+    """What an upload has as parameters for how it is read.
+
+    Raises:
+        TypeError: for an option that there is none of.
+        pydantic.ValidationError: for a value that makes no sense.
+    """
+    unknown = sorted(set(reading) - set(Reading.model_fields))
+    if unknown:
+        raise TypeError(f"an upload has no option {unknown[0]!r}")
+    given = Reading(**{key: value for key, value in reading.items() if value is not None})
+    params = given.model_dump(mode="json", exclude_defaults=True)
+    if given.map:
+        params["map"] = dumps(given.map)
+    return params

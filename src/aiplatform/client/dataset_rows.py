@@ -1,0 +1,113 @@
+"""Rows of versions, and what differs between two: ``rows``, ``sample``, ``diff`` of datasets."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from aiplatform.client.base import Group
+from aiplatform.client.paging import Pages
+from aiplatform.client.projects import ProjectLike
+from aiplatform.client.transport import segment
+from aiplatform.protocol.encoding import dumps
+
+if TYPE_CHECKING:
+    from aiplatform.client.datasets import DatasetLike
+
+
+@dataclass(frozen=True)
+class DatasetDiff:
+    """Differences between two versions.
+
+    Attributes:
+        before: the label of the one.
+        after: the label of the other.
+        summary: how many rows were added, removed, changed; cells by column; changes of columns.
+        entries: each with its ``kind``, its places, and its ``row`` or the ``cells`` that differ.
+    """
+
+    before: str
+    after: str
+    summary: dict[str, Any]
+    entries: Pages[dict[str, Any]]
+
+
+class DatasetRows(Group):
+    """What of ``client.datasets`` reads rows."""
+
+    if TYPE_CHECKING:
+
+        def path(self, dataset: DatasetLike, project: ProjectLike | None = None) -> str: ...
+
+        def _version_path(
+            self, dataset: DatasetLike, version: str | None, project: ProjectLike | None
+        ) -> str: ...
+
+    def rows(
+        self,
+        dataset: "DatasetLike",
+        version: str | None = None,
+        *,
+        offset: int = 0,
+        search: str | None = None,
+        where: Sequence[Mapping[str, Any]] = (),
+        finding: str | None = None,
+        project: ProjectLike | None = None,
+    ) -> Pages[dict[str, Any]]:
+        """The rows of a version, the current one by default.
+
+        Args:
+            offset: the place of the first.
+            search: only rows with this text somewhere, in whatever case.
+            where: only rows that meet all conditions, as in :meth:`filter`.
+            finding: only rows that this finding of the quality report is about, by its code. The
+                first time they are looked for, which takes as long as the report.
+        """
+        path = self._version_path(dataset, version, project)
+        path += "/rows" if finding is None else f"/findings/{segment(finding)}/rows"
+        wanted = {
+            "offset": offset or None,
+            "search": search,
+            "where": [dumps(dict(condition)) for condition in where] or None,
+        }
+        return Pages(
+            lambda cursor, limit: self._http.get(path, cursor=cursor, limit=limit, **wanted), dict
+        )
+
+    def sample(
+        self,
+        dataset: "DatasetLike",
+        count: int = 20,
+        *,
+        seed: int = 0,
+        version: str | None = None,
+        project: ProjectLike | None = None,
+    ) -> list[dict[str, Any]]:
+        """At most 200 rows drawn at random; the same seed draws the same."""
+        path = f"{self._version_path(dataset, version, project)}/rows"
+        return list(self._http.get(path, sample=count, seed=seed)["items"])
+
+    def diff(
+        self,
+        dataset: "DatasetLike",
+        before: str,
+        after: str | None = None,
+        *,
+        key: str | None = None,
+        kinds: Iterable[str] = (),
+        project: ProjectLike | None = None,
+    ) -> "DatasetDiff":
+        """What differs between two versions.
+
+        Args:
+            before: a version or tag.
+            after: another one, by default the current version.
+            key: the column that pairs rows; without one, rows are only added or removed.
+            kinds: only ``added``, ``removed`` or ``changed``.
+        """
+        path = f"{self.path(dataset, project)}/diff"
+        wanted = {"before": before, "after": after, "key": key, "kind": list(kinds) or None}
+        first = self._http.get(path, limit=1, **wanted)
+        entries = Pages(
+            lambda cursor, limit: self._http.get(path, cursor=cursor, limit=limit, **wanted), dict
+        )
+        return DatasetDiff(first["before"], first["after"], first["summary"], entries)

@@ -1,0 +1,96 @@
+"""Files that a run leaves: copied into its directory, and gone from there once they are sent."""
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from uuid import uuid4
+
+WAITING, REFUSED, NEW = "artifacts", "refused", ".new-"
+
+
+class Files:
+    """The files of one run that wait to be sent. Safe between threads."""
+
+    def __init__(self, directory: Path) -> None:
+        self.waiting = directory / WAITING
+        self.refused = directory / REFUSED
+        self._lock = threading.Lock()
+
+    def add(self, source: Path, path: str) -> None:
+        """Copy a file, in place of one of the same path that was not sent yet.
+
+        Raises:
+            OSError: when it can't be read, or not be copied.
+        """
+        self.waiting.mkdir(exist_ok=True)
+        new = self.waiting / f"{NEW}{uuid4().hex}"
+        try:
+            shutil.copyfile(source, new)
+            target = self.waiting / path
+            with self._lock:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                new.replace(target)
+        finally:
+            new.unlink(missing_ok=True)
+
+    def pending(self) -> Iterator[tuple[str, Path, os.stat_result]]:
+        """What waits: each with its path as an artifact, and as it is now."""
+        for file in sorted(self.waiting.rglob("*")):
+            if file.is_file() and not file.name.startswith(NEW):
+                path = file.relative_to(self.waiting).as_posix()
+                yield path, file, file.stat()
+
+    def sent(self, file: Path, was: os.stat_result) -> None:
+        """Forget a file, unless it was replaced meanwhile."""
+        with self._lock:
+            if self._is(file, was):
+                file.unlink()
+
+    def refuse(self, path: str, file: Path, was: os.stat_result) -> Path:
+        """Put a file aside that will never be taken. Returns where it is."""
+        target = self.refused / path
+        with self._lock:
+            if self._is(file, was):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                file.replace(target)
+        return target
+
+    def remove(self) -> None:
+        """Delete what was sent; what was refused stays."""
+        shutil.rmtree(self.waiting, ignore_errors=True)
+
+    @staticmethod
+    def _is(file: Path, was: os.stat_result) -> bool:
+        now = file.stat()
+        return (now.st_ino, now.st_mtime_ns) == (was.st_ino, was.st_mtime_ns)
+
+
+def artifact_path(path: str | PurePosixPath) -> str:
+    """The path of an artifact as the platform has it.
+
+    Raises:
+        ValueError: for one that leaves the run's files, or is none.
+    """
+    found = PurePosixPath(path)
+    if found.is_absolute() or ".." in found.parts or not found.parts:
+        raise ValueError(f"{str(path)!r} is no path of an artifact: it must be relative")
+    return found.as_posix()
+
+
+def files_below(source: Path, name: str | None) -> Iterator[tuple[Path, str]]:
+    """The file, or all files of the directory, each with its path as an artifact.
+
+    Raises:
+        FileNotFoundError: when there is none.
+    """
+    top = name or source.resolve().name
+    if source.is_dir():
+        for file in sorted(source.rglob("*")):
+            if file.is_file():
+                yield file, artifact_path(f"{top}/{file.relative_to(source).as_posix()}")
+    elif source.is_file():
+        yield source, artifact_path(top)
+    else:
+        raise FileNotFoundError(f"there is no file {source}")

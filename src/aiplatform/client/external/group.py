@@ -1,0 +1,144 @@
+"""``client.external`` and ``client.run``: beginning a run, and sending what one could not."""
+
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+from uuid import UUID
+
+from aiplatform.client.base import Group, as_uuid
+from aiplatform.client.errors import ClientError, ServerUnavailable
+from aiplatform.client.experiments import Experiment, ExperimentLike
+from aiplatform.client.external.journal import ABOUT, Journal, runs_directory
+from aiplatform.client.external.run import ExternalRun
+from aiplatform.client.external.sender import Sender
+from aiplatform.client.projects import Project, ProjectLike
+from aiplatform.protocol.encoding import jsonable
+from aiplatform.protocol.enums import TaskStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """What became of one directory. ``complete``: all is sent, and the directory is gone."""
+
+    directory: Path
+    task: UUID
+    points: int
+    lines: int
+    complete: bool
+
+
+class ExternalRuns(Group):
+    """``client.external``: runs that execute outside the platform and report to it."""
+
+    def begin(
+        self,
+        name: str,
+        *,
+        project: ProjectLike | None = None,
+        experiment: ExperimentLike | None = None,
+        config: Mapping[str, Any] | None = None,
+        mode: Literal["online", "offline"] = "online",
+        directory: Path | str | None = None,
+        raise_when_cancelled: bool = False,
+        end_timeout: float = 60.0,
+        capture_output: bool = False,
+    ) -> ExternalRun:
+        """Begin a run, see :meth:`Client.run`."""
+        journal = Journal.create(
+            runs_directory() if directory is None else Path(directory),
+            {
+                "name": name,
+                "project": _reference(self._client.project if project is None else project),
+                "experiment": _reference(experiment),
+                "config": jsonable(dict(config or {})),
+                "facts": facts(),
+                "started_at": datetime.now(UTC).isoformat(),
+                "url": self._client.url,
+            },
+        )
+        if mode == "offline":
+            return ExternalRun(
+                journal, None, end_timeout=end_timeout, capture_output=capture_output
+            )
+        sender = Sender(self._client, journal)
+        try:
+            sender.begin()
+        except ServerUnavailable:
+            pass  # the thread goes on trying, and warns
+        except ClientError:
+            # What is wrong here is wrong for good, and better known now than after the training.
+            journal.remove()
+            raise
+        return ExternalRun(
+            journal,
+            sender,
+            raise_when_cancelled=raise_when_cancelled,
+            end_timeout=end_timeout,
+            capture_output=capture_output,
+        )
+
+    def sync(
+        self,
+        directory: Path | str,
+        *,
+        ended: TaskStatus | str | None = None,
+        project: ProjectLike | None = None,
+    ) -> Synced:
+        """Send what a run could not, from its directory. What is there already is left out.
+
+        Args:
+            directory: of one run.
+            ended: how it ended, when its process died before it could say so.
+            project: instead of the one that the run named.
+
+        Raises:
+            NoJournal: when there is no run.
+            ApiError: when the server refuses or is away; nothing is lost, and it can be repeated.
+        """
+        journal = Journal(Path(directory))
+        if project is not None and journal.about.get("task") is None:
+            journal.note(project=_reference(project))
+        if ended is not None and journal.end is None:
+            error = "its process died" if TaskStatus(ended) is TaskStatus.FAILED else None
+            journal.note_end({"status": TaskStatus(ended), "error": error, "result": {}})
+        sender = Sender(self._client, journal)
+        while sender.send():
+            pass
+        complete = journal.end is not None
+        if complete:
+            sender.end()
+            journal.remove()
+        return Synced(
+            directory=journal.directory,
+            task=UUID(journal.about["task"]),
+            points=sender.points.number - 1,
+            lines=sender.log.number - 1,
+            complete=complete,
+        )
+
+    def unsent(self, directory: Path | str | None = None) -> Sequence[Path]:
+        """Directories of runs that are not all on the platform, oldest first."""
+        parent = runs_directory() if directory is None else Path(directory)
+        return sorted(path.parent for path in parent.glob(f"*/{ABOUT}"))
+
+
+def facts() -> dict[str, Any]:
+    """Where the run executes, for whoever looks at it later."""
+    return {
+        "host": platform.node(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        # Without its arguments, among which may be passwords.
+        "program": sys.argv[0][:500] if sys.argv else "",
+    }
+
+
+def _reference(thing: Project | Experiment | UUID | str | None) -> str | None:
+    """A project or an experiment by what can be written down; names are looked up when sent."""
+    if isinstance(thing, Project | Experiment):
+        return str(thing.uuid)
+    return None if thing is None else str(as_uuid(thing) or thing)

@@ -1,0 +1,267 @@
+"""A run as the user's loop holds it: it writes to files and never waits for the server."""
+
+import atexit
+import logging
+import math
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID
+
+from aiplatform.client.errors import ClientError
+from aiplatform.client.external.capture import Capture
+from aiplatform.client.external.files import files_below
+from aiplatform.client.external.journal import LOG, POINTS, Journal, Records
+from aiplatform.client.external.sender import Sender, SendingThread
+from aiplatform.protocol.encoding import clean_text, dumps
+from aiplatform.protocol.enums import LogStream, TaskStatus
+
+log = logging.getLogger("aiplatform.runs")
+MAX_KEY = 200
+MAX_STEP = 2**53 - 1
+MAX_SECONDS = 253_402_300_799
+MAX_LINE = 50_000
+
+
+class RunCancelled(ClientError):
+    """The platform asked the run to stop, and the run was told to obey."""
+
+
+class ExternalRun:
+    """A run that executes here and is watched there; made by :meth:`Client.run`.
+
+    As a context manager it ends with the block: completed, or failed with the exception.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        sender: Sender | None,
+        *,
+        raise_when_cancelled: bool = False,
+        end_timeout: float = 60.0,
+        capture_output: bool = False,
+    ) -> None:
+        self.journal = journal
+        self.dropped = 0
+        self._points = Records(journal.directory / POINTS)
+        self._log = Records(journal.directory / LOG)
+        self._thread = None if sender is None else SendingThread(sender)
+        self._raises = raise_when_cancelled
+        self._end_timeout = end_timeout
+        self._step = 0
+        self._ended = False
+        self._warned: set[str] = set()
+        self._keys: dict[str, str] = {}
+        self._capture = Capture(self._captured) if capture_output else None
+        atexit.register(self._at_exit)
+
+    @property
+    def task(self) -> UUID | None:
+        """The run on the platform; None while the server has not heard of it."""
+        found = self.journal.about.get("task")
+        return None if found is None else UUID(found)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody asked on the platform that it stops."""
+        return self._thread is not None and self._thread.cancelled
+
+    def log(
+        self,
+        values: Mapping[str, Any],
+        *,
+        step: int | None = None,
+        timestamp: float | None = None,
+    ) -> None:
+        """Record values measured at a step; without one, at the one after the last.
+
+        Returns in microseconds: a thread sends what was written to the journal. Numbers of numpy
+        and torch are taken as they are, values in mappings as ``outer/inner``. What is no number is
+        left out, with a warning the first time.
+
+        Args:
+            values: by name; any name, of at most 200 characters.
+            step: any whole number; one that was recorded before is replaced.
+            timestamp: when, in seconds since the epoch; by default now.
+
+        Raises:
+            RunCancelled: if the run was made with ``raise_when_cancelled`` and was cancelled.
+        """
+        try:
+            step = self._step if step is None else int(step)
+            at = time.time() if timestamp is None else float(timestamp)
+        except (TypeError, ValueError, OverflowError) as error:
+            self._warn("step", f"a step is a whole number, a timestamp seconds: {error}")
+            return
+        if abs(step) > MAX_STEP or not 0 <= at <= MAX_SECONDS:
+            self._warn("range", f"steps are within ±{MAX_STEP}, timestamps from 1970 on")
+            return
+        self._step = step + 1
+        lines = [
+            f'{{"key":{self._named(key)},"step":{step},"value":{_number(value)},"time":{at!r}}}'
+            for key, value in self._numbers(values, "")
+        ]
+        if lines:
+            self._add(self._points, lines)
+        if self._raises and self.cancelled:
+            raise RunCancelled("the run was cancelled on the platform")
+
+    def write(self, text: str, *, stream: LogStream | str = LogStream.STDOUT) -> None:
+        """Add lines to the run's log."""
+        at = time.time()
+        lines = [
+            dumps({"text": clean_text(line[:MAX_LINE]), "stream": LogStream(stream), "time": at})
+            for line in text.splitlines()
+        ]
+        if lines:
+            self._add(self._log, lines)
+
+    def log_artifact(self, path: Path | str, name: str | None = None) -> None:
+        """Keep a file, or all files of a directory, with the run.
+
+        They are copied to the journal before this returns, and so may be changed or deleted then.
+        A file of the same name that was kept before is replaced.
+
+        Args:
+            path: of the file or the directory.
+            name: relative path on the platform; by default the last part of ``path``.
+
+        Raises:
+            OSError: when it can't be read, or when there is no room for the copy.
+            ValueError: for a name that is not a relative path.
+        """
+        for file, artifact in files_below(Path(path), name):
+            self.journal.files.add(file, artifact)
+
+    def set_progress(self, share: float) -> None:
+        """Say how far the run is, from 0 to 1."""
+        if self._thread is not None:
+            self._thread.sender.progress = min(1.0, max(0.0, float(share)))
+
+    def end(
+        self,
+        status: TaskStatus | str = TaskStatus.COMPLETED,
+        *,
+        error: str | None = None,
+        result: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """End the run; a second time is no error. Returns whether the server knows all of it.
+
+        Waits for the server, but no longer than ``end_timeout``. What is not sent by then stays in
+        the journal's directory, for ``aiplatform runs sync``.
+        """
+        if self._ended:
+            return self._thread is not None and self._thread.failure is None
+        self._ended = True
+        if self._capture is not None:
+            self._capture.stop()
+        atexit.unregister(self._at_exit)
+        facts = {"points_dropped": self.dropped} if self.dropped else {}
+        end = {
+            "status": TaskStatus(status),
+            "error": None if error is None else error[:10_000],
+            "result": {**(result or {}), **facts},
+        }
+        try:
+            self.journal.note_end(end)
+        except OSError as problem:
+            self._warn("end", f"how the run ended can't be written: {problem}")
+        sent = self._thread is not None and self._thread.close(self._end_timeout)
+        self._points.close()
+        self._log.close()
+        if sent:
+            self.journal.remove()
+        else:
+            log.warning(
+                "the run is not all on the platform; send the rest with: aiplatform runs sync %s",
+                self.journal.directory,
+            )
+        return sent
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        """End the run as the block ended."""
+        if error is None:
+            self.end(TaskStatus.CANCELLED if self.cancelled else TaskStatus.COMPLETED)
+        elif isinstance(error, KeyboardInterrupt | RunCancelled):
+            self.end(TaskStatus.CANCELLED)
+        elif isinstance(error, SystemExit) and error.code in {None, 0}:
+            self.end()
+        else:
+            self.write(
+                "".join(traceback.format_exception(kind, error, where)), stream=LogStream.STDERR
+            )
+            self.end(TaskStatus.FAILED, error=f"{type(error).__name__}: {error}")
+
+    def _numbers(self, values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, float]]:
+        for name, value in values.items():
+            key = f"{prefix}{name}"
+            if isinstance(value, Mapping):
+                yield from self._numbers(value, f"{key}/")
+                continue
+            if not 0 < len(key) <= MAX_KEY:
+                self._warn(key, f"names have 1 to {MAX_KEY} characters: {key[:40]!r} is left out")
+                continue
+            item = getattr(value, "item", None)
+            try:
+                # A word such as "nan" is no number, though float() reads it.
+                number = (
+                    None
+                    if isinstance(value, str | bytes)
+                    else float(item() if callable(item) else value)
+                )
+            except OverflowError:
+                number = math.inf if value > 0 else -math.inf
+            except (TypeError, ValueError):
+                number = None
+            if number is None:
+                self._warn(key, f"{key} is no number and is left out")
+            else:
+                yield key, number
+
+    def _named(self, key: str) -> str:
+        """The key as JSON; few keys come a million times."""
+        found = self._keys.get(key)
+        if found is None:
+            found = self._keys[key] = dumps(clean_text(key))
+        return found
+
+    def _add(self, records: Records, lines: list[str]) -> None:
+        try:
+            records.add(lines)
+        except OSError as error:
+            self.dropped += len(lines)
+            self._warn("journal", f"what the run reports can't be written and is lost: {error}")
+
+    def _warn(self, about: str, text: str) -> None:
+        """Once for each thing: the loop may go round a million times."""
+        if about not in self._warned:
+            self._warned.add(about)
+            log.warning("%s", text)
+
+    def _captured(self, text: str, stream: LogStream) -> None:
+        self.write(text, stream=stream)
+
+    def _at_exit(self) -> None:
+        """The program ends and nobody has ended the run."""
+        error = getattr(sys, "last_value", None)
+        if error is None:
+            self.end()
+        else:
+            self.end(TaskStatus.FAILED, error=f"{type(error).__name__}: {error}")
+
+
+def _number(value: float) -> str:
+    return repr(value) if math.isfinite(value) else dumps(value)

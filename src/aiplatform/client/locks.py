@@ -1,0 +1,56 @@
+"""Locks between processes of one machine: files that the operating system locks."""
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from aiplatform.client.errors import ClientError
+
+
+@contextlib.contextmanager
+def file_lock(path: Path, *, seconds: float | None = None) -> Iterator[None]:
+    """Hold the lock ``path`` against other threads and processes; it is made if it is not there.
+
+    The system gives it back when the process dies.
+
+    Args:
+        path: in a directory that there is.
+        seconds: how long to wait for it; None for as long as it takes.
+
+    Raises:
+        ClientError: somebody else has it for so long.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+    try:
+        began = time.monotonic()
+        while not _try_lock(descriptor):
+            if seconds is not None and time.monotonic() > began + seconds:
+                raise ClientError(f"another process has held {path} for {seconds:.0f} s")
+            time.sleep(0.02)
+        yield
+    finally:
+        os.close(descriptor)  # closing releases the lock
+
+
+if os.name == "nt":  # pragma: no cover
+
+    def _try_lock(descriptor: int) -> bool:
+        import msvcrt  # noqa: PLC0415
+
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

@@ -1,0 +1,130 @@
+"""Your inbox: read, cleared, watched live."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from aiplatform.client.base import Group, Resource
+from aiplatform.client.following import data_of, follow
+from aiplatform.client.paging import Pages
+from aiplatform.client.transport import decoded, segment
+from aiplatform.protocol.notifications import EmailMode, NotificationType
+
+_SILENCE_SECONDS = 45.0
+
+
+class Notification(Resource):
+    """A message in your inbox. Of one that was watched, ``event_id`` is its place in the stream."""
+
+    uuid: UUID
+    type: str
+    title: str
+    message: str | None = None
+    data: dict[str, Any] = {}
+    project: UUID | None = None
+    is_read: bool = False
+    created_at: datetime | None = None
+    event_id: str | None = None
+
+    def mark_read(self) -> None:
+        """Mark it as read."""
+        self.client.notifications.mark_read(self)
+
+    def delete(self) -> None:
+        """Delete it."""
+        self.client.notifications.delete(self)
+
+
+class TypePreference(BaseModel):
+    """Where notifications of one type go. What is ``mandatory`` stays in the inbox."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    label: str
+    inbox: bool
+    email: bool
+    mandatory: bool = False
+
+
+class Preferences(Resource):
+    """How you want to be told; ``email`` is when e-mails are sent."""
+
+    email: EmailMode
+    language: str = "en"
+    types: list[TypePreference] = []
+
+
+class Notifications(Group):
+    """``client.notifications``."""
+
+    def list(
+        self,
+        *,
+        unread: bool | None = None,
+        type: NotificationType | str | None = None,  # noqa: A002
+    ) -> Pages[Notification]:
+        """Your inbox, newest first."""
+        return self._pages(Notification, "notifications", unread=unread, type=type)
+
+    def unread(self) -> int:
+        """How many you have not read."""
+        return int(self._http.get("notifications/unread")["unread"])
+
+    def mark_read(self, notification: "Notification | UUID | str") -> None:
+        """Mark one as read."""
+        self._http.post(f"{_path(notification)}/read")
+
+    def mark_all_read(self) -> int:
+        """Mark all as read; returns how many were not."""
+        return int(self._http.post("notifications/read")["changed"])
+
+    def delete(self, notification: "Notification | UUID | str") -> None:
+        """Delete one."""
+        self._http.request("DELETE", _path(notification))
+
+    def delete_read(self) -> int:
+        """Delete all that you have read; returns how many there were."""
+        return int(decoded(self._http.request("DELETE", "notifications/read"))["changed"])
+
+    def preferences(self) -> Preferences:
+        """How you want to be told, type by type."""
+        return self._get(Preferences, "notifications/preferences")
+
+    def set_preferences(
+        self,
+        *,
+        email: EmailMode | str | None = None,
+        language: str | None = None,
+        types: Mapping[str, Mapping[str, bool]] | None = None,
+    ) -> Preferences:
+        """Change what is given, such as ``types={"task:completed": {"email": True}}``."""
+        wanted = {"email": email, "language": language, "types": types}
+        changes = {key: value for key, value in wanted.items() if value is not None}
+        return self._patch(Preferences, "notifications/preferences", self.preferences(), changes)
+
+    def watch(self, *, last_event_id: str | None = None) -> Iterator[Notification]:
+        """Notifications as they are made, or from the one after ``last_event_id`` on; endless.
+
+        ``last_event_id`` is the ``event_id`` of the last notification that was seen.
+
+        A connection that breaks is made again and goes on where it broke: none is lost, and none
+        comes twice.
+
+        Raises:
+            ServerUnavailable: when the server stays away for two minutes.
+        """
+        stream = follow(
+            self._http, "notifications/stream", last_id=last_event_id, silence=_SILENCE_SECONDS
+        )
+        for event in stream:
+            if event is not None and event.event == "notification":
+                yield self._make(Notification, {**data_of(event.data), "event_id": event.id})
+
+
+def _path(notification: "Notification | UUID | str") -> str:
+    key = notification.uuid if isinstance(notification, Notification) else notification
+    return f"notifications/{segment(key)}"

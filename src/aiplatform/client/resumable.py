@@ -1,0 +1,193 @@
+"""Uploads in pieces that go on where they stopped: after a cut, a restart, or a new login."""
+
+import base64
+import hashlib
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from platformdirs import user_cache_path
+
+from aiplatform.client.base import Group
+from aiplatform.client.errors import ApiError, NotFound, ServerUnavailable
+from aiplatform.client.transfers import Body, ProgressCallback
+from aiplatform.client.transport import as_text
+from aiplatform.protocol.encoding import dumps
+
+PIECE_BYTES = 32 << 20
+READ_BYTES = 1 << 20
+RESUMABLE_BYTES = 64 << 20
+PATIENCE = 8
+"""Cuts in a row without a byte of progress before it is given up."""
+
+GONE, LOCKED = 410, 423
+
+
+class ResumableUploads(Group):
+    """What sends a file by the tus protocol."""
+
+    def send_file(
+        self,
+        project_path: str,
+        path: Path,
+        facts: Mapping[str, Any],
+        *,
+        progress: ProgressCallback | None = None,
+        piece_bytes: int | None = None,
+    ) -> dict[str, Any]:
+        """Upload a file, or go on with an upload of it that was broken off.
+
+        Args:
+            project_path: where the project lives in the API.
+            path: the file; it must not change meanwhile.
+            facts: what a plain upload has as parameters.
+
+        Returns:
+            ``dataset`` and ``version`` that were made.
+
+        Raises:
+            ApiError: for a file that is refused, and when the server stays away or refuses you;
+                the same call within a day goes on where this one stopped.
+        """
+        piece_bytes = piece_bytes or PIECE_BYTES
+        note = _note(self._http.url, project_path, path, facts)
+        size = path.stat().st_size
+        uuid, offset = self._found(note)
+        if uuid is None:
+            uuid = self._begin(project_path, size, facts)
+            note.parent.mkdir(parents=True, exist_ok=True)
+            note.write_text(str(uuid))
+        place = f"uploads/{uuid}"
+        failures = 0
+        while True:
+            try:
+                if offset < size or not size:
+                    offset = self._send(place, path, offset, size, piece_bytes, progress)
+                shown = self._http.get(place)
+                if shown["status"] == "committed":
+                    note.unlink(missing_ok=True)
+                    return dict(shown["result"])
+                # All is there, but the server died before it had read it.
+                if shown["offset"] == size:
+                    self._send(place, path, size, size, piece_bytes, None)
+                failures = 0
+            except ApiError as error:
+                failures += 1
+                if not _passes(error) or failures > PATIENCE:
+                    # The note stays: after a new login, or once there is room, the same call goes
+                    # on with what has arrived. Of an upload that was refused, `_found` begins anew.
+                    raise
+                time.sleep(min(0.2 * 2**failures, 10))
+                before, offset = offset, self._offset(place, offset)
+                if offset > before:
+                    failures = 0
+
+    def _begin(self, project_path: str, size: int, facts: Mapping[str, Any]) -> UUID:
+        headers = {"Upload-Length": str(size), "Upload-Metadata": _metadata(facts)}
+        answer = self._http.request("POST", f"{project_path}/uploads", headers=headers)
+        return UUID(answer.headers["Location"].rpartition("/")[2])
+
+    def _found(self, note: Path) -> tuple[UUID | None, int]:
+        try:
+            uuid = UUID(note.read_text())
+            shown = self._http.get(f"uploads/{uuid}")
+        except (OSError, ValueError, NotFound):
+            return None, 0
+        except ApiError as error:
+            if error.status != GONE:
+                raise
+            return None, 0
+        return (None, 0) if shown["status"] == "refused" else (uuid, int(shown["offset"]))
+
+    def _offset(self, place: str, otherwise: int) -> int:
+        try:
+            return int(self._http.request("HEAD", place).headers["Upload-Offset"])
+        except ServerUnavailable:
+            return otherwise
+
+    def _send(
+        self,
+        place: str,
+        path: Path,
+        offset: int,
+        size: int,
+        piece_bytes: int,
+        progress: ProgressCallback | None,
+    ) -> int:
+        end = min(offset + piece_bytes, size)
+        digest = hashlib.sha256()
+        for chunk in _chunks(path, offset, end):
+            digest.update(chunk)
+        headers = {
+            "Content-Type": "application/offset+octet-stream",
+            "Tus-Resumable": "1.0.0",
+            "Upload-Offset": str(offset),
+            "Upload-Checksum": f"sha256 {base64.b64encode(digest.digest()).decode()}",
+        }
+        body = Body(lambda: _chunks(path, offset, end), end - offset, True, None)
+        self._http.upload("PATCH", place, body, headers=headers)
+        if progress:
+            progress(end, size)
+        return end
+
+
+def file_to_resume(data: object, resumable: bool | None) -> Path | None:
+    """The file to send in pieces; None for what goes in one.
+
+    Raises:
+        TypeError: for what is no file on disk, when it shall be resumable.
+    """
+    if isinstance(data, str | os.PathLike):
+        path = Path(data)
+        large = resumable is None and path.stat().st_size >= RESUMABLE_BYTES
+        return path if resumable or large else None
+    if resumable:
+        raise TypeError("only a file on disk can be sent in pieces; give its path")
+    return None
+
+
+def _chunks(path: Path, start: int, end: int) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        file.seek(start)
+        while start < end:
+            chunk = file.read(min(READ_BYTES, end - start))
+            if not chunk:
+                return
+            start += len(chunk)
+            yield chunk
+
+
+def _metadata(facts: Mapping[str, Any]) -> str:
+    """``Upload-Metadata``: keys and base64 values."""
+    return ",".join(
+        f"{key} {base64.b64encode(as_text(value).encode()).decode()}"
+        for key, value in facts.items()
+        if value is not None
+    )
+
+
+def _note(url: str, project_path: str, path: Path, facts: Mapping[str, Any]) -> Path:
+    """Where the uuid of an upload of just this file is kept until it has ended."""
+    status = path.stat()
+    about = [
+        url,
+        project_path,
+        str(path.resolve()),
+        status.st_size,
+        status.st_mtime_ns,
+        dict(facts),
+    ]
+    name = hashlib.sha256(dumps(about).encode()).hexdigest()[:32]
+    return user_cache_path("aiplatform") / "uploads" / name
+
+
+def _passes(error: ApiError) -> bool:
+    """Whether it is worth another try: a cut, another writer, an offset that moved on."""
+    return (
+        isinstance(error, ServerUnavailable)
+        or error.status in {LOCKED, 460, 502, 503, 504}
+        or error.code == "upload.offset"
+    )

@@ -1,0 +1,198 @@
+"""Runs: the trainings of all experiments, found by what they were and what they gave."""
+
+import subprocess
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from aiplatform.client.base import Group, Resource, UserRef
+from aiplatform.client.paging import Pages
+from aiplatform.client.projects import ProjectLike
+from aiplatform.client.tasks import MetricPoint, Task
+from aiplatform.protocol.enums import TaskStatus
+
+if TYPE_CHECKING:
+    from aiplatform.client.experiments import ExperimentLike
+
+RunLike = Resource | UUID | str
+"""A run or its task, its uuid, or the name of its task."""
+
+
+class ExperimentRef(BaseModel):
+    """The experiment of a run."""
+
+    model_config = ConfigDict(extra="allow")
+
+    uuid: UUID
+    name: str
+
+
+class Record(BaseModel):
+    """What makes a run repeatable: config, seed, inputs with hashes, source code, environment."""
+
+    model_config = ConfigDict(extra="allow")
+
+    seed: int | None = None
+    config: dict[str, Any] = {}
+    inputs: list[dict[str, Any]] = []
+    git: dict[str, Any] | None = None
+    environment: dict[str, Any] | None = None
+
+
+class Run(Resource):
+    """A training of an experiment. ``record`` is there when the run was read by itself."""
+
+    uuid: UUID
+    name: str
+    status: TaskStatus
+    experiment: ExperimentRef | None = None
+    progress: float = 0.0
+    config: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
+    model: UUID | None = None
+    rerun_of: UUID | None = None
+    error_message: str | None = None
+    author: UserRef | None = None
+    record: Record | None = None
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+
+    def rerun(self, *, name: str | None = None, priority: int | None = None) -> Task:
+        """Do the same once more, see :meth:`Runs.rerun`."""
+        return self.client.runs.rerun(self, name=name, priority=priority)
+
+    def task(self) -> Task:
+        """The task that it is, with logs and series."""
+        return self.client.tasks.get(self.uuid)
+
+
+class Compared(BaseModel):
+    """One column of a comparison. ``run`` is whose figures these are."""
+
+    model_config = ConfigDict(extra="allow")
+
+    kind: str
+    uuid: UUID
+    name: str
+    status: str
+    run: UUID | None = None
+
+
+class Comparison(Resource):
+    """Experiments and runs side by side; lists are in the order of ``items``."""
+
+    items: list[Compared]
+    same: dict[str, Any] = {}
+    differs: dict[str, list[Any]] = {}
+    metrics: dict[str, list[Any]] = {}
+    series: list[str] = []
+
+    def curve(self, key: str) -> dict[str, list[MetricPoint]]:
+        """One series of each that has it, by name."""
+        found = {}
+        for item in self.items:
+            if item.run is not None:
+                points = self.client.tasks.metrics(item.run, key).get(key)
+                if points:
+                    found[item.name] = points
+        return found
+
+
+class Runs(Group):
+    """``client.runs``."""
+
+    def list(
+        self,
+        filter: str | None = None,  # noqa: A002  (the language's own word, and the parameter's)
+        *,
+        sort: str | None = None,
+        project: ProjectLike | None = None,
+    ) -> Pages[Run]:
+        """Runs, newest first; by a filter, sorted by any figure::
+
+            client.runs.list("metrics.eval_loss < 1.5 and config.lora.rank = 16",
+                             sort="metrics.eval_loss")
+
+        Raises:
+            ValidationFailed: when the filter can't be read; it says where.
+        """
+        path = f"{self._client.projects.path(project)}/runs"
+        return self._pages(Run, path, filter=filter, sort=sort)
+
+    def get(self, run: RunLike, *, project: ProjectLike | None = None) -> Run:
+        """Read one, with its record."""
+        return self._get(Run, self.path(run, project))
+
+    def rerun(
+        self,
+        run: RunLike,
+        *,
+        name: str | None = None,
+        priority: int | None = None,
+        project: ProjectLike | None = None,
+    ) -> Task:
+        """Queue the same once more: its config, its data and base model, its seed.
+
+        Raises:
+            Conflict: when something that it read is not what it was.
+        """
+        given = {"name": name, "priority": priority}
+        body = {key: value for key, value in given.items() if value is not None}
+        return self._make(Task, self._http.post(f"{self.path(run, project)}/rerun", body))
+
+    def compare(
+        self,
+        runs: Sequence[RunLike] = (),
+        *,
+        experiments: "Sequence[ExperimentLike]" = (),
+        project: ProjectLike | None = None,
+    ) -> Comparison:
+        """Put up to 20 experiments, with the figures of their best runs, and 20 runs side by side.
+
+        Columns are the experiments, then the runs, in the order given.
+        """
+        answer = self._http.get(
+            f"{self._client.projects.path(project)}/comparison",
+            experiment=[self._client.experiments.resolve(e, project) for e in experiments] or None,
+            run=[self._uuid(run, project) for run in runs] or None,
+        )
+        return self._make(Comparison, answer)
+
+    def path(self, run: RunLike, project: ProjectLike | None = None) -> str:
+        """Where the run lives in the API."""
+        return f"runs/{self._uuid(run, project)}"
+
+    def _uuid(self, run: RunLike, project: ProjectLike | None) -> UUID:
+        if isinstance(run, Run):
+            return run.uuid
+        if isinstance(run, Resource) and not isinstance(run, Task):
+            raise TypeError(f"a {type(run).__name__} is no run")
+        return self._client.tasks.resolve(run, project)
+
+
+def git_state(directory: Path | None = None) -> dict[str, Any] | None:
+    """What is checked out in ``directory`` (by default the current one); None outside of git."""
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", *arguments], cwd=directory, capture_output=True, text=True, timeout=10,
+                check=False,
+            )  # fmt: skip
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = git("rev-parse", "HEAD")
+    if not commit:
+        return None
+    return {
+        "commit": commit,
+        "branch": git("branch", "--show-current") or None,
+        "dirty": bool(git("status", "--porcelain")),
+    }

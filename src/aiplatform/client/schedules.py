@@ -1,0 +1,175 @@
+"""Schedules: tasks and runs that are submitted by the calendar."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from aiplatform.client.base import Group, Resource, UserRef, as_uuid, only
+from aiplatform.client.paging import Pages
+from aiplatform.client.projects import ProjectLike
+from aiplatform.protocol.schedules import Missed, Overlap
+from aiplatform.protocol.specs import TaskSpec
+
+if TYPE_CHECKING:
+    from aiplatform.client.experiments import ExperimentLike
+
+
+class Firing(Resource):
+    """A time at which a schedule was due, and what came of it."""
+
+    due_at: datetime
+    fired_at: datetime
+    outcome: str
+    task: UUID | None = None
+    code: str | None = None
+    reason: str | None = None
+    reason_zh: str | None = None
+
+
+class LastFiring(BaseModel):
+    """What came of the last time."""
+
+    model_config = ConfigDict(extra="allow")
+
+    due_at: datetime
+    outcome: str
+    task: UUID | None = None
+    reason: str | None = None
+
+
+class Schedule(Resource):
+    """A submission that recurs; it fires with the permissions that its owner has then."""
+
+    uuid: UUID
+    name: str
+    project: UUID | None = None
+    cron: str
+    timezone: str = "UTC"
+    action: dict[str, Any] = {}
+    missed: Missed = Missed.RUN_ONCE
+    overlap: Overlap = Overlap.SKIP
+    enabled: bool = True
+    next_at: datetime | None = None
+    upcoming: list[datetime] = []
+    last: LastFiring | None = None
+    owner: UserRef | None = None
+    owner_is_active: bool = True
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+    def update(self, **changes: Any) -> "Schedule":
+        """Change it, see :meth:`Schedules.update`."""
+        return self.client.schedules.update(self, **changes)
+
+    def enable(self) -> "Schedule":
+        """Switch it on. Times that passed meanwhile do not count."""
+        return self.update(enabled=True)
+
+    def disable(self) -> "Schedule":
+        """Switch it off."""
+        return self.update(enabled=False)
+
+    def firings(self) -> Pages[Firing]:
+        """What came of the times at which it was due, newest first."""
+        return self.client.schedules.firings(self)
+
+    def delete(self) -> None:
+        """Delete it; tasks that it has submitted stay."""
+        self.client.schedules.delete(self)
+
+
+ScheduleLike = Schedule | UUID | str
+"""A schedule, its uuid, or its name."""
+
+
+class Schedules(Group):
+    """``client.schedules``."""
+
+    def create(
+        self,
+        name: str,
+        cron: str,
+        *,
+        timezone: str = "UTC",
+        experiment: "ExperimentLike | None" = None,
+        spec: TaskSpec | Mapping[str, Any] | None = None,
+        priority: int | None = None,
+        missed: Missed | str | None = None,
+        overlap: Overlap | str | None = None,
+        enabled: bool = True,
+        project: ProjectLike | None = None,
+    ) -> Schedule:
+        """Start runs of an experiment, or submit a task, by the calendar::
+
+            client.schedules.create("nightly", "30 2 * * *", timezone="Asia/Shanghai",
+                                    experiment="faq")
+
+        Raises:
+            TypeError: unless exactly one of ``experiment`` and ``spec`` is given.
+            ValidationFailed: for a cron expression or a time zone that is none.
+        """
+        action: dict[str, Any]
+        if (experiment is None) == (spec is None):
+            raise TypeError("give either an experiment or a task's spec")
+        if experiment is not None:
+            uuid = self._client.experiments.resolve(experiment, project)
+            action = {"kind": "run", "experiment": uuid}
+        else:
+            action = {"kind": "task", "name": name, "spec": spec}
+        if priority is not None:
+            action["priority"] = priority
+        body: dict[str, Any] = {
+            "name": name,
+            "cron": cron,
+            "timezone": timezone,
+            "action": action,
+            "enabled": enabled,
+        }
+        policies = {"missed": missed, "overlap": overlap}
+        body |= {key: value for key, value in policies.items() if value is not None}
+        path = f"{self._client.projects.path(project)}/schedules"
+        return self._make(Schedule, self._http.post(path, body))
+
+    def get(self, schedule: ScheduleLike, *, project: ProjectLike | None = None) -> Schedule:
+        """Read one, by uuid or by name in a project."""
+        return self._get(Schedule, self.path(schedule, project))
+
+    def list(
+        self, *, name: str | None = None, project: ProjectLike | None = None
+    ) -> Pages[Schedule]:
+        """The schedules of a project, newest first."""
+        path = f"{self._client.projects.path(project)}/schedules"
+        return self._pages(Schedule, path, name=name)
+
+    def update(
+        self, schedule: ScheduleLike, *, project: ProjectLike | None = None, **changes: Any
+    ) -> Schedule:
+        """Change name, cron, timezone, action, missed, overlap or enabled.
+
+        Whoever does more than switch it off becomes its owner.
+        """
+        return self._patch(Schedule, self.path(schedule, project), schedule, changes)
+
+    def delete(self, schedule: ScheduleLike, *, project: ProjectLike | None = None) -> None:
+        """Delete it; tasks that it has submitted stay."""
+        self._http.request("DELETE", self.path(schedule, project))
+
+    def firings(
+        self, schedule: ScheduleLike, *, project: ProjectLike | None = None
+    ) -> Pages[Firing]:
+        """What came of the times at which it was due, newest first."""
+        return self._pages(Firing, f"{self.path(schedule, project)}/firings")
+
+    def path(self, schedule: ScheduleLike, project: ProjectLike | None = None) -> str:
+        """Where the schedule lives in the API."""
+        if isinstance(schedule, Schedule):
+            return f"schedules/{schedule.uuid}"
+        uuid = as_uuid(schedule)
+        if uuid is None:
+            pages = partial(self.list, project=project)
+            uuid = only(pages, str(schedule), "schedule", "in this project").uuid
+        return f"schedules/{uuid}"

@@ -1,0 +1,49 @@
+"""Secrets: values that tasks use by name, and that never come back."""
+
+from datetime import datetime
+
+from aiplatform.client.base import Group, Resource
+from aiplatform.client.paging import Pages
+from aiplatform.client.projects import ProjectLike
+from aiplatform.client.transport import decoded, segment
+from aiplatform.protocol.enums import SecretKind
+
+
+class Secret(Resource):
+    """What may be known of a secret; nobody gets its value back."""
+
+    name: str
+    kind: SecretKind
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+
+class Secrets(Group):
+    """``client.secrets``: your own, or with ``project`` that project's."""
+
+    def set(
+        self,
+        name: str,
+        value: str,
+        *,
+        kind: SecretKind | str = SecretKind.GENERIC,
+        project: ProjectLike | None = None,
+    ) -> Secret:
+        """Store a value under a name, in place of an earlier one."""
+        body = {"value": value, "kind": str(kind)}
+        path = f"{self._place(project)}/{segment(name)}"
+        return self._make(Secret, decoded(self._http.request("PUT", path, json=body)))
+
+    def remove(self, name: str, *, project: ProjectLike | None = None) -> None:
+        """Forget it. Waiting tasks that name it will fail."""
+        self._http.request("DELETE", f"{self._place(project)}/{segment(name)}")
+
+    def list(self, *, project: ProjectLike | None = None) -> Pages[Secret]:
+        """Their names, and when they were used."""
+        return self._pages(Secret, self._place(project))
+
+    def _place(self, project: ProjectLike | None) -> str:
+        if project is None:
+            return "users/me/secrets"
+        return f"{self._client.projects.path(project)}/secrets"

@@ -1,0 +1,77 @@
+"""Single sign-on for programs: the browser comes back to a port of this machine (RFC 8252)."""
+
+import base64
+import hashlib
+import hmac
+import secrets
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from aiplatform.client.errors import ClientError, Unauthenticated
+
+PAGE = (
+    "<!doctype html><meta charset=utf-8><title>AI Platform</title>"
+    "<p>You can close this window. 您可以关闭此窗口。"
+)
+
+
+def browse(login_url: str, show: Callable[[str], None], *, timeout: float) -> tuple[str, str]:
+    """Have somebody sign in with a browser. Returns the code for tokens, and its verifier.
+
+    Args:
+        login_url: where the server begins.
+        show: is given the address to open.
+        timeout: seconds that they have.
+
+    Raises:
+        Unauthenticated: when the server or its provider refuse.
+        ClientError: when nobody came back in time.
+    """
+    verifier, state = secrets.token_urlsafe(48), secrets.token_urlsafe(24)
+    digest = hashlib.sha256(verifier.encode()).digest()
+    answers: list[dict[str, str]] = []
+    came = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            parts = urlsplit(self.path)
+            found = {name: values[0] for name, values in parse_qs(parts.query).items()}
+            # Another page of this machine's browser may call here too; it does not know the state.
+            ours = parts.path == "/" and hmac.compare_digest(
+                found.get("state", "").encode(), state.encode()
+            )
+            self.send_response(200 if ours else 404)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.end_headers()
+            self.wfile.write(PAGE.encode() if ours else b"")
+            if ours and not answers:
+                answers.append(found)
+                came.set()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing: the address has the code in it."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        serving = threading.Thread(target=server.serve_forever, daemon=True)
+        serving.start()
+        query = urlencode(
+            {
+                "redirect_uri": f"http://127.0.0.1:{server.server_port}/",
+                "code_challenge": base64.urlsafe_b64encode(digest).decode().rstrip("="),
+                "state": state,
+            }
+        )
+        try:
+            show(f"{login_url}?{query}")
+            came.wait(timeout)
+        finally:
+            server.shutdown()
+            serving.join()
+    if not answers:
+        raise ClientError(f"nobody signed in within {timeout:.0f} seconds")
+    if "code" not in answers[0]:
+        reason = answers[0].get("error_description") or answers[0].get("error") or "no reason"
+        raise Unauthenticated(reason, code=answers[0].get("error", "client.sso"))
+    return answers[0]["code"], verifier

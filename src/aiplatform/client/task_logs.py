@@ -1,0 +1,143 @@
+"""Logs of tasks: read, followed, searched, downloaded."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from aiplatform.client.base import Resource
+from aiplatform.client.downloads import download
+from aiplatform.client.following import data_of, follow
+from aiplatform.client.paging import Pages
+from aiplatform.client.projects import ProjectLike
+from aiplatform.client.task_watching import SILENCE_SECONDS, TaskWatching
+from aiplatform.protocol.enums import LogLevel, LogStream
+
+if TYPE_CHECKING:
+    from aiplatform.client.tasks import TaskLike
+
+
+class LogChunk(Resource):
+    """Consecutive lines of one stream of a task's log; ``level`` is the highest of theirs.
+
+    ``kept_bytes``: it stands for that many bytes which only downloads and searches show.
+    """
+
+    seq: int
+    attempt: int | None = None
+    stream: LogStream = LogStream.STDOUT
+    level: LogLevel | None = None
+    text: str
+    kept_bytes: int = 0
+    time: datetime | None = None
+
+
+class LogLine(Resource):
+    """A line of a task's log; ``number`` counts from 0 in its chunk ``seq``."""
+
+    seq: int
+    number: int
+    attempt: int | None = None
+    stream: LogStream = LogStream.STDOUT
+    level: LogLevel | None = None
+    text: str
+    time: datetime | None = None
+
+
+class TaskLogs(TaskWatching):
+    """What of ``client.tasks`` is about logs."""
+
+    if TYPE_CHECKING:
+
+        def resolve(self, task: TaskLike, project: ProjectLike | None = None) -> UUID: ...
+
+    def logs(
+        self,
+        task: "TaskLike",
+        *,
+        follow: bool = False,
+        after: int = 0,
+        stream: LogStream | str | None = None,
+        project: ProjectLike | None = None,
+    ) -> Iterator[LogChunk]:
+        """Its log from the beginning, in chunks of lines; with ``follow``, until the task ends.
+
+        Args:
+            task: which one.
+            follow: go on as it prints more.
+            after: with ``follow``, begin after the chunk with this ``seq``.
+            stream: only this one.
+            project: where to look for a name.
+        """
+        path = f"{self.path(task, project)}/logs"
+        if not follow:
+            return iter(self._pages(LogChunk, path, stream=stream))
+        chunks = self._follow_log(path, after)
+        return (chunk for chunk in chunks if stream is None or chunk.stream == stream)
+
+    def _follow_log(self, path: str, after: int) -> Iterator[LogChunk]:
+        events = follow(
+            self._http, f"{path}/stream", last_id=f"0-0-{after}", silence=SILENCE_SECONDS
+        )
+        for event in events:
+            if event is not None and event.event == "log":
+                yield self._make(LogChunk, data_of(event.data))
+            elif event is not None and event.event == "end":
+                return
+
+    def search_logs(
+        self,
+        task: "TaskLike",
+        text: str | None = None,
+        *,
+        level: LogLevel | str | None = None,
+        stream: LogStream | str | None = None,
+        attempt: int | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        project: ProjectLike | None = None,
+    ) -> Pages[LogLine]:
+        """Lines of its log, in order.
+
+        Args:
+            task: which one.
+            text: what stands in the line, no matter the case.
+            level: this level and more severe ones.
+            stream: only this one.
+            attempt: only this one.
+            since: printed at this moment (with a time zone) or later.
+            until: printed before this moment.
+            project: where to look for a name.
+        """
+        return self._pages(
+            LogLine,
+            f"{self.path(task, project)}/logs/search",
+            q=text,
+            level=level,
+            stream=stream,
+            attempt=attempt,
+            since=None if since is None else since.isoformat(),
+            until=None if until is None else until.isoformat(),
+        )
+
+    def download_log(
+        self,
+        task: "TaskLike",
+        path: str | Path,
+        *,
+        stream: LogStream | str | None = None,
+        gz: bool = False,
+        times: bool = False,
+        project: ProjectLike | None = None,
+    ) -> Path:
+        """Write every line that was kept to a file, ``gz`` packed; returns where it is.
+
+        With ``times`` each line begins with when it was printed, its stream and its level.
+        """
+        return download(
+            self._http,
+            f"{self.path(task, project)}/logs/download",
+            Path(path),
+            params={"stream": stream, "gz": gz, "times": times},
+        )

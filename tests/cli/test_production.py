@@ -1,0 +1,61 @@
+"""``aiplatform db``: of the database that is named, or of the platform that runs here."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tests.cli.conftest import Ran
+
+Run = Callable[..., Ran]
+TAKEN = ("HOME", "DATABASE_URL", "STORAGE_URL", "MIGRATION_DATABASE_URL")
+
+
+@pytest.fixture
+def embedded(run: Run, fresh_database: str, home: Path) -> Iterator[SimpleNamespace]:
+    """A platform that runs in its home; no setting names its database."""
+    from aiplatform.server.core.settings import get_settings
+
+    state = SimpleNamespace(
+        supervisor_alive=True,
+        home=str(home),
+        database_url=fresh_database,
+        storage_url=home.as_uri(),
+        migration_database_url=fresh_database,
+    )
+    # Of its own: the one of `run` would put the fresh database's settings back when that is gone.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("aiplatform.embedded.state.read_state", lambda _: state)
+        for name in TAKEN:
+            patch.setenv(f"AIPLATFORM_{name}", "")  # so that what a command sets is put back
+            patch.delenv(f"AIPLATFORM_{name}")
+        get_settings.cache_clear()
+        yield state
+
+
+@pytest.mark.usefixtures("embedded")
+def test_the_platform_that_runs_here_is_checked(run: Run) -> None:
+    done = run("db", "check", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["ok"] is True
+
+
+def test_keys_of_the_platform_that_runs_here_are_rotated(
+    run: Run, embedded: SimpleNamespace
+) -> None:
+    done = run("db", "rotate-keys", "--new-key", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)
+    assert (Path(embedded.home) / "keys/secrets.key").exists()
+
+
+def test_a_database_named_in_a_file_goes_before_it(
+    run: Run, embedded: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "url").write_text(f"{embedded.database_url}\n")
+    monkeypatch.setenv("AIPLATFORM_DATABASE_URL_FILE", str(tmp_path / "url"))
+    embedded.database_url = "postgresql://nobody@127.0.0.1:1/nowhere"
+    done = run("db", "check", "--json")
+    assert done.code == 0, done.err

@@ -1,0 +1,68 @@
+"""``aiplatform secrets``: values come by file or stdin, never by the command line."""
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Ran
+from tests.client.fake import FakeServer, answer, page, problem
+
+Run = Callable[..., Ran]
+HUB = {"name": "hub", "kind": "hub_token", "created_at": None, "updated_at": None,
+       "last_used_at": None}  # fmt: skip
+
+
+def body(server: FakeServer) -> Any:
+    return json.loads(server.bodies[-1])
+
+
+def test_lists_names(run: Run, server: FakeServer) -> None:
+    server.on("GET users/me/secrets", page(HUB))
+    ran = run("secrets", "ls")
+    assert "hub" in ran.out
+    assert "never" in ran.out
+
+
+def test_reads_a_value_from_a_file(run: Run, server: FakeServer, tmp_path: Path) -> None:
+    server.on("PUT users/me/secrets/hub", answer(HUB, status=201))
+    (tmp_path / "token").write_text("hf_x\n")
+    ran = run("secrets", "set", "hub", "--kind", "hub_token", "--file", str(tmp_path / "token"))
+    assert ran.code == 0, ran.err
+    assert body(server) == {"value": "hf_x", "kind": "hub_token"}
+    assert "hf_x" not in ran.out + ran.err
+
+
+def test_or_from_stdin(run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.on("PUT users/me/secrets/hub", answer(HUB))
+    monkeypatch.setattr("sys.stdin", io.StringIO("two\nlines\n"))
+    assert run("secrets", "set", "hub").code == 0
+    assert body(server)["value"] == "two\nlines"
+
+
+def test_takes_no_value_as_an_argument(run: Run, server: FakeServer) -> None:
+    assert run("secrets", "set", "hub", "hf_x").code == 2
+    assert not server.requests
+
+
+def test_an_empty_value_is_none(
+    run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
+    assert run("secrets", "set", "hub").code == 2
+    assert not server.requests
+
+
+def test_removes(run: Run, server: FakeServer) -> None:
+    server.on("DELETE users/me/secrets/hub", answer(status=204))
+    assert "Removed" in run("secrets", "rm", "hub").err
+    server.on("DELETE users/me/secrets/none", problem(404, "not_found", "There is no such secret."))
+    assert run("secrets", "rm", "none").code == 1
+
+
+def test_an_import_may_name_some(run: Run, server: FakeServer) -> None:
+    assert run("models", "import", "hub:a/b", "--secret", "HF_TOKEN").code == 2
+    assert not server.requests

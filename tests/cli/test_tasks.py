@@ -1,0 +1,117 @@
+"""``aiplatform tasks``, and ``workers`` that run them."""
+
+import json
+from pathlib import Path
+
+import httpx
+
+from tests.cli.conftest import TASK, E, P, Run, T
+from tests.client.fake import FakeServer, answer, page, problem
+
+
+def test_logs_are_printed_as_they_are(run: Run, server: FakeServer) -> None:
+    chunk = {"seq": 1, "stream": "stderr", "text": " 10%\r 20%\n[red]a\x1b[2J\n"}
+    server.on(f"GET tasks/{T}/logs", page(chunk))
+    assert run("tasks", "logs", T).out == " 10%\n 20%\n[red]a\ufffd[2J\n"
+    assert json.loads(run("tasks", "logs", T, "--json").out)["seq"] == 1
+
+
+def test_metrics_are_summed_up_or_listed(run: Run, server: FakeServer) -> None:
+    series = {"loss": [[1, 4.0, 0.0], [2, "NaN", 1.0], [3, 1.25, 2.0]]}
+    server.on(f"GET tasks/{T}/metrics", answer({"series": series}))
+    loss = {"points": 3, "last": 1.25, "last_step": 3, "best": 1.25, "best_step": 3}
+    summed = {"task": T, "name": "train", "status": "completed", "metrics": {"loss": loss}}
+    server.on(f"GET tasks/{T}", answer({**TASK, "project": P}))
+    server.on(f"GET projects/{P}/metrics/summary", answer({"tasks": [summed]}))
+    assert run("tasks", "metrics", T).out.split()[-6:] == ["train", "loss", "3", *["1.25"] * 2, "3"]
+    steps = run("tasks", "metrics", T, "-k", "loss").out.split()
+    assert steps == ["STEP", "loss", "1", "4", "2", "nan", "3", "1.25"]
+    assert json.loads(run("tasks", "metrics", T, "--json").out)["loss"][1] == [2, "NaN", 1.0]
+
+
+def test_a_timeline_has_facts_in_short(run: Run, server: FakeServer) -> None:
+    many = {f"package {number}": "1.0" for number in range(200)}
+    facts = {"packages": many, "gpus": [], "learned_tokens": 3, "warm": True, "on": {"cores": 2}}
+    event = {"id": 1, "time": "2026-11-26T10:00:00Z", "kind": "environment", "data": facts}
+    server.on(f"GET tasks/{T}/timeline", page(event))
+    shown = run("tasks", "timeline", T).out
+    assert "packages (200), gpus none, learned tokens 3, warm yes, on (cores 2)" in shown
+    (whole,) = json.loads(run("tasks", "timeline", T, "--json").out)
+    assert whole["data"]["packages"] == many
+
+
+def test_a_waiting_task_is_moved(run: Run, server: FakeServer) -> None:
+    waiting = {
+        "ahead": 0,
+        "reason": "needs 1 GPU, 0 of 4 free",
+        "reason_zh": "",
+        "not_before": None,
+    }
+    moved = {**TASK, "status": "pending", "priority": 8, "waiting": waiting}
+    server.on(f"GET tasks/{T}", answer(moved)).on(f"PATCH tasks/{T}", answer(moved))
+    server.on(f"POST tasks/{T}/move", answer(moved))
+    said = run("tasks", "priority", T, "8").err + run("tasks", "next", T).err
+    assert said.count("priority 8; needs 1 GPU, 0 of 4 free.") == 2
+    assert json.loads(run("tasks", "next", T, "--json").out)["priority"] == 8
+    assert run("tasks", "priority", T, "11").code == 2
+
+
+def test_a_file_of_tasks_is_queued(run: Run, server: FakeServer, tmp_path: Path) -> None:
+    file = tmp_path / "tasks.jsonl"
+    line = {"name": "report", "spec": {"type": "data_quality"}, "idempotency_key": "k"}
+    file.write_text(f"{json.dumps(line)}\n\n" * 501)
+    sent: list[int] = []
+
+    def take(request: httpx.Request) -> httpx.Response:
+        tasks = json.loads(request.content)["tasks"]
+        assert tasks[0] == line
+        sent.append(len(tasks))
+        return httpx.Response(202, json={"items": [TASK] * len(tasks), "replayed": 0})
+
+    server.on(f"POST projects/{P}/tasks/batch", take)
+    said = run("tasks", "submit", "--batch", str(file), "--project", P)
+    assert (said.code, sent) == (0, [500, 1])
+    assert said.err.splitlines()[-1] == "501 of 501 tasks are queued."
+    file.write_text('{"name": "report"}\n[1]\n')
+    bad = run("tasks", "submit", "--batch", str(file), "--project", P)
+    assert bad.code == 2
+    assert "line 2" in bad.err
+    assert sent == [500, 1]
+
+
+def test_a_task_is_paused_resumed_and_retried(run: Run, server: FakeServer) -> None:
+    asked = {**TASK, "status": "running", "stop_wanted": "pause"}
+    server.on(f"POST tasks/{T}/pause", answer(asked))
+    assert "pauses at its next checkpoint" in run("tasks", "pause", T).err
+    server.on(f"POST tasks/{T}/resume", answer({**TASK, "status": "running"}))
+    assert "is running" in run("tasks", "resume", T).err
+    server.on(f"POST tasks/{T}/retry", answer({**TASK, "uuid": E, "retry_of": T}))
+    assert E in run("tasks", "retry", T).err
+    assert run("tasks", "retry").code == run("tasks", "retry", T, "--dead").code == 2
+
+
+def test_all_that_failed_is_retried(run: Run, server: FakeServer) -> None:
+    failed = {**TASK, "status": "failed"}
+    server.on(f"GET projects/{P}/tasks", page({**failed, "uuid": E, "name": "served"}, failed))
+    server.on(f"POST tasks/{E}/retry", problem(409, "not_retriable", "Can't be retried"))
+    server.on(f"POST tasks/{T}/retry", answer({**TASK, "uuid": E, "retry_of": T}))
+    said = run("tasks", "retry", "--dead", "--project", P).err
+    assert "served is not retried: " in said
+    assert f"is queued again as {E}" in said
+
+
+def test_workers_are_listed_and_emptied(run: Run, server: FakeServer) -> None:
+    devices = [{"id": "0", "name": "T4", "memory_mb": 16000, "task": T}, {"id": "1", "task": None}]
+    worker = {"uuid": E, "name": "gpu1", "state": "active", "alive": True, "cpus": 8,
+              "cpus_free": 6.5, "devices": devices, "running": [{"task": T}],
+              "queues": ["default"], "labels": ["gpu:t4"]}  # fmt: skip
+    server.on("GET workers", page(worker, {**worker, "name": "old", "alive": False}))
+    listed = run("workers", "ls").out
+    assert "6.5 of 8" in listed
+    assert "1 of 2" in listed
+    assert "silent" in listed
+    server.on(f"POST workers/{E}/drain", answer({**worker, "state": "draining"}))
+    assert "gpu1 is being emptied; it runs 1 task." in run("workers", "drain", "gpu1").err
+    server.on(f"POST workers/{E}/resume", answer(worker))
+    assert json.loads(run("workers", "resume", E, "--json").out)["state"] == "active"
+    assert run("workers", "cordon", "nobody").code != 0

@@ -1,0 +1,97 @@
+"""``aiplatform train``: specs from flags and files, followed to the end."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import TASK, D, E, M, P, Run, T, posted
+from tests.client.fake import FakeServer, answer, sse
+
+
+@pytest.fixture
+def trainable(world: FakeServer) -> FakeServer:
+    world.on(f"POST projects/{P}/experiments", answer({"uuid": E, "name": "x"}, 201))
+    world.on(f"POST experiments/{E}/runs", answer({**TASK, "status": "pending"}, 202))
+    result = {"steps": 60, "train_loss_first": 4.25, "train_loss_last": 1.5}
+    world.on(f"GET tasks/{T}", answer({**TASK, "result": result}))
+    world.on(
+        f"GET tasks/{T}/events",
+        sse(
+            ("1", "status", {"status": "running"}),
+            ("2", "progress", {"value": 0.5, "step": 30, "total_steps": 60, "seconds_left": 75}),
+            ("3", "metrics", {"step": 30, "values": {"loss": 2.125}}),
+            ("4", "end", {"status": "completed"}),
+        ),
+    )
+    return world
+
+
+def test_train_creates_runs_and_follows(run: Run, trainable: FakeServer) -> None:
+    flags = "-m base -d faq@v1 --max-steps 60 --lora-rank 4 --name x"
+    ran = run("train", *flags.split(), "--set", "lora.dropout=0.1", "--set", "lr_scheduler=linear")
+    assert ran.code == 0, ran.err
+    sent = posted(trainable, "/experiments")
+    assert sent["name"] == "x"
+    config = sent["config"]
+    assert (config["base_model"], config["dataset"]) == (M, {"dataset": D, "version": "v1"})
+    assert (config["max_steps"], config["lr_scheduler"]) == (60, "linear")
+    assert (config["lora"]["rank"], config["lora"]["dropout"]) == (4, 0.1)
+    assert "train: step 30/60 · loss 2.125\n" in ran.err
+    assert "4.25" in ran.out
+    assert "base@1" in ran.out
+
+
+@pytest.mark.parametrize("kind", ["toml", "json", "yaml"])
+def test_train_reads_spec_files_and_flags_go_before_them(
+    run: Run, trainable: FakeServer, tmp_path: Path, kind: str
+) -> None:
+    texts = {
+        "toml": 'name = "s"\nbase_model = "base"\ndataset = "faq"\nmax_steps = 9\nseed = 1\n'
+        "[lora]\nrank = 4\n",
+        "json": '{"name":"s","base_model":"base","dataset":"faq","max_steps":9,"seed":1,'
+        '"lora":{"rank":4}}',
+        "yaml": "name: s\nbase_model: base\ndataset: faq\nmax_steps: 9\nseed: 1\nlora: {rank: 4}\n",
+    }
+    file = tmp_path / f"spec.{kind}"
+    file.write_text(texts[kind])
+    assert run("train", "-f", str(file), "--max-steps", "5", "--detach").code == 0
+    sent = posted(trainable, "/experiments")
+    config = sent["config"]
+    assert sent["name"] == "s"
+    assert (config["max_steps"], config["seed"], config["lora"]["rank"]) == (5, 1, 4)
+    assert config["dataset"] == {"dataset": D, "version": None}
+
+
+def test_train_streams_json(run: Run, trainable: FakeServer) -> None:
+    ran = run("train", "-m", "base", "-d", "faq", "--json")
+    lines = [json.loads(line) for line in ran.out.splitlines()]
+    assert [line["event"] for line in lines[:-1]] == ["status", "progress", "metrics", "end"]
+    assert lines[-1]["uuid"] == T
+    assert lines[-1]["result"]["steps"] == 60
+
+
+def test_train_that_fails_exits_with_5(run: Run, trainable: FakeServer) -> None:
+    failed = {**TASK, "status": "failed", "error_message": "out of memory"}
+    trainable.on(f"GET tasks/{T}", answer(failed))
+    ran = run("train", "-m", "base", "-d", "faq")
+    assert ran.code == 5
+    assert "train failed: out of memory" in ran.err
+    assert f"aiplatform tasks logs {T}" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--set", "learning_rat=1"), "learning_rat"),
+        (("--epochs", "0"), "epochs: Input should be greater than 0"),
+        (("--set", "nonsense"), "key=value"),
+    ],
+)
+def test_misspelt_specs_are_refused(
+    run: Run, trainable: FakeServer, arguments: tuple[str, ...], words: str
+) -> None:
+    ran = run("train", "-m", "base", "-d", "faq", *arguments)
+    assert ran.code == 2
+    assert words in ran.err
+    assert trainable.count(f"POST projects/{P}/experiments") == 0

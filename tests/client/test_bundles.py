@@ -1,0 +1,75 @@
+"""Packing code: the same code gives the same bytes, and no more than it goes out."""
+
+import io
+import subprocess
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aiplatform.client.bundles import pack_commit, pack_directory
+from aiplatform.client.errors import ClientError
+
+
+def names(content: bytes) -> list[str]:
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        return [member.name for member in archive if member.isfile()]
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    directory = tmp_path / "code"
+    (directory / "pkg/__pycache__").mkdir(parents=True)
+    (directory / ".venv/bin").mkdir(parents=True)
+    for name in ("main.py", "pkg/a.py", "pkg/__pycache__/a.pyc", ".venv/bin/python", ".env.sample"):
+        (directory / name).write_text(name)
+    return directory
+
+
+def test_a_directory_without_what_tools_leave(code: Path) -> None:
+    packed = pack_directory(code)
+    assert names(packed.content) == [".env.sample", "main.py", "pkg/a.py"]
+    assert packed.source == {"directory": "code"}
+    (code / "main.py").touch()
+    assert pack_directory(code).content == packed.content
+    (code / "main.py").write_text("other")
+    assert pack_directory(code).content != packed.content
+
+
+def test_links_are_not_followed(code: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (code / "data").symlink_to(tmp_path / "outside")
+    with pytest.raises(ClientError, match="symbolic link"):
+        pack_directory(code)
+
+
+def test_nothing_to_pack(tmp_path: Path) -> None:
+    with pytest.raises(ClientError, match="has no files"):
+        pack_directory(tmp_path)
+
+
+def git(repository: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=A", "-c", "user.email=a@example.com"]
+    command = ["git", "-C", str(repository), *identity, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_a_commit_holds_what_was_committed(code: Path, monkeypatch: Any) -> None:
+    git(code, "init", "-q")
+    git(code, "add", "main.py")
+    git(code, "commit", "-q", "-m", "first")
+    git(code, "remote", "add", "origin", "https://ada:hunter2@git.example.com/a/b.git")
+    sha = git(code, "rev-parse", "HEAD")
+    (code / "main.py").write_text("not committed")
+    packed = pack_commit(code, "HEAD")
+    assert names(packed.content) == ["main.py"]
+    assert packed.source == {"commit": sha, "remote": "https://git.example.com/a/b.git"}
+    with tarfile.open(fileobj=io.BytesIO(packed.content)) as archive:
+        content = archive.extractfile("main.py")
+        assert content is not None
+        assert content.read() == b"main.py"
+    assert pack_commit(code, sha).content == packed.content
+    for wrong in ("no-such-branch", "--output=/tmp/x"):
+        with pytest.raises(ClientError):
+            pack_commit(code, wrong)

@@ -1,0 +1,202 @@
+"""Files and printed lines of runs that execute elsewhere, as the SDK brings them in."""
+# ruff: noqa: T201  (what is printed is what is tested)
+
+import itertools
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from aiplatform.client import Client
+from aiplatform.client.external import sender as sending
+from aiplatform.client.external.capture import Capture
+from aiplatform.client.external.files import Files
+from aiplatform.protocol.enums import LogStream
+from tests.client.fake import answer, problem
+from tests.client.test_external import PROJECT, RUN, Platform, until
+
+PREFIX = f"PUT tasks/{RUN}/artifacts/"
+
+
+class Keeping(Platform):
+    """Takes files, too; ``answers`` come in place of the next ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: dict[str, bytes] = {}
+        self.answers: Iterator[httpx.Response | None] = itertools.repeat(None)
+
+    def expect(self, *paths: str) -> None:
+        for path in paths:
+            self.on(PREFIX + path, self._keep)
+
+    def _keep(self, request: httpx.Request) -> httpx.Response:
+        content = self.bodies[-1]
+        instead = next(self.answers, None)
+        if instead is not None:
+            return instead
+        path = request.url.path.partition("/artifacts/")[2]
+        self.kept[path] = content
+        return answer({"path": path, "size": len(content), "sha256": ""})
+
+
+@pytest.fixture
+def server() -> Keeping:
+    return Keeping()
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AIPLATFORM_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(sending, "GATHER_SECONDS", 0.01)
+    monkeypatch.setattr(sending, "SLOW_SECONDS", 0.02)
+    monkeypatch.setattr(sending, "back_off", lambda *_: 0.01)
+
+
+@pytest.fixture
+def connect(server: Keeping) -> Callable[[], Client]:
+    return lambda: Client("http://platform.test", token="t", project=PROJECT, transport=server)
+
+
+@pytest.fixture
+def client(connect: Callable[[], Client]) -> Client:
+    return connect()
+
+
+def test_files_are_kept_as_they_were(client: Client, server: Keeping, tmp_path: Path) -> None:
+    server.expect("plot.png", "saved/deep/a.txt", "saved/b.txt")
+    plot = tmp_path / "made.png"
+    plot.write_bytes(b"first")
+    (tmp_path / "saved" / "deep").mkdir(parents=True)
+    (tmp_path / "saved" / "deep" / "a.txt").write_text("a")
+    (tmp_path / "saved" / "b.txt").write_text("b")
+    with client.run("r") as run:
+        run.log_artifact(plot, "plot.png")
+        run.log_artifact(tmp_path / "saved")
+        plot.write_bytes(b"written over")
+        directory = run.journal.directory
+    assert server.kept == {"plot.png": b"first", "saved/deep/a.txt": b"a", "saved/b.txt": b"b"}
+    assert [end["status"] for end in server.ends] == ["completed"]
+    assert not directory.exists()
+
+
+def test_offline_they_wait_and_are_sent_once(
+    client: Client, server: Keeping, tmp_path: Path
+) -> None:
+    server.expect("a.txt")
+    file = tmp_path / "a.txt"
+    with client.run("r", mode="offline") as run:
+        for text in ("one", "two"):
+            file.write_text(text)
+            run.log_artifact(file)
+    file.unlink()
+    assert server.kept == {}
+    assert client.external.sync(run.journal.directory).complete
+    assert server.kept == {"a.txt": b"two"}
+    assert not run.journal.directory.exists()
+
+
+def test_one_that_is_refused_is_put_aside_and_the_run_goes_on(
+    client: Client, server: Keeping, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.expect("a.txt", "b.txt")
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(name)
+    server.answers = iter([problem(409, "quota_exceeded", "the project is full")])
+    with client.run("r") as run:
+        run.log_artifact(tmp_path / "a.txt")
+        until((run.journal.directory / "refused" / "a.txt").exists)
+        run.log_artifact(tmp_path / "b.txt")
+        run.log({"loss": 1.0})
+    assert server.kept == {"b.txt": b"b.txt"}
+    assert [end["status"] for end in server.ends] == ["completed"]
+    assert "the project is full" in caplog.text
+    assert (run.journal.directory / "refused" / "a.txt").read_text() == "a.txt"
+    assert client.external.unsent() == []
+
+
+def test_what_may_pass_is_tried_again(client: Client, server: Keeping, tmp_path: Path) -> None:
+    server.expect("a.txt")
+    busy = [problem(503, "unavailable", "busy") for _ in range(8)]
+    server.answers = iter([*busy, *itertools.repeat(None, 5)])
+    (tmp_path / "a.txt").write_text("a")
+    with client.run("r") as run:
+        run.log_artifact(tmp_path / "a.txt")
+    assert server.kept == {"a.txt": b"a"}
+
+
+def test_a_file_that_was_replaced_while_it_was_sent_is_sent_again(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    source = tmp_path / "source"
+    source.write_text("old")
+    files.add(source, "a/b.txt")
+    ((path, file, was),) = files.pending()
+    assert (path, file.read_text()) == ("a/b.txt", "old")
+    source.write_text("new")
+    files.add(source, "a/b.txt")
+    files.sent(file, was)
+    ((_, file, was),) = files.pending()
+    assert file.read_text() == "new"
+    files.sent(file, was)
+    assert list(files.pending()) == []
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../up", "a/../../up", "."])
+def test_names_that_are_no_relative_paths(
+    client: Client, server: Keeping, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    with client.run("r", mode="offline") as run:
+        with pytest.raises(ValueError, match="relative"):
+            run.log_artifact(tmp_path / "a.txt", name)
+        with pytest.raises(FileNotFoundError):
+            run.log_artifact(tmp_path / "none")
+
+
+def test_what_is_printed_is_in_the_log_and_where_it_was(
+    client: Client, server: Keeping, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sys.stdout, sys.stderr
+    with client.run("r", capture_output=True):
+        print("one\ntwo")
+        print("half ", end="")
+        print("and half")
+        print("careful", file=sys.stderr)
+        for share in range(3):
+            sys.stderr.write(f"\r{share} of 2")
+        print("no end", end="")
+    assert (sys.stdout, sys.stderr) == before
+    print("afterwards")
+    assert [(line["stream"], line["text"]) for line in server.lines] == [
+        ("stdout", "one"),
+        ("stdout", "two"),
+        ("stdout", "half and half"),
+        ("stderr", "careful"),
+        ("stdout", "no end"),
+        ("stderr", "2 of 2"),
+    ]
+    out, err = capsys.readouterr()
+    assert out == "one\ntwo\nhalf and half\nno endafterwards\n"
+    assert err == "careful\n\r0 of 2\r1 of 2\r2 of 2"
+
+
+def test_without_being_asked_nothing_is_captured(client: Client, server: Keeping) -> None:
+    with client.run("r"):
+        print("not for the platform")
+    assert server.lines == []
+
+
+def test_streams_that_somebody_else_took_meanwhile_are_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[Any] = []
+    capture = Capture(lambda text, stream: said.append((text, stream)))
+    mine = object()
+    monkeypatch.setattr(sys, "stdout", mine)
+    sys.stderr.write("windows\r\n")
+    capture.stop()
+    assert sys.stdout is mine
+    assert said == [("windows", LogStream.STDERR)]

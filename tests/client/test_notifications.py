@@ -1,0 +1,67 @@
+"""The inbox over the SDK: watched over broken connections, and webhooks by name."""
+
+import json
+from itertools import islice
+from typing import Any
+
+import httpx
+import pytest
+
+from aiplatform.client import Client, PermissionDenied, following
+
+U = "0b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21"
+
+
+def told(number: int) -> str:
+    data = {"uuid": U, "type": "task:failed", "title": f"n{number}"}
+    return f"event: notification\nid: 7-{number}\ndata: {json.dumps(data)}\n\n"
+
+
+class Streams(httpx.BaseTransport):
+    """Answers one script after the other; each is a stream that then breaks off."""
+
+    def __init__(self, *scripts: str) -> None:
+        self.scripts = list(scripts)
+        self.resumed: list[str | None] = []
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self.resumed.append(request.headers.get("last-event-id"))
+        text = self.scripts.pop(0)
+        return httpx.Response(200, stream=httpx.ByteStream(text.encode()))
+
+
+def test_goes_on_where_a_connection_broke(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "back_off", lambda _: 0.0)
+    ready = 'event: ready\nid: 7-0\ndata: {"unread": 0}\n\n'
+    count = 'event: unread\ndata: {"unread": 1}\n\n'
+    broken = told(3)[:-10]
+    transport = Streams(ready + told(1) + count + told(2) + broken, ": still here\n\n", told(3))
+    with Client("http://platform.test", token="t", transport=transport) as client:
+        found = [(n.title, n.event_id) for n in islice(client.notifications.watch(), 3)]
+    assert found == [("n1", "7-1"), ("n2", "7-2"), ("n3", "7-3")]
+    assert transport.resumed == [None, "7-2", "7-2"]
+
+
+def test_ends_when_one_may_not_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = {"status": 403, "code": "permission_denied", "title": "no", "detail": "no"}
+    transport = Streams(f"event: error\ndata: {json.dumps(problem)}\n\n")
+    with (
+        Client("http://platform.test", token="t", transport=transport) as client,
+        pytest.raises(PermissionDenied),
+    ):
+        next(client.notifications.watch())
+
+
+def test_a_webhook_is_found_by_its_name() -> None:
+    hook: dict[str, Any] = {"uuid": U, "project": U, "name": "chat", "url": "https://a.test"}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith(f"projects/{U}/webhooks"):
+            return httpx.Response(200, json={"items": [hook], "next_cursor": None})
+        assert request.url.path.endswith(f"/webhooks/{U}")
+        return httpx.Response(200, json=hook, headers={"ETag": '"1"'})
+
+    with Client(
+        "http://platform.test", token="t", project=U, transport=httpx.MockTransport(answer)
+    ) as client:
+        assert client.webhooks.get("chat").url == "https://a.test"
