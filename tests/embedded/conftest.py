@@ -180,3 +180,8 @@ def new_platform() -> Iterator[Callable[..., Platform]]:
 @pytest.fixture
 def platform(new_platform: Callable[..., Platform]) -> Platform:
     return new_platform()
+
+
+def said(done: subprocess.CompletedProcess[str]) -> str:
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr

@@ -19,13 +19,16 @@ BEAT = Path(os.environ.get("AIPLATFORM_HOME", "/")) / "run" / "beat"
 
 
 def upgrade() -> None:
-    with psycopg.connect(os.environ["AIPLATFORM_DATABASE_URL"]) as connection:
+    role = os.environ["AIPLATFORM_RUNTIME_ROLE"]
+    with psycopg.connect(os.environ["AIPLATFORM_MIGRATION_DATABASE_URL"]) as connection:
         connection.execute('CREATE EXTENSION IF NOT EXISTS "uuid-ossp"')
         connection.execute('CREATE EXTENSION IF NOT EXISTS "pgcrypto"')
         connection.execute(
             "CREATE TABLE IF NOT EXISTS ledger "
             "(n serial PRIMARY KEY, id uuid NOT NULL DEFAULT uuid_generate_v4())"
         )
+        connection.execute(f"GRANT SELECT, INSERT ON ledger TO {role}")
+        connection.execute(f"GRANT USAGE ON SEQUENCE ledger_n_seq TO {role}")
 
 
 class Health(http.server.BaseHTTPRequestHandler):

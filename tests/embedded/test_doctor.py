@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 from aiplatform.embedded import doctor
-from aiplatform.embedded.doctor import Check, Outcome, check_gpu, check_hub, examine
+from aiplatform.embedded.doctor import (
+    Check,
+    Outcome,
+    check_gpu,
+    check_hub,
+    check_traces,
+    examine,
+)
 from aiplatform.embedded.home import Home
 from tests.embedded.conftest import Platform
 
@@ -83,6 +90,22 @@ def test_gpus(tools: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
     tools("nvidia-smi", "echo 'Driver/library version mismatch'; exit 18")
     assert check_gpu().outcome is Outcome.WARN
     assert "driver" in check_gpu().remedy
+
+
+def test_traces(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check_traces({}).message == "off"
+    with socket.socket() as collector:
+        collector.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{collector.getsockname()[1]}"
+        on = {"AIPLATFORM_TRACES": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": address}
+        assert check_traces(on).outcome is Outcome.WARN  # it does not listen yet
+        collector.listen()
+        found = check_traces(on)
+        assert (found.outcome, found.message) == (Outcome.OK, f"on, to {address}")
+    monkeypatch.setattr(doctor, "missing_packages", lambda extra: [f"part-of-{extra}"])
+    found = check_traces(on)
+    assert found.outcome is Outcome.FAIL
+    assert "aiplatform[otel]" in found.remedy
 
 
 def test_a_hub_that_answers() -> None:

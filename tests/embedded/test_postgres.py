@@ -60,7 +60,7 @@ def test_extensions_in_sql_stand_in_for_the_libraries(start: Callable[..., Postg
     postgres = start()
     if postgres.binaries.major < 18:
         pytest.skip("needs extension_control_path")
-    with psycopg.connect(postgres.url) as connection:
+    with psycopg.connect(postgres.owner_url) as connection:
         connection.execute('CREATE EXTENSION IF NOT EXISTS "uuid-ossp"')
         connection.execute('CREATE EXTENSION IF NOT EXISTS "pgcrypto"')
         one, two, nil = connection.execute(
@@ -86,7 +86,7 @@ def test_extensions_in_sql_stand_in_for_the_libraries(start: Callable[..., Postg
 
 
 def test_the_role_is_no_superuser_and_owns_the_database(start: Callable[..., Postgres]) -> None:
-    with psycopg.connect(start().url, autocommit=True) as connection:
+    with psycopg.connect(start().owner_url, autocommit=True) as connection:
         connection.execute("CREATE TABLE t (x int)")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("CREATE ROLE other")
@@ -96,10 +96,19 @@ def test_the_role_is_no_superuser_and_owns_the_database(start: Callable[..., Pos
             connection.execute("COPY t FROM PROGRAM 'id'")
 
 
+def test_the_running_role_owns_nothing(start: Callable[..., Postgres]) -> None:
+    postgres = start()
+    postgres.ensure_database()  # again, as at every start
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        for forbidden in ("CREATE TABLE t (x int)", "SET ROLE aiplatform", "CREATE ROLE other"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(forbidden)
+
+
 def test_the_revision_is_alembics(start: Callable[..., Postgres]) -> None:
     postgres = start()
     assert postgres.revision() is None
-    with psycopg.connect(postgres.url) as connection:
+    with psycopg.connect(postgres.owner_url) as connection:
         connection.execute("CREATE TABLE alembic_version (version_num varchar(32))")
         connection.execute("INSERT INTO alembic_version VALUES ('0002')")
     assert postgres.revision() == "0002"

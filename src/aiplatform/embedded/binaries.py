@@ -25,6 +25,7 @@ SHARED_PREFIXES = frozenset({Path("/"), Path("/usr"), Path("/usr/local"), Path("
 EXTRAS = {
     "server": ("fastapi", "celery", "sqlalchemy", "psycopg", "alembic", "uvicorn", "psutil"),
     "llm": ("torch", "transformers", "peft", "trl", "accelerate", "datasets"),
+    "otel": ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"),
 }
 """The packages by which an extra is recognised as installed."""
 
@@ -54,7 +55,14 @@ class PostgresBinaries:
 
 def missing_packages(extra: str) -> list[str]:
     """The packages of an extra that are not installed; none is imported."""
-    return [name for name in EXTRAS[extra] if importlib.util.find_spec(name) is None]
+    return [name for name in EXTRAS[extra] if not _installed(name)]
+
+
+def _installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # nor is the package that it would be in
+        return False
 
 
 def package_directory(name: str) -> Path | None:

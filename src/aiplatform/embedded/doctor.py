@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import platform
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -21,10 +23,18 @@ from aiplatform.embedded.datadir import check_reachable, check_version, server_a
 from aiplatform.embedded.errors import EmbeddedError
 from aiplatform.embedded.home import Home
 from aiplatform.embedded.ports import claim_port
+from aiplatform.embedded.state import read_state
 
 OLDEST_PYTHON = (3, 11)
 HUB_SECONDS = 2.0
 COMMAND_SECONDS = 5.0
+COLLECTOR_SECONDS = 1.0
+AUDIT_POWERS = """
+SELECT current_user, EXISTS (
+    SELECT FROM pg_class WHERE oid = to_regclass('public.audit_logs')
+    AND (pg_has_role(relowner, 'MEMBER') OR has_table_privilege(oid, 'UPDATE')
+         OR has_table_privilege(oid, 'DELETE') OR has_table_privilege(oid, 'TRUNCATE')))
+"""
 GIB = 1024**3
 DISK_WANTED = 5 * GIB
 """A small base model, a tuned copy of it and a few checkpoints."""
@@ -71,7 +81,9 @@ def examine(
         lambda: check_disk(home),
         check_memory,
         lambda: check_platform(home),
+        lambda: check_role(home, environ),
         lambda: check_port(home, host, port),
+        lambda: check_traces(environ),
     ]
     hub = _Later(lambda: check_hub(environ), HUB_SECONDS + 0.5)
     return [*(look() for look in looks), hub.result() or _no_hub("no answer", environ)]
@@ -252,6 +264,37 @@ def check_platform(home: Home) -> Check:
     )
 
 
+def check_role(home: Home, environ: Mapping[str, str]) -> Check:
+    """Whether the role that runs the platform could rewrite the audit trail."""
+    try:
+        import psycopg  # noqa: PLC0415  (not in a bare install)
+    except ImportError:
+        return Check("role", Outcome.OK, "the server's parts are not installed")
+    state = read_state(home)
+    url = environ.get("AIPLATFORM_DATABASE_URL")
+    if not url:
+        if state is None or not state.supervisor_alive:
+            return Check("role", Outcome.OK, "nothing runs; `up` uses two database roles")
+        url = state.database_url
+    url = url.replace("postgresql+psycopg://", "postgresql://", 1)
+    try:
+        with psycopg.connect(url, connect_timeout=5) as connection:
+            row = connection.execute(AUDIT_POWERS).fetchone()
+    except psycopg.Error as error:
+        reason = str(error).strip().splitlines()[0]
+        return Check("role", Outcome.WARN, f"the database can't be asked: {reason}")
+    assert row is not None
+    name, powerful = row
+    if powerful:
+        return Check(
+            "role",
+            Outcome.WARN,
+            f"the running role {name} could rewrite the audit trail",
+            "Let another role own the tables: AIPLATFORM_MIGRATION_DATABASE_URL, see Operations.",
+        )
+    return Check("role", Outcome.OK, f"{name} can't rewrite the audit trail")
+
+
 def check_port(home: Home, host: str, port: int) -> Check:
     """Whether the API could listen."""
     state = platform_status(home).state
@@ -262,6 +305,34 @@ def check_port(home: Home, host: str, port: int) -> Check:
     except EmbeddedError as error:
         return _failed("port", error)
     return Check("port", Outcome.OK, f"{port} on {host} is free")
+
+
+def check_traces(environ: Mapping[str, str]) -> Check:
+    """Whether requests and tasks are traced, and whether whoever collects the spans is there."""
+    if environ.get("AIPLATFORM_TRACES", "").lower() not in {"1", "on", "t", "true", "y", "yes"}:
+        return Check("traces", Outcome.OK, "off")
+    if missing := missing_packages("otel"):
+        return Check(
+            "traces",
+            Outcome.FAIL,
+            f"on, but {', '.join(missing)} is missing, so API and workers do not start",
+            "pip install 'aiplatform[otel]', or unset AIPLATFORM_TRACES",
+        )
+    address = environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or environ.get(
+        "OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318"
+    )
+    parts = urlsplit(address)
+    try:
+        place = (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+        with socket.create_connection(place, timeout=COLLECTOR_SECONDS):
+            return Check("traces", Outcome.OK, f"on, to {address}")
+    except (OSError, ValueError) as error:
+        return Check(
+            "traces",
+            Outcome.WARN,
+            f"on, but {address} can't be reached: {error}",
+            "Start a collector there, or name another with OTEL_EXPORTER_OTLP_ENDPOINT.",
+        )
 
 
 def check_hub(environ: Mapping[str, str]) -> Check:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import aiplatform
 from aiplatform.embedded.home import Home
+from aiplatform.embedded.postgres import RUNTIME
 
 
 def scripts_fingerprint(package: Path = Path(aiplatform.__file__).parent) -> str | None:
@@ -35,7 +36,7 @@ def needs_upgrade(home: Home, revision: str | None) -> bool:
         noted = json.loads(_note(home).read_text("utf-8"))
     except (OSError, ValueError):
         return True
-    return bool(noted != {"scripts": scripts, "revision": revision})
+    return bool(noted != _noted(scripts, revision))
 
 
 def note_upgrade(home: Home, revision: str | None) -> None:
@@ -45,10 +46,15 @@ def note_upgrade(home: Home, revision: str | None) -> None:
         return
     # A full disk costs the next start a second, no more.
     with contextlib.suppress(OSError):
-        text = json.dumps({"scripts": scripts, "revision": revision})
+        text = json.dumps(_noted(scripts, revision))
         temporary = _note(home).with_suffix(".tmp")
         temporary.write_text(text, "utf-8")
         temporary.replace(_note(home))
+
+
+def _noted(scripts: str, revision: str) -> dict[str, str]:
+    # The running role is granted its rights by the upgrade; homes of before have no such role.
+    return {"scripts": scripts, "revision": revision, "role": RUNTIME}
 
 
 def _note(home: Home) -> Path:

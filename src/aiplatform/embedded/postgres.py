@@ -1,8 +1,8 @@
 """The private PostgreSQL: our launcher around somebody's binaries.
 
 It listens on a unix socket in a directory that only we can enter, and nowhere else; that is why
-``trust`` is enough there. The platform connects as ``aiplatform``, who owns the database and is no
-superuser.
+``trust`` is enough there. Migrations run as ``aiplatform``, who owns the database and is no
+superuser; the running platform connects as ``aiplatform_runtime``, who owns nothing.
 """
 
 import os
@@ -37,7 +37,8 @@ from aiplatform.embedded.home import Home
 from aiplatform.embedded.process import Account, end_process, identity
 from aiplatform.embedded.service import Service, StopSteps
 
-ROLE = "aiplatform"
+OWNER = "aiplatform"
+RUNTIME = "aiplatform_runtime"
 DATABASE = "ai_platform"
 PORT = 5432
 """PostgreSQL names its socket after a port, though it doesn't listen on one here."""
@@ -108,9 +109,17 @@ class Postgres:
 
     @property
     def url(self) -> str:
-        """The database, for whoever runs or migrates the platform."""
+        """The database, for whoever runs the platform."""
+        return self._url(RUNTIME)
+
+    @property
+    def owner_url(self) -> str:
+        """The database, for whoever migrates the platform."""
+        return self._url(OWNER)
+
+    def _url(self, role: str) -> str:
         host = quote(str(self.socket_dir), safe="/")
-        return f"postgresql://{ROLE}@/{DATABASE}?host={host}&port={PORT}"
+        return f"postgresql://{role}@/{DATABASE}?host={host}&port={PORT}"
 
     @property
     def is_fresh(self) -> bool:
@@ -200,25 +209,26 @@ class Postgres:
         return True
 
     def ensure_database(self) -> None:
-        """Make role and database where they are missing.
+        """Make roles and database where they are missing; homes of before had one role.
 
         Raises:
             StartFailedError: when the server refuses.
         """
         try:
             with self._connect("postgres") as connection:
-                known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [ROLE])
-                if known.fetchone() is None:
-                    connection.execute(
-                        sql.SQL("CREATE ROLE {} LOGIN NOSUPERUSER").format(sql.Identifier(ROLE))
-                    )
+                for role in (OWNER, RUNTIME):
+                    known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role])
+                    if known.fetchone() is None:
+                        connection.execute(
+                            sql.SQL("CREATE ROLE {} LOGIN NOSUPERUSER").format(sql.Identifier(role))
+                        )
                 known = connection.execute(
                     "SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]
                 )
                 if known.fetchone() is None:
                     connection.execute(
                         sql.SQL("CREATE DATABASE {} OWNER {}").format(
-                            sql.Identifier(DATABASE), sql.Identifier(ROLE)
+                            sql.Identifier(DATABASE), sql.Identifier(OWNER)
                         )
                     )
         except psycopg.Error as error:

@@ -65,6 +65,7 @@ class State:
     storage_url: str
     socket_dir: str
     started_at: str
+    migration_database_url: str = ""
     phase: Phase = Phase.STARTING
     step: str = ""
     ready_at: str | None = None

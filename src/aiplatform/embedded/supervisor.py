@@ -27,7 +27,7 @@ from aiplatform.embedded.leftovers import RUN_VARIABLE, end_leftovers
 from aiplatform.embedded.logs import open_log
 from aiplatform.embedded.migrated import needs_upgrade, note_upgrade
 from aiplatform.embedded.ports import claim_port
-from aiplatform.embedded.postgres import Postgres
+from aiplatform.embedded.postgres import RUNTIME, Postgres
 from aiplatform.embedded.process import identity
 from aiplatform.embedded.service import Service
 from aiplatform.embedded.signals import Signals, StopRequestedError
@@ -150,7 +150,16 @@ class Supervisor:
         programs = self._options.programs
         if needs_upgrade(self._home, postgres.revision()):
             self._step("migrating")
-            keeper.run(Service(name="upgrade", command=programs.upgrade, cwd=root, env=environment))
+            # Only this one is told of the owner; what runs has a role that owns nothing.
+            owner = {"AIPLATFORM_MIGRATION_DATABASE_URL": postgres.owner_url}
+            keeper.run(
+                Service(
+                    name="upgrade",
+                    command=programs.upgrade,
+                    cwd=root,
+                    env=environment | owner | {"AIPLATFORM_RUNTIME_ROLE": RUNTIME},
+                )
+            )
             note_upgrade(self._home, postgres.revision())
         if not keeper.until(lambda: keeper.running("valkey"), DATA_SECONDS):
             raise self._too_slow("Valkey", "valkey")
@@ -223,6 +232,7 @@ class Supervisor:
             port=port,
             url=base_url(host, port),
             database_url=postgres.url,
+            migration_database_url=postgres.owner_url,
             broker_url=valkey.url,
             storage_url=self._home.blobs.as_uri(),
             socket_dir=str(postgres.sockets),
