@@ -1,8 +1,8 @@
 """Who may do what: every route of the API, declared once more, by hand.
 
 The code says it in guards, this table says it in words that a reviewer can check line by line, and
-``test_routes.py`` asks the running application whether both are true. A route that is missing here
-fails the build.
+``test_routes.py`` and ``matrix/`` ask the running application whether both are true. A route that
+is missing here fails the build.
 
 People: *viewer* and *developer* are members of the project with the seed's roles, *owner* owns it,
 *admin* holds ``*`` globally, *outsider* is signed in and none of these. The latter five are plain
@@ -31,6 +31,8 @@ class Access:
     refuses after its guard has let it in. ``asks`` is what a refused developer is said to lack, if
     that is not ``permission``. ``frozen``: refused in an archived project, by default when the
     permission is one of writing. ``unready``: admitted people may get 503, the model does not run.
+    ``keys``: whether API keys may; by default where a permission is asked for that their scopes can
+    be held against.
     """
 
     method: str
@@ -43,6 +45,7 @@ class Access:
     asks: str | None = None
     frozen: bool | None = None
     unready: bool = False
+    keys: bool | None = None
 
     @property
     def path(self) -> str:
@@ -53,6 +56,18 @@ class Access:
     def key(self) -> str:
         """Method and path."""
         return f"{self.method} {self.path}"
+
+    @property
+    def takes_away(self) -> bool:
+        """Whether what it is asked about is gone from there afterwards."""
+        return self.method == "DELETE" or self.path.endswith("/restore")
+
+    @property
+    def takes_keys(self) -> bool:
+        """Whether an API key may do it, if its scopes say so."""
+        if self.keys is not None:
+            return self.keys
+        return self.permission is not None or self.kind in {"public", "nowhere"}
 
     @property
     def is_frozen(self) -> bool:
@@ -74,32 +89,141 @@ def writes(method: str, place: str, permission: Permission, **options: Any) -> A
 
 CHAT = {"json": {"model": "{deployment}", "messages": [{"role": "user", "content": "Hi"}]}}
 
+GATE = Access(
+    "PUT", "projects/{project}/dataset-gate", "project", Permission.DATASETS_OVERRIDE, frozen=True
+)
+UPLOAD = {"headers": {"Upload-Length": "5", "Upload-Metadata": "name bWF0cml4"}}
+LAST_PIECE = {"headers": {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "5"}}
+
 TABLE = [
     # Signing in, accounts
     Access("POST", "auth/token", "public"),
     Access("POST", "auth/refresh", "public"),
     Access("POST", "auth/logout", "signed in"),
-    Access("GET", "users/me", "signed in"),
+    Access("POST", "auth/forgot-password", "public"),
+    Access("POST", "auth/reset-password", "public"),
+    Access("POST", "auth/register", "public"),
+    Access("POST", "auth/accept-invitation", "public"),
+    Access("GET", "users/me", "signed in", keys=True),
     Access("PUT", "users/me/password", "signed in"),
+    Access("PUT", "users/me/email", "signed in"),
+    Access("GET", "users/me/sessions", "signed in"),
+    Access("DELETE", "users/me/sessions", "signed in"),
+    Access("DELETE", "users/me/sessions/{session}", "inbox"),
+    Access("GET", "users/me/totp", "signed in"),
+    Access("POST", "users/me/totp", "signed in"),
+    Access("POST", "users/me/totp/confirm", "signed in"),
+    Access("POST", "users/me/totp/recovery-codes", "signed in"),
+    Access("POST", "users/me/totp/disable", "signed in"),
+    Access("GET", "workers", "platform", Permission.SETTINGS_READ),
+    Access("GET", "workers/{worker}", "platform", Permission.SETTINGS_READ),
+    Access("GET", "workers/{worker}/telemetry", "platform", Permission.SETTINGS_READ),
+    Access("POST", "workers/{worker}/cordon", "platform", Permission.SETTINGS_WRITE),
+    Access("POST", "workers/{worker}/drain", "platform", Permission.SETTINGS_WRITE),
+    Access("POST", "workers/{worker}/resume", "platform", Permission.SETTINGS_WRITE),
+    Access("POST", "storage/gc", "platform", Permission.SETTINGS_WRITE),
     Access("GET", "users", "platform", Permission.USERS_READ),
     Access("POST", "users", "platform", Permission.USERS_WRITE),
+    Access("GET", "users/{user}", "platform", Permission.USERS_READ),
+    Access("PATCH", "users/{user}", "platform", Permission.USERS_WRITE),
+    Access("DELETE", "users/{user}", "platform", Permission.USERS_WRITE),
+    Access("POST", "users/{user}/deactivate", "platform", Permission.USERS_WRITE),
+    Access("POST", "users/{user}/activate", "platform", Permission.USERS_WRITE),
+    Access("POST", "users/{user}/password-reset", "platform", Permission.USERS_WRITE, keys=False),
+    Access("DELETE", "users/{user}/sessions", "platform", Permission.USERS_WRITE),
+    Access("DELETE", "users/{user}/totp", "platform", Permission.USERS_WRITE, keys=False),
+    Access("GET", "invitations", "platform", Permission.USERS_READ),
+    Access("POST", "invitations", "platform", Permission.USERS_WRITE, keys=False),
+    Access("DELETE", "invitations/{invitation}", "platform", Permission.USERS_WRITE),
+    # Single sign-on
+    Access("GET", "auth/oidc", "public"),
+    Access("GET", "auth/oidc/login", "public"),
+    Access("GET", "auth/oidc/callback", "public"),
+    Access("POST", "auth/oidc/token", "public"),
+    # API keys
+    Access("GET", "users/me/keys", "signed in"),
+    Access("POST", "users/me/keys", "signed in"),
+    Access("DELETE", "users/me/keys/{key}", "inbox"),
+    Access("GET", "users/{user}/keys", "platform", Permission.USERS_READ),
+    Access("DELETE", "users/{user}/keys/{key}", "platform", Permission.USERS_WRITE),
+    # Roles: everybody may see what there is to be given
+    Access("GET", "permissions", "signed in", keys=True),
+    Access("GET", "roles", "signed in", keys=True),
+    Access("GET", "roles/{role}", "signed in", keys=True),
+    Access("POST", "roles", "platform", Permission.ROLES_WRITE),
+    Access("PATCH", "roles/{role}", "platform", Permission.ROLES_WRITE),
+    Access("DELETE", "roles/{role}", "platform", Permission.ROLES_WRITE),
     # The platform
     Access("GET", "health", "public", unready=True),
     Access("GET", "/metrics", "platform", Permission.SETTINGS_READ),
     Access("GET", "audit", "platform", Permission.AUDIT_READ),
+    Access("GET", "audit/export", "platform", Permission.AUDIT_READ),
     Access("GET", "notifications", "signed in"),
+    Access("GET", "notifications/unread", "signed in"),
+    Access(
+        "GET", "notifications/stream", "signed in", send={"params": {"follow": "false"}}
+    ),
+    Access("POST", "notifications/read", "signed in"),
+    Access("DELETE", "notifications/read", "signed in"),
+    Access("GET", "notifications/preferences", "signed in"),
+    Access("PATCH", "notifications/preferences", "signed in"),
     Access("POST", "notifications/{notification}/read", "inbox"),
+    Access("DELETE", "notifications/{notification}", "inbox"),
     # Projects: plain users may create them; see test_projects.py for other global roles
-    Access("GET", "projects", "signed in"),
+    Access("GET", "projects", "signed in", keys=True),
     Access("POST", "projects", "signed in", Permission.PROJECTS_WRITE),
     reads("projects/{project}", Permission.PROJECTS_READ),
     writes("PATCH", "projects/{project}", Permission.PROJECTS_WRITE, frozen=False),
     Access(
         "DELETE", "projects/{project}", "project", Permission.PROJECTS_WRITE, asks="*", frozen=False
     ),
+    *(Access("POST", f"projects/{{project}}/{change}", "project", Permission.PROJECTS_WRITE,
+             asks="*", frozen=False) for change in ("archive", "unarchive")),
+    reads("projects/{project}/usage", Permission.PROJECTS_READ),
+    reads("projects/{project}/retention", Permission.PROJECTS_READ),
+    Access("PUT", "projects/{project}/quota", "platform", Permission.SETTINGS_WRITE,
+           send={"json": {}}),
+    # The bin: deleted projects at the top, with those who may; what a project deleted below it
+    Access("GET", "bin", "signed in", keys=True),
+    Access("POST", "bin/{binned}/restore", "project", Permission.PROJECTS_WRITE, asks="*",
+           frozen=False),
+    Access("DELETE", "bin/{binned}", "project", Permission.PROJECTS_WRITE, asks="*", frozen=False),
+    reads("projects/{project}/bin", Permission.PROJECTS_READ),
+    writes("POST", "projects/{project}/bin/{item}/restore", Permission.PROJECTS_WRITE),
+    Access("DELETE", "projects/{project}/bin/{item}", "project", Permission.PROJECTS_WRITE,
+           asks="*", frozen=False),
     Access("GET", "projects/{project}/members", "project", Permission.MEMBERS_READ),
     Access("PUT", "projects/{project}/members/{user}", "project", Permission.MEMBERS_WRITE),
     Access("DELETE", "projects/{project}/members/{user}", "project", Permission.MEMBERS_WRITE),
+    # Secrets
+    Access("GET", "users/me/secrets", "signed in"),
+    Access("PUT", "users/me/secrets/{secret}", "signed in"),
+    Access("DELETE", "users/me/secrets/{secret}", "inbox"),
+    reads("projects/{project}/secrets", Permission.TASKS_READ),
+    writes("PUT", "projects/{project}/secrets/{secret}", Permission.PROJECTS_WRITE),
+    writes("DELETE", "projects/{project}/secrets/{secret}", Permission.PROJECTS_WRITE),
+    # Webhooks: what leaves the project is for those who decide who is in it
+    *(
+        Access(method, place, "project", Permission.MEMBERS_WRITE, frozen=method != "GET")
+        for method, place in (
+            ("GET", "projects/{project}/webhooks"),
+            ("POST", "projects/{project}/webhooks"),
+            ("GET", "webhooks/{webhook}"),
+            ("PATCH", "webhooks/{webhook}"),
+            ("GET", "webhooks/{webhook}/deliveries"),
+            ("GET", "webhooks/{webhook}/deliveries/{delivery}"),
+            ("POST", "webhooks/{webhook}/deliveries/{delivery}/replay"),
+            ("POST", "webhooks/{webhook}/rotate"),
+            ("POST", "webhooks/{webhook}/test"),
+            ("DELETE", "webhooks/{webhook}"),
+        )
+    ),
+    Access("POST", "projects/{project}/leave", "project", viewer=True, developer=True),
+    Access(
+        "POST", "projects/{project}/transfer", "project", Permission.PROJECTS_WRITE,
+        asks="owner", frozen=False, keys=False,
+    ),
+    Access("GET", "projects/{project}/access", "project", Permission.MEMBERS_READ),
     # Datasets
     reads("projects/{project}/datasets", Permission.DATASETS_READ),
     writes("POST", "projects/{project}/datasets", Permission.DATASETS_WRITE),
@@ -111,16 +235,79 @@ TABLE = [
     reads("datasets/{dataset}/versions/{version}", Permission.DATASETS_READ),
     reads("datasets/{dataset}/versions/{version}/rows", Permission.DATASETS_READ),
     reads("datasets/{dataset}/versions/{version}/content", Permission.DATASETS_READ),
+    reads(
+        "datasets/{dataset}/versions/{version}/findings/{finding}/rows", Permission.DATASETS_READ
+    ),
+    reads("datasets/{dataset}/versions/{version}/parts", Permission.DATASETS_READ),
+    reads("datasets/{dataset}/storage", Permission.DATASETS_READ),
+    reads("projects/{project}/datasets/storage", Permission.DATASETS_READ),
     reads("datasets/{dataset}/versions/{version}/report", Permission.DATASETS_READ),
+    reads("datasets/{dataset}/versions/{version}/reports", Permission.DATASETS_READ),
+    reads(
+        "datasets/{dataset}/versions/{version}/report/changes",
+        Permission.DATASETS_READ,
+        send={"params": {"since": "v1"}},
+    ),
+    reads("datasets/{dataset}/versions/{version}/report/page", Permission.DATASETS_READ),
+    reads("datasets/{dataset}/versions/{version}/gate", Permission.DATASETS_READ),
+    reads("projects/{project}/dataset-gate", Permission.DATASETS_READ),
+    GATE,
     writes("POST", "datasets/{dataset}/versions/{version}/quality", Permission.DATASETS_WRITE),
+    writes("DELETE", "datasets/{dataset}/versions/{version}", Permission.DATASETS_WRITE),
+    writes("OPTIONS", "projects/{project}/uploads", Permission.DATASETS_WRITE),
+    writes("POST", "projects/{project}/uploads", Permission.DATASETS_WRITE, send=UPLOAD),
+    writes("HEAD", "uploads/{upload}", Permission.DATASETS_WRITE),
+    writes("GET", "uploads/{upload}", Permission.DATASETS_WRITE),
+    writes("PATCH", "uploads/{upload}", Permission.DATASETS_WRITE, send=LAST_PIECE),
+    writes("DELETE", "uploads/{upload}", Permission.DATASETS_WRITE),
+    writes("POST", "datasets/{dataset}/patch", Permission.DATASETS_WRITE),
+    writes("POST", "datasets/{dataset}/filter", Permission.DATASETS_WRITE),
+    writes("POST", "datasets/{dataset}/fix", Permission.DATASETS_WRITE),
+    writes("POST", "projects/{project}/dataset-imports", Permission.DATASETS_WRITE),
+    writes("POST", "datasets/{dataset}/map", Permission.DATASETS_WRITE),
+    writes("POST", "datasets/{dataset}/split", Permission.DATASETS_WRITE),
+    writes("POST", "datasets/{dataset}/restore", Permission.DATASETS_WRITE),
+    reads(
+        "datasets/{dataset}/diff", Permission.DATASETS_READ, send={"params": {"before": "v1"}}
+    ),
+    reads("datasets/{dataset}/tags", Permission.DATASETS_READ),
+    writes("PUT", "datasets/{dataset}/tags/{tag}", Permission.DATASETS_WRITE),
+    writes("DELETE", "datasets/{dataset}/tags/{tag}", Permission.DATASETS_WRITE),
     # Tasks
     reads("projects/{project}/tasks", Permission.TASKS_READ),
     writes("POST", "projects/{project}/tasks", Permission.TASKS_WRITE),
+    writes("POST", "projects/{project}/tasks/batch", Permission.TASKS_WRITE),
     reads("tasks/{task}", Permission.TASKS_READ),
+    writes(
+        "PATCH",
+        "tasks/{task}",
+        Permission.TASKS_WRITE,
+        send={"json": {"priority": 6}, "headers": {"If-Match": "*"}},
+    ),
+    writes("POST", "tasks/{task}/pause", Permission.TASKS_WRITE, frozen=False),
+    writes("POST", "tasks/{task}/resume", Permission.TASKS_WRITE),
+    writes("POST", "tasks/{task}/retry", Permission.TASKS_WRITE),
+    writes("POST", "tasks/{task}/move", Permission.TASKS_WRITE, send={"json": {}}),
     writes("POST", "tasks/{task}/cancel", Permission.TASKS_WRITE, frozen=False),
     reads("tasks/{task}/logs", Permission.TASKS_READ),
+    reads("tasks/{task}/logs/download", Permission.TASKS_READ),
+    reads("tasks/{task}/logs/search", Permission.TASKS_READ),
+    reads("tasks/{task}/logs/stream", Permission.TASKS_READ),
     reads("tasks/{task}/metrics", Permission.TASKS_READ),
+    reads("tasks/{task}/telemetry", Permission.TASKS_READ),
+    reads("tasks/{task}/usage", Permission.TASKS_READ),
+    reads("projects/{project}/metrics", Permission.TASKS_READ),
+    reads("projects/{project}/metrics/summary", Permission.TASKS_READ),
+    # Runs that execute elsewhere
+    writes("POST", "projects/{project}/runs", Permission.TASKS_WRITE),
+    writes("POST", "tasks/{task}/metrics", Permission.TASKS_WRITE),
+    writes("POST", "tasks/{task}/logs", Permission.TASKS_WRITE),
+    writes("POST", "tasks/{task}/heartbeat", Permission.TASKS_WRITE, frozen=False),
+    writes("POST", "tasks/{task}/end", Permission.TASKS_WRITE, frozen=False),
     reads("tasks/{task}/timeline", Permission.TASKS_READ),
+    reads("tasks/{task}/artifacts", Permission.TASKS_READ),
+    reads("tasks/{task}/artifacts/{path:path}", Permission.TASKS_READ),
+    writes("PUT", "tasks/{task}/artifacts/{path:path}", Permission.TASKS_WRITE),
     reads("tasks/{task}/events", Permission.TASKS_READ),
     # Experiments
     reads("projects/{project}/experiments", Permission.TRAINING_READ),
@@ -130,8 +317,32 @@ TABLE = [
     writes("DELETE", "experiments/{experiment}", Permission.TRAINING_WRITE),
     reads("experiments/{experiment}/runs", Permission.TRAINING_READ),
     writes("POST", "experiments/{experiment}/runs", Permission.TRAINING_WRITE),
+    # Scripts
+    reads("projects/{project}/bundles", Permission.TRAINING_READ),
+    writes("POST", "projects/{project}/bundles", Permission.TRAINING_WRITE),
+    reads("bundles/{bundle}", Permission.TRAINING_READ),
+    reads("bundles/{bundle}/content", Permission.TRAINING_READ),
+    writes("DELETE", "bundles/{bundle}", Permission.TRAINING_WRITE),
+    writes("POST", "experiments/{experiment}/clone", Permission.TRAINING_WRITE),
+    reads("projects/{project}/runs", Permission.TRAINING_READ),
+    reads("projects/{project}/comparison", Permission.TRAINING_READ),
+    reads("runs/{run}", Permission.TRAINING_READ),
+    writes("POST", "runs/{run}/rerun", Permission.TRAINING_WRITE),
+    # Sweeps
+    reads("projects/{project}/sweeps", Permission.TRAINING_READ),
+    writes("POST", "projects/{project}/sweeps", Permission.TRAINING_WRITE),
+    reads("sweeps/{sweep}", Permission.TRAINING_READ),
+    writes("POST", "sweeps/{sweep}/cancel", Permission.TRAINING_WRITE, frozen=False),
+    writes("POST", "sweeps/{sweep}/register", Permission.MODELS_WRITE),
+    # Schedules
+    reads("projects/{project}/schedules", Permission.TASKS_READ),
+    writes("POST", "projects/{project}/schedules", Permission.TASKS_WRITE),
+    reads("schedules/{schedule}", Permission.TASKS_READ),
+    writes("PATCH", "schedules/{schedule}", Permission.TASKS_WRITE),
+    writes("DELETE", "schedules/{schedule}", Permission.TASKS_WRITE),
+    reads("schedules/{schedule}/firings", Permission.TASKS_READ),
     # Models; those that no project owns are everybody's to read, see tests of the registry
-    Access("GET", "models", "signed in"),
+    Access("GET", "models", "signed in", keys=True),
     reads("projects/{project}/models", Permission.MODELS_READ),
     writes("POST", "projects/{project}/models", Permission.MODELS_WRITE),
     reads("models/{model}", Permission.MODELS_READ),
@@ -166,6 +377,14 @@ UNGUARDED = {"GET /api/v1/openapi.json"}
 PUBLIC = {
     "POST /api/v1/auth/token",
     "POST /api/v1/auth/refresh",
+    "GET /api/v1/auth/oidc",
+    "GET /api/v1/auth/oidc/login",
+    "GET /api/v1/auth/oidc/callback",
+    "POST /api/v1/auth/oidc/token",
+    "POST /api/v1/auth/forgot-password",
+    "POST /api/v1/auth/reset-password",
+    "POST /api/v1/auth/register",
+    "POST /api/v1/auth/accept-invitation",
     "GET /api/v1/health",
     *(f"{method} /v1/{{path:path}}" for method in ("DELETE", "GET", "PATCH", "POST", "PUT")),
 }

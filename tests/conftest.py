@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     from tests.servers import PostgresServer
 
 ADMIN_PASSWORD = "correct horse battery staple"
+NO_LIMITS = {
+    f"AIPLATFORM_RATE_LIMIT_{bucket}": "off"
+    for bucket in ("LOGIN", "ANONYMOUS", "NORMAL", "INGEST")
+}
+"""Tests ask more often than people; those of the limits set their own."""
+
 TEMPLATE = f"aip_template_{os.getpid()}"
 _number = count(1)
 
@@ -58,11 +64,15 @@ def forget_caches() -> None:
     database = sys.modules.get(core + "database")
     if database is not None and database.get_engine.cache_info().currsize:
         database.get_engine().dispose()
+    broker = sys.modules.get(core + "broker")
+    if broker is not None and broker.get_waker.cache_info().currsize:
+        broker.get_waker().flush()
     for module, name in (
         ("settings", "get_settings"),
         ("database", "get_engine"),
         ("database", "session_factory"),
         ("broker", "get_celery"),
+        ("broker", "get_waker"),
         ("storage", "get_store"),
         ("events", "get_notifier"),
     ):
@@ -76,9 +86,12 @@ def _no_home_of_ours() -> Iterator[None]:
     before = {name: os.environ.pop(name) for name in list(os.environ) if _is_setting(name)}
     directory = tempfile.mkdtemp(prefix="aip-home-")
     os.environ["AIPLATFORM_HOME"] = directory
+    # Workers live for seconds here; those that are to keep a spare are told so.
+    os.environ["AIPLATFORM_WARM_RUNTIME"] = "off"
     yield
     shutil.rmtree(directory, ignore_errors=True)
-    os.environ.pop("AIPLATFORM_HOME", None)
+    for name in ("AIPLATFORM_HOME", "AIPLATFORM_WARM_RUNTIME"):
+        os.environ.pop(name, None)
     os.environ.update(before)
 
 
@@ -102,7 +115,8 @@ def template_database(postgres: "PostgresServer") -> Iterator[str]:
     from aiplatform.server.core import migrate
 
     url = postgres.create_database(TEMPLATE)
-    with environment(AIPLATFORM_DATABASE_URL=url):
+    runtime = postgres.url_of(TEMPLATE, role=postgres.runtime)
+    with environment(AIPLATFORM_DATABASE_URL=runtime, AIPLATFORM_MIGRATION_DATABASE_URL=url):
         migrate.upgrade()
     yield TEMPLATE
     postgres.drop_database(TEMPLATE)
@@ -127,15 +141,18 @@ def home() -> Iterator[Path]:
 
 @contextmanager
 def scratch_database(server: "PostgresServer", template: str, home: Path) -> Iterator[str]:
-    """A migrated database that the process's settings name for a while."""
+    """A migrated database that the process's settings name for a while, as the running role."""
     name = f"aip_test_{os.getpid()}_{next(_number)}"
-    url = server.create_database(name, template)
+    owner = server.create_database(name, template)
+    url = server.url_of(name, role=server.runtime)
     with environment(
         AIPLATFORM_DATABASE_URL=url,
+        AIPLATFORM_MIGRATION_DATABASE_URL=owner,
         AIPLATFORM_BROKER_URL="memory://",
         AIPLATFORM_HOME=str(home),
         AIPLATFORM_STORAGE_URL=(home / "blobs").as_uri(),
         AIPLATFORM_ADMIN_PASSWORD=ADMIN_PASSWORD,
+        **NO_LIMITS,
     ):
         yield url
     server.drop_database(name)
@@ -149,6 +166,12 @@ def database_url(postgres: "PostgresServer", template_database: str, home: Path)
     """
     with scratch_database(postgres, template_database, home) as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def owner_url(database_url: str) -> str:
+    """The module's database as the role that owns it, which migrates and runs nothing."""
+    return os.environ["AIPLATFORM_MIGRATION_DATABASE_URL"]
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Private servers for the tests: a real PostgreSQL and a real Valkey, gone when the tests end."""
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -25,7 +26,10 @@ TEST_DATABASE_URL = "AIPLATFORM_TEST_DATABASE_URL"
 """URL of a PostgreSQL whose role may create databases; without it a private one is started."""
 
 OWNER = "aiplatform"
-"""The role the platform uses: it owns its databases and is no superuser."""
+"""The role that migrates: it owns the databases and is no superuser."""
+
+RUNTIME = "aiplatform_runtime"
+"""The role that the platform runs as, in the tests too: it owns nothing."""
 
 EXTENSIONS = Path(__file__).parents[1] / "src/aiplatform/embedded/extensions/extension"
 
@@ -46,8 +50,10 @@ class PostgresServer:
     """A running server and the role that makes databases on it."""
 
     url: str
-    """The platform's role on the maintenance database; it may create databases."""
+    """The owning role on the maintenance database; it may create databases."""
     superuser_url: str | None = None
+    runtime: str = RUNTIME
+    """The role that runs the platform, perhaps with a password."""
 
     def url_of(self, database: str, *, role: str | None = None) -> str:
         """The same server, another database."""
@@ -71,8 +77,12 @@ class PostgresServer:
         return self.url_of(name)
 
     def drop_database(self, name: str) -> None:
-        """Drop a database and whoever is still connected to it."""
-        with self.connect() as connection:
+        """Drop a database and whoever is still connected to it.
+
+        As superuser where there is one: nobody else may end an autovacuum that is at work in it.
+        """
+        url = self.superuser_url or self.url
+        with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(
                 sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
             )
@@ -83,7 +93,13 @@ def postgres_server() -> Iterator[PostgresServer]:
     """The server that the tests use: the one named by the environment, else a private one."""
     given = os.environ.get(TEST_DATABASE_URL)
     if given:
-        yield PostgresServer(given)
+        password = secrets.token_hex(8)
+        with psycopg.connect(given, autocommit=True) as connection:
+            known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [RUNTIME])
+            verb = "CREATE" if known.fetchone() is None else "ALTER"
+            connection.execute(f"{verb} ROLE {RUNTIME} LOGIN NOSUPERUSER PASSWORD '{password}'")
+            connection.execute(f"GRANT {RUNTIME} TO CURRENT_USER")
+        yield PostgresServer(given, runtime=f"{RUNTIME}:{password}")
         return
     with private_postgres(find_postgres()) as server:
         yield server
@@ -138,9 +154,12 @@ def private_postgres(
             _wait_for(process, lambda: psycopg.connect(superuser).close(), psycopg.Error, log)
             with psycopg.connect(superuser, autocommit=True) as connection:
                 connection.execute(f"CREATE ROLE {OWNER} LOGIN NOSUPERUSER CREATEDB")
+                connection.execute(f"CREATE ROLE {RUNTIME} LOGIN NOSUPERUSER")
+                # To end the other's sessions when a database is dropped. Not the other way round.
+                connection.execute(f"GRANT {RUNTIME} TO {OWNER}")
             yield PostgresServer(f"postgresql://{OWNER}@/postgres?{query}", superuser)
         finally:
-            _stop(process, signal.SIGQUIT)
+            stop(process, signal.SIGQUIT)
 
 
 @contextmanager
@@ -162,7 +181,7 @@ def private_valkey() -> Iterator[str]:
             _wait_for(process, lambda: _ping(path), OSError, log)
             yield f"redis+socket://{quote(str(path))}?virtual_host=0"
         finally:
-            _stop(process, signal.SIGTERM)
+            stop(process, signal.SIGTERM)
 
 
 @contextmanager
@@ -213,7 +232,8 @@ def _wait_for(
             return
 
 
-def _stop(process: "subprocess.Popen[bytes]", number: int) -> None:
+def stop(process: "subprocess.Popen[bytes]", number: int) -> None:
+    """End a server by the signal it takes for that, by force when it does not listen."""
     process.send_signal(number)
     try:
         process.wait(10)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import psycopg
@@ -57,6 +58,11 @@ def make_contract(server: PostgresServer, name: str) -> str:
     return url
 
 
+def own_role(url: str) -> AbstractContextManager[None]:
+    """One role for everything, as the simplest setup has it."""
+    return environment(AIPLATFORM_DATABASE_URL=url, AIPLATFORM_MIGRATION_DATABASE_URL=url)
+
+
 def compare(contract: str, actual: str) -> list[str]:
     with psycopg.connect(contract) as expected, psycopg.connect(actual) as given:
         return differences(read_catalog(expected), read_catalog(given))
@@ -68,8 +74,8 @@ def test_the_fixture_is_the_contract() -> None:
     assert len(EXTENSIONS) == 2
 
 
-def test_a_migrated_database_is_the_contract(database_url: str, contract_url: str) -> None:
-    assert compare(contract_url, database_url) == []
+def test_a_migrated_database_is_the_contract(owner_url: str, contract_url: str) -> None:
+    assert compare(contract_url, owner_url) == []
 
 
 def test_the_contract_has_what_is_compared(contract_url: str) -> None:
@@ -141,8 +147,8 @@ ALTERATIONS = [
 
 
 @pytest.mark.parametrize("alteration", ALTERATIONS)
-def test_no_difference_is_overlooked(database_url: str, contract_url: str, alteration: str) -> None:
-    with psycopg.connect(contract_url) as expected, psycopg.connect(database_url) as given:
+def test_no_difference_is_overlooked(owner_url: str, contract_url: str, alteration: str) -> None:
+    with psycopg.connect(contract_url) as expected, psycopg.connect(owner_url) as given:
         contract = read_catalog(expected)
         given.execute(alteration)
         assert differences(contract, read_catalog(given))
@@ -160,17 +166,17 @@ def test_no_difference_is_overlooked(database_url: str, contract_url: str, alter
     ],
 )
 def test_what_guards_integrity_or_speed_may_be_added(
-    database_url: str, contract_url: str, addition: str
+    owner_url: str, contract_url: str, addition: str
 ) -> None:
-    with psycopg.connect(contract_url) as expected, psycopg.connect(database_url) as given:
+    with psycopg.connect(contract_url) as expected, psycopg.connect(owner_url) as given:
         given.execute(addition)
         assert not differences(read_catalog(expected), read_catalog(given))
         given.rollback()
 
 
-def test_rows_as_the_contract_writes_them_are_taken(database_url: str) -> None:
+def test_rows_as_the_contract_writes_them_are_taken(owner_url: str) -> None:
     """The seed's own rows, and one of each table with nothing but what must be given."""
-    with psycopg.connect(database_url) as connection:
+    with psycopg.connect(owner_url) as connection:
         users = DATA[DATA.index("INSERT INTO users") :]
         connection.execute(users)
         connection.execute(
@@ -195,17 +201,17 @@ def test_rows_as_the_contract_writes_them_are_taken(database_url: str) -> None:
 
 
 class TestUpgrade:
-    def test_again_changes_nothing(self, database_url: str, contract_url: str) -> None:
+    def test_again_changes_nothing(self, owner_url: str, contract_url: str) -> None:
         assert migrate.upgrade() == (migrate.expected_revision(), migrate.expected_revision())
         assert migrate.check() == (migrate.expected_revision(), migrate.expected_revision())
-        assert compare(contract_url, database_url) == []
+        assert compare(contract_url, owner_url) == []
 
     def test_of_two_at_once_one_does_it(self, postgres: PostgresServer) -> None:
         from concurrent.futures import ThreadPoolExecutor
 
         url = postgres.create_database("aip_race")
         try:
-            with environment(AIPLATFORM_DATABASE_URL=url), ThreadPoolExecutor(2) as pool:
+            with own_role(url), ThreadPoolExecutor(2) as pool:
                 before = [f.result()[0] for f in [pool.submit(migrate.upgrade) for _ in range(2)]]
             assert sorted(before, key=str) == [migrate.expected_revision(), None]
         finally:
@@ -233,7 +239,7 @@ def test_other_servers_whose_database_owner_is_no_superuser(
     if not may_create_extensions:
         with psycopg.connect(server.superuser_url, autocommit=True) as connection:
             connection.execute(f"REVOKE CREATE ON DATABASE platform FROM {OWNER}, PUBLIC")
-    with environment(AIPLATFORM_DATABASE_URL=url):
+    with own_role(url):
         before, after = migrate.upgrade()
     assert (before, after) == (None, migrate.expected_revision())
     assert compare(make_contract(server, "contract"), url) == []

@@ -97,6 +97,12 @@ def test_the_twelve_tables_tell_the_story(platform: Platform, tuned: Model) -> N
         "SELECT count(*) FROM celery_tasks WHERE status NOT IN ('SUCCESS', 'STARTED')"
     )
     assert unsuccessful == 0
+    # A wake-up is on record from when it has a task, and not only once that is over.
+    ((claimed, timed),) = platform.sql(
+        "SELECT count(*), count(*) FILTER (WHERE started_at <= completed_at AND runtime >= 0)"
+        " FROM celery_tasks WHERE status = 'SUCCESS' AND result ? 'task'"
+    )
+    assert claimed == timed > 0
     ((status, progress, logs, usage),) = platform.sql(
         "SELECT status, progress, logs, gpu_usage FROM tasks WHERE type = 'training'"
     )

@@ -1,0 +1,26 @@
+"""A project and the people around it."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy.orm import Session
+from starlette.testclient import TestClient
+
+from tests.conftest import Api
+from tests.matrix.world import Stage, World
+
+
+@pytest.fixture
+def stage(client: TestClient, session: Session, home: Path) -> Stage:
+    return Stage(session, home)
+
+
+@pytest.fixture
+def world(stage: Stage) -> World:
+    return stage.world()
+
+
+@pytest.fixture
+def owner(client: TestClient, world: World) -> Api:
+    """The API as the owner of the project."""
+    return Api(client, world.tokens["owner"])

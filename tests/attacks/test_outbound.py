@@ -1,0 +1,122 @@
+"""Making the server ask for something on the attacker's behalf."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from tests.access_table import TABLE, Access
+from tests.attacks.test_text_fields import texts
+from tests.conftest import Api, environment
+from tests.matrix.asking import admits
+from tests.matrix.bodies import bodies_of
+from tests.matrix.test_references import put, send
+from tests.matrix.world import World
+from tests.server.core.test_outgoing import ODD, PUBLIC, Inside, inside, names
+
+__all__ = ["inside", "names"]  # fixtures
+
+ADDRESSES = {"url", "endpoint"}
+"""Names of fields that hold one; a field of another name that does is to be added here."""
+
+CLOSED = (
+    *(url for url in ODD if "localhost" not in url),  # a name is looked up when it is called
+    "http://10.1.2.3/", "http://192.168.0.1/", "http://169.254.169.254/latest/meta-data",
+    "http://[fd00:ec2::254]/", "http://[::ffff:169.254.169.254]/", "http://100.100.100.200/",
+    "http://somebody:secret@127.0.0.1/", "http://127.0.0.1:6379/", "https://127.0.0.1:22/",
+    "gopher://127.0.0.1/", "file:///etc/passwd", "ftp://127.0.0.1/", "unix:///run/x.sock",
+)  # fmt: skip
+WITH_BODIES = [a for a in TABLE if a.method in {"POST", "PUT", "PATCH"} and a.kind != "nowhere"]
+
+
+@pytest.fixture(autouse=True)
+def closed(world: World) -> Iterator[None]:
+    """Nobody opened a network."""
+    with environment(AIPLATFORM_OUTGOING_NETWORKS=""):
+        yield
+
+
+def places(app: FastAPI, access: Access, params: dict[str, str]) -> Iterator[tuple[Any, Any]]:
+    """Bodies of the route, and where in them an address stands."""
+    for body in bodies_of(app, access, params):
+        if body.get("source", {}).get("kind") == "s3":
+            body["source"]["endpoint"] = "https://store.example.com"  # one may go without
+        for place in texts(body):
+            if place[-1] in ADDRESSES:
+                yield body, place
+
+
+class TestServerSideRequests:
+    def test_no_field_takes_an_address_of_ours(
+        self, client: TestClient, app: FastAPI, world: World, inside: Inside
+    ) -> None:
+        """In every body of the application that has one, found by its own description."""
+        asked = set()
+        for access in WITH_BODIES:
+            person = "owner" if admits(access, "owner") else "admin"
+            for body, place in places(app, access, world.params):
+                asked.add((access.key, place[-1]))
+                for url in (inside.url + "/", *CLOSED):
+                    answer = send(
+                        client, access, world.tokens[person], world, json=put(body, place, url),
+                        headers={"If-Match": "*"},
+                    )  # fmt: skip
+                    about = (access.key, place, url, answer.status_code, answer.text)
+                    assert answer.status_code == 422, about
+        assert asked >= {
+            ("POST /api/v1/projects/{project}/webhooks", "url"),
+            ("POST /api/v1/projects/{project}/dataset-imports", "url"),
+            ("POST /api/v1/projects/{project}/dataset-imports", "endpoint"),
+        }
+        assert inside.hits == []
+
+    def test_a_webhook_can_not_be_moved_there_later(
+        self, owner: Api, world: World, inside: Inside
+    ) -> None:
+        place = f"webhooks/{world.params['webhook']}"
+        for url in (inside.url, *CLOSED):
+            answer = owner.patch(place, json={"url": url}, headers={"If-Match": "*"})
+            assert (answer.status_code, answer.json()["code"]) in {
+                (422, "webhook_url_refused"), (422, "validation"),
+            }, url  # fmt: skip
+        assert inside.hits == []
+
+    @pytest.mark.parametrize("name", ["rebind.test", "localhost", "localhost."])
+    def test_a_name_that_is_ours_when_it_is_called_is_not(
+        self, owner: Api, world: World, inside: Inside, names: dict[str, list[list[str]]], name: str
+    ) -> None:
+        """Whatever it was when it was typed in."""
+        from tests.server.notifications.deliveries import drain
+
+        names["rebind.test"] = [[PUBLIC]]
+        made = owner.post(
+            f"projects/{world.params['project']}/webhooks",
+            json={"name": f"turns {name}", "url": f"http://{name}:{inside.server_port}/x"},
+        )
+        assert made.status_code == 201, made.text
+        names[name] = [["127.0.0.1"]]
+        assert owner.post(f"webhooks/{made.json()['uuid']}/test").status_code in {200, 202}
+        drain()
+        (delivery,) = owner.get(f"webhooks/{made.json()['uuid']}/deliveries").json()["items"]
+        assert delivery["status"] == "pending"
+        assert inside.hits == []
+
+    def test_a_redirect_inwards_is_not_followed(
+        self, owner: Api, world: World, inside: Inside
+    ) -> None:
+        from tests.server.notifications.deliveries import drain
+
+        inside.redirect_to = f"{inside.url}/secret"
+        with environment(AIPLATFORM_OUTGOING_NETWORKS="127.0.0.0/8"):
+            made = owner.post(
+                f"projects/{world.params['project']}/webhooks",
+                json={"name": "leads", "url": f"{inside.url}/redirect"},
+            )
+            assert made.status_code == 201, made.text
+            owner.post(f"webhooks/{made.json()['uuid']}/test")
+            drain()
+        assert [path for _, path, _ in inside.hits] == ["/redirect"]

@@ -1,0 +1,146 @@
+"""Replayed, planted and surviving tokens."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+from starlette.testclient import TestClient
+
+from aiplatform.server.identity.models import User
+from tests.conftest import Api
+from tests.factories import PASSWORD, make_user
+
+
+def sign_in(client: TestClient, user: User, **headers: str) -> dict[str, Any]:
+    form = {"username": user.username, "password": PASSWORD, "grant_type": "password"}
+    answer = client.post("/api/v1/auth/token", data=form, headers=headers)
+    assert answer.status_code == 200, answer.text
+    tokens: dict[str, Any] = answer.json()
+    return tokens
+
+
+def refresh(client: TestClient, token: str) -> Any:
+    return client.post("/api/v1/auth/refresh", json={"refresh_token": token})
+
+
+def works(client: TestClient, token: str) -> bool:
+    return bool(Api(client, token).get("users/me").status_code == 200)
+
+
+class TestReplay:
+    def test_a_used_refresh_token_ends_the_family(
+        self, client: TestClient, session: Session
+    ) -> None:
+        stolen = sign_in(client, make_user(session))
+        second = refresh(client, stolen["refresh_token"]).json()
+        third = refresh(client, second["refresh_token"]).json()
+        assert refresh(client, stolen["refresh_token"]).status_code == 401
+        assert not works(client, third["access_token"])
+        assert refresh(client, third["refresh_token"]).status_code == 401
+
+    def test_kinds_are_not_exchanged(self, client: TestClient, session: Session) -> None:
+        tokens = sign_in(client, make_user(session))
+        assert refresh(client, tokens["access_token"]).status_code == 401
+        assert not works(client, tokens["refresh_token"])
+
+    def test_a_token_counts_in_its_header_alone(self, client: TestClient, session: Session) -> None:
+        token = sign_in(client, make_user(session))["access_token"]
+        assert works(client, token)
+        for sent in (
+            {"params": {"access_token": token, "token": token}},
+            {"cookies": {"access_token": token, "Authorization": f"Bearer {token}"}},
+            {"headers": {"Authorization": token}},
+            {"headers": {"Authorization": f"Basic {token}"}},
+            {"headers": {"X-Authorization": f"Bearer {token}"}},
+        ):
+            assert client.get("/api/v1/users/me", **sent).status_code == 401, sent
+
+    def test_signing_out_is_final(self, client: TestClient, session: Session) -> None:
+        tokens = sign_in(client, make_user(session))
+        Api(client, tokens["access_token"]).post("auth/logout")
+        assert not works(client, tokens["access_token"])
+        assert refresh(client, tokens["refresh_token"]).status_code == 401
+
+
+class TestFixation:
+    def test_each_sign_in_makes_its_own_session(self, client: TestClient, session: Session) -> None:
+        """What was planted beforehand is not taken over."""
+        user = make_user(session)
+        planted = sign_in(client, make_user(session))["access_token"]
+        headers = {"Authorization": f"Bearer {planted}", "Cookie": f"session={planted}"}
+        got = sign_in(client, user, **headers)
+        assert planted not in got.values()
+        answer = client.get("/api/v1/users/me", headers={"Authorization": f"Bearer {planted}"})
+        assert answer.json()["username"] != user.username
+        again = sign_in(client, user)
+        assert again["access_token"] != got["access_token"]
+
+    def test_no_answer_sets_a_cookie(self, client: TestClient, session: Session) -> None:
+        user = make_user(session)
+        form = {"username": user.username, "password": PASSWORD, "grant_type": "password"}
+        answer = client.post("/api/v1/auth/token", data=form)
+        assert "set-cookie" not in answer.headers
+        assert answer.headers["cache-control"] == "no-store"
+
+
+class TestSurvival:
+    def test_deactivation_ends_everything_at_once(
+        self, client: TestClient, session: Session
+    ) -> None:
+        user = make_user(session)
+        tokens = sign_in(client, user)
+        user.is_active = False
+        session.commit()
+        assert not works(client, tokens["access_token"])
+        assert refresh(client, tokens["refresh_token"]).status_code == 401
+        form = {"username": user.username, "password": PASSWORD, "grant_type": "password"}
+        assert client.post("/api/v1/auth/token", data=form).status_code == 401
+
+    def test_a_changed_password_ends_the_others(self, client: TestClient, session: Session) -> None:
+        user = make_user(session)
+        mine, thief = sign_in(client, user), sign_in(client, user)
+        answer = Api(client, mine["access_token"]).put(
+            "users/me/password",
+            json={"current_password": PASSWORD, "new_password": "violet harbour engine 93"},
+        )
+        assert answer.status_code == 204, answer.text
+        assert works(client, mine["access_token"])
+        assert not works(client, thief["access_token"])
+        assert refresh(client, thief["refresh_token"]).status_code == 401
+
+    def test_a_lost_role_is_lost_at_once(
+        self, client: TestClient, session: Session, admin_user: User
+    ) -> None:
+        user = make_user(session, role="admin")
+        token = sign_in(client, user)["access_token"]
+        assert Api(client, token).get("users").status_code == 200
+        user.role = "user"
+        session.commit()
+        assert Api(client, token).get("users").status_code == 403
+
+
+class TestUnknownAccounts:
+    def test_cost_as_much_as_known_ones(
+        self, client: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The same work is done, and the same is said."""
+        from pwdlib import PasswordHash
+
+        asked: list[str] = []
+        verify = PasswordHash.verify
+
+        def counted(self: PasswordHash, password: Any, known: Any) -> bool:
+            asked.append(str(known)[:20])
+            return bool(verify(self, password, known))
+
+        monkeypatch.setattr(PasswordHash, "verify", counted)
+        inactive = make_user(session, active=False)
+        answers = []
+        for name in (make_user(session).username, "nobody-at-all", inactive.username):
+            asked.clear()
+            form = {"username": name, "password": "wrong one", "grant_type": "password"}
+            answer = client.post("/api/v1/auth/token", data=form)
+            answers.append((answer.status_code, answer.text, len(asked)))
+        assert len(set(answers)) == 1, answers
+        assert answers[0][0] == 401
+        assert answers[0][2] == 1

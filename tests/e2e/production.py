@@ -1,0 +1,142 @@
+"""The platform as an administrator runs it: the distribution's servers, our entry points."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import httpx
+import pytest
+
+from aiplatform.embedded.binaries import (
+    POSTGRES_SETTING,
+    PostgresBinaries,
+    debian_directories,
+    find_postgres,
+)
+from aiplatform.embedded.process import spawn
+from tests.e2e.conftest import PASSWORD, free_port
+from tests.servers import scratch_directory, stop
+
+PROMISED = "TEST_SERVERS"
+"""Environment variable; ``required`` means that the distribution's servers are installed."""
+RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+"""Where Debian's package has it; the one on the path insists on the package's own user."""
+
+
+def missing(what: str) -> NoReturn:
+    """Skip where a developer lacks a server; fail where it was promised, as in CI."""
+    if os.environ.get(PROMISED) == "required":
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+@contextmanager
+def rabbitmq() -> Iterator[str]:
+    """A fresh RabbitMQ on loopback; its URL, as Celery wants it."""
+    epmd = shutil.which("epmd") or ""
+    if not epmd or not RABBITMQ.exists():
+        missing("RabbitMQ is not installed (Debian: apt-get install rabbitmq-server)")
+    with scratch_directory() as directory:
+        names, nodes, port = free_port(), free_port(), free_port()
+        environment = {
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_PORT": str(names),
+            "HOME": str(directory),
+            "PATH": os.environ["PATH"],
+            "RABBITMQ_DIST_PORT": str(nodes),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "plugins"),
+            "RABBITMQ_LOG_BASE": str(directory / "log"),
+            "RABBITMQ_MNESIA_BASE": str(directory / "data"),
+            "RABBITMQ_NODENAME": f"aip{port}@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(port),
+        }
+        log = directory / "rabbitmq.log"
+        with log.open("wb") as output:
+            registrar = spawn(
+                [epmd, "-address", "127.0.0.1", "-port", str(names)],
+                env=environment, log=output, cwd=directory, death_signal=signal.SIGKILL,
+            )  # fmt: skip
+            try:
+                broker = spawn(
+                    [str(RABBITMQ)],
+                    env=environment, log=output, cwd=directory, death_signal=signal.SIGTERM,
+                )  # fmt: skip
+                try:
+                    wait_for_port(port, broker, log)
+                    yield f"amqp://guest:guest@127.0.0.1:{port}//"
+                finally:
+                    stop(broker, signal.SIGTERM)
+            finally:
+                stop(registrar, signal.SIGTERM)
+
+
+def wait_for_port(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    """Until something answers AMQP there; RabbitMQ takes some seconds to come up."""
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
+                connection.sendall(b"AMQP\x00\x00\x09\x01")
+                if connection.recv(1):
+                    return
+        except OSError:
+            pass
+        time.sleep(0.2)
+    raise RuntimeError(log.read_text("utf-8", "replace"))
+
+
+@contextmanager
+def production(home: Path, **settings: str) -> Iterator[str]:
+    """Migrates, then runs one API and one worker; the API's URL."""
+    port = free_port()
+    environment = {
+        **os.environ,
+        "AIPLATFORM_ADMIN_PASSWORD": PASSWORD,
+        "AIPLATFORM_HOME": str(home),
+        "AIPLATFORM_PORT": str(port),
+        **settings,
+    }
+    run = [sys.executable, "-m", "aiplatform"]
+    subprocess.run([*run, "db", "upgrade"], env=environment, check=True, timeout=120)
+    running: list[subprocess.Popen[bytes]] = []
+    with (home / "production.log").open("wb") as output:
+        try:
+            running += [
+                subprocess.Popen([*run, program], env=environment, stdout=output, stderr=output)
+                for program in ("server", "worker")
+            ]
+            url = f"http://127.0.0.1:{port}"
+            wait_until_healthy(url, running, home / "production.log")
+            yield url
+        finally:
+            for process in reversed(running):
+                stop(process, signal.SIGTERM)
+
+
+def wait_until_healthy(url: str, running: "list[subprocess.Popen[bytes]]", log: Path) -> None:
+    """Until the API says that database, broker, storage and a worker are there."""
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline and all(one.poll() is None for one in running):
+        try:
+            if httpx.get(f"{url}/api/v1/health", timeout=5).json()["status"] == "ok":
+                return
+        except (httpx.HTTPError, KeyError):
+            pass
+        time.sleep(0.2)
+    raise RuntimeError(log.read_text("utf-8", "replace")[-5000:])
+
+
+def debian_postgres() -> PostgresBinaries:
+    """PostgreSQL as the distribution packages it, the newest that is there."""
+    if not debian_directories():
+        missing("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    return find_postgres({POSTGRES_SETTING: str(debian_directories()[0])})

@@ -1,0 +1,181 @@
+"""A server on loopback that stands in for the web, an S3 store, Hugging Face and ModelScope.
+
+It speaks as much of their protocols as imports need: ranges with validators, redirects, signed
+addresses, and the listings of hubs. It can break connections off.
+"""
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+BLOCK = 64 << 10
+
+
+class Elsewhere(ThreadingHTTPServer):
+    """What is there, and what was asked of it.
+
+    Attributes:
+        files: content by path.
+        repositories: of hubs: files by repository.
+        redirects: target by path.
+        cuts: after so many bytes an answer ends, once each.
+        answers: status codes that come in place of an answer, once each.
+        stalls: paths whose answer begins and does not go on until :attr:`released`.
+    """
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.repositories: dict[str, dict[str, bytes]] = {}
+        self.redirects: dict[str, str] = {}
+        self.cuts: list[int] = []
+        self.answers: list[int] = []
+        self.stalls: set[str] = set()
+        self.released = threading.Event()
+        self.ranges = True
+        self.validators = True
+        self.lengths = True
+        self.headers: dict[str, str] = {}
+        self.token: str | None = None
+        self.asked: list[tuple[str, dict[str, str]]] = []
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def starts(self) -> list[int]:
+        """Where each request for bytes began."""
+        found = []
+        for _, headers in self.asked:
+            span = re.match(r"bytes=(\d+)-", headers.get("range", ""))
+            found.append(int(span[1]) if span else 0)
+        return found
+
+
+@contextmanager
+def elsewhere() -> Iterator[Elsewhere]:
+    """Such a server, running."""
+    server = Elsewhere()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    try:
+        yield server
+    finally:
+        server.released.set()
+        server.shutdown()
+        server.server_close()
+
+
+def sha(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Elsewhere
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        there = self.server
+        self.close_connection = True
+        there.asked.append((self.path, {k.lower(): v for k, v in self.headers.items()}))
+        if there.answers:
+            self._end(there.answers.pop(0))
+            return
+        parts = urlsplit(self.path)
+        path, query = unquote(parts.path), parse_qs(parts.query)
+        if there.token and self.headers.get("authorization") != f"Bearer {there.token}":
+            self._end(401)
+        elif path in there.redirects:
+            self._end(302, Location=there.redirects[path])
+        elif path in there.files:
+            self._send(there.files[path])
+        elif found := re.fullmatch(r"/api/datasets/(.+)/revision/(.+)", path):
+            self._list_huggingface(found[1], found[2])
+        elif found := re.fullmatch(r"/datasets/(.+?)/resolve/(.+?)/(.+)", path):
+            self._file(found[1], found[3])
+        elif found := re.fullmatch(r"/api/v1/datasets/(.+?)/repo/tree", path):
+            self._list_modelscope(found[1], query)
+        elif found := re.fullmatch(r"/api/v1/datasets/(.+?)/repo", path):
+            self._file(found[1], query["FilePath"][0])
+        else:
+            self._end(404)
+
+    def _file(self, repository: str, path: str) -> None:
+        content = self.server.repositories.get(repository, {}).get(path)
+        if content is None:
+            self._end(404)
+        else:
+            self._send(content)
+
+    def _list_huggingface(self, repository: str, revision: str) -> None:
+        files = self.server.repositories.get(repository)
+        if files is None:
+            self._end(404)
+            return
+        siblings = [
+            {"rfilename": path, "size": len(content), "lfs": {"sha256": sha(content)}}
+            if path.endswith(".parquet")
+            else {"rfilename": path, "size": len(content)}
+            for path, content in files.items()
+        ]
+        commit = "0" * 40 if revision == "main" else revision
+        self._send(json.dumps({"sha": commit, "siblings": siblings}).encode())
+
+    def _list_modelscope(self, repository: str, query: dict[str, list[str]]) -> None:
+        files = self.server.repositories.get(repository)
+        if files is None:
+            answer: dict[str, Any] = {"Success": False, "Message": "no such dataset"}
+        else:
+            entries: list[dict[str, Any]] = [{"Path": "data", "Type": "tree", "Size": 0}]
+            entries += [
+                {"Path": path, "Type": "blob", "Size": len(content), "Sha256": sha(content)}
+                for path, content in files.items()
+            ]
+            first = (int(query["PageNumber"][0]) - 1) * int(query["PageSize"][0])
+            page = entries[first : first + int(query["PageSize"][0])]
+            answer = {"Success": True, "Data": {"Files": page}}
+        self._send(json.dumps(answer).encode())
+
+    def _end(self, status: int, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in {**self.server.headers, **headers}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def _send(self, content: bytes) -> None:
+        there = self.server
+        tag = f'"{sha(content)[:16]}"'
+        start = 0
+        span = re.fullmatch(r"bytes=(\d+)-", self.headers.get("range", ""))
+        if span and there.ranges and self.headers.get("if-range", tag) == tag:
+            start = int(span[1])
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        if there.validators:
+            self.send_header("ETag", tag)
+        if there.lengths:
+            self.send_header("Content-Length", str(len(content) - start))
+        for name, value in there.headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        cut = there.cuts.pop(0) if there.cuts else None
+        body = content[start:] if cut is None else content[start : start + cut]
+        if urlsplit(self.path).path in there.stalls:
+            self.wfile.write(body[:BLOCK])
+            self.wfile.flush()
+            there.released.wait(30)
+            return
+        for at in range(0, len(body), BLOCK):
+            self.wfile.write(body[at : at + BLOCK])
+
+    def log_message(self, *args: Any) -> None:
+        pass

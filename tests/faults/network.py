@@ -1,0 +1,97 @@
+"""A network that can be cut: a small TCP proxy between one worker and the database."""
+
+import contextlib
+import socket
+import threading
+from pathlib import Path
+
+CHUNK = 65536
+
+
+class Network:
+    """Forwards connections on a port of its own to a unix socket, as long as it is whole.
+
+    ``cut`` resets what is open and refuses what is new; ``stall`` lets nothing pass and tells
+    nobody, as a network does that drops packets; ``heal`` ends either, and what was held arrives.
+    """
+
+    def __init__(self, upstream: Path) -> None:
+        self.upstream = upstream
+        self._passes = threading.Event()
+        self._passes.set()
+        self._whole = True
+        self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.port = int(self._listener.getsockname()[1])
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """Reset all connections, and refuse others."""
+        with self._lock:
+            self._whole = False
+            victims, self._open = self._open, set()
+        for connection in victims:
+            _end(connection)
+
+    def stall(self) -> None:
+        """Hold everything back."""
+        self._passes.clear()
+
+    def heal(self) -> None:
+        """Work again."""
+        with self._lock:
+            self._whole = True
+        self._passes.set()
+
+    def close(self) -> None:
+        """End it for good."""
+        self._listener.close()
+        self.cut()
+        self._passes.set()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(near,), daemon=True).start()
+
+    def _serve(self, near: socket.socket) -> None:
+        self._passes.wait()
+        far = socket.socket(socket.AF_UNIX)
+        with self._lock:
+            whole = self._whole
+            if whole:
+                self._open |= {near, far}
+        try:
+            if not whole:
+                raise ConnectionResetError
+            far.connect(str(self.upstream))
+        except OSError:
+            self._forget(near, far)
+            return
+        near.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for source, target in ((near, far), (far, near)):
+            threading.Thread(target=self._pass_on, args=(source, target), daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(CHUNK):
+                self._passes.wait()
+                target.sendall(data)
+        self._forget(source, target)
+
+    def _forget(self, *connections: socket.socket) -> None:
+        with self._lock:
+            self._open -= set(connections)
+        for connection in connections:
+            _end(connection)
+
+
+def _end(connection: socket.socket) -> None:
+    # Shut down first: a close alone does not wake a thread that reads from it.
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()

@@ -1,0 +1,1 @@
+"""The access matrix: who gets an answer to what, asked of the running application."""

@@ -1,0 +1,120 @@
+"""Asking the application what the table declares, holding answers against it, and counting."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+from starlette.testclient import TestClient
+
+from tests.access_table import TABLE, Access
+from tests.conftest import Api
+from tests.matrix.world import World
+
+BY_KEY = {access.key: access for access in TABLE}
+FINE = {200, 201, 202, 204, 409, 412, 422, 428}
+
+
+@dataclass
+class Tally:
+    """What was asked in this run; a leak is an answer that somebody should not have had."""
+
+    routes: set[str] = field(default_factory=set)
+    roles: set[str] = field(default_factory=set)
+    cases: int = 0
+    leaks: int = 0
+
+    def __str__(self) -> str:
+        routes, roles = len(self.routes), len(self.roles)
+        return f"routes {routes}, roles {roles}, cases {self.cases}, leaks {self.leaks}"
+
+
+TALLY = Tally()
+
+
+def ask(client: TestClient, access: Access, token: str | None, params: dict[str, str]) -> Any:
+    """Send the request that the table declares, about the resources of ``params``."""
+    # A guard that passes runs into what is missing in the request; deletions are carried out.
+    path = re.sub(r"{([^}]+)}", lambda found: params[found[1]], access.path)
+    send = {
+        key: value | {"model": params["deployment"]} if "model" in value else value
+        for key, value in access.send.items()
+    }
+    return Api(client, token).request(access.method, "/" + path, **send)
+
+
+def names_of(access: Access) -> list[str]:
+    """The parameters of the path."""
+    return re.findall(r"{([^}]+)}", access.path)
+
+
+def admits(access: Access, person: str) -> bool:
+    """Whether the table lets the person in, to what is in their own project."""
+    if person in ("anonymous", "deactivated"):
+        return access.kind == "public"
+    if access.kind == "project":
+        return (
+            person in ("owner", "admin")
+            or (person == "viewer" and access.viewer)
+            or (person == "developer" and access.developer)
+        )
+    return person == "admin" if access.kind == "platform" else True
+
+
+@contextmanager
+def case(access: Access, person: str) -> Iterator[None]:
+    """One more case; what fails in it is a leak."""
+    TALLY.cases += 1
+    TALLY.routes.add(access.key)
+    TALLY.roles.add(person)
+    try:
+        yield
+    except AssertionError:
+        TALLY.leaks += 1
+        raise
+
+
+def check(answer: Any, access: Access, person: str, *, foreign: bool = False) -> None:
+    """Hold an answer against the table."""
+    with case(access, person):
+        _check(answer, access, person, foreign=foreign)
+
+
+def _check(answer: Any, access: Access, person: str, *, foreign: bool) -> None:
+    about = f"{access.key} by {person}: {answer.status_code} {answer.text[:300]}"
+    if access.kind == "nowhere":
+        assert answer.status_code == 404, about
+    elif person in ("anonymous", "deactivated") and access.kind != "public":
+        assert answer.status_code == 401, about
+        assert answer.headers["www-authenticate"] == "Bearer", about
+    elif foreign and (access.kind == "inbox" or person != "admin"):
+        assert answer.status_code == 404, about
+    elif admits(access, person):
+        assert answer.status_code in FINE | ({503} if access.unready else set()), about
+        if answer.status_code == 409:
+            assert answer.json()["code"] != "project_archived", about
+    elif access.kind == "project" and person == "outsider":
+        assert answer.status_code == 404, about
+    else:
+        assert answer.status_code == 403, about
+        asked = access.asks if access.asks and person == "developer" else access.permission
+        if access.method != "HEAD":  # which is answered without a body
+            assert answer.json()["permission"] == asked, about
+
+
+def sent_in(answer: Any) -> str:
+    """What the answer's request said: an answer may repeat that."""
+    request = answer.request
+    return f"{unquote(str(request.url))} {request.content.decode(errors='replace')}"
+
+
+def check_silent(answer: Any, access: Access, person: str, world: World, sent: str = "") -> None:
+    """The answer, whatever it is, must tell nothing of ``world`` but what the request ``sent``."""
+    text = answer.text + str(answer.headers)
+    told = [word for word in (world.mark, *world.known) if word in text and word not in sent]
+    about = f"{access.key} by {person} with {sent!r}: {answer.status_code} {text[:300]}"
+    if told or (answer.status_code >= 500 and answer.status_code != 503):
+        TALLY.leaks += 1
+        raise AssertionError(f"tells of {told}: {about}")

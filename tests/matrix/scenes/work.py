@@ -1,0 +1,157 @@
+"""Scenes of tasks, models, deployments, and what plans them."""
+
+import json
+from functools import partial
+from typing import Any
+
+from sqlalchemy import select, text
+
+from aiplatform.protocol.enums import TaskStatus
+from aiplatform.server.sweeps.models import Sweep, SweepTrial
+from tests.conftest import environment
+from tests.factories import (
+    make_deployment,
+    make_model,
+    make_task,
+    number,
+)
+from tests.matrix.scenes.scene import Act, Scene, done, scene
+from tests.server.openai.fake_engine import FakeEngine
+from tests.server.scripts.conftest import packed
+
+
+@scene("PATCH tasks/{task}")
+def changing_a_priority(s: Scene) -> Act:
+    return partial(s.owner.patch, s.task(), json={"priority": 6}, headers={"If-Match": "*"})
+
+
+@scene("POST tasks/{task}/cancel")
+def cancelling(s: Scene) -> Act:
+    return partial(s.owner.post, f"{s.task()}/cancel")
+
+
+@scene("POST tasks/{task}/pause")
+def pausing(s: Scene) -> Act:
+    return partial(s.owner.post, f"{s.task()}/pause")
+
+
+@scene("POST tasks/{task}/resume")
+def resuming(s: Scene) -> Act:
+    return partial(s.owner.post, f"{s.task('paused')}/resume")
+
+
+@scene("POST tasks/{task}/retry")
+def retrying(s: Scene) -> Act:
+    version = f"{s.dataset()}/versions/v1"
+    task = done(s.owner.post(f"{version}/quality", json={})).json()
+    s.session.execute(
+        text("UPDATE tasks SET status = 'failed' WHERE uuid = CAST(:uuid AS uuid)"),
+        {"uuid": task["uuid"]},
+    )
+    s.session.commit()
+    return partial(s.owner.post, f"tasks/{task['uuid']}/retry")
+
+
+@scene("POST tasks/{task}/end")
+def ending_a_run(s: Scene) -> Act:
+    run = done(s.owner.post(f"{s.path('project')}/runs", json={"name": "elsewhere"})).json()
+    return partial(s.owner.post, f"tasks/{run['uuid']}/end", json={"status": "completed"})
+
+
+@scene("PUT tasks/{task}/artifacts/{path:path}")
+def leaving_a_file(s: Scene) -> Act:
+    run = done(s.owner.post(f"{s.path('project')}/runs", json={"name": "elsewhere"})).json()
+    return partial(s.owner.put, f"tasks/{run['uuid']}/artifacts/plots/loss.txt", content=b"down")
+
+
+@scene("POST tasks/{task}/move")
+def moving(s: Scene) -> Act:
+    before, moved = s.task(), s.task()
+    body = {"before": before.partition("/")[2]}
+    return partial(s.owner.post, f"{moved}/move", json=body)
+
+
+# Models and deployments
+
+
+def uploaded(s: Scene) -> str:
+    body = {"name": f"model{number()}", "source": {"kind": "upload"}}
+    made = done(s.owner.post(f"{s.path('project')}/models", json=body)).json()
+    return f"models/{made['uuid']}"
+
+
+@scene("PUT models/{model}/files/{path:path}")
+def uploading_a_file(s: Scene) -> Act:
+    return partial(s.owner.put, f"{uploaded(s)}/files/config.json", content=b"{}")
+
+
+@scene("POST models/{model}/import")
+def importing(s: Scene) -> Act:
+    where = uploaded(s)
+    done(s.owner.put(f"{where}/files/config.json", content=b"{}"))
+    return partial(s.owner.post, f"{where}/import")
+
+
+@scene("POST deployments/{deployment}/start")
+def starting(s: Scene) -> Act:
+    deployment = make_deployment(s.session, s.world.project)
+    return partial(s.owner.post, f"deployments/{deployment.uuid}/start")
+
+
+@scene("POST /v1/chat/completions")
+def chatting(s: Scene) -> Act:
+    """Put on record after the answer, many at once."""
+    engine = s.until.enter_context(FakeEngine())
+    served = {"endpoint": engine.endpoint, "endpoint_token": engine.token}
+    deployment = make_deployment(s.session, s.world.project, status="ready", **served)
+    orders = [{"role": "user", "content": json.dumps({"tokens": 2})}]
+    body = {"model": str(deployment.uuid), "messages": orders}
+    return partial(s.owner.post, "//v1/chat/completions", json=body)
+
+
+@scene("POST projects/{project}/bundles")
+def uploading_code(s: Scene) -> Act:
+    def act() -> Any:
+        with environment(AIPLATFORM_SCRIPTS="true"):
+            return s.owner.post(
+                f"{s.path('project')}/bundles",
+                params={"name": "code"},
+                content=packed(main_py="print(1)\n"),
+            )
+
+    return act
+
+
+@scene("POST projects/{project}/schedules")
+def scheduling(s: Scene) -> Act:
+    action = {"kind": "run", "experiment": s.world.params["experiment"]}
+    body = {"name": f"nightly{number()}", "cron": "30 2 * * *", "action": action}
+    return partial(s.owner.post, f"{s.path('project')}/schedules", json=body)
+
+
+@scene("POST projects/{project}/sweeps")
+def searching(s: Scene) -> Act:
+    spec = {
+        "experiment": s.world.params["experiment"],
+        "parameters": {"lora.rank": {"kind": "choice", "values": [4, 8]}},
+        "method": "grid",
+    }
+    body = {"name": f"search{number()}", "spec": spec}
+    return partial(s.owner.post, f"{s.path('project')}/sweeps", json=body)
+
+
+@scene("POST sweeps/{sweep}/register")
+def registering_the_best(s: Scene) -> Act:
+    task = make_task(s.session, s.world.project, status=TaskStatus.COMPLETED)
+    model = make_model(s.session, s.world.project, task_id=task.id)
+    task.model_id = model.id
+    sweep = s.session.scalars(select(Sweep).where(Sweep.uuid == s.world.params["sweep"])).one()
+    s.session.add(
+        SweepTrial(
+            sweep_id=sweep.id, number=number(), task_id=task.id, params={}, state="completed",
+            value=-number(),
+        )
+    )  # fmt: skip
+    s.session.commit()
+    name = f"best{number()}"
+    return partial(s.owner.post, f"{s.path('sweep')}/register", json={"name": name})

@@ -1,0 +1,180 @@
+"""Whatever changes something puts it on record: every route of the table that is no reading."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+from starlette.testclient import TestClient
+
+from aiplatform.protocol.audit import AuditAction
+from tests.access_table import TABLE, Access
+from tests.conftest import Api
+from tests.factories import number
+from tests.matrix.asking import ask
+from tests.matrix.bodies import bodies_of, operation_of
+from tests.matrix.scenes import SCENES, Scene, wait_for_rows
+from tests.matrix.unrecorded import ANSWERED_BEFORE, contents, records_refused
+from tests.matrix.world import Stage, World
+
+CHANGING = [
+    access
+    for access in TABLE
+    if access.method not in {"GET", "HEAD", "OPTIONS"} and access.kind != "nowhere"
+]
+EXCEPTIONS: dict[str, str] = {
+    "POST /api/v1/tasks/{task}/heartbeat": "a sign of life; beginning and end are on record",
+    "POST /api/v1/tasks/{task}/logs": "lines of a log; beginning and end are on record",
+    "POST /api/v1/tasks/{task}/metrics": "points of metrics; beginning and end are on record",
+}
+"""Routes that change something and put nothing on record, each with the reason.
+
+What a program sends by the thousand is no act of anybody's: points of metrics, lines of logs,
+pieces of uploads. What becomes of them is on record.
+"""
+
+
+def prepare(client: TestClient, stage: Stage, access: Access, world: World) -> None:
+    """Let there be something to change."""
+    admin = Api(client, world.tokens["admin"])
+    if access.path.endswith("/unarchive"):
+        admin.post(f"projects/{world.params['project']}/archive")
+    if access.path.endswith("/activate"):
+        admin.post(f"users/{world.params['user']}/deactivate")
+    if access.path.endswith("/workers/{worker}/resume"):
+        admin.post(f"workers/{world.params['worker']}/cordon")
+    stage.notify(world, "owner")
+
+
+def examples(app: FastAPI, access: Access) -> list[dict[str, Any]]:
+    """The bodies that the description shows, with other names."""
+    content = operation_of(app, access).get("requestBody", {}).get("content", {})
+    schema = content.get("application/json", {}).get("schema", {})
+    if "$ref" in schema:
+        schema = app.openapi()["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return [
+        {
+            key: f"{value}{number()}" if key in {"name", "username"} else value
+            for key, value in example.items()
+        }
+        for example in schema.get("examples", [])
+        if isinstance(example, dict)
+    ]
+
+
+def attempts(
+    client: TestClient, app: FastAPI, access: Access, world: World
+) -> Iterator[Callable[[], Any]]:
+    """The plain request, and those with bodies that the description shows or allows."""
+    path = access.path
+    for name, value in world.params.items():
+        path = path.replace(f"{{{name}}}", value)
+    bodies = [*examples(app, access), *bodies_of(app, access, world.params)]
+    for person in ("owner", "admin"):
+        api = Api(client, world.tokens[person])
+        yield partial(ask, client, access, world.tokens[person], world.params)
+        for body in bodies:
+            for headers in ({}, {"If-Match": "*"}):
+                yield partial(api.request, access.method, "/" + path, json=body, headers=headers)
+
+
+SECRET = {"password", "new_password", "current_password", "token", "access_token", "key",
+          "refresh_token", "secret", "value", "uri", "codes"}  # fmt: skip
+
+
+def secrets_in(said: Any, name: str = "") -> Iterator[str]:
+    """Values of a request or an answer that must rest nowhere in the clear."""
+    if isinstance(said, dict):
+        for key, value in said.items():
+            yield from secrets_in(value, key)
+    elif isinstance(said, list):
+        for value in said:
+            yield from secrets_in(value, name)
+    elif isinstance(said, str) and name in SECRET and len(said) >= 6:
+        yield said
+
+
+def spoken(text_: str) -> Any:
+    try:
+        return json.loads(text_)
+    except ValueError:
+        return None
+
+
+def recorded_since(session: Session, number: int) -> list[Any]:
+    session.rollback()
+    return list(
+        session.execute(
+            text(
+                "SELECT action, details, details::text AS told, host(ip_address) AS address,"
+                " user_agent FROM audit_logs WHERE id > :number AND action <> 'access:denied'"
+            ),
+            {"number": number},
+        ).all()
+    )
+
+
+def check_rows(rows: list[Any], answer: Any, access: Access, world: World) -> None:
+    """Known actions, no secret, and who it was and from where."""
+    assert {row.action for row in rows} <= {action.value for action in AuditAction}, access.key
+    sent = answer.request.content.decode("utf-8", "replace")
+    for secret in (*secrets_in(spoken(sent)), *secrets_in(spoken(answer.text))):
+        assert not any(secret in row.told for row in rows), f"{access.key} tells a secret"
+    mine = [row for row in rows if row.address == "127.0.0.1" and row.user_agent == "testclient"]
+    assert mine, (access.key, "does not tell from where", rows)
+    if access.kind != "public":
+        assert any(row.details.get("actor", {}).get("username") for row in mine), access.key
+
+
+def check_unrecorded(
+    session: Session, owner_url: str, act: Callable[[], Any], access: Access
+) -> None:
+    """A change that can't be put on record is not made: both are one transaction."""
+    before = contents(session)
+    with records_refused(session, owner_url):
+        answer = act()
+    after = contents(session)
+    about = f"{access.key}: {answer.status_code} {answer.text[:300]}"
+    assert {name for name in before if before[name] != after[name]} == set(), about
+    assert not answer.is_success, about
+
+
+@pytest.mark.parametrize("access", CHANGING, ids=lambda access: access.key)
+def test_what_succeeds_is_on_record(
+    client: TestClient,
+    app: FastAPI,
+    session: Session,
+    owner_url: str,
+    stage: Stage,
+    access: Access,
+) -> None:
+    """Every route is seen to succeed, or the rest would prove nothing."""
+    if access.key in EXCEPTIONS:
+        pytest.skip(EXCEPTIONS[access.key])
+    world = stage.world()
+    with ExitStack() as until:
+        if access.key in SCENES:
+            acts = iter([SCENES[access.key](Scene(client, session, stage, world, until))])
+        else:
+            prepare(client, stage, access, world)
+            acts = attempts(client, app, access, world)
+        refused = []
+        for act in acts:
+            if access.key not in ANSWERED_BEFORE:
+                check_unrecorded(session, owner_url, act, access)
+            before = session.scalars(text("SELECT coalesce(max(id), 0) FROM audit_logs")).one()
+            answer = act()
+            if not answer.is_success:
+                refused.append((answer.status_code, answer.text[:300]))
+                continue
+            wait_for_rows(lambda before=before: len(recorded_since(session, before)))  # type: ignore[misc]
+            rows = recorded_since(session, before)
+            assert rows, f"{access.key} succeeds and is not on record: {answer.text[:300]}"
+            check_rows(rows, answer, access, world)
+            return
+    pytest.fail(f"{access.key} never succeeds; give it a scene in scenes.py: {refused[-3:]}")

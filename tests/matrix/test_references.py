@@ -1,0 +1,168 @@
+"""Ids of a foreign project in bodies, filters, sorts, searches and cursors.
+
+Bodies are made from the application's own description, so a field that is added is asked about
+without a line here.
+"""
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from tests.access_table import TABLE, Access
+from tests.conftest import Api
+from tests.matrix.asking import BY_KEY, admits, case, check_silent, sent_in
+from tests.matrix.bodies import bodies_of, parameters_of
+from tests.matrix.world import PEOPLE, Stage, World
+
+ADMITTED = {200, 201, 202, 204}
+OF_A_STATE = {
+    "POST /api/v1/tasks/{task}/logs",
+    "POST /api/v1/tasks/{task}/metrics",
+    "POST /api/v1/tasks/{task}/move",
+}
+"""Routes that refuse even good references while what they are about is not in some state."""
+Place = tuple[str | int, ...]
+
+
+def references(body: Any, place: Place = ()) -> Iterator[Place]:
+    """Where in the body uuids stand."""
+    items: Any = ()
+    if isinstance(body, dict):
+        items = body.items()
+    elif isinstance(body, list):
+        items = enumerate(body)
+    elif isinstance(body, str) and is_uuid(body):
+        yield place
+    for key, value in items:
+        yield from references(value, (*place, key))
+
+
+def is_uuid(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
+
+
+def put(body: Any, place: Place, value: str) -> Any:
+    changed = copy.deepcopy(body)
+    inner = changed
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    return changed
+
+
+def send(
+    client: TestClient, access: Access, token: str | None, world: World, **options: Any
+) -> Any:
+    path = access.path
+    for name, value in world.params.items():
+        path = path.replace("{" + name + "}", value)
+    return Api(client, token).request(access.method, "/" + path, **options)
+
+
+@pytest.mark.parametrize(
+    "access",
+    [a for a in TABLE if a.kind == "project" and a.method in {"POST", "PUT", "PATCH"}],
+    ids=lambda a: a.key,
+)
+def test_foreign_ids_in_bodies(
+    client: TestClient, app: FastAPI, stage: Stage, access: Access
+) -> None:
+    """Nobody can make their own things from foreign ones, not even those who may see both."""
+    own, foreign = stage.world(), stage.world()
+    foreign_ids = {
+        name: foreign.params[name]
+        for name in ("dataset", "model", "experiment", "task", "deployment", "project")
+    }
+    for body in bodies_of(app, access, own.params):
+        for place in references(body):
+            for kind, value in foreign_ids.items():
+                hostile = put(body, place, value)
+                for person in ("viewer", "developer", "owner", "admin"):
+                    etag = {"If-Match": "*"} if access.method == "PATCH" else {}
+                    answer = send(
+                        client, access, own.tokens[person], own, json=hostile, headers=etag
+                    )
+                    check_silent(answer, access, person, foreign, sent=sent_in(answer))
+                    about = (access.key, person, kind, place, answer.status_code, answer.text)
+                    if person != "admin" or kind != "project":
+                        with case(access, person):
+                            assert answer.status_code not in ADMITTED, about
+
+
+@pytest.mark.parametrize("access", [a for a in TABLE if a.method == "GET"], ids=lambda a: a.key)
+def test_foreign_words_in_filters(
+    client: TestClient, app: FastAPI, stage: Stage, access: Access
+) -> None:
+    """A filter, a sort or a search finds nothing of a project that one may not see."""
+    if access.kind in {"nowhere", "platform"} or access.path.endswith("/events"):
+        pytest.skip("no list of things in projects")
+    own, foreign = lasting(stage)
+    params = own.params | {"notification": foreign.params["project"]}
+    own = World(own.people, own.tokens, params, own.project, own.mark)
+    words = [foreign.mark, foreign.params["project"], foreign.params["dataset"], "%", "*"]
+    for name in parameters_of(app, access):
+        for word in words:
+            for person in PEOPLE:
+                if person == "admin":
+                    continue
+                answer = send(client, access, own.tokens[person], own, params={name: word})
+                check_silent(answer, access, person, foreign, sent=sent_in(answer))
+
+
+@pytest.mark.parametrize("access", [a for a in TABLE if a.method == "GET"], ids=lambda a: a.key)
+def test_foreign_cursors(client: TestClient, app: FastAPI, stage: Stage, access: Access) -> None:
+    """A cursor is a place in a list, not a key to it."""
+    if "cursor" not in parameters_of(app, access) or access.kind in {"platform", "inbox"}:
+        pytest.skip("no list of things in projects")
+    own, foreign = lasting(stage)
+    first = send(client, access, foreign.tokens["owner"], foreign, params={"limit": 1})
+    cursor = first.json().get("next_cursor")
+    if cursor is None:
+        pytest.skip("one page")
+    for person in PEOPLE:
+        if person != "admin":
+            answer = send(
+                client, access, own.tokens[person], own, params={"limit": 100, "cursor": cursor}
+            )
+            check_silent(answer, access, person, foreign, sent=sent_in(answer))
+
+
+_pairs: list[tuple[World, World]] = []
+
+
+def lasting(stage: Stage) -> tuple[World, World]:
+    """Two worlds for requests that change nothing; in the second, two of everything."""
+    if not _pairs:
+        own, foreign = stage.world(), stage.world()
+        stage.refill(foreign)
+        _pairs.append((own, foreign))
+    return _pairs[0]
+
+
+def test_the_bodies_are_such_as_the_application_takes(
+    client: TestClient, app: FastAPI, stage: Stage
+) -> None:
+    """With ids of one's own most bodies are taken, or the refusals above would prove nothing."""
+    taken, asked = set(), set()
+    for access in BY_KEY.values():
+        if access.kind != "project" or access.method not in {"POST", "PUT"}:
+            continue
+        if not admits(access, "owner"):
+            continue
+        world = stage.world()
+        for body in bodies_of(app, access, world.params):
+            if not any(references(body)):
+                continue
+            asked.add(access.key)
+            answer = send(client, access, world.tokens["owner"], world, json=body)
+            if answer.status_code in ADMITTED:
+                taken.add(access.key)
+    assert asked - taken <= OF_A_STATE

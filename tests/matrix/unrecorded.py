@@ -1,0 +1,60 @@
+"""What becomes of a request whose record can't be written: nothing."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+REFUSE = """
+CREATE OR REPLACE FUNCTION refuse_record() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'no room for records' USING ERRCODE = 'disk_full'; END $$;
+CREATE TRIGGER refuse_record BEFORE INSERT ON audit_logs
+    FOR EACH ROW EXECUTE FUNCTION refuse_record()
+"""
+
+NO_CHANGE_OF_ANYBODYS = {
+    "api_keys": "when a key was used last",
+    "auth_sessions": "when a session was used last",
+    "login_failures": "failures count all the more when something is wrong",
+    "dataset_uploads": "pieces that have come stay, so that the upload can go on",
+    "workers": "they tell how they are each second",
+}
+"""Tables that may differ, each with the reason."""
+
+ANSWERED_BEFORE = {
+    "POST /api/v1/auth/forgot-password": "its time would tell whether there is such an account",
+    "POST /v1/chat/completions": "changes nothing; its record waits until the database takes it",
+}
+"""Routes whose record follows their answer, each with the reason."""
+
+
+@contextmanager
+def records_refused(session: Session, owner_url: str) -> Iterator[None]:
+    """The audit's table takes no rows, as on a full disk."""
+    session.rollback()
+    with psycopg.connect(owner_url, autocommit=True) as owner:
+        owner.execute(REFUSE)
+        try:
+            yield
+        finally:
+            session.rollback()
+            owner.execute("DROP TRIGGER refuse_record ON audit_logs")
+
+
+def contents(session: Session) -> dict[str, tuple[int, int]]:
+    """For each table how many rows it has, and a sum that any changed value would change."""
+    session.rollback()
+    names = session.scalars(
+        text("SELECT c.relname FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace ="
+             " 'public'::regnamespace ORDER BY 1")
+    )  # fmt: skip
+    asked = " UNION ALL ".join(
+        f"SELECT '{name}', count(*), coalesce(sum(hashtext(t::text)::bigint), 0) FROM \"{name}\" t"
+        for name in names
+        if name not in NO_CHANGE_OF_ANYBODYS
+    )
+    found = {name: (rows, int(total)) for name, rows, total in session.execute(text(asked))}
+    session.rollback()
+    return found

@@ -1,0 +1,120 @@
+"""The application against its own OpenAPI description: machine-made requests of every role.
+
+No request, well-formed or not, is answered with a 5xx, with a status that the operation does not
+declare, or with a body that is not what it declares for that status.
+"""
+
+import os
+from itertools import count
+from typing import Any
+
+import pytest
+import schemathesis
+from fastapi import FastAPI
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from sqlalchemy.orm import Session
+from starlette.testclient import TestClient
+
+from tests.access_table import TABLE, Access
+from tests.factories import make_key
+from tests.matrix.world import Stage, World
+
+pytestmark = pytest.mark.slow
+schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
+EXAMPLES = int(os.environ.get("OPENAPI_EXAMPLES", "2"))
+"""Requests of each role to each operation."""
+
+ENDLESS = ("/events", "/stream")
+"""What ends when the client goes; it is asked about in tests of streams."""
+
+CHECKS = (
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+)
+
+
+@pytest.fixture
+def api_schema(app: FastAPI, client: TestClient) -> Any:
+    """The description; the application has started."""
+    described = schemathesis.openapi.from_dict(app.openapi())
+    described.app = app
+    return described
+
+
+@pytest.fixture
+def stage(client: TestClient, session: Session, home: Any) -> Stage:
+    return Stage(session, home)
+
+
+_worlds: dict[str, tuple[World, dict[str, str | None]]] = {}
+
+
+def cast(stage: Stage, name: str) -> tuple[World, dict[str, str | None]]:
+    """One world for all that read, and one for each operation that changes something."""
+    if name not in _worlds:
+        world = stage.world()
+        owner = world.people["owner"]
+        assert owner is not None
+        token = f"aip_key_{'k' * 20}{len(_worlds)}"
+        make_key(stage.session, owner, "datasets:read", token=token)
+        _worlds[name] = world, {**world.tokens, "key": token}
+    return _worlds[name]
+
+
+@pytest.mark.parametrize(
+    "access", [a for a in TABLE if not a.path.endswith(ENDLESS)], ids=lambda a: a.key
+)
+def test_keeps_its_word(access: Access, api_schema: Any, stage: Stage, client: TestClient) -> None:
+    operation = find(api_schema, access)
+    if operation is None:
+        pytest.skip("not described")
+    world, tokens = cast(stage, "reads" if access.method == "GET" else access.key)
+    params = {name.partition(":")[0]: value for name, value in world.params.items()}
+    asked = count()
+
+    @given(case=st.one_of(*[
+        operation.as_strategy(generation_mode=mode) for mode in GenerationMode
+    ]))  # fmt: skip
+    @settings(
+        max_examples=EXAMPLES * len(tokens),
+        deadline=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+        database=None,
+    )
+    def ask(case: Any) -> None:
+        number = next(asked)
+        person = list(tokens)[number % len(tokens)]
+        # Most requests are about something that is there, the others about what is made up.
+        if number // len(tokens) % 3 != 2:
+            for name in case.path_parameters or {}:
+                if name in params:
+                    case.path_parameters[name] = params[name]
+        case.headers = {"Host": "127.0.0.1"}
+        if tokens[person] is not None:
+            case.headers["Authorization"] = f"Bearer {tokens[person]}"
+        case.call_and_validate(checks=CHECKS)
+
+    ask()
+
+
+def find(api_schema: Any, access: Access) -> Any:
+    """The operation of the description; the facade calls a deployment a model."""
+    path = access.path.replace("{path:path}", "{path}")
+    if path.startswith("/v1/"):
+        path = path.replace("{deployment}", "{model}")
+    try:
+        return api_schema[path][access.method]
+    except LookupError:
+        return None
