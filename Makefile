@@ -21,7 +21,7 @@ NAME ?=
 # own directories are closed to the user that PostgreSQL runs as); the next demo replaces it.
 DEMO_HOME ?=
 
-.PHONY: help setup demo up test check static fast fix bench docs
+.PHONY: help setup demo up test matrix faults check static fast fix bench docs
 
 help: ## List these targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -83,6 +83,12 @@ up: $(STAMP) ## Start the platform in the foreground (ARGS="--port 9000 --home d
 
 test: $(STAMP) ## Run all tests, the slow ones too (ARGS="tests/data -x")
 	$(BIN)/python -m pytest $(ARGS)
+
+matrix: $(STAMP) ## Ask every route as every role; the last line counts cases and leaks
+	@$(BIN)/python -m pytest -q -p no:cacheprovider tests/test_routes.py tests/matrix --show-capture=no -r fE
+
+faults: $(STAMP) ## Break everything 200 times under load; the last line counts what was lost (ARGS="--seed 7")
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 check: static fast ## Lint, types, import contracts and the fast tests
 

@@ -94,7 +94,7 @@ class Line:
             }
         ).encode()
         head = (
-            "POST /v1/chat/completions HTTP/1.1\r\nHost: bench\r\n"
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
             f"Authorization: Bearer {self.door.token}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )

@@ -7,6 +7,7 @@ includes the interpreter's own start. The API's memory is taken after it has don
 import statistics
 import sys
 
+import psutil
 from common.figures import figure, progress
 from common.platform import (
     Home,
@@ -20,6 +21,7 @@ from common.platform import (
 ROUNDS = 3
 MIB = 2**20
 ROWS = [{"prompt": f"What is {n} plus one?", "completion": str(n + 1)} for n in range(2000)]
+RUNTIME = "aiplatform.runtime"
 HEAVY = ("torch", "libtorch", "transformers")
 """What the server must never load; the library's folder shows in the process's mapped files."""
 
@@ -69,6 +71,8 @@ def weigh(home: Home, started: Started) -> None:
             service: {
                 file
                 for pid in started.pids(service)
+                # Runtimes are what imports torch, also the one that a worker keeps ready.
+                if RUNTIME not in psutil.Process(pid).cmdline()
                 for file in mapped_files(pid)
                 if any(f"/{name}" in file for name in HEAVY)
             }

@@ -4,6 +4,9 @@ The platform's figure comes from a whole platform at work: API, database, broker
 metrics after every step, checkpoints into the blob store. The script has nothing of that. They run
 one after the other, each alone on the machine; the medians of the steps are compared, so the first
 steps, a checkpoint or a hiccup of the machine decide nothing.
+
+The platform's trainer computes its loss faster than TRL's does. So that this does not hide what the
+platform costs, the script runs twice: as anybody would write it, and with the platform's loss.
 """
 
 import json
@@ -38,16 +41,21 @@ def main() -> int:
         ours, losses = on_the_platform(directory)
         progress("the same in a plain TRL script")
         plain = by_the_script(directory)
-    ratio = median(ours[WARM_UP:]) / median(plain["seconds"][WARM_UP:])
+        progress("the same in a TRL script with the platform's loss")
+        lean = by_the_script(directory, "--lean")
     progress(f"first losses: platform {losses[0]:.3f}, script {plain['losses'][0]:.3f}")
-    figure(
-        "training_overhead.ratio",
-        round(ratio, 3),
-        unit="x",
-        target="<= 1.05",
-        baseline=1.0,
-        baseline_name="plain TRL script",
-    )
+    for name, baseline, baseline_name in (
+        ("ratio", plain, "plain TRL script"),
+        ("ratio_same_loss", lean, "TRL script with the same loss"),
+    ):
+        figure(
+            f"training_overhead.{name}",
+            round(median(ours[WARM_UP:]) / median(baseline["seconds"][WARM_UP:]), 3),
+            unit="x",
+            target="<= 1.05",
+            baseline=1.0,
+            baseline_name=baseline_name,
+        )
     figure(
         "training_overhead.step",
         round(median(ours[WARM_UP:]), 3),
@@ -87,7 +95,7 @@ def on_the_platform(directory: Path) -> tuple[list[float], list[float]]:
     )
 
 
-def by_the_script(directory: Path) -> dict[str, list[float]]:
+def by_the_script(directory: Path, *options: str) -> dict[str, list[float]]:
     """Seconds and loss of each step of the plain script."""
     done = subprocess.run(
         [
@@ -97,6 +105,7 @@ def by_the_script(directory: Path) -> dict[str, list[float]]:
             str(directory / "rows.parquet"),
             str(STEPS),
             str(directory / "output"),
+            *options,
         ],
         stdout=subprocess.PIPE,
         text=True,

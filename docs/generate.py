@@ -1,4 +1,5 @@
-"""Writes the pages that are made from the code: ``cli.md``, ``settings.md`` and ``api.md``.
+"""Writes the pages that are made from the code: ``cli.md``, ``settings.md``, ``api.md``, and
+``repairing.md``, which shows what it does.
 
 ``make docs`` runs it. With ``--check`` it changes nothing and fails when it would have.
 """
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from pydantic_settings import BaseSettings
+from repairing import repairing_page
 from typer.main import get_command
 
 from aiplatform.cli.main import app as command_line
@@ -45,7 +48,12 @@ def main() -> int:
 
 def pages() -> dict[str, str]:
     """Every generated page by its file name."""
-    return {"cli.md": cli_page(), "settings.md": settings_page(), "api.md": api_page()}
+    return {
+        "cli.md": cli_page(),
+        "settings.md": settings_page(),
+        "api.md": api_page(),
+        "repairing.md": NOTICE + repairing_page(),
+    }
 
 
 # --- the command line -------------------------------------------------------------------------
@@ -164,8 +172,24 @@ OTHER_SETTINGS = """
 | `AIPLATFORM_URL` | Address of the server; else that of the last login, else this machine. |
 | `AIPLATFORM_TOKEN` | Access token to use in place of a login. |
 | `AIPLATFORM_PROJECT` | Project that is meant when none is named. |
+| `AIPLATFORM_CACHE` | Directory of pulled datasets, else one in the user's cache. |
+| `AIPLATFORM_CACHE_GB` | How many GB it may have: 50. What was used longest ago goes. |
 | `AIPLATFORM_CREDENTIALS` | File that holds the logins, else one in the user's configuration. |
+| `AIPLATFORM_RUNS` | Directory of runs that are not sent yet, else one of the user's data. |
 | `AIPLATFORM_DEBUG` | When set, a fault of the command line shows where it happened. |
+
+## What scripts find
+
+The platform sets these for the commands that it runs, see [Scripts](scripts.md).
+
+| variable | |
+| --- | --- |
+| `AIPLATFORM_INPUTS` | Directory of the datasets and models that the script reads. |
+| `AIPLATFORM_OUTPUT` | Directory whose files become the task's artifacts. |
+| `AIPLATFORM_CHECKPOINTS` | Directory of checkpoints. |
+| `AIPLATFORM_RESUME_FROM` | The checkpoint to go on from, if there is one. |
+| `AIPLATFORM_REPORT_FD` | Descriptor that takes reports. |
+| `AIPLATFORM_TASK`, `AIPLATFORM_ATTEMPT` | The task's uuid, and which attempt this is. |
 
 ## Embedded servers
 
@@ -181,12 +205,21 @@ S3 is reached with the usual variables: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_
 
 def settings_page() -> str:
     """All settings of API and worker, and the variables that other parts read."""
+    # What every installation sets comes before what one part of it has.
+    own = own_fields()
+    fields = sorted(Settings.model_fields.items(), key=lambda one: one[0] not in own)
     rows = [
         f"| `AIPLATFORM_{name.upper()}` | {default_text(field)} | {cell(field.description)} |"
-        for name, field in Settings.model_fields.items()
+        for name, field in fields
     ]
     table = SETTINGS_INTRODUCTION.strip() + "\n" + "\n".join(rows) + "\n"
     return f"{NOTICE}\n{table}\n{OTHER_SETTINGS.lstrip()}"
+
+
+def own_fields() -> set[str]:
+    """Settings that no class of a part's own declares."""
+    parts = [base for base in Settings.__bases__ if issubclass(base, BaseSettings)]
+    return set(Settings.model_fields) - {name for part in parts for name in part.model_fields}
 
 
 def default_text(field: Any) -> str:
@@ -232,12 +265,17 @@ role, a plain `user`, may create projects too.
 """
 
 
+def described_methods(methods: set[str]) -> set[str]:
+    """HEAD comes with every GET; by itself it is a route of its own."""
+    return methods - {"HEAD"} if "GET" in methods else methods
+
+
 def api_page() -> str:
     """All routes with the permission each asks for."""
     groups: dict[str, list[str]] = {}
     for route in documented_routes():
         tag = str(route.tags[0]) if route.tags else "other"
-        for method in sorted((route.methods or set()) - {"HEAD", "OPTIONS"}):
+        for method in sorted(described_methods(route.methods or set())):
             row = [f"`{method}`", f"`{route.path_format}`", cell(route.summary), guard_text(route)]
             groups.setdefault(tag, []).append(f"| {' | '.join(row)} |")
     parts = [NOTICE, API_INTRODUCTION.lstrip()]

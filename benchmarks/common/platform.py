@@ -55,6 +55,7 @@ class Home:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.settings: dict[str, str] = {}
         self.password = secrets.token_urlsafe(16)
 
     def environment(self) -> dict[str, str]:
@@ -67,6 +68,7 @@ class Home:
             "AIPLATFORM_HOME": str(self.directory),
             "AIPLATFORM_ADMIN_PASSWORD": self.password,
             "AIPLATFORM_CREDENTIALS": str(self.directory.parent / "credentials.json"),
+            **self.settings,
         }
 
     def up(self) -> Started:
@@ -119,9 +121,10 @@ def fresh_home() -> Iterator[Home]:
 
 
 @contextmanager
-def running_platform() -> Iterator[tuple[Client, Started]]:
-    """A fresh platform and a client that is logged in."""
+def running_platform(**settings: str) -> Iterator[tuple[Client, Started]]:
+    """A fresh platform with some settings (``AIPLATFORM_…``), and a client that is logged in."""
     with fresh_home() as home:
+        home.settings = settings
         started = home.up()
         with home.client(started) as client:
             yield client, started

@@ -1,0 +1,199 @@
+"""A small resource asked for by 64 clients at once; and what of that goes into letting them in.
+
+A member of a project reads it, ``GET /api/v1/projects/{project}``, over 64 connections that stay
+open, on one API process. Client, API and database share the machine.
+
+The share of authentication and permission checks is measured by leaving them out: two processes
+serve the same application from the same database, one as it is, one where the guard of this route
+is replaced by a constant (``common/doors.py``). The two take turns. What is compared is the CPU
+time of the API and of the database for one request, which other work on the machine does not count
+into, and besides the requests per second. The check is the whole guard: the token is taken from the
+header and hashed, session or key, account, global role, project and membership are read in one
+statement, and permissions are worked out; and the thread that this takes.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import uvloop
+from common.figures import figure, percentile, progress
+from common.platform import Started, descendants, running_platform
+
+from aiplatform import Client
+from aiplatform.embedded.ports import claim_port
+
+CLIENTS = 64
+TURNS, TURN_SECONDS, WARM_SECONDS = 8, 5.0, 3.0
+PASSWORD = "a password for readers"
+TICK = os.sysconf("SC_CLK_TCK")
+HERE = Path(__file__).parent
+
+
+@dataclass
+class Door:
+    """One API process and what was measured of it."""
+
+    url: str
+    pid: int
+    seconds: list[float] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
+    api: list[float] = field(default_factory=list)
+    database: list[float] = field(default_factory=list)
+
+    @property
+    def cpu(self) -> float:
+        """Seconds of API and database for one request, by the median turn."""
+        return statistics.median(self.api) + statistics.median(self.database)
+
+
+async def ask(url: str, path: str, token: str, until: float) -> list[float]:
+    """Ask one after the other on each of the connections; how long each answer took, in seconds."""
+    where = urlsplit(url)
+    head = (
+        f"GET {path} HTTP/1.1\r\nHost: {where.netloc}\r\nAuthorization: Bearer {token}\r\n\r\n"
+    ).encode()
+    taken: list[float] = []
+
+    async def one() -> None:
+        reader, writer = await asyncio.open_connection(where.hostname, where.port)
+        while time.monotonic() < until:
+            began = time.perf_counter()
+            writer.write(head)
+            answer = await reader.readuntil(b"\r\n\r\n")
+            if not answer.startswith(b"HTTP/1.1 200"):
+                raise RuntimeError(f"{url} answered {answer[:300]!r}")
+            length = int(answer.lower().partition(b"content-length:")[2].partition(b"\r")[0])
+            await reader.readexactly(length)
+            taken.append(time.perf_counter() - began)
+        writer.close()
+
+    await asyncio.gather(*(one() for _ in range(CLIENTS)))
+    return taken
+
+
+def load(url: str, path: str, token: str, seconds: float) -> list[float]:
+    """The same, in a process of its own."""
+    return uvloop.run(ask(url, path, token, time.monotonic() + seconds))
+
+
+def cpu_of(pids: list[int]) -> float:
+    """CPU seconds that the processes have used so far."""
+    used = 0.0
+    for pid in pids:
+        with suppress(FileNotFoundError):  # ended since it was listed
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            used += sum(map(int, fields[11:15])) / TICK  # its own, and its children's that ended
+    return used
+
+
+def measure(door: Door, database: int, path: str, token: str) -> None:
+    """One turn."""
+    before = cpu_of([door.pid]), cpu_of([database, *descendants(database)])
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        taken = pool.apply(load, (door.url, path, token, TURN_SECONDS))
+    after = cpu_of([door.pid]), cpu_of([database, *descendants(database)])
+    door.seconds += taken
+    door.rates.append(len(taken) / TURN_SECONDS)
+    door.api.append((after[0] - before[0]) / len(taken))
+    door.database.append((after[1] - before[1]) / len(taken))
+
+
+@contextmanager
+def serving(kind: str, started: Started) -> Iterator[Door]:
+    """An API process of the benchmark's own beside the platform's."""
+    state = started.state
+    port = claim_port("127.0.0.1", 0)
+    environment = os.environ | {
+        "AIPLATFORM_HOME": state["home"],
+        "AIPLATFORM_DATABASE_URL": state["database_url"],
+        "AIPLATFORM_BROKER_URL": state["broker_url"],
+        "AIPLATFORM_STORAGE_URL": state["storage_url"],
+        "AIPLATFORM_RATE_LIMIT_NORMAL": "1000000000/minute",
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", "common.doors", kind, str(port)],
+        cwd=HERE,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait_for(url, process)
+            yield Door(url, process.pid)
+        finally:
+            process.terminate()
+
+
+def wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
+    """Until it answers."""
+    deadline = time.monotonic() + 60
+    while True:
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError("the API of the benchmark did not start")
+        with suppress(httpx.HTTPError):
+            if httpx.get(f"{url}/api/v1/health").is_success:
+                return
+        time.sleep(0.1)
+
+
+def reader(client: Client, url: str, project: str) -> str:
+    """A token of somebody who may read the project, being a member with the role viewer."""
+    client.users.create("reader", "reader@example.com", PASSWORD)
+    client.projects.set_member(project, "reader", "viewer")
+    return Client(url, token="none").login("reader", PASSWORD).access_token()
+
+
+def main() -> int:
+    """Both doors, in turns."""
+    with running_platform() as (client, started):
+        project = client.projects.create("small")
+        token = reader(client, started.url, "small")
+        path = f"/api/v1/projects/{project.uuid}"
+        database = started.pids("postgres")[0]
+        with serving("real", started) as real, serving("constant", started) as constant:
+            for door in (real, constant):
+                load(door.url, path, token, WARM_SECONDS)
+            for turn in range(TURNS):
+                for door in (real, constant) if turn % 2 else (constant, real):
+                    measure(door, database, path, token)
+                progress(f"{real.rates[-1]:.0f} and {constant.rates[-1]:.0f} requests/s")
+    figure("access.rate", statistics.median(real.rates), "requests/s")
+    figure("access.p95", percentile(real.seconds, 0.95) * 1000, "ms")
+    for name, part, other in (
+        ("api", real.api, constant.api),
+        ("database", real.database, constant.database),
+    ):
+        figure(
+            f"access.{name}_cpu",
+            statistics.median(part) * 1000,
+            "ms",
+            baseline=statistics.median(other) * 1000,
+            baseline_name="guard left out",
+        )
+    figure("access.share", (1 - constant.cpu / real.cpu) * 100, "%", target="<= 15")
+    figure(
+        "access.share_of_rate",
+        statistics.median(
+            (1 - with_it / without) * 100
+            for with_it, without in zip(real.rates, constant.rates, strict=True)
+        ),
+        "%",
+        target="<= 15",
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

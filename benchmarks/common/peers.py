@@ -1,0 +1,102 @@
+"""Other people's programs to compare with, installed into directories of their own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from common.figures import progress
+
+HOME = platformdirs.user_cache_path("aiplatform-bench", appauthor=False)
+INSTALL_SECONDS = 240
+RUN_SECONDS = 240
+
+
+def installed(package: str) -> Path | None:
+    """Where a package lies; None, with a word why, when it can't be installed."""
+    target = HOME / package
+    if not (target / ".complete").exists():
+        command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(target), package]
+        try:
+            subprocess.run(command, check=True, capture_output=True, timeout=INSTALL_SECONDS)
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            progress(f"{package} can't be installed, so it is no peer here: {error}")
+            return None
+        (target / ".complete").touch()
+    return target
+
+
+def measured(package: str, program: str, directory: Path, *arguments: str) -> Any:
+    """What a program that may import the package prints as its last line, in JSON; or None."""
+    place = installed(package)
+    if place is None:
+        return None
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(place),
+        "HOME": str(directory),
+        "DVC_NO_ANALYTICS": "1",
+    }
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", program, *arguments],
+            check=True,
+            capture_output=True,
+            text=True,
+            cwd=directory,
+            env=environment,
+            timeout=RUN_SECONDS,
+        )
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        said = (error.stderr or b"")[-500:]
+        progress(f"{package} failed, so it is no peer here: {error} {said!r}")
+        return None
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+OXEN = """
+import json, shutil, sys, time
+import oxen
+before, after, repo = sys.argv[1:]
+oxen.user.config_user("Bench", "bench@example.com")
+store = oxen.Repo(repo, mkdir=True)
+store.init()
+commits = []
+for source in (before, after):
+    shutil.copyfile(source, f"{repo}/rows.parquet")
+    began = time.perf_counter()
+    store.add(f"{repo}/rows.parquet")
+    store.commit("c")
+    commits.append(time.perf_counter() - began)
+diffs = []
+for _ in range(3):
+    began = time.perf_counter()
+    oxen.diff(before, to=after, keys=["id"], compares=["text", "label", "score"])
+    diffs.append(time.perf_counter() - began)
+print()
+print(json.dumps({"commit": commits[1], "diff": min(diffs)}))
+"""
+
+DVC = """
+import json, shutil, sys, time
+from dvc.repo import Repo
+before, after, home = sys.argv[1:]
+repo = Repo.init(home, no_scm=True)
+commits = []
+for source in (before, after):
+    shutil.copyfile(source, f"{home}/rows.parquet")
+    began = time.perf_counter()
+    repo.add(f"{home}/rows.parquet")
+    commits.append(time.perf_counter() - began)
+print()
+print(json.dumps({"commit": commits[1]}))
+"""
+
+
+def size_of(directory: Path) -> int:
+    """Bytes of all files below a directory."""
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())

@@ -1,0 +1,180 @@
+"""Precision, recall and F1 of the quality checks on planted faults, and what a report costs.
+
+The rows are conversations made of sentences that people wrote: the English, German, French, Spanish
+and Chinese parts of chatterbot-corpus, shuffled by a fixed seed. Each fault is planted into rows of
+its own at a known rate; all other rows are the clean text on which false alarms are counted.
+"""
+
+import argparse
+import json
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from common.figures import figure, progress
+from common.planted import Row, Writer, overlapping, planted
+
+from aiplatform.data import canonical
+from aiplatform.data.ingest import ingest
+from aiplatform.data.quality import CHECKS
+from aiplatform.data.quality.check import Context
+from aiplatform.data.quality.label_errors import LabelErrors
+from aiplatform.data.quality.look import Look
+from aiplatform.data.quality.references import Reference
+from aiplatform.data.quality.report import make_report
+from aiplatform.protocol.enums import DataShape
+
+ROWS = 20_000
+MIXED_ROWS = 5_000
+MAX_LENGTH = 450
+"""Tokens; clean rows have some 200, the planted ones more than 500."""
+
+
+def tokenizer(directory: Path, w: Writer) -> Path:
+    """A model's directory with a byte-level tokenizer, trained on the sentences."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    directory.mkdir()
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=8000,
+        special_tokens=["<|end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    made.train_from_iterator([text for each in w.sentences.values() for text in each], trainer)
+    made.save(str(directory / "tokenizer.json"))
+    (directory / "tokenizer_config.json").write_text('{"eos_token": "<|end|>"}')
+    return directory
+
+
+def write(path: Path, rows: list[Row]) -> None:
+    """The canonical Parquet of conversations."""
+    kind = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+    schema = pa.schema(
+        [("messages", kind)], metadata={"aiplatform.shape": "chat", "aiplatform.json": "[]"}
+    )
+    with canonical.CanonicalWriter(path, schema) as writer:
+        for start in range(0, len(rows), 5000):
+            column = pa.array(rows[start : start + 5000], kind)
+            writer.write(pa.record_batch([column], schema=schema))
+
+
+def found_rows(path: Path, weights: Path, references: tuple[Reference, ...]) -> dict[str, set[int]]:
+    """The rows of each finding, by its code."""
+    context = Context(DataShape.CHAT, pq.read_schema(path), canonical.row_count(path), references)
+    looked = Look(context, CHECKS, weights, MAX_LENGTH)
+    looked.at(path, lambda _: None)
+    found: dict[str, set[int]] = {}
+    for finding in looked.findings():
+        found.setdefault(finding.code, set()).update(finding.rows)
+    return found
+
+
+def clean_rates(name: str, found: dict[str, set[int]], rows: int) -> None:
+    """Print the share of clean rows that each check names."""
+    for code, named in sorted(found.items()):
+        figure(f"quality.{name}.{code}", round(len(named) / rows, 5), unit="of rows")
+    if not found:
+        progress(f"{name}: nothing is found in {rows} rows")
+
+
+def accuracy(found: dict[str, set[int]], truth: dict[str, set[int]]) -> None:
+    """Print precision, recall and F1 of each check."""
+    for code, wanted in truth.items():
+        got = found.get(code, set())
+        hits = len(got & wanted)
+        precision, recall = hits / max(len(got), 1), hits / len(wanted)
+        f1 = 2 * precision * recall / max(precision + recall, 1e-9)
+        progress(f"{code}: precision {precision:.3f}, recall {recall:.3f}, found {len(got)}")
+        target = None
+        if code == "near_duplicates":
+            figure(
+                "quality.near_duplicates.precision", round(precision, 3), unit="", target=">= 0.99"
+            )
+            figure("quality.near_duplicates.recall", round(recall, 3), unit="", target=">= 0.97")
+        elif not code.startswith(UNTARGETED):
+            target = ">= 0.98"
+        figure(f"quality.{code}.f1", round(f1, 3), unit="", target=target)
+
+
+UNTARGETED = ("markup", "refusals", "leakage", "contamination", "whitespace")
+"""Checks of which no figure is asked; what the corpus itself has of such faults counts as wrong."""
+
+
+def labels(w: Writer, scratch: Path) -> None:
+    """Print how many of the labels that were changed are found, and how many others."""
+    rows = [
+        {"text": w.text(1, 3, language), "label": language}
+        for language in ("english", "german", "french", "spanish", "chinese")
+        for _ in range(400)
+    ]
+    wrong = set(w.rng.sample(range(len(rows)), len(rows) // 20))
+    for index in wrong:
+        others = {row["label"] for row in rows} - {rows[index]["label"]}
+        rows[index]["label"] = w.rng.choice(sorted(others))
+    lines = scratch / "labels.jsonl"
+    lines.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ingest(lines, scratch / "labels.parquet", filename=lines.name)
+    path = scratch / "labels.parquet"
+    context = Context(DataShape.CLASSIFICATION, pq.read_schema(path), len(rows))
+    looked = Look(context, [LabelErrors], None, 0)
+    looked.at(path, lambda _: None)
+    got = {row for finding in looked.findings() for row in finding.rows}
+    figure("quality.label_errors.precision", round(len(got & wrong) / max(len(got), 1), 3), unit="")
+    figure("quality.label_errors.recall", round(len(got & wrong) / len(wrong), 3), unit="")
+
+
+def cost(path: Path) -> None:
+    """Print what a whole report without token counts takes."""
+    started = time.monotonic()
+    report: dict[str, Any] = make_report(
+        path, tokenizer=None, max_length=2048, progress=lambda _: None
+    )
+    seconds = time.monotonic() - started
+    figure("quality.report_100k", round(seconds, 2), unit="s", target="<= 15")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    progress(f"score {report['score']}, peak memory of this process {peak:.0f} MiB")
+
+
+def main() -> int:
+    """Plant, look, compare; then time a report of 100,000 rows."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=20, help="of the sentences and the faults")
+    writer = Writer(parser.parse_args().seed)
+    with tempfile.TemporaryDirectory(prefix="aip-quality-") as scratch:
+        path = Path(scratch) / "rows.parquet"
+        progress(f"planting faults into {ROWS} rows")
+        rows, truth = planted(writer, ROWS)
+        held, passages = overlapping(writer, rows, truth)
+        write(path, rows)
+        weights = tokenizer(Path(scratch) / "weights", writer)
+        references = []
+        for role, others in (("evaluation", held), ("benchmark", passages)):
+            write(Path(scratch) / f"{role}.parquet", others)
+            references.append(Reference(role, role, Path(scratch) / f"{role}.parquet"))
+        accuracy(found_rows(path, weights, tuple(references)), truth)
+        write(path, [writer.row() for _ in range(ROWS)])
+        clean_rates("clean", found_rows(path, weights, tuple(references)), ROWS)
+        for name, make in (
+            ("chinese_with_terms", writer.chinese_with_terms),
+            ("english_with_quotations", writer.english_with_quotations),
+        ):
+            write(path, [make() for _ in range(MIXED_ROWS)])
+            named = found_rows(path, weights, ())
+            clean_rates(name, {c: rows for c, rows in named.items() if "language" in c}, MIXED_ROWS)
+        labels(writer, Path(scratch))
+        progress("a report of 100,000 rows")
+        write(path, [writer.row() for _ in range(100_000)])
+        cost(path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,244 @@
+"""The queue under load: claims among 100,000 waiting tasks, submissions over HTTP, long lists.
+
+Claims: 50 workers, each a process with a connection of its own, look for work every second, as
+workers do whose tasks end; 20 projects, 10 priorities. The time of a claim is that of its whole
+transaction, commit included. That no task was claimed twice is counted from what the claims
+returned. Then the same 50 without a pause between their claims, for the most this machine does.
+
+Submissions: eight clients in this process, each a quality report of a small dataset, one a request
+and then 50 a request, on a platform of two API processes and without limits on how often somebody
+may ask. Lists: pages of 50 of a
+project with 100,000 of 1,000,000 task rows, filtered by status and type, timed as a client sees it.
+
+Client, API, workers and PostgreSQL share the machine's cores. ``--quick`` takes a tenth of it all.
+"""
+
+import argparse
+import http.client
+import json
+import multiprocessing
+import os
+import random
+import sys
+import threading
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+from common.figures import figure, percentile, progress
+from common.platform import Started, running_platform
+
+from aiplatform import Client
+
+CLAIMERS = 50
+BATCH = 50
+WARM = 8
+FILL = """
+WITH fresh AS (
+    INSERT INTO tasks (project_id, name, type, status, priority, config, created_at)
+    SELECT (%(projects)s::integer[])[1 + n %% %(count)s], 'bench ' || n,
+           CASE n %% 3 WHEN 0 THEN 'training' ELSE 'data_quality' END,
+           %(status)s, 1 + (n / 7) %% 10,
+           '{"type": "data_quality", "dataset": {"dataset": null}}',
+           now() - n * interval '1 millisecond'
+    FROM generate_series(1, %(rows)s) AS n RETURNING id
+)
+INSERT INTO task_scheduling (task_id, queue, cpus, memory_mb, gpus, max_attempts)
+SELECT id, %(queue)s, 1, 0, 0, 3 FROM fresh
+"""
+
+
+def main() -> int:
+    """Measure all three on one platform."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    parts = 10 if parser.parse_args().quick else 1
+    settings = {"AIPLATFORM_API_WORKERS": "2", "AIPLATFORM_RATE_LIMIT_NORMAL": "off"}
+    with running_platform(**settings) as (client, started):
+        database = str(started.state["database_url"])
+        projects = [client.projects.create(f"p{n}") for n in range(20)]
+        with psycopg.connect(database, autocommit=True) as connection:
+            ids = [
+                row[0]
+                for row in connection.execute(
+                    "SELECT id FROM projects WHERE uuid = ANY(%s)", ([p.uuid for p in projects],)
+                )
+            ]
+            submissions(client, started, 10 / parts)
+            fill(connection, ids, 100_000 // parts, "pending", "bench")
+            claims(database, 20 / parts)
+            fill(connection, ids[:10], 900_000 // parts, "completed", "bench")
+            lists(client, str(projects[0].uuid), 400 // parts)
+    return 0
+
+
+def fill(
+    connection: psycopg.Connection, projects: list[int], rows: int, status: str, queue: str
+) -> None:
+    """Rows as submissions leave them."""
+    began = time.perf_counter()
+    values = {
+        "projects": projects,
+        "count": len(projects),
+        "rows": rows,
+        "status": status,
+        "queue": queue,
+    }
+    connection.execute(FILL, values)
+    connection.execute("VACUUM ANALYZE tasks, task_scheduling")
+    progress(f"{rows} rows of status {status} in {time.perf_counter() - began:.0f} s")
+
+
+def claims(database: str, seconds: float) -> None:
+    """50 workers that claim; first one claim a second each, then without a pause."""
+    os.environ["AIPLATFORM_DATABASE_URL"] = database
+    # Only now, since the server's settings are read once; and before the workers fork from here.
+    from aiplatform.server.composition import compose
+
+    compose()
+    for pause, name in ((1.0, "claim"), (0.0, "claim_burst")):
+        lasting = seconds if pause else seconds / 4
+        taken, times = _together(pause, lasting)
+        progress(f"{name}: {len(times)} claims, {len(taken) - len(set(taken))} of them twice")
+        figure(f"queue.{name}.p50", percentile(times, 0.5) * 1000, "ms")
+        target = "<= 10" if pause else None
+        figure(f"queue.{name}.p95", percentile(times, 0.95) * 1000, "ms", target=target)
+        figure(f"queue.{name}.doubled", len(taken) - len(set(taken)), "tasks", target="<= 0")
+        if not pause:
+            figure(f"queue.{name}.rate", len(times) / lasting, "claims/s")
+
+
+def _together(pause: float, seconds: float) -> tuple[list[int], list[float]]:
+    """The ids that all workers were given, and what each of their claims took."""
+    forks = multiprocessing.get_context("fork")
+    ready = forks.Barrier(CLAIMERS)
+    answers: Any = forks.SimpleQueue()
+    workers = [
+        forks.Process(target=_claim, args=(f"bench-{n}-{pause}", pause, seconds, ready, answers))
+        for n in range(CLAIMERS)
+    ]
+    for worker in workers:
+        worker.start()
+    taken: list[int] = []
+    times: list[float] = []
+    for _ in workers:
+        ids, spent = answers.get()
+        taken += ids
+        times += spent
+    for worker in workers:
+        worker.join()
+    return taken, times
+
+
+def _claim(name: str, pause: float, seconds: float, ready: Any, answers: Any) -> None:
+    """One worker: a process of its own, as workers are. The time of a claim includes its commit."""
+    from aiplatform.server.core.database import transaction
+    from aiplatform.server.tasks.rules import Device
+    from aiplatform.server.tasks.service import claims, workers
+
+    offers = workers.Capacity(1e6, 1 << 20, tuple(Device(str(n)) for n in range(8)))
+    with transaction() as session:
+        worker_id = workers.register(session, name, ["bench"], offers)
+    taken: list[int] = []
+    times: list[float] = []
+
+    def claim() -> None:
+        began = time.perf_counter()
+        with transaction() as session:
+            claimed = claims.claim_next(session, worker_id, ["bench"])
+        times.append(time.perf_counter() - began)
+        if claimed is not None:
+            taken.append(claimed.task_id)
+
+    for _ in range(WARM):  # a worker has had its connection, and its statements, for long
+        claim()
+    times.clear()
+    ready.wait()
+    end = time.perf_counter() + seconds
+    time.sleep(random.random() * pause)
+    while (began := time.perf_counter()) < end:
+        claim()
+        if pause:
+            time.sleep(max(0.0, began + pause - time.perf_counter()))
+    answers.put((taken, times))
+
+
+def submissions(client: Client, started: Started, seconds: float) -> None:
+    """Quality reports, as fast as eight clients submit them, to a queue that nobody serves."""
+    project = client.projects.create("submissions")
+    rows = [{"text": f"line {n}"} for n in range(5)]
+    dataset = client.datasets.upload("tiny", rows, project=project).wait_ready()
+    with psycopg.connect(str(started.state["database_url"]), autocommit=True) as connection:
+        # What is submitted stays: the platform's own worker takes no more.
+        connection.execute("UPDATE workers SET state = 'cordoned'")
+    spec = {"type": "data_quality", "dataset": {"dataset": str(dataset.uuid)}}
+    one = {"name": "bench", "spec": spec}
+    for name, path, body, tasks in (
+        ("submit", "tasks", one, 1),
+        ("submit_batch", "tasks/batch", {"tasks": [one] * BATCH}, BATCH),
+    ):
+        times = _posted(client, started, f"projects/{project.uuid}/{path}", body, seconds)
+        rate = len(times) * tasks / seconds
+        figure(f"queue.{name}.rate", rate, "tasks/s", target=">= 500")
+        figure(f"queue.{name}.p95", percentile(times, 0.95) * 1000, "ms")
+
+
+def _posted(
+    client: Client, started: Started, path: str, body: dict[str, Any], seconds: float
+) -> list[float]:
+    """What each request took that eight clients sent, one after the other, in ``seconds``."""
+    headers = {
+        "Authorization": f"Bearer {client.transport.tokens.current()}",
+        "Content-Type": "application/json",
+    }
+    address = urlsplit(started.url)
+    content = json.dumps(body)
+    times: list[float] = []
+    failures: list[int] = []
+    end = time.perf_counter() + seconds
+
+    def work() -> None:
+        # The plainest of clients: it shares the cores with what is measured.
+        own = http.client.HTTPConnection(str(address.hostname), address.port)
+        while (began := time.perf_counter()) < end:
+            own.request("POST", f"/api/v1/{path}", content, headers)
+            answer = own.getresponse()
+            answer.read()
+            times.append(time.perf_counter() - began)
+            if answer.status != 202:
+                failures.append(answer.status)
+        own.close()
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise RuntimeError(f"{len(failures)} submissions were refused, with {failures[0]}")
+    return times
+
+
+def lists(client: Client, project: str, calls: int) -> None:
+    """Pages of a project's tasks, by status and type, and pages further on."""
+    times: list[float] = []
+    filters: list[dict[str, str]] = [
+        {}, {"status": "pending"}, {"status": "completed"}, {"status": "failed"},
+        {"type": "training"}, {"status": "completed", "type": "training"},
+    ]  # fmt: skip
+    for number in range(calls):
+        params: dict[str, str | None] = dict(filters[number % len(filters)])
+        began = time.perf_counter()
+        page = client.transport.get(f"projects/{project}/tasks", **params)
+        times.append(time.perf_counter() - began)
+        if page["next_cursor"]:
+            began = time.perf_counter()
+            client.transport.get(f"projects/{project}/tasks", cursor=page["next_cursor"], **params)
+            times.append(time.perf_counter() - began)
+    figure("queue.list.p50", percentile(times, 0.5) * 1000, "ms")
+    figure("queue.list.p95", percentile(times, 0.95) * 1000, "ms", target="<= 50")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""Two thousand people watch their inboxes on one API process: memory of each, and delays.
+
+A hundred accounts watch from twenty places each. Then members of a project get another role, one
+after the other, and the time is taken from before the request that does it until each of the
+twenty has the event in its hands; so the request, its commit and the wake-up are in it. Client,
+API, worker and database share the machine.
+"""
+
+import asyncio
+import resource
+import sys
+import time
+from urllib.parse import urlsplit
+
+from common.figures import figure, percentile, progress
+from common.platform import proportional_bytes, running_platform
+
+from aiplatform import Client
+
+ACCOUNTS = 100
+PLACES = 20
+WATCHERS = ACCOUNTS * PLACES
+ROUNDS = 3
+PAUSE_SECONDS = 0.03
+PASSWORD = "a password for watchers"
+
+
+class Watcher:
+    """One open stream, read as it comes, on a bare socket: the client must not be what is slow."""
+
+    def __init__(self) -> None:
+        self.ready = asyncio.Event()
+        self.arrived: list[float] = []
+        self.writer: asyncio.StreamWriter | None = None
+
+    async def run(self, url: str, token: str) -> None:
+        """Watch until the connection is closed."""
+        place = urlsplit(url)
+        reader, self.writer = await asyncio.open_connection(place.hostname, place.port)
+        self.writer.write(
+            f"GET /api/v1/notifications/stream HTTP/1.1\r\nHost: {place.netloc}\r\n"
+            f"Authorization: Bearer {token}\r\n\r\n".encode()
+        )
+        status = await reader.readline()
+        if b" 200 " not in status:
+            raise RuntimeError(f"not let in: {status.decode().strip()}")
+        while line := await reader.readline():
+            if line.startswith(b"event: ready"):
+                self.ready.set()
+            elif line.startswith(b"event: notification"):
+                self.arrived.append(time.perf_counter())
+
+
+def accounts(client: Client, url: str) -> list[tuple[str, str]]:
+    """Names and tokens of people who are members of a project."""
+    client.projects.create("watched")
+    found = []
+    for number in range(ACCOUNTS):
+        name = f"watcher{number}"
+        client.users.create(name, f"{name}@example.com", PASSWORD)
+        client.projects.set_member("watched", name, "viewer")
+        token = Client(url, token="none").login(name, PASSWORD).access_token()
+        found.append((name, token))
+    return found
+
+
+async def measure(client: Client, url: str, people: list[tuple[str, str]], pid: int) -> None:
+    """Open the streams, then change roles and see when the news arrives."""
+    before = proportional_bytes(pid)
+    watchers = [[Watcher() for _ in range(PLACES)] for _ in people]
+    tasks = []
+    began = time.perf_counter()
+    for mine, (_, token) in zip(watchers, people, strict=True):
+        opening = [asyncio.create_task(watcher.run(url, token)) for watcher in mine]
+        tasks += opening
+        while not all(watcher.ready.is_set() for watcher in mine):
+            for task in opening:
+                if task.done():
+                    task.result()
+            await asyncio.sleep(0.005)
+    opened = time.perf_counter() - began
+    await asyncio.sleep(2)
+    memory = (proportional_bytes(pid) - before) / WATCHERS
+    progress(f"{WATCHERS} watch, after {opened:.1f} s")
+
+    delays: list[float] = []
+    for turn in range(ROUNDS):
+        role = ("developer", "viewer")[turn % 2]
+        for mine, (name, _) in zip(watchers, people, strict=True):
+            sent = time.perf_counter()
+            await asyncio.to_thread(client.projects.set_member, "watched", name, role)
+            deadline = sent + 10
+            while any(len(watcher.arrived) <= turn for watcher in mine):
+                if time.perf_counter() > deadline:
+                    raise RuntimeError(f"{name} was not told within 10 s")
+                await asyncio.sleep(0.002)
+            delays += [watcher.arrived[turn] - sent for watcher in mine]
+            await asyncio.sleep(PAUSE_SECONDS)
+    for task in tasks:
+        task.cancel()
+    figure("watchers.memory", memory, "bytes")
+    figure("watchers.open", WATCHERS / opened, "/s")
+    figure("watchers.delay.p50", percentile(delays, 0.5), "s")
+    figure("watchers.delay.p95", percentile(delays, 0.95), "s")
+    figure("watchers.delay.max", max(delays), "s", target="<= 1")
+
+
+def main() -> int:
+    """Start a platform, make people, watch."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 2 * WATCHERS + 500)), hard))
+    # A hundred people, all from this one address.
+    limits = {"AIPLATFORM_RATE_LIMIT_LOGIN": "off", "AIPLATFORM_RATE_LIMIT_ANONYMOUS": "off"}
+    with running_platform(**limits) as (client, started):
+        progress(f"making {ACCOUNTS} accounts")
+        people = accounts(client, started.url)
+        pid = max(started.pids("api"), key=proportional_bytes)
+        asyncio.run(measure(client, started.url, people, pid))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

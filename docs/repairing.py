@@ -1,0 +1,161 @@
+"""Writes ``repairing.md``: a messy dataset, its report, and what its fixes leave, as they are.
+
+The rows of ``examples`` are read, checked and fixed by the program's own code, and printed by that
+of the command line, so that the page can't say what is not so.
+"""
+
+import io
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from aiplatform.cli.dataset_reports import print_changes, print_report
+from aiplatform.data.canonical import iter_rows
+from aiplatform.data.ingest import ingest
+from aiplatform.data.operations import ComparedFile, Fix, Job
+from aiplatform.data.quality.references import Reference
+from aiplatform.data.quality.report import make_report
+from aiplatform.data.reports import compared
+from aiplatform.data.rework import rework
+from aiplatform.protocol.rows import RowFix
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+FIXES: dict[str, Any] = {
+    "damaged_text": "repair",
+    "duplicates": "deduplicate",
+    "empty_message": "drop",
+    "leakage_exact": "drop",
+    "markup": "strip",
+    "near_duplicates": "deduplicate",
+    "no_answer": "drop",
+    "personal_email": "mask",
+    "personal_phone": "mask",
+    "unanswered": "trim",
+}
+
+PAGE = """
+# A messy dataset, repaired
+
+`examples/messy.jsonl` holds {rows} chats of a furniture shop as such files come: copied,
+pasted, exported twice. `examples/held-out.jsonl` holds {held} that the model will be
+judged on. What follows is what the commands print.
+
+```bash
+aiplatform datasets upload examples/held-out.jsonl --name held-out
+aiplatform datasets upload examples/messy.jsonl --name shop --no-wait
+aiplatform datasets check shop --against held-out
+```
+
+```text
+{report}
+```
+
+The error comes first: {leaked} is in the evaluation data, so a good result there would mean
+nothing. The rest is what files suffer from. Which rows are meant, and what each finding does to
+training, is in the report as JSON (`aiplatform datasets report shop --json`) and as a page to pass
+on (`aiplatform datasets report shop --html report.html --lang zh`).
+
+Every finding names its fixes. Here all are chosen by hand; `--all` takes the gentlest of each error
+and warning.
+
+```bash
+aiplatform datasets fix shop {fixes}
+```
+
+```text
+v2, made from v1: {left} rows. {counts}
+```
+
+A task of the queue has done it, and `v2` says so: its message is “Fixed in v1: …”, and `made_by`
+has the fixes, the counts and the task. `v1` is still there. Texts that were mended:
+
+{mended}
+
+The new version has a report of its own, compared with the same evaluation data:
+
+```bash
+aiplatform datasets report shop@v2 --compare v1
+```
+
+```text
+{changes}
+```
+
+What is left is a matter of taste: the refusal may be wanted. That nobody trains on such a file
+again is the gate's business:
+
+```bash
+aiplatform datasets gate --min-score 95 --forbid-errors --limit 'personal_*=0' --evaluation held-out
+```
+"""
+
+
+def repairing_page() -> str:
+    """The page."""
+    with TemporaryDirectory() as scratch:
+        place = Path(scratch)
+        messy, held = (
+            _read(EXAMPLES / f"{name}.jsonl", place / f"{name}.parquet")
+            for name in ("messy", "held-out")
+        )
+        reference = Reference("held-out@v1", "evaluation", held)
+        before = _report(messy, reference)
+        job = Job(
+            base=messy,
+            output=place / "fixed",
+            do=Fix(
+                fix=RowFix(fixes=FIXES),
+                references=[ComparedFile(label="held-out@v1", role="evaluation", path=held)],
+            ),
+        )
+        answer = rework(job)
+        fixed = Path(answer["outputs"][0]["path"])
+        after = _report(fixed, reference)
+        changes = {"before": "v1", "after": "v2", **compared(before, after)}
+        counts = ", ".join(f"{answer[key]} {key}" for key in ("changed", "deleted"))
+        return PAGE.lstrip().format(
+            rows=before["rows"],
+            held=reference.rows,
+            report=_printed(lambda: print_report(before)),
+            leaked=f"row {_finding(before, 'leakage_exact')['examples'][0]['row']}",
+            fixes=" ".join(f"{code}={action}" for code, action in FIXES.items()),
+            left=after["rows"],
+            counts=counts,
+            mended=_mended(messy, fixed),
+            changes=_printed(lambda: print_changes(changes)),
+        )
+
+
+def _read(source: Path, output: Path) -> Path:
+    ingest(source, output, filename=source.name)
+    return output
+
+
+def _report(path: Path, reference: Reference) -> dict[str, Any]:
+    return make_report(
+        path, tokenizer=None, max_length=512, progress=lambda _: None, references=[reference]
+    )
+
+
+def _finding(report: dict[str, Any], code: str) -> dict[str, Any]:
+    return next(found for found in report["findings"] if found["code"] == code)
+
+
+def _mended(messy: Path, fixed: Path) -> str:
+    before = {text for row in iter_rows(messy) for text in _texts(row)}
+    after = [text for row in iter_rows(fixed) for text in _texts(row)]
+    return "\n".join(f"- `{text}`" for text in after if text not in before)
+
+
+def _texts(row: dict[str, Any]) -> list[str]:
+    return [message["content"] for message in row["messages"]]
+
+
+def _printed(show: Callable[[], None]) -> str:
+    out = io.StringIO()
+    with redirect_stdout(out), redirect_stderr(out):
+        show()
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip()
