@@ -14,7 +14,7 @@ from aiplatform.data.blobs import hash_file
 from aiplatform.data.canonical import iter_rows
 from aiplatform.data.exports import EXPORTS
 from aiplatform.data.ingest import ingest
-from aiplatform.data.spreadsheets import defused
+from aiplatform.data.spreadsheets import csv_line, defused
 from tests.data.conftest import jsonl
 
 Rows = list[dict[str, Any]]
