@@ -53,7 +53,7 @@ from aiplatform.server.schedules.endpoints import router as schedules_router
 from aiplatform.server.scripts.endpoints import router as scripts_router
 from aiplatform.server.secrets.endpoints import router as secrets_router
 from aiplatform.server.sweeps.endpoints import router as sweeps_router
-from aiplatform.server.tasks.endpoints import ingest_router
+from aiplatform.server.tasks.endpoints import ingest_router, submit_router
 from aiplatform.server.tasks.endpoints import router as tasks_router
 from aiplatform.server.tasks.endpoints.figures import MULTIPROCESS
 from aiplatform.server.tasks.service.feed import Feeds
@@ -202,6 +202,7 @@ def create_app() -> FastAPI:
     app.add_routes(
         # First those whose requests can't wait.
         ingest_router,
+        submit_router,
         openai_router,
         identity_router,
         projects_router,

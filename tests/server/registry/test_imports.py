@@ -283,3 +283,15 @@ class TestImporting:
         end(named.json()["uuid"], TaskStatus.COMPLETED, files=OUTPUT, result=RESULT)
         shown = mine.get(f"models/{model['uuid']}").json()
         assert (shown["status"], shown["task"]) == ("ready", named.json()["uuid"])
+
+    def test_twice_in_one_batch(
+        self, put: Callable[..., Any], mine: Api, project: Project, model: Model
+    ) -> None:
+        put("config.json")
+        spec = {"type": "model_import", "source": {"kind": "upload"}, "model": model["uuid"]}
+        tasks = [{"name": f"import {n}", "spec": spec} for n in range(2)]
+        answer = mine.post(f"projects/{project.uuid}/tasks/batch", json={"tasks": tasks})
+        assert (answer.status_code, answer.json()["code"]) == (409, "model.closed")
+        assert mine.get(f"projects/{project.uuid}/tasks").json()["items"] == []
+        answer = mine.post(f"projects/{project.uuid}/tasks/batch", json={"tasks": tasks[:1]})
+        assert answer.status_code == 202

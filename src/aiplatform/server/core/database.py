@@ -207,8 +207,12 @@ _limiters: RunVar[tuple[CapacityLimiter, CapacityLimiter]] = RunVar("aiplatform_
 
 
 @asynccontextmanager
-async def _admitted() -> AsyncIterator[CapacityLimiter]:
-    """One of the sessions that there may be; and the threads that end them, one for each."""
+async def admitted() -> AsyncIterator[CapacityLimiter]:
+    """One of the sessions that there may be; and the threads that end them, one for each.
+
+    Raises:
+        Unavailable: when none became free in time.
+    """
     try:
         sessions, endings = _limiters.get()
     except LookupError:
@@ -242,7 +246,7 @@ async def get_session() -> AsyncIterator[Session]:
     With FastAPI's default scope the commit would follow the answer, and a failed commit would still
     have been told as a success.
     """
-    async with _admitted() as endings:
+    async with admitted() as endings:
         session = session_factory()()
         done = False
         try:

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from contextvars import Context
 from typing import Any, Generic, Self, TypeVar
 
 import psycopg
@@ -158,7 +159,8 @@ class Batches(Generic[Asked, Answer]):
         self._waiting.append((asked, future))
         if self._free:
             self._free -= 1
-            task = asyncio.create_task(self._run())
+            # Not in the context of who happens to come first: neither its trace nor its log lines.
+            task = asyncio.create_task(self._run(), context=Context())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return await future

@@ -22,6 +22,7 @@ class DataQuality(TaskKind):
     type = TaskType.DATA_QUALITY
     permission = Permission.DATASETS_WRITE
     announces_success = True
+    shares_commit = True
 
     def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
         """See :func:`quality.prepare`."""

@@ -54,6 +54,7 @@ class Evaluation(TaskKind):
 
     type = TaskType.EVALUATION
     permission = Permission.TRAINING_WRITE
+    shares_commit = True
 
     def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
         """See :func:`evaluations.prepare`."""

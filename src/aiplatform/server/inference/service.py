@@ -30,8 +30,9 @@ from aiplatform.server.registry import service as registry
 from aiplatform.server.registry.models import Model
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service import request_cancel
+from aiplatform.server.tasks.service.entering import enqueue
 from aiplatform.server.tasks.service.kinds import InputRef, Inputs, Outcome
-from aiplatform.server.tasks.service.queue import enqueue, lock
+from aiplatform.server.tasks.service.queue import lock
 
 S = DeploymentStatus
 SERVED = "model"

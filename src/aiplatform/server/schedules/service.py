@@ -219,7 +219,7 @@ def _submit(session: Session, schedule: Schedule) -> Task:
             )
         case TaskAction():
             wanted = Wanted(action.spec, action.name, action.priority)
-            return submit_checked(session, context, [wanted])[0]
+            return submit_checked(session, context, wanted)
 
 
 def _tell(

@@ -1,5 +1,5 @@
-"""HTTP routes: ``tasks``, ``logs``, ``artifacts``, ``watch`` for live streams, ``workers``,
-``health``.
+"""HTTP routes: ``submit``, ``tasks``, ``logs``, ``artifacts``, ``watch`` for live streams,
+``workers``, ``health``.
 """
 
 from fastapi import APIRouter
@@ -12,6 +12,7 @@ from aiplatform.server.tasks.endpoints.metrics import ingest_router
 from aiplatform.server.tasks.endpoints.metrics import router as metrics_router
 from aiplatform.server.tasks.endpoints.retention import router as retention_router
 from aiplatform.server.tasks.endpoints.runs import router as runs_router
+from aiplatform.server.tasks.endpoints.submit import submit_router
 from aiplatform.server.tasks.endpoints.tasks import render
 from aiplatform.server.tasks.endpoints.tasks import router as tasks_router
 from aiplatform.server.tasks.endpoints.telemetry import router as telemetry_router
@@ -31,4 +32,4 @@ router.include_router(metrics_router, tags=["tasks"])
 router.include_router(watch_router, tags=["tasks"])
 router.include_router(workers_router, tags=["workers"])
 
-__all__ = ["ingest_router", "render", "router"]
+__all__ = ["ingest_router", "render", "router", "submit_router"]

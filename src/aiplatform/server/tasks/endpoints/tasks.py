@@ -1,10 +1,10 @@
-"""Submitting, reading and cancelling tasks."""
+"""Reading, changing and cancelling tasks."""
 
 from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query, Response, status
+from fastapi import APIRouter, Depends, Query, Response, status
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus, TaskType
@@ -29,30 +29,17 @@ from aiplatform.server.tasks.schemas import (
     MoveIn,
     NeedOut,
     NodeOut,
-    TaskBatchIn,
-    TaskBatchOut,
     TaskDetailOut,
     TaskEventOut,
-    TaskIn,
     TaskInputOut,
     TaskOut,
     TaskPatch,
     WaitingOut,
 )
-from aiplatform.server.tasks.service import submissions
 from aiplatform.server.tasks.service.kinds import kind_of
 from aiplatform.server.tasks.service.reasons import waiting_reasons
 
 router = APIRouter(prefix="/api/v1")
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        min_length=1,
-        max_length=150,
-        pattern=r"^[\x21-\x7e]+$",
-        description="names the request, so that it can be repeated safely",
-    ),
-]
 
 
 def render(session: Session, task: Task) -> TaskOut:
@@ -163,79 +150,6 @@ def list_tasks(
     statement = queries.list_tasks(context, status=task_status, task_type=task_type, dead=dead)
     rows, following = page_by_id(session, statement, Task.id, limit=limit, cursor=cursor)
     return Page(items=render_all(session, rows), next_cursor=following)
-
-
-@router.post(
-    "/projects/{project}/tasks", status_code=status.HTTP_202_ACCEPTED, summary="Queue a task"
-)
-def submit_task(
-    context: Annotated[ProjectContext, Depends(access.SUBMIT)],
-    session: SessionDep,
-    response: Response,
-    body: TaskIn,
-    idempotency_key: IdempotencyKey = None,
-) -> TaskOut:
-    """Queue an evaluation, a quality report or a model import.
-
-    The answer does not count who is ahead; read the task for its place and what it waits for.
-    With an `Idempotency-Key`, a request that is sent again within a day gets the first one's answer
-    and queues nothing.
-    """
-    keys = [] if idempotency_key is None else [idempotency_key]
-    items, replayed = _submit(session, context, [body], keys)
-    if replayed:
-        response.headers["Idempotency-Replayed"] = "true"
-    return items[0]
-
-
-@router.post(
-    "/projects/{project}/tasks/batch",
-    status_code=status.HTTP_202_ACCEPTED,
-    summary="Queue many tasks",
-)
-def submit_tasks(
-    context: Annotated[ProjectContext, Depends(access.SUBMIT)],
-    session: SessionDep,
-    body: TaskBatchIn,
-) -> TaskBatchOut:
-    """All or none of them: one that is refused refuses the whole request.
-
-    Each task may have an `idempotency_key` of its own, as a request for one task has in its header;
-    what was queued under it within a day is answered again and not queued. Keys are of all tasks of
-    a batch or of none.
-    """
-    keys = [one.idempotency_key for one in body.tasks if one.idempotency_key is not None]
-    items, replayed = _submit(session, context, body.tasks, keys)
-    return TaskBatchOut(items=items, replayed=replayed)
-
-
-def _submit(
-    session: Session, context: ProjectContext, bodies: Sequence[TaskIn], keys: Sequence[str]
-) -> tuple[list[TaskOut], int]:
-    """Queue what was not queued before under its key; ``keys`` are of all bodies or of none.
-
-    Returns one answer for each, and how many are answers of before.
-    """
-    asked = {key: _asked(body) for key, body in zip(keys, bodies, strict=False)}
-    before = submissions.begin(session, context, asked) if asked else {}
-    places = [n for n in range(len(bodies)) if not keys or keys[n] not in before]
-    wanted = [
-        service.Wanted(body.spec, body.name, body.priority, body.after)
-        for body in map(bodies.__getitem__, places)
-    ]
-    queued = service.submit_checked(session, context, wanted) if wanted else []
-    new = {n: render_new(session, context, task) for n, task in zip(places, queued, strict=True)}
-    if keys and new:
-        submissions.remember(session, context, {keys[n]: out for n, out in new.items()})
-    items = [
-        new[n] if n in new else TaskOut.model_validate(before[keys[n]]) for n in range(len(bodies))
-    ]
-    return items, len(before)
-
-
-def _asked(body: TaskIn) -> TaskIn:
-    """What a key stands for: the same whether a task comes alone or in a batch."""
-    return TaskIn.model_construct(**{name: getattr(body, name) for name in TaskIn.model_fields})
 
 
 @router.get("/tasks/{task}", summary="Read a task")

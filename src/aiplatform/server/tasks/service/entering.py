@@ -1,17 +1,25 @@
-"""Writing new tasks: all rows of all of them in one statement, since thousands may be submitted."""
+"""Entering new tasks: all rows of all of them in one statement."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
+from uuid import UUID, uuid4
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session, make_transient_to_detached
 
-from aiplatform.protocol.encoding import dumps
-from aiplatform.server.core.audit import Event, columns
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.protocol.encoding import clean_text, dumps, jsonable
+from aiplatform.protocol.enums import TaskStatus
+from aiplatform.protocol.specs import TaskSpec, nodes_of
+from aiplatform.server.core import audit, tracing
+from aiplatform.server.core.audit import Actor, Event, columns
+from aiplatform.server.core.broker import wake
 from aiplatform.server.tasks.models import Task, TaskScheduling
+from aiplatform.server.tasks.service import dependencies
 from aiplatform.server.tasks.service.dependencies import Needs
-from aiplatform.server.tasks.service.kinds import InputRef
+from aiplatform.server.tasks.service.kinds import InputRef, kind_of
 
 INSERT = text("""
 WITH new AS MATERIALIZED (
@@ -142,3 +150,99 @@ def _as_new(task: Task) -> None:
     scheduling.stop_wanted = scheduling.result = scheduling.progress_detail = None
     scheduling.retry_of = None
     scheduling.attempt = scheduling.failures = scheduling.fence = 0
+
+
+def enqueue(session: Session, spec: TaskSpec, **facts: Any) -> Task:
+    """Queue what the platform itself wants, which acts without a request's context.
+
+    ``facts`` are those of :func:`new_task`.
+    """
+    return enqueue_all(session, [new_task(spec, **facts)])[0]
+
+
+def new_task(
+    spec: TaskSpec,
+    *,
+    actor: Actor,
+    project_id: int,
+    project_uuid: UUID,
+    name: str,
+    priority: int = 5,
+    experiment_id: int | None = None,
+    model_id: int | None = None,
+    inputs: Sequence[InputRef] | None = None,
+    not_before: datetime | None = None,
+    author_id: int | None = None,
+    needs: Sequence[Needs] = (),
+) -> NewTask:
+    """A task as :func:`enqueue_all` writes it."""
+    scheduling = TaskScheduling(
+        queue=spec.queue,
+        cpus=spec.resources.cpus,
+        memory_mb=spec.resources.memory_mb,
+        gpus=spec.resources.gpus,
+        gpu_memory_mb=spec.resources.gpu_memory_mb,
+        labels=sorted(set(spec.labels)),
+        preemptible=(
+            kind_of(spec.type).checkpoints if spec.preemptible is None else spec.preemptible
+        ),
+        time_limit_seconds=spec.time_limit_seconds,
+        retry_seconds=spec.retry_seconds,
+        blockers=sum(not need.settled for need in needs),
+        max_attempts=spec.max_attempts,
+        not_before=not_before,
+        created_by=actor.user_id if author_id is None else author_id,
+        nodes=nodes_of(spec),
+    )
+    task = Task(
+        uuid=uuid4(),
+        project_id=project_id,
+        experiment_id=experiment_id,
+        model_id=model_id,
+        name=clean_text(name)[:255],
+        type=spec.type.value,
+        status=TaskStatus.PENDING.value,
+        priority=priority,
+        config=jsonable(spec),
+        scheduling=scheduling,
+    )
+    recorded = audit.Event(
+        actor,
+        AuditAction.TASK_SUBMITTED,
+        "task",
+        task.uuid,
+        project_uuid,
+        details={
+            "type": task.type,
+            "name": task.name,
+            "inputs": [item.label for item in inputs or ()],
+        },
+    )
+    event = {"priority": priority, "queue": spec.queue}
+    return NewTask(task, recorded, inputs or (), needs, event)
+
+
+def enqueue_all(session: Session, new: Sequence[NewTask]) -> list[Task]:
+    """Queue several tasks at once. Workers are woken after the commit."""
+    with tracing.span("submit", "producer"):
+        # The trace goes on where the task runs: there the line is read again.
+        if (traceparent := tracing.traceparent()) is not None:
+            for one in new:
+                one.event["traceparent"] = traceparent
+        tasks = enter_all(session, new)
+        for task in tasks:
+            tracing.describe(task=str(task.uuid), task_type=task.type)
+    return tasks
+
+
+def enter_all(session: Session, new: Sequence[NewTask]) -> list[Task]:
+    """:func:`enqueue_all` for those who see to the traces themselves."""
+    if not new:
+        return []
+    insert_tasks(session, new)
+    for one in new:
+        if one.needs:
+            dependencies.write(session, one.task, one.needs)
+    for queue in dict.fromkeys(one.task.scheduling.queue for one in new):
+        wake(session, queue)
+    return [one.task for one in new]

@@ -88,6 +88,10 @@ class TaskKind:
     checkpoints: ClassVar[bool] = False
     """Whether an attempt that stops can be gone on from; such tasks may be preempted."""
 
+    shares_commit: ClassVar[bool] = False
+    """Whether submissions may share a transaction with others'. Their :meth:`prepare` only reads,
+    looks for no tasks, and locks against deletion at most."""
+
     @property
     def retriable(self) -> bool:
         """Whether a task that failed may be submitted again as it is."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from pydantic import TypeAdapter
 from sqlalchemy import func, select
@@ -16,9 +16,8 @@ from aiplatform.protocol.encoding import clean_text, jsonable
 from aiplatform.protocol.enums import TaskStatus
 from aiplatform.protocol.notifications import NotificationType
 from aiplatform.protocol.specs import After, TaskSpec, nodes_of
-from aiplatform.server.core import audit, tracing
+from aiplatform.server.core import audit
 from aiplatform.server.core.audit import Actor
-from aiplatform.server.core.broker import wake
 from aiplatform.server.core.events import notify
 from aiplatform.server.identity.errors import PermissionDenied
 from aiplatform.server.notifications.service import announce
@@ -27,10 +26,10 @@ from aiplatform.server.projects.service import quotas
 from aiplatform.server.secrets import service as secrets_service
 from aiplatform.server.tasks import queries
 from aiplatform.server.tasks.errors import NoWorkerCanRun, TaskFinished, WrongTaskType
-from aiplatform.server.tasks.models import Task, TaskEvent, TaskScheduling
+from aiplatform.server.tasks.models import Task, TaskEvent
 from aiplatform.server.tasks.rules import Demand, may_become, shortfalls
 from aiplatform.server.tasks.service import dependencies
-from aiplatform.server.tasks.service.entering import NewTask, insert_tasks
+from aiplatform.server.tasks.service.entering import NewTask, enqueue_all, new_task
 from aiplatform.server.tasks.service.hearing import tell_of_status
 from aiplatform.server.tasks.service.kinds import InputRef, Outcome, kind_of
 
@@ -153,127 +152,48 @@ class Wanted:
     name: str
     priority: int = 5
     after: Sequence[After] = ()
+    traceparent: str | None = None
+    """The span of who asks, where that is not the current one."""
 
 
-def submit_checked(
-    session: Session, context: ProjectContext, wanted: Sequence[Wanted]
-) -> list[Task]:
-    """Queue tasks, all or none, after their kinds have checked and pinned what they refer to.
+def submit_checked(session: Session, context: ProjectContext, wanted: Wanted) -> Task:
+    """Queue a task after its checks.
+
+    Raises:
+        Problem: see :func:`prepared`.
+    """
+    return enqueue_all(session, [prepared(session, context, wanted)])[0]
+
+
+def prepared(session: Session, context: ProjectContext, wanted: Wanted) -> NewTask:
+    """The task that is wanted, after its kind has checked and pinned what it refers to.
 
     Raises:
         WrongTaskType: for types that are started through a resource of their own.
         PermissionDenied: when the kind needs a permission that the caller lacks.
         NotFound: for references to what does not exist or is not theirs.
+        Problem: see :func:`submit`.
     """
-    return enqueue_all(session, [_prepared(session, context, one) for one in wanted])
-
-
-def _prepared(session: Session, context: ProjectContext, wanted: Wanted) -> NewTask:
     kind = kind_of(wanted.spec.type)
     if kind.started_through is not None:
         raise WrongTaskType(task_type=wanted.spec.type.value, resource=kind.started_through)
     if not context.may(kind.permission):
         raise PermissionDenied(permission=kind.permission.value)
-    prepared = kind.prepare(session, context, wanted.spec)
-    return _checked(
+    found = kind.prepare(session, context, wanted.spec)
+    new = _checked(
         session,
         context,
-        prepared.spec,
+        found.spec,
         name=wanted.name,
         priority=wanted.priority,
-        experiment_id=prepared.experiment_id,
-        model_id=prepared.model_id,
-        inputs=prepared.inputs,
+        experiment_id=found.experiment_id,
+        model_id=found.model_id,
+        inputs=found.inputs,
         after=wanted.after,
     )
-
-
-def enqueue(session: Session, spec: TaskSpec, **facts: Any) -> Task:
-    """:func:`submit` for the platform itself, which acts without a request's context.
-
-    ``facts`` are those of :func:`new_task`.
-    """
-    return enqueue_all(session, [new_task(spec, **facts)])[0]
-
-
-def new_task(
-    spec: TaskSpec,
-    *,
-    actor: Actor,
-    project_id: int,
-    project_uuid: UUID,
-    name: str,
-    priority: int = 5,
-    experiment_id: int | None = None,
-    model_id: int | None = None,
-    inputs: Sequence[InputRef] | None = None,
-    not_before: datetime | None = None,
-    author_id: int | None = None,
-    needs: Sequence[dependencies.Needs] = (),
-) -> NewTask:
-    """A task as :func:`enqueue_all` writes it."""
-    scheduling = TaskScheduling(
-        queue=spec.queue,
-        cpus=spec.resources.cpus,
-        memory_mb=spec.resources.memory_mb,
-        gpus=spec.resources.gpus,
-        gpu_memory_mb=spec.resources.gpu_memory_mb,
-        labels=sorted(set(spec.labels)),
-        preemptible=(
-            kind_of(spec.type).checkpoints if spec.preemptible is None else spec.preemptible
-        ),
-        time_limit_seconds=spec.time_limit_seconds,
-        retry_seconds=spec.retry_seconds,
-        blockers=sum(not need.settled for need in needs),
-        max_attempts=spec.max_attempts,
-        not_before=not_before,
-        created_by=actor.user_id if author_id is None else author_id,
-        nodes=nodes_of(spec),
-    )
-    task = Task(
-        uuid=uuid4(),
-        project_id=project_id,
-        experiment_id=experiment_id,
-        model_id=model_id,
-        name=clean_text(name)[:255],
-        type=spec.type.value,
-        status=TaskStatus.PENDING.value,
-        priority=priority,
-        config=jsonable(spec),
-        scheduling=scheduling,
-    )
-    recorded = audit.Event(
-        actor,
-        AuditAction.TASK_SUBMITTED,
-        "task",
-        task.uuid,
-        project_uuid,
-        details={
-            "type": task.type,
-            "name": task.name,
-            "inputs": [item.label for item in inputs or ()],
-        },
-    )
-    event = {"priority": priority, "queue": spec.queue}
-    return NewTask(task, recorded, inputs or (), needs, event)
-
-
-def enqueue_all(session: Session, new: Sequence[NewTask]) -> list[Task]:
-    """Queue several tasks at once. Workers are woken after the commit."""
-    with tracing.span("submit", "producer"):
-        # The trace goes on where the task runs: there the line is read again.
-        if (traceparent := tracing.traceparent()) is not None:
-            for one in new:
-                one.event["traceparent"] = traceparent
-        insert_tasks(session, new)
-        for one in new:
-            tracing.describe(task=str(one.task.uuid), task_type=one.task.type)
-    for one in new:
-        if one.needs:
-            dependencies.write(session, one.task, one.needs)
-    for queue in dict.fromkeys(one.task.scheduling.queue for one in new):
-        wake(session, queue)
-    return [one.task for one in new]
+    if wanted.traceparent is not None:
+        new.event["traceparent"] = wanted.traceparent
+    return new
 
 
 def change_status(session: Session, task: Task, status: TaskStatus) -> None:

@@ -1,11 +1,11 @@
 """Idempotent submission: what was answered to each ``Idempotency-Key``, kept for a day."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import delete, func, select, text, tuple_
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.encoding import dumps, jsonable
@@ -16,28 +16,42 @@ from aiplatform.server.tasks.models import TaskSubmission
 KEPT = timedelta(hours=24)
 
 
-def _own(context: ProjectContext, key: str) -> str:
-    """Two people who choose the same key mean two requests."""
-    return f"{context.principal.user_id}:{key}"
+class Key(NamedTuple):
+    """What names a request. Two people who choose the same one mean two requests."""
+
+    project_id: int
+    name: str
+
+
+def key_of(context: ProjectContext, key: str) -> Key:
+    """The caller's ``key`` in the project."""
+    return Key(context.project_id, f"{context.principal.user_id}:{key}")
 
 
 BEGIN = text("""
 INSERT INTO task_submissions (project_id, key, request_hash)
-SELECT :project_id, key, request_hash
-FROM unnest(CAST(:keys AS text[]), CAST(:hashes AS text[])) AS r(key, request_hash)
-ORDER BY key
-ON CONFLICT DO NOTHING RETURNING key
+SELECT project_id, key, request_hash
+FROM unnest(CAST(:projects AS integer[]), CAST(:keys AS text[]), CAST(:hashes AS text[]))
+     AS r(project_id, key, request_hash)
+ORDER BY project_id, key
+ON CONFLICT DO NOTHING RETURNING project_id, key
 """)
-"""By key, so that two requests with several keys in common can't wait for each other."""
+"""By key, so that two transactions with several keys in common can't wait for each other."""
 
 REMEMBER = text("""
 UPDATE task_submissions s SET answer = r.answer
-FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(key text, answer jsonb)
-WHERE s.project_id = :project_id AND s.key = r.key
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(project_id integer, key text, answer jsonb)
+WHERE s.project_id = r.project_id AND s.key = r.key
 """)
 
 
-def begin(session: Session, context: ProjectContext, requests: Mapping[str, Any]) -> dict[str, Any]:
+GIVE_BACK = text("""
+DELETE FROM task_submissions WHERE (project_id, key) IN (
+    SELECT * FROM unnest(CAST(:projects AS integer[]), CAST(:keys AS text[])))
+""")
+
+
+def begin(session: Session, requests: Mapping[Key, Any]) -> dict[Key | None, Any]:
     """Take the keys for these requests; returns what those of them were answered that came before.
 
     A second request waits here for the transaction of a first that is still being answered.
@@ -46,42 +60,44 @@ def begin(session: Session, context: ProjectContext, requests: Mapping[str, Any]
         KeyReused: when a key came with another request.
     """
     hashes = {
-        _own(context, key): hashlib.sha256(dumps(request).encode()).hexdigest()
+        key: hashlib.sha256(dumps(request).encode()).hexdigest()
         for key, request in requests.items()
     }
-    taken = set(
-        session.scalars(
-            BEGIN,
-            {
-                "project_id": context.project_id,
-                "keys": list(hashes),
-                "hashes": list(hashes.values()),
-            },
+    values = {**_columns(hashes), "hashes": list(hashes.values())}
+    taken = {Key(row.project_id, row.key) for row in session.execute(BEGIN, values)}
+    known = hashes.keys() - taken
+    if not known:
+        return {}
+    rows = session.scalars(
+        select(TaskSubmission).where(
+            tuple_(TaskSubmission.project_id, TaskSubmission.key).in_(known)
         )
     )
-    if len(taken) == len(hashes):
-        return {}
-    before = {
-        row.key: row
-        for row in session.scalars(
-            select(TaskSubmission).where(
-                TaskSubmission.project_id == context.project_id,
-                TaskSubmission.key.in_(hashes.keys() - taken),
-            )
-        )
-    }
+    before = {Key(row.project_id, row.key): row for row in rows}
     if any(row.request_hash != hashes[key] for key, row in before.items()):
         raise KeyReused
-    names = {_own(context, key): key for key in requests}
-    return {names[key]: row.answer for key, row in before.items()}
+    return {key: row.answer for key, row in before.items()}
 
 
-def remember(session: Session, context: ProjectContext, answers: Mapping[str, Any]) -> None:
+def remember(session: Session, answers: Mapping[Key, Any]) -> None:
     """Keep the answers by key, in the transaction of what was done."""
     rows = [
-        {"key": _own(context, key), "answer": jsonable(answer)} for key, answer in answers.items()
+        {"project_id": key.project_id, "key": key.name, "answer": jsonable(answer)}
+        for key, answer in answers.items()
     ]
-    session.execute(REMEMBER, {"project_id": context.project_id, "rows": dumps(rows)})
+    session.execute(REMEMBER, {"rows": dumps(rows)})
+
+
+def give_back(session: Session, keys: Collection[Key]) -> None:
+    """Let go of keys that were taken in this transaction, and whose requests were refused."""
+    session.execute(GIVE_BACK, _columns(keys))
+
+
+def _columns(keys: Collection[Key]) -> dict[str, Any]:
+    return {
+        "projects": [key.project_id for key in keys],
+        "keys": [key.name for key in keys],
+    }
 
 
 def forget_old(session: Session) -> None:

@@ -1,0 +1,180 @@
+"""Group commit: requests that submit a task each, at one time, share a transaction.
+
+Most of what a submission costs is its transaction's, not its own, and under load hundreds come in
+a second. A request that comes alone does not wait for others. What may share is little
+(:attr:`TaskKind.shares_commit`): whatever else happens, a request gets a transaction of its own.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
+from pydantic import BaseModel
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm import Session
+
+from aiplatform.server.core.database import admitted, commit, session_factory, transaction
+from aiplatform.server.core.direct import Batches
+from aiplatform.server.core.errors import Problem
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.tasks.models import Task
+from aiplatform.server.tasks.service import submissions
+from aiplatform.server.tasks.service.entering import NewTask, enter_all
+from aiplatform.server.tasks.service.kinds import kind_of
+from aiplatform.server.tasks.service.queue import Wanted, prepared
+from aiplatform.server.tasks.service.submissions import Key
+
+LANES = 2
+"""Transactions under way at a time: while one waits for the disk another one can be made ready."""
+
+IMPATIENT = text("SET LOCAL lock_timeout = '100ms'")
+"""What one request waits for must not hold up those that came with it."""
+
+Render = Callable[[Session, ProjectContext, Task], BaseModel]
+"""What is told of a task that was just queued."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One ``request`` to queue a task, which with a ``key`` can be repeated."""
+
+    context: ProjectContext
+    wanted: Wanted
+    key: Key | None = None
+    request: Any = field(default=None, compare=False)
+
+    @property
+    def may_share(self) -> bool:
+        """Whether it harms nobody in the same transaction."""
+        kind = kind_of(self.wanted.spec.type)
+        return kind.shares_commit and not self.wanted.after and self.context.may(kind.permission)
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What is answered: what was rendered, or as JSON what was answered ``before``."""
+
+    answer: Any
+    before: bool = False
+
+
+class _Alone(Exception):
+    """Nothing came of the transaction that was shared: each request is to have one of its own."""
+
+
+class GroupCommit:
+    """The submissions of an API process that are on their way."""
+
+    def __init__(self, render: Render) -> None:
+        self._render = render
+        self._threads = CapacityLimiter(LANES)
+        self._batches: Batches[Submission, Submitted] = Batches(self._together, lanes=LANES)
+
+    async def submit(self, asked: Submission) -> Submitted:
+        """Queue a task; when this returns it is committed.
+
+        Raises:
+            Problem: see :func:`submit_all`.
+        """
+        if asked.may_share:
+            try:
+                return await self._batches.ask(asked)
+            except _Alone:
+                pass
+        async with admitted():
+            return await run_sync(_alone, asked, self._render)
+
+    async def _together(self, asked: list[Submission]) -> list[Submitted | Exception]:
+        try:
+            return await run_sync(_all, asked, self._render, limiter=self._threads)
+        except _Alone:
+            return [_Alone() for _ in asked]
+
+
+def _alone(asked: Submission, render: Render) -> Submitted:
+    with transaction() as session:
+        return submit_all(session, [asked], render)[0]
+
+
+def _all(asked: list[Submission], render: Render) -> list[Submitted | Exception]:
+    keys = [one.key for one in asked if one.key is not None]
+    if len(set(keys)) < len(keys):
+        raise _Alone  # the second is to be answered what the first was
+    with session_factory()() as session:
+        try:
+            session.execute(IMPATIENT)
+            answers = _submit(session, asked, render)
+        except Exception as error:
+            if _is_away(error):
+                raise
+            raise _Alone from error
+        # From here on nobody can tell whether a failure comes before the commit or after it, so
+        # that is what all are told.
+        commit(session)
+    return answers
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether the database can't be reached: to wait for it once more for each would take long."""
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or getattr(error.orig, "sqlstate", None) is None
+    return isinstance(error, PoolTimeoutError)
+
+
+def submit_all(session: Session, asked: Sequence[Submission], render: Render) -> list[Submitted]:
+    """Queue all of them or none, but for those that were queued before under their keys.
+
+    Raises:
+        KeyReused: when a key came with another request.
+        Problem: see :func:`~aiplatform.server.tasks.service.queue.prepared`.
+    """
+    answers: list[Submitted] = []
+    for answer in _submit(session, asked, render):
+        if isinstance(answer, Exception):
+            raise answer
+        answers.append(answer)
+    return answers
+
+
+def _submit(
+    session: Session, asked: Sequence[Submission], render: Render
+) -> list[Submitted | Exception]:
+    """An answer for each, which is a problem where one is refused; nothing is left of those."""
+    keyed = {one.key: one.request for one in asked if one.key is not None}
+    before = submissions.begin(session, keyed) if keyed else {}
+    answers: dict[int, Submitted | Exception] = {}
+    tasks: dict[int, Task] = {}
+    waiting: dict[int, NewTask] = {}
+
+    def enter() -> None:
+        tasks.update(zip(waiting, enter_all(session, list(waiting.values())), strict=True))
+        waiting.clear()
+
+    for place, one in enumerate(asked):
+        if one.key in before:
+            answers[place] = Submitted(before[one.key], before=True)
+            continue
+        try:
+            waiting[place] = prepared(session, one.context, one.wanted)
+        except Problem as refused:
+            answers[place] = refused
+            continue
+        if not kind_of(one.wanted.spec.type).shares_commit:
+            enter()  # the next one may look for it
+    enter()
+    told: dict[Key, BaseModel] = {}
+    for place, task in tasks.items():
+        one = asked[place]
+        answer = render(session, one.context, task)
+        answers[place] = Submitted(answer)
+        if one.key is not None:
+            told[one.key] = answer
+    if told:
+        submissions.remember(session, told)
+    if gone := keyed.keys() - before.keys() - told.keys():
+        submissions.give_back(session, gone)
+    return [answers[place] for place in range(len(asked))]
