@@ -120,7 +120,7 @@ def test_whatever_is_asked_the_database_gets_it_as_parameters(session: Session) 
         )
         rows, _ = search.page(
             session, subject, context, shown,
-            lambda those: [condition(those, context, node)],
+            search.Conditions(lambda those: [condition(those, context, node)], of_figures=True),
             order, limit=5, cursor=None,
         )  # fmt: skip
         return list(rows)

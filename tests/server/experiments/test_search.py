@@ -14,6 +14,7 @@ from aiplatform.server.core.audit import AuditLog
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.experiments.models import Experiment, ExperimentDetails
+from aiplatform.server.experiments.queries import search
 from aiplatform.server.projects.models import Project
 from aiplatform.server.tasks.models import Task, TaskInput
 from aiplatform.server.tasks.service import attempts
@@ -46,6 +47,19 @@ def names(api: Api, project: Project, what: str = "experiments", **params: Any) 
     return [item["name"] for item in answer.json()["items"]]
 
 
+def all_pages(api: Api, project: Project, **params: Any) -> list[str]:
+    """The names on all pages, one after the other."""
+    found: list[str] = []
+    while True:
+        answer = api.get(f"projects/{project.uuid}/experiments", params=params)
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
+        found += [item["name"] for item in page["items"]]
+        if page["next_cursor"] is None:
+            return found
+        params["cursor"] = page["next_cursor"]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -68,6 +82,26 @@ def test_filters(
     mine: Api, project: Project, many: list[Experiment], text: str, expected: str
 ) -> None:
     assert names(mine, project, filter=text) == expected.split()
+
+
+@pytest.mark.parametrize("window", [1, 2, 100])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("metrics.eval_loss < 1.5", "e1 e0"),
+        ("not metrics.eval_loss = 0.5", "e4 e3 e2 e1"),
+        ("config.lora.rank = 16 or metrics.nothing = 1", "e4 e2 e0"),
+        ('config.precision = "bf16" and config.seed <= 3 and archived = false', "e3 e2 e1 e0"),
+        ('metrics.eval_loss = nan or name = "e0"', "e3 e0"),
+    ],
+)
+def test_what_is_looked_for_among_the_newest_is_what_is_found_among_all(
+    mine: Api, project: Project, many: list[Experiment], monkeypatch: pytest.MonkeyPatch,
+    window: int, text: str, expected: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(search, "WINDOW", window)
+    for limit in (1, 2, 3):
+        assert all_pages(mine, project, filter=text, limit=limit) == expected.split()
 
 
 @pytest.mark.parametrize(
@@ -94,17 +128,8 @@ def test_sorted_by_a_figure_page_by_page(
         (None, "e4 e3 e2 e1 e0"),
     ):
         for limit in (1, 2, 3, 5):
-            found: list[str] = []
-            cursor = None
-            while True:
-                params = {"limit": limit, "cursor": cursor, "sort": sort}
-                given = {key: value for key, value in params.items() if value is not None}
-                page = mine.get(f"projects/{project.uuid}/experiments", params=given).json()
-                found += [item["name"] for item in page["items"]]
-                cursor = page["next_cursor"]
-                if cursor is None:
-                    break
-            assert found == expected.split(), (sort, limit)
+            params = {"limit": limit} if sort is None else {"limit": limit, "sort": sort}
+            assert all_pages(mine, project, **params) == expected.split(), (sort, limit)
     answer = mine.get(f"projects/{project.uuid}/experiments", params={"sort": "colour"})
     assert answer.json()["code"] == "filter_invalid"
     for cursor in ("WyJuIiwieCIsMV0", "WyJuIiwiMSIsLTFd", "W10"):

@@ -7,10 +7,16 @@ from sqlalchemy import ColumnElement
 
 from aiplatform.server.experiments.errors import FilterInvalid
 from aiplatform.server.experiments.queries import search
-from aiplatform.server.experiments.queries.conditions import condition
+from aiplatform.server.experiments.queries.conditions import ROOTS, condition
 from aiplatform.server.experiments.queries.search import Order, read_order
 from aiplatform.server.experiments.queries.subjects import Subject
-from aiplatform.server.experiments.rules.filters import MAX_LENGTH, FilterError, Node, parse
+from aiplatform.server.experiments.rules.filters import (
+    MAX_LENGTH,
+    FilterError,
+    Node,
+    comparisons,
+    parse,
+)
 from aiplatform.server.projects.access import ProjectContext
 
 Filter = Annotated[
@@ -72,7 +78,8 @@ def conditions(context: ProjectContext, node: Node | None) -> search.Conditions:
         except FilterError as error:
             raise invalid(error) from None
 
-    return of
+    asks_figures = node is not None and any(one.field.root in ROOTS for one in comparisons(node))
+    return search.Conditions(of, asks_figures)
 
 
 def invalid(error: FilterError, what: str = "filter") -> FilterInvalid:

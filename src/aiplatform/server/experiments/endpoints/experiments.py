@@ -106,10 +106,13 @@ def list_experiments(
         EXPERIMENTS,
         context,
         queries.list_experiments(context),
-        lambda those: [
-            *queries.those(those.key, name=name, archived=archived),
-            *meets(those),
-        ],
+        search.Conditions(
+            lambda those: [
+                *queries.those(those.key, name=name, archived=archived),
+                *meets(those),
+            ],
+            meets.of_figures,
+        ),
         read_sort(sort),
         limit=limit,
         cursor=cursor,

@@ -2,7 +2,8 @@
 
 To the planner, the figures of a path are spread like those of all paths together, so its estimates
 are of no use here: what meets a comparison is therefore made a set, once, whatever it expects, and
-the cost of a page grows with the project's runs and never with their product.
+the cost of a page grows with the project's runs and never with their product. Only among the newest
+few, where most filters find a page, each is looked up by itself (``Subject.one_by_one``).
 """
 
 import math
@@ -69,6 +70,11 @@ def _compared(subject: Subject, context: ProjectContext, one: Comparison) -> Col
     if one.field.root in ROOTS and path != one.field.root:
         facts = subject.facts
         meets = or_(*[_fact_meets(facts, one, value) for value in one.values])
+        if subject.one_by_one:
+            # A scalar, since an EXISTS would be made a join.
+            own = select(true()).where(facts.owner_id == subject.key, facts.path == path, meets)
+            found: ColumnElement[bool] = own.scalar_subquery().is_(true())
+            return found
         owners = select(facts.owner_id).where(
             facts.project_id == context.project_id, facts.path == path, meets
         )

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Integer,
     Select,
     any_,
+    func,
     literal,
     select,
     tuple_,
@@ -28,6 +29,12 @@ from aiplatform.server.experiments.queries.conditions import NAN, ROOTS
 from aiplatform.server.experiments.queries.subjects import Subject
 from aiplatform.server.experiments.rules.filters import FilterError
 from aiplatform.server.projects.access import ProjectContext
+
+WINDOW = 12
+"""How many times as many as a page holds are looked through for it before a set is made."""
+
+MOST_LOOKED_THROUGH = 1000
+"""But at most so many: to look each up costs more by then."""
 
 END = 2**62
 """A key that is after all of them, walked from the newest."""
@@ -67,8 +74,16 @@ def keys(subject: Subject, context: ProjectContext) -> Select[Any]:
     )
 
 
-Conditions = Callable[[Subject], Sequence[ColumnElement[bool]]]
-"""What is asked of a subject."""
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What is asked of a subject; ``of_figures``: of its config or metrics, among others."""
+
+    of: Callable[[Subject], Sequence[ColumnElement[bool]]]
+    of_figures: bool = False
+
+    def __call__(self, subject: Subject) -> Sequence[ColumnElement[bool]]:
+        """The same for ``subject``."""
+        return self.of(subject)
 
 
 def page(
@@ -106,7 +121,13 @@ def _keys(
     statement = keys(subject, context).where(*conditions(subject))
     if order.path is None:
         after = None if cursor is None else _position(cursor)[2]
-        rows = session.execute(_by_key(statement, subject, order, after).limit(limit + 1)).all()
+        rows: Sequence[Any] = []
+        if order.descending and conditions.of_figures:
+            rows = session.execute(
+                _among_newest(subject, context, conditions, after, limit + 1)
+            ).all()
+        if len(rows) <= limit:
+            rows = session.execute(_by_key(statement, subject, order, after).limit(limit + 1)).all()
         last = rows[limit - 1] if len(rows) > limit else None
         return rows[:limit], None if last is None else encode_cursor("k", "", last.key)
     numbered, start, after = _position(cursor)
@@ -131,6 +152,23 @@ def _keys(
     if len(rows) - len(rest) == limit:  # what has numbers filled the page exactly
         return rows[:limit], encode_cursor("k", "", END)
     return rows[:limit], encode_cursor("k", "", last.key)
+
+
+def _among_newest(
+    subject: Subject, context: ProjectContext, conditions: Conditions, after: int | None, limit: int
+) -> Select[Any]:
+    """A page's keys, if those that come next hold one: see :data:`WINDOW`.
+
+    A set of all that meet a condition costs more than that, unless few do.
+    """
+    subject = replace(subject, one_by_one=True)
+    order = Order()
+    floor = _by_key(keys(subject, context), subject, order, after)
+    since = floor.offset(min(WINDOW * limit, MOST_LOOKED_THROUGH)).limit(1).scalar_subquery()
+    statement = keys(subject, context).where(
+        subject.key > func.coalesce(since, 0), *conditions(subject)
+    )
+    return _by_key(statement, subject, order, after).limit(limit)
 
 
 def _position(cursor: str | None) -> tuple[bool, float | None, int]:

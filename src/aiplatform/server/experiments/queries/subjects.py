@@ -43,6 +43,8 @@ class Subject:
     tagged: ColumnElement[int | None]
     """The experiment whose tags count."""
     attributes: Mapping[str, Attribute]
+    one_by_one: bool = False
+    """Whether figures are looked up for each in turn: right for a few, and wrong for all."""
 
 
 def _text(column: Any) -> Attribute:
