@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from itertools import pairwise
 
 import psycopg
 import pytest
@@ -154,3 +155,22 @@ class TestBroker:
         while len(sent) < 4 and time.monotonic() < deadline:
             time.sleep(0.02)
         assert sent == ["a", "b", "a", "a"], "who asks after it was sent has one sent again"
+
+    def test_while_they_keep_coming_ever_fewer_are_sent(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sent: list[float] = []
+        monkeypatch.setattr(broker, "COALESCE_SECONDS", 0.1)
+        monkeypatch.setattr(broker, "LONGEST_COALESCE_SECONDS", 0.4)
+        monkeypatch.setattr(broker, "send", lambda *_, queue: sent.append(time.monotonic()))
+        waker = Waker()
+        began = time.monotonic()
+        while len(sent) < 6 and time.monotonic() < began + 20:
+            waker.wake("a")
+            time.sleep(0.005)
+        assert sent[2] - sent[1] > 0.15
+        assert all(later - sooner > 0.35 for sooner, later in pairwise(sent[3:]))
+        time.sleep(0.6)
+        quiet = time.monotonic()
+        waker.wake("a")
+        assert sent[-1] >= quiet, "after a rest a wake-up is sent at once"

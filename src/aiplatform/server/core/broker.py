@@ -29,6 +29,9 @@ WAKE = "aiplatform.tasks.wake"
 COALESCE_SECONDS = 0.05
 """Submissions of one process that come within so short a time share a wake-up."""
 
+LONGEST_COALESCE_SECONDS = 0.4
+"""What that time grows to while they keep coming: workers are awake by then, or busy."""
+
 
 def task_queue(name: str) -> str:
     """The broker's queue for the tasks of a selector."""
@@ -120,6 +123,7 @@ class Waker:
 
     def __init__(self) -> None:
         self._sent: dict[str, float] = {}
+        self._pause: dict[str, float] = {}
         self._due: dict[str, float] = {}
         self._lock = threading.Lock()
         self._pending = threading.Event()
@@ -131,15 +135,18 @@ class Waker:
             if queue in self._due:
                 return
             now = time.monotonic()
-            soonest = self._sent.get(queue, -math.inf) + COALESCE_SECONDS
+            pause = self._pause.get(queue, COALESCE_SECONDS)
+            soonest = self._sent.get(queue, -math.inf) + pause
             if now < soonest:
                 self._due[queue] = soonest
+                self._pause[queue] = min(2 * pause, LONGEST_COALESCE_SECONDS)
                 if self._thread is None:
                     self._thread = threading.Thread(target=self._run, name="waker", daemon=True)
                     self._thread.start()
                 self._pending.set()
                 return
             self._sent[queue] = now
+            self._pause[queue] = COALESCE_SECONDS
         send(WAKE, task_queue(queue), queue=queue)
 
     def flush(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -38,6 +38,7 @@ from aiplatform.protocol.encoding import dumps, loads
 from aiplatform.server.core.errors import Unavailable
 from aiplatform.server.core.settings import get_settings
 
+Answer = TypeVar("Answer")
 WAIT_SECONDS = 15
 """How long a request waits for a connection before it is told to come again."""
 
@@ -183,6 +184,34 @@ def commit(session: Session) -> None:
     session.commit()
     for action in session.info.pop(_AFTER_COMMIT, []):
         action()
+
+
+_ONCE = "aiplatform.once"
+
+
+@contextmanager
+def asked_once(session: Session) -> Iterator[None]:
+    """Within, what :func:`once` is asked is asked of the database one time.
+
+    For transactions that do one thing for many requests which are there already. What is asked so
+    must not be changed within.
+    """
+    session.info[_ONCE] = {}
+    try:
+        yield
+    finally:
+        del session.info[_ONCE]
+
+
+def once(session: Session, key: tuple[Any, ...], ask: Callable[[], Answer]) -> Answer:
+    """What ``ask`` finds, or found for the same ``key`` before, see :func:`asked_once`."""
+    known: dict[tuple[Any, ...], Any] | None = session.info.get(_ONCE)
+    if known is None:
+        return ask()
+    if key not in known:
+        known[key] = ask()
+    answer: Answer = known[key]
+    return answer
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, aliased
 
 from aiplatform.protocol.encoding import clean_text
 from aiplatform.protocol.enums import TaskStatus, TaskType
+from aiplatform.server.core.database import once
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.files import version_file
 from aiplatform.server.core.storage import StoredFile
@@ -173,6 +174,13 @@ def pin_version(
     Raises:
         NotFound: when the project has no such dataset or the dataset no such version.
     """
+    key = ("pinned", context.project_id, uuid, label)
+    return once(session, key, lambda: _pin_version(session, context, uuid, label))
+
+
+def _pin_version(
+    session: Session, context: ProjectContext, uuid: UUID, label: str | None
+) -> tuple[Dataset, DatasetVersion]:
     # The head is locked too: deleting it moves it, and leaves its versions as they are.
     if label is None or is_label(label):
         found: Any = session.execute(

@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.gates import Gate
 from aiplatform.server.core import audit
+from aiplatform.server.core.database import once
 from aiplatform.server.datasets import queries
 from aiplatform.server.datasets.errors import GateFailed
 from aiplatform.server.datasets.models import DatasetGate
@@ -16,8 +17,12 @@ from aiplatform.server.projects.access import ProjectContext
 
 def gate_of(session: Session, project_id: int) -> Gate:
     """The project's gate; one without rules where none was set."""
-    row = session.get(DatasetGate, project_id)
-    return Gate() if row is None else Gate.model_validate(row.gate)
+
+    def read() -> Gate:
+        row = session.get(DatasetGate, project_id)
+        return Gate() if row is None else Gate.model_validate(row.gate)
+
+    return once(session, ("gate", project_id), read)
 
 
 def set_gate(session: Session, context: ProjectContext, gate: Gate) -> Gate:

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session, load_only
 
 from aiplatform.protocol.encoding import dumps
+from aiplatform.server.core.database import once
 from aiplatform.server.tasks.models import TaskGang, TaskReservation, Worker
 from aiplatform.server.tasks.rules import Device, Offer, Room
 
@@ -201,16 +202,16 @@ def someone_could_run(
 
     Nearly every submission is settled by this; what it does not settle, the rules explain.
     """
-    return bool(
-        session.execute(
-            COULD_RUN,
-            {
-                "queue": dumps([queue]),
-                "labels": dumps(labels),
-                "cpus": cpus,
-                "memory_mb": memory_mb,
-            },
-        ).scalar_one()
+    values = {
+        "queue": dumps([queue]),
+        "labels": dumps(labels),
+        "cpus": cpus,
+        "memory_mb": memory_mb,
+    }
+    return once(
+        session,
+        ("could run", *values.values()),
+        lambda: bool(session.execute(COULD_RUN, values).scalar_one()),
     )
 
 

@@ -17,7 +17,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
-from aiplatform.server.core.database import admitted, commit, session_factory, transaction
+from aiplatform.server.core.database import (
+    admitted,
+    asked_once,
+    commit,
+    session_factory,
+    transaction,
+)
 from aiplatform.server.core.direct import Batches
 from aiplatform.server.core.errors import Problem
 from aiplatform.server.projects.access import ProjectContext
@@ -154,18 +160,19 @@ def _submit(
         tasks.update(zip(waiting, enter_all(session, list(waiting.values())), strict=True))
         waiting.clear()
 
-    for place, one in enumerate(asked):
-        if one.key in before:
-            answers[place] = Submitted(before[one.key], before=True)
-            continue
-        try:
-            waiting[place] = prepared(session, one.context, one.wanted)
-        except Problem as refused:
-            answers[place] = refused
-            continue
-        if not kind_of(one.wanted.spec.type).shares_commit:
-            enter()  # the next one may look for it
-    enter()
+    with asked_once(session):
+        for place, one in enumerate(asked):
+            if one.key in before:
+                answers[place] = Submitted(before[one.key], before=True)
+                continue
+            try:
+                waiting[place] = prepared(session, one.context, one.wanted)
+            except Problem as refused:
+                answers[place] = refused
+                continue
+            if not kind_of(one.wanted.spec.type).shares_commit:
+                enter()  # the next one may look for it
+        enter()
     told: dict[Key, BaseModel] = {}
     for place, task in tasks.items():
         one = asked[place]
