@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
+from common.conversations import tokenizer, write
 from common.figures import figure, progress
-from common.planted import Row, Writer, overlapping, planted
+from common.planted import Writer, overlapping, planted
 
 from aiplatform.data import canonical
 from aiplatform.data.ingest import ingest
@@ -33,37 +33,6 @@ ROWS = 20_000
 MIXED_ROWS = 5_000
 MAX_LENGTH = 450
 """Tokens; clean rows have some 200, the planted ones more than 500."""
-
-
-def tokenizer(directory: Path, w: Writer) -> Path:
-    """A model's directory with a byte-level tokenizer, trained on the sentences."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-
-    directory.mkdir()
-    made = Tokenizer(models.BPE())
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    trainer = trainers.BpeTrainer(
-        vocab_size=8000,
-        special_tokens=["<|end|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    made.train_from_iterator([text for each in w.sentences.values() for text in each], trainer)
-    made.save(str(directory / "tokenizer.json"))
-    (directory / "tokenizer_config.json").write_text('{"eos_token": "<|end|>"}')
-    return directory
-
-
-def write(path: Path, rows: list[Row]) -> None:
-    """The canonical Parquet of conversations."""
-    kind = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
-    schema = pa.schema(
-        [("messages", kind)], metadata={"aiplatform.shape": "chat", "aiplatform.json": "[]"}
-    )
-    with canonical.CanonicalWriter(path, schema) as writer:
-        for start in range(0, len(rows), 5000):
-            column = pa.array(rows[start : start + 5000], kind)
-            writer.write(pa.record_batch([column], schema=schema))
 
 
 def found_rows(path: Path, weights: Path, references: tuple[Reference, ...]) -> dict[str, set[int]]:

@@ -3,8 +3,11 @@
 from typing import Any
 
 import pytest
+from ftfy.badness import MOJIBAKE_CATEGORIES, is_bad
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from aiplatform.data.quality.damage import is_damaged
+from aiplatform.data.quality.damage import around_marks, is_damaged
 from aiplatform.data.quality.markup import find_markup
 from aiplatform.data.quality.refusals import REFUSAL
 from tests.data.quality.conftest import Report, found
@@ -28,6 +31,18 @@ def wrongly(text: str, written: str, read: str) -> str:
 )
 def test_damage_is_seen(text: str) -> None:
     assert is_damaged(text)
+
+
+MARKED = st.one_of(
+    st.sampled_from("".join(MOJIBAKE_CATEGORIES.values()).replace("\\", "")),
+    st.sampled_from("abzAZ  .,?!\n19中文汉ÂÃàВГРСвЂāÎÐØÙΒΓΞΟβ×√≈‚€™°±∂ŒœŸŽ"),
+)
+
+
+@given(st.text(MARKED, max_size=16))
+@settings(max_examples=500, deadline=None)
+def test_what_lies_around_marks_is_as_bad_as_the_whole(text: str) -> None:
+    assert any(map(is_bad, around_marks(text))) == is_bad(text)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
 """Text that was decoded wrongly on its way here."""
 
 import re
+from collections.abc import Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from ftfy.badness import is_bad
+from ftfy.badness import MOJIBAKE_CATEGORIES, is_bad
 
 from aiplatform.data.errors import Words
 from aiplatform.data.quality.check import Check, Context, Finding, Severity, Tally, shorten
@@ -15,6 +16,12 @@ GATE = "[\u0080-\u00ff\u0152-\u0192\u02c6\u02dc\u2013-\u2122\u4e00-\u9fff\ue000-
 
 CERTAIN = re.compile("\ufffd|[\u0080-\u009f]|锟斤拷|(?:烫烫|屯屯){2}")
 """Replacement characters, C1 controls, and what GBK makes of both and of unset memory."""
+
+MARKS = re.compile("[" + "".join(MOJIBAKE_CATEGORIES.values()) + "ÂÃŒœàВГРСвāÎÐØÙΒΓΞΟβ×√≈‚]+")
+"""Every sign of mojibake that ftfy knows has one of these."""
+
+AROUND = 4
+"""How many characters on either side of a mark may belong to a sign."""
 
 FOREIGN = re.compile(r"[^\x00-\x7f]{3,}")
 
@@ -55,7 +62,28 @@ class Damage(Check):
 
 def is_damaged(text: str) -> bool:
     """Whether ``text`` shows signs of a wrong decoding."""
-    return bool(CERTAIN.search(text)) or is_bad(text) or any(map(was_utf8, FOREIGN.findall(text)))
+    return (
+        bool(CERTAIN.search(text))
+        or any(map(is_bad, around_marks(text)))
+        or any(map(was_utf8, FOREIGN.findall(text)))
+    )
+
+
+def around_marks(text: str) -> Iterator[str]:
+    """The parts of ``text`` that can show signs of mojibake.
+
+    Most of a text can't, and ftfy takes long to say so.
+    """
+    begin, end = 0, -1
+    for mark in MARKS.finditer(text):
+        # Parts that touch are one: what begins a part must not look like the text's beginning.
+        if mark.start() - AROUND > end:
+            if end >= 0:
+                yield text[begin:end]
+            begin = max(0, mark.start() - AROUND)
+        end = mark.end() + AROUND
+    if end >= 0:
+        yield text[begin:end]
 
 
 def was_utf8(run: str) -> bool:

@@ -1,6 +1,7 @@
 """One pass over the rows, with all checks side by side."""
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,15 +38,19 @@ class Look:
     def at(self, parquet: Path, progress: Callable[[float], None]) -> None:
         """Look at all rows; ``progress`` is told how much is done, 0 to 1."""
         done = 0
-        for batch in iter_batches(parquet):
-            for piece in pieces_of(batch):
-                for check in self.checks:
-                    check.look(piece, done)
-                self.outside.look(piece, done)
-                if self.tokens is not None:
-                    self.tokens.look(piece, done)
-                done += piece.num_rows
-            progress(done / self.context.rows)
+        # The tokenizer computes outside of Python, and so beside the checks.
+        with ThreadPoolExecutor(1, thread_name_prefix="tokens") as beside:
+            for batch in iter_batches(parquet):
+                for piece in pieces_of(batch):
+                    tokens = self.tokens
+                    counted = None if tokens is None else beside.submit(tokens.look, piece, done)
+                    for check in self.checks:
+                        check.look(piece, done)
+                    self.outside.look(piece, done)
+                    if counted is not None:
+                        counted.result()
+                    done += piece.num_rows
+                progress(done / self.context.rows)
 
     def findings(self) -> list[Finding]:
         """What all of them found."""

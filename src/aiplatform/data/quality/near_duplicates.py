@@ -69,7 +69,8 @@ class NearDuplicates(Check):
         clusters = Clusters(len(ends) - 1)
         if self._written:
             self._shingles.flush()
-            shingles = np.memmap(self._shingles, np.uint32, mode="r")
+            # Slices of a memmap are made anew as such, which costs more than to compare them.
+            shingles = np.asarray(np.memmap(self._shingles, np.uint32, mode="r"))
             self._cluster(clusters, ends, shingles)
         for file in (self._shingles, *self._bands):
             file.close()

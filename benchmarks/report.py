@@ -1,0 +1,121 @@
+"""What a quality report costs: seconds, with and without exact token counts, and memory.
+
+Conversations as in ``quality``, one report each in a process of its own, whose peak memory is the
+figure. With token counts the baseline is the tokenizer alone over the same texts in batches, in the
+same process; ``tokens_add`` is what counting adds to a report, in times of that. ``--large`` adds a
+million rows, to show how memory grows with them.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from common.conversations import tokenizer, write
+from common.figures import figure, progress
+from common.planted import Writer
+
+from aiplatform.data.canonical import iter_batches
+from aiplatform.data.quality.report import make_report
+
+ROWS = 100_000
+LARGE = 10
+"""Times as many rows."""
+
+BATCH = 1000
+
+
+def main() -> int:
+    """Make the rows, then have each report made in a process of its own."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--large", action="store_true", help="a million rows as well")
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one is not None:
+        rows, weights = arguments.one
+        print(json.dumps(one(Path(rows), Path(weights) if weights else None)))
+        return 0
+    with tempfile.TemporaryDirectory(prefix="aip-report-") as scratch:
+        writer = Writer(20)
+        rows = Path(scratch) / "rows.parquet"
+        weights = tokenizer(Path(scratch) / "weights", writer)
+        progress(f"{ROWS} rows")
+        write(rows, (writer.row() for _ in range(ROWS)))
+        plain, counted = apart(rows, None), apart(rows, weights)
+        figure("report.seconds", plain["seconds"], "s", target="<= 15")
+        figure("report.memory", plain["memory"], "MiB", target="<= 1024")
+        figure(
+            "report.with_tokens", counted["seconds"], "s",
+            baseline=counted["tokenizer"], baseline_name="tokenizer alone",
+        )  # fmt: skip
+        more = counted["seconds"] - plain["seconds"]
+        figure("report.tokens_add", more / counted["tokenizer"], "x", target="<= 1.7")
+        figure("report.with_tokens.memory", counted["memory"], "MiB", target="<= 1024")
+        if arguments.large:
+            large = Path(scratch) / "large.parquet"
+            write(large, (writer.row() for _ in range(LARGE * ROWS)))
+            measured = apart(large, None)
+            figure("report.large.seconds", measured["seconds"], "s")
+            figure("report.large.memory", measured["memory"], "MiB", target="<= 1024")
+    return 0
+
+
+def apart(rows: Path, weights: Path | None) -> dict[str, float]:
+    """:func:`one` in a process of its own."""
+    command = [
+        sys.executable,
+        __file__,
+        "--one",
+        str(rows),
+        "" if weights is None else str(weights),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    measured: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    progress(", ".join(f"{name} {value:.1f}" for name, value in measured.items()))
+    return measured
+
+
+def one(rows: Path, weights: Path | None) -> dict[str, float]:
+    """Seconds and peak memory of a report, and what the tokenizer takes for the same texts."""
+    began = time.perf_counter()
+    make_report(rows, tokenizer=weights, max_length=2048, progress=lambda _: None)
+    measured = {
+        "seconds": time.perf_counter() - began,
+        "memory": peak_memory(),
+    }
+    if weights is not None:
+        measured["tokenizer"] = tokenizer_alone(rows, weights)
+    return measured
+
+
+def peak_memory() -> float:
+    """MiB. What ``getrusage`` says begins with the parent's on Linux."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError("/proc/self/status has no VmHWM")
+
+
+def tokenizer_alone(rows: Path, weights: Path) -> float:
+    """Seconds that the tokenizer takes for the contents of all messages."""
+    from tokenizers import Tokenizer
+
+    alone = Tokenizer.from_file(str(weights / "tokenizer.json"))
+    seconds = 0.0
+    for batch in iter_batches(rows):
+        for start in range(0, batch.num_rows, BATCH):
+            texts = [
+                "\n".join(message["content"] for message in row["messages"])
+                for row in batch.slice(start, BATCH).to_pylist()
+            ]
+            began = time.perf_counter()
+            alone.encode_batch_fast(texts, add_special_tokens=False)
+            seconds += time.perf_counter() - began
+    return seconds
+
+
+if __name__ == "__main__":
+    sys.exit(main())
