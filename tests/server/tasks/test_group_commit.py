@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from pydantic import BaseModel
 from sqlalchemy import select, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.specs import DatasetRef, QualitySpec
@@ -26,6 +26,7 @@ from tests.server.tasks.conftest import ScriptedKind
 LOCKED = uuid4()
 NO_SUCH = uuid4()
 FAULTY = uuid4()
+UNSENT = uuid4()
 
 
 class Out(BaseModel):
@@ -44,6 +45,8 @@ def prepare(self: ScriptedKind, session: Session, context: Any, spec: Any) -> Pr
         raise NotFound(resource="dataset")
     if spec.dataset.dataset == FAULTY:
         raise RuntimeError("a fault of ours")
+    if spec.dataset.dataset == UNSENT:
+        session.execute(text("SELECT CAST(:text AS text)"), {"text": "a\0b"})
     if spec.dataset.dataset == LOCKED:
         session.execute(text("SELECT FROM projects WHERE name = 'locked' FOR UPDATE"))
     return Prepared(spec)
@@ -118,10 +121,15 @@ def test_what_is_refused_is_nobody_elses_trouble(
     assert names(sent(ask("good", key="b"))) == ["good"]
 
 
-def test_nor_is_a_fault(session: Session, ask: Callable[..., Submission]) -> None:
-    first, faulty, last = sent(ask("first"), ask("faulty", FAULTY), ask("last"))
+@pytest.mark.parametrize(
+    ("dataset", "kind_of_error"), [(FAULTY, RuntimeError), (UNSENT, DBAPIError)]
+)
+def test_nor_is_a_fault(
+    session: Session, ask: Callable[..., Submission], dataset: UUID, kind_of_error: type
+) -> None:
+    first, faulty, last = sent(ask("first"), ask("faulty", dataset), ask("last"))
     assert names([first, last]) == ["first", "last"]
-    assert isinstance(faulty, RuntimeError)
+    assert isinstance(faulty, kind_of_error)
     assert sorted(row[0] for row in queued(session)) == ["first", "last"]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import psycopg
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from pydantic import BaseModel
@@ -126,9 +127,11 @@ def _all(asked: list[Submission], render: Render) -> list[Submitted | Exception]
 
 def _is_away(error: Exception) -> bool:
     """Whether the database can't be reached: to wait for it once more for each would take long."""
-    if isinstance(error, DBAPIError):
-        return error.connection_invalidated or getattr(error.orig, "sqlstate", None) is None
-    return isinstance(error, PoolTimeoutError)
+    if not isinstance(error, DBAPIError):
+        return isinstance(error, PoolTimeoutError)
+    # What the database refuses has a state; what psycopg does not even send is of another kind.
+    unreached = isinstance(error.orig, psycopg.OperationalError) and error.orig.sqlstate is None
+    return error.connection_invalidated or unreached
 
 
 def submit_all(session: Session, asked: Sequence[Submission], render: Render) -> list[Submitted]:
