@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 
@@ -139,3 +140,11 @@ def chats(copies: int, *, tag: str = "") -> list[dict[str, Any]]:
         for number in range(copies)
         for question, answer in QUESTIONS
     ]
+
+
+def command_of(process: psutil.Process) -> list[str]:
+    """A process's command line; nothing of one that has just ended."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []

@@ -15,7 +15,7 @@ import pytest
 from aiplatform import Client
 from aiplatform.client import TaskFailed
 from aiplatform.client.tasks import Task
-from tests.e2e.conftest import Platform, chats, running_platform
+from tests.e2e.conftest import Platform, chats, command_of, running_platform
 from tests.tiny_model import make_tiny_model
 
 pytestmark = pytest.mark.slow
@@ -173,7 +173,7 @@ def ranks_of(worker: psutil.Process) -> list[psutil.Process]:
     return [
         process
         for process in worker.children(recursive=True)
-        if "aiplatform.runtime.distributed.rank" in process.cmdline()
+        if "aiplatform.runtime.distributed.rank" in command_of(process)
     ]
 
 

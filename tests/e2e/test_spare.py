@@ -10,7 +10,7 @@ import pytest
 
 from aiplatform import Client
 from aiplatform.client import Task
-from tests.e2e.conftest import Platform, chats, running_platform
+from tests.e2e.conftest import Platform, chats, command_of, running_platform
 from tests.tiny_model import make_tiny_model
 
 pytestmark = pytest.mark.slow
@@ -32,7 +32,7 @@ def until(condition: Callable[[], object], seconds: float = 60) -> None:
 def spares(worker: int) -> list[psutil.Process]:
     """The launcher of a worker's spare, if there is one, and what it has started."""
     for launcher in psutil.Process(worker).children():
-        if "--spare" in launcher.cmdline():
+        if "--spare" in command_of(launcher):
             return [launcher, *launcher.children()]
     return []
 
