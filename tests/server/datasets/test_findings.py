@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from aiplatform.server.datasets.service import findings
+from aiplatform.server.datasets.service import indexes
 from tests.conftest import Api
 from tests.server.datasets.conftest import jsonl
 
@@ -34,7 +34,7 @@ def test_rows_of_a_finding(browse: Callable[..., Any], monkeypatch: pytest.Monke
     async def no_more(*_: Any) -> Any:
         raise AssertionError("the index is there")
 
-    monkeypatch.setattr(findings, "answer_of", no_more)
+    monkeypatch.setattr(indexes, "answer_of", no_more)
     first = browse("empty", limit=3).json()
     assert first["places"] == [9, 109, 209]
     assert browse("empty", limit=3, cursor=first["next_cursor"]).json()["places"] == [309]

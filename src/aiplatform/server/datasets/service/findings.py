@@ -1,24 +1,17 @@
 """Rows that a finding of the report is about: an index made once by a program of its own."""
 
 import asyncio
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from uuid import uuid4
-
-from anyio import to_thread
+from typing import Any
 
 from aiplatform.data.browse import Found
 from aiplatform.data.findings import places_of
-from aiplatform.protocol.encoding import dumps
 from aiplatform.protocol.rows import Condition
-from aiplatform.server.core.settings import get_settings
-from aiplatform.server.core.spool import room_needed
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets.service import content
 from aiplatform.server.datasets.service.content import local_rows
-from aiplatform.server.datasets.service.ingest import answer_of
+from aiplatform.server.datasets.service.indexes import made_once
 
 LAYOUT = "1"
 """Of the index; raised when the same rows would give another one."""
@@ -31,43 +24,20 @@ async def _never() -> None:
 
 
 async def index_of(rows: StoredFile, finding: str) -> Path:
-    """The index of a version's findings, made if it is not there; the spool's sweep takes it away
-    when nobody has read it for a day.
+    """The index of a version's findings, see :func:`made_once`.
 
     It goes on when whoever asked has gone: the next one finds it made.
 
     Raises:
-        InsufficientStorage, IngestFailed: see :func:`service.ingest.ingest`.
+        InsufficientStorage, IngestFailed: see there.
     """
-    directory = get_settings().spool_dir
+
+    def facts() -> dict[str, Any]:
+        return {"rows": str(local_rows(rows)), "near_duplicates": finding == NEAR}
+
     kind = "near" if finding == NEAR else "all"
-    index = directory / f"findings-{LAYOUT}-{kind}-{rows.sha256}.parquet"
-    job = directory / f"{uuid4().hex}.job"
-
-    def prepare() -> bool:
-        try:
-            os.utime(index)
-        except FileNotFoundError:
-            pass
-        else:
-            return True
-        with room_needed():
-            facts = {
-                "rows": str(local_rows(rows)),
-                "output": str(index),
-                "near_duplicates": finding == NEAR,
-            }
-            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            job.write_text(dumps(facts))
-        return False
-
-    if not await to_thread.run_sync(prepare):
-        command = [sys.executable, "-P", "-m", "aiplatform.data.findings", "--job", str(job)]
-        try:
-            await answer_of(command, directory, _never)
-        finally:
-            job.unlink(missing_ok=True)
-    return index
+    name = f"findings-{LAYOUT}-{kind}-{rows.sha256}.parquet"
+    return await made_once(name, "aiplatform.data.findings", facts, _never)
 
 
 def page(
