@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -116,6 +117,25 @@ def test_none_of_a_batch_waits_for_what_was_waited_for_already() -> None:
     assert {type(answer) for answer in answers} == {PoolTimeout}
     assert sum(calls) == 50
     assert len(calls) <= 2
+
+
+def test_a_batch_is_done_in_nobodys_context() -> None:
+    """Or the trace and the log lines of whoever came first would tell of the others' requests."""
+    asking = ContextVar("asking", default="nobody")
+
+    async def handle(asked: list[str]) -> list[str | Exception]:
+        return [asking.get() for _ in asked]
+
+    async def main() -> list[Any]:
+        batches: Batches[str, str] = Batches(handle, lanes=1)
+
+        async def ask(name: str) -> str:
+            asking.set(name)
+            return await batches.ask(name)
+
+        return await asyncio.gather(ask("first"), ask("second"))
+
+    assert asyncio.run(main()) == ["nobody", "nobody"]
 
 
 class TestRequests:

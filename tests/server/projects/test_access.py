@@ -26,6 +26,7 @@ from aiplatform.server.projects.access import (
     ProjectGuard,
     Via,
     project_permissions,
+    who_may_no_more,
 )
 from aiplatform.server.projects.errors import ProjectArchived
 from tests.factories import (
@@ -121,6 +122,33 @@ class TestEvidence:
     def test_a_project_without_an_owner_is_nobodys(self) -> None:
         row = SimpleNamespace(project_id=1, owner_id=None, member_permissions=None)
         assert project_permissions(row, principal(1)) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ("SELECT 1", None),
+        ("UPDATE users SET is_active = FALSE WHERE id = :user", "unauthenticated"),
+        ("DELETE FROM users WHERE id = :user", "unauthenticated"),
+        ("DELETE FROM project_permissions WHERE user_id = :user", "not_found"),
+        ("UPDATE projects SET status = 'deleted' WHERE id = :project", "not_found"),
+        ("DELETE FROM projects WHERE id = :project", "not_found"),
+    ],
+)
+def test_what_those_hear_who_were_let_in_before(
+    session: Session, ask: Ask, change: str, code: str | None
+) -> None:
+    project = make_project(session)
+    member, owner = make_member(session, project, "viewer"), session.get_one(User, project.owner_id)
+    contexts = [ask(member, project), ask(owner, project)]
+    session.execute(text(change), {"user": member.id, "project": project.id})
+    hidden = NotFound(resource="task")
+    heard = [
+        None if refusal is None else refusal.code
+        for refusal in who_may_no_more(session, contexts, Permission.DATASETS_READ, hidden=hidden)
+    ]
+    assert heard == [code, code if ":project" in change else None]
+    session.rollback()
 
 
 class TestProjectGuard:
