@@ -47,11 +47,11 @@ def names(api: Api, project: Project, what: str = "experiments", **params: Any) 
     return [item["name"] for item in answer.json()["items"]]
 
 
-def all_pages(api: Api, project: Project, **params: Any) -> list[str]:
+def all_pages(api: Api, project: Project, what: str = "experiments", **params: Any) -> list[str]:
     """The names on all pages, one after the other."""
     found: list[str] = []
     while True:
-        answer = api.get(f"projects/{project.uuid}/experiments", params=params)
+        answer = api.get(f"projects/{project.uuid}/{what}", params=params)
         assert answer.status_code == 200, answer.text
         page = answer.json()
         found += [item["name"] for item in page["items"]]
@@ -257,6 +257,7 @@ class TestRuns:
     ) -> None:
         names_of = {"filter": "metrics.loss = 1 and config.lora.rank > 4"}
         assert names(mine, project, "runs", **names_of) == ["rank 16 #1", "rank 8 #1"]
+        assert all_pages(mine, project, "runs", limit=1, **names_of) == ["rank 16 #1", "rank 8 #1"]
         assert names(mine, project, "runs", filter="metrics.eval_loss < 1.2") == ["rank 16 #1"]
         assert names(mine, project, "runs", filter='experiment = "rank 8"') == ["rank 8 #1"]
         assert names(mine, project, "runs", sort="-metrics.eval_loss") == [
