@@ -2,6 +2,7 @@
 # ruff: noqa: T201  (what is printed is what is tested)
 
 import itertools
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -200,3 +201,35 @@ def test_streams_that_somebody_else_took_meanwhile_are_left_alone(
     capture.stop()
     assert sys.stdout is mine
     assert said == [("windows", LogStream.STDERR)]
+
+
+def test_after_the_end_nothing_is_written_into_files_opened_since(
+    client: Client, server: Keeping, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = client.run("r", capture_output=True)
+    kept = logging.StreamHandler(sys.stdout)
+    print("before")
+    assert run.end()
+    # They get the numbers that the run's files had.
+    opened = [(tmp_path / f"{number}.txt").open("w") for number in range(8)]
+    run.log({"loss": 1.0})
+    run.write("late")
+    kept.emit(logging.makeLogRecord({"msg": "handled\nlate"}))
+    print("late", file=kept.stream)
+    run.log({"loss": 2.0})
+    for file in opened:
+        file.close()
+    assert [(tmp_path / f"{number}.txt").read_bytes() for number in range(8)] == [b""] * 8
+    assert [line["text"] for line in server.lines] == ["before"]
+    assert caplog.text.count("the run has ended") == 1
+
+
+def test_a_stream_that_was_kept_goes_on_without_the_run(capsys: pytest.CaptureFixture[str]) -> None:
+    said: list[Any] = []
+    capture = Capture(lambda text, stream: said.append(text))
+    kept = sys.stdout
+    kept.write("half")
+    capture.stop()
+    kept.write(" of it\nand more\n")
+    assert said == ["half"]
+    assert capsys.readouterr().out == "half of it\nand more\n"

@@ -21,12 +21,15 @@ class Tee:
         self._stream = stream
         self._write = write
         self._rest = ""
+        self._finished = False
         self._lock = threading.Lock()
 
     def write(self, text: str) -> int:
         """Write to both."""
         written = self.original.write(text)
         with self._lock:
+            if self._finished:
+                return written
             *lines, self._rest = (self._rest + text).split("\n")
             # A bar that never ends its line is not remembered from its beginning.
             ending = "\r" if self._rest.endswith("\r") else ""
@@ -41,8 +44,9 @@ class Tee:
             self.write(line)
 
     def finish(self) -> None:
-        """No line feed comes any more."""
+        """The run hears no more; whoever has kept this stream, as log handlers do, writes on."""
         with self._lock:
+            self._finished = True
             rest, self._rest = self._rest, ""
         if rest:
             self._write(_shown(rest), self._stream)

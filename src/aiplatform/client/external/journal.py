@@ -52,6 +52,8 @@ class Records:
         """
         data = "".join(f"{line}\n" for line in lines).encode()
         with self._lock:
+            if self._fd < 0:
+                raise OSError(f"{self.path} takes no more: the run has ended")
             before = os.fstat(self._fd).st_size
             if os.write(self._fd, data) < len(data):
                 os.ftruncate(self._fd, before)
@@ -59,7 +61,11 @@ class Records:
 
     def close(self) -> None:
         """Nothing is added any more."""
-        os.close(self._fd)
+        with self._lock:
+            # The number may be another file's from here on.
+            fd, self._fd = self._fd, -1
+            if fd >= 0:
+                os.close(fd)
 
 
 class Reader:
