@@ -87,12 +87,7 @@ def compare(job: Job) -> dict[str, Any]:
         "columns": _column_changes(first, second),
     }
     table = index.to_arrow().replace_schema_metadata({SUMMARY: dumps(summary).encode()})
-    partial = job.output.with_name(f"{job.output.name}.partial")
-    try:
-        pq.write_table(table, partial, row_group_size=INDEX_GROUP_ROWS, compression="zstd")
-        partial.rename(job.output)
-    finally:
-        partial.unlink(missing_ok=True)
+    pq.write_table(table, job.output, row_group_size=INDEX_GROUP_ROWS, compression="zstd")
     return summary
 
 

@@ -50,15 +50,10 @@ def index(job: Job) -> dict[str, Any]:
         for finding in check.findings():
             # One finding may be told of several columns.
             places.setdefault(finding.code, set()).update(finding.rows)
-    partial = job.output.with_name(f"{job.output.name}.partial")
-    try:
-        with pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
-            for code, rows in sorted(places.items()):
-                held = pa.array(sorted(rows), pa.uint32())
-                writer.write_table(pa.table([pa.array([code] * len(held)), held], schema=SCHEMA))
-        partial.rename(job.output)
-    finally:
-        partial.unlink(missing_ok=True)
+    with pq.ParquetWriter(job.output, SCHEMA, compression="zstd") as writer:
+        for code, rows in sorted(places.items()):
+            held = pa.array(sorted(rows), pa.uint32())
+            writer.write_table(pa.table([pa.array([code] * len(held)), held], schema=SCHEMA))
     return {code: len(rows) for code, rows in places.items()}
 
 
