@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from obstore.store import LocalStore, MemoryStore
+from obstore.store import LocalStore, MemoryStore, S3Store
 
 from aiplatform.data import blobs
 from aiplatform.data.blobs import (
@@ -16,6 +16,7 @@ from aiplatform.data.blobs import (
     BlobNotFoundError,
     BlobStore,
     LocalBlobStore,
+    StoreUnavailableError,
     hash_file,
     open_store,
 )
@@ -291,6 +292,29 @@ def test_opening_by_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     for url in ("http://example.org/", "file://elsewhere/dir", "s3://", "/plain/path"):
         with pytest.raises(ValueError, match="a blob store is"):
             open_store(url)
+
+
+def test_a_store_that_is_away_fails_as_a_file_system_does(tmp_path: Path) -> None:
+    away = S3Store(
+        "bucket", endpoint="http://127.0.0.1:1", region="x", access_key_id="x",
+        secret_access_key="x", client_options={"allow_http": True},
+        retry_config={"max_retries": 0},
+    )  # fmt: skip
+    store = ObjectBlobStore(away)
+    (tmp_path / "file").write_bytes(b"x")
+    sha256, _ = hash_file(tmp_path / "file")
+    for attempt in (
+        lambda: store.exists(sha256),
+        lambda: store.size(sha256),
+        lambda: store.read(sha256),
+        lambda: store.fetch(sha256, tmp_path / "fetched"),
+        lambda: store.put_file(tmp_path / "file", sha256),
+        lambda: store.delete(sha256),
+        lambda: list(store.list()),
+    ):
+        with pytest.raises(StoreUnavailableError):
+            attempt()
+    assert issubclass(StoreUnavailableError, OSError)
 
 
 def test_a_damaged_object_is_not_handed_out(tmp_path: Path) -> None:

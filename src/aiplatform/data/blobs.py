@@ -31,6 +31,10 @@ class BlobDamagedError(RuntimeError):
     """What was stored or fetched is not what its name says."""
 
 
+class StoreUnavailableError(OSError):
+    """The store does not answer, or refuses what it should do."""
+
+
 class BlobEntry(NamedTuple):
     """A blob as listed.
 
@@ -45,7 +49,10 @@ class BlobEntry(NamedTuple):
 
 
 class BlobStore(ABC):
-    """A place for blobs. All methods may be called by many threads and processes at once."""
+    """A place for blobs. All methods may be called by many threads and processes at once.
+
+    Each may raise an ``OSError`` when the place itself fails.
+    """
 
     @abstractmethod
     def put_file(self, path: Path, sha256: str, *, move: bool = False) -> None:

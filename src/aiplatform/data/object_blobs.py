@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import obstore
+from obstore.exceptions import BaseError
 from obstore.store import ObjectStore, S3Store
 
 from aiplatform.data.blobs import (
@@ -17,6 +18,7 @@ from aiplatform.data.blobs import (
     BlobEntry,
     BlobNotFoundError,
     BlobStore,
+    StoreUnavailableError,
     blob_key,
     hash_file,
 )
@@ -49,20 +51,23 @@ class ObjectBlobStore(BlobStore):
             found, _ = hash_file(path)
             if found != sha256:
                 raise BlobDamagedError(f"{path} has the hash {found}, not {sha256}")
-            obstore.put(self._store, key, path)  # in parts when large; visible when complete
+            with _told():
+                obstore.put(self._store, key, path)  # in parts when large; visible when complete
         if move:
             path.unlink()
 
     def exists(self, sha256: str) -> bool:
         try:
-            obstore.head(self._store, self._key(sha256))
+            with _told():
+                obstore.head(self._store, self._key(sha256))
         except FileNotFoundError:
             return False
         return True
 
     def size(self, sha256: str) -> int:
         try:
-            return obstore.head(self._store, self._key(sha256))["size"]
+            with _told():
+                return obstore.head(self._store, self._key(sha256))["size"]
         except FileNotFoundError:
             raise BlobNotFoundError(sha256) from None
 
@@ -72,7 +77,9 @@ class ObjectBlobStore(BlobStore):
         if offset >= end:  # stores refuse ranges of no bytes
             return iter(())
         try:
-            found = obstore.get(self._store, self._key(sha256), options={"range": (offset, end)})
+            with _told():
+                key = self._key(sha256)
+                found = obstore.get(self._store, key, options={"range": (offset, end)})
         except FileNotFoundError:
             raise BlobNotFoundError(sha256) from None
         return _cut(bytes(part) for part in found.stream(min_chunk_size=CHUNK_BYTES))
@@ -95,17 +102,18 @@ class ObjectBlobStore(BlobStore):
             temporary.unlink(missing_ok=True)
 
     def delete(self, sha256: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError), _told():
             obstore.delete(self._store, self._key(sha256))
 
     def list(self) -> Iterator[BlobEntry]:
         entries = []
-        for page in obstore.list(self._store, prefix=self._prefix or None):
-            for found in page:
-                name = found["path"].rpartition("/")[2]
-                if SHA256.fullmatch(name):
-                    modified = found["last_modified"].timestamp()
-                    entries.append(BlobEntry(name, found["size"], modified))
+        with _told():
+            for page in obstore.list(self._store, prefix=self._prefix or None):
+                for found in page:
+                    name = found["path"].rpartition("/")[2]
+                    if SHA256.fullmatch(name):
+                        modified = found["last_modified"].timestamp()
+                        entries.append(BlobEntry(name, found["size"], modified))
         # Stores list in the order of their keys, or in none.
         yield from sorted(entries)
 
@@ -122,7 +130,17 @@ class ObjectBlobStore(BlobStore):
         return f"{self._prefix}/{key}" if self._prefix else key
 
 
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Failures of the store as what they are to callers: the library's own are no ``OSError``."""
+    try:
+        yield
+    except BaseError as error:
+        raise StoreUnavailableError(str(error).splitlines()[0][:300]) from error
+
+
 def _cut(parts: Iterator[bytes]) -> Iterator[bytes]:
-    for part in parts:
-        for start in range(0, len(part), CHUNK_BYTES):
-            yield part[start : start + CHUNK_BYTES]
+    with _told():
+        for part in parts:
+            for start in range(0, len(part), CHUNK_BYTES):
+                yield part[start : start + CHUNK_BYTES]

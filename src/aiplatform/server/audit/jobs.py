@@ -6,6 +6,7 @@ import time
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from aiplatform.data.blobs import BlobDamagedError
 from aiplatform.server.audit.rules.signatures import NotAKey
 from aiplatform.server.audit.service.archives import Unfit, archive_all
 from aiplatform.server.audit.service.sealing import seal_all
@@ -28,18 +29,25 @@ def start_sealing() -> threading.Thread:
 def _run(settings: Settings) -> None:
     while True:
         time.sleep(settings.audit_seal_seconds)
-        try:
-            rows = seal_all(settings.audit_signing_key_file)
-            if settings.audit_archive_days is not None:
-                archive_all(settings.audit_archive_days)
-        except SQLAlchemyError as error:
-            log.warning("sealing interrupted", error=str(error)[:200])
-        except (OSError, NotAKey) as error:
-            log.error(  # noqa: TRY400  (told in words)
-                "the audit trail is not sealed: no key to sign with", error=str(error)
-            )
-        except Unfit as error:
-            log.error("the audit trail is not archived", reason=str(error))  # noqa: TRY400
-        else:
-            if rows:
-                log.debug("sealed", rows=rows)
+        take_turn(settings)
+
+
+def take_turn(settings: Settings) -> None:
+    """Seal what waits, and archive what is old enough; what fails is said, and tried again."""
+    try:
+        if rows := seal_all(settings.audit_signing_key_file):
+            log.debug("sealed", rows=rows)
+    except SQLAlchemyError as error:
+        log.warning("sealing interrupted", error=str(error)[:200])
+    except (OSError, NotAKey) as error:
+        log.error(  # noqa: TRY400  (told in words)
+            "the audit trail is not sealed: no key to sign with", error=str(error)
+        )
+    if settings.audit_archive_days is None:
+        return
+    try:
+        archive_all(settings.audit_archive_days)
+    except SQLAlchemyError as error:
+        log.warning("archiving interrupted", error=str(error)[:200])
+    except (BlobDamagedError, OSError, Unfit) as error:
+        log.error("the audit trail is not archived", reason=str(error))  # noqa: TRY400

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
+from aiplatform.data.blobs import StoreUnavailableError
 from aiplatform.protocol.encoding import jsonable
 from aiplatform.server.core.errors import Conflict, Language, Problem, Unavailable
 
@@ -252,6 +253,10 @@ def install(app: FastAPI) -> None:
         log.warning("database unavailable", path=request.url.path, error=str(error)[:300])
         return render(request, Unavailable(service="The database", service_zh="数据库"))
 
+    async def on_store(request: Request, error: Exception) -> JSONResponse:
+        log.warning("store unavailable", path=request.url.path, error=str(error))
+        return render(request, Unavailable(service="The store", service_zh="存储"))
+
     async def on_unexpected(request: Request, error: Exception) -> JSONResponse:
         log.error("unhandled error", path=request.url.path, exc_info=error)
         return render(request, Problem())
@@ -262,4 +267,5 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(DBAPIError, on_database)
     app.add_exception_handler(PoolTimeoutError, on_database)
     app.add_exception_handler(psycopg.Error, on_database)
+    app.add_exception_handler(StoreUnavailableError, on_store)
     app.add_exception_handler(Exception, on_unexpected)

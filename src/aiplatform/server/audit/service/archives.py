@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from aiplatform.data.blobs import BlobNotFoundError
+from aiplatform.data.blobs import BlobDamagedError, BlobNotFoundError
 from aiplatform.server.audit.models import AuditArchive, AuditSeal
 from aiplatform.server.audit.rules import lines
 from aiplatform.server.audit.service.exports import sealed_lines
@@ -168,6 +168,8 @@ def _fetch(sha256: str, directory: Path) -> Path:
         get_store().fetch(sha256, path)
     except BlobNotFoundError as error:
         raise ValueError("the store does not have it") from error
+    except BlobDamagedError as error:  # stores that fetch over a network look themselves
+        raise ValueError("the store has something else under this name") from error
     with path.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
             raise ValueError("the store has something else under this name")
