@@ -16,7 +16,7 @@ from aiplatform.server.notifications import jobs
 from aiplatform.server.notifications.models import Notification, NotificationDigest, WebhookDelivery
 from aiplatform.server.notifications.service import announce
 from tests.conftest import environment
-from tests.factories import make_project, make_user, make_webhook
+from tests.factories import PASSWORD, make_project, make_user, make_webhook
 from tests.server.notifications.mailbox import Mailbox, parts
 
 pytestmark = pytest.mark.usefixtures("client")
@@ -45,6 +45,29 @@ class TestNotifications:
         assert "no memory" in plain
         assert "https://platform.example.com/notifications" in plain
         assert 'href="https://platform.example.com/notifications"' in html
+
+    def test_of_a_changed_address_the_old_one_is_told(
+        self, session: Session, api: Act, box: Mailbox
+    ) -> None:
+        user, admin = make_user(session), make_user(session, role="admin")
+        for address, change in (
+            ("first@example.com", lambda to: api(admin).patch(
+                f"users/{user.uuid}", json={"email": to}, headers={"If-Match": "*"}
+            )),
+            ("second@example.com", lambda to: api(user).put(
+                "users/me/email", json={"email": to, "password": PASSWORD}
+            )),
+        ):  # fmt: skip
+            session.refresh(user)
+            before = user.email
+            session.rollback()
+            assert change(address).status_code in {200, 204}
+            while mail.send_next():
+                pass
+            ((recipients, message),) = box.got
+            assert recipients == [before]
+            assert message["Subject"] == "Your address was changed"
+            box.got.clear()
 
     def test_digests_gather_and_security_does_not_wait(
         self, session: Session, api: Act, box: Mailbox

@@ -17,7 +17,14 @@ from aiplatform.server.notifications.models import Notification
 from aiplatform.server.projects.models import ProjectPermission
 from aiplatform.server.projects.service import keys
 from tests.conftest import Api
-from tests.factories import make_member, make_model, make_project, make_role, make_user
+from tests.factories import (
+    make_member,
+    make_model,
+    make_project,
+    make_role,
+    make_user,
+    number,
+)
 
 pytestmark = pytest.mark.usefixtures("client")
 Act = Callable[..., Any]
@@ -266,7 +273,12 @@ class TestUse:
 
     def test_makes_no_keys_and_touches_no_sign_in(self, session: Session, holder: Hold) -> None:
         key, made = holder(make_user(session, role="admin"), "*")
+        somebody, any_state = f"users/{make_user(session).uuid}", {"If-Match": "*"}
+        renamed = {"username": f"renamed{number()}"}
+        assert key.patch(somebody, json=renamed, headers=any_state).status_code == 200
         for answer in (
+            # Whoever sets where links go that set a password can sign in as anybody.
+            key.patch(somebody, json={"email": "mine@example.com"}, headers=any_state),
             make(key, "datasets:read"),
             key.get("users/me/keys"),
             key.delete(f"users/me/keys/{made['uuid']}"),

@@ -93,8 +93,10 @@ TEXTS: dict[N, dict[Language, Text]] = {
     },
     N.SECURITY_EMAIL_CHANGED: {
         "en": Text("Address changed", "Your address was changed",
-                   "An administrator changed the e-mail address of your account."),
-        "zh": Text("邮箱已变更", "您的邮箱地址已变更", "管理员修改了您账户的邮箱地址。"),
+                   "The e-mail address of your account was changed. If it was not you, tell an "
+                   "administrator."),
+        "zh": Text("邮箱已变更", "您的邮箱地址已变更",
+                   "您账户的邮箱地址已被修改。如果不是您本人操作，请告知管理员。"),
     },
     N.SECURITY_KEY_CREATED: {
         "en": Text("API key created", "A new API key: {name}",

@@ -108,7 +108,7 @@ def update_user(
     """Change user name, address or global role.
 
     Nobody changes their own role, gives one that grants what they lack, or changes somebody who
-    holds what they lack.
+    holds what they lack. No API key changes an address: links that set a password go there.
     """
     changes = body.model_dump(exclude_unset=True, exclude_none=True)
     found = service.update_user(session, principal, user, changes, if_match)

@@ -23,6 +23,7 @@ from aiplatform.server.identity.errors import (
     OwnAccount,
     OwnRole,
     PermissionDenied,
+    SessionRequired,
 )
 from aiplatform.server.identity.models import User
 from aiplatform.server.identity.service import hooks, second_factor
@@ -96,18 +97,22 @@ def update_user(
             raise OwnRole
         held_by_caller = held_now(session, principal, Permission.USERS_WRITE)
         check_role(session, held_by_caller, changed["role"])
-    if "email" in changed and user.id == principal.user_id:
-        raise OwnAccount
+    if "email" in changed:
+        if principal.key is not None:
+            raise SessionRequired
+        if user.id == principal.user_id:
+            raise OwnAccount
     if "username" in changed:
         refuse_reserved(changed["username"])
     refuse_taken(session, username=changed.get("username"), email=changed.get("email"), but=user.id)
+    if "email" in changed:
+        # While the account has its old address: that is where somebody else would be warned.
+        hooks.tell(session, user, "email_changed")
+        queries.security_of(session, user.id).email_claimed = False
+        withdraw_resets(session, user.id)
     for key, value in changed.items():
         setattr(user, key, value)
     keep_an_administrator(session)
-    if "email" in changed:
-        queries.security_of(session, user.id).email_claimed = False
-        withdraw_resets(session, user.id)
-        hooks.tell(session, user, "email_changed")
     audit.record(
         session,
         principal.actor,

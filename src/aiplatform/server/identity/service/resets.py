@@ -100,6 +100,8 @@ def change_email(
     if user.email == email:
         return None
     refuse_taken(session, username=None, email=email, but=user.id)
+    # While the account has its old address: that is where somebody else would be warned.
+    hooks.tell(session, user, "email_changed")
     before, user.email = user.email, email
     queries.security_of(session, user.id).email_claimed = True
     withdraw_resets(session, user.id)
@@ -112,7 +114,6 @@ def change_email(
         before={"email": before},
         after={"email": email},
     )
-    hooks.tell(session, user, "email_changed")
     return None
 
 
