@@ -61,7 +61,7 @@ class TestStoring:
     def test_odd_names_are_refused(self, mine: Api, name: str) -> None:
         assert put(mine, name).status_code in {404, 405, 422}
 
-    @pytest.mark.parametrize("value", ["", "x" * 70_000, None, 5])
+    @pytest.mark.parametrize("value", ["", "x" * 70_000, None, 5, "xxxx\0y"])
     def test_odd_values_are_refused_and_not_repeated(self, mine: Api, value: Any) -> None:
         answer = put(mine, "odd", value)
         assert answer.status_code == 422

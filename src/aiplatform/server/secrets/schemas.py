@@ -1,8 +1,9 @@
 """Wire shapes of secrets. None has a value that goes out."""
 
 from datetime import datetime
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from aiplatform.protocol.enums import SecretKind
 from aiplatform.protocol.specs import Strict
@@ -10,10 +11,18 @@ from aiplatform.protocol.specs import Strict
 MAX_VALUE = 64 << 10
 
 
+def _without_nul(value: SecretStr) -> SecretStr:
+    if "\0" in value.get_secret_value():
+        raise ValueError("a secret has no NUL: no environment variable can hold one")
+    return value
+
+
 class SecretIn(Strict):
     """What to store."""
 
-    value: SecretStr = Field(min_length=1, max_length=MAX_VALUE)
+    value: Annotated[SecretStr, AfterValidator(_without_nul)] = Field(
+        min_length=1, max_length=MAX_VALUE
+    )
     kind: SecretKind = SecretKind.GENERIC
 
     model_config = ConfigDict(
