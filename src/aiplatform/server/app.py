@@ -168,9 +168,9 @@ def _guard_the_door(app: FastAPI, settings: Settings, buckets: Buckets) -> None:
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"],
-            allow_headers=["Authorization", "Content-Type", "If-Match", "Last-Event-ID"],
-            expose_headers=["ETag", "RateLimit", "RateLimit-Policy", "Retry-After",
-                            "X-Request-ID"],
+            # What uploads, ranges and repeatable requests send and are answered with, too.
+            allow_headers=["*"],
+            expose_headers=["*"],
             max_age=600,
         )  # fmt: skip
     # A failed login puts itself on record, with the account.

@@ -123,6 +123,15 @@ class TestAllowedOrigins:
         )
         assert answer.headers["access-control-allow-origin"] == "https://tools.example"
         assert "access-control-allow-credentials" not in answer.headers
+        wanted = "idempotency-key, upload-offset, if-none-match"
+        answer = strict.options(
+            "/api/v1/projects",
+            headers=asked
+            | {"Origin": "https://tools.example", "Access-Control-Request-Headers": wanted},
+        )
+        assert answer.status_code == 200
+        allowed = answer.headers["access-control-allow-headers"].lower()
+        assert all(name in allowed for name in wanted.split(", "))
         answer = strict.post(
             "/api/v1/projects", headers={"Origin": "https://tools.example"}, json={}
         )

@@ -55,3 +55,18 @@ class TestFiles:
 def test_what_is_no_limit_is_refused(limit: str) -> None:
     with environment(AIPLATFORM_RATE_LIMIT_NORMAL=limit), pytest.raises(ValidationError):
         Settings()
+
+
+@pytest.mark.parametrize("sender", ["Example, Inc. <no-reply@example.com>", "x@", "a b@c", "@"])
+def test_what_is_no_sender_is_refused(sender: str) -> None:
+    """Every mail would fail for it, long after the start."""
+    with environment(AIPLATFORM_MAIL_FROM=sender), pytest.raises(ValidationError):
+        Settings()
+
+
+@pytest.mark.parametrize(
+    "sender", ["a@example.com", "AI <a@example.com>", '"Example, Inc." <a@example.com>']
+)
+def test_senders(sender: str) -> None:
+    with environment(AIPLATFORM_MAIL_FROM=sender):
+        assert Settings().mail_from == sender

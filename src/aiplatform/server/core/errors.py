@@ -11,8 +11,10 @@ Language = Literal["en", "zh"]
 
 NOUNS = {
     "API key": "API 密钥",
+    "artifact": "产物",
     "bin item": "回收站内容",
     "checkpoint": "检查点",
+    "code bundle": "代码包",
     "dataset": "数据集",
     "delivery": "投递记录",
     "dataset version": "数据集版本",
@@ -23,6 +25,7 @@ NOUNS = {
     "member": "成员",
     "model": "模型",
     "notification": "通知",
+    "preferences": "偏好设置",
     "project": "项目",
     "report": "报告",
     "role": "角色",

@@ -1,6 +1,9 @@
 """Settings of API and worker, read from the environment (``AIPLATFORM_*``)."""
 
 import re
+from email.errors import MessageError
+from email.headerregistry import Address
+from email.utils import parseaddr
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -262,6 +265,19 @@ class Settings(NodeSettings, OidcSettings, ScriptSettings, TelemetrySettings, Wa
     @classmethod
     def _limit(cls, value: str) -> str:
         limit_of(value)
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _sender(cls, value: str) -> str:
+        name, address = parseaddr(value)
+        try:
+            Address(display_name=name, addr_spec=address)
+        except (ValueError, IndexError, MessageError):
+            raise ValueError(
+                f'{value!r} is no sender; write it like "Example, Inc." <platform@example.com>,'
+                " with quotes around a name that has a comma"
+            ) from None
         return value
 
     @field_validator("cors_origins", mode="after")
