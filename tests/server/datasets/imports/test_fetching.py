@@ -221,3 +221,24 @@ def test_a_split_of_a_hub_is_all_its_files(
     assert made["source"]["files"] == 3
     page = mine.get(f"datasets/{made['dataset']}/versions/v1/rows", params={"offset": 9}).json()
     assert [row["text"] for row in page["items"][:2]] == ["0-9", "1-0"]
+
+
+def test_bad_rows_of_several_files_are_kept(
+    ask: Callable[..., Any], run: Callable[..., dict[str, Any]], mine: Api
+) -> None:
+    files = {f"train-{n}.jsonl": jsonl(ROWS[:200]) + b"{%d\n" % n for n in range(2)}
+    with elsewhere() as server:
+        server.repositories["someone/talk"] = files
+        with environment(AIPLATFORM_HUB="huggingface", AIPLATFORM_HUB_ENDPOINT=server.url):
+            source = {"kind": "hub", "repository": "someone/talk", "split": "train"}
+            ended = run(ask(source, bad_rows="quarantine"))
+    assert ended["status"] == "completed", ended["error_message"]
+    made = ended["result"]
+    assert (made["rows"], made["quarantined"], made["source"]["files"]) == (400, 2, 2)
+    version = f"datasets/{made['dataset']}/versions/{made['version']}"
+    read_as = mine.get(version).json()["read_as"]
+    assert (read_as["quarantined"]["rows"], read_as["source"]["files"]) == (2, 2)
+    answer = mine.get(f"{version}/content", params={"format": "quarantine"})
+    assert answer.status_code == 200, answer.text
+    aside = [json.loads(line) for line in answer.content.splitlines()]
+    assert [row["raw"] for row in aside] == ["{0", "{1"]

@@ -3,6 +3,7 @@
 from typing import Any
 
 from aiplatform.protocol.enums import DatasetStatus
+from aiplatform.server.datasets.models import DatasetVersionDetails
 from aiplatform.server.datasets.queries import Commit, Head
 from aiplatform.server.datasets.schemas import DatasetOut, DatasetVersionOut
 from aiplatform.server.identity.schemas import UserRef
@@ -30,9 +31,14 @@ def render_dataset(head: Head) -> DatasetOut:
 
 
 def read_as(facts: dict[str, Any]) -> dict[str, Any]:
-    """How an uploaded file was read, of what is kept of it."""
+    """How an uploaded file, or what an import fetched, was read, of what is kept of it."""
     found = {key: facts[key] for key in READ_AS if facts.get(key)}
     return {**found, **(facts.get("details") or {})}
+
+
+def _was_read(details: DatasetVersionDetails) -> bool:
+    """Whether files were: an import of several has a source and no file name."""
+    return details.filename is not None or bool(details.upload.get("source"))
 
 
 def render_version(commit: Commit) -> DatasetVersionOut:
@@ -51,7 +57,7 @@ def render_version(commit: Commit) -> DatasetVersionOut:
         format=None if details is None else details.format,
         filename=None if details is None else details.filename,
         columns=[] if details is None else details.columns,
-        read_as=None if details is None or details.filename is None else read_as(details.upload),
+        read_as=read_as(details.upload) if details is not None and _was_read(details) else None,
         made_by=None if details is None else details.upload.get("made_by"),
         author=(
             None

@@ -56,13 +56,14 @@ def pack_rows(rows: Ingested, before: StoredFile | None) -> Packed:
 def pack_upload(
     rows: Ingested, raw: Spooled | None, filename: str | None, before: Known
 ) -> dict[str, Packed]:
-    """Rows and uploaded bytes, if there are any, in parts, by their paths."""
-    if raw is None:
-        return {ROWS_PATH: pack_rows(rows, before.rows)}
+    """Rows, uploaded bytes and what was set aside, if there are any, in parts, by their paths."""
     with ThreadPoolExecutor(1, thread_name_prefix="pack") as pool:
-        uploaded = pool.submit(lambda: _pack(raw.path, line_ends(raw.path), before.upload))
+        uploaded = None
+        if raw is not None:
+            uploaded = pool.submit(lambda: _pack(raw.path, line_ends(raw.path), before.upload))
         packed = {ROWS_PATH: pack_rows(rows, before.rows)}
-        packed[f"{UPLOAD_FOLDER}{filename}"] = uploaded.result()
+        if uploaded is not None:
+            packed[f"{UPLOAD_FOLDER}{filename}"] = uploaded.result()
     if rows.quarantine is not None:
         packed[QUARANTINE_PATH] = _pack(rows.quarantine, line_ends(rows.quarantine), None)
     return packed
