@@ -1,5 +1,6 @@
 """What a hyper-parameter sweep is asked: which parameters, how they are chosen, what counts."""
 
+import math
 import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -10,6 +11,7 @@ from pydantic import Field, model_validator
 from aiplatform.protocol.specs import Strict
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
+MOST_STEPS = 1e9
 PATH = re.compile(r"^[a-z_][a-z0-9_]{0,60}(\.[a-z_][a-z0-9_]{0,60}){0,4}$")
 
 
@@ -27,12 +29,16 @@ class FloatRange(Strict):
     low: Number
     high: Number
     log: bool = False
-    step: Annotated[float, Field(gt=0)] | None = None
+    step: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
     @model_validator(mode="after")
     def _is_range(self) -> "FloatRange":
         if self.low > self.high or (self.log and (self.low <= 0 or self.step is not None)):
             raise ValueError("low must not exceed high; log needs low above 0 and no step")
+        # Beyond that no sampler computes with it.
+        width = self.high - self.low
+        if not math.isfinite(width) or (self.step is not None and width / self.step > MOST_STEPS):
+            raise ValueError("the range is too wide, or its step too small")
         return self
 
 

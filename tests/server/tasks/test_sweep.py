@@ -12,7 +12,7 @@ from aiplatform.server.core.settings import get_settings
 from aiplatform.server.notifications import jobs as notifications_jobs
 from aiplatform.server.tasks import jobs
 from aiplatform.server.tasks.models import Task, TaskLease, Worker
-from aiplatform.server.tasks.service import attempts, sweep, workers
+from aiplatform.server.tasks.service import attempts, periodic, sweep, workers
 from aiplatform.server.tasks.service.sweep import Sweeper
 from tests.conftest import environment
 from tests.factories import make_task
@@ -129,8 +129,9 @@ def test_a_worker_that_returns_gives_back_what_it_held(session, held, make_worke
     assert session.scalars(select(TaskLease)).all() == []
 
 
+@pytest.mark.parametrize("error", [KeyFileUnusable("it is gone"), RuntimeError("a fault")])
 def test_a_problem_does_not_end_the_sweeping(
-    client: object, monkeypatch: pytest.MonkeyPatch
+    client: object, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     """Such as a key file that nobody can read: there is a next turn, and it may be put right."""
     turns: list[int] = []
@@ -141,8 +142,44 @@ def test_a_problem_does_not_end_the_sweeping(
             turns.append(1)
             if len(turns) == 2:
                 process.stopped.set()
-            raise KeyFileUnusable("it is gone")
+            raise error
 
         monkeypatch.setattr(notifications_jobs, "sweep", turn)
         process._sweep()
     assert len(turns) == 2
+
+
+@pytest.mark.parametrize("place", ["adopt_orphans", "do_chores"])
+def test_nor_do_chores_that_fail_each_hour_keep_leases_from_running_out(
+    client: object, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """One sweeper looks on: only so has it seen a lease stand still for long enough."""
+    sweepers: list[Sweeper] = []
+    looks: list[int] = []
+    with environment(AIPLATFORM_SWEEP_SECONDS="0.2"):
+        process = jobs.WorkerProcess(get_settings())
+
+        def look(sweeper: Sweeper) -> None:
+            sweepers.append(sweeper)
+            looks.append(1)
+            if len(looks) == 5:
+                process.stopped.set()
+
+        def fail(*_: object) -> None:
+            raise OSError("the spool is gone")
+
+        monkeypatch.setattr(Sweeper, "sweep", look)
+        monkeypatch.setattr(jobs, place, fail)
+        process._sweep()
+    # A failure outside of the chores costs one beginning, and not one at each look.
+    assert len(set(map(id, sweepers))) <= (1 if place == "adopt_orphans" else 2)
+
+
+def test_each_chore_has_its_turn() -> None:
+    done: list[str] = []
+
+    def fail() -> None:
+        raise RuntimeError("a fault")
+
+    periodic.do_each({"first": fail, "second": lambda: done.append("second")})
+    assert done == ["second"]

@@ -12,8 +12,8 @@ from aiplatform.server.datasets.service import fixes, imports, quality, resumabl
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service import kinds
-from aiplatform.server.tasks.service.chores import on_chores
 from aiplatform.server.tasks.service.kinds import Inputs, Outcome, Prepared, TaskKind, Write
+from aiplatform.server.tasks.service.periodic import on_hour
 
 
 class DataQuality(TaskKind):
@@ -86,7 +86,7 @@ class DataFix(TaskKind):
 
 def register() -> None:
     """Called by the composition roots."""
-    on_chores(resumable.forget_expired)
+    on_hour("uploads", resumable.forget_expired)
     kinds.register(DataFix())
     kinds.register(DatasetImport())
     kinds.register(DataQuality())

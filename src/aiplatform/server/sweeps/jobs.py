@@ -1,6 +1,7 @@
 """The workers' side: every search does its next step, each in transactions of its own."""
 
 import contextlib
+from functools import partial
 
 from aiplatform.server.core.broker import on_message
 from aiplatform.server.core.database import transaction
@@ -9,18 +10,22 @@ from aiplatform.server.sweeps.service.advancing import advance, grant, wishes
 from aiplatform.server.sweeps.service.prompting import ADVANCE, hear_of_halt, hear_of_points
 from aiplatform.server.tasks.errors import TaskFinished
 from aiplatform.server.tasks.service.hearing import on_halt, on_points
-from aiplatform.server.tasks.service.periodic import on_sweep
+from aiplatform.server.tasks.service.periodic import do_each, on_sweep
 
 
 def advance_all() -> None:
     """One step of each search, and what their tasks must do for it."""
     with transaction() as session:
         running, unsettled = queries.running(session), queries.unsettled(session)
-    for sweep_id in running:
-        with transaction() as session:
-            advance(session, sweep_id)
-    for sweep_id in dict.fromkeys([*running, *unsettled]):
-        _grant_all(sweep_id)
+    # One that can't go on is no reason for the others to wait.
+    do_each({f"sweep {sweep_id}": partial(_step, sweep_id) for sweep_id in running})
+    do_each({f"sweep {sweep_id}": partial(_grant_all, sweep_id) for sweep_id in unsettled})
+
+
+def _step(sweep_id: int) -> None:
+    with transaction() as session:
+        advance(session, sweep_id)
+    _grant_all(sweep_id)
 
 
 def advance_one(sweep_id: int) -> None:

@@ -9,7 +9,6 @@ import signal
 import socket
 import threading
 import time
-from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
@@ -37,13 +36,12 @@ from aiplatform.server.tasks import queries, runner
 from aiplatform.server.tasks.errors import LostLease
 from aiplatform.server.tasks.service import (
     attempts,
-    chores,
     figures,
     retention,
     submissions,
     workers,
 )
-from aiplatform.server.tasks.service.periodic import run_chores
+from aiplatform.server.tasks.service.periodic import at_sweep, do_each, hourly
 from aiplatform.server.tasks.service.sweep import Sweeper
 
 log = structlog.get_logger(__name__)
@@ -66,6 +64,7 @@ class WorkerProcess:
         self._lock_file: IO[str] | None = None
         self._threads: list[threading.Thread] = []
         self._spares: runner.Spares | None = None
+        self._chores_due = time.monotonic()
 
     def start(self) -> None:
         """Enter the worker and start its threads.
@@ -138,6 +137,8 @@ class WorkerProcess:
                     self._sweep_with(connection)
             except (psycopg.Error, SQLAlchemyError, OSError, Problem) as error:
                 log.warning("sweep interrupted", error=str(error)[:200])
+            except Exception:  # the one handler of this thread, without which no lease runs out
+                log.exception("sweep interrupted inside the platform")
             self.stopped.wait(self.settings.sweep_seconds)
 
     def _sweep_with(self, connection: psycopg.Connection) -> None:
@@ -150,15 +151,13 @@ class WorkerProcess:
             self.settings.lease_seconds,
             run_silence_seconds=self.settings.run_silence_seconds,
         )
-        chores_due = time.monotonic()
         while not self.stopped.is_set():
             # The lock lives in this connection; when that is gone, another sweeps already.
             connection.execute("SELECT 1")
             sweeper.sweep()
-            notifications_jobs.sweep()
-            run_chores()
-            if time.monotonic() >= chores_due:
-                chores_due = time.monotonic() + CHORES_SECONDS
+            do_each({"notifications": notifications_jobs.sweep, **at_sweep()})
+            if time.monotonic() >= self._chores_due:
+                self._chores_due = time.monotonic() + CHORES_SECONDS
                 do_chores(self.settings)
             self.stopped.wait(self.settings.sweep_seconds)
 
@@ -176,21 +175,29 @@ def default_name(settings: Settings) -> str:
 
 def do_chores(settings: Settings) -> None:
     """What is due now and then: empty the bin, collect blobs, drop outcomes, clean the spool."""
-    purged = purge_overdue()
-    notifications_jobs.clean_up()
-    freed = retention.sweep()
-    if freed:
-        log.info("retention", **asdict(freed))
-    adopt_orphans()
-    collected = collect_blobs()
+    do_each(
+        {
+            "bin": purge_overdue,
+            "notifications": notifications_jobs.clean_up,
+            "retention": retention.sweep,
+            "orphans": adopt_orphans,
+            "blobs": collect_blobs,
+            "celery": _forget_outcomes,
+            "submissions": _forget_submissions,
+            **hourly(),
+            "spool": lambda: clean_directory(settings.spool_dir, KEPT),
+            "store": lambda: get_store().sweep(timedelta(days=1).total_seconds()),
+        }
+    )
+
+
+def _forget_outcomes() -> None:
     get_celery().backend.cleanup()
+
+
+def _forget_submissions() -> None:
     with transaction() as session:
         submissions.forget_old(session)
-    chores.do_registered()
-    removed = clean_directory(settings.spool_dir, KEPT)
-    removed += get_store().sweep(timedelta(days=1).total_seconds())
-    if purged or collected or removed:
-        log.info("cleaned up", purged=purged, blobs=collected, leftovers=removed)
 
 
 def end_leftovers(work_dir: Path) -> None:

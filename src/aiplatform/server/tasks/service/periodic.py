@@ -1,9 +1,10 @@
-"""What else the sweep does: higher domains register it, and the one that sweeps calls it.
+"""What the one that sweeps does beside: at each sweep, and about once an hour.
 
-So it is done by one worker at a time, and by another when that is gone.
+Higher domains register theirs. It is done by one worker at a time, and by another when that is
+gone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -11,18 +12,40 @@ from sqlalchemy.exc import SQLAlchemyError
 from aiplatform.server.core.errors import Problem
 
 log = structlog.get_logger(__name__)
-_CHORES: dict[str, Callable[[], object]] = {}
+Chore = Callable[[], object]
+"""What it returns, if anything, is what it did, for the log."""
+
+_AT_SWEEPS: dict[str, Chore] = {}
+_HOURLY: dict[str, Chore] = {}
 
 
-def on_sweep(name: str, chore: Callable[[], object]) -> None:
-    """Have ``chore`` called at each sweep; the last registration of a name counts."""
-    _CHORES[name] = chore
+def on_sweep(name: str, chore: Chore) -> None:
+    """Have ``chore`` done at each sweep; the last registration of a name counts."""
+    _AT_SWEEPS[name] = chore
 
 
-def run_chores() -> None:
-    """Call what was registered. One that fails keeps no other from its turn."""
-    for name, chore in _CHORES.items():
+def on_hour(name: str, chore: Chore) -> None:
+    """Have ``chore`` done about once an hour; the last registration of a name counts."""
+    _HOURLY[name] = chore
+
+
+def at_sweep() -> Mapping[str, Chore]:
+    """What was registered for each sweep."""
+    return _AT_SWEEPS
+
+
+def hourly() -> Mapping[str, Chore]:
+    """What was registered for each hour."""
+    return _HOURLY
+
+
+def do_each(chores: Mapping[str, Chore]) -> None:
+    """Do them all. One that fails keeps no other from its turn, nor leases from running out."""
+    for name, chore in chores.items():
         try:
-            chore()
+            if done := chore():
+                log.info("chore done", chore=name, done=done)
         except (SQLAlchemyError, Problem, OSError) as error:
-            log.warning("a chore of the sweep failed", chore=name, error=str(error)[:200])
+            log.warning("a chore failed", chore=name, error=str(error)[:200])
+        except Exception:  # a fault of ours, or a row that nobody expected; it would end the thread
+            log.exception("a chore failed inside the platform", chore=name)
