@@ -18,6 +18,7 @@ from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.identity.models import User
 from aiplatform.server.notifications.models import Notification
 from aiplatform.server.projects.models import Project
+from aiplatform.server.sweeps import jobs as sweep_jobs
 from aiplatform.server.sweeps.jobs import advance_all, advance_one
 from aiplatform.server.sweeps.service import prompting
 from aiplatform.server.tasks.models import Task
@@ -166,6 +167,66 @@ def test_bad_trials_pause_at_rungs_go_on_if_they_turn_out_well_and_are_stopped_a
     assert (found["status"], found["best"]["number"]) == ("completed", 2)
     session.expire_all()
     assert session.get_one(Task, third.task_id).status == TaskStatus.CANCELLED
+
+
+def test_a_trial_that_may_go_on_before_it_has_paused_goes_on(
+    session: Session, mine: Api, begin: Callable[..., Any], hand: Hand
+) -> None:
+    asha = {"series": "loss", "min_steps": 2, "reduction": 2, "halt": "pause"}
+    uuid = begin(pruning=asha, parallelism=2).json()["uuid"]
+    advance_all()
+    first, second = hand.take(), hand.take()
+    say(first, loss={2: 1.0})
+    say(second, loss={2: 2.0})
+    advance_all()
+    third = hand.take()
+    say(third, loss={2: 5.0})
+    advance_all()
+    fourth = hand.take()
+    say(fourth, loss={2: 6.0})
+    with transaction() as own:  # there is room again
+        attempts.pause(own, third)
+    advance_all()
+    assert states(mine, uuid)[1] in {"resuming", "running"}
+    # It was asked to pause, still ran, and is asked no longer.
+    session.expire_all()
+    assert session.get_one(Task, second.task_id).scheduling.stop_wanted is None
+    advance_all()
+    assert states(mine, uuid)[1] == "running"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"low": 0, "high": 1e30, "step": 1e-5},
+        {"low": 0, "high": 1, "step": 5e-324},
+        {"low": -1e308, "high": 1e308},
+    ],
+)
+def test_ranges_that_nobody_can_draw_from_are_refused(
+    begin: Callable[..., Any], bad: dict[str, float]
+) -> None:
+    rate = {"learning_rate": {"kind": "float", **bad}}
+    assert begin(parameters=rate, method="random").status_code == 422
+
+
+def test_a_sweep_that_can_not_go_on_keeps_no_other_from_it(
+    mine: Api, begin: Callable[..., Any], hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(name="broken")
+    fine = begin(name="fine").json()["uuid"]
+    real = sweep_jobs.advance
+    broken: list[int] = []
+
+    def advance(session: Session, sweep_id: int, **options: Any) -> None:
+        broken.append(sweep_id)
+        if sweep_id == broken[0]:
+            raise RuntimeError("a row that nobody expected")
+        real(session, sweep_id, **options)
+
+    monkeypatch.setattr(sweep_jobs, "advance", advance)
+    advance_all()
+    assert states(mine, fine) != []
 
 
 def test_bad_trials_are_stopped_at_once_if_that_is_wanted(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Row, Select, func, select
@@ -17,7 +17,8 @@ from aiplatform.server.projects.models import Project
 from aiplatform.server.registry import queries as registry_queries
 from aiplatform.server.registry.models import Model
 from aiplatform.server.sweeps.models import Sweep, SweepTrial
-from aiplatform.server.tasks.models import MetricPoint, Task
+from aiplatform.server.tasks.models import MetricPoint, Task, TaskScheduling
+from aiplatform.server.tasks.queries.tasks import STOPPABLE
 
 
 def list_sweeps(context: ProjectContext, *, name: str | None = None) -> Select[Any]:
@@ -84,7 +85,7 @@ def unsettled(session: Session) -> list[int]:
             .join(Sweep, Sweep.id == SweepTrial.sweep_id)
             .where(
                 Sweep.status != SweepStatus.RUNNING.value,
-                Task.status.in_(["pending", "running", "paused"]),
+                Task.status.in_([status.value for status in STOPPABLE]),
             )
             .distinct()
         )
@@ -154,19 +155,34 @@ def trial_rows(session: Session, sweep: Sweep) -> Sequence[Row[Any]]:
     return rows
 
 
-TaskState = tuple[str, str | None, dict[str, Any]]
+class TaskState(NamedTuple):
+    """How a trial's task is. ``will_pause``: it was asked to, and still runs."""
+
+    status: str
+    error: str | None
+    figures: dict[str, Any]
+    will_pause: bool
+
+
 """Status, error and figures of a task."""
 
 
 def task_states(session: Session, sweep: Sweep) -> dict[int, TaskState]:
     """How the trials' tasks are, by id."""
     rows = session.execute(
-        select(Task.id, Task.status, Task.error_message, RunDetails.metrics)
+        select(
+            Task.id,
+            Task.status,
+            Task.error_message,
+            RunDetails.metrics,
+            (TaskScheduling.stop_wanted == "pause").is_(True),
+        )
         .join(SweepTrial, SweepTrial.task_id == Task.id)
+        .join(TaskScheduling, TaskScheduling.task_id == Task.id)
         .outerjoin(RunDetails, RunDetails.task_id == Task.id)
         .where(SweepTrial.sweep_id == sweep.id)
     )
-    return {row[0]: (row[1], row[2], row[3] or {}) for row in rows}
+    return {row[0]: TaskState(row[1], row[2], row[3] or {}, row[4]) for row in rows}
 
 
 def value_at(session: Session, task_id: int, key: str, step: int) -> float | None:

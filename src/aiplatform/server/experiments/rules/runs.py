@@ -51,9 +51,9 @@ def best_run(runs: list[dict[str, Any]]) -> dict[str, Any] | None:
     Of equals the earlier. A loss that is no number is never the best.
     """
     for key in ("eval_loss", "train_loss_last"):
-        measured = [run for run in runs if math.isfinite(_number(run.get(key)))]
+        measured = [run for run in runs if math.isfinite(number_of(run.get(key)))]
         if measured:
-            return min(measured, key=lambda run: _number(run[key]))
+            return min(measured, key=lambda run: number_of(run[key]))
     return None
 
 
@@ -93,7 +93,7 @@ def _summarised(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return {**(best or {}), "runs": runs}
 
 
-def _number(value: Any) -> float:
+def number_of(value: Any) -> float:
     """NaN and infinities are stored as strings; what is no number counts as NaN."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return math.nan

@@ -19,6 +19,7 @@ from aiplatform.server.core import audit
 from aiplatform.server.core.errors import Problem
 from aiplatform.server.experiments import service as experiments
 from aiplatform.server.experiments.errors import ConfigInvalid
+from aiplatform.server.experiments.rules import number_of
 from aiplatform.server.identity.errors import PermissionDenied
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.service.acting import acting_for
@@ -26,7 +27,7 @@ from aiplatform.server.sweeps import queries
 from aiplatform.server.sweeps.models import Sweep, SweepTrial
 from aiplatform.server.sweeps.rules import HOPELESS, goes_on, rung_steps
 from aiplatform.server.sweeps.service.sampling import Tried, choose
-from aiplatform.server.tasks.models import Task
+from aiplatform.server.tasks.models import Task, TaskScheduling
 from aiplatform.server.tasks.service import request_cancel, request_pause, resume
 
 S = TrialState
@@ -64,24 +65,21 @@ def _take_in(session: Session, sweep: Sweep, spec: SweepSpec, trials: Sequence[S
         if trial.task_id not in states:
             trial.state, trial.error = S.FAILED.value, "the task is gone"
             continue
-        status, error, figures = states[trial.task_id]
+        task = states[trial.task_id]
+        status = task.status
         if status == TaskStatus.COMPLETED:
-            value = _number(figures.get(spec.objective))
+            value = number_of(task.figures.get(spec.objective))
             if math.isfinite(value):
                 trial.state, trial.value = S.COMPLETED.value, value
             else:
                 trial.state = S.FAILED.value
                 trial.error = f"the run has no {spec.objective} that is a number"
         elif status == TaskStatus.FAILED:
-            trial.state, trial.error = S.FAILED.value, error
+            trial.state, trial.error = S.FAILED.value, task.error
         elif status == TaskStatus.CANCELLED:
             trial.state = S.CANCELLED.value
-        elif trial.state == S.RESUMING and status != TaskStatus.PAUSED:
+        elif trial.state == S.RESUMING and status != TaskStatus.PAUSED and not task.will_pause:
             trial.state = S.RUNNING.value
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float | str) else math.nan
 
 
 def _look_at_rungs(
@@ -107,8 +105,8 @@ def _is_among_the_best(
     spec: SweepSpec, asha: Asha, trial: SweepTrial, trials: Sequence[SweepTrial]
 ) -> bool:
     rung = len(trial.rungs) - 1
-    others = [_number(other.rungs[rung]) for other in trials if len(other.rungs) > rung]
-    value = _number(trial.rungs[rung])
+    others = [number_of(other.rungs[rung]) for other in trials if len(other.rungs) > rung]
+    value = number_of(trial.rungs[rung])
     return goes_on(value, others, asha, minimize=spec.direction == "minimize")
 
 
@@ -215,12 +213,13 @@ def _end(session: Session, sweep: Sweep, spec: SweepSpec, trials: Sequence[Sweep
 def wishes(session: Session, sweep_id: int) -> list[tuple[int, str]]:
     """What the trials' tasks do not do yet: ids, each with ``cancel``, ``pause`` or ``resume``."""
     rows = session.execute(
-        select(SweepTrial.state, Task.id, Task.status)
+        select(SweepTrial.state, Task.id, Task.status, TaskScheduling.stop_wanted)
         .join(Task, Task.id == SweepTrial.task_id)
+        .join(TaskScheduling, TaskScheduling.task_id == Task.id)
         .where(SweepTrial.sweep_id == sweep_id)
     )
     found = []
-    for state, task_id, status in rows:
+    for state, task_id, status, stop_wanted in rows:
         task = TaskStatus(status)
         if task.is_final or task is TaskStatus.CANCELLING:
             continue
@@ -228,7 +227,7 @@ def wishes(session: Session, sweep_id: int) -> list[tuple[int, str]]:
             found.append((task_id, "cancel"))
         elif state == S.PAUSED and task is not TaskStatus.PAUSED:
             found.append((task_id, "pause"))
-        elif state == S.RESUMING and task is TaskStatus.PAUSED:
+        elif state == S.RESUMING and (task is TaskStatus.PAUSED or stop_wanted == "pause"):
             found.append((task_id, "resume"))
     return found
 
