@@ -318,9 +318,17 @@ class TestRuns:
         uuid = create().json()["uuid"]
         run = mine.post(f"experiments/{uuid}/runs").json()
         hand.fail(hand.take())
+        path = f"experiments/{uuid}"
+        etag = mine.get(path).headers["ETag"]
+        put = mine.patch(path, json={"archived": True}, headers={"If-Match": etag})
+        assert put.status_code == 200, put.text
+        refused = mine.post(f"tasks/{run['uuid']}/retry")
+        assert (refused.status_code, refused.json()["code"]) == (409, "experiment_archived")
+        mine.patch(path, json={"archived": False}, headers={"If-Match": put.headers["ETag"]})
         retried = mine.post(f"tasks/{run['uuid']}/retry")
         assert retried.status_code in {200, 201, 202}
         assert len(names(mine, project, "runs")) == 2
+        assert mine.get(path).json()["status"] == "pending"
 
     def test_comparison(
         self, session: Session, mine: Api, project: Project, two: list[dict[str, Any]]

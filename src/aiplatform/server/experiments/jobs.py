@@ -6,7 +6,6 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import ExperimentStatus, TaskType
 from aiplatform.protocol.permissions import Permission
-from aiplatform.server.experiments import queries
 from aiplatform.server.experiments.service import evaluations, external, trainings
 from aiplatform.server.experiments.service.inputs import task_inputs
 from aiplatform.server.projects.access import ProjectContext
@@ -29,8 +28,8 @@ class Training(TaskKind):
         return trainings.prepare(session, context, spec)
 
     def retried(self, session: Session, context: ProjectContext, task: Task) -> None:
-        """See :func:`trainings.require_trainable`; a reason that was given once does not count."""
-        trainings.require_trainable(session, context, queries.inputs_of(session, task))
+        """See :func:`trainings.prepare_retry`."""
+        trainings.prepare_retry(session, context, task)
 
     def inputs(self, session: Session, task: Task) -> Inputs:
         """Base model, rows and held-out rows."""

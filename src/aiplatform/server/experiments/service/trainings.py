@@ -149,6 +149,23 @@ def _require_same_inputs(before: Iterable[TaskInput], now: Iterable[InputRef]) -
             )
 
 
+def prepare_retry(session: Session, context: ProjectContext, task: Task) -> None:
+    """Have a failed training's experiment wait for one more, which is its config as it was then.
+
+    A reason that was given against the gate once does not count.
+
+    Raises:
+        ExperimentArchived: for one in the archive.
+        GateFailed, QuotaExceeded: see :func:`require_trainable`.
+    """
+    experiment = queries.lock_asked_by(session, task.experiment_id)
+    if experiment is not None:
+        if queries.details_of(session, experiment).archived_at is not None:
+            raise ExperimentArchived(name=experiment.name)
+        experiment.status = ExperimentStatus.PENDING.value
+    require_trainable(session, context, queries.inputs_of(session, task))
+
+
 def require_trainable(
     session: Session,
     context: ProjectContext,
