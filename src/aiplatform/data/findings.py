@@ -1,7 +1,8 @@
 """``python -m aiplatform.data.findings``: which rows the findings of the quality report are about.
 
 The report has examples and counts; this makes an index of places by finding, from which a page of
-rows is read. The checks look at all rows once more, so whoever asks waits for it once.
+rows is read. The checks look at all rows once more, so whoever asks waits for it once. What only a
+tokenizer or other data shows has no rows here.
 """
 
 import argparse
@@ -14,10 +15,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aiplatform.data.canonical import iter_batches, row_count, shape_of
+from aiplatform.data.canonical import row_count, shape_of
 from aiplatform.data.ingest import prepare_process
 from aiplatform.data.quality import CHECKS
 from aiplatform.data.quality.check import Context
+from aiplatform.data.quality.look import Look
 from aiplatform.data.quality.near_duplicates import NearDuplicates
 from aiplatform.protocol.encoding import dumps
 from aiplatform.protocol.specs import Strict
@@ -39,17 +41,12 @@ def index(job: Job) -> dict[str, Any]:
     """
     context = Context(shape_of(job.rows), pq.read_schema(job.rows), row_count(job.rows))
     kinds = [kind for kind in CHECKS if job.near_duplicates or kind is not NearDuplicates]
-    checks = [kind(context) for kind in kinds]
-    done = 0
-    for batch in iter_batches(job.rows):
-        for check in checks:
-            check.look(batch, done)
-        done += batch.num_rows
+    look = Look(context, kinds, None, 0)
+    look.at(job.rows, lambda _: None)
     places: dict[str, set[int]] = {}
-    for check in checks:
-        for finding in check.findings():
-            # One finding may be told of several columns.
-            places.setdefault(finding.code, set()).update(finding.rows)
+    for finding in look.findings():
+        # One finding may be told of several columns.
+        places.setdefault(finding.code, set()).update(finding.rows)
     with pq.ParquetWriter(job.output, SCHEMA, compression="zstd") as writer:
         for code, rows in sorted(places.items()):
             held = pa.array(sorted(rows), pa.uint32())

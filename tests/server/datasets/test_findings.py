@@ -13,6 +13,8 @@ ROWS = [
     {"id": n, "text": "the same" if n % 100 == 7 else "" if n % 100 == 9 else f"row {n} " + "x" * n}
     for n in range(400)
 ]
+LONG = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
+ROWS[20]["text"], ROWS[120]["text"] = f"{LONG} fifteen", f"{LONG} sixteen"
 
 
 @pytest.fixture
@@ -44,5 +46,8 @@ def test_rows_of_a_finding(browse: Callable[..., Any], monkeypatch: pytest.Monke
 
 
 def test_near_duplicates_are_looked_for_when_asked(browse: Callable[..., Any]) -> None:
-    assert browse("near_duplicates").status_code == 200
+    near = browse("near_duplicates")
+    assert near.status_code == 200
+    assert near.json()["places"] == [120]
+    assert [row["id"] for row in near.json()["items"]] == [120]
     assert browse("Nonsense!").status_code == 422

@@ -35,7 +35,8 @@ async def list_finding_rows(
     """The rows that the finding is about, in their order; none when it is not found.
 
     The first request looks at all rows of the version again, which takes as long as its report
-    without token counts; `near_duplicates` by itself. Findings about tokens have no rows here.
+    without token counts; `near_duplicates` by itself. Findings about tokens have no rows here, nor
+    have leakage and contamination, which need the data that the report compared with.
     """
     offset = wanted.offset
     if cursor is not None:

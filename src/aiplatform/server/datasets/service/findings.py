@@ -13,7 +13,7 @@ from aiplatform.server.datasets.service import content
 from aiplatform.server.datasets.service.content import local_rows
 from aiplatform.server.datasets.service.indexes import made_once
 
-LAYOUT = "1"
+LAYOUT = "2"
 """Of the index; raised when the same rows would give another one."""
 
 NEAR = "near_duplicates"
