@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import Literal
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -15,34 +17,48 @@ from aiplatform.server.datasets.service.gates import gate_of
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.tasks.service.kinds import InputRef
 
+Role = Literal["evaluation", "benchmark"]
+
 MOST = 20
 INPUT = "against_"
 """The role of such an input, with its number behind it; the runtime finds it by that."""
 
 
 def pinned(
-    session: Session, context: ProjectContext, refs: Iterable[ComparedRef]
+    session: Session, context: ProjectContext, dataset: DatasetRef, against: Iterable[ComparedRef]
 ) -> list[tuple[ComparedRef, InputRef]]:
-    """The references with their versions named, once each, and the inputs they are.
+    """What the gate names and then ``against``, with their versions named, once each, and the
+    inputs they are. When they are too many, the last of ``against`` stay.
 
     Raises:
         NotFound: for data that the project does not have.
     """
-    found: dict[tuple[object, ...], tuple[ComparedRef, InputRef]] = {}
+    named = _exact(session, context, named_by_gate(session, context, dataset))
+    others = _exact(session, context, against)
+    left = [key for key in others if key not in named]
+    kept = {**named, **{key: others[key] for key in left[-(MOST - len(named)) :]}}
+    return [
+        (
+            ComparedRef(dataset=uuid, version=version.version, role=role, label=label),
+            InputRef(
+                role=f"{INPUT}{number}",
+                label=label,
+                content_hash=version.file_hash,
+                dataset_version_id=version.id,
+            ),
+        )
+        for number, ((uuid, role, label), version) in enumerate(kept.items())
+    ]
+
+
+def _exact(
+    session: Session, context: ProjectContext, refs: Iterable[ComparedRef]
+) -> dict[tuple[UUID, Role, str], DatasetVersion]:
+    found = {}
     for ref in refs:
         head, version = queries.pin_version(session, context, ref.dataset, ref.version)
-        label = f"{head.name}@{version.version}"
-        exact = ComparedRef(
-            dataset=ref.dataset, version=version.version, role=ref.role, label=label
-        )
-        entry = InputRef(
-            role=f"{INPUT}{len(found)}",
-            label=label,
-            content_hash=version.file_hash,
-            dataset_version_id=version.id,
-        )
-        found.setdefault((ref.dataset, version.version, ref.role), (exact, entry))
-    return list(found.values())[:MOST]
+        found[ref.dataset, ref.role, f"{head.name}@{version.version}"] = version
+    return found
 
 
 def named_by_gate(
@@ -62,10 +78,22 @@ def named_by_gate(
 
 
 def as_before(session: Session, context: ProjectContext, dataset: Dataset) -> list[ComparedRef]:
-    """What the last report of the dataset was compared with."""
+    """What the last report of the dataset was compared with, beside what the gate names by now."""
     config = reports.newest_check(session, dataset) or {}
     refs = [ComparedRef.model_validate(ref) for ref in config.get("against") or ()]
-    return still_there(session, context, refs)
+    gate = named_by_gate(session, context, DatasetRef(dataset=dataset.uuid))
+    named = {(ref.dataset, ref.role) for ref in gate}
+    others = [ref for ref in refs if (ref.dataset, ref.role) not in named]
+    return still_there(session, context, newest(others))
+
+
+def newest(refs: Iterable[ComparedRef]) -> list[ComparedRef]:
+    """Of each dataset in each role the last: its versions would become more with every report."""
+    last: dict[tuple[UUID, Role], ComparedRef] = {}
+    for ref in refs:
+        last.pop((ref.dataset, ref.role), None)
+        last[ref.dataset, ref.role] = ref
+    return list(last.values())
 
 
 def still_there(

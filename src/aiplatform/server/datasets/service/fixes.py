@@ -75,8 +75,7 @@ def prepare(session: Session, context: ProjectContext, spec: FixSpec) -> Prepare
         if code in TOKEN_FINDINGS and spec.base_model is None:
             raise _impossible("fix_needs_model", finding=code)
     ref, rows = pinned_input(session, context, spec.dataset, DATASET)
-    wanted = [*spec.against, *comparing.named_by_gate(session, context, ref)]
-    compared = comparing.pinned(session, context, wanted)
+    compared = comparing.pinned(session, context, ref, spec.against)
     inputs = [rows, *counting_inputs(session, context, spec.base_model)]
     pinned = {"dataset": ref, "against": [exact for exact, _ in compared]}
     return Prepared(

@@ -68,9 +68,7 @@ def prepare(session: Session, context: ProjectContext, spec: QualitySpec) -> Pre
         BaseModelNotReady: while the model's files are still coming in.
     """
     ref, dataset = pinned_input(session, context, spec.dataset, DATASET)
-    compared = comparing.pinned(
-        session, context, [*spec.against, *comparing.named_by_gate(session, context, ref)]
-    )
+    compared = comparing.pinned(session, context, ref, spec.against)
     inputs = [dataset, *counting_inputs(session, context, spec.base_model)]
     pinned = {"dataset": ref, "against": [exact for exact, _ in compared]}
     return Prepared(
@@ -151,6 +149,7 @@ def compare_with_held_out(
     _, other = queries.pin_version(session, context, held_out.dataset, held_out.version)
     if comparing.lacks(session, version, other):
         wanted = ComparedRef(dataset=held_out.dataset, version=other.version)
+        before = comparing.as_before(session, context, dataset)
         request_report(
             session,
             context,
@@ -158,7 +157,7 @@ def compare_with_held_out(
             version.version,
             base_model=base_model,
             max_length=max_length,
-            against=[*comparing.as_before(session, context, dataset), wanted],
+            against=comparing.newest([*before, wanted])[-comparing.MOST :],
         )
 
 
