@@ -1,9 +1,11 @@
 """Files and printed lines of runs that execute elsewhere, as the SDK brings them in."""
 # ruff: noqa: T201  (what is printed is what is tested)
 
+import errno
 import itertools
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from aiplatform.client import Client
 from aiplatform.client.external import sender as sending
 from aiplatform.client.external.capture import Capture
 from aiplatform.client.external.files import Files
+from aiplatform.client.transfers import body_of
 from aiplatform.protocol.enums import LogStream
 from tests.client.fake import answer, problem
 from tests.client.test_external import PROJECT, RUN, Platform, until
@@ -233,3 +236,83 @@ def test_a_stream_that_was_kept_goes_on_without_the_run(capsys: pytest.CaptureFi
     kept.write(" of it\nand more\n")
     assert said == ["half"]
     assert capsys.readouterr().out == "half of it\nand more\n"
+
+
+def test_what_the_system_refuses_for_a_while_ends_no_sending(
+    client: Client,
+    server: Keeping,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server.expect("a.txt")
+    (tmp_path / "a.txt").write_text("a")
+    tries = itertools.count()
+
+    def short_of_descriptors(*arguments: Any) -> Any:
+        if next(tries) < 5:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return body_of(*arguments)
+
+    monkeypatch.setattr(sending, "body_of", short_of_descriptors)
+    with client.run("r") as run:
+        run.log_artifact(tmp_path / "a.txt")
+        run.log({"loss": 1.0})
+    assert server.kept == {"a.txt": b"a"}
+    assert [end["status"] for end in server.ends] == ["completed"]
+    assert caplog.text.count("not reported for now") == 1
+
+
+def test_an_end_that_could_not_be_written_is_not_waited_for(
+    client: Client, server: Keeping, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    run = client.run("r")
+    run.log({"loss": 1.0})
+    monkeypatch.setattr(run.journal, "note_end", full)
+    began = time.monotonic()
+    assert not run.end()
+    assert time.monotonic() - began < 30
+    assert "No space left on device" in caplog.text
+    assert len(server.points) == 1
+    assert client.external.unsent() == [run.journal.directory]
+
+
+def test_a_file_that_another_process_has_sent_is_gone(
+    client: Client, server: Keeping, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def by_another(_: httpx.Request) -> httpx.Response:
+        (run.journal.directory / "artifacts" / "a.txt").unlink()
+        return problem(409, "quota_exceeded", "full") if server.kept else answer({})
+
+    server.on(PREFIX + "a.txt", by_another)
+    (tmp_path / "a.txt").write_text("a")
+    with client.run("r") as run:
+        for _ in range(2):
+            run.log_artifact(tmp_path / "a.txt")
+            until(lambda: not any(run.journal.files.pending()))
+            server.kept["a.txt"] = b""
+    assert [end["status"] for end in server.ends] == ["completed"]
+    assert "not reported" not in caplog.text
+    assert not (run.journal.directory / "refused" / "a.txt").exists()
+
+
+def test_a_file_that_goes_before_it_is_opened_is_passed_over(
+    client: Client,
+    server: Keeping,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def gone(file: Path, *_: Any) -> Any:
+        file.unlink()
+        return file.open("rb")
+
+    monkeypatch.setattr(sending, "body_of", gone)
+    (tmp_path / "a.txt").write_text("a")
+    with client.run("r") as run:
+        run.log_artifact(tmp_path / "a.txt")
+    assert [end["status"] for end in server.ends] == ["completed"]
+    assert "not reported" not in caplog.text

@@ -1,5 +1,6 @@
 """Files that a run leaves: copied into its directory, and gone from there once they are sent."""
 
+import contextlib
 import os
 import shutil
 import threading
@@ -40,13 +41,17 @@ class Files:
         for file in sorted(self.waiting.rglob("*")):
             if file.is_file() and not file.name.startswith(NEW):
                 path = file.relative_to(self.waiting).as_posix()
-                yield path, file, file.stat()
+                try:
+                    was = file.stat()
+                except FileNotFoundError:
+                    continue  # sent by another process since it was listed
+                yield path, file, was
 
     def sent(self, file: Path, was: os.stat_result) -> None:
         """Forget a file, unless it was replaced meanwhile."""
         with self._lock:
             if self._is(file, was):
-                file.unlink()
+                file.unlink(missing_ok=True)
 
     def refuse(self, path: str, file: Path, was: os.stat_result) -> Path:
         """Put a file aside that will never be taken. Returns where it is."""
@@ -54,7 +59,8 @@ class Files:
         with self._lock:
             if self._is(file, was):
                 target.parent.mkdir(parents=True, exist_ok=True)
-                file.replace(target)
+                with contextlib.suppress(FileNotFoundError):
+                    file.replace(target)
         return target
 
     def remove(self) -> None:
@@ -63,7 +69,11 @@ class Files:
 
     @staticmethod
     def _is(file: Path, was: os.stat_result) -> bool:
-        now = file.stat()
+        """Another process may send the same run, and be done with a file first."""
+        try:
+            now = file.stat()
+        except FileNotFoundError:
+            return False
         return (now.st_ino, now.st_mtime_ns) == (was.st_ino, was.st_mtime_ns)
 
 

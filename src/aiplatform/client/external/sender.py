@@ -116,9 +116,11 @@ class Sender:
 
         Raises:
             ApiError: when the server refuses or is away.
+            ClientError: when it is not written how the run ended.
         """
         end = self.journal.end
-        assert end is not None
+        if end is None:
+            raise ClientError("it could not be written how the run ended")
         try:
             self._take(self._http.post(f"{self._path}/end", end))
         except Conflict as error:
@@ -180,6 +182,10 @@ class Sender:
             # The run goes on without this file.
             log.warning("%s is not taken: %s", files.refuse(path, file, was), error)
             return True
+        except FileNotFoundError:
+            if file.exists():
+                raise
+            return True  # another process has sent it
         files.sent(file, was)
         self.heard_at = time.monotonic()
         return True
@@ -193,8 +199,13 @@ class Sender:
                 self.beat()
 
 
-def may_pass(error: ClientError) -> bool:
-    """Whether the same may succeed later by itself, or once somebody has signed in again."""
+def may_pass(error: ClientError | OSError) -> bool:
+    """Whether the same may succeed later by itself, or once somebody has signed in again.
+
+    What the system refuses, for want of room or of descriptors, may.
+    """
+    if not isinstance(error, ClientError):
+        return True
     if isinstance(error, ServerUnavailable | RateLimited | UnexpectedAnswer):
         return True
     if isinstance(error, NotFound | Refused) or not isinstance(error, ApiError):
@@ -211,7 +222,7 @@ class SendingThread:
 
     def __init__(self, sender: Sender) -> None:
         self.sender = sender
-        self.failure: ClientError | None = None
+        self.failure: ClientError | OSError | None = None
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._done = threading.Event()
@@ -248,7 +259,7 @@ class SendingThread:
                     return
                 failures, self.failure = 0, None
                 self._pause(GATHER_SECONDS)
-            except ClientError as error:
+            except (ClientError, OSError) as error:
                 self.failure = error
                 if not may_pass(error):
                     log.warning("the run is not reported any more: %s", error)
