@@ -23,6 +23,7 @@ from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service import queue
 from aiplatform.server.tasks.service.kinds import Outcome, kind_of
 from tests.conftest import Api
+from tests.factories import make_model
 from tests.server.datasets.conftest import jsonl
 
 pytestmark = pytest.mark.usefixtures("app")
@@ -126,6 +127,29 @@ def test_a_fix_that_others_overtook_fails_unless_it_branches(
     assert perform(branch)["result"]["version"] == "v3"
     version = mine.get(f"{path}/versions/v3").json()
     assert (version["parent"], version["message"]) == ("v1", "mine")
+
+
+def test_a_fix_outlives_the_model_that_the_report_counted_with(
+    session: Session, mine: Api, project: Project, stored: Stored, perform: Perform
+) -> None:
+    model = make_model(session, project)
+    path = f"datasets/{stored(jsonl(ROWS)).uuid}"
+    for delete in (False, True):
+        asked = mine.post(f"{path}/versions/v1/quality", json={"base_model": str(model.uuid)})
+        report = session.scalars(select(Task).where(Task.uuid == asked.json()["uuid"])).one()
+        queue.finish(session, report, Outcome(TaskStatus.FAILED, error="no tokenizer"))
+        commit(session)
+        fix = {"fixes": {"duplicates": "drop"}, "parent": "v1"}
+        asked = mine.post(f"{path}/fix", json=fix)
+        if delete:
+            assert mine.delete(f"models/{model.uuid}").status_code in {200, 204}
+        ended = perform(asked.json()["uuid"])
+        assert ended["status"] == "completed", ended["error"]
+        newest = session.scalars(select(Task).order_by(Task.id.desc()).limit(1)).one()
+        assert newest.config["dataset"]["version"] == ended["result"]["version"]
+        assert newest.config["base_model"] == (None if delete else str(model.uuid))
+        queue.finish(session, newest, Outcome(TaskStatus.FAILED, error="no tokenizer"))
+        commit(session)
 
 
 def test_what_has_nothing_to_fix_fails_and_leaves_no_version(

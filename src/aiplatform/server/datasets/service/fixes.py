@@ -1,5 +1,7 @@
 """Fixes: a task reworks the rows, and its end commits them as a version."""
 
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -12,12 +14,13 @@ from aiplatform.protocol.fixes import OURS, TOKEN_FINDINGS, fixes_of
 from aiplatform.protocol.permissions import Permission
 from aiplatform.protocol.specs import ComparedRef, DatasetRef, FixSpec
 from aiplatform.server.core import storage
+from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.spool import room_needed
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets import queries
-from aiplatform.server.datasets.errors import MalformedFile
+from aiplatform.server.datasets.errors import BaseModelNotReady, MalformedFile
 from aiplatform.server.datasets.models import Dataset
-from aiplatform.server.datasets.queries import reports
+from aiplatform.server.datasets.queries import base_models, reports
 from aiplatform.server.datasets.rules import ROWS_PATH
 from aiplatform.server.datasets.service import comparing
 from aiplatform.server.datasets.service.commits import Upload, add_version
@@ -90,7 +93,7 @@ def keep(write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Uplo
         Problem: the author may not commit any more, or the disk is full.
     """
 
-    def look(session: Session) -> tuple[FixSpec, StoredFile | None, UUID | None]:
+    def look(session: Session) -> tuple[FixSpec, StoredFile | None]:
         found = session.scalars(select(Task).where(Task.uuid == task)).one()
         _author(session, found)
         spec = FixSpec.model_validate(found.config)
@@ -100,9 +103,9 @@ def keep(write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Uplo
             )
         )
         before = None if version_id is None else queries.rows_file(session, version_id)
-        return spec, before, _counted_with(session, spec)
+        return spec, before
 
-    spec, before, base_model = write(look)
+    spec, before = write(look)
     [described] = result.pop("outputs")
     # Wherever the runtime says it is: the file is taken from where it had to be put.
     ingested = ingested_of(described, output / Path(described.pop("path")).name)
@@ -117,7 +120,6 @@ def keep(write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Uplo
         spooled=None,
         ingested=ingested,
         message=spec.message or _said(spec, result),
-        base_model=base_model,
         max_length=spec.max_length,
         packed={ROWS_PATH: packed},
         made_by={"operation": "fix", "fixes": dict(spec.fixes), **facts},
@@ -138,11 +140,12 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
     if not isinstance(upload, Upload):
         return
     spec = FixSpec.model_validate(task.config)
+    context = _author(session, task)
     dataset, version = add_version(
         session,
-        _author(session, task),
+        context,
         spec.dataset.dataset,
-        upload,
+        replace(upload, base_model=_counted_with(session, context, spec)),
         parent_label=spec.dataset.version,
         expected=None if spec.branch else spec.dataset.version,
     )
@@ -159,12 +162,18 @@ def _said(spec: FixSpec, counts: dict[str, Any]) -> str:
     )
 
 
-def _counted_with(session: Session, spec: FixSpec) -> UUID | None:
-    """The model that the fixed version's report counts with: that of the version before."""
+def _counted_with(session: Session, context: ProjectContext, spec: FixSpec) -> UUID | None:
+    """The model that the fixed version's report counts with: that of the version before, unless it
+    was deleted meanwhile. The fix was not made with it, so it must not fail for that.
+    """
     dataset = session.scalar(select(Dataset).where(Dataset.uuid == spec.dataset.dataset))
     made = None if dataset is None else reports.newest_check(session, dataset, spec.dataset.version)
     found = (made or {}).get("base_model")
-    return None if found is None else UUID(found)
+    if found is not None:
+        with suppress(NotFound, BaseModelNotReady):
+            base_models.usable_base_model(session, context, UUID(found))
+            return UUID(found)
+    return None
 
 
 def _author(session: Session, task: Task) -> ProjectContext:
