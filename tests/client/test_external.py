@@ -5,6 +5,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -287,3 +288,42 @@ def test_a_journal_is_found_again(tmp_path: Path) -> None:
     journal.note(task="t")
     assert Journal(journal.directory).about == journal.about
     assert Journal(journal.directory).end is None
+
+
+def test_what_is_no_end_is_not_kept_as_one(client: Client, server: Platform) -> None:
+    run = client.run("r", mode="offline")
+    for word in ("running", "foo"):
+        with pytest.raises(ValueError, match="completed, failed, cancelled"):
+            run.end(word)
+    assert run.journal.end is None
+    directory = run.journal.directory
+    with pytest.raises(ValueError, match="completed, failed, cancelled"):
+        client.external.sync(directory, ended="paused")
+    assert run.journal.end is None
+    assert server.requests == []
+    run.end("cancelled")
+    assert client.external.sync(directory).complete
+    assert [end["status"] for end in server.ends] == ["cancelled"]
+
+
+def test_progress_is_told_when_it_changes_and_stays_within_bounds(
+    client: Client, server: Platform
+) -> None:
+    def told() -> list[float | None]:
+        pairs = zip(server.requests, server.bodies, strict=False)
+        return [
+            json.loads(body)["progress"]
+            for request, body in pairs
+            if request.url.path.endswith("/heartbeat")
+        ]
+
+    def last_is(expected: float) -> bool:
+        return told()[-1:] == [expected]
+
+    with client.run("r") as run:
+        for given, expected in ((0.25, 0.25), (7, 1.0), (-1, 0.0), (0.5, 0.5)):
+            run.set_progress(given)
+            until(partial(last_is, expected))
+    assert list(dict.fromkeys(told())) == [0.25, 1.0, 0.0, 0.5]
+    with client.run("r", mode="offline") as offline:
+        offline.set_progress(0.5)

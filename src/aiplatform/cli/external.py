@@ -1,13 +1,17 @@
 """Runs that execute elsewhere: what of them is not on the platform yet, for ``aiplatform runs``."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aiplatform.cli.failures import ExitCode
 from aiplatform.cli.options import Json, Project
 from aiplatform.cli.output import print_json, print_rows, say
 from aiplatform.cli.session import connect
+
+if TYPE_CHECKING:
+    from aiplatform.client.external.group import Synced
 
 
 def unsent(json: Json = False) -> None:
@@ -49,24 +53,49 @@ def sync(
     json: Json = False,
 ) -> None:
     """Send what runs could not. What is there already is not sent twice."""
+    from aiplatform.client import ClientError, ServerUnavailable, Unauthenticated
+    from aiplatform.client.external.journal import ending
+
+    try:
+        status = None if ended is None else ending(ended)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--ended") from error
     client = connect(project)
+    done: list[Synced] = []
+    failed = False
     chosen = directories or client.external.unsent()
-    done = [client.external.sync(each, ended=ended, project=project) for each in chosen]
-    if json:
-        print_json(
-            [
-                {
-                    "directory": str(each.directory),
-                    "task": str(each.task),
-                    "points": each.points,
-                    "lines": each.lines,
-                    "complete": each.complete,
-                }
-                for each in done
-            ]
-        )
-    elif not done:
+    try:
+        for directory in chosen:
+            try:
+                one = client.external.sync(directory, ended=status, project=project)
+            except (ServerUnavailable, Unauthenticated):
+                raise  # so it would be with all that follow
+            except (ClientError, OSError) as error:
+                failed = True
+                say(f"{directory.name} is not sent: {error}")
+                continue
+            done.append(one)
+            if not json:
+                say(_became(one))
+    finally:
+        if json:
+            print_json([_facts(each) for each in done])
+    if not json and not chosen:
         say("Everything is on the platform.")
-    for each in () if json else done:
-        state = "complete" if each.complete else "sent so far; it has not ended, or say --ended"
-        say(f"{each.directory.name}: task {each.task}, {each.points} points, {state}.")
+    if failed:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _facts(synced: "Synced") -> dict[str, Any]:
+    return {
+        "directory": str(synced.directory),
+        "task": str(synced.task),
+        "points": synced.points,
+        "lines": synced.lines,
+        "complete": synced.complete,
+    }
+
+
+def _became(synced: "Synced") -> str:
+    state = "complete" if synced.complete else "sent so far; it has not ended, or say --ended"
+    return f"{synced.directory.name}: task {synced.task}, {synced.points} points, {state}."

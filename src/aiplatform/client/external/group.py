@@ -12,7 +12,7 @@ from uuid import UUID
 from aiplatform.client.base import Group, as_uuid
 from aiplatform.client.errors import ClientError, ServerUnavailable
 from aiplatform.client.experiments import Experiment, ExperimentLike
-from aiplatform.client.external.journal import ABOUT, Journal, runs_directory
+from aiplatform.client.external.journal import ABOUT, Journal, ending, runs_directory
 from aiplatform.client.external.run import ExternalRun
 from aiplatform.client.external.sender import Sender
 from aiplatform.client.projects import Project, ProjectLike
@@ -97,14 +97,17 @@ class ExternalRuns(Group):
 
         Raises:
             NoJournal: when there is no run.
+            ValueError: when ``ended`` is no end; nothing is sent or written then.
             ApiError: when the server refuses or is away; nothing is lost, and it can be repeated.
         """
+        # What is written as its end the run keeps, so it is looked at before.
+        status = None if ended is None else ending(ended)
         journal = Journal(Path(directory))
         if project is not None and journal.about.get("task") is None:
             journal.note(project=_reference(project))
-        if ended is not None and journal.end is None:
-            error = "its process died" if TaskStatus(ended) is TaskStatus.FAILED else None
-            journal.note_end({"status": TaskStatus(ended), "error": error, "result": {}})
+        if status is not None and journal.end is None:
+            error = "its process died" if status is TaskStatus.FAILED else None
+            journal.note_end({"status": status, "error": error, "result": {}})
         sender = Sender(self._client, journal)
         while sender.send():
             pass

@@ -19,6 +19,7 @@ import platformdirs
 from aiplatform.client.errors import ClientError
 from aiplatform.client.external.files import Files
 from aiplatform.protocol.encoding import dumps
+from aiplatform.protocol.enums import TaskStatus
 
 ABOUT, POINTS, LOG, END = "run.json", "points.jsonl", "log.jsonl", "end.json"
 
@@ -29,6 +30,18 @@ def runs_directory() -> Path:
     if override:
         return Path(override).expanduser()
     return platformdirs.user_data_path("aiplatform", appauthor=False) / "runs"
+
+
+def ending(status: TaskStatus | str) -> TaskStatus:
+    """How a run can end, from a word.
+
+    Raises:
+        ValueError: for a word that is no end.
+    """
+    ends = [each for each in TaskStatus if each.is_final]
+    if status not in ends:
+        raise ValueError(f"a run does not end as {str(status)!r} but as one of: {', '.join(ends)}")
+    return TaskStatus(status)
 
 
 class NoJournal(ClientError):

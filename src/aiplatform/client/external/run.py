@@ -15,7 +15,7 @@ from uuid import UUID
 from aiplatform.client.errors import ClientError
 from aiplatform.client.external.capture import Capture
 from aiplatform.client.external.files import files_below
-from aiplatform.client.external.journal import LOG, POINTS, Journal, Records
+from aiplatform.client.external.journal import LOG, POINTS, Journal, Records, ending
 from aiplatform.client.external.sender import Sender, SendingThread
 from aiplatform.protocol.encoding import clean_text, dumps
 from aiplatform.protocol.enums import LogStream, TaskStatus
@@ -154,16 +154,20 @@ class ExternalRun:
 
         Waits for the server, but no longer than ``end_timeout``. What is not sent by then stays in
         the journal's directory, for ``aiplatform runs sync``.
+
+        Raises:
+            ValueError: for a status that is no end; the run goes on then.
         """
         if self._ended:
             return self._thread is not None and self._thread.failure is None
+        status = ending(status)
         self._ended = True
         if self._capture is not None:
             self._capture.stop()
         atexit.unregister(self._at_exit)
         facts = {"points_dropped": self.dropped} if self.dropped else {}
         end = {
-            "status": TaskStatus(status),
+            "status": status,
             "error": None if error is None else error[:10_000],
             "result": {**(result or {}), **facts},
         }
