@@ -13,7 +13,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from aiplatform.server.datasets.models import Dataset
+from aiplatform.server.projects.errors import StillUsed
 from aiplatform.server.projects.models import BinEntry, Project
+from aiplatform.server.projects.service import bin as service
 from aiplatform.server.projects.service import purge_overdue
 from tests.conftest import Api
 from tests.factories import (
@@ -66,6 +68,25 @@ class TestTime:
         session.expunge_all()
         assert session.get(Project, gone_id) is None
         assert purge_overdue() == 0
+
+    def test_what_is_still_used_keeps_nothing_else_from_going(
+        self, session: Session, mine: Api, project: Project, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        used, free = (make_binned_dataset(session, project) for _ in range(2))
+        overdue(session, used.uuid, free.uuid)
+        kept, real = used.uuid, service.purge
+
+        def purge(own: Session, actor: Any, entry: BinEntry) -> None:
+            if entry.resource_uuid == kept:
+                raise StillUsed(users="many")
+            real(own, actor, entry)
+
+        monkeypatch.setattr(service, "PURGED_AT_ONCE", 1)
+        monkeypatch.setattr(service, "purge", purge)
+        assert purge_overdue() == 1
+        assert [item["uuid"] for item in binned(mine, project)] == [str(kept)]
+        monkeypatch.undo()
+        assert purge_overdue() == 1
 
     def test_killed_in_the_middle(
         self, session: Session, project: Project, database_url: str, home: Path

@@ -93,6 +93,13 @@ class TestLimits:
         role = make_role(session, "settings:write", name=f"ops{uuid4().hex[:8]}")
         operator = api(make_user(session, role=role.name))
         assert operator.put(path, json={"gpus": 8}).json()["gpus"]["limit"] == 8
+        changed = select(ProjectQuota.updated_at).where(ProjectQuota.project_id == project.id)
+        first = session.scalar(changed)
+        session.rollback()
+        operator.put(path, json={"gpus": 8, "concurrent_tasks": 1})
+        assert first is not None
+        assert session.scalars(changed).one() > first
+        session.rollback()
         assert operator.put(f"projects/{uuid4()}/quota", json={}).status_code == 404
         assert usage(mine, project)["gpus"]["limit"] == 8
         assert operator.put(path, json={"gpus": -1}).status_code == 422

@@ -76,8 +76,7 @@ class OwnerInactive(Conflict):
     code = "owner_inactive"
     title = {"en": "The owner is deactivated", "zh": "所有者账号已停用"}
     detail = {
-        "en": "The account {username} is deactivated or deleted, and nothing is done in its name. "
-        "Whoever changes the schedule becomes its owner.",
-        "zh": "账号 {username} 已停用或删除，不会再以其名义执行操作。"
-        "修改该定时任务的人将成为其所有者。",
+        "en": "The account of whoever ordered this, {username}, is deactivated or deleted, and "
+        "nothing is done in its name.",
+        "zh": "下达该任务的账号 {username} 已停用或删除，不会再以其名义执行操作。",
     }

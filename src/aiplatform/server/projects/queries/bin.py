@@ -122,12 +122,12 @@ def lock_bin_items(session: Session, project_id: int) -> Sequence[BinEntry]:
     ).all()
 
 
-def overdue(session: Session, limit: int) -> Sequence[int]:
-    """Entries whose time in the bin is over, the oldest first."""
+def overdue(session: Session, limit: int, *, after: int = 0) -> Sequence[int]:
+    """Entries whose time in the bin is over, by their numbers, from the one ``after`` on."""
     return session.scalars(
         select(BinEntry.id)
-        .where(BinEntry.purge_after <= func.clock_timestamp())
-        .order_by(BinEntry.purge_after, BinEntry.id)
+        .where(BinEntry.purge_after <= func.clock_timestamp(), BinEntry.id > after)
+        .order_by(BinEntry.id)
         .limit(limit)
     ).all()
 

@@ -59,7 +59,7 @@ def get_project(
     """
     statement = select(Project).where(Project.id == context.project_id, stands)
     if lock:
-        statement = statement.with_for_update()
+        statement = statement.with_for_update(key_share=True)  # as in :func:`lock_project`
     project = session.scalar(statement.execution_options(populate_existing=True))
     if project is None:
         raise NotFound(resource="project")

@@ -36,7 +36,11 @@ def settle_projects(session: Session, actor: Actor, user: User, successor: User 
         NameTaken: when the successor owns one of the same name.
     """
     owned = session.scalars(
-        select(Project).where(Project.owner_id == user.id).order_by(Project.id).with_for_update()
+        select(Project)
+        .where(Project.owner_id == user.id)
+        .order_by(Project.id)
+        # As in ``queries.lock_project``.
+        .with_for_update(key_share=True)
     ).all()
     if not owned:
         return
@@ -110,7 +114,8 @@ def join_invited(
     Raises:
         NotFound, PermissionDenied: when the inviter could not any more.
     """
-    project = session.get(Project, membership.project_id, with_for_update=True)
+    lock = {"key_share": True}
+    project = session.get(Project, membership.project_id, with_for_update=lock)
     role = session.get(Role, membership.role_id)
     if project is None or role is None or project.status == DELETED:
         raise NotFound(resource="project")

@@ -45,7 +45,9 @@ def acting_for(session: Session, user_id: int | None, project_id: int) -> Projec
         add_membership(statement).with_for_update(read=True, of=Project)
     ).one_or_none()
     if row is None:
-        raise OwnerInactive(username="-")
+        if session.get(Project, project_id) is None:
+            raise NotFound(resource="project")
+        raise OwnerInactive(username="?")
     if not row.is_active:
         raise OwnerInactive(username=row.username)
     principal = Principal(

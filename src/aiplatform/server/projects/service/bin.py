@@ -257,23 +257,26 @@ def purge(session: Session, actor: Actor, entry: BinEntry) -> None:
 def purge_overdue() -> int:
     """Purge what has been in the bin for its time, each in a transaction. Returns how many.
 
-    A process that dies at it has purged what it had committed, and the next one goes on.
+    A process that dies at it has purged what it had committed, and the next one goes on. What is
+    still used stays, however long, and keeps nothing else from going.
     """
-    with transaction() as session:
-        due = queries.overdue(session, PURGED_AT_ONCE)
-    purged = 0
-    for entry_id in due:
-        try:
-            with transaction() as session:
-                entry = queries.lock_overdue(session, entry_id)
-                if entry is None:
-                    continue
-                purge(session, audit.SYSTEM, entry)
-        except Conflict as used:
-            log.info("not purged yet", entry=entry_id, reason=str(used))
-            continue
-        purged += 1
-    return purged
+    purged = last = 0
+    while True:
+        with transaction() as session:
+            due = queries.overdue(session, PURGED_AT_ONCE, after=last)
+        if not due:
+            return purged
+        for last in due:
+            try:
+                with transaction() as session:
+                    entry = queries.lock_overdue(session, last)
+                    if entry is None:
+                        continue
+                    purge(session, audit.SYSTEM, entry)
+            except Conflict as used:
+                log.info("not purged yet", entry=last, reason=str(used))
+                continue
+            purged += 1
 
 
 def _forget(session: Session, actor: Actor, entry: BinEntry, project: UUID, restored: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -224,7 +224,10 @@ def set_quota(session: Session, principal: Principal, uuid: UUID, limits: dict[s
     values = {**limits, "updated_by": principal.user_id}
     row = insert(ProjectQuota).values(project_id=project.id, **values)
     session.execute(
-        row.on_conflict_do_update(index_elements=[ProjectQuota.project_id], set_=values)
+        row.on_conflict_do_update(
+            index_elements=[ProjectQuota.project_id],
+            set_={**values, "updated_at": func.clock_timestamp()},
+        )
     )
     session.expire_all()
     audit.record(
