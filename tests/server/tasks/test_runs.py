@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -54,6 +55,15 @@ class TestBeginning:
         again = owner.post(f"projects/{project.uuid}/runs", json={"name": "a", "client_id": name})
         assert (first.status_code, again.status_code) == (201, 200)
         assert first.json()["uuid"] == again.json()["uuid"]
+
+    def test_several_at_once_with_one_name_begin_one(self, owner: Api, project: Project) -> None:
+        body = {"name": "a", "client_id": str(uuid4())}
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(
+                pool.map(lambda _: owner.post(f"projects/{project.uuid}/runs", json=body), range(8))
+            )
+        assert sorted(answer.status_code for answer in answers) == [200] * 7 + [201]
+        assert len({answer.json()["uuid"] for answer in answers}) == 1
 
     def test_in_another_project_the_same_name_is_another_run(
         self, admin: Api, session: Session, owner: Api, project: Project

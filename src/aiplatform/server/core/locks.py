@@ -12,6 +12,8 @@ class AdvisoryLock(IntEnum):
     """API processes that start together make one administrator together."""
     SWEEP = 0x41495033
     """Two workers that sweep; held for as long as a worker does."""
+    RUNS = 0x4149503A
+    """Two requests that begin one run elsewhere; with a hash of what names it."""
     KEYS = 0x41495034
     """Two commands that change the key file."""
     BIN = 0x41495039

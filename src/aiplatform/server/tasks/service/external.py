@@ -19,6 +19,7 @@ from aiplatform.protocol.enums import LogStream, TaskStatus
 from aiplatform.protocol.specs import ExternalSpec
 from aiplatform.server.core import audit
 from aiplatform.server.core.events import notify
+from aiplatform.server.core.locks import AdvisoryLock
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.tasks import queries
 from aiplatform.server.tasks.errors import NotReportedHere, RecordsMissing, TaskFinished
@@ -51,6 +52,9 @@ def begin(
         NotFound: when the project has no such experiment.
     """
     if client_id is not None:
+        # Sent again while the first is still being entered, it waits for that.
+        named = func.hashtext(f"{context.project_id}:{client_id}")
+        session.execute(select(func.pg_advisory_xact_lock(int(AdvisoryLock.RUNS), named)))
         known = session.scalar(
             select(Task)
             .join(ExternalRun, ExternalRun.task_id == Task.id)
