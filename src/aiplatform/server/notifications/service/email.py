@@ -33,10 +33,11 @@ WORDS: dict[Language, dict[str, str]] = {
         "more": "… and {count} more.",
         "invitation": "You are invited to AI Platform",
         "invitation_text": "Somebody invited you to AI Platform. This link makes your account; it "
-        "works once:",
+        "works once, with: aiplatform account accept-invitation LINK USERNAME",
         "password_reset": "Set a new password",
         "password_reset_text": "A new password for your account of AI Platform was asked for. This "
-        "link sets it; it works once. If it was not you, ignore this mail:",
+        "link sets it; it works once, with: aiplatform account reset-password LINK. If it was "
+        "not you, ignore this mail.",
     },
     "zh": {
         "open": "打开 AI Platform",
@@ -44,10 +45,13 @@ WORDS: dict[Language, dict[str, str]] = {
         "digest": "{count} 条通知",
         "more": "……另有 {count} 条。",
         "invitation": "邀请您使用 AI Platform",
-        "invitation_text": "您受邀使用 AI Platform。请通过以下链接创建账户，链接仅可使用一次：",
+        "invitation_text": "您受邀使用 AI Platform。请用以下链接创建账户，"
+        "链接仅可使用一次，命令为："
+        "aiplatform account accept-invitation 链接 用户名",
         "password_reset": "设置新密码",
-        "password_reset_text": "有人请求为您的 AI Platform 账户设置新密码。请通过以下链接设置，"
-        "链接仅可使用一次。如非本人操作，请忽略此邮件：",
+        "password_reset_text": "有人请求为您的 AI Platform 账户设置新密码。请用以下链接设置，链接"
+        "仅可使用一次，命令为：aiplatform account reset-password 链接。"
+        "如非本人操作，请忽略此邮件。",
     },
 }
 
