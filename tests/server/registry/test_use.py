@@ -14,7 +14,8 @@ from aiplatform.server.core.audit import AuditEntry, AuditLog
 from aiplatform.server.core.database import commit, transaction
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.identity.models import User
-from aiplatform.server.projects.models import Project
+from aiplatform.server.projects.errors import QuotaExceeded
+from aiplatform.server.projects.models import Project, ProjectQuota
 from aiplatform.server.registry import queries, service
 from aiplatform.server.registry.errors import ModelNotReady
 from aiplatform.server.registry.models import Model
@@ -124,6 +125,29 @@ class TestUse:
         assert lineage["base_model"]["name"] == base.name
         assert lineage["task"]["type"] == "training"
         assert lineage["experiment"]["name"] == experiment.name
+
+    def test_another_name_is_charged_again(
+        self, session: Session, project: Project, home: Any
+    ) -> None:
+        files = [
+            make_blob(session, b"merged", "weights/model.safetensors", home),
+            make_blob(session, b"lora", "adapter/adapter_model.safetensors", home),
+        ]
+        task = make_task(session, project, type=TaskType.TRAINING)
+        model = make_model(session, project, files=files, task_id=task.id)
+        quota = ProjectQuota(project_id=project.id, storage_bytes=19)
+        session.add(quota)
+        commit(session)
+        context = make_context(session, project)
+        with pytest.raises(QuotaExceeded):
+            service.register_again(session, context, model, name="best")
+        session.rollback()
+        quota.storage_bytes = 20
+        commit(session)
+        again, is_new = service.register_again(session, context, model, name="best")
+        assert is_new
+        assert queries.files(session, again) == queries.files(session, model)
+        assert service.register_again(session, context, model, name="best") == (again, False)
 
     def test_two_trainings_that_end_together(self, session: Session, project: Project) -> None:
         tasks = [make_task(session, project, type=TaskType.TRAINING).id for _ in range(4)]

@@ -18,6 +18,7 @@ from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.storage import StoredFile, get_store
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.models import BinEntry
+from aiplatform.server.projects.service import quotas
 from aiplatform.server.registry import queries
 from aiplatform.server.registry.errors import ModelInUse, ModelNotReady, VersionTaken
 from aiplatform.server.registry.models import Model, ModelDetails
@@ -164,6 +165,7 @@ def register_again(
 
     Raises:
         NotFound: for a model that nobody has made here.
+        QuotaExceeded: the files are stored once, but every model that has them is charged.
     """
     details = queries.details_of(session, model)
     if details.task_id is None:
@@ -196,7 +198,9 @@ def register_again(
         )
     )
     session.flush()
-    for file in sorted(queries.files(session, model), key=lambda file: file.sha256):
+    files = sorted(queries.files(session, model), key=lambda file: file.sha256)
+    quotas.charge_storage(session, context.project_id, sum(file.size for file in files))
+    for file in files:
         storage.refer(session, file, project_id=context.project_id, model_id=again.id)
     audit.record(
         session,
