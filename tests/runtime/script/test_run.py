@@ -3,6 +3,7 @@
 import json
 import os
 import tarfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,11 @@ import pytest
 
 from aiplatform.protocol.messages import Job
 from aiplatform.protocol.specs import ScriptSpec
+from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.script import place
+from aiplatform.runtime.script import run as running
+from aiplatform.runtime.script.reports import Reports
+from tests.runtime.conftest import Heard
 from tests.runtime.harness import Runner
 
 Start = Callable[..., Runner]
@@ -28,18 +33,17 @@ def report(**message):
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Start:
-    """Start a job whose bundle holds ``main.py``, in a directory as the runner lays it out."""
+def make_job(tmp_path: Path) -> Callable[..., Job]:
+    """A job whose bundle holds ``main.py``, in a directory as the runner lays it out."""
 
-    def start(
+    def make_job(
         code: str,
         *arguments: str,
         resume: Path | None = None,
         inputs: dict[str, str] | None = None,
-        environment: dict[str, str] | None = None,
         command: list[str] | None = None,
         **spec: Any,
-    ) -> Runner:
+    ) -> Job:
         directory = tmp_path / uuid4().hex
         for name in ("inputs/code", "output", "checkpoints"):
             (directory / name).mkdir(parents=True)
@@ -47,7 +51,7 @@ def start(tmp_path: Path) -> Start:
         bundle = directory / "inputs/code/bundle.tar.gz"
         with tarfile.open(bundle, "w:gz") as archive:
             archive.add(directory / "main.py", "main.py")
-        job = Job(
+        return Job(
             task=uuid4(),
             attempt=1,
             spec=ScriptSpec(
@@ -58,7 +62,18 @@ def start(tmp_path: Path) -> Start:
             checkpoint_dir=str(directory / "checkpoints"),
             resume_from=None if resume is None else str(resume),
         )
-        runner = Runner.of_job(job, directory, **(environment or {}))
+
+    return make_job
+
+
+@pytest.fixture
+def start(make_job: Callable[..., Job]) -> Start:
+    """Start such a job."""
+
+    def start(*arguments: str, environment: dict[str, str] | None = None, **job: Any) -> Runner:
+        made = make_job(*arguments, **job)
+        directory = Path(made.output_dir).parent
+        runner = Runner.of_job(made, directory, **(environment or {}))
         runner.directory = directory  # type: ignore[attr-defined]
         return runner
 
@@ -141,6 +156,37 @@ def test_more_memory_than_it_asked_for(start: Start) -> None:
     with start(code, resources={"memory_mb": 100}) as runner:
         assert runner.finish() == 1
         assert "had asked for 100" in runner.outcome["error"]
+
+
+def test_what_it_announced_before_it_was_ended_for_memory_counts(
+    make_job: Callable[..., Job],
+    heard_by: Callable[[], Heard],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    code = """
+import pathlib, time
+there = pathlib.Path(os.environ["AIPLATFORM_CHECKPOINTS"], "last")
+there.mkdir()
+(there / "step").write_text("1")
+report(type="checkpoint", step=1, path="last")
+print("announced", file=open(there / "announced", "w"), flush=True)
+time.sleep(120)
+"""
+
+    def ended_unheard(process: Any, _: ScriptSpec, reports: Reports) -> None:
+        announced = reports.place.checkpoints / "last/announced"
+        deadline = time.monotonic() + 30
+        while not announced.exists() and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        raise JobError("it used too much")
+
+    monkeypatch.setattr(running, "watch", ended_unheard)
+    heard = heard_by()
+    with pytest.raises(JobError, match="too much"):
+        running.run_script(make_job(code), heard.report)
+    (checkpoint,) = heard.of_type("checkpoint")
+    assert (Path(checkpoint["path"]) / "step").read_text() == "1"
 
 
 def test_nothing_of_it_goes_on_when_it_has_ended(start: Start) -> None:

@@ -42,8 +42,8 @@ def run_script(job: Job, report: Reporter) -> dict[str, Any]:
                 watch(process, spec, reports)
             finally:
                 end(process)
-        # What it has announced before it ended counts, however it ended.
-        reports.drain()
+                # What it has announced before it ended counts, however it ended.
+                reports.drain()
         if not report.stop.requested:
             judge(process.returncode, spec)
             place.take(place.output, Path(job.output_dir))
