@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 import httpx
+import pytest
 
-from tests.cli.conftest import TASK, E, P, Run, T
+from tests.cli.conftest import TASK, D, E, P, Run, T
 from tests.client.fake import FakeServer, answer, page, problem
 
 
@@ -115,3 +116,45 @@ def test_workers_are_listed_and_emptied(run: Run, server: FakeServer) -> None:
     server.on(f"POST workers/{E}/resume", answer(worker))
     assert json.loads(run("workers", "resume", E, "--json").out)["state"] == "active"
     assert run("workers", "cordon", "nobody").code != 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--follow --search x", "--follow shows every line; it does not go with --search."),
+        ("--follow --level warning", "--follow shows every line; it does not go with --level."),
+        ("--follow --since 2026-01-31", "--follow shows every line; it does not go with --since."),
+        ("--follow --until 2026-01-31", "--follow shows every line; it does not go with --until."),
+        ("--output FILE --search x", "--output writes every line; it does not go with --search."),
+        ("--output FILE --follow", "--output writes every line; it does not go with --follow."),
+        ("--output FILE --json", "--output writes every line; it does not go with --json."),
+    ],
+)
+def test_options_of_logs_that_would_be_passed_over_are_refused(
+    run: Run, server: FakeServer, tmp_path: Path, options: str, said: str
+) -> None:
+    file = tmp_path / "run.log"
+    ran = run("tasks", "logs", T, *options.replace("FILE", str(file)).split())
+    assert ran.code == 2
+    assert said in " ".join(ran.err.replace("│", " ").split())
+    assert server.requests == []
+    assert not file.exists()
+
+
+def test_retries_that_were_refused_show_in_the_exit_code(
+    run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aiplatform.client.transport.back_off", lambda *_: 0.0)
+    failed = {**TASK, "status": "failed"}
+    server.on(f"GET projects/{P}/tasks", page({**failed, "uuid": E, "name": "served"}, failed))
+    server.on(f"POST tasks/{T}/retry", answer({**TASK, "uuid": D, "retry_of": T}))
+    server.on(f"POST tasks/{E}/retry", problem(409, "not_retriable", "Can't be retried"))
+    refused = run("tasks", "retry", "--dead", "--project", P)
+    assert refused.code == 1
+    assert f"is queued again as {D}" in refused.err
+    server.on(f"POST tasks/{E}/retry", httpx.ConnectError("refused"))
+    away = run("tasks", "retry", "--dead", "--project", P)
+    assert away.code == 3
+    assert "is not retried" not in away.err
+    server.on(f"POST tasks/{E}/retry", answer({**TASK, "uuid": D, "retry_of": E}))
+    assert run("tasks", "retry", "--dead", "--project", P).code == 0

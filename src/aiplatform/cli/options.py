@@ -19,6 +19,9 @@ Project = Annotated[
     ),
 ]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="Show at most so many.")]
+TaskArgument = Annotated[
+    str, typer.Argument(metavar="TASK", help="Uuid, its first 6 characters or more, or name.")
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Queue it, and don't watch.")]
 Priority = Annotated[

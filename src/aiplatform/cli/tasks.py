@@ -1,7 +1,6 @@
 """``aiplatform tasks``."""
 
 import sys
-from datetime import UTC, datetime
 from json import loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,8 +9,9 @@ import typer
 
 from aiplatform.cli.failures import CommandError, ExitCode
 from aiplatform.cli.follow import follow as follow_task
+from aiplatform.cli.logs import logs
 from aiplatform.cli.metrics import print_summaries
-from aiplatform.cli.options import Json, Limit, Project, group
+from aiplatform.cli.options import Json, Limit, Project, TaskArgument, group
 from aiplatform.cli.output import (
     age_text,
     duration_text,
@@ -21,11 +21,9 @@ from aiplatform.cli.output import (
     print_record,
     print_rows,
     print_table,
-    print_text,
     say,
 )
 from aiplatform.cli.session import connect
-from aiplatform.protocol.enums import LogLevel, LogStream
 
 if TYPE_CHECKING:
     from aiplatform.client import Task
@@ -37,10 +35,6 @@ BATCH = 500
 
 MOST_SHOWN = 5
 """What has more parts than this is counted in a table."""
-
-TaskArgument = Annotated[
-    str, typer.Argument(metavar="TASK", help="Uuid, its first 6 characters or more, or name.")
-]
 
 
 @app.command()
@@ -157,53 +151,7 @@ def watch(task: TaskArgument, project: Project = None, json: Json = False) -> No
         say(f"{ended.name} is {ended.status}.")
 
 
-@app.command()
-def logs(
-    task: TaskArgument,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it ends.")] = False,
-    search: Annotated[
-        str | None, typer.Option("--search", "-s", help="Only lines with this text.")
-    ] = None,
-    level: Annotated[
-        LogLevel | None, typer.Option("--level", "-l", help="Only this level and more severe ones.")
-    ] = None,
-    stream: Annotated[LogStream | None, typer.Option(help="Only this one.")] = None,
-    since: Annotated[
-        datetime | None, typer.Option(help="Only lines from this moment on, in UTC.")
-    ] = None,
-    until: Annotated[datetime | None, typer.Option(help="Only lines before it, in UTC.")] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Write every line to this file; .gz is packed."),
-    ] = None,
-    project: Project = None,
-    json: Json = False,
-) -> None:
-    """Print, search or download the log of a task."""
-    tasks = connect(project).tasks
-    if output is not None:
-        packed = output.suffix == ".gz"
-        say(f"Written to {tasks.download_log(task, output, stream=stream, gz=packed, times=True)}.")
-        return
-    if search or level or since or until:
-        found = tasks.search_logs(
-            task, search, level=level, stream=stream, since=_utc(since), until=_utc(until)
-        )
-        for line in found:
-            if json:
-                print_json_line(line)
-            else:
-                print_text(line.text)
-        return
-    for chunk in tasks.logs(task, follow=follow, stream=stream):
-        if json:
-            print_json_line(chunk)
-        else:
-            print_text(chunk.text.removesuffix("\n"))
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    return None if moment is None else moment.replace(tzinfo=UTC)
+app.command()(logs)
 
 
 @app.command()
@@ -344,18 +292,24 @@ def retry(
     """Queue a task that failed or was cancelled again, as a new task."""
     if (task is not None) == dead:
         raise typer.BadParameter("Name a task, or give --dead for all that failed.")
-    from aiplatform.client import ApiError
+    from aiplatform.client import ApiError, ServerUnavailable, Unauthenticated
 
     tasks = connect(project).tasks
     if task is not None:
         _say_retried(tasks.retry(task), json)
         return
+    refused = False
     # All of the list first: what is retried leaves it.
     for one in list(tasks.list(dead=True)):
         try:
             _say_retried(tasks.retry(one), json)
+        except (ServerUnavailable, Unauthenticated):
+            raise  # so it would be with all that follow
         except ApiError as error:
+            refused = True
             say(f"{one.name} is not retried: {error}")
+    if refused:
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def _say_retried(new: "Task", json: bool) -> None:
