@@ -266,6 +266,21 @@ class TestContent:
         ).all()
         assert [row["format"] for row in downloads] == [kind]
 
+    @pytest.mark.parametrize("kind", ["parquet", "jsonl"])
+    def test_what_a_tag_named_is_told_by_its_label(
+        self, mine: Api, dataset: dict[str, Any], session: Session, kind: str
+    ) -> None:
+        path = f"datasets/{dataset['uuid']}"
+        assert mine.put(f"{path}/tags/prod", json={"version": "v1"}).status_code == 200
+        answer = mine.get(f"{path}/versions/@prod/content?format={kind}")
+        assert f"-v1.{kind}" in answer.headers["content-disposition"]
+        download = session.scalars(
+            select(AuditLog.details).where(
+                AuditLog.resource_id == dataset["uuid"], AuditLog.action == "dataset:downloaded"
+            )
+        ).one()
+        assert download["version"] == "v1"
+
     def test_jsonl_and_original(self, upload: Upload, mine: Api) -> None:
         sent = b'{"text": "a"}\n\n{   "text": "\xe4\xbd\xa0"}'
         uuid = upload(sent, filename='问答 "1".jsonl').json()["uuid"]

@@ -171,7 +171,9 @@ def get_dataset_content(
     apostrophe before it.
     """
     head, commit, file = _rows_of(session, context, dataset, version)
-    name = f"{head.name}-{version}"
+    # Not the tag it was asked for by: that may be at another one by the time somebody looks.
+    label = commit.version.version
+    name = f"{head.name}-{label}"
     media_type = MEDIA_TYPES[format]
     if format in {"jsonl", "csv"}:
         filename = safe_filename(f"{name}.{ENDINGS[format]}")
@@ -202,7 +204,7 @@ def get_dataset_content(
             head.uuid,
             project=context.project_uuid,
             name=head.name,
-            version=version,
+            version=label,
             format=format,
             range=request.headers.get("range", "")[:100] or None,
         )
