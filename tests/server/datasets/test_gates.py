@@ -1,11 +1,19 @@
 """The gate before training: who sets it, what it refuses, and the way around it."""
 
 from typing import Any
+from uuid import UUID
 
 import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from aiplatform.protocol.gates import Gate
+from aiplatform.server.core.audit import AuditLog
+from aiplatform.server.datasets.queries import pin_version
 from aiplatform.server.datasets.rules import gate_failures
+from aiplatform.server.datasets.service.gates import require_passed, set_gate
+from aiplatform.server.projects.models import Project
+from tests.factories import make_context
 
 REPORT = {
     "score": 61,
@@ -50,3 +58,17 @@ def test_what_a_report_lacks_speaks_against_the_data() -> None:
     )
     report = {"findings": [{"code": "a"}, {"code": "b"}, {"code": "c", "share": "NaN"}, {}]}
     assert [f.rule for f in gate_failures(gate, report)] == ["min_score", "a", "b", "c", "None"]
+
+
+def test_an_override_is_told_of_the_dataset(
+    session: Session, project: Project, dataset: dict[str, Any]
+) -> None:
+    context = make_context(session, project)
+    set_gate(session, context, Gate(min_score=1))
+    _, version = pin_version(session, context, UUID(dataset["uuid"]), "v1")
+    require_passed(session, context, version.id, f"{dataset['name']}@v1", override="for a reason")
+    row = session.scalars(
+        select(AuditLog).where(AuditLog.action == "dataset:gate_overridden")
+    ).one()
+    assert (row.resource_type, row.resource_id) == ("dataset", dataset["uuid"])
+    assert (row.details["version"], row.details["reason"]) == ("v1", "for a reason")

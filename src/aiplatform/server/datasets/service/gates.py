@@ -9,7 +9,7 @@ from aiplatform.server.core import audit
 from aiplatform.server.core.database import once
 from aiplatform.server.datasets import queries
 from aiplatform.server.datasets.errors import GateFailed
-from aiplatform.server.datasets.models import DatasetGate
+from aiplatform.server.datasets.models import DatasetGate, DatasetVersion
 from aiplatform.server.datasets.queries import reports
 from aiplatform.server.datasets.rules import Compared, GateFailure, gate_failures
 from aiplatform.server.projects.access import ProjectContext
@@ -101,9 +101,10 @@ def require_passed(
         session,
         context.actor,
         AuditAction.DATASET_GATE_OVERRIDDEN,
-        "dataset_version",
-        label,
+        "dataset",
+        reports.dataset_of_version(session, version_id),
         project=context.project_uuid,
+        version=session.get_one(DatasetVersion, version_id).version,
         reason=override,
         failures=[failure.text for failure in failures],
     )
