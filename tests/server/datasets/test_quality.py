@@ -134,6 +134,17 @@ def test_a_failed_report_while_another_waits(
     assert mine.get(path).json()["status"] == "processing"
 
 
+def test_a_report_on_a_tag_of_the_current_version(
+    session: Session, mine: Api, dataset: dict[str, Any], task: Task
+) -> None:
+    path = f"datasets/{dataset['uuid']}"
+    assert mine.put(f"{path}/tags/prod", json={"version": "v1"}).status_code == 200
+    end(session, task, TaskStatus.FAILED, error="x")
+    asked = mine.post(f"{path}/versions/@prod/quality")
+    assert asked.json()["config"]["dataset"]["version"] == "v1"
+    assert mine.get(path).json()["status"] == "processing"
+
+
 def test_a_report_after_the_deletion(
     session: Session, mine: Api, dataset: dict[str, Any], task: Task
 ) -> None:

@@ -110,16 +110,15 @@ def request_report(
         NotFound, BaseModelNotReady: see :func:`prepare`.
     """
     dataset = queries.lock_dataset(session, context, uuid)
+    _, version = queries.pin_version(session, context, dataset.uuid, label)
     spec = QualitySpec(
-        dataset=DatasetRef(dataset=dataset.uuid, version=label),
+        dataset=DatasetRef(dataset=dataset.uuid, version=version.version),
         base_model=base_model,
         max_length=max_length,
         against=comparing.as_before(session, context, dataset) if against is None else against,
     )
     prepared = prepare(session, context, spec)
-    version_id = prepared.inputs[0].dataset_version_id
-    assert version_id is not None
-    if label == dataset.version and queries.report_of(session, version_id) is None:
+    if version.version == dataset.version and queries.report_of(session, version.id) is None:
         dataset.status = DatasetStatus.PROCESSING
     return submit(
         session,
