@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 import pytest
 import typer
 import yaml
+
+from aiplatform.protocol.enums import TaskType
 
 ROOT = Path(__file__).parents[1]
 GENERATED = ("api.md", "cli.md", "settings.md")
@@ -118,6 +121,21 @@ def test_tests_that_promises_rest_on_exist() -> None:
         assert (ROOT / path).exists(), path
         if what:
             assert f"class {what}:" in (ROOT / path).read_text("utf-8"), what
+
+
+def test_every_benchmark_domain_and_type_of_task_is_named() -> None:
+    page, _, measured = (ROOT / "docs/architecture.md").read_text("utf-8").partition("## Measured")
+    programs = {path.stem for path in (ROOT / "benchmarks").glob("*.py")} - load_benchmarks().PARTS
+    assert set(re.findall(r"^\| `(\w+)` \|", measured, re.MULTILINE)) == programs
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]
+    (layers,) = (each["layers"] for each in contracts["contracts"] if "containers" in each)
+    domains = {path.name for path in (ROOT / "src/aiplatform/server").iterdir()}
+    order = page.partition("only those to its right:")[2].partition(".")[0].split("→")
+    assert [set(re.findall(r"\w+", part)) for part in order] == [
+        domains.intersection(re.findall(r"\w+", layer)) for layer in layers[2:]
+    ]
+    types = (ROOT / "docs/tasks.md").read_text("utf-8").partition("##")[0]
+    assert set(re.findall(r"`(\w+)`", types)) == set(TaskType)
 
 
 # --- commands ---------------------------------------------------------------------------------
@@ -230,12 +248,9 @@ def test_variables_that_the_code_reads_are_documented() -> None:
 
 def anchors_of(page: Path) -> set[str]:
     """The anchors of a page's headings, as mkdocs makes them."""
-    prose = FENCE.sub("", page.read_text("utf-8"))
-    headings = re.findall(r"^#+ +(.+)$", prose, re.MULTILINE)
-    return {
-        re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", heading.lower())).strip("-")
-        for heading in headings
-    }
+    headings = re.findall(r"^#+ +(.+)$", FENCE.sub("", page.read_text("utf-8")), re.MULTILINE)
+    words = (re.sub(r"[^\w\s-]", "", heading.lower()) for heading in headings)
+    return {re.sub(r"[-\s]+", "-", text).strip("-") for text in words}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -264,6 +279,8 @@ def test_every_page_is_in_the_navigation() -> None:
     listed = set(re.findall(r"[\w/-]+\.md", str(navigation)))
     docs = ROOT / "docs"
     assert listed == {path.relative_to(docs).as_posix() for path in docs.rglob("*.md")}
+    linked = set(re.findall(r"\(([\w/-]+\.md)\)", (docs / "index.md").read_text("utf-8")))
+    assert {page for page in listed - linked if not page.startswith("adr/0")} == {"index.md"}
 
 
 class Loads(HTMLParser):
@@ -324,12 +341,8 @@ def test_the_environment_file_can_be_read_as_settings() -> None:
     from aiplatform.server.core.settings import Settings
 
     lines = (ROOT / "deploy/aiplatform.env").read_text("utf-8").splitlines()
-    values = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-    given = {
-        name.removeprefix("AIPLATFORM_").lower(): value
-        for name, value in values.items()
-        if name.startswith("AIPLATFORM_")
-    }
+    values = (line.split("=", 1) for line in lines if line.startswith("AIPLATFORM_"))
+    given = {name.removeprefix("AIPLATFORM_").lower(): value for name, value in values}
     settings = Settings(**given)  # type: ignore[arg-type]
     assert settings.port == 8400
     assert settings.blobs_url.startswith("file:///")
