@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from aiplatform.data import canonical
+from aiplatform.data.blobs import hash_file
 from aiplatform.data.browse import read_rows, rows_at, rows_from
 from aiplatform.data.canonical import (
     CanonicalWriter,
@@ -306,3 +307,29 @@ def test_a_full_disk_says_so(upload: Upload, tmp_path: Path) -> None:
     with pytest.raises(OSError, match=re.compile("space left", re.IGNORECASE)):
         upload(jsonl(*({"a": "x" * 1000, "b": n} for n in range(20_000))), "x.jsonl")
     assert not (tmp_path / "rows.parquet").exists()
+
+
+def test_row_groups_end_where_they_always_did(tmp_path: Path) -> None:
+    """Versions that are stored share row groups with later ones only as long as this stays."""
+    path = tmp_path / "rows.parquet"
+    write(path, some_rows(30_000, seed=3), [7, 12_345, 12_346, 29_000])
+    with pq.ParquetFile(path) as file:
+        groups = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
+    assert groups == [7887, 15272, 6841]
+
+
+def test_the_writer_knows_the_hash_of_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    with CanonicalWriter(path, SCHEMA) as writer:
+        for seed in range(4):
+            writer.write(pa.RecordBatch.from_pylist(some_rows(9000, seed), SCHEMA))
+        writer.write(pa.RecordBatch.from_pylist([], SCHEMA))
+    assert writer.rows == 36_000
+    assert (writer.sha256, writer.size) == hash_file(path)
+
+
+def test_an_empty_version_has_a_hash_as_well(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    with CanonicalWriter(path, SCHEMA) as writer:
+        pass
+    assert (writer.sha256, writer.size) == hash_file(path)

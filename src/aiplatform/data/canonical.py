@@ -12,6 +12,7 @@ Columns hold text, booleans, 64-bit integers, double precision numbers, or conve
 rows are and what they came in.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -30,7 +31,7 @@ from aiplatform.data.conversations import EXTRA
 from aiplatform.data.json_text import json_text, parse_json_text
 from aiplatform.data.kinds import has_extra
 from aiplatform.data.limits import MIB
-from aiplatform.data.row_hashes import Hashes, Sizes, row_hashes
+from aiplatform.data.row_hashes import Hashes, Sizes, list_bounds, row_hashes, text_lengths
 from aiplatform.protocol.enums import DataFormat, DataShape
 
 ROW_GROUP_ROWS = 32_768
@@ -40,6 +41,9 @@ ROW_GROUP_BYTES = 6 * MIB
 ROW_GROUP_LEAST_BYTES = 2 * MIB
 CUT_BYTES = MIB
 """Beyond the least, one row in about so many bytes ends its row group."""
+
+LOOKED_ROWS = 4096
+"""Rows are asked whether they end a row group so many at a time: most need not be."""
 
 FIXED_BYTES = 8
 """What a value other than text counts for."""
@@ -58,11 +62,19 @@ class CanonicalWriter:
     """Writes batches of one schema; use as a context manager.
 
     Encoding runs in a thread of its own, one row group behind, so that it overlaps with parsing.
+
+    Attributes:
+        rows: how many were written.
+        sha256: of the file, in hexadecimal, once it is whole.
+        size: of the file, likewise.
     """
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.path = path
         self.rows = 0
+        self.sha256 = ""
+        self.size = 0
+        self._digest = hashlib.sha256()
         self._schema = schema
         self._batches: list[pa.RecordBatch] = []
         self._group_rows = 0
@@ -102,22 +114,16 @@ class CanonicalWriter:
             self._writer.close()
         if kind is None:
             _stamp(self.path)
+            self._hash_written()
+            self.sha256 = self._digest.hexdigest()
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Add the rows of a batch of the writer's schema."""
-        self.rows += batch.num_rows
-        size = _content_bytes(batch)
-        if (
-            self._group_rows + batch.num_rows < ROW_GROUP_ROWS
-            and self._group_bytes + size < ROW_GROUP_LEAST_BYTES
-        ):
-            self._batches.append(batch)
-            self._group_rows += batch.num_rows
-            self._group_bytes += size
+        if not batch.num_rows:
             return
+        self.rows += batch.num_rows
         sizes = row_sizes(batch)
         running = np.cumsum(sizes)
-        ends = np.flatnonzero(row_hashes(batch) < _chance(sizes))
         first, before = 0, 0
         while first < batch.num_rows:
             # The group ends with the first row that fills it, or that chooses to once it may.
@@ -127,9 +133,10 @@ class CanonicalWriter:
                 first + ROW_GROUP_ROWS - self._group_rows - 1,
             )
             least = int(np.searchsorted(running, room + ROW_GROUP_LEAST_BYTES))
-            chosen = int(np.searchsorted(ends, max(least, first)))
-            if chosen < len(ends):
-                last = min(last, int(ends[chosen]))
+            bound = min(last, batch.num_rows - 1)
+            chosen = _first_choosing(batch, sizes, max(least, first), bound)
+            if chosen is not None:
+                last = chosen
             is_end = last < batch.num_rows
             last = min(last, batch.num_rows - 1)
             self._batches.append(batch.slice(first, last + 1 - first))
@@ -150,6 +157,18 @@ class CanonicalWriter:
     def _encode(self, table: pa.Table) -> None:
         # One contiguous array a column: where arrays end would show in the pages.
         self._writer.write_table(table.combine_chunks(), row_group_size=ROW_GROUP_ROWS)
+        self._hash_written()
+
+    def _hash_written(self) -> None:
+        """Hash what is new in the file, from the page cache; only the footer changes once there.
+
+        Here rather than in the end, since this thread has time to spare.
+        """
+        with self.path.open("rb", buffering=0) as file:
+            file.seek(self.size)
+            while data := file.read(MIB):
+                self._digest.update(data)
+                self.size += len(data)
 
     def _wait(self) -> None:
         if self._in_flight is not None:
@@ -159,48 +178,36 @@ class CanonicalWriter:
 
 def row_sizes(batch: pa.RecordBatch) -> Sizes:
     """Bytes of content of each row, the same however the batch was made."""
-    total = pa.array([0] * batch.num_rows, pa.int64())
-    fixed = 0
+    total: Sizes = np.zeros(batch.num_rows, np.int64)
     for column in batch.columns:
         if pa.types.is_string(column.type):
-            total = pc.add(total, _lengths(column))
+            total += text_lengths(column)
         elif pa.types.is_list(column.type):
-            messages = column.values
-            each = pa.array([0] * len(messages), pa.int64())
+            offsets, messages = list_bounds(column)
+            running = np.zeros(len(messages) + 1, np.int64)
             for part in messages.flatten():
-                each = pc.add(each, _lengths(part))
-            running = pc.cumulative_sum(pa.concat_arrays([pa.array([0], pa.int64()), each]))
-            bounds = running.take(column.offsets)
-            total = pc.add(total, pc.subtract(bounds.slice(1), bounds.slice(0, len(column))))
+                running[1:] += text_lengths(part)
+            total += np.diff(np.cumsum(running)[offsets])
         else:
-            fixed += FIXED_BYTES
-    sizes: Sizes = pc.add(total, fixed).to_numpy()
-    return sizes
+            total += FIXED_BYTES
+    return total
+
+
+def _first_choosing(batch: pa.RecordBatch, sizes: Sizes, first: int, last: int) -> int | None:
+    """The first row from ``first`` to ``last`` whose content says that a row group ends with it."""
+    for start in range(first, last + 1, LOOKED_ROWS):
+        some = slice(start, min(start + LOOKED_ROWS, last + 1))
+        hashes = row_hashes(batch.slice(start, some.stop - start))
+        chosen = np.flatnonzero(hashes < _chance(sizes[some]))
+        if len(chosen):
+            return start + int(chosen[0])
+    return None
 
 
 def _chance(sizes: Sizes) -> Hashes:
     """Hashes below this end a row group: long rows do so oftener than short ones."""
     chance: Hashes = np.minimum(sizes, CUT_BYTES).astype(np.uint64)
     return chance * np.uint64(2**32 // CUT_BYTES)
-
-
-def _content_bytes(batch: pa.RecordBatch) -> int:
-    """The sum of :func:`row_sizes`, found faster."""
-    total = 0
-    for column in batch.columns:
-        if pa.types.is_string(column.type):
-            parts = [column]
-        elif pa.types.is_list(column.type):
-            parts = column.flatten().flatten()
-        else:
-            total += FIXED_BYTES * batch.num_rows
-            continue
-        total += sum(pc.sum(_lengths(part)).as_py() or 0 for part in parts)
-    return total
-
-
-def _lengths(texts: pa.Array) -> pa.Array:
-    return pc.fill_null(pc.binary_length(texts), 0).cast(pa.int64())
 
 
 def row_group_starts(path: Path) -> list[int]:

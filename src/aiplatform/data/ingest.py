@@ -9,17 +9,17 @@ import argparse
 import contextlib
 import gc
 import itertools
+import json
 import resource
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from aiplatform.data.blobs import hash_file
 from aiplatform.data.canonical import CanonicalWriter
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.formats import Chunk, Opened, open_file
@@ -27,9 +27,10 @@ from aiplatform.data.formats.joined import Joined
 from aiplatform.data.limits import MEMORY_BYTES
 from aiplatform.data.plan import Plan
 from aiplatform.data.quarantine import Quarantine
-from aiplatform.protocol.encoding import dumps
 from aiplatform.protocol.enums import DataFormat
-from aiplatform.protocol.intake import Reading
+
+if TYPE_CHECKING:
+    from aiplatform.protocol.intake import Reading
 
 
 def ingest(
@@ -38,7 +39,7 @@ def ingest(
     *,
     filename: str,
     claimed: DataFormat | None = None,
-    reading: Reading | None = None,
+    reading: "Reading | None" = None,
     max_bad_share: float = 0,
 ) -> dict[str, Any]:
     """Read ``source`` and write its canonical Parquet to ``output``; see :func:`ingest_all`."""
@@ -56,7 +57,7 @@ def ingest_all(
     output: Path,
     *,
     claimed: DataFormat | None = None,
-    reading: Reading | None = None,
+    reading: "Reading | None" = None,
     max_bad_share: float = 0,
 ) -> dict[str, Any]:
     """Read files one after another and write one canonical Parquet of their rows to ``output``.
@@ -79,13 +80,12 @@ def ingest_all(
     """
     partial = output.with_name(f"{output.name}.partial")
     scratch = output.with_name(f"{output.name}.unpacked")
-    reading = reading or Reading()
     aside: Quarantine | None = None
     try:
-        if reading.bad_rows == "quarantine":
+        if reading and reading.bad_rows == "quarantine":
             aside = Quarantine(output.with_name(f"{output.name}.quarantine"), max_bad_share)
         opened = _open_all(sources, scratch, claimed=claimed, reading=reading, aside=aside)
-        found = convert(opened, partial, mapped=reading.map, aside=aside)
+        found = convert(opened, partial, mapped=reading.map if reading else None, aside=aside)
         # Not synced: what is kept of it is, where it is kept, and the rest is gone after a crash.
         partial.rename(output)
         aside = None
@@ -126,11 +126,10 @@ def convert(
     aside: Quarantine | None = None,
 ) -> dict[str, Any]:
     """Write the canonical Parquet ``target`` of a file that was recognised; see :func:`ingest`."""
-    rows, plan = _convert(opened, target, mapped, aside)
+    written, plan = _convert(opened, target, mapped, aside)
     set_aside = None if aside is None else aside.close()
-    sha256, size = hash_file(target)
     return {
-        "rows": rows,
+        "rows": written.rows,
         "format": opened.format,
         "shape": plan.recognition.shape,
         "columns": plan.described(),
@@ -140,8 +139,8 @@ def convert(
         "details": opened.details,
         **({"map": dict(mapped)} if mapped else {}),
         **({"quarantined": set_aside} if set_aside else {}),
-        "sha256": sha256,
-        "size": size,
+        "sha256": written.sha256,
+        "size": written.size,
     }
 
 
@@ -150,7 +149,7 @@ def _convert(
     target: Path,
     mapped: Mapping[str, str] | None,
     aside: Quarantine | None,
-) -> tuple[int, Plan]:
+) -> tuple[CanonicalWriter, Plan]:
     """Write all rows; a second time when later ones did not fit the columns of the earlier."""
     chunks = iter(opened.reader)
     first = next(chunks, None)
@@ -161,16 +160,16 @@ def _convert(
     plan = Plan(first, mapped)
     first, columns = plan.sifted(first, aside)
     plan.learn(columns)
-    rows = _write(opened, plan, itertools.chain([first], chunks), target, aside)
-    if rows is None:
+    written = _write(opened, plan, itertools.chain([first], chunks), target, aside)
+    if written is None:
         if aside is not None:
             aside.restart()
-        rows = _write(opened, plan, iter(opened.reader), target, aside)
-    if rows is None:
+        written = _write(opened, plan, iter(opened.reader), target, aside)
+    if written is None:
         raise AssertionError("the second reading brought what the first had not")
     if aside is not None:
-        aside.judge(rows)
-    return rows, plan
+        aside.judge(written.rows)
+    return written, plan
 
 
 def _write(
@@ -179,7 +178,7 @@ def _write(
     chunks: Iterator[Chunk],
     target: Path,
     aside: Quarantine | None,
-) -> int | None:
+) -> CanonicalWriter | None:
     """Write ``chunks``; None when the plan had to be widened, which then has seen all of them."""
     opened.reader.hint = plan.hint()
     schema = plan.schema(opened.format)
@@ -194,7 +193,7 @@ def _write(
                 return None
             if left.rows:
                 writer.write(plan.batch(left, columns, schema))
-    return writer.rows
+    return writer
 
 
 def _learn(opened: Opened, plan: Plan, chunks: Iterator[Chunk], aside: Quarantine | None) -> None:
@@ -214,9 +213,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--filename", required=True, action="append", help="the name an input was uploaded under"
     )
     parser.add_argument("--format", type=DataFormat, choices=list(DataFormat))
-    parser.add_argument(
-        "--reading", type=Reading.model_validate_json, help="how to read it, as JSON"
-    )
+    parser.add_argument("--reading", type=_reading, help="how to read it, as JSON")
     parser.add_argument(
         "--max-bad-share", type=float, default=0.0, help="of all rows, how many may be set aside"
     )
@@ -233,8 +230,25 @@ def main(arguments: list[str] | None = None) -> int:
         answer = {"ok": True, **found}
     except MalformedData as fault:
         answer = {"ok": False, **fault.as_dict()}
-    sys.stdout.write(dumps(answer) + "\n")
+    sys.stdout.write(_line(answer) + "\n")
     return 0
+
+
+def _reading(text: str) -> "Reading":
+    # Late, as in json_text: most uploads come without.
+    from aiplatform.protocol.intake import Reading  # noqa: PLC0415
+
+    return Reading.model_validate_json(text)
+
+
+def _line(answer: dict[str, Any]) -> str:
+    """The answer as JSON; it holds no float."""
+    text = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
+    if "\\u0000" not in text:
+        return text
+    from aiplatform.protocol.encoding import dumps  # noqa: PLC0415
+
+    return dumps(answer)
 
 
 def prepare_process() -> None:
@@ -248,7 +262,8 @@ def prepare_process() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     # Parsed rows are trees that reference counting frees; looking for cycles costs a fifth.
     gc.disable()
-    # One thread parses, one encodes; Arrow's own pool would only contend with them.
+    gc.freeze()  # nor need the exit look at what was imported
+    # Two threads parse, one encodes; Arrow's own pool would only contend with them.
     pa.set_cpu_count(1)
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import orjson
 
 from aiplatform.data.limits import MAX_DEPTH
-from aiplatform.protocol.encoding import jsonable
 
 
 class NoJsonFormError(ValueError):
@@ -81,6 +80,9 @@ def _plain(value: Any) -> Any:
 def _finite(value: Any) -> Any:
     match value:
         case float():
+            # Late: it brings pydantic, which costs an ingest as much time as 10 MB of rows.
+            from aiplatform.protocol.encoding import jsonable  # noqa: PLC0415
+
             return jsonable(value)
         case list() | tuple():
             return [_finite(item) for item in value]

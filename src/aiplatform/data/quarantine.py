@@ -6,7 +6,6 @@ from typing import Any
 
 from aiplatform.data.blobs import hash_file
 from aiplatform.data.errors import MalformedData
-from aiplatform.protocol.encoding import dumps
 
 
 class Quarantine:
@@ -37,6 +36,9 @@ class Quarantine:
 
     def add(self, fault: MalformedData, raw: str) -> None:
         """Set a row aside for its fault."""
+        # Late, as in json_text: most uploads have no bad rows.
+        from aiplatform.protocol.encoding import dumps  # noqa: PLC0415
+
         if self.file is not None:
             fault = fault.inside(self.file)
         self._first = self._first or fault

@@ -20,7 +20,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from aiplatform.data.blobs import hash_file
 from aiplatform.data.browse import read_rows
 from aiplatform.data.canonical import (
     CanonicalWriter,
@@ -349,15 +348,14 @@ class Output:
 
     def described(self) -> dict[str, Any]:
         """As the program's answer has it."""
-        sha256, size = hash_file(self.path)
         return {
             "path": str(self.path),
             "rows": self.writer.rows,
             "format": format_of_schema(self.schema),
             "shape": shape_of_schema(self.schema),
             "columns": described(self.schema),
-            "sha256": sha256,
-            "size": size,
+            "sha256": self.writer.sha256,
+            "size": self.writer.size,
         }
 
 

@@ -4,7 +4,7 @@ It chooses where row groups end. It looks at a few bytes of each text, so rows t
 the same number; nobody is to conclude from it that rows are equal.
 """
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -41,32 +41,47 @@ def _column(column: pa.Array) -> Hashes:
 
 
 def _lists(column: pa.Array) -> Hashes:
-    offsets = column.offsets.to_numpy()
-    values = column.values.slice(offsets[0], offsets[-1] - offsets[0])
+    offsets, values = list_bounds(column)
     each = np.zeros(len(values), np.uint64)
     for part in values.flatten():
         each = each * PRIME + _texts(part)
     running = np.concatenate([np.zeros(1, np.uint64), np.cumsum(each, dtype=np.uint64)])
-    bounds: Hashes = running[offsets - offsets[0]]
+    bounds: Hashes = running[offsets]
     return bounds[1:] - bounds[:-1]
 
 
 def _texts(column: pa.Array) -> Hashes:
-    _, offset_buffer, data_buffer = column.buffers()
-    offsets: Any = np.frombuffer(offset_buffer, np.int32)
-    offsets = offsets[column.offset : column.offset + len(column) + 1].astype(np.int64)
-    starts, lengths = offsets[:-1], np.diff(offsets)
-    if column.null_count:
-        lengths = np.where(column.is_valid().to_numpy(zero_copy_only=False), lengths, 0)
+    lengths = text_lengths(column)
     total: Hashes = lengths.astype(np.uint64) * PRIME
+    data_buffer = column.buffers()[2]
     if data_buffer is None or data_buffer.size == 0:
         return total
     data = np.frombuffer(data_buffer, np.uint8)
     some = np.flatnonzero(lengths)
-    starts, lengths = starts[some], lengths[some]
+    starts, lengths = _offsets(column)[some].astype(np.int64), lengths[some]
     seen = total[some]
     for look in range(LOOKS):
         at = starts + (lengths - 1) * look // (LOOKS - 1)
         seen = (seen ^ (seen >> np.uint64(31))) * PRIME + data[at].astype(np.uint64)
     total[some] = seen
     return total
+
+
+def text_lengths(column: pa.Array) -> Sizes:
+    """Bytes of each text of a column; none for one that is missing."""
+    lengths: Sizes = np.diff(_offsets(column)).astype(np.int64)
+    if column.null_count:
+        lengths[~column.is_valid().to_numpy(zero_copy_only=False)] = 0
+    return lengths
+
+
+def list_bounds(column: pa.Array) -> tuple[Sizes, pa.Array]:
+    """Where each list of a column begins among the values, the end of the last, and the values."""
+    offsets: Sizes = column.offsets.to_numpy().astype(np.int64)
+    values = column.values.slice(offsets[0], offsets[-1] - offsets[0])
+    return offsets - offsets[0], values
+
+
+def _offsets(column: pa.Array) -> "npt.NDArray[np.int32]":
+    offsets = np.frombuffer(column.buffers()[1], np.int32)
+    return offsets[column.offset : column.offset + len(column) + 1]

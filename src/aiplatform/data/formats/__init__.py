@@ -8,23 +8,22 @@ the limits bound, and can be iterated again from the beginning. Every fault is a
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
 from aiplatform.data.chunk import Chunk
 from aiplatform.data.errors import MalformedData
-from aiplatform.data.formats.arrow import Arrow
-from aiplatform.data.formats.csv import Csv
 from aiplatform.data.formats.json import JsonArray
 from aiplatform.data.formats.jsonl import JsonLines
-from aiplatform.data.formats.parquet import Parquet
 from aiplatform.data.formats.source import Source
 from aiplatform.data.formats.text import Text
 from aiplatform.data.formats.text_source import TextSource
 from aiplatform.data.quarantine import Quarantine
 from aiplatform.protocol.enums import DataFormat
-from aiplatform.protocol.intake import Reading
+
+if TYPE_CHECKING:
+    from aiplatform.protocol.intake import Reading
 
 __all__ = ["Chunk", "Opened", "Reader", "open_file"]
 
@@ -87,7 +86,7 @@ def open_file(
     filename: str,
     claimed: DataFormat | None = None,
     scratch: Path,
-    reading: Reading | None = None,
+    reading: "Reading | None" = None,
     aside: Quarantine | None = None,
 ) -> Opened:
     """Recognise a file and make its reader.
@@ -103,32 +102,32 @@ def open_file(
     Raises:
         MalformedData: it is empty, of another kind, or not what was claimed.
     """
-    reading = reading or Reading()
+    encoding = reading.encoding if reading else None
+    csv_options = reading.csv_options if reading else []
     source = Source(path)
     if source.is_parquet or source.is_arrow:
         found = DataFormat.PARQUET if source.is_parquet else DataFormat.ARROW
         if claimed not in {None, found}:
             raise MalformedData("format_mismatch", claimed=claimed, found=found)
-        _refuse_options(["encoding"] if reading.encoding else reading.csv_options, found)
+        _refuse_options(["encoding"] if encoding else csv_options, found)
         if source.compression is not None:
             _unpack(source, scratch)
             path = scratch
-        columnar = Parquet(path, aside) if source.is_parquet else Arrow(path, aside)
-        return Opened(columnar, found, source.compression, None)
+        return Opened(_columnar(found, path, aside), found, source.compression, None)
     chosen = claimed or _by_suffix(filename)
     if chosen in BINARY:
         reason, detail = BINARY[chosen]
         raise MalformedData(reason, detail=detail)
-    text = TextSource(source, reading.encoding, lenient=aside is not None)
+    text = TextSource(source, encoding, lenient=aside is not None)
     start = text.head(1024).lstrip()[:1]
     if not start and not text.head().strip():
         raise MalformedData("no_rows")
     if claimed is None:
         chosen = _by_content(chosen, start)
-        if reading.csv_options and chosen in {None, DataFormat.TEXT}:
+        if csv_options and chosen in {None, DataFormat.TEXT}:
             chosen = DataFormat.CSV
     if chosen not in CSV_FORMATS:
-        _refuse_options(reading.csv_options, chosen or DataFormat.TEXT)
+        _refuse_options(csv_options, chosen or DataFormat.TEXT)
     reader, details = _text_reader(chosen or DataFormat.TEXT, text, reading, aside)
     return Opened(
         reader, chosen or DataFormat.TEXT, source.compression, text.encoding.name, details
@@ -140,8 +139,16 @@ def _refuse_options(given: list[str], found: DataFormat) -> None:
         raise MalformedData("option_misplaced", option=given[0], found=found)
 
 
+def _columnar(found: DataFormat, path: Path, aside: Quarantine | None) -> Reader:
+    # Late, as is the reader of CSV: they bring much that a reader of JSON can do without.
+    from aiplatform.data.formats.arrow import Arrow  # noqa: PLC0415
+    from aiplatform.data.formats.parquet import Parquet  # noqa: PLC0415
+
+    return Parquet(path, aside) if found is DataFormat.PARQUET else Arrow(path, aside)
+
+
 def _text_reader(
-    chosen: DataFormat, text: TextSource, reading: Reading, aside: Quarantine | None
+    chosen: DataFormat, text: TextSource, reading: "Reading | None", aside: Quarantine | None
 ) -> tuple[Reader, dict[str, Any]]:
     match chosen:
         case DataFormat.JSONL:
@@ -149,6 +156,8 @@ def _text_reader(
         case DataFormat.JSON:
             return JsonArray(text, aside), {}
         case DataFormat.CSV | DataFormat.TSV:
+            from aiplatform.data.formats.csv import Csv  # noqa: PLC0415
+
             reader = Csv(text, tabs=chosen is DataFormat.TSV, reading=reading, aside=aside)
             return reader, {"dialect": reader.described()}
     return Text(text, aside), {}

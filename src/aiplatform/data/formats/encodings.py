@@ -9,10 +9,13 @@ wrong guess would train a model on rubbish.
 import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.limits import MIB
-from aiplatform.protocol.intake import EncodingName
+
+if TYPE_CHECKING:
+    from aiplatform.protocol.intake import EncodingName
 
 WINDOW_BYTES = MIB
 SEARCHED_BYTES = 64 * MIB
@@ -67,7 +70,7 @@ class Encoding:
         return NAMES[self.codec]
 
 
-def said(name: EncodingName, chunks: Iterator[bytes]) -> Encoding:
+def said(name: "EncodingName", chunks: Iterator[bytes]) -> Encoding:
     """The encoding that the uploader says it is; a byte order mark is skipped where there is one.
 
     UTF-16 and UTF-32 without a mark are little-endian, unless UTF-16 reads like text the other way.

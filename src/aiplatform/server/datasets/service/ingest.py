@@ -89,7 +89,12 @@ async def ingest(
 
 
 def reading_arguments(reading: Reading) -> list[str]:
-    """How the program is told what the uploader says, and how much may be set aside."""
+    """How the program is told what the uploader says, and how much may be set aside.
+
+    Nothing, where nothing is said: it then need not load what understands it.
+    """
+    if reading == Reading():
+        return []
     share = get_settings().quarantine_max_share
     return [f"--reading={dumps(reading)}", f"--max-bad-share={share}"]
 
