@@ -344,3 +344,19 @@ def test_both_paths_judge_odd_lines_alike(
     fast = outcome()
     monkeypatch.setattr(jsonl_module.arrow_json, "parse", lambda *_: None)
     assert outcome() == fast
+
+
+@given(
+    st.lists(st.sampled_from([b"{", b"}", b"\r", b"\n", b"x", b"}\n{", b"}\r\n{"])).map(b"".join)
+)
+def test_lines_are_objects_when_each_end_stands_between_two(data: bytes) -> None:
+    said = jsonl_module.arrow_json.is_one_per_line(data)
+    lines = data.removesuffix(b"\n").split(b"\n")
+    first, last = lines[0], len(lines) - 1
+    assert said == (
+        first.startswith(b"{")
+        and all(
+            line.startswith(b"{") and (n == last or line.removesuffix(b"\r").endswith(b"}"))
+            for n, line in enumerate(lines)
+        )
+    )

@@ -6,16 +6,14 @@ only for columns whose type it keeps exactly, and its answer is taken only when 
 is out of the ordinary; otherwise the slow path reads the block, and reports what is wrong with it.
 """
 
-import re
-
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.json as arrow_json
 
 from aiplatform.data.conversations import is_clean
 from aiplatform.data.limits import EXACT_INT
 
-ODD_LINE_END = re.compile(rb"\n(?:(?!\{)|(?<!\}\n)(?<!\}\r\n))")
+LINE_END, RETURN, OPENING, CLOSING = b"\n\r{}"
 
 MARGIN = 64
 """Arrow wants a block size larger than the block, and not a tiny one."""
@@ -28,7 +26,16 @@ def is_one_per_line(data: bytes) -> bool:
     ``{`` can stand only between two objects. If all line ends are of that kind and there are as
     many rows as lines, each line is exactly one object.
     """
-    return data.startswith(b"{") and ODD_LINE_END.search(data, 0, len(data) - 1) is None
+    if not data.startswith(b"{"):
+        return False
+    held = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(held[:-1] == LINE_END)
+    before = held[ends - 1]
+    odd = before != CLOSING
+    if odd.any():
+        # An index below zero would be of a line end right after the first byte, which is odd.
+        odd &= (before != RETURN) | (held[ends - 2] != CLOSING)
+    return not odd.any() and bool((held[ends + 1] == OPENING).all())
 
 
 def parse(data: bytes, rows: int, schema: pa.Schema) -> pa.RecordBatch | None:
@@ -60,9 +67,9 @@ def parse(data: bytes, rows: int, schema: pa.Schema) -> pa.RecordBatch | None:
 
 def _exact(column: pa.Array) -> bool:
     if pa.types.is_floating(column.type):
-        # Beyond 2^53 an integer would be rounded; NaN and the infinities compare as false.
-        small = pc.less(pc.abs(column), float(EXACT_INT))
-        return bool(pc.all(small, skip_nulls=True).as_py() is not False)
+        # Beyond 2^53 an integer would be rounded; NaN compares as false.
+        values = column.drop_null().to_numpy()
+        return not len(values) or bool(np.abs(values).max() < EXACT_INT)
     if pa.types.is_list(column.type):
         return is_clean(column)
     return True

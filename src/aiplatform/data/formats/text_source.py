@@ -3,14 +3,20 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.formats.encodings import detect, said, to_utf8
 from aiplatform.data.formats.source import Source
 from aiplatform.data.limits import MAX_ROW_BYTES
 from aiplatform.data.quarantine import shown
-from aiplatform.protocol.intake import EncodingName
 
+if TYPE_CHECKING:
+    from aiplatform.protocol.intake import EncodingName
+
+LINE_END = ord("\n")
 LONE_SURROGATE = re.compile("[\udc80-\udcff]")
 SNIFFED_BYTES = 256 * 1024
 
@@ -78,7 +84,7 @@ class TextSource:
     """
 
     def __init__(
-        self, source: Source, encoding: EncodingName | None = None, *, lenient: bool = False
+        self, source: Source, encoding: "EncodingName | None" = None, *, lenient: bool = False
     ) -> None:
         self._source = source
         if encoding is None:
@@ -121,8 +127,9 @@ class TextSource:
             if held + (chunk.find(b"\n") if cut else len(chunk)) > MAX_ROW_BYTES:
                 raise MalformedData("line_too_long", line=line, limit=MAX_ROW_BYTES)
             if cut:
-                data = b"".join([*pending, chunk[:cut]])
-                lines = data.count(b"\n")
+                data = b"".join([*pending, memoryview(chunk)[:cut]])
+                # Where lines are short, several times as fast as ``data.count``.
+                lines = int(np.count_nonzero(np.frombuffer(data, np.uint8) == LINE_END))
                 yield Block(data, offset, line, lines)
                 offset += len(data)
                 line += lines
