@@ -138,6 +138,45 @@ def test_a_batch_is_done_in_nobodys_context() -> None:
     assert asyncio.run(main()) == ["nobody", "nobody"]
 
 
+class TestSiblings:
+    """Whoever was answered together is likely to ask again together."""
+
+    @staticmethod
+    def sizes(clients: dict[str, int], siblings: float, lanes: int = 1) -> list[int]:
+        """Of the batches, when each client asks that often, one question after the other."""
+        sizes: list[int] = []
+
+        async def handle(asked: list[str]) -> list[str | Exception]:
+            sizes.append(len(asked))
+            await asyncio.sleep(0.01)
+            return list(asked)
+
+        async def main() -> None:
+            batches: Batches[str, str] = Batches(handle, lanes=lanes, siblings=siblings)
+
+            async def client(name: str, times: int) -> None:
+                for _ in range(times):
+                    assert await batches.ask(name) == name
+                    # They come back one by one, as over a network.
+                    await asyncio.sleep(0.001 * int(name))
+
+            await asyncio.gather(*(client(name, times) for name, times in clients.items()))
+
+        asyncio.run(asyncio.wait_for(main(), 30))
+        return sizes
+
+    def test_go_together_again(self) -> None:
+        clients = dict.fromkeys("1234", 10)
+        assert self.sizes(clients, siblings=20) == [4] * 10
+        assert len(self.sizes(clients, siblings=0)) > 12
+
+    def test_one_alone_waits_for_nobody(self) -> None:
+        assert self.sizes({"1": 20}, siblings=60) == [1] * 20
+
+    def test_who_does_not_come_back_is_not_waited_for_long(self) -> None:
+        assert sum(self.sizes({"1": 3, "2": 1, "3": 12}, siblings=0.05)) == 16
+
+
 class TestRequests:
     @pytest.fixture
     def far(self, far_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:

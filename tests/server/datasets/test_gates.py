@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.gates import Gate
 from aiplatform.server.core.audit import AuditLog
-from aiplatform.server.datasets.queries import pin_version
+from aiplatform.server.datasets.queries.pins import pin_version
 from aiplatform.server.datasets.rules import gate_failures
 from aiplatform.server.datasets.service.gates import require_passed, set_gate
 from aiplatform.server.projects.models import Project

@@ -2,7 +2,7 @@
 
 import select
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from functools import cache
@@ -212,6 +212,11 @@ def once(session: Session, key: tuple[Any, ...], ask: Callable[[], Answer]) -> A
         known[key] = ask()
     answer: Answer = known[key]
     return answer
+
+
+def know(session: Session, found: Mapping[tuple[Any, ...], Any]) -> None:
+    """What :func:`once` is to find for these keys, since it was asked for all of them together."""
+    session.info[_ONCE].update(found)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ alone does not wait, and a hundred that come together share a round trip.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import Context
 from typing import Any, Generic, Self, TypeVar
 
@@ -138,7 +138,9 @@ class Batches(Generic[Asked, Answer]):
     """Hands what gathered while it was busy to ``handle``, which answers each or raises for all.
 
     ``lanes`` batches may be under way at a time. While ``patient`` says so, each is given
-    :data:`GATHER_SECONDS` to gather.
+    :data:`GATHER_SECONDS` to gather. Those that were answered together often ask again together:
+    the next batch waits up to ``siblings`` seconds for as many, so that it does not go with the
+    first of them and leave the others to one of their own. After one that came alone it does not.
     """
 
     def __init__(
@@ -146,9 +148,13 @@ class Batches(Generic[Asked, Answer]):
         handle: Callable[[list[Asked]], Awaitable[list[Answer | Exception]]],
         lanes: int,
         patient: Callable[[], bool] = lambda: False,
+        siblings: float = 0.0,
     ) -> None:
         self._handle = handle
         self._patient = patient
+        self._siblings = siblings
+        self._expected = 0
+        self._all_here = asyncio.Event()
         self._free = lanes
         self._waiting: list[tuple[Asked, asyncio.Future[Answer]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -157,6 +163,8 @@ class Batches(Generic[Asked, Answer]):
         """The answer to one, out of some batch."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((asked, future))
+        if len(self._waiting) >= self._expected:
+            self._all_here.set()
         if self._free:
             self._free -= 1
             # Not in the context of who happens to come first: neither its trace nor its log lines.
@@ -170,13 +178,23 @@ class Batches(Generic[Asked, Answer]):
             while self._waiting:
                 if self._patient():
                     await asyncio.sleep(GATHER_SECONDS)
+                if self._siblings and len(self._waiting) < self._expected:
+                    await self._gather()
                 batch, self._waiting = (
                     self._waiting[:MAX_TOGETHER],
                     self._waiting[MAX_TOGETHER:],
                 )
                 await self._answer(batch)
+                together = min(len(batch) + len(self._waiting), MAX_TOGETHER)
+                self._expected = together if together > 1 else 0
         finally:
             self._free += 1
+
+    async def _gather(self) -> None:
+        self._all_here.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._siblings):
+                await self._all_here.wait()
 
     async def _answer(self, batch: list[tuple[Asked, "asyncio.Future[Answer]"]]) -> None:
         try:

@@ -1,5 +1,6 @@
 """The task kinds of datasets."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -8,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskType
 from aiplatform.protocol.permissions import Permission
+from aiplatform.server.datasets.queries import pins
 from aiplatform.server.datasets.service import fixes, imports, quality, resumable
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.tasks.models import Task
@@ -27,6 +29,10 @@ class DataQuality(TaskKind):
     def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
         """See :func:`quality.prepare`."""
         return quality.prepare(session, context, spec)
+
+    def look_ahead(self, session: Session, context: ProjectContext, specs: Sequence[Any]) -> None:
+        """The datasets."""
+        pins.look_ahead(session, context, [spec.dataset for spec in specs])
 
     def inputs(self, session: Session, task: Task) -> Inputs:
         """The version's rows and, when tokens are counted, the tokenizer."""

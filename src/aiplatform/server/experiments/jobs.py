@@ -1,11 +1,13 @@
 """The queue's side of experiments: tasks of type training and evaluation."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import ExperimentStatus, TaskType
 from aiplatform.protocol.permissions import Permission
+from aiplatform.server.datasets.queries import pins
 from aiplatform.server.experiments.service import evaluations, external, trainings
 from aiplatform.server.experiments.service.inputs import task_inputs
 from aiplatform.server.projects.access import ProjectContext
@@ -58,6 +60,10 @@ class Evaluation(TaskKind):
     def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
         """See :func:`evaluations.prepare`."""
         return evaluations.prepare(session, context, spec)
+
+    def look_ahead(self, session: Session, context: ProjectContext, specs: Sequence[Any]) -> None:
+        """The datasets."""
+        pins.look_ahead(session, context, [spec.dataset for spec in specs])
 
     def inputs(self, session: Session, task: Task) -> Inputs:
         """The model, its base and the rows."""

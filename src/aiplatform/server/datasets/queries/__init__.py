@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session, aliased
 
 from aiplatform.protocol.encoding import clean_text
 from aiplatform.protocol.enums import TaskStatus, TaskType
-from aiplatform.server.core.database import once
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.files import version_file
 from aiplatform.server.core.storage import StoredFile
@@ -164,55 +163,6 @@ def get_commit(session: Session, dataset: Dataset, label: str) -> Commit:
     if row is None:
         raise NotFound(resource="dataset version")
     return commit_of(row)
-
-
-def pin_version(
-    session: Session, context: ProjectContext, uuid: UUID, label: str | None
-) -> tuple[Dataset, DatasetVersion]:
-    """A version that a task will read, by default the current one, locked against deletion.
-
-    Raises:
-        NotFound: when the project has no such dataset or the dataset no such version.
-    """
-    key = ("pinned", context.project_id, uuid, label)
-    return once(session, key, lambda: _pin_version(session, context, uuid, label))
-
-
-def _pin_version(
-    session: Session, context: ProjectContext, uuid: UUID, label: str | None
-) -> tuple[Dataset, DatasetVersion]:
-    # The head is locked too: deleting it moves it, and leaves its versions as they are.
-    if label is None or is_label(label):
-        found: Any = session.execute(
-            select(Dataset, DatasetVersion)
-            .join(DatasetVersion, DatasetVersion.dataset_id == Dataset.id)
-            .where(
-                Dataset.uuid == uuid,
-                Dataset.project_id == context.project_id,
-                DatasetVersion.version == (Dataset.version if label is None else label),
-            )
-            .with_for_update(read=True, key_share=True)
-        ).one_or_none()
-        if found is not None:
-            return found[0], found[1]
-    dataset = session.scalar(
-        select(Dataset)
-        .where(Dataset.uuid == uuid, Dataset.project_id == context.project_id)
-        .with_for_update(read=True, key_share=True)
-    )
-    if dataset is None:
-        raise NotFound(resource="dataset")
-    version = session.scalar(
-        select(DatasetVersion)
-        .where(
-            DatasetVersion.dataset_id == dataset.id,
-            DatasetVersion.version == label_of(session, dataset, label),
-        )
-        .with_for_update(read=True, key_share=True)
-    )
-    if version is None:
-        raise NotFound(resource="dataset version")
-    return dataset, version
 
 
 def label_of(session: Session, dataset: Dataset, name: str | None) -> str:

@@ -12,6 +12,7 @@ from aiplatform.server.core.errors import NotFound
 from aiplatform.server.datasets import queries
 from aiplatform.server.datasets.models import Dataset, DatasetVersion
 from aiplatform.server.datasets.queries import reports
+from aiplatform.server.datasets.queries.pins import pin_version
 from aiplatform.server.datasets.rules import Compared, is_compared
 from aiplatform.server.datasets.service.gates import gate_of
 from aiplatform.server.projects.access import ProjectContext
@@ -56,7 +57,7 @@ def _exact(
 ) -> dict[tuple[UUID, Role, str], DatasetVersion]:
     found = {}
     for ref in refs:
-        head, version = queries.pin_version(session, context, ref.dataset, ref.version)
+        head, version = pin_version(session, context, ref.dataset, ref.version)
         found[ref.dataset, ref.role, f"{head.name}@{version.version}"] = version
     return found
 
@@ -105,7 +106,7 @@ def still_there(
     left = []
     for ref in refs:
         with suppress(NotFound):
-            queries.pin_version(session, context, ref.dataset, ref.version)
+            pin_version(session, context, ref.dataset, ref.version)
             left.append(ref)
     return left
 

@@ -21,6 +21,7 @@ from aiplatform.server.datasets import queries
 from aiplatform.server.datasets.errors import BaseModelNotReady, MalformedFile
 from aiplatform.server.datasets.models import Dataset
 from aiplatform.server.datasets.queries import base_models, reports
+from aiplatform.server.datasets.queries.pins import pin_version
 from aiplatform.server.datasets.rules import ROWS_PATH
 from aiplatform.server.datasets.service import comparing
 from aiplatform.server.datasets.service.commits import Upload, add_version
@@ -49,7 +50,7 @@ def request_fix(
         MalformedFile: a finding has no such fix, or is found with a tokenizer and none was used.
         NotFound, BaseModelNotReady: for the dataset, its version, or the report's model.
     """
-    dataset, version = queries.pin_version(session, context, uuid, parent)
+    dataset, version = pin_version(session, context, uuid, parent)
     made = reports.newest_check(session, dataset, version.version) or {}
     before = [ComparedRef.model_validate(ref) for ref in made.get("against") or ()]
     spec = FixSpec(

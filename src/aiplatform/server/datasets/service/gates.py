@@ -11,6 +11,7 @@ from aiplatform.server.datasets import queries
 from aiplatform.server.datasets.errors import GateFailed
 from aiplatform.server.datasets.models import DatasetGate, DatasetVersion
 from aiplatform.server.datasets.queries import reports
+from aiplatform.server.datasets.queries.pins import pin_version
 from aiplatform.server.datasets.rules import Compared, GateFailure, gate_failures
 from aiplatform.server.projects.access import ProjectContext
 
@@ -32,7 +33,7 @@ def set_gate(session: Session, context: ProjectContext, gate: Gate) -> Gate:
         NotFound: for data to compare with that the project does not have.
     """
     for ref in (*gate.evaluation, *gate.benchmarks):
-        queries.pin_version(session, context, ref.dataset, ref.version)
+        pin_version(session, context, ref.dataset, ref.version)
     before = gate_of(session, context.project_id)
     new = gate.model_dump(mode="json")
     row = insert(DatasetGate).values(project_id=context.project_id, gate=new)

@@ -23,6 +23,7 @@ from aiplatform.server.datasets.models import (
     QualityReportMade,
 )
 from aiplatform.server.datasets.queries import base_models
+from aiplatform.server.datasets.queries.pins import pin_version
 from aiplatform.server.datasets.rules import gate_failures, status_after_report
 from aiplatform.server.datasets.service import comparing
 from aiplatform.server.datasets.service.gates import gate_of
@@ -55,7 +56,7 @@ def pinned_input(
     Raises:
         NotFound: when the project has no such dataset or the dataset no such version.
     """
-    dataset, version = queries.pin_version(session, context, ref.dataset, ref.version)
+    dataset, version = pin_version(session, context, ref.dataset, ref.version)
     pinned = DatasetRef(dataset=ref.dataset, version=version.version)
     return pinned, dataset_input(dataset, version, role)
 
@@ -110,7 +111,7 @@ def request_report(
         NotFound, BaseModelNotReady: see :func:`prepare`.
     """
     dataset = queries.lock_dataset(session, context, uuid)
-    _, version = queries.pin_version(session, context, dataset.uuid, label)
+    _, version = pin_version(session, context, dataset.uuid, label)
     spec = QualitySpec(
         dataset=DatasetRef(dataset=dataset.uuid, version=version.version),
         base_model=base_model,
@@ -144,8 +145,8 @@ def compare_with_held_out(
     Raises:
         NotFound, BaseModelNotReady: see :func:`prepare`.
     """
-    dataset, version = queries.pin_version(session, context, ref.dataset, ref.version)
-    _, other = queries.pin_version(session, context, held_out.dataset, held_out.version)
+    dataset, version = pin_version(session, context, ref.dataset, ref.version)
+    _, other = pin_version(session, context, held_out.dataset, held_out.version)
     if comparing.lacks(session, version, other):
         wanted = ComparedRef(dataset=held_out.dataset, version=other.version)
         before = comparing.as_before(session, context, dataset)

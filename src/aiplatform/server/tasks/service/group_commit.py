@@ -1,7 +1,8 @@
 """Group commit: requests that submit a task each, at one time, share a transaction.
 
 Most of what a submission costs is its transaction's, not its own, and under load hundreds come in
-a second. A request that comes alone does not wait for others. What may share is little
+a second. A request that comes alone does not wait for others; of those that were answered together
+the next is given a moment, as the others are likely to come, too. What may share is little
 (:attr:`TaskKind.shares_commit`): whatever else happens, a request gets a transaction of its own.
 """
 
@@ -18,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
+from aiplatform.protocol.enums import TaskType
 from aiplatform.server.core.database import (
     admitted,
     asked_once,
@@ -35,8 +37,11 @@ from aiplatform.server.tasks.service.kinds import kind_of
 from aiplatform.server.tasks.service.queue import Wanted, prepared
 from aiplatform.server.tasks.service.submissions import Key
 
-LANES = 2
-"""Transactions under way at a time: while one waits for the disk another one can be made ready."""
+LANES = 1
+"""Transactions under way at a time: with more of them, each has less to share."""
+
+SIBLINGS_SECONDS = 0.005
+"""A client that submits one task after the other is back in less than this."""
 
 IMPATIENT = text("SET LOCAL lock_timeout = '100ms'")
 """What one request waits for must not hold up those that came with it."""
@@ -79,7 +84,9 @@ class GroupCommit:
     def __init__(self, render: Render) -> None:
         self._render = render
         self._threads = CapacityLimiter(LANES)
-        self._batches: Batches[Submission, Submitted] = Batches(self._together, lanes=LANES)
+        self._batches: Batches[Submission, Submitted] = Batches(
+            self._together, lanes=LANES, siblings=SIBLINGS_SECONDS
+        )
 
     async def submit(self, asked: Submission) -> Submitted:
         """Queue a task; when this returns it is committed.
@@ -149,6 +156,17 @@ def submit_all(session: Session, asked: Sequence[Submission], render: Render) ->
     return answers
 
 
+def _look_ahead(session: Session, asked: Sequence[Submission]) -> None:
+    """Ask at once what all of a kind in a project will be asked for."""
+    alike: dict[tuple[int, TaskType], list[Submission]] = {}
+    for one in asked:
+        alike.setdefault((one.context.project_id, one.wanted.spec.type), []).append(one)
+    for (_, kind), those in alike.items():
+        if len(those) > 1:
+            specs = [one.wanted.spec for one in those]
+            kind_of(kind).look_ahead(session, those[0].context, specs)
+
+
 def _submit(
     session: Session, asked: Sequence[Submission], render: Render
 ) -> list[Submitted | Exception]:
@@ -164,6 +182,7 @@ def _submit(
         waiting.clear()
 
     with asked_once(session):
+        _look_ahead(session, [one for one in asked if one.key not in before])
         for place, one in enumerate(asked):
             if one.key in before:
                 answers[place] = Submitted(before[one.key], before=True)

@@ -5,7 +5,7 @@ the domain that owns the type gives a :class:`TaskKind`, and the queue calls it 
 transactions.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -109,6 +109,11 @@ class TaskKind:
             NotFound: for what does not exist or belongs to another project.
         """
         raise NotImplementedError
+
+    def look_ahead(self, session: Session, context: ProjectContext, specs: Sequence[Any]) -> None:
+        """Ask at once what :meth:`prepare` will ask for each of ``specs``, see
+        :func:`~aiplatform.server.core.database.know`; kinds that don't are asked one by one.
+        """
 
     def retried(self, session: Session, context: ProjectContext, task: Task) -> None:
         """``task`` is to be queued once more as it is; check what must hold anew by now.

@@ -1,0 +1,143 @@
+"""Versions that many submissions will read are looked up, and locked, together."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import event, select
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.specs import DatasetRef
+from aiplatform.server.core.database import asked_once, transaction
+from aiplatform.server.core.errors import NotFound
+from aiplatform.server.datasets.models import Dataset, DatasetTag, DatasetVersion
+from aiplatform.server.datasets.queries import pins
+from aiplatform.server.projects.models import Project
+from tests.conftest import Api
+from tests.factories import make_context, make_model, make_project
+
+pytestmark = pytest.mark.usefixtures("app")
+
+
+@contextmanager
+def statements(session: Session) -> Iterator[list[str]]:
+    """Those that the session sends within."""
+    seen: list[str] = []
+    connection = session.connection()
+
+    def note(*args: Any) -> None:
+        seen.append(args[2])
+
+    event.listen(connection, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(connection, "before_cursor_execute", note)
+
+
+@pytest.fixture
+def datasets(stored: Callable[..., Dataset]) -> list[Dataset]:
+    return [stored() for _ in range(3)]
+
+
+def version_of(session: Session, dataset: Dataset) -> DatasetVersion:
+    return session.scalars(
+        select(DatasetVersion).where(DatasetVersion.dataset_id == dataset.id)
+    ).one()
+
+
+def test_many_are_found_by_one_statement(
+    session: Session, project: Project, datasets: list[Dataset]
+) -> None:
+    context = make_context(session, project)
+    versions = [version_of(session, dataset).id for dataset in datasets]
+    labels = [None, "v1", None]
+    refs = [
+        DatasetRef(dataset=dataset.uuid, version=label)
+        for dataset, label in zip(datasets, labels, strict=True)
+    ]
+    with asked_once(session), statements(session) as seen:
+        pins.look_ahead(session, context, [*refs, *refs])
+        assert len(seen) == 1
+        found = [pins.pin_version(session, context, ref.dataset, ref.version) for ref in refs]
+        assert len(seen) == 1
+    assert [(head.id, version.id) for head, version in found] == [
+        (dataset.id, version) for dataset, version in zip(datasets, versions, strict=True)
+    ]
+
+
+def test_what_is_not_found_so_is_looked_for_by_itself(
+    session: Session, project: Project, datasets: list[Dataset]
+) -> None:
+    """Tags, and what there is not, in words of its own."""
+    tagged = version_of(session, datasets[0])
+    session.add(DatasetTag(dataset_id=datasets[0].id, name="prod", version_id=tagged.id))
+    session.commit()
+    here, elsewhere = make_context(session, project), make_context(session, make_project(session))
+    uuid = datasets[0].uuid
+    wanted = [(uuid, "@prod"), (uuid, "v2"), (uuid4(), None)]
+    with asked_once(session):
+        refs = [DatasetRef(dataset=dataset, version=label) for dataset, label in wanted]
+        pins.look_ahead(session, here, refs)
+        pins.look_ahead(session, elsewhere, [DatasetRef(dataset=uuid)])
+        assert pins.pin_version(session, here, uuid, "@prod")[1].id == tagged.id
+        for context, (dataset, label), noun in (
+            (here, wanted[1], "dataset version"),
+            (here, wanted[2], "dataset"),
+            (elsewhere, (uuid, None), "dataset"),
+        ):
+            with pytest.raises(NotFound) as refused:
+                pins.pin_version(session, context, dataset, label)
+            assert refused.value.params["resource"] == noun
+
+
+def test_they_are_kept_from_deletion_until_the_commit(
+    session: Session, project: Project, datasets: list[Dataset]
+) -> None:
+    context = make_context(session, project)
+    refs = [DatasetRef(dataset=dataset.uuid) for dataset in datasets]
+
+    def lock() -> None:
+        with transaction() as deleting:
+            deleting.execute(
+                select(Dataset.id).where(Dataset.id == datasets[2].id).with_for_update(nowait=True)
+            )
+
+    lock()
+    with asked_once(session):
+        pins.look_ahead(session, context, refs)
+    with pytest.raises(OperationalError, match="could not obtain lock"):
+        lock()
+    session.commit()
+    lock()
+
+
+@pytest.mark.parametrize("kind", ["data_quality", "evaluation"])
+def test_submissions_that_come_together_ask_together(
+    session: Session,
+    mine: Api,
+    project: Project,
+    datasets: list[Dataset],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    asked: list[int] = []
+    real = pins._found
+
+    def found(session: Session, context: Any, refs: Any) -> Any:
+        asked.append(len(refs))
+        return real(session, context, refs)
+
+    monkeypatch.setattr(pins, "_found", found)
+    more: dict[str, Any] = {}
+    if kind == "evaluation":
+        more = {"model": str(make_model(session, project).uuid)}
+        session.commit()
+    specs = [{"type": kind, "dataset": {"dataset": str(each.uuid)}, **more} for each in datasets]
+    body = [{"name": "one of three", "spec": spec} for spec in specs]
+    answer = mine.post(f"projects/{project.uuid}/tasks/batch", json={"tasks": body})
+    assert answer.status_code == 202, answer.text
+    assert asked == [3]
