@@ -3,22 +3,28 @@
 Conversations as in ``quality``, one report each in a process of its own, whose peak memory is the
 figure. With token counts the baseline is the tokenizer alone over the same texts in batches, in the
 same process; ``tokens_add`` is what counting adds to a report, in times of that. ``--large`` adds a
-million rows, to show how memory grows with them.
+million rows, and ``--short`` so many million of a dozen words each, some of them copies, to show
+that memory does not grow with them.
 """
 
 import argparse
 import json
+import random
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 from common.conversations import tokenizer, write
 from common.figures import figure, progress
 from common.planted import Writer
+from common.rows import words
 
-from aiplatform.data.canonical import iter_batches
+from aiplatform.data.canonical import CanonicalWriter, iter_batches
 from aiplatform.data.quality.report import make_report
 
 ROWS = 100_000
@@ -32,6 +38,7 @@ def main() -> int:
     """Make the rows, then have each report made in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--large", action="store_true", help="a million rows as well")
+    parser.add_argument("--short", type=int, default=0, help="so many million short rows as well")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one is not None:
@@ -60,7 +67,41 @@ def main() -> int:
             measured = apart(large, None)
             figure("report.large.seconds", measured["seconds"], "s")
             figure("report.large.memory", measured["memory"], "MiB", target="<= 1024")
+        if arguments.short:
+            short = Path(scratch) / "short.parquet"
+            write_short(short, arguments.short * 1_000_000)
+            measured = apart(short, None)
+            figure("report.short.seconds", measured["seconds"], "s")
+            figure("report.short.memory", measured["memory"], "MiB", target="<= 1024")
+            figure("report.short.own_memory", measured["own_memory"], "MiB")
     return 0
+
+
+def write_short(path: Path, rows: int) -> None:
+    """Texts of twelve words; of a hundred rows two are copies, and two differ in a word."""
+    schema = pa.schema(
+        [("text", pa.string())], metadata={"aiplatform.shape": "text", "aiplatform.json": "[]"}
+    )
+    with CanonicalWriter(path, schema) as writer:
+        made = short_texts()
+        for _ in range(0, rows, 10_000):
+            texts = [next(made) for _ in range(10_000)]
+            writer.write(pa.record_batch([pa.array(texts)], schema=schema))
+
+
+def short_texts() -> Iterator[str]:
+    """Such texts without end."""
+    rng = random.Random(7)
+    known = words()
+    kept = [rng.choices(known, k=12) for _ in range(1000)]
+    while True:
+        for number in range(100):
+            text = rng.choices(known, k=12)
+            if number < 4:
+                text = list(rng.choice(kept))
+            if 2 <= number < 4:
+                text[rng.randrange(12)] = rng.choice(known)
+            yield " ".join(text)
 
 
 def apart(rows: Path, weights: Path | None) -> dict[str, float]:
@@ -80,23 +121,45 @@ def apart(rows: Path, weights: Path | None) -> dict[str, float]:
 
 def one(rows: Path, weights: Path | None) -> dict[str, float]:
     """Seconds and peak memory of a report, and what the tokenizer takes for the same texts."""
+    most = OwnMemory()
     began = time.perf_counter()
     make_report(rows, tokenizer=weights, max_length=2048, progress=lambda _: None)
     measured = {
         "seconds": time.perf_counter() - began,
-        "memory": peak_memory(),
+        "memory": memory("VmHWM"),
+        "own_memory": most.stop(),
     }
     if weights is not None:
         measured["tokenizer"] = tokenizer_alone(rows, weights)
     return measured
 
 
-def peak_memory() -> float:
-    """MiB. What ``getrusage`` says begins with the parent's on Linux."""
+def memory(name: str) -> float:
+    """MiB: ``VmHWM`` is the most so far. What ``getrusage`` says begins with the parent's."""
     for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(f"{name}:"):
             return int(line.split()[1]) / 1024
-    raise RuntimeError("/proc/self/status has no VmHWM")
+    raise RuntimeError(f"/proc/self/status has no {name}")
+
+
+class OwnMemory:
+    """The most memory that is not of mapped files, looked at ten times a second."""
+
+    def __init__(self) -> None:
+        self._most = 0.0
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(0.1):
+            self._most = max(self._most, memory("RssAnon"))
+
+    def stop(self) -> float:
+        """MiB."""
+        self._stopped.set()
+        self._thread.join()
+        return self._most
 
 
 def tokenizer_alone(rows: Path, weights: Path) -> float:

@@ -42,12 +42,19 @@ class Context:
         rows: how many there are.
         schema: of the canonical Parquet.
         references: what the rows are compared with.
+        keeps_rows: whether somebody will ask which rows each finding is about. A report does not,
+            and then none are kept: there may be more than fit into memory.
     """
 
     shape: DataShape
     schema: pa.Schema
     rows: int
     references: "tuple[Reference, ...]" = ()
+    keeps_rows: bool = True
+
+    def tally(self) -> "Tally":
+        """A count of rows."""
+        return Tally(keeps_rows=self.keeps_rows)
 
     @property
     def content(self) -> list[str]:
@@ -78,7 +85,8 @@ class Finding:
         message: what was found, in both languages.
         effect: what it does to training.
         column: which column it is about, if one.
-        rows: which rows, ascending; of checks that look at all of them, every one.
+        rows: which rows, ascending; of checks that look at all of them, every one. Empty where
+            :attr:`Context.keeps_rows` is not set.
         groups: rows that belong together, the largest groups first.
         checked_by: the check of another distribution that says so.
     """
@@ -136,20 +144,24 @@ class Check(ABC):
 
 
 class Tally:
-    """Counts rows, and keeps the first few as examples."""
+    """Counts rows, and keeps the first few as examples.
 
-    def __init__(self) -> None:
+    Attributes:
+        count: how many rows were counted.
+        rows: which, if they are kept.
+    """
+
+    def __init__(self, *, keeps_rows: bool = True) -> None:
+        self.count = 0
         self.rows: array[int] = array("I")
         self.examples: list[Example] = []
-
-    @property
-    def count(self) -> int:
-        """How many rows were counted."""
-        return len(self.rows)
+        self._keeps_rows = keeps_rows
 
     def add(self, row: int, text: str) -> None:
         """Count one row."""
-        self.rows.append(row)
+        self.count += 1
+        if self._keeps_rows:
+            self.rows.append(row)
         if len(self.examples) < MAX_EXAMPLES:
             self.examples.append(Example(row, shorten(text)))
 
@@ -159,7 +171,9 @@ class Tally:
         wanted = MAX_EXAMPLES - len(self.examples)
         for index in found[: max(wanted, 0)].tolist():
             self.examples.append(Example(first_row + index, row_preview(batch, index)))
-        self.rows.frombytes((found + first_row).astype(np.uint32).tobytes())
+        self.count += len(found)
+        if self._keeps_rows:
+            self.rows.frombytes((found + first_row).astype(np.uint32).tobytes())
 
 
 def row_numbers(rows: np.ndarray) -> "array[int]":

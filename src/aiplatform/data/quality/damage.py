@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from ftfy.badness import MOJIBAKE_CATEGORIES, is_bad
 
 from aiplatform.data.errors import Words
-from aiplatform.data.quality.check import Check, Context, Finding, Severity, Tally, shorten
+from aiplatform.data.quality.check import Check, Context, Finding, Severity, shorten
 from aiplatform.data.quality.texts import texts_of
 
 GATE = "[\u0080-\u00ff\u0152-\u0192\u02c6\u02dc\u2013-\u2122\u4e00-\u9fff\ue000-\uf8ff\ufffd]"
@@ -31,7 +31,7 @@ class Damage(Check):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._tally = Tally()
+        self._tally = context.tally()
 
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
         shown: dict[int, str] = {}

@@ -1,7 +1,8 @@
 """Rows that say exactly what an earlier row said."""
 
 import hashlib
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,8 @@ from aiplatform.data.quality.check import (
     Severity,
     row_numbers,
 )
+from aiplatform.data.quality.pieces import once_a_piece
+from aiplatform.data.quality.spilled import Buckets, RowSet
 from aiplatform.data.quality.texts import is_conversation
 
 DIGEST_BYTES = 16
@@ -25,25 +28,20 @@ Slice = Callable[[int], "bytes | memoryview"]
 
 
 class Duplicates(Check):
-    """Equal in all that training reads; identifiers and other columns may differ.
-
-    Each row is kept as a digest of 16 bytes, and they are sorted in the end: 10 million rows take
-    some 500 MB for a moment, and less than half of that before.
-    """
+    """Equal in all that training reads; identifiers and other columns may differ."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._digests = bytearray()
+        self._copies = Copies(context.rows)
 
-    def look(self, batch: pa.RecordBatch, first_row: int) -> None:  # noqa: ARG002
-        self._digests += row_digests(batch, self.context.content)
+    def look(self, batch: pa.RecordBatch, first_row: int) -> None:
+        self._copies.add(row_digests(batch, self.context.content), first_row)
 
     def findings(self) -> list[Finding]:
-        repeats, firsts = repeated(bytes(self._digests))
-        if not len(repeats):
+        shown = self._copies.close()
+        repeats = self._copies.rows
+        if not shown:
             return []
-        shown = np.argsort(repeats)[:MAX_EXAMPLES]
-        examples = [Example(int(repeats[i]), f"= {int(firsts[i])}") for i in shown]
         return [
             Finding(
                 "duplicates",
@@ -55,13 +53,58 @@ class Duplicates(Check):
                     "are when copies fall on both sides of a split.",
                     "重复的数据会被死记硬背；若副本同时落入训练集和验证集，评估结果会虚高。",
                 ),
-                examples=examples,
-                rows=row_numbers(repeats),
+                examples=[Example(row, f"= {first}") for row, first in shown],
+                rows=row_numbers(repeats.rows()) if self.context.keeps_rows else array("I"),
             )
         ]
 
 
-def row_digests(batch: pa.RecordBatch, names: list[str]) -> bytes:
+class Copies:
+    """Which rows repeat an earlier one, found by digests that are kept on disk.
+
+    Attributes:
+        rows: those that do, once all were added.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self.rows = RowSet(rows)
+        self._digests = Buckets(rows, [("key", "<u8"), ("rest", "<u8"), ("row", "<u4")])
+        self._near: list[tuple[int, int, int]] = []
+
+    def add(self, digests: bytes, first_row: int) -> None:
+        """Rows ``first_row`` and following have these ``digests``."""
+        halves = halves_of(digests)
+        # A copy near its original is known at once: else one row a million times over would fill
+        # its bucket.
+        repeats, _ = repeated(halves)
+        self.rows.add(repeats + first_row)
+        for row in np.sort(repeats)[: MAX_EXAMPLES - len(self._near)].tolist():
+            self._near.append((first_row + row, int(halves[row, 0]), int(halves[row, 1])))
+        kept = np.delete(np.arange(len(halves)), repeats)
+        self._digests.add(
+            self._digests.records(key=halves[kept, 0], rest=halves[kept, 1], row=kept + first_row)
+        )
+
+    def close(self) -> list[tuple[int, int]]:
+        """Find the rest; the first few rows that repeat one, each with the first of its kind."""
+        shown: list[tuple[int, int]] = []
+        for records in self._digests.whole():
+            digests = np.stack([records["key"], records["rest"]], axis=1)
+            repeats, firsts = repeated(digests)
+            rows = records["row"].astype(np.int64)
+            self.rows.add(rows[repeats])
+            order = np.argsort(repeats)[:MAX_EXAMPLES]
+            shown += zip(rows[repeats[order]].tolist(), rows[firsts[order]].tolist(), strict=True)
+            for row, *digest in self._near:
+                found = np.flatnonzero((digests == np.array(digest, np.uint64)).all(axis=1))
+                if len(found):
+                    shown.append((row, int(rows[found[0]])))
+        self._digests.close()
+        return sorted(shown)[:MAX_EXAMPLES]
+
+
+@once_a_piece
+def row_digests(batch: pa.RecordBatch, names: Sequence[str]) -> bytes:
     """A digest of each row in the columns ``names``, 16 bytes each, one after another."""
     slices = [part for name in names for part in _slices(batch.column(name))]
     digest = hashlib.blake2b
@@ -71,9 +114,13 @@ def row_digests(batch: pa.RecordBatch, names: list[str]) -> bytes:
     )
 
 
-def repeated(digests: bytes) -> tuple[np.ndarray, np.ndarray]:
+def halves_of(digests: bytes) -> np.ndarray:
+    """Digests as two columns of uint64."""
+    return np.frombuffer(digests, dtype="<u8").reshape(-1, 2)
+
+
+def repeated(halves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which rows repeat an earlier one, and which row that is (the first of its kind)."""
-    halves = np.frombuffer(digests, dtype="<u8").reshape(-1, 2)
     order = np.lexsort((halves[:, 1], halves[:, 0]))  # stable: equal rows stay in their order
     same = (halves[order[1:]] == halves[order[:-1]]).all(axis=1)
     starts = np.concatenate(([True], ~same)) if len(order) else np.zeros(0, dtype=bool)

@@ -17,7 +17,7 @@ class Empty(Check):
             for name in context.schema.names
             if pa.types.is_string(context.schema.field(name).type)
         ]
-        self._tallies = {name: Tally() for name in names}
+        self._tallies = {name: context.tally() for name in names}
 
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
         for name, tally in self._tallies.items():

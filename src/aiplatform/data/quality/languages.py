@@ -19,7 +19,6 @@ from aiplatform.data.quality.check import (
     Example,
     Finding,
     Severity,
-    Tally,
     row_numbers,
     row_preview,
 )
@@ -47,22 +46,29 @@ class Languages(Check):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._mixed = Tally()
-        self._within = Tally()
+        self._mixed = context.tally()
+        self._within = context.tally()
+        self._counts = np.zeros(UNKNOWN + 1, np.int64)
+        # Likewise, of rows that are answered in the script that they ask in.
+        self._alike = np.zeros(UNKNOWN + 1, np.int64)
         self._languages: list[np.ndarray] = []
         self._examples: dict[int, list[Example]] = {}
 
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
         looked = looked_at(batch, self.context.content)
         asked, said = (clear_scripts(counts) for counts in looked.sides)
-        self._mixed.add_where(
-            pa.array((asked >= 0) & (said >= 0) & (asked != said)), batch, first_row
-        )
+        mixed = (asked >= 0) & (said >= 0) & (asked != said)
+        self._mixed.add_where(pa.array(mixed), batch, first_row)
         split = np.zeros(batch.num_rows, bool)
         split[looked.split] = True
         self._within.add_where(pa.array(split), batch, first_row)
         languages = self._languages_of(batch, clear_scripts(looked.sides.sum(axis=0)))
-        self._languages.append(languages)
+        self._counts += np.bincount(languages, minlength=len(self._counts))
+        # An answer in another script than the question is a finding of its own.
+        languages[mixed] = UNKNOWN
+        self._alike += np.bincount(languages, minlength=len(self._alike))
+        if self.context.keeps_rows:
+            self._languages.append(languages)
         self._keep_examples(batch, first_row, languages)
 
     def _languages_of(self, batch: pa.RecordBatch, scripts: np.ndarray) -> np.ndarray:
@@ -86,10 +92,7 @@ class Languages(Check):
 
     def _mix(self) -> dict[str, int]:
         """Rows by language, the most frequent first."""
-        counts = np.zeros(UNKNOWN + 1, np.int64)
-        for languages in self._languages:
-            counts += np.bincount(languages, minlength=len(counts))
-        known = zip(ALL_NAMES, counts.tolist(), strict=False)
+        known = zip(ALL_NAMES, self._counts.tolist(), strict=False)
         return dict(sorted(((n, c) for n, c in known if c), key=lambda pair: -pair[1]))
 
     def summary(self) -> dict[str, Any] | None:
@@ -149,20 +152,17 @@ class Languages(Check):
         if not rare or max(mix.values()) < MAIN * total:
             return []
         numbers = [ALL_NAMES.index(name) for name in rare]
-        # An answer in another script than the question is a finding of its own.
-        rows = np.setdiff1d(
-            np.flatnonzero(np.isin(np.concatenate(self._languages), numbers)), self._mixed.rows
-        )
-        if not len(rows):
+        count = int(self._alike[numbers].sum())
+        if not count:
             return []
         main, listed = next(iter(mix)), ", ".join(rare[:10])
-        known = set(rows.tolist())
-        examples = [e for number in numbers for e in self._examples[number] if e.row in known]
+        examples = [e for number in numbers for e in self._examples.get(number, ())]
+        kept = np.concatenate([np.zeros(0, np.uint8), *self._languages])
         return [
             Finding(
                 "rare_languages",
                 Severity.INFO,
-                len(rows),
+                count,
                 Words(
                     f"not in the main language ({main}) but in {listed}",
                     f"不是主要语言（{main}），而是 {listed}",
@@ -172,7 +172,7 @@ class Languages(Check):
                     "数量太少学不会该语言，却足以造成干扰。",
                 ),
                 examples=sorted(examples, key=lambda example: example.row)[:MAX_EXAMPLES],
-                rows=row_numbers(rows),
+                rows=row_numbers(np.flatnonzero(np.isin(kept, numbers))),
             )
         ]
 

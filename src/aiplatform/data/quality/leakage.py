@@ -16,16 +16,15 @@ from aiplatform.data.quality.check import (
     Context,
     Finding,
     Severity,
-    Tally,
     row_preview,
 )
+from aiplatform.data.quality.clusters import similarity
 from aiplatform.data.quality.near_duplicates import (
     BANDS,
     COMPARED,
     LEAST_SHINGLES,
     THRESHOLD,
     band_keys,
-    similarity,
 )
 from aiplatform.data.quality.references import (
     Reference,
@@ -52,7 +51,7 @@ class Leakage(Check):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._indexes = [EvaluationIndex(r) for r in context.references if r.role == "evaluation"]
-        self._tallies = {kind: Tally() for kind in KINDS}
+        self._tallies = {kind: context.tally() for kind in KINDS}
 
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
         if not self._indexes:

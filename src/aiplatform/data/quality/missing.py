@@ -19,7 +19,9 @@ class Missing(Check):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         optional = set(context.content) - set(context.required) if context.required else set()
-        self._tallies = {name: Tally() for name in context.schema.names if name not in optional}
+        self._tallies = {
+            name: context.tally() for name in context.schema.names if name not in optional
+        }
 
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
         for name, tally in self._tallies.items():

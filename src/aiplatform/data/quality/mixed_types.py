@@ -30,7 +30,7 @@ class MixedTypes(Check):
             kinds = [None if c is None else TYPES.get(c, "number") for c in firsts.to_pylist()]
             column = pa.array(kinds, pa.string())
             for kind in pc.unique(column.drop_null()).to_pylist():
-                tally = tallies.setdefault(kind, Tally())
+                tally = tallies.setdefault(kind, self.context.tally())
                 tally.add_where(pc.equal(column, kind), batch, first_row)
 
     def findings(self) -> list[Finding]:

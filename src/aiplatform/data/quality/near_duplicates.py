@@ -23,9 +23,10 @@ from aiplatform.data.quality.check import (
     Severity,
     row_numbers,
 )
-from aiplatform.data.quality.duplicates import repeated, row_digests
-from aiplatform.data.quality.references import spill
+from aiplatform.data.quality.clusters import Clusters, ShingleFile
+from aiplatform.data.quality.duplicates import Copies, row_digests
 from aiplatform.data.quality.shingles import shingles_of
+from aiplatform.data.quality.spilled import Buckets
 
 BANDS = 20
 ROWS_PER_BAND = 4
@@ -38,55 +39,64 @@ MAX_GROUPS, MAX_GROUP_ROWS = 10, 10
 """Groups that the report shows, the largest first, and rows of each."""
 COMPARED = 8
 """Rows of a bucket that each row is compared with: its nearest predecessors."""
+PAIRS = 4096
+"""Pairs that are compared at once."""
 
 
 class NearDuplicates(Check):
     """Clusters of rows that differ in a few words.
 
-    Shingles and bands are spilled to unnamed files; in memory is one band at a time, and some 60
-    bytes a row at the most.
+    Shingles and bands are spilled to unnamed files, and read back a bucket at a time.
     """
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._shingles = spill()
-        self._bands = [spill() for _ in range(BANDS)]
-        self._digests = bytearray()
-        self._ends: list[np.ndarray] = []
-        self._written = 0
+        self._copies = Copies(context.rows)
+        self._shingles = ShingleFile()
+        self._bands = [
+            Buckets(context.rows, [("key", "<u8"), ("row", "<u4")]) for _ in range(BANDS)
+        ]
 
-    def look(self, batch: pa.RecordBatch, first_row: int) -> None:  # noqa: ARG002
+    def look(self, batch: pa.RecordBatch, first_row: int) -> None:
         shingles, bounds = shingles_of(batch, self.context.content)
-        self._digests += row_digests(batch, self.context.content)
-        self._shingles.write(shingles.tobytes())
-        self._ends.append(self._written + bounds[1:])
-        self._written += len(shingles)
-        for file, keys in zip(self._bands, band_keys(shingles, bounds), strict=True):
-            file.write(keys.tobytes())
+        self._copies.add(row_digests(batch, self.context.content), first_row)
+        self._shingles.add(shingles, bounds)
+        asked = np.flatnonzero(np.diff(bounds) >= LEAST_SHINGLES)
+        if not len(asked):
+            return
+        for band, keys in zip(self._bands, band_keys(shingles, bounds), strict=True):
+            band.add(band.records(key=keys[asked], row=asked + first_row))
 
     def findings(self) -> list[Finding]:
-        ends = np.concatenate([np.zeros(1, np.int64), *self._ends])
-        clusters = Clusters(len(ends) - 1)
-        if self._written:
-            self._shingles.flush()
-            # Slices of a memmap are made anew as such, which costs more than to compare them.
-            shingles = np.asarray(np.memmap(self._shingles, np.uint32, mode="r"))
-            self._cluster(clusters, ends, shingles)
-        for file in (self._shingles, *self._bands):
-            file.close()
-        roots = clusters.roots()
-        others = np.flatnonzero(roots != np.arange(len(roots)))
-        if not len(others):
+        # Exact copies are another finding's business, and would fill the buckets.
+        self._copies.close()
+        clusters = Clusters(self.context.rows)
+        self._shingles.open()
+        for band in self._bands:
+            for parts in band:
+                self._cluster(clusters, parts)
+            band.close()
+        self._shingles.close()
+        if not clusters.count:
             return []
-        examples = [Example(int(row), f"≈ {int(roots[row])}") for row in others[:MAX_EXAMPLES]]
-        firsts, sizes = np.unique(roots[others], return_counts=True)
-        groups = len(firsts)
-        largest = firsts[np.argsort(-sizes, kind="stable")[:MAX_GROUPS]]
+        groups, largest = clusters.groups(MAX_GROUPS)
+        examples: list[Example] = []
+        members = {first: [first] for first in largest}
+        rows = [np.zeros(0, np.int64)]
+        for others, roots in clusters.others():
+            wanted = MAX_EXAMPLES - len(examples)
+            for row, root in zip(others[:wanted].tolist(), roots[:wanted].tolist(), strict=True):
+                examples.append(Example(row, f"≈ {root}"))
+            for first, known in members.items():
+                wanted = MAX_GROUP_ROWS - len(known)
+                known.extend(others[roots == first][:wanted].tolist())
+            if self.context.keeps_rows:
+                rows.append(others)
         return [
             Finding(
                 "near_duplicates",
                 Severity.WARNING,
-                len(others),
+                clusters.count,
                 Words(
                     f"almost the same as an earlier row, in {groups} groups",
                     f"与前面的数据几乎相同，共 {groups} 组",
@@ -97,68 +107,41 @@ class NearDuplicates(Check):
                     "重复的内容权重过高；若落入训练集和验证集两侧，评估结果会虚高。",
                 ),
                 examples=examples,
-                rows=row_numbers(others),
-                groups=[
-                    np.flatnonzero(roots == first)[:MAX_GROUP_ROWS].tolist()
-                    for first in largest.tolist()
-                ],
+                rows=row_numbers(np.concatenate(rows)),
+                groups=list(members.values()),
             )
         ]
 
-    def _cluster(self, clusters: "Clusters", ends: np.ndarray, shingles: np.ndarray) -> None:
+    def _cluster(self, clusters: Clusters, parts: Iterator[np.ndarray]) -> None:
         """Join what meets in a bucket and is alike."""
-        asked = np.diff(ends) >= LEAST_SHINGLES
-        # Exact copies are another finding's business, and would fill the buckets.
-        asked[repeated(bytes(self._digests))[0]] = False
-        rows = np.flatnonzero(asked)
-        for file in self._bands:
-            file.seek(0)
-            keys = np.frombuffer(file.read(), dtype="<u8")[rows]
-            order = np.argsort(keys, kind="stable")
-            keys, met = keys[order], rows[order]
+        met = np.zeros(0, self._bands[0].kind)
+        for part in parts:
+            known = _last_of_each(met)
+            met = np.concatenate([known, part[~self._copies.rows.has(part["row"])]])
+            order = np.argsort(met["key"], kind="stable")
+            met, is_new = met[order], order >= len(known)
             for distance in range(1, COMPARED + 1):
-                same = np.flatnonzero(keys[distance:] == keys[:-distance])
-                roots = clusters.roots()
-                lefts, rights = met[same], met[same + distance]
-                new = roots[lefts] != roots[rights]
-                for left, right in zip(lefts[new].tolist(), rights[new].tolist(), strict=True):
-                    first = shingles[ends[left] : ends[left + 1]]
-                    second = shingles[ends[right] : ends[right + 1]]
-                    if similarity(first, second) >= THRESHOLD:
-                        clusters.join(left, right)
+                same = met["key"][distance:] == met["key"][:-distance]
+                at = np.flatnonzero(same & is_new[distance:])
+                for start in range(0, len(at), PAIRS):
+                    some = at[start : start + PAIRS]
+                    lefts, rights = met["row"][some], met["row"][some + distance]
+                    self._join_alike(clusters, lefts.astype(np.int64), rights.astype(np.int64))
+
+    def _join_alike(self, clusters: Clusters, lefts: np.ndarray, rights: np.ndarray) -> None:
+        apart = clusters.roots(lefts) != clusters.roots(rights)
+        lefts, rights = lefts[apart], rights[apart]
+        alike = self._shingles.similarities(lefts, rights) >= THRESHOLD
+        for left, right in zip(lefts[alike].tolist(), rights[alike].tolist(), strict=True):
+            clusters.join(left, right)
+        clusters.forget()
 
 
-def similarity(first: np.ndarray, second: np.ndarray) -> float:
-    """Jaccard's of two sorted sets without repeats, 0 to 1."""
-    shared = len(np.intersect1d(first, second, assume_unique=True))
-    return shared / (len(first) + len(second) - shared)
-
-
-class Clusters:
-    """Disjoint sets of rows; the root of a cluster is its first row."""
-
-    def __init__(self, rows: int) -> None:
-        self._parents = np.arange(rows)
-
-    def root(self, row: int) -> int:
-        """The first row of the row's cluster."""
-        parents = self._parents
-        while parents[row] != row:
-            parents[row] = parents[parents[row]]
-            row = int(parents[row])
-        return row
-
-    def join(self, left: int, right: int) -> None:
-        """Make one cluster of two."""
-        first, second = sorted((self.root(left), self.root(right)))
-        self._parents[second] = first
-
-    def roots(self) -> np.ndarray:
-        """The root of every row."""
-        parents = self._parents
-        while (parents != parents[parents]).any():
-            parents = parents[parents]
-        return parents
+def _last_of_each(records: np.ndarray) -> np.ndarray:
+    """Of sorted records, the last few of each key: those that the next ones are compared with."""
+    keys = records["key"]
+    ends = np.searchsorted(keys, keys, side="right")
+    return records[ends - np.arange(len(keys)) <= COMPARED]
 
 
 _random = np.random.default_rng(20261124)

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aiplatform.data.errors import Words
-from aiplatform.data.quality.check import Check, Context, Finding, Severity, Tally
+from aiplatform.data.quality.check import Check, Context, Finding, Severity
 from aiplatform.data.quality.personal_patterns import KINDS, mask, spans
 from aiplatform.data.quality.texts import texts_of
 
@@ -30,7 +30,7 @@ class Personal(Check):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._tallies = {kind.name: Tally() for kind in KINDS}
+        self._tallies = {kind.name: context.tally() for kind in KINDS}
 
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
         found: dict[str, dict[int, str]] = {name: {} for name in self._tallies}

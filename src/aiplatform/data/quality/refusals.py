@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aiplatform.data.errors import Words
-from aiplatform.data.quality.check import Check, Context, Finding, Severity, Tally, shorten
+from aiplatform.data.quality.check import Check, Context, Finding, Severity, shorten
 from aiplatform.data.quality.texts import answers_of
 
 OPENINGS = 200
@@ -37,7 +37,7 @@ class Refusals(Check):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._tally = Tally()
+        self._tally = context.tally()
 
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
         shown: dict[int, str] = {}

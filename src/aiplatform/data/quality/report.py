@@ -41,8 +41,8 @@ def make_report(
 ) -> dict[str, Any]:
     """What there is to say about a dataset version before training on it.
 
-    Memory is bounded by some 60 bytes a row; the rest spills to disk. Equal files give equal
-    reports.
+    Memory is bounded: what is remembered of each row is on disk, but for a few bits. Equal files
+    give equal reports.
 
     Args:
         parquet: a canonical Parquet.
@@ -56,7 +56,7 @@ def make_report(
             template.
     """
     schema, rows = pq.read_schema(parquet), row_count(parquet)
-    context = Context(shape_of(parquet), schema, rows, tuple(references))
+    context = Context(shape_of(parquet), schema, rows, tuple(references), keeps_rows=False)
     progress(0.0)
     looked = Look(context, CHECKS, tokenizer, max_length)
     looked.at(parquet, progress)

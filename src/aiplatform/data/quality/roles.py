@@ -12,7 +12,6 @@ from aiplatform.data.quality.check import (
     Context,
     Finding,
     Severity,
-    Tally,
     row_preview,
 )
 from aiplatform.data.shapes import CONVERSATION_COLUMNS
@@ -33,7 +32,7 @@ class Roles(Check):
             if name in context.content and pa.types.is_list(context.schema.field(name).type)
         ]
         self._column = names[0] if names else None
-        self._tallies = {fault: Tally() for fault in FAULTS}
+        self._tallies = {fault: context.tally() for fault in FAULTS}
         self._known: dict[str, str | None] = {"": None}
 
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aiplatform.data.errors import Words
-from aiplatform.data.quality.check import Check, Context, Finding, Severity, Tally
+from aiplatform.data.quality.check import Check, Context, Finding, Severity
 from aiplatform.data.quality.texts import is_conversation, messages_of, rows_where
 from aiplatform.protocol.enums import DataShape
 
@@ -14,7 +14,7 @@ class Shape(Check):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._tally = Tally()
+        self._tally = context.tally()
 
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
         conversations = [

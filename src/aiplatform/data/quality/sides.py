@@ -3,7 +3,7 @@
 import pyarrow as pa
 
 from aiplatform.data.errors import Words
-from aiplatform.data.quality.check import Check, Context, Finding, Severity, Tally
+from aiplatform.data.quality.check import Check, Context, Finding, Severity
 from aiplatform.data.quality.duplicates import DIGEST_BYTES, row_digests
 
 
@@ -13,7 +13,7 @@ class Sides(Check):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._pairs = {"chosen", "rejected"} <= set(context.required)
-        self._tally = Tally()
+        self._tally = context.tally()
 
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
         if not self._pairs:

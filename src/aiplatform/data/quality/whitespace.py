@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aiplatform.data.errors import Words
-from aiplatform.data.quality.check import Check, Context, Finding, Severity, Tally
+from aiplatform.data.quality.check import Check, Context, Finding, Severity
 from aiplatform.data.quality.texts import blank, rows_where, texts_of
 
 HEAP = r"(?:[ \t]*\n){4,}"
@@ -18,7 +18,7 @@ class Whitespace(Check):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._tally = Tally()
+        self._tally = context.tally()
 
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
         mask = pa.repeat(False, batch.num_rows)

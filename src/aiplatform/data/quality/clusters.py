@@ -1,0 +1,162 @@
+"""Rows that belong together, and how alike two rows are; both kept on disk."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from aiplatform.data.quality.references import spill
+from aiplatform.data.quality.spilled import BUCKET_RECORDS, Mapped
+
+COMPARED_SHINGLES = 1 << 19
+"""Shingles of pairs that are compared at once."""
+
+
+class Clusters:
+    """Disjoint sets of rows; the root of a cluster is its first row.
+
+    Attributes:
+        count: how many rows are in a cluster whose first row is another.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self.count = 0
+        self._rows = rows
+        # How far before a row its parent is; a file of zeros, in which each row is a root.
+        self._back = self._zeros()
+
+    def _zeros(self) -> Mapped:
+        file = spill()
+        file.truncate(4 * self._rows)
+        return Mapped(file, "<u4", writable=True)
+
+    def root(self, row: int) -> int:
+        """The first row of the row's cluster."""
+        back = self._back.array
+        at = row
+        while step := int(back[at]):
+            at -= step
+        if row != at:
+            back[row] = row - at
+        return at
+
+    def roots(self, rows: np.ndarray) -> np.ndarray:
+        """The root of each of the rows (int64)."""
+        back = self._back.array
+        at = rows
+        while (steps := back[at]).any():
+            at = at - steps
+        back[rows] = rows - at
+        return at
+
+    def join(self, left: int, right: int) -> None:
+        """Make one cluster of two."""
+        first, second = sorted((self.root(left), self.root(right)))
+        if first != second:
+            self._back.array[second] = second - first
+            self.count += 1
+
+    def others(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The rows that are not the first of their cluster, ascending, and that first row."""
+        for start in range(0, self._rows, BUCKET_RECORDS):
+            rows = start + np.flatnonzero(self._back.array[start : start + BUCKET_RECORDS])
+            yield rows, self.roots(rows)
+            self.forget()
+
+    def groups(self, most: int) -> tuple[int, list[int]]:
+        """How many clusters have several rows, and the first rows of the largest of them."""
+        sizes = self._zeros()
+        for _, roots in self.others():
+            np.add.at(sizes.array, roots, np.uint32(1))
+            sizes.forget()
+        count = 0
+        largest: list[tuple[int, int]] = []
+        for start in range(0, self._rows, BUCKET_RECORDS):
+            part = sizes.array[start : start + BUCKET_RECORDS].astype(np.int64)
+            count += int(np.count_nonzero(part))
+            best = np.argsort(-part, kind="stable")[:most]
+            largest += [(-int(part[at]), start + int(at)) for at in best.tolist() if part[at]]
+            largest = sorted(largest)[:most]
+            sizes.forget()
+        return count, [first for _, first in largest]
+
+    def forget(self) -> None:
+        """Give back the memory that mapped files took."""
+        self._back.forget()
+
+
+def similarity(first: np.ndarray, second: np.ndarray) -> float:
+    """Jaccard's of two sorted sets without repeats, 0 to 1."""
+    shared = len(np.intersect1d(first, second, assume_unique=True))
+    return shared / (len(first) + len(second) - shared)
+
+
+class ShingleFile:
+    """The shingles (uint32, sorted and distinct) of each row."""
+
+    def __init__(self) -> None:
+        self._file, self._ends_file = spill(), spill()
+        self._ends_file.write(bytes(8))
+        self._written = 0
+
+    def add(self, shingles: np.ndarray, bounds: np.ndarray) -> None:
+        """Those of the next rows, one after another, and their bounds."""
+        self._file.write(shingles.data)
+        self._ends_file.write((self._written + bounds[1:]).astype("<i8").tobytes())
+        self._written += len(shingles)
+
+    def open(self) -> None:
+        """No more will come."""
+        self._shingles = Mapped(self._file, "<u4")
+        self._ends = Mapped(self._ends_file, "<i8")
+
+    def close(self) -> None:
+        """Give the disk back."""
+        del self._shingles, self._ends
+        self._file.close()
+        self._ends_file.close()
+
+    def similarities(self, lefts: np.ndarray, rights: np.ndarray) -> np.ndarray:
+        """Jaccard's of the rows of each pair, 0 to 1."""
+        ends = self._ends.array
+        firsts, seconds = ends[lefts], ends[rights]
+        lengths, others = ends[lefts + 1] - firsts, ends[rights + 1] - seconds
+        total = lengths + others
+        shared = np.zeros(len(lefts), np.int64)
+        running = np.cumsum(total)
+        start = 0
+        while start < len(lefts):
+            before = int(running[start - 1]) if start else 0
+            end = max(int(np.searchsorted(running, before + COMPARED_SHINGLES)), start + 1)
+            some = slice(start, end)
+            if running[end - 1] - before > COMPARED_SHINGLES:
+                one, other = (
+                    self._shingles.array[at : at + length]
+                    for at, length in (
+                        (firsts[start], lengths[start]),
+                        (seconds[start], others[start]),
+                    )
+                )
+                shared[start] = len(np.intersect1d(one, other, assume_unique=True))
+                start = end
+                continue
+            pairs = np.arange(end - start, dtype=np.uint64) << np.uint64(32)
+            keyed = np.concatenate(
+                [
+                    np.repeat(pairs, lengths[some]) | self._of(firsts[some], lengths[some]),
+                    np.repeat(pairs, others[some]) | self._of(seconds[some], others[some]),
+                ]
+            )
+            keyed.sort()
+            twice = keyed[1:][keyed[1:] == keyed[:-1]] >> np.uint64(32)
+            shared[some] = np.bincount(twice.astype(np.int64), minlength=end - start)
+            self._shingles.forget()
+            start = end
+        self._ends.forget()
+        similar: np.ndarray = shared / np.maximum(total - shared, 1)
+        return similar
+
+    def _of(self, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """The shingles of rows one after another."""
+        places = np.arange(int(lengths.sum()))
+        places += np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+        return self._shingles.array[places]
