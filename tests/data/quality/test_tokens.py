@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from aiplatform.data.quality import tokens as tokens_module
-from aiplatform.data.quality.chat_template import ChatTemplate, TemplateRefusedError
+from aiplatform.data.quality import token_counts
+from aiplatform.data.quality.chat_template import PLAIN_TEMPLATE, ChatTemplate, TemplateRefusedError
 from tests.data.conftest import chat
 from tests.data.quality.conftest import Report, codes, found
 
@@ -155,12 +157,31 @@ def test_long_texts_are_counted_in_pieces(
 ) -> None:
     rows = [{"text": "hello world " * n} for n in (1, 100, 3)]
     whole = report(rows, weights)["tokens"]
-    monkeypatch.setattr(tokens_module, "PIECE_CHARACTERS", 120)
-    monkeypatch.setattr(tokens_module, "BATCH_CHARACTERS", 300)
-    monkeypatch.setattr(tokens_module, "BATCH_TEXTS", 2)
+    monkeypatch.setattr(token_counts, "cuts_at_spaces", lambda _: False)
+    monkeypatch.setattr(token_counts, "PIECE_CHARACTERS", 120)
+    monkeypatch.setattr(token_counts, "BATCH_CHARACTERS", 300)
+    monkeypatch.setattr(token_counts, "BATCH_TEXTS", 2)
     pieces = report(rows, weights)["tokens"]
     assert abs(pieces["total"] - whole["total"]) <= 12
     assert pieces["min"] == whole["min"]
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {
+                "role": st.sampled_from(["system", "user", "assistant", "tool"]),
+                "content": st.text(st.sampled_from(" \n\u3000a{}ß'<&")),
+            }
+        ),
+        min_size=1,
+    )
+)
+def test_the_plain_template_needs_no_jinja(messages: Any) -> None:
+    special = {"eos_token": "</s>"}
+    assert ChatTemplate(None, special).render(messages) == ChatTemplate(
+        PLAIN_TEMPLATE, special
+    ).render(messages)
 
 
 TEMPLATES = [

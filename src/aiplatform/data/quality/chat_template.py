@@ -25,6 +25,8 @@ PLAIN_TEMPLATE = (
 )
 """What training gives to base models that have no template."""
 
+NEWLINE = "\n"
+
 TODAY = datetime(2026, 1, 1, tzinfo=UTC)
 """Some templates print the date; a report must not depend on when it is made."""
 
@@ -107,6 +109,8 @@ class ChatTemplate:
         return self._render([opened, *rest])
 
     def _render(self, messages: Messages) -> str:
+        if not self.own:
+            return self._plainly(messages)
         try:
             return self._template.render(
                 messages=messages,
@@ -117,6 +121,14 @@ class ChatTemplate:
             )
         except (TemplateError, TypeError, KeyError, ValueError) as error:
             raise TemplateRefusedError(str(error)) from error
+
+    def _plainly(self, messages: Messages) -> str:
+        """What :data:`PLAIN_TEMPLATE` renders, in a tenth of the time."""
+        ends = {"assistant": f"{self.eos_token}\n"}
+        return "".join(
+            f"{m['role'].capitalize()}: {m['content'].strip()}{ends.get(m['role'], NEWLINE)}"
+            for m in messages
+        )
 
 
 def _tojson(

@@ -5,6 +5,8 @@ models without), up to its last answer, and ends with the token that ends a turn
 by that token. A preference pair counts as its longer side.
 """
 
+import math
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,14 +16,9 @@ import pyarrow as pa
 
 from aiplatform.data.canonical import rows_of
 from aiplatform.data.errors import Words
-from aiplatform.data.quality.check import Context, Finding, Severity, Tally, row_preview
+from aiplatform.data.quality.check import Context, Finding, Severity, row_preview
 from aiplatform.data.shapes import Messages, rejected_messages, to_messages
 from aiplatform.protocol.enums import DataShape
-
-BATCH_TEXTS = 512
-BATCH_CHARACTERS = 1 << 20
-PIECE_CHARACTERS = 1 << 18
-"""Longer texts are counted in pieces: one of many MiB would take a hundred times its size."""
 
 BINS = 20
 
@@ -39,21 +36,23 @@ class Tokens:
         from tokenizers import Tokenizer  # noqa: PLC0415
 
         from aiplatform.data.quality.chat_template import ChatTemplate  # noqa: PLC0415
+        from aiplatform.data.quality.token_counts import TokenCounts  # noqa: PLC0415
 
         self.context = context
         self.max_length = max_length
-        self._tokenizer = Tokenizer.from_file(str(weights / "tokenizer.json"))
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
+        tokenizer = Tokenizer.from_file(str(weights / "tokenizer.json"))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self._counter = TokenCounts(tokenizer)
         self._template: ChatTemplate = ChatTemplate.of_model(weights)
-        self._counts: list[np.ndarray] = []
-        self._over = Tally()
-        self._refused = Tally()
+        self._rows_by_count: Counter[int] = Counter()
+        self._over = context.tally()
+        self._refused = context.tally()
         self._reason = ""
 
     def of_text(self, text: str) -> int:
         """How many tokens a text is to training."""
-        return self._count([text + self._template.eos_token])[0]
+        return self._counter.of([text + self._template.eos_token])[0]
 
     def of_messages(self, messages: Messages) -> int:
         """How many tokens a conversation is to training.
@@ -61,7 +60,7 @@ class Tokens:
         Raises:
             TemplateRefusedError: the chat template does not accept it.
         """
-        return self._count([self._rendered(messages)])[0]
+        return self._counter.of([self._rendered(messages)])[0]
 
     def counts(self, batch: pa.RecordBatch, first_row: int = 0) -> np.ndarray:
         """The tokens of each row; 0 where there is nothing to count."""
@@ -71,7 +70,7 @@ class Tokens:
         for row, text in self._texts(batch, first_row):
             numbers.append(row)
             texts.append(text)
-        for row, count in zip(numbers, self._count(texts), strict=True):
+        for row, count in zip(numbers, self._counter.of(texts), strict=True):
             counts[row] = max(counts[row], count)
         return counts
 
@@ -82,7 +81,9 @@ class Tokens:
             wanted = len(self._over.examples) < 5
             preview = f"{counts[row]}: {row_preview(batch, row)}" if wanted else ""
             self._over.add(first_row + row, preview)
-        self._counts.append(counts[counts > 0].astype(np.int32))
+        lengths, rows = np.unique(counts[counts > 0], return_counts=True)
+        for length, number in zip(lengths.tolist(), rows.tolist(), strict=True):
+            self._rows_by_count[length] += number
 
     def _texts(self, batch: pa.RecordBatch, first_row: int) -> Iterator[tuple[int, str]]:
         shape = self.context.shape
@@ -108,14 +109,6 @@ class Tokens:
         if last is not None and words and text.rstrip().endswith(words):
             return text.rstrip() + self._template.eos_token
         return text
-
-    def _count(self, texts: list[str]) -> list[int]:
-        counts = [0] * len(texts)
-        for numbers, pieces in _batches(texts):
-            encoded = self._tokenizer.encode_batch_fast(pieces, add_special_tokens=False)
-            for number, piece in zip(numbers, encoded, strict=True):
-                counts[number] += len(piece)
-        return counts
 
     def findings(self) -> list[Finding]:
         """Rows that training cuts or leaves out."""
@@ -156,20 +149,26 @@ class Tokens:
 
     def summary(self) -> dict[str, Any] | None:
         """Statistics of all rows that have tokens; None if none has."""
-        counts = np.concatenate([*self._counts, np.zeros(0, dtype=np.int32)])
-        if not len(counts):
+        if not self._rows_by_count:
             return None
-        width = max(1, -(-int(counts.max() + 1) // BINS))
-        histogram = np.bincount(counts // width, minlength=1)
-        half, most = np.percentile(counts, [50, 95], method="higher")
+        counts, rows = np.array(sorted(self._rows_by_count.items())).T
+        width = max(1, -(-int(counts[-1] + 1) // BINS))
+        histogram = np.bincount(counts // width, weights=rows).astype(np.int64)
+        running = np.cumsum(rows)
+        total = int((counts * rows).sum())
+        # The least count that half of the rows, and 95 % of them, do not exceed.
+        half, most = (
+            int(counts[np.searchsorted(running, math.ceil((running[-1] - 1) * share) + 1)])
+            for share in (0.5, 0.95)
+        )
         return {
-            "rows": len(counts),
-            "min": int(counts.min()),
-            "mean": round(float(counts.mean()), 2),
-            "p50": int(half),
-            "p95": int(most),
-            "max": int(counts.max()),
-            "total": int(counts.sum(dtype=np.int64)),
+            "rows": int(running[-1]),
+            "min": int(counts[0]),
+            "mean": round(total / int(running[-1]), 2),
+            "p50": half,
+            "p95": most,
+            "max": int(counts[-1]),
+            "total": total,
             "max_length": self.max_length,
             "over_length": self._over.count,
             "template": "model" if self._template.own else "plain",
@@ -182,21 +181,3 @@ def _sides(row: dict[str, Any], shape: DataShape) -> Iterable[Messages]:
     if shape is DataShape.PREFERENCE:
         sides.append(rejected_messages(row))
     return [messages for messages in sides if messages]
-
-
-def _batches(texts: list[str]) -> Iterator[tuple[list[int], list[str]]]:
-    """Pieces of texts with the number of their text, in batches of bounded size."""
-    numbers: list[int] = []
-    pieces: list[str] = []
-    held = 0
-    for number, text in enumerate(texts):
-        for start in range(0, len(text), PIECE_CHARACTERS):
-            piece = text[start : start + PIECE_CHARACTERS]
-            numbers.append(number)
-            pieces.append(piece)
-            held += len(piece)
-            if held >= BATCH_CHARACTERS or len(pieces) >= BATCH_TEXTS:
-                yield numbers, pieces
-                numbers, pieces, held = [], [], 0
-    if pieces:
-        yield numbers, pieces

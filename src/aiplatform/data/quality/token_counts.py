@@ -1,0 +1,203 @@
+r"""How many tokens texts are, exactly, without tokenizing what was tokenized before.
+
+Byte-pair encoding never looks across the pieces that its pre-tokenizer cuts a text into. Those that
+cut by the expressions of GPT-2, Llama 3 or Qwen 2 cut in front of every space that stands behind
+something else than white space: no alternative of theirs matches white space behind anything else.
+So a text has as many tokens as its words with the spaces before them have, and words come again and
+again. Where a tokenizer is not known to be of that kind, whole texts are tokenized.
+
+Chinese has no spaces. Those expressions also cut between a letter or a number and punctuation that
+follows, which gives clauses.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+from tokenizers import Tokenizer
+
+BATCH_TEXTS = 512
+BATCH_CHARACTERS = 1 << 20
+PIECE_CHARACTERS = 1 << 18
+"""Longer texts are counted in pieces: one of many MiB would take a hundred times its size."""
+
+MOST_KNOWN = 1 << 17
+LONGEST_KNOWN = 64
+"""Words that are remembered, and characters of the longest of them."""
+
+CLAUSE = re.compile(r"(?<=[0-9A-Za-z\u4e00-\u9fa5])(?=[，。！？；：、])")
+HELD, FIRST = "\ue000", "\ue001"
+"""Characters of nobody: for a space at which nothing is cut, and before the first word."""
+CUTS_AFTER = frozenset(" ，。！？；：、")
+
+_LLAMA = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|NUMBERS| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+KNOWN_SPLITS = frozenset(
+    {_LLAMA.replace("NUMBERS", r"\p{N}{1,3}"), _LLAMA.replace("NUMBERS", r"\p{N}")}
+)
+
+
+class TokenCounts:
+    """Counts the tokens of texts.
+
+    Args:
+        tokenizer: pads and truncates nothing.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._cuts = cuts_at_spaces(json.loads(tokenizer.to_str()))
+        self._words: dict[str, int] = {}
+        self._lasts: dict[str, int] = {}
+        self._clauses: dict[str, int] = {}
+
+    def of(self, texts: list[str]) -> list[int]:
+        """How many tokens each of the texts is."""
+        if not self._cuts:
+            return self._whole(texts)
+        words = [words_of(text) for text in texts]
+        lasts = [each.pop() for each in words]  # they may end in white space
+        known, known_lasts = self._words, self._lasts
+        new = set(chain.from_iterable(words)) - known.keys()
+        self._learn(known, list(filter(ends_surely, new)))
+        self._learn(known_lasts, list(set(lasts) - known_lasts.keys()))
+        counts, odd = [0] * len(texts), []
+        for number, (each, last) in enumerate(zip(words, lasts, strict=True)):
+            try:
+                counts[number] = sum(map(known.__getitem__, each)) + known_lasts[last]
+            except KeyError:
+                odd.append(number)
+        for number, count in zip(odd, self._whole([texts[n] for n in odd]), strict=True):
+            counts[number] = count
+        forget(known)
+        forget(known_lasts)
+        return counts
+
+    def _learn(self, known: dict[str, int], words: list[str]) -> None:
+        counts = self._in_clauses([as_written(word) for word in words])
+        known.update(zip(words, counts, strict=True))
+
+    def _in_clauses(self, pieces: list[str]) -> list[int]:
+        clauses = [[piece] if piece.isascii() else CLAUSE.split(piece) for piece in pieces]
+        known = self._clauses
+        new = list(set(chain.from_iterable(clauses)) - known.keys())
+        known.update(zip(new, self._whole(new), strict=True))
+        counts = [sum(map(known.__getitem__, each)) for each in clauses]
+        forget(known)
+        return counts
+
+    def _whole(self, texts: list[str]) -> list[int]:
+        counts = [0] * len(texts)
+        for numbers, pieces in batches_of(texts):
+            encoded = self._tokenizer.encode_batch_fast(pieces, add_special_tokens=False)
+            for number, piece in zip(numbers, encoded, strict=True):
+                counts[number] += len(piece)
+        return counts
+
+
+def words_of(text: str) -> list[str]:
+    """The text, cut in front of the spaces that stand behind neither a space nor a line end.
+
+    All words but the first lack the space that they begin with; see :func:`as_written`.
+    """
+    if HELD in text or FIRST in text:
+        return [HELD, text]  # which is no word that is known
+    if text.startswith(" "):
+        text = HELD + text[1:]
+    if "  " in text or "\n " in text or text.startswith(HELD):
+        text = text.replace("\n ", "\n" + HELD).replace("  ", " " + HELD)
+        while HELD + " " in text:
+            text = text.replace(HELD + " ", HELD + HELD)
+    words = text.split(" ")
+    words[0] = FIRST + words[0]
+    return words
+
+
+def ends_surely(word: str) -> bool:
+    """Whether ``word`` ends in what is white space by nobody's definition."""
+    return word[-1:].isprintable() and word != ""
+
+
+def as_written(word: str) -> str:
+    """What such a word stands for."""
+    if word.startswith(FIRST):
+        return word[1:].replace(HELD, " ")
+    return " " + word.replace(HELD, " ")
+
+
+def forget(known: dict[str, int]) -> None:
+    """Keep few words, and short ones."""
+    if len(known) > MOST_KNOWN:
+        known.clear()
+    for word in [word for word in known if len(word) > LONGEST_KNOWN]:
+        del known[word]
+
+
+def batches_of(texts: list[str]) -> Iterator[tuple[list[int], list[str]]]:
+    """Pieces of texts with the number of their text, in batches of bounded size."""
+    numbers: list[int] = []
+    pieces: list[str] = []
+    held = 0
+    for number, text in enumerate(texts):
+        for start in range(0, len(text), PIECE_CHARACTERS):
+            piece = text[start : start + PIECE_CHARACTERS]
+            numbers.append(number)
+            pieces.append(piece)
+            held += len(piece)
+            if held >= BATCH_CHARACTERS or len(pieces) >= BATCH_TEXTS:
+                yield numbers, pieces
+                numbers, pieces, held = [], [], 0
+    if pieces:
+        yield numbers, pieces
+
+
+def cuts_at_spaces(config: dict[str, Any]) -> bool:
+    """Whether a tokenizer is known to be of the kind that the module describes.
+
+    Args:
+        config: what its ``tokenizer.json`` says.
+    """
+    model = config["model"]
+    if model.get("type") != "BPE" or model.get("dropout"):
+        return False
+    # NFC joins a character with marks behind it, which neither spaces nor punctuation are.
+    if config["normalizer"] not in (None, {"type": "NFC"}):
+        return False
+    for token in config["added_tokens"]:
+        if CUTS_AFTER & set(token["content"]) or token["lstrip"] or token["rstrip"]:
+            return False
+        if token["single_word"]:
+            return False
+    steps = _steps(config["pre_tokenizer"])
+    return all(map(_keeps_cuts, steps)) and any(map(_cuts, steps))
+
+
+def _steps(step: dict[str, Any] | None) -> list[dict[str, Any]]:
+    if step is None:
+        return []
+    return list(step["pretokenizers"]) if step["type"] == "Sequence" else [step]
+
+
+def _keeps_cuts(step: dict[str, Any]) -> bool:
+    """Whether a step of the pre-tokenizer treats parts of a text as it treats the whole."""
+    match step["type"]:
+        case "ByteLevel":
+            return not step["add_prefix_space"]
+        case "Digits":
+            return True
+    return _cuts(step)
+
+
+def _cuts(step: dict[str, Any]) -> bool:
+    if step["type"] == "ByteLevel":
+        return bool(step["use_regex"])
+    return (
+        step["type"] == "Split"
+        and step["pattern"].get("Regex") in KNOWN_SPLITS
+        and step["behavior"] == "Isolated"
+        and not step["invert"]
+    )
