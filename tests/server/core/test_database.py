@@ -145,8 +145,21 @@ class TestRequests:
             session.flush()
             raise problems.NoRoute
 
+        @app.post("/told", status_code=201)
+        def asks_nothing_and_tells(session: SessionDep) -> None:
+            after_commit(session, lambda: self.told.append("told"))
+
         with TestClient(app) as client:
             yield client
+
+    told: list[str]
+
+    def test_what_waits_for_a_commit_is_done_without_any_statement(
+        self, client: TestClient
+    ) -> None:
+        self.told = []
+        assert client.post("/told").status_code == 201
+        assert self.told == ["told"]
 
     def test_a_failed_commit_is_not_told_as_a_success(self, client: TestClient) -> None:
         answer = client.post("/late")

@@ -113,11 +113,7 @@ def test_whatever_is_asked_the_database_gets_it_as_parameters(session: Session) 
     evil = "x'; DROP TABLE experiment_tags; --"
 
     def page(subject: Subject, node: Node, order: search.Order) -> list[Any]:
-        shown = (
-            queries.list_experiments(context)
-            if subject is EXPERIMENTS
-            else queries.search_runs(context)
-        )
+        shown = queries.experiments_by_key() if subject is EXPERIMENTS else queries.runs_by_key()
         rows, _ = search.page(
             session, subject, context, shown,
             search.Conditions(lambda those: [condition(those, context, node)], of_figures=True),

@@ -287,9 +287,17 @@ async def get_session() -> AsyncIterator[Session]:
             yield session
             done = True
         finally:
-            # Whoever goes away meanwhile must not leave a transaction open behind them.
-            with CancelScope(shield=True):
-                await run_sync(_end, session, done, limiter=endings)
+            if _is_over(session):
+                session.close()
+            else:
+                # Whoever goes away meanwhile must not leave a transaction open behind them.
+                with CancelScope(shield=True):
+                    await run_sync(_end, session, done, limiter=endings)
+
+
+def _is_over(session: Session) -> bool:
+    """Whether closing it is nothing to wait for: it has no connection, nor owes a thing."""
+    return not session.in_transaction() and _AFTER_COMMIT not in session.info
 
 
 def _end(session: Session, done: bool) -> None:

@@ -4,19 +4,22 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Generic, TypeVar
+from functools import wraps
+from typing import Annotated, Any, Generic, ParamSpec, TypeVar
 
-from fastapi import Query
+from fastapi import Query, Response
 from pydantic import BaseModel
 from sqlalchemy import BigInteger, ColumnElement, Select, literal
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import InstrumentedAttribute
 
 from aiplatform.protocol.encoding import clean_text, dumps
+from aiplatform.server.core.database import commit
 from aiplatform.server.core.errors import InvalidCursor
 
 MAX_LIMIT = 500
 T = TypeVar("T")
+P = ParamSpec("P")
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="items per page")]
 Cursor = Annotated[
     str | None, Query(max_length=500, description="`next_cursor` of the page before")
@@ -91,3 +94,22 @@ def render_page(
 ) -> Page[T]:
     """The page as it goes out."""
     return Page(items=[render(row) for row in rows], next_cursor=next_cursor)
+
+
+def written_here(endpoint: Callable[P, Page[T]]) -> Callable[P, Page[T]]:
+    """Has the endpoint's page written, and its ``session`` ended, in the thread that it runs in.
+
+    Otherwise a second thread compares the page with what is declared, the event loop writes it
+    while all other requests wait, and a third thread ends the session: a page takes as long to
+    change hands as to be found. To FastAPI, and so in the API's description, nothing is different.
+    """
+
+    @wraps(endpoint)
+    def written(*args: P.args, **values: P.kwargs) -> Any:
+        page = endpoint(*args, **values)
+        content = page.model_dump_json(by_alias=True)
+        session: Any = values["session"]
+        commit(session)
+        return Response(content, media_type="application/json")
+
+    return written

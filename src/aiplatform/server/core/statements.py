@@ -4,10 +4,11 @@ Building a select of many joins, and having SQLAlchemy see that it compiled the 
 far more than all else about it. What runs in every request is therefore kept as text.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select
+from sqlalchemy import CursorResult, Select
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.orm import Session
 
@@ -25,8 +26,14 @@ class Compiled:
 
     def one_or_none(self, session: Session, **parameters: Any) -> Any:
         """The row, in the session's transaction; columns are attributes, by their labels."""
-        result = session.connection().exec_driver_sql(self.text, self.values(**parameters))
-        return result.one_or_none()
+        return self._run(session, parameters).one_or_none()
+
+    def all(self, session: Session, **parameters: Any) -> Sequence[Any]:
+        """The rows, the same way. What the session has not flushed is not among them."""
+        return self._run(session, parameters).all()
+
+    def _run(self, session: Session, parameters: dict[str, Any]) -> CursorResult[Any]:
+        return session.connection().exec_driver_sql(self.text, self.values(**parameters))
 
     def of_many(self, **types: str) -> "Compiled":
         """The same for many at once: each parameter of ``types`` becomes an array of that type.

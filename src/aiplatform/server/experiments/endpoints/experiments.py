@@ -9,7 +9,14 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.enums import ExperimentStatus
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.etags import IfMatch, require_match, set_etag
-from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, render_page
+from aiplatform.server.core.pagination import (
+    Cursor,
+    Limit,
+    Page,
+    page_by_id,
+    render_page,
+    written_here,
+)
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.experiments import access, queries, service
 from aiplatform.server.experiments.endpoints.asking import (
@@ -46,26 +53,25 @@ def _problem(status_code: int, description: str) -> dict[int | str, dict[str, An
 
 
 def _render(context: ProjectContext, row: Any) -> ExperimentOut:
-    experiment: Experiment = row.Experiment
     return ExperimentOut(
-        uuid=experiment.uuid,
+        uuid=row.uuid,
         project=context.project_uuid,
-        name=experiment.name,
+        name=row.name,
         description=row.description,
         note=row.note,
         tags=row.tags or [],
         archived_at=row.archived_at,
         cloned_from=row.cloned_from,
-        base_model=experiment.base_model,
-        task_type=experiment.task_type,
-        status=ExperimentStatus(experiment.status),
-        config=experiment.config,
-        metrics=experiment.metrics,
+        base_model=row.base_model,
+        task_type=row.task_type,
+        status=ExperimentStatus(row.status),
+        config=row.config,
+        metrics=row.metrics,
         author=None
         if row.author_uuid is None
         else UserRef(uuid=row.author_uuid, username=row.author_name),
-        created_at=experiment.created_at,
-        updated_at=experiment.updated_at,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
     )
 
 
@@ -73,10 +79,11 @@ def _show(
     session: Session, context: ProjectContext, experiment: Experiment, response: Response
 ) -> ExperimentOut:
     set_etag(response, experiment.updated_at)
-    return _render(context, queries.shown(session, context, experiment))
+    return _render(context, queries.shown(session, experiment))
 
 
 @router.get("/projects/{project}/experiments", summary="List experiments")
+@written_here
 def list_experiments(
     context: Annotated[ProjectContext, Depends(access.LIST)],
     session: SessionDep,
@@ -105,7 +112,7 @@ def list_experiments(
         session,
         EXPERIMENTS,
         context,
-        queries.list_experiments(context),
+        queries.experiments_by_key(),
         search.Conditions(
             lambda those: [
                 *queries.those(those.key, name=name, archived=archived),
@@ -256,6 +263,7 @@ def clone_experiment(
 
 
 @router.get("/experiments/{experiment}/runs", summary="List training runs")
+@written_here
 def list_runs(
     experiment: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],

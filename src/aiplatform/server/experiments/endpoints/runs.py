@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, status
 
 from aiplatform.protocol.enums import TaskStatus
-from aiplatform.server.core.pagination import Cursor, Limit, Page, render_page
+from aiplatform.server.core.pagination import Cursor, Limit, Page, render_page, written_here
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.experiments import access, queries, service
 from aiplatform.server.experiments.endpoints.asking import (
@@ -64,6 +64,7 @@ def _fields(row: Any) -> dict[str, Any]:
 
 
 @router.get("/projects/{project}/runs", summary="Search runs")
+@written_here
 def list_runs_of_project(
     context: Annotated[ProjectContext, Depends(access.LIST)],
     session: SessionDep,
@@ -77,7 +78,7 @@ def list_runs_of_project(
         session,
         RUNS,
         context,
-        queries.search_runs(context),
+        queries.runs_by_key(),
         conditions(context, read_filter(asked)),
         read_sort(sort),
         limit=limit,

@@ -1,15 +1,27 @@
 """Experiments, and what their tasks read."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, func, select
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Integer,
+    Row,
+    Select,
+    any_,
+    bindparam,
+    func,
+    select,
+)
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session, aliased
 
 from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.server.core.errors import NotFound
+from aiplatform.server.core.statements import Compiled, compiled
 from aiplatform.server.datasets.models import DatasetVersionDetails
 from aiplatform.server.experiments.models import Experiment, ExperimentDetails, ExperimentTag
 from aiplatform.server.identity.models import User
@@ -36,8 +48,8 @@ def those(key: Any, *, name: str | None, archived: bool | None) -> list[ColumnEl
     return conditions
 
 
-def list_experiments(context: ProjectContext) -> Select[Any]:
-    """The project's experiments, each with what is shown beside it, and its key as ``key``."""
+def _shown_experiments() -> Select[Any]:
+    """All experiments, each with what is shown of it, and its key as ``key``."""
     tags = (
         select(func.array_agg(aggregate_order_by(ExperimentTag.tag, ExperimentTag.tag)))
         .where(ExperimentTag.experiment_id == Experiment.id)
@@ -47,7 +59,15 @@ def list_experiments(context: ProjectContext) -> Select[Any]:
     statement: Any = (
         select(
             Experiment.id.label("key"),
-            Experiment,
+            Experiment.uuid,
+            Experiment.name,
+            Experiment.base_model,
+            Experiment.task_type,
+            Experiment.status,
+            Experiment.config,
+            Experiment.metrics,
+            Experiment.created_at,
+            Experiment.updated_at,
             ExperimentDetails.description,
             ExperimentDetails.note,
             ExperimentDetails.archived_at,
@@ -59,15 +79,25 @@ def list_experiments(context: ProjectContext) -> Select[Any]:
         .outerjoin(ExperimentDetails, ExperimentDetails.experiment_id == Experiment.id)
         .outerjoin(original, original.id == ExperimentDetails.cloned_from)
         .outerjoin(User, User.id == ExperimentDetails.created_by)
-        .where(Experiment.project_id == context.project_id)
     )
     found: Select[Any] = statement
     return found
 
 
-def shown(session: Session, context: ProjectContext, experiment: Experiment) -> Row[Any]:
-    """One row of :func:`list_experiments`."""
-    return session.execute(list_experiments(context).where(Experiment.id == experiment.id)).one()
+@cache
+def experiments_by_key() -> Compiled:
+    """What is shown of a project's experiments; its parameters are ``project`` and ``keys``."""
+    return compiled(
+        _shown_experiments().where(
+            Experiment.project_id == bindparam("project"),
+            Experiment.id == any_(bindparam("keys", type_=ARRAY(Integer))),
+        )
+    )
+
+
+def shown(session: Session, experiment: Experiment) -> Row[Any]:
+    """One row like those of :func:`experiments_by_key`."""
+    return session.execute(_shown_experiments().where(Experiment.id == experiment.id)).one()
 
 
 def details_of(session: Session, experiment: Experiment) -> ExperimentDetails:

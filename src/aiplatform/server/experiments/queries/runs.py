@@ -1,13 +1,15 @@
 """Runs: trainings of experiments, of a whole project."""
 
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, select, text
+from sqlalchemy import ARRAY, Integer, Row, Select, any_, bindparam, select, text
 from sqlalchemy.orm import Session, aliased
 
 from aiplatform.protocol.enums import TaskType
 from aiplatform.server.core.errors import NotFound
+from aiplatform.server.core.statements import Compiled, compiled
 from aiplatform.server.experiments.models import Experiment, RunDetails
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.access import ProjectContext
@@ -31,8 +33,8 @@ LATERAL (SELECT value FROM metric_points WHERE task_id = :task AND key = k.key
 )
 
 
-def search_runs(context: ProjectContext) -> Select[Any]:
-    """The project's runs, each with what is shown of it, and its key as ``key``."""
+def _shown_runs() -> Select[Any]:
+    """All runs, each with what is shown of it, and its key as ``key``."""
     original = aliased(Task)
     statement: Any = (
         select(
@@ -61,19 +63,31 @@ def search_runs(context: ProjectContext) -> Select[Any]:
         .outerjoin(Model, Model.id == Task.model_id)
         .outerjoin(original, original.id == RunDetails.rerun_of)
         .outerjoin(User, User.id == TaskScheduling.created_by)
-        .where(RunDetails.project_id == context.project_id)
     )
     found: Select[Any] = statement
     return found
 
 
+@cache
+def runs_by_key() -> Compiled:
+    """What is shown of a project's runs; its parameters are ``project`` and ``keys``."""
+    return compiled(
+        _shown_runs().where(
+            RunDetails.project_id == bindparam("project"),
+            RunDetails.task_id == any_(bindparam("keys", type_=ARRAY(Integer))),
+        )
+    )
+
+
 def shown_run(session: Session, context: ProjectContext, uuid: UUID) -> Row[Any]:
-    """One row of :func:`search_runs`.
+    """One row like those of :func:`runs_by_key`.
 
     Raises:
         NotFound: when the project has no such run.
     """
-    found = session.execute(search_runs(context).where(Task.uuid == uuid)).one_or_none()
+    found = session.execute(
+        _shown_runs().where(RunDetails.project_id == context.project_id, Task.uuid == uuid)
+    ).one_or_none()
     if found is None:
         raise NotFound(resource="run")
     return found

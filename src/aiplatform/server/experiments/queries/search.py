@@ -9,13 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import (
-    ARRAY,
     BigInteger,
     ColumnElement,
     Double,
-    Integer,
     Select,
-    any_,
     func,
     literal,
     select,
@@ -25,6 +22,7 @@ from sqlalchemy.orm import Session, aliased, outerjoin
 
 from aiplatform.server.core.errors import InvalidCursor
 from aiplatform.server.core.pagination import decode_cursor, encode_cursor
+from aiplatform.server.core.statements import Compiled
 from aiplatform.server.experiments.queries.conditions import NAN, ROOTS
 from aiplatform.server.experiments.queries.subjects import Subject
 from aiplatform.server.experiments.rules.filters import FilterError
@@ -90,7 +88,7 @@ def page(
     session: Session,
     subject: Subject,
     context: ProjectContext,
-    shown: Select[Any],
+    shown: Compiled,
     conditions: Conditions,
     order: Order,
     *,
@@ -99,12 +97,12 @@ def page(
 ) -> tuple[Sequence[Any], str | None]:
     """One page in ``order`` of what meets ``conditions``, and the cursor of the next.
 
-    ``shown`` selects what is shown of it, with the subject's key as ``key``. What has no number to
-    be sorted by comes last, newest first.
+    ``shown`` selects what is shown of it, with the subject's key as ``key``; its parameters are
+    ``project`` and ``keys``. What has no number to be sorted by comes last, newest first.
     """
     found, following = _keys(session, subject, context, conditions, order, limit, cursor)
-    wanted = literal([row.key for row in found], ARRAY(Integer))
-    rows = {row.key: row for row in session.execute(shown.where(subject.key == any_(wanted)))}
+    keys = [row.key for row in found]
+    rows = {row.key: row for row in shown.all(session, project=context.project_id, keys=keys)}
     # What was deleted meanwhile is missing.
     return [rows[row.key] for row in found if row.key in rows], following
 

@@ -16,6 +16,7 @@ from aiplatform.server.core.pagination import (
     decode_cursor,
     encode_cursor,
     page_by_id,
+    written_here,
 )
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.identity.errors import PermissionDenied
@@ -135,6 +136,7 @@ def _author(around: queries.Surroundings) -> UserRef | None:
 
 
 @router.get("/projects/{project}/tasks", summary="List tasks")
+@written_here
 def list_tasks(
     context: Annotated[ProjectContext, Depends(access.LIST)],
     session: SessionDep,
