@@ -5,7 +5,7 @@ from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -129,7 +129,14 @@ class Finding:
 
 
 class Check(ABC):
-    """One check; made anew for each report, shown every batch in order, then asked once."""
+    """One check; made anew for each report, shown every batch in order, then asked once.
+
+    Attributes:
+        in_numpy: whether it spends its time in NumPy rather than in Python itself; it is then shown
+            batches beside the others, in a thread.
+    """
+
+    in_numpy: ClassVar[bool] = False
 
     def __init__(self, context: Context) -> None:
         self.context = context

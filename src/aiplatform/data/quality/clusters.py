@@ -7,6 +7,8 @@ import numpy as np
 from aiplatform.data.quality.references import spill
 from aiplatform.data.quality.spilled import BUCKET_RECORDS, Mapped
 
+FOLLOWED_ROWS = 2048
+"""Rows whose roots are looked up at once. Each may map a neighbourhood of 64 KiB of a file."""
 COMPARED_SHINGLES = 1 << 19
 """Shingles of pairs that are compared at once."""
 
@@ -59,8 +61,10 @@ class Clusters:
         """The rows that are not the first of their cluster, ascending, and that first row."""
         for start in range(0, self._rows, BUCKET_RECORDS):
             rows = start + np.flatnonzero(self._back.array[start : start + BUCKET_RECORDS])
-            yield rows, self.roots(rows)
-            self.forget()
+            for first in range(0, len(rows), FOLLOWED_ROWS):
+                some = rows[first : first + FOLLOWED_ROWS]
+                yield some, self.roots(some)
+                self.forget()
 
     def groups(self, most: int) -> tuple[int, list[int]]:
         """How many clusters have several rows, and the first rows of the largest of them."""

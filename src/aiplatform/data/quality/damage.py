@@ -1,5 +1,6 @@
 """Text that was decoded wrongly on its way here."""
 
+import codecs
 import re
 from collections.abc import Iterator
 
@@ -36,11 +37,8 @@ class Damage(Check):
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
         shown: dict[int, str] = {}
         for texts, rows in texts_of(batch, self.context.content):
-            suspect = pc.match_substring_regex(texts, GATE).fill_null(False)
-            for index in pc.indices_nonzero(suspect).to_pylist():
-                text = texts[index].as_py()
-                if is_damaged(text):
-                    shown.setdefault(rows[index].as_py(), text)
+            for index, text in damaged_of(texts):
+                shown.setdefault(rows[index].as_py(), text)
         for row in sorted(shown):
             self._tally.add(first_row + row, shorten(shown[row]))
 
@@ -62,10 +60,29 @@ class Damage(Check):
 
 def is_damaged(text: str) -> bool:
     """Whether ``text`` shows signs of a wrong decoding."""
-    return (
-        bool(CERTAIN.search(text))
-        or any(map(is_bad, around_marks(text)))
-        or any(map(was_utf8, FOREIGN.findall(text)))
+    return bool(CERTAIN.search(text)) or is_doubtful_damage(text, marked=True)
+
+
+def damaged_of(texts: pa.Array) -> Iterator[tuple[int, str]]:
+    """The texts for which :func:`is_damaged` holds, with their places.
+
+    Arrow searches many times as fast as Python, so Python is asked only what is left.
+    """
+    suspect = pc.indices_nonzero(pc.match_substring_regex(texts, GATE).fill_null(False))
+    found = texts.take(suspect)
+    certain = pc.match_substring_regex(found, CERTAIN.pattern).to_pylist()
+    marked = pc.match_substring_regex(found, MARKS.pattern).to_pylist()
+    for place, text, is_certain, is_marked in zip(
+        suspect.to_pylist(), found.to_pylist(), certain, marked, strict=True
+    ):
+        if is_certain or is_doubtful_damage(text, marked=is_marked):
+            yield place, text
+
+
+def is_doubtful_damage(text: str, *, marked: bool) -> bool:
+    """Whether ``text`` shows signs that take a closer look; without a mark, fewer do."""
+    return (marked and any(map(is_bad, around_marks(text)))) or any(
+        map(was_utf8, FOREIGN.findall(text))
     )
 
 
@@ -93,8 +110,10 @@ def was_utf8(run: str) -> bool:
     three characters or more is hardly ever UTF-8 when written as GBK.
     """
     try:
+        # The beginning tells most of the time, in a fraction of the time.
+        codecs.utf_8_decode(run[:4].encode("gb18030"), "strict", False)
         data = run.encode("gb18030")
-    except UnicodeEncodeError:
+    except UnicodeError:
         return False
     for end in (len(data), len(data) - 1, len(data) - 2):
         try:

@@ -44,6 +44,8 @@ MAIN, RARE = 0.9, 0.05
 class Languages(Check):
     """The language of each row; see :meth:`summary` for the mix."""
 
+    in_numpy = True
+
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._mixed = context.tally()

@@ -1,7 +1,9 @@
 """One pass over the rows, with all checks side by side."""
 
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,6 +14,24 @@ from aiplatform.data.quality.third_party import OutsideChecks
 from aiplatform.data.quality.tokens import Tokens
 
 C = TypeVar("C", bound=Check)
+
+
+SWITCH_SECONDS = 0.0005
+
+
+@contextmanager
+def prompt_switches() -> Iterator[None]:
+    """Threads hand the interpreter over sooner.
+
+    NumPy lets go of it in each of its many steps, and would by default wait 5 ms to get it back
+    from a thread that runs Python.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 class Look:
@@ -38,17 +58,19 @@ class Look:
     def at(self, parquet: Path, progress: Callable[[float], None]) -> None:
         """Look at all rows; ``progress`` is told how much is done, 0 to 1."""
         done = 0
-        # The tokenizer computes outside of Python, and so beside the checks.
-        with ThreadPoolExecutor(1, thread_name_prefix="tokens") as beside:
+        apart = [check for check in self.checks if check.in_numpy]
+        together = [check for check in self.checks if not check.in_numpy]
+        with prompt_switches(), ThreadPoolExecutor(1, thread_name_prefix="checks") as beside:
             for batch in iter_batches(parquet):
                 for piece in pieces_of(batch):
-                    tokens = self.tokens
-                    counted = None if tokens is None else beside.submit(tokens.look, piece, done)
-                    for check in self.checks:
+                    looks = [beside.submit(check.look, piece, done) for check in apart]
+                    for check in together:
                         check.look(piece, done)
+                    if self.tokens is not None:
+                        self.tokens.look(piece, done)
                     self.outside.look(piece, done)
-                    if counted is not None:
-                        counted.result()
+                    for look in looks:
+                        look.result()
                     done += piece.num_rows
                 progress(done / self.context.rows)
 

@@ -39,8 +39,8 @@ MAX_GROUPS, MAX_GROUP_ROWS = 10, 10
 """Groups that the report shows, the largest first, and rows of each."""
 COMPARED = 8
 """Rows of a bucket that each row is compared with: its nearest predecessors."""
-PAIRS = 4096
-"""Pairs that are compared at once."""
+PAIRS = 1024
+"""Pairs that are compared at once. Each may map two neighbourhoods of 64 KiB of a file."""
 
 
 class NearDuplicates(Check):
@@ -48,6 +48,8 @@ class NearDuplicates(Check):
 
     Shingles and bands are spilled to unnamed files, and read back a bucket at a time.
     """
+
+    in_numpy = True
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

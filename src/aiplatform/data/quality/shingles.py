@@ -6,6 +6,7 @@ looks at words one by one.
 """
 
 from collections.abc import Iterable
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,8 @@ INVERSE = np.uint64(pow(int(PRIME), -1, 1 << 64))
 _SPACELESS = ((0x0E00, 0x0EFF), (0x3040, 0x30FF), (0x3400, 0x9FFF), (0xF900, 0xFAFF))
 """Thai and Lao, kana, Chinese characters: each character is a token."""
 _SIZE = 0x11000
+KEPT_POWERS = 1 << 20
+"""Of the few factors there are; more than pieces of rows have characters."""
 
 
 def _classes() -> np.ndarray:
@@ -101,6 +104,17 @@ def _tokens(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 def powers(factor: np.uint64, count: int) -> np.ndarray:
     """The powers of ``factor`` from 0 on, modulo 2^64."""
+    if count > KEPT_POWERS:
+        return _powers(factor, count)
+    return _kept_powers(factor)[:count]
+
+
+@cache
+def _kept_powers(factor: np.uint64) -> np.ndarray:
+    return _powers(factor, KEPT_POWERS)
+
+
+def _powers(factor: np.uint64, count: int) -> np.ndarray:
     powers = np.full(count, factor, np.uint64)
     powers[0] = 1
     return np.multiply.accumulate(powers)
