@@ -8,12 +8,16 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
+from aiplatform.server.core.statements import compiled
 from aiplatform.server.experiments import queries
+from aiplatform.server.experiments.endpoints.asking import conditions
+from aiplatform.server.experiments.errors import FilterInvalid
 from aiplatform.server.experiments.queries import search
-from aiplatform.server.experiments.queries.conditions import condition
+from aiplatform.server.experiments.queries.conditions import condition, shape
 from aiplatform.server.experiments.queries.subjects import EXPERIMENTS, RUNS, Subject
 from aiplatform.server.experiments.rules.filters import (
     MAX_COMPARISONS,
@@ -115,8 +119,7 @@ def test_whatever_is_asked_the_database_gets_it_as_parameters(session: Session) 
     def page(subject: Subject, node: Node, order: search.Order) -> list[Any]:
         shown = queries.experiments_by_key() if subject is EXPERIMENTS else queries.runs_by_key()
         rows, _ = search.page(
-            session, subject, context, shown,
-            search.Conditions(lambda those: [condition(those, context, node)], of_figures=True),
+            session, subject, context, shown, conditions(subject, node),
             order, limit=5, cursor=None,
         )  # fmt: skip
         return list(rows)
@@ -128,13 +131,80 @@ def test_whatever_is_asked_the_database_gets_it_as_parameters(session: Session) 
     )
     @settings(max_examples=150, deadline=None)
     def ask(text: str, subject: Subject, order: search.Order) -> None:
-        with contextlib.suppress(FilterError):
+        with contextlib.suppress(FilterError, FilterInvalid):
             page(subject, parse(text), order)
 
     ask()
     for field in ("name", f"metrics.`{evil}`", "config.x"):
         node = parse(f'{field} = "{evil}" or {field} contains "%_{evil}" or tags has "{evil}"')
-        meets = condition(EXPERIMENTS, context, node)
+        meets = condition(EXPERIMENTS, node)
         sql = str(meets.compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
         assert "DROP" not in sql
         assert page(EXPERIMENTS, node, search.Order()) == []
+
+
+COMPARED = st.builds(
+    "{}{} {} {}".format,
+    st.sampled_from(["", "not "]),
+    st.sampled_from(["metrics.a", "config.b.c", "name", "status", "archived", "created"]),
+    st.sampled_from(["=", "!=", "<", ">", "contains"]),
+    st.sampled_from(["1", "-2.5", "nan", "true", "false", '"x"', '"y%"', '"2026-11-24"']),
+)
+FILTERS = st.builds(
+    lambda parts, word: f" {word} ".join(parts),
+    st.lists(COMPARED, min_size=1, max_size=2),
+    st.sampled_from(["and", "or"]),
+)
+
+
+def sql_of(subject: Subject, node: Node) -> str:
+    return compiled(select(subject.key).where(condition(subject, node))).text
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("metrics.loss < 1", "config.lora.rank   < -2.5e3"),
+        ('metrics.a = "x" and name contains "%"', 'metrics.b = "yyy" and name contains "_a"'),
+        ("not (config.a in (1, 2) or config.b = nan)", "not (config.c in (3,4) or config.d = nan)"),
+        ('created > "2026-11-24"', 'created > "2025-01-01T16:00:00Z"'),
+    ],
+)
+def test_filters_that_differ_in_values_share_their_sql(one: str, other: str) -> None:
+    assert shape(parse(one)) == shape(parse(other))
+    assert sql_of(RUNS, parse(one)) == sql_of(RUNS, parse(other))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("metrics.a < 1", "metrics.a <= 1"),
+        ("metrics.a < 1", "metrics.a < nan"),
+        ("metrics.a = 1", 'metrics.a = "1"'),
+        ("metrics.a in (1, 2)", "metrics.a in (1, 2, 3)"),
+        ("archived = true", "archived = false"),
+        ('name = "a"', 'status = "a"'),
+        ("metrics.a = 1 and metrics.b = 1", "metrics.a = 1 or metrics.b = 1"),
+        ("metrics.a = 1", "not metrics.a = 1"),
+    ],
+)
+def test_other_filters_have_sql_of_their_own(one: str, other: str) -> None:
+    assert sql_of(EXPERIMENTS, parse(one)) != sql_of(EXPERIMENTS, parse(other))
+    assert shape(parse(one)) != shape(parse(other))
+
+
+def test_the_shape_is_all_that_the_sql_depends_on() -> None:
+    known: dict[Any, str] = {}
+
+    @given(FILTERS, st.sampled_from([EXPERIMENTS, RUNS]))
+    @settings(max_examples=400, deadline=None)
+    def look(text: str, subject: Subject) -> None:
+        try:
+            node = parse(text)
+            sql = sql_of(subject, node)
+        except FilterError:
+            return
+        assert known.setdefault((subject, shape(node)), sql) == sql
+
+    look()
+    assert len(known) > 20

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement
 
 from aiplatform.server.experiments.errors import FilterInvalid
 from aiplatform.server.experiments.queries import search
-from aiplatform.server.experiments.queries.conditions import ROOTS, condition
+from aiplatform.server.experiments.queries.conditions import ROOTS, condition, shape, values
 from aiplatform.server.experiments.queries.search import Order, read_order
 from aiplatform.server.experiments.queries.subjects import Subject
 from aiplatform.server.experiments.rules.filters import (
@@ -17,7 +17,6 @@ from aiplatform.server.experiments.rules.filters import (
     comparisons,
     parse,
 )
-from aiplatform.server.projects.access import ProjectContext
 
 Filter = Annotated[
     str | None,
@@ -63,23 +62,28 @@ def read_sort(text: str | None) -> Order:
         raise invalid(error, "order") from None
 
 
-def conditions(context: ProjectContext, node: Node | None) -> search.Conditions:
+def conditions(subject: Subject, node: Node | None) -> search.Conditions:
     """The filter as SQL, or nothing.
 
-    What is returned raises :class:`FilterInvalid`: for a field that does not exist, or a comparison
-    that it does not have.
+    Raises:
+        FilterInvalid: for a time that is none. What is returned raises it, too: for a field that
+            does not exist, or a comparison that it does not have.
     """
+    if node is None:
+        return search.Conditions(lambda _: [])
 
-    def of(subject: Subject) -> list[ColumnElement[bool]]:
-        if node is None:
-            return []
+    def of(those: Subject) -> list[ColumnElement[bool]]:
         try:
-            return [condition(subject, context, node)]
+            return [condition(those, node)]
         except FilterError as error:
             raise invalid(error) from None
 
-    asks_figures = node is not None and any(one.field.root in ROOTS for one in comparisons(node))
-    return search.Conditions(of, asks_figures)
+    try:
+        named = values(subject, node)
+    except FilterError as error:
+        raise invalid(error) from None
+    asks_figures = any(one.field.root in ROOTS for one in comparisons(node))
+    return search.Conditions(of, shape(node), named, asks_figures)
 
 
 def invalid(error: FilterError, what: str = "filter") -> FilterInvalid:

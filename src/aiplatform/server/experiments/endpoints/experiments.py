@@ -107,7 +107,7 @@ def list_experiments(
     )
     if archived is None and name is None and not about_archive:
         archived = False
-    meets = conditions(context, node)
+    meets = conditions(EXPERIMENTS, node)
     rows, following = search.page(
         session,
         EXPERIMENTS,
@@ -115,9 +115,11 @@ def list_experiments(
         queries.experiments_by_key(),
         search.Conditions(
             lambda those: [
-                *queries.those(those.key, name=name, archived=archived),
+                *queries.those(those.key, named=name is not None, archived=archived),
                 *meets(those),
             ],
+            (name is not None, archived, meets.shape),
+            {**meets.values, "name": name},
             meets.of_figures,
         ),
         read_sort(sort),

@@ -79,7 +79,7 @@ def list_runs_of_project(
         RUNS,
         context,
         queries.runs_by_key(),
-        conditions(context, read_filter(asked)),
+        conditions(RUNS, read_filter(asked)),
         read_sort(sort),
         limit=limit,
         cursor=cursor,

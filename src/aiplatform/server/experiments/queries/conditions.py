@@ -1,5 +1,9 @@
 """Filters as SQL: everything that a user wrote is a bound parameter.
 
+The SQL is built once for all filters that differ in paths and values alone (:func:`shape`): that
+takes longer than to look for a page. Each comparison's parameters are named by its place in the
+filter (:func:`values`).
+
 To the planner, the figures of a path are spread like those of all paths together, so its estimates
 are of no use here: what meets a comparison is therefore made a set, once, whatever it expects, and
 the cost of a page grows with the project's runs and never with their product. Only among the newest
@@ -7,15 +11,20 @@ few, where most filters find a page, each is looked up by itself (``Subject.one_
 """
 
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Hashable, Mapping
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    DateTime,
     Double,
+    Integer,
     String,
     and_,
+    bindparam,
     false,
     func,
     literal,
@@ -28,8 +37,13 @@ from sqlalchemy import (
 from aiplatform.server.experiments.models import ExperimentTag
 from aiplatform.server.experiments.queries.subjects import Attribute, Subject
 from aiplatform.server.experiments.rules import filters
-from aiplatform.server.experiments.rules.filters import Comparison, FilterError, Node, Value
-from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.experiments.rules.filters import (
+    Comparison,
+    FilterError,
+    Node,
+    Value,
+    comparisons,
+)
 
 ROOTS = ("config", "metrics")
 ORDERED: Mapping[str, Callable[[Any, Any], ColumnElement[bool]]] = {
@@ -41,16 +55,55 @@ ORDERED: Mapping[str, Callable[[Any, Any], ColumnElement[bool]]] = {
 NAN = literal("NaN", Double)
 """PostgreSQL takes NaN for equal to itself and for more than every number."""
 
+PROJECT = bindparam("project", type_=Integer)
+"""The project that is searched."""
 
-def condition(subject: Subject, context: ProjectContext, node: Node) -> ColumnElement[bool]:
+
+def shape(node: Node) -> Hashable:
+    """What the SQL of a filter depends on."""
+    found: Hashable = filters.fold(
+        node,
+        comparison=lambda one: (
+            _is_figure(one) or one.field.path,
+            one.operator,
+            tuple(_kind(value) for value in one.values),
+        ),
+        inverse=lambda part: ("not", part),
+        every=lambda parts: ("and", *parts),
+        some=lambda parts: ("or", *parts),
+    )
+    return found
+
+
+def values(subject: Subject, node: Node) -> dict[str, Any]:
+    """The parameters of a filter.
+
+    Raises:
+        FilterError: for a text that is to be a time and is none.
+    """
+    found: dict[str, Any] = {}
+    for place, one in enumerate(comparisons(node)):
+        found[_name(place)] = one.field.path
+        attribute = None if _is_figure(one) else subject.attributes.get(one.field.path)
+        for index, value in enumerate(one.values):
+            found[_name(place, index)] = (
+                _moment(one, value)
+                if attribute is not None and attribute.is_time
+                else _bound(one, value)
+            )
+    return found
+
+
+def condition(subject: Subject, node: Node) -> ColumnElement[bool]:
     """The filter over ``subject`` in the project, never null.
 
     Raises:
         FilterError: for a field that does not exist, or a comparison that it does not have.
     """
+    places = count()
     found: ColumnElement[bool] = filters.fold(
         node,
-        comparison=lambda one: _compared(subject, context, one),
+        comparison=lambda one: _compared(subject, one, next(places)),
         inverse=not_,
         every=lambda parts: and_(true(), *parts),
         some=lambda parts: or_(false(), *parts),
@@ -58,25 +111,69 @@ def condition(subject: Subject, context: ProjectContext, node: Node) -> ColumnEl
     return found
 
 
-def _compared(subject: Subject, context: ProjectContext, one: Comparison) -> ColumnElement[bool]:
+def _is_figure(one: Comparison) -> bool:
+    """Whether it is about something in config or metrics."""
+    return one.field.root in ROOTS and one.field.path != one.field.root
+
+
+def _kind(value: Value) -> str:
+    if isinstance(value, bool):
+        return str(value)
+    if isinstance(value, str):
+        return "text"
+    return "nan" if math.isnan(value) else "number"
+
+
+def _name(place: int, index: int | None = None) -> str:
+    return f"path_{place}" if index is None else f"value_{place}_{index}"
+
+
+def _bound(one: Comparison, value: Value) -> Value:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str) and one.operator == "contains":
+        return re.sub(r"([/%_])", r"/\1", value)
+    return value
+
+
+def _moment(one: Comparison, value: Value) -> datetime | None:
+    """The time that is meant; None where the comparison will be refused for being none."""
+    if not isinstance(value, str) or one.operator not in ORDERED:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise FilterError(
+            f'{one.field.path} is compared with a time such as "2026-11-24" or '
+            '"2026-11-24T16:00:00Z"',
+            one.field.position,
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _compared(subject: Subject, one: Comparison, place: int) -> ColumnElement[bool]:
     path = one.field.path
     if path == "tags":
         if one.operator != "has":
             raise FilterError('tags are asked for with `tags has "…"`', one.field.position)
-        tagged = select(ExperimentTag.experiment_id).where(ExperimentTag.tag == one.values[0])
+        tag = bindparam(_name(place, 0), type_=String)
+        tagged = select(ExperimentTag.experiment_id).where(ExperimentTag.tag == tag)
         return subject.tagged.in_(tagged).is_(true())
     if one.operator == "has":
         raise FilterError("only tags have `has`", one.field.position)
-    if one.field.root in ROOTS and path != one.field.root:
+    names = [_name(place, index) for index in range(len(one.values))]
+    asked = list(zip(one.values, names, strict=True))
+    if _is_figure(one):
         facts = subject.facts
-        meets = or_(*[_fact_meets(facts, one, value) for value in one.values])
+        named = bindparam(_name(place), type_=String)
+        meets = or_(*[_fact_meets(facts, one, value, name) for value, name in asked])
         if subject.one_by_one:
             # A scalar, since an EXISTS would be made a join.
-            own = select(true()).where(facts.owner_id == subject.key, facts.path == path, meets)
+            own = select(true()).where(facts.owner_id == subject.key, facts.path == named, meets)
             found: ColumnElement[bool] = own.scalar_subquery().is_(true())
             return found
         owners = select(facts.owner_id).where(
-            facts.project_id == context.project_id, facts.path == path, meets
+            facts.project_id == PROJECT, facts.path == named, meets
         )
         # Without IS TRUE it would be joined, row by row where few are expected.
         among: ColumnElement[bool] = subject.key.in_(owners)
@@ -86,43 +183,45 @@ def _compared(subject: Subject, context: ProjectContext, one: Comparison) -> Col
         known = ", ".join(["config.…", "metrics.…", *sorted([*subject.attributes, "tags"])])
         raise FilterError(f"there is no field {path[:80]!r}; there are {known}", one.field.position)
     return func.coalesce(
-        or_(*[_attribute_meets(attribute, one, value) for value in one.values]), false()
+        or_(*[_attribute_meets(attribute, one, value, name) for value, name in asked]), false()
     )
 
 
-def _fact_meets(facts: Any, one: Comparison, value: Value) -> ColumnElement[bool]:
-    if isinstance(value, bool):
-        value = "true" if value else "false"
-    if isinstance(value, str):
-        return _text_meets(facts.word, one, value)
+def _fact_meets(facts: Any, one: Comparison, value: Value, name: str) -> ColumnElement[bool]:
+    if isinstance(value, bool | str):
+        return _text_meets(facts.word, one, name)
     number = facts.number
+    asked = bindparam(name, type_=Double)
     match one.operator:
         case "=" | "in":
-            return and_(number.is_not(None), number == literal(value, Double))
+            return and_(number.is_not(None), number == asked)
         case "!=":
             # A text differs from every number.
-            return or_(facts.word.is_not(None), number != literal(value, Double))
+            return or_(facts.word.is_not(None), number != asked)
     compare = ORDERED.get(one.operator)
     if compare is None:
         raise FilterError(f"{one.operator} is for texts", one.field.position)
     if math.isnan(value):
         return false()
-    return and_(compare(number, literal(value, Double)), number < NAN)
+    return and_(compare(number, asked), number < NAN)
 
 
-def _text_meets(column: Any, one: Comparison, value: str) -> ColumnElement[bool]:
+def _text_meets(column: Any, one: Comparison, name: str) -> ColumnElement[bool]:
+    asked = bindparam(name, type_=String)
     match one.operator:
         case "=" | "in":
-            return and_(column.is_not(None), column == literal(value, String))
+            return and_(column.is_not(None), column == asked)
         case "!=":
-            return and_(column.is_not(None), column != literal(value, String))
+            return and_(column.is_not(None), column != asked)
         case "contains":
-            found: ColumnElement[bool] = column.icontains(value, autoescape=True)
+            found: ColumnElement[bool] = column.icontains(asked, escape="/")
             return and_(column.is_not(None), found)
     raise FilterError(f"texts are not ordered: {one.operator} is for numbers", one.field.position)
 
 
-def _attribute_meets(attribute: Attribute, one: Comparison, value: Value) -> ColumnElement[bool]:
+def _attribute_meets(
+    attribute: Attribute, one: Comparison, value: Value, name: str
+) -> ColumnElement[bool]:
     path = one.field.path
     if attribute.is_flag:
         if not isinstance(value, bool) or one.operator not in {"=", "!="}:
@@ -132,16 +231,9 @@ def _attribute_meets(attribute: Attribute, one: Comparison, value: Value) -> Col
     if not isinstance(value, str):
         raise FilterError(f'{path} is compared with text in "quotes"', one.field.position)
     if not attribute.is_time:
-        return _text_meets(attribute.of, one, value)
+        return _text_meets(attribute.of, one, name)
     compare = ORDERED.get(one.operator)
     if compare is None:
         raise FilterError(f"{path} has <, <=, > and >=", one.field.position)
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        raise FilterError(
-            f'{path} is compared with a time such as "2026-11-24" or "2026-11-24T16:00:00Z"',
-            one.field.position,
-        ) from None
     column: ColumnElement[Any] = attribute.of
-    return compare(column, moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    return compare(column, bindparam(name, type_=DateTime(timezone=True)))

@@ -32,14 +32,14 @@ from aiplatform.server.tasks.models import Task, TaskInput
 UNFINISHED = [status.value for status in TaskStatus if not status.is_final]
 
 
-def those(key: Any, *, name: str | None, archived: bool | None) -> list[ColumnElement[bool]]:
+def those(key: Any, *, named: bool, archived: bool | None) -> list[ColumnElement[bool]]:
     """Conditions on experiments: their name, and whether they are in the archive; None for all.
 
-    ``key`` is their key in a statement that has them.
+    ``key`` is their key in a statement that has them, the name its parameter ``name``.
     """
     conditions: list[ColumnElement[bool]] = []
-    if name is not None:
-        conditions.append(Experiment.name == name)
+    if named:
+        conditions.append(Experiment.name == bindparam("name"))
     if archived is not None:
         put_away = select(ExperimentDetails.experiment_id).where(
             ExperimentDetails.archived_at.is_not(None)

@@ -1,20 +1,24 @@
 """Pages of what a filter finds, in an order that a user wrote.
 
 A page is found in two steps. The first looks for keys alone, in indexes, with no more tables than
-the filter asks about; the second fetches what is shown of them.
+the filter asks about; the second fetches what is shown of them. The statements of both are kept as
+text, those of the first for each kind of question that is asked (:class:`Conditions`).
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Double,
+    Integer,
     Select,
+    String,
+    bindparam,
     func,
-    literal,
     select,
     tuple_,
 )
@@ -22,8 +26,8 @@ from sqlalchemy.orm import Session, aliased, outerjoin
 
 from aiplatform.server.core.errors import InvalidCursor
 from aiplatform.server.core.pagination import decode_cursor, encode_cursor
-from aiplatform.server.core.statements import Compiled
-from aiplatform.server.experiments.queries.conditions import NAN, ROOTS
+from aiplatform.server.core.statements import Compiled, compiled
+from aiplatform.server.experiments.queries.conditions import NAN, PROJECT, ROOTS
 from aiplatform.server.experiments.queries.subjects import Subject
 from aiplatform.server.experiments.rules.filters import FilterError
 from aiplatform.server.projects.access import ProjectContext
@@ -33,6 +37,9 @@ WINDOW = 12
 
 MOST_LOOKED_THROUGH = 1000
 """But at most so many: to look each up costs more by then."""
+
+KINDS_KEPT = 100
+"""Statements of each sort that are kept as text; their filters are as users write them."""
 
 END = 2**62
 """A key that is after all of them, walked from the newest."""
@@ -63,20 +70,17 @@ def read_order(text: str | None) -> Order:
     return Order(path.replace("`", ""), descending=text.startswith("-"))
 
 
-def keys(subject: Subject, context: ProjectContext) -> Select[Any]:
-    """The keys of all of the project, as ``key``; conditions may be about any attribute."""
-    return (
-        select(subject.key.label("key"))
-        .select_from(subject.tables)
-        .where(subject.project == context.project_id)
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What is asked of a subject; ``of_figures``: of its config or metrics, among others."""
+    """What is asked of a subject; ``of_figures``: of its config or metrics, among others.
 
-    of: Callable[[Subject], Sequence[ColumnElement[bool]]]
+    ``of`` writes SQL that depends on ``shape`` alone; its parameters are ``values``, by name. So
+    two are equal if they differ in values only.
+    """
+
+    of: Callable[[Subject], Sequence[ColumnElement[bool]]] = field(compare=False)
+    shape: Hashable = ()
+    values: Mapping[str, Any] = field(default_factory=dict, compare=False)
     of_figures: bool = False
 
     def __call__(self, subject: Subject) -> Sequence[ColumnElement[bool]]:
@@ -100,7 +104,8 @@ def page(
     ``shown`` selects what is shown of it, with the subject's key as ``key``; its parameters are
     ``project`` and ``keys``. What has no number to be sorted by comes last, newest first.
     """
-    found, following = _keys(session, subject, context, conditions, order, limit, cursor)
+    asked = {**conditions.values, "project": context.project_id, "path": order.path}
+    found, following = _keys(session, subject, conditions, order, asked, limit, cursor)
     keys = [row.key for row in found]
     rows = {row.key: row for row in shown.all(session, project=context.project_id, keys=keys)}
     # What was deleted meanwhile is missing.
@@ -110,39 +115,36 @@ def page(
 def _keys(
     session: Session,
     subject: Subject,
-    context: ProjectContext,
     conditions: Conditions,
     order: Order,
+    asked: dict[str, Any],
     limit: int,
     cursor: str | None,
 ) -> tuple[Sequence[Any], str | None]:
-    statement = keys(subject, context).where(*conditions(subject))
+    numbered, start, after = _position(cursor)
+    rows: Sequence[Any] = []
     if order.path is None:
-        after = None if cursor is None else _position(cursor)[2]
-        rows: Sequence[Any] = []
+        later = cursor is not None
+        asked |= {"after": after, "limit": limit + 1}
         if order.descending and conditions.of_figures:
-            rows = session.execute(
-                _among_newest(subject, context, conditions, after, limit + 1)
-            ).all()
+            asked["window"] = min(WINDOW * (limit + 1), MOST_LOOKED_THROUGH)
+            rows = _among_newest(subject, conditions, later=later).all(session, **asked)
         if len(rows) <= limit:
-            rows = session.execute(_by_key(statement, subject, order, after).limit(limit + 1)).all()
+            by_key = _by_key(subject, conditions, descending=order.descending, later=later)
+            rows = by_key.all(session, **asked)
         last = rows[limit - 1] if len(rows) > limit else None
         return rows[:limit], None if last is None else encode_cursor("k", "", last.key)
-    numbered, start, after = _position(cursor)
-    rows = []
     if numbered:
-        by_number = _by_number(subject, context, conditions, order, start, after)
-        rows = list(session.execute(by_number.limit(limit + 1)).all())
+        by_number = _by_number(
+            subject, conditions, descending=order.descending, later=start is not None
+        )
+        rows = by_number.all(session, **asked, start=start, after=after, limit=limit + 1)
         if len(rows) > limit:
             last = rows[limit - 1]
             return rows[:limit], encode_cursor("n", repr(last.number), last.key)
         after = END
-    facts = subject.facts
-    having = select(facts.owner_id).where(
-        facts.project_id == context.project_id, facts.path == order.path, facts.number < NAN
-    )
-    without = _by_key(statement.where(subject.key.not_in(having)), subject, Order(), after)
-    rest = session.execute(without.limit(limit + 1 - len(rows))).all()
+    without = _without_number(subject, conditions)
+    rest = without.all(session, **asked, after=after, limit=limit + 1 - len(rows))
     rows = [*rows, *rest]
     if len(rows) <= limit:
         return rows, None
@@ -150,23 +152,6 @@ def _keys(
     if len(rows) - len(rest) == limit:  # what has numbers filled the page exactly
         return rows[:limit], encode_cursor("k", "", END)
     return rows[:limit], encode_cursor("k", "", last.key)
-
-
-def _among_newest(
-    subject: Subject, context: ProjectContext, conditions: Conditions, after: int | None, limit: int
-) -> Select[Any]:
-    """A page's keys, if those that come next hold one: see :data:`WINDOW`.
-
-    A set of all that meet a condition costs more than that, unless few do.
-    """
-    subject = replace(subject, one_by_one=True)
-    order = Order()
-    floor = _by_key(keys(subject, context), subject, order, after)
-    since = floor.offset(min(WINDOW * limit, MOST_LOOKED_THROUGH)).limit(1).scalar_subquery()
-    statement = keys(subject, context).where(
-        subject.key > func.coalesce(since, 0), *conditions(subject)
-    )
-    return _by_key(statement, subject, order, after).limit(limit)
 
 
 def _position(cursor: str | None) -> tuple[bool, float | None, int]:
@@ -179,24 +164,69 @@ def _position(cursor: str | None) -> tuple[bool, float | None, int]:
     return kind == "n", place, key
 
 
-def _by_key(
-    statement: Select[Any], subject: Subject, order: Order, after: int | None
+AFTER = bindparam("after", type_=BigInteger)
+LIMIT = bindparam("limit", type_=Integer)
+PATH = bindparam("path", type_=String)
+
+
+def _of_project(subject: Subject) -> Select[Any]:
+    """The keys of all of the project, as ``key``; conditions may be about any attribute."""
+    return (
+        select(subject.key.label("key"))
+        .select_from(subject.tables)
+        .where(subject.project == PROJECT)
+    )
+
+
+@lru_cache(KINDS_KEPT)
+def _among_newest(subject: Subject, conditions: Conditions, *, later: bool) -> Compiled:
+    """A page's keys, if those that come next hold one: see :data:`WINDOW`.
+
+    A set of all that meet a condition costs more than that, unless few do.
+    """
+    subject = replace(subject, one_by_one=True)
+    floor = _in_order(_of_project(subject), subject, later=later)
+    window = bindparam("window", type_=Integer)
+    since = floor.offset(window).limit(1).scalar_subquery()
+    statement = _of_project(subject).where(
+        subject.key > func.coalesce(since, 0), *conditions(subject)
+    )
+    return compiled(_in_order(statement, subject, later=later).limit(LIMIT))
+
+
+@lru_cache(KINDS_KEPT)
+def _by_key(subject: Subject, conditions: Conditions, *, descending: bool, later: bool) -> Compiled:
+    """A page's keys by time of creation."""
+    statement = _of_project(subject).where(*conditions(subject))
+    in_order = _in_order(statement, subject, descending=descending, later=later)
+    return compiled(in_order.limit(LIMIT))
+
+
+@lru_cache(KINDS_KEPT)
+def _without_number(subject: Subject, conditions: Conditions) -> Compiled:
+    """A page's keys of what has no number to be sorted by."""
+    facts = subject.facts
+    having = select(facts.owner_id).where(
+        facts.project_id == PROJECT, facts.path == PATH, facts.number < NAN
+    )
+    statement = _of_project(subject).where(*conditions(subject), subject.key.not_in(having))
+    return compiled(_in_order(statement, subject, later=True).limit(LIMIT))
+
+
+def _in_order(
+    statement: Select[Any], subject: Subject, *, descending: bool = True, later: bool
 ) -> Select[Any]:
     key = subject.key
-    if after is not None:
-        place = literal(after, BigInteger)
-        statement = statement.where(key < place if order.descending else key > place)
-    return statement.order_by(key.desc() if order.descending else key)
+    if later:
+        statement = statement.where(key < AFTER if descending else key > AFTER)
+    return statement.order_by(key.desc() if descending else key)
 
 
+@lru_cache(KINDS_KEPT)
 def _by_number(
-    subject: Subject,
-    context: ProjectContext,
-    conditions: Conditions,
-    order: Order,
-    start: float | None,
-    after: int,
-) -> Select[Any]:
+    subject: Subject, conditions: Conditions, *, descending: bool, later: bool
+) -> Compiled:
+    """A page's keys by what is sorted by, as ``number``."""
     # Facts have their owner's key and project: unless an attribute is asked about, nothing else is
     # read.
     facts = aliased(subject.facts, name="sorted")
@@ -209,14 +239,16 @@ def _by_number(
     )
     number = facts.number
     statement = (
-        keys(sorted_, context)
+        _of_project(sorted_)
         .add_columns(number.label("number"))
-        .where(facts.path == order.path, number < NAN, *conditions(sorted_))
+        .where(facts.path == PATH, number < NAN, *conditions(sorted_))
     )
-    if start is not None:
-        place = tuple_(literal(start, Double), literal(after, BigInteger))
+    if later:
+        place = tuple_(bindparam("start", type_=Double), AFTER)
         here = tuple_(number, facts.owner_id)
-        statement = statement.where(here < place if order.descending else here > place)
-    if order.descending:
-        return statement.order_by(number.desc(), facts.owner_id.desc())
-    return statement.order_by(number, facts.owner_id)
+        statement = statement.where(here < place if descending else here > place)
+    if descending:
+        statement = statement.order_by(number.desc(), facts.owner_id.desc())
+    else:
+        statement = statement.order_by(number, facts.owner_id)
+    return compiled(statement.limit(LIMIT))

@@ -27,7 +27,7 @@ class Attribute:
     is_flag: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Subject:
     """What is searched."""
 
