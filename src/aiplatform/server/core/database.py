@@ -123,11 +123,19 @@ def get_engine() -> Engine:
         pool_size=settings.database_pool_size,
         max_overflow=settings.database_pool_size,
         pool_timeout=WAIT_SECONDS,
+        # The connection that was used last: what it has planned and read is still at hand.
+        pool_use_lifo=True,
         json_serializer=dumps,
         json_deserializer=loads,
         # An error's text goes to the log, and parameters are passwords' hashes and people's data.
         hide_parameters=True,
-        connect_args={"connect_timeout": 10, "application_name": "aiplatform", **ALIVE},
+        connect_args={
+            "connect_timeout": 10,
+            "application_name": "aiplatform",
+            # What is asked a second time will be asked again; plans of a claim take as long as it.
+            "prepare_threshold": 1,
+            **ALIVE,
+        },
     )
 
     @event.listens_for(engine, "connect")

@@ -120,7 +120,8 @@ def _all(asked: list[Submission], render: Render) -> list[Submitted | Exception]
         raise _Alone  # the second is to be answered what the first was
     with session_factory()() as session:
         try:
-            session.execute(IMPATIENT)
+            if len(asked) > 1:
+                session.execute(IMPATIENT)
             answers = _submit(session, asked, render)
         except Exception as error:
             if _is_away(error):
