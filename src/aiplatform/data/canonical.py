@@ -75,6 +75,7 @@ class CanonicalWriter:
         self.sha256 = ""
         self.size = 0
         self._digest = hashlib.sha256()
+        self._read = bytearray(MIB)
         self._schema = schema
         self._batches: list[pa.RecordBatch] = []
         self._group_rows = 0
@@ -166,9 +167,9 @@ class CanonicalWriter:
         """
         with self.path.open("rb", buffering=0) as file:
             file.seek(self.size)
-            while data := file.read(MIB):
-                self._digest.update(data)
-                self.size += len(data)
+            while count := file.readinto(self._read):
+                self._digest.update(memoryview(self._read)[:count])
+                self.size += count
 
     def _wait(self) -> None:
         if self._in_flight is not None:
