@@ -11,12 +11,14 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     ColumnElement,
     Double,
     Integer,
     Select,
     String,
+    all_,
     bindparam,
     func,
     select,
@@ -143,8 +145,10 @@ def _keys(
             last = rows[limit - 1]
             return rows[:limit], encode_cursor("n", repr(last.number), last.key)
         after = END
-    without = _without_number(subject, conditions)
-    rest = without.all(session, **asked, after=after, limit=limit + 1 - len(rows))
+    # On the first page, these are all that have one: where few do, they are soonest told by name.
+    without = _without_number(subject, conditions, named=numbered and start is None)
+    asked |= {"after": after, "limit": limit + 1 - len(rows), "named": [row.key for row in rows]}
+    rest = without.all(session, **asked)
     rows = [*rows, *rest]
     if len(rows) <= limit:
         return rows, None
@@ -203,13 +207,20 @@ def _by_key(subject: Subject, conditions: Conditions, *, descending: bool, later
 
 
 @lru_cache(KINDS_KEPT)
-def _without_number(subject: Subject, conditions: Conditions) -> Compiled:
-    """A page's keys of what has no number to be sorted by."""
-    facts = subject.facts
-    having = select(facts.owner_id).where(
-        facts.project_id == PROJECT, facts.path == PATH, facts.number < NAN
-    )
-    statement = _of_project(subject).where(*conditions(subject), subject.key.not_in(having))
+def _without_number(subject: Subject, conditions: Conditions, *, named: bool) -> Compiled:
+    """A page's keys of what has no number to be sorted by.
+
+    All but those of the parameter ``named``, or but those of which that is found now.
+    """
+    if named:
+        without = subject.key != all_(bindparam("named", type_=ARRAY(Integer)))
+    else:
+        facts = subject.facts
+        having = select(facts.owner_id).where(
+            facts.project_id == PROJECT, facts.path == PATH, facts.number < NAN
+        )
+        without = subject.key.not_in(having)
+    statement = _of_project(subject).where(*conditions(subject), without)
     return compiled(_in_order(statement, subject, later=True).limit(LIMIT))
 
 
