@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from uuid import UUID, uuid4
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI
@@ -9,7 +10,8 @@ from fastapi.routing import APIRoute
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from aiplatform.server.core.description import DescribedApp, NotFlat
+from aiplatform.server.core import description
+from aiplatform.server.core.description import DescribedApp, NotFlat, Shortcut
 
 
 def test_routes_of_nested_routers_stand_in_one_list() -> None:
@@ -34,7 +36,7 @@ def test_routes_of_nested_routers_stand_in_one_list() -> None:
     outer.include_router(inner)
     app = DescribedApp(openapi_url=None, docs_url=None, redoc_url=None)
     app.add_routes(outer)
-    assert [type(route) for route in app.routes] == [APIRoute] * 2
+    assert [type(route) for route in app.routes] == [Shortcut, APIRoute, APIRoute]
     with TestClient(app) as client:
         assert begun == ["lifespan"]
         assert client.get("/inner/first").json() == "first"
@@ -59,4 +61,70 @@ def test_what_routes_do_not_have_by_themselves_is_refused(options: dict[str, obj
 
 def test_the_application_has_no_other_kind(app: FastAPI) -> None:
     others = [route for route in app.routes if not isinstance(route, Route)]
-    assert others == [], "add routers with add_routes"
+    assert [type(route) for route in others] == [Shortcut], "add routers with add_routes"
+
+
+class TestShortcut:
+    @pytest.fixture
+    def app(self) -> DescribedApp:
+        router = APIRouter()
+
+        @router.get("/things/first")
+        def first() -> str:
+            return "first"
+
+        @router.get("/things/{thing}")
+        def thing(thing: str) -> str:
+            return thing
+
+        @router.put("/things/{thing}")
+        def put(thing: str) -> str:
+            return f"put {thing}"
+
+        @router.get("/things/{thing}/{path:path}")
+        def file(thing: str, path: str) -> str:
+            return f"{thing}: {path}"
+
+        app = DescribedApp()
+        app.add_routes(router)
+        return app
+
+    def test_each_gets_its_own(self, app: DescribedApp) -> None:
+        """The second time, too, when the way is known."""
+        one, other = str(uuid4()), str(uuid4())
+        asked = {
+            f"/things/{one}": one,
+            f"/things/{other}": other,
+            "/things/first": "first",
+            "/things/other": "other",
+            f"/things/{one}/a/{other}": f"{one}: a/{other}",
+            f"/things/{one}/first": f"{one}: first",
+            f"/things/{UUID(int=0)}": str(UUID(int=0)),
+        }
+        with TestClient(app) as client:
+            for path, said in [*asked.items(), *reversed(asked.items())]:
+                assert client.get(path).json() == said
+            assert client.put(f"/things/{one}").json() == f"put {one}"
+            assert client.put("/things/first").json() == "put first"
+            assert client.get(f"/things/{one}").json() == one
+            for _ in range(2):
+                assert client.delete(f"/things/{one}").status_code == 405
+                assert client.get(f"/nothing/{one}").status_code == 404
+
+    def test_routes_are_tried_once_for_each_kind_of_path(self, app: DescribedApp) -> None:
+        with TestClient(app) as client:
+            client.get(f"/things/{uuid4()}")
+            shortcut = next(route for route in app.routes if isinstance(route, Shortcut))
+            shortcut.routes = ()
+            name = str(uuid4())
+            assert client.get(f"/things/{name}").json() == name
+
+    def test_what_is_remembered_has_an_end(
+        self, app: DescribedApp, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(description, "PATHS_KNOWN", 3)
+        shortcut = next(route for route in app.routes if isinstance(route, Shortcut))
+        with TestClient(app) as client:
+            for number in range(10):
+                assert client.get(f"/things/{number}").json() == str(number)
+                assert len(shortcut.known) <= 3
