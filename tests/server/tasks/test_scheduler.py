@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus
 from aiplatform.server.core.audit import AuditLog
-from aiplatform.server.core.database import commit
+from aiplatform.server.core.database import commit, transaction
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
 from aiplatform.server.tasks import queries
@@ -140,6 +140,21 @@ def test_a_promise_dies_with_its_worker(session: Session, submit: Submit, make_w
     session.commit()
     assert claim(session, other) is None
     assert session.scalars(select(TaskReservation.worker_id)).all() == [other]
+
+
+def test_a_promise_that_is_being_moved_keeps_nobody_waiting(
+    session: Session, submit: Submit, make_worker: MakeWorker
+):
+    """Or two claims, each of which moves its promise, could wait for each other."""
+    worker, other = make_worker("worker", cpus=4), make_worker("other", cpus=4)
+    submit(resources={"cpus": 1})
+    claim(session, other)
+    large = submit(resources={"cpus": 4})
+    assert claim(session, other) is None
+    with transaction() as moving:
+        moving.execute(select(TaskReservation).with_for_update())
+        session.execute(text("SET LOCAL lock_timeout = '2s'"))
+        assert claim(session, worker).task_id == large.id
 
 
 def test_an_urgent_task_goes_before_the_promised_one(

@@ -104,7 +104,10 @@ def _claim(session: Session, worker_id: int, queues: Sequence[str]) -> Claim | N
 
 
 TAKE = text("""
-WITH promise AS (DELETE FROM task_reservations WHERE task_id = :task_id),
+WITH promise AS (
+        DELETE FROM task_reservations WHERE task_id IN (
+            SELECT task_id FROM task_reservations WHERE task_id = :task_id FOR UPDATE SKIP LOCKED)
+    ),
     started AS (
         UPDATE task_scheduling SET attempt = attempt + 1, fence = fence + 1, not_before = NULL,
                stop_wanted = NULL,
@@ -140,7 +143,10 @@ WITH promise AS (DELETE FROM task_reservations WHERE task_id = :task_id),
     )
 SELECT uuid, type, queue, attempt, fence, nodes FROM started JOIN task ON id = task_id
 """)
-"""All that a start writes, in one statement: claims are the busiest path of the queue."""
+"""All that a start writes, in one statement: claims are the busiest path of the queue.
+
+A promise that another claim has locked is left to it, as that one may wait for what is promised here.
+"""
 
 
 def _take(session: Session, worker: Worker, leases: Sequence[Held], picked: Picked) -> Claim:
