@@ -145,7 +145,7 @@ SELECT uuid, type, queue, attempt, fence, nodes FROM started JOIN task ON id = t
 """)
 """All that a start writes, in one statement: claims are the busiest path of the queue.
 
-A promise that another claim has locked is left to it, as that one may wait for what is promised here.
+A promise that another claim has locked is left to it: that one may wait for what is promised here.
 """
 
 
