@@ -29,10 +29,12 @@ class Compiled:
         return self._run(session, parameters).one_or_none()
 
     def all(self, session: Session, **parameters: Any) -> Sequence[Any]:
-        """The rows, the same way. What the session has not flushed is not among them."""
+        """The rows, the same way."""
         return self._run(session, parameters).all()
 
     def _run(self, session: Session, parameters: dict[str, Any]) -> CursorResult[Any]:
+        if session.autoflush:  # as before any statement of the session's own
+            session.flush()
         return session.connection().exec_driver_sql(self.text, self.values(**parameters))
 
     def of_many(self, **types: str) -> "Compiled":

@@ -3,14 +3,29 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, column, func, or_, select, table, text
+from sqlalchemy import (
+    ARRAY,
+    Integer,
+    Select,
+    and_,
+    any_,
+    bindparam,
+    column,
+    func,
+    or_,
+    select,
+    table,
+    text,
+)
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from aiplatform.protocol.enums import ProjectStatus, TaskStatus
 from aiplatform.server.core.errors import NotFound
+from aiplatform.server.core.statements import Compiled, compiled
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.models import Project
@@ -229,9 +244,10 @@ class Surroundings:
     retry_of: UUID | None = None
 
 
-def surroundings(session: Session, tasks: Sequence[Task]) -> dict[int, Surroundings]:
-    """The neighbours of several tasks in one statement, by task id."""
-    rows = session.execute(
+@cache
+def _surroundings() -> Compiled:
+    """A task's id and what :class:`Surroundings` has, in that order; its parameter is ``ids``."""
+    return compiled(
         select(
             Task.id,
             Project.uuid,
@@ -257,8 +273,13 @@ def surroundings(session: Session, tasks: Sequence[Task]) -> dict[int, Surroundi
         .outerjoin(User, User.id == TaskScheduling.created_by)
         .outerjoin(TaskLease, TaskLease.task_id == Task.id)
         .outerjoin(Worker, Worker.id == TaskLease.worker_id)
-        .where(Task.id.in_([task.id for task in tasks]))
+        .where(Task.id == any_(bindparam("ids", type_=ARRAY(Integer))))
     )
+
+
+def surroundings(session: Session, tasks: Sequence[Task]) -> dict[int, Surroundings]:
+    """The neighbours of several tasks in one statement, by task id."""
+    rows = _surroundings().all(session, ids=[task.id for task in tasks])
     return {row[0]: Surroundings(*row[1:]) for row in rows}
 
 
