@@ -71,7 +71,7 @@ def make(kept: Spares, world: World) -> int:
     kept.look()
     spare = kept._spare
     assert spare is not None
-    assert spare.child.warm.wait(20)
+    assert spare.child.warm.wait(60)
     return spare.child.pid
 
 
