@@ -94,6 +94,18 @@ def test_what_is_not_found_so_is_looked_for_by_itself(
             assert refused.value.params["resource"] == noun
 
 
+def test_the_current_one_is_that_of_the_moment(
+    session: Session, project: Project, datasets: list[Dataset]
+) -> None:
+    context, dataset = make_context(session, project), datasets[0]
+    first = version_of(session, dataset)
+    assert dataset.version == "v1"  # and the session goes on to think so
+    with transaction() as other:
+        other.add(DatasetVersion(dataset_id=dataset.id, version="v2", file_hash=first.file_hash))
+        other.get_one(Dataset, dataset.id).version = "v2"
+    assert pins.pin_version(session, context, dataset.uuid, None)[1].version == "v2"
+
+
 def test_they_are_kept_from_deletion_until_the_commit(
     session: Session, project: Project, datasets: list[Dataset]
 ) -> None:

@@ -49,14 +49,16 @@ def _found(session: Session, context: ProjectContext, refs: Collection[Ref]) -> 
     """Those that the project has, of ``refs`` without tags."""
     named = [ref for ref in refs if ref[1] is not None]
     current = [uuid for uuid, label in refs if label is None]
+    # Which one is current the row says: of a dataset that was read before, the object may be older.
+    is_current = DatasetVersion.version == Dataset.version
     rows = session.execute(
-        select(Dataset, DatasetVersion)
+        select(Dataset, DatasetVersion, is_current)
         .join(DatasetVersion, DatasetVersion.dataset_id == Dataset.id)
         .where(
             Dataset.project_id == context.project_id,
             Dataset.uuid.in_([uuid for uuid, _ in refs]),
             or_(
-                and_(Dataset.uuid.in_(current), DatasetVersion.version == Dataset.version),
+                and_(Dataset.uuid.in_(current), is_current),
                 tuple_(Dataset.uuid, DatasetVersion.version).in_(named),
             ),
         )
@@ -65,10 +67,10 @@ def _found(session: Session, context: ProjectContext, refs: Collection[Ref]) -> 
         .with_for_update(read=True, key_share=True)
     ).all()
     by_ref: dict[Ref, Pin] = {}
-    for dataset, version in rows:
+    for dataset, version, current_one in rows:
         pin = (dataset, version)
         by_ref[dataset.uuid, version.version] = pin
-        if version.version == dataset.version:
+        if current_one:
             by_ref[dataset.uuid, None] = pin
     return by_ref
 
