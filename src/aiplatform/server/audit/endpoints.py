@@ -13,7 +13,7 @@ from aiplatform.server.audit.rules.filters import Filters
 from aiplatform.server.audit.schemas import AuditOut, AuditUser
 from aiplatform.server.audit.service import exports
 from aiplatform.server.core.audit import AuditEntry, AuditLog
-from aiplatform.server.core.pagination import Cursor, Limit, Page
+from aiplatform.server.core.pagination import Cursor, Limit, Page, written_here
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.identity.models import User
 
@@ -81,6 +81,7 @@ Asked = Annotated[Filters, Depends(_filters)]
 
 
 @router.get("", summary="Read the audit trail")
+@written_here
 def list_audit(
     _: ReadAudit, session: SessionDep, filters: Asked, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[AuditOut]:

@@ -8,7 +8,14 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import DeploymentStatus
 from aiplatform.protocol.specs import InferenceSpec
-from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, render_page
+from aiplatform.server.core.pagination import (
+    Cursor,
+    Limit,
+    Page,
+    page_by_id,
+    render_page,
+    written_here,
+)
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.identity.schemas import UserRef
@@ -62,6 +69,7 @@ def _show(session: Session, context: ProjectContext, deployment: Deployment) -> 
 
 
 @router.get("/projects/{project}/deployments", summary="List deployments")
+@written_here
 def list_deployments(
     context: Annotated[ProjectContext, Depends(access.LIST)],
     session: SessionDep,

@@ -8,7 +8,14 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.schedules import FiringOutcome, Missed, Overlap
 from aiplatform.server.core.etags import IfMatch, require_match, set_etag
-from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, render_page
+from aiplatform.server.core.pagination import (
+    Cursor,
+    Limit,
+    Page,
+    page_by_id,
+    render_page,
+    written_here,
+)
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.identity.schemas import UserRef
@@ -79,6 +86,7 @@ def _show(
 
 
 @router.get("/projects/{project}/schedules", summary="List schedules")
+@written_here
 def list_schedules(
     context: Annotated[ProjectContext, Depends(access.LIST)],
     session: SessionDep,
@@ -169,6 +177,7 @@ def delete_schedule(
 
 
 @router.get("/schedules/{schedule}/firings", summary="List what came of a schedule")
+@written_here
 def list_firings(
     schedule: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],

@@ -11,7 +11,7 @@ from aiplatform.protocol.permissions import Permission
 from aiplatform.protocol.specs import Name
 from aiplatform.server.core import audit, downloads
 from aiplatform.server.core.database import transaction
-from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id
+from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, written_here
 from aiplatform.server.core.raw_body import ExpectedDigest, described, problems, taken
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.spool import Spooled
@@ -84,6 +84,7 @@ async def upload_bundle(
 
 
 @router.get("/projects/{project}/bundles", summary="List code bundles")
+@written_here
 def list_bundles(
     context: Annotated[ProjectContext, Depends(access.LIST)],
     session: SessionDep,

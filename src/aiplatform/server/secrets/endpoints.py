@@ -5,7 +5,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Response, status
 
 from aiplatform.protocol.permissions import Permission
-from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, render_page
+from aiplatform.server.core.pagination import (
+    Cursor,
+    Limit,
+    Page,
+    page_by_id,
+    render_page,
+    written_here,
+)
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import SessionDep, SignedIn
 from aiplatform.server.projects.access import ProjectContext, ProjectGuard
@@ -32,6 +39,7 @@ CREATED: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/users/me/secrets", summary="List your secrets")
+@written_here
 def list_my_secrets(
     principal: SignedIn, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[SecretOut]:
@@ -69,6 +77,7 @@ def remove_my_secret(secret: SecretName, principal: SignedIn, session: SessionDe
 
 
 @router.get("/projects/{project}/secrets", summary="List a project's secrets")
+@written_here
 def list_project_secrets(
     context: ReadProject, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[SecretOut]:

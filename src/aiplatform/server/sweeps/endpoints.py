@@ -7,7 +7,14 @@ from fastapi import APIRouter, Depends, Query, Response, status
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.sweeps import SweepSpec, SweepStatus, TrialState
-from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, render_page
+from aiplatform.server.core.pagination import (
+    Cursor,
+    Limit,
+    Page,
+    page_by_id,
+    render_page,
+    written_here,
+)
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.identity.schemas import UserRef
@@ -76,6 +83,7 @@ def _show(session: Session, context: ProjectContext, uuid: UUID) -> SweepDetailO
 
 
 @router.get("/projects/{project}/sweeps", summary="List sweeps")
+@written_here
 def list_sweeps(
     context: Annotated[ProjectContext, Depends(access.LIST)],
     session: SessionDep,

@@ -5,7 +5,14 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Response, status
 
-from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, render_page
+from aiplatform.server.core.pagination import (
+    Cursor,
+    Limit,
+    Page,
+    page_by_id,
+    render_page,
+    written_here,
+)
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity import queries, service
 from aiplatform.server.identity.access import (
@@ -85,6 +92,7 @@ def change_email(body: EmailIn, principal: SignedIn, session: SessionDep) -> Non
 
 
 @router.get("/sessions", summary="List your sessions")
+@written_here
 def list_sessions(
     principal: SignedIn, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[SessionOut]:

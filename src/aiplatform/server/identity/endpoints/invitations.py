@@ -7,7 +7,14 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response, status
 from sqlalchemy.orm import Session
 
-from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, render_page
+from aiplatform.server.core.pagination import (
+    Cursor,
+    Limit,
+    Page,
+    page_by_id,
+    render_page,
+    written_here,
+)
 from aiplatform.server.core.problems import language_of
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.identity import queries, service
@@ -61,6 +68,7 @@ def _projects(session: Session, *invitations: Invitation) -> Projects:
 
 
 @router.get("", summary="List invitations")
+@written_here
 def list_invitations(
     _: UsersRead,
     session: SessionDep,

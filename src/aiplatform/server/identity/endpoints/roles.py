@@ -6,7 +6,14 @@ from fastapi import APIRouter, Depends, Path, Response, status
 
 from aiplatform.protocol.permissions import DESCRIPTIONS, Permission
 from aiplatform.server.core.etags import IfMatch
-from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, render_page
+from aiplatform.server.core.pagination import (
+    Cursor,
+    Limit,
+    Page,
+    page_by_id,
+    render_page,
+    written_here,
+)
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.identity import queries, service
@@ -60,6 +67,7 @@ def list_permissions(_: SignedInOrKey) -> Page[PermissionOut]:
 
 
 @router.get("/roles", summary="List roles")
+@written_here
 def list_roles(
     _: SignedInOrKey, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[RoleOut]:

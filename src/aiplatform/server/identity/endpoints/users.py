@@ -7,7 +7,14 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.etags import IfMatch, set_etag
-from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, render_page
+from aiplatform.server.core.pagination import (
+    Cursor,
+    Limit,
+    Page,
+    page_by_id,
+    render_page,
+    written_here,
+)
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.identity import queries, service
@@ -56,6 +63,7 @@ def _details(session: Session, user: User, response: Response) -> UserDetails:
 
 
 @router.get("", summary="List accounts")
+@written_here
 def list_users(
     _: UsersRead,
     session: SessionDep,

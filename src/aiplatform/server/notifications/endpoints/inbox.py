@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query, Request, Response, status
 
 from aiplatform.protocol.notifications import NotificationType
 from aiplatform.server.core.etags import IfMatch, set_etag
-from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id
+from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, written_here
 from aiplatform.server.core.problems import ProblemDocument, language_of
 from aiplatform.server.identity.access import SessionDep, SignedIn
 from aiplatform.server.notifications import queries, service
@@ -33,6 +33,7 @@ Uuid = Annotated[UUID, Path(description="uuid of the notification")]
 
 
 @router.get("", summary="List notifications")
+@written_here
 def list_notifications(
     request: Request,
     principal: SignedIn,

@@ -6,7 +6,14 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, status
 
 from aiplatform.protocol.permissions import Permission
-from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, render_page
+from aiplatform.server.core.pagination import (
+    Cursor,
+    Limit,
+    Page,
+    page_by_id,
+    render_page,
+    written_here,
+)
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import SessionDep, SignedInOrKey
 from aiplatform.server.identity.schemas import UserRef
@@ -49,6 +56,7 @@ def _render(row: Any) -> BinItemOut:
 
 
 @router.get("/bin", summary="List deleted projects")
+@written_here
 def list_deleted_projects(
     principal: SignedInOrKey, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[BinItemOut]:
@@ -84,6 +92,7 @@ def purge_project(context: Binned, session: SessionDep) -> None:
 
 
 @router.get("/projects/{project}/bin", summary="List what was deleted in a project")
+@written_here
 def list_bin(
     context: Read, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[BinItemOut]:

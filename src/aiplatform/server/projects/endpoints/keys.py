@@ -6,7 +6,14 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Query, Response, status
 
 from aiplatform.protocol.permissions import Permission
-from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, render_page
+from aiplatform.server.core.pagination import (
+    Cursor,
+    Limit,
+    Page,
+    page_by_id,
+    render_page,
+    written_here,
+)
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import PlatformGuard, Principal, SessionDep, SignedIn
 from aiplatform.server.identity.models import ApiKey, User
@@ -50,6 +57,7 @@ def _render(row: Any) -> KeyOut:
 
 
 @router.get("/me/keys", summary="List your API keys")
+@written_here
 def list_my_keys(
     principal: SignedIn,
     session: SessionDep,
@@ -92,6 +100,7 @@ def revoke_my_key(key: KeyPath, principal: SignedIn, session: SessionDep) -> Non
 
 
 @router.get("/{user}/keys", summary="List somebody's API keys")
+@written_here
 def list_keys_of(
     user: UserName,
     _: UsersRead,

@@ -6,7 +6,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, status
 
 from aiplatform.protocol.permissions import Permission
-from aiplatform.server.core.pagination import Cursor, Limit, Page, encode_cursor, page_by_id
+from aiplatform.server.core.pagination import (
+    Cursor,
+    Limit,
+    Page,
+    encode_cursor,
+    page_by_id,
+    written_here,
+)
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.identity.models import Role, User
 from aiplatform.server.identity.schemas import UserRef
@@ -75,6 +82,7 @@ def _render_access(found: service.Explanation) -> AccessOut:
 
 
 @router.get("/{project}/members", summary="List members")
+@written_here
 def list_members(
     context: ReadMembers, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[MemberOut]:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.enums import ProjectStatus
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.etags import IfMatch, set_etag, set_purge_after
-from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id
+from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, written_here
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import Principal, SessionDep, SignedInOrKey
 from aiplatform.server.identity.models import User
@@ -58,6 +58,7 @@ def render(project: Project, owner: User | None) -> ProjectOut:
 
 
 @router.get("", summary="List projects")
+@written_here
 def list_projects(
     principal: SignedInOrKey,
     session: SessionDep,

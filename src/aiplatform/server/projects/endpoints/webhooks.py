@@ -8,7 +8,14 @@ from fastapi import APIRouter, Depends, Path, Response, status
 
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.etags import IfMatch, set_etag
-from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, render_page
+from aiplatform.server.core.pagination import (
+    Cursor,
+    Limit,
+    Page,
+    page_by_id,
+    render_page,
+    written_here,
+)
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.notifications.models import Webhook, WebhookDelivery
@@ -50,6 +57,7 @@ DeliveryUuid = Annotated[UUID, Path(description="uuid of the delivery")]
 
 
 @router.get("/projects/{project}/webhooks", summary="List webhooks")
+@written_here
 def list_webhooks(
     context: List, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[WebhookOut]:
@@ -140,6 +148,7 @@ def test_webhook(webhook: UUID, context: Change, session: SessionDep) -> Deliver
 
 
 @router.get("/webhooks/{webhook}/deliveries", summary="List deliveries")
+@written_here
 def list_deliveries(
     webhook: UUID, context: Read, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[DeliveryOut]:

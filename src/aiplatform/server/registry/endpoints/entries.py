@@ -7,7 +7,14 @@ from fastapi import APIRouter, Depends, Query, Request, Response, status
 from aiplatform.protocol.enums import ModelStatus
 from aiplatform.protocol.specs import UploadSource
 from aiplatform.server.core.etags import set_etag, set_purge_after
-from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, render_page
+from aiplatform.server.core.pagination import (
+    Cursor,
+    Limit,
+    Page,
+    page_by_id,
+    render_page,
+    written_here,
+)
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import Principal, SessionDep
 from aiplatform.server.identity.schemas import UserRef
@@ -77,6 +84,7 @@ def _base(entry: Entry) -> BaseModelOut | None:
 
 
 @router.get("/models", summary="List models everywhere")
+@written_here
 def list_models(
     principal: Annotated[Principal, Depends(access.BROWSE)],
     session: SessionDep,
@@ -92,6 +100,7 @@ def list_models(
 
 
 @router.get("/projects/{project}/models", summary="List a project's models")
+@written_here
 def list_project_models(
     context: Annotated[ProjectContext, Depends(access.LIST)],
     session: SessionDep,

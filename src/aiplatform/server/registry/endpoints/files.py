@@ -8,7 +8,14 @@ from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core import audit, downloads
 from aiplatform.server.core.database import transaction
-from aiplatform.server.core.pagination import Cursor, Limit, Page, decode_cursor, encode_cursor
+from aiplatform.server.core.pagination import (
+    Cursor,
+    Limit,
+    Page,
+    decode_cursor,
+    encode_cursor,
+    written_here,
+)
 from aiplatform.server.core.raw_body import ExpectedDigest, described, problems, taken
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.spool import Spooled
@@ -32,6 +39,7 @@ def render(file: StoredFile) -> ModelFileOut:
 
 
 @router.get("", summary="List a model's files")
+@written_here
 def list_model_files(
     context: Annotated[ModelContext, Depends(access.READ)],
     session: SessionDep,

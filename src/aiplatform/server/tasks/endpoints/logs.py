@@ -11,7 +11,14 @@ from starlette.concurrency import iterate_in_threadpool
 from aiplatform.protocol.enums import LogLevel, LogStream
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.downloads import UNTRUSTED, content_disposition
-from aiplatform.server.core.pagination import Cursor, Limit, Page, decode_cursor, encode_cursor
+from aiplatform.server.core.pagination import (
+    Cursor,
+    Limit,
+    Page,
+    decode_cursor,
+    encode_cursor,
+    written_here,
+)
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.tasks import access, queries
@@ -39,6 +46,7 @@ def render_chunk(row: LogChunk) -> LogChunkOut:
 
 
 @router.get("/tasks/{task}/logs", summary="Read the log")
+@written_here
 def get_task_logs(
     task: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],
@@ -63,6 +71,7 @@ def get_task_logs(
 
 
 @router.get("/tasks/{task}/logs/search", summary="Search the log")
+@written_here
 def search_task_logs(
     task: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],

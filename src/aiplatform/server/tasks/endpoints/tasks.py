@@ -276,6 +276,7 @@ def retry_task(
 
 
 @router.get("/tasks/{task}/timeline", summary="Read the timeline")
+@written_here
 def get_task_timeline(
     task: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],
