@@ -55,7 +55,7 @@ INSERT INTO task_scheduling (task_id, queue, cpus, memory_mb, gpus, max_attempts
 SELECT id, 'default', 1, 0, 0, 3 FROM made
 """,
     f"UPDATE run_details SET metrics = {METRICS}",
-    "ANALYZE",
+    "VACUUM ANALYZE",
 )
 
 
@@ -80,7 +80,7 @@ def main() -> int:
     """Fill, ask, measure."""
     with running_platform() as (client, started):
         project = client.projects.create("search")
-        with psycopg.connect(str(started.state["database_url"]), autocommit=True) as connection:
+        with psycopg.connect(started.owner_url, autocommit=True) as connection:
             row = connection.execute(
                 "SELECT id FROM projects WHERE uuid = %s", [project.uuid]
             ).fetchone()

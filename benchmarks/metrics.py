@@ -132,7 +132,7 @@ def read(client: Client, started: Started, project: str, large: int) -> None:
     task = client.transport.post(path, {"name": "large"})["uuid"]
     others = [client.transport.post(path, {"name": f"run {n}"})["uuid"] for n in range(20)]
     began = time.perf_counter()
-    with psycopg.connect(str(started.state["database_url"]), autocommit=True) as connection:
+    with psycopg.connect(started.owner_url, autocommit=True) as connection:
         ids = dict(
             connection.execute(
                 "SELECT uuid::text, id FROM tasks WHERE uuid = ANY(%s::uuid[])", ([task, *others],)

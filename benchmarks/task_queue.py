@@ -36,6 +36,8 @@ CLAIMERS = 50
 BATCH = 50
 SUBMITTERS = 8
 WARM = 8
+WARM_SECONDS = 2.0
+"""Sustained rates are those of a server that has had its connections and statements for a while."""
 FILL = """
 WITH fresh AS (
     INSERT INTO tasks (project_id, name, type, status, priority, config, created_at)
@@ -64,7 +66,7 @@ def main() -> int:
     with running_platform(**settings) as (client, started):
         database = str(started.state["database_url"])
         projects = [client.projects.create(f"p{n}") for n in range(20)]
-        with psycopg.connect(database, autocommit=True) as connection:
+        with psycopg.connect(started.owner_url, autocommit=True) as connection:
             ids = [
                 row[0]
                 for row in connection.execute(
@@ -192,7 +194,9 @@ def submissions(client: Client, started: Started, seconds: float) -> None:
         ("submit", "tasks", ones, 1),
         ("submit_batch", "tasks/batch", [{"tasks": [one] * BATCH} for one in ones], BATCH),
     ):
-        times = _posted(client, started, f"projects/{project.uuid}/{path}", bodies, seconds)
+        where = f"projects/{project.uuid}/{path}"
+        _posted(client, started, where, bodies, WARM_SECONDS)
+        times = _posted(client, started, where, bodies, seconds)
         rate = len(times) * tasks / seconds
         figure(f"queue.{name}.rate", rate, "tasks/s", target=">= 500")
         figure(f"queue.{name}.p95", percentile(times, 0.95) * 1000, "ms")

@@ -38,6 +38,11 @@ class Started:
         return str(self.state["url"])
 
     @property
+    def owner_url(self) -> str:
+        """The database as its owner, who may vacuum what was just filled, as autovacuum would."""
+        return str(self.state["migration_database_url"])
+
+    @property
     def broker_url(self) -> str:
         """The private Valkey."""
         return str(self.state["broker_url"])
