@@ -1,9 +1,11 @@
 """Versions that tasks will read, locked against deletion; many of them in one statement."""
 
 from collections.abc import Collection, Iterable
+from functools import cache
 from uuid import UUID
 
-from sqlalchemy import and_, or_, select, tuple_
+from sqlalchemy import ARRAY, Select, String, any_, bindparam, or_, select
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.specs import DatasetRef
@@ -45,32 +47,41 @@ def _key(context: ProjectContext, ref: Ref) -> tuple[object, ...]:
     return ("pinned", context.project_id, *ref)
 
 
-def _found(session: Session, context: ProjectContext, refs: Collection[Ref]) -> dict[Ref, Pin]:
-    """Those that the project has, of ``refs`` without tags."""
-    named = [ref for ref in refs if ref[1] is not None]
-    current = [uuid for uuid, label in refs if label is None]
+@cache
+def _statement() -> Select[Dataset, DatasetVersion, bool]:
+    """Of the datasets ``uuids`` the current version, and those with one of ``labels``.
+
+    Built once, since that takes longer than to run it.
+    """
     # Which one is current the row says: of a dataset that was read before, the object may be older.
     is_current = DatasetVersion.version == Dataset.version
-    rows = session.execute(
+    has_label = DatasetVersion.version == any_(bindparam("labels", type_=ARRAY(String)))
+    return (
         select(Dataset, DatasetVersion, is_current)
         .join(DatasetVersion, DatasetVersion.dataset_id == Dataset.id)
         .where(
-            Dataset.project_id == context.project_id,
-            Dataset.uuid.in_([uuid for uuid, _ in refs]),
-            or_(
-                and_(Dataset.uuid.in_(current), is_current),
-                tuple_(Dataset.uuid, DatasetVersion.version).in_(named),
-            ),
+            Dataset.project_id == bindparam("project"),
+            Dataset.uuid == any_(bindparam("uuids", type_=ARRAY(PG_UUID))),
+            or_(is_current, has_label),
         )
         .order_by(DatasetVersion.id)  # in which order all lock several
         # The head is locked too: deleting it moves it, and leaves its versions as they are.
         .with_for_update(read=True, key_share=True)
-    ).all()
+    )
+
+
+def _found(session: Session, context: ProjectContext, refs: Collection[Ref]) -> dict[Ref, Pin]:
+    """Those that the project has, of ``refs`` without tags; perhaps others of their datasets."""
+    asked = {
+        "project": context.project_id,
+        "uuids": [uuid for uuid, _ in refs],
+        "labels": [label for _, label in refs if label is not None],
+    }
     by_ref: dict[Ref, Pin] = {}
-    for dataset, version, current_one in rows:
+    for dataset, version, is_current in session.execute(_statement(), asked):
         pin = (dataset, version)
         by_ref[dataset.uuid, version.version] = pin
-        if current_one:
+        if is_current:
             by_ref[dataset.uuid, None] = pin
     return by_ref
 
