@@ -164,9 +164,6 @@ class TaskState(NamedTuple):
     will_pause: bool
 
 
-"""Status, error and figures of a task."""
-
-
 def task_states(session: Session, sweep: Sweep) -> dict[int, TaskState]:
     """How the trials' tasks are, by id."""
     rows = session.execute(
