@@ -5,7 +5,14 @@ from ftfy.badness import is_bad
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiplatform.data.quality.damage import CERTAIN, FOREIGN, around_marks, damaged_of, was_utf8
+from aiplatform.data.quality.damage import (
+    CERTAIN,
+    FOREIGN,
+    around_marks,
+    damaged_of,
+    was_utf8,
+    was_utf8_to_its_end,
+)
 
 WRONGLY_READ = [
     *(text.encode().decode("gb18030", "ignore") for text in ("你好吗朋友", "天气很好。", "我们，")),
@@ -17,26 +24,11 @@ PARTS = st.sampled_from(
 TEXTS = st.lists(PARTS | st.text(max_size=6)).map("".join)
 
 
-def was_utf8_plainly(run: str) -> bool:
-    try:
-        data = run.encode("gb18030")
-    except UnicodeEncodeError:
-        return False
-    for end in (len(data), len(data) - 1, len(data) - 2):
-        try:
-            restored = data[:end].decode("utf-8")
-        except UnicodeDecodeError:
-            continue
-        chinese = sum("\u3000" <= c <= "\u9fff" or "\uff00" <= c <= "\uffef" for c in restored)
-        return len(restored) >= 2 and chinese == len(restored)
-    return False
-
-
 def is_damaged_plainly(text: str) -> bool:
     return bool(
         CERTAIN.search(text)
         or any(map(is_bad, around_marks(text)))
-        or any(map(was_utf8_plainly, FOREIGN.findall(text)))
+        or any(map(was_utf8_to_its_end, FOREIGN.findall(text)))
     )
 
 
@@ -45,7 +37,7 @@ def is_damaged_plainly(text: str) -> bool:
 def test_runs_of_characters(text: str) -> None:
     for run in [*FOREIGN.findall(text), text]:
         if len(run) >= 3 and not run.isascii():
-            assert was_utf8(run) == was_utf8_plainly(run)
+            assert was_utf8(run) == was_utf8_to_its_end(run)
 
 
 @settings(max_examples=300)

@@ -112,8 +112,16 @@ def was_utf8(run: str) -> bool:
     try:
         # The beginning tells most of the time, in a fraction of the time.
         codecs.utf_8_decode(run[:4].encode("gb18030"), "strict", False)
-        data = run.encode("gb18030")
     except UnicodeError:
+        return False
+    return was_utf8_to_its_end(run)
+
+
+def was_utf8_to_its_end(run: str) -> bool:
+    """:func:`was_utf8`, of which it asks what the beginning leaves open."""
+    try:
+        data = run.encode("gb18030")
+    except UnicodeEncodeError:
         return False
     for end in (len(data), len(data) - 1, len(data) - 2):
         try:
