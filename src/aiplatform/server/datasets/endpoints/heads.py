@@ -9,7 +9,14 @@ from fastapi.concurrency import run_in_threadpool
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.etags import IfMatch, require_match, set_etag, set_purge_after
-from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, render_page
+from aiplatform.server.core.pagination import (
+    Cursor,
+    Limit,
+    Page,
+    page_by_id,
+    render_page,
+    written_here,
+)
 from aiplatform.server.datasets import access, queries, service
 from aiplatform.server.datasets.endpoints.rendering import render_dataset as render
 from aiplatform.server.datasets.endpoints.uploads import PROBLEMS, RAW_BODY, Facts, received
@@ -27,6 +34,7 @@ Name = Annotated[
 
 
 @router.get("/projects/{project}/datasets", summary="List datasets")
+@written_here
 def list_datasets(
     context: Annotated[ProjectContext, Depends(access.LIST)],
     session: SessionDep,

@@ -11,7 +11,14 @@ from aiplatform.protocol.gates import Gate
 from aiplatform.protocol.specs import VERSION_OR_TAG
 from aiplatform.server.core import downloads
 from aiplatform.server.core.errors import NotFound
-from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, render_page
+from aiplatform.server.core.pagination import (
+    Cursor,
+    Limit,
+    Page,
+    page_by_id,
+    render_page,
+    written_here,
+)
 from aiplatform.server.core.problems import language_of
 from aiplatform.server.datasets import access, queries, service
 from aiplatform.server.datasets.models import DatasetVersion, QualityReportMade
@@ -52,6 +59,7 @@ def get_dataset_report(
 
 
 @router.get("/{version}/reports", summary="List the quality reports")
+@written_here
 def list_dataset_reports(
     dataset: UUID,
     version: Label,

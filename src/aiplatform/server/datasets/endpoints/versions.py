@@ -19,6 +19,7 @@ from aiplatform.server.core.pagination import (
     encode_cursor,
     page_by_id,
     render_page,
+    written_here,
 )
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets import access, queries
@@ -51,6 +52,7 @@ CONTENT: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("", summary="List versions")
+@written_here
 def list_dataset_versions(
     dataset: UUID, context: Reader, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[DatasetVersionOut]:
