@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
 from pathlib import PurePath
+from types import NoneType
 from typing import Any
 from uuid import UUID
 
@@ -20,21 +21,32 @@ from pydantic_core import from_json
 
 NUL = "\x00"
 REPLACEMENT = "\ufffd"
+ESCAPED_NUL = "\\u0000"
+
+
+PLAIN = (str, int, bool, NoneType)
+"""Types whose values are JSON as they are, but for NUL."""
 
 
 def jsonable(value: Any) -> Any:
-    """Reduce ``value`` to what JSON and JSONB both hold.
+    """Reduce ``value`` to what JSON and JSONB both hold. Keys become what JSON calls them.
 
     Raises:
         TypeError: for a type that has no JSON form.
     """
+    # By the exact type first: to match a pattern asks an abstract class at every value.
+    kind = type(value)
+    if kind in PLAIN:
+        return value if kind is not str or NUL not in value else value.replace(NUL, REPLACEMENT)
+    if kind is dict:
+        return {_key(key): jsonable(item) for key, item in value.items()}
+    if kind is list:
+        return [jsonable(item) for item in value]
     match value:
-        case None | bool():
-            return value
         case Enum():
             return jsonable(value.value)
         case str():
-            return value.replace(NUL, REPLACEMENT) if NUL in value else value
+            return value.replace(NUL, REPLACEMENT)
         case int():
             return value
         case float():
@@ -44,7 +56,7 @@ def jsonable(value: Any) -> Any:
         case BaseModel():
             return jsonable(value.model_dump())
         case Mapping():
-            return {jsonable(str(key)): jsonable(item) for key, item in value.items()}
+            return {_key(key): jsonable(item) for key, item in value.items()}
         case list() | tuple() | set() | frozenset():
             return [jsonable(item) for item in value]
         case datetime():
@@ -58,9 +70,34 @@ def jsonable(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
+def _key(key: Any) -> str:
+    match key:
+        case str():
+            return jsonable(key)  # type: ignore[no-any-return]
+        case None:
+            return "null"
+        case bool():
+            return "true" if key else "false"
+    return jsonable(str(key))  # type: ignore[no-any-return]
+
+
+_COMPACT: dict[str, Any] = {
+    "ensure_ascii": False,
+    "separators": (",", ":"),
+    "allow_nan": False,
+}
+_AS_IT_IS = json.JSONEncoder(**_COMPACT, default=jsonable)
+_REDUCED = json.JSONEncoder(**_COMPACT)
+
+
 def dumps(value: Any) -> str:
     """Encode ``value`` as compact JSON text, see the module's rules."""
-    return json.dumps(jsonable(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    try:
+        # Most of what there is goes through as it is, and that encoder is written in C.
+        text = _AS_IT_IS.encode(value)
+    except (TypeError, ValueError):  # a key that is no text, or a number that JSON lacks
+        return _REDUCED.encode(jsonable(value))
+    return _REDUCED.encode(jsonable(value)) if ESCAPED_NUL in text else text
 
 
 def loads(text: str | bytes) -> Any:

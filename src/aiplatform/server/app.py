@@ -23,7 +23,7 @@ from aiplatform.protocol.permissions import Permission
 from aiplatform.server.audit.endpoints import router as audit_router
 from aiplatform.server.audit.service.denials import denials
 from aiplatform.server.composition import compose
-from aiplatform.server.core import middleware, problems, tracing
+from aiplatform.server.core import collector, middleware, problems, tracing
 from aiplatform.server.core.boundary import Boundary, is_loopback
 from aiplatform.server.core.broker import get_waker
 from aiplatform.server.core.database import transaction
@@ -261,6 +261,13 @@ def count_together(settings: Settings) -> None:
     os.environ[MULTIPROCESS] = str(directory)
 
 
+def served_app() -> FastAPI:
+    """The application of a process that does nothing else."""
+    app = create_app()
+    collector.settle()
+    return app
+
+
 def serve() -> int:
     """Run the API until a signal ends it. Returns the exit code."""
     settings = get_settings()
@@ -276,7 +283,7 @@ def serve() -> int:
     if settings.api_workers > 1:
         count_together(settings)
     uvicorn.run(
-        "aiplatform.server.app:create_app",
+        "aiplatform.server.app:served_app",
         factory=True,
         host=settings.host,
         port=settings.port,

@@ -1,5 +1,6 @@
 """The gate before training: a project's rules over quality reports."""
 
+from sqlalchemy import Integer, bindparam, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -15,13 +16,17 @@ from aiplatform.server.datasets.queries.pins import pin_version
 from aiplatform.server.datasets.rules import Compared, GateFailure, gate_failures
 from aiplatform.server.projects.access import ProjectContext
 
+_GATE = select(DatasetGate.gate).where(
+    DatasetGate.project_id == bindparam("project", type_=Integer())
+)
+
 
 def gate_of(session: Session, project_id: int) -> Gate:
     """The project's gate; one without rules where none was set."""
 
     def read() -> Gate:
-        row = session.get(DatasetGate, project_id)
-        return Gate() if row is None else Gate.model_validate(row.gate)
+        gate = session.scalar(_GATE, {"project": project_id})
+        return Gate() if gate is None else Gate.model_validate(gate)
 
     return once(session, ("gate", project_id), read)
 
