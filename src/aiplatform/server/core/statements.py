@@ -4,11 +4,12 @@ Building a select of many joins, and having SQLAlchemy see that it compiled the 
 far more than all else about it. What runs in every request is therefore kept as text.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import CursorResult, Select
+from sqlalchemy import CursorResult, Select, TextClause
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.orm import Session
 
@@ -24,8 +25,12 @@ class Compiled:
         """The parameters of one run: those of the ``bindparam`` that the statement names."""
         return {**self.fixed, **parameters}
 
+    def one(self, session: Session, **parameters: Any) -> Any:
+        """The only row, in the session's transaction; columns are attributes, by their labels."""
+        return self._run(session, parameters).one()
+
     def one_or_none(self, session: Session, **parameters: Any) -> Any:
-        """The row, in the session's transaction; columns are attributes, by their labels."""
+        """The row, if there is one, the same way."""
         return self._run(session, parameters).one_or_none()
 
     def all(self, session: Session, **parameters: Any) -> Sequence[Any]:
@@ -55,9 +60,19 @@ class Compiled:
         )
 
 
-def compiled(statement: Select[Any]) -> Compiled:
+def compiled(statement: Select[*tuple[Any, ...]] | TextClause) -> Compiled:
     """The text of ``statement``. Lists in ``IN`` can't be among its parameters."""
     dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]
     done = statement.compile(dialect=dialect)
     assert not getattr(done, "post_compile_params", None)
     return Compiled(done.string, dict(done.params))
+
+
+def dense(text: str) -> str:
+    """SQL without comments and without the white space it is laid out with.
+
+    psycopg finds the parameters of a text of more than 4096 characters anew each time. The text
+    must have neither comments' signs nor such white space in its literals.
+    """
+    bare = re.sub(r"--.*", "", text)
+    return re.sub(r"(?<=\() | (?=\))", "", " ".join(bare.split()))

@@ -40,6 +40,7 @@ from aiplatform.server.tasks.queries.telemetry import (
 from aiplatform.server.tasks.queries.waiting import pick, places, tasks_ahead
 from aiplatform.server.tasks.queries.workers import (
     Held,
+    Machine,
     attempt_of,
     devices_of,
     leases_of,
@@ -54,6 +55,7 @@ from aiplatform.server.tasks.queries.workers import (
 
 __all__ = [
     "Held",
+    "Machine",
     "Named",
     "Origin",
     "Surroundings",

@@ -14,11 +14,12 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from aiplatform.server.core.settings import get_settings
+from aiplatform.server.core.statements import compiled, dense
 from aiplatform.server.tasks.rules import AGING, Demand, Room
 
 LEVEL = (
     "({0}.priority + GREATEST(FLOOR(EXTRACT(EPOCH FROM now.at - {0}.since) / "
-    f"{AGING.total_seconds():.0f})::integer, 0))"
+    f"{AGING.total_seconds():.0f})::int, 0))"
 )
 """``rules.level`` of a row; needs ``now(at)`` in scope."""
 
@@ -26,28 +27,28 @@ USAGE = "COALESCE(usage_share(u.usage, u.rate, u.as_of, now.at), 0)"
 """``rules.share`` of a joined row ``u`` of project_usage."""
 
 LINES = f"""
-    now AS (SELECT COALESCE(CAST(:now AS timestamptz), CURRENT_TIMESTAMP) AS at),
+    now AS (SELECT COALESCE(CAST(:now AS timestamptz), now()) AS at),
     oldest AS (
-        SELECT s.queue, s.priority, s.since
-        FROM unnest(CAST(:queues AS text[])) AS q(queue) CROSS JOIN generate_series(1, 10) AS p
-        CROSS JOIN LATERAL (
+        SELECT s.queue, s.priority, {LEVEL.format("s")} AS level
+        FROM unnest(CAST(:queues AS text[])) q(queue) CROSS JOIN generate_series(1, 10) p
+        CROSS JOIN now CROSS JOIN LATERAL (
             SELECT s.queue, s.priority, s.since FROM task_scheduling s
             WHERE s.waiting AND s.queue = q.queue AND s.priority = p ORDER BY s.since LIMIT 1
         ) AS s
     ),
-    top AS (SELECT max({LEVEL.format("oldest")}) AS level FROM oldest CROSS JOIN now),
+    top AS (SELECT max(level) AS level FROM oldest),
     lines AS (
-        SELECT h.* FROM oldest CROSS JOIN now CROSS JOIN top CROSS JOIN LATERAL (
+        SELECT h.* FROM oldest o CROSS JOIN top CROSS JOIN LATERAL (
             SELECT s.queue, s.priority, s.project_id, s.since, s.task_id FROM task_scheduling s
-            WHERE s.waiting AND s.queue = oldest.queue AND s.priority = oldest.priority
+            WHERE s.waiting AND s.queue = o.queue AND s.priority = o.priority
             ORDER BY s.project_id, s.since, s.task_id LIMIT 1
         ) AS h
-        WHERE :all_levels OR {LEVEL.format("oldest")} = top.level
+        WHERE :all_levels OR o.level = top.level
         UNION ALL
-        SELECT h.* FROM lines CROSS JOIN LATERAL (
+        SELECT h.* FROM lines l CROSS JOIN LATERAL (
             SELECT s.queue, s.priority, s.project_id, s.since, s.task_id FROM task_scheduling s
-            WHERE s.waiting AND s.queue = lines.queue AND s.priority = lines.priority
-              AND s.project_id > lines.project_id
+            WHERE s.waiting AND s.queue = l.queue AND s.priority = l.priority
+              AND s.project_id > l.project_id
             ORDER BY s.project_id, s.since, s.task_id LIMIT 1
         ) AS h
     )"""  # noqa: S608  (constants)
@@ -57,24 +58,27 @@ What a priority holds orders at most like its oldest task, so lines of other pri
 of the top level.
 """
 
-FITS = """(s.cpus <= {0}cpus AND s.memory_mb <= {0}memory_mb AND (s.gpus = 0 OR
-    COALESCE((CAST({0}devices AS integer[]))[s.gpus] >= s.gpu_memory_mb, false)))"""
+FITS = """(s.cpus <= {0}cpus AND s.memory_mb <= {0}mb AND (s.gpus = 0 OR
+    COALESCE((CAST({0}devices AS int[]))[s.gpus] >= s.gpu_memory_mb, false)))"""
 """``rules.Room.holds``; devices are the memory of each, largest first."""
 
-_PICK_SQL = f"""
+_PICK = f"""
 WITH RECURSIVE {LINES},
     ranked AS (
         SELECT x.*, row_number() OVER (ORDER BY first, usage, since, task_id) AS place
         FROM (
-            SELECT lines.*, -{LEVEL.format("lines")} AS first, {USAGE} AS usage,
-                   COALESCE(pq.gpus, CAST(:quota_gpus AS integer)) - COALESCE(u.gpus, 0)
-                       AS gpus_left
-            FROM lines CROSS JOIN now JOIN projects p ON p.id = lines.project_id
-            LEFT JOIN project_usage u ON u.project_id = lines.project_id
-            LEFT JOIN project_quotas pq ON pq.project_id = lines.project_id
+            SELECT l.*, -{LEVEL.format("l")} AS first, {USAGE} AS usage,
+                   q.gpus - COALESCE(u.gpus, 0) AS room,
+                   q.tasks IS NOT NULL OR q.gpus IS NOT NULL AS has_quota
+            FROM lines l CROSS JOIN now JOIN projects p ON p.id = l.project_id
+            LEFT JOIN project_usage u ON u.project_id = p.id
+            LEFT JOIN project_quotas pq ON pq.project_id = p.id
+            CROSS JOIN LATERAL (
+                SELECT COALESCE(pq.concurrent_tasks, CAST(:quota_tasks AS int)) AS tasks,
+                       COALESCE(pq.gpus, CAST(:quota_gpus AS int)) AS gpus
+            ) AS q
             WHERE COALESCE(p.status, 'active') = 'active'
-              AND COALESCE(COALESCE(u.running, 0)
-                           < COALESCE(pq.concurrent_tasks, CAST(:quota_tasks AS integer)), true)
+              AND COALESCE(COALESCE(u.running, 0) < q.tasks, true)
         ) AS x
     ),
     -- The head of a line orders before everything of the line, so what orders before the first line
@@ -84,54 +88,52 @@ WITH RECURSIVE {LINES},
         UNION ALL SELECT 1 - level, -1, '-infinity', 0 FROM top
         WHERE NOT :all_levels AND level IS NOT NULL
     ),
-    candidates AS (
-        SELECT c.*, -{LEVEL.format("c")} AS first, ranked.usage
-        FROM ranked CROSS JOIN now CROSS JOIN LATERAL (
-            SELECT s.task_id, s.priority, s.since, {FITS.format(":free_")} AS fits
-            FROM task_scheduling s
-            WHERE s.waiting AND s.queue = ranked.queue AND s.project_id = ranked.project_id
-              AND s.priority = ranked.priority
+    able AS (
+        SELECT c.*, -{LEVEL.format("c")} AS first, r.usage, r.has_quota
+        FROM ranked r CROSS JOIN now CROSS JOIN LATERAL (
+            SELECT s.task_id, s.priority, s.since, s.gpus, s.gpu_memory_mb, s.nodes, w.fits
+            FROM task_scheduling s CROSS JOIN LATERAL (
+                SELECT {FITS.format(":free_")} AS fits
+            ) AS w
+            WHERE s.waiting AND s.queue = r.queue AND s.project_id = r.project_id
+              AND s.priority = r.priority
               AND (s.not_before IS NULL OR s.not_before <= now.at)
               AND (s.labels = '[]' OR s.labels <@ CAST(:labels AS jsonb))
               AND {FITS.format(":total_")}
-              AND s.task_id <> ALL(CAST(:excluded AS integer[]))
-              AND (s.gpus = 0 OR COALESCE(s.gpus * s.nodes <= ranked.gpus_left, true))
-              AND (:blocked_too OR {FITS.format(":free_")})
+              AND s.task_id <> ALL(CAST(:excluded AS int[]))
+              AND COALESCE(s.gpus = 0 OR s.gpus * s.nodes <= r.room, true)
+              AND (:blocked_too OR w.fits)
             ORDER BY s.since, s.task_id LIMIT :depth
         ) AS c
-        WHERE ranked.place <= :lines
+        WHERE r.place <= :lines
     ),
     final AS (
-        SELECT c.* FROM candidates c
+        SELECT c.* FROM able c
         WHERE NOT EXISTS (
             SELECT FROM bound b
             WHERE (b.first, b.usage, b.since, b.task_id) < (c.first, c.usage, c.since, c.task_id)
         )
-        ORDER BY c.first, c.usage, c.since, c.task_id LIMIT :depth
+        ORDER BY first, usage, since, task_id LIMIT :depth
     ),
     blocked AS (
         SELECT * FROM final WHERE NOT fits ORDER BY first, usage, since, task_id LIMIT 1
     ),
     picked AS (
-        SELECT t.id, t.project_id FROM final f JOIN tasks t ON t.id = f.task_id
+        SELECT t.id, t.project_id, f.gpus, f.gpu_memory_mb, f.nodes, f.has_quota
+        FROM final f JOIN tasks t ON t.id = f.task_id
         WHERE t.status = 'pending' AND t.project_id IS NOT NULL AND f.fits
           AND NOT EXISTS (
             SELECT FROM blocked b
             WHERE (b.first, b.usage, b.since, b.task_id) < (f.first, f.usage, f.since, f.task_id)
           )
-        ORDER BY f.first, f.usage, f.since, f.task_id LIMIT 1
+        ORDER BY first, usage, since, task_id LIMIT 1
         FOR UPDATE OF t SKIP LOCKED
     )
-SELECT picked.id, (SELECT task_id FROM blocked),
-       (SELECT count(*) FROM final) >= :depth, EXISTS (SELECT FROM bound),
-       picked.project_id, s.gpus, s.gpu_memory_mb, s.nodes,
-       COALESCE(pq.concurrent_tasks, CAST(:quota_tasks AS integer)) IS NOT NULL
-           OR COALESCE(pq.gpus, CAST(:quota_gpus AS integer)) IS NOT NULL
-FROM (SELECT) AS one LEFT JOIN picked ON true
-LEFT JOIN task_scheduling s ON s.task_id = picked.id
-LEFT JOIN project_quotas pq ON pq.project_id = picked.project_id
+SELECT (SELECT task_id FROM blocked), (SELECT count(*) FROM final) >= :depth,
+       EXISTS (SELECT FROM bound), picked.*
+FROM (SELECT) one LEFT JOIN picked ON true
 """  # noqa: S608  (constants)
-PICK = text(_PICK_SQL)
+PICK = compiled(text(dense(_PICK)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,24 +185,22 @@ def pick(
     settings = get_settings()
     lines, depth, all_levels = 8, 8, False
     while True:
-        row = session.execute(
-            PICK,
-            {
-                "now": now,
-                "queues": list(queues),
-                "labels": labels,
-                "quota_tasks": settings.quota_tasks,
-                "quota_gpus": settings.quota_gpus,
-                "excluded": list(excluded),
-                "blocked_too": blocked_too,
-                "lines": lines,
-                "depth": depth,
-                "all_levels": all_levels,
-                **_amounts("total", total),
-                **_amounts("free", free),
-            },
-        ).one()
-        task_id, blocked, more_deep, more_lines, *known = row
+        row = PICK.one(
+            session,
+            now=now,
+            queues=list(queues),
+            labels=labels,
+            quota_tasks=settings.quota_tasks,
+            quota_gpus=settings.quota_gpus,
+            excluded=list(excluded),
+            blocked_too=blocked_too,
+            lines=lines,
+            depth=depth,
+            all_levels=all_levels,
+            **_amounts("total", total),
+            **_amounts("free", free),
+        )
+        blocked, more_deep, more_lines, task_id, *known = row
         if task_id is not None or blocked is not None or not (more_deep or more_lines):
             return Pick(None if task_id is None else Picked(task_id, *known), blocked)
         # Everything that was looked at is being taken by others, or does not suit.
@@ -213,7 +213,7 @@ def pick(
 def _amounts(prefix: str, room: Room) -> dict[str, object]:
     return {
         f"{prefix}_cpus": room.cpus,
-        f"{prefix}_memory_mb": room.memory_mb,
+        f"{prefix}_mb": room.memory_mb,
         f"{prefix}_devices": room.largest_first,
     }
 

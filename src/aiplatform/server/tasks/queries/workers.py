@@ -3,14 +3,16 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Protocol
 
 from sqlalchemy import BigInteger, bindparam, column, exists, func, select, table, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Session, load_only
+from sqlalchemy.orm import Session
 
 from aiplatform.protocol.encoding import dumps
 from aiplatform.server.core.database import once
+from aiplatform.server.core.statements import Compiled, compiled
 from aiplatform.server.tasks.models import TaskGang, TaskReservation, Worker
 from aiplatform.server.tasks.rules import Device, Offer, Room
 
@@ -54,12 +56,18 @@ _held = table(
     column("gpu_indices", JSONB()),
     column("acquired_at"),
 )
-_HELD_BY = select(_held).where(_held.c.worker_id == bindparam("worker_id", type_=BigInteger()))
+
+
+@cache
+def _held_by() -> Compiled:
+    return compiled(
+        select(_held).where(_held.c.worker_id == bindparam("worker_id", type_=BigInteger()))
+    )
 
 
 def leases_of(session: Session, worker_id: int) -> Sequence[Held]:
     """What a worker holds: plain rows, since every claim reads them."""
-    rows: Sequence[Any] = session.execute(_HELD_BY, {"worker_id": worker_id}).all()
+    rows: Sequence[Any] = _held_by().all(session, worker_id=worker_id)
     return rows
 
 
@@ -70,33 +78,49 @@ def leases_of_all(session: Session, worker_ids: Sequence[int]) -> Sequence[Held]
     return rows
 
 
-# What a transaction asks after it is planned once for a connection: the statements of a claim stand
-# on indexes whatever their values are, and to plan one takes longer than to run it.
-_LOCK_WORKER: Any = (
-    select(
-        Worker,
-        func.set_config("plan_cache_mode", "force_generic_plan", True),
-        exists().where(TaskGang.state == "gathering"),
-    )
-    .options(
-        load_only(
-            Worker.state, Worker.name, Worker.cpus, Worker.memory_mb, Worker.labels, Worker.devices
+class Machine(Protocol):
+    """A worker, as claims look at it; see :class:`Worker`."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def cpus(self) -> float: ...
+    @property
+    def memory_mb(self) -> int: ...
+    @property
+    def labels(self) -> list[str]: ...
+    @property
+    def devices(self) -> list[Any]: ...
+
+
+@cache
+def _lock_worker() -> Compiled:
+    # What a transaction asks after it is planned once for a connection: the statements of a claim
+    # stand on indexes whatever their values are, and to plan one takes longer than to run it.
+    return compiled(
+        select(
+            *(Worker.id, Worker.name, Worker.state, Worker.cpus, Worker.memory_mb),
+            *(Worker.labels, Worker.devices),
+            func.set_config("plan_cache_mode", "force_generic_plan", True),
+            exists().where(TaskGang.state == "gathering").label("some_gather"),
         )
+        .where(Worker.id == bindparam("worker_id", type_=BigInteger()))
+        .with_for_update(of=Worker)
     )
-    .where(Worker.id == bindparam("worker_id", type_=BigInteger()))
-    .with_for_update(of=Worker)
-    .execution_options(populate_existing=True)
-)
 
 
-def lock_worker(session: Session, worker_id: int) -> tuple[Worker, bool]:
+def lock_worker(session: Session, worker_id: int) -> tuple[Machine, bool]:
     """The worker's row for a claim, locked and as it is now; and whether a task gathers its nodes.
 
     The second is from before the lock was waited for. Who begins to gather wakes workers after
     that, so none is overlooked.
     """
-    worker, _, some_gather = session.execute(_LOCK_WORKER, {"worker_id": worker_id}).one()
-    return worker, some_gather
+    worker = _lock_worker().one(session, worker_id=worker_id)
+    return worker, worker.some_gather
 
 
 def live_workers(session: Session) -> Sequence[Worker]:
@@ -109,12 +133,12 @@ def live_workers(session: Session) -> Sequence[Worker]:
     ).all()
 
 
-def devices_of(worker: Worker) -> list[Device]:
+def devices_of(worker: Machine) -> list[Device]:
     """The worker's slots for GPU work."""
     return [Device(d["id"], d["memory_mb"], d.get("name", "")) for d in worker.devices]
 
 
-def room_of(worker: Worker, leases: Sequence[Held]) -> tuple[Room, Room, list[int]]:
+def room_of(worker: Machine, leases: Sequence[Held]) -> tuple[Room, Room, list[int]]:
     """All of a worker, what of it is free, and the places of its free devices."""
     return _room(
         worker,
@@ -125,7 +149,7 @@ def room_of(worker: Worker, leases: Sequence[Held]) -> tuple[Room, Room, list[in
 
 
 def _room(
-    worker: Worker, *, cpus: float = 0.0, memory_mb: int = 0, taken: Collection[int] = ()
+    worker: Machine, *, cpus: float = 0.0, memory_mb: int = 0, taken: Collection[int] = ()
 ) -> tuple[Room, Room, list[int]]:
     memories = [device.memory_mb for device in devices_of(worker)]
     free_places = [place for place in range(len(memories)) if place not in taken]

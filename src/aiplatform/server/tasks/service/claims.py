@@ -15,10 +15,11 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.encoding import dumps
 from aiplatform.protocol.enums import TaskStatus
 from aiplatform.server.core.events import notify
+from aiplatform.server.core.statements import compiled
 from aiplatform.server.projects.service import quotas
 from aiplatform.server.tasks import queries
-from aiplatform.server.tasks.models import Task, TaskNode, TaskReservation, TaskScheduling, Worker
-from aiplatform.server.tasks.queries import Held
+from aiplatform.server.tasks.models import Task, TaskNode, TaskReservation, TaskScheduling
+from aiplatform.server.tasks.queries import Held, Machine
 from aiplatform.server.tasks.queries.waiting import Picked, demand_of
 from aiplatform.server.tasks.rules import Demand, may_become
 from aiplatform.server.tasks.rules.placement import Reservation, lacking, pick_devices
@@ -103,7 +104,8 @@ def _claim(session: Session, worker_id: int, queues: Sequence[str]) -> Claim | N
     return None if found.task is None else _take(session, worker, leases, found.task)
 
 
-TAKE = text("""
+TAKE = compiled(
+    text("""
 WITH promise AS (
         DELETE FROM task_reservations WHERE task_id IN (
             SELECT task_id FROM task_reservations WHERE task_id = :task_id FOR UPDATE SKIP LOCKED)
@@ -143,13 +145,14 @@ WITH promise AS (
     )
 SELECT uuid, type, queue, attempt, fence, nodes FROM started JOIN task ON id = task_id
 """)
+)
 """All that a start writes, in one statement: claims are the busiest path of the queue.
 
 A promise that another claim has locked is left to it: that one may wait for what is promised here.
 """
 
 
-def _take(session: Session, worker: Worker, leases: Sequence[Held], picked: Picked) -> Claim:
+def _take(session: Session, worker: Machine, leases: Sequence[Held], picked: Picked) -> Claim:
     """Start a new attempt of a task that :func:`queries.pick` has locked while it was pending."""
     assert may_become(TaskStatus.PENDING, TaskStatus.RUNNING)
     task_id = picked.task_id
@@ -161,16 +164,14 @@ def _take(session: Session, worker: Worker, leases: Sequence[Held], picked: Pick
     taken = pick_devices(free.devices, picked.gpus, picked.gpu_memory_mb) if picked.gpus else []
     gpus = tuple(places[place] for place in taken)
     names = [device.id for device in queries.devices_of(worker)]
-    uuid, task_type, queue, attempt, fence, nodes = session.execute(
-        TAKE,
-        {
-            "task_id": task_id,
-            "worker_id": worker.id,
-            "worker": worker.name,
-            "gpus": dumps(gpus),
-            "running": TaskStatus.RUNNING.value,
-        },
-    ).one()
+    uuid, task_type, queue, attempt, fence, nodes = TAKE.one(
+        session,
+        task_id=task_id,
+        worker_id=worker.id,
+        worker=worker.name,
+        gpus=dumps(gpus),
+        running=TaskStatus.RUNNING.value,
+    )
     notify(session, f"task:{uuid}")
     kind = kind_of(task_type)
     if kind.hears_of_starts:
@@ -193,7 +194,7 @@ def _take(session: Session, worker: Worker, leases: Sequence[Held], picked: Pick
     )
 
 
-def _as_node(session: Session, worker: Worker, node: TaskNode) -> Claim:
+def _as_node(session: Session, worker: Machine, node: TaskNode) -> Claim:
     """The claim of a worker that joined a task which another one holds."""
     names = [device.id for device in queries.devices_of(worker)]
     uuid, task_type, queue, nodes = session.execute(
@@ -216,7 +217,7 @@ def _as_node(session: Session, worker: Worker, node: TaskNode) -> Claim:
 
 
 def _reserve(
-    session: Session, worker: Worker, leases: Sequence[Held], task_id: int
+    session: Session, worker: Machine, leases: Sequence[Held], task_id: int
 ) -> Reservation | None:
     """Promise the worker's next room to a task; None when another worker has promised its own.
 
@@ -265,7 +266,7 @@ def _reserve(
 
 def _closer(
     session: Session,
-    worker: Worker,
+    worker: Machine,
     leases: Sequence[Held],
     made: TaskReservation,
     demand: Demand,
