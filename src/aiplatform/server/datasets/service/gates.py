@@ -1,5 +1,7 @@
 """The gate before training: a project's rules over quality reports."""
 
+from functools import cache
+
 from sqlalchemy import Integer, bindparam, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
@@ -8,6 +10,7 @@ from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.gates import Gate
 from aiplatform.server.core import audit
 from aiplatform.server.core.database import once
+from aiplatform.server.core.statements import Compiled, compiled
 from aiplatform.server.datasets import queries
 from aiplatform.server.datasets.errors import GateFailed
 from aiplatform.server.datasets.models import DatasetGate, DatasetVersion
@@ -16,17 +19,19 @@ from aiplatform.server.datasets.queries.pins import pin_version
 from aiplatform.server.datasets.rules import Compared, GateFailure, gate_failures
 from aiplatform.server.projects.access import ProjectContext
 
-_GATE = select(DatasetGate.gate).where(
-    DatasetGate.project_id == bindparam("project", type_=Integer())
-)
+
+@cache
+def _gate() -> Compiled:
+    project = bindparam("project", type_=Integer())
+    return compiled(select(DatasetGate.gate).where(DatasetGate.project_id == project))
 
 
 def gate_of(session: Session, project_id: int) -> Gate:
     """The project's gate; one without rules where none was set."""
 
     def read() -> Gate:
-        gate = session.scalar(_GATE, {"project": project_id})
-        return Gate() if gate is None else Gate.model_validate(gate)
+        row = _gate().one_or_none(session, project=project_id)
+        return Gate() if row is None else Gate.model_validate(row.gate)
 
     return once(session, ("gate", project_id), read)
 

@@ -210,13 +210,15 @@ def machines(session: Session) -> Machines:
     )
 
 
-COULD_RUN = text(f"""
+COULD_RUN = compiled(
+    text(f"""
 SELECT EXISTS (
     SELECT FROM workers
     WHERE heartbeat_at > clock_timestamp() - {FORGOTTEN} AND queues @> CAST(:queue AS jsonb)
       AND labels @> CAST(:labels AS jsonb) AND cpus >= :cpus AND memory_mb >= :memory_mb
-)
+) AS found
 """)  # noqa: S608  (constants)
+)
 
 
 def someone_could_run(
@@ -235,7 +237,7 @@ def someone_could_run(
     return once(
         session,
         ("could run", *values.values()),
-        lambda: bool(session.execute(COULD_RUN, values).scalar_one()),
+        lambda: bool(COULD_RUN.one(session, **values).found),
     )
 
 

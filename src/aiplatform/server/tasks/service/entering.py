@@ -16,12 +16,14 @@ from aiplatform.protocol.specs import TaskSpec, nodes_of
 from aiplatform.server.core import audit, tracing
 from aiplatform.server.core.audit import Actor, Event, columns
 from aiplatform.server.core.broker import wake
+from aiplatform.server.core.statements import compiled
 from aiplatform.server.tasks.models import Task, TaskScheduling
 from aiplatform.server.tasks.service import dependencies
 from aiplatform.server.tasks.service.dependencies import Needs
 from aiplatform.server.tasks.service.kinds import InputRef, kind_of
 
-INSERT = text("""
+INSERT = compiled(
+    text("""
 WITH new AS MATERIALIZED (
         SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(
             place integer, uuid uuid, project_id integer, experiment_id integer, model_id integer,
@@ -79,6 +81,7 @@ SELECT task.id, task.created_at, scheduling.since, scheduling.updated_at
 FROM new JOIN task USING (uuid) JOIN scheduling ON scheduling.task_id = task.id
 ORDER BY place
 """)
+)
 """Whoever submits knows the uuids, by which the rows of a task find each other."""
 
 TASK = ("project_id", "experiment_id", "model_id", "name", "type", "status", "priority", "config")
@@ -107,7 +110,7 @@ def insert_tasks(session: Session, new: Sequence[NewTask]) -> None:
     Afterwards they are objects of the session, as after a flush.
     """
     rows = [_row(place, one) for place, one in enumerate(new)]
-    written = session.execute(INSERT, {"rows": dumps(rows)}).all()
+    written = INSERT.all(session, rows=dumps(rows))
     for one, row in zip(new, written, strict=True):
         task = one.task
         scheduling = task.scheduling

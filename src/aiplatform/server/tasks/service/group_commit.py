@@ -14,7 +14,6 @@ import psycopg
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from pydantic import BaseModel
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
@@ -43,7 +42,7 @@ LANES = 1
 SIBLINGS_SECONDS = 0.005
 """A client that submits one task after the other is back in less than this."""
 
-IMPATIENT = text("SET LOCAL lock_timeout = '100ms'")
+IMPATIENT = "SET LOCAL lock_timeout = '100ms'"
 """What one request waits for must not hold up those that came with it."""
 
 Render = Callable[[Session, ProjectContext, Task], BaseModel]
@@ -121,7 +120,7 @@ def _all(asked: list[Submission], render: Render) -> list[Submitted | Exception]
     with session_factory()() as session:
         try:
             if len(asked) > 1:
-                session.execute(IMPATIENT)
+                session.connection().exec_driver_sql(IMPATIENT)
             answers = _submit(session, asked, render)
         except Exception as error:
             if _is_away(error):
