@@ -21,8 +21,8 @@ from common.planted import Writer, overlapping, planted
 
 from aiplatform.data import canonical
 from aiplatform.data.ingest import ingest
-from aiplatform.data.quality import CHECKS
 from aiplatform.data.quality.check import Context
+from aiplatform.data.quality.checks import CHECKS
 from aiplatform.data.quality.label_errors import LabelErrors
 from aiplatform.data.quality.look import Look
 from aiplatform.data.quality.references import Reference

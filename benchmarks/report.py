@@ -1,14 +1,16 @@
 """What a quality report costs: seconds, with and without exact token counts, and memory.
 
-Conversations as in ``quality``, one report each in a process of its own, whose peak memory is the
-figure. With token counts the baseline is the tokenizer alone over the same texts in batches, in the
-same process; ``tokens_add`` is what counting adds to a report, in times of that. ``--large`` adds a
+Conversations as in ``quality``, one report each in a process of its own. Memory is the sum of the
+peaks of that process and of those it starts, whenever each of them had its own. With token counts
+the baseline is the tokenizer alone over the same texts in batches, in the same process;
+``tokens_add`` is what counting adds to a report, in times of that. ``--large`` adds a
 million rows, and ``--short`` so many million of a dozen words each, some of them copies, to show
 that memory does not grow with them.
 """
 
 import argparse
 import json
+import os
 import random
 import subprocess
 import sys
@@ -26,6 +28,7 @@ from common.rows import words
 
 from aiplatform.data.canonical import CanonicalWriter, iter_batches
 from aiplatform.data.quality.report import make_report
+from aiplatform.runtime.launcher import children_of
 
 ROWS = 100_000
 LARGE = 10
@@ -122,45 +125,54 @@ def apart(rows: Path, weights: Path | None) -> dict[str, float]:
 
 def one(rows: Path, weights: Path | None) -> dict[str, float]:
     """Seconds and peak memory of a report, and what the tokenizer takes for the same texts."""
-    most = OwnMemory()
+    most = Memory()
     began = time.perf_counter()
     make_report(rows, tokenizer=weights, max_length=2048, progress=lambda _: None)
-    measured = {
-        "seconds": time.perf_counter() - began,
-        "memory": memory("VmHWM"),
-        "own_memory": most.stop(),
-    }
+    measured = {"seconds": time.perf_counter() - began, **most.stop()}
     if weights is not None:
         measured["tokenizer"] = tokenizer_alone(rows, weights)
     return measured
 
 
-def memory(name: str) -> float:
-    """MiB: ``VmHWM`` is the most so far. What ``getrusage`` says begins with the parent's."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError(f"/proc/self/status has no {name}")
-
-
-class OwnMemory:
-    """The most memory that is not of mapped files, looked at ten times a second."""
+class Memory:
+    """The memory of this process and of its children, looked at ten times a second."""
 
     def __init__(self) -> None:
-        self._most = 0.0
+        self._peaks: dict[int, float] = {}
+        self._most_own = 0.0
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
     def _watch(self) -> None:
         while not self._stopped.wait(0.1):
-            self._most = max(self._most, memory("RssAnon"))
+            self._look()
 
-    def stop(self) -> float:
-        """MiB."""
+    def _look(self) -> None:
+        own = 0.0
+        for pid in (os.getpid(), *children_of(os.getpid())):
+            try:
+                said = status(pid)
+            except OSError:
+                continue  # it ended meanwhile
+            # The most so far. What `getrusage` says of a child begins with its parent's.
+            self._peaks[pid] = said.get("VmHWM", self._peaks.get(pid, 0.0))
+            own += said.get("RssAnon", 0.0)
+        self._most_own = max(self._most_own, own)
+
+    def stop(self) -> dict[str, float]:
+        """MiB: the sum of all peaks, and the most that was not of mapped files at one time."""
         self._stopped.set()
         self._thread.join()
-        return self._most
+        self._look()
+        return {"memory": sum(self._peaks.values()), "own_memory": self._most_own}
+
+
+def status(pid: int) -> dict[str, float]:
+    """What Linux says of the memory of a process, in MiB; nothing of one that has ended."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    said = (line.split() for line in lines if line.endswith(" kB"))
+    return {name.rstrip(":"): int(value) / 1024 for name, value, _ in said}
 
 
 def tokenizer_alone(rows: Path, weights: Path) -> float:

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import shutil
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,10 @@ import pytest
 
 from aiplatform.data.canonical import iter_rows
 from aiplatform.data.quality.report import make_report
+from aiplatform.data.quality.tokens_beside import LEAST_BYTES
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.child import explain, needs_hub, prepare_environment
+from aiplatform.runtime.launcher import children_of
 from tests.runtime.conftest import (
     BASE_MODEL,
     MakeDataset,
@@ -66,6 +70,49 @@ def test_a_quality_report_passes_through(
     assert report["rows"] == 3
     assert report["tokens"]["over_length"] == 1
     assert runner.of_type("progress")
+
+
+NEVER_DONE = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+
+
+@pytest.mark.parametrize("end", ["cancel", "kill its counter", "kill the launcher"])
+def test_the_process_that_counts_tokens_ends_with_the_job(
+    tmp_path: Path, tiny_model: Path, make_dataset: MakeDataset, end: str
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(tiny_model, model)
+    (model / "weights" / "chat_template.jinja").write_text(NEVER_DONE)
+    spec = {
+        "type": "data_quality",
+        "dataset": {"dataset": BASE_MODEL, "version": "v1"},
+        "base_model": BASE_MODEL,
+        "max_length": 64,
+    }
+    # So many bytes that another process counts.
+    data = make_dataset([chat("Hi", os.urandom(4000).hex()) for _ in range(1000)])
+    assert data.stat().st_size > LEAST_BYTES
+    job = make_job(tmp_path, spec, {"base_model": model, "dataset": data})
+    with Runner.of_job(job, tmp_path) as runner:
+        pid = runner.wait_for("hello")["pid"]
+        runner.until(lambda: bool(children_of(pid)))
+        (counter,) = children_of(pid)
+        time.sleep(1)
+        match end:
+            case "cancel":
+                runner.cancel(30)
+                assert runner.finish(timeout=20) == 0
+                assert runner.outcome["type"] == "stopped"
+            case "kill its counter":
+                os.kill(counter, signal.SIGKILL)
+                assert runner.finish(timeout=20) == 1
+                assert runner.outcome["error"] == (
+                    "The process that counts tokens was killed by SIGKILL "
+                    "(perhaps the machine ran out of memory)."
+                )
+            case _:
+                runner.process.kill()
+                wait_until_dead(pid)
+    wait_until_dead(counter)
 
 
 def test_over_long_rows_are_trimmed_by_the_base_models_tokenizer(

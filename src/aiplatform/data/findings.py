@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 
 from aiplatform.data.canonical import row_count, shape_of
 from aiplatform.data.ingest import prepare_process
-from aiplatform.data.quality import CHECKS
 from aiplatform.data.quality.check import Context
+from aiplatform.data.quality.checks import CHECKS
 from aiplatform.data.quality.look import Look
 from aiplatform.data.quality.near_duplicates import NearDuplicates
 from aiplatform.protocol.encoding import dumps

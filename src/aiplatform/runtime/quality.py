@@ -15,18 +15,21 @@ def run_quality(job: Job, report: Reporter) -> dict[str, Any]:
     """Make the report of the job's ``dataset``, with token counts when a base model is given."""
     from aiplatform.data.quality.references import Reference
     from aiplatform.data.quality.report import make_report
+    from aiplatform.data.quality.tokens_beside import CountingFailedError
 
     spec = job.spec
     assert isinstance(spec, QualitySpec)
-    return {
-        "report": make_report(
+    try:
+        made = make_report(
             Path(job.inputs["dataset"]),
             tokenizer=_tokenizer(job),
             max_length=spec.max_length,
             progress=report.progress,
             references=[Reference(**each) for each in _compared(job, spec)],
         )
-    }
+    except CountingFailedError as fault:
+        raise JobError(str(fault)) from fault
+    return {"report": made}
 
 
 def run_fix(job: Job, report: Reporter) -> dict[str, Any]:
@@ -34,6 +37,7 @@ def run_fix(job: Job, report: Reporter) -> dict[str, Any]:
     from aiplatform.data.errors import MalformedData
     from aiplatform.data.operations import Fix
     from aiplatform.data.operations import Job as Rework
+    from aiplatform.data.quality.tokens_beside import CountingFailedError
     from aiplatform.data.rework import rework
     from aiplatform.protocol.rows import RowFix
 
@@ -52,6 +56,8 @@ def run_fix(job: Job, report: Reporter) -> dict[str, Any]:
         return rework(wanted, report.progress)
     except MalformedData as fault:
         raise JobError(fault.message) from fault
+    except CountingFailedError as fault:
+        raise JobError(str(fault)) from fault
 
 
 def _tokenizer(job: Job) -> Path | None:

@@ -1,54 +1,11 @@
 """May I train on this? The quality report of a dataset version.
 
 Each check is a small class in a file of its own that looks at every batch once and then says what
-it found; :data:`CHECKS` lists them. :func:`~aiplatform.data.quality.report.make_report` runs them
-over the canonical Parquet in one pass and adds a score.
+it found; :data:`~aiplatform.data.quality.checks.CHECKS` lists them.
+:func:`~aiplatform.data.quality.report.make_report` runs them over the canonical Parquet in one pass
+and adds a score.
 """
 
-from aiplatform.data.quality.boilerplate import Boilerplate
 from aiplatform.data.quality.check import Check, Context, Finding
-from aiplatform.data.quality.contamination import Contamination
-from aiplatform.data.quality.damage import Damage
-from aiplatform.data.quality.duplicates import Duplicates
-from aiplatform.data.quality.empty import Empty
-from aiplatform.data.quality.label_errors import LabelErrors
-from aiplatform.data.quality.labels import Labels
-from aiplatform.data.quality.languages import Languages
-from aiplatform.data.quality.leakage import Leakage
-from aiplatform.data.quality.markup import Markup
-from aiplatform.data.quality.missing import Missing
-from aiplatform.data.quality.mixed_types import MixedTypes
-from aiplatform.data.quality.near_duplicates import NearDuplicates
-from aiplatform.data.quality.personal import Personal
-from aiplatform.data.quality.refusals import Refusals
-from aiplatform.data.quality.repeated_answers import RepeatedAnswers
-from aiplatform.data.quality.roles import Roles
-from aiplatform.data.quality.shape import Shape
-from aiplatform.data.quality.sides import Sides
-from aiplatform.data.quality.whitespace import Whitespace
 
-__all__ = ["CHECKS", "Check", "Context", "Finding"]
-
-CHECKS: tuple[type[Check], ...] = (
-    Shape,
-    MixedTypes,
-    Missing,
-    Empty,
-    Leakage,
-    Contamination,
-    Duplicates,
-    NearDuplicates,
-    Roles,
-    Sides,
-    Personal,
-    Damage,
-    Languages,
-    Markup,
-    Whitespace,
-    RepeatedAnswers,
-    Boilerplate,
-    Refusals,
-    LabelErrors,
-    Labels,
-)
-"""In the order in which their findings are listed, within a severity."""
+__all__ = ["Check", "Context", "Finding"]

@@ -5,7 +5,7 @@ from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
@@ -163,6 +163,23 @@ class Tally:
         self.rows: array[int] = array("I")
         self.examples: list[Example] = []
         self._keeps_rows = keeps_rows
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as plain JSON; four bytes of a row's number take eight characters."""
+        return {
+            "count": self.count,
+            "rows": self.rows.tobytes().hex(),
+            "examples": [[example.row, example.text] for example in self.examples],
+        }
+
+    @classmethod
+    def of_dict(cls, told: dict[str, Any]) -> Self:
+        """What :meth:`as_dict` has told."""
+        tally = cls()
+        tally.count = told["count"]
+        tally.rows.frombytes(bytes.fromhex(told["rows"]))
+        tally.examples = [Example(*each) for each in told["examples"]]
+        return tally
 
     def add(self, row: int, text: str) -> None:
         """Count one row."""

@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 
 from aiplatform.data.canonical import iter_batches, row_count, shape_of
 from aiplatform.data.errors import MalformedData
-from aiplatform.data.quality import CHECKS
 from aiplatform.data.quality.check import Check, Context
+from aiplatform.data.quality.checks import CHECKS
 from aiplatform.data.quality.contamination import Contamination
 from aiplatform.data.quality.damage import FOREIGN, was_utf8
 from aiplatform.data.quality.label_errors import LabelErrors

@@ -7,11 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+import pyarrow as pa
+
 from aiplatform.data.canonical import iter_batches
 from aiplatform.data.quality.check import Check, Context, Finding
 from aiplatform.data.quality.pieces import pieces_of
 from aiplatform.data.quality.third_party import OutsideChecks
+from aiplatform.data.quality.token_lengths import TokenLengths
 from aiplatform.data.quality.tokens import Tokens
+from aiplatform.data.quality.tokens_beside import LEAST_BYTES, TokensBeside
 
 C = TypeVar("C", bound=Check)
 
@@ -41,6 +45,9 @@ class Look:
         kinds: the platform's own checks; those of other distributions are always there.
         tokenizer: a model's directory with ``tokenizer.json``; None leaves tokens out.
         max_length: tokens beyond which training cuts a row.
+
+    Attributes:
+        lengths: of the rows, in tokens, once they were looked at.
     """
 
     def __init__(
@@ -53,10 +60,52 @@ class Look:
         self.context = context
         self.checks = [kind(context) for kind in kinds]
         self.outside = OutsideChecks(context)
-        self.tokens = None if tokenizer is None else Tokens(context, tokenizer, max_length)
+        self.lengths: TokenLengths | None = None
+        self._tokenizer = tokenizer
+        self._max_length = max_length
+        self._found: list[Finding] = []
 
     def at(self, parquet: Path, progress: Callable[[float], None]) -> None:
-        """Look at all rows; ``progress`` is told how much is done, 0 to 1."""
+        """Look at all rows; ``progress`` is told how much is done, 0 to 1.
+
+        Raises:
+            aiplatform.data.quality.chat_template.TemplateRefusedError: the model's chat template is
+                no template.
+            CountingFailedError: the process that counts tokens was killed, or failed.
+        """
+        if self._tokenizer is None:
+            self._look(parquet, progress)
+        elif parquet.stat().st_size < LEAST_BYTES:
+            tokens = Tokens(self.context, self._tokenizer, self._max_length)
+            self._look(parquet, progress, tokens.look)
+            self.lengths = tokens.lengths
+        else:
+            self._look_beside(parquet, progress, self._tokenizer)
+
+    def _look_beside(
+        self, parquet: Path, progress: Callable[[float], None], tokenizer: Path
+    ) -> None:
+        """Look at all rows while another process counts their tokens."""
+        with TokensBeside(
+            parquet, tokenizer, self._max_length, keeps_rows=self.context.keeps_rows
+        ) as counting:
+            looked = 0.0
+
+            def go_on(done: float) -> None:
+                nonlocal looked
+                looked = done
+                counting.check()
+                progress(min(looked, counting.rows / self.context.rows))
+
+            self._look(parquet, go_on)
+            self.lengths = counting.lengths(lambda: go_on(looked))
+
+    def _look(
+        self,
+        parquet: Path,
+        progress: Callable[[float], None],
+        count: Callable[[pa.RecordBatch, int], None] | None = None,
+    ) -> None:
         done = 0
         apart = [check for check in self.checks if check.in_numpy]
         together = [check for check in self.checks if not check.in_numpy]
@@ -66,19 +115,18 @@ class Look:
                     looks = [beside.submit(check.look, piece, done) for check in apart]
                     for check in together:
                         check.look(piece, done)
-                    if self.tokens is not None:
-                        self.tokens.look(piece, done)
+                    if count is not None:
+                        count(piece, done)
                     self.outside.look(piece, done)
                     for look in looks:
                         look.result()
                     done += piece.num_rows
                 progress(done / self.context.rows)
+        self._found = [finding for check in self.checks for finding in check.findings()]
 
     def findings(self) -> list[Finding]:
         """What all of them found."""
-        found = [finding for check in self.checks for finding in check.findings()]
-        if self.tokens is not None:
-            found += self.tokens.findings()
+        found = [*self._found, *(self.lengths.findings() if self.lengths is not None else ())]
         return found + self.outside.findings({finding.code for finding in found})
 
     def check(self, kind: type[C]) -> C:

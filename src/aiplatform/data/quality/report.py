@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from aiplatform.data.canonical import row_count, shape_of
-from aiplatform.data.quality import CHECKS
 from aiplatform.data.quality.check import Context, Finding, Severity
+from aiplatform.data.quality.checks import CHECKS
 from aiplatform.data.quality.contamination import Contamination
 from aiplatform.data.quality.examples import tell_examples
 from aiplatform.data.quality.labels import Labels
@@ -73,7 +73,7 @@ def make_report(
         "findings": [finding.as_dict(rows) for finding in findings],
         "languages": looked.check(Languages).summary(),
         "labels": looked.check(Labels).summary(),
-        "tokens": looked.tokens.summary() if looked.tokens is not None else None,
+        "tokens": looked.lengths.summary() if looked.lengths is not None else None,
         "compared_with": [
             *looked.check(Leakage).summary(),
             *looked.check(Contamination).summary(),

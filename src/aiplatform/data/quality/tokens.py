@@ -5,8 +5,6 @@ models without), up to its last answer, and ends with the token that ends a turn
 by that token. A preference pair counts as its longer side.
 """
 
-import math
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,12 +13,10 @@ import numpy as np
 import pyarrow as pa
 
 from aiplatform.data.canonical import rows_of
-from aiplatform.data.errors import Words
-from aiplatform.data.quality.check import Context, Finding, Severity, row_preview
+from aiplatform.data.quality.check import Context, row_preview
+from aiplatform.data.quality.token_lengths import TokenLengths
 from aiplatform.data.shapes import Messages, rejected_messages, to_messages
 from aiplatform.protocol.enums import DataShape
-
-BINS = 20
 
 
 class Tokens:
@@ -29,6 +25,12 @@ class Tokens:
     Args:
         weights: the model's directory with ``tokenizer.json``.
         max_length: rows with more tokens are cut in training.
+
+    Attributes:
+        lengths: of all rows that it looked at.
+
+    Raises:
+        TemplateRefusedError: the model's chat template is no template.
     """
 
     def __init__(self, context: Context, weights: Path, max_length: int) -> None:
@@ -39,16 +41,17 @@ class Tokens:
         from aiplatform.data.quality.token_counts import TokenCounts  # noqa: PLC0415
 
         self.context = context
-        self.max_length = max_length
         tokenizer = Tokenizer.from_file(str(weights / "tokenizer.json"))
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self._counter = TokenCounts(tokenizer)
         self._template: ChatTemplate = ChatTemplate.of_model(weights)
-        self._rows_by_count: Counter[int] = Counter()
-        self._over = context.tally()
-        self._refused = context.tally()
-        self._reason = ""
+        self.lengths = TokenLengths(
+            max_length,
+            own_template=self._template.own,
+            over=context.tally(),
+            refused=context.tally(),
+        )
 
     def of_text(self, text: str) -> int:
         """How many tokens a text is to training."""
@@ -76,14 +79,14 @@ class Tokens:
 
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
         """Count the tokens of the rows ``first_row`` and following."""
-        counts = self.counts(batch, first_row)
-        for row in np.flatnonzero(counts > self.max_length).tolist():
-            wanted = len(self._over.examples) < 5
+        counts, over = self.counts(batch, first_row), self.lengths.over
+        for row in np.flatnonzero(counts > self.lengths.max_length).tolist():
+            wanted = len(over.examples) < 5
             preview = f"{counts[row]}: {row_preview(batch, row)}" if wanted else ""
-            self._over.add(first_row + row, preview)
+            over.add(first_row + row, preview)
         lengths, rows = np.unique(counts[counts > 0], return_counts=True)
         for length, number in zip(lengths.tolist(), rows.tolist(), strict=True):
-            self._rows_by_count[length] += number
+            self.lengths.rows_by_count[length] += number
 
     def _texts(self, batch: pa.RecordBatch, first_row: int) -> Iterator[tuple[int, str]]:
         shape = self.context.shape
@@ -96,8 +99,8 @@ class Tokens:
                 try:
                     yield number, self._rendered(messages)
                 except ValueError as error:
-                    self._reason = self._reason or str(error)
-                    self._refused.add(first_row + number, str(error))
+                    self.lengths.reason = self.lengths.reason or str(error)
+                    self.lengths.refused.add(first_row + number, str(error))
                     break
 
     def _rendered(self, messages: Messages) -> str:
@@ -109,71 +112,6 @@ class Tokens:
         if last is not None and words and text.rstrip().endswith(words):
             return text.rstrip() + self._template.eos_token
         return text
-
-    def findings(self) -> list[Finding]:
-        """Rows that training cuts or leaves out."""
-        found = []
-        if self._refused.count:
-            found.append(
-                Finding(
-                    "template_refuses",
-                    Severity.ERROR,
-                    self._refused.count,
-                    Words(
-                        f"the base model's chat template refuses the row ({self._reason})",
-                        f"基础模型的对话模板不接受该数据（{self._reason}）",
-                    ),
-                    Words("Training leaves these rows out.", "训练时会跳过这些数据。"),
-                    examples=self._refused.examples,
-                    rows=self._refused.rows,
-                )
-            )
-        if self._over.count:
-            found.append(
-                Finding(
-                    "over_length",
-                    Severity.WARNING,
-                    self._over.count,
-                    Words(
-                        f"longer than {self.max_length} tokens", f"超过 {self.max_length} 个 token"
-                    ),
-                    Words(
-                        "Training cuts them there: the end of the answer is never learned.",
-                        "训练时会被截断，回答的结尾不会被学习。",
-                    ),
-                    examples=self._over.examples,
-                    rows=self._over.rows,
-                )
-            )
-        return found
-
-    def summary(self) -> dict[str, Any] | None:
-        """Statistics of all rows that have tokens; None if none has."""
-        if not self._rows_by_count:
-            return None
-        counts, rows = np.array(sorted(self._rows_by_count.items())).T
-        width = max(1, -(-int(counts[-1] + 1) // BINS))
-        histogram = np.bincount(counts // width, weights=rows).astype(np.int64)
-        running = np.cumsum(rows)
-        total = int((counts * rows).sum())
-        # The least count that half of the rows, and 95 % of them, do not exceed.
-        half, most = (
-            int(counts[np.searchsorted(running, math.ceil((running[-1] - 1) * share) + 1)])
-            for share in (0.5, 0.95)
-        )
-        return {
-            "rows": int(running[-1]),
-            "min": int(counts[0]),
-            "mean": round(total / int(running[-1]), 2),
-            "p50": half,
-            "p95": most,
-            "max": int(counts[-1]),
-            "total": total,
-            "max_length": self.max_length,
-            "over_length": self._over.count,
-            "template": "model" if self._template.own else "plain",
-            "histogram": {"width": width, "counts": histogram.tolist()},
-        }
 
 
 def _sides(row: dict[str, Any], shape: DataShape) -> Iterable[Messages]:

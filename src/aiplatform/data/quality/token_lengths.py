@@ -1,0 +1,122 @@
+"""What was counted: how many tokens the rows have, and what to say of it."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+
+from aiplatform.data.errors import Words
+from aiplatform.data.quality.check import Finding, Severity, Tally
+
+BINS = 20
+
+
+@dataclass(slots=True)
+class TokenLengths:
+    """How long the rows of a dataset are, in tokens.
+
+    Attributes:
+        max_length: rows with more tokens are cut in training.
+        own_template: whether the model brought the chat template that they were counted through.
+        over: the rows that are cut.
+        refused: the rows that the chat template does not accept.
+        reason: why it refuses the first of them.
+        rows_by_count: how many rows have so many tokens.
+    """
+
+    max_length: int
+    own_template: bool
+    over: Tally
+    refused: Tally
+    reason: str = ""
+    rows_by_count: Counter[int] = field(default_factory=Counter)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as plain JSON."""
+        return {
+            "max_length": self.max_length,
+            "own_template": self.own_template,
+            "over": self.over.as_dict(),
+            "refused": self.refused.as_dict(),
+            "reason": self.reason,
+            "rows_by_count": list(self.rows_by_count.items()),
+        }
+
+    @classmethod
+    def of_dict(cls, told: dict[str, Any]) -> Self:
+        """What :meth:`as_dict` has told."""
+        return cls(
+            **{
+                **told,
+                "over": Tally.of_dict(told["over"]),
+                "refused": Tally.of_dict(told["refused"]),
+                "rows_by_count": Counter(dict(told["rows_by_count"])),
+            }
+        )
+
+    def findings(self) -> list[Finding]:
+        """Rows that training cuts or leaves out."""
+        found = []
+        if self.refused.count:
+            found.append(
+                Finding(
+                    "template_refuses",
+                    Severity.ERROR,
+                    self.refused.count,
+                    Words(
+                        f"the base model's chat template refuses the row ({self.reason})",
+                        f"基础模型的对话模板不接受该数据（{self.reason}）",
+                    ),
+                    Words("Training leaves these rows out.", "训练时会跳过这些数据。"),
+                    examples=self.refused.examples,
+                    rows=self.refused.rows,
+                )
+            )
+        if self.over.count:
+            found.append(
+                Finding(
+                    "over_length",
+                    Severity.WARNING,
+                    self.over.count,
+                    Words(
+                        f"longer than {self.max_length} tokens", f"超过 {self.max_length} 个 token"
+                    ),
+                    Words(
+                        "Training cuts them there: the end of the answer is never learned.",
+                        "训练时会被截断，回答的结尾不会被学习。",
+                    ),
+                    examples=self.over.examples,
+                    rows=self.over.rows,
+                )
+            )
+        return found
+
+    def summary(self) -> dict[str, Any] | None:
+        """Statistics of all rows that have tokens; None if none has."""
+        if not self.rows_by_count:
+            return None
+        counts, rows = np.array(sorted(self.rows_by_count.items())).T
+        width = max(1, -(-int(counts[-1] + 1) // BINS))
+        histogram = np.bincount(counts // width, weights=rows).astype(np.int64)
+        running = np.cumsum(rows)
+        total = int((counts * rows).sum())
+        # The least count that half of the rows, and 95 % of them, do not exceed.
+        half, most = (
+            int(counts[np.searchsorted(running, math.ceil((running[-1] - 1) * share) + 1)])
+            for share in (0.5, 0.95)
+        )
+        return {
+            "rows": int(running[-1]),
+            "min": int(counts[0]),
+            "mean": round(total / int(running[-1]), 2),
+            "p50": half,
+            "p95": most,
+            "max": int(counts[-1]),
+            "total": total,
+            "max_length": self.max_length,
+            "over_length": self.over.count,
+            "template": "model" if self.own_template else "plain",
+            "histogram": {"width": width, "counts": histogram.tolist()},
+        }
