@@ -1,5 +1,6 @@
 """Tokens that another process counts: what comes of it is the same, however it ends."""
 
+import contextlib
 import json
 import os
 import random
@@ -200,7 +201,11 @@ def test_it_does_not_outlive_its_starter(slow: tuple[Path, Path]) -> None:
             assert is_alive(pid)
         finally:
             starter.kill()
-    wait_until_dead(pid)
+    try:
+        wait_until_dead(pid)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_its_errors_are_raised_here(upload: Upload, weights: Path, tmp_path: Path) -> None:
