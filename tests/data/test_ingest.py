@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,19 @@ def run(source: Path, output: Path, *options: str) -> dict[str, Any]:
     assert done.stdout.count("\n") == 1
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
+
+
+@pytest.mark.skipif(find_spec("pandas") is None, reason="there is no pandas to import")
+def test_pandas_is_not_imported_where_it_is_installed(tmp_path: Path) -> None:
+    source = tmp_path / "upload"
+    # Of several blocks, since the later ones are read in another way than the first.
+    source.write_bytes(jsonl(*({"text": "word " * 9, "score": n / 8} for n in range(100_000))))
+    command = [*PROGRAM, f"--input={source}", f"--output={tmp_path / 'rows'}", "--filename=x.jsonl"]
+    command.insert(1, "-Ximporttime")
+    done = subprocess.run(command, capture_output=True, check=True)
+    assert json.loads(done.stdout)["rows"] == 100_000
+    assert b"pyarrow.json" in done.stderr
+    assert b"pandas.core" not in done.stderr
 
 
 def test_one_line_of_json_says_what_the_file_is(tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if __name__ == "__main__":
@@ -272,7 +274,27 @@ def prepare_process() -> None:
     pa.set_cpu_count(1)
 
 
+class NoPandas:
+    """An importer by which there is no pandas.
+
+    Arrow has no need of it, but imports it where it is installed, to see whether what becomes an
+    array is one of pandas. That takes a tenth of an ingest.
+    """
+
+    def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
+        """A module that can't be had; nothing to say of any other."""
+        return ModuleSpec(name, self) if name == "pandas" else None  # type: ignore[arg-type]
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Refuse."""
+        raise ModuleNotFoundError(name=spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Without which it would be no importer."""
+
+
 if __name__ == "__main__":
+    sys.meta_path.insert(0, NoPandas())
     code = main()
     sys.stdout.flush()
     # All files are closed. To take the interpreter down takes a twentieth of an ingest.
