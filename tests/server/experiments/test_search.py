@@ -301,6 +301,10 @@ class TestRuns:
         read = mine.get(f"runs/{again.json()['uuid']}").json()
         assert read["rerun_of"] == first["uuid"]
         assert read["record"]["git"]["commit"] == "abc1234"
+        hand.fail(hand.take())
+        retried = mine.post(f"tasks/{again.json()['uuid']}/retry").json()
+        read = mine.get(f"runs/{retried['uuid']}").json()
+        assert (read["rerun_of"], read["record"]["git"]["branch"]) == (first["uuid"], "main")
 
         row = session.scalars(select(Task).where(Task.uuid == first["uuid"])).one()
         session.execute(

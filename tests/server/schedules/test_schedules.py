@@ -18,6 +18,7 @@ from aiplatform.server.core.database import transaction
 from aiplatform.server.identity.models import User
 from aiplatform.server.notifications.models import Notification
 from aiplatform.server.projects.models import Project, ProjectPermission
+from aiplatform.server.schedules import queries
 from aiplatform.server.schedules.jobs import fire_due
 from aiplatform.server.schedules.models import Schedule, ScheduleFiring
 from aiplatform.server.tasks.models import Task
@@ -165,6 +166,36 @@ def test_overlap(session: Session, mine: Api, create: Callable[..., Any]) -> Non
     assert last(mine, skips)["outcome"] == "submitted"
     outcomes = [f["outcome"] for f in mine.get(f"schedules/{skips}/firings").json()["items"]]
     assert outcomes == ["submitted", "overlapped", "submitted"]
+
+
+def test_history_has_an_end_but_what_still_runs_is_not_forgotten(
+    session: Session,
+    mine: Api,
+    create: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(queries, "FIRINGS_KEPT", 3)
+    uuid, other = create().json()["uuid"], create().json()["uuid"]
+    make_due(session, other)
+    fire_due()
+
+    def outcomes(schedule: str = uuid) -> list[str]:
+        found = mine.get(f"schedules/{schedule}/firings").json()["items"]
+        return [firing["outcome"] for firing in found]
+
+    for _ in range(5):
+        make_due(session, uuid)
+        fire_due()
+    assert outcomes() == ["overlapped"] * 4 + ["submitted"]
+    session.execute(update(Task).values(status=TaskStatus.COMPLETED.value))
+    session.commit()
+    make_due(session, uuid)
+    fire_due()
+    assert outcomes() == ["submitted", "overlapped", "overlapped"]
+    make_due(session, uuid)
+    fire_due()
+    assert outcomes() == ["overlapped", "submitted", "overlapped"]
+    assert outcomes(other) == ["submitted"]
 
 
 def test_what_was_missed_is_done_once_or_not_at_all(

@@ -20,7 +20,7 @@ from aiplatform.server.notifications.models import Notification
 from aiplatform.server.projects.models import Project
 from aiplatform.server.sweeps import jobs as sweep_jobs
 from aiplatform.server.sweeps.jobs import advance_all, advance_one
-from aiplatform.server.sweeps.service import prompting
+from aiplatform.server.sweeps.service import advancing, prompting
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service import attempts
 from tests.conftest import Api
@@ -73,6 +73,24 @@ def say(claim: Any, **series: dict[int, float]) -> None:
             for step, value in values.items()
         ]
         attempts.write_telemetry(session, claim, metrics=points)
+
+
+def test_a_search_that_can_not_choose_ends_and_says_why(
+    mine: Api, begin: Callable[..., Any], hand: Hand, made: list[StoredFile],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    uuid = begin(parallelism=1).json()["uuid"]
+    advance_all()
+
+    def fail(*_: Any) -> Any:
+        raise ValueError("no such distribution")
+
+    monkeypatch.setattr(advancing, "choose", fail)
+    hand.complete(hand.take(), {"eval_loss": 1.0}, made)
+    advance_all()
+    found = shown(mine, uuid)
+    assert (found["status"], states(mine, uuid)) == ("failed", ["completed"])
+    assert found["error"] == "the next parameters can't be chosen: ValueError: no such distribution"
 
 
 def test_a_grid_from_its_beginning_to_the_best_trial(

@@ -33,6 +33,10 @@ class Training(TaskKind):
         """See :func:`trainings.prepare_retry`."""
         trainings.prepare_retry(session, context, task)
 
+    def queued_again(self, session: Session, task: Task, again: Task) -> None:
+        """See :func:`trainings.take_over`."""
+        trainings.take_over(session, task, again)
+
     def inputs(self, session: Session, task: Task) -> Inputs:
         """Base model, rows and held-out rows."""
         return task_inputs(session, task)

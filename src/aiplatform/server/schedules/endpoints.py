@@ -185,7 +185,7 @@ def list_firings(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[FiringOut]:
-    """The times at which it was due, newest first, each with its task or the reason for none."""
+    """The last times at which it was due, newest first, each with its task or why there is none."""
     statement = queries.list_firings(queries.get_schedule(session, context, schedule))
     rows, following = page_by_id(session, statement, ScheduleFiring.id, limit=limit, cursor=cursor)
     return render_page(rows, following, lambda row: _firing(row[0], row.task))

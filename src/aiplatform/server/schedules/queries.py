@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import Row, Select, delete, func, select
 from sqlalchemy.orm import Session, aliased
 
 from aiplatform.server.core.errors import NotFound
@@ -13,6 +13,9 @@ from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.models import Project
 from aiplatform.server.schedules.models import Schedule, ScheduleFiring
 from aiplatform.server.tasks.models import Task
+
+FIRINGS_KEPT = 1000
+"""Of a schedule; one that is due each minute makes half a million a year."""
 
 _last = (
     select(func.max(ScheduleFiring.id))
@@ -119,6 +122,25 @@ def last_firing(session: Session, schedule: Schedule) -> ScheduleFiring | None:
         .where(ScheduleFiring.schedule_id == schedule.id)
         .order_by(ScheduleFiring.id.desc())
         .limit(1)
+    )
+
+
+def forget_old_firings(session: Session, schedule: Schedule) -> None:
+    """Keep the last :data:`FIRINGS_KEPT`, and those since it last submitted something, which may
+    still run. The audit keeps all.
+    """
+    of_it = ScheduleFiring.schedule_id == schedule.id
+    newest = select(ScheduleFiring.id).where(of_it).order_by(ScheduleFiring.id.desc())
+    oldest_kept = newest.offset(FIRINGS_KEPT - 1).limit(1).scalar_subquery()
+    submitted = newest.where(ScheduleFiring.task_id.is_not(None)).limit(1).scalar_subquery()
+    session.execute(
+        delete(ScheduleFiring)
+        .where(
+            of_it,
+            ScheduleFiring.id < oldest_kept,
+            ScheduleFiring.id < func.coalesce(submitted, oldest_kept),
+        )
+        .execution_options(synchronize_session=False)
     )
 
 

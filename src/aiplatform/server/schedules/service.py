@@ -192,6 +192,7 @@ def fire_next(session: Session) -> Schedule | None:
     schedule.next_at = times_after(schedule.cron, schedule.timezone, now)[0]
     session.add(firing)
     session.flush()
+    queries.forget_old_firings(session, schedule)
     _tell(session, schedule, firing, task, before)
     return schedule
 

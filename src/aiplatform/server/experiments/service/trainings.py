@@ -149,6 +149,16 @@ def _require_same_inputs(before: Iterable[TaskInput], now: Iterable[InputRef]) -
             )
 
 
+def take_over(session: Session, task: Task, again: Task) -> None:
+    """A retry trains with the code that the run was queued with, and repeats what that repeated."""
+    before, details = (queries.run_details(session, each.id) for each in (task, again))
+    if before is None or details is None:
+        return
+    details.rerun_of = before.rerun_of
+    if "git" in before.record:
+        details.record = {"git": before.record["git"]}
+
+
 def prepare_retry(session: Session, context: ProjectContext, task: Task) -> None:
     """Have a failed training's experiment wait for one more, which is its config as it was then.
 

@@ -7,6 +7,7 @@ trials' tasks must do follows from their trials' states, and is asked for again 
 import math
 from collections.abc import Sequence
 
+import structlog
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -30,6 +31,7 @@ from aiplatform.server.sweeps.service.sampling import Tried, choose
 from aiplatform.server.tasks.models import Task, TaskScheduling
 from aiplatform.server.tasks.service import request_cancel, request_pause, resume
 
+log = structlog.get_logger(__name__)
 S = TrialState
 
 
@@ -139,9 +141,13 @@ def _start(
 ) -> SweepTrial | None:
     """Queue the next trial as the sweep's author, with what they may do now."""
     history = [Tried(trial.params, S(trial.state), trial.value) for trial in trials]
-    trial = SweepTrial(
-        sweep_id=sweep.id, number=len(trials), params=choose(spec, history), state=S.RUNNING.value
-    )
+    try:
+        params = choose(spec, history)
+    except Exception as fault:  # what Optuna raises is Optuna's; the next step would meet it again
+        log.exception("no parameters", sweep=str(sweep.uuid))
+        sweep.error = f"the next parameters can't be chosen: {type(fault).__name__}: {fault}"
+        return None
+    trial = SweepTrial(sweep_id=sweep.id, number=len(trials), params=params, state=S.RUNNING.value)
     try:
         with session.begin_nested():
             context = acting_for(session, sweep.created_by, sweep.project_id)

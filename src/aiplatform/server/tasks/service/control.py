@@ -126,6 +126,7 @@ def retry(session: Session, context: ProjectContext, task: Task) -> Task:
         inputs=inputs,
     )
     new.scheduling.retry_of = task.id
+    kind.queued_again(session, task, new)
     add_event(session, task, "retried", as_task=str(new.uuid), by=context.actor.username)
     audit.record(
         session,

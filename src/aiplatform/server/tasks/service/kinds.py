@@ -122,6 +122,9 @@ class TaskKind:
             Problem: what a new submission would be refused for.
         """
 
+    def queued_again(self, session: Session, task: Task, again: Task) -> None:
+        """``again`` is the retry of ``task``; take over what stands beside the task."""
+
     def inputs(self, session: Session, task: Task) -> Inputs:
         """What the runtime of ``task`` reads."""
         raise NotImplementedError
