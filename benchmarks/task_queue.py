@@ -4,6 +4,7 @@ Claims: 50 workers, each a process with a connection of its own, look for work e
 workers do whose tasks end; 20 projects, 10 priorities. The time of a claim is that of its whole
 transaction, commit included. That no task was claimed twice is counted from what the claims
 returned. Then the same 50 without a pause between their claims, for the most this machine does.
+They begin when the audit has sealed what was submitted before.
 
 Submissions: eight clients in this process, each of reports on a small dataset of its own, one a
 request and then 50 a request, on a platform of two API processes, without limits on how often
@@ -38,6 +39,7 @@ SUBMITTERS = 8
 WARM = 8
 WARM_SECONDS = 2.0
 """Sustained rates are those of a server that has had its connections and statements for a while."""
+SETTLE_SECONDS = 300
 FILL = """
 WITH fresh AS (
     INSERT INTO tasks (project_id, name, type, status, priority, config, created_at)
@@ -75,6 +77,7 @@ def main() -> int:
             ]
             submissions(client, started, 10 / parts)
             fill(connection, ids, 100_000 // parts, "pending", "bench")
+            settle(connection)
             claims(database, 20 / parts)
             fill(connection, ids[:10], 900_000 // parts, "completed", "bench")
             lists(client, str(projects[0].uuid), 400 // parts)
@@ -96,6 +99,16 @@ def fill(
     connection.execute(FILL, values)
     connection.execute("VACUUM ANALYZE tasks, task_scheduling")
     progress(f"{rows} rows of status {status} in {time.perf_counter() - began:.0f} s")
+
+
+def settle(connection: psycopg.Connection) -> None:
+    """Until the audit has sealed what submissions wrote: that is their load, not the claims'."""
+    began = time.perf_counter()
+    while connection.execute("SELECT FROM audit_unsealed LIMIT 1").fetchone() is not None:
+        if time.perf_counter() - began > SETTLE_SECONDS:
+            raise RuntimeError("the audit does not get done with sealing")
+        time.sleep(0.5)
+    progress(f"the audit was sealed {time.perf_counter() - began:.0f} s later")
 
 
 def claims(database: str, seconds: float) -> None:

@@ -57,12 +57,14 @@ def held(session: Session, submit: Callable[..., Task], make_worker: Callable[..
     return claimed
 
 
-def test_a_lease_expires_after_a_whole_lease_unseen(session, held, clock, sent):
+def test_a_lease_expires_after_a_whole_lease_unseen(session, held, make_worker, clock, sent):
     sweeper = Sweeper(LEASE, clock)
     assert look(sweeper, clock, LEASE - 2) == []
     assert look(sweeper, clock, 6) == [held.task_id]
     session.expire_all()
     assert session.get_one(Task, held.task_id).status == "pending"
+    make_worker("another")
+    look(sweeper, clock, 2)
     assert sent, "a waiting task is announced again"
 
 
@@ -115,11 +117,34 @@ def test_orphans_are_cancelled(session, kind, clock, sent):
 def test_as_many_wake_ups_as_tasks_and_slots(session, submit, make_worker, sent):
     for _ in range(5):
         submit()
-    submit(queue="gpu")
-    make_worker(cpus=3)
+    for _ in range(12):
+        submit(queue="gpu")
+    make_worker("small", cpus=3)
+    make_worker("large", cpus=64, queues=["gpu"])
     sweep.wake_idle_workers()
     assert sent.count("tasks.default") == 3
-    assert sent.count("tasks.gpu") == 1
+    assert sent.count("tasks.gpu") == sweep.MAX_WAKE_UPS
+
+
+def test_a_full_worker_is_woken_once_since_its_tasks_may_ask_for_less(
+    session, submit, make_worker, sent
+):
+    submit(resources={"cpus": 2})
+    submit()
+    assert attempts.claim_next(session, make_worker(cpus=2), ["default"]) is not None
+    commit(session)
+    sweep.wake_idle_workers()
+    assert sent == ["tasks.default"]
+
+
+@pytest.mark.parametrize("state", ["cordoned", "draining", None])
+def test_queues_that_nobody_takes_from_get_no_messages(session, submit, make_worker, sent, state):
+    submit(queue="gpu")
+    worker = make_worker(queues=["gpu"] if state else ["default"])
+    session.get_one(Worker, worker).state = state or "active"
+    session.commit()
+    sweep.wake_idle_workers()
+    assert sent == []
 
 
 def test_a_worker_that_returns_gives_back_what_it_held(session, held, make_worker):

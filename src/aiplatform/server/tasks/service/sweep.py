@@ -7,6 +7,7 @@ only time during which the sweep could look counts.
 
 import contextlib
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -27,7 +28,9 @@ from aiplatform.server.tasks.service.attempts import expire
 from aiplatform.server.tasks.service.queue import lock, request_cancel
 
 log = structlog.get_logger(__name__)
-MAX_WAKE_UPS = 32
+MAX_WAKE_UPS = 8
+"""For each queue: a claim is followed by another wake-up, so that these are only the first."""
+
 Key = TypeVar("Key")
 
 
@@ -171,18 +174,21 @@ def _compare(
 
 
 def wake_idle_workers() -> None:
-    """Send as many wake-ups as tasks wait and slots are free: some may have been lost."""
+    """Send wake-ups for tasks that wait where slots are free: some may have been lost.
+
+    Only to queues that a worker reads which takes tasks; others would keep the messages for ever.
+    """
+    free: dict[str, float] = {}
     with transaction() as session:
-        waiting = queries.waiting_by_queue(session)
-        for queue, places in queries.open_places(session).items():
-            waiting[queue] = waiting.get(queue, 0) + places
-        if not waiting:
-            return
-        free = 0.0
-        for worker in queries.live_workers(session):
-            held = queries.leases_of(session, worker.id)
-            free += max(0.0, worker.cpus - sum(lease.cpus for lease in held))
-    slots = min(MAX_WAKE_UPS, max(1, int(free)))
-    for queue, count in waiting.items():
-        for _ in range(min(count, slots)):
+        live = [one for one in queries.live_workers(session) if one.state == "active"]
+        held: defaultdict[int, float] = defaultdict(float)
+        for lease in queries.leases_of_all(session, [worker.id for worker in live]):
+            held[lease.worker_id] += lease.cpus
+        for worker in live:
+            for queue in worker.queues:
+                free[queue] = free.get(queue, 0.0) + max(0.0, worker.cpus - held[worker.id])
+        waiting = Counter(queries.some_waiting(session, list(free), MAX_WAKE_UPS))
+        waiting.update(queries.open_places(session))
+    for queue in free.keys() & waiting.keys():
+        for _ in range(min(waiting[queue], MAX_WAKE_UPS, max(1, int(free[queue])))):
             send(WAKE, task_queue(queue), queue=queue)
