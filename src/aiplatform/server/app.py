@@ -23,7 +23,7 @@ from aiplatform.protocol.permissions import Permission
 from aiplatform.server.audit.endpoints import router as audit_router
 from aiplatform.server.audit.service.denials import denials
 from aiplatform.server.composition import compose
-from aiplatform.server.core import collector, middleware, problems, tracing
+from aiplatform.server.core import memory, middleware, problems, tracing
 from aiplatform.server.core.boundary import Boundary, is_loopback
 from aiplatform.server.core.broker import get_waker
 from aiplatform.server.core.database import transaction
@@ -264,7 +264,7 @@ def count_together(settings: Settings) -> None:
 def served_app() -> FastAPI:
     """The application of a process that does nothing else."""
     app = create_app()
-    collector.settle()
+    memory.settle()
     return app
 
 

@@ -17,31 +17,13 @@ from aiplatform.server.core.database import transaction
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.identity.models import User
 from aiplatform.server.notifications.models import Notification
-from aiplatform.server.projects.models import Project
-from aiplatform.server.sweeps import jobs as sweep_jobs
 from aiplatform.server.sweeps.jobs import advance_all, advance_one
-from aiplatform.server.sweeps.service import advancing, prompting
+from aiplatform.server.sweeps.service import prompting
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service import attempts
 from tests.conftest import Api
 from tests.server.experiments.hand import Hand
-
-GRID = {
-    "lora.rank": {"kind": "choice", "values": [4, 8]},
-    "seed": {"kind": "int", "low": 1, "high": 2},
-}
-
-
-@pytest.fixture
-def begin(mine: Api, project: Project, create: Callable[..., Any]) -> Callable[..., Any]:
-    """``begin(**spec)`` makes an experiment and begins a sweep of it."""
-
-    def make(name: str = "search", **spec: Any) -> Any:
-        experiment = create().json()["uuid"]
-        body = {"experiment": experiment, "parameters": GRID, "method": "grid", **spec}
-        return mine.post(f"projects/{project.uuid}/sweeps", json={"name": name, "spec": body})
-
-    return make
+from tests.server.sweeps.conftest import shown, states
 
 
 @pytest.fixture
@@ -57,14 +39,6 @@ def heed(prompted: list[int]) -> None:
         advance_one(prompted.pop())
 
 
-def shown(mine: Api, uuid: str) -> Any:
-    return mine.get(f"sweeps/{uuid}").json()
-
-
-def states(mine: Api, uuid: str) -> list[str]:
-    return [trial["state"] for trial in shown(mine, uuid)["trials"]]
-
-
 def say(claim: Any, **series: dict[int, float]) -> None:
     with transaction() as session:
         points = [
@@ -73,24 +47,6 @@ def say(claim: Any, **series: dict[int, float]) -> None:
             for step, value in values.items()
         ]
         attempts.write_telemetry(session, claim, metrics=points)
-
-
-def test_a_search_that_can_not_choose_ends_and_says_why(
-    mine: Api, begin: Callable[..., Any], hand: Hand, made: list[StoredFile],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    uuid = begin(parallelism=1).json()["uuid"]
-    advance_all()
-
-    def fail(*_: Any) -> Any:
-        raise ValueError("no such distribution")
-
-    monkeypatch.setattr(advancing, "choose", fail)
-    hand.complete(hand.take(), {"eval_loss": 1.0}, made)
-    advance_all()
-    found = shown(mine, uuid)
-    assert (found["status"], states(mine, uuid)) == ("failed", ["completed"])
-    assert found["error"] == "the next parameters can't be chosen: ValueError: no such distribution"
 
 
 def test_a_grid_from_its_beginning_to_the_best_trial(
@@ -228,25 +184,6 @@ def test_ranges_that_nobody_can_draw_from_are_refused(
     assert begin(parameters=rate, method="random").status_code == 422
 
 
-def test_a_sweep_that_can_not_go_on_keeps_no_other_from_it(
-    mine: Api, begin: Callable[..., Any], hand: Hand, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begin(name="broken")
-    fine = begin(name="fine").json()["uuid"]
-    real = sweep_jobs.advance
-    broken: list[int] = []
-
-    def advance(session: Session, sweep_id: int, **options: Any) -> None:
-        broken.append(sweep_id)
-        if sweep_id == broken[0]:
-            raise RuntimeError("a row that nobody expected")
-        real(session, sweep_id, **options)
-
-    monkeypatch.setattr(sweep_jobs, "advance", advance)
-    advance_all()
-    assert states(mine, fine) != []
-
-
 def test_bad_trials_are_stopped_at_once_if_that_is_wanted(
     session: Session, mine: Api, begin: Callable[..., Any], hand: Hand
 ) -> None:
@@ -260,52 +197,6 @@ def test_bad_trials_are_stopped_at_once_if_that_is_wanted(
     advance_all()
     assert states(mine, uuid)[:2] == ["running", "pruned"]
     assert session.get_one(Task, second.task_id).status == TaskStatus.CANCELLING
-
-
-def test_cancelling_stops_what_runs_and_keeps_what_is_done(
-    session: Session, mine: Api, begin: Callable[..., Any], hand: Hand, made: list[StoredFile]
-) -> None:
-    uuid = begin(parallelism=2).json()["uuid"]
-    advance_all()
-    hand.complete(hand.take(), {"eval_loss": 1.0}, made)
-    advance_all()
-    running = hand.take()
-    cancelled = mine.post(f"sweeps/{uuid}/cancel").json()
-    assert cancelled["status"] == "cancelled"
-    assert mine.post(f"sweeps/{uuid}/cancel").json()["code"] == "sweep_ended"
-    advance_all()
-    advance_all()
-    assert states(mine, uuid) == ["completed", "cancelled", "cancelled"]
-    assert session.get_one(Task, running.task_id).status == TaskStatus.CANCELLING
-    assert hand.claim() is None
-
-
-def test_trials_that_all_fail_end_it(mine: Api, begin: Callable[..., Any], hand: Hand) -> None:
-    seeds = {"seed": {"kind": "int", "low": 1, "high": 9}}
-    uuid = begin(parameters=seeds, parallelism=1).json()["uuid"]
-    for _ in range(5):
-        advance_all()
-        hand.fail(hand.take())
-    advance_all()
-    found = shown(mine, uuid)
-    assert (found["status"], len(found["trials"]), found["best"]) == ("failed", 5, None)
-    assert "none has succeeded" in found["error"]
-    assert found["trials"][0]["error"] == "the engine crashed"
-
-
-def test_a_deactivated_author_starts_nothing_more(
-    session: Session, begin: Callable[..., Any], owner: User
-) -> None:
-    from aiplatform.server.sweeps.models import Sweep
-
-    uuid = begin().json()["uuid"]
-    owner.is_active = False
-    session.commit()
-    advance_all()
-    session.expire_all()
-    sweep = session.scalars(select(Sweep).where(Sweep.uuid == uuid)).one()
-    assert sweep.status == "failed"
-    assert "deactivated" in (sweep.error or "")
 
 
 def test_what_is_no_parameter_is_refused_at_once(begin: Callable[..., Any]) -> None:

@@ -21,7 +21,7 @@ from celery.signals import worker_ready, worker_shutting_down
 from celery.states import STARTED
 from sqlalchemy.exc import SQLAlchemyError
 
-from aiplatform.server.core import collector
+from aiplatform.server.core import memory
 from aiplatform.server.core.broker import WAKE, get_celery, install_messages, send, task_queue
 from aiplatform.server.core.collecting import adopt_orphans, collect_blobs
 from aiplatform.server.core.database import ALIVE, ALIVE_THERE, transaction
@@ -285,7 +285,7 @@ def install(app: Celery) -> None:
     install_messages(app)
 
     def on_ready(**_: Any) -> None:
-        collector.settle()
+        memory.settle()
         log.info("worker ready", name=None if _process is None else _process.name)
 
     def on_shutdown(**_: Any) -> None:

@@ -1,6 +1,13 @@
-"""Named selects: ``tasks`` and what hangs on them, ``waiting`` is the queue."""
+"""Named selects: ``tasks`` and what hangs on them, ``counts`` of them, ``waiting`` is the queue."""
 
 from aiplatform.server.tasks.queries.artifacts import artifacts_after, get_artifact
+from aiplatform.server.tasks.queries.counts import (
+    oldest_wait,
+    running_by_type,
+    some_waiting,
+    unfinished_counts,
+    waiting_by_queue,
+)
 from aiplatform.server.tasks.queries.logs import chunks_after, chunks_between, last_chunk
 from aiplatform.server.tasks.queries.nodes import nodes_of, open_places
 from aiplatform.server.tasks.queries.tasks import (
@@ -17,19 +24,14 @@ from aiplatform.server.tasks.queries.tasks import (
     named_tasks,
     needs_of,
     newest_of,
-    oldest_wait,
     origin_of,
     outcome_of,
     points_after,
     project_uuid,
-    running_by_type,
     settled_events,
-    some_waiting,
     surroundings,
     task_by_uuid,
-    unfinished_counts,
     unfinished_where_nothing_runs,
-    waiting_by_queue,
 )
 from aiplatform.server.tasks.queries.telemetry import (
     held_by,
@@ -41,7 +43,7 @@ from aiplatform.server.tasks.queries.telemetry import (
 from aiplatform.server.tasks.queries.waiting import pick, places, tasks_ahead
 from aiplatform.server.tasks.queries.workers import (
     Held,
-    Machine,
+    WorkerFacts,
     attempt_of,
     devices_of,
     leases_of,
@@ -56,10 +58,10 @@ from aiplatform.server.tasks.queries.workers import (
 
 __all__ = [
     "Held",
-    "Machine",
     "Named",
     "Origin",
     "Surroundings",
+    "WorkerFacts",
     "artifacts_after",
     "attempt_of",
     "attempts",

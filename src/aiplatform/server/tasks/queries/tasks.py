@@ -156,62 +156,6 @@ def project_uuid(session: Session, task: Task) -> UUID | None:
     return session.scalar(select(Project.uuid).where(Project.id == task.project_id))
 
 
-def waiting_by_queue(session: Session) -> dict[str, int]:
-    """How many tasks wait in each queue and may start now."""
-    rows = session.execute(
-        text(
-            "SELECT queue, count(*) FROM task_scheduling WHERE waiting "
-            "AND (not_before IS NULL OR not_before <= CURRENT_TIMESTAMP) GROUP BY queue"
-        )
-    )
-    return {queue: count for queue, count in rows}  # noqa: C416  (typed rows)
-
-
-def some_waiting(session: Session, queues: Sequence[str], most: int) -> dict[str, int]:
-    """The same for those of ``queues`` in which tasks wait, counted up to ``most``."""
-    rows = session.execute(
-        text(
-            "SELECT q.queue, count(*) FROM unnest(CAST(:queues AS text[])) AS q(queue) "
-            "CROSS JOIN LATERAL (SELECT FROM task_scheduling s WHERE s.waiting "
-            "AND s.queue = q.queue AND (not_before IS NULL OR not_before <= CURRENT_TIMESTAMP) "
-            "ORDER BY s.priority, s.since LIMIT :most) AS w GROUP BY q.queue"
-        ),
-        {"queues": list(queues), "most": most},
-    )
-    return {queue: count for queue, count in rows}  # noqa: C416  (typed rows)
-
-
-def oldest_wait(session: Session) -> dict[str, float]:
-    """For how long (seconds) the oldest of each queue has waited."""
-    rows = session.execute(
-        text(
-            "SELECT queue, EXTRACT(EPOCH FROM CURRENT_TIMESTAMP - min(since))::float8 "
-            "FROM task_scheduling WHERE waiting GROUP BY queue"
-        )
-    )
-    return {queue: seconds for queue, seconds in rows}  # noqa: C416  (typed rows)
-
-
-def unfinished_counts(session: Session) -> Sequence[Any]:
-    """Status, priority and number of tasks that have not ended."""
-    unfinished = [status.value for status in TaskStatus if not status.is_final]
-    return session.execute(
-        select(Task.status, Task.priority, func.count())
-        .where(Task.status.in_(unfinished))
-        .group_by(Task.status, Task.priority)
-    ).all()
-
-
-def running_by_type(session: Session) -> dict[str, int]:
-    """How many tasks of each type a worker holds."""
-    rows = session.execute(
-        select(Task.type, func.count())
-        .join(TaskLease, TaskLease.task_id == Task.id)
-        .group_by(Task.type)
-    )
-    return {task_type: count for task_type, count in rows}  # noqa: C416  (typed rows)
-
-
 def settled_events(task_id: int, after: int, *, limit: int = 500) -> Select[Any]:
     """Events after a position, below the oldest transaction that still runs.
 

@@ -78,7 +78,7 @@ def leases_of_all(session: Session, worker_ids: Sequence[int]) -> Sequence[Held]
     return rows
 
 
-class Machine(Protocol):
+class WorkerFacts(Protocol):
     """A worker, as claims look at it; see :class:`Worker`."""
 
     @property
@@ -113,7 +113,7 @@ def _lock_worker() -> Compiled:
     )
 
 
-def lock_worker(session: Session, worker_id: int) -> tuple[Machine, bool]:
+def lock_worker(session: Session, worker_id: int) -> tuple[WorkerFacts, bool]:
     """The worker's row for a claim, locked and as it is now; and whether a task gathers its nodes.
 
     The second is from before the lock was waited for. Who begins to gather wakes workers after
@@ -133,12 +133,12 @@ def live_workers(session: Session) -> Sequence[Worker]:
     ).all()
 
 
-def devices_of(worker: Machine) -> list[Device]:
+def devices_of(worker: WorkerFacts) -> list[Device]:
     """The worker's slots for GPU work."""
     return [Device(d["id"], d["memory_mb"], d.get("name", "")) for d in worker.devices]
 
 
-def room_of(worker: Machine, leases: Sequence[Held]) -> tuple[Room, Room, list[int]]:
+def room_of(worker: WorkerFacts, leases: Sequence[Held]) -> tuple[Room, Room, list[int]]:
     """All of a worker, what of it is free, and the places of its free devices."""
     return _room(
         worker,
@@ -149,7 +149,7 @@ def room_of(worker: Machine, leases: Sequence[Held]) -> tuple[Room, Room, list[i
 
 
 def _room(
-    worker: Machine, *, cpus: float = 0.0, memory_mb: int = 0, taken: Collection[int] = ()
+    worker: WorkerFacts, *, cpus: float = 0.0, memory_mb: int = 0, taken: Collection[int] = ()
 ) -> tuple[Room, Room, list[int]]:
     memories = [device.memory_mb for device in devices_of(worker)]
     free_places = [place for place in range(len(memories)) if place not in taken]

@@ -19,7 +19,7 @@ from aiplatform.server.core.statements import compiled
 from aiplatform.server.projects.service import quotas
 from aiplatform.server.tasks import queries
 from aiplatform.server.tasks.models import Task, TaskNode, TaskReservation, TaskScheduling
-from aiplatform.server.tasks.queries import Held, Machine
+from aiplatform.server.tasks.queries import Held, WorkerFacts
 from aiplatform.server.tasks.queries.waiting import Picked, demand_of
 from aiplatform.server.tasks.rules import Demand, may_become
 from aiplatform.server.tasks.rules.placement import Reservation, lacking, pick_devices
@@ -152,7 +152,7 @@ A promise that another claim has locked is left to it: that one may wait for wha
 """
 
 
-def _take(session: Session, worker: Machine, leases: Sequence[Held], picked: Picked) -> Claim:
+def _take(session: Session, worker: WorkerFacts, leases: Sequence[Held], picked: Picked) -> Claim:
     """Start a new attempt of a task that :func:`queries.pick` has locked while it was pending."""
     assert may_become(TaskStatus.PENDING, TaskStatus.RUNNING)
     task_id = picked.task_id
@@ -194,7 +194,7 @@ def _take(session: Session, worker: Machine, leases: Sequence[Held], picked: Pic
     )
 
 
-def _as_node(session: Session, worker: Machine, node: TaskNode) -> Claim:
+def _as_node(session: Session, worker: WorkerFacts, node: TaskNode) -> Claim:
     """The claim of a worker that joined a task which another one holds."""
     names = [device.id for device in queries.devices_of(worker)]
     uuid, task_type, queue, nodes = session.execute(
@@ -217,7 +217,7 @@ def _as_node(session: Session, worker: Machine, node: TaskNode) -> Claim:
 
 
 def _reserve(
-    session: Session, worker: Machine, leases: Sequence[Held], task_id: int
+    session: Session, worker: WorkerFacts, leases: Sequence[Held], task_id: int
 ) -> Reservation | None:
     """Promise the worker's next room to a task; None when another worker has promised its own.
 
@@ -266,7 +266,7 @@ def _reserve(
 
 def _closer(
     session: Session,
-    worker: Machine,
+    worker: WorkerFacts,
     leases: Sequence[Held],
     made: TaskReservation,
     demand: Demand,

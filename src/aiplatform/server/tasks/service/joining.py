@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from aiplatform.server.projects.service import quotas
 from aiplatform.server.tasks import queries
 from aiplatform.server.tasks.models import TaskGang, TaskNode
-from aiplatform.server.tasks.queries.workers import Held, Machine
+from aiplatform.server.tasks.queries.workers import Held, WorkerFacts
 from aiplatform.server.tasks.rules import Demand, Room
 from aiplatform.server.tasks.rules.placement import Reservation, pick_devices
 
@@ -46,7 +46,7 @@ class Gathering:
 
 
 def gathering(
-    session: Session, worker: Machine, queues: Sequence[str], total: Room
+    session: Session, worker: WorkerFacts, queues: Sequence[str], total: Room
 ) -> list[Gathering]:
     """Tasks that ``worker`` could be a node of if it were empty, those first that began first."""
     rows = session.execute(GATHERING, {"worker_id": worker.id, "queues": list(queues)})
@@ -66,7 +66,7 @@ def gathering(
     return [task for task in found if task.demand.labels <= labels and total.holds(task.demand)]
 
 
-def join(session: Session, worker: Machine, free: Room, places: Sequence[int],
+def join(session: Session, worker: WorkerFacts, free: Room, places: Sequence[int],
          waiting: Sequence[Gathering]) -> TaskNode | None:  # fmt: skip
     """Become a node of the first task that there is room for; the caller holds the worker's row."""
     for task in waiting:
@@ -110,7 +110,11 @@ def _has_quota(session: Session, task: Gathering) -> bool:
 
 
 def kept_back(
-    worker: Machine, leases: Sequence[Held], waiting: Sequence[Gathering], total: Room, free: Room
+    worker: WorkerFacts,
+    leases: Sequence[Held],
+    waiting: Sequence[Gathering],
+    total: Room,
+    free: Room,
 ) -> Room:
     """What of the free room is left for others, while tasks gather that had no room here."""
     for task in waiting:
@@ -120,7 +124,7 @@ def kept_back(
     return free
 
 
-def held_as_demand(worker: Machine, lease: Held) -> Demand:
+def held_as_demand(worker: WorkerFacts, lease: Held) -> Demand:
     """What a lease occupies, as a demand; each of its devices counts with its own memory."""
     devices = queries.devices_of(worker)
     memories = [devices[place].memory_mb for place in lease.gpu_indices if place < len(devices)]

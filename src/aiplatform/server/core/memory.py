@@ -1,4 +1,4 @@
-"""The garbage collector of a process that runs for weeks."""
+"""What the garbage collector does in a process that runs for weeks."""
 
 import gc
 

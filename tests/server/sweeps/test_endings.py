@@ -1,0 +1,104 @@
+"""How sweeps end that do not come to their last trial."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.enums import TaskStatus
+from aiplatform.server.core.storage import StoredFile
+from aiplatform.server.identity.models import User
+from aiplatform.server.sweeps import jobs as sweep_jobs
+from aiplatform.server.sweeps.jobs import advance_all
+from aiplatform.server.sweeps.service import advancing
+from aiplatform.server.tasks.models import Task
+from tests.conftest import Api
+from tests.server.experiments.hand import Hand
+from tests.server.sweeps.conftest import shown, states
+
+
+def test_a_search_that_can_not_choose_ends_and_says_why(
+    mine: Api, begin: Callable[..., Any], hand: Hand, made: list[StoredFile],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    uuid = begin(parallelism=1).json()["uuid"]
+    advance_all()
+
+    def fail(*_: Any) -> Any:
+        raise ValueError("no such distribution")
+
+    monkeypatch.setattr(advancing, "choose", fail)
+    hand.complete(hand.take(), {"eval_loss": 1.0}, made)
+    advance_all()
+    found = shown(mine, uuid)
+    assert (found["status"], states(mine, uuid)) == ("failed", ["completed"])
+    assert found["error"] == "the next parameters can't be chosen: ValueError: no such distribution"
+
+
+def test_a_sweep_that_can_not_go_on_keeps_no_other_from_it(
+    mine: Api, begin: Callable[..., Any], hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(name="broken")
+    fine = begin(name="fine").json()["uuid"]
+    real = sweep_jobs.advance
+    broken: list[int] = []
+
+    def advance(session: Session, sweep_id: int, **options: Any) -> None:
+        broken.append(sweep_id)
+        if sweep_id == broken[0]:
+            raise RuntimeError("a row that nobody expected")
+        real(session, sweep_id, **options)
+
+    monkeypatch.setattr(sweep_jobs, "advance", advance)
+    advance_all()
+    assert states(mine, fine) != []
+
+
+def test_cancelling_stops_what_runs_and_keeps_what_is_done(
+    session: Session, mine: Api, begin: Callable[..., Any], hand: Hand, made: list[StoredFile]
+) -> None:
+    uuid = begin(parallelism=2).json()["uuid"]
+    advance_all()
+    hand.complete(hand.take(), {"eval_loss": 1.0}, made)
+    advance_all()
+    running = hand.take()
+    cancelled = mine.post(f"sweeps/{uuid}/cancel").json()
+    assert cancelled["status"] == "cancelled"
+    assert mine.post(f"sweeps/{uuid}/cancel").json()["code"] == "sweep_ended"
+    advance_all()
+    advance_all()
+    assert states(mine, uuid) == ["completed", "cancelled", "cancelled"]
+    assert session.get_one(Task, running.task_id).status == TaskStatus.CANCELLING
+    assert hand.claim() is None
+
+
+def test_trials_that_all_fail_end_it(mine: Api, begin: Callable[..., Any], hand: Hand) -> None:
+    seeds = {"seed": {"kind": "int", "low": 1, "high": 9}}
+    uuid = begin(parameters=seeds, parallelism=1).json()["uuid"]
+    for _ in range(5):
+        advance_all()
+        hand.fail(hand.take())
+    advance_all()
+    found = shown(mine, uuid)
+    assert (found["status"], len(found["trials"]), found["best"]) == ("failed", 5, None)
+    assert "none has succeeded" in found["error"]
+    assert found["trials"][0]["error"] == "the engine crashed"
+
+
+def test_a_deactivated_author_starts_nothing_more(
+    session: Session, begin: Callable[..., Any], owner: User
+) -> None:
+    from aiplatform.server.sweeps.models import Sweep
+
+    uuid = begin().json()["uuid"]
+    owner.is_active = False
+    session.commit()
+    advance_all()
+    session.expire_all()
+    sweep = session.scalars(select(Sweep).where(Sweep.uuid == uuid)).one()
+    assert sweep.status == "failed"
+    assert "deactivated" in (sweep.error or "")
