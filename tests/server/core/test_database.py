@@ -207,6 +207,15 @@ class TestConnections:
                 assert session.scalar(text("SELECT 1")) == 1
             assert len(asked) == times
 
+    def test_a_connection_keeps_all_that_a_process_runs_prepared(self, database_url: str) -> None:
+        statements = [text(f"SELECT {n} AS n") for n in range(250)]
+        with transaction() as session:
+            for statement in statements * 2:
+                session.execute(statement)
+            kept = session.scalar(text("SELECT count(*) FROM pg_prepared_statements"))
+        assert kept is not None
+        assert kept >= len(statements)
+
     def test_a_connection_that_was_closed_here_is_replaced(self, database_url: str) -> None:
         with transaction() as session:
             raw = session.connection().connection.driver_connection

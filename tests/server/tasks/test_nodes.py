@@ -198,11 +198,13 @@ def test_a_worker_is_one_node_and_keeps_its_room_for_it(
     leader = claim(session, first)
     assert leader is not None
     assert leader.task_id == task.id
+    assert leader.others_wait, "its other node does"
     small = submit()
     assert claim(session, second) is None, "its next room is the node's, not the small task's"
     taken = claim(session, first)
     assert taken is not None
     assert taken.task_id == small.id, "node 0's worker is no second node of it"
+    assert taken.others_wait, "the gang waits for its node"
     attempts.release(session, busy, "done")
     commit(session)
     member = claim(session, second)

@@ -247,6 +247,8 @@ def test_what_is_measured_is_stored_shown_and_summed_up(
         live = owner.get(f"tasks/{task.uuid}/usage").json()
         assert live["attempts"][0]["running"] is True
         end(session, held)
+    monkeypatch.setattr(telemetry, "store", lambda *_: pytest.fail("written after the end"))
+    sampler.release(watched)
     session.expire_all()
     usage = task.gpu_usage
     assert (usage["note"], usage["samples"], usage["gpus"]) == (None, 150, [0])

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from aiplatform.server.core.audit import AuditLog
 from aiplatform.server.core.database import commit
 from aiplatform.server.core.settings import Settings
-from aiplatform.server.tasks import jobs, runner
+from aiplatform.server.tasks import jobs, queries, runner
 from aiplatform.server.tasks.models import Task, Worker
 from aiplatform.server.tasks.rules import Device
 from aiplatform.server.tasks.service import attempts, devices, figures, workers
@@ -194,13 +195,25 @@ def test_declared_slots_and_labels(monkeypatch: pytest.MonkeyPatch):
     assert offers.labels == ("team-x",)
 
 
-def test_a_wake_up_goes_on_to_whoever_has_room(session, submit, make_worker, monkeypatch):
+@pytest.fixture
+def awake(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[dict[str, object]]]:
+    """Makes this process a worker, whose wake-ups to others gather in the list."""
+
+    def be(worker_id: int) -> list[dict[str, object]]:
+        sent: list[dict[str, object]] = []
+        settings = SimpleNamespace(worker_queues=["default"])
+        process = SimpleNamespace(worker_id=worker_id, settings=settings)
+        monkeypatch.setattr(jobs, "send", lambda *_, **values: sent.append(values))
+        monkeypatch.setattr(jobs, "_process", process)
+        return sent
+
+    return be
+
+
+def test_a_wake_up_goes_on_to_whoever_has_room(session, submit, make_worker, awake):
     mine = make_worker("w1")
     make_worker("w2")
-    sent: list[dict[str, object]] = []
-    process = SimpleNamespace(worker_id=mine, settings=SimpleNamespace(worker_queues=["default"]))
-    monkeypatch.setattr(jobs, "send", lambda *_, **values: sent.append(values))
-    monkeypatch.setattr(jobs, "_process", process)
+    sent = awake(mine)
     assert jobs.wake("default") is None
     assert sent == [], "nothing waits"
     session.execute(text("UPDATE workers SET state = 'cordoned' WHERE id = :id"), {"id": mine})
@@ -210,3 +223,49 @@ def test_a_wake_up_goes_on_to_whoever_has_room(session, submit, make_worker, mon
     assert sent == [{"queue": "default", "passed_on": 1}]
     assert jobs.wake("default", passed_on=1) is None
     assert len(sent) == 1, "every worker with room has heard of it"
+
+
+def test_a_claim_and_an_end_wake_the_next_while_others_wait(
+    session, submit, make_worker, awake, monkeypatch
+):
+    sent = awake(make_worker(cpus=1))
+    seen: list[int] = []
+
+    def run(claimed: attempts.Claim) -> None:
+        seen.append(len(sent))
+        attempts.release(session, claimed, "moved on")
+        session.execute(
+            text("UPDATE tasks SET status = 'cancelled' WHERE id = :id"), {"id": claimed.task_id}
+        )
+        commit(session)
+
+    monkeypatch.setattr(runner, "run_attempt", run)
+    submit()
+    submit()
+    assert jobs.wake("default") is not None
+    assert (seen, len(sent)) == ([1], 2), "one as it starts, one as it ends"
+    assert jobs.wake("default") is not None
+    assert (seen, len(sent)) == ([1, 2], 2), "nobody is left to wake for"
+
+
+def test_what_waits_again_is_woken_for_and_so_is_all_when_nobody_can_look(
+    session, submit, make_worker, awake, monkeypatch
+):
+    sent = awake(make_worker())
+
+    def run(claimed: attempts.Claim) -> None:
+        attempts.release(session, claimed, "the worker was stopped")
+        commit(session)
+
+    monkeypatch.setattr(runner, "run_attempt", run)
+    submit()
+    assert jobs.wake("default") is not None
+    assert len(sent) == 1, "the task itself waits anew"
+
+    def fail(*_: object) -> None:
+        raise SQLAlchemyError("the database is away")
+
+    monkeypatch.setattr(queries, "some_waiting", fail)
+    monkeypatch.setattr(runner, "run_attempt", lambda _: None)
+    assert jobs.wake("default") is not None
+    assert len(sent) == 2

@@ -71,7 +71,6 @@ def get_celery() -> Celery:
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
         worker_send_task_events=True,
-        task_send_sent_event=True,
         broker_connection_retry_on_startup=True,
         # Nor are messages kept aside until they are acknowledged, see :class:`_Forgetful`.
         # Few and quick attempts: whoever sends is answering a request, and the sweep makes up.

@@ -106,6 +106,14 @@ asking; a network that was cut does not.
 """
 _RESTS_SINCE = "aiplatform.rests_since"
 
+STATEMENTS_KEPT = 400
+"""How many statements a connection keeps prepared: all that a process runs again and again.
+
+A worker runs some 150 different ones for a task and its sweeps; with psycopg's own 100 each would
+push out the next before it comes again. A transaction that is rolled back loses them all, so what
+happens with every task or request had better not end so.
+"""
+
 
 def _has_said_something(connection: psycopg.Connection) -> bool:
     """Whether the server wrote while nobody asked: that it ends the connection, most often."""
@@ -140,6 +148,7 @@ def get_engine() -> Engine:
 
     @event.listens_for(engine, "connect")
     def _utc(connection: Any, record: Any) -> None:
+        connection.prepared_max = STATEMENTS_KEPT
         with connection.cursor() as cursor:
             cursor.execute("SET TIME ZONE 'UTC'")
         connection.commit()

@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
@@ -233,9 +234,10 @@ _process: WorkerProcess | None = None
 def wake(queue: str, passed_on: int = 0) -> dict[str, Any] | None:
     """Claim one task of this worker's queues and run it; the rest is for further wake-ups.
 
-    A claim is followed by another wake-up, so that everything that fits is started; so is the end
-    of a task, since its resources are free then. The broker gives a wake-up to any worker, also to
-    one that can take nothing: it passes it on, once for each worker that has room.
+    While others wait, a claim is followed by another wake-up, so that everything that fits is
+    started; so is the end of a task, since its resources are free then. What begins to wait after
+    these have looked sends its own. The broker gives a wake-up to any worker, also to one that can
+    take nothing: it passes it on, once for each worker that has room.
     """
     if _process is None:
         return None
@@ -253,7 +255,8 @@ def wake(queue: str, passed_on: int = 0) -> dict[str, Any] | None:
             send(WAKE, task_queue(queue), queue=queue, passed_on=passed_on + 1)
         return None
     figures.CLAIMS.labels(claim.task_type).inc()
-    send(WAKE, task_queue(queue), queue=queue)
+    if claim.others_wait:
+        send(WAKE, task_queue(queue), queue=queue)
     # Celery's own record of it, which it would write before the claim, costs the task that time.
     with contextlib.suppress(SQLAlchemyError):
         if current_task:
@@ -268,13 +271,23 @@ def wake(queue: str, passed_on: int = 0) -> dict[str, Any] | None:
             attempts.retry(session, claim, reason)
         raise
     finally:
-        send(WAKE, task_queue(queue), queue=queue)
+        if _others_wait(_process.settings.worker_queues):
+            send(WAKE, task_queue(queue), queue=queue)
     return {
         "task": str(claim.task_uuid),
         "type": claim.task_type,
         "attempt": claim.attempt,
         "seconds": round(time.monotonic() - started, 3),
     }
+
+
+def _others_wait(queues: Sequence[str]) -> bool:
+    """Whether a task waits that this worker might run; yes, too, when the database does not say."""
+    try:
+        with transaction() as session:
+            return bool(queries.some_waiting(session, queues, 1) or queries.open_places(session))
+    except SQLAlchemyError:
+        return True
 
 
 def install(app: Celery) -> None:

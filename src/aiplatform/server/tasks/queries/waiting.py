@@ -218,6 +218,18 @@ def _amounts(prefix: str, room: Room) -> dict[str, object]:
     }
 
 
+OTHERS_WAIT = """
+(EXISTS (
+    SELECT FROM unnest(CAST(:queues AS text[])) q(queue) CROSS JOIN LATERAL (
+        SELECT FROM task_scheduling s
+        WHERE s.waiting AND s.queue = q.queue AND s.task_id <> :task_id
+        ORDER BY s.priority LIMIT 1
+    ) AS first
+) OR EXISTS (SELECT FROM task_gangs WHERE state = 'gathering'))"""
+"""Whether there is something to wake a worker for, but for one task. In the index's order, or the
+planner might look for one that waits among a million that have ended."""
+
+
 AHEAD = f"""
 WITH now AS (SELECT COALESCE(CAST(:now AS timestamptz), CURRENT_TIMESTAMP) AS at),
     mine AS (

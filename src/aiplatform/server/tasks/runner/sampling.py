@@ -104,9 +104,11 @@ class Sampler:
         self._begin()
 
     def release(self, watched: Watched) -> None:
-        """Measure an attempt no more; what was measured is written."""
+        """Measure an attempt no more; what was measured is written. Once; the task may end then."""
         with self._lock:
-            self._watched.discard(watched)
+            if watched not in self._watched:
+                return
+            self._watched.remove(watched)
         self._write_task(watched)
 
     def _begin(self) -> None:

@@ -20,7 +20,7 @@ from aiplatform.server.projects.service import quotas
 from aiplatform.server.tasks import queries
 from aiplatform.server.tasks.models import Task, TaskNode, TaskReservation, TaskScheduling
 from aiplatform.server.tasks.queries import Held, WorkerFacts
-from aiplatform.server.tasks.queries.waiting import Picked, demand_of
+from aiplatform.server.tasks.queries.waiting import OTHERS_WAIT, Picked, demand_of
 from aiplatform.server.tasks.rules import Demand, may_become
 from aiplatform.server.tasks.rules.placement import Reservation, lacking, pick_devices
 from aiplatform.server.tasks.service import joining, preemption
@@ -33,6 +33,7 @@ class Claim:
     """An attempt that this worker holds, or one of its nodes.
 
     ``devices`` are what CUDA calls the leased GPUs. Whoever has node 0 holds the task's lease.
+    ``others_wait`` is whether another wake-up has anything to look for.
     """
 
     task_id: int
@@ -45,6 +46,7 @@ class Claim:
     devices: tuple[str, ...] = ()
     node: int = 0
     nodes: int = 1
+    others_wait: bool = True
 
 
 class _QuotaTaken(Exception):
@@ -89,7 +91,7 @@ def _claim(session: Session, worker_id: int, queues: Sequence[str]) -> Claim | N
             session, queues, labels, total=total, free=free, blocked_too=True, excluded=elsewhere
         )
         if found.task is not None:
-            return _take(session, worker, leases, found.task)
+            return _take(session, worker, queues, leases, found.task)
         if found.blocked is None:
             return None
         promise = _reserve(session, worker, leases, found.blocked)
@@ -101,11 +103,13 @@ def _claim(session: Session, worker_id: int, queues: Sequence[str]) -> Claim | N
     found = queries.pick(
         session, queues, labels, total=total, free=rest, blocked_too=False, excluded=elsewhere
     )
-    return None if found.task is None else _take(session, worker, leases, found.task)
+    if found.task is None:
+        return None
+    return _take(session, worker, queues, leases, found.task)
 
 
 TAKE = compiled(
-    text("""
+    text(f"""
 WITH promise AS (
         DELETE FROM task_reservations WHERE task_id IN (
             SELECT task_id FROM task_reservations WHERE task_id = :task_id FOR UPDATE SKIP LOCKED)
@@ -143,7 +147,8 @@ WITH promise AS (
                jsonb_build_object('worker', CAST(:worker AS text), 'attempt', attempt)
         FROM started
     )
-SELECT uuid, type, queue, attempt, fence, nodes FROM started JOIN task ON id = task_id
+SELECT uuid, type, queue, attempt, fence, nodes, {OTHERS_WAIT}
+FROM started JOIN task ON id = task_id
 """)
 )
 """All that a start writes, in one statement: claims are the busiest path of the queue.
@@ -152,7 +157,13 @@ A promise that another claim has locked is left to it: that one may wait for wha
 """
 
 
-def _take(session: Session, worker: WorkerFacts, leases: Sequence[Held], picked: Picked) -> Claim:
+def _take(
+    session: Session,
+    worker: WorkerFacts,
+    queues: Sequence[str],
+    leases: Sequence[Held],
+    picked: Picked,
+) -> Claim:
     """Start a new attempt of a task that :func:`queries.pick` has locked while it was pending."""
     assert may_become(TaskStatus.PENDING, TaskStatus.RUNNING)
     task_id = picked.task_id
@@ -164,9 +175,10 @@ def _take(session: Session, worker: WorkerFacts, leases: Sequence[Held], picked:
     taken = pick_devices(free.devices, picked.gpus, picked.gpu_memory_mb) if picked.gpus else []
     gpus = tuple(places[place] for place in taken)
     names = [device.id for device in queries.devices_of(worker)]
-    uuid, task_type, queue, attempt, fence, nodes = TAKE.one(
+    uuid, task_type, queue, attempt, fence, nodes, others_wait = TAKE.one(
         session,
         task_id=task_id,
+        queues=list(queues),
         worker_id=worker.id,
         worker=worker.name,
         gpus=dumps(gpus),
@@ -191,6 +203,7 @@ def _take(session: Session, worker: WorkerFacts, leases: Sequence[Held], picked:
         # Slots of one GPU share its id; CUDA wants to hear it once.
         devices=tuple(dict.fromkeys(names[place] for place in gpus)),
         nodes=nodes,
+        others_wait=others_wait or nodes > 1,
     )
 
 
