@@ -78,6 +78,12 @@ def main() -> int:
             figure("report.short.seconds", measured["seconds"], "s")
             figure("report.short.memory", measured["memory"], "MiB", target="<= 1024")
             figure("report.short.own_memory", measured["own_memory"], "MiB")
+            counted = apart(short, weights)
+            figure(
+                "report.short.with_tokens", counted["seconds"], "s",
+                baseline=counted["tokenizer"], baseline_name="tokenizer alone",
+            )  # fmt: skip
+            figure("report.short.with_tokens.memory", counted["memory"], "MiB", target="<= 1024")
     return 0
 
 

@@ -29,7 +29,7 @@ from common.platform import Started, running_platform
 from aiplatform import Client
 from aiplatform.client import Task
 
-TASKS = 40
+TASKS = 120
 TRAININGS = 6
 SPARE_SECONDS = 120
 """Given to a spare to be made and to import; it does that at the lowest priority."""

@@ -149,7 +149,7 @@ WITH promise AS (
     )
 SELECT uuid, type, queue, attempt, fence, nodes, {OTHERS_WAIT}
 FROM started JOIN task ON id = task_id
-""")
+""")  # noqa: S608  (constants)
 )
 """All that a start writes, in one statement: claims are the busiest path of the queue.
 
