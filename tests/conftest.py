@@ -6,6 +6,7 @@ factories make is committed, since the application works on connections of its o
 
 import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -33,6 +34,10 @@ NO_LIMITS = {
     for bucket in ("LOGIN", "ANONYMOUS", "NORMAL", "INGEST")
 }
 """Tests ask more often than people; those of the limits set their own."""
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell's background job; its children would ignore Ctrl-C as well, and some are sent it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TEMPLATE = f"aip_template_{os.getpid()}"
 _number = count(1)
