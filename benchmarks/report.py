@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from common.conversations import tokenizer, write
@@ -182,21 +183,25 @@ def status(pid: int) -> dict[str, float]:
 
 
 def tokenizer_alone(rows: Path, weights: Path) -> float:
-    """Seconds that the tokenizer takes for the contents of all messages."""
+    """Seconds that the tokenizer takes for all texts, or the contents of all messages."""
     from tokenizers import Tokenizer
 
     alone = Tokenizer.from_file(str(weights / "tokenizer.json"))
     seconds = 0.0
     for batch in iter_batches(rows):
         for start in range(0, batch.num_rows, BATCH):
-            texts = [
-                "\n".join(message["content"] for message in row["messages"])
-                for row in batch.slice(start, BATCH).to_pylist()
-            ]
+            texts = [text_of(row) for row in batch.slice(start, BATCH).to_pylist()]
             began = time.perf_counter()
             alone.encode_batch_fast(texts, add_special_tokens=False)
             seconds += time.perf_counter() - began
     return seconds
+
+
+def text_of(row: dict[str, Any]) -> str:
+    """What is counted of a row."""
+    if "messages" in row:
+        return "\n".join(message["content"] for message in row["messages"])
+    return str(row["text"])
 
 
 if __name__ == "__main__":
