@@ -30,10 +30,10 @@ TABLE = b"a,b\n1,2\n"
         (TABLE, "x.dat", DataFormat.CSV, DataFormat.CSV),
         (TABLE, "x.csv", DataFormat.TEXT, DataFormat.TEXT),
         (b"a\tb\n1\t2\n", "x.tsv", None, DataFormat.TSV),
-        (gzip.compress(LINES), "x.jsonl.gz", None, DataFormat.JSONL),
+        (gzip.compress(LINES, mtime=0), "x.jsonl.gz", None, DataFormat.JSONL),
         (zstandard.compress(TABLE), "x.csv.zst", None, DataFormat.CSV),
         (LINES, "x.jsonl.gz", None, DataFormat.JSONL),
-        (gzip.compress(LINES), "x.jsonl", None, DataFormat.JSONL),
+        (gzip.compress(LINES, mtime=0), "x.jsonl", None, DataFormat.JSONL),
     ],
 )
 def test_formats(

@@ -12,6 +12,8 @@ from aiplatform.server.core import encryption
 from aiplatform.server.core.encryption import KeyFileUnusable, SecretUnreadable, decrypt, encrypt
 from tests.conftest import environment
 
+KEY = base64.urlsafe_b64encode(bytes(range(32))).decode()
+
 
 @pytest.fixture
 def key_home(tmp_path: Path) -> Iterator[Path]:
@@ -122,7 +124,7 @@ class TestKeyFile:
         encrypt("x", "a")
 
     @pytest.mark.parametrize(
-        "text", ["", "# nothing\n", "short", line()[:-2], "é" * 40, line() + "\n" + "zz"]
+        "text", ["", "# nothing\n", "short", KEY[:-2], "é" * 40, KEY + "\n" + "zz"]
     )
     def test_what_is_no_key_is_named(self, key_file: Path, text: str) -> None:
         encrypt("x", "a")

@@ -206,7 +206,7 @@ def test_deleting(
         {"command": []},
         {"variables": {"LD_PRELOAD": "x.so"}},
         {"variables": {"AIPLATFORM_REPORT_FD": "1"}},
-        {"datasets": {"../x": {"dataset": str(uuid4())}}},
+        {"datasets": {"../x": {"dataset": str(UUID(int=7, version=4))}}},
         {"environment": "../x"},
     ],
     ids=json.dumps,
