@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from aiplatform.data.findings import Job, index, places_of
+from aiplatform.data.finding_index import places_of
+from aiplatform.data.findings import Job, index
 from tests.data.conftest import Upload, jsonl
 from tests.data.quality.test_third_party import ROWS, installed  # noqa: F401  (a fixture)
 

@@ -10,12 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aiplatform.data.canonical import row_count, shape_of
+from aiplatform.data.finding_index import write_places
 from aiplatform.data.ingest import prepare_process
 from aiplatform.data.quality.check import Context
 from aiplatform.data.quality.checks import CHECKS
@@ -23,8 +21,6 @@ from aiplatform.data.quality.look import Look
 from aiplatform.data.quality.near_duplicates import NearDuplicates
 from aiplatform.protocol.encoding import dumps
 from aiplatform.protocol.specs import Strict
-
-SCHEMA = pa.schema([("finding", pa.string()), ("place", pa.uint32())])
 
 
 class Job(Strict):
@@ -47,18 +43,8 @@ def index(job: Job) -> dict[str, Any]:
     for finding in look.findings():
         # One finding may be told of several columns.
         places.setdefault(finding.code, set()).update(finding.rows)
-    with pq.ParquetWriter(job.output, SCHEMA, compression="zstd") as writer:
-        for code, rows in sorted(places.items()):
-            held = pa.array(sorted(rows), pa.uint32())
-            writer.write_table(pa.table([pa.array([code] * len(held)), held], schema=SCHEMA))
+    write_places(job.output, places)
     return {code: len(rows) for code, rows in places.items()}
-
-
-def places_of(index: Path, finding: str) -> npt.NDArray[np.int64]:
-    """The rows that a finding is about, ascending."""
-    table = pq.read_table(index, filters=[("finding", "=", finding)], columns=["place"])
-    found: npt.NDArray[np.int64] = table.column("place").to_numpy().astype(np.int64)
-    return found
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,12 +1,16 @@
 """Statements that are kept as text."""
 
+import threading
+import time
+
 import psycopg._queries
 import pytest
 from sqlalchemy import ARRAY, String, any_, bindparam, select, text
-from sqlalchemy.exc import NoResultFound
+from sqlalchemy.exc import DBAPIError, NoResultFound
 from sqlalchemy.orm import Session
 
-from aiplatform.server.core.statements import compiled, dense
+from aiplatform.server.core.database import transaction
+from aiplatform.server.core.statements import all_of, compiled, dense
 from aiplatform.server.identity.models import Role
 from aiplatform.server.tasks.queries.waiting import PICK
 from tests.factories import number
@@ -51,3 +55,76 @@ def test_what_the_session_has_not_written_yet_is_seen(session: Session) -> None:
     with session.no_autoflush:
         assert ROLES.all(session, names=[name]) == []
     assert [row.name for row in ROLES.all(session, names=[name])] == [name]
+
+
+NUMBER = compiled(text("SELECT CAST(:number AS integer) AS number"))
+LOCK = compiled(text("SELECT id, name FROM roles WHERE name = :name FOR UPDATE"))
+COUNT = compiled(
+    text("SELECT count(*) AS found FROM roles WHERE permissions @> CAST(:held AS jsonb)")
+)
+WHO = compiled(text("SELECT pg_backend_pid() AS pid, pg_terminate_backend(CAST(:pid AS integer))"))
+
+
+def test_several_are_asked_together(session: Session) -> None:
+    name = f"role{number()}"
+    session.add(Role(name=name, permissions=["a:read"]))  # is written before
+    found, numbers, none = all_of(
+        session,
+        (ROLES, {"names": [name]}),
+        (NUMBER, {"number": 4}),
+        (ROLES, {"names": []}),
+    )
+    assert [(row.name, row.held) for row in found] == [(name, ["a:read"])]
+    assert [row.number for row in numbers] == [4]
+    assert none == []
+    session.rollback()
+    assert ROLES.all(session, names=[name]) == []
+
+
+def test_the_second_sees_what_the_first_waited_for(session: Session) -> None:
+    name, mark = f"role{number()}", f"mark{number()}"
+    session.add(Role(name=name, permissions=[]))
+    session.commit()
+    answers = []
+
+    def ask() -> None:
+        with transaction() as own:
+            answers.append(all_of(own, (LOCK, {"name": name}), (COUNT, {"held": f'["{mark}"]'})))
+
+    LOCK.one(session, name=name)
+    other = threading.Thread(target=ask)
+    other.start()
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid()"
+    while not session.scalar(text(waits)):
+        time.sleep(0.01)
+    session.add(Role(name=f"role{number()}", permissions=[mark]))
+    session.commit()
+    other.join()
+    ((_, (count,)),) = answers
+    assert count.found == 1
+
+
+def test_an_error_among_several_is_told_as_one_of_sqlalchemy(session: Session) -> None:
+    name = f"role{number()}"
+    write = compiled(
+        text("INSERT INTO roles (name, permissions) VALUES (:name, '[]') RETURNING id")
+    )
+    with pytest.raises(DBAPIError, match="out of range") as told:
+        all_of(
+            session, (write, {"name": name}), (NUMBER, {"number": 1 << 40}), (NUMBER, {"number": 1})
+        )
+    assert not told.value.connection_invalidated
+    session.rollback()
+    assert ROLES.all(session, names=[name]) == []
+    ((row,),) = all_of(session, (NUMBER, {"number": 2}))
+    assert row.number == 2
+
+
+def test_a_connection_that_ends_among_several_is_not_used_again(session: Session) -> None:
+    pid = WHO.one(session, pid=None).pid
+    with pytest.raises(DBAPIError) as told:
+        all_of(session, (WHO, {"pid": pid}), (NUMBER, {"number": 1}))
+    assert told.value.connection_invalidated
+    session.rollback()
+    ((row,),) = all_of(session, (WHO, {"pid": None}))
+    assert row.pid != pid

@@ -5,12 +5,15 @@ far more than all else about it. What runs in every request is therefore kept as
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
+from psycopg.rows import namedtuple_row
 from sqlalchemy import CursorResult, Select, TextClause
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 
@@ -58,6 +61,43 @@ class Compiled:
             f"SELECT asked.place, found.* FROM {asked} CROSS JOIN LATERAL ({text}) AS found",  # noqa: S608
             {name: value for name, value in self.fixed.items() if name not in types},
         )
+
+
+def all_of(
+    session: Session, *asked: tuple[Compiled, Mapping[str, Any]]
+) -> list[Sequence[Any]]:
+    """The rows of several statements, one after the other in the session's transaction.
+
+    They are sent together, and so is what begins the transaction: each way to the server and back
+    wakes two processes. Each sees what was committed until it runs, not until it is sent.
+
+    Raises:
+        DBAPIError: as when they are asked one by one; of those after the first that fails none ran.
+    """
+    if session.autoflush:
+        session.flush()
+    connection = session.connection()
+    driver: Any = connection.connection.driver_connection
+    cursors: list[psycopg.Cursor[Any]] = []
+    try:
+        with driver.pipeline():
+            for statement, parameters in asked:
+                cursor = driver.cursor(row_factory=namedtuple_row)
+                cursors.append(cursor.execute(statement.text, statement.values(**parameters)))
+        return [cursor.fetchall() for cursor in cursors]
+    except psycopg.Error as error:
+        # As SQLAlchemy does with errors of its own statements, so that callers know one kind.
+        if driver.closed:
+            connection.invalidate(error)
+        raise DBAPIError.instance(
+            "; ".join(statement.text for statement, _ in asked),
+            None,
+            error,
+            psycopg.Error,
+            hide_parameters=True,
+            connection_invalidated=connection.invalidated,
+            dialect=connection.dialect,
+        ) from error
 
 
 def compiled(statement: Select[*tuple[Any, ...]] | TextClause) -> Compiled:

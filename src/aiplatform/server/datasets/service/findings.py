@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from aiplatform.data.browse import Found
-from aiplatform.data.findings import places_of
+from aiplatform.data.finding_index import places_of
 from aiplatform.protocol.rows import Condition
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets.service import content

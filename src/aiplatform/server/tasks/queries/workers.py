@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.encoding import dumps
 from aiplatform.server.core.database import once
-from aiplatform.server.core.statements import Compiled, compiled
+from aiplatform.server.core.statements import Compiled, all_of, compiled
 from aiplatform.server.tasks.models import TaskGang, TaskReservation, Worker
 from aiplatform.server.tasks.rules import Device, Offer, Room
 
@@ -113,14 +113,17 @@ def _lock_worker() -> Compiled:
     )
 
 
-def lock_worker(session: Session, worker_id: int) -> tuple[WorkerFacts, bool]:
-    """The worker's row for a claim, locked and as it is now; and whether a task gathers its nodes.
+def lock_worker(session: Session, worker_id: int) -> tuple[WorkerFacts, bool, Sequence[Held]]:
+    """The worker's row for a claim, locked and as it is now; whether a task gathers its nodes; and
+    what the worker holds, read under the lock.
 
     The second is from before the lock was waited for. Who begins to gather wakes workers after
     that, so none is overlooked.
     """
-    worker = _lock_worker().one(session, worker_id=worker_id)
-    return worker, worker.some_gather
+    mine = {"worker_id": worker_id}
+    found, held = all_of(session, (_lock_worker(), mine), (_held_by(), mine))
+    (worker,) = found
+    return worker, worker.some_gather, held
 
 
 def live_workers(session: Session) -> Sequence[Worker]:

@@ -73,10 +73,9 @@ def _claim(session: Session, worker_id: int, queues: Sequence[str]) -> Claim | N
     When the first that suits the worker does not fit yet, the worker's next room is promised to it,
     and later ones start only if they leave it that room; see :class:`Reservation`.
     """
-    worker, some_gather = queries.lock_worker(session, worker_id)
+    worker, some_gather, leases = queries.lock_worker(session, worker_id)
     if worker.state != "active":
         return None
-    leases = queries.leases_of(session, worker_id)
     total, free, places = queries.room_of(worker, leases)
     gathering = joining.gathering(session, worker, queues, total) if some_gather else []
     if gathering:

@@ -1,0 +1,29 @@
+"""The index of places by finding, as a file: ``findings`` writes it, the server reads it.
+
+Apart from the checks, which the server would load for nothing: they stand on large libraries.
+"""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+SCHEMA = pa.schema([("finding", pa.string()), ("place", pa.uint32())])
+
+
+def write_places(index: Path, places: Mapping[str, Collection[int]]) -> None:
+    """Write the places of each finding's rows, counted from 0."""
+    with pq.ParquetWriter(index, SCHEMA, compression="zstd") as writer:
+        for code, rows in sorted(places.items()):
+            held = pa.array(sorted(rows), pa.uint32())
+            writer.write_table(pa.table([pa.array([code] * len(held)), held], schema=SCHEMA))
+
+
+def places_of(index: Path, finding: str) -> npt.NDArray[np.int64]:
+    """The rows that a finding is about, ascending."""
+    table = pq.read_table(index, filters=[("finding", "=", finding)], columns=["place"])
+    found: npt.NDArray[np.int64] = table.column("place").to_numpy().astype(np.int64)
+    return found
