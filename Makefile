@@ -15,6 +15,10 @@ STAMP := $(VENV)/.installed
 
 # Arguments passed on, for instance: make test ARGS="tests/data -x", make up ARGS="--port 9000"
 ARGS ?=
+# How many processes run tests beside each other. Each starts servers of its own, and many tests
+# wait more than they compute.
+JOBS ?= 2
+PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 # One benchmark, for instance: make bench NAME=startup
 NAME ?=
 # Where `make demo` keeps its data. By default .demo, or /var/tmp/aiplatform-demo for root (whose
@@ -81,8 +85,8 @@ demo: $(STAMP) ## The whole story on a fresh platform: data in, tuned model answ
 up: $(STAMP) ## Start the platform in the foreground (ARGS="--port 9000 --home directory")
 	$(BIN)/aiplatform up $(ARGS)
 
-test: $(STAMP) ## Run all tests, the slow ones too (ARGS="tests/data -x")
-	$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP) ## Run all tests, the slow ones too (ARGS="tests/data -x", JOBS=4)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 matrix: $(STAMP) ## Ask every route as every role; the last line counts cases and leaks
 	@$(BIN)/python -m pytest -q -p no:cacheprovider tests/test_routes.py tests/matrix --show-capture=no -r fE
@@ -99,7 +103,7 @@ static: $(STAMP)
 	$(BIN)/lint-imports
 
 fast: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" $(ARGS)
 
 fix: $(STAMP) ## Repair what ruff can repair, and format
 	$(BIN)/ruff check --fix .

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.matrix.tally import TALLY
+
 if TYPE_CHECKING:
     from fastapi import FastAPI
     from sqlalchemy.orm import Session
@@ -38,6 +40,28 @@ NO_LIMITS = {
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell's background job; its children would ignore Ctrl-C as well, and some are sent it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A process among several tells what its part of the matrix counted."""
+    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["tally"] = TALLY.as_dict()
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_testnodedown(node: Any) -> None:
+    """One of several processes has ended; one that crashed has told nothing."""
+    if "tally" in getattr(node, "workeroutput", {}):
+        TALLY.add(node.workeroutput["tally"])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The last line: what the matrix asked, and how often an answer went to the wrong person."""
+    is_part = hasattr(config, "workeroutput")
+    if TALLY.cases and not is_part and config.getoption("verbose", 0) <= 0:
+        print(TALLY)  # noqa: T201  (the figure that the run is for)
+
 
 TEMPLATE = f"aip_template_{os.getpid()}"
 _number = count(1)

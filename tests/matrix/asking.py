@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
@@ -11,27 +10,11 @@ from starlette.testclient import TestClient
 
 from tests.access_table import TABLE, Access
 from tests.conftest import Api
+from tests.matrix.tally import TALLY
 from tests.matrix.world import World
 
 BY_KEY = {access.key: access for access in TABLE}
 FINE = {200, 201, 202, 204, 409, 412, 422, 428}
-
-
-@dataclass
-class Tally:
-    """What was asked in this run; a leak is an answer that somebody should not have had."""
-
-    routes: set[str] = field(default_factory=set)
-    roles: set[str] = field(default_factory=set)
-    cases: int = 0
-    leaks: int = 0
-
-    def __str__(self) -> str:
-        routes, roles = len(self.routes), len(self.roles)
-        return f"routes {routes}, roles {roles}, cases {self.cases}, leaks {self.leaks}"
-
-
-TALLY = Tally()
 
 
 def ask(client: TestClient, access: Access, token: str | None, params: dict[str, str]) -> Any:

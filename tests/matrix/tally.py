@@ -1,0 +1,37 @@
+"""What the matrix counts, over all processes of a test run."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Tally:
+    """What was asked in this run; a leak is an answer that somebody should not have had."""
+
+    routes: set[str] = field(default_factory=set)
+    roles: set[str] = field(default_factory=set)
+    cases: int = 0
+    leaks: int = 0
+
+    def __str__(self) -> str:
+        routes, roles = len(self.routes), len(self.roles)
+        return f"routes {routes}, roles {roles}, cases {self.cases}, leaks {self.leaks}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """What a process tells the one that started it."""
+        return {
+            "routes": sorted(self.routes),
+            "roles": sorted(self.roles),
+            "cases": self.cases,
+            "leaks": self.leaks,
+        }
+
+    def add(self, told: dict[str, Any]) -> None:
+        """Count what another process told."""
+        self.routes.update(told["routes"])
+        self.roles.update(told["roles"])
+        self.cases += told["cases"]
+        self.leaks += told["leaks"]
+
+
+TALLY = Tally()
