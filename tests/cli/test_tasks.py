@@ -101,6 +101,41 @@ def test_all_that_failed_is_retried(run: Run, server: FakeServer) -> None:
     assert f"is queued again as {E}" in said
 
 
+def test_what_others_come_after_is_retried_first(run: Run, server: FakeServer) -> None:
+    """Oldest first; what comes after a retry that failed again has its turn after that."""
+    failed = {**TASK, "status": "failed"}
+    newest_first = [
+        {**failed, "name": "its retry"},
+        {**failed, "uuid": D, "name": "last"},
+        {**failed, "uuid": E, "name": "middle"},
+    ]
+    server.on(f"GET projects/{P}/tasks", page(*newest_first))
+    refusal = problem(409, "dependency_failed", "Dependency has failed")
+    asked: list[str] = []
+    done: set[str] = set()
+
+    def can_be_retried(name: str, uuid: str, *, once: str | None) -> None:
+        def answered(_: httpx.Request) -> httpx.Response:
+            asked.append(name)
+            if once is not None and once not in done:
+                return refusal
+            done.add(name)
+            return answer({**TASK, "name": name})
+
+        server.on(f"POST tasks/{uuid}/retry", answered)
+
+    can_be_retried("its retry", T, once=None)
+    can_be_retried("middle", E, once="its retry")
+    can_be_retried("last", D, once="middle")
+    said = run("tasks", "retry", "--dead", "--project", P)
+    assert (said.code, asked) == (0, ["middle", "last", "its retry", "middle", "last"])
+    assert "is not retried" not in said.err
+    can_be_retried("its retry", T, once="what nobody retries")
+    done.clear()
+    said = run("tasks", "retry", "--dead", "--project", P)
+    assert (said.code, said.err.count("is not retried")) == (1, 3)
+
+
 def test_workers_are_listed_and_emptied(run: Run, server: FakeServer) -> None:
     devices = [{"id": "0", "name": "T4", "memory_mb": 16000, "task": T}, {"id": "1", "task": None}]
     worker = {"uuid": E, "name": "gpu1", "state": "active", "alive": True, "cpus": 8,

@@ -26,6 +26,8 @@ from aiplatform.cli.output import (
 from aiplatform.cli.session import connect
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from aiplatform.client import Task
 
 app = group("Queued and running work: watch it, read its log, stop it.")
@@ -298,16 +300,25 @@ def retry(
     if task is not None:
         _say_retried(tasks.retry(task), json)
         return
-    refused = False
-    # All of the list first: what is retried leaves it.
-    for one in list(tasks.list(dead=True)):
-        try:
-            _say_retried(tasks.retry(one), json)
-        except (ServerUnavailable, Unauthenticated):
-            raise  # so it would be with all that follow
-        except ApiError as error:
-            refused = True
-            say(f"{one.name} is not retried: {error}")
+    # All of the list first: what is retried leaves it. Oldest first, since a task comes after
+    # older ones; a retry of such a one is younger, so what waits for it has another turn.
+    due = list(tasks.list(dead=True))[::-1]
+    refused: dict[UUID, str] = {}
+    while due:
+        later = []
+        for one in due:
+            try:
+                _say_retried(tasks.retry(one), json)
+                refused.pop(one.uuid, None)
+            except (ServerUnavailable, Unauthenticated):
+                raise  # so it would be with all that follow
+            except ApiError as error:
+                refused[one.uuid] = f"{one.name} is not retried: {error}"
+                if error.code == "dependency_failed":
+                    later.append(one)
+        due = later if len(later) < len(due) else []
+    for reason in refused.values():
+        say(reason)
     if refused:
         raise typer.Exit(ExitCode.FAILED)
 

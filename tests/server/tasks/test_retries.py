@@ -3,12 +3,21 @@
 import errno
 from collections.abc import Callable
 
+import pytest
+from sqlalchemy.orm import Session
+
 from aiplatform.protocol.enums import TaskStatus
+from aiplatform.protocol.specs import After, QualitySpec
+from aiplatform.server.core.database import commit
+from aiplatform.server.projects.models import Project
 from aiplatform.server.tasks import runner
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.rules.failures import curable, wait_before_retry
+from aiplatform.server.tasks.service import queue
 from tests.conftest import Api
+from tests.factories import make_context
 from tests.server.tasks.conftest import (
+    NOWHERE,
     claim,
     end,
 )
@@ -68,3 +77,62 @@ class TestRetries:
         assert owner.post(f"tasks/{task.uuid}/retry").json()["code"] == "not_retriable"
         new = again.json()["uuid"]
         assert owner.post(f"tasks/{new}/retry").json()["code"] == "not_retriable"
+
+
+class TestRetriesOfWhatComesAfterOthers:
+    @pytest.fixture
+    def chained(self, session: Session, project: Project, submit: Submit) -> Submit:
+        """Submit a task that waits for others."""
+
+        def chained(*needs: Task, condition: str = "ok") -> Task:
+            task = queue.submit(
+                session, make_context(session, project), QualitySpec(dataset=NOWHERE),
+                name="chained", after=[After(task=one.uuid, condition=condition) for one in needs],
+            )  # fmt: skip
+            commit(session)
+            return task
+
+        return chained
+
+    def test_it_waits_for_the_newest_retry_of_what_failed(
+        self, session, submit, chained, make_worker, owner: Api
+    ):
+        first, worker = submit(), make_worker()
+        second = chained(first)
+        end(session, claim(session, worker), TaskStatus.FAILED)
+        again = owner.post(f"tasks/{first.uuid}/retry").json()
+        end(session, claim(session, worker), TaskStatus.FAILED)
+        newest = owner.post(f"tasks/{again['uuid']}/retry").json()
+        retried = owner.post(f"tasks/{second.uuid}/retry").json()
+        shown = owner.get(f"tasks/{retried['uuid']}").json()
+        assert [need["task"] for need in shown["after"]] == [newest["uuid"]]
+        held = claim(session, worker)
+        assert str(held.task_uuid) == newest["uuid"]
+        assert claim(session, worker) is None
+        end(session, held)
+        assert str(claim(session, worker).task_uuid) == retried["uuid"]
+
+    def test_what_has_succeeded_is_waited_for_no_more(
+        self, session, submit, chained, make_worker, owner: Api
+    ):
+        fine, worker = submit(), make_worker()
+        second = chained(fine)
+        for status in (TaskStatus.COMPLETED, TaskStatus.FAILED):
+            end(session, claim(session, worker), status)
+        retried = owner.post(f"tasks/{second.uuid}/retry").json()
+        shown = owner.get(f"tasks/{retried['uuid']}").json()
+        assert [need["status"] for need in shown["after"]] == ["completed"]
+        assert str(claim(session, worker).task_uuid) == retried["uuid"]
+
+    def test_what_failed_is_to_be_retried_first(
+        self, session, submit, chained, make_worker, owner: Api
+    ):
+        first, worker = submit(), make_worker()
+        second, whenever = chained(first), chained(first, condition="any")
+        for _ in range(2):
+            end(session, claim(session, worker), TaskStatus.FAILED)
+        refused = owner.post(f"tasks/{second.uuid}/retry")
+        assert (refused.status_code, refused.json()["code"]) == (409, "dependency_failed")
+        assert refused.json()["task"] == str(first.uuid)
+        assert "Retry it first" in refused.json()["detail"]
+        assert owner.post(f"tasks/{whenever.uuid}/retry").status_code == 202

@@ -87,8 +87,9 @@ class DependencyFailed(Conflict):
     title = {"en": "Dependency has failed", "zh": "依赖的任务未成功"}
     detail = {
         "en": "The task {name} has ended with status {task_status}, so nothing can wait for its "
-        "success.",
-        "zh": "任务 {name} 已结束（状态 {task_status}），无法再等待其成功。",
+        "success. Retry it first; what comes after it waits for the retry.",
+        "zh": "任务 {name} 已结束（状态 {task_status}），无法再等待其成功。"
+        "请先重试该任务；后续任务等待的是重试后的任务。",
     }
 
 

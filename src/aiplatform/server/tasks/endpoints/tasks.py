@@ -267,7 +267,8 @@ def retry_task(
     """Queue a new task with the spec and inputs of one that failed or was cancelled.
 
     What has ended stays as it ended; the new task's `retry_of` names it. A task is retried once;
-    its retry may be retried in turn.
+    its retry may be retried in turn. The new task waits for what the old one came after, or for
+    the newest retry of that.
     """
     found = queries.get_task(session, context, task)
     if not context.may(kind_of(found.type).permission):

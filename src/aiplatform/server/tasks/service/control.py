@@ -19,6 +19,7 @@ from aiplatform.server.tasks.errors import (
     TaskFinished,
 )
 from aiplatform.server.tasks.models import Task, TaskScheduling
+from aiplatform.server.tasks.service import dependencies
 from aiplatform.server.tasks.service.kinds import InputRef, kind_of
 from aiplatform.server.tasks.service.queue import add_event, change_status, lock, submit, task_specs
 
@@ -82,13 +83,16 @@ def resume(session: Session, actor: Actor, task: Task, *, project: UUID) -> Task
 def retry(session: Session, context: ProjectContext, task: Task) -> Task:
     """Queue a new task with the spec and inputs of one that failed or was cancelled.
 
-    What has ended stays as it ended; the new task says whose retry it is.
+    What has ended stays as it ended; the new task says whose retry it is. It waits for what the
+    old one waited for, or for the newest retry of that.
 
     Raises:
         NotRetriable: when it has not failed, was retried already, or is started elsewhere.
+        DependencyFailed: when one that must succeed has failed and was not retried.
         NoWorkerCanRun: see :func:`queue.submit`.
         Problem: see :meth:`TaskKind.retried`.
     """
+    needs = dependencies.renewed(session, task.id)
     task = lock(session, task.id)
     if TaskStatus(task.status) not in {TaskStatus.FAILED, TaskStatus.CANCELLED}:
         raise NotRetriable(
@@ -124,6 +128,7 @@ def retry(session: Session, context: ProjectContext, task: Task) -> Task:
         experiment_id=task.experiment_id,
         model_id=task.model_id,
         inputs=inputs,
+        after=needs,
     )
     new.scheduling.retry_of = task.id
     kind.queued_again(session, task, new)

@@ -59,6 +59,32 @@ def look_up(session: Session, project_id: int, after: Sequence[After]) -> list[N
     return found
 
 
+def renewed(session: Session, task_id: int) -> list[After]:
+    """What a retry of the task must wait for: what the task waited for, or its newest retries.
+
+    They are locked, which whoever locks the task, too, does first: so does who ends one of them.
+    """
+    chain = (
+        select(TaskDependency.condition, TaskDependency.needs_id.label("id"))
+        .where(TaskDependency.task_id == task_id)
+        .cte("chain", recursive=True)
+    )
+    chain = chain.union_all(
+        select(chain.c.condition, TaskScheduling.task_id).join(
+            TaskScheduling, TaskScheduling.retry_of == chain.c.id
+        )
+    )
+    again = select(TaskScheduling.task_id).where(TaskScheduling.retry_of == chain.c.id)
+    rows = session.execute(
+        select(Task.uuid, chain.c.condition)
+        .join(chain, Task.id == chain.c.id)
+        .where(~again.exists())
+        .order_by(Task.id)
+        .with_for_update(read=True, of=Task)
+    )
+    return [After(task=uuid, condition=condition) for uuid, condition in rows]
+
+
 def write(session: Session, task: Task, needs: Sequence[Needs]) -> None:
     """Record what ``task`` waits for."""
     for need in needs:
