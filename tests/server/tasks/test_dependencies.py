@@ -1,12 +1,14 @@
 """Tasks that wait for others."""
 
+import inspect
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus
@@ -24,6 +26,22 @@ from tests.server.tasks.conftest import NOWHERE, QualitySpec, claim, end, pause,
 
 Submit = Callable[..., Task]
 MakeWorker = Callable[..., int]
+
+CHAIN = text("""
+WITH link AS (
+    INSERT INTO tasks (uuid, project_id, name, type, status, priority, config)
+    SELECT gen_random_uuid(), project_id, 'link ' || number, type, 'pending', 5, config
+    FROM tasks CROSS JOIN generate_series(1, :length) number
+    WHERE id = :first ORDER BY number
+    RETURNING id
+), scheduled AS (
+    INSERT INTO task_scheduling (task_id, queue, cpus, memory_mb, gpus, blockers, max_attempts)
+    SELECT id, 'default', 1, 1, 0, 1, 1 FROM link
+)
+INSERT INTO task_dependencies (task_id, needs_id, condition)
+SELECT id, COALESCE(lag(id) OVER (ORDER BY id), :first), 'ok' FROM link
+""")
+"""Each after the one before."""
 
 
 def after(task: Task, condition: str = "ok") -> list[After]:
@@ -73,6 +91,32 @@ class TestDependencies:
         assert "scripted, which ended as failed" in second.error_message
         assert "chained, which ended as failed" in third.error_message
         assert claim(session, make_worker()).task_id == whatever.id
+
+    def test_one_waits_for_another_and_for_what_that_waits_for(
+        self, session, submit, chained, make_worker
+    ):
+        first = submit()
+        second = chained(after(first))
+        third = chained([*after(first), *after(second)])
+        end(session, claim(session, make_worker()), TaskStatus.FAILED)
+        session.expire_all()
+        assert [one.status for one in (first, second, third)] == ["failed"] * 3
+
+    def test_a_chain_of_any_length_fails(self, session, submit, make_worker):
+        """A link costs no frame of the interpreter's stack, of which there are few here."""
+        first, worker = submit(), make_worker()
+        length = 250
+        session.execute(CHAIN, {"first": first.id, "length": length})
+        commit(session)
+        before = sys.getrecursionlimit()
+        sys.setrecursionlimit(len(inspect.stack(0)) + length)
+        try:
+            end(session, claim(session, worker), TaskStatus.FAILED)
+        finally:
+            sys.setrecursionlimit(before)
+        session.expire_all()
+        failed = select(func.count()).where(Task.status == "failed")
+        assert session.scalar(failed) == length + 1
 
     def test_cancelling_counts_as_no_success(self, session, submit, chained):
         first = submit()

@@ -6,16 +6,17 @@ import pytest
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
+from aiplatform.protocol.specs import ExternalSpec
 from aiplatform.server.core.database import commit
 from aiplatform.server.core.encryption import KeyFileUnusable
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.notifications import jobs as notifications_jobs
 from aiplatform.server.tasks import jobs
 from aiplatform.server.tasks.models import Task, TaskLease, Worker
-from aiplatform.server.tasks.service import attempts, periodic, sweep, workers
+from aiplatform.server.tasks.service import attempts, external, periodic, sweep, workers
 from aiplatform.server.tasks.service.sweep import Sweeper
 from tests.conftest import environment
-from tests.factories import make_task
+from tests.factories import make_context, make_task
 
 LEASE = 60.0
 
@@ -66,6 +67,69 @@ def test_a_lease_expires_after_a_whole_lease_unseen(session, held, make_worker, 
     make_worker("another")
     look(sweeper, clock, 2)
     assert sent, "a waiting task is announced again"
+
+
+@pytest.fixture
+def cannot_end(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Let the end of one task raise, whoever ends its attempt."""
+
+    def cannot_end(task_id: int) -> None:
+        close = attempts.close
+
+        def refusing(session: Session, claimed: attempts.Claim, *rest: object) -> None:
+            close(session, claimed, *rest)
+            if claimed.task_id == task_id:
+                raise KeyError("its row is broken")
+
+        monkeypatch.setattr(attempts, "close", refusing)
+
+    return cannot_end
+
+
+def test_a_lease_that_cannot_be_ended_keeps_no_other(
+    session, submit, make_worker, cannot_end, clock, sent
+):
+    worker = make_worker()
+    broken, fine = [submit() and attempts.claim_next(session, worker, ["default"]) for _ in "ab"]
+    commit(session)
+    cannot_end(broken.task_id)
+    sweeper = Sweeper(LEASE, clock)
+    assert look(sweeper, clock, LEASE + 4) == [fine.task_id]
+    session.expire_all()
+    assert session.get_one(Task, fine.task_id).status == "pending"
+    assert session.get_one(Task, broken.task_id).status == "running"
+
+
+def test_a_worker_starts_though_a_lease_of_its_own_cannot_be_ended(
+    session, submit, make_worker, cannot_end
+):
+    worker = make_worker()
+    broken, fine = [submit() and attempts.claim_next(session, worker, ["default"]) for _ in "ab"]
+    commit(session)
+    cannot_end(broken.task_id)
+    assert make_worker() == worker
+    session.expire_all()
+    assert session.get_one(Task, fine.task_id).status == "pending"
+    assert session.get_one(TaskLease, broken.task_id).worker_id == worker
+
+
+def test_a_run_that_cannot_be_given_up_keeps_no_other(
+    session, project, submit, clock, sent, monkeypatch
+):
+    context = make_context(session, project)
+    runs = [external.begin(session, context, ExternalSpec(), name=name)[0] for name in "ab"]
+    commit(session)
+    give_up = external.give_up
+
+    def refusing(session: Session, task_id: int, *rest: object) -> bool:
+        if task_id == runs[0].id:
+            raise KeyError("its row is broken")
+        return give_up(session, task_id, *rest)
+
+    monkeypatch.setattr(external, "give_up", refusing)
+    look(Sweeper(LEASE, clock, run_silence_seconds=60), clock, 64)
+    session.expire_all()
+    assert [run.status for run in runs] == ["running", "failed"]
 
 
 def test_a_renewed_lease_stays(session, held, clock, sent):

@@ -4,7 +4,9 @@ Higher domains register theirs. It is done by one worker at a time, and by anoth
 gone.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -39,13 +41,20 @@ def hourly() -> Mapping[str, Chore]:
     return _HOURLY
 
 
+@contextmanager
+def isolated(what: str, **facts: Any) -> Iterator[None]:
+    """Do one of several things: when it fails, that is logged with ``facts``, and others follow."""
+    try:
+        yield
+    except (SQLAlchemyError, Problem, OSError) as error:
+        log.warning("failed", what=what, **facts, error=str(error)[:200])
+    except Exception:  # a fault of ours, or a row that nobody expected; it would end the thread
+        log.exception("failed inside the platform", what=what, **facts)
+
+
 def do_each(chores: Mapping[str, Chore]) -> None:
     """Do them all. One that fails keeps no other from its turn, nor leases from running out."""
     for name, chore in chores.items():
-        try:
+        with isolated(f"the chore {name}"):
             if done := chore():
                 log.info("chore done", chore=name, done=done)
-        except (SQLAlchemyError, Problem, OSError) as error:
-            log.warning("a chore failed", chore=name, error=str(error)[:200])
-        except Exception:  # a fault of ours, or a row that nobody expected; it would end the thread
-            log.exception("a chore failed inside the platform", chore=name)

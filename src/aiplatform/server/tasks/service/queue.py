@@ -1,6 +1,7 @@
 """Submitting, cancelling and ending tasks, and the steps of their status."""
 
 import contextlib
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -224,7 +225,21 @@ def lock(session: Session, task_id: int) -> Task:
 
 
 def finish(session: Session, task: Task, outcome: Outcome, *, actor: Actor = audit.SYSTEM) -> None:
-    """Bring a task to its final status and let its domain do what follows, in one transaction."""
+    """Bring a task to its final status and let its domain do what follows, in one transaction.
+
+    What waited for its success fails with it, and so does what waited for that.
+    """
+    _finish(session, task, outcome, actor)
+    ended = deque([task])
+    while ended:
+        need = ended.popleft()
+        reason = f"It waited for the success of {need.name}, which ended as {need.status}."
+        for dependent in dependencies.settle(session, need):
+            _finish(session, dependent, Outcome(TaskStatus.FAILED, error=reason), audit.SYSTEM)
+            ended.append(dependent)
+
+
+def _finish(session: Session, task: Task, outcome: Outcome, actor: Actor) -> None:
     change_status(session, task, outcome.status)
     task.error_message = None if outcome.error is None else clean_text(outcome.error)[:10_000]
     task.scheduling.result = jsonable(outcome.result) or None
@@ -248,9 +263,6 @@ def finish(session: Session, task: Task, outcome: Outcome, *, actor: Actor = aud
     )
     _tell_author(session, task, outcome, project)
     session.flush()
-    for dependent in dependencies.settle(session, task):
-        reason = f"It waited for the success of {task.name}, which ended as {task.status}."
-        finish(session, dependent, Outcome(TaskStatus.FAILED, error=reason))
 
 
 def _tell_author(session: Session, task: Task, outcome: Outcome, project: UUID | None) -> None:

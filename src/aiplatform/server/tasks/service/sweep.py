@@ -25,6 +25,7 @@ from aiplatform.server.tasks.errors import TaskFinished
 from aiplatform.server.tasks.models import ExternalRun, Task, TaskLease, TaskNode, Worker
 from aiplatform.server.tasks.service import external, figures
 from aiplatform.server.tasks.service.attempts import expire
+from aiplatform.server.tasks.service.periodic import isolated
 from aiplatform.server.tasks.service.queue import lock, request_cancel
 
 log = structlog.get_logger(__name__)
@@ -59,6 +60,9 @@ class Sweeper:
     def sweep(self) -> list[int]:
         """Look once. Returns the ids of tasks whose lease was ended.
 
+        A task that can't be ended keeps no other from it; it is tried again when it was silent for
+        as long once more.
+
         At most a tenth of a lease counts between two looks, so time in which this process slept or
         the database was away is not held against those who could not renew meanwhile.
         """
@@ -73,25 +77,25 @@ class Sweeper:
             silent_runs = self._silent_runs(session, passed)
         expired = []
         for task_id, fence in silent:
-            with transaction() as session:
+            self.leases.pop(task_id, None)
+            with isolated("the end of a lease", task_id=task_id), transaction() as session:
                 if expire(session, task_id, fence, "the worker was lost"):
                     expired.append(task_id)
                     figures.EXPIRIES.inc()
                     log.warning("lease expired", task_id=task_id, fence=fence)
-            self.leases.pop(task_id, None)
         for (task_id, node), fence in silent_nodes:
-            with transaction() as session:
+            self.nodes.pop((task_id, node), None)
+            with isolated("the end of a lease", task_id=task_id), transaction() as session:
                 reason = f"the worker of node {node} was lost"
                 if expire(session, task_id, fence, reason, of_member=True):
                     expired.append(task_id)
                     figures.EXPIRIES.inc()
                     log.warning("node lost", task_id=task_id, node=node, fence=fence)
-            self.nodes.pop((task_id, node), None)
         for task_id, renewals in silent_runs:
-            with transaction() as session:
+            self.runs.pop(task_id, None)
+            with isolated("giving a run up", task_id=task_id), transaction() as session:
                 if external.give_up(session, task_id, renewals, self.run_silence_seconds):
                     log.warning("run given up", task_id=task_id)
-            self.runs.pop(task_id, None)
         self._cancel_orphans()
         wake_idle_workers()
         return expired
@@ -159,7 +163,11 @@ class Sweeper:
         with transaction() as session:
             orphans = queries.unfinished_where_nothing_runs(session)
         for task_id in orphans:
-            with contextlib.suppress(TaskFinished), transaction() as session:
+            with (
+                isolated("a cancellation", task_id=task_id),
+                contextlib.suppress(TaskFinished),
+                transaction() as session,
+            ):
                 request_cancel(session, audit.SYSTEM, lock(session, task_id))
 
 

@@ -18,6 +18,7 @@ from aiplatform.server.tasks.models import Worker
 from aiplatform.server.tasks.rules import Device
 from aiplatform.server.tasks.service.attempts import expire
 from aiplatform.server.tasks.service.devices import gpu_label, machine_devices
+from aiplatform.server.tasks.service.periodic import isolated
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,8 @@ def register(session: Session, name: str, queues: Sequence[str], offers: Capacit
     """Enter this process under its name, and take the name over from a predecessor that died.
 
     The caller holds the lock of the name and has made sure that the predecessor's children are
-    gone, so what the predecessor held goes back to the queue at once. Returns the worker's id.
+    gone, so what the predecessor held goes back to the queue at once; a task that can't is the
+    sweep's. Returns the worker's id.
     """
     values = {
         "name": name,
@@ -88,7 +90,9 @@ def register(session: Session, name: str, queues: Sequence[str], offers: Capacit
         .returning(Worker.id)
     ).one()
     for held in queries.leases_of(session, worker_id):
-        expire(session, held.task_id, held.fence, "the worker died and was started again")
+        reason = "the worker died and was started again"
+        with isolated("the end of a lease", task_id=held.task_id), session.begin_nested():
+            expire(session, held.task_id, held.fence, reason)
     return worker_id
 
 
