@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus
+from aiplatform.server.core.audit import AuditLog
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.identity.models import User
 from aiplatform.server.sweeps import jobs as sweep_jobs
@@ -102,3 +103,21 @@ def test_a_deactivated_author_starts_nothing_more(
     sweep = session.scalars(select(Sweep).where(Sweep.uuid == uuid)).one()
     assert sweep.status == "failed"
     assert "deactivated" in (sweep.error or "")
+
+
+def test_an_experiment_goes_with_its_sweeps_once_they_have_ended(
+    session: Session, mine: Api, begin: Callable[..., Any]
+) -> None:
+    sweep = begin().json()
+    path = f"experiments/{sweep['experiment']}"
+    refused = mine.delete(path)
+    assert (refused.status_code, refused.json()["code"]) == (409, "experiment_busy")
+    assert "sweep that has not ended (search)" in refused.json()["detail"]
+    assert mine.post(f"sweeps/{sweep['uuid']}/cancel").is_success
+    assert mine.delete(path).status_code == 204
+    assert mine.get(f"sweeps/{sweep['uuid']}").status_code == 404
+    entry = session.scalars(
+        select(AuditLog).where(AuditLog.action == "experiment:deleted").order_by(AuditLog.id.desc())
+    ).first()
+    assert entry is not None
+    assert entry.details["sweeps"] == [{"uuid": sweep["uuid"], "name": "search"}]

@@ -4,13 +4,13 @@ from aiplatform.server.core.errors import Conflict, Invalid
 
 
 class ExperimentBusy(Conflict):
-    """Its runs would be left without it."""
+    """Its runs would be left without it, and a search would go with it."""
 
     code = "experiment_busy"
-    title = {"en": "A task is active", "zh": "存在进行中的任务"}
+    title = {"en": "The experiment is in use", "zh": "实验正在使用中"}
     detail = {
-        "en": "The experiment has a task that has not ended ({run}). Cancel it first.",
-        "zh": "该实验还有未结束的任务（{run}），请先取消。",
+        "en": "The experiment has a {resource} that has not ended ({name}). Cancel it first.",
+        "zh": "该实验还有未结束的{resource}（{name}），请先取消。",
     }
 
 

@@ -5,7 +5,9 @@ from functools import partial
 
 from aiplatform.server.core.broker import on_message
 from aiplatform.server.core.database import transaction
+from aiplatform.server.experiments import service as experiments
 from aiplatform.server.sweeps import queries
+from aiplatform.server.sweeps.service import go_with_experiment
 from aiplatform.server.sweeps.service.advancing import advance, grant, wishes
 from aiplatform.server.sweeps.service.prompting import ADVANCE, hear_of_halt, hear_of_points
 from aiplatform.server.tasks.errors import TaskFinished
@@ -50,3 +52,4 @@ def register() -> None:
     on_message(ADVANCE, advance_one)
     on_halt(hear_of_halt)
     on_points(hear_of_points)
+    experiments.on_delete(go_with_experiment)

@@ -67,6 +67,13 @@ def lock_sweep(session: Session, context: ProjectContext, uuid: UUID) -> Sweep:
     return found
 
 
+def sweeps_of(session: Session, experiment: Experiment) -> Sequence[Sweep]:
+    """All of an experiment, oldest first."""
+    return session.scalars(
+        select(Sweep).where(Sweep.experiment_id == experiment.id).order_by(Sweep.id)
+    ).all()
+
+
 def running(session: Session) -> list[int]:
     """The ids of sweeps that have not ended."""
     return list(

@@ -190,14 +190,14 @@ def update_experiment(
     "/experiments/{experiment}",
     status_code=status.HTTP_204_NO_CONTENT,
     summary="Delete an experiment",
-    responses=_problem(409, "One of its runs has not ended"),
+    responses=_problem(409, "One of its runs or sweeps has not ended"),
 )
 def delete_experiment(
     experiment: UUID,
     context: Annotated[ProjectContext, Depends(access.CHANGE)],
     session: SessionDep,
 ) -> Response:
-    """Delete it; its tasks and models stay."""
+    """Delete it and its sweeps; its tasks and models stay."""
     service.delete_experiment(session, context, experiment)
     return Response(status_code=status.HTTP_204_NO_CONTENT)
 

@@ -11,6 +11,7 @@ from aiplatform.server.experiments.service.experiments import (
     clone_experiment,
     create_experiment,
     delete_experiment,
+    on_delete,
     update_experiment,
 )
 from aiplatform.server.experiments.service.trainings import rerun, submit_run
@@ -21,6 +22,7 @@ __all__ = [
     "compare",
     "create_experiment",
     "delete_experiment",
+    "on_delete",
     "record",
     "rerun",
     "submit_run",

@@ -1,6 +1,6 @@
 """Creating, cloning, changing and deleting experiments."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +22,19 @@ from aiplatform.server.experiments.service import trainings
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.registry import service as registry
 from aiplatform.server.registry.models import Model
+
+OnDelete = Callable[[Session, Experiment], Mapping[str, Any]]
+"""Called in the transaction with the locked experiment, whose rows still stand. Returns what of its
+own goes with it, for the audit; raises :class:`ExperimentBusy` when that may not be.
+"""
+
+_on_delete: list[OnDelete] = []
+
+
+def on_delete(handler: OnDelete) -> None:
+    """Let a higher domain act when an experiment goes; it registers itself when composed."""
+    if handler not in _on_delete:
+        _on_delete.append(handler)
 
 
 def create_experiment(
@@ -159,17 +172,20 @@ def update_experiment(
 
 
 def delete_experiment(session: Session, context: ProjectContext, uuid: UUID) -> None:
-    """Delete it; its tasks and models stay.
+    """Delete it and its sweeps; its tasks and models stay.
 
     Raises:
         NotFound: when the project has no such experiment.
-        ExperimentBusy: while one of its tasks has not ended.
+        ExperimentBusy: while one of its tasks or sweeps has not ended.
     """
     experiment = queries.lock_experiment(session, context, uuid)
+    gone: dict[str, Any] = {}
+    for handler in _on_delete:
+        gone.update(handler(session, experiment))
     run = queries.unfinished_task(session, experiment)
     if run is not None:
-        raise ExperimentBusy(run=run.name)
-    _record(session, context, AuditAction.EXPERIMENT_DELETED, experiment)
+        raise ExperimentBusy(resource="task", name=run.name)
+    _record(session, context, AuditAction.EXPERIMENT_DELETED, experiment, **gone)
     session.execute(delete(Experiment).where(Experiment.id == experiment.id))
     session.expire_all()
 

@@ -5,6 +5,10 @@ when, ``sampling`` chooses parameters, ``registering`` gives the best model a na
 """
 
 from aiplatform.server.sweeps.service.registering import register_best
-from aiplatform.server.sweeps.service.sweeps import cancel_sweep, create_sweep
+from aiplatform.server.sweeps.service.sweeps import (
+    cancel_sweep,
+    create_sweep,
+    go_with_experiment,
+)
 
-__all__ = ["cancel_sweep", "create_sweep", "register_best"]
+__all__ = ["cancel_sweep", "create_sweep", "go_with_experiment", "register_best"]

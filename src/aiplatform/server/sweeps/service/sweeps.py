@@ -1,5 +1,6 @@
-"""Creating and cancelling sweeps."""
+"""Creating and cancelling sweeps, and what becomes of them without their experiment."""
 
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func
@@ -12,7 +13,8 @@ from aiplatform.server.core import audit
 from aiplatform.server.core.errors import NameTaken
 from aiplatform.server.experiments import queries as experiments_queries
 from aiplatform.server.experiments import service as experiments
-from aiplatform.server.experiments.errors import ExperimentArchived
+from aiplatform.server.experiments.errors import ExperimentArchived, ExperimentBusy
+from aiplatform.server.experiments.models import Experiment
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.sweeps import queries
 from aiplatform.server.sweeps.errors import GridTooLarge, SweepEnded
@@ -69,6 +71,21 @@ def create_sweep(session: Session, context: ProjectContext, *, name: str, spec: 
     )
     advance_soon(session, sweep.id)
     return sweep
+
+
+def go_with_experiment(session: Session, experiment: Experiment) -> dict[str, Any]:
+    """The experiment, which is locked, is about to be deleted, and its sweeps with it.
+
+    Raises:
+        ExperimentBusy: while one of them has not ended.
+    """
+    sweeps = queries.sweeps_of(session, experiment)
+    for sweep in sweeps:
+        if sweep.status == SweepStatus.RUNNING:
+            raise ExperimentBusy(resource="sweep", name=sweep.name)
+    if not sweeps:
+        return {}
+    return {"sweeps": [{"uuid": sweep.uuid, "name": sweep.name} for sweep in sweeps]}
 
 
 def cancel_sweep(session: Session, context: ProjectContext, uuid: UUID) -> Sweep:
