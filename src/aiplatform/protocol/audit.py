@@ -96,6 +96,7 @@ class AuditAction(StrEnum):
     TASK_CANCEL_REQUESTED = "task:cancel_requested"
     TASK_COMPLETED = "task:completed"
     TASK_FAILED = "task:failed"
+    TASK_MODEL_PINNED = "task:model_pinned"
     TASK_MOVED = "task:moved"
     TASK_PAUSED = "task:paused"
     TASK_PRIORITY_CHANGED = "task:priority_changed"

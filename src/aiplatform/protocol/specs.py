@@ -4,7 +4,6 @@ References are uuids; the server checks on submission that the caller may use th
 versions, so that a stored spec names exactly what was read.
 """
 
-import re
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -12,6 +11,12 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from aiplatform.protocol.enums import DataFormat, TaskType
 from aiplatform.protocol.intake import KEYED_MODES, Reading, UploadMode
+from aiplatform.protocol.pass_conditions import PassCondition
+from aiplatform.protocol.references import VERSION_OR_TAG as VERSION_OR_TAG  # noqa: PLC0414
+from aiplatform.protocol.references import After as After  # noqa: PLC0414  (others import it from here)
+from aiplatform.protocol.references import DatasetRef as DatasetRef  # noqa: PLC0414
+from aiplatform.protocol.references import FromTask as FromTask  # noqa: PLC0414
+from aiplatform.protocol.references import ModelReference as ModelReference  # noqa: PLC0414
 from aiplatform.protocol.sources import DataSource
 from aiplatform.protocol.strict import Strict as Strict  # noqa: PLC0414  (others import it from here)
 
@@ -34,27 +39,6 @@ class Resources(Strict):
     gpu_memory_mb: int = Field(
         0, ge=0, le=1 << 24, description="memory that each GPU must have, in MiB"
     )
-
-
-VERSION_OR_TAG = r"^@?[a-z][a-z0-9._-]{0,48}[a-z0-9]$"
-"""``v3``, ``prod``, ``@prod``."""
-
-
-class After(Strict):
-    """A task that must end first: with success (``ok``), or however (``any``)."""
-
-    task: UUID
-    condition: Literal["ok", "any"] = "ok"
-
-
-class DatasetRef(Strict):
-    """A dataset and one of its versions; without a version, the current one when submitted.
-
-    A tag is accepted in place of a version and means the one it is at when submitted.
-    """
-
-    dataset: UUID
-    version: str | None = Field(None, pattern=VERSION_OR_TAG)
 
 
 FixAction = Literal["deduplicate", "drop", "mask", "rebalance", "repair", "strip", "trim"]
@@ -188,12 +172,22 @@ class TrainingSpec(TaskOptions):
         return self
 
 
+ModelSpec = UUID | FromTask
+"""A model that is there, or that of a training; the server puts the former in the latter's place
+once it is."""
+
+
 class EvaluationSpec(TaskOptions):
     """Loss, perplexity and answers of a model and of its base on the same held-out rows."""
 
     type: Literal[TaskType.EVALUATION] = TaskType.EVALUATION
-    model: UUID
+    model: ModelSpec
     dataset: DatasetRef
+    pass_if: list[PassCondition] = Field(
+        default_factory=list,
+        max_length=20,
+        description="what must be so of the model's figures, all of it, or the task fails",
+    )
     max_rows: int | None = Field(None, ge=1)
     batch_size: int = Field(8, ge=1, le=4096)
     max_length: int = Field(512, ge=8, le=1_048_576)
@@ -382,18 +376,7 @@ def nodes_of(spec: TaskSpec) -> int:
     return spec.nodes if isinstance(spec, TrainingSpec) else 1
 
 
-class ModelReference(Strict):
-    """``name`` or ``name@version``, as people write it."""
-
-    name: str
-    version: str | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _parse(cls, value: object) -> object:
-        if isinstance(value, str):
-            match = re.fullmatch(r"([^@]+)(?:@(.+))?", value)
-            if match is None:
-                raise ValueError("write it as name or name@version")
-            return {"name": match[1], "version": match[2]}
-        return value
+def made_by(spec: TaskSpec) -> UUID | None:
+    """The training whose model is read, as long as that model is not known."""
+    model = spec.model if isinstance(spec, EvaluationSpec) else None
+    return model.from_task if isinstance(model, FromTask) else None

@@ -63,9 +63,7 @@ class Compiled:
         )
 
 
-def all_of(
-    session: Session, *asked: tuple[Compiled, Mapping[str, Any]]
-) -> list[Sequence[Any]]:
+def all_of(session: Session, *asked: tuple[Compiled, Mapping[str, Any]]) -> list[Sequence[Any]]:
     """The rows of several statements, one after the other in the session's transaction.
 
     They are sent together, and so is what begins the transaction: each way to the server and back

@@ -69,6 +69,14 @@ class Evaluation(TaskKind):
         """The datasets."""
         pins.look_ahead(session, context, [spec.dataset for spec in specs])
 
+    def model_made(self, session: Session, task: Task, maker: Task) -> None:
+        """See :func:`evaluations.read_made`."""
+        evaluations.read_made(session, task, maker)
+
+    def missed(self, task: Task, result: dict[str, Any]) -> str | None:
+        """See :func:`evaluations.missed`."""
+        return evaluations.missed(task, result)
+
     def inputs(self, session: Session, task: Task) -> Inputs:
         """The model, its base and the rows."""
         return task_inputs(session, task)

@@ -93,6 +93,29 @@ class DependencyFailed(Conflict):
     }
 
 
+class MakesNoModel(Invalid):
+    """Of other tasks it is not known whether they make a model, or which."""
+
+    code = "makes_no_model"
+    title = {"en": "Not a training", "zh": "不是训练任务"}
+    detail = {
+        "en": "The task {name} is of type {task_type}. Name a training, or a model that is there.",
+        "zh": "任务 {name} 的类型为 {task_type}。请指定训练任务，或已存在的模型。",
+    }
+
+
+class MadeNoModel(Conflict):
+    """It completed without one, or the one it made was deleted."""
+
+    code = "made_no_model"
+    title = {"en": "No model of this task", "zh": "任务没有模型"}
+    detail = {
+        "en": "The training {name} has completed, and there is no model of it. It may have been "
+        "deleted: restore it, or name another model.",
+        "zh": "训练 {name} 已完成，但没有对应的模型，可能已被删除。请恢复该模型，或指定其他模型。",
+    }
+
+
 class KeyReused(Conflict):
     """An Idempotency-Key names one request."""
 

@@ -44,6 +44,7 @@ from aiplatform.server.tasks.endpoints.tasks import render as render_task
 from aiplatform.server.tasks.endpoints.tasks import render_all as render_tasks
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.schemas import TaskOut
+from aiplatform.server.tasks.service import dependencies
 
 router = APIRouter(prefix="/api/v1")
 
@@ -207,7 +208,9 @@ def delete_experiment(
     status_code=status.HTTP_202_ACCEPTED,
     summary="Start a training run",
     responses=_problem(
-        409, "The base model is not ready, the data fails the quality gate, or it is archived"
+        409,
+        "The base model is not ready, the data fails the quality gate, what it waits for has "
+        "failed, or it is archived",
     ),
 )
 def start_run(
@@ -230,6 +233,8 @@ def start_run(
             request,
             project=context.project_uuid,
         )
+    # A run of the experiment that ends locks itself first, and the experiment after.
+    dependencies.look_up(session, context.project_id, run.after)
     found = queries.lock_experiment(session, context, experiment)
     task = service.submit_run(
         session,
@@ -239,6 +244,7 @@ def start_run(
         priority=run.priority,
         override_gate=run.override_gate,
         git=None if run.git is None else run.git.model_dump(),
+        after=run.after,
     )
     return render_task(session, task)
 

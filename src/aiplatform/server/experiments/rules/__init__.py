@@ -14,6 +14,7 @@ from aiplatform.server.experiments.rules.runs import (
     few_of,
     number_of,
     summary_of,
+    unmet,
     with_evaluation,
     with_run,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "few_of",
     "number_of",
     "summary_of",
+    "unmet",
     "with_evaluation",
     "with_run",
 ]

@@ -1,11 +1,12 @@
 """Pure rules of experiments: what can be learned, which run is the best, what is kept of it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
 from aiplatform.protocol.enums import DataShape, ExperimentStatus, TaskStatus
+from aiplatform.protocol.pass_conditions import PassCondition
 
 LEARNABLE = frozenset(DataShape) - {DataShape.CLASSIFICATION, DataShape.TABLE}
 """Shapes that supervised fine-tuning reads a conversation or a text from."""
@@ -83,6 +84,19 @@ def evaluation_of(result: Mapping[str, Any], **facts: Any) -> dict[str, Any]:
     """What the registry keeps of an evaluation; the answers stay in the task's result."""
     kept = {key: result[key] for key in ("rows", "tokens", "base", "model") if key in result}
     return {**facts, **kept}
+
+
+def unmet(conditions: Iterable[PassCondition], result: Mapping[str, Any]) -> list[str]:
+    """Of the conditions on an evaluation's model those that do not hold, with what was measured.
+
+    What was not measured holds for none.
+    """
+    figures = result.get("model") or {}
+    return [
+        f"{one.metric} is {figures.get(one.metric, 'missing')} and must be {one.op} {one.value}"
+        for one in conditions
+        if not one.holds(number_of(figures.get(one.metric)))
+    ]
 
 
 def _summarised(runs: list[dict[str, Any]]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from aiplatform.protocol.enums import ExperimentStatus
-from aiplatform.protocol.specs import Strict, TrainingSpec
+from aiplatform.protocol.specs import After, Strict, TrainingSpec
 from aiplatform.server.identity.schemas import UserRef
 
 EXAMPLE_UUID = "5a0f3d1c-8b52-4d5e-9a51-2f3f3a8f0c44"
@@ -113,6 +113,9 @@ class RunIn(Strict):
         description="why it is trained although the data fails the quality gate; kept by the audit",
     )
     git: GitState | None = Field(None, description="kept in the run's record")
+    after: list[After] = Field(
+        default_factory=list, max_length=50, description="tasks of the project that must end first"
+    )
 
 
 class ExperimentOut(BaseModel):

@@ -50,21 +50,14 @@ def base_model(session: Session, context: ProjectContext, uuid: UUID) -> tuple[M
     return model, registry.input_ref(session, model, BASE_MODEL)
 
 
-def model_and_base(
-    session: Session, context: ProjectContext, uuid: UUID
-) -> tuple[Model, list[InputRef]]:
-    """A model and, where it was tuned, what it was tuned from; and the inputs they are.
-
-    Raises:
-        NotFound, ModelNotReady: see ``registry.service.usable_model``.
-    """
-    model = registry.usable_model(session, context, uuid)
+def model_and_base(session: Session, model: Model) -> list[InputRef]:
+    """The inputs that a model is and, where it was tuned, what it was tuned from."""
     refs = [registry.input_ref(session, model, MODEL)]
     base_id = registry_queries.details_of(session, model).base_model_id
     base = None if base_id is None else session.get(Model, base_id)
     if base is not None:
         refs.append(registry.input_ref(session, base, BASE_MODEL))
-    return model, refs
+    return refs
 
 
 def task_inputs(session: Session, task: Task) -> Inputs:

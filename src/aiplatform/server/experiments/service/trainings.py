@@ -1,6 +1,6 @@
 """Runs of experiments: queueing one, following its state, registering what it has made."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.encoding import jsonable
 from aiplatform.protocol.enums import ExperimentStatus, TaskStatus
 from aiplatform.protocol.notifications import NotificationType
-from aiplatform.protocol.specs import TrainingSpec
+from aiplatform.protocol.specs import After, TrainingSpec
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets.service.gates import require_passed
@@ -69,6 +69,7 @@ def submit_run(
     config: TrainingSpec | None = None,
     git: dict[str, Any] | None = None,
     rerun_of: Task | None = None,
+    after: Sequence[After] = (),
 ) -> Task:
     """Queue a training of a locked experiment as it is configured now.
 
@@ -77,6 +78,7 @@ def submit_run(
         config: what is trained in place of the experiment's config.
         git: the state of the caller's source code.
         rerun_of: the run that is done once more.
+        after: what must end first; locked already, since tasks are locked before experiments.
 
     Raises:
         ExperimentArchived: for one in the archive.
@@ -99,6 +101,7 @@ def submit_run(
         priority=priority,
         experiment_id=experiment.id,
         inputs=prepared.inputs,
+        after=after,
     )
     experiment.status = ExperimentStatus.PENDING.value
     details = queries.run_details(session, task.id)

@@ -1,9 +1,10 @@
 """Use cases of the registry.
 
 ``imports`` brings models in, ``registration`` enters what was tuned, says who may use what, and
-deletes.
+deletes; ``awaiting`` finds what a training makes.
 """
 
+from aiplatform.server.registry.service.awaiting import made, model_meant
 from aiplatform.server.registry.service.imports import (
     add_file,
     check_path,
@@ -25,6 +26,8 @@ __all__ = [
     "create_model",
     "delete_model",
     "input_ref",
+    "made",
+    "model_meant",
     "open_for_files",
     "register_again",
     "register_tuned",

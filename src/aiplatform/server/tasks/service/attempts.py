@@ -1,7 +1,7 @@
 """What a worker does with tasks it claimed: renew, write, finish. Every write carries the fence."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -246,6 +246,10 @@ def end_attempt(session: Session, claim: Claim, outcome: Outcome) -> None:
         LostLease: see :func:`hold`; the outcome is dropped.
     """
     task = hold(session, claim)
+    if outcome.status is TaskStatus.COMPLETED:
+        missed = kind_of(task.type).missed(task, outcome.result)
+        if missed is not None:
+            outcome = replace(outcome, status=TaskStatus.FAILED, error=missed)
     status = outcome.status
     close(session, claim, status.value, outcome.error)
     finish(session, task, outcome)

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.enums import TaskStatus
-from aiplatform.protocol.specs import TaskSpec
+from aiplatform.protocol.specs import FromTask, TaskSpec, made_by
 from aiplatform.server.core import audit
 from aiplatform.server.core.audit import Actor
 from aiplatform.server.core.broker import wake
@@ -20,7 +20,7 @@ from aiplatform.server.tasks.errors import (
 )
 from aiplatform.server.tasks.models import Task, TaskScheduling
 from aiplatform.server.tasks.service import dependencies
-from aiplatform.server.tasks.service.kinds import InputRef, kind_of
+from aiplatform.server.tasks.service.kinds import InputRef, Prepared, kind_of
 from aiplatform.server.tasks.service.queue import add_event, change_status, lock, submit, task_specs
 
 
@@ -104,30 +104,26 @@ def retry(session: Session, context: ProjectContext, task: Task) -> Task:
             reason=f"tasks of type {task.type} are started through {kind.started_through}",
             reason_zh=f"类型为 {task.type} 的任务通过 {kind.started_through} 启动",
         )
-    again = session.scalar(
+    retried = session.scalar(
         select(Task.uuid)
         .join(TaskScheduling, TaskScheduling.task_id == Task.id)
         .where(TaskScheduling.retry_of == task.id)
     )
-    if again is not None:
+    if retried is not None:
         raise NotRetriable(
-            reason=f"it was retried as {again}", reason_zh=f"已作为 {again} 重试", task=again
+            reason=f"it was retried as {retried}", reason_zh=f"已作为 {retried} 重试", task=retried
         )
     kind.retried(session, context, task)
-    spec: TaskSpec = task_specs.validate_python(task.config)
-    inputs = [
-        InputRef(row.role, row.label, row.content_hash, row.dataset_version_id, row.model_id)
-        for row in queries.inputs_of(session, task.id)
-    ]
+    again = _as_before(session, context, task)
     new = submit(
         session,
         context,
-        spec,
+        again.spec,
         name=task.name,
         priority=task.priority,
-        experiment_id=task.experiment_id,
-        model_id=task.model_id,
-        inputs=inputs,
+        experiment_id=again.experiment_id,
+        model_id=again.model_id,
+        inputs=again.inputs,
         after=needs,
     )
     new.scheduling.retry_of = task.id
@@ -144,3 +140,21 @@ def retry(session: Session, context: ProjectContext, task: Task) -> Task:
     )
     session.flush()
     return new
+
+
+def _as_before(session: Session, context: ProjectContext, task: Task) -> Prepared:
+    """What a task was, with its references pinned as they were; one that was never, is now.
+
+    The model of a training that was retried is that of its newest retry.
+    """
+    spec: TaskSpec = task_specs.validate_python(task.config)
+    maker = made_by(spec)
+    if maker is not None:
+        meant = FromTask(from_task=dependencies.newest_retry(session, maker))
+        spec = spec.model_copy(update={"model": meant})
+        return kind_of(task.type).prepare(session, context, spec)
+    inputs = [
+        InputRef(row.role, row.label, row.content_hash, row.dataset_version_id, row.model_id)
+        for row in queries.inputs_of(session, task.id)
+    ]
+    return Prepared(spec, inputs, task.experiment_id, task.model_id)

@@ -2,7 +2,7 @@
 
 A task names tasks that exist already, so there are no circles. Whoever ends a task settles what
 depends on it in the same transaction: what waited for its success fails with it, with the reason,
-and so do those that depend on that.
+and so do those that depend on that; what is to read the model that it made is told of it.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus
-from aiplatform.protocol.specs import After
+from aiplatform.protocol.specs import After, TaskSpec, made_by
 from aiplatform.server.core.broker import wake
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.tasks.errors import DependencyFailed
@@ -29,6 +29,12 @@ class Needs:
     settled: bool
 
 
+def needs_of(spec: TaskSpec, after: Sequence[After] = ()) -> list[After]:
+    """What a task must wait for: what is asked for, and whose model it reads."""
+    maker = made_by(spec)
+    return [*after] if maker is None else [*after, After(task=maker)]
+
+
 def look_up(session: Session, project_id: int, after: Sequence[After]) -> list[Needs]:
     """The tasks that are named, locked.
 
@@ -40,6 +46,8 @@ def look_up(session: Session, project_id: int, after: Sequence[After]) -> list[N
     for item in after:
         # Whoever names a task twice means the stricter.
         wanted[item.task] = "ok" if "ok" in (item.condition, wanted.get(item.task)) else "any"
+    if not wanted:
+        return []
     rows = session.scalars(
         select(Task)
         .where(Task.uuid.in_(wanted), Task.project_id == project_id)
@@ -85,6 +93,21 @@ def renewed(session: Session, task_id: int) -> list[After]:
     return [After(task=uuid, condition=condition) for uuid, condition in rows]
 
 
+def newest_retry(session: Session, task: UUID) -> UUID:
+    """The retry of a task that has not been retried itself; the task, when it never was."""
+    while True:
+        old = select(Task.id).where(Task.uuid == task).scalar_subquery()
+        retry = (
+            select(Task.uuid)
+            .join(TaskScheduling, TaskScheduling.task_id == Task.id)
+            .where(TaskScheduling.retry_of == old)
+        )
+        newer = session.scalar(retry)
+        if newer is None:
+            return task
+        task = newer
+
+
 def write(session: Session, task: Task, needs: Sequence[Needs]) -> None:
     """Record what ``task`` waits for."""
     for need in needs:
@@ -99,8 +122,16 @@ def write(session: Session, task: Task, needs: Sequence[Needs]) -> None:
     session.flush()
 
 
-def settle(session: Session, ended: Task) -> list[Task]:
-    """Let go those that waited for a task's end; returns those that its end lets fail."""
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Whom the end of a task concerns: those that fail by it, and those that read its model."""
+
+    doomed: Sequence[Task] = ()
+    readers: Sequence[Task] = ()
+
+
+def settle(session: Session, ended: Task) -> Settled:
+    """Let go those that waited for a task's end."""
     rows = session.execute(
         update(TaskDependency)
         .where(TaskDependency.needs_id == ended.id, TaskDependency.settled.is_(False))
@@ -109,7 +140,7 @@ def settle(session: Session, ended: Task) -> list[Task]:
         .execution_options(synchronize_session=False)
     ).all()
     if not rows:
-        return []
+        return Settled()
     # Whoever changes a task locks its row first and what is beside it after; so does this.
     session.execute(
         select(Task.id)
@@ -117,7 +148,8 @@ def settle(session: Session, ended: Task) -> list[Task]:
         .order_by(Task.id)
         .with_for_update()
     )
-    doomed: list[int] = []
+    succeeded = ended.status == TaskStatus.COMPLETED.value
+    concerned: list[int] = []
     for task_id, condition in sorted(rows):
         queue = session.execute(
             update(TaskScheduling)
@@ -126,18 +158,18 @@ def settle(session: Session, ended: Task) -> list[Task]:
             .returning(TaskScheduling.queue, TaskScheduling.blockers)
             .execution_options(synchronize_session=False)
         ).one()
-        if condition == "ok" and ended.status != TaskStatus.COMPLETED.value:
-            doomed.append(task_id)
-        elif queue.blockers == 0:
+        if condition == "ok":
+            concerned.append(task_id)
+        if queue.blockers == 0 and (succeeded or condition == "any"):
             wake(session, queue.queue)
-    if not doomed:
-        return []
+    if not concerned:
+        return Settled()
     waiting = (TaskStatus.PENDING.value, TaskStatus.PAUSED.value)
-    return list(
-        session.scalars(
-            select(Task)
-            .where(Task.id.in_(doomed), Task.status.in_(waiting))
-            .order_by(Task.id)
-            .execution_options(populate_existing=True)
-        )
-    )
+    statement = select(Task).where(Task.id.in_(concerned), Task.status.in_(waiting))
+    if succeeded:
+        maker = Task.config[("model", "from_task")].astext
+        statement = statement.where(maker == str(ended.uuid))
+    found = session.scalars(
+        statement.order_by(Task.id).execution_options(populate_existing=True)
+    ).all()
+    return Settled(readers=found) if succeeded else Settled(doomed=found)

@@ -31,6 +31,7 @@ from aiplatform.server.core.errors import Problem
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service import submissions
+from aiplatform.server.tasks.service.dependencies import needs_of
 from aiplatform.server.tasks.service.entering import NewTask, enter_all
 from aiplatform.server.tasks.service.kinds import kind_of
 from aiplatform.server.tasks.service.queue import Wanted, prepared
@@ -62,7 +63,8 @@ class Submission:
     def may_share(self) -> bool:
         """Whether it harms nobody in the same transaction."""
         kind = kind_of(self.wanted.spec.type)
-        return kind.shares_commit and not self.wanted.after and self.context.may(kind.permission)
+        waits = needs_of(self.wanted.spec, self.wanted.after)
+        return kind.shares_commit and not waits and self.context.may(kind.permission)
 
 
 @dataclass(frozen=True, slots=True)

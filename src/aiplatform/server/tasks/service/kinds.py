@@ -125,6 +125,18 @@ class TaskKind:
     def queued_again(self, session: Session, task: Task, again: Task) -> None:
         """``again`` is the retry of ``task``; take over what stands beside the task."""
 
+    def model_made(self, session: Session, task: Task, maker: Task) -> None:
+        """``maker``, whose model ``task`` is to read, has completed; pin that model.
+
+        Called in the transaction in which it ends, so before ``task`` can start.
+
+        Raises:
+            Problem: there is no such model; ``task`` fails for that.
+        """
+
+    def missed(self, task: Task, result: dict[str, Any]) -> str | None:
+        """Why a task whose attempt succeeded fails all the same, and keeps its result."""
+
     def inputs(self, session: Session, task: Task) -> Inputs:
         """What the runtime of ``task`` reads."""
         raise NotImplementedError

@@ -19,6 +19,7 @@ from aiplatform.protocol.notifications import NotificationType
 from aiplatform.protocol.specs import After, TaskSpec, nodes_of
 from aiplatform.server.core import audit
 from aiplatform.server.core.audit import Actor
+from aiplatform.server.core.errors import Problem
 from aiplatform.server.core.events import notify
 from aiplatform.server.identity.errors import PermissionDenied
 from aiplatform.server.notifications.service import announce
@@ -30,6 +31,7 @@ from aiplatform.server.tasks.errors import NoWorkerCanRun, TaskFinished, WrongTa
 from aiplatform.server.tasks.models import Task, TaskEvent
 from aiplatform.server.tasks.rules import Demand, may_become, shortfalls
 from aiplatform.server.tasks.service import dependencies
+from aiplatform.server.tasks.service.dependencies import Needs
 from aiplatform.server.tasks.service.entering import NewTask, enqueue_all, new_task
 from aiplatform.server.tasks.service.hearing import tell_of_status
 from aiplatform.server.tasks.service.kinds import InputRef, Outcome, kind_of
@@ -102,15 +104,19 @@ def _checked(
     spec: TaskSpec,
     *,
     after: Sequence[After] = (),
+    needs: Sequence[Needs] | None = None,
     **facts: Any,
 ) -> NewTask:
-    """What :func:`submit` queues, after its checks."""
+    """What :func:`submit` queues, after its checks. ``needs``: what it waits for, looked up."""
     require_possible(session, spec)
     if spec.resources.gpus:
         quotas.require_gpus(session, context.project_id, spec.resources.gpus * nodes_of(spec))
     if spec.secrets:
         secrets_service.require_usable(session, context, spec.secrets)
-    needs = dependencies.look_up(session, context.project_id, after) if after else []
+    if needs is None:
+        needs = dependencies.look_up(
+            session, context.project_id, dependencies.needs_of(spec, after)
+        )
     return new_task(
         spec,
         actor=context.actor,
@@ -180,6 +186,10 @@ def prepared(session: Session, context: ProjectContext, wanted: Wanted) -> NewTa
         raise WrongTaskType(task_type=wanted.spec.type.value, resource=kind.started_through)
     if not context.may(kind.permission):
         raise PermissionDenied(permission=kind.permission.value)
+    # Tasks are locked before models, here as where tasks end.
+    needs = dependencies.look_up(
+        session, context.project_id, dependencies.needs_of(wanted.spec, wanted.after)
+    )
     found = kind.prepare(session, context, wanted.spec)
     new = _checked(
         session,
@@ -190,7 +200,7 @@ def prepared(session: Session, context: ProjectContext, wanted: Wanted) -> NewTa
         experiment_id=found.experiment_id,
         model_id=found.model_id,
         inputs=found.inputs,
-        after=wanted.after,
+        needs=needs,
     )
     if wanted.traceparent is not None:
         new.event["traceparent"] = wanted.traceparent
@@ -227,15 +237,23 @@ def lock(session: Session, task_id: int) -> Task:
 def finish(session: Session, task: Task, outcome: Outcome, *, actor: Actor = audit.SYSTEM) -> None:
     """Bring a task to its final status and let its domain do what follows, in one transaction.
 
-    What waited for its success fails with it, and so does what waited for that.
+    What waited for its success fails with it, and so does what waited for that; what is to read the
+    model that it made is told of it.
     """
     _finish(session, task, outcome, actor)
     ended = deque([task])
     while ended:
         need = ended.popleft()
         reason = f"It waited for the success of {need.name}, which ended as {need.status}."
-        for dependent in dependencies.settle(session, need):
-            _finish(session, dependent, Outcome(TaskStatus.FAILED, error=reason), audit.SYSTEM)
+        settled = dependencies.settle(session, need)
+        failed = [(dependent, reason) for dependent in settled.doomed]
+        for dependent in settled.readers:
+            try:
+                kind_of(dependent.type).model_made(session, dependent, need)
+            except Problem as problem:
+                failed.append((dependent, str(problem)))
+        for dependent, error in failed:
+            _finish(session, dependent, Outcome(TaskStatus.FAILED, error=error), audit.SYSTEM)
             ended.append(dependent)
 
 

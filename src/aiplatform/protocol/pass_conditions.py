@@ -1,0 +1,47 @@
+"""What must be so of an evaluation's figures for it to count as passed."""
+
+import operator
+import re
+from collections.abc import Callable
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from aiplatform.protocol.strict import Strict
+
+Metric = Literal["loss", "perplexity"]
+"""Figures of the evaluated model, as in the result of its evaluation."""
+
+Comparison = Literal["<", "<=", ">", ">="]
+
+HOLDS: dict[Comparison, Callable[[float, float], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+class PassCondition(Strict):
+    """A bound on a figure. People write it as text, such as ``loss<=2.0``."""
+
+    metric: Metric
+    op: Comparison
+    value: float = Field(allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parse(cls, value: object) -> object:
+        if isinstance(value, str):
+            match = re.fullmatch(r"\s*(\w+)\s*(<=|>=|<|>)\s*(\S+)\s*", value)
+            if match is None:
+                raise ValueError("write it as metric, comparison and number, such as loss<=2.0")
+            return {"metric": match[1], "op": match[2], "value": match[3]}
+        return value
+
+    def holds(self, measured: float) -> bool:
+        """Whether it is so; of what is no number, nothing is."""
+        return HOLDS[self.op](measured, self.value)
+
+    def __str__(self) -> str:
+        return f"{self.metric} {self.op} {self.value}"

@@ -1,0 +1,50 @@
+"""Models that trainings make: named by the training before they are there."""
+
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.enums import TaskType
+from aiplatform.protocol.specs import After, FromTask
+from aiplatform.server.core.errors import NotFound
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.registry.models import Model
+from aiplatform.server.registry.service.registration import usable_model
+from aiplatform.server.tasks.errors import MadeNoModel, MakesNoModel
+from aiplatform.server.tasks.models import Task
+from aiplatform.server.tasks.service import dependencies
+
+
+def model_meant(session: Session, context: ProjectContext, meant: UUID | FromTask) -> Model | None:
+    """The model that a spec names, locked against deletion; None while it is being made.
+
+    Raises:
+        NotFound, ModelNotReady: see :func:`usable_model`; NotFound for a task of another project.
+        MakesNoModel: for a task that is no training.
+        DependencyFailed: for a training that ended without success.
+        MadeNoModel: when the model of one that completed is gone.
+    """
+    if isinstance(meant, UUID):
+        return usable_model(session, context, meant)
+    [need] = dependencies.look_up(session, context.project_id, [After(task=meant.from_task)])
+    if need.task.type != TaskType.TRAINING:
+        raise MakesNoModel(name=need.task.name, task_type=need.task.type)
+    if not need.settled:
+        return None
+    model = made(session, need.task)
+    try:
+        return usable_model(session, context, model.uuid)
+    except NotFound as error:
+        raise MadeNoModel(name=need.task.name) from error
+
+
+def made(session: Session, training: Task) -> Model:
+    """What a training that has completed made.
+
+    Raises:
+        MadeNoModel: when it is gone.
+    """
+    model = None if training.model_id is None else session.get(Model, training.model_id)
+    if model is None:
+        raise MadeNoModel(name=training.name)
+    return model

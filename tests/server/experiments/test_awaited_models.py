@@ -1,0 +1,276 @@
+"""Evaluations of models that trainings have yet to make, and what an evaluation must meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from aiplatform.server.core.audit import AuditLog
+from aiplatform.server.core.storage import StoredFile
+from aiplatform.server.datasets.models import Dataset
+from aiplatform.server.experiments.models import Experiment
+from aiplatform.server.experiments.service import trainings
+from aiplatform.server.projects.models import Project
+from aiplatform.server.registry.models import Model
+from aiplatform.server.tasks.models import Task, TaskInput
+from tests.conftest import Api
+from tests.factories import make_project, make_task
+from tests.server.experiments.hand import Hand, fresh
+
+Submit = Callable[..., Any]
+FIGURES = {"rows": 4, "tokens": 40, "model": {"loss": 1.5, "perplexity": 4.48}}
+
+
+@pytest.fixture
+def experiment(session: Session, create: Submit) -> Experiment:
+    uuid = create().json()["uuid"]
+    return session.scalars(select(Experiment).where(Experiment.uuid == uuid)).one()
+
+
+@pytest.fixture
+def train(mine: Api, experiment: Experiment) -> Submit:
+    """``train()`` queues a training over HTTP."""
+
+    def start(**body: Any) -> Any:
+        answer = mine.post(f"experiments/{experiment.uuid}/runs", json=body)
+        assert answer.status_code == 202, answer.text
+        return answer.json()
+
+    return start
+
+
+@pytest.fixture
+def evaluate(mine: Api, project: Project, held_out: Dataset, hand: Hand) -> Submit:
+    """``evaluate(model)`` asks for an evaluation; ``model`` is a training, or what a spec has."""
+
+    def submit(model: Any, *, headers: Any = (), after: Any = (), **spec: Any) -> Any:
+        if "config" in model:
+            model = {"from_task": model["uuid"]}
+        body = {
+            "name": "evaluate",
+            "after": list(after),
+            "spec": {
+                "type": "evaluation",
+                "model": model,
+                "dataset": {"dataset": str(held_out.uuid)},
+                "queue": hand.queue,
+                **spec,
+            },
+        }
+        return mine.post(f"projects/{project.uuid}/tasks", json=body, headers=dict(headers))
+
+    return submit
+
+
+def row_of(session: Session, task: Any) -> Task:
+    session.rollback()
+    return session.scalars(select(Task).where(Task.uuid == task["uuid"])).one()
+
+
+class TestFromATask:
+    def test_it_waits_and_reads_what_was_made(
+        self,
+        session: Session,
+        mine: Api,
+        experiment: Experiment,
+        train: Submit,
+        evaluate: Submit,
+        hand: Hand,
+        made: list[StoredFile],
+    ) -> None:
+        training = train()
+        answer = evaluate(training)
+        assert answer.status_code == 202, answer.text
+        task = answer.json()
+        assert (task["model"], task["config"]["model"]) == (None, {"from_task": training["uuid"]})
+        claim = hand.take()
+        assert hand.claim() is None
+        waiting = mine.get(f"tasks/{task['uuid']}").json()
+        assert [need["task"] for need in waiting["after"]] == [training["uuid"]]
+        assert waiting["waiting"]["reason"] == f"waits for {training['name']}"
+        assert {item["role"] for item in waiting["inputs"]} == {"dataset"}
+
+        hand.complete(claim, {"eval_loss": 1.2}, made)
+        model = row_of(session, training).model_id
+        tuned = session.get_one(Model, model)
+        shown = mine.get(f"tasks/{task['uuid']}").json()
+        assert shown["config"]["model"] == shown["model"] == str(tuned.uuid)
+        assert shown["experiment"] == str(experiment.uuid)
+        row = row_of(session, task)
+        inputs = session.scalars(select(TaskInput).where(TaskInput.task_id == row.id)).all()
+        assert {item.role for item in inputs} == {"dataset", "model", "base_model"}
+        assert all(item.content_hash for item in inputs)
+        assert {item.model_id for item in inputs if item.role == "model"} == {tuned.id}
+        said = session.scalars(
+            select(AuditLog).where(AuditLog.resource_id == task["uuid"]).order_by(AuditLog.id)
+        ).all()
+        assert [entry.action for entry in said] == ["task:submitted", "task:model_pinned"]
+        assert said[1].details["model"] == str(tuned.uuid)
+        timeline = mine.get(f"tasks/{task['uuid']}/timeline").json()["items"]
+        assert [event["kind"] for event in timeline] == ["submitted", "model_pinned"]
+        assert mine.delete(f"models/{tuned.uuid}").json()["code"] == "model.in_use"
+
+        claim = hand.take()
+        assert set(hand.inputs(claim).trees) == {"model", "base_model"}
+        hand.complete(claim, FIGURES)
+        assert fresh(session, tuned).metrics["evaluation"]["model"]["loss"] == 1.5
+        assert fresh(session, experiment).metrics["evaluation"]["task"] == task["uuid"]
+
+    def test_of_one_that_has_completed_it_is_pinned_at_once(
+        self, session: Session, train: Submit, evaluate: Submit, hand: Hand, made: list[StoredFile]
+    ) -> None:
+        training = train()
+        hand.complete(hand.take(), {}, made)
+        task = evaluate(training).json()
+        tuned = session.get_one(Model, row_of(session, training).model_id)
+        assert task["config"]["model"] == task["model"] == str(tuned.uuid)
+        assert set(hand.inputs(hand.take()).trees) == {"model", "base_model"}
+
+    @pytest.mark.parametrize("end", ["fail", "cancel"])
+    def test_it_fails_with_the_training(
+        self, mine: Api, train: Submit, evaluate: Submit, hand: Hand, end: str
+    ) -> None:
+        training = train()
+        task = evaluate(training).json()
+        getattr(hand, end)(hand.take())
+        shown = mine.get(f"tasks/{task['uuid']}").json()
+        assert shown["status"] == "failed"
+        assert training["name"] in shown["error_message"]
+        assert hand.claim() is None
+        for refused in (evaluate(training), mine.post(f"tasks/{task['uuid']}/retry")):
+            assert (refused.status_code, refused.json()["code"]) == (409, "dependency_failed")
+
+    def test_it_fails_when_nothing_was_made(
+        self, mine: Api, train: Submit, evaluate: Submit, hand: Hand, monkeypatch: Any
+    ) -> None:
+        training = train()
+        task = evaluate(training).json()
+        monkeypatch.setattr(trainings, "conclude", lambda *_: None)
+        hand.complete(hand.take(), {})
+        assert mine.get(f"tasks/{training['uuid']}").json()["status"] == "completed"
+        shown = mine.get(f"tasks/{task['uuid']}").json()
+        assert shown["status"] == "failed"
+        assert f"The training {training['name']} has completed" in shown["error_message"]
+        assert hand.claim() is None
+
+    def test_other_dependencies_are_waited_for_as_well(
+        self, train: Submit, evaluate: Submit, hand: Hand, made: list[StoredFile], mine: Api
+    ) -> None:
+        training, other = train(), train()
+        task = evaluate(training, after=[{"task": other["uuid"], "condition": "any"}]).json()
+        hand.complete(hand.take(), {}, made)
+        last = hand.take()
+        assert hand.claim() is None
+        assert mine.get(f"tasks/{task['uuid']}").json()["model"] is not None
+        hand.fail(last)
+        assert str(hand.take().task_uuid) == task["uuid"]
+
+    def test_a_retry_of_one_that_was_cancelled_waits_again(
+        self, mine: Api, train: Submit, evaluate: Submit, hand: Hand, made: list[StoredFile]
+    ) -> None:
+        training = train()
+        claim = hand.take()
+        cancelled = [evaluate(training).json() for _ in range(2)]
+        for task in cancelled:
+            assert mine.post(f"tasks/{task['uuid']}/cancel").status_code == 202
+        first = mine.post(f"tasks/{cancelled[0]['uuid']}/retry").json()
+        assert hand.claim() is None
+        hand.complete(claim, {}, made)
+        assert str(hand.take().task_uuid) == first["uuid"]
+        later = mine.post(f"tasks/{cancelled[1]['uuid']}/retry").json()
+        assert later["model"] == mine.get(f"tasks/{first['uuid']}").json()["model"]
+        assert set(hand.inputs(hand.take()).trees) == {"model", "base_model"}
+
+    def test_a_model_that_was_deleted(
+        self, mine: Api, train: Submit, evaluate: Submit, hand: Hand, made: list[StoredFile]
+    ) -> None:
+        training = train()
+        hand.complete(hand.take(), {}, made)
+        model = mine.get(f"tasks/{training['uuid']}").json()["model"]
+        assert mine.delete(f"models/{model}").status_code == 204
+        answer = evaluate(training)
+        assert (answer.status_code, answer.json()["code"]) == (409, "made_no_model")
+
+    def test_what_makes_no_model_or_is_anothers(
+        self, session: Session, project: Project, evaluate: Submit
+    ) -> None:
+        quality = make_task(session, project)
+        answer = evaluate({"from_task": str(quality.uuid)})
+        assert (answer.status_code, answer.json()["code"]) == (422, "makes_no_model")
+        foreign = make_task(session, make_project(session), type="training")
+        for uuid in (foreign.uuid, uuid4()):
+            answer = evaluate({"from_task": str(uuid)})
+            assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+            assert answer.json()["resource"] == "task"
+
+    def test_a_repeated_request_queues_nothing(
+        self, train: Submit, evaluate: Submit, project: Project
+    ) -> None:
+        training = train()
+        answers = [evaluate(training, headers={"Idempotency-Key": "once"}) for _ in range(2)]
+        assert answers[0].json()["uuid"] == answers[1].json()["uuid"]
+
+
+class TestConditions:
+    @pytest.fixture
+    def tuned(self, train: Submit, hand: Hand, made: list[StoredFile], session: Session) -> Model:
+        training = train()
+        hand.complete(hand.take(), {}, made)
+        return session.get_one(Model, row_of(session, training).model_id)
+
+    def test_met(
+        self, session: Session, mine: Api, tuned: Model, evaluate: Submit, hand: Hand
+    ) -> None:
+        condition = {"metric": "loss", "op": "<=", "value": 1.5}
+        task = evaluate(str(tuned.uuid), pass_if=[condition, "perplexity < 5"]).json()
+        assert task["config"]["pass_if"] == [
+            condition, {"metric": "perplexity", "op": "<", "value": 5.0},
+        ]  # fmt: skip
+        hand.complete(hand.take(), FIGURES)
+        assert mine.get(f"tasks/{task['uuid']}").json()["status"] == "completed"
+        assert fresh(session, tuned).metrics["evaluation"]["passed"] is True
+
+    def test_missed(
+        self, session: Session, mine: Api, tuned: Model, evaluate: Submit, hand: Hand
+    ) -> None:
+        task = evaluate(str(tuned.uuid), pass_if=["loss<1.5", "perplexity>2"]).json()
+        hand.complete(hand.take(), FIGURES)
+        shown = mine.get(f"tasks/{task['uuid']}").json()
+        assert shown["status"] == "failed"
+        assert shown["error_message"] == "It did not pass: loss is 1.5 and must be < 1.5."
+        assert shown["result"] == FIGURES
+        assert [one["outcome"] for one in shown["attempts"]] == ["failed"]
+        assert hand.claim(hurry=True) is None
+        kept = fresh(session, tuned).metrics["evaluation"]
+        assert (kept["passed"], kept["model"]["loss"]) == (False, 1.5)
+
+    def test_what_waits_for_it_does_not_start(
+        self, mine: Api, train: Submit, tuned: Model, evaluate: Submit, hand: Hand
+    ) -> None:
+        first = evaluate(str(tuned.uuid), pass_if=["loss<1"]).json()
+        second = evaluate(str(tuned.uuid), after=[{"task": first["uuid"]}]).json()
+        hand.complete(hand.take(), FIGURES)
+        shown = mine.get(f"tasks/{second['uuid']}").json()
+        assert (shown["status"], hand.claim()) == ("failed", None)
+
+    @pytest.mark.parametrize("loss", ["NaN", None])
+    def test_what_is_no_number_meets_nothing(
+        self, mine: Api, tuned: Model, evaluate: Submit, hand: Hand, loss: Any
+    ) -> None:
+        task = evaluate(str(tuned.uuid), pass_if=["loss>=0"]).json()
+        hand.complete(hand.take(), {"rows": 0, "model": {} if loss is None else {"loss": loss}})
+        shown = mine.get(f"tasks/{task['uuid']}").json()
+        assert shown["status"] == "failed"
+        assert (loss or "missing") in shown["error_message"]
+
+    @pytest.mark.parametrize(
+        "condition",
+        ["loss", "loss=2", "loss<=two", "bleu>1", "loss<=nan", {"metric": "loss", "op": "<"}],
+    )
+    def test_what_makes_no_sense(self, tuned: Model, evaluate: Submit, condition: Any) -> None:
+        assert evaluate(str(tuned.uuid), pass_if=[condition]).status_code == 422
