@@ -297,7 +297,7 @@ class InferenceSpec(TaskOptions):
     """Serve a model; a task of this type runs until it is stopped."""
 
     type: Literal[TaskType.INFERENCE] = TaskType.INFERENCE
-    model: UUID
+    model: ModelSpec
     engine: Literal["transformers", "vllm"] = "transformers"
     max_length: int = Field(2048, ge=8, le=1_048_576, description="context, in tokens")
     max_batch_size: int = Field(8, ge=1, le=1024, description="requests decoded together")
@@ -378,5 +378,5 @@ def nodes_of(spec: TaskSpec) -> int:
 
 def made_by(spec: TaskSpec) -> UUID | None:
     """The training whose model is read, as long as that model is not known."""
-    model = spec.model if isinstance(spec, EvaluationSpec) else None
+    model = spec.model if isinstance(spec, EvaluationSpec | InferenceSpec) else None
     return model.from_task if isinstance(model, FromTask) else None

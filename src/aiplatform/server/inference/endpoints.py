@@ -94,8 +94,14 @@ def create_deployment(
     session: SessionDep,
     body: DeploymentIn,
 ) -> DeploymentOut:
-    """Serve a model under a name. It answers at `/v1/chat/completions` once it is `ready`."""
-    deployment = service.create_deployment(session, context, body.name, body.spec())
+    """Serve a model under a name. It answers at `/v1/chat/completions` once it is `ready`.
+
+    With `after`, or the model of a training that has not ended, it is `starting` until those tasks
+    have completed, and `stopped` with the reason in `error` if one of them fails.
+    """
+    deployment = service.create_deployment(
+        session, context, body.name, body.spec(), after=body.after
+    )
     return _show(session, context, deployment)
 
 

@@ -14,6 +14,18 @@ class WrongDeploymentState(Conflict):
     }
 
 
+class DeploymentWaits(Conflict):
+    """Its server has not begun, and must not before the tasks that it waits for are done."""
+
+    code = "deployment_waits"
+    title = {"en": "It waits for other tasks", "zh": "正在等待其他任务"}
+    detail = {
+        "en": "The deployment waits for other tasks, so there is nothing to restart. To serve "
+        "without waiting for them, stop it and start it.",
+        "zh": "该部署正在等待其他任务，尚无可重启的服务。若不想等待，请先停止再启动。",
+    }
+
+
 class DeployedModelGone(Conflict):
     """The model was deleted from the registry since it was deployed."""
 

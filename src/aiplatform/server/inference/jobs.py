@@ -22,6 +22,10 @@ class Inference(TaskKind):
         """See :func:`service.task_inputs`."""
         return service.task_inputs(session, task)
 
+    def model_made(self, session: Session, task: Task, maker: Task) -> None:
+        """See :func:`service.model_made`."""
+        service.model_made(session, task, maker)
+
     def started(self, session: Session, task: Task) -> None:
         """See :func:`service.server_starts`."""
         service.server_starts(session, task)

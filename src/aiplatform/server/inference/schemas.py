@@ -7,7 +7,15 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from aiplatform.protocol.enums import DeploymentStatus
-from aiplatform.protocol.specs import InferenceSpec, Name, QueueName, Resources, Strict
+from aiplatform.protocol.specs import (
+    After,
+    InferenceSpec,
+    ModelSpec,
+    Name,
+    QueueName,
+    Resources,
+    Strict,
+)
 from aiplatform.server.identity.schemas import UserRef
 
 EXAMPLE_UUID = "7d1f6a8e-0c64-4d6b-b5d5-35b8a3d7a9f0"
@@ -39,10 +47,15 @@ class DeploymentIn(Strict):
     )
 
     name: Name
-    model: UUID
+    model: ModelSpec = Field(description="a model, or the training that makes it")
     options: DeploymentOptions = Field(default_factory=DeploymentOptions)
     resources: Resources = Field(default_factory=Resources)
     queue: QueueName = Field("default", description="selector: which workers may serve it")
+    after: list[After] = Field(
+        default_factory=list,
+        max_length=50,
+        description="tasks of the project that must end before it starts",
+    )
 
     def spec(self) -> InferenceSpec:
         """The spec of the task that serves it."""
@@ -84,12 +97,12 @@ class DeploymentOut(BaseModel):
     uuid: UUID
     project: UUID
     name: str
-    model: UUID | None = Field(description="null when it was deleted since")
+    model: UUID | None = Field(description="null when it was deleted since, or is yet to be made")
     model_name: str | None
     status: DeploymentStatus
     task: UUID | None = Field(description="the task of the current or last run")
     restarts: int
-    error: str | None = Field(description="why the last run ended, when it crashed")
+    error: str | None = Field(description="why the last run ended, when it crashed or never began")
     options: DeploymentOptions
     resources: Resources
     queue: str

@@ -1,0 +1,111 @@
+"""What both sides do to a deployment: queue a run of its server, take a step of its state."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.protocol.enums import DeploymentStatus
+from aiplatform.protocol.specs import InferenceSpec
+from aiplatform.server.core import audit
+from aiplatform.server.core.audit import Actor
+from aiplatform.server.inference.errors import WrongDeploymentState
+from aiplatform.server.inference.models import Deployment
+from aiplatform.server.inference.rules import may_become
+from aiplatform.server.projects.models import Project
+from aiplatform.server.registry import queries as registry_queries
+from aiplatform.server.registry import service as registry
+from aiplatform.server.registry.models import Model
+from aiplatform.server.tasks.service.dependencies import Needs
+from aiplatform.server.tasks.service.entering import enqueue
+from aiplatform.server.tasks.service.kinds import InputRef
+
+S = DeploymentStatus
+SERVED = "model"
+BASE = "base_model"
+
+
+def run(
+    session: Session,
+    deployment: Deployment,
+    actor: Actor,
+    project: UUID,
+    *,
+    delay: timedelta | None = None,
+    needs: Sequence[Needs] = (),
+) -> None:
+    """Queue a task that serves the deployment's model, after the tasks that it ``needs``."""
+    model = None if deployment.model_id is None else session.get(Model, deployment.model_id)
+    not_before = None
+    if delay is not None:
+        not_before = session.scalars(select(func.clock_timestamp() + delay)).one()
+    task = enqueue(
+        session,
+        InferenceSpec.model_validate(deployment.spec),
+        actor=actor,
+        project_id=deployment.project_id,
+        project_uuid=project,
+        name=deployment.name,
+        model_id=None if model is None else model.id,
+        inputs=None if model is None else served_inputs(session, model),
+        not_before=not_before,
+        author_id=deployment.created_by if actor.user_id is None else actor.user_id,
+        needs=needs,
+    )
+    deployment.task_id = task.id
+    session.flush()
+
+
+def serve(deployment: Deployment, model: Model) -> None:
+    """Say that it is this model that is served; what made it need not be waited for any more."""
+    deployment.model_id = model.id
+    deployment.spec = {**deployment.spec, "model": str(model.uuid)}
+
+
+def served_inputs(session: Session, model: Model) -> list[InputRef]:
+    """The model, and its base beside it, so that both answer."""
+    refs = [registry.input_ref(session, model, SERVED)]
+    base_id = registry_queries.details_of(session, model).base_model_id
+    if base_id is not None:
+        refs.append(registry.input_ref(session, session.get_one(Model, base_id), BASE))
+    return refs
+
+
+def become(session: Session, deployment: Deployment, status: DeploymentStatus) -> None:
+    """The one door: every change of a deployment's status goes through here."""
+    if not may_become(S(deployment.status), status):
+        raise WrongDeploymentState(state=deployment.status, action=str(status), action_zh="更改")
+    deployment.status = status.value
+    if status is not S.READY:
+        deployment.endpoint = deployment.endpoint_token = None
+    session.flush()
+
+
+def record(
+    session: Session,
+    actor: Actor,
+    action: AuditAction,
+    deployment: Deployment,
+    project: UUID,
+    *,
+    outcome: audit.Outcome = "success",
+    **details: object,
+) -> None:
+    audit.record(
+        session,
+        actor,
+        action,
+        "deployment",
+        deployment.uuid,
+        project=project,
+        outcome=outcome,
+        name=deployment.name,
+        **details,
+    )
+
+
+def project_uuid(session: Session, deployment: Deployment) -> UUID:
+    return session.scalars(select(Project.uuid).where(Project.id == deployment.project_id)).one()

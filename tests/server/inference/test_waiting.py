@@ -1,0 +1,193 @@
+"""Deployments that begin when other tasks have completed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.enums import TaskStatus, TaskType
+from aiplatform.server.core.audit import AuditLog
+from aiplatform.server.experiments.service import trainings
+from aiplatform.server.identity.models import User
+from aiplatform.server.inference.models import Deployment
+from aiplatform.server.projects.models import Project
+from aiplatform.server.registry.models import Model
+from aiplatform.server.tasks.models import Task, TaskInput
+from tests.conftest import Api
+from tests.factories import make_project, make_task
+from tests.server.experiments.hand import Hand, fresh
+from tests.server.inference.conftest import actions, notes
+
+Deploy = Callable[..., Any]
+
+
+@pytest.fixture
+def training(
+    session: Session, project: Project, hand: Hand, tuned: Model, monkeypatch: pytest.MonkeyPatch
+) -> Task:
+    """A training that waits for ``hand``; what it makes when it completes is ``tuned``."""
+
+    def conclude(_: Session, task: Task, outcome: Any) -> None:
+        if outcome.status is TaskStatus.COMPLETED:
+            task.model_id = tuned.id
+
+    monkeypatch.setattr(trainings, "conclude", conclude)
+    return make_task(
+        session, project, name="train", type=TaskType.TRAINING, scheduling={"queue": hand.queue}
+    )
+
+
+@pytest.fixture
+def gate(session: Session, project: Project, hand: Hand) -> Task:
+    """Another task, which stands for an evaluation that must pass."""
+    return make_task(session, project, name="gate", scheduling={"queue": hand.queue})
+
+
+@pytest.fixture
+def waiting(deploy: Deploy, training: Task, gate: Task, session: Session) -> Deployment:
+    """A deployment of what the training makes, after the gate."""
+    answer = deploy(
+        model={"from_task": str(training.uuid)}, after=[{"task": str(gate.uuid)}], name="nightly"
+    )
+    assert answer.status_code == 201, answer.text
+    return session.scalars(select(Deployment).where(Deployment.uuid == answer.json()["uuid"])).one()
+
+
+def test_it_starts_when_all_have_completed(
+    session: Session,
+    mine: Api,
+    waiting: Deployment,
+    training: Task,
+    gate: Task,
+    tuned: Model,
+    hand: Hand,
+) -> None:
+    shown = mine.get(f"deployments/{waiting.uuid}").json()
+    assert (shown["status"], shown["model"]) == ("starting", None)
+    task = mine.get(f"tasks/{shown['task']}").json()
+    assert {need["task"] for need in task["after"]} == {str(training.uuid), str(gate.uuid)}
+    assert task["waiting"]["reason"].startswith("waits for ")
+    created = session.scalars(
+        select(AuditLog.details).where(AuditLog.resource_id == str(waiting.uuid))
+    ).one()
+    assert set(created["after"]) == {str(training.uuid), str(gate.uuid)}
+
+    first, second = hand.take(), hand.take()
+    assert hand.claim() is None
+    hand.complete(first, {})
+    shown = mine.get(f"deployments/{waiting.uuid}").json()
+    assert (shown["status"], shown["model"]) == ("starting", str(tuned.uuid))
+    assert hand.claim() is None
+    hand.complete(second, {})
+
+    claim = hand.take()
+    row = session.get_one(Task, claim.task_id)
+    assert (row.model_id, row.config["model"]) == (tuned.id, str(tuned.uuid))
+    inputs = session.scalars(select(TaskInput).where(TaskInput.task_id == row.id)).all()
+    assert {item.role for item in inputs} == {"model", "base_model"}
+    assert set(hand.inputs(claim).trees) == {"model", "base_model"}
+    hand.ready(claim)
+    assert fresh(session, waiting).status == "ready"
+    # From now on it is like any other.
+    hand.fail(claim)
+    assert fresh(session, waiting).status == "restarting"
+    hand.ready(hand.take(hurry=True))
+    assert fresh(session, waiting).status == "ready"
+
+
+@pytest.mark.parametrize("which", ["train", "gate"])
+def test_it_is_stopped_when_one_fails(
+    session: Session, mine: Api, waiting: Deployment, hand: Hand, which: str, owner: User
+) -> None:
+    claims = {session.get_one(Task, c.task_id).name: c for c in (hand.take(), hand.take())}
+    failed = claims.pop(which)
+    for claim in claims.values():
+        hand.complete(claim, {})
+    hand.fail(failed, "no luck")
+    shown = mine.get(f"deployments/{waiting.uuid}").json()
+    assert (shown["status"], shown["restarts"]) == ("stopped", 0)
+    assert shown["error"] == f"It waited for the success of {which}, which ended as failed."
+    assert hand.claim(hurry=True) is None
+    assert actions(session, waiting.uuid) == ["deployment:created", "deployment:stopped"]
+    assert "task:failed" in notes(session, owner)
+
+
+def test_started_by_hand_it_waits_no_longer_for_what_failed(
+    session: Session, mine: Api, waiting: Deployment, hand: Hand, tuned: Model
+) -> None:
+    claims = {session.get_one(Task, c.task_id).name: c for c in (hand.take(), hand.take())}
+    hand.fail(claims["gate"])
+    assert fresh(session, waiting).status == "stopped"
+    # Its model is not there yet.
+    assert mine.post(f"deployments/{waiting.uuid}/start").status_code == 202
+    assert hand.claim() is None
+    hand.complete(claims["train"], {})
+    hand.ready(hand.take())
+    row = fresh(session, waiting)
+    assert (row.status, row.model_id, row.error) == ("ready", tuned.id, None)
+
+
+def test_without_its_model_it_is_not_started(
+    session: Session, mine: Api, waiting: Deployment, hand: Hand
+) -> None:
+    claims = {session.get_one(Task, c.task_id).name: c for c in (hand.take(), hand.take())}
+    hand.fail(claims["train"])
+    answer = mine.post(f"deployments/{waiting.uuid}/start")
+    assert (answer.status_code, answer.json()["code"]) == (409, "dependency_failed")
+    assert fresh(session, waiting).status == "stopped"
+
+
+def test_a_model_that_came_while_it_was_stopped(
+    session: Session, mine: Api, waiting: Deployment, hand: Hand, tuned: Model
+) -> None:
+    stopped = mine.post(f"deployments/{waiting.uuid}/stop")
+    assert (stopped.status_code, stopped.json()["status"]) == (202, "stopped")
+    claims = {session.get_one(Task, c.task_id).name: c for c in (hand.take(), hand.take())}
+    hand.complete(claims["train"], {})
+    assert fresh(session, waiting).model_id is None
+    started = mine.post(f"deployments/{waiting.uuid}/start").json()
+    assert started["model"] == str(tuned.uuid)
+    assert set(hand.inputs(hand.take()).trees) == {"model", "base_model"}
+
+
+def test_a_restart_does_not_pass_by_what_it_waits_for(
+    session: Session, mine: Api, waiting: Deployment, hand: Hand
+) -> None:
+    answer = mine.post(f"deployments/{waiting.uuid}/restart")
+    assert (answer.status_code, answer.json()["code"]) == (409, "deployment_waits")
+    assert {hand.take().task_type, hand.take().task_type} == {"training", "data_quality"}
+    assert hand.claim() is None
+
+
+def test_deleting_it_ends_its_wait(mine: Api, waiting: Deployment, hand: Hand) -> None:
+    task = mine.get(f"deployments/{waiting.uuid}").json()["task"]
+    assert mine.delete(f"deployments/{waiting.uuid}").status_code == 204
+    assert mine.get(f"tasks/{task}").json()["status"] == "cancelled"
+    for claim in (hand.take(), hand.take()):
+        hand.complete(claim, {})
+    assert hand.claim() is None
+
+
+def test_a_model_that_is_there_and_a_task_after_which(
+    mine: Api, deploy: Deploy, gate: Task, hand: Hand, tuned: Model
+) -> None:
+    made = deploy(after=[{"task": str(gate.uuid), "condition": "any"}]).json()
+    assert made["model"] == str(tuned.uuid)
+    hand.fail(hand.take())
+    assert str(hand.take().task_uuid) == made["task"]
+
+
+def test_what_is_anothers_or_makes_no_model(session: Session, deploy: Deploy, gate: Task) -> None:
+    foreign = make_task(session, make_project(session), type=TaskType.TRAINING)
+    for body in (
+        {"model": {"from_task": str(foreign.uuid)}},
+        {"after": [{"task": str(foreign.uuid)}]},
+    ):
+        answer = deploy(**body)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    answer = deploy(model={"from_task": str(gate.uuid)})
+    assert (answer.status_code, answer.json()["code"]) == (422, "makes_no_model")
