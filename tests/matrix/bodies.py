@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from tests.access_table import Access
 from tests.factories import number
 
-KINDS = {"base_model": "model", "eval_dataset": "dataset", "model": "model"}
+KINDS = {"base_model": "model", "eval_dataset": "dataset", "model": "model", "from_task": "run"}
 MAX_BODIES = 12
 
 

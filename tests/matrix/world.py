@@ -118,6 +118,7 @@ def resources(session: Session, project: Project, home: Path, mark: str) -> dict
         type=TaskType.TRAINING,
         status=TaskStatus.COMPLETED,
         experiment_id=experiment.id,
+        model_id=model.id,
         config=jsonable(config),
     )
     sweep = Sweep(

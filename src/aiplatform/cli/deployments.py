@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aiplatform.cli.options import Json, Limit, Project, Yes, group
+from aiplatform.cli.models import model_or_task
+from aiplatform.cli.options import After, Json, Limit, ModelOrTask, Project, Yes, group
 from aiplatform.cli.output import age_text, print_json, print_record, print_table, say
 from aiplatform.cli.session import confirm, connect
 
@@ -19,7 +20,7 @@ Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Return when it is 
 
 @app.command()
 def create(
-    model: Annotated[str, typer.Argument(help="NAME, NAME@VERSION, or uuid.")],
+    model: ModelOrTask,
     name: Annotated[
         str | None, typer.Option("--name", help="What requests call it; else the model's name.")
     ] = None,
@@ -29,25 +30,44 @@ def create(
         int | None, typer.Option(min=1, help="Requests decoded together.")
     ] = None,
     precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
-    wait: Wait = True,
+    after: After = None,
+    wait: Annotated[
+        bool | None,
+        typer.Option(
+            "--wait/--no-wait",
+            help="Return when it answers; by default unless it waits for other tasks.",
+        ),
+    ] = None,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Serve a model."""
+    """Serve a model.
+
+    With task:TASK, what a training makes, once it has; with --after, once these tasks have
+    succeeded. When one of them fails, the deployment is stopped.
+    """
+    from aiplatform.client import Task
+
     client = connect(project)
-    found = client.models.get(model)
+    meant = model_or_task(client, model)
+    found = meant if isinstance(meant, Task) else client.models.get(meant)
+    own_name = found.config.get("output_name") if isinstance(found, Task) else None
     deployment = client.deployments.create(
-        name or found.name,
+        name or own_name or found.name,
         found,
+        after=after or (),
         engine=engine,
         max_length=max_length,
         max_batch_size=max_batch_size,
         precision=precision,
     )
-    if wait:
+    waits = bool(after) or isinstance(found, Task)
+    if wait or (wait is None and not waits):
         deployment = deployment.wait_ready()
     if json:
         print_json(deployment)
+    elif waits and deployment.status == "starting":
+        say(f"{deployment.name} starts when what it waits for is done: aiplatform deploy ls")
     else:
         _tell(deployment)
         say(f"Ask it: aiplatform chat {deployment.name} 'your question'")

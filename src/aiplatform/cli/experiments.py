@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from aiplatform.cli.follow import follow
-from aiplatform.cli.options import Detach, Json, Limit, OverrideGate, Priority, Project, Yes, group
+from aiplatform.cli.options import (
+    After,
+    Detach,
+    Json,
+    Limit,
+    OverrideGate,
+    Priority,
+    Project,
+    Yes,
+    group,
+)
 from aiplatform.cli.output import (
     age_text,
     number_text,
@@ -84,6 +94,7 @@ def run(
     experiment: ExperimentArgument,
     priority: Priority = None,
     override_gate: OverrideGate = None,
+    after: After = None,
     detach: Detach = False,
     project: Project = None,
     json: Json = False,
@@ -93,7 +104,11 @@ def run(
 
     client = connect(project)
     task = client.experiments.run(
-        experiment, priority=priority, override_gate=override_gate, git=git_state()
+        experiment,
+        priority=priority,
+        override_gate=override_gate,
+        git=git_state(),
+        after=after or (),
     )
     if not detach:
         task = follow(client, task, as_json=json)

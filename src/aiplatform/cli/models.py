@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aiplatform.cli.follow import follow
-from aiplatform.cli.options import Detach, Json, Limit, Priority, Project, Yes, group
+from aiplatform.cli.options import (
+    After,
+    Detach,
+    Json,
+    Limit,
+    ModelOrTask,
+    Priority,
+    Project,
+    Yes,
+    group,
+)
 from aiplatform.cli.output import (
     age_text,
     number_text,
@@ -25,7 +35,7 @@ from aiplatform.cli.session import confirm, connect
 from aiplatform.cli.transfer import bar
 
 if TYPE_CHECKING:
-    from aiplatform.client import Model
+    from aiplatform.client import Client, Model, Task
 
 app = group("The model registry: base models brought in, tuned models made here.")
 
@@ -190,8 +200,14 @@ def rm(model: ModelArgument, project: Project = None, yes: Yes = False, json: Js
     print_deleted(found.uuid, f"the model {found.reference}", found.delete(), as_json=json)
 
 
+def model_or_task(client: "Client", model: str) -> "str | Task":
+    """What a person means by a model: ``task:TASK`` is the one that this training makes."""
+    kind, colon, task = model.partition(":")
+    return client.tasks.get(task) if colon and kind == "task" else model
+
+
 def evaluate(
-    model: ModelArgument,
+    model: ModelOrTask,
     dataset: Annotated[
         str, typer.Option("--dataset", "-d", help="Held-out rows: NAME, NAME@VERSION, or uuid.")
     ],
@@ -202,18 +218,45 @@ def evaluate(
     answers: Annotated[
         int | None, typer.Option(min=0, max=100, help="Rows that both models answer.")
     ] = None,
+    pass_if: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--pass-if",
+            metavar="CONDITION",
+            help="Fail unless it is so, such as 'loss<=2.0' or 'perplexity<8'. All must be.",
+        ),
+    ] = None,
+    after: After = None,
     priority: Priority = None,
     detach: Detach = False,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Compare a model with its base: loss, perplexity and answers on held-out rows."""
+    """Compare a model with its base: loss, perplexity and answers on held-out rows.
+
+    With task:TASK, of what a training makes, once it has.
+    """
+    from aiplatform.client import TaskFailed
+
     client = connect(project)
-    fields = {"max_rows": max_rows, "max_length": max_length, "answers": answers}
+    fields = {
+        "max_rows": max_rows,
+        "max_length": max_length,
+        "answers": answers,
+        "pass_if": pass_if or None,
+    }
     given: dict[str, Any] = {k: v for k, v in fields.items() if v is not None}
-    task = client.models.evaluate(model, dataset, priority=priority, **given)
+    task = client.models.evaluate(
+        model_or_task(client, model), dataset, priority=priority, after=after or (), **given
+    )
     if not detach:
-        task = follow(client, task, as_json=json)
+        try:
+            task = follow(client, task, as_json=json)
+        except TaskFailed as failed:
+            # One that did not pass has measured all the same.
+            if failed.task.result and not json:
+                print_evaluation(failed.task.result)
+            raise
     if json:
         (print_json if detach else print_json_line)(task)
     elif detach:

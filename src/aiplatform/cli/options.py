@@ -28,6 +28,22 @@ Priority = Annotated[
     int | None, typer.Option("--priority", min=1, max=10, help="1 to 10; higher goes first.")
 ]
 
+ModelOrTask = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="Name (its newest version), NAME@VERSION, or uuid; or task:TASK, of a training.",
+    ),
+]
+After = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--after",
+        metavar="TASK",
+        help="Begin when this task has succeeded; fail when it fails. Several are waited for.",
+    ),
+]
+
 
 def group(help_text: str) -> typer.Typer:
     """A group of commands, such as ``aiplatform tasks``."""

@@ -1,5 +1,6 @@
 """Deployments: models that answer."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal, overload
@@ -11,9 +12,10 @@ from aiplatform.client.errors import NotReady
 from aiplatform.client.models import ModelLike
 from aiplatform.client.paging import Pages
 from aiplatform.client.projects import ProjectLike
+from aiplatform.client.tasks import Task, TaskLike
 from aiplatform.client.waiting import poll
 from aiplatform.protocol.enums import DeploymentStatus
-from aiplatform.protocol.specs import Resources
+from aiplatform.protocol.specs import FromTask, Resources
 
 _DOWN = {DeploymentStatus.CRASHED, DeploymentStatus.STOPPED}
 
@@ -102,9 +104,11 @@ class Deployments(Group):
     def create(
         self,
         name: str,
-        model: ModelLike,
+        model: ModelLike | Task,
         *,
         project: ProjectLike | None = None,
+        after: Sequence[TaskLike] = (),
+        after_any: Sequence[TaskLike] = (),
         engine: str | None = None,
         max_length: int | None = None,
         max_batch_size: int | None = None,
@@ -113,7 +117,10 @@ class Deployments(Group):
     ) -> Deployment:
         """Serve a model; ``name`` is what requests call it.
 
-        What is not given is as in :class:`~aiplatform.protocol.specs.InferenceSpec`.
+        ``model`` may be the task of a training, whose model is served once it is there. It starts
+        when the tasks of ``after`` have succeeded and those of ``after_any`` have ended, and is
+        stopped, with the reason, when one fails. What is not given is as in
+        :class:`~aiplatform.protocol.specs.InferenceSpec`.
         """
         options = {
             "engine": engine,
@@ -121,7 +128,13 @@ class Deployments(Group):
             "max_batch_size": max_batch_size,
             "precision": precision,
         }
-        body: dict[str, Any] = {"name": name, "model": self._client.models.resolve(model, project)}
+        body: dict[str, Any] = {
+            "name": name,
+            "model": FromTask(from_task=model.uuid)
+            if isinstance(model, Task)
+            else self._client.models.resolve(model, project),
+            **self._client.tasks.needs(after, after_any, project),
+        }
         given = {key: value for key, value in options.items() if value is not None}
         if given:
             body["options"] = given

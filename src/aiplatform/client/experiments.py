@@ -11,7 +11,7 @@ from aiplatform.client.datasets import DatasetLike
 from aiplatform.client.models import ModelLike
 from aiplatform.client.paging import Pages
 from aiplatform.client.projects import ProjectLike
-from aiplatform.client.tasks import Task
+from aiplatform.client.tasks import Task, TaskLike
 from aiplatform.protocol.enums import ExperimentStatus
 from aiplatform.protocol.specs import TrainingSpec
 
@@ -43,10 +43,18 @@ class Experiment(Resource):
         priority: int | None = None,
         override_gate: str | None = None,
         git: Mapping[str, Any] | None = None,
+        after: Sequence[TaskLike] = (),
+        after_any: Sequence[TaskLike] = (),
     ) -> Task:
         """Queue a training run, see :meth:`Experiments.run`."""
         return self.client.experiments.run(
-            self, name=name, priority=priority, override_gate=override_gate, git=git
+            self,
+            name=name,
+            priority=priority,
+            override_gate=override_gate,
+            git=git,
+            after=after,
+            after_any=after_any,
         )
 
     def runs(self) -> Pages[Task]:
@@ -188,12 +196,16 @@ class Experiments(Group):
         priority: int | None = None,
         override_gate: str | None = None,
         git: Mapping[str, Any] | None = None,
+        after: Sequence[TaskLike] = (),
+        after_any: Sequence[TaskLike] = (),
     ) -> Task:
         """Queue a training run; higher priorities, of 1 to 10, go first.
 
         Args:
             override_gate: why it is trained although the data fails the project's quality gate.
             git: your source code for the run's record, see :func:`~aiplatform.client.git_state`.
+            after: tasks that must succeed first; when one fails, so does this.
+            after_any: tasks that must end first, however.
         """
         given: Mapping[str, Any] = {
             "name": name,
@@ -202,6 +214,7 @@ class Experiments(Group):
             "git": git,
         }
         body = {key: value for key, value in given.items() if value is not None}
+        body |= self._client.tasks.needs(after, after_any, project)
         path = f"{self.path(experiment, project)}/runs"
         return self._make(Task, self._http.post(path, body))
 

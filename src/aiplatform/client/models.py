@@ -1,6 +1,6 @@
 """The model registry: base models brought in, and what was made of them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,13 +15,14 @@ from aiplatform.client.errors import CorruptDownload, NotFound, NotReady
 from aiplatform.client.paging import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.task_watching import TaskEvent
-from aiplatform.client.tasks import Task
+from aiplatform.client.tasks import Task, TaskLike
 from aiplatform.client.transfers import ProgressCallback, body_of
 from aiplatform.client.waiting import poll
 from aiplatform.protocol.enums import ModelStatus
 from aiplatform.protocol.specs import (
     DatasetRef,
     EvaluationSpec,
+    FromTask,
     HubSource,
     ModelReference,
     ModelSource,
@@ -236,26 +237,37 @@ class Models(Group):
 
     def evaluate(
         self,
-        model: ModelLike,
+        model: ModelLike | Task,
         dataset: Any,
         *,
         project: ProjectLike | None = None,
         name: str | None = None,
         priority: int | None = None,
+        after: Sequence[TaskLike] = (),
+        after_any: Sequence[TaskLike] = (),
         **fields: Any,
     ) -> Task:
         """Queue an evaluation: loss, perplexity and answers of a model and its base.
 
-        ``dataset`` is anything that names one; ``fields`` are those of
-        :class:`~aiplatform.protocol.specs.EvaluationSpec`.
+        ``model`` may be the task of a training, whose model is evaluated once it is there;
+        ``dataset`` is anything that names one; ``after`` and ``after_any`` as in
+        :meth:`Tasks.submit`. ``fields`` are those of
+        :class:`~aiplatform.protocol.specs.EvaluationSpec`; with ``pass_if=["loss<=2.0"]`` the task
+        fails when that is not so.
         """
-        read = self.get(model, project=project)
+        read = model if isinstance(model, Task) else self.get(model, project=project)
         where = project if project is not None else (read.project or None)
         if not isinstance(dataset, DatasetRef):
             dataset = self._client.datasets.reference(dataset, project=where)
-        spec = EvaluationSpec(model=read.uuid, dataset=dataset, **fields)
+        meant = FromTask(from_task=read.uuid) if isinstance(read, Task) else read.uuid
+        what = read.name if isinstance(read, Task) else read.reference
         return self._client.tasks.submit(
-            spec, name=name or f"evaluate {read.reference}", project=where, priority=priority
+            EvaluationSpec(model=meant, dataset=dataset, **fields),
+            name=name or f"evaluate {what}"[:255],
+            project=where,
+            priority=priority,
+            after=after,
+            after_any=after_any,
         )
 
     def delete(self, model: ModelLike, *, project: ProjectLike | None = None) -> datetime | None:

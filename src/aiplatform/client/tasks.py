@@ -178,16 +178,25 @@ class Tasks(TaskLogs, TaskTelemetry):
         body: dict[str, Any] = {"name": name, "spec": spec}
         if priority is not None:
             body["priority"] = priority
-        needs = [("ok", task) for task in after] + [("any", task) for task in after_any]
-        if needs:
-            body["after"] = [
-                {"task": str(self.resolve(task, project)), "condition": condition}
-                for condition, task in needs
-            ]
+        body |= self.needs(after, after_any, project)
         path = f"{self._client.projects.path(project)}/tasks"
         headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
         response = self._http.request("POST", path, json=body, headers=headers)
         return self._make(Task, decoded(response))
+
+    def needs(
+        self,
+        after: Sequence[TaskLike],
+        after_any: Sequence[TaskLike],
+        project: ProjectLike | None = None,
+    ) -> dict[str, Any]:
+        """The field of a request that names tasks which must end first; nothing without any."""
+        needs = [("ok", task) for task in after] + [("any", task) for task in after_any]
+        named = [
+            {"task": str(self.resolve(task, project)), "condition": condition}
+            for condition, task in needs
+        ]
+        return {"after": named} if named else {}
 
     def submit_batch(
         self, tasks: Sequence[Mapping[str, Any]], *, project: ProjectLike | None = None

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from aiplatform.protocol.enums import TaskStatus
 from aiplatform.server.core.audit import AuditLog
+from aiplatform.server.core.database import commit, transaction
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets.models import Dataset
 from aiplatform.server.experiments.models import Experiment
@@ -18,6 +22,8 @@ from aiplatform.server.experiments.service import trainings
 from aiplatform.server.projects.models import Project
 from aiplatform.server.registry.models import Model
 from aiplatform.server.tasks.models import Task, TaskInput
+from aiplatform.server.tasks.service import attempts
+from aiplatform.server.tasks.service.kinds import Outcome
 from tests.conftest import Api
 from tests.factories import make_project, make_task
 from tests.server.experiments.hand import Hand, fresh
@@ -65,6 +71,72 @@ def evaluate(mine: Api, project: Project, held_out: Dataset, hand: Hand) -> Subm
         return mine.post(f"projects/{project.uuid}/tasks", json=body, headers=dict(headers))
 
     return submit
+
+
+class TestRuns:
+    def test_a_run_waits_for_another_of_its_experiment(
+        self, mine: Api, train: Submit, hand: Hand, made: list[StoredFile], experiment: Experiment
+    ) -> None:
+        first = train()
+        second = train(after=[{"task": first["uuid"]}])
+        claim = hand.take()
+        assert (str(claim.task_uuid), hand.claim()) == (first["uuid"], None)
+        shown = mine.get(f"tasks/{second['uuid']}").json()
+        assert shown["waiting"]["reason"] == f"waits for {first['name']}"
+        hand.complete(claim, {}, made)
+        assert str(hand.take().task_uuid) == second["uuid"]
+
+    def test_it_fails_with_what_it_waited_for(
+        self, session: Session, mine: Api, train: Submit, hand: Hand, experiment: Experiment
+    ) -> None:
+        first = train()
+        second = train(after=[{"task": first["uuid"]}])
+        hand.fail(hand.take())
+        shown = mine.get(f"tasks/{second['uuid']}").json()
+        assert shown["status"] == "failed"
+        assert first["name"] in shown["error_message"]
+        assert fresh(session, experiment).status == "failed"
+        body = {"after": [{"task": first["uuid"]}]}
+        refused = mine.post(f"experiments/{experiment.uuid}/runs", json=body)
+        assert (refused.status_code, refused.json()["code"]) == (409, "dependency_failed")
+
+    def test_others_tasks_do_not_exist(
+        self, session: Session, mine: Api, experiment: Experiment
+    ) -> None:
+        foreign = make_task(session, make_project(session))
+        body = {"after": [{"task": str(foreign.uuid)}]}
+        answer = mine.post(f"experiments/{experiment.uuid}/runs", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+    def test_it_is_submitted_while_what_it_waits_for_ends(
+        self,
+        session: Session,
+        mine: Api,
+        train: Submit,
+        hand: Hand,
+        made: list[StoredFile],
+        experiment: Experiment,
+    ) -> None:
+        """Who ends a run locks it and its experiment after; so does who names it in ``after``."""
+        first, claim = train(), hand.take()
+        with ThreadPoolExecutor() as pool, transaction() as ending:
+            attempts.hold(ending, claim)
+            submitted = pool.submit(train, after=[{"task": first["uuid"]}])
+            until_it_waits(session)
+            outcome = Outcome(TaskStatus.COMPLETED, result={}, files=made)
+            attempts.end_attempt(ending, claim, outcome)
+            commit(ending)
+            assert submitted.result(20)["status"] == "pending"
+
+
+def until_it_waits(session: Session) -> None:
+    """Return when some transaction waits for a lock of another."""
+    held = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    deadline = time.monotonic() + 20
+    while not session.scalar(held):
+        session.rollback()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def row_of(session: Session, task: Any) -> Task:
