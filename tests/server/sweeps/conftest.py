@@ -36,10 +36,13 @@ GRID = {
 
 @pytest.fixture
 def begin(mine: Api, project: Project, create: Callable[..., Any]) -> Callable[..., Any]:
-    """``begin(**spec)`` makes an experiment and begins a sweep of it."""
+    """``begin(**spec)`` makes an experiment and begins a sweep of it.
 
-    def make(name: str = "search", **spec: Any) -> Any:
-        experiment = create().json()["uuid"]
+    ``config`` are changes of the experiment's.
+    """
+
+    def make(name: str = "search", *, config: dict[str, Any] | None = None, **spec: Any) -> Any:
+        experiment = create(**(config or {})).json()["uuid"]
         body = {"experiment": experiment, "parameters": GRID, "method": "grid", **spec}
         return mine.post(f"projects/{project.uuid}/sweeps", json={"name": name, "spec": body})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -88,6 +89,54 @@ def test_trials_that_all_fail_end_it(mine: Api, begin: Callable[..., Any], hand:
     assert (found["status"], len(found["trials"]), found["best"]) == ("failed", 5, None)
     assert "none has succeeded" in found["error"]
     assert found["trials"][0]["error"] == "the engine crashed"
+
+
+@pytest.mark.parametrize(
+    ("spec", "figure"),
+    [
+        ({}, "eval_loss"),
+        ({"objective": "perplexity"}, "perplexity"),
+        ({"objective": "loss", "pruning": {"series": "eval_loss"}}, "eval_loss"),
+    ],
+)
+def test_what_no_run_will_measure_is_refused_at_once(
+    begin: Callable[..., Any], spec: dict[str, Any], figure: str
+) -> None:
+    refused = begin(config={"eval_dataset": None}, **spec)
+    assert (refused.status_code, refused.json()["code"]) == (422, "nothing_held_out")
+    detail = refused.json()["detail"]
+    assert f"never measure {figure}. Give the experiment an eval_dataset" in detail
+
+
+def test_without_held_out_rows_the_loss_is_searched_by(begin: Callable[..., Any]) -> None:
+    spec = {"objective": "loss", "pruning": {"series": "loss"}}
+    assert begin(config={"eval_dataset": None}, **spec).status_code == 201
+
+
+def test_the_first_trial_that_lacks_the_figure_ends_it(
+    session: Session, mine: Api, begin: Callable[..., Any], hand: Hand, made: list[StoredFile]
+) -> None:
+    uuid = begin(objective="accuracy", parallelism=2).json()["uuid"]
+    advance_all()
+    running = hand.take()
+    hand.complete(hand.take(), {"eval_loss": 1.0}, made)
+    advance_all()
+    found = shown(mine, uuid)
+    assert (found["status"], states(mine, uuid)) == ("failed", ["cancelled", "failed"])
+    assert found["error"].startswith("trial 2 completed without accuracy, so no trial has it;")
+    session.expire_all()
+    assert session.get_one(Task, running.task_id).status == TaskStatus.CANCELLING
+
+
+def test_a_figure_that_is_no_number_ends_nothing(
+    mine: Api, begin: Callable[..., Any], hand: Hand, made: list[StoredFile]
+) -> None:
+    uuid = begin(parallelism=1).json()["uuid"]
+    for loss in (math.nan, 1.0, None):
+        advance_all()
+        hand.complete(hand.take(), {} if loss is None else {"eval_loss": loss}, made)
+    advance_all()
+    assert states(mine, uuid) == ["failed", "completed", "failed", "running"]
 
 
 def test_a_deactivated_author_starts_nothing_more(

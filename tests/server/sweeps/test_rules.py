@@ -66,6 +66,38 @@ def test_tpe_learns() -> None:
     assert sum(late) / len(late) < 0.22  # 0.29 at random
 
 
+@pytest.mark.parametrize("state", [TrialState.PRUNED, TrialState.PAUSED])
+def test_tpe_learns_from_trials_that_were_halted(state: TrialState) -> None:
+    """With ASHA most are: here those above 0.4, and seven below it have completed."""
+    x = {"x": {"kind": "float", "low": 0, "high": 1}}
+    history = [
+        Tried({"x": 0.05 * place}, TrialState.COMPLETED, 1.0, [1.0, 1.0]) for place in range(1, 8)
+    ] + [
+        Tried({"x": 0.4 + 0.6 * place / 43}, state, None, [2.0 + place, "NaN"][: 1 + place % 2])
+        for place in range(43)
+    ]
+    chosen = {
+        method: [
+            choose(spec(method=method, parameters=x, seed=seed, pruning={}), history)["x"]
+            for seed in range(30)
+        ]
+        for method in ("tpe", "random")
+    }
+    avoided = {method: sum(x < 0.4 for x in found) for method, found in chosen.items()}
+    assert avoided["tpe"] >= 27
+    assert avoided["random"] <= 18
+
+
+def test_a_trial_that_was_halted_at_no_number_is_the_worst_of_them() -> None:
+    x = {"x": {"kind": "float", "low": 0, "high": 1}}
+    history = [
+        Tried({"x": place / 40}, TrialState.PRUNED, None, ["NaN" if place < 32 else 1.0])
+        for place in range(40)
+    ]
+    for seed in range(10):
+        assert choose(spec(parameters=x, seed=seed, pruning={}), history)["x"] > 0.6
+
+
 VALUES = st.lists(st.floats(-5, 5) | st.just(math.nan), min_size=1, max_size=30)
 
 

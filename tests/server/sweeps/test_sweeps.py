@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -12,13 +12,15 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus
 from aiplatform.protocol.messages import Metrics
+from aiplatform.protocol.sweeps import Params, SweepSpec
 from aiplatform.server.core.audit import AuditLog
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.identity.models import User
 from aiplatform.server.notifications.models import Notification
 from aiplatform.server.sweeps.jobs import advance_all, advance_one
-from aiplatform.server.sweeps.service import prompting
+from aiplatform.server.sweeps.service import advancing, prompting
+from aiplatform.server.sweeps.service.sampling import Tried
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service import attempts
 from tests.conftest import Api
@@ -197,6 +199,29 @@ def test_bad_trials_are_stopped_at_once_if_that_is_wanted(
     advance_all()
     assert states(mine, uuid)[:2] == ["running", "pruned"]
     assert session.get_one(Task, second.task_id).status == TaskStatus.CANCELLING
+
+
+def test_the_next_choice_knows_what_was_seen_at_the_rungs(
+    begin: Callable[..., Any], hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Tried] = []
+    real = advancing.choose
+
+    def choose(spec: SweepSpec, history: Sequence[Tried]) -> Params:
+        seen[:] = history
+        return real(spec, history)
+
+    monkeypatch.setattr(advancing, "choose", choose)
+    begin(pruning={"min_steps": 1, "reduction": 2, "halt": "stop"}, parallelism=2)
+    advance_all()
+    first, second = hand.take(), hand.take()
+    say(first, loss={1: 1.0, 2: 0.5})
+    say(second, loss={1: 2.0})
+    advance_all()
+    assert [(one.state, list(one.rungs)) for one in seen] == [
+        ("running", [1.0, 0.5]),
+        ("pruned", [2.0]),
+    ]
 
 
 def test_what_is_no_parameter_is_refused_at_once(begin: Callable[..., Any]) -> None:

@@ -26,6 +26,20 @@ class GridTooLarge(Invalid):
     }
 
 
+class NothingHeldOut(Invalid):
+    """The runs would measure nothing that the search could go by."""
+
+    code = "nothing_held_out"
+    title = {"en": "No eval_dataset", "zh": "缺少评估数据集"}
+    detail = {
+        "en": "The experiment {experiment} has no eval_dataset, so its runs never measure "
+        "{figure}. Give the experiment an eval_dataset, or use --objective loss (and for pruning, "
+        "the series loss).",
+        "zh": "实验 {experiment} 没有 eval_dataset，其运行不会产生 {figure}。请为实验设置 "
+        "eval_dataset，或使用 --objective loss（剪枝则使用 loss 序列）。",
+    }
+
+
 class NoBestModel(Conflict):
     """There is nothing that could be registered."""
 

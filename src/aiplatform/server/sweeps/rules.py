@@ -11,6 +11,12 @@ HOPELESS = 5
 """Trials that failed, with none that has succeeded, after which no more are started."""
 
 
+def held_out_figure(spec: SweepSpec) -> str | None:
+    """The first of what trials are compared by that is measured on an eval_dataset only."""
+    figures = [spec.objective, *([spec.pruning.series] if spec.pruning else [])]
+    return next((f for f in figures if f.startswith("eval_") or f == "perplexity"), None)
+
+
 def values_of(parameter: Choice | FloatRange | IntRange) -> Sequence[Any]:
     """The values that a grid tries."""
     match parameter:

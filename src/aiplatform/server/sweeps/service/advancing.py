@@ -59,7 +59,12 @@ def advance(session: Session, sweep_id: int, *, wait: bool = False) -> None:
 
 
 def _take_in(session: Session, sweep: Sweep, spec: SweepSpec, trials: Sequence[SweepTrial]) -> None:
-    """What has become of the tasks."""
+    """What has become of the tasks.
+
+    A run that completes and never measured what is searched for tells that no other will: the
+    search ends, and what runs of it is stopped.
+    """
+    unmeasured: SweepTrial | None = None
     states = queries.task_states(session, sweep)
     for trial in trials:
         if not S(trial.state).is_active:
@@ -76,12 +81,24 @@ def _take_in(session: Session, sweep: Sweep, spec: SweepSpec, trials: Sequence[S
             else:
                 trial.state = S.FAILED.value
                 trial.error = f"the run has no {spec.objective} that is a number"
+                if spec.objective not in task.figures:
+                    unmeasured = trial
         elif status == TaskStatus.FAILED:
             trial.state, trial.error = S.FAILED.value, task.error
         elif status == TaskStatus.CANCELLED:
             trial.state = S.CANCELLED.value
         elif trial.state == S.RESUMING and status != TaskStatus.PAUSED and not task.will_pause:
             trial.state = S.RUNNING.value
+    if unmeasured is None or any(trial.state == S.COMPLETED for trial in trials):
+        return
+    sweep.error = sweep.error or (
+        f"trial {unmeasured.number + 1} completed without {spec.objective}, so no trial has it; "
+        "give the experiment an eval_dataset, or search by a figure that its runs have, such as "
+        "--objective loss"
+    )
+    for trial in trials:
+        if S(trial.state).is_active:
+            trial.state = S.CANCELLED.value
 
 
 def _look_at_rungs(
@@ -140,7 +157,7 @@ def _start(
     session: Session, sweep: Sweep, spec: SweepSpec, trials: Sequence[SweepTrial]
 ) -> SweepTrial | None:
     """Queue the next trial as the sweep's author, with what they may do now."""
-    history = [Tried(trial.params, S(trial.state), trial.value) for trial in trials]
+    history = [Tried(t.params, S(t.state), t.value, t.rungs) for t in trials]
     try:
         params = choose(spec, history)
     except Exception as fault:  # what Optuna raises is Optuna's; the next step would meet it again

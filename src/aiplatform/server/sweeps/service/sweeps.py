@@ -17,9 +17,9 @@ from aiplatform.server.experiments.errors import ExperimentArchived, ExperimentB
 from aiplatform.server.experiments.models import Experiment
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.sweeps import queries
-from aiplatform.server.sweeps.errors import GridTooLarge, SweepEnded
+from aiplatform.server.sweeps.errors import GridTooLarge, NothingHeldOut, SweepEnded
 from aiplatform.server.sweeps.models import Sweep
-from aiplatform.server.sweeps.rules import first_point, grid_size
+from aiplatform.server.sweeps.rules import first_point, grid_size, held_out_figure
 from aiplatform.server.sweeps.service.prompting import advance_soon
 
 GRID_LIMIT = 500
@@ -34,6 +34,7 @@ def create_sweep(session: Session, context: ProjectContext, *, name: str, spec: 
         ExperimentArchived: for one in the archive.
         GridTooLarge: for a grid of more points than are tried.
         ConfigInvalid: when the parameters are not of the experiment's config.
+        NothingHeldOut: when it goes by a figure of an eval_dataset, and there is none.
     """
     if queries.name_in_use(session, context, name):
         raise NameTaken(resource="sweep", name=name)
@@ -46,7 +47,10 @@ def create_sweep(session: Session, context: ProjectContext, *, name: str, spec: 
             raise GridTooLarge(size=size, limit=GRID_LIMIT)
         spec = spec.model_copy(update={"max_trials": min(size, spec.max_trials)})
     # To refuse at once what is no parameter of the config.
-    experiments.changed_config(experiment.config, first_point(spec))
+    config = experiments.changed_config(experiment.config, first_point(spec))
+    figure = held_out_figure(spec)
+    if figure is not None and config.eval_dataset is None:
+        raise NothingHeldOut(experiment=experiment.name, figure=figure)
     sweep = Sweep(
         project_id=context.project_id,
         experiment_id=experiment.id,
