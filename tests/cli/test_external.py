@@ -64,8 +64,8 @@ def test_all_is_sent_and_then_nothing_is_left(run: Run, runs: Runs, server: Fake
     first = run("runs", "sync")
     assert first.code == 0
     assert f"run-a: task {T}, 1 points, complete." in first.err
-    assert "run-c: task" in first.err
-    assert "it has not ended" in first.err
+    assert f"run-c: task {D}, 1 points, still open. If its process has died, say" in first.err
+    assert f"aiplatform runs sync {runs[2].directory} --ended failed" in first.err
     rest = run("runs", "sync", "--ended", "failed", "--json")
     (facts,) = json.loads(rest.out)
     assert (facts["task"], facts["points"], facts["complete"]) == (D, 1, True)

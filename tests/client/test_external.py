@@ -5,6 +5,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 
 from aiplatform.client import Client, NotFound, RunCancelled
 from aiplatform.client.external import sender as sending
-from aiplatform.client.external.journal import END, POINTS, Journal, Reader, Records
+from aiplatform.client.external.journal import END, LOG, POINTS, Journal, Reader, Records
 from tests.client.fake import FakeServer, answer, problem
 
 RUN = "0b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21"
@@ -190,8 +191,11 @@ def test_offline_sends_nothing_until_synced_and_then_once(client: Client, server
     server.faults = iter(["answer lost"])
     with pytest.raises(Exception, match="cut off"):
         client.external.sync(directory)
+    ended = datetime.now(UTC)
     assert client.external.sync(directory).complete
     assert len(server.points) == 1
+    began = datetime.fromisoformat(run.journal.about["started_at"])
+    assert began <= datetime.fromisoformat(server.ends[0]["ended_at"]) <= ended
     bodies = [json.loads(r.content) for r in server.requests if r.url.path.endswith("/runs")]
     assert {body["client_id"] for body in bodies} == {run.journal.about["client_id"]}
 
@@ -210,6 +214,33 @@ def test_a_process_that_died_left_all_it_logged(client: Client, server: Platform
     assert client.external.sync(directory, ended="failed").complete
     assert len(server.points) == 100
     assert server.ends[0]["error"] == "its process died"
+
+
+@pytest.mark.parametrize(
+    ("points", "lines", "expected"),
+    [
+        ([1000.5, 2000.25], [1500.0], "1970-01-01T00:33:20.250000+00:00"),
+        ([1000.5], [1500.0, 3600.0], "1970-01-01T01:00:00+00:00"),
+        ([], [], "2026-11-24T16:03:00+00:00"),
+    ],
+)
+def test_one_that_died_ended_when_it_last_said_something(
+    client: Client, server: Platform, tmp_path: Path, points: list[float], lines: list[float],
+    expected: str,
+) -> None:  # fmt: skip
+    about = {"name": "n", "config": {}, "facts": {}, "started_at": "2026-11-24T16:03:00+00:00"}
+    journal = Journal.create(tmp_path, {**about, "project": PROJECT})
+    for name, record, times in (
+        (POINTS, {"key": "loss", "step": 1, "value": 1.0}, points),
+        (LOG, {"text": "ü" * 20_000, "stream": "stdout"}, lines),
+    ):
+        for at in times:
+            with (journal.directory / name).open("a", encoding="utf-8") as file:
+                file.write(json.dumps({**record, "time": at}) + "\n")
+    with (journal.directory / POINTS).open("a") as file:
+        file.write('{"key":"loss","ste')  # the power failed
+    assert client.external.sync(journal.directory, ended="failed").complete
+    assert [end["ended_at"] for end in server.ends] == [expected]
 
 
 def test_cancelling_is_seen(client: Client, server: Platform) -> None:

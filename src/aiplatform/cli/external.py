@@ -1,6 +1,7 @@
 """Runs that execute elsewhere: what of them is not on the platform yet, for ``aiplatform runs``."""
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -47,7 +48,10 @@ def sync(
     ] = None,
     ended: Annotated[
         str | None,
-        typer.Option(help="How runs ended that could not say so: completed, failed, cancelled."),
+        typer.Option(
+            help="How runs ended that could not say so: completed, failed, cancelled. "
+            "They ended when they last said something."
+        ),
     ] = None,
     project: Project = None,
     json: Json = False,
@@ -97,5 +101,11 @@ def _facts(synced: "Synced") -> dict[str, Any]:
 
 
 def _became(synced: "Synced") -> str:
-    state = "complete" if synced.complete else "sent so far; it has not ended, or say --ended"
-    return f"{synced.directory.name}: task {synced.task}, {synced.points} points, {state}."
+    facts = f"{synced.directory.name}: task {synced.task}, {synced.points} points"
+    if synced.complete:
+        return f"{facts}, complete."
+    return (
+        f"{facts}, still open. If its process has died, say how it ended, or it counts as running "
+        f"until the server gives it up: aiplatform runs sync {quote(str(synced.directory))} "
+        "--ended failed"
+    )

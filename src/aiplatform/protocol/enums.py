@@ -38,7 +38,9 @@ class TaskStatus(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """True when the task will never change again."""
+        """True when the task has ended. Only one that ran elsewhere and was failed for its silence
+        may change once more, to what it says itself.
+        """
         return self in {TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED}
 
 

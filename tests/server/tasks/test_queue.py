@@ -36,6 +36,15 @@ def test_final_states_have_no_way_out():
     assert not may_become(TaskStatus.COMPLETED, TaskStatus.RUNNING)
 
 
+def test_only_what_was_given_up_changes_after_its_end():
+    for before in TaskStatus:
+        for after in TaskStatus:
+            step = may_become(before, after, given_up=True)
+            corrects = before is TaskStatus.FAILED and after.is_final
+            assert step == (corrects or may_become(before, after))
+            assert not (before.is_final and may_become(before, after))
+
+
 def test_submitting_writes_row_event_and_audit(session: Session, submit: Submit):
     task = submit()
     assert task.status == "pending"

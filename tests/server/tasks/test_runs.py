@@ -1,4 +1,4 @@
-"""Runs that execute elsewhere: begun, reported, cancelled, ended, given up."""
+"""Runs that execute elsewhere: begun, reported, cancelled, ended."""
 
 import math
 from collections.abc import Callable
@@ -18,7 +18,6 @@ from aiplatform.server.identity.models import AuthSession, User
 from aiplatform.server.projects.models import Project
 from aiplatform.server.tasks.models import MetricPoint, Task
 from aiplatform.server.tasks.service import claims, workers
-from aiplatform.server.tasks.service.sweep import Sweeper
 from tests.conftest import Api
 from tests.factories import make_experiment, make_key, make_member, make_project, make_task
 from tests.server.tasks.runs import begin, report, values
@@ -281,65 +280,6 @@ def test_log_lines_are_numbered_too(owner: Api, run: str) -> None:
         ("stderr", "two\n"),
         ("stdout", "three\ufffd\n"),
     ]
-
-
-class TestSilence:
-    @pytest.fixture
-    def time_passes(self, session: Session) -> Callable[[float], None]:
-        """Lets a sweep see so many seconds go by, without a word of anybody."""
-        now = 0.0
-        sweeper = Sweeper(60.0, lambda: now, run_silence_seconds=100.0)
-        sweeper.sweep()
-
-        def pass_(seconds: float) -> None:
-            nonlocal now
-            end = now + seconds
-            while now < end:
-                now += 5.0
-                sweeper.sweep()
-            session.expire_all()
-
-        return pass_
-
-    def test_a_run_that_says_nothing_is_failed(
-        self, owner: Api, run: str, time_passes: Callable[[float], None]
-    ) -> None:
-        time_passes(70)
-        for say in (
-            lambda: report(owner, run, ("loss", 1, 1.0)),
-            lambda: owner.post(f"tasks/{run}/logs", json={"lines": [{"text": "x"}]}),
-            lambda: owner.post(f"tasks/{run}/heartbeat", json={}),
-        ):
-            say()
-            time_passes(70)
-            assert owner.get(f"tasks/{run}").json()["status"] == "running"
-        time_passes(60)
-        task = owner.get(f"tasks/{run}").json()
-        assert (task["status"], task["error_message"]) == (
-            "failed",
-            "nothing was heard of the run for 100 s",
-        )
-
-    def test_what_it_measured_is_still_taken_and_its_end_told(
-        self, owner: Api, run: str, time_passes: Callable[[float], None]
-    ) -> None:
-        time_passes(110)
-        late = report(owner, run, ("loss", 1, 1.0))
-        assert (late.status_code, late.json()["status"]) == (200, "failed")
-        assert owner.post(f"tasks/{run}/logs", json={"lines": [{"text": "x"}]}).status_code == 200
-        for _ in range(2):
-            ended = owner.post(f"tasks/{run}/end", json={"status": "completed"}).json()
-            assert ended["status"] == "failed"
-            assert ended["result"]["reported"]["status"] == "completed"
-        timeline = owner.get(f"tasks/{run}/timeline").json()["items"]
-        assert [event["kind"] for event in timeline].count("reported") == 1
-
-    def test_one_that_was_to_stop_counts_as_cancelled(
-        self, owner: Api, run: str, time_passes: Callable[[float], None]
-    ) -> None:
-        owner.post(f"tasks/{run}/cancel")
-        time_passes(110)
-        assert owner.get(f"tasks/{run}").json()["status"] == "cancelled"
 
 
 def test_many_at_once_are_told_apart(

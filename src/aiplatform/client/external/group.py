@@ -92,7 +92,8 @@ class ExternalRuns(Group):
 
         Args:
             directory: of one run.
-            ended: how it ended, when its process died before it could say so.
+            ended: how it ended, when its process died before it could say so; the last that it
+                said counts as its end.
             project: instead of the one that the run named.
 
         Raises:
@@ -107,7 +108,8 @@ class ExternalRuns(Group):
             journal.note(project=_reference(project))
         if status is not None and journal.end is None:
             error = "its process died" if status is TaskStatus.FAILED else None
-            journal.note_end({"status": status, "error": error, "result": {}})
+            ended_at = journal.last_said()
+            journal.note_end({"status": status, "error": error, "result": {}, "ended_at": ended_at})
         sender = Sender(self._client, journal)
         while sender.send():
             pass

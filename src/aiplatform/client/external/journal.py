@@ -5,11 +5,13 @@ Whoever sends them says the number, and the server takes each once; so they can 
 any failure, by this process or another.
 """
 
+import contextlib
 import json
 import os
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,6 +22,9 @@ from aiplatform.client.errors import ClientError
 from aiplatform.client.external.files import Files
 from aiplatform.protocol.encoding import dumps
 from aiplatform.protocol.enums import TaskStatus
+
+LONGEST_RECORD = 1 << 20
+"""Bytes; no line of a file is longer."""
 
 ABOUT, POINTS, LOG, END = "run.json", "points.jsonl", "log.jsonl", "end.json"
 
@@ -152,6 +157,15 @@ class Journal:
             return None
         return found
 
+    def last_said(self) -> str | None:
+        """When the run recorded its last point or line, else when it began; ISO 8601, in UTC."""
+        times = [_last_time(self.directory / name) for name in (POINTS, LOG)]
+        said = [time for time in times if time is not None]
+        if said:
+            return datetime.fromtimestamp(max(said), UTC).isoformat()
+        began: str | None = self.about.get("started_at")
+        return began
+
     def note(self, **facts: Any) -> None:
         """Remember something about the run, such as its task."""
         self.about |= facts
@@ -168,6 +182,21 @@ class Journal:
         self.files.remove()
         if not any(self.directory.iterdir()):
             self.directory.rmdir()
+
+
+def _last_time(path: Path) -> float | None:
+    """The ``time`` of the last whole record; None where there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - LONGEST_RECORD))
+            tail = file.read()
+    except FileNotFoundError:
+        return None
+    # What a machine wrote as it went down may be half a line, or none.
+    for line in reversed(tail.splitlines()):
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            return float(json.loads(line)["time"])
+    return None
 
 
 def _write(path: Path, value: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -168,6 +169,7 @@ class ExternalRun:
         facts = {"points_dropped": self.dropped} if self.dropped else {}
         end = {
             "status": status,
+            "ended_at": datetime.now(UTC).isoformat(),
             "error": None if error is None else error[:10_000],
             "result": {**(result or {}), **facts},
         }

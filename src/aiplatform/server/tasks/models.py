@@ -250,7 +250,8 @@ class MetricPoint(Base):
 class ExternalRun(Base):
     """What is known of a run that executes elsewhere. ``renewals`` counts what was heard of it.
 
-    ``given_up``: it was failed for its silence. ``client_id`` is the name it gave itself.
+    ``given_up``: it was ended for its silence, and has not said since how it ended. ``client_id``
+    is the name it gave itself.
     """
 
     __tablename__ = "external_runs"

@@ -90,7 +90,18 @@ def end_run(
     session: SessionDep,
     body: EndIn,
 ) -> TaskOut:
-    """Ends a run that executes elsewhere; saying the same again is no error."""
+    """Ends a run that executes elsewhere; saying the same again is no error.
+
+    One that was failed since nothing was heard of it gets the status that it says.
+    """
     found = queries.get_task(session, context, task)
-    ended = external.end(session, context, found, body.status, result=body.result, error=body.error)
+    ended = external.end(
+        session,
+        context,
+        found,
+        body.status,
+        result=body.result,
+        error=body.error,
+        ended_at=body.ended_at,
+    )
     return render(session, ended)

@@ -20,6 +20,7 @@ from aiplatform.server.tasks.rules.placement import (
 )
 from aiplatform.server.tasks.rules.states import (
     CLAIMABLE,
+    CORRECTIONS,
     LOG_TAIL_CHARACTERS,
     MOVABLE,
     TRANSITIONS,
@@ -30,6 +31,7 @@ from aiplatform.server.tasks.rules.states import (
 __all__ = [
     "AGING",
     "CLAIMABLE",
+    "CORRECTIONS",
     "HALF_LIFE",
     "LOG_TAIL_CHARACTERS",
     "LOOKAHEAD",

@@ -16,6 +16,11 @@ TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
     S.CANCELLED: frozenset(),
 }
 
+CORRECTIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
+    S.FAILED: frozenset({S.COMPLETED, S.FAILED, S.CANCELLED}),
+}
+"""Further steps, of a run elsewhere that was failed for its silence and then says how it ended."""
+
 CLAIMABLE = frozenset({S.PENDING})
 MOVABLE = frozenset({S.PENDING, S.PAUSED})
 """States in which priority and place may be changed."""
@@ -24,9 +29,10 @@ LOG_TAIL_CHARACTERS = 64_000
 """How much of the log ``tasks.logs`` holds; all of it is in ``log_chunks``."""
 
 
-def may_become(current: TaskStatus, wanted: TaskStatus) -> bool:
-    """Whether the state machine has this transition."""
-    return wanted in TRANSITIONS[current]
+def may_become(current: TaskStatus, wanted: TaskStatus, *, given_up: bool = False) -> bool:
+    """Whether the state machine has this transition; more of them for what was ``given_up``."""
+    more = CORRECTIONS.get(current, frozenset()) if given_up else frozenset()
+    return wanted in TRANSITIONS[current] | more
 
 
 def attempts_left(failures: int, max_attempts: int) -> bool:

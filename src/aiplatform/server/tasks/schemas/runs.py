@@ -130,5 +130,17 @@ class EndIn(Strict):
     status: Literal[TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED]
     error: str | None = Field(None, max_length=10_000)
     result: dict[str, Any] = Field(default_factory=dict)
+    ended_at: AwareDatetime | None = Field(
+        None,
+        description="when, if that is told afterwards; by default now, and neither before the "
+        "run's start nor later than now",
+    )
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "completed"}]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"status": "completed"},
+                {"status": "failed", "error": "CUDA error", "ended_at": "2026-11-24T16:03:00Z"},
+            ]
+        }
+    )

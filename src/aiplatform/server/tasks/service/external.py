@@ -196,11 +196,12 @@ def end(
     *,
     result: dict[str, Any] | None = None,
     error: str | None = None,
+    ended_at: datetime | None = None,
 ) -> Task:
-    """The run has ended, and says how. Saying the same again is no error.
+    """The run has ended, and says how and when. Saying the same again is no error.
 
-    What was given up for its silence stays failed; that it ended otherwise is a line of its
-    timeline and stands in its result.
+    One that was failed for its silence is now what it says, and takes nothing more. One that was to
+    stop, and was given up as cancelled, stays so; what it says stands in its result.
 
     Raises:
         NotReportedHere: when a worker runs the task.
@@ -211,29 +212,40 @@ def end(
     if run is None:
         raise NotReportedHere(task_type=task.type)
     current = TaskStatus(task.status)
-    if not current.is_final:
-        finish(session, task, Outcome(status, result or {}, error), actor=context.actor)
+    corrected = run.given_up and current is TaskStatus.FAILED
+    if not current.is_final or corrected:
+        if corrected:
+            run.given_up = False
+            _note_report(session, context, task, status)
+        outcome = Outcome(status, result or {}, error)
+        finish(session, task, outcome, actor=context.actor, ended_at=ended_at, given_up=corrected)
         return task
     if run.given_up:
         late = {"status": status.value, "error": error, **(result or {})}
         if (task.scheduling.result or {}).get("reported") != jsonable(late):
             task.scheduling.result = {**(task.scheduling.result or {}), "reported": jsonable(late)}
-            add_event(session, task, "reported", status=status.value)
-            audit.record(
-                session,
-                context.actor,
-                AuditAction.TASK_REPORTED,
-                "task",
-                task.uuid,
-                project=context.project_uuid,
-                status=status.value,
-            )
+            _note_report(session, context, task, status)
             session.flush()
         return task
     # A run that was cancelled here and completes there has ended all the same.
     if current is status or current is TaskStatus.CANCELLED:
         return task
     raise TaskFinished(task_status=task.status)
+
+
+def _note_report(session: Session, context: ProjectContext, task: Task, status: TaskStatus) -> None:
+    """A run that was given up has said after all how it ended."""
+    add_event(session, task, "reported", status=status.value, before=task.status)
+    audit.record(
+        session,
+        context.actor,
+        AuditAction.TASK_REPORTED,
+        "task",
+        task.uuid,
+        project=context.project_uuid,
+        status=status.value,
+        before=task.status,
+    )
 
 
 def give_up(session: Session, task_id: int, renewals: int, seconds: float) -> bool:

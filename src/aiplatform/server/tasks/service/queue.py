@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import func, select
+from sqlalchemy import DateTime, func, literal, select
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.audit import AuditAction
@@ -207,17 +207,29 @@ def prepared(session: Session, context: ProjectContext, wanted: Wanted) -> NewTa
     return new
 
 
-def change_status(session: Session, task: Task, status: TaskStatus) -> None:
+def change_status(
+    session: Session,
+    task: Task,
+    status: TaskStatus,
+    *,
+    ended_at: datetime | None = None,
+    given_up: bool = False,
+) -> None:
     """Take a step of the transition table; all take it here, but for starts (see ``claims``).
+
+    With ``ended_at`` it ended then, though not before it began and not later than now.
 
     Raises:
         TaskFinished: when the transition table has no such step.
     """
-    if not may_become(TaskStatus(task.status), status):
+    if not may_become(TaskStatus(task.status), status, given_up=given_up):
         raise TaskFinished(task_status=task.status)
     task.status = status.value
     now = func.clock_timestamp()
-    if status.is_final:
+    if status.is_final and ended_at is not None:
+        said = literal(ended_at, DateTime(timezone=True))
+        task.completed_at = func.greatest(Task.started_at, func.least(said, now))
+    elif status.is_final:
         task.completed_at = now
     task.scheduling.updated_at = now
     session.flush()
@@ -234,13 +246,22 @@ def lock(session: Session, task_id: int) -> Task:
     ).one()
 
 
-def finish(session: Session, task: Task, outcome: Outcome, *, actor: Actor = audit.SYSTEM) -> None:
+def finish(
+    session: Session,
+    task: Task,
+    outcome: Outcome,
+    *,
+    actor: Actor = audit.SYSTEM,
+    ended_at: datetime | None = None,
+    given_up: bool = False,
+) -> None:
     """Bring a task to its final status and let its domain do what follows, in one transaction.
 
     What waited for its success fails with it, and so does what waited for that; what is to read the
-    model that it made is told of it.
+    model that it made is told of it. One that was ``given_up`` has a final status already and gets
+    the right one; what failed with it meanwhile stays failed.
     """
-    _finish(session, task, outcome, actor)
+    _finish(session, task, outcome, actor, ended_at=ended_at, given_up=given_up)
     ended = deque([task])
     while ended:
         need = ended.popleft()
@@ -257,8 +278,16 @@ def finish(session: Session, task: Task, outcome: Outcome, *, actor: Actor = aud
             ended.append(dependent)
 
 
-def _finish(session: Session, task: Task, outcome: Outcome, actor: Actor) -> None:
-    change_status(session, task, outcome.status)
+def _finish(
+    session: Session,
+    task: Task,
+    outcome: Outcome,
+    actor: Actor,
+    *,
+    ended_at: datetime | None = None,
+    given_up: bool = False,
+) -> None:
+    change_status(session, task, outcome.status, ended_at=ended_at, given_up=given_up)
     task.error_message = None if outcome.error is None else clean_text(outcome.error)[:10_000]
     task.scheduling.result = jsonable(outcome.result) or None
     if outcome.status is TaskStatus.COMPLETED:
