@@ -19,16 +19,8 @@ from aiplatform.client.tasks import Task, TaskLike
 from aiplatform.client.transfers import ProgressCallback, body_of
 from aiplatform.client.waiting import poll
 from aiplatform.protocol.enums import ModelStatus
-from aiplatform.protocol.specs import (
-    DatasetRef,
-    EvaluationSpec,
-    FromTask,
-    HubSource,
-    ModelReference,
-    ModelSource,
-    PackageSource,
-    UploadSource,
-)
+from aiplatform.protocol.model_sources import HubSource, ModelSource, PackageSource, UploadSource
+from aiplatform.protocol.specs import DatasetRef, EvaluationSpec, FromTask, ModelReference
 
 
 class ModelRef(BaseModel):

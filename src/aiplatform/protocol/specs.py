@@ -7,10 +7,11 @@ versions, so that a stored spec names exactly what was read.
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from aiplatform.protocol.enums import DataFormat, TaskType
 from aiplatform.protocol.intake import KEYED_MODES, Reading, UploadMode
+from aiplatform.protocol.model_sources import ModelSource
 from aiplatform.protocol.pass_conditions import PassCondition
 from aiplatform.protocol.references import VERSION_OR_TAG as VERSION_OR_TAG  # noqa: PLC0414
 from aiplatform.protocol.references import After as After  # noqa: PLC0414  (others import it from here)
@@ -224,37 +225,6 @@ class FixSpec(TaskOptions):
     base_model: UUID | None = Field(None, description="for findings that only a tokenizer shows")
     max_length: int = Field(512, ge=8, le=1_048_576, description="tokens; longer rows are meant")
     against: Compared = Field(default_factory=list)
-
-
-class HubSource(Strict):
-    """A repository of a model hub (Hugging Face, a mirror of it, or ModelScope, by setting)."""
-
-    kind: Literal["hub"] = "hub"
-    repository: str = Field(pattern=r"^[A-Za-z0-9._-]{1,96}/[A-Za-z0-9._-]{1,96}$")
-    revision: str | None = Field(None, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")
-
-    @field_validator("repository", "revision")
-    @classmethod
-    def _no_traversal(cls, value: str | None) -> str | None:
-        if value is not None and ".." in value:
-            raise ValueError("must not contain '..'")
-        return value
-
-
-class PackageSource(Strict):
-    """A model that an installed Python distribution ships as data; its code is never imported."""
-
-    kind: Literal["package"] = "package"
-    package: str = Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?$")
-
-
-class UploadSource(Strict):
-    """Files that the caller uploads to the model before starting the import."""
-
-    kind: Literal["upload"] = "upload"
-
-
-ModelSource = Annotated[HubSource | PackageSource | UploadSource, Field(discriminator="kind")]
 
 
 class ImportSpec(TaskOptions):

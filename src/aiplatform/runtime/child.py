@@ -68,7 +68,8 @@ def _run_reported(job_file: str, report: "Reporter") -> int:
 
 def needs_hub(job: "Job") -> bool:
     """Whether the job is the one kind that may use a network."""
-    from aiplatform.protocol.specs import HubSource, ImportSpec
+    from aiplatform.protocol.model_sources import HubSource
+    from aiplatform.protocol.specs import ImportSpec
 
     return isinstance(job.spec, ImportSpec) and isinstance(job.spec.source, HubSource)
 

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from aiplatform.protocol.specs import HubSource
+from aiplatform.protocol.model_sources import HubSource
 from aiplatform.runtime.channel import JobError, Reporter
 from aiplatform.runtime.importing import hub
 from aiplatform.runtime.importing.hub import RemoteFile, choose, download
@@ -221,7 +221,7 @@ def test_no_hub_at_all(tmp_path: Path, heard: Heard, monkeypatch: pytest.MonkeyP
 HUGGINGFACE = """
 import os, sys
 from pathlib import Path
-from aiplatform.protocol.specs import HubSource
+from aiplatform.protocol.model_sources import HubSource
 from aiplatform.runtime.channel import JobError, Reporter
 from aiplatform.runtime.importing.hub import download
 source = HubSource(repository=sys.argv[1])

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from aiplatform.protocol.specs import HubSource
+from aiplatform.protocol.model_sources import HubSource
 from aiplatform.runtime.artifacts import LICENSE_NAMES
 from aiplatform.runtime.channel import JobError, Reporter
 from aiplatform.runtime.importing.files import KEPT_NAMES, PICKLES, Fetched

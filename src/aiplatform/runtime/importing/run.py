@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from aiplatform.protocol.messages import Job
-from aiplatform.protocol.specs import HubSource, ImportSpec, PackageSource, UploadSource
+from aiplatform.protocol.model_sources import HubSource, PackageSource, UploadSource
+from aiplatform.protocol.specs import ImportSpec
 from aiplatform.runtime.artifacts import CARD, WEIGHTS, seal
 from aiplatform.runtime.cards import read_front_matter, write_card
 from aiplatform.runtime.channel import Reporter

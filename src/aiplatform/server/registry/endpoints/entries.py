@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response, status
 
 from aiplatform.protocol.enums import ModelStatus
-from aiplatform.protocol.specs import UploadSource
+from aiplatform.protocol.model_sources import UploadSource
 from aiplatform.server.core.etags import set_etag, set_purge_after
 from aiplatform.server.core.pagination import (
     Cursor,

@@ -8,8 +8,9 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.enums import ModelStatus, TaskStatus
+from aiplatform.protocol.model_sources import ModelSource, UploadSource
 from aiplatform.protocol.notifications import NotificationType
-from aiplatform.protocol.specs import ImportSpec, ModelSource, UploadSource
+from aiplatform.protocol.specs import ImportSpec
 from aiplatform.server.core import audit, storage
 from aiplatform.server.core.audit import Actor
 from aiplatform.server.core.errors import NotFound

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.encoding import clean_text, jsonable
 from aiplatform.protocol.enums import ModelStatus, TaskStatus
-from aiplatform.protocol.specs import ModelSource
+from aiplatform.protocol.model_sources import ModelSource
 from aiplatform.server.core import audit, storage
 from aiplatform.server.core.audit import Actor
 from aiplatform.server.core.errors import NotFound

@@ -1,0 +1,38 @@
+"""Where models are imported from."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from aiplatform.protocol.strict import Strict
+
+
+class HubSource(Strict):
+    """A repository of a model hub (Hugging Face, a mirror of it, or ModelScope, by setting)."""
+
+    kind: Literal["hub"] = "hub"
+    repository: str = Field(pattern=r"^[A-Za-z0-9._-]{1,96}/[A-Za-z0-9._-]{1,96}$")
+    revision: str | None = Field(None, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")
+
+    @field_validator("repository", "revision")
+    @classmethod
+    def _no_traversal(cls, value: str | None) -> str | None:
+        if value is not None and ".." in value:
+            raise ValueError("must not contain '..'")
+        return value
+
+
+class PackageSource(Strict):
+    """A model that an installed Python distribution ships as data; its code is never imported."""
+
+    kind: Literal["package"] = "package"
+    package: str = Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?$")
+
+
+class UploadSource(Strict):
+    """Files that the caller uploads to the model before starting the import."""
+
+    kind: Literal["upload"] = "upload"
+
+
+ModelSource = Annotated[HubSource | PackageSource | UploadSource, Field(discriminator="kind")]
