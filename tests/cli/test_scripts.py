@@ -37,6 +37,7 @@ def test_a_command_with_options_of_its_own(run: Run, scripts: FakeServer) -> Non
     done = run(
         "scripts", "run", "--detach", "-d", "rows=faq@v1", "-m", "base=base",
         "--variable", "MODE=fast", "--secret", "HF_TOKEN=hub", "--memory-mb", "512",
+        "--disk-mb", "2048",
         "--", "python", "main.py", "--epochs", "3",
     )  # fmt: skip
     assert done.code == 0, done.err
@@ -46,7 +47,7 @@ def test_a_command_with_options_of_its_own(run: Run, scripts: FakeServer) -> Non
     assert spec["datasets"]["rows"]["dataset"] == D
     assert spec["models"] == {"base": M}
     assert (spec["variables"], spec["secrets"]) == ({"MODE": "fast"}, {"HF_TOKEN": "hub"})
-    assert spec["resources"]["memory_mb"] == 512
+    assert (spec["resources"]["memory_mb"], spec["max_disk_mb"]) == (512, 2048)
     assert f"aiplatform tasks watch {T}" in done.err
 
 

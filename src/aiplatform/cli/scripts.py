@@ -61,6 +61,7 @@ def run(
     ] = None,
     cpus: Annotated[float | None, typer.Option(help="CPU cores.")] = None,
     memory_mb: Annotated[int | None, typer.Option(help="MiB; more ends it.")] = None,
+    disk_mb: Annotated[int | None, typer.Option(help="MiB it may write; more ends it.")] = None,
     gpus: Annotated[int | None, typer.Option()] = None,
     time_limit: Annotated[int | None, typer.Option(help="Seconds an attempt may take.")] = None,
     priority: Priority = None,
@@ -77,6 +78,7 @@ def run(
         "secrets": pairs(secret, "--secret"),
         "resources": {key: value for key, value in resources.items() if value is not None},
         "time_limit_seconds": time_limit,
+        "max_disk_mb": disk_mb,
     }
     task = client.scripts.run(
         command,

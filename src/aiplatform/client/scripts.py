@@ -67,8 +67,8 @@ class Scripts(Group):
                 as ``$AIPLATFORM_INPUTS/datasets/….parquet``.
             models: the same for models, which it finds in ``$AIPLATFORM_INPUTS/models/…/``.
             variables: environment variables; for secrets there is ``secrets``.
-            options: further fields of the spec, such as ``resources``, ``labels``, ``secrets``,
-                ``time_limit_seconds``.
+            options: further fields of the spec, such as ``resources``, ``max_disk_mb``,
+                ``labels``, ``secrets``, ``time_limit_seconds``.
         """
         if bundle is None:
             bundle = self.bundle(directory, commit=commit, project=project)

@@ -288,7 +288,10 @@ Variable = Annotated[str, Field(max_length=64, pattern=r"^[A-Z_][A-Z0-9_]*$"), A
 
 
 class ScriptSpec(TaskOptions):
-    """Run a command of one's own on a code bundle, with inputs laid out by version."""
+    """Run a command of one's own on a code bundle, with inputs laid out by version.
+
+    A ``memory_mb`` of 0 in ``resources`` stands for what the platform's settings say.
+    """
 
     type: Literal[TaskType.SCRIPT] = TaskType.SCRIPT
     bundle: UUID = Field(description="the code, see `POST …/bundles`")
@@ -308,6 +311,14 @@ class ScriptSpec(TaskOptions):
     )
     max_file_mb: int = Field(
         10_240, ge=1, le=1 << 24, description="largest file that it may write, in MiB"
+    )
+    max_disk_mb: int | None = Field(
+        None,
+        ge=1,
+        le=1 << 24,
+        description="all that it may write to its directories, in MiB; by default what the "
+        "platform's settings say",
+        examples=[20480],
     )
     max_open_files: int = Field(4096, ge=16, le=65536)
     max_processes: int = Field(

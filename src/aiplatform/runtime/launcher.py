@@ -38,6 +38,9 @@ TERMINATION_GRACE_SECONDS = 30.0
 """Grace when the launcher itself gets a SIGTERM, as from a shutting down machine."""
 
 MAX_CONTROL_LINE = 64 * 1024
+adopter: int | None = None
+"""In the child: the process id of its launcher, if orphans are handed to that."""
+
 USAGE = (
     "usage: python -m aiplatform.runtime (--job JOB.json | --spare) --messages-fd N --control-fd M"
 )
@@ -102,7 +105,9 @@ def _close(*fds: int) -> None:
 
 def _become_the_job(arguments: Arguments, starting_line: int) -> NoReturn:
     """The child: a session of its own, hello, then the job. Never returns into the launcher."""
+    global adopter  # noqa: PLW0603  (of this process, which is the child's from here on)
     os.setsid()
+    adopter = os.getppid() if sys.platform.startswith("linux") else None
     code = 1
     try:
         if arguments.job is None:

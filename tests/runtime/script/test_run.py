@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from aiplatform.protocol.messages import Job
+from aiplatform.protocol.messages import Job, encode
 from aiplatform.protocol.specs import ScriptSpec
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.script import place
@@ -24,6 +24,14 @@ Start = Callable[..., Runner]
 AS_ROOT = os.geteuid() == 0
 PYTHON = "/usr/bin/python3" if Path("/usr/bin/python3").exists() else "python3"
 """One that other users may run; a checkout in a home of root's is closed to them."""
+
+ORDINARY = """
+import os, sys
+os.geteuid = lambda: 1000
+from aiplatform.runtime.launcher import launch, parse_arguments
+sys.exit(launch(parse_arguments(sys.argv[1:])))
+"""
+"""The runtime where scripts have the worker's user, whoever runs the tests."""
 
 REPORT = """
 import json, os
@@ -70,10 +78,19 @@ def make_job(tmp_path: Path) -> Callable[..., Job]:
 def start(make_job: Callable[..., Job]) -> Start:
     """Start such a job."""
 
-    def start(*arguments: str, environment: dict[str, str] | None = None, **job: Any) -> Runner:
+    def start(
+        *arguments: str,
+        environment: dict[str, str] | None = None,
+        ordinary: bool = False,
+        **job: Any,
+    ) -> Runner:
         made = make_job(*arguments, **job)
         directory = Path(made.output_dir).parent
-        runner = Runner.of_job(made, directory, **(environment or {}))
+        if ordinary:
+            (directory / "job.json").write_bytes(encode(made))
+            runner = Runner(["-c", ORDINARY, "--job", str(directory / "job.json")], environment)
+        else:
+            runner = Runner.of_job(made, directory, **(environment or {}))
         runner.directory = directory  # type: ignore[attr-defined]
         return runner
 
@@ -156,6 +173,113 @@ def test_more_memory_than_it_asked_for(start: Start) -> None:
     with start(code, resources={"memory_mb": 100}) as runner:
         assert runner.finish() == 1
         assert "had asked for 100" in runner.outcome["error"]
+
+
+DAEMON = """
+import sys, time
+def daemon():
+    if os.fork():
+        return
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    print("pid", os.getpid(), flush=True)
+    data = bytearray(b"x") * (300 << 20)
+    time.sleep(120)
+"""
+
+
+@pytest.mark.parametrize("ordinary", [False, True])
+def test_memory_of_what_left_its_family_counts(start: Start, ordinary: bool) -> None:
+    code = DAEMON + "daemon(); time.sleep(120)"
+    with start(code, ordinary=ordinary, resources={"memory_mb": 100}) as runner:
+        assert runner.finish() == 1
+        assert "had asked for 100" in runner.outcome["error"]
+        pid = int(runner.outputs["stdout"].split()[1])
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_memory_that_processes_share_counts_once(start: Start) -> None:
+    code = """
+import time
+data = bytearray(b"x") * (100 << 20)
+children = [os.fork() for _ in range(4)]
+if 0 in children:
+    time.sleep(120)
+time.sleep(4)
+for pid in children:
+    os.kill(pid, 9)
+"""
+    with start(code, resources={"memory_mb": 300}) as runner:
+        assert runner.finish() == 0, runner.outcome
+
+
+@pytest.mark.parametrize("name", ["HOME", "AIPLATFORM_OUTPUT", "AIPLATFORM_CHECKPOINTS", "PWD"])
+def test_many_files_are_more_than_it_may_write(start: Start, name: str) -> None:
+    code = f"""
+import pathlib, time
+there = pathlib.Path(os.getcwd() if "{name}" == "PWD" else os.environ["{name}"], "below")
+there.mkdir()
+for number in range(8):
+    (there / str(number)).write_bytes(bytes(1 << 20))
+time.sleep(120)
+"""
+    with start(code, max_disk_mb=4, max_file_mb=2) as runner:
+        assert runner.finish() == 1
+        assert runner.outcome["error"] == (
+            "The script has written 8 MiB to its directories and may write 4; max_disk_mb allows "
+            "more."
+        )
+        assert not outputs(runner) or not AS_ROOT
+
+
+def test_what_it_wrote_in_its_last_moment_counts(start: Start) -> None:
+    code = """
+for number in range(8):
+    open(os.environ["AIPLATFORM_OUTPUT"] + f"/{number}", "wb").write(bytes(1 << 20))
+"""
+    with start(code, max_disk_mb=4) as runner:
+        assert runner.finish() == 1
+        assert "may write 4" in runner.outcome["error"]
+
+
+def test_announced_checkpoints_count_and_second_names_do_not(start: Start) -> None:
+    code = """
+import pathlib, time
+there = pathlib.Path(os.environ["AIPLATFORM_CHECKPOINTS"], "c")
+there.mkdir()
+(there / "w").write_bytes(bytes(3 << 20))
+os.link(there / "w", os.environ["HOME"] + "/w")
+time.sleep(3)
+for step in range(40):
+    report(type="checkpoint", step=step, path="c")
+    time.sleep(0.1)
+"""
+    with start(code, max_disk_mb=30) as runner:
+        code_ = runner.finish()
+        seen = len(runner.of_type("checkpoint"))
+        if AS_ROOT:  # they are copied
+            assert (code_, "may write 30" in runner.outcome["error"]) == (1, True)
+            assert 9 <= seen < 40
+        else:
+            assert (code_, seen) == (0, 40)
+
+
+def test_directories_that_go_too_deep_to_count(start: Start) -> None:
+    code = """
+import time
+print(os.getcwd(), flush=True)
+for _ in range(2000):
+    os.mkdir("d")
+    os.chdir("d")
+time.sleep(120)
+"""
+    with start(code, max_disk_mb=100) as runner:
+        assert runner.finish() == 1
+        assert "below each other" in runner.outcome["error"]
+        there = Path(runner.outputs["stdout"].split()[0].decode())
+    assert not there.exists() or not AS_ROOT, "what was written is gone all the same"
 
 
 def test_what_it_announced_before_it_was_ended_for_memory_counts(

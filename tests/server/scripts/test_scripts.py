@@ -27,7 +27,7 @@ from tests.factories import (
     make_project,
     make_version,
 )
-from tests.server.scripts.conftest import packed
+from tests.server.scripts.conftest import PREFIX, packed
 
 Act = Callable[[User | None], Api]
 MAIN = """
@@ -213,3 +213,50 @@ def test_deleting(
 )
 def test_bad_specs(submit: Any, change: dict[str, Any]) -> None:
     assert submit(str(uuid4()), **change).status_code == 422
+
+
+class TestBounds:
+    """What a script leaves open of its bounds comes from the settings, and counts everywhere."""
+
+    @pytest.fixture(autouse=True)
+    def _settings(self, allowed: None) -> Any:
+        with environment(
+            AIPLATFORM_SCRIPTS="true",
+            AIPLATFORM_SCRIPT_ENVIRONMENTS=f"plain={PREFIX}",
+            AIPLATFORM_SCRIPT_MEMORY_MB="128",
+            AIPLATFORM_SCRIPT_DISK_MB="3",
+        ):
+            yield
+
+    def test_they_are_filled_in_and_reserved(self, session: Session, bundle: Any, submit: Any,
+                                             run: Any) -> None:  # fmt: skip
+        code = bundle(
+            main_py="data = bytearray(b'x') * (400 << 20); import time; time.sleep(60)"
+        ).json()
+        task = submit(code["uuid"]).json()
+        assert task["config"]["resources"]["memory_mb"] == 128
+        assert task["config"]["max_disk_mb"] == 3
+        row = session.scalars(select(Task).filter_by(uuid=UUID(task["uuid"]))).one()
+        assert row.scheduling.memory_mb == 128
+        done = run()
+        assert done.status == "failed"
+        assert "had asked for 128" in done.error_message
+
+    def test_what_it_asks_for_itself_stays(self, bundle: Any, submit: Any, run: Any) -> None:
+        code = bundle(main_py="").json()
+        asked = {"resources": {"memory_mb": 512, "cpus": 2}, "max_disk_mb": 9}
+        config = submit(code["uuid"], **asked).json()["config"]
+        assert (config["resources"]["memory_mb"], config["resources"]["cpus"]) == (512, 2)
+        assert config["max_disk_mb"] == 9
+        assert run().status == "completed"
+
+    def test_files_that_are_too_many(self, mine: Api, bundle: Any, submit: Any, run: Any) -> None:
+        code = bundle(
+            main_py="import os\nfor n in range(5):\n"
+            "    open(os.environ['AIPLATFORM_OUTPUT'] + f'/{n}', 'wb').write(bytes(1 << 20))\n"
+        ).json()
+        task = submit(code["uuid"]).json()
+        done = run()
+        assert done.status == "failed"
+        assert "has written 5 MiB to its directories and may write 3" in done.error_message
+        assert mine.get(f"tasks/{task['uuid']}/artifacts").json()["items"] == []

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from aiplatform.data.bundles import BundleError, unpack
 from aiplatform.protocol.messages import Job
@@ -61,14 +62,16 @@ def place_of(job: Job, directory: Path) -> Iterator[Place]:
         return
     remove_leftovers()
     # Not below the platform's home, which other users can't enter.
-    with tempfile.TemporaryDirectory(prefix=PREFIX, dir="/var/tmp") as name:
-        root = Path(name)
+    root = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/var/tmp"))
+    try:
         root.chmod(0o711)
         with (root / f"{LOCK}.new").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             # Under its name it is never seen unlocked, so nobody takes this place for a leftover.
             (root / f"{LOCK}.new").rename(root / LOCK)
             yield _lay_out(job, root, FIRST_UID + os.getpid())
+    finally:
+        remove(root)
 
 
 def remove_leftovers() -> None:
@@ -80,7 +83,27 @@ def remove_leftovers() -> None:
                 continue
             with (path / LOCK).open("rb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(path, ignore_errors=True)
+                remove(path)
+
+
+def remove(root: Path) -> None:
+    """Remove a place that nobody uses any more, whatever depth its directories were given.
+
+    Raises:
+        OSError: when the system refuses.
+    """
+    while directories := [path for path in root.iterdir() if is_directory(path)]:
+        for directory in directories:
+            for path in directory.iterdir():
+                if is_directory(path):
+                    # Up, so that no path grows too long and nothing is held open for what is below.
+                    path.rename(root / uuid4().hex)
+                else:
+                    path.unlink()
+            directory.rmdir()
+    for path in root.iterdir():
+        path.unlink()
+    root.rmdir()
 
 
 def _lay_out(job: Job, root: Path, uid: int | None) -> Place:
@@ -115,6 +138,11 @@ def _lay_out(job: Job, root: Path, uid: int | None) -> Place:
         for tree in (inputs, place.resume):
             open_directories(tree)
     return place
+
+
+def is_directory(path: Path) -> bool:
+    """Whether it is one itself, and no link to one."""
+    return path.is_dir() and not path.is_symlink()
 
 
 def open_directories(tree: Path | None) -> None:

@@ -16,9 +16,9 @@ from aiplatform.protocol.specs import ScriptSpec
 from aiplatform.runtime.channel import JobError, Reporter
 from aiplatform.runtime.script.place import Place, place_of
 from aiplatform.runtime.script.reports import Reports
+from aiplatform.runtime.script.usage import MIB, Usage
 
 POLL_SECONDS = 0.25
-MIB = 1 << 20
 PASSED_ON = ("CUDA_VISIBLE_DEVICES", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ")
 
 
@@ -35,17 +35,20 @@ def run_script(job: Job, report: Reporter) -> dict[str, Any]:
     with report.stop.held(), place_of(job, directory) as place:
         report.event("script", own_user=place.uid is not None, command=spec.command[0][:200])
         reports = Reports(report, job, place)
+        usage = Usage(spec, job, place)
         started = time.monotonic()
         process = start(spec, job, place, reports)
         with process:
             try:
-                watch(process, spec, reports)
+                watch(process, usage, reports)
             finally:
-                end(process)
+                usage.processes.end()
+                process.wait()
                 # What it has announced before it ended counts, however it ended.
                 reports.drain()
         if not report.stop.requested:
             judge(process.returncode, spec)
+            usage.require_disk()
             place.take(place.output, Path(job.output_dir))
     report.stop.obey()
     return {
@@ -136,62 +139,17 @@ def bounds(spec: ScriptSpec, *, own_user: bool) -> Callable[[], None]:
     return apply
 
 
-def watch(process: subprocess.Popen[bytes], spec: ScriptSpec, reports: Reports) -> None:
+def watch(process: subprocess.Popen[bytes], usage: Usage, reports: Reports) -> None:
     """Pass on what the command reports until it ends.
 
     A stop reaches it as it reaches us, by SIGTERM to the whole group.
 
     Raises:
-        JobError: when it uses more memory than it asked for.
+        JobError: when it uses more memory, or more of the disk, than it may.
     """
-    limit = spec.resources.memory_mb
-    weighed = time.monotonic()
     while process.poll() is None:
         reports.listen(POLL_SECONDS)
-        if limit and time.monotonic() - weighed >= 1.0:
-            weighed = time.monotonic()
-            used = memory_mb(process.pid)
-            if used > limit:
-                raise JobError(
-                    f"The script used {used} MiB of memory and had asked for {limit}. "
-                    "Ask for more in resources.memory_mb."
-                )
-
-
-def memory_mb(pid: int) -> int:
-    """Resident memory of a process and all below it, in MiB."""
-    import psutil
-
-    total = 0
-    try:
-        parent = psutil.Process(pid)
-        family = [parent, *parent.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return 0
-    for member in family:
-        try:
-            total += member.memory_info().rss
-        except psutil.NoSuchProcess:
-            continue
-    return total // MIB
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """Leave nothing of the command running; the launcher ends what has left its family."""
-    if process.poll() is None:
-        import psutil
-
-        try:
-            family = psutil.Process(process.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            family = []
-        process.kill()
-        for member in family:
-            try:
-                member.kill()
-            except psutil.NoSuchProcess:
-                continue
-        process.wait()
+        usage.look()
 
 
 def judge(code: int, spec: ScriptSpec) -> None:

@@ -28,6 +28,21 @@ class ScriptSettings(BaseSettings):
         100 << 20, ge=1024, description="Largest code bundle accepted, in bytes; default 100 MiB."
     )
 
+    script_memory_mb: int = Field(
+        4096,
+        ge=64,
+        le=1 << 30,
+        description="Memory of a script that asks for none, in MiB: it is reserved for the script, "
+        "which is ended when it uses more. Read by the API.",
+    )
+    script_disk_mb: int = Field(
+        20_480,
+        ge=1,
+        le=1 << 24,
+        description="What a script without a `max_disk_mb` of its own may write to its "
+        "directories on the worker, in MiB; it is ended when it writes more. Read by the API.",
+    )
+
     @field_validator("script_environments", mode="before")
     @classmethod
     def _environments(cls, value: object) -> object:

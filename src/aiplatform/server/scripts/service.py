@@ -148,6 +148,8 @@ def require_runnable(session: Session, context: ProjectContext, task: Task) -> N
 def prepare(session: Session, context: ProjectContext, spec: ScriptSpec) -> Prepared:
     """Check what a script names, pin the versions that it reads, and ask for its environment.
 
+    What it leaves open of its bounds is filled in here, so that the scheduler counts with it, too.
+
     Raises:
         ScriptsNotAllowed: where no administrator has allowed scripts.
         NotFound: for a bundle, dataset or model that the project may not use.
@@ -163,11 +165,18 @@ def prepare(session: Session, context: ProjectContext, spec: ScriptSpec) -> Prep
     for name, uuid in spec.models.items():
         model = registry.usable_model(session, context, uuid)
         inputs.append(registry.input_ref(session, model, MODELS + name))
+    settings, resources = get_settings(), spec.resources
+    if not resources.memory_mb:
+        resources = resources.model_copy(update={"memory_mb": settings.script_memory_mb})
     label = SCRIPT_LABEL + spec.environment
     labels = [*spec.labels, *([] if label in spec.labels else [label])]
-    return Prepared(
-        spec=spec.model_copy(update={"datasets": pinned, "labels": labels}), inputs=inputs
-    )
+    filled = {
+        "datasets": pinned,
+        "labels": labels,
+        "max_disk_mb": spec.max_disk_mb or settings.script_disk_mb,
+        "resources": resources,
+    }
+    return Prepared(spec=spec.model_copy(update=filled), inputs=inputs)
 
 
 def task_inputs(session: Session, task: Task) -> Inputs:
