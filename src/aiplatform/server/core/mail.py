@@ -73,7 +73,6 @@ def send_mail(
     subject: str,
     text: str,
     html: str | None = None,
-    unsubscribe: str | None = None,
 ) -> bool:
     """Have a mail sent once the session's transaction has committed.
 
@@ -84,7 +83,6 @@ def send_mail(
         subject: one line; line breaks become spaces.
         text: what it says.
         html: the same for programs that show it. Whoever makes it escapes what users wrote.
-        unsubscribe: address of a page where the recipient can stop such mails.
 
     Returns:
         False when no server is set up; then nothing is kept.
@@ -92,7 +90,7 @@ def send_mail(
     if not can_send():
         return False
     uuid = uuid4()
-    content = {"subject": subject, "text": text, "html": html, "unsubscribe": unsubscribe}
+    content = {"subject": subject, "text": text, "html": html}
     sealed = encrypt(dumps(content), context_of(OutgoingMail.__table__.c.content, uuid=uuid))
     session.add(OutgoingMail(uuid=uuid, recipient=to[:320], kind=kind, content=sealed))
     session.flush()
@@ -123,8 +121,6 @@ def compose(
     message["Message-ID"] = f"<{uuid}@{address.partition('@')[2]}>"
     # Out-of-office programs answer no such mail.
     message["Auto-Submitted"] = "auto-generated"
-    if content["unsubscribe"]:
-        message["List-Unsubscribe"] = f"<{_one_line(content['unsubscribe'])}>"
     message.set_content(content["text"] or "")
     if content["html"]:
         message.add_alternative(content["html"], subtype="html")

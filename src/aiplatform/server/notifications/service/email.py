@@ -27,8 +27,8 @@ MAX_IN_DIGEST = 100
 
 WORDS: dict[Language, dict[str, str]] = {
     "en": {
-        "open": "Open AI Platform",
-        "why": "You get this because of your notification preferences:",
+        "inbox": "Your inbox on {base}: aiplatform notifications ls",
+        "why": "You get this because of your preferences: aiplatform notifications preferences",
         "digest": "{count} notifications",
         "more": "… and {count} more.",
         "invitation": "You are invited to AI Platform",
@@ -40,8 +40,8 @@ WORDS: dict[Language, dict[str, str]] = {
         "not you, ignore this mail.",
     },
     "zh": {
-        "open": "打开 AI Platform",
-        "why": "您收到此邮件是因为您的通知偏好设置：",
+        "inbox": "您在 {base} 上的收件箱：aiplatform notifications ls",
+        "why": "您收到此邮件是因为您的通知偏好设置：aiplatform notifications preferences",
         "digest": "{count} 条通知",
         "more": "……另有 {count} 条。",
         "invitation": "邀请您使用 AI Platform",
@@ -151,7 +151,8 @@ def send_link(session: Session, email: str, kind: str, link: str, language: Lang
     """Send a link that identity made; False when there is no way to."""
     words = WORDS[language]
     text = words[f"{kind}_text"]
-    html = f'<p>{escape(text)}</p><p><a href="{escape(link)}">{escape(link)}</a></p>'
+    # No anchor: it is what the command takes, and no page to open.
+    html = f"<p>{escape(text)}</p><p><code>{escape(link)}</code></p>"
     return send_mail(
         session,
         to=email,
@@ -170,22 +171,19 @@ def _send(
     told: Sequence[Told],
     language: Language,
 ) -> None:
-    words, base = WORDS[language], get_settings().link_base
-    inbox, preferences = f"{base}/notifications", f"{base}/notifications/preferences"
+    words = WORDS[language]
+    inbox = words["inbox"].format(base=get_settings().link_base)
     shown, left = told[:MAX_IN_DIGEST], len(told) - MAX_IN_DIGEST
     more = [words["more"].format(count=left)] if left > 0 else []
     text = "\n\n".join(
-        [*(f"{title}\n{message}" for title, message in shown), *more,
-         f"{words['open']}: {inbox}", f"{words['why']} {preferences}"]
-    )  # fmt: skip
+        [*(f"{title}\n{message}" for title, message in shown), *more, inbox, words["why"]]
+    )
     html = "".join(
         f'<h3>{escape(title)}</h3><p style="white-space:pre-wrap">{escape(message)}</p>'
         for title, message in shown
     )
     html += "".join(f"<p>{escape(line)}</p>" for line in more)
-    html += f'<p><a href="{escape(inbox)}">{escape(words["open"])}</a></p>'
-    html += f'<p><small>{escape(words["why"])} <a href="{escape(preferences)}">'
-    html += f"{escape(preferences)}</a></small></p>"
+    html += f"<p>{escape(inbox)}</p><p><small>{escape(words['why'])}</small></p>"
     send_mail(
         session,
         to=address,
@@ -193,7 +191,6 @@ def _send(
         subject=subject,
         text=text + "\n",
         html=_page(html),
-        unsubscribe=preferences,
     )
 
 
