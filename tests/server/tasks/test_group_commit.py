@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
+from structlog.contextvars import bound_contextvars, get_contextvars
 
 from aiplatform.protocol.specs import DatasetRef, QualitySpec
 from aiplatform.server.core.database import transaction
@@ -96,6 +97,24 @@ def queued(session: Session) -> list[tuple[str, int, str]]:
     session.rollback()
     columns = (Task.name, Task.project_id, text("CAST(tasks.xmin AS text)"))
     return [tuple(row) for row in session.execute(select(*columns).order_by(Task.id))]
+
+
+def test_what_the_log_tells_of_them_has_the_ids_of_their_requests(
+    ask: Callable[..., Submission], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound: list[Any] = []
+
+    def noted(self: ScriptedKind, session: Session, context: Any, spec: Any) -> Prepared:
+        bound.append(get_contextvars().get("request"))
+        return Prepared(spec)
+
+    monkeypatch.setattr(ScriptedKind, "prepare", noted)
+    asked = []
+    for name in ("one", "two"):
+        with bound_contextvars(request=f"id-of-{name}"):
+            asked.append(ask(name))
+    assert names(sent(*asked)) == ["one", "two"]
+    assert bound == ["id-of-one,id-of-two"] * 2
 
 
 def test_each_goes_into_its_own_project_by_one_transaction(

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
+from structlog.contextvars import bound_contextvars, get_contextvars
 
 from aiplatform.protocol.enums import TaskType
 from aiplatform.server.core.database import (
@@ -50,14 +51,20 @@ Render = Callable[[Session, ProjectContext, Task], BaseModel]
 """What is told of a task that was just queued."""
 
 
+def _request_id() -> str | None:
+    return get_contextvars().get("request")
+
+
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """One ``request`` to queue a task, which with a ``key`` can be repeated."""
+    """One ``request`` to queue a task, which with a ``key`` can be repeated. To be made where the
+    log knows the id of the HTTP request."""
 
     context: ProjectContext
     wanted: Wanted
     key: Key | None = None
     request: Any = field(default=None, compare=False)
+    request_id: str | None = field(default_factory=_request_id, compare=False)
 
     @property
     def may_share(self) -> bool:
@@ -119,7 +126,9 @@ def _all(asked: list[Submission], render: Render) -> list[Submitted | Exception]
     keys = [one.key for one in asked if one.key is not None]
     if len(set(keys)) < len(keys):
         raise _Alone  # the second is to be answered what the first was
-    with session_factory()() as session:
+    # What the log tells of the transaction may be about any of them.
+    ids = ",".join(one.request_id for one in asked if one.request_id is not None)
+    with bound_contextvars(request=ids or None), session_factory()() as session:
         try:
             if len(asked) > 1:
                 session.connection().exec_driver_sql(IMPATIENT)
