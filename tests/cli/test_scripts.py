@@ -37,7 +37,7 @@ def test_a_command_with_options_of_its_own(run: Run, scripts: FakeServer) -> Non
     done = run(
         "scripts", "run", "--detach", "-d", "rows=faq@v1", "-m", "base=base",
         "--variable", "MODE=fast", "--secret", "HF_TOKEN=hub", "--memory-mb", "512",
-        "--disk-mb", "2048",
+        "--disk-mb", "2048", "--processes", "2", "--nodes", "3",
         "--", "python", "main.py", "--epochs", "3",
     )  # fmt: skip
     assert done.code == 0, done.err
@@ -48,6 +48,7 @@ def test_a_command_with_options_of_its_own(run: Run, scripts: FakeServer) -> Non
     assert spec["models"] == {"base": M}
     assert (spec["variables"], spec["secrets"]) == ({"MODE": "fast"}, {"HF_TOKEN": "hub"})
     assert (spec["resources"]["memory_mb"], spec["max_disk_mb"]) == (512, 2048)
+    assert (spec["processes"], spec["nodes"]) == (2, 3)
     assert f"aiplatform tasks watch {T}" in done.err
 
 

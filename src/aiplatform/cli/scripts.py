@@ -63,6 +63,8 @@ def run(
     memory_mb: Annotated[int | None, typer.Option(help="MiB; more ends it.")] = None,
     disk_mb: Annotated[int | None, typer.Option(help="MiB it may write; more ends it.")] = None,
     gpus: Annotated[int | None, typer.Option()] = None,
+    processes: Annotated[int, typer.Option(help="Of the command, on each node.")] = 1,
+    nodes: Annotated[int, typer.Option(help="Workers that run it together.")] = 1,
     time_limit: Annotated[int | None, typer.Option(help="Seconds an attempt may take.")] = None,
     priority: Priority = None,
     detach: Detach = False,
@@ -79,6 +81,8 @@ def run(
         "resources": {key: value for key, value in resources.items() if value is not None},
         "time_limit_seconds": time_limit,
         "max_disk_mb": disk_mb,
+        "processes": processes,
+        "nodes": nodes,
     }
     task = client.scripts.run(
         command,

@@ -68,7 +68,8 @@ class Scripts(Group):
             models: the same for models, which it finds in ``$AIPLATFORM_INPUTS/models/…/``.
             variables: environment variables; for secrets there is ``secrets``.
             options: further fields of the spec, such as ``resources``, ``max_disk_mb``,
-                ``labels``, ``secrets``, ``time_limit_seconds``.
+                ``labels``, ``secrets``, ``time_limit_seconds``; with ``processes`` and ``nodes``
+                the command runs as several processes, each with torchrun's variables.
         """
         if bundle is None:
             bundle = self.bundle(directory, commit=commit, project=project)

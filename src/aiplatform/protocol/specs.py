@@ -290,7 +290,8 @@ Variable = Annotated[str, Field(max_length=64, pattern=r"^[A-Z_][A-Z0-9_]*$"), A
 class ScriptSpec(TaskOptions):
     """Run a command of one's own on a code bundle, with inputs laid out by version.
 
-    A ``memory_mb`` of 0 in ``resources`` stands for what the platform's settings say.
+    A ``memory_mb`` of 0 in ``resources`` stands for what the platform's settings say. What it asks
+    for is asked of every node, as ``max_disk_mb`` is meant for each.
     """
 
     type: Literal[TaskType.SCRIPT] = TaskType.SCRIPT
@@ -311,6 +312,14 @@ class ScriptSpec(TaskOptions):
     )
     max_file_mb: int = Field(
         10_240, ge=1, le=1 << 24, description="largest file that it may write, in MiB"
+    )
+    nodes: int = Field(1, ge=1, le=64, description="workers that run it together")
+    processes: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="of the command on each node; where there are several, each finds `RANK`, "
+        "`WORLD_SIZE`, `MASTER_ADDR` and the others of torchrun's variables",
     )
     max_disk_mb: int | None = Field(
         None,
@@ -354,7 +363,7 @@ TaskSpec = Annotated[
 
 def nodes_of(spec: TaskSpec) -> int:
     """How many workers a task needs at once."""
-    return spec.nodes if isinstance(spec, TrainingSpec) else 1
+    return spec.nodes if isinstance(spec, TrainingSpec | ScriptSpec) else 1
 
 
 def made_by(spec: TaskSpec) -> UUID | None:

@@ -47,12 +47,13 @@ def run_job(job_file: str, messages_fd: int) -> int:
 def _run_reported(job_file: str, report: "Reporter") -> int:
     try:
         from aiplatform.protocol.messages import Job
+        from aiplatform.protocol.specs import ScriptSpec
         from aiplatform.runtime.jobs import run
 
         job = Job.model_validate_json(Path(job_file).read_bytes())
         prepare_environment(needs_hub(job))
         report.traced = job.traceparent is not None
-        if job.ranks is None:
+        if job.ranks is None or isinstance(job.spec, ScriptSpec):  # a script's are its own
             report.result(run(job, report))
         else:
             from aiplatform.runtime.distributed.agent import run_ranks

@@ -2,104 +2,21 @@
 
 import json
 import os
-import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
-from aiplatform.protocol.messages import Job, encode
-from aiplatform.protocol.specs import ScriptSpec
+from aiplatform.protocol.messages import Job
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.script import place
 from aiplatform.runtime.script import run as running
 from aiplatform.runtime.script.reports import Reports
+from aiplatform.runtime.script.usage import Usage
 from tests.runtime.conftest import Heard
-from tests.runtime.harness import Runner
-
-Start = Callable[..., Runner]
-AS_ROOT = os.geteuid() == 0
-PYTHON = "/usr/bin/python3" if Path("/usr/bin/python3").exists() else "python3"
-"""One that other users may run; a checkout in a home of root's is closed to them."""
-
-ORDINARY = """
-import os, sys
-os.geteuid = lambda: 1000
-from aiplatform.runtime.launcher import launch, parse_arguments
-sys.exit(launch(parse_arguments(sys.argv[1:])))
-"""
-"""The runtime where scripts have the worker's user, whoever runs the tests."""
-
-REPORT = """
-import json, os
-def report(**message):
-    os.write(int(os.environ["AIPLATFORM_REPORT_FD"]), (json.dumps(message) + "\\n").encode())
-"""
-
-
-@pytest.fixture
-def make_job(tmp_path: Path) -> Callable[..., Job]:
-    """A job whose bundle holds ``main.py``, in a directory as the runner lays it out."""
-
-    def make_job(
-        code: str,
-        *arguments: str,
-        resume: Path | None = None,
-        inputs: dict[str, str] | None = None,
-        command: list[str] | None = None,
-        **spec: Any,
-    ) -> Job:
-        directory = tmp_path / uuid4().hex
-        for name in ("inputs/code", "output", "checkpoints"):
-            (directory / name).mkdir(parents=True)
-        (directory / "main.py").write_text(REPORT + code)
-        bundle = directory / "inputs/code/bundle.tar.gz"
-        with tarfile.open(bundle, "w:gz") as archive:
-            archive.add(directory / "main.py", "main.py")
-        return Job(
-            task=uuid4(),
-            attempt=1,
-            spec=ScriptSpec(
-                bundle=uuid4(), command=command or [PYTHON, "main.py", *arguments], **spec
-            ),
-            inputs={"code": str(bundle), **(inputs or {})},
-            output_dir=str(directory / "output"),
-            checkpoint_dir=str(directory / "checkpoints"),
-            resume_from=None if resume is None else str(resume),
-        )
-
-    return make_job
-
-
-@pytest.fixture
-def start(make_job: Callable[..., Job]) -> Start:
-    """Start such a job."""
-
-    def start(
-        *arguments: str,
-        environment: dict[str, str] | None = None,
-        ordinary: bool = False,
-        **job: Any,
-    ) -> Runner:
-        made = make_job(*arguments, **job)
-        directory = Path(made.output_dir).parent
-        if ordinary:
-            (directory / "job.json").write_bytes(encode(made))
-            runner = Runner(["-c", ORDINARY, "--job", str(directory / "job.json")], environment)
-        else:
-            runner = Runner.of_job(made, directory, **(environment or {}))
-        runner.directory = directory  # type: ignore[attr-defined]
-        return runner
-
-    return start
-
-
-def outputs(runner: Runner) -> dict[str, str]:
-    root: Path = runner.directory / "output"  # type: ignore[attr-defined]
-    return {str(p.relative_to(root)): p.read_text() for p in root.rglob("*") if p.is_file()}
+from tests.runtime.script.conftest import AS_ROOT, Start, outputs
 
 
 def test_what_it_finds_says_and_leaves(start: Start, tmp_path: Path) -> None:
@@ -297,10 +214,10 @@ print("announced", file=open(there / "announced", "w"), flush=True)
 time.sleep(120)
 """
 
-    def ended_unheard(process: Any, _: ScriptSpec, reports: Reports) -> None:
+    def ended_unheard(processes: Any, _: Usage, reports: Reports) -> None:
         announced = reports.place.checkpoints / "last/announced"
         deadline = time.monotonic() + 30
-        while not announced.exists() and process.poll() is None:
+        while not announced.exists() and processes[0].poll() is None:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         raise JobError("it used too much")

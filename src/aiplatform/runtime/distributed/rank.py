@@ -90,13 +90,20 @@ def take_own_gpu() -> None:
 
 def name_interface() -> None:
     """Have gloo and NCCL speak over the interface of the node's address, unless they were told."""
+    name = interface_of(os.environ.get(NODE_ADDRESS))
+    if name is not None:
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
+        os.environ.setdefault("NCCL_SOCKET_IFNAME", name)
+
+
+def interface_of(wanted: str | None) -> str | None:
+    """The network interface that has an address."""
     import psutil
 
-    wanted = os.environ.get(NODE_ADDRESS)
     for name, addresses in psutil.net_if_addrs().items():
         if any(address.address.partition("%")[0] == wanted for address in addresses):
-            os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
-            os.environ.setdefault("NCCL_SOCKET_IFNAME", name)
+            return name
+    return None
 
 
 def lost_others(error: BaseException) -> bool:

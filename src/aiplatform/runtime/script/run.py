@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from aiplatform.protocol.messages import Job
 from aiplatform.protocol.specs import ScriptSpec
 from aiplatform.runtime.channel import JobError, Reporter
+from aiplatform.runtime.script import ranks
 from aiplatform.runtime.script.place import Place, place_of
 from aiplatform.runtime.script.reports import Reports
 from aiplatform.runtime.script.usage import MIB, Usage
@@ -33,33 +34,60 @@ def run_script(job: Job, report: Reporter) -> dict[str, Any]:
     assert isinstance(spec, ScriptSpec)
     directory = Path(job.output_dir).parent
     with report.stop.held(), place_of(job, directory) as place:
-        report.event("script", own_user=place.uid is not None, command=spec.command[0][:200])
+        if job.ranks is None or job.ranks.node == 0:
+            report.event("script", own_user=place.uid is not None, command=spec.command[0][:200])
         reports = Reports(report, job, place)
         usage = Usage(spec, job, place)
         started = time.monotonic()
-        process = start(spec, job, place, reports)
-        with process:
-            try:
-                watch(process, usage, reports)
-            finally:
-                usage.processes.end()
+        processes: list[subprocess.Popen[bytes]] = []
+        try:
+            start_all(spec, job, place, reports, processes)
+            watch(processes, usage, reports)
+        finally:
+            ended = [process.poll() for process in processes]
+            usage.processes.end()
+            for process in processes:
                 process.wait()
-                # What it has announced before it ended counts, however it ended.
-                reports.drain()
+            # What it has announced before it ended counts, however it ended.
+            reports.drain()
         if not report.stop.requested:
-            judge(process.returncode, spec)
+            judge(ended, spec, job)
             usage.require_disk()
             place.take(place.output, Path(job.output_dir))
     report.stop.obey()
     return {
-        "exit_code": process.returncode,
+        "exit_code": processes[0].returncode,
         "seconds": time.monotonic() - started,
         "metrics": reports.last,
     }
 
 
-def start(spec: ScriptSpec, job: Job, place: Place, reports: Reports) -> subprocess.Popen[bytes]:
-    """Start the command.
+def start_all(
+    spec: ScriptSpec,
+    job: Job,
+    place: Place,
+    reports: Reports,
+    processes: list[subprocess.Popen[bytes]],
+) -> None:
+    """Start the command, as often as it was asked for, and add what was started to ``processes``.
+
+    Raises:
+        JobError: when the system refuses.
+    """
+    silent = os.open(os.devnull, os.O_WRONLY)
+    try:
+        for rank in ranks.places_of(job):
+            heard = reports.descriptor if ranks.is_first(rank) else silent
+            processes.append(start(spec, job, place, heard, rank))
+    finally:
+        os.close(silent)
+        reports.started()
+
+
+def start(
+    spec: ScriptSpec, job: Job, place: Place, heard: int, rank: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start one process of the command, whose reports go to ``heard``.
 
     Raises:
         JobError: when the system refuses.
@@ -69,9 +97,9 @@ def start(spec: ScriptSpec, job: Job, place: Place, reports: Reports) -> subproc
         return subprocess.Popen(
             spec.command,
             cwd=place.code,
-            env=environment(spec, job, place, reports.descriptor),
+            env=environment(spec, job, place, heard) | rank,
             stdin=subprocess.DEVNULL,
-            pass_fds=(reports.descriptor,),
+            pass_fds=(heard,),
             umask=0o077,
             preexec_fn=bounds(spec, own_user=own),  # noqa: PLW1509
             user=place.uid,
@@ -84,8 +112,6 @@ def start(spec: ScriptSpec, job: Job, place: Place, reports: Reports) -> subproc
             f"environment {spec.environment!r} or in the bundle"
             + (", and readable by every user of the worker's machine." if own else ".")
         ) from error
-    finally:
-        reports.started()
 
 
 def environment(spec: ScriptSpec, job: Job, place: Place, descriptor: int) -> dict[str, str]:
@@ -111,7 +137,7 @@ def environment(spec: ScriptSpec, job: Job, place: Place, descriptor: int) -> di
         found["AIPLATFORM_RESUME_FROM"] = str(place.resume)
     # Those that the task names, and no others.
     secrets = {name: os.environ[name] for name in spec.secrets if name in os.environ}
-    return found | spec.variables | secrets
+    return found | ranks.suggested(spec, job.ranks) | spec.variables | secrets
 
 
 def bounds(spec: ScriptSpec, *, own_user: bool) -> Callable[[], None]:
@@ -139,31 +165,45 @@ def bounds(spec: ScriptSpec, *, own_user: bool) -> Callable[[], None]:
     return apply
 
 
-def watch(process: subprocess.Popen[bytes], usage: Usage, reports: Reports) -> None:
-    """Pass on what the command reports until it ends.
+def watch(processes: Sequence[subprocess.Popen[bytes]], usage: Usage, reports: Reports) -> None:
+    """Pass on what the command reports until all of it has ended, or one of its processes failed.
 
-    A stop reaches it as it reaches us, by SIGTERM to the whole group.
+    A stop reaches it as it reaches us, by SIGTERM to the whole group; each ends in its own time.
 
     Raises:
         JobError: when it uses more memory, or more of the disk, than it may.
     """
-    while process.poll() is None:
-        reports.listen(POLL_SECONDS)
+    wait = POLL_SECONDS / len(processes)
+    while None in (codes := [process.poll() for process in processes]):
+        if any(codes) and not reports.report.stop.requested:
+            return
+        reports.listen(wait)
         usage.look()
 
 
-def judge(code: int, spec: ScriptSpec) -> None:
-    """Turn an exit code into words.
+def judge(codes: Sequence[int | None], spec: ScriptSpec, job: Job) -> None:
+    """Turn exit codes into words; those that were still running have none.
 
     Raises:
-        JobError: for any but 0.
+        JobError: for any but 0. Where the loss of another node looks the same, it may be retried.
     """
-    if code == 0:
+    failed = [(code >= 0, rank, code) for rank, code in enumerate(codes) if code]
+    if not failed:
         return
+    # Of several, one that a signal ended is more likely the cause than those that lost it.
+    _, rank, code = min(failed)
+    if job.ranks is None:
+        raise JobError(said_of(code, spec))
+    first = job.ranks.node * job.ranks.processes
+    raise JobError(f"Rank {first + rank}: {said_of(code, spec)}", retryable=job.ranks.nodes > 1)
+
+
+def said_of(code: int, spec: ScriptSpec) -> str:
+    """What an exit code other than 0 means."""
     if code == -signal.SIGXFSZ:
-        raise JobError(
+        return (
             f"The script wrote a file of more than {spec.max_file_mb} MiB; max_file_mb allows more."
         )
     if code < 0:
-        raise JobError(f"The command was ended by {signal.Signals(-code).name}.")
-    raise JobError(f"The command ended with exit code {code}; its log says why.")
+        return f"The command was ended by {signal.Signals(-code).name}."
+    return f"The command ended with exit code {code}; its log says why."

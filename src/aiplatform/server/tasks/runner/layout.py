@@ -73,12 +73,15 @@ def plan(session: Session, claim: Claim) -> Plan:
 
 
 def shared_by(spec: dict[str, Any], claim: Claim, settings: Settings) -> Ranks | None:
-    """The processes that share the job: as many as were asked for, or as it was leased GPUs.
+    """The processes that share the job: as many as were asked for, or a training as GPUs leased.
 
     None where one runs all.
     """
-    processes = spec.get("processes") or len(claim.devices) or 1
-    if claim.task_type != TaskType.TRAINING or (processes == 1 and claim.nodes == 1):
+    if claim.task_type not in {TaskType.TRAINING, TaskType.SCRIPT}:
+        return None
+    leased = len(claim.devices) if claim.task_type == TaskType.TRAINING else 1
+    processes = spec.get("processes") or leased or 1
+    if processes == 1 and claim.nodes == 1:
         return None
     return Ranks(
         nodes=claim.nodes,
