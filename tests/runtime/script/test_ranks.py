@@ -29,13 +29,17 @@ found = {name: os.environ[name] for name in names}
 rank = found["RANK"]
 pathlib.Path(os.environ["AIPLATFORM_OUTPUT"], rank).write_text(json.dumps(found))
 report(type="metrics", step=1, values={"rank": float(rank)})
-print("rank", rank, flush=True)
+for _ in range(50):
+    print("rank", rank, flush=True)
+os.write(2, b"bar")
 """
     worker = {"NCCL_DEBUG": "WARN"}
     with start(code, ranks=Ranks(processes=2), resources={"cpus": 4}, environment=worker) as runner:
         assert runner.finish() == 0
         assert [m["values"] for m in runner.of_type("metrics")] == [{"rank": 0.0}]
-        assert {b"rank 0", b"rank 1"} == set(runner.outputs["stdout"].splitlines())
+        printed = sorted(runner.outputs["stdout"].splitlines())
+        assert printed == [*[b"[rank 1] rank 1"] * 50, *[b"rank 0"] * 50]
+        assert sorted(runner.outputs["stderr"].splitlines()) == [b"[rank 1] bar", b"bar"]
         left = [json.loads(outputs(runner)[rank]) for rank in "01"]
     assert left[0].pop("MASTER_PORT") == left[1].pop("MASTER_PORT")
     assert left == [

@@ -16,6 +16,7 @@ from aiplatform.protocol.specs import ScriptSpec
 from aiplatform.runtime.channel import JobError, Reporter
 from aiplatform.runtime.script import ranks
 from aiplatform.runtime.script.place import Place, place_of
+from aiplatform.runtime.script.printed import Printed
 from aiplatform.runtime.script.reports import Reports
 from aiplatform.runtime.script.usage import MIB, Usage
 
@@ -40,14 +41,16 @@ def run_script(job: Job, report: Reporter) -> dict[str, Any]:
         usage = Usage(spec, job, place)
         started = time.monotonic()
         processes: list[subprocess.Popen[bytes]] = []
+        printed = Printed()
         try:
-            start_all(spec, job, place, reports, processes)
+            start_all(spec, job, place, reports, processes, printed)
             watch(processes, usage, reports)
         finally:
             ended = [process.poll() for process in processes]
             usage.processes.end()
             for process in processes:
                 process.wait()
+            printed.finish()
             # What it has announced before it ended counts, however it ended.
             reports.drain()
         if not report.stop.requested:
@@ -68,6 +71,7 @@ def start_all(
     place: Place,
     reports: Reports,
     processes: list[subprocess.Popen[bytes]],
+    printed: Printed,
 ) -> None:
     """Start the command, as often as it was asked for, and add what was started to ``processes``.
 
@@ -79,6 +83,8 @@ def start_all(
         for rank in ranks.places_of(job):
             heard = reports.descriptor if ranks.is_first(rank) else silent
             processes.append(start(spec, job, place, heard, rank))
+            if rank:
+                printed.of(processes[-1], rank["RANK"])
     finally:
         os.close(silent)
         reports.started()
@@ -99,6 +105,9 @@ def start(
             cwd=place.code,
             env=environment(spec, job, place, heard) | rank,
             stdin=subprocess.DEVNULL,
+            # One alone prints straight into the log.
+            stdout=subprocess.PIPE if rank else None,
+            stderr=subprocess.PIPE if rank else None,
             pass_fds=(heard,),
             umask=0o077,
             preexec_fn=bounds(spec, own_user=own),  # noqa: PLW1509
