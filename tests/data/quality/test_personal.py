@@ -1,6 +1,10 @@
 """Personal data: what is found, what is not, and that examples don't repeat it."""
 
 import json
+import random
+from base64 import b64encode
+from textwrap import wrap
+from time import process_time
 
 import pytest
 
@@ -25,6 +29,7 @@ from tests.data.quality.conftest import Report, found
         ("ghp_" + "a1B2" * 9, ["secret"]),
         ('password = "s3cr3tPa55w0rd"', ["secret"]),
         ("-----BEGIN RSA PRIVATE KEY-----", ["secret"]),
+        ("-----BEGIN PRIVATE KEY----- bob@gmail.com", ["secret", "email"]),
     ],
 )
 def test_what_is_found(text: str, kinds: list[str]) -> None:
@@ -89,3 +94,66 @@ def test_no_example_of_anything_tells_them(report: Report) -> None:
     told = [each["text"] for finding in made["findings"] for each in finding["examples"]]
     assert any("Write to [EMAIL] or [PHONE]" in each for each in told)
     assert not any("bob@" in each or "1381" in each for each in told)
+
+
+KEY = random.Random(7).randbytes(1190)
+LINES = wrap(b64encode(KEY).decode(), 64)
+
+
+class TestPrivateKeys:
+    """The body goes with the header: it is what is secret."""
+
+    @pytest.mark.parametrize("name", ["", "RSA ", "EC ", "OPENSSH ", "ENCRYPTED "])
+    @pytest.mark.parametrize("line_break", ["\n", "\r\n", "\\n", "\n    ", "\n> "])
+    def test_to_the_end_line(self, name: str, line_break: str) -> None:
+        lines = [f"-----BEGIN {name}PRIVATE KEY-----", *LINES, f"-----END {name}PRIVATE KEY-----"]
+        assert mask(f"Look: {line_break.join(lines)}, bob@gmail.com") == "Look: [SECRET], [EMAIL]"
+
+    def test_whatever_stands_in_between(self) -> None:
+        header, end = "-----BEGIN PGP PRIVATE KEY BLOCK-----", "-----END PGP PRIVATE KEY BLOCK-----"
+        body = "Version: GnuPG v2\n\n" + "\n".join(LINES) + "\n=xXxX"
+        assert mask(f"{header}\n{body}\n{end}\nDone.") == "[SECRET]\nDone."
+
+    @pytest.mark.parametrize("line_break", ["\n", "\r\n", "\\n", "\n    ", "\n> "])
+    @pytest.mark.parametrize("left", [1000, 700, 64, 50, 20])
+    def test_without_an_end_line(self, line_break: str, left: int) -> None:
+        body = line_break.join(wrap("".join(LINES)[:left], 64))
+        text = f"-----BEGIN RSA PRIVATE KEY-----{line_break}{body}"
+        assert mask(text) == "[SECRET]"
+        assert mask(f"{text}{line_break}Keep it safe.") == f"[SECRET]{line_break}Keep it safe."
+
+    def test_fields_before_the_body(self) -> None:
+        fields = "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,0A1B2C3D\n\n"
+        text = f"-----BEGIN RSA PRIVATE KEY-----\n{fields}" + "\n".join(LINES)
+        assert mask(f"{text}\n\nThat was it.") == "[SECRET]\n\nThat was it."
+
+    def test_prose_is_no_body(self) -> None:
+        text = "-----BEGIN PRIVATE KEY----- is the first line: it says what follows, for instance."
+        assert mask(text) == text.replace("-----BEGIN PRIVATE KEY-----", "[SECRET]")
+
+    def test_another_block_is_not_its_end(self) -> None:
+        text = "-----BEGIN PRIVATE KEY-----\n-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----"
+        assert mask(text).count("CERTIFICATE") == 2
+
+    @pytest.mark.parametrize(
+        "junk",
+        [
+            "-----BEGIN ",
+            "-----BEGIN PRIVATE KEY-----",
+            "-----BEGIN PRIVATE KEY-----\n",
+            "-----BEGIN PRIVATE KEY-----\nAbc: d\nAbc: d\n",
+            "-----BEGIN PRIVATE KEY-----" + "\n" * 13 + "a" * 30,
+            "-----BEGIN A A ",
+            "-----BEGIN PRIVATE KEY----------END ",
+        ],
+    )
+    def test_hostile_texts_take_no_longer(self, junk: str) -> None:
+        """Eight times the text is not near 64 times the time."""
+
+        def seconds(size: int) -> float:
+            text = junk * (size // len(junk))
+            begin = process_time()
+            spans(text)
+            return process_time() - begin
+
+        assert seconds(200_000) < 24 * max(min(seconds(25_000) for _ in range(3)), 0.01)

@@ -7,6 +7,7 @@ of their country. What is reserved for examples (``example.com``, private addres
 
 import math
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -45,12 +46,17 @@ def spans(text: str, kinds: "tuple[Kind, ...] | None" = None) -> list[Span]:
     """All finds in ``text`` from left to right; where two overlap, the earlier kind is kept."""
     found: list[Span] = []
     for kind in KINDS if kinds is None else kinds:
+        # Those of one kind don't overlap each other.
+        starts = [span.start for span in found]
+        more = []
         for match in kind.pattern.finditer(text):
             start, end = match.span()
-            free = all(end <= other.start or other.end <= start for other in found)
+            after = bisect_left(starts, end)  # the one before is the last that may overlap
+            free = not after or found[after - 1].end <= start
             if free and kind.holds(match[0]):
-                found.append(Span(kind.name, start, end))
-    return sorted(found, key=lambda span: span.start)
+                more.append(Span(kind.name, start, end))
+        found = sorted([*found, *more], key=lambda span: span.start)
+    return found
 
 
 def mask(text: str, kinds: "tuple[Kind, ...] | None" = None) -> str:
@@ -133,8 +139,11 @@ PLACEHOLDER = re.compile(r"(?i)your|example|xxx|\*\*\*|<|\.\.\.|placeholder|chan
 
 
 def is_key(found: str) -> bool:
-    """A key of a known form that is no placeholder of one."""
-    return not PLACEHOLDER.search(found)
+    """A key of a known form that is no placeholder of one.
+
+    In the body of a PEM key, which is long and random, such words come up by chance.
+    """
+    return found.startswith("-----BEGIN") or not PLACEHOLDER.search(found)
 
 
 def is_assigned_secret(found: str) -> bool:
@@ -159,6 +168,24 @@ def is_bare_secret(found: str) -> bool:
 
 LEAST_PIECE, LEAST_DIGITS = 12, 3
 
+PEM_NAME = r"(?:(?!PRIVATE)[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----"
+PEM_BREAK = r"""(?:\\[nr]|[\s>"',\\])"""
+"""Between the lines of a key, which may stand in quotes or in the string of a program."""
+
+PEM_KEY = (
+    rf"-----BEGIN {PEM_NAME}(?:"
+    rf"(?:(?!-----(?:BEGIN|END) )[\s\S]){{0,32768}}+-----END {PEM_NAME}"
+    # Without its end line: fields such as DEK-Info, whole lines, and one that was cut off.
+    rf"|(?:(?:{PEM_BREAK}{{1,12}}+[A-Z][A-Za-z-]{{2,20}}: [^\r\n\\]{{0,100}}+){{0,4}}"
+    rf"(?:{PEM_BREAK}{{0,12}}+[A-Za-z0-9+/]{{24,20000}}+={{0,2}}+){{1,1000}}+)?+"
+    rf"(?:{PEM_BREAK}{{1,12}}+(?=[A-Za-z]{{0,16}}[0-9+/=]|[A-Za-z]{{16}})[A-Za-z0-9+/=]{{4,100}}+)?+"
+    r")"
+)
+"""A private key in PEM to its end line; where that is missing, as far as lines of base64 go.
+
+What lies between two headers is gone over twice at most, so a text full of them takes no longer.
+"""
+
 KNOWN_KEYS = (
     r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
     r"\bgh[pousr]_[A-Za-z0-9]{36,}",
@@ -170,7 +197,7 @@ KNOWN_KEYS = (
     r"\b[prs]k_(?:live|test)_[0-9A-Za-z]{16,}",
     r"\bhf_[A-Za-z0-9]{30,}",
     r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",
-    r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----",
+    PEM_KEY,
 )
 
 KINDS = (
