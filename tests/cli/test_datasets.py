@@ -3,11 +3,14 @@
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
+from typer import BadParameter
 
+from aiplatform.cli.dataset_conditions import BARE, SIGNS, WHERE_HELP, WORDS, condition
+from aiplatform.protocol.rows import Comparison
 from tests.cli.conftest import DATASET, TASK, D, E, P, Run, T, posted
 from tests.client.fake import FakeServer, answer, sse
 
@@ -96,6 +99,26 @@ class TestDatasetChanges:
         assert ran.code == 0, ran.err
         assert world.requests[-1].url.params["parent"] == parent
 
+    @pytest.mark.parametrize("command", [("append",), ("patch", "--key", "id")])
+    def test_identical_rows_can_be_allowed(
+        self, world: FakeServer, run: Run, tmp_path: Path, command: tuple[str, ...]
+    ) -> None:
+        (tmp_path / "more.jsonl").write_text("{}\n")
+        world.on(f"POST datasets/{D}/versions", answer(self.MADE, 201))
+        command = (command[0], "faq", str(tmp_path / "more.jsonl"), *command[1:])
+        for option, sent in ((), None), (("--allow-identical",), "true"):
+            ran = run("datasets", *command, *option)
+            assert ran.code == 0, ran.err
+            assert world.requests[-1].url.params.get("allow_identical") == sent
+
+    def test_parts_have_the_names_that_are_given(self, world: FakeServer, run: Run) -> None:
+        world.on(f"POST datasets/{D}/split", answer({"datasets": []}, 201))
+        ran = run("datasets", "split", "faq", "--part", "a=0.9", "--part", "b=0.1",
+                  "--name", "b=held out = 1")  # fmt: skip
+        assert ran.code == 0, ran.err
+        assert posted(world, "/split")["fractions"] == {"a": 0.9, "b": 0.1}
+        assert posted(world, "/split")["names"] == {"b": "held out = 1"}
+
     @pytest.mark.parametrize("named", [("faq@v1",), ("faq", "--parent", "v1")])
     def test_fixing_all_reads_the_report_of_the_version_that_it_changes(
         self, world: FakeServer, run: Run, named: tuple[str, ...]
@@ -143,6 +166,10 @@ class TestDatasetChanges:
             ("fix", "faq"),
             ("fix", "faq", "duplicates"),
             ("split", "faq", "--part", "train"),
+            ("split", "faq", "--part", "a=0.5", "--part", "b=0.5", "--name", "c=x"),
+            ("split", "faq", "--part", "a=0.5", "--part", "b=0.5", "--name", "a"),
+            ("split", "faq", "--part", "a=0.5", "--part", "b=0.5", "--name", "a="),
+            ("patch", "faq", "--delete-row", "3", "--allow-identical"),
             ("restore", "faq"),
         ],
     )
@@ -152,12 +179,50 @@ class TestDatasetChanges:
         assert run("datasets", *arguments).code == 2
         assert world.requests == []
 
-    def test_conditions(self) -> None:
-        from aiplatform.cli.dataset_changes import condition
+    @pytest.mark.parametrize(
+        ("text", "column", "op", "value"),
+        [
+            ("score>=0.5", "score", ">=", 0.5),
+            ("score < -3", "score", "<", -3),
+            ("text contains two words", "text", "contains", "two words"),
+            ("text contains a >= b", "text", "contains", "a >= b"),
+            ("text == contains b", "text", "==", "contains b"),
+            ("User Name == Ann Lee", "User Name", "==", "Ann Lee"),
+            ("User Name!=x", "User Name", "!=", "x"),
+            ("User Name not_contains x", "User Name", "not_contains", "x"),
+            ('label in ["a", "b"]', "label", "in", ["a", "b"]),
+            ("User Age not_in [1, 2]", "User Age", "not_in", [1, 2]),
+            ("text min_length 3", "text", "min_length", 3),
+            ("in stock max_length 3", "in stock", "max_length", 3),
+            ('"Days in hospital" > 3', "Days in hospital", ">", 3),
+            (r'"a \"b\" < c" == x', 'a "b" < c', "==", "x"),
+            ("用户 名 == 张三", "用户 名", "==", "张三"),
+            ("text ==", "text", "==", ""),
+        ],
+    )
+    def test_conditions(self, text: str, column: str, op: str, value: Any) -> None:
+        assert condition(text) == {"column": column, "op": op, "value": value}
 
-        assert condition("score>=0.5") == {"column": "score", "op": ">=", "value": 0.5}
-        assert condition("text contains two words")["value"] == "two words"
-        assert condition("id missing") == {"column": "id", "op": "missing"}
+    @pytest.mark.parametrize(
+        ("text", "column", "op"),
+        [
+            ("id missing", "id", "missing"),
+            ("User Name missing", "User Name", "missing"),
+            ("missing present", "missing", "present"),
+        ],
+    )
+    def test_conditions_without_a_value(self, text: str, column: str, op: str) -> None:
+        assert condition(text) == {"column": column, "op": op}
+
+    @pytest.mark.parametrize("text", ["nonsense", "a = 1", "a like b", "== 1", "missing", " "])
+    def test_no_conditions(self, text: str) -> None:
+        with pytest.raises(BadParameter, match=r"OP is one of .*not_in"):
+            condition(text)
+
+    def test_every_operator_is_known_and_told(self) -> None:
+        known = {*SIGNS, *WORDS, *BARE}
+        assert known == set(get_args(Comparison))
+        assert known <= set(WHERE_HELP.replace(",", " ").replace(";", " ").split())
 
 
 class TestReports:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aiplatform.cli.dataset_conditions import WHERE_HELP, condition, json_or_text
 from aiplatform.cli.dataset_intake import (
     BadRows,
     Delimiter,
@@ -33,9 +34,11 @@ Parent = Annotated[
     str | None,
     typer.Option("--parent", help="Version or tag to change; else that of DATASET, or current."),
 ]
+AllowIdentical = Annotated[
+    bool, typer.Option(help="Add a version even when its rows are those of the one before.")
+]
 Format = Annotated[str | None, typer.Option("--format", help="Of the file; else by the name.")]
 SHOWN = 120
-OPERATORS = ("==", "!=", "<=", ">=", "<", ">")
 
 
 def patch(
@@ -63,6 +66,7 @@ def patch(
     delimiter: Delimiter = None,
     quote: Quote = None,
     header: Header = None,
+    allow_identical: AllowIdentical = False,
     project: Project = None,
     json: Json = False,
 ) -> None:
@@ -72,20 +76,23 @@ def patch(
             raise typer.BadParameter("a file needs --key, and none of --set, --add, --delete-row")
         mode = "delete" if delete else "upsert"
         options = reading(mapped, encoding, delimiter, quote, header, bad_rows)
+        options["allow_identical"] = allow_identical
         upload_change(
             mode, dataset, file, key, message, parent, data_format, project, json, options
         )
         return
     of_files = (key, data_format, mapped, encoding, delimiter, quote, header)
-    if delete or bad_rows != "refuse" or any(option is not None for option in of_files):
-        raise typer.BadParameter("--key, --delete and how a file is read need a file")
+    if delete or allow_identical or bad_rows != "refuse" or any(o is not None for o in of_files):
+        raise typer.BadParameter(
+            "--key, --delete, --allow-identical and how a file is read need a file"
+        )
     changes: dict[int, dict[str, Any]] = {}
     for text in set_cells or ():
         cell, equals, value = text.partition("=")
         row, dot, column = cell.partition(".")
         if not equals or not dot or not row.isdigit():
             raise typer.BadParameter(f"--set {text}: give ROW.COLUMN=VALUE, as in 17.label=spam")
-        changes.setdefault(int(row), {})[column] = _value(value)
+        changes.setdefault(int(row), {})[column] = json_or_text(value)
     rows = [_row(text) for text in add or ()]
     if not (changes or rows or delete_row):
         raise typer.BadParameter("give a file, or --set, --add or --delete-row")
@@ -97,14 +104,7 @@ def patch(
 
 def filter_rows(
     dataset: DatasetArgument,
-    where: Annotated[
-        list[str],
-        typer.Option(
-            "--where",
-            help="COLUMN OP VALUE, with == != < <= > >= contains not_contains min_length"
-            " max_length, or COLUMN missing, COLUMN present.",
-        ),
-    ],
+    where: Annotated[list[str], typer.Option("--where", help=WHERE_HELP)],
     drop: Annotated[bool, typer.Option("--drop", help="These rows go, the others stay.")] = False,
     message: Message = None,
     parent: Parent = None,
@@ -131,6 +131,10 @@ def split(
     by_group: Annotated[
         str | None, typer.Option("--group", help="A column whose equal values stay together.")
     ] = None,
+    name: Annotated[
+        list[str] | None,
+        typer.Option("--name", help="PART=NAME of its dataset; else DATASET-PART."),
+    ] = None,
     message: Message = None,
     project: Project = None,
     json: Json = False,
@@ -138,19 +142,29 @@ def split(
     """Split a version into new datasets, called DATASET-PART. Equal rows stay together."""
     fractions: dict[str, float] = {}
     for text in part:
-        name, _, share = text.partition("=")
+        # The last sign: a fraction has none.
+        label, _, share = text.rpartition("=")
         try:
-            fractions[name] = float(share)
+            fractions[label] = float(share)
         except ValueError:
             raise typer.BadParameter(
                 f"--part {text}: give NAME=FRACTION, as in train=0.9"
             ) from None
+    names: dict[str, str] = {}
+    for text in name or ():
+        label, equals, called = text.partition("=")
+        if not equals or not called or label not in fractions:
+            raise typer.BadParameter(
+                f"--name {text}: give PART=NAME, with a part of {', '.join(fractions)}"
+            )
+        names[label] = called
     made = connect(project).datasets.split(
         dataset,
         fractions,
         seed=seed,
         stratify=stratify,
         group=by_group,
+        names=names,
         message=message,
     )
     print_table(
@@ -301,20 +315,6 @@ def rm_version(
         say(f"Deleted {name} {found.version}.")
 
 
-def condition(text: str) -> dict[str, Any]:
-    """A condition as people write it: ``score >= 0.5``."""
-    words = text.split(None, 2)
-    if len(words) == 2 and words[1] in {"missing", "present"}:
-        return {"column": words[0], "op": words[1]}
-    if len(words) == 3:
-        return {"column": words[0], "op": words[1], "value": _value(words[2])}
-    for operator in OPERATORS:
-        column, found, value = text.partition(operator)
-        if found and column.strip():
-            return {"column": column.strip(), "op": operator, "value": _value(value.strip())}
-    raise typer.BadParameter(f"{text}: give COLUMN OP VALUE, as in 'score >= 0.5'")
-
-
 def register(app: typer.Typer) -> None:
     """Add the commands to those of datasets."""
     for command in (patch, split, restore, tag, log, diff):
@@ -333,12 +333,13 @@ def upload_change(
     data_format: str | None,
     project: str | None,
     json: bool,
-    read_as: dict[str, Any] | None = None,
+    options: dict[str, Any],
 ) -> None:
     """Commit what the rows of a file do to a dataset."""
     client = connect(project)
     data: Any = sys.stdin.buffer if file == "-" else Path(file)
-    options: dict[str, Any] = {"filename": "stdin.jsonl"} if file == "-" else {}
+    if file == "-":
+        options = {"filename": "stdin.jsonl", **options}
     with bar(f"upload {file}", hidden=json) as progress:
         made = client.datasets.add_version(
             dataset,
@@ -350,7 +351,6 @@ def upload_change(
             format=data_format,
             progress=progress,
             **options,
-            **(read_as or {}),
         )
     told(made, json)
 
@@ -365,13 +365,6 @@ def told(made: "DatasetVersion", json: bool) -> None:
     say(f"{made.version}, made from {made.parent}: {made.row_count} rows. {counts}".rstrip(" "))
     if note := quarantine_note(str(made.dataset), made.version, made.read_as):
         say(note)
-
-
-def _value(text: str) -> Any:
-    try:
-        return jsonlib.loads(text)
-    except ValueError:
-        return text
 
 
 def _row(text: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from aiplatform.cli.dataset_changes import (
+    AllowIdentical,
     DatasetArgument,
     Format,
     Message,
@@ -38,11 +39,13 @@ def append(
     delimiter: Delimiter = None,
     quote: Quote = None,
     header: Header = None,
+    allow_identical: AllowIdentical = False,
     project: Project = None,
     json: Json = False,
 ) -> None:
     """Commit a version with more rows."""
     options = reading(mapped, encoding, delimiter, quote, header, bad_rows)
+    options["allow_identical"] = allow_identical
     upload_change(
         "append", dataset, file, None, message, parent, data_format, project, json, options
     )

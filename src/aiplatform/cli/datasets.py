@@ -16,6 +16,7 @@ from aiplatform.cli import (
     dataset_quality,
     dataset_reports,
 )
+from aiplatform.cli.dataset_conditions import condition
 from aiplatform.cli.dataset_intake import BadRows, Delimiter, Encoding, Header, Map, Quote
 from aiplatform.cli.dataset_reports import BaseModel, MaxLength, print_report
 from aiplatform.cli.options import Json, Limit, Project, Yes, group
@@ -201,7 +202,7 @@ def rows(
     if sample is not None:
         found = datasets.sample(dataset, sample, seed=seed)
     else:
-        conditions = [dataset_changes.condition(text) for text in where or ()]
+        conditions = [condition(text) for text in where or ()]
         rows = datasets.rows(
             dataset, offset=offset, search=search, where=conditions, finding=finding
         )

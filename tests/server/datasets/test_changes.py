@@ -173,6 +173,35 @@ class TestPatch:
         assert answer.json()["code"] == "dataset.identical_content"
 
 
+class TestNothingChanges:
+    """The advice is what the request can do."""
+
+    @pytest.mark.parametrize(
+        ("what", "body"),
+        [
+            ("patch", {"set": [{"row": 0, "values": {"text": "text 0"}}]}),
+            ("filter", {"where": [{"column": "id", "op": "present"}]}),
+            ("restore", {"version": "v1"}),
+        ],
+    )
+    def test_a_change(self, changed: Changed, what: str, body: Any) -> None:
+        answer = changed.post(what, **body)
+        assert answer.status_code == 409
+        assert "there is nothing to commit" in answer.json()["detail"]
+        assert "allow_identical" not in answer.text
+        in_chinese = changed.api.post(
+            f"{changed.path}/{what}", json=body, headers={"Accept-Language": "zh"}
+        )
+        assert "无需提交" in in_chinese.json()["detail"]
+
+    def test_an_upload(self, changed: Changed) -> None:
+        for mode in {"mode": "replace"}, {"mode": "upsert", "key": "id"}:
+            answer = changed.upload(ROWS, **mode)
+            assert answer.status_code == 409
+            assert "allow_identical=true" in answer.json()["detail"]
+            assert changed.upload(ROWS, **mode, allow_identical=True).status_code == 201
+
+
 class TestFilterAndSplit:
     def test_filter(self, changed: Changed) -> None:
         where = [{"column": "label", "op": "==", "value": "a"}]
@@ -198,6 +227,24 @@ class TestFilterAndSplit:
         assert version["made_by"]["seed"] == 0
         again = changed.post("split", fractions={"train": 0.67, "eval": 0.33})
         assert again.json()["code"] == "name_taken"
+
+    @pytest.mark.parametrize("part", ["a@b", "a/b", "a\n", "x" * 100])
+    def test_parts_that_can_not_be_called_so(self, changed: Changed, mine: Api, part: str) -> None:
+        mine.patch(changed.path, json={"name": "n" * 200}, headers={"If-Match": "*"})
+        answer = changed.post("split", fractions={part: 0.5, "eval": 0.5})
+        assert (answer.status_code, answer.json()["code"]) == (422, "dataset.part_name_invalid")
+        assert answer.json()["part"] == part
+        named = changed.post("split", fractions={part: 0.5, "eval": 0.5}, names={part: "short"})
+        assert named.status_code == 201, named.text
+        assert named.json()["datasets"][0]["name"] == "short"
+
+    def test_names_are_of_parts_and_differ(self, changed: Changed) -> None:
+        halves = {"a": 0.5, "b": 0.5}
+        unknown = changed.post("split", fractions=halves, names={"c": "x"})
+        assert unknown.status_code == 422
+        assert "there is no part c" in unknown.text
+        same = changed.post("split", fractions=halves, names={"a": "x", "b": "x"})
+        assert (same.status_code, same.json()["code"]) == (409, "name_taken")
 
 
 class TestRestore:

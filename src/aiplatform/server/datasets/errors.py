@@ -28,9 +28,37 @@ class IdenticalContent(Conflict):
     code = "dataset.identical_content"
     title = {"en": "Nothing has changed", "zh": "内容没有变化"}
     detail = {
-        "en": "The rows are exactly those of the current version {version}. To commit them all the "
-        "same, repeat with allow_identical=true.",
-        "zh": "数据与当前版本 {version} 完全相同。如仍要提交，请加上 allow_identical=true。",
+        "en": "The rows are exactly those of version {version}. {advice}",
+        "zh": "数据与版本 {version} 完全相同。{advice}",
+    }
+
+    def __init__(self, *, version: str, can_allow: bool) -> None:
+        """``can_allow``: the request has a field that commits them all the same."""
+        advice, advice_zh = (
+            (
+                "To commit them all the same, repeat with allow_identical=true.",
+                "如仍要提交，请加上 allow_identical=true。",
+            )
+            if can_allow
+            else (
+                "The change leaves every row as it was; there is nothing to commit.",
+                "该修改未改变任何数据，无需提交。",
+            )
+        )
+        super().__init__(version=version, advice=advice, advice_zh=advice_zh)
+
+
+class PartNameInvalid(Invalid):
+    """A dataset of that name could not be addressed."""
+
+    code = "dataset.part_name_invalid"
+    title = {"en": "A part can't be called so", "zh": "拆分后的名称不可用"}
+    detail = {
+        "en": "The part {part!r} would make a dataset called {name!r}: a name has at most {limit} "
+        "characters, and none of them is @, / or a control character. Call the part something "
+        "else, or give its dataset a name in names.",
+        "zh": "部分 {part!r} 对应的数据集名称为 {name!r}：名称最多 {limit} 个字符，且不能包含 @、/ "
+        "或控制字符。请换一个部分名，或在 names 中指定数据集名称。",
     }
 
 

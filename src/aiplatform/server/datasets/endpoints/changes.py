@@ -1,5 +1,6 @@
 """Versions made of versions: patched, filtered, split, restored."""
 
+import re
 from typing import Annotated
 from uuid import UUID
 
@@ -8,11 +9,15 @@ from fastapi.concurrency import run_in_threadpool
 
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.database import transaction
+from aiplatform.server.core.errors import NameTaken
 from aiplatform.server.datasets import access, queries, service
 from aiplatform.server.datasets.endpoints.commits import change_rows, committing
 from aiplatform.server.datasets.endpoints.rendering import render_dataset, render_version
 from aiplatform.server.datasets.endpoints.uploads import PROBLEMS, client_gone
+from aiplatform.server.datasets.errors import PartNameInvalid
 from aiplatform.server.datasets.schemas import (
+    MAX_NAME,
+    NAME_PATTERN,
     DatasetOut,
     DatasetVersionOut,
     FilterRequest,
@@ -144,7 +149,7 @@ async def split_dataset(
     training into evaluation. The same seed deals the same way.
     """
     base = await run_in_threadpool(base_of, context, dataset, body.version)
-    names = [body.names.get(part, f"{base.name}-{part}") for part in body.fractions]
+    names = _names_of_parts(base.name, body)
     split = body.model_dump(include={"fractions", "seed", "stratify", "group"}, mode="json")
 
     def look_ahead() -> None:
@@ -177,6 +182,24 @@ async def split_dataset(
     do = {"operation": "split", "split": split}
     async with reworked(base, do, client_gone(request)) as made:
         return SplitOut(datasets=await run_in_threadpool(commit, made))
+
+
+def _names_of_parts(base: str, body: SplitRequest) -> list[str]:
+    """What the datasets will be called.
+
+    Raises:
+        PartNameInvalid: a dataset can't be called so.
+        NameTaken: two parts would be called the same.
+    """
+    names: list[str] = []
+    for part in body.fractions:
+        name = body.names.get(part, f"{base}-{part}")
+        if len(name) > MAX_NAME or re.fullmatch(NAME_PATTERN, name) is None:
+            raise PartNameInvalid(part=part, name=name, limit=MAX_NAME)
+        if name in names:
+            raise NameTaken(resource="dataset", name=name)
+        names.append(name)
+    return names
 
 
 @router.post(

@@ -3,6 +3,7 @@
 from aiplatform.server.datasets.schemas.datasets import (
     EXAMPLE,
     EXAMPLE_HASH,
+    MAX_NAME,
     NAME_PATTERN,
     ChangeFacts,
     DatasetChange,
@@ -34,6 +35,7 @@ from aiplatform.server.datasets.schemas.uploads import TusFacts, UploadFacts, Up
 __all__ = [
     "EXAMPLE",
     "EXAMPLE_HASH",
+    "MAX_NAME",
     "NAME_PATTERN",
     "ChangeFacts",
     "DatasetChange",

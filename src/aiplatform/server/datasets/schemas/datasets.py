@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from aiplatform.protocol.enums import DatasetStatus
 from aiplatform.protocol.intake import ColumnMap, Reading
@@ -17,6 +17,9 @@ EXAMPLE = "5b1e0d0a-6c3f-4b0e-8f0a-2f1c7a9d4e10"
 EXAMPLE_HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 NAME_PATTERN = r"^[^\x00-\x1f\x7f/@]+$"
 """Any script, but nothing that breaks a line or the form ``name@version``."""
+
+MAX_NAME = 255
+"""Characters of a name."""
 
 
 class DatasetOut(BaseModel):
@@ -116,7 +119,7 @@ class DatasetVersionOut(BaseModel):
 class DatasetChange(Strict):
     """What of a dataset may be changed."""
 
-    name: str = Field(min_length=1, max_length=255, pattern=NAME_PATTERN)
+    name: str = Field(min_length=1, max_length=MAX_NAME, pattern=NAME_PATTERN)
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "support-chats-2026"}]})
 
@@ -249,8 +252,8 @@ class SplitRequest(RowSplit):
     """How a version is split, and what the parts are called: by default ``DATASET-PART``."""
 
     version: str | None = Field(None, pattern=VERSION_OR_TAG, description="by default the current")
-    names: dict[str, Annotated[str, Field(max_length=255, pattern=NAME_PATTERN)]] = Field(
-        default_factory=dict
+    names: dict[str, Annotated[str, Field(max_length=MAX_NAME, pattern=NAME_PATTERN)]] = Field(
+        default_factory=dict, description="of the datasets, by part; else `DATASET-PART`"
     )
     message: str | None = Field(None, max_length=10_000)
 
@@ -259,6 +262,13 @@ class SplitRequest(RowSplit):
             "examples": [{"fractions": {"train": 0.9, "eval": 0.1}, "seed": 7, "stratify": "label"}]
         }
     )
+
+    @model_validator(mode="after")
+    def _named(self) -> "SplitRequest":
+        for part in self.names:
+            if part not in self.fractions:
+                raise ValueError(f"names: there is no part {part}")
+        return self
 
 
 class SplitOut(BaseModel):

@@ -143,14 +143,15 @@ def add_version(
     uuid: UUID,
     upload: Upload,
     *,
-    allow_identical: bool = False,
+    allow_identical: bool | None = None,
     parent_label: str | None = None,
     expected: str | None = None,
 ) -> tuple[Dataset, DatasetVersion]:
     """Commit the next version; committers of one dataset take turns by its row's lock.
 
     Args:
-        allow_identical: commit even when the rows are those of the parent.
+        allow_identical: commit even when the rows are those of the parent; None where whoever asks
+            can't choose that.
         parent_label: the version that it is made from, by default the current one.
         expected: what the current version has to be.
 
@@ -169,7 +170,7 @@ def add_version(
     else:
         parent = queries.version_labelled(session, dataset, parent_label)
     if parent is not None and parent.file_hash == upload.ingested.sha256 and not allow_identical:
-        raise IdenticalContent(version=parent.version)
+        raise IdenticalContent(version=parent.version, can_allow=allow_identical is not None)
     number = next_number(session, dataset)
     version = _commit(session, context, dataset, upload, number=number, parent=parent)
     return dataset, version

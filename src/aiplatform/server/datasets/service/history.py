@@ -105,7 +105,7 @@ def restore(
     source = queries.version_labelled(session, dataset, name)
     parent = queries.current_version(session, dataset)
     if parent is not None and parent.file_hash == source.file_hash:
-        raise IdenticalContent(version=parent.version)
+        raise IdenticalContent(version=parent.version, can_allow=False)
     details = session.get(DatasetVersionDetails, source.id)
     rows = queries.rows_file(session, source.id)
     if details is None or rows is None:
