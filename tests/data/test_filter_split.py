@@ -119,6 +119,25 @@ class TestSplit:
         assert not users[0] & users[2]
         assert [len(part) for part in parts] == [600, 360, 240]
 
+    @pytest.mark.parametrize("nested", [False, True])
+    def test_rows_without_a_group_are_dealt_out_one_by_one(self, do: Do, nested: bool) -> None:
+        rows: Rows = [{"text": f"t{n}", "user": n // 3 if n < 300 else None} for n in range(1200)]
+        rows += rows[-100:]
+        for row in rows:
+            if nested and row["user"] is not None:
+                row["user"] = {"id": row["user"]}
+        split = {"fractions": {"a": 0.5, "b": 0.3, "c": 0.2}, "group": "user", "seed": 3}
+        parts = do(rows, "split", split=split)["rows"]
+        assert [len(part) for part in parts] == pytest.approx([650, 390, 260], abs=2)
+        alone = [[row["text"] for row in part if row["user"] is None] for part in parts]
+        assert all(len(texts) > 100 for texts in alone)
+        for column in "user", "text":
+            held = [
+                {str(row[column]) for row in part if column == "text" or row["user"] is not None}
+                for part in parts
+            ]
+            assert not held[0] & held[1] | held[1] & held[2] | held[0] & held[2]
+
     def test_equal_rows_do_not_leak(self, do: Do) -> None:
         rows = [{"text": f"t{n % 100}"} for n in range(1000)]
         train, held = do(rows, "split", split={"fractions": {"t": 0.9, "e": 0.1}})["rows"]

@@ -1,9 +1,10 @@
 """Dealing the rows of a version out to parts: seeded, stratified, and without leaks.
 
 Rows that belong together are a unit and go to the same part: equal rows, or those with an equal
-value in the column of groups. Units are shuffled within their stratum and cut where the rows before
-them reach the fractions. The order depends on the seed and on places alone, so the same version is
-dealt out the same way for ever.
+value in the column of groups; of the rows without a group, each is by itself, with its equals.
+Units are shuffled within their stratum and cut where the rows before them reach the fractions. The
+order depends on the seed and on places alone, so the same version is dealt out the same way for
+ever.
 """
 
 from itertools import accumulate
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 
 from aiplatform.data.canonical import iter_batches
 from aiplatform.data.errors import MalformedData
@@ -33,7 +35,7 @@ def deal(path: Path, split: RowSplit) -> npt.NDArray[np.int64]:
         for column in (split.group, split.stratify):
             if column is not None and column not in batch.schema.names:
                 raise MalformedData("column_unknown", column=column)
-        units.append(content_hashes(batch, None if split.group is None else [split.group]))
+        units.append(units_of(batch, split.group))
         strata.append(
             np.zeros(batch.num_rows, np.uint64)
             if split.stratify is None
@@ -65,6 +67,18 @@ def deal(path: Path, split: RowSplit) -> npt.NDArray[np.int64]:
     ).sort("place")
     numbers: npt.NDArray[np.int64] = dealt["part"].to_numpy()
     return numbers
+
+
+def units_of(batch: pa.RecordBatch, group: str | None) -> Numbers:
+    """A number for each row that rows of one unit share."""
+    whole = None if group is None else batch.column(group).is_null()
+    if whole is None or whole.false_count == 0:
+        return content_hashes(batch)
+    units = content_hashes(batch, [group])
+    if whole.true_count:
+        alone = whole.to_numpy(zero_copy_only=False)
+        units = np.where(alone, content_hashes(batch), units)
+    return units
 
 
 def mixed(places: Numbers, seed: int) -> Numbers:

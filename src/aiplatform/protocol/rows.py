@@ -74,7 +74,8 @@ class RowSplit(Strict):
     Args:
         fractions: of the rows, by the part's name; they add up to 1.
         stratify: a column whose values shall be as frequent in each part.
-        group: a column whose equal values stay together. Equal rows always do.
+        group: a column whose equal values stay together; rows without a value are each their own.
+            Equal rows always stay together.
     """
 
     fractions: dict[Annotated[str, Field(min_length=1, max_length=100)], float] = Field(
