@@ -71,12 +71,11 @@ def deal(path: Path, split: RowSplit) -> npt.NDArray[np.int64]:
 
 def units_of(batch: pa.RecordBatch, group: str | None) -> Numbers:
     """A number for each row that rows of one unit share."""
-    whole = None if group is None else batch.column(group).is_null()
-    if whole is None or whole.false_count == 0:
+    if group is None:
         return content_hashes(batch)
     units = content_hashes(batch, [group])
-    if whole.true_count:
-        alone = whole.to_numpy(zero_copy_only=False)
+    if batch.column(group).null_count:
+        alone = batch.column(group).is_null().to_numpy(zero_copy_only=False)
         units = np.where(alone, content_hashes(batch), units)
     return units
 

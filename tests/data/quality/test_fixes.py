@@ -4,12 +4,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from aiplatform.data.canonical import iter_rows
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.operations import Job
 from aiplatform.data.quality.fixes import repaired, stripped
+from aiplatform.data.quality.nested import mended_nested
 from aiplatform.data.quality.report import make_report
 from aiplatform.data.rework import rework
 from aiplatform.protocol.fixes import fixes_of
@@ -150,6 +154,103 @@ def test_code_keeps_its_markup() -> None:
     assert stripped("<b>Use</b> `<div>`:\n```\n<p>&amp;</p>\n```\n<i>ok</i>") == (
         "Use `<div>`:\n```\n<p>&amp;</p>\n```\nok"
     )
+
+
+EVERY_MEND = {
+    "whitespace": "trim", "damaged_text": "repair", "markup": "strip", "personal_secret": "mask",
+    "personal_email": "mask", "personal_phone": "mask", "unanswered": "trim",
+}  # fmt: skip
+
+
+class TestNestedValues:
+    """Strings inside nested values are texts; what is around them is none."""
+
+    ROWS: list[dict[str, Any]] = [
+        {"id": 1, "meta": {"html": "<p>say &quot;x&quot;</p>", "n": [1, 2**70, 0.5, None, True]}},
+        {"id": 2, "meta": {"password": "hunter2abc99xQ7", "user": "ann"}},
+        {"id": 3, "meta": [" bob@gmail.com ", {"to": ["13812345678"]}]},
+        {"id": 4, "meta": {"text": "Le cafÃ© Ã©tait fermÃ©"}},
+        {"id": 5, "meta": {"<b>key</b>": 13812345678}},
+        {"id": 6, "meta": None},
+        {"id": 7, "meta": "just &lt;text&gt;"},
+        {"id": 8, "meta": {"pem": "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqh\n"}},
+    ]
+
+    def test_what_is_found_is_mended(self, fixed: Fixed, report: Report) -> None:
+        mendable = {"whitespace", "damaged_text", "markup", "personal_secret", "personal_email",
+                    "personal_phone"}  # fmt: skip
+        found = {f["code"]: f["count"] for f in report(self.ROWS)["findings"]}
+        assert {code: found[code] for code in mendable & found.keys()} == {
+            "whitespace": 2, "damaged_text": 1, "markup": 2, "personal_secret": 2,
+            "personal_email": 1, "personal_phone": 1,
+        }  # fmt: skip
+        answer = fixed(self.ROWS, **EVERY_MEND)
+        assert [row["meta"] for row in answer["rows"]] == [
+            {"html": 'say "x"', "n": [1, 2**70, 0.5, None, True]},
+            {"password": "[SECRET]", "user": "ann"},
+            ["[EMAIL]", {"to": ["[PHONE]"]}],
+            {"text": "Le café était fermé"},
+            {"<b>key</b>": 13812345678},
+            None,
+            "just <text>",
+            {"pem": "[SECRET]"},
+        ]
+        assert answer["changed"] == 6
+        assert not mendable & answer["codes"]
+
+    def test_only_what_was_asked_for(self, fixed: Fixed) -> None:
+        rows = fixed(self.ROWS, personal_email="mask")["rows"]
+        assert rows[2]["meta"] == [" [EMAIL] ", {"to": ["13812345678"]}]
+        assert rows[:2] + rows[3:] == self.ROWS[:2] + self.ROWS[3:]
+
+    def test_the_history_of_alpaca(self, fixed: Fixed) -> None:
+        history = [["Mail <b>whom</b>?", 'To "bob@gmail.com"\n\n\n\n\nSoon']]
+        row = {"instruction": "And?", "output": "Yes.", "history": history}
+        [mended] = fixed([row], **EVERY_MEND)["rows"]
+        assert mended == {**row, "history": [["Mail whom?", 'To "[EMAIL]"\n\nSoon']]}
+
+    def test_what_does_not_change_stays_as_it_is_written(self) -> None:
+        written = ['{"b": 1.50, "a": "x"}', '"\\u0041"', "12", None, '{"a":"<b>"}']
+        column = pa.array(written, pa.string())
+        left = mended_nested(column, lambda text, _: text.replace("<b>", ""))
+        assert left.to_pylist() == [*written[:4], '{"a":""}']
+
+    JSON = st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
+        | st.sampled_from(
+            ['<p>say &quot;x&quot;</p>', "hunter2abc99xQ7", "a\\", '"', "bob@gmail.com", "&#34;",
+             "cafÃ©", "<br>", " x\n\n\n\n\n", "sk-abcdefghijklmnopqrstuvwx", '"password":"a1']
+        ),
+        lambda inner: st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["password", "api_key", "<b>", "k"]), inner, max_size=3),
+        max_leaves=8,
+    )  # fmt: skip
+
+    @given(st.lists(JSON, min_size=1, max_size=4))
+    @settings(max_examples=60, deadline=None,
+              suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+    def test_rows_can_be_read_after_any_fix(self, fixed: Fixed, values: list[Any]) -> None:
+        rows = [{"n": n, "meta": value} for n, value in enumerate([{"k": 1}, *values])]
+        left = fixed(rows, **EVERY_MEND)["rows"]
+        assert [row["n"] for row in left] == [row["n"] for row in rows]
+        for before, after in zip(rows, left, strict=True):
+            assert bare(after["meta"]) == bare(before["meta"])
+
+
+def bare(value: Any) -> Any:
+    """A nested value with its strings taken out."""
+    match value:
+        case str():
+            return ""
+        case list():
+            return [bare(item) for item in value]
+        case dict():
+            return {key: bare(item) for key, item in value.items()}
+    return value
 
 
 def test_every_fix_is_offered_where_it_works() -> None:

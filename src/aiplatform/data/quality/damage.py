@@ -10,7 +10,7 @@ from ftfy.badness import MOJIBAKE_CATEGORIES, is_bad
 
 from aiplatform.data.errors import Words
 from aiplatform.data.quality.check import Check, Context, Finding, Severity, shorten
-from aiplatform.data.quality.texts import texts_of
+from aiplatform.data.quality.texts import mendable_texts
 
 GATE = "[\u0080-\u00ff\u0152-\u0192\u02c6\u02dc\u2013-\u2122\u4e00-\u9fff\ue000-\uf8ff\ufffd]"
 """Damage always leaves something of this; plain ASCII has none."""
@@ -36,7 +36,7 @@ class Damage(Check):
 
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
         shown: dict[int, str] = {}
-        for texts, rows in texts_of(batch, self.context.content):
+        for texts, rows, _ in mendable_texts(batch, self.context.content):
             for index, text in damaged_of(texts):
                 shown.setdefault(rows[index].as_py(), text)
         for row in sorted(shown):

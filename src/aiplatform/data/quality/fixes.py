@@ -6,7 +6,7 @@ their order in the request.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial, reduce
+from functools import reduce
 from html import unescape
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aiplatform.data.canonical import iter_batches, row_count, shape_of
+from aiplatform.data.canonical import iter_batches, json_columns, row_count, shape_of
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.quality.check import Check, Context
 from aiplatform.data.quality.checks import CHECKS
@@ -28,6 +28,7 @@ from aiplatform.data.quality.leakage import Leakage
 from aiplatform.data.quality.look import Look
 from aiplatform.data.quality.markup import CODE, ENTITY, TAG
 from aiplatform.data.quality.near_duplicates import NearDuplicates
+from aiplatform.data.quality.nested import Mend, mended_nested
 from aiplatform.data.quality.personal_patterns import KINDS, mask
 from aiplatform.data.quality.references import Reference
 from aiplatform.data.quality.roles import turn_letters
@@ -37,8 +38,6 @@ from aiplatform.data.quality.whitespace import tidied
 from aiplatform.protocol.fixes import OURS, TOKEN_FINDINGS, fixes_of
 from aiplatform.protocol.rows import RowFix
 from aiplatform.protocol.specs import FixAction
-
-Mend = Callable[[str], str]
 
 ASKED_FOR: dict[type[Check], set[str]] = {
     Contamination: {"contamination"},
@@ -138,14 +137,14 @@ def mends_of(fix: RowFix) -> list[Mend]:
     """What is done to each text, in this order: a repaired text may show what is to be masked."""
     mends: list[Mend] = []
     if fix.fixes.get("whitespace") == "trim":
-        mends.append(tidied)
+        mends.append(lambda text, _: tidied(text))
     if with_action(fix, "repair"):
-        mends.append(repaired)
+        mends.append(lambda text, _: repaired(text))
     if with_action(fix, "strip"):
-        mends.append(stripped)
+        mends.append(lambda text, _: stripped(text))
     if codes := with_action(fix, "mask"):
         kinds = tuple(kind for kind in KINDS if f"personal_{kind.name}" in codes)
-        mends.append(partial(mask, kinds=kinds))
+        mends.append(lambda text, key: mask(text, kinds, key))
     return mends
 
 
@@ -155,12 +154,15 @@ def mended(
     """The batch with its texts mended, and which rows that changed."""
     touched = np.zeros(batch.num_rows, bool)
     columns = {name: batch.column(name) for name in batch.schema.names}
+    as_json = set(json_columns(batch.schema))
     for name in context.content:
         column = columns[name]
         if is_conversation(column):
             if trim:
                 column = trimmed(column)
             columns[name] = with_texts(column, mends)
+        elif name in as_json and mends:
+            columns[name] = mended_nested(column, lambda text, key: after_all(text, mends, key))
         elif pa.types.is_string(column.type) and mends:
             columns[name] = mended_texts(column, mends)
         if columns[name] is not batch.column(name):
@@ -171,9 +173,13 @@ def mended(
 def mended_texts(texts: pa.Array, mends: list[Mend]) -> pa.Array:
     """Each text after all mends; nulls stay."""
     return pa.array(
-        [None if t is None else reduce(lambda s, m: m(s), mends, t) for t in texts.to_pylist()],
-        pa.string(),
+        [None if t is None else after_all(t, mends) for t in texts.to_pylist()], pa.string()
     )
+
+
+def after_all(text: str, mends: list[Mend], key: str = "") -> str:
+    """A text after all mends; ``key`` is the one that it has in an object."""
+    return reduce(lambda mended, mend: mend(mended, key), mends, text)
 
 
 def with_texts(conversations: pa.Array, mends: list[Mend]) -> pa.Array:

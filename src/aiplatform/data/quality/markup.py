@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from aiplatform.data.errors import Words
 from aiplatform.data.quality.check import Check, Context, Finding, Severity, shorten
-from aiplatform.data.quality.texts import texts_of
+from aiplatform.data.quality.texts import mendable_texts
 
 CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
 TAG = re.compile(
@@ -28,7 +28,7 @@ class Markup(Check):
 
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
         shown: dict[int, str] = {}
-        for texts, rows in texts_of(batch, self.context.content):
+        for texts, rows, _ in mendable_texts(batch, self.context.content):
             suspect = pc.match_substring_regex(texts, "</?[A-Za-z]|&#?[A-Za-z0-9]+;")
             for index in pc.indices_nonzero(suspect.fill_null(False)).to_pylist():
                 if found := find_markup(texts[index].as_py()):

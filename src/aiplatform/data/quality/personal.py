@@ -5,8 +5,10 @@ import pyarrow.compute as pc
 
 from aiplatform.data.errors import Words
 from aiplatform.data.quality.check import Check, Context, Finding, Severity
-from aiplatform.data.quality.personal_patterns import KINDS, mask, spans
-from aiplatform.data.quality.texts import texts_of
+from aiplatform.data.quality.personal_patterns import ASSIGNED, KINDS, TELLING, mask, spans
+from aiplatform.data.quality.texts import mendable_texts
+
+ASSIGNED_NUMBER = KINDS.index(ASSIGNED)
 
 AROUND = 40
 """Characters shown on either side of a find."""
@@ -34,16 +36,20 @@ class Personal(Check):
 
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
         found: dict[str, dict[int, str]] = {name: {} for name in self._tallies}
-        for texts, rows in texts_of(batch, self.context.content):
+        for texts, rows, keys in mendable_texts(batch, self.context.content):
             # The gates are one pass each in Arrow; most texts pass none of them.
             kinds_of: dict[int, list[int]] = {}
             for number, kind in enumerate(KINDS):
                 hit = pc.match_substring_regex(texts, kind.gate)
                 for index in pc.indices_nonzero(hit.fill_null(False)).to_pylist():
                     kinds_of.setdefault(index, []).append(number)
+            for index, key in enumerate(keys):
+                if TELLING.search(key):
+                    kinds_of[index] = sorted({*kinds_of.get(index, ()), ASSIGNED_NUMBER})
             for index, numbers in kinds_of.items():
                 text = texts[index].as_py()
-                for span in spans(text, tuple(KINDS[number] for number in numbers)):
+                key = keys[index] if keys else ""
+                for span in spans(text, tuple(KINDS[number] for number in numbers), key):
                     before = text[max(0, span.start - AROUND) : span.start]
                     after = text[span.end : span.end + AROUND]
                     shown = f"{mask(before)}[{span.kind.upper()}]{mask(after)}"

@@ -42,10 +42,17 @@ class Kind:
     holds: Callable[[str], bool]
 
 
-def spans(text: str, kinds: "tuple[Kind, ...] | None" = None) -> list[Span]:
-    """All finds in ``text`` from left to right; where two overlap, the earlier kind is kept."""
+def spans(text: str, kinds: "tuple[Kind, ...] | None" = None, key: str = "") -> list[Span]:
+    """All finds in ``text`` from left to right; where two overlap, the earlier kind is kept.
+
+    Args:
+        key: what ``text`` is called in an object: what is called ``password`` may be one.
+    """
+    chosen = KINDS if kinds is None else kinds
+    if key and ASSIGNED in chosen and is_named_secret(key, text):
+        return [Span(ASSIGNED.name, 0, len(text))]
     found: list[Span] = []
-    for kind in KINDS if kinds is None else kinds:
+    for kind in chosen:
         # Those of one kind don't overlap each other.
         starts = [span.start for span in found]
         more = []
@@ -59,14 +66,14 @@ def spans(text: str, kinds: "tuple[Kind, ...] | None" = None) -> list[Span]:
     return found
 
 
-def mask(text: str, kinds: "tuple[Kind, ...] | None" = None) -> str:
-    """``text`` with every find replaced by its kind: ``[EMAIL]``."""
-    return "".join(_masked(text, kinds))
+def mask(text: str, kinds: "tuple[Kind, ...] | None" = None, key: str = "") -> str:
+    """``text`` with every find of :func:`spans` replaced by its kind: ``[EMAIL]``."""
+    return "".join(_masked(text, spans(text, kinds, key)))
 
 
-def _masked(text: str, kinds: "tuple[Kind, ...] | None") -> Iterator[str]:
+def _masked(text: str, found: list[Span]) -> Iterator[str]:
     done = 0
-    for span in spans(text, kinds):
+    for span in found:
         yield text[done : span.start]
         yield f"[{span.kind.upper()}]"
         done = span.end
@@ -155,6 +162,17 @@ def is_assigned_secret(found: str) -> bool:
     return mixed and bits >= 3.0 and not PLACEHOLDER.search(value)
 
 
+def is_named_secret(key: str, value: str) -> bool:
+    """What an object has under a telling key, as if it were assigned to it."""
+    if not TELLING.search(key):
+        return False
+    written = f'{key}="{value}"'
+    return any(
+        match.end() == len(written) and is_assigned_secret(match[0])
+        for match in ASSIGNED.pattern.finditer(written)
+    )
+
+
 def is_bare_secret(found: str) -> bool:
     """What is assigned without quotes, as in files of settings, if it looks random.
 
@@ -200,6 +218,21 @@ KNOWN_KEYS = (
     PEM_KEY,
 )
 
+TELLING = re.compile(r"(?i)key|secret|token|passw")
+"""All names that tell of a secret have one of these."""
+
+ASSIGNED = Kind(
+    "secret",
+    TELLING.pattern,
+    re.compile(
+        r"(?i)\b(?:api[_-]?key|access[_-]?key|secret(?:[_-]?key)?|(?:auth[_-]?)?token|"
+        r"passw(?:or)?d)[\"']?\s*[:=]\s*[\"'][^\s\"']{8,200}[\"']",
+        re.ASCII,
+    ),
+    is_assigned_secret,
+)
+"""What is assigned to a telling name."""
+
 KINDS = (
     Kind(
         "secret",
@@ -208,16 +241,7 @@ KINDS = (
         re.compile("|".join(KNOWN_KEYS), re.ASCII),
         is_key,
     ),
-    Kind(
-        "secret",
-        r"(?i:key|secret|token|passw)",
-        re.compile(
-            r"(?i)\b(?:api[_-]?key|access[_-]?key|secret(?:[_-]?key)?|(?:auth[_-]?)?token|"
-            r"passw(?:or)?d)[\"']?\s*[:=]\s*[\"'][^\s\"']{8,200}[\"']",
-            re.ASCII,
-        ),
-        is_assigned_secret,
-    ),
+    ASSIGNED,
     Kind(
         "secret",
         r"(?i:key|secret|token|passw)[\w-]{0,20}=\w",

@@ -1,11 +1,14 @@
 """Questions to columns that several checks ask, answered in Arrow."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from aiplatform.data.canonical import json_columns
 from aiplatform.data.conversations import SPELLINGS
+from aiplatform.data.quality.nested import nested_texts
+from aiplatform.data.quality.pieces import once_a_piece
 
 ANSWER_COLUMNS = frozenset({"chosen", "completion", "output"})
 """Columns of plain text that a model learns to say."""
@@ -53,6 +56,24 @@ def texts_of(batch: pa.RecordBatch, names: Iterable[str]) -> Iterator[tuple[pa.A
             yield texts, rows
         elif pa.types.is_string(column.type):
             yield column, pa.array(range(batch.num_rows), pa.int64())
+
+
+@once_a_piece
+def mendable_texts(
+    batch: pa.RecordBatch, names: Sequence[str]
+) -> list[tuple[pa.Array, pa.Array, Sequence[str]]]:
+    """What :func:`texts_of` gives, but of nested values each text by itself: what a fix can mend.
+
+    Beside a text and its row stands the key that it has in an object; elsewhere there are no keys.
+    """
+    as_json = set(json_columns(batch.schema))
+    found: list[tuple[pa.Array, pa.Array, Sequence[str]]] = []
+    for name in names:
+        if name in as_json:
+            found.append(nested_texts(batch.column(name)))
+        else:
+            found += [(texts, rows, ()) for texts, rows in texts_of(batch, [name])]
+    return found
 
 
 def answers_of(batch: pa.RecordBatch, names: Iterable[str]) -> Iterator[tuple[pa.Array, pa.Array]]:

@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from aiplatform.data.errors import Words
 from aiplatform.data.quality.check import Check, Context, Finding, Severity
-from aiplatform.data.quality.texts import blank, rows_where, texts_of
+from aiplatform.data.quality.texts import blank, mendable_texts, rows_where
 
 HEAP = r"(?:[ \t]*\n){4,}"
 """Three empty lines or more."""
@@ -22,7 +22,7 @@ class Whitespace(Check):
 
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
         mask = pa.repeat(False, batch.num_rows)
-        for texts, rows in texts_of(batch, self.context.content):
+        for texts, rows, _ in mendable_texts(batch, self.context.content):
             bare = pc.binary_length(pc.utf8_trim_whitespace(texts))
             around = pc.not_equal(bare, pc.binary_length(texts))
             heaps = pc.match_substring_regex(texts, HEAP)
