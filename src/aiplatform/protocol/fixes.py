@@ -1,5 +1,8 @@
 """What can be done about each finding of a quality report, by its code."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from aiplatform.protocol.specs import FixAction
 
 DROPPED = frozenset(
@@ -35,6 +38,17 @@ PERSONAL = frozenset(
 
 OURS = DROPPED | GENTLE.keys() | PERSONAL | UNFIXABLE
 """Codes of the platform; any other is of a check that another distribution brings."""
+
+CHECKS_GROUP = "aiplatform.quality_checks"
+"""The group of entry points by which other distributions bring checks."""
+
+
+def tokens_counted(report: Mapping[str, Any]) -> bool:
+    """Whether a quality report was made with a tokenizer. Where the chat template refuses every
+    row, there are findings but no figures.
+    """
+    codes = {str(finding.get("code")) for finding in report.get("findings") or ()}
+    return report.get("tokens") is not None or bool(TOKEN_FINDINGS & codes)
 
 
 def fixes_of(code: str) -> tuple[FixAction, ...]:

@@ -9,6 +9,8 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.gates import Gate
 from aiplatform.server.core.audit import AuditLog
+from aiplatform.server.datasets.errors import UnknownFinding
+from aiplatform.server.datasets.models import QualityReport
 from aiplatform.server.datasets.queries.pins import pin_version
 from aiplatform.server.datasets.rules import gate_failures
 from aiplatform.server.datasets.service.gates import require_passed, set_gate
@@ -40,11 +42,74 @@ REPORT = {
          ["duplicates", "no_answer"]),
         ({"limits": [{"finding": "no_answer", "max_share": 0.1}], "forbid_errors": True},
          ["no_answer"]),
-        ({"limits": [{"finding": "dup"}]}, []),
+        ({"limits": [{"finding": "dup"}]}, ["not_checked"]),
     ],
 )  # fmt: skip
 def test_rules(gate: dict[str, Any], broken: list[str]) -> None:
     assert [f.rule for f in gate_failures(Gate.model_validate(gate), REPORT)] == broken
+
+
+OVER = {"finding": "over_length", "max_share": 0.1}
+LOUD = {"finding": "shouting"}
+RAN = {"name": "loud", "error": None}
+CRASHED = {"name": "loud", "error": "ValueError: no"}
+
+
+@pytest.mark.parametrize(
+    ("limit", "report", "broken"),
+    [
+        (OVER, {"tokens": None}, ["not_checked"]),
+        ({"finding": "over_*"}, {"tokens": None}, ["not_checked"]),
+        (OVER, {"tokens": {"max": 3}}, []),
+        (OVER, {"findings": [{"code": "template_refuses", "severity": "error", "share": 1}]}, []),
+        (LOUD, {"outside_checks": [CRASHED]}, ["not_checked"]),
+        (LOUD, {"outside_checks": [RAN]}, []),
+        (LOUD, {"outside_checks": []}, ["not_checked"]),
+        (LOUD, {"outside_checks": [CRASHED], "findings": [{"code": "shouting", "share": 0}]}, []),
+        ({"finding": "personal_*"}, {"outside_checks": [CRASHED]}, []),
+    ],
+)
+def test_what_was_not_looked_for_does_not_pass(
+    limit: dict[str, Any], report: dict[str, Any], broken: list[str]
+) -> None:
+    gate = Gate.model_validate({"limits": [limit]})
+    failures = gate_failures(gate, report)
+    assert [failure.rule for failure in failures] == broken
+    if broken:
+        assert failures[0].text.startswith(f"not checked: {limit['finding']}")
+
+
+def test_a_limit_that_would_never_bite_is_refused(
+    session: Session, project: Project, dataset: dict[str, Any]
+) -> None:
+    context = make_context(session, project)
+
+    def limit(finding: str) -> Gate:
+        gate = Gate.model_validate({"limits": [{"finding": finding}]})
+        return set_gate(session, context, gate)
+
+    for finding, near in (
+        ("personal_emails", "personal_email"),
+        ("personel_*", "personal_"),
+        ("xyzzy", "near_duplicates"),
+    ):
+        with pytest.raises(UnknownFinding) as refused:
+            limit(finding)
+        assert near in str(refused.value)
+    limit("personal_*")
+
+    _, version = pin_version(session, context, UUID(dataset["uuid"]), "v1")
+    ran = {"findings": [], "outside_checks": [RAN]}
+    report = QualityReport(version_id=version.id, report=ran)
+    session.add(report)
+    session.flush()
+    limit("shouting")
+    with pytest.raises(UnknownFinding, match="personal_email"):
+        limit("personal_emails")
+    report.report = {**ran, "findings": [{"code": "personal_emails", "share": 0.1}]}
+    session.flush()
+    limit("personal_emails")
+    limit("personal_emai*")
 
 
 def test_no_report_breaks_any_rule() -> None:

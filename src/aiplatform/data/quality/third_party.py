@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow as pa
 
 from aiplatform.data.quality.check import Check, Context, Finding, Severity
+from aiplatform.protocol.fixes import CHECKS_GROUP
 
-GROUP = "aiplatform.quality_checks"
 CODE = re.compile(r"[a-z][a-z_]{0,98}")
 MOST_FINDINGS = 100
 
@@ -72,7 +72,7 @@ class OutsideChecks:
     """All of them, side by side with the platform's own."""
 
     def __init__(self, context: Context) -> None:
-        points = sorted(entry_points(group=GROUP), key=lambda point: point.name)
+        points = sorted(entry_points(group=CHECKS_GROUP), key=lambda point: point.name)
         self.all = [Outside(point) for point in points]
         for each in self.all:
             each.attempt(lambda each=each: each.load(context))  # type: ignore[misc]

@@ -86,6 +86,17 @@ class GateFailed(Conflict):
     }
 
 
+class UnknownFinding(Invalid):
+    """A limit on what no check reports would never bite."""
+
+    code = "dataset.unknown_finding"
+    title = {"en": "No such finding", "zh": "没有该问题代码"}
+    detail = {
+        "en": "No check reports {finding}. {known}",
+        "zh": "没有检查会报告 {finding}。{known_zh}",
+    }
+
+
 class VersionMoved(Conflict):
     """Somebody committed while the rows were made; to build on what was, ``parent`` says so."""
 

@@ -4,12 +4,14 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import PurePosixPath
 from typing import Any
 from uuid import UUID
 
 from aiplatform.protocol.encoding import clean_text
 from aiplatform.protocol.enums import DatasetStatus, TaskStatus
+from aiplatform.protocol.fixes import OURS, TOKEN_FINDINGS, tokens_counted
 from aiplatform.protocol.gates import Gate
 
 MAX_ROWS = 2**31 - 1
@@ -148,7 +150,60 @@ def gate_failures(
             )
         elif gate.forbid_errors and finding.get("severity", "error") == "error":
             failures.append(GateFailure(code, f"{code} is an error", f"{code} 属于错误"))
-    return failures + _not_compared(gate, report, held_out)
+    return failures + _not_checked(gate, report) + _not_compared(gate, report, held_out)
+
+
+def _not_checked(gate: Gate, report: Mapping[str, Any]) -> list[GateFailure]:
+    """Limits of findings that the report could not have: whoever did not look has found nothing."""
+    reasons = [_unchecked(limit.finding, report) for limit in gate.limits]
+    return [
+        GateFailure("not_checked", f"not checked: {reason[0]}", f"未检查：{reason[1]}")
+        for reason in dict.fromkeys(reasons)
+        if reason is not None
+    ]
+
+
+def _unchecked(pattern: str, report: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Why a report can't say whether there is such a finding, in both languages."""
+    found = {str(finding.get("code")) for finding in report.get("findings") or ()}
+    if any(_names(pattern, code) for code in TOKEN_FINDINGS) and not tokens_counted(report):
+        do = "`aiplatform datasets check DATASET@VERSION -m MODEL`"
+        return (
+            f"{pattern} takes a tokenizer; check the version with a base model: {do}",
+            f"{pattern} 需要分词器，请指定基础模型重新检查：{do}",
+        )
+    if is_ours(pattern) or pattern in found:
+        return None
+    others = report.get("outside_checks") or ()
+    if not others:
+        why = "is no finding of the platform, and no other check ran"
+        why_zh = "不是平台自带的问题，且没有运行其他检查"
+        return (
+            f"{pattern} {why}; correct the gate, or install the check and make the report again",
+            f"{pattern} {why_zh}；请修正门禁，或安装该检查后重新生成报告",
+        )
+    failed = [each for each in others if each.get("error")]
+    if not failed:
+        return None
+    names = ", ".join(f"{each.get('name')} ({each['error']})" for each in failed)
+    return (
+        f"{pattern} may be of a check that failed: {names}; repair it and make the report again",
+        f"{pattern} 可能属于执行失败的检查：{names}；请修复后重新生成报告",
+    )
+
+
+def is_ours(pattern: str) -> bool:
+    """Whether a limit names a finding of the platform, rather than of another's check."""
+    return any(_names(pattern, code) for code in OURS)
+
+
+def nearest_codes(pattern: str, likeness: float = 0.5) -> list[str]:
+    """The platform's codes that a limit resembles, the most similar first.
+
+    Args:
+        likeness: from 0, whatever it is, to 1, nothing but the same.
+    """
+    return get_close_matches(pattern.removesuffix("*"), sorted(OURS), n=3, cutoff=likeness)
 
 
 def _not_compared(

@@ -4,7 +4,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, cast, exists, func, select
+from sqlalchemy.dialects.postgresql import JSONPATH
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskType
@@ -98,3 +99,19 @@ def newest_check(session: Session, dataset: Dataset, label: str | None = None) -
     if label is not None:
         statement = statement.where(DatasetVersion.version == label)
     return session.scalar(statement)
+
+
+def is_reported(session: Session, pattern: str) -> bool:
+    """Whether any version's newest report has such a finding; with ``*``, one that begins so."""
+    test = "@.code starts with $code" if pattern.endswith("*") else "@.code == $code"
+    wanted = func.jsonb_build_object("code", pattern.removesuffix("*"))
+    found = func.jsonb_path_exists(
+        QualityReport.report, cast(f"$.findings[*] ? ({test})", JSONPATH), wanted
+    )
+    return bool(session.scalar(select(exists().where(found))))
+
+
+def outside_check_ran(session: Session) -> bool:
+    """Whether any version's newest report was made with a check of another distribution."""
+    found = func.jsonb_path_exists(QualityReport.report, cast("$.outside_checks[*]", JSONPATH))
+    return bool(session.scalar(select(exists().where(found))))

@@ -1,23 +1,34 @@
 """The gate before training: a project's rules over quality reports."""
 
 from functools import cache
+from importlib.metadata import entry_points
 
 from sqlalchemy import Integer, bindparam, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.audit import AuditAction
+from aiplatform.protocol.fixes import CHECKS_GROUP, OURS
 from aiplatform.protocol.gates import Gate
 from aiplatform.server.core import audit
 from aiplatform.server.core.database import once
 from aiplatform.server.core.statements import Compiled, compiled
 from aiplatform.server.datasets import queries
-from aiplatform.server.datasets.errors import GateFailed
+from aiplatform.server.datasets.errors import GateFailed, UnknownFinding
 from aiplatform.server.datasets.models import DatasetGate, DatasetVersion
 from aiplatform.server.datasets.queries import reports
 from aiplatform.server.datasets.queries.pins import pin_version
-from aiplatform.server.datasets.rules import Compared, GateFailure, gate_failures
+from aiplatform.server.datasets.rules import (
+    Compared,
+    GateFailure,
+    gate_failures,
+    is_ours,
+    nearest_codes,
+)
 from aiplatform.server.projects.access import ProjectContext
+
+MISSPELT = 0.85
+"""A code that is so like one of the platform's is taken for a slip, where other checks are."""
 
 
 @cache
@@ -41,7 +52,10 @@ def set_gate(session: Session, context: ProjectContext, gate: Gate) -> Gate:
 
     Raises:
         NotFound: for data to compare with that the project does not have.
+        UnknownFinding: for a limit of what no check here reports.
     """
+    for limit in gate.limits:
+        _require_known(session, limit.finding)
     for ref in (*gate.evaluation, *gate.benchmarks):
         pin_version(session, context, ref.dataset, ref.version)
     before = gate_of(session, context.project_id)
@@ -62,6 +76,24 @@ def set_gate(session: Session, context: ProjectContext, gate: Gate) -> Gate:
     )
     session.expire_all()
     return gate
+
+
+def _require_known(session: Session, finding: str) -> None:
+    """Refuse a code that is neither the platform's nor of other checks. Theirs say what their
+    codes are only by reporting them, so where there are any, a code may be one of theirs.
+    """
+    if is_ours(finding) or reports.is_reported(session, finding):
+        return
+    others = bool(entry_points(group=CHECKS_GROUP)) or reports.outside_check_ran(session)
+    if others and not nearest_codes(finding, MISSPELT):
+        return
+    near = ", ".join(nearest_codes(finding))
+    known = ", ".join(sorted(OURS))
+    raise UnknownFinding(
+        finding=finding,
+        known=f"Did you mean {near}?" if near else f"The platform's checks report {known}.",
+        known_zh=f"您是指 {near} 吗？" if near else f"平台的检查会报告：{known}。",
+    )
 
 
 def failures_of(
