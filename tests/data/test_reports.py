@@ -132,3 +132,18 @@ def test_changes() -> None:
     assert found["score"] == {"before": 50, "after": 80}
     assert found["findings"][3]["before"] == {"count": 20, "share": 0.2}
     assert found["findings"][4]["after"] is None
+
+
+@pytest.mark.parametrize(("counts", "lacks"), [("before", "after"), ("after", "before")])
+def test_what_was_not_counted_is_neither_new_nor_gone(counts: str, lacks: str) -> None:
+    some = {"findings": [finding("over_length", 0.1), finding("empty", 0.1)], "tokens": {"max": 9}}
+    reports = {counts: some, lacks: {"findings": [finding("empty", 0.1)], "tokens": None}}
+    changes = compared(**reports)
+    became = {each["code"]: each["change"] for each in changes["findings"]}
+    assert became == {"over_length": "not_checked", "empty": "same"}
+    page = page_of(REPORT, Subject("a@v2", changes=changes, since="a@v1"), "en")
+    assert "not checked" in page
+    assert "gone" not in page
+    reports[lacks]["tokens"] = {"max": 5}
+    became = {each["code"]: each["change"] for each in compared(**reports)["findings"]}
+    assert became["over_length"] == ("gone" if counts == "before" else "new")

@@ -182,7 +182,7 @@ def print_changes(changes: dict[str, Any]) -> None:
         ["CHANGE", "BEFORE", "AFTER", "FINDING", "CODE"],
         [
             [
-                each["change"],
+                each["change"].replace("_", " "),
                 _count(each["before"]),
                 _count(each["after"]),
                 each["message"],

@@ -247,8 +247,11 @@ class DatasetImportSpec(TaskOptions):
     format: DataFormat | None = None
     reading: Reading = Field(default_factory=Reading)
     message: str | None = Field(None, max_length=10_000)
-    base_model: UUID | None = Field(None, description="whose tokenizer counts in the report")
-    max_length: int = Field(512, ge=8, le=1_048_576)
+    base_model: UUID | None = Field(
+        None,
+        description="whose tokenizer counts in the report, else that of the version before",
+    )
+    max_length: int | None = Field(None, ge=8, le=1_048_576)
     allow_identical: bool = False
     mode: UploadMode = "replace"
     key: str | None = Field(None, min_length=1, max_length=255, description="matches rows")

@@ -10,12 +10,13 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskType
 from aiplatform.server.core.audit import AuditLog
+from aiplatform.server.core.database import commit
 from aiplatform.server.datasets.models import Dataset, DatasetVersion
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
 from aiplatform.server.tasks.models import Task, TaskInput
 from tests.conftest import Api
-from tests.factories import make_member
+from tests.factories import make_member, make_model
 from tests.server.datasets.conftest import jsonl
 
 Stored = Callable[..., Dataset]
@@ -54,6 +55,28 @@ class Changed:
 @pytest.fixture
 def changed(stored: Stored, mine: Api) -> Changed:
     return Changed(mine, stored(jsonl(ROWS)).uuid)
+
+
+def test_changes_count_tokens_as_the_version_before(
+    session: Session, mine: Api, project: Project, changed: Changed
+) -> None:
+    model = make_model(session, project)
+    commit(session)
+    counted = {"base_model": str(model.uuid), "max_length": 64}
+    assert changed.upload(ROWS[:5], **counted).status_code == 201
+    for answer, length in (
+        (changed.upload(ROWS[:2], mode="append"), 64),
+        (changed.upload(ROWS[:1], mode="append", max_length=128), 128),
+        (changed.post("patch", delete=[0]), 128),
+        (changed.post("filter", where=[{"column": "id", "op": "<", "value": 4}]), 128),
+        (changed.post("restore", version="v1"), 128),
+        (changed.upload(ROWS[:3]), 128),
+    ):
+        assert answer.status_code == 201, answer.text
+        newest = session.scalars(select(Task).order_by(Task.id.desc()).limit(1)).one()
+        assert newest.config["dataset"]["version"] == answer.json()["version"]
+        assert newest.config["base_model"] == str(model.uuid)
+        assert newest.config["max_length"] == length
 
 
 def end_reports(session: Session) -> None:

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-ORDER = ("new", "worse", "same", "better", "gone")
+from aiplatform.protocol.fixes import TOKEN_FINDINGS, tokens_counted
+
+ORDER = ("new", "worse", "not_checked", "same", "better", "gone")
 NOTABLE = 1e-6
 """Shares are kept to six digits."""
 
@@ -12,10 +14,15 @@ def compared(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, A
     """Two reports side by side: scores, rows, and each finding with what became of it.
 
     A finding is ``new``, ``gone``, ``worse`` or ``better`` by its share of the rows, or the
-    ``same``. Findings are told apart by code and column.
+    ``same``. Findings are told apart by code and column. One that takes a tokenizer is
+    ``not_checked`` when only one of the reports was made with one.
     """
     first, second = _by_code(before), _by_code(after)
     findings = [_change(key, first.get(key), second.get(key)) for key in {**first, **second}]
+    if not (tokens_counted(before) and tokens_counted(after)):
+        for each in findings:
+            if each["code"] in TOKEN_FINDINGS:
+                each["change"] = "not_checked"
     findings.sort(key=lambda each: (ORDER.index(each["change"]), each["code"]))
     return {
         "score": {"before": before.get("score"), "after": after.get("score")},

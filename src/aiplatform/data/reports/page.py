@@ -18,7 +18,14 @@ MOST_LISTED = 3
 COPIES = "duplicates"
 COPY = re.compile(r"= (\d+)(?=: |$)")
 """How an example of :data:`COPIES` says which row its own is the same as."""
-CHANGES = {"new": "bad", "worse": "bad", "same": "", "better": "good", "gone": "good"}
+CHANGES = {
+    "new": "bad",
+    "worse": "bad",
+    "not_checked": "",
+    "same": "",
+    "better": "good",
+    "gone": "good",
+}
 
 
 @dataclass(frozen=True, slots=True)

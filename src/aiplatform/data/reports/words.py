@@ -44,6 +44,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "after": ("After", "之后"),
     "new": ("new", "新增"),
     "worse": ("worse", "变差"),
+    "not_checked": ("not checked", "未检查"),
     "same": ("same", "不变"),
     "better": ("better", "变好"),
     "gone": ("gone", "已消除"),

@@ -67,11 +67,21 @@ def upload_facts(
         str | None, Query(max_length=10_000, description="what this version is")
     ] = None,
     base_model: Annotated[
-        UUID | None, Query(description="whose tokenizer counts in the quality report")
+        UUID | None,
+        Query(
+            description="whose tokenizer counts in the quality report, else that of the report of "
+            "the version before"
+        ),
     ] = None,
     max_length: Annotated[
-        int, Query(ge=8, le=1_048_576, description="tokens; longer rows are reported")
-    ] = 512,
+        int | None,
+        Query(
+            ge=8,
+            le=1_048_576,
+            description="tokens; longer rows are reported. By default 512; without `base_model`, "
+            "as for the version before",
+        ),
+    ] = None,
     encoding: Annotated[
         EncodingName | None, Query(description="of text, when it is not what is recognised")
     ] = None,

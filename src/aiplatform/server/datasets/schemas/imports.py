@@ -20,7 +20,7 @@ class ImportRequest(Reading):
     format: DataFormat | None = None
     message: str | None = Field(None, max_length=10_000)
     base_model: UUID | None = None
-    max_length: int = Field(512, ge=8, le=1_048_576)
+    max_length: int | None = Field(None, ge=8, le=1_048_576)
     allow_identical: bool = False
     mode: UploadMode = Field(
         "replace", description="what the rows do to those of `dataset`, as of an upload"

@@ -61,7 +61,9 @@ class ReportOut(BaseModel):
 
 
 class ReportChanges(BaseModel):
-    """Two reports side by side; a finding's `change` is by its share of the rows."""
+    """Two reports side by side; a finding's `change` is by its share of the rows: `new`, `worse`,
+    `same`, `better`, `gone`, or `not_checked` when only one of the reports counted tokens.
+    """
 
     before: str
     after: str

@@ -19,7 +19,7 @@ class UploadFacts(BaseModel):
     format: DataFormat | None
     message: str | None
     base_model: UUID | None
-    max_length: int
+    max_length: int | None
     digest: str | None
     reading: Reading = Reading()
 
@@ -36,7 +36,7 @@ class TusFacts(Reading):
     format: DataFormat | None = None
     message: str | None = Field(None, max_length=10_000)
     base_model: UUID | None = None
-    max_length: int = Field(512, ge=8, le=1_048_576)
+    max_length: int | None = Field(None, ge=8, le=1_048_576)
     mode: UploadMode = "replace"
     key: str | None = Field(None, min_length=1, max_length=255)
     parent: str | None = Field(None, pattern=VERSION_OR_TAG)

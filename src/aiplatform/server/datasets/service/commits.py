@@ -38,7 +38,7 @@ from aiplatform.server.datasets.rules import (
     ROWS_PATH,
     version_label,
 )
-from aiplatform.server.datasets.service import quality
+from aiplatform.server.datasets.service import comparing, quality
 from aiplatform.server.datasets.service.ingest import Ingested
 from aiplatform.server.datasets.service.packing import Known, pack_upload
 from aiplatform.server.projects import queries as projects_queries
@@ -52,7 +52,8 @@ from aiplatform.server.tasks.service import request_cancel
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that has arrived and was read, and how its first report shall count tokens.
+    """A file that has arrived and was read, and how its first report shall count tokens: without
+    ``base_model``, like that of the version before.
 
     ``filename`` has been through :func:`~aiplatform.server.datasets.rules.safe_filename`. Rows that
     were made of others have neither it nor ``spooled``, and ``made_by`` says how.
@@ -63,7 +64,7 @@ class Upload:
     ingested: Ingested
     message: str | None = None
     base_model: UUID | None = None
-    max_length: int = 512
+    max_length: int | None = None
     packed: dict[str, Packed] | None = None
     made_by: dict[str, Any] | None = None
 
@@ -246,13 +247,17 @@ def _commit(
         made_by=upload.made_by,
         quarantined=found.found.get("quarantined"),
     )
+    base_model, max_length = upload.base_model, upload.max_length
+    if base_model is None and parent is not None:
+        base_model, before = comparing.counted_as_before(session, context, dataset, parent.version)
+        max_length = max_length or before
     quality.request_report(
         session,
         context,
         dataset.uuid,
         version.version,
-        base_model=upload.base_model,
-        max_length=upload.max_length,
+        base_model=base_model,
+        max_length=max_length or quality.MAX_LENGTH,
     )
     # Last, since the store can't be rolled back: what is refused above leaves nothing in it.
     _keep_files(session, context, version, upload)

@@ -1,4 +1,4 @@
-"""Which other data the report of a dataset compares it with."""
+"""What the report of a dataset compares it with, and counts its tokens with."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -10,8 +10,9 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.specs import ComparedRef, DatasetRef
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.datasets import queries
+from aiplatform.server.datasets.errors import BaseModelNotReady
 from aiplatform.server.datasets.models import Dataset, DatasetVersion
-from aiplatform.server.datasets.queries import reports
+from aiplatform.server.datasets.queries import base_models, reports
 from aiplatform.server.datasets.queries.pins import pin_version
 from aiplatform.server.datasets.rules import Compared, is_compared
 from aiplatform.server.datasets.service.gates import gate_of
@@ -95,6 +96,21 @@ def newest(refs: Iterable[ComparedRef]) -> list[ComparedRef]:
         last.pop((ref.dataset, ref.role), None)
         last[ref.dataset, ref.role] = ref
     return list(last.values())
+
+
+def counted_as_before(
+    session: Session, context: ProjectContext, dataset: Dataset, label: str
+) -> tuple[UUID | None, int | None]:
+    """The model and the length, in tokens, that the last report of a version was made with. Nobody
+    has asked for that model, so nothing fails when it was deleted meanwhile: then there is none.
+    """
+    config = reports.newest_check(session, dataset, label) or {}
+    found = config.get("base_model")
+    if found is not None:
+        with suppress(NotFound, BaseModelNotReady):
+            base_models.usable_base_model(session, context, UUID(found))
+            return UUID(found), config.get("max_length")
+    return None, None
 
 
 def still_there(

@@ -1,7 +1,5 @@
 """Fixes: a task reworks the rows, and its end commits them as a version."""
 
-from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,13 +12,11 @@ from aiplatform.protocol.fixes import OURS, TOKEN_FINDINGS, fixes_of
 from aiplatform.protocol.permissions import Permission
 from aiplatform.protocol.specs import ComparedRef, DatasetRef, FixSpec
 from aiplatform.server.core import storage
-from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.spool import room_needed
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets import queries
-from aiplatform.server.datasets.errors import BaseModelNotReady, MalformedFile
-from aiplatform.server.datasets.models import Dataset
-from aiplatform.server.datasets.queries import base_models, reports
+from aiplatform.server.datasets.errors import MalformedFile
+from aiplatform.server.datasets.queries import reports
 from aiplatform.server.datasets.queries.pins import pin_version
 from aiplatform.server.datasets.rules import ROWS_PATH
 from aiplatform.server.datasets.service import comparing
@@ -121,7 +117,6 @@ def keep(write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Uplo
         spooled=None,
         ingested=ingested,
         message=spec.message or _said(spec, result),
-        max_length=spec.max_length,
         packed={ROWS_PATH: packed},
         made_by={"operation": "fix", "fixes": dict(spec.fixes), **facts},
     )
@@ -146,7 +141,7 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
         session,
         context,
         spec.dataset.dataset,
-        replace(upload, base_model=_counted_with(session, context, spec)),
+        upload,
         parent_label=spec.dataset.version,
         expected=None if spec.branch else spec.dataset.version,
     )
@@ -161,20 +156,6 @@ def _said(spec: FixSpec, counts: dict[str, Any]) -> str:
         f"Fixed in {spec.dataset.version}: {done}. "
         f"{counts.get('changed', 0)} rows changed, {counts.get('deleted', 0)} dropped"
     )
-
-
-def _counted_with(session: Session, context: ProjectContext, spec: FixSpec) -> UUID | None:
-    """The model that the fixed version's report counts with: that of the version before, unless it
-    was deleted meanwhile. The fix was not made with it, so it must not fail for that.
-    """
-    dataset = session.scalar(select(Dataset).where(Dataset.uuid == spec.dataset.dataset))
-    made = None if dataset is None else reports.newest_check(session, dataset, spec.dataset.version)
-    found = (made or {}).get("base_model")
-    if found is not None:
-        with suppress(NotFound, BaseModelNotReady):
-            base_models.usable_base_model(session, context, UUID(found))
-            return UUID(found)
-    return None
 
 
 def _author(session: Session, task: Task) -> ProjectContext:

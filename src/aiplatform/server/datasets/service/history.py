@@ -23,7 +23,7 @@ from aiplatform.server.datasets.models import (
     DatasetVersionDetails,
 )
 from aiplatform.server.datasets.rules import ROWS_PATH, version_label
-from aiplatform.server.datasets.service import quality
+from aiplatform.server.datasets.service import comparing, quality
 from aiplatform.server.datasets.service.commits import next_number
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.service import quotas
@@ -159,8 +159,16 @@ def restore(
         file_hash=version.file_hash,
         made_by=made_by,
     )
+    base_model, max_length = comparing.counted_as_before(
+        session, context, dataset, (parent or source).version
+    )
     quality.request_report(
-        session, context, dataset.uuid, version.version, base_model=None, max_length=512
+        session,
+        context,
+        dataset.uuid,
+        version.version,
+        base_model=base_model,
+        max_length=max_length or quality.MAX_LENGTH,
     )
     session.refresh(dataset)
     return dataset, version

@@ -37,6 +37,9 @@ from aiplatform.server.tasks.service.kinds import InputRef, Inputs, Outcome, Pre
 DATASET = "dataset"
 BASE_MODEL = "base_model"
 
+MAX_LENGTH = 512
+"""Tokens beyond which a row is too long, unless somebody says otherwise."""
+
 
 def dataset_input(dataset: Dataset, version: DatasetVersion, role: str) -> InputRef:
     """A dataset version as the input of a task."""
