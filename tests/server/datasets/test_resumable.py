@@ -5,20 +5,22 @@ import fcntl
 import gzip
 import hashlib
 import os
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from aiplatform.server.core.settings import get_settings
+from aiplatform.server.core.spool import clean_directory
 from aiplatform.server.datasets.errors import IngestFailed
 from aiplatform.server.datasets.models import Dataset, DatasetUpload
 from aiplatform.server.datasets.service import resumable
-from aiplatform.server.projects.models import Project
+from aiplatform.server.projects.models import Project, ProjectQuota
 from tests.conftest import Api
 from tests.factories import make_member, make_project, number
 from tests.server.datasets.conftest import CHAT, jsonl
@@ -200,6 +202,40 @@ class TestFaults:
         assert (again.status_code, again.json()["code"]) == (409, "upload.refused")
         assert session.scalar(select(Dataset.id).where(Dataset.name == "broken")) is None
         assert spooled() == []
+
+    def test_what_is_no_fault_of_the_file_does_not_cost_its_bytes(
+        self, tus: Tus, session: Session, project: Project
+    ) -> None:
+        place = tus.begin()
+        session.add(ProjectQuota(project_id=project.id, storage_bytes=1))
+        session.commit()
+        for offset, content in ((0, CONTENT), (len(CONTENT), b"")):
+            answer = tus.send(place, offset, content)
+            assert (answer.status_code, answer.json()["code"]) == (409, "quota_exceeded")
+            assert "What has arrived is kept until" in answer.json()["detail"]
+        assert tus.api.get(place).json()["status"] == "receiving"
+        session.execute(delete(ProjectQuota))
+        session.commit()
+        answer = tus.send(place, tus.offset(place), b"")
+        assert (answer.status_code, answer.headers["aiplatform-version"]) == (204, "v1")
+        assert spooled() == []
+
+    def test_what_waits_for_another_try_expires_like_the_rest(
+        self, tus: Tus, session: Session, project: Project
+    ) -> None:
+        place = tus.begin()
+        session.add(ProjectQuota(project_id=project.id, storage_bytes=1))
+        session.commit()
+        assert tus.send(place, 0, CONTENT).status_code == 409
+        path = resumable.file_of(UUID(place.rpartition("/")[2]))
+        old = time.time() - 2 * 86_400
+        os.utime(path, (old, old))
+        session.execute(update(DatasetUpload).values(expires_at=datetime.now(UTC)))
+        session.commit()
+        clean_directory(get_settings().spool_dir, timedelta(days=1))
+        resumable.forget_expired()
+        assert spooled() == []
+        assert tus.send(place, len(CONTENT), b"").status_code == 404
 
     def test_a_bomb(self, tus: Tus) -> None:
         bomb = gzip.compress(b"\x00" * (300 << 20))

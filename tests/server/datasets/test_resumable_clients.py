@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from aiplatform.client import Client, ServerUnavailable, ValidationFailed
+from aiplatform.client import Client, Conflict, ServerUnavailable, ValidationFailed
 from aiplatform.client import resumable as client_side
 from aiplatform.server.datasets.models import Dataset
 from aiplatform.server.identity.models import User
-from aiplatform.server.projects.models import Project
+from aiplatform.server.projects.models import Project, ProjectQuota
 from tests.factories import make_token
 from tests.server.datasets.conftest import CHAT, jsonl
 
@@ -111,6 +111,35 @@ class TestSdk:
         for _ in range(2):
             with pytest.raises(ValidationFailed, match="line 1"):
                 sdk.datasets.upload("bad", path, project=project.uuid, resumable=True)
+
+    def test_more_room_is_enough_to_go_on(
+        self,
+        sdk: Client,
+        session: Session,
+        project: Project,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        path = tmp_path / "rows.jsonl"
+        path.write_bytes(jsonl(CHAT))
+        real = sdk.transport.upload
+        sent: list[int] = []
+
+        def send(method: str, place: str, body: Any, **options: Any) -> Any:
+            if not sent:
+                session.add(ProjectQuota(project_id=project.id, storage_bytes=1))
+                session.commit()
+            sent.append(int(options["headers"]["Upload-Offset"]))
+            return real(method, place, body, **options)
+
+        monkeypatch.setattr(sdk.transport, "upload", send)
+        with pytest.raises(Conflict, match="kept until"):
+            sdk.datasets.upload("large", path, project=project.uuid, resumable=True)
+        session.execute(delete(ProjectQuota))
+        session.commit()
+        made = sdk.datasets.upload("large", path, project=project.uuid, resumable=True)
+        assert made.row_count == len(CHAT)
+        assert sent == [0, path.stat().st_size]
 
     def test_a_version(self, sdk: Client, dataset: dict[str, Any], tmp_path: Path) -> None:
         path = tmp_path / "rows.jsonl"

@@ -4,6 +4,7 @@ Each domain's ``errors.py`` derives from :class:`Problem` and gives its texts in
 :mod:`aiplatform.server.core.problems` renders them as RFC 9457 problem documents.
 """
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 Language = Literal["en", "zh"]
@@ -59,6 +60,8 @@ class Problem(Exception):
         "zh": "服务器出错。可凭请求编号在日志中查找原因。",
     }
     headers: ClassVar[dict[str, str]] = {}
+    also: Mapping[Language, str] | None = None
+    """What this one says behind its detail."""
 
     def __init__(self, **params: Any) -> None:
         self.params = params
@@ -72,7 +75,8 @@ class Problem(Exception):
             for key in list(params):
                 if f"{key}_zh" in params:
                     params[key] = params[f"{key}_zh"]
-        return self.detail[language].format_map(params)
+        detail = self.detail[language].format_map(params)
+        return detail if self.also is None else f"{detail} {self.also[language]}"
 
 
 class NotFound(Problem):

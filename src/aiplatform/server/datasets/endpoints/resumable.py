@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from aiplatform.data.blobs import hash_file
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.database import transaction
-from aiplatform.server.core.errors import Problem
+from aiplatform.server.core.errors import Invalid, Language, Problem, TooLarge
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.spool import Spooled, room_needed, workplace
 from aiplatform.server.datasets import access, queries, service
@@ -19,6 +19,7 @@ from aiplatform.server.datasets.endpoints.commits import commit_upload, upload_c
 from aiplatform.server.datasets.endpoints.rendering import render_dataset
 from aiplatform.server.datasets.endpoints.uploads import PROBLEMS, as_upload
 from aiplatform.server.datasets.errors import (
+    IdenticalContent,
     InvalidTusHeader,
     InvalidTusMetadata,
     OffsetConflict,
@@ -35,6 +36,9 @@ from aiplatform.server.projects.access import ProjectContext
 router = APIRouter(prefix="/api/v1")
 VERSION = "1.0.0"
 EXTENSIONS = "creation,creation-with-upload,checksum,expiration,termination"
+OF_CONTENT = (Invalid, TooLarge, IdenticalContent)
+"""What the same bytes would be refused for again, whatever is done on the server."""
+
 PIECE = "application/offset+octet-stream"
 PIECES: dict[str, Any] = {
     "requestBody": {
@@ -181,8 +185,9 @@ async def append_upload(upload: UUID, context: Owner, request: Request) -> Respo
     """The piece is on disk when the answer comes. With the last one the file is read and committed.
 
     A file that can't be read is refused then, as a plain upload would be, and nothing of it stays.
-    `Upload-Checksum` (`sha1` or `sha256`) guards a piece. A piece of no bytes at the end
-    finishes what a crash of the server left unfinished.
+    When it is refused for something else, such as the quota, it stays until the upload expires.
+    `Upload-Checksum` (`sha1` or `sha256`) guards a piece. A piece of no bytes at the end tries once
+    more what was refused so, or left unfinished by a crash of the server.
     """
     speaks(request)
     if request.headers.get("content-type") != PIECE:
@@ -270,7 +275,8 @@ async def finish(request: Request, context: ProjectContext, uuid: UUID) -> Datas
 
     Raises:
         UploadIncomplete: bytes are missing.
-        Problem: whatever a plain upload would be refused for; the upload is over then.
+        Problem: whatever a plain upload would be refused for. When that is for its content, the
+            upload is over; else what has arrived is kept for another try.
     """
 
     def find() -> DatasetUpload:
@@ -316,11 +322,23 @@ async def finish(request: Request, context: ProjectContext, uuid: UUID) -> Datas
                 change = upload_change(facts.mode, facts.key, facts.parent, facts.allow_identical)
                 await commit_upload(request, context, facts.dataset, read, change, settles=uuid)
         except Problem as problem:
-            if problem.status < status.HTTP_500_INTERNAL_SERVER_ERROR:
+            if isinstance(problem, OF_CONTENT):
                 await run_in_threadpool(_refuse, context, uuid, problem)
+            elif problem.status < status.HTTP_500_INTERNAL_SERVER_ERROR:
+                problem.also = _kept_until(upload)
             raise
     path.unlink(missing_ok=True)
     return await run_in_threadpool(find)
+
+
+def _kept_until(upload: DatasetUpload) -> dict[Language, str]:
+    until = upload.expires_at.strftime("%Y-%m-%d %H:%M UTC")
+    return {
+        "en": f"What has arrived is kept until {until}: once this is settled, repeat the upload, "
+        "which sends nothing again; over tus, a piece of no bytes at the end.",
+        "zh": f"已上传的内容保留至 {until}：问题解决后请重新执行上传，无需再次传输；使用 tus 时，"
+        "请在末尾发送一个空片段。",
+    }
 
 
 def _refuse(context: ProjectContext, uuid: UUID, problem: Problem) -> None:
