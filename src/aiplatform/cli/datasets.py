@@ -194,13 +194,11 @@ def rows(
     json: Json = False,
 ) -> None:
     """Print rows, one JSON object a line; with --json, one list."""
-    if sample is not None and (search is not None or where or offset or finding):
-        raise typer.BadParameter(
-            "--sample draws from all rows: no --search, --where, --finding, --offset"
-        )
+    if sample is not None and (search is not None or where or offset):
+        raise typer.BadParameter("--sample draws from all rows: no --search, --where, --offset")
     datasets = connect(project).datasets
     if sample is not None:
-        found = datasets.sample(dataset, sample, seed=seed)
+        found = datasets.sample(dataset, sample, seed=seed, finding=finding)
     else:
         conditions = [condition(text) for text in where or ()]
         rows = datasets.rows(

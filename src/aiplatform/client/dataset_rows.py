@@ -80,10 +80,14 @@ class DatasetRows(Group):
         *,
         seed: int = 0,
         version: str | None = None,
+        finding: str | None = None,
         project: ProjectLike | None = None,
     ) -> list[dict[str, Any]]:
-        """At most 200 rows drawn at random; the same seed draws the same."""
-        path = f"{self._version_path(dataset, version, project)}/rows"
+        """At most 200 rows drawn at random, of a finding if one is named; the same seed draws the
+        same.
+        """
+        path = self._version_path(dataset, version, project)
+        path += "/rows" if finding is None else f"/findings/{segment(finding)}/rows"
         return list(self._http.get(path, sample=count, seed=seed)["items"])
 
     def diff(

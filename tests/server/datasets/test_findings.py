@@ -4,7 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
+from aiplatform.server.datasets.models import DatasetVersion, QualityReport
 from aiplatform.server.datasets.service import indexes
 from tests.conftest import Api
 from tests.server.datasets.conftest import jsonl
@@ -15,6 +18,16 @@ ROWS = [
 ]
 LONG = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
 ROWS[20]["text"], ROWS[120]["text"] = f"{LONG} fifteen", f"{LONG} sixteen"
+
+
+COUNTED = {"findings": [{"code": "boilerplate", "count": 9}, {"code": "empty", "count": 4}]}
+
+
+def give_report(session: Session) -> None:
+    """The dataset that was uploaded last gets one."""
+    version = session.scalar(select(func.max(DatasetVersion.id)))
+    session.add(QualityReport(version_id=version, report=COUNTED))
+    session.commit()
 
 
 @pytest.fixture
@@ -51,3 +64,41 @@ def test_near_duplicates_are_looked_for_when_asked(browse: Callable[..., Any]) -
     assert near.json()["places"] == [120]
     assert [row["id"] for row in near.json()["items"]] == [120]
     assert browse("Nonsense!").status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("finding", "says"),
+    [
+        ("over_length", "tokenizer"),
+        ("template_refuses", "template_refuses=drop"),
+        ("leakage_near", "compared with"),
+        ("contamination", "contamination=drop"),
+        ("boilerplate", "only counts them"),
+    ],
+)
+def test_rows_that_nobody_can_name_are_not_called_none(
+    session: Session, browse: Callable[..., Any], finding: str, says: str
+) -> None:
+    give_report(session)
+    answer = browse(finding)
+    assert (answer.status_code, answer.json()["code"]) == (422, "dataset.finding_without_rows")
+    assert says in answer.json()["detail"]
+
+
+def test_a_code_that_is_none_is_not_found(session: Session, browse: Callable[..., Any]) -> None:
+    unknown = browse("emtpy")
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "dataset.no_such_finding")
+    give_report(session)
+    unknown = browse("emtpy")
+    assert unknown.status_code == 404
+    assert "Did you mean empty" in unknown.json()["detail"]
+    assert browse("refusals").json()["items"] == []
+
+
+def test_rows_of_a_finding_are_drawn(browse: Callable[..., Any]) -> None:
+    drawn = [browse("empty", sample=2, seed=seed).json()["places"] for seed in range(8)]
+    assert browse("empty", sample=2, seed=3).json()["places"] == drawn[3]
+    assert all(len(places) == 2 and set(places) < {9, 109, 209, 309} for places in drawn)
+    assert len(set(map(tuple, drawn))) > 1
+    assert browse("empty", sample=200).json()["places"] == [9, 109, 209, 309]
+    assert browse("refusals", sample=2).json()["places"] == []

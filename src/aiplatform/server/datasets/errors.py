@@ -1,6 +1,6 @@
 """What can go wrong with datasets."""
 
-from aiplatform.server.core.errors import Conflict, Invalid, Problem
+from aiplatform.server.core.errors import Conflict, Invalid, NotFound, Problem
 
 
 class MalformedFile(Invalid):
@@ -79,10 +79,13 @@ class GateFailed(Conflict):
     code = "dataset.gate_failed"
     title = {"en": "The dataset fails the quality gate", "zh": "数据集未通过质量门禁"}
     detail = {
-        "en": "{version} fails the project's quality gate: {reasons}. Fix the dataset, or override "
-        "the gate with a reason, which needs the permission datasets:override.",
-        "zh": "{version} 未通过项目的质量门禁：{reasons}。请修复数据集，或说明理由后强制通过"
-        "（需要 datasets:override 权限）。",
+        "en": "{version} fails the project's quality gate: {reasons}. Fix the dataset, or start, "
+        "rerun, retry or sweep it with a reason in override_gate (--override-gate), which needs "
+        "the permission datasets:override. A schedule can't: start it by hand with `aiplatform "
+        "experiments run --override-gate REASON`.",
+        "zh": "{version} 未通过项目的质量门禁：{reasons}。请修复数据集，或在启动、重跑、重试或调参"
+        "时用 override_gate（--override-gate）说明理由（需要 datasets:override 权限）。定时任务"
+        "不能强制通过，请用 `aiplatform experiments run --override-gate 理由` 手动启动。",
     }
 
 
@@ -94,6 +97,28 @@ class UnknownFinding(Invalid):
     detail = {
         "en": "No check reports {finding}. {known}",
         "zh": "没有检查会报告 {finding}。{known_zh}",
+    }
+
+
+class NoSuchFinding(NotFound):
+    """Neither a check of the platform nor the version's report has it; a slip, most often."""
+
+    code = "dataset.no_such_finding"
+    title = {"en": "No such finding", "zh": "没有该问题"}
+    detail = {
+        "en": "The report has no finding {finding}. {known}",
+        "zh": "质量报告中没有问题 {finding}。{known_zh}",
+    }
+
+
+class FindingWithoutRows(Invalid):
+    """Rows that were counted, but that nobody can name here."""
+
+    code = "dataset.finding_without_rows"
+    title = {"en": "The finding names no rows", "zh": "该问题不列出数据行"}
+    detail = {
+        "en": "The rows of {finding} can't be listed: {reason}",
+        "zh": "无法列出 {finding} 涉及的数据行：{reason}",
     }
 
 

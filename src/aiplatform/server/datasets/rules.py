@@ -206,6 +206,15 @@ def nearest_codes(pattern: str, likeness: float = 0.5) -> list[str]:
     return get_close_matches(pattern.removesuffix("*"), sorted(OURS), n=3, cutoff=likeness)
 
 
+def suggested(finding: str) -> tuple[str, str]:
+    """What to write in place of a code that is none, in both languages."""
+    near = ", ".join(nearest_codes(finding))
+    if near:
+        return f"Did you mean {near}?", f"您是指 {near} 吗？"
+    known = ", ".join(sorted(OURS))
+    return f"The platform's checks report {known}.", f"平台的检查会报告：{known}。"
+
+
 def _not_compared(
     gate: Gate, report: Mapping[str, Any], held_out: Compared | None
 ) -> list[GateFailure]:

@@ -35,19 +35,27 @@ async def list_finding_rows(
     """The rows that the finding is about, in their order; none when it is not found.
 
     The first request looks at all rows of the version again, which takes as long as its report
-    without token counts; `near_duplicates` by itself. Findings about tokens have no rows here, nor
-    have leakage and contamination, which need the data that the report compared with.
+    without token counts; `near_duplicates` by itself. 404 for a code that the report does not have
+    and no check of the platform. 422 where rows can't be named: findings about tokens, leakage and
+    contamination, which need what the report was made with, and `boilerplate`, which only counts.
     """
     offset = wanted.offset
     if cursor is not None:
         (offset,) = decode_cursor(cursor, int)
     base = await run_in_threadpool(base_of, context, dataset, version)
+    counted = await run_in_threadpool(findings.reported, context, dataset, base.label, finding)
     with downloads.content_expected(base.rows):
         index = await findings.index_of(base.rows, finding)
-        found = await run_in_threadpool(
-            findings.page,
-            index, base.rows, finding, offset, limit, text=wanted.search, where=wanted.where,
-        )  # fmt: skip
+        await run_in_threadpool(findings.require_rows, index, finding, counted)
+        if wanted.sample is not None:
+            found = await run_in_threadpool(
+                findings.drawn, index, base.rows, finding, wanted.sample, wanted.seed
+            )
+        else:
+            found = await run_in_threadpool(
+                findings.page,
+                index, base.rows, finding, offset, limit, text=wanted.search, where=wanted.where,
+            )  # fmt: skip
     return RowPage(
         items=found.rows,
         places=found.places,

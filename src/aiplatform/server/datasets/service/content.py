@@ -149,9 +149,21 @@ def find_rows(
     return _fitting(found)
 
 
-def draw_rows(file: StoredFile, row_count: int, count: int, seed: int) -> Found:
-    """``count`` rows drawn at random, in their order; fewer when they are long."""
+def draw_rows(
+    file: StoredFile,
+    row_count: int,
+    count: int,
+    seed: int,
+    *,
+    among: "browse.Places | None" = None,
+) -> Found:
+    """``count`` rows drawn at random, in their order; fewer when they are long.
+
+    Only those at the places ``among``, if there are any given; ``row_count`` is how many.
+    """
     places = browse.drawn(row_count, count, seed)
+    if among is not None:
+        places = [int(among[place]) for place in places]
     source = open_file(file) or local_rows(file)
     found = _fitting(
         Found(browse.rows_at(source, places, footer=_footer_of(file, source)), places, None)

@@ -4,19 +4,29 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from aiplatform.data.browse import Found
 from aiplatform.data.finding_index import places_of
+from aiplatform.protocol.fixes import OURS, TOKEN_FINDINGS, fixes_of
 from aiplatform.protocol.rows import Condition
+from aiplatform.server.core.database import transaction
 from aiplatform.server.core.storage import StoredFile
+from aiplatform.server.datasets import queries
+from aiplatform.server.datasets.errors import FindingWithoutRows, NoSuchFinding
+from aiplatform.server.datasets.rules import LEAKAGE, suggested
 from aiplatform.server.datasets.service import content
 from aiplatform.server.datasets.service.content import local_rows
 from aiplatform.server.datasets.service.indexes import made_once
+from aiplatform.server.projects.access import ProjectContext
 
 LAYOUT = "2"
 """Of the index; raised when the same rows would give another one."""
 
 NEAR = "near_duplicates"
+
+COMPARED = frozenset({*LEAKAGE, "contamination"})
+"""Findings that only other data shows."""
 
 
 async def _never() -> None:
@@ -38,6 +48,75 @@ async def index_of(rows: StoredFile, finding: str) -> Path:
     kind = "near" if finding == NEAR else "all"
     name = f"findings-{LAYOUT}-{kind}-{rows.sha256}.parquet"
     return await made_once(name, "aiplatform.data.findings", facts, _never)
+
+
+def reported(context: ProjectContext, dataset: UUID, version: str, finding: str) -> int | None:
+    """How many rows the newest report of a version counts for a finding; None without a report.
+
+    Raises:
+        NotFound: when there is no such dataset or version.
+        NoSuchFinding: a code that is neither the platform's nor in the report.
+        FindingWithoutRows: it takes a tokenizer, or other data, to see the rows.
+    """
+    with transaction() as session:
+        head = queries.get_dataset(session, context, dataset)
+        found = queries.version_labelled(session, head, version)
+        report = queries.report_of(session, found.id)
+        made = None if report is None else report.report
+    if finding in TOKEN_FINDINGS:
+        raise _without_rows(finding, "it takes a tokenizer to see them", "需要分词器才能识别")
+    if finding in COMPARED:
+        raise _without_rows(
+            finding,
+            "it takes the data that the report compared with to see them",
+            "需要质量报告所比较的数据才能识别",
+        )
+    if made is None:
+        return None
+    counts = [each.get("count") for each in made.get("findings") or () if each["code"] == finding]
+    if not counts and finding not in OURS:
+        raise _unknown(finding)
+    return sum(count for count in counts if isinstance(count, int))
+
+
+def require_rows(index: Path, finding: str, counted: int | None) -> None:
+    """Refuse to show no rows for a finding of which the report counts some.
+
+    Raises:
+        FindingWithoutRows: the check counts rows without keeping which.
+        NoSuchFinding: there is no report, and no check that has looked knows the code.
+    """
+    if len(places_of(index, finding)):
+        return
+    if counted:
+        raise _without_rows(finding, "the check only counts them", "该检查只统计数量")
+    if counted is None and finding not in OURS:
+        raise _unknown(finding)
+
+
+def _without_rows(finding: str, why: str, why_zh: str) -> FindingWithoutRows:
+    does, does_zh = "The report has examples", "质量报告中有示例"
+    if "drop" in fixes_of(finding):
+        fix = f"aiplatform datasets fix DATASET {finding}=drop"
+        does += f"; `{fix}` takes them all away, and `aiplatform datasets diff` shows which"
+        does_zh += f"；`{fix}` 会删除所有这些数据，之后可用 `aiplatform datasets diff` 查看"
+    else:
+        does += "; `aiplatform datasets rows DATASET --search TEXT` finds rows like them"
+        does_zh += "；可用 `aiplatform datasets rows DATASET --search TEXT` 查找类似的数据"
+    return FindingWithoutRows(
+        finding=finding, reason=f"{why}. {does}.", reason_zh=f"{why_zh}。{does_zh}。"
+    )
+
+
+def _unknown(finding: str) -> NoSuchFinding:
+    known, known_zh = suggested(finding)
+    return NoSuchFinding(finding=finding, known=known, known_zh=known_zh)
+
+
+def drawn(index: Path, file: StoredFile, finding: str, count: int, seed: int) -> Found:
+    """Rows of a finding that are drawn at random, as :func:`content.draw_rows` gives them."""
+    among = places_of(index, finding)
+    return content.draw_rows(file, len(among), count, seed, among=among)
 
 
 def page(

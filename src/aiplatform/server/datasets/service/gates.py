@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.audit import AuditAction
-from aiplatform.protocol.fixes import CHECKS_GROUP, OURS
+from aiplatform.protocol.fixes import CHECKS_GROUP
 from aiplatform.protocol.gates import Gate
 from aiplatform.server.core import audit
 from aiplatform.server.core.database import once
@@ -24,6 +24,7 @@ from aiplatform.server.datasets.rules import (
     gate_failures,
     is_ours,
     nearest_codes,
+    suggested,
 )
 from aiplatform.server.projects.access import ProjectContext
 
@@ -87,13 +88,8 @@ def _require_known(session: Session, finding: str) -> None:
     others = bool(entry_points(group=CHECKS_GROUP)) or reports.outside_check_ran(session)
     if others and not nearest_codes(finding, MISSPELT):
         return
-    near = ", ".join(nearest_codes(finding))
-    known = ", ".join(sorted(OURS))
-    raise UnknownFinding(
-        finding=finding,
-        known=f"Did you mean {near}?" if near else f"The platform's checks report {known}.",
-        known_zh=f"您是指 {near} 吗？" if near else f"平台的检查会报告：{known}。",
-    )
+    known, known_zh = suggested(finding)
+    raise UnknownFinding(finding=finding, known=known, known_zh=known_zh)
 
 
 def failures_of(
