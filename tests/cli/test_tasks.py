@@ -89,6 +89,9 @@ def test_a_task_is_paused_resumed_and_retried(run: Run, server: FakeServer) -> N
     server.on(f"POST tasks/{T}/retry", answer({**TASK, "uuid": E, "retry_of": T}))
     assert E in run("tasks", "retry", T).err
     assert run("tasks", "retry").code == run("tasks", "retry", T, "--dead").code == 2
+    run("tasks", "retry", T, "--override-gate", "agreed with all")
+    assert b"agreed with all" in server.bodies[-1]
+    assert run("tasks", "retry", "--dead", "--override-gate", "agreed with all").code == 2
 
 
 def test_all_that_failed_is_retried(run: Run, server: FakeServer) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aiplatform.cli.follow import follow
-from aiplatform.cli.options import Detach, Json, Limit, Priority, Project, group
+from aiplatform.cli.options import Detach, Json, Limit, OverrideGate, Priority, Project, group
 from aiplatform.cli.output import (
     age_text,
     dumped,
@@ -90,13 +90,14 @@ def show(run: RunArgument, project: Project = None, json: Json = False) -> None:
 def rerun(
     run: RunArgument,
     priority: Priority = None,
+    override_gate: OverrideGate = None,
     detach: Detach = False,
     project: Project = None,
     json: Json = False,
 ) -> None:
     """Do a run again with its config, data, base model and seed, and watch it."""
     client = connect(project)
-    task = client.runs.rerun(run, priority=priority)
+    task = client.runs.rerun(run, priority=priority, override_gate=override_gate)
     if not detach:
         task = follow(client, task, as_json=json)
     if json:

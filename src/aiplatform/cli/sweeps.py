@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aiplatform.cli.failures import CommandError, ExitCode
-from aiplatform.cli.options import Json, Limit, Priority, Project, group
+from aiplatform.cli.options import Json, Limit, OverrideGate, Priority, Project, group
 from aiplatform.cli.output import age_text, number_text, print_json, print_rows, print_table, say
 from aiplatform.cli.session import connect
 from aiplatform.cli.specs import assign
@@ -43,6 +43,7 @@ def create(
         typer.Option("--set", metavar="KEY=VALUE", help="Such as pruning.min_steps=20, seed=1."),
     ] = None,
     priority: Priority = None,
+    override_gate: OverrideGate = None,
     project: Project = None,
     json: Json = False,
 ) -> None:
@@ -56,6 +57,8 @@ def create(
     }
     if priority is not None:
         options["priority"] = priority
+    if override_gate is not None:
+        options["override_gate"] = override_gate
     if prune is not None:
         options["pruning"] = {"series": prune}
     assign(options, assignments or [])

@@ -11,7 +11,7 @@ from aiplatform.cli.failures import CommandError, ExitCode
 from aiplatform.cli.follow import follow as follow_task
 from aiplatform.cli.logs import logs
 from aiplatform.cli.metrics import print_summaries
-from aiplatform.cli.options import Json, Limit, Project, TaskArgument, group
+from aiplatform.cli.options import Json, Limit, OverrideGate, Project, TaskArgument, group
 from aiplatform.cli.output import (
     age_text,
     duration_text,
@@ -288,17 +288,20 @@ def retry(
     dead: Annotated[
         bool, typer.Option("--dead", help="All that failed and nobody has retried.")
     ] = False,
+    override_gate: OverrideGate = None,
     project: Project = None,
     json: Json = False,
 ) -> None:
     """Queue a task that failed or was cancelled again, as a new task."""
     if (task is not None) == dead:
         raise typer.BadParameter("Name a task, or give --dead for all that failed.")
+    if dead and override_gate is not None:
+        raise typer.BadParameter("--override-gate is a reason for one training: name its task.")
     from aiplatform.client import ApiError, ServerUnavailable, Unauthenticated
 
     tasks = connect(project).tasks
     if task is not None:
-        _say_retried(tasks.retry(task), json)
+        _say_retried(tasks.retry(task, override_gate=override_gate), json)
         return
     # All of the list first: what is retried leaves it. Oldest first, since a task comes after
     # older ones; a retry of such a one is younger, so what waits for it has another turn.

@@ -62,9 +62,17 @@ class Run(Resource):
     started_at: datetime | None = None
     completed_at: datetime | None = None
 
-    def rerun(self, *, name: str | None = None, priority: int | None = None) -> Task:
+    def rerun(
+        self,
+        *,
+        name: str | None = None,
+        priority: int | None = None,
+        override_gate: str | None = None,
+    ) -> Task:
         """Do the same once more, see :meth:`Runs.rerun`."""
-        return self.client.runs.rerun(self, name=name, priority=priority)
+        return self.client.runs.rerun(
+            self, name=name, priority=priority, override_gate=override_gate
+        )
 
     def task(self) -> Task:
         """The task that it is, with logs and series."""
@@ -134,14 +142,18 @@ class Runs(Group):
         *,
         name: str | None = None,
         priority: int | None = None,
+        override_gate: str | None = None,
         project: ProjectLike | None = None,
     ) -> Task:
         """Queue the same once more: its config, its data and base model, its seed.
 
+        Args:
+            override_gate: why it is trained although the data fails the project's quality gate.
+
         Raises:
             Conflict: when something that it read is not what it was.
         """
-        given = {"name": name, "priority": priority}
+        given = {"name": name, "priority": priority, "override_gate": override_gate}
         body = {key: value for key, value in given.items() if value is not None}
         return self._make(Task, self._http.post(f"{self.path(run, project)}/rerun", body))
 

@@ -114,9 +114,9 @@ class Task(Resource):
         """Let it go on after a pause."""
         return self.client.tasks.resume(self)
 
-    def retry(self) -> "Task":
-        """Queue it again after it failed; returns the new task."""
-        return self.client.tasks.retry(self)
+    def retry(self, *, override_gate: str | None = None) -> "Task":
+        """Queue it again after it failed, see :meth:`Tasks.retry`; returns the new task."""
+        return self.client.tasks.retry(self, override_gate=override_gate)
 
     def set_priority(self, priority: int) -> "Task":
         """Change its priority while it waits, see :meth:`Tasks.set_priority`."""
@@ -236,16 +236,33 @@ class Tasks(TaskLogs, TaskTelemetry):
         """Let a paused task go back to the queue, to go on from its checkpoint."""
         return self._act(task, "resume", project)
 
-    def retry(self, task: TaskLike, *, project: ProjectLike | None = None) -> Task:
+    def retry(
+        self,
+        task: TaskLike,
+        *,
+        override_gate: str | None = None,
+        project: ProjectLike | None = None,
+    ) -> Task:
         """Queue a task that failed or was cancelled again; returns the new task.
+
+        Args:
+            override_gate: why a training goes on although the data fails the project's quality
+                gate.
 
         Raises:
             Conflict: when it has not failed, or was retried already.
         """
-        return self._act(task, "retry", project)
+        body = None if override_gate is None else {"override_gate": override_gate}
+        return self._act(task, "retry", project, body)
 
-    def _act(self, task: TaskLike, action: str, project: ProjectLike | None) -> Task:
-        return self._make(Task, self._http.post(f"{self.path(task, project)}/{action}"))
+    def _act(
+        self,
+        task: TaskLike,
+        action: str,
+        project: ProjectLike | None,
+        body: dict[str, Any] | None = None,
+    ) -> Task:
+        return self._make(Task, self._http.post(f"{self.path(task, project)}/{action}", body))
 
     def set_priority(
         self, task: TaskLike, priority: int, *, project: ProjectLike | None = None

@@ -6,6 +6,9 @@ from pydantic import ConfigDict, Field
 
 from aiplatform.protocol.specs import DatasetRef, Strict
 
+OverrideReason = Annotated[str, Field(min_length=10, max_length=1000)]
+"""Why it is trained although the data fails the gate; the audit keeps it."""
+
 
 class GateLimit(Strict):
     """The largest share of rows (0 to 1) that a finding may concern.

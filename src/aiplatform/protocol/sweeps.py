@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import Field, model_validator
 
+from aiplatform.protocol.gates import OverrideReason
 from aiplatform.protocol.specs import Strict
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -90,6 +91,11 @@ class SweepSpec(Strict):
     seed: int = Field(42, ge=0, le=2**32 - 1)
     priority: int = Field(5, ge=1, le=10, description="of the trials' tasks; higher first")
     pruning: Asha | None = None
+    override_gate: OverrideReason | None = Field(
+        None,
+        description="why its trials train although the data fails the quality gate; the audit "
+        "keeps it for each",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> "SweepSpec":

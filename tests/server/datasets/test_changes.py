@@ -62,6 +62,11 @@ def test_changes_count_tokens_as_the_version_before(
 ) -> None:
     model = make_model(session, project)
     commit(session)
+
+    def checks() -> list[dict[str, Any]]:
+        wanted = select(Task.config).where(Task.type == TaskType.DATA_QUALITY.value)
+        return list(session.scalars(wanted))
+
     counted = {"base_model": str(model.uuid), "max_length": 64}
     assert changed.upload(ROWS[:5], **counted).status_code == 201
     for answer, length in (
@@ -73,10 +78,9 @@ def test_changes_count_tokens_as_the_version_before(
         (changed.upload(ROWS[:3]), 128),
     ):
         assert answer.status_code == 201, answer.text
-        newest = session.scalars(select(Task).order_by(Task.id.desc()).limit(1)).one()
-        assert newest.config["dataset"]["version"] == answer.json()["version"]
-        assert newest.config["base_model"] == str(model.uuid)
-        assert newest.config["max_length"] == length
+        version = answer.json()["version"]
+        check = next(c for c in checks() if c["dataset"]["version"] == version)
+        assert (check["base_model"], check["max_length"]) == (str(model.uuid), length)
 
 
 def end_reports(session: Session) -> None:

@@ -139,3 +139,31 @@ def test_trying_a_task_again_is_no_way_around(
     session.execute(delete(ProjectQuota))
     session.commit()
     assert mine.post(retry).json()["retry_of"] == run["uuid"]
+
+
+def test_a_rerun_and_a_retry_take_a_reason_as_the_first_run_did(
+    client: Any,
+    session: Session,
+    mine: Api,
+    project: Project,
+    experiment: Experiment,
+    hand: Hand,
+    report: Callable[..., None],
+) -> None:
+    mine.put(f"projects/{project.uuid}/dataset-gate", json={"min_score": 80})
+    report(10)
+    run = mine.post(f"experiments/{experiment.uuid}/runs", json={"override_gate": REASON}).json()
+    hand.fail(hand.take())
+    user = make_user(session)
+    make_member(session, project, "developer", user)
+    developer = Api(client, make_token(session, user))
+    for path in (f"runs/{run['uuid']}/rerun", f"tasks/{run['uuid']}/retry"):
+        refused = mine.post(path)
+        assert (refused.status_code, refused.json()["code"]) == (409, "dataset.gate_failed")
+        assert mine.post(path, json={"override_gate": "short"}).status_code == 422
+        denied = developer.post(path, json={"override_gate": REASON})
+        assert (denied.status_code, denied.json()["permission"]) == (403, "datasets:override")
+        assert mine.post(path, json={"override_gate": f"{path}: {REASON}"}).status_code == 202
+    statement = select(AuditLog).where(AuditLog.action == "dataset:gate_overridden")
+    reasons = [row.details["reason"] for row in session.scalars(statement.order_by(AuditLog.id))]
+    assert [reason.partition("/")[0] for reason in reasons][-3:] == [REASON, "runs", "tasks"]

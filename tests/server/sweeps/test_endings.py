@@ -7,20 +7,23 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus
 from aiplatform.server.core.audit import AuditLog
 from aiplatform.server.core.storage import StoredFile
+from aiplatform.server.datasets.models import QualityReport
 from aiplatform.server.identity.models import User
+from aiplatform.server.projects.models import Project
 from aiplatform.server.sweeps import jobs as sweep_jobs
 from aiplatform.server.sweeps.jobs import advance_all
 from aiplatform.server.sweeps.service import advancing
 from aiplatform.server.tasks.models import Task
 from tests.conftest import Api
+from tests.factories import make_member, make_user
 from tests.server.experiments.hand import Hand
-from tests.server.sweeps.conftest import shown, states
+from tests.server.sweeps.conftest import GRID, shown, states
 
 
 def test_a_search_that_can_not_choose_ends_and_says_why(
@@ -170,3 +173,36 @@ def test_an_experiment_goes_with_its_sweeps_once_they_have_ended(
     ).first()
     assert entry is not None
     assert entry.details["sweeps"] == [{"uuid": sweep["uuid"], "name": "search"}]
+
+
+def test_a_sweep_goes_over_the_gate_for_a_reason_as_long_as_its_author_may(
+    api: Callable[..., Api],
+    session: Session,
+    mine: Api,
+    project: Project,
+    create: Callable[..., Any],
+) -> None:
+    uuid = create().json()["uuid"]
+    assert mine.put(f"projects/{project.uuid}/dataset-gate", json={"min_score": 80}).is_success
+    session.execute(update(QualityReport).values(report={"score": 10, "findings": []}))
+    session.commit()
+
+    def begin(name: str, by: Api = mine, **more: Any) -> Any:
+        spec = {"experiment": uuid, "parameters": GRID, "method": "grid", **more}
+        return by.post(f"projects/{project.uuid}/sweeps", json={"name": name, "spec": spec})
+
+    refused = begin("refused").json()["uuid"]
+    advance_all()
+    assert "score is 10" in shown(mine, refused)["error"]
+
+    reason = "agreed for the sake of a search"
+    sweep = begin("agreed", override_gate=reason).json()
+    advance_all()
+    assert states(mine, sweep["uuid"]) == ["running", "running"]
+    audited = session.scalars(select(AuditLog).where(AuditLog.action == "dataset:gate_overridden"))
+    assert [row.details["reason"] for row in audited].count(reason) == 2
+
+    user = make_user(session)
+    make_member(session, project, "developer", user)
+    denied = begin("mine", api(user), override_gate=reason)
+    assert (denied.status_code, denied.json()["permission"]) == (403, "datasets:override")

@@ -29,9 +29,16 @@ class Training(TaskKind):
         """See :func:`trainings.prepare`."""
         return trainings.prepare(session, context, spec)
 
-    def retried(self, session: Session, context: ProjectContext, task: Task) -> None:
+    def retried(
+        self,
+        session: Session,
+        context: ProjectContext,
+        task: Task,
+        *,
+        override_gate: str | None = None,
+    ) -> None:
         """See :func:`trainings.prepare_retry`."""
-        trainings.prepare_retry(session, context, task)
+        trainings.prepare_retry(session, context, task, override_gate=override_gate)
 
     def queued_again(self, session: Session, task: Task, again: Task) -> None:
         """See :func:`trainings.take_over`."""

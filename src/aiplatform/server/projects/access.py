@@ -28,6 +28,7 @@ from aiplatform.server.identity.access import (
     PlatformGuard,
     Principal,
     add_standing,
+    deny,
     principal_statement,
     standing_values,
     still,
@@ -322,6 +323,19 @@ class ProjectGuard(Guard[ProjectContext]):
         if self.writes and row.project_status == ProjectStatus.ARCHIVED:
             raise ProjectArchived
         return context
+
+
+def require_also(
+    session: Session, context: ProjectContext, permission: Permission, request: Request
+) -> None:
+    """Refuse what a request asks for beyond what its route needs; the audit keeps the attempt.
+    Nothing may have been written yet.
+
+    Raises:
+        PermissionDenied: without the permission.
+    """
+    if not context.may(permission):
+        raise deny(session, context.principal, permission, request, project=context.project_uuid)
 
 
 def who_may_no_more(

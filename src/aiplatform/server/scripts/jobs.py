@@ -24,7 +24,14 @@ class Script(TaskKind):
         """See :func:`service.prepare`."""
         return service.prepare(session, context, spec)
 
-    def retried(self, session: Session, context: ProjectContext, task: Task) -> None:
+    def retried(
+        self,
+        session: Session,
+        context: ProjectContext,
+        task: Task,
+        *,
+        override_gate: str | None = None,  # noqa: ARG002  (a script passes no gate)
+    ) -> None:
         """See :func:`service.require_runnable`."""
         service.require_runnable(session, context, task)
 

@@ -3,9 +3,10 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response, status
+from fastapi import APIRouter, Depends, Query, Request, Response, status
 from sqlalchemy.orm import Session
 
+from aiplatform.protocol.permissions import Permission
 from aiplatform.protocol.sweeps import SweepSpec, SweepStatus, TrialState
 from aiplatform.server.core.pagination import (
     Cursor,
@@ -18,7 +19,7 @@ from aiplatform.server.core.pagination import (
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.identity.schemas import UserRef
-from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.projects.access import ProjectContext, require_also
 from aiplatform.server.sweeps import access, queries, service
 from aiplatform.server.sweeps.models import Sweep
 from aiplatform.server.sweeps.schemas import (
@@ -106,9 +107,15 @@ def list_sweeps(
 def create_sweep(
     context: Annotated[ProjectContext, Depends(access.CREATE)],
     session: SessionDep,
+    request: Request,
     body: SweepIn,
 ) -> SweepDetailOut:
-    """Search for the parameters of an experiment's config; each trial is a run of it."""
+    """Search for the parameters of an experiment's config; each trial is a run of it.
+
+    `override_gate` needs the permission `datasets:override`, then and when a trial starts.
+    """
+    if body.spec.override_gate is not None:
+        require_also(session, context, Permission.DATASETS_OVERRIDE, request)
     sweep = service.create_sweep(session, context, name=body.name, spec=body.spec)
     return _show(session, context, sweep.uuid)
 

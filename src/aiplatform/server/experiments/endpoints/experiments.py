@@ -37,9 +37,9 @@ from aiplatform.server.experiments.schemas import (
     ExperimentOut,
     RunIn,
 )
-from aiplatform.server.identity.access import SessionDep, deny
+from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.identity.schemas import UserRef
-from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.projects.access import ProjectContext, require_also
 from aiplatform.server.tasks.endpoints.tasks import render as render_task
 from aiplatform.server.tasks.endpoints.tasks import render_all as render_tasks
 from aiplatform.server.tasks.models import Task
@@ -225,14 +225,8 @@ def start_run(
     `override_gate` needs the permission `datasets:override`.
     """
     run = body or RunIn()
-    if run.override_gate is not None and not context.may(Permission.DATASETS_OVERRIDE):
-        raise deny(
-            session,
-            context.principal,
-            Permission.DATASETS_OVERRIDE,
-            request,
-            project=context.project_uuid,
-        )
+    if run.override_gate is not None:
+        require_also(session, context, Permission.DATASETS_OVERRIDE, request)
     # A run of the experiment that ends locks itself first, and the experiment after.
     dependencies.look_up(session, context.project_id, run.after)
     found = queries.lock_experiment(session, context, experiment)

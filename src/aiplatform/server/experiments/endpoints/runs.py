@@ -4,9 +4,10 @@ from dataclasses import asdict
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, status
+from fastapi import APIRouter, Depends, Query, Request, status
 
 from aiplatform.protocol.enums import TaskStatus
+from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.pagination import Cursor, Limit, Page, render_page, written_here
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.experiments import access, queries, service
@@ -30,7 +31,7 @@ from aiplatform.server.experiments.schemas import (
 )
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.identity.schemas import UserRef
-from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.projects.access import ProjectContext, require_also
 from aiplatform.server.tasks.endpoints.tasks import render as render_task
 from aiplatform.server.tasks.schemas import TaskOut
 
@@ -109,16 +110,23 @@ def rerun(
     run: UUID,
     context: Annotated[ProjectContext, Depends(access.RERUN)],
     session: SessionDep,
+    request: Request,
     body: RerunIn | None = None,
 ) -> TaskOut:
-    """Queue the same once more: its config, its versions, its seed, whatever changed since."""
+    """Queue the same once more: its config, its versions, its seed, whatever changed since.
+
+    `override_gate` needs the permission `datasets:override`.
+    """
     wanted = body or RerunIn()
+    if wanted.override_gate is not None:
+        require_also(session, context, Permission.DATASETS_OVERRIDE, request)
     task = service.rerun(
         session,
         context,
         queries.get_run(session, context, run),
         name=wanted.name,
         priority=wanted.priority,
+        override_gate=wanted.override_gate,
     )
     return render_task(session, task)
 

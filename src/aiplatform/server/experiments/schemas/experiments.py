@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from aiplatform.protocol.enums import ExperimentStatus
+from aiplatform.protocol.gates import OverrideReason
 from aiplatform.protocol.specs import After, Strict, TrainingSpec
 from aiplatform.server.identity.schemas import UserRef
 
@@ -106,10 +107,8 @@ class RunIn(Strict):
 
     name: Title | None = None
     priority: int = Field(5, ge=1, le=10, description="higher first")
-    override_gate: str | None = Field(
+    override_gate: OverrideReason | None = Field(
         None,
-        min_length=10,
-        max_length=1000,
         description="why it is trained although the data fails the quality gate; kept by the audit",
     )
     git: GitState | None = Field(None, description="kept in the run's record")

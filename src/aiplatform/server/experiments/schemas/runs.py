@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from aiplatform.protocol.enums import TaskStatus
+from aiplatform.protocol.gates import OverrideReason
 from aiplatform.protocol.specs import Strict
 from aiplatform.server.experiments.schemas.experiments import EXAMPLE_UUID, Title
 from aiplatform.server.identity.schemas import UserRef
@@ -96,6 +97,10 @@ class RerunIn(Strict):
 
     name: Title | None = None
     priority: int = Field(5, ge=1, le=10, description="higher first")
+    override_gate: OverrideReason | None = Field(
+        None,
+        description="why it is trained although the data fails the quality gate; kept by the audit",
+    )
 
 
 class ComparedOut(BaseModel):

@@ -114,7 +114,13 @@ def submit_run(
 
 
 def rerun(
-    session: Session, context: ProjectContext, task: Task, *, name: str | None, priority: int
+    session: Session,
+    context: ProjectContext,
+    task: Task,
+    *,
+    name: str | None,
+    priority: int,
+    override_gate: str | None = None,
 ) -> Task:
     """Queue once more what a run was: its config, versions and seed, whatever the experiment says.
 
@@ -135,6 +141,7 @@ def rerun(
         experiment,
         name=name or f"{task.name} (rerun)"[:255],
         priority=priority,
+        override_gate=override_gate,
         config=TrainingSpec.model_validate(task.config),
         git=None if told is None else told.record.get("git"),
         rerun_of=task,
@@ -162,10 +169,12 @@ def take_over(session: Session, task: Task, again: Task) -> None:
         details.record = {"git": before.record["git"]}
 
 
-def prepare_retry(session: Session, context: ProjectContext, task: Task) -> None:
+def prepare_retry(
+    session: Session, context: ProjectContext, task: Task, *, override_gate: str | None = None
+) -> None:
     """Have a failed training's experiment wait for one more, which is its config as it was then.
 
-    A reason that was given against the gate once does not count.
+    A reason that was given against the gate for the first does not count for this one.
 
     Raises:
         ExperimentArchived: for one in the archive.
@@ -176,7 +185,8 @@ def prepare_retry(session: Session, context: ProjectContext, task: Task) -> None
         if queries.details_of(session, experiment).archived_at is not None:
             raise ExperimentArchived(name=experiment.name)
         experiment.status = ExperimentStatus.PENDING.value
-    require_trainable(session, context, queries.inputs_of(session, task))
+    inputs = queries.inputs_of(session, task)
+    require_trainable(session, context, inputs, override_gate=override_gate)
 
 
 def require_trainable(

@@ -170,6 +170,7 @@ def _start(
             context = acting_for(session, sweep.created_by, sweep.project_id)
             if not context.may(Permission.TRAINING_WRITE):
                 raise PermissionDenied(permission=Permission.TRAINING_WRITE.value)
+            may_override = context.may(Permission.DATASETS_OVERRIDE)
             experiment = queries.experiment_of(session, sweep)
             config = experiments.changed_config(experiment.config, trial.params)
             task = experiments.submit_run(
@@ -178,6 +179,7 @@ def _start(
                 experiment,
                 name=f"{sweep.name} #{trial.number + 1}",
                 priority=spec.priority,
+                override_gate=spec.override_gate if may_override else None,
                 config=config,
             )
             trial.task_id = task.id

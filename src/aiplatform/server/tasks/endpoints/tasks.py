@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response, status
+from fastapi import APIRouter, Depends, Query, Request, Response, status
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus, TaskType
+from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.etags import IfMatch, require_match, set_etag
 from aiplatform.server.core.pagination import (
     Cursor,
@@ -21,7 +22,7 @@ from aiplatform.server.core.pagination import (
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.identity.errors import PermissionDenied
 from aiplatform.server.identity.schemas import UserRef
-from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.projects.access import ProjectContext, require_also
 from aiplatform.server.tasks import access, queries, service
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.rules import CLAIMABLE, Shortfall
@@ -30,6 +31,7 @@ from aiplatform.server.tasks.schemas import (
     MoveIn,
     NeedOut,
     NodeOut,
+    RetryIn,
     TaskDetailOut,
     TaskEventOut,
     TaskInputOut,
@@ -262,18 +264,27 @@ def resume_task(
     "/tasks/{task}/retry", status_code=status.HTTP_202_ACCEPTED, summary="Try a task again"
 )
 def retry_task(
-    task: UUID, context: Annotated[ProjectContext, Depends(access.UPDATE)], session: SessionDep
+    task: UUID,
+    context: Annotated[ProjectContext, Depends(access.UPDATE)],
+    session: SessionDep,
+    request: Request,
+    body: RetryIn | None = None,
 ) -> TaskOut:
     """Queue a new task with the spec and inputs of one that failed or was cancelled.
 
     What has ended stays as it ended; the new task's `retry_of` names it. A task is retried once;
     its retry may be retried in turn. The new task waits for what the old one came after, or for
     the newest retry of that.
+    `override_gate` needs the permission `datasets:override`.
     """
+    wanted = body or RetryIn()
     found = queries.get_task(session, context, task)
     if not context.may(kind_of(found.type).permission):
         raise PermissionDenied(permission=kind_of(found.type).permission.value)
-    return render(session, service.retry(session, context, found))
+    if wanted.override_gate is not None:
+        require_also(session, context, Permission.DATASETS_OVERRIDE, request)
+    new = service.retry(session, context, found, override_gate=wanted.override_gate)
+    return render(session, new)
 
 
 @router.get("/tasks/{task}/timeline", summary="Read the timeline")

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from aiplatform.protocol.enums import TaskStatus, TaskType
+from aiplatform.protocol.gates import OverrideReason
 from aiplatform.protocol.specs import After, Strict, TaskSpec
 from aiplatform.server.identity.schemas import UserRef
 
@@ -90,6 +91,18 @@ class TaskPatch(Strict):
     priority: int = Field(ge=1, le=10, description="higher first")
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"priority": 8}]})
+
+
+class RetryIn(Strict):
+    """How a task is tried again."""
+
+    override_gate: OverrideReason | None = Field(
+        None,
+        description="why a training goes on although the data fails the quality gate; kept by the "
+        "audit",
+    )
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"override_gate": None}]})
 
 
 class MoveIn(Strict):

@@ -80,7 +80,9 @@ def resume(session: Session, actor: Actor, task: Task, *, project: UUID) -> Task
     return task
 
 
-def retry(session: Session, context: ProjectContext, task: Task) -> Task:
+def retry(
+    session: Session, context: ProjectContext, task: Task, *, override_gate: str | None = None
+) -> Task:
     """Queue a new task with the spec and inputs of one that failed or was cancelled.
 
     What has ended stays as it ended; the new task says whose retry it is. It waits for what the
@@ -113,7 +115,7 @@ def retry(session: Session, context: ProjectContext, task: Task) -> Task:
         raise NotRetriable(
             reason=f"it was retried as {retried}", reason_zh=f"已作为 {retried} 重试", task=retried
         )
-    kind.retried(session, context, task)
+    kind.retried(session, context, task, override_gate=override_gate)
     again = _as_before(session, context, task)
     new = submit(
         session,

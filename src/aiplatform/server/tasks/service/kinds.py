@@ -115,8 +115,19 @@ class TaskKind:
         :func:`~aiplatform.server.core.database.know`; kinds that don't are asked one by one.
         """
 
-    def retried(self, session: Session, context: ProjectContext, task: Task) -> None:
+    def retried(
+        self,
+        session: Session,
+        context: ProjectContext,
+        task: Task,
+        *,
+        override_gate: str | None = None,
+    ) -> None:
         """``task`` is to be queued once more as it is; check what must hold anew by now.
+
+        Args:
+            override_gate: why a training goes on although its data fails the project's gate; of no
+                matter to other kinds. The caller has checked that whoever gives it may.
 
         Raises:
             Problem: what a new submission would be refused for.
