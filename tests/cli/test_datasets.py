@@ -28,11 +28,14 @@ def test_upload_creates_and_then_adds_versions(run: Run, world: FakeServer, tmp_
     created = {**DATASET, "name": "new", "shape": "text", "quality_report": report}
     world.on(f"POST projects/{P}/datasets", answer(created, 201))
     world.on(f"GET datasets/{D}", answer(created))
+    world.on(f"GET datasets/{D}/versions/v1/gate", answer({"passed": True, "failures": []}))
     ran = run("datasets", "upload", str(file))
     assert ran.code == 0, ran.err
     assert "Score 90 of 100" in ran.out
     assert "2 rows are [b]double[/b]" in ran.out
-    assert world.bodies[-2] == b'{"text": "a"}\n'
+    assert "Gate: passed" in ran.out
+    assert "aiplatform datasets report new@v1" in ran.err
+    assert world.bodies[-3] == b'{"text": "a"}\n'
 
     version = {"uuid": E, "dataset": D, "version": "v2"}
     world.on(f"POST datasets/{D}/versions", answer(version, 201))
@@ -268,7 +271,9 @@ class TestReports:
         leaked = {"label": "held@v1", "role": "evaluation", "rows": 9, "exact": 2, "question": 1,
                   "near": 0}  # fmt: skip
         report = {"score": 80, "rows": 4, "findings": [], "compared_with": [leaked]}
+        world.on(f"GET datasets/{D}/versions/v2", answer({**TestDatasetChanges.MADE}))
         world.on(f"GET datasets/{D}/versions/v2/report", answer(report))
+        world.on(f"GET datasets/{D}/versions/v2/gate", answer({"passed": True, "failures": []}))
         ran = run("datasets", "check", "faq@v2", "--against", f"{E}@v1", "--benchmark", E)
         assert ran.code == 0, ran.err
         assert "of its 9 rows 2 are here word for word" in ran.out

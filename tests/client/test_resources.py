@@ -208,6 +208,30 @@ def test_waiting_for_a_report(client: Client, server: FakeServer, pauses: list[f
     server.on(f"GET datasets/{D}", head("failed"))
     with pytest.raises(NotReady, match="faq v1 could not be made"):
         client.datasets.wait_ready(D)
+    # Of a report that was cancelled the head is as after an upload, and nothing is under way.
+    server.on(f"GET datasets/{D}", head("processing"), head("uploaded"))
+    with pytest.raises(NotReady, match="cancelled") as refused:
+        client.datasets.wait_ready(D, timeout=5)
+    assert "aiplatform datasets check faq" in refused.value.hint
+
+
+def test_rows_with_their_places(client: Client, server: FakeServer) -> None:
+    pages = [
+        answer({"items": [{"a": 1}], "places": [17], "next_cursor": "x"}),
+        answer({"items": [{"a": 2}], "places": [40], "next_cursor": None}),
+    ]
+    server.on(f"GET datasets/{D}/versions/v1/rows", *pages)
+    found = client.datasets.rows(D, "v1", search="x", places=True).all()
+    assert found == [(17, {"a": 1}), (40, {"a": 2})]
+    assert (found[1].place, found[1].row) == (40, {"a": 2})
+    server.on(f"GET datasets/{D}/versions/v1/rows", *pages)
+    assert client.datasets.rows(D, "v1").all() == [{"a": 1}, {"a": 2}]
+    server.on(f"GET datasets/{D}/versions/v1/rows", pages[1])
+    assert client.datasets.sample(D, 1, version="v1", places=True) == [(40, {"a": 2})]
+    assert client.datasets.sample(D, 1, version="v1") == [{"a": 2}]
+    server.on(f"GET datasets/{D}/versions/v1/rows", answer({"items": [{"a": 1}], "places": []}))
+    with pytest.raises(UnexpectedAnswer, match="without their places"):
+        client.datasets.rows(D, "v1", places=True).all()
 
 
 def test_waiting_for_a_deployment_that_crashed(client: Client, server: FakeServer) -> None:

@@ -1,5 +1,6 @@
 """Options of commands that take a file of rows in."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import typer
@@ -71,8 +72,12 @@ def quarantine_note(name: str, version: str | None, read_as: dict[str, Any] | No
     aside = (read_as or {}).get("quarantined")
     if not aside:
         return None
-    reasons = ", ".join(f"{code} {count}" for code, count in aside["reasons"].items())
     return (
-        f"{aside['rows']} bad rows were set aside ({reasons}). Fetch them: "
+        f"{aside['rows']} bad rows were set aside ({reasons_text(aside)}). Fetch them: "
         f"aiplatform datasets download {name}@{version} --format quarantine"
     )
+
+
+def reasons_text(aside: Mapping[str, Any]) -> str:
+    """Why rows were set aside, and how many for each reason."""
+    return ", ".join(f"{code} {count}" for code, count in (aside.get("reasons") or {}).items())

@@ -1,14 +1,19 @@
 """``aiplatform datasets report`` and ``check``: may I train on this?"""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
 import typer
 
 from aiplatform.cli.dataset_changes import DatasetArgument
 from aiplatform.cli.options import Json, Project
-from aiplatform.cli.output import age_text, console, plain, print_json, print_rows, print_table, say
+from aiplatform.cli.output import age_text, print_json, print_rows, print_table, say
+from aiplatform.cli.report_text import print_report
 from aiplatform.cli.session import connect
+
+if TYPE_CHECKING:
+    from aiplatform.client.datasets import Datasets
 
 BaseModel = Annotated[
     str | None,
@@ -32,6 +37,17 @@ def report(
     lang: Annotated[
         str | None, typer.Option("--lang", help="The page's language: en or zh.")
     ] = None,
+    made: Annotated[
+        UUID | None, typer.Option("--made", metavar="UUID", help="An older report, by --history.")
+    ] = None,
+    since_made: Annotated[
+        UUID | None,
+        typer.Option(
+            "--compare-made",
+            metavar="UUID",
+            help="Compare with an older report: of the version of --compare, else of the same one.",
+        ),
+    ] = None,
     history: Annotated[
         bool, typer.Option("--history", help="All reports that were made of this version.")
     ] = False,
@@ -41,9 +57,13 @@ def report(
     """Show the quality report: may I train on this?"""
     if lang is not None and lang not in {"en", "zh"}:
         raise typer.BadParameter(f"--lang {lang}: give en or zh")
+    if history and (made or compare or since_made or html):
+        raise typer.BadParameter("--history lists reports: no --made, --compare or --html with it")
     datasets = connect(project).datasets
     if html is not None:
-        page = datasets.report_page(dataset, since=compare, language=lang)
+        page = datasets.report_page(
+            dataset, since=compare, made=made, since_made=since_made, language=lang
+        )
         html.write_text(page, encoding="utf-8")
         if json:
             print_json({"path": str(html), "size": html.stat().st_size})
@@ -62,18 +82,14 @@ def report(
             as_json=json,
             empty="There is no quality report yet.",
         )
-    elif compare is not None:
-        changes = datasets.report_changes(dataset, compare)
+    elif compare is not None or since_made is not None:
+        changes = datasets.report_changes(dataset, compare, made=made, since_made=since_made)
         if json:
             print_json(changes)
         else:
             print_changes(changes)
     else:
-        found = datasets.report(dataset)
-        if json:
-            print_json(found)
-        else:
-            print_report(found)
+        _show(datasets, dataset, made, as_json=json)
 
 
 def check(
@@ -102,70 +118,18 @@ def check(
         against=against or None,
         benchmarks=benchmark or None,
     ).wait()
-    found = client.datasets.report(dataset)
-    if json:
-        print_json(found)
-    else:
-        print_report(found)
+    _show(client.datasets, dataset, None, as_json=json)
 
 
-def print_report(found: dict[str, Any]) -> None:
-    """The report for people: score, findings, tokens, what it was compared with."""
-    from rich.text import Text
-
-    if not found:
-        say("There is no quality report yet.")
+def _show(datasets: "Datasets", dataset: str, made: UUID | None, *, as_json: bool) -> None:
+    """Print a report. The gate judges by the newest, so with an older one it is not asked."""
+    if as_json:
+        print_json(datasets.report(dataset, made=made))
         return
-    out = console()
-    out.print(Text(f"Score {found.get('score')} of 100, {found.get('rows')} rows", style="bold"))
-    findings = found.get("findings") or []
-    if findings:
-        print_rows(
-            ["SEVERITY", "ROWS", "SHARE", "FINDING", "CODE", "FIXES"],
-            [
-                [
-                    finding.get("severity"),
-                    finding.get("count"),
-                    f"{finding.get('share') or 0:.1%}",
-                    finding.get("message"),
-                    finding.get("code"),
-                    ", ".join(finding.get("fixes") or ()) or "–",
-                ]
-                for finding in findings
-            ],
-        )
-    else:
-        out.print("Nothing was found wanting.")
-    tokens = found.get("tokens")
-    if tokens:
-        facts = [
-            f"{label} {tokens[key]:.0f}"
-            for key, label in (
-                ("mean", "mean"),
-                ("p50", "median"),
-                ("p95", "95 %"),
-                ("max", "most"),
-            )
-            if tokens.get(key) is not None
-        ]
-        cut = tokens.get("over_length")
-        out.print(plain(f"Tokens a row: {', '.join(facts)}; too long: {cut or 0} rows"))
-    for each in found.get("compared_with") or ():
-        out.print(plain(_compared(each)))
-    for each in found.get("outside_checks") or ():
-        if each.get("error"):
-            out.print(plain(f"The check {each.get('name')} failed: {each['error']}"))
-
-
-def _compared(each: dict[str, Any]) -> str:
-    if each.get("role") == "benchmark":
-        said = f"{each.get('contaminated')} of {each.get('rows')} rows share a passage"
-    else:
-        said = (
-            f"of its {each.get('rows')} rows {each.get('exact')} are here word for word, "
-            f"{each.get('question')} by question, {each.get('near')} almost"
-        )
-    return f"Compared with {each.get('label')}: {said}"
+    # One version for both, should somebody commit meanwhile.
+    version = datasets.version(dataset)
+    found = datasets.report(version, made=made)
+    print_report(found, None if made is not None else datasets.verdict(version))
 
 
 def print_changes(changes: dict[str, Any]) -> None:

@@ -2,8 +2,7 @@
 
 import json as jsonlib
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,13 +11,11 @@ from aiplatform.cli import (
     dataset_columns,
     dataset_files,
     dataset_imports,
-    dataset_intake,
     dataset_quality,
     dataset_reports,
+    dataset_upload,
 )
 from aiplatform.cli.dataset_conditions import condition
-from aiplatform.cli.dataset_intake import BadRows, Delimiter, Encoding, Header, Map, Quote
-from aiplatform.cli.dataset_reports import BaseModel, MaxLength, print_report
 from aiplatform.cli.options import Json, Limit, Project, Yes, group
 from aiplatform.cli.output import (
     age_text,
@@ -31,7 +28,6 @@ from aiplatform.cli.output import (
     size_text,
 )
 from aiplatform.cli.session import confirm, connect
-from aiplatform.cli.transfer import bar
 
 if TYPE_CHECKING:
     from aiplatform.client import Client, Dataset
@@ -69,78 +65,7 @@ def ls(project: Project = None, limit: Limit = 100, json: Json = False) -> None:
     )
 
 
-@app.command()
-def upload(
-    file: Annotated[str, typer.Argument(help="A file, or - for stdin.")],
-    name: Annotated[
-        str | None,
-        typer.Option("--name", help="Else that of the file. If it exists, a version is added."),
-    ] = None,
-    message: Annotated[str | None, typer.Option("--message", help="What this is.")] = None,
-    data_format: Annotated[
-        str | None,
-        typer.Option(
-            "--format", help="jsonl, json, csv, tsv, parquet, arrow, text; else by the name."
-        ),
-    ] = None,
-    mapped: Map = None,
-    bad_rows: BadRows = "refuse",
-    encoding: Encoding = None,
-    delimiter: Delimiter = None,
-    quote: Quote = None,
-    header: Header = None,
-    base_model: BaseModel = None,
-    max_length: MaxLength = None,
-    allow_identical: Annotated[
-        bool, typer.Option(help="Add a version even when its rows are those of the current one.")
-    ] = False,
-    project: Project = None,
-    wait: Annotated[
-        bool, typer.Option("--wait/--no-wait", help="Wait for the quality report.")
-    ] = True,
-    json: Json = False,
-) -> None:
-    """Upload a file as a dataset, or as a new version of one; then show its quality report."""
-    from aiplatform.client import NotFound
-
-    reading = dataset_intake.reading(mapped, encoding, delimiter, quote, header, bad_rows)
-    client = connect(project)
-    data: Any = sys.stdin.buffer if file == "-" else Path(file)
-    if name is None:
-        if file == "-":
-            raise typer.BadParameter("what comes from stdin needs a --name")
-        name = Path(file).name.partition(".")[0]
-    if file == "-" and data_format is None:
-        data_format = "jsonl"
-    with bar(f"upload {name}", hidden=json) as progress:
-        options: dict[str, Any] = {
-            "filename": f"stdin.{data_format}" if file == "-" else None,
-            "format": data_format,
-            "message": message,
-            "base_model": base_model,
-            "max_length": max_length,
-            "progress": progress,
-            **reading,
-        }
-        try:
-            dataset = client.datasets.get(name)
-        except NotFound:
-            dataset = client.datasets.upload(name, data, **options)
-        else:
-            dataset.add_version(data, allow_identical=allow_identical, **options)
-            dataset = dataset.refresh()
-    if wait:
-        dataset = dataset.wait_ready()
-    if json:
-        print_json(dataset)
-        return
-    say(f"{dataset.name} {dataset.version}: {dataset.row_count} rows, {dataset.shape}.")
-    if bad_rows == "quarantine":
-        read_as = client.datasets.version(dataset, dataset.version).read_as
-        if note := dataset_intake.quarantine_note(dataset.name, dataset.version, read_as):
-            say(note)
-    if wait:
-        print_report(dataset.quality_report or {})
+dataset_upload.register(app)
 
 
 @app.command()
@@ -189,27 +114,58 @@ def rows(
         int | None, typer.Option("--sample", min=1, max=200, help="Draw so many instead.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same draws the same.")] = 0,
+    places: Annotated[
+        bool, typer.Option("--places", help='Each as {"place": …, "row": …}, for programs.')
+    ] = False,
     project: Project = None,
     limit: Limit = 10,
     json: Json = False,
 ) -> None:
-    """Print rows, one JSON object a line; with --json, one list."""
+    """Print rows, one JSON object a line; with --json, one list.
+
+    In a terminal the place of each row stands before it: what `patch` knows it by, from 0.
+    """
     if sample is not None and (search is not None or where or offset):
         raise typer.BadParameter("--sample draws from all rows: no --search, --where, --offset")
     datasets = connect(project).datasets
     if sample is not None:
-        found = datasets.sample(dataset, sample, seed=seed, finding=finding)
+        found = datasets.sample(dataset, sample, seed=seed, finding=finding, places=True)
     else:
         conditions = [condition(text) for text in where or ()]
-        rows = datasets.rows(
-            dataset, offset=offset, search=search, where=conditions, finding=finding
+        pages = datasets.rows(
+            dataset, offset=offset, search=search, where=conditions, finding=finding, places=True
         )
-        found = rows.take(limit)
+        found = pages.take(limit)
     if json:
-        print_json(found)
+        print_json([one._asdict() if places else one.row for one in found])
         return
-    for row in found:
-        print_text(jsonlib.dumps(row, ensure_ascii=False))
+    width = max((len(str(one.place)) for one in found), default=0)
+    for one in found:
+        if places:
+            print_text(jsonlib.dumps(one._asdict(), ensure_ascii=False))
+        elif sys.stdout.isatty():
+            print_text(f"{one.place:>{width}}  {jsonlib.dumps(one.row, ensure_ascii=False)}")
+        else:
+            print_text(jsonlib.dumps(one.row, ensure_ascii=False))
+
+
+@app.command()
+def rename(
+    dataset: DatasetArgument,
+    name: Annotated[str, typer.Argument(metavar="NEW-NAME", help="Unique in the project.")],
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Give a dataset another name; what refers to it, refers to it by uuid."""
+    if "@" in dataset:
+        raise typer.BadParameter("a version has no name of its own: give the dataset's")
+    datasets = connect(project).datasets
+    found = datasets.get(dataset)
+    changed = found.update(name=name)
+    if json:
+        print_json(changed)
+    else:
+        say(f"{found.name} is now {changed.name}.")
 
 
 @app.command()

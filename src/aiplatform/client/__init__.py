@@ -20,7 +20,7 @@ from aiplatform.client.client import DEFAULT_URL, Client
 from aiplatform.client.credentials import CredentialStore, Session
 from aiplatform.client.data_cache import DataCache
 from aiplatform.client.dataset_changes import DatasetTag
-from aiplatform.client.dataset_rows import DatasetDiff
+from aiplatform.client.dataset_rows import DatasetDiff, PlacedRow
 from aiplatform.client.datasets import Dataset, DatasetVersion
 from aiplatform.client.deployments import Deployment
 from aiplatform.client.errors import (
@@ -129,6 +129,7 @@ __all__ = [
     "PasswordChangeRequired",
     "PermissionDenied",
     "PermissionInfo",
+    "PlacedRow",
     "PreconditionFailed",
     "Preferences",
     "Project",

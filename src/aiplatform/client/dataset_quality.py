@@ -59,7 +59,7 @@ class DatasetQuality(Group):
         ``made`` names one of :meth:`reports`; by default it is the newest.
         """
         path = f"{self._version_path(dataset, version, project)}/report"
-        return dict(self._http.get(path, made=None if made is None else str(made)) or {})
+        return dict(self._http.get(path, made=_text(made)) or {})
 
     def check(
         self,
@@ -147,19 +147,31 @@ class DatasetQuality(Group):
     def report_changes(
         self,
         dataset: "DatasetLike",
-        since: str,
+        since: str | None = None,
         *,
         version: str | None = None,
+        made: UUID | None = None,
+        since_made: UUID | None = None,
         project: ProjectLike | None = None,
     ) -> dict[str, Any]:
-        """What got better and what worse since the version or tag ``since``.
+        """What got better and what worse since another report.
+
+        Args:
+            since: a version or tag; by default the same version, of which ``since_made`` then names
+                an earlier report.
+            made, since_made: which of all :meth:`reports` of the two; by default the newest.
 
         Returns:
             ``score`` and ``rows`` with ``before`` and ``after``, and ``findings``, each with its
             ``change``: ``new``, ``worse``, ``same``, ``better``, ``gone``.
         """
-        path = f"{self._version_path(dataset, version, project)}/report/changes"
-        return dict(self._http.get(path, since=since))
+        path = self._version_path(dataset, version, project)
+        wanted = {
+            "since": since or path.rpartition("/")[2],
+            "made": _text(made),
+            "since_made": _text(since_made),
+        }
+        return dict(self._http.get(f"{path}/report/changes", **wanted))
 
     def report_page(
         self,
@@ -167,6 +179,8 @@ class DatasetQuality(Group):
         version: str | None = None,
         *,
         since: str | None = None,
+        made: UUID | None = None,
+        since_made: UUID | None = None,
         language: str | None = None,
         project: ProjectLike | None = None,
     ) -> str:
@@ -174,10 +188,20 @@ class DatasetQuality(Group):
 
         Args:
             since: a version or tag to compare with.
+            made, since_made: which of all :meth:`reports` of the two; by default the newest. With
+                ``since_made`` alone, an earlier report of the same version is compared with.
             language: ``en`` or ``zh``; by default the client's.
         """
-        path = f"{self._version_path(dataset, version, project)}/report/page"
-        return self._http.request("GET", path, params={"since": since, "lang": language}).text
+        path = self._version_path(dataset, version, project)
+        if since is None and since_made is not None:
+            since = path.rpartition("/")[2]
+        wanted = {
+            "since": since,
+            "lang": language,
+            "made": _text(made),
+            "since_made": _text(since_made),
+        }
+        return self._http.request("GET", f"{path}/report/page", params=wanted).text
 
     def gate(self, *, project: ProjectLike | None = None) -> dict[str, Any]:
         """The project's quality gate: ``min_score``, ``forbid_errors``, ``limits``."""
@@ -199,3 +223,7 @@ class DatasetQuality(Group):
     ) -> dict[str, Any]:
         """Whether a version, by default the current one, ``passed`` the gate; its ``failures``."""
         return dict(self._http.get(f"{self._version_path(dataset, version, project)}/gate"))
+
+
+def _text(uuid: UUID | None) -> str | None:
+    return None if uuid is None else str(uuid)

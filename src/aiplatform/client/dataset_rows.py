@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 from aiplatform.client.base import Group
+from aiplatform.client.errors import UnexpectedAnswer
 from aiplatform.client.paging import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.transport import segment
@@ -12,6 +13,13 @@ from aiplatform.protocol.encoding import dumps
 
 if TYPE_CHECKING:
     from aiplatform.client.datasets import DatasetLike
+
+
+class PlacedRow(NamedTuple):
+    """A row and its place in the version, from 0: what ``patch`` knows it by."""
+
+    place: int
+    row: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,7 @@ class DatasetRows(Group):
             self, dataset: DatasetLike, version: str | None, project: ProjectLike | None
         ) -> str: ...
 
+    @overload
     def rows(
         self,
         dataset: "DatasetLike",
@@ -51,8 +60,36 @@ class DatasetRows(Group):
         search: str | None = None,
         where: Sequence[Mapping[str, Any]] = (),
         finding: str | None = None,
+        places: Literal[False] = False,
         project: ProjectLike | None = None,
-    ) -> Pages[dict[str, Any]]:
+    ) -> Pages[dict[str, Any]]: ...
+
+    @overload
+    def rows(
+        self,
+        dataset: "DatasetLike",
+        version: str | None = None,
+        *,
+        offset: int = 0,
+        search: str | None = None,
+        where: Sequence[Mapping[str, Any]] = (),
+        finding: str | None = None,
+        places: Literal[True],
+        project: ProjectLike | None = None,
+    ) -> Pages[PlacedRow]: ...
+
+    def rows(
+        self,
+        dataset: "DatasetLike",
+        version: str | None = None,
+        *,
+        offset: int = 0,
+        search: str | None = None,
+        where: Sequence[Mapping[str, Any]] = (),
+        finding: str | None = None,
+        places: bool = False,
+        project: ProjectLike | None = None,
+    ) -> Pages[dict[str, Any]] | Pages[PlacedRow]:
         """The rows of a version, the current one by default.
 
         Args:
@@ -61,6 +98,7 @@ class DatasetRows(Group):
             where: only rows that meet all conditions, as in :meth:`filter`.
             finding: only rows that this finding of the quality report is about, by its code. The
                 first time they are looked for, which takes as long as the report.
+            places: each row as a :class:`PlacedRow`, ``(place, row)``; :meth:`patch` takes places.
         """
         path = self._version_path(dataset, version, project)
         path += "/rows" if finding is None else f"/findings/{segment(finding)}/rows"
@@ -69,9 +107,41 @@ class DatasetRows(Group):
             "search": search,
             "where": [dumps(dict(condition)) for condition in where] or None,
         }
+
+        def page(cursor: str | None, limit: int) -> dict[str, Any]:
+            return dict(self._http.get(path, cursor=cursor, limit=limit, **wanted))
+
+        if not places:
+            return Pages(page, dict)
         return Pages(
-            lambda cursor, limit: self._http.get(path, cursor=cursor, limit=limit, **wanted), dict
+            lambda cursor, limit: _placed(page(cursor, limit)), lambda item: PlacedRow(*item)
         )
+
+    @overload
+    def sample(
+        self,
+        dataset: "DatasetLike",
+        count: int = 20,
+        *,
+        seed: int = 0,
+        version: str | None = None,
+        finding: str | None = None,
+        places: Literal[False] = False,
+        project: ProjectLike | None = None,
+    ) -> list[dict[str, Any]]: ...
+
+    @overload
+    def sample(
+        self,
+        dataset: "DatasetLike",
+        count: int = 20,
+        *,
+        seed: int = 0,
+        version: str | None = None,
+        finding: str | None = None,
+        places: Literal[True],
+        project: ProjectLike | None = None,
+    ) -> list[PlacedRow]: ...
 
     def sample(
         self,
@@ -81,14 +151,20 @@ class DatasetRows(Group):
         seed: int = 0,
         version: str | None = None,
         finding: str | None = None,
+        places: bool = False,
         project: ProjectLike | None = None,
-    ) -> list[dict[str, Any]]:
+    ) -> list[dict[str, Any]] | list[PlacedRow]:
         """At most 200 rows drawn at random, of a finding if one is named; the same seed draws the
         same.
+
+        With ``places`` as in :meth:`rows`.
         """
         path = self._version_path(dataset, version, project)
         path += "/rows" if finding is None else f"/findings/{segment(finding)}/rows"
-        return list(self._http.get(path, sample=count, seed=seed)["items"])
+        drawn = self._http.get(path, sample=count, seed=seed)
+        if places:
+            return [PlacedRow(*item) for item in _placed(drawn)["items"]]
+        return list(drawn["items"])
 
     def diff(
         self,
@@ -115,3 +191,15 @@ class DatasetRows(Group):
             lambda cursor, limit: self._http.get(path, cursor=cursor, limit=limit, **wanted), dict
         )
         return DatasetDiff(first["before"], first["after"], first["summary"], entries)
+
+
+def _placed(page: dict[str, Any]) -> dict[str, Any]:
+    """A page of rows with each item's place beside it.
+
+    Raises:
+        UnexpectedAnswer: the page does not say where its rows are.
+    """
+    items, places = page.get("items") or [], page.get("places")
+    if not isinstance(places, list) or len(places) != len(items):
+        raise UnexpectedAnswer("the server answered rows without their places")
+    return {**page, "items": list(zip(places, items, strict=True))}

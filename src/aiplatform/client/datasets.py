@@ -237,20 +237,28 @@ class Datasets(DatasetChanges, DatasetFiles, DatasetImports, DatasetQuality, Dat
     ) -> Dataset:
         """Wait for the quality report of the current version.
 
+        Args:
+            timeout: seconds to wait at most; None waits as long as it is being made.
+
         Raises:
-            NotReady: when the report could not be made.
-            WaitTimeout: after ``timeout`` seconds.
+            NotReady: when the report could not be made, or is not made because it was cancelled.
+            WaitTimeout: after ``timeout`` seconds; the report goes on.
         """
         path = self.path(dataset, project)
-        waiting = {DatasetStatus.UPLOADED, DatasetStatus.PROCESSING}
         ready = poll(
             lambda: self._get(Dataset, path),
-            lambda seen: seen.status not in waiting,
+            lambda seen: seen.status is not DatasetStatus.PROCESSING,
             timeout=timeout,
             what="the quality report was not there",
         )
         if ready.status is DatasetStatus.FAILED:
             raise NotReady(f"the quality report of {ready.name} {ready.version} could not be made")
+        if ready.status is DatasetStatus.UPLOADED:
+            raise NotReady(
+                f"no quality report of {ready.name} {ready.version} is being made: its task was"
+                " cancelled",
+                hint=f"`aiplatform datasets check {ready.name}` makes one.",
+            )
         return ready
 
     def versions(

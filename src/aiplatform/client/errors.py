@@ -127,6 +127,10 @@ class TaskFailed(ClientError):
 class NotReady(ClientError):
     """A dataset, model or deployment that was waited for failed instead of becoming ready."""
 
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
 
 class WaitTimeout(ClientError, TimeoutError):
     """What was waited for did not happen in time; it goes on, only the waiting ended."""

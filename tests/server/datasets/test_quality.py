@@ -222,3 +222,40 @@ def test_a_deletion_and_the_end_of_a_report_at_the_same_time_do_not_deadlock(
             future.result(timeout=30)
     session.expire_all()
     assert session.scalars(select(Dataset).where(Dataset.project_id == project.id)).all() == []
+
+
+def test_two_reports_of_one_version_are_compared(
+    session: Session, mine: Api, dataset: dict[str, Any], task: Task
+) -> None:
+    path = f"datasets/{dataset['uuid']}/versions/v1"
+    end(session, task, TaskStatus.COMPLETED, result={"report": {**REPORT, "score": 60}})
+    again = mine.post(f"{path}/quality", json={})
+    second = session.scalars(select(Task).where(Task.uuid == again.json()["uuid"])).one()
+    end(session, second, TaskStatus.COMPLETED, result={"report": REPORT})
+    newest, first = (made["uuid"] for made in mine.get(f"{path}/reports").json()["items"])
+
+    def scores(**wanted: str) -> dict[str, int]:
+        answer = mine.get(f"{path}/report/changes", params={"since": "v1", **wanted})
+        assert answer.status_code == 200, answer.text
+        score: dict[str, int] = answer.json()["score"]
+        return score
+
+    assert scores() == {"before": 88, "after": 88}
+    assert scores(since_made=first) == {"before": 60, "after": 88}
+    assert scores(since_made=newest, made=first) == {"before": 88, "after": 60}
+    page = mine.get(f"{path}/report/page", params={"since": "v1", "since_made": first})
+    assert "60 → <b>88</b>" in page.text
+    assert mine.get(f"{path}/report/changes?since=v1&made={dataset['uuid']}").status_code == 404
+
+
+def test_a_version_that_is_current_again_still_waits_for_its_report(
+    session: Session, mine: Api, dataset: dict[str, Any], task: Task
+) -> None:
+    path = f"datasets/{dataset['uuid']}"
+    mine.post(f"{path}/versions?filename=a.jsonl", content=jsonl(CHAT[:2]))
+    later = session.scalars(select(Task).where(Task.id > task.id)).one()
+    end(session, later, TaskStatus.COMPLETED, result={"report": REPORT})
+    assert mine.delete(f"{path}/versions/v2").status_code == 204
+    assert mine.get(path).json()["status"] == "processing"
+    assert mine.post(f"tasks/{task.uuid}/cancel").status_code == 202
+    assert mine.get(path).json()["status"] == "uploaded"

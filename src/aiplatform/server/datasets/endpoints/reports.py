@@ -42,6 +42,10 @@ Since = Annotated[
 Made = Annotated[
     UUID | None, Query(description="one of all reports that were made; by default the newest")
 ]
+SinceMade = Annotated[
+    UUID | None,
+    Query(description="one of the reports of `since`; by default its newest"),
+]
 Reader = Annotated[ProjectContext, Depends(access.READ)]
 
 PAGE: dict[int | str, dict[str, Any]] = {
@@ -79,13 +83,22 @@ def list_dataset_reports(
 
 @router.get("/{version}/report/changes", summary="Compare two quality reports")
 def compare_dataset_reports(
-    dataset: UUID, version: Label, since: Since, context: Reader, session: SessionDep
+    dataset: UUID,
+    version: Label,
+    since: Since,
+    context: Reader,
+    session: SessionDep,
+    made: Made = None,
+    since_made: SinceMade = None,
 ) -> ReportChanges:
-    """What got better and what worse from the report of `since` to that of the version."""
+    """What got better and what worse from the report of `since` to that of the version.
+
+    With `made` and `since_made`, two reports of one version can be compared.
+    """
     head = queries.get_dataset(session, context, dataset)
     before = queries.version_labelled(session, head, since)
     after = queries.version_labelled(session, head, version)
-    changes = compared(_report(session, before), _report(session, after))
+    changes = compared(_report(session, before, since_made), _report(session, after, made))
     return ReportChanges(before=before.version, after=after.version, **changes)
 
 
@@ -108,6 +121,7 @@ def get_dataset_report_page(
         Literal["en", "zh"] | None, Query(description="by default as `Accept-Language` says")
     ] = None,
     made: Made = None,
+    since_made: SinceMade = None,
 ) -> Response:
     """One HTML file that needs nothing else. Always an attachment: rows of others are in it."""
     head = queries.get_dataset(session, context, dataset)
@@ -117,7 +131,7 @@ def get_dataset_report_page(
     changes, before = None, None
     if since is not None:
         before = queries.version_labelled(session, head, since)
-        changes = compared(_report(session, before), report)
+        changes = compared(_report(session, before, since_made), report)
     page = page_of(
         report,
         Subject(

@@ -304,17 +304,18 @@ def unfinished_readers(session: Session, dataset: Dataset) -> Sequence[Task]:
     ).all()
 
 
-def other_checks_wait(session: Session, version_id: int, task_id: int) -> bool:
-    """Whether quality tasks of a version other than ``task_id`` have not ended."""
-    found = session.scalar(
+def a_check_waits(session: Session, version_id: int, *, but: int | None = None) -> bool:
+    """Whether quality tasks of a version, other than the task ``but``, have not ended."""
+    statement = (
         select(Task.id)
         .join(TaskInput, TaskInput.task_id == Task.id)
         .where(
             TaskInput.dataset_version_id == version_id,
             Task.type == TaskType.DATA_QUALITY.value,
             Task.status.in_(UNFINISHED),
-            Task.id != task_id,
         )
         .limit(1)
     )
-    return found is not None
+    if but is not None:
+        statement = statement.where(Task.id != but)
+    return session.scalar(statement) is not None

@@ -216,8 +216,15 @@ def _point(session: Session, dataset: Dataset, version: DatasetVersion) -> None:
     dataset.file_path = f"versions/{version.uuid}/{ROWS_PATH}"
     dataset.size = version.file_size
     dataset.quality_report = {} if report is None else report.report
-    dataset.status = DatasetStatus.UPLOADED if report is None else DatasetStatus.READY
+    dataset.status = _status_of(session, version, reported=report is not None)
     if details is not None:
         dataset.format = details.format
         session.get_one(DatasetDetails, dataset.id).shape = details.shape
     session.flush()
+
+
+def _status_of(session: Session, version: DatasetVersion, *, reported: bool) -> DatasetStatus:
+    if reported:
+        return DatasetStatus.READY
+    waiting = queries.a_check_waits(session, version.id)
+    return DatasetStatus.PROCESSING if waiting else DatasetStatus.UPLOADED

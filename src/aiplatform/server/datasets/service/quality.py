@@ -210,7 +210,7 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
         dataset.status = status_after_report(
             ended,
             reported=queries.report_of(session, version.id) is not None,
-            others_waiting=queries.other_checks_wait(session, version.id, task.id),
+            others_waiting=queries.a_check_waits(session, version.id, but=task.id),
         )
     session.flush()
 

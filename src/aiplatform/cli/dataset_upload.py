@@ -1,0 +1,131 @@
+"""``aiplatform datasets upload``."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aiplatform.cli import dataset_intake
+from aiplatform.cli.dataset_intake import BadRows, Delimiter, Encoding, Header, Map, Quote
+from aiplatform.cli.dataset_reports import BaseModel, MaxLength
+from aiplatform.cli.failures import CommandError, ExitCode
+from aiplatform.cli.options import Json, Project
+from aiplatform.cli.output import print_json, say
+from aiplatform.cli.report_text import print_short
+from aiplatform.cli.session import connect
+from aiplatform.cli.transfer import bar
+
+if TYPE_CHECKING:
+    from aiplatform.client import Client, Dataset
+
+
+def upload(
+    file: Annotated[str, typer.Argument(help="A file, or - for stdin.")],
+    name: Annotated[
+        str | None,
+        typer.Option("--name", help="Else that of the file. If it exists, a version is added."),
+    ] = None,
+    message: Annotated[str | None, typer.Option("--message", help="What this is.")] = None,
+    parent: Annotated[
+        str | None,
+        typer.Option("--parent", help="Version or tag that this one follows; else the current."),
+    ] = None,
+    data_format: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="jsonl, json, csv, tsv, parquet, arrow, text; else by the name."
+        ),
+    ] = None,
+    mapped: Map = None,
+    bad_rows: BadRows = "refuse",
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    quote: Quote = None,
+    header: Header = None,
+    base_model: BaseModel = None,
+    max_length: MaxLength = None,
+    allow_identical: Annotated[
+        bool, typer.Option(help="Add a version even when its rows are those of the current one.")
+    ] = False,
+    project: Project = None,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Wait for the quality report.")
+    ] = True,
+    json: Json = False,
+) -> None:
+    """Upload a file as a dataset, or as a new version of one; then show its quality report."""
+    reading = dataset_intake.reading(mapped, encoding, delimiter, quote, header, bad_rows)
+    client = connect(project)
+    if name is None:
+        if file == "-":
+            raise typer.BadParameter("what comes from stdin needs a --name")
+        name = Path(file).name.partition(".")[0]
+    if file == "-" and data_format is None:
+        data_format = "jsonl"
+    options: dict[str, Any] = {
+        "filename": f"stdin.{data_format}" if file == "-" else None,
+        "format": data_format,
+        "message": message,
+        "base_model": base_model,
+        "max_length": max_length,
+        **reading,
+    }
+    adding = {"parent": parent, "allow_identical": allow_identical}
+    with bar(f"upload {name}", hidden=json) as progress:
+        dataset = _sent(client, name, file, {**options, "progress": progress}, adding)
+    if not json:
+        say(f"{dataset.name} {dataset.version}: {dataset.row_count} rows, {dataset.shape}.")
+        if bad_rows == "quarantine":
+            read_as = client.datasets.version(dataset, dataset.version).read_as
+            if note := dataset_intake.quarantine_note(dataset.name, dataset.version, read_as):
+                say(note)
+    if wait:
+        _wait_and_show(client, dataset, as_json=json)
+    elif json:
+        print_json(dataset)
+
+
+def _sent(
+    client: "Client", name: str, file: str, options: dict[str, Any], adding: dict[str, Any]
+) -> "Dataset":
+    """The dataset after the file was committed to it, made when there was none of the name."""
+    from aiplatform.client import NotFound
+
+    data: Any = sys.stdin.buffer if file == "-" else Path(file)
+    try:
+        dataset = client.datasets.get(name)
+    except NotFound:
+        if adding["parent"] is not None:
+            raise
+        return client.datasets.upload(name, data, **options)
+    dataset.add_version(data, **adding, **options)
+    return dataset.refresh()
+
+
+def _wait_and_show(client: "Client", dataset: "Dataset", *, as_json: bool) -> None:
+    """Wait as long as the report is being made, and show it in short.
+
+    Raises:
+        NotReady: it is not made.
+        CommandError: on Ctrl-C; the report goes on.
+    """
+    label = f"{dataset.name}@{dataset.version}"
+    try:
+        ready = dataset.wait_ready(timeout=None)
+    except KeyboardInterrupt:
+        raise CommandError(
+            f"no longer waiting; {label} is committed, and its quality report goes on",
+            f"`aiplatform datasets report {label}` shows it.",
+            ExitCode.INTERRUPTED,
+        ) from None
+    if as_json:
+        print_json(ready)
+    else:
+        verdict = client.datasets.verdict(ready, ready.version)
+        print_short(ready.quality_report or {}, verdict, f"{ready.name}@{ready.version}")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to those of datasets."""
+    app.command()(upload)

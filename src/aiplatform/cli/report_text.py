@@ -1,0 +1,194 @@
+"""Quality reports as text: whole for ``report`` and ``check``, in short after an upload."""
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from aiplatform.cli.dataset_intake import reasons_text
+from aiplatform.cli.output import console, plain, say
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+EXAMPLES = 2
+"""Of each error and warning; the JSON and the page have all."""
+
+GROUPS = 3
+GROUP_ROWS = 6
+LISTED = 5
+"""Findings after an upload."""
+
+STYLES = {"error": "bold red", "warning": "bold yellow", "info": "dim"}
+INDENT = 4
+
+COPIES = {"duplicates": "a copy of", "near_duplicates": "almost"}
+COPY = re.compile(r"[=≈] ([0-9]+)(?=:|$)")
+"""How the report begins an example of :data:`COPIES`: of which row it is one."""
+
+
+def print_report(found: Mapping[str, Any], verdict: Mapping[str, Any] | None = None) -> None:
+    """The report for people: findings with what they do and examples, the gate, the score.
+
+    Args:
+        found: the report.
+        verdict: what the gate says of it; None where it was not asked.
+    """
+    if not found:
+        say("There is no quality report yet.")
+        return
+    out = console()
+    findings = found.get("findings") or []
+    for finding in findings:
+        _print_finding(out, finding)
+        out.print()
+    if not findings:
+        out.print("Nothing was found wanting.")
+    _print_facts(out, found)
+    _print_gate(out, verdict)
+    _print_line(out, f"Score {found.get('score')} of 100, {found.get('rows')} rows", style="bold")
+    if found.get("score_formula"):
+        _print_line(out, f"The score is {found['score_formula']}.", style="dim")
+
+
+def print_short(found: Mapping[str, Any], verdict: Mapping[str, Any] | None, label: str) -> None:
+    """The worst of a report and its score; ``label`` is the version that it is about."""
+    if not found:
+        say("There is no quality report yet.")
+        return
+    out = console()
+    findings = found.get("findings") or []
+    counts = {kind: sum(f.get("severity") == kind for f in findings) for kind in STYLES}
+    bad = [finding for finding in findings if finding.get("severity") != "info"]
+    for finding in bad[:LISTED]:
+        _print_heading(out, finding)
+    if len(bad) > LISTED:
+        out.print(f"and {len(bad) - LISTED} more")
+    _print_gate(out, verdict)
+    said = ", ".join(_counted(counts[kind], kind) for kind in ("error", "warning"))
+    _print_line(
+        out,
+        f"Score {found.get('score')} of 100, {found.get('rows')} rows: {said}",
+        style="bold",
+    )
+    say(f"With examples and what each does to training: aiplatform datasets report {label}")
+
+
+def _print_finding(out: "Console", finding: Mapping[str, Any]) -> None:
+    """What was found; of errors and warnings also what they do, examples, and rows alike."""
+    _print_heading(out, finding)
+    bad = finding.get("severity") != "info"
+    if bad and finding.get("effect"):
+        _print_line(out, str(finding["effect"]), indent=INDENT)
+    if finding.get("code"):
+        fixes = ", ".join(finding.get("fixes") or ())
+        named = f"{finding['code']}; fixes: {fixes}" if fixes else str(finding["code"])
+        _print_line(out, named, indent=INDENT, style="dim")
+    if not bad:
+        return
+    for example in (finding.get("examples") or ())[:EXAMPLES]:
+        _print_cut(out, _example(finding, example))
+    if finding.get("groups"):
+        _print_cut(out, f"rows alike: {_groups(finding['groups'])}")
+
+
+def _print_heading(out: "Console", finding: Mapping[str, Any]) -> None:
+    from rich.text import Text
+
+    severity = plain(finding.get("severity"))
+    rows = _counted(finding.get("count"), "row")
+    said = plain(f": {finding.get('message')}, {rows} ({finding.get('share') or 0:.1%})")
+    _print_text(out, Text.assemble((severity, STYLES.get(severity, "")), said))
+
+
+def _example(finding: Mapping[str, Any], example: Mapping[str, Any]) -> str:
+    """A row that shows a finding; of a copy, which row it is one of."""
+    row, text = example.get("row"), str(example.get("text", ""))
+    said = COPY.match(text) if finding.get("code") in COPIES else None
+    if said is None:
+        return f"row {row}: {text}"
+    return f"row {row}, {COPIES[finding['code']]} row {said[1]}{text[said.end() :]}"
+
+
+def _counted(count: Any, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _print_facts(out: "Console", found: Mapping[str, Any]) -> None:
+    """Rows that were set aside, tokens, what it was compared with, checks that failed."""
+    aside = found.get("quarantined")
+    if aside:
+        _print_line(out, f"Not in it: {aside['rows']} bad rows, set aside ({reasons_text(aside)})")
+    tokens = found.get("tokens")
+    if tokens:
+        facts = [
+            f"{label} {tokens[key]:.0f}"
+            for key, label in (
+                ("mean", "mean"),
+                ("p50", "median"),
+                ("p95", "95 %"),
+                ("max", "most"),
+            )
+            if tokens.get(key) is not None
+        ]
+        cut = tokens.get("over_length")
+        _print_line(out, f"Tokens a row: {', '.join(facts)}; too long: {cut or 0} rows")
+    for each in found.get("compared_with") or ():
+        _print_line(out, _compared(each))
+    for each in found.get("outside_checks") or ():
+        if each.get("error"):
+            _print_line(out, f"The check {each.get('name')} failed: {each['error']}")
+
+
+def _compared(each: Mapping[str, Any]) -> str:
+    if each.get("role") == "benchmark":
+        said = f"{each.get('contaminated')} of {each.get('rows')} rows share a passage"
+    else:
+        said = (
+            f"of its {each.get('rows')} rows {each.get('exact')} are here word for word, "
+            f"{each.get('question')} by question, {each.get('near')} almost"
+        )
+    return f"Compared with {each.get('label')}: {said}"
+
+
+def _print_gate(out: "Console", verdict: Mapping[str, Any] | None) -> None:
+    if verdict is None:
+        return
+    if verdict.get("passed"):
+        _print_line(out, "Gate: passed", style="green")
+        return
+    _print_line(out, "Gate: not passed, so training on it is refused", style="bold red")
+    for failure in verdict.get("failures") or ():
+        _print_line(out, str(failure.get("text")), indent=INDENT)
+
+
+def _groups(groups: list[list[int]]) -> str:
+    """The largest groups of rows that are alike, each cut where it is long."""
+    told = []
+    for group in groups[:GROUPS]:
+        rows = ", ".join(map(str, group[:GROUP_ROWS]))
+        told.append(f"{rows} and {len(group) - GROUP_ROWS} more" if group[GROUP_ROWS:] else rows)
+    if groups[GROUPS:]:
+        told.append("…")
+    return "; ".join(told)
+
+
+def _print_line(out: "Console", text: str, *, style: str = "", indent: int = 0) -> None:
+    """A paragraph, folded at the terminal's width below its indentation."""
+    from rich.text import Text
+
+    _print_text(out, Text(plain(text), style=style), indent=indent)
+
+
+def _print_text(out: "Console", text: Any, *, indent: int = 0) -> None:
+    from rich.padding import Padding
+
+    out.print(Padding(text, (0, 0, 0, indent), expand=False) if indent else text)
+
+
+def _print_cut(out: "Console", text: str) -> None:
+    """One line, however long the text is; wide characters count twice."""
+    from rich.text import Text
+
+    line = Text(plain(" ".join(text.split())))
+    line.truncate(out.width - INDENT, overflow="ellipsis")
+    _print_text(out, line, indent=INDENT)

@@ -1,0 +1,80 @@
+"""``aiplatform datasets upload``: what it says while its report is made, and where it branches."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.cli.conftest import DATASET, D, E, P, Run
+from tests.client.fake import FakeServer, answer
+
+VERSION = {"uuid": E, "dataset": D, "version": "v1"}
+
+
+def head(status: str) -> httpx.Response:
+    return answer({**DATASET, "status": status, "shape": "text"})
+
+
+@pytest.fixture
+def file(tmp_path: Path, world: FakeServer) -> str:
+    (tmp_path / "faq.jsonl").write_text("{}\n")
+    world.on(f"POST datasets/{D}/versions", answer(VERSION, 201))
+    return str(tmp_path / "faq.jsonl")
+
+
+def interrupted(_: object) -> httpx.Response:
+    raise KeyboardInterrupt
+
+
+def slow(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Time that only sleeping takes."""
+    spent = [0.0]
+
+    def sleep(seconds: float) -> None:
+        spent[0] += seconds
+
+    monkeypatch.setattr("aiplatform.client.waiting.time.sleep", sleep)
+    monkeypatch.setattr("aiplatform.client.waiting.time.monotonic", lambda: spent[0])
+    return spent
+
+
+def test_ctrl_c_ends_the_waiting_and_not_the_report(world: FakeServer, run: Run, file: str) -> None:
+    world.on(f"GET datasets/{D}", head("processing"), head("processing"), interrupted)
+    ran = run("datasets", "upload", file)
+    assert ran.code == 130
+    said = " ".join(ran.err.split())
+    assert said.startswith("faq v1: 3 rows, text.")
+    assert "faq@v1 is committed, and its quality report goes on" in said
+    assert "`aiplatform datasets report faq@v1` shows it." in said
+
+
+def test_a_report_may_take_hours(
+    world: FakeServer, run: Run, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spent = slow(monkeypatch)
+    world.on(f"GET datasets/{D}", *[head("processing")] * 2000, head("ready"))
+    world.on(f"GET datasets/{D}/versions/v1/gate", answer({"passed": True, "failures": []}))
+    assert run("datasets", "upload", file).code == 0
+    assert spent[0] > 3600
+
+
+def test_a_report_that_was_cancelled_is_not_waited_for(
+    world: FakeServer, run: Run, file: str
+) -> None:
+    world.on(f"GET datasets/{D}", head("processing"), head("processing"), head("uploaded"))
+    ran = run("datasets", "upload", file)
+    assert ran.code == 1
+    assert "faq v1: 3 rows, text." in ran.err
+    assert "aiplatform datasets check faq" in ran.err
+
+
+def test_a_version_may_follow_an_older_one(world: FakeServer, run: Run, file: str) -> None:
+    ran = run("datasets", "upload", file, "--parent", "v1", "--no-wait")
+    assert ran.code == 0, ran.err
+    [sent] = [request for request in world.requests if request.method == "POST"]
+    assert sent.url.params["parent"] == "v1"
+    assert "mode" not in sent.url.params
+    # What is not there has no versions to follow.
+    ran = run("datasets", "upload", file, "--name", "other", "--parent", "v1")
+    assert ran.code == 1
+    assert world.count(f"POST projects/{P}/datasets") == 0
