@@ -255,6 +255,7 @@ TABLE = [
     writes("POST", "datasets/{dataset}/versions/{version}/quality", Permission.DATASETS_WRITE),
     writes("DELETE", "datasets/{dataset}/versions/{version}", Permission.DATASETS_WRITE),
     writes("OPTIONS", "projects/{project}/uploads", Permission.DATASETS_WRITE),
+    writes("GET", "projects/{project}/uploads", Permission.DATASETS_WRITE),
     writes("POST", "projects/{project}/uploads", Permission.DATASETS_WRITE, send=UPLOAD),
     writes("HEAD", "uploads/{upload}", Permission.DATASETS_WRITE),
     writes("GET", "uploads/{upload}", Permission.DATASETS_WRITE),

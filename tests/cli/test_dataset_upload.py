@@ -1,12 +1,13 @@
 """``aiplatform datasets upload``: what it says while its report is made, and where it branches."""
 
+import json
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.cli.conftest import DATASET, D, E, P, Run
-from tests.client.fake import FakeServer, answer
+from tests.client.fake import FakeServer, answer, page
 
 VERSION = {"uuid": E, "dataset": D, "version": "v1"}
 
@@ -78,3 +79,27 @@ def test_a_version_may_follow_an_older_one(world: FakeServer, run: Run, file: st
     ran = run("datasets", "upload", file, "--name", "other", "--parent", "v1")
     assert ran.code == 1
     assert world.count(f"POST projects/{P}/datasets") == 0
+
+
+UPLOADS = [
+    {"uuid": E, "name": "new", "filename": "rows.jsonl", "length": 200_000_000,
+     "offset": 64_000_000, "status": "receiving"},
+    {"uuid": "7f000000-0000-4000-8000-000000000001", "dataset": D, "length": 5, "offset": 5,
+     "status": "committed"},
+]  # fmt: skip
+
+
+def test_uploads_that_were_broken_off_are_listed_and_given_up(world: FakeServer, run: Run) -> None:
+    world.on(f"GET projects/{P}/uploads", page(*UPLOADS))
+    world.on(f"DELETE uploads/{E}", answer(status=204))
+    listed = run("datasets", "uploads", "ls").out
+    assert "64.0 MB of 200.0 MB" in listed
+    assert "rows.jsonl" in listed
+    assert D in listed
+    assert json.loads(run("datasets", "uploads", "ls", "--json").out)[0]["offset"] == 64_000_000
+    ran = run("datasets", "uploads", "cancel", E[:8], "--yes")
+    assert ran.code == 0, ran.err
+    assert world.count(f"DELETE uploads/{E}") == 1
+    for unclear in ("", E[:5], "0123456789"):
+        assert run("datasets", "uploads", "cancel", unclear, "--yes").code == 2
+    assert world.count(f"DELETE uploads/{E}") == 1

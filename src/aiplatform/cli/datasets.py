@@ -14,6 +14,7 @@ from aiplatform.cli import (
     dataset_quality,
     dataset_reports,
     dataset_upload,
+    dataset_uploads,
 )
 from aiplatform.cli.dataset_conditions import condition
 from aiplatform.cli.options import Json, Limit, Project, Yes, group
@@ -39,6 +40,7 @@ dataset_files.register(app)
 dataset_imports.register(app)
 dataset_quality.register(app)
 dataset_reports.register(app)
+app.add_typer(dataset_uploads.app, name="uploads")
 
 DatasetArgument = Annotated[
     str, typer.Argument(metavar="DATASET", help="Name, NAME@VERSION, or uuid.")

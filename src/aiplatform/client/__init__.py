@@ -21,6 +21,7 @@ from aiplatform.client.credentials import CredentialStore, Session
 from aiplatform.client.data_cache import DataCache
 from aiplatform.client.dataset_changes import DatasetTag
 from aiplatform.client.dataset_rows import DatasetDiff, PlacedRow
+from aiplatform.client.dataset_uploads import PartialUpload
 from aiplatform.client.datasets import Dataset, DatasetVersion
 from aiplatform.client.deployments import Deployment
 from aiplatform.client.errors import (
@@ -126,6 +127,7 @@ __all__ = [
     "NotReady",
     "Notification",
     "Pages",
+    "PartialUpload",
     "PasswordChangeRequired",
     "PermissionDenied",
     "PermissionInfo",

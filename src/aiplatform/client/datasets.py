@@ -13,6 +13,7 @@ from aiplatform.client.dataset_imports import DatasetImports
 from aiplatform.client.dataset_intake import reading_params
 from aiplatform.client.dataset_quality import DatasetQuality
 from aiplatform.client.dataset_rows import DatasetRows
+from aiplatform.client.dataset_uploads import DatasetUploads
 from aiplatform.client.errors import NotFound, NotReady
 from aiplatform.client.local_data import Pullable
 from aiplatform.client.models import ModelLike
@@ -104,7 +105,9 @@ DatasetLike = Dataset | DatasetVersion | UUID | str
 """A dataset or version, a uuid, a name, or ``name@v2``."""
 
 
-class Datasets(DatasetChanges, DatasetFiles, DatasetImports, DatasetQuality, DatasetRows):
+class Datasets(
+    DatasetChanges, DatasetFiles, DatasetImports, DatasetQuality, DatasetRows, DatasetUploads
+):
     """``client.datasets``."""
 
     def upload(

@@ -20,6 +20,7 @@ from aiplatform.server.core.spool import clean_directory
 from aiplatform.server.datasets.errors import IngestFailed
 from aiplatform.server.datasets.models import Dataset, DatasetUpload
 from aiplatform.server.datasets.service import resumable
+from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project, ProjectQuota
 from tests.conftest import Api
 from tests.factories import make_member, make_project, number
@@ -102,6 +103,37 @@ class TestProtocol:
         assert shown["result"] == {"dataset": uuid, "version": "v1"}
         assert tus.offset(place) == len(CONTENT)
         assert spooled() == []
+
+    def test_uploads_are_listed_while_they_live(
+        self, session: Session, mine: Api, tus: Tus
+    ) -> None:
+        path = f"projects/{tus.project.uuid}/uploads"
+        done, cut, expired, lost = (tus.begin(name=f"upload {number()}") for _ in range(4))
+        tus.send(done, 0, CONTENT)
+        tus.send(cut, 0, CONTENT[:50])
+        session.execute(
+            update(DatasetUpload)
+            .where(DatasetUpload.uuid == UUID(expired.removeprefix("uploads/")))
+            .values(expires_at=datetime.now(UTC) - timedelta(seconds=1))
+        )
+        session.commit()
+        resumable.file_of(UUID(lost.removeprefix("uploads/"))).unlink()
+        listed = mine.get(path).json()["items"]
+        assert [f"uploads/{one['uuid']}" for one in listed] == [cut, done]
+        first, second = listed
+        assert (first["status"], first["offset"], first["length"]) == (
+            "receiving",
+            50,
+            len(CONTENT),
+        )
+        assert first["name"].startswith("upload ")
+        assert (first["filename"], first["dataset"]) == ("rows.jsonl", None)
+        assert (second["status"], second["result"]["version"]) == ("committed", "v1")
+        assert mine.get(cut).json() == first
+        more = mine.get(path, params={"limit": 1}).json()
+        assert more["next_cursor"] is not None
+        other = make_project(session, session.get_one(User, tus.project.owner_id))
+        assert mine.get(f"projects/{other.uuid}/uploads").json()["items"] == []
 
     def test_creation_with_upload(self, tus: Tus) -> None:
         answer = tus.create(len(CONTENT), PIECE, CONTENT)

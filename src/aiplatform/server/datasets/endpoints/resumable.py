@@ -12,6 +12,7 @@ from aiplatform.data.blobs import hash_file
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.errors import Invalid, Language, Problem, TooLarge
+from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, written_here
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.spool import Spooled, room_needed, workplace
 from aiplatform.server.datasets import access, queries, service
@@ -31,6 +32,7 @@ from aiplatform.server.datasets.errors import (
 from aiplatform.server.datasets.models import DatasetUpload
 from aiplatform.server.datasets.schemas import TusFacts, UploadOut
 from aiplatform.server.datasets.service import resumable
+from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext
 
 router = APIRouter(prefix="/api/v1")
@@ -92,6 +94,22 @@ def describe_uploads(context: Creator, response: Response) -> None:
     response.headers["Tus-Extension"] = EXTENSIONS
     response.headers["Tus-Checksum-Algorithm"] = ",".join(resumable.ALGORITHMS)
     response.headers["Tus-Max-Size"] = str(get_settings().max_upload_bytes)
+
+
+@router.get("/projects/{project}/uploads", summary="List resumable uploads")
+@written_here
+def list_uploads(
+    context: Creator, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
+) -> Page[UploadOut]:
+    """Those that are under way, and for a day those that have ended; newest first."""
+    rows, following = page_by_id(
+        session, resumable.uploads(context), DatasetUpload.id, limit=limit, cursor=cursor
+    )
+    kept = [upload for upload in rows if resumable.is_whole(upload)]
+    return Page(
+        items=[_render(upload, resumable.offset_of(upload)) for upload in kept],
+        next_cursor=following,
+    )
 
 
 @router.post(
@@ -163,14 +181,7 @@ def get_upload(upload: UUID, context: Owner, response: Response) -> UploadOut:
         found = resumable.find(session, context, upload)
         offset = resumable.offset_of(found)
         headers_of(response, found, offset)
-        return UploadOut(
-            uuid=found.uuid,
-            length=found.length,
-            offset=offset,
-            status=found.status,
-            result=found.result,
-            expires_at=found.expires_at,
-        )
+        return _render(found, offset)
 
 
 @router.patch(
@@ -229,6 +240,22 @@ def delete_upload(upload: UUID, context: Owner, request: Request, response: Resp
     with transaction() as session:
         resumable.remove(session, context, upload)
     response.headers["Tus-Resumable"] = VERSION
+
+
+def _render(upload: DatasetUpload, offset: int) -> UploadOut:
+    facts = upload.facts
+    return UploadOut(
+        uuid=upload.uuid,
+        name=facts.get("name"),
+        dataset=facts.get("dataset"),
+        filename=facts.get("filename"),
+        length=upload.length,
+        offset=offset,
+        status=upload.status,
+        result=upload.result,
+        created_at=upload.created_at,
+        expires_at=upload.expires_at,
+    )
 
 
 def _end_of(upload: DatasetUpload, offset: int) -> int:

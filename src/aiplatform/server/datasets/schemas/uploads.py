@@ -62,13 +62,20 @@ class TusFacts(Reading):
 
 
 class UploadOut(BaseModel):
-    """A resumable upload; sizes in bytes. ``result`` names the version, or why it was refused."""
+    """A resumable upload; sizes in bytes. ``result`` names the version, or why it was refused.
+
+    ``name`` is that of the dataset it will be, or ``dataset`` the one it will be a version of.
+    """
 
     uuid: UUID
+    name: str | None
+    dataset: UUID | None
+    filename: str | None
     length: int
     offset: int
     status: Literal["receiving", "committed", "refused"]
     result: dict[str, Any] | None
+    created_at: datetime
     expires_at: datetime
 
     model_config = ConfigDict(
@@ -76,10 +83,14 @@ class UploadOut(BaseModel):
             "examples": [
                 {
                     "uuid": "3f0c9b1e-8d1a-4a52-b7a5-0a9a4f6d2b11",
+                    "name": "support-chats",
+                    "dataset": None,
+                    "filename": "chats.jsonl",
                     "length": 52431,
                     "offset": 52431,
                     "status": "committed",
                     "result": {"dataset": EXAMPLE, "version": "v1"},
+                    "created_at": "2026-11-24T07:59:00Z",
                     "expires_at": "2026-11-25T08:00:00Z",
                 }
             ]

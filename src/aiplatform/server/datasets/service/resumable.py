@@ -19,7 +19,7 @@ from typing import Any
 from uuid import UUID
 
 from anyio import CancelScope, sleep_forever, to_thread
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.orm import Session
 from starlette.requests import ClientDisconnect
 
@@ -107,18 +107,29 @@ def find(session: Session, context: ProjectContext, uuid: UUID) -> DatasetUpload
         .execution_options(populate_existing=True)
     )
     upload = session.scalar(statement)
-    if upload is not None and _is_without_bytes(upload):
+    if upload is not None and not is_whole(upload):
         # Its end takes them away, perhaps since it was read.
         upload = session.scalar(statement)
     if upload is None:
         raise NotFound(resource="upload")
-    if upload.expires_at < datetime.now(UTC) or _is_without_bytes(upload):
+    if upload.expires_at < datetime.now(UTC) or not is_whole(upload):
         raise UploadExpired
     return upload
 
 
-def _is_without_bytes(upload: DatasetUpload) -> bool:
-    return upload.status == "receiving" and not file_of(upload.uuid).exists()
+def is_whole(upload: DatasetUpload) -> bool:
+    """Whether it has ended, or its bytes are still there to be gone on with."""
+    return upload.status != "receiving" or file_of(upload.uuid).exists()
+
+
+def uploads(context: ProjectContext) -> Select[Any]:
+    """The project's uploads that have not expired."""
+    statement: Any = select(DatasetUpload).where(
+        DatasetUpload.project_id == context.project_id,
+        DatasetUpload.expires_at > func.clock_timestamp(),
+    )
+    found: Select[Any] = statement
+    return found
 
 
 def remove(session: Session, context: ProjectContext, uuid: UUID) -> None:

@@ -1,0 +1,63 @@
+"""``aiplatform datasets uploads``: uploads in pieces that were broken off."""
+
+from typing import Annotated
+
+import typer
+
+from aiplatform.cli.failures import CommandError, ExitCode
+from aiplatform.cli.options import Json, Limit, Project, Yes, group
+from aiplatform.cli.output import age_text, print_json, print_table, say, size_text
+from aiplatform.cli.session import confirm, connect
+
+SEARCHED = 500
+SHORTEST = 6
+"""Characters of a uuid's start."""
+
+app = group("Uploads in pieces: what is under way, and giving it up.")
+
+
+@app.command()
+def ls(project: Project = None, limit: Limit = 100, json: Json = False) -> None:
+    """List the uploads under way, and for a day those that have ended."""
+    print_table(
+        connect(project).datasets.uploads().take(limit),
+        {
+            "UPLOAD": lambda u: str(u.uuid)[:8],
+            "DATASET": lambda u: u.name or u.dataset,
+            "FILE": lambda u: u.filename,
+            "STATUS": lambda u: u.status,
+            "ARRIVED": lambda u: f"{size_text(u.offset)} of {size_text(u.length)}",
+            "BEGUN": lambda u: age_text(u.created_at),
+        },
+        as_json=json,
+        empty="There are no uploads in pieces.",
+    )
+
+
+@app.command()
+def cancel(
+    upload: Annotated[
+        str, typer.Argument(metavar="UPLOAD", help="Uuid, or its first 6 characters or more.")
+    ],
+    project: Project = None,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Give an upload up: what has arrived goes."""
+    datasets = connect(project).datasets
+    start = upload.lower()
+    found = [one for one in datasets.uploads().take(SEARCHED) if str(one.uuid).startswith(start)]
+    if len(start) < SHORTEST or len(found) != 1:
+        raise CommandError(
+            f"no upload of this project is meant by {upload} alone",
+            "`aiplatform datasets uploads ls` shows them.",
+            ExitCode.USAGE,
+        )
+    [meant] = found
+    arrived = f"{size_text(meant.offset)} of {meant.filename or meant.uuid}"
+    confirm(f"Give up the upload of which {arrived} has arrived?", yes=yes)
+    meant.cancel()
+    if json:
+        print_json({"uuid": str(meant.uuid), "done": True})
+    else:
+        say(f"Given up: the upload {meant.uuid}.")
