@@ -1,12 +1,13 @@
 """``aiplatform tasks``, and ``workers`` that run them."""
 
+import io
 import json
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.cli.conftest import TASK, D, E, P, Run, T
+from tests.cli.conftest import TASK, D, E, P, Run, T, posted
 from tests.client.fake import FakeServer, answer, page, problem
 
 
@@ -80,6 +81,84 @@ def test_a_file_of_tasks_is_queued(run: Run, server: FakeServer, tmp_path: Path)
     assert sent == [500, 1]
 
 
+SPEC = {"type": "data_quality", "dataset": {"dataset": D, "version": "v1"}}
+
+
+@pytest.mark.parametrize("ending", ["json", "toml", "-"])
+def test_one_task_is_queued_by_its_spec(
+    run: Run, server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    file = tmp_path / f"spec.{ending}"
+    match ending:
+        case "json":
+            file.write_text(json.dumps(SPEC))
+        case "toml":
+            file.write_text(f'type = "data_quality"\n[dataset]\ndataset = "{D}"\nversion = "v1"\n')
+        case _:
+            file = Path("-")
+            monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(SPEC)))
+    server.on(f"POST projects/{P}/tasks", answer({**TASK, "name": "nightly"}, 202))
+    server.on(f"GET projects/{P}/tasks", page({**TASK, "uuid": E, "name": "train faq"}))
+    ran = run("tasks", "submit", str(file), "--name", "nightly", "--priority", "8", "--after", T,
+              "--after-any", "train faq", "--idempotency-key", "k", "-p", P)  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert f"aiplatform tasks watch {T}" in ran.err
+    assert posted(server, "/tasks") == {
+        "name": "nightly",
+        "spec": SPEC,
+        "priority": 8,
+        "after": [{"task": T, "condition": "ok"}, {"task": E, "condition": "any"}],
+    }
+    assert server.requests[-1].headers["idempotency-key"] == "k"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("spec.json",),
+        ("spec.json", "--name", "x", "--batch", "tasks.jsonl"),
+        ("--batch", "tasks.jsonl", "--name", "x"),
+        ("--batch", "tasks.jsonl", "--priority", "3"),
+        ("spec.txt", "--name", "x"),
+        ("-", "--name", "x"),
+    ],
+)
+def test_submissions_that_make_no_sense(
+    run: Run,
+    server: FakeServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("spec.json", "spec.txt", "tasks.jsonl"):
+        Path(name).write_text(json.dumps({"name": "x", "spec": SPEC}))
+    monkeypatch.setattr("sys.stdin", io.StringIO("[1]"))
+    assert run("tasks", "submit", *arguments, "-p", P).code == 2
+    assert server.requests == []
+
+
+def test_telemetry_is_summed_up(run: Run, server: FakeServer) -> None:
+    series = {"cpu_percent": [[10, 50, 1, 90], [70, 70.5, 30, 120]], "gpu0.percent": []}
+    server.on(f"GET tasks/{T}/telemetry", answer({"note": "no GPU", "series": series}))
+    ran = run("tasks", "telemetry", T, "-k", "cpu_percent", "--attempt", "2", "--points", "50")
+    assert ran.code == 0, ran.err
+    assert [line.split() for line in ran.out.splitlines()] == [
+        ["CURVE", "MEAN", "LEAST", "MOST", "LAST", "OVER"],
+        ["cpu_percent", "60.25", "1", "120", "70.5", "1:00"],
+    ]
+    assert "no GPU" in ran.err
+    asked = server.requests[-1].url.params
+    assert (asked["key"], asked["attempt"], asked["points"]) == ("cpu_percent", "2", "50")
+    whole = json.loads(run("tasks", "telemetry", T, "--json").out)
+    assert whole["series"]["cpu_percent"][1] == [70, 70.5, 30, 120]
+    server.on(f"GET tasks/{T}/telemetry", answer({"note": None, "series": {}}))
+    assert "Nothing was measured." in run("tasks", "telemetry", T).err
+    run("tasks", "telemetry", T, "--since", "2026-01-31T10:00:00")
+    assert "since" in server.requests[-1].url.params
+
+
 def test_a_task_is_paused_resumed_and_retried(run: Run, server: FakeServer) -> None:
     asked = {**TASK, "status": "running", "stop_wanted": "pause"}
     server.on(f"POST tasks/{T}/pause", answer(asked))
@@ -137,6 +216,12 @@ def test_what_others_come_after_is_retried_first(run: Run, server: FakeServer) -
     done.clear()
     said = run("tasks", "retry", "--dead", "--project", P)
     assert (said.code, said.err.count("is not retried")) == (1, 3)
+
+
+def test_tasks_are_listed_by_name(run: Run, server: FakeServer) -> None:
+    server.on(f"GET projects/{P}/tasks", page(TASK))
+    assert "train" in run("tasks", "ls", "--name", "train", "-p", P).out
+    assert server.requests[-1].url.params["name"] == "train"
 
 
 def test_workers_are_listed_and_emptied(run: Run, server: FakeServer) -> None:

@@ -3,7 +3,7 @@
 import math
 import time
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -193,3 +193,20 @@ def test_tasks_are_found_by_name_and_by_the_start_of_the_uuid(
     assert client.tasks.resolve("7f000000", P) == T
     with pytest.raises(NotFound, match="named 7f0"):
         client.tasks.resolve("7f0", P)
+
+
+def test_a_name_is_looked_up_by_the_server_however_old_its_task_is(
+    client: Client, server: FakeServer
+) -> None:
+    def tasks(request: httpx.Request) -> httpx.Response:
+        if request.url.params.get("name") == "nightly-eval":
+            return page({**task(), "name": "nightly-eval"})
+        return page(*[{**task(), "uuid": str(uuid4()), "name": "newer"}] * 50, next_cursor="more")
+
+    server.on(f"GET projects/{P}/tasks", tasks)
+    assert client.tasks.resolve("nightly-eval", P) == T
+    assert len(server.requests) == 1
+    server.on(f"GET projects/{P}/tasks", page())
+    with pytest.raises(NotFound, match="named misspelt"):
+        client.tasks.resolve("misspelt", P)
+    assert len(server.requests) == 2

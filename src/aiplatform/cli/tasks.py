@@ -1,13 +1,10 @@
 """``aiplatform tasks``."""
 
-import sys
-from json import loads
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aiplatform.cli.failures import CommandError, ExitCode
+from aiplatform.cli.failures import ExitCode
 from aiplatform.cli.follow import follow as follow_task
 from aiplatform.cli.logs import logs
 from aiplatform.cli.metrics import print_summaries
@@ -24,6 +21,8 @@ from aiplatform.cli.output import (
     say,
 )
 from aiplatform.cli.session import connect
+from aiplatform.cli.task_submission import submit
+from aiplatform.cli.task_telemetry import telemetry
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
     from aiplatform.client import Task
 
 app = group("Queued and running work: watch it, read its log, stop it.")
-
-BATCH = 500
-"""Tasks of one request; the API takes no more."""
 
 MOST_SHOWN = 5
 """What has more parts than this is counted in a table."""
@@ -46,6 +42,7 @@ def ls(
         str | None, typer.Option(help="pending, running, completed, failed, cancelled, …")
     ] = None,
     kind: Annotated[str | None, typer.Option("--type", help="training, evaluation, …")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Just this name.")] = None,
     dead: Annotated[
         bool, typer.Option("--dead", help="Only what failed and nobody has retried.")
     ] = False,
@@ -53,8 +50,9 @@ def ls(
     json: Json = False,
 ) -> None:
     """List the tasks of a project, newest first."""
+    found = connect(project).tasks.list(status=status, type=kind, name=name, dead=dead or None)
     print_table(
-        connect(project).tasks.list(status=status, type=kind, dead=dead or None).take(limit),
+        found.take(limit),
         {
             "TASK": lambda t: str(t.uuid)[:8],
             "NAME": lambda t: t.name,
@@ -190,58 +188,8 @@ def metrics(
         )
 
 
-@app.command()
-def submit(
-    batch: Annotated[
-        Path, typer.Option("--batch", metavar="FILE.jsonl", help="A task a line; - reads stdin.")
-    ],
-    project: Project = None,
-    json: Json = False,
-) -> None:
-    """Queue many tasks, in requests of at most 500 that are taken whole or not at all.
-
-    A line has name and spec, and perhaps priority, after and idempotency_key. With keys, a file
-    that was taken in part can be sent again as it is.
-    """
-    tasks = read_lines(batch)
-    client = connect(project)
-    for start in range(0, len(tasks), BATCH):
-        queued = client.tasks.submit_batch(tasks[start : start + BATCH])
-        for task in queued:
-            if json:
-                print_json_line(task)
-        if not json:
-            say(f"{start + len(queued)} of {len(tasks)} tasks are queued.")
-
-
-def read_lines(file: Path) -> list[Any]:
-    """What the lines of a JSONL file hold; empty ones are passed over.
-
-    Raises:
-        CommandError: for a file that can't be read, and a line that is no JSON object.
-    """
-    try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{file}: {error}", exit_code=ExitCode.USAGE) from error
-    found = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            one = loads(line)
-        except ValueError as error:
-            raise CommandError(
-                f"{file}, line {number}: {error}", exit_code=ExitCode.USAGE
-            ) from error
-        if not isinstance(one, dict):
-            raise CommandError(
-                f"{file}, line {number}: not a JSON object", exit_code=ExitCode.USAGE
-            )
-        found.append(one)
-    if not found:
-        raise CommandError(f"{file} has no tasks", exit_code=ExitCode.USAGE)
-    return found
+app.command()(telemetry)
+app.command()(submit)
 
 
 @app.command()

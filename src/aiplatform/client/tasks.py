@@ -1,5 +1,6 @@
 """Tasks: what is queued and running, watched live."""
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -27,6 +28,9 @@ from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.protocol.specs import TaskSpec
 
 _SEARCHED = 500
+"""The tasks among which the start of a uuid is looked for."""
+
+START_OF_UUID = re.compile(r"[0-9a-f-]{6,36}")
 
 
 class MetricPoint(NamedTuple):
@@ -364,7 +368,8 @@ class Tasks(TaskLogs, TaskTelemetry):
         """The uuid that is meant.
 
         Raises:
-            NotFound: when no recent task of the project has the name.
+            NotFound: when the project has no task of the name, nor a recent one whose uuid begins
+                so.
         """
         if isinstance(task, Task):
             return task.uuid
@@ -372,9 +377,13 @@ class Tasks(TaskLogs, TaskTelemetry):
         if uuid is not None:
             return uuid
         meant = str(task)
-        for found in islice(self.list(project=project), _SEARCHED):
-            if found.name == meant or (len(meant) >= 6 and str(found.uuid).startswith(meant)):
-                return found.uuid
+        named = self.list(project=project, name=meant).first()
+        if named is not None and named.name == meant:
+            return named.uuid
+        if START_OF_UUID.fullmatch(meant.lower()):
+            for found in islice(self.list(project=project), _SEARCHED):
+                if str(found.uuid).startswith(meant.lower()):
+                    return found.uuid
         raise NotFound(
             f"no task in this project is named {meant}",
             code="client.no_such_name",
@@ -387,8 +396,9 @@ class Tasks(TaskLogs, TaskTelemetry):
         project: ProjectLike | None = None,
         status: TaskStatus | str | None = None,
         type: TaskType | str | None = None,  # noqa: A002
+        name: str | None = None,
         **filters: Any,
     ) -> Pages[Task]:
-        """The tasks of a project, newest first."""
+        """The tasks of a project, newest first; of a ``name``, those that have just that."""
         path = f"{self._client.projects.path(project)}/tasks"
-        return self._pages(Task, path, status=status, type=type, **filters)
+        return self._pages(Task, path, status=status, type=type, name=name, **filters)

@@ -86,6 +86,30 @@ def token_of(session: Session, project: Project) -> str:
     return make_token(session, session.get_one(User, project.owner_id))
 
 
+def test_a_task_is_found_by_its_whole_name(
+    session: Session, owner: Api, project: Project, submit: Any
+) -> None:
+    tasks = [submit() for _ in range(4)]
+    for task, name in zip(tasks, ["eval", "eval", "eval 2", "Eval"], strict=True):
+        task.name = name
+    tasks[0].status = "paused"
+    commit(session)
+    path = f"projects/{project.uuid}/tasks"
+
+    def named(name: str, **wanted: Any) -> list[str]:
+        answer = owner.get(path, params={"name": name, **wanted})
+        assert answer.status_code == 200, answer.text
+        return [task["uuid"] for task in answer.json()["items"]]
+
+    assert named("eval") == [str(tasks[1].uuid), str(tasks[0].uuid)]
+    assert named("eval", status="paused") == [str(tasks[0].uuid)]
+    assert named("eval", type="training") == []
+    assert named("eval", dead=True) == []
+    assert named("eva") == named("e\x00val 3") == []
+    first = owner.get(path, params={"name": "eval", "limit": 1}).json()
+    assert named("eval", cursor=first["next_cursor"]) == [str(tasks[0].uuid)]
+
+
 def test_lists_are_filtered_and_paged(owner: Api, project: Project, submit: Any) -> None:
     tasks = [submit() for _ in range(5)]
     path = f"projects/{project.uuid}/tasks"

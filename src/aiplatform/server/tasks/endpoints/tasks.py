@@ -146,12 +146,15 @@ def list_tasks(
     cursor: Cursor = None,
     task_status: Annotated[TaskStatus | None, Query(alias="status")] = None,
     task_type: Annotated[TaskType | None, Query(alias="type")] = None,
+    name: Annotated[str | None, Query(max_length=255, description="exactly this name")] = None,
     dead: Annotated[
         bool, Query(description="only what failed for good and nobody has retried")
     ] = False,
 ) -> Page[TaskOut]:
     """The project's tasks, newest first."""
-    statement = queries.list_tasks(context, status=task_status, task_type=task_type, dead=dead)
+    statement = queries.list_tasks(
+        context, status=task_status, task_type=task_type, name=name, dead=dead
+    )
     rows, following = page_by_id(session, statement, Task.id, limit=limit, cursor=cursor)
     return Page(items=render_all(session, rows), next_cursor=following)
 

@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
+from aiplatform.protocol.encoding import clean_text
 from aiplatform.protocol.enums import TaskStatus
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.statements import Compiled, compiled
@@ -82,6 +83,7 @@ def list_tasks(
     *,
     status: TaskStatus | None = None,
     task_type: str | None = None,
+    name: str | None = None,
     experiment_id: int | None = None,
     dead: bool = False,
 ) -> Select[Any]:
@@ -90,7 +92,8 @@ def list_tasks(
     A page is read by id from the index that has the filters before the id. To the planner, to go
     through all tasks by id and leave out what does not match looks as good, and is where the
     newest million has another status. An order by what is filtered by rules that out; a range of
-    one value keeps it from being dropped as constant.
+    one value keeps it from being dropped as constant. Of a ``name`` there are few tasks, in which
+    the other filters are looked for.
     """
     statement = select(Task).where(Task.project_id == context.project_id)
     wanted = TaskStatus.FAILED if dead else status
@@ -99,6 +102,9 @@ def list_tasks(
         filters.append((Task.status, wanted.value))
     if task_type is not None:
         filters.append((Task.type, task_type))
+    if name is not None:
+        statement = statement.where(*(kept == value for kept, value in filters))
+        filters = [(Task.name, clean_text(name))]
     for kept, value in filters:
         statement = statement.where(kept.between(value, value)).order_by(kept.desc())
     if experiment_id is not None:

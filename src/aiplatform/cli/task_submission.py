@@ -1,0 +1,131 @@
+"""``aiplatform tasks submit``: one task from its spec, or many from a file."""
+
+import sys
+from json import loads
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from aiplatform.cli.failures import CommandError, ExitCode
+from aiplatform.cli.options import Json, Priority, Project
+from aiplatform.cli.output import print_json, print_json_line, say
+from aiplatform.cli.session import connect
+from aiplatform.cli.specs import read_spec
+
+BATCH = 500
+"""Tasks of one request; the API takes no more."""
+
+
+def submit(
+    spec: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[SPEC]",
+            help="A task's spec, with its type: TOML, JSON or YAML; - reads JSON from stdin.",
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Of the task; SPEC needs it.")] = None,
+    priority: Priority = None,
+    after: Annotated[
+        list[str] | None,
+        typer.Option("--after", metavar="TASK", help="Only once this task has succeeded; repeat."),
+    ] = None,
+    after_any: Annotated[
+        list[str] | None,
+        typer.Option("--after-any", metavar="TASK", help="Only once this has ended, however."),
+    ] = None,
+    idempotency_key: Annotated[
+        str | None,
+        typer.Option(
+            "--idempotency-key", help="Sent again with the same within a day, queues nothing new."
+        ),
+    ] = None,
+    batch: Annotated[
+        Path | None,
+        typer.Option("--batch", metavar="FILE.jsonl", help="A task a line; - reads stdin."),
+    ] = None,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Queue a task by its spec: an evaluation, a quality report, …; or with --batch many tasks.
+
+    Trainings are started by `aiplatform train`. Of a batch, each line has name and spec, and
+    perhaps priority, after and idempotency_key; its requests have at most 500 and are taken whole
+    or not at all. With keys, a file that was taken in part can be sent again as it is.
+    """
+    of_one = (name, priority, after, after_any, idempotency_key)
+    if (spec is None) == (batch is None):
+        raise typer.BadParameter("give SPEC for one task, or --batch for many")
+    if batch is not None:
+        if any(option is not None for option in of_one):
+            raise typer.BadParameter("the lines of --batch say name, priority and the rest")
+        _submit_batch(batch, project, as_json=json)
+        return
+    if spec is None or name is None:
+        raise typer.BadParameter("a task needs a --name")
+    wanted = _object_of_stdin() if str(spec) == "-" else read_spec(spec)
+    queued = connect(project).tasks.submit(
+        wanted,
+        name=name,
+        priority=priority,
+        after=after or (),
+        after_any=after_any or (),
+        idempotency_key=idempotency_key,
+    )
+    if json:
+        print_json(queued)
+    else:
+        say(f"Queued {queued.name}. Watch it: aiplatform tasks watch {queued.uuid}")
+
+
+def _submit_batch(file: Path, project: str | None, *, as_json: bool) -> None:
+    tasks = read_lines(file)
+    client = connect(project)
+    for start in range(0, len(tasks), BATCH):
+        queued = client.tasks.submit_batch(tasks[start : start + BATCH])
+        for task in queued:
+            if as_json:
+                print_json_line(task)
+        if not as_json:
+            say(f"{start + len(queued)} of {len(tasks)} tasks are queued.")
+
+
+def _object_of_stdin() -> dict[str, Any]:
+    try:
+        found = loads(sys.stdin.read())
+    except ValueError as error:
+        raise CommandError(f"stdin: {error}", exit_code=ExitCode.USAGE) from error
+    if not isinstance(found, dict):
+        raise CommandError("stdin must hold a JSON object", exit_code=ExitCode.USAGE)
+    return found
+
+
+def read_lines(file: Path) -> list[Any]:
+    """What the lines of a JSONL file hold; empty ones are passed over.
+
+    Raises:
+        CommandError: for a file that can't be read, and a line that is no JSON object.
+    """
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{file}: {error}", exit_code=ExitCode.USAGE) from error
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            one = loads(line)
+        except ValueError as error:
+            raise CommandError(
+                f"{file}, line {number}: {error}", exit_code=ExitCode.USAGE
+            ) from error
+        if not isinstance(one, dict):
+            raise CommandError(
+                f"{file}, line {number}: not a JSON object", exit_code=ExitCode.USAGE
+            )
+        found.append(one)
+    if not found:
+        raise CommandError(f"{file} has no tasks", exit_code=ExitCode.USAGE)
+    return found

@@ -1,0 +1,66 @@
+"""``aiplatform tasks telemetry``: what a task used, second by second."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aiplatform.cli.options import Json, Project, TaskArgument
+from aiplatform.cli.output import duration_text, number_text, print_json, print_rows, say
+from aiplatform.cli.session import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiplatform.client import TelemetryPoint
+
+
+def telemetry(
+    task: TaskArgument,
+    key: Annotated[
+        list[str] | None, typer.Option("--key", "-k", help="Only this curve; repeat.")
+    ] = None,
+    attempt: Annotated[
+        int | None, typer.Option("--attempt", min=1, help="Of this attempt; else of all.")
+    ] = None,
+    since: Annotated[
+        datetime | None, typer.Option("--since", help="From this moment on, in local time.")
+    ] = None,
+    points: Annotated[
+        int | None,
+        typer.Option("--points", min=2, max=10_000, help="Of each curve, at most; else 500."),
+    ] = None,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Sum up what a task used of CPU, memory, disk and GPUs; with --json the curves.
+
+    A point of a curve has seconds since the epoch, mean, least and most.
+    """
+    found = connect(project).tasks.telemetry(
+        task,
+        *(key or ()),
+        points=points,
+        attempt=attempt,
+        since=None if since is None else since.astimezone(),
+    )
+    if json:
+        print_json(found)
+        return
+    curves = {name: curve for name, curve in found.series.items() if curve}
+    if curves:
+        print_rows(
+            ["CURVE", "MEAN", "LEAST", "MOST", "LAST", "OVER"],
+            [[name, *_summary(curve)] for name, curve in curves.items()],
+        )
+    else:
+        say("Nothing was measured.")
+    if found.note:
+        say(f"Of GPUs: {found.note}.")
+
+
+def _summary(curve: "Sequence[TelemetryPoint]") -> list[str]:
+    mean = sum(point.mean for point in curve) / len(curve)
+    least, most = min(point.least for point in curve), max(point.most for point in curve)
+    figures = [number_text(value) for value in (mean, least, most, curve[-1].mean)]
+    return [*figures, duration_text(curve[-1].time - curve[0].time)]
