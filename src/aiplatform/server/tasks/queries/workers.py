@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.encoding import dumps
 from aiplatform.server.core.database import once
 from aiplatform.server.core.statements import Compiled, all_of, compiled
-from aiplatform.server.tasks.models import TaskGang, TaskReservation, Worker
+from aiplatform.server.tasks.models import Task, TaskGang, TaskReservation, Worker
 from aiplatform.server.tasks.rules import Device, Offer, Room
 
 SILENT_SECONDS = 30.0
@@ -68,6 +68,18 @@ def _held_by() -> Compiled:
 def leases_of(session: Session, worker_id: int) -> Sequence[Held]:
     """What a worker holds: plain rows, since every claim reads them."""
     rows: Sequence[Any] = _held_by().all(session, worker_id=worker_id)
+    return rows
+
+
+def leases_to_end(session: Session, worker_id: int) -> Sequence[Held]:
+    """What a worker holds, by project: to end a lease locks what its project has used.
+
+    Workers that start at one time would else wait for each other.
+    """
+    mine = select(_held).where(_held.c.worker_id == worker_id)
+    rows: Sequence[Any] = session.execute(
+        mine.join(Task, Task.id == _held.c.task_id).order_by(Task.project_id, Task.id)
+    ).all()
     return rows
 
 

@@ -89,7 +89,7 @@ def register(session: Session, name: str, queues: Sequence[str], offers: Capacit
         )
         .returning(Worker.id)
     ).one()
-    for held in queries.leases_of(session, worker_id):
+    for held in queries.leases_to_end(session, worker_id):
         reason = "the worker died and was started again"
         with isolated("the end of a lease", task_id=held.task_id), session.begin_nested():
             expire(session, held.task_id, held.fence, reason)
