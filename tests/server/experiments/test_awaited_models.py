@@ -258,6 +258,22 @@ class TestFromATask:
         assert later["model"] == mine.get(f"tasks/{first['uuid']}").json()["model"]
         assert set(hand.inputs(hand.take()).trees) == {"model", "base_model"}
 
+    def test_a_retry_reads_what_the_retry_of_the_training_makes(
+        self, mine: Api, train: Submit, evaluate: Submit, hand: Hand, made: list[StoredFile]
+    ) -> None:
+        training = train()
+        task = evaluate(training).json()
+        hand.fail(hand.take())
+        again = mine.post(f"tasks/{training['uuid']}/retry").json()
+        retried = mine.post(f"tasks/{task['uuid']}/retry").json()
+        assert retried["config"]["model"] == {"from_task": again["uuid"]}
+        shown = mine.get(f"tasks/{retried['uuid']}").json()
+        assert [need["task"] for need in shown["after"]] == [again["uuid"]]
+        hand.complete(hand.take(), {}, made)
+        model = mine.get(f"tasks/{again['uuid']}").json()["model"]
+        assert mine.get(f"tasks/{retried['uuid']}").json()["model"] == model
+        assert str(hand.take().task_uuid) == retried["uuid"]
+
     def test_a_model_that_was_deleted(
         self, mine: Api, train: Submit, evaluate: Submit, hand: Hand, made: list[StoredFile]
     ) -> None:

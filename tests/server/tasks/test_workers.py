@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,13 +15,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from aiplatform.server.core.audit import AuditLog
-from aiplatform.server.core.database import commit
+from aiplatform.server.core.database import commit, transaction
 from aiplatform.server.core.settings import Settings
 from aiplatform.server.tasks import jobs, queries, runner
 from aiplatform.server.tasks.models import Task, Worker
 from aiplatform.server.tasks.rules import Device
 from aiplatform.server.tasks.service import attempts, devices, figures, workers
 from tests.conftest import Api
+from tests.factories import make_project, make_task
 
 Submit = Callable[..., Task]
 
@@ -43,6 +46,37 @@ def test_what_is_free_and_who_holds_it(session, submit: Submit, make_worker, adm
     assert shown["running"][0]["task"] == str(task.uuid)
     assert shown["load"]["memory_used_mb"] > 0
     assert admin.get(f"workers/{shown['uuid']}").json()["name"] == "w1"
+
+
+def test_workers_that_start_at_one_time_do_not_wait_for_each_other(session, kind, make_worker):
+    """What projects have used is locked in one order, whatever was claimed first."""
+    projects = [make_project(session) for _ in range(2)]
+    names = ["a", "b"]
+    for name, order in zip(names, (projects, projects[::-1]), strict=True):
+        worker_id = make_worker(name)
+        for project in order:
+            make_task(session, project)
+            claim(session, worker_id)
+    held = "SELECT project_id FROM project_usage WHERE project_id = :id FOR UPDATE"
+    session.execute(text(held), {"id": projects[0].id})
+
+    def start(name: str) -> None:
+        with transaction() as own:
+            workers.register(own, name, ["default"], workers.Capacity(4, 8192))
+
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    with ThreadPoolExecutor() as pool:
+        started = [pool.submit(start, name) for name in names]
+        deadline = time.monotonic() + 20
+        while session.scalar(text(waits)) < len(names):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        # Neither has anything of the second project while it waits for the first.
+        session.execute(text(held + " NOWAIT"), {"id": projects[1].id})
+        session.rollback()
+        for one in started:
+            one.result(20)
+    assert session.scalar(text("SELECT count(*) FROM task_leases")) == 0
 
 
 def test_a_drained_worker_is_emptied(session, submit: Submit, make_worker, admin: Api):
