@@ -47,6 +47,7 @@ def test_archiving_usage_and_quota(run: Run, world: FakeServer) -> None:
                     "bin": 500, "total": 3500, "limit": None},
         "tasks": {"used": 1, "limit": 4},
         "gpus": {"used": 0, "limit": 2},
+        "max_priority": 8,
     }  # fmt: skip
     world.on(f"GET projects/{P}/usage", answer(used))
     world.on(f"PUT projects/{P}/quota", answer(used))
@@ -54,12 +55,13 @@ def test_archiving_usage_and_quota(run: Run, world: FakeServer) -> None:
     assert "archived" in run("projects", "archive", "demo", "--yes").out
     assert "active" in run("projects", "unarchive", "demo").out
     shown = run("projects", "usage", "demo").out
-    for text in ("3.5 kB", "no limit", "bin", "GPUs"):
+    for text in ("3.5 kB", "no limit", "bin", "GPUs", "priority of a task"):
         assert text in shown
     assert json.loads(run("projects", "usage", "demo", "--json").out) == used
-    assert run("projects", "quota", "demo", "--tasks", "4", "--gpus", "2").code == 0
+    limits = ("--tasks", "4", "--gpus", "2", "--priority", "8")
+    assert run("projects", "quota", "demo", *limits).code == 0
     assert json.loads(world.bodies[-1]) == {
-        "storage_bytes": None, "concurrent_tasks": 4, "gpus": 2
+        "storage_bytes": None, "concurrent_tasks": 4, "gpus": 2, "max_priority": 8
     }  # fmt: skip
     puts = len(world.bodies)
     assert run("projects", "quota", "demo").code == 2, "whoever only looks takes no limit away"

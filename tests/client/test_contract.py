@@ -94,7 +94,8 @@ def test_projects_people_and_audit(client: Client) -> None:
         only(change(U), Project)
     only(client.projects.usage(U), Usage)
     only(client.projects.retention(U), Retention)
-    only(client.projects.set_quota(U, storage_bytes=1, concurrent_tasks=2, gpus=3), Usage)
+    limits = {"storage_bytes": 1, "concurrent_tasks": 2, "gpus": 3, "max_priority": 8}
+    only(client.projects.set_quota(U, **limits), Usage)
     client.projects.delete(U)
     only(client.bin.projects().first(), BinItem)
     only(client.bin.restore_project(U, name="x"), Restored)

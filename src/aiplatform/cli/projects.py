@@ -154,6 +154,9 @@ def quota(
     storage: Annotated[int | None, typer.Option(min=0, help="Bytes.")] = None,
     tasks: Annotated[int | None, typer.Option(min=0, help="Tasks that run at once.")] = None,
     gpus: Annotated[int | None, typer.Option(min=0, help="GPUs held at once.")] = None,
+    priority: Annotated[
+        int | None, typer.Option(min=5, max=10, help="Highest priority of a task.")
+    ] = None,
     default: Annotated[
         bool, typer.Option("--default", help="All of them back to the platform's defaults.")
     ] = False,
@@ -163,7 +166,12 @@ def quota(
 
     `aiplatform projects usage` shows them.
     """
-    given = {"storage_bytes": storage, "concurrent_tasks": tasks, "gpus": gpus}
+    given = {
+        "storage_bytes": storage,
+        "concurrent_tasks": tasks,
+        "gpus": gpus,
+        "max_priority": priority,
+    }
     if default == any(limit is not None for limit in given.values()):
         raise typer.BadParameter("say which limits to set, or --default for those of the platform")
     _print_usage(connect().projects.set_quota(project, **given), json=json)
@@ -221,6 +229,7 @@ def _print_usage(usage: "Usage", *, json: bool) -> None:
         ("  bin", size_text(stored.bin), ""),
         ("running tasks", str(usage.tasks.used), most(usage.tasks.limit)),
         ("GPUs", str(usage.gpus.used), most(usage.gpus.limit)),
+        ("priority of a task", "", str(usage.max_priority)),
     ]
     print_rows(["WHAT", "USED", "LIMIT"], rows)
 

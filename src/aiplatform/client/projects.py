@@ -126,11 +126,12 @@ class CountUsage(BaseModel):
 
 
 class Usage(Resource):
-    """What a project uses of its quotas."""
+    """What a project uses of its quotas; its tasks may have priorities up to ``max_priority``."""
 
     storage: StorageUsage
     tasks: CountUsage
     gpus: CountUsage
+    max_priority: int
 
 
 ProjectLike = Project | UUID | str
@@ -195,12 +196,17 @@ class Projects(Group):
         storage_bytes: int | None = None,
         concurrent_tasks: int | None = None,
         gpus: int | None = None,
+        max_priority: int | None = None,
     ) -> Usage:
-        """Replace its limits; what is left out is the platform's default. For administrators."""
+        """Replace its limits; what is left out is the platform's default. For administrators.
+
+        ``max_priority``, from 5 to 10, is the highest that its tasks may have.
+        """
         body = {
             "storage_bytes": storage_bytes,
             "concurrent_tasks": concurrent_tasks,
             "gpus": gpus,
+            "max_priority": max_priority,
         }
         response = self._http.request("PUT", f"{self.path(project)}/quota", json=body)
         return self._make(Usage, decoded(response))

@@ -77,6 +77,7 @@ class TestUsage:
                         "bin": 1300, "total": 3650, "limit": None},
             "tasks": {"used": 0, "limit": None},
             "gpus": {"used": 0, "limit": None},
+            "max_priority": 10,
         }  # fmt: skip
 
     def test_of_an_empty_project(self, mine: Api, project: Project) -> None:

@@ -130,6 +130,22 @@ def test_what_could_never_be_submitted_is_refused_at_once(
     assert create(action={"kind": "run", "experiment": str(other.uuid)}).status_code == 404
 
 
+def test_a_priority_above_the_projects_limit_is_refused(
+    session: Session, mine: Api, admin: Api, project: Project, action: dict[str, Any],
+    create: Callable[..., Any],
+) -> None:  # fmt: skip
+    path = f"projects/{project.uuid}/quota"
+    urgent = create(action={**action, "priority": 9}).json()["uuid"]
+    admin.put(path, json={"max_priority": 8})
+    answer = create(action={**action, "priority": 9})
+    assert (answer.status_code, answer.json()["code"]) == (409, "priority_too_high")
+    make_due(session, urgent)
+    fire_due()
+    fired = last(mine, urgent)
+    assert fired["outcome"] == "refused"
+    assert "priority 8 at most" in fired["reason"]
+
+
 def test_due_submits_as_the_owner_and_plans_the_next(
     session: Session, mine: Api, create: Callable[..., Any], developer: User
 ) -> None:

@@ -157,6 +157,22 @@ def test_a_deactivated_author_starts_nothing_more(
     assert "deactivated" in (sweep.error or "")
 
 
+def test_a_priority_above_the_projects_limit_is_refused(
+    mine: Api, admin: Api, project: Project, begin: Callable[..., Any]
+) -> None:
+    urgent = begin(priority=9).json()["uuid"]
+    admin.put(f"projects/{project.uuid}/quota", json={"max_priority": 8})
+    answer = begin(name="another", priority=9)
+    assert (answer.status_code, answer.json()["code"]) == (409, "priority_too_high")
+    experiment = shown(mine, urgent)["experiment"]
+    answer = mine.post(f"experiments/{experiment}/runs", json={"priority": 9})
+    assert (answer.status_code, answer.json()["code"]) == (409, "priority_too_high")
+    advance_all()
+    found = shown(mine, urgent)
+    assert found["status"] == "failed"
+    assert "priority 8 at most" in found["error"]
+
+
 def test_an_experiment_goes_with_its_sweeps_once_they_have_ended(
     session: Session, mine: Api, begin: Callable[..., Any]
 ) -> None:

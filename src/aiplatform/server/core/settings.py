@@ -183,6 +183,13 @@ class Settings(NodeSettings, OidcSettings, ScriptSettings, TelemetrySettings, Wa
     quota_gpus: int | None = Field(
         None, ge=0, description="GPUs that such a project's tasks hold at once; by default any."
     )
+    quota_priority: int = Field(
+        10,
+        ge=5,
+        le=10,
+        description="Highest priority that such a project's tasks may have, from 5, which they "
+        "have by default. Tasks of 9 and 10 preempt those of all projects.",
+    )
     worker_name: str | None = Field(
         None, max_length=100, description="Name of this worker; by default host name and home."
     )

@@ -37,6 +37,19 @@ class QuotaExceeded(Conflict):
     }
 
 
+class PriorityTooHigh(Conflict):
+    """Urgent tasks take room from those of all projects."""
+
+    code = "priority_too_high"
+    title = {"en": "Priority is too high", "zh": "优先级过高"}
+    detail = {
+        "en": "The project's tasks may have priority {limit} at most, not {asked}. Ask for a lower "
+        "one, or have who may write the platform's settings (an administrator) raise the limit.",
+        "zh": "该项目任务的优先级最高为 {limit}，不能为 {asked}。请降低优先级，"
+        "或请有平台设置权限的人（管理员）提高上限。",
+    }
+
+
 class StillUsed(Conflict):
     """Purging would take away what something else stands on."""
 

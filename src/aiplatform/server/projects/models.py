@@ -78,6 +78,7 @@ class ProjectQuota(Base):
     storage_bytes: Mapped[int | None] = mapped_column(BigInteger)
     concurrent_tasks: Mapped[int | None]
     gpus: Mapped[int | None]
+    max_priority: Mapped[int | None]
     updated_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     updated_at: Mapped[datetime] = mapped_column(
         server_default=func.clock_timestamp(), onupdate=func.clock_timestamp()

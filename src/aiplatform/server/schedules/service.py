@@ -28,6 +28,7 @@ from aiplatform.server.experiments import service as experiments
 from aiplatform.server.identity.errors import PermissionDenied
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.projects.service import quotas
 from aiplatform.server.projects.service.acting import acting_for
 from aiplatform.server.schedules import queries
 from aiplatform.server.schedules.errors import CronInvalid, TimezoneInvalid
@@ -93,8 +94,8 @@ def update_schedule(
     So nobody makes a schedule do with another's permissions what they may not do themselves.
 
     Raises:
-        NameTaken, CronInvalid, TimezoneInvalid, PermissionDenied, NotFound, WrongTaskType: see
-            :func:`create_schedule`.
+        NameTaken, CronInvalid, TimezoneInvalid, PermissionDenied, NotFound, WrongTaskType,
+            PriorityTooHigh: see :func:`create_schedule`.
     """
     name = changes.get("name", schedule.name)
     if name != schedule.name and queries.name_in_use(session, context, name):
@@ -146,8 +147,9 @@ def require_submittable(session: Session, context: ProjectContext, action: Actio
     """Refuse what the caller could not submit now.
 
     Raises:
-        PermissionDenied, NotFound, WrongTaskType: see there.
+        PermissionDenied, NotFound, WrongTaskType, PriorityTooHigh: see there.
     """
+    quotas.require_priority(session, context.project_id, action.priority)
     match action:
         case RunAction():
             _require(context, Permission.TRAINING_WRITE)

@@ -32,6 +32,7 @@ def _render(usage: Usage) -> UsageOut:
         ),
         tasks=CountUsage(used=usage.running_tasks, limit=quota.concurrent_tasks),
         gpus=CountUsage(used=usage.leased_gpus, limit=quota.gpus),
+        max_priority=quota.max_priority,
     )
 
 
@@ -43,5 +44,8 @@ def get_usage(context: Read, session: SessionDep) -> UsageOut:
 
 @router.put("/quota", summary="Set a project's quotas")
 def set_quota(project: UUID, body: QuotaIn, principal: Set, session: SessionDep) -> UsageOut:
-    """Replace the project's own limits. What is used beyond a new limit stays; more is refused."""
+    """Replace the project's own limits. What is used beyond a new limit stays; more is refused.
+
+    Tasks that wait keep their priority.
+    """
     return _render(quotas.set_quota(session, principal, project, body.model_dump()))

@@ -11,10 +11,20 @@ class QuotaIn(Strict):
     storage_bytes: int | None = Field(None, ge=0, lt=2**63)
     concurrent_tasks: int | None = Field(None, ge=0, lt=2**31)
     gpus: int | None = Field(None, ge=0, lt=2**31)
+    max_priority: int | None = Field(
+        None, ge=5, le=10, description="of its tasks; those of 9 and 10 preempt others"
+    )
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"storage_bytes": 107374182400, "concurrent_tasks": 4, "gpus": 2}]
+            "examples": [
+                {
+                    "storage_bytes": 107374182400,
+                    "concurrent_tasks": 4,
+                    "gpus": 2,
+                    "max_priority": 8,
+                }
+            ]
         }
     )
 
@@ -44,6 +54,7 @@ class UsageOut(BaseModel):
     storage: StorageUsage
     tasks: CountUsage
     gpus: CountUsage
+    max_priority: int = Field(description="the highest that its tasks may have")
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -60,6 +71,7 @@ class UsageOut(BaseModel):
                     },
                     "tasks": {"used": 1, "limit": 4},
                     "gpus": {"used": 1, "limit": 2},
+                    "max_priority": 8,
                 }
             ]
         }

@@ -7,7 +7,7 @@ so two who ask at the same time never get more than there is.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -22,12 +22,15 @@ from aiplatform.server.core.settings import get_settings
 from aiplatform.server.identity.access import Principal
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects import queries
-from aiplatform.server.projects.errors import QuotaExceeded
+from aiplatform.server.projects.errors import PriorityTooHigh, QuotaExceeded
 from aiplatform.server.projects.models import Project, ProjectQuota, ProjectStorage
 
 STORAGE = {"quota": "storage", "quota_name": "storage (in bytes)", "quota_name_zh": "存储（字节）"}
 NEAR = 0.9
 """Share of the storage at which a project's owner is told."""
+
+DEFAULT_PRIORITY = 5
+"""Of a task that nobody gave another; no project's limit is lower."""
 
 GPUS = {"quota": "gpus", "quota_name": "GPUs", "quota_name_zh": "GPU"}
 FREE_SPACE = {
@@ -40,13 +43,19 @@ ASK_FOR_LESS = {
 }
 
 
+Limit = TypeVar("Limit", int, int | None)
+
+
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """What a project may use; None is no limit. Bytes, tasks that run at once, GPUs they hold."""
+    """What a project may use; None is no limit. Bytes, tasks that run at once, GPUs they hold,
+    and the highest priority that its tasks may have.
+    """
 
     storage_bytes: int | None
     concurrent_tasks: int | None
     gpus: int | None
+    max_priority: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +73,7 @@ def quota_of(session: Session, project_id: int) -> Quota:
     settings = get_settings()
     own = session.get(ProjectQuota, project_id, populate_existing=True)
 
-    def limit(column: str, default: int | None) -> int | None:
+    def limit(column: str, default: Limit) -> int | Limit:
         value: int | None = None if own is None else getattr(own, column)
         return default if value is None else value
 
@@ -72,6 +81,7 @@ def quota_of(session: Session, project_id: int) -> Quota:
         storage_bytes=limit("storage_bytes", settings.quota_storage_bytes),
         concurrent_tasks=limit("concurrent_tasks", settings.quota_tasks),
         gpus=limit("gpus", settings.quota_gpus),
+        max_priority=limit("max_priority", settings.quota_priority),
     )
 
 
@@ -191,6 +201,19 @@ def require_gpus(session: Session, project_id: int, asked: int) -> None:
     if asked and limit is not None and asked > limit:
         _, used = queries.leased(session, project_id)
         raise QuotaExceeded(limit=limit, used=used, asked=asked, **GPUS, **ASK_FOR_LESS)
+
+
+def require_priority(session: Session, project_id: int, asked: int) -> None:
+    """Refuse a priority above the project's limit, which is never below the default priority.
+
+    Raises:
+        PriorityTooHigh: it says what is allowed, and who may allow more.
+    """
+    if asked <= DEFAULT_PRIORITY:
+        return
+    limit = quota_of(session, project_id).max_priority
+    if asked > limit:
+        raise PriorityTooHigh(limit=limit, asked=asked)
 
 
 def may_start(session: Session, project_id: int, gpus: int) -> bool:

@@ -16,6 +16,7 @@ from aiplatform.server.experiments import service as experiments
 from aiplatform.server.experiments.errors import ExperimentArchived, ExperimentBusy
 from aiplatform.server.experiments.models import Experiment
 from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.projects.service import quotas
 from aiplatform.server.sweeps import queries
 from aiplatform.server.sweeps.errors import GridTooLarge, NothingHeldOut, SweepEnded
 from aiplatform.server.sweeps.models import Sweep
@@ -32,6 +33,7 @@ def create_sweep(session: Session, context: ProjectContext, *, name: str, spec: 
         NameTaken: when the project has one of this name.
         NotFound: when the project has no such experiment.
         ExperimentArchived: for one in the archive.
+        PriorityTooHigh: when its trials' priority is above the project's limit.
         GridTooLarge: for a grid of more points than are tried.
         ConfigInvalid: when the parameters are not of the experiment's config.
         NothingHeldOut: when it goes by a figure of an eval_dataset, and there is none.
@@ -41,6 +43,7 @@ def create_sweep(session: Session, context: ProjectContext, *, name: str, spec: 
     experiment = experiments_queries.get_experiment(session, context, spec.experiment)
     if experiments_queries.details_of(session, experiment).archived_at is not None:
         raise ExperimentArchived(name=experiment.name)
+    quotas.require_priority(session, context.project_id, spec.priority)
     if spec.method == "grid":
         size = grid_size(spec)
         if size > GRID_LIMIT:

@@ -12,6 +12,7 @@ from aiplatform.server.core import audit
 from aiplatform.server.core.audit import Actor
 from aiplatform.server.core.broker import wake
 from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.projects.service import quotas
 from aiplatform.server.tasks import queries
 from aiplatform.server.tasks.errors import (
     NotPausable,
@@ -86,7 +87,8 @@ def retry(
     """Queue a new task with the spec and inputs of one that failed or was cancelled.
 
     What has ended stays as it ended; the new task says whose retry it is. It waits for what the
-    old one waited for, or for the newest retry of that.
+    old one waited for, or for the newest retry of that. A priority above the project's limit of
+    now is lowered to it.
 
     Raises:
         NotRetriable: when it has not failed, was retried already, or is started elsewhere.
@@ -117,12 +119,13 @@ def retry(
         )
     kind.retried(session, context, task, override_gate=override_gate)
     again = _as_before(session, context, task)
+    limit = quotas.quota_of(session, context.project_id).max_priority
     new = submit(
         session,
         context,
         again.spec,
         name=task.name,
-        priority=task.priority,
+        priority=min(task.priority, limit),
         experiment_id=again.experiment_id,
         model_id=again.model_id,
         inputs=again.inputs,

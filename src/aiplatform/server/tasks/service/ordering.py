@@ -11,6 +11,7 @@ from aiplatform.protocol.enums import TaskStatus
 from aiplatform.server.core import audit
 from aiplatform.server.core.broker import wake
 from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.projects.service import quotas
 from aiplatform.server.tasks.errors import NotItsNeighbour, TaskNotWaiting
 from aiplatform.server.tasks.models import Task, TaskScheduling
 from aiplatform.server.tasks.rules import MOVABLE, level
@@ -32,10 +33,13 @@ def set_priority(session: Session, context: ProjectContext, task: Task, priority
 
     Raises:
         TaskNotWaiting: when it runs or has ended.
+        PriorityTooHigh: when it is raised above the project's limit.
     """
     task = _lock_waiting(session, task.id)
     if priority == task.priority:
         return task
+    if priority > task.priority:
+        quotas.require_priority(session, context.project_id, priority)
     before, task.priority = task.priority, priority
     task.scheduling.updated_at = func.clock_timestamp()
     add_event(session, task, "priority", before=before, now=priority, by=context.actor.username)
@@ -65,6 +69,7 @@ def move_before(
     Raises:
         TaskNotWaiting: when one of the two does not wait.
         NotItsNeighbour: when they are not of one project and queue.
+        PriorityTooHigh: when the other's priority is above the project's limit by now.
     """
     first = other.id if other is not None else _first_of(session, context, task)
     if first is None or first == task.id:
@@ -74,6 +79,8 @@ def move_before(
     task, target = locked[task.id], locked[first]
     if (target.project_id, target.scheduling.queue) != (task.project_id, task.scheduling.queue):
         raise NotItsNeighbour
+    if target.priority > task.priority:
+        quotas.require_priority(session, context.project_id, target.priority)
     task.priority = target.priority
     task.scheduling.since = _age_before(session, task, target)
     task.scheduling.updated_at = func.clock_timestamp()

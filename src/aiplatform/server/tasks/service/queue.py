@@ -75,6 +75,7 @@ def submit(
     Raises:
         NoWorkerCanRun: when it asks for what no worker has.
         QuotaExceeded: when it asks for more GPUs than the project may ever hold.
+        PriorityTooHigh: when its priority is above the project's limit.
         NoSuchSecret, PermissionDenied: when it names a secret that is not to be had.
         NotFound: when a task of ``after`` is not of the project.
         DependencyFailed: when one that must succeed has failed already.
@@ -103,12 +104,14 @@ def _checked(
     context: ProjectContext,
     spec: TaskSpec,
     *,
+    priority: int,
     after: Sequence[After] = (),
     needs: Sequence[Needs] | None = None,
     **facts: Any,
 ) -> NewTask:
     """What :func:`submit` queues, after its checks. ``needs``: what it waits for, looked up."""
     require_possible(session, spec)
+    quotas.require_priority(session, context.project_id, priority)
     if spec.resources.gpus:
         quotas.require_gpus(session, context.project_id, spec.resources.gpus * nodes_of(spec))
     if spec.secrets:
@@ -122,6 +125,7 @@ def _checked(
         actor=context.actor,
         project_id=context.project_id,
         project_uuid=context.project_uuid,
+        priority=priority,
         needs=needs,
         **facts,
     )
