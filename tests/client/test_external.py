@@ -41,6 +41,7 @@ class Platform(FakeServer):
         self.lines: list[dict[str, Any]] = []
         self.ends: list[dict[str, Any]] = []
         self.status = "running"
+        self.dropped = 0
         self.faults: Iterator[str | None] = iter(())
         self.on(BEGIN, answer(TASK, 201))
         self.on(f"POST tasks/{RUN}/metrics", self._take)
@@ -62,7 +63,8 @@ class Platform(FakeServer):
             raise httpx.ReadError("cut off")
         if fault == "busy":
             return problem(503, "unavailable", "busy")
-        return answer({"accepted": 0, "taken": len(taken), "status": self.status})
+        stored = {"accepted": 0, "dropped_bytes": self.dropped, "taken": len(taken)}
+        return answer({**stored, "status": self.status})
 
     def _end(self, request: httpx.Request) -> httpx.Response:
         self.ends.append(json.loads(request.read()))
@@ -266,6 +268,17 @@ def test_what_is_wrong_for_good_is_said_at_the_beginning(client: Client, server:
     with pytest.raises(NotFound):
         client.run("r")
     assert client.external.unsent() == []
+
+
+def test_a_flood_of_lines_is_warned_of_once(
+    client: Client, server: Platform, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.dropped = 1000
+    with client.run("r") as run:
+        for count in range(1, 4):
+            run.write("x")
+            until(lambda count=count: len(server.lines) == count)
+    assert caplog.text.count("prints faster than its log may grow") == 1
 
 
 def test_a_task_that_is_gone_does_not_break_the_loop(

@@ -56,6 +56,7 @@ class Sender:
         self.status: TaskStatus | None = None
         self.progress: float | None = None
         self._told_progress: float | None = None
+        self._told_of_flood = False
         self.heard_at = 0.0
 
     def begin(self) -> None:
@@ -157,6 +158,9 @@ class Sender:
             raise
         answer = decoded(response)
         self._take(answer)
+        if answer["dropped_bytes"] and not self._told_of_flood:
+            self._told_of_flood = True
+            log.warning("the run prints faster than its log may grow; the excess is dropped")
         taken = int(answer["taken"])
         if taken >= reader.number + len(lines):
             reader.go_to(taken + 1)  # sent before, by a process that died

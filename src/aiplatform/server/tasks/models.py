@@ -251,7 +251,8 @@ class ExternalRun(Base):
     """What is known of a run that executes elsewhere. ``renewals`` counts what was heard of it.
 
     ``given_up``: it was ended for its silence, and has not said since how it ended. ``client_id``
-    is the name it gave itself.
+    is the name it gave itself. ``log_allowance`` is how many bytes it may print at once, as of
+    ``log_filled_at``; null, it has printed nothing yet.
     """
 
     __tablename__ = "external_runs"
@@ -261,6 +262,9 @@ class ExternalRun(Base):
     client_id: Mapped[str | None] = mapped_column(String(64))
     renewals: Mapped[int] = mapped_column(BigInteger, server_default="0")
     given_up: Mapped[bool] = mapped_column(server_default="false")
+    log_allowance: Mapped[float | None] = mapped_column(Double)
+    log_filled_at: Mapped[datetime | None]
+    log_lost_bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")
 
 
 class RunWriter(Base):

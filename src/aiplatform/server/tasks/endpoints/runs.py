@@ -74,13 +74,17 @@ def report_log(
     session: SessionDep,
     body: LinesIn,
 ) -> AcceptedOut:
-    """Lines of a run that executes elsewhere; `writer` and `first` number them as for points."""
+    """Lines of a run that executes elsewhere; `writer` and `first` number them as for points.
+
+    What a run prints beyond the rate of a task's log is dropped, and a line of the platform in its
+    place says how much.
+    """
     found = queries.get_task(session, context, task)
     lines = external.log_lines(body.lines, time.time())
-    accepted, taken, now = external.write_log(
+    accepted, dropped, taken, now = external.write_log(
         session, found, lines, writer=body.writer, first=body.first
     )
-    return AcceptedOut(accepted=accepted, taken=taken, status=now)
+    return AcceptedOut(accepted=accepted, dropped_bytes=dropped, taken=taken, status=now)
 
 
 @router.post("/tasks/{task}/end", summary="Say how a run has ended")

@@ -58,6 +58,7 @@ class AcceptedOut(BaseModel):
     """
 
     accepted: int
+    dropped_bytes: int = Field(0, description="of the lines that came faster than a log may grow")
     taken: int | None
     status: TaskStatus
 

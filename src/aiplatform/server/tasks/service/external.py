@@ -4,6 +4,7 @@ Such a task is running from the start and holds no lease, so no worker takes it 
 no quota. Whoever may write the project's tasks may report for it.
 """
 
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +21,7 @@ from aiplatform.protocol.specs import ExternalSpec
 from aiplatform.server.core import audit
 from aiplatform.server.core.events import notify
 from aiplatform.server.core.locks import AdvisoryLock
+from aiplatform.server.core.settings import get_settings
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.tasks import queries
 from aiplatform.server.tasks.errors import NotReportedHere, RecordsMissing, TaskFinished
@@ -27,6 +29,7 @@ from aiplatform.server.tasks.models import ExternalRun, LogChunk, RunWriter, Tas
 from aiplatform.server.tasks.rules import LOG_TAIL_CHARACTERS
 from aiplatform.server.tasks.rules.levels import Parser
 from aiplatform.server.tasks.service.attempts import Chunk
+from aiplatform.server.tasks.service.flooding import within_rate
 from aiplatform.server.tasks.service.kinds import Outcome
 from aiplatform.server.tasks.service.queue import add_event, finish, lock, topic
 
@@ -133,8 +136,11 @@ def write_log(
     *,
     writer: UUID | None = None,
     first: int | None = None,
-) -> tuple[int, int | None, TaskStatus]:
-    """Add to the log. Returns how many lines were new, how far the writer is, and the status.
+) -> tuple[int, int, int | None, TaskStatus]:
+    """Add to the log. Returns how many lines were new, how many bytes of them were dropped, how far
+    the writer is, and the status.
+
+    Of a run that prints faster than a task may, the excess is dropped, and the log says so.
 
     Raises:
         NotReportedHere, TaskFinished, RecordsMissing: as for points.
@@ -150,24 +156,39 @@ def write_log(
         lines = lines[before + 1 - first :]
         reached = before + len(lines)
         _take(session, task.id, writer, reached)
+    lost = run.log_lost_bytes
     if lines:
-        _add_chunks(session, task, lines)
-    return len(lines), reached, TaskStatus(task.status)
+        _add_chunks(session, task, _kept(session, task, run, lines))
+    return len(lines), run.log_lost_bytes - lost, reached, TaskStatus(task.status)
+
+
+def _kept(session: Session, task: Task, run: ExternalRun, lines: Sequence[Chunk]) -> list[Chunk]:
+    """The lines as they are stored, within the run's rate."""
+    settings = get_settings()
+    for line in lines:
+        text = clean_text(line.text)
+        line.text = text if text.endswith("\n") else text + "\n"
+    lost, rate = run.log_lost_bytes, settings.log_bytes_per_second
+    burst, now = settings.log_burst_bytes, time.time()
+    kept = within_rate(run, lines, rate=rate, burst=burst, now=now)
+    if run.log_lost_bytes and not lost:
+        add_event(session, task, "log_flooded", bytes_per_second=rate)
+    return kept
 
 
 def _add_chunks(session: Session, task: Task, lines: Sequence[Chunk]) -> None:
     seq = session.scalar(select(func.max(LogChunk.seq)).where(LogChunk.task_id == task.id)) or 0
     merged: list[Chunk] = []
     for line in lines:
-        text = clean_text(line.text)
-        text = text if text.endswith("\n") else text + "\n"
-        if merged and merged[-1].stream is line.stream:
-            merged[-1].text += text
+        last = merged[-1] if merged else None
+        if last is not None and last.stream is line.stream and not (last.segment or line.segment):
+            last.text += line.text
         else:
-            merged.append(Chunk(line.stream, text, line.time))
+            merged.append(line)
     for chunk in merged:
-        level, chunk.levels = Parser().runs(chunk.text)
-        chunk.level = int(level)
+        if chunk.segment is None:
+            level, chunk.levels = Parser().runs(chunk.text)
+            chunk.level = int(level)
     session.add_all(
         LogChunk(
             task_id=task.id,
@@ -177,6 +198,7 @@ def _add_chunks(session: Session, task: Task, lines: Sequence[Chunk]) -> None:
             text=chunk.text,
             level=chunk.level,
             levels=chunk.levels,
+            segment=chunk.segment,
             recorded_at=datetime.fromtimestamp(chunk.time, UTC),
         )
         for place, chunk in enumerate(merged, 1)

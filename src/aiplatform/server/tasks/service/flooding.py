@@ -1,0 +1,59 @@
+"""How much of what a run elsewhere prints becomes rows: a rate and bursts, as for other tasks.
+
+Unlike theirs, what exceeds it is gone: the run's machine has it, and it is not brought here.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from aiplatform.protocol.enums import LogStream
+from aiplatform.server.tasks.models import ExternalRun
+from aiplatform.server.tasks.rules.levels import Level
+from aiplatform.server.tasks.service.attempts import Chunk
+
+CALM_SECONDS = 2.0
+"""Once lines are dropped, so much of the rate must be free before others are kept."""
+
+
+def within_rate(
+    run: ExternalRun, lines: Sequence[Chunk], *, rate: float, burst: float, now: float
+) -> list[Chunk]:
+    """The lines that are kept, with a line of the platform in place of those that are not.
+
+    The run's allowance is taken from, and filled again as time passes from line to line, up to
+    ``now``: a log that is sent late, all at once, is no flood. ``rate`` in bytes a second,
+    ``burst`` in bytes, times in seconds since the epoch.
+    """
+    allowance = burst if run.log_allowance is None else run.log_allowance
+    filled = None if run.log_filled_at is None else run.log_filled_at.timestamp()
+    kept: list[Chunk] = []
+    lost: list[int] = []
+    for line in lines:
+        size, at = len(line.text.encode()), min(line.time, now)
+        filled = at if filled is None else filled
+        allowance = min(burst, allowance + rate * max(0.0, at - filled))
+        filled = max(filled, at)
+        if lost and allowance >= min(burst, rate * CALM_SECONDS):
+            kept.append(_in_place_of(run, lost, rate, at))
+            lost = []
+        if lost or size > allowance:
+            lost.append(size)
+        else:
+            allowance -= size
+            kept.append(line)
+    if lost:
+        kept.append(_in_place_of(run, lost, rate, min(lines[-1].time, now)))
+    run.log_allowance = allowance
+    run.log_filled_at = None if filled is None else datetime.fromtimestamp(filled, UTC)
+    return kept
+
+
+def _in_place_of(run: ExternalRun, lost: Sequence[int], rate: float, at: float) -> Chunk:
+    run.log_lost_bytes += sum(lost)
+    text = f"{sum(lost):,} bytes in {len(lost):,} lines were dropped here: "
+    text += f"the run prints more than {rate / 1000:.0f} kB/s."
+    chunk = Chunk(LogStream.SYSTEM, text + "\n", at)
+    chunk.level, chunk.levels = int(Level.WARNING), [[0, int(Level.WARNING)]]
+    gone = {"lost_bytes": sum(lost), "lost_lines": len(lost)}
+    chunk.segment = {"sha256": None, "bytes": 0, "lines": 0, **gone}
+    return chunk
