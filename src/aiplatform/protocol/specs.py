@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, model_validator
 
+from aiplatform.protocol.accelerating import AcceleratorOptions
 from aiplatform.protocol.enums import DataFormat, TaskType
 from aiplatform.protocol.intake import KEYED_MODES, Reading, UploadMode
 from aiplatform.protocol.model_sources import ModelSource
@@ -25,7 +26,6 @@ Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9]
 """Names of models and deployments: they appear in URLs and in the OpenAI ``model`` field."""
 
 QueueName = Annotated[str, Field(min_length=1, max_length=50, pattern=r"^[a-z0-9][a-z0-9._-]*$")]
-
 
 Label = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[a-z0-9][a-z0-9._:/-]*$")]
 """What a worker offers beside amounts, such as ``gpu:a100`` or ``team-x``."""
@@ -123,16 +123,6 @@ class LoraSpec(Strict):
     target_modules: str | list[str] = "all-linear"
 
 
-class AcceleratorOptions(Strict):
-    """How accelerate shares rows among the processes: transformers' ``accelerator_config``."""
-
-    split_batches: bool = Field(False, description="share each batch instead of taking one each")
-    dispatch_batches: bool | None = Field(None, description="let the first process read for all")
-    even_batches: bool = Field(True, description="repeat rows so that all have as many batches")
-    use_seedable_sampler: bool = True
-    non_blocking: bool = False
-
-
 class TrainingSpec(TaskOptions):
     """Fine-tune a base model on a dataset version.
 
@@ -170,6 +160,15 @@ class TrainingSpec(TaskOptions):
     def _one_process_for_each_gpu(self) -> "TrainingSpec":
         if self.resources.gpus and (self.processes or 0) > self.resources.gpus:
             raise ValueError("with GPUs there is at most one process for each; ask for more gpus")
+        return self
+
+    @model_validator(mode="after")
+    def _sharded_among_several(self) -> "TrainingSpec":
+        processes = self.nodes * (self.processes or self.resources.gpus or 1)
+        if self.accelerator is not None and self.accelerator.fsdp is not None and processes == 1:
+            raise ValueError(
+                "accelerator.fsdp needs two processes or more; ask for gpus, processes or nodes"
+            )
         return self
 
 

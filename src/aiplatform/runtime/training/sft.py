@@ -22,7 +22,7 @@ from aiplatform.runtime.loading import (
     precision_name,
 )
 from aiplatform.runtime.rows import IGNORED, EncodedRows, encode_dataset
-from aiplatform.runtime.training import ranks
+from aiplatform.runtime.training import ranks, sharding
 from aiplatform.runtime.training.checkpoints import step_of, usable
 
 MEASURED = ("torch", "transformers", "peft", "trl", "accelerate")
@@ -67,6 +67,7 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
     report.event("environment", **environment())
     precision = choose_precision(spec.precision)
     model = load_weights(base, precision)
+    sharding.require_shardable(model, spec.accelerator)
     reporting = ReportingCallback(report)
     # The libraries warn each other of deprecated arguments, on which no reader of the log can act.
     warnings.simplefilter("ignore", FutureWarning)
@@ -124,10 +125,19 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
     report.progress(TRAINED)
     result["seconds"] = time.monotonic() - started
     result["versions"] = {name: version(name) for name in MEASURED}
+    tuned = unsharded(trainer, base, precision, lora(spec))
     if ranks.own() == 0:
-        save_tuned_model(trainer.model, tokenizer, turn_ends(rows), job, result)
+        save_tuned_model(tuned, tokenizer, turn_ends(rows), job, result)
     report.progress(1.0)
     return result
+
+
+def unsharded(trainer: Any, base: Path, precision: Any, adapter: Any) -> Any:
+    """The trained model, whole on rank 0: what is shared out can't be merged in its place."""
+    if not trainer.is_fsdp_enabled:
+        return trainer.model
+    weights = sharding.adapter_weights(trainer.model)
+    return sharding.whole_model(base, precision, adapter, weights) if ranks.own() == 0 else None
 
 
 def use_one_gpu() -> None:
@@ -230,9 +240,7 @@ def arguments(job: Job, spec: TrainingSpec, model: Any, *, evaluate: bool) -> An
         disable_tqdm=True,
         report_to=[],
         ddp_find_unused_parameters=False,
-        accelerator_config=(
-            None if spec.accelerator is None else spec.accelerator.model_dump(exclude_none=True)
-        ),
+        **sharding.trainer_options(spec.accelerator),
     )
 
 

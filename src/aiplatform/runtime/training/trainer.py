@@ -15,7 +15,7 @@ from aiplatform.runtime.channel import Reporter
 from aiplatform.runtime.evaluation.loss import TokenLoss, token_losses
 from aiplatform.runtime.loading import selects_logits
 from aiplatform.runtime.rows import IGNORED, Encoded
-from aiplatform.runtime.training import checkpoints, ranks
+from aiplatform.runtime.training import checkpoints, ranks, sharding
 
 ADAPTER_FILE = "adapter_model.safetensors"
 TRAINER_STATE = "trainer_state.json"
@@ -33,6 +33,7 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
     """
 
     control: Any
+    is_fsdp_enabled: Any
 
     def __init__(
         self, *, report: Reporter, held_out: list[Encoded] | None = None, **options: Any
@@ -41,6 +42,15 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
         self.report = report
         self.held_out = held_out or []
         self.selects_logits = selects_logits(self.model)
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """As transformers does it. Accelerate leaves FSDP out on CPUs without a word, where torch
+        has it all the same.
+        """
+        super().create_accelerator_and_postprocess()
+        if self.args.fsdp and not self.is_fsdp_enabled:
+            sharding.enable(self.accelerator.state, self.args.fsdp_plugin_args)
+            self.is_fsdp_enabled = True
 
     # -- loss
 
@@ -82,7 +92,9 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
         together = ranks.count() > 1
         mean = token_losses(
             self.model,
-            self.held_out[ranks.own() :: ranks.count()],
+            sharding.as_many(self.held_out, ranks.own(), ranks.count())
+            if self.is_fsdp_enabled
+            else self.held_out[ranks.own() :: ranks.count()],
             pad=self.processing_class.pad_token_id,
             batch_size=self.args.per_device_eval_batch_size,
             context=self.compute_loss_context_manager,
@@ -108,19 +120,28 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
     def _save_checkpoint(self, model: Any, trial: Any) -> None:  # noqa: ARG002
         # Each rank draws numbers of its own; all else is the same on all.
         states = ranks.gathered(random_state())
+        weights, optimizer = None, None
+        if self.is_fsdp_enabled:
+            weights = sharding.adapter_weights(self.model)
+            optimizer = sharding.optimizer_state(self.model, self.optimizer)
         if states is not None:
-            self._write_checkpoint(states)
+            self._write_checkpoint(states, weights, optimizer or self.optimizer.state_dict())
         ranks.meet()
 
-    def _write_checkpoint(self, states: list[dict[str, Any]]) -> None:
+    def _write_checkpoint(
+        self,
+        states: list[dict[str, Any]],
+        weights: dict[str, Any] | None,
+        optimizer: dict[str, Any],
+    ) -> None:
         parent = Path(self.args.output_dir)
         partial = checkpoints.partial_directory(parent, self.state.global_step)
-        self.model.save_pretrained(partial, save_embedding_layers=False)
+        self.model.save_pretrained(partial, state_dict=weights, save_embedding_layers=False)
         self.state.save_to_json(str(partial / TRAINER_STATE))
         checkpoints.write_state(
             partial,
             {
-                "optimizer": self.optimizer.state_dict(),
+                "optimizer": optimizer,
                 "scheduler": self.lr_scheduler.state_dict(),
                 "random": states[0],
                 "random_of_others": states[1:],
@@ -135,6 +156,9 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
         from safetensors.torch import load_file
 
         weights = load_file(Path(resume_from_checkpoint) / ADAPTER_FILE)
+        if self.is_fsdp_enabled:
+            sharding.set_adapter_weights(self.model, weights)
+            return
         outcome = set_peft_model_state_dict(model or self.model, weights)
         if outcome.unexpected_keys:
             raise ValueError(f"the checkpoint is of another model: {outcome.unexpected_keys[:3]}")
@@ -142,7 +166,10 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
             state = checkpoints.read_state(Path(checkpoint))
-            self.optimizer.load_state_dict(state["optimizer"])
+            if self.is_fsdp_enabled:
+                sharding.set_optimizer_state(self.model, self.optimizer, state["optimizer"])
+            else:
+                self.optimizer.load_state_dict(state["optimizer"])
             self.lr_scheduler.load_state_dict(state["scheduler"])
 
     def _load_rng_state(self, checkpoint: str | None) -> None:

@@ -1,0 +1,46 @@
+"""How the processes of a training share rows and weights."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from aiplatform.protocol.strict import Strict
+
+LayerClass = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+class FsdpOptions(Strict):
+    """Fully sharded data parallelism: each process holds a share of the weights.
+
+    It is torch's FSDP2, by transformers' ``fsdp_config`` of version 2.
+    """
+
+    strategy: Literal["full_shard", "shard_grad_op"] = Field(
+        "full_shard",
+        description="`shard_grad_op` keeps a layer's weights whole from forward to backward: "
+        "faster, and takes more memory",
+    )
+    layers: list[LayerClass] | None = Field(
+        None,
+        min_length=1,
+        max_length=20,
+        description="classes whose modules are sharded one by one; by default the decoder layers "
+        "that the model names itself",
+        examples=[["LlamaDecoderLayer"]],
+    )
+
+
+class AcceleratorOptions(Strict):
+    """How accelerate shares rows among the processes: transformers' ``accelerator_config``.
+
+    ``fsdp`` shards the weights, too.
+    """
+
+    split_batches: bool = Field(False, description="share each batch instead of taking one each")
+    dispatch_batches: bool | None = Field(None, description="let the first process read for all")
+    even_batches: bool = Field(True, description="repeat rows so that all have as many batches")
+    use_seedable_sampler: bool = True
+    non_blocking: bool = False
+    fsdp: FsdpOptions | None = Field(
+        None, description="shard weights, gradients and optimizer; needs two processes or more"
+    )
