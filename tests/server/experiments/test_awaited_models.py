@@ -13,6 +13,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus
+from aiplatform.protocol.specs import DatasetRef, EvaluationSpec, FromTask
 from aiplatform.server.core.audit import AuditLog
 from aiplatform.server.core.database import commit, transaction
 from aiplatform.server.core.storage import StoredFile
@@ -22,10 +23,11 @@ from aiplatform.server.experiments.service import trainings
 from aiplatform.server.projects.models import Project
 from aiplatform.server.registry.models import Model
 from aiplatform.server.tasks.models import Task, TaskInput
-from aiplatform.server.tasks.service import attempts
+from aiplatform.server.tasks.service import Wanted, attempts
+from aiplatform.server.tasks.service.group_commit import Submission
 from aiplatform.server.tasks.service.kinds import Outcome
 from tests.conftest import Api
-from tests.factories import make_project, make_task
+from tests.factories import make_context, make_project, make_task
 from tests.server.experiments.hand import Hand, fresh
 
 Submit = Callable[..., Any]
@@ -362,3 +364,14 @@ class TestConditions:
     )
     def test_what_makes_no_sense(self, tuned: Model, evaluate: Submit, condition: Any) -> None:
         assert evaluate(str(tuned.uuid), pass_if=[condition]).status_code == 422
+
+
+def test_what_looks_for_a_training_shares_no_transaction(
+    session: Session, project: Project
+) -> None:
+    def may_share(model: Any) -> bool:
+        spec = EvaluationSpec(model=model, dataset=DatasetRef(dataset=uuid4()))
+        return Submission(make_context(session, project), Wanted(spec, "evaluate")).may_share
+
+    assert may_share(uuid4())
+    assert not may_share(FromTask(from_task=uuid4()))
