@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.encoding import jsonable
 from aiplatform.protocol.enums import DeploymentStatus, TaskStatus, TaskType
-from aiplatform.protocol.specs import DatasetRef, TrainingSpec
+from aiplatform.protocol.references import DatasetRef
+from aiplatform.protocol.specs import TrainingSpec
 from aiplatform.server.core.storage import refer
 from aiplatform.server.datasets.models import DatasetTag, DatasetUpload
 from aiplatform.server.identity.models import User

@@ -69,8 +69,8 @@ from aiplatform.client.task_watching import TaskEvent
 from aiplatform.client.tasks import MetricPoint, Task
 from aiplatform.client.webhooks import Delivery, Webhook
 from aiplatform.client.workers import Worker
+from aiplatform.protocol.references import DatasetRef
 from aiplatform.protocol.specs import (
-    DatasetRef,
     EvaluationSpec,
     LoraSpec,
     QualitySpec,

@@ -23,7 +23,7 @@ from aiplatform.client.resumable import ResumableUploads, file_to_resume
 from aiplatform.client.transfers import ProgressCallback, UploadData, body_of
 from aiplatform.client.waiting import poll
 from aiplatform.protocol.enums import DatasetStatus
-from aiplatform.protocol.specs import DatasetRef
+from aiplatform.protocol.references import DatasetRef
 
 
 class Dataset(Pullable, Resource):

@@ -15,7 +15,8 @@ from aiplatform.client.projects import ProjectLike
 from aiplatform.client.tasks import Task, TaskLike
 from aiplatform.client.waiting import poll
 from aiplatform.protocol.enums import DeploymentStatus
-from aiplatform.protocol.specs import FromTask, Resources
+from aiplatform.protocol.references import FromTask
+from aiplatform.protocol.specs import Resources
 
 _DOWN = {DeploymentStatus.CRASHED, DeploymentStatus.STOPPED}
 

@@ -20,7 +20,8 @@ from aiplatform.client.transfers import ProgressCallback, body_of
 from aiplatform.client.waiting import poll
 from aiplatform.protocol.enums import ModelStatus
 from aiplatform.protocol.model_sources import HubSource, ModelSource, PackageSource, UploadSource
-from aiplatform.protocol.specs import DatasetRef, EvaluationSpec, FromTask, ModelReference
+from aiplatform.protocol.references import DatasetRef, FromTask, ModelReference
+from aiplatform.protocol.specs import EvaluationSpec
 
 
 class ModelRef(BaseModel):

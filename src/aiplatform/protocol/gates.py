@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from aiplatform.protocol.specs import DatasetRef, Strict
+from aiplatform.protocol.references import DatasetRef
+from aiplatform.protocol.specs import Strict
 
 OverrideReason = Annotated[str, Field(min_length=10, max_length=1000)]
 """Why it is trained although the data fails the gate; the audit keeps it."""

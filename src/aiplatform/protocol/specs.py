@@ -14,11 +14,7 @@ from aiplatform.protocol.enums import DataFormat, TaskType
 from aiplatform.protocol.intake import KEYED_MODES, Reading, UploadMode
 from aiplatform.protocol.model_sources import ModelSource
 from aiplatform.protocol.pass_conditions import PassCondition
-from aiplatform.protocol.references import VERSION_OR_TAG as VERSION_OR_TAG  # noqa: PLC0414
-from aiplatform.protocol.references import After as After  # noqa: PLC0414  (others import it from here)
-from aiplatform.protocol.references import DatasetRef as DatasetRef  # noqa: PLC0414
-from aiplatform.protocol.references import FromTask as FromTask  # noqa: PLC0414
-from aiplatform.protocol.references import ModelReference as ModelReference  # noqa: PLC0414
+from aiplatform.protocol.references import VERSION_OR_TAG, DatasetRef, FromTask
 from aiplatform.protocol.sources import DataSource
 from aiplatform.protocol.strict import Strict as Strict  # noqa: PLC0414  (others import it from here)
 

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from aiplatform.protocol.specs import DatasetRef
+from aiplatform.protocol.references import DatasetRef
 from aiplatform.server.core.database import commit
 from aiplatform.server.datasets.models import Dataset
 from aiplatform.server.datasets.service.comparing import MOST

@@ -10,7 +10,7 @@ from sqlalchemy import event, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from aiplatform.protocol.specs import DatasetRef
+from aiplatform.protocol.references import DatasetRef
 from aiplatform.server.core.database import asked_once, transaction
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.datasets.models import Dataset, DatasetTag, DatasetVersion

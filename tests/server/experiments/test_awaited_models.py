@@ -13,7 +13,8 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus
-from aiplatform.protocol.specs import DatasetRef, EvaluationSpec, FromTask
+from aiplatform.protocol.references import DatasetRef, FromTask
+from aiplatform.protocol.specs import EvaluationSpec
 from aiplatform.server.core.audit import AuditLog
 from aiplatform.server.core.database import commit, transaction
 from aiplatform.server.core.storage import StoredFile

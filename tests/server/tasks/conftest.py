@@ -12,7 +12,8 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus, TaskType
-from aiplatform.protocol.specs import DatasetRef, QualitySpec
+from aiplatform.protocol.references import DatasetRef
+from aiplatform.protocol.specs import QualitySpec
 from aiplatform.server.core.audit import SYSTEM
 from aiplatform.server.core.database import commit, transaction
 from aiplatform.server.identity.models import User

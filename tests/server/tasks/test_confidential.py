@@ -136,7 +136,8 @@ def test_a_task_that_can_not_have_it_fails_and_says_so(
 def test_only_variables_of_credentials_can_be_filled() -> None:
     from pydantic import ValidationError
 
-    from aiplatform.protocol.specs import DatasetRef, QualitySpec
+    from aiplatform.protocol.references import DatasetRef
+    from aiplatform.protocol.specs import QualitySpec
 
     dataset = DatasetRef.model_validate({"dataset": "00000000-0000-0000-0000-000000000000"})
     QualitySpec(dataset=dataset, secrets={"HF_TOKEN": "a", "AWS_ACCESS_KEY_ID": "b"})

@@ -12,7 +12,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus
-from aiplatform.protocol.specs import After
+from aiplatform.protocol.references import After
 from aiplatform.server.core.audit import SYSTEM
 from aiplatform.server.core.database import commit, transaction
 from aiplatform.server.projects.models import Project

@@ -13,7 +13,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 from structlog.contextvars import bound_contextvars, get_contextvars
 
-from aiplatform.protocol.specs import DatasetRef, QualitySpec
+from aiplatform.protocol.references import DatasetRef
+from aiplatform.protocol.specs import QualitySpec
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.projects.models import Project

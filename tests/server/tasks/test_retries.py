@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus
-from aiplatform.protocol.specs import After, QualitySpec
+from aiplatform.protocol.references import After
+from aiplatform.protocol.specs import QualitySpec
 from aiplatform.server.core.database import commit
 from aiplatform.server.projects.models import Project
 from aiplatform.server.tasks import runner

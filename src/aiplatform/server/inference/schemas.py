@@ -7,15 +7,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from aiplatform.protocol.enums import DeploymentStatus
-from aiplatform.protocol.specs import (
-    After,
-    InferenceSpec,
-    ModelSpec,
-    Name,
-    QueueName,
-    Resources,
-    Strict,
-)
+from aiplatform.protocol.references import After
+from aiplatform.protocol.specs import InferenceSpec, ModelSpec, Name, QueueName, Resources, Strict
 from aiplatform.server.identity.schemas import UserRef
 
 EXAMPLE_UUID = "7d1f6a8e-0c64-4d6b-b5d5-35b8a3d7a9f0"

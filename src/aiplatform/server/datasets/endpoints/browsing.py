@@ -7,8 +7,8 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from aiplatform.protocol.references import VERSION_OR_TAG
 from aiplatform.protocol.rows import Condition
-from aiplatform.protocol.specs import VERSION_OR_TAG
 from aiplatform.server.core.pagination import Cursor, Limit, decode_cursor, encode_cursor
 from aiplatform.server.datasets import access
 from aiplatform.server.datasets.endpoints.uploads import PROBLEMS, client_gone

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from aiplatform.protocol.intake import KEYED_MODES, UploadMode
 from aiplatform.protocol.permissions import Permission
-from aiplatform.protocol.specs import VERSION_OR_TAG
+from aiplatform.protocol.references import VERSION_OR_TAG
 from aiplatform.server.core.database import transaction
 from aiplatform.server.datasets import access, queries, service
 from aiplatform.server.datasets.endpoints.rendering import render_version

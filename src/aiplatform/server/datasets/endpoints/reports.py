@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.data.reports import Subject, compared, page_of
 from aiplatform.protocol.gates import Gate
-from aiplatform.protocol.specs import VERSION_OR_TAG
+from aiplatform.protocol.references import VERSION_OR_TAG
 from aiplatform.server.core import downloads
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.pagination import (

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.data.browse import Found
 from aiplatform.protocol.audit import AuditAction
-from aiplatform.protocol.specs import VERSION_OR_TAG
+from aiplatform.protocol.references import VERSION_OR_TAG
 from aiplatform.server.core import audit, downloads
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.pagination import (

@@ -8,7 +8,7 @@ from sqlalchemy import ARRAY, Select, String, any_, bindparam, or_, select
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.orm import Session
 
-from aiplatform.protocol.specs import DatasetRef
+from aiplatform.protocol.references import DatasetRef
 from aiplatform.server.core.database import know, once
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.datasets import queries

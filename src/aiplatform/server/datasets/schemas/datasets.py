@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from aiplatform.protocol.enums import DatasetStatus
 from aiplatform.protocol.intake import ColumnMap, Reading
+from aiplatform.protocol.references import VERSION_OR_TAG
 from aiplatform.protocol.rows import RowFilter, RowFix, RowPatch, RowSplit
-from aiplatform.protocol.specs import VERSION_OR_TAG, Strict
+from aiplatform.protocol.specs import Strict
 from aiplatform.server.core.pagination import Page
 from aiplatform.server.identity.schemas import UserRef
 

@@ -7,7 +7,8 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from aiplatform.protocol.specs import ComparedRef, DatasetRef
+from aiplatform.protocol.references import DatasetRef
+from aiplatform.protocol.specs import ComparedRef
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.datasets import queries
 from aiplatform.server.datasets.errors import BaseModelNotReady

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 from aiplatform.data.errors import MalformedData
 from aiplatform.protocol.fixes import OURS, TOKEN_FINDINGS, fixes_of
 from aiplatform.protocol.permissions import Permission
-from aiplatform.protocol.specs import ComparedRef, DatasetRef, FixSpec
+from aiplatform.protocol.references import DatasetRef
+from aiplatform.protocol.specs import ComparedRef, FixSpec
 from aiplatform.server.core import storage
 from aiplatform.server.core.spool import room_needed
 from aiplatform.server.core.storage import StoredFile

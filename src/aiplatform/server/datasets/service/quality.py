@@ -11,7 +11,8 @@ from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.encoding import jsonable
 from aiplatform.protocol.enums import DatasetStatus, TaskStatus
 from aiplatform.protocol.notifications import NotificationType
-from aiplatform.protocol.specs import ComparedRef, DatasetRef, QualitySpec
+from aiplatform.protocol.references import DatasetRef
+from aiplatform.protocol.specs import ComparedRef, QualitySpec
 from aiplatform.server.core import audit
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.datasets import queries

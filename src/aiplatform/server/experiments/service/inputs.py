@@ -4,7 +4,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from aiplatform.protocol.specs import DatasetRef
+from aiplatform.protocol.references import DatasetRef
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.datasets import queries as datasets_queries
 from aiplatform.server.datasets import service as datasets

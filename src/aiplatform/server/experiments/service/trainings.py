@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.encoding import jsonable
 from aiplatform.protocol.enums import ExperimentStatus, TaskStatus
 from aiplatform.protocol.notifications import NotificationType
-from aiplatform.protocol.specs import After, TrainingSpec
+from aiplatform.protocol.references import After
+from aiplatform.protocol.specs import TrainingSpec
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets.service.gates import require_passed

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.enums import DeploymentStatus, TaskStatus
-from aiplatform.protocol.specs import After, InferenceSpec, made_by
+from aiplatform.protocol.references import After
+from aiplatform.protocol.specs import InferenceSpec, made_by
 from aiplatform.server.core.errors import NameTaken, NotFound
 from aiplatform.server.inference import queries
 from aiplatform.server.inference.errors import (

@@ -5,7 +5,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskType
-from aiplatform.protocol.specs import After, FromTask
+from aiplatform.protocol.references import After, FromTask
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.registry.models import Model

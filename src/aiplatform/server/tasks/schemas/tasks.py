@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.protocol.gates import OverrideReason
-from aiplatform.protocol.specs import After, Strict, TaskSpec
+from aiplatform.protocol.references import After
+from aiplatform.protocol.specs import Strict, TaskSpec
 from aiplatform.server.identity.schemas import UserRef
 
 MAX_BATCH = 500

@@ -7,7 +7,8 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.enums import TaskStatus
-from aiplatform.protocol.specs import FromTask, TaskSpec, made_by
+from aiplatform.protocol.references import FromTask
+from aiplatform.protocol.specs import TaskSpec, made_by
 from aiplatform.server.core import audit
 from aiplatform.server.core.audit import Actor
 from aiplatform.server.core.broker import wake

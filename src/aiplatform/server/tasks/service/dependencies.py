@@ -13,7 +13,8 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus
-from aiplatform.protocol.specs import After, TaskSpec, made_by
+from aiplatform.protocol.references import After
+from aiplatform.protocol.specs import TaskSpec, made_by
 from aiplatform.server.core.broker import wake
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.tasks.errors import DependencyFailed

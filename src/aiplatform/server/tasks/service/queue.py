@@ -16,7 +16,8 @@ from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.encoding import clean_text, jsonable
 from aiplatform.protocol.enums import TaskStatus
 from aiplatform.protocol.notifications import NotificationType
-from aiplatform.protocol.specs import After, TaskSpec, nodes_of
+from aiplatform.protocol.references import After
+from aiplatform.protocol.specs import TaskSpec, nodes_of
 from aiplatform.server.core import audit
 from aiplatform.server.core.audit import Actor
 from aiplatform.server.core.errors import Problem
