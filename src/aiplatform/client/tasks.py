@@ -13,11 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from aiplatform.client.artifacts import Artifact, artifacts_of, download_artifacts
 from aiplatform.client.base import Resource, UserRef, as_uuid
-from aiplatform.client.errors import (
-    NotFound,
-    TaskFailed,
-    WaitTimeout,
-)
+from aiplatform.client.errors import NotFound, TaskFailed, WaitTimeout
 from aiplatform.client.paging import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.task_logs import LogChunk, TaskLogs
