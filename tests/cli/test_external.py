@@ -32,7 +32,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: FakeServer) ->
         if status is not None:
             journal.note_end({"status": status, "error": None, "result": {}})
         found.append(journal)
-        running = answer({"status": "running", "taken": 1})
+        running = answer({"status": "running", "taken": 1, "dropped_bytes": 0})
         server.on(f"POST tasks/{task}/metrics", running)
         server.on(f"POST tasks/{task}/heartbeat", running)
         server.on(f"POST tasks/{task}/end", answer({"status": "completed"}))

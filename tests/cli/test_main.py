@@ -176,7 +176,8 @@ def test_url_and_language(run: Run, server: FakeServer, monkeypatch: pytest.Monk
 def test_a_reader_that_goes_away_is_no_error(start: Start, server: FakeServer) -> None:
     rows = [{"text": "x" * 1000} for _ in range(500)]
     server.on(f"GET datasets/{T}", answer({"uuid": T, "name": "d", "version": "v1"}))
-    server.on(f"GET datasets/{T}/versions/v1/rows", page(*rows))
+    found = {"items": rows, "places": list(range(500)), "next_cursor": None}
+    server.on(f"GET datasets/{T}/versions/v1/rows", answer(found))
     process = start("datasets", "rows", T, "-n", "500")
     assert process.stdout is not None
     process.stdout.read(10)
