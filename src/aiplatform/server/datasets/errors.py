@@ -96,7 +96,7 @@ class UnknownFinding(Invalid):
     title = {"en": "No such finding", "zh": "没有该问题代码"}
     detail = {
         "en": "No check reports {finding}. {known}",
-        "zh": "没有检查会报告 {finding}。{known_zh}",
+        "zh": "没有检查会报告 {finding}。{known}",
     }
 
 
@@ -107,7 +107,7 @@ class NoSuchFinding(NotFound):
     title = {"en": "No such finding", "zh": "没有该问题"}
     detail = {
         "en": "The report has no finding {finding}. {known}",
-        "zh": "质量报告中没有问题 {finding}。{known_zh}",
+        "zh": "质量报告中没有问题 {finding}。{known}",
     }
 
 
