@@ -135,9 +135,17 @@ def searching(s: Scene) -> Act:
         "experiment": s.world.params["experiment"],
         "parameters": {"lora.rank": {"kind": "choice", "values": [4, 8]}},
         "method": "grid",
+        "objective": "loss",
     }
     body = {"name": f"search{number()}", "spec": spec}
     return partial(s.owner.post, f"{s.path('project')}/sweeps", json=body)
+
+
+@scene("DELETE experiments/{experiment}")
+def deleting_an_experiment(s: Scene) -> Act:
+    """While one of its sweeps runs, it stays."""
+    assert s.owner.post(f"{s.path('sweep')}/cancel").is_success
+    return partial(s.owner.delete, s.path("experiment"))
 
 
 @scene("POST sweeps/{sweep}/register")
