@@ -95,7 +95,8 @@ def resources(session: Session, project: Project, home: Path, mark: str) -> dict
     model = make_model(
         session, project, name=name("model"), files=[make_blob(session, content, FILE, home)]
     )
-    config = TrainingSpec(base_model=model.uuid, dataset=DatasetRef(dataset=dataset.uuid))
+    rows = DatasetRef(dataset=dataset.uuid)
+    config = TrainingSpec(base_model=model.uuid, dataset=rows, eval_dataset=rows)
     deployment = make_deployment(
         session,
         project,

@@ -64,16 +64,18 @@ def test_workers_that_start_at_one_time_do_not_wait_for_each_other(session, kind
         with transaction() as own:
             workers.register(own, name, ["default"], workers.Capacity(4, 8192))
 
-    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
     with ThreadPoolExecutor() as pool:
         started = [pool.submit(start, name) for name in names]
-        deadline = time.monotonic() + 20
-        while session.scalar(text(waits)) < len(names):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        # Neither has anything of the second project while it waits for the first.
-        session.execute(text(held + " NOWAIT"), {"id": projects[1].id})
-        session.rollback()
+        try:
+            deadline = time.monotonic() + 20
+            while session.scalar(text(waits)) < len(names):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            # Neither has anything of the second project while it waits for the first.
+            session.execute(text(held + " NOWAIT"), {"id": projects[1].id})
+        finally:
+            session.rollback()  # or the pool would wait for them for ever
         for one in started:
             one.result(20)
     assert session.scalar(text("SELECT count(*) FROM task_leases")) == 0
