@@ -163,7 +163,8 @@ class DatasetQuality(Group):
 
         Returns:
             ``score`` and ``rows`` with ``before`` and ``after``, and ``findings``, each with its
-            ``change``: ``new``, ``worse``, ``same``, ``better``, ``gone``.
+            ``change``: ``new``, ``worse``, ``same``, ``better``, ``gone``, or ``not_checked`` when
+            only one of the two counted tokens.
         """
         path = self._version_path(dataset, version, project)
         wanted = {

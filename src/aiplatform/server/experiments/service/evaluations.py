@@ -10,13 +10,12 @@ from aiplatform.protocol.enums import TaskStatus
 from aiplatform.protocol.specs import EvaluationSpec
 from aiplatform.server.experiments import queries
 from aiplatform.server.experiments.rules import evaluation_of, unmet, with_evaluation
-from aiplatform.server.experiments.service.inputs import DATASET, model_and_base, pinned_rows
+from aiplatform.server.experiments.service.inputs import DATASET, pinned_rows
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.registry import queries as registry_queries
 from aiplatform.server.registry import service as registry
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service.kinds import Outcome, Prepared
-from aiplatform.server.tasks.service.pinning import pin_model
 
 
 def prepare(session: Session, context: ProjectContext, spec: EvaluationSpec) -> Prepared:
@@ -37,7 +36,7 @@ def prepare(session: Session, context: ProjectContext, spec: EvaluationSpec) -> 
     own = model.project_id == context.project_id
     return Prepared(
         spec=pinned.model_copy(update={"model": model.uuid}),
-        inputs=[*model_and_base(session, model), rows],
+        inputs=[*registry.model_inputs(session, model), rows],
         experiment_id=details.experiment_id if own else None,
         model_id=model.id,
     )
@@ -47,11 +46,11 @@ def read_made(session: Session, task: Task, training: Task) -> None:
     """Let an evaluation that waited for a training read what that has made.
 
     Raises:
-        MadeNoModel: see ``registry.service.made``.
+        MadeNoModel: see ``registry.service.pin_made``.
     """
-    model = registry.made(session, training)
+    registry.pin_made(session, task, training)
     task.experiment_id = training.experiment_id
-    pin_model(session, task, model.id, model.uuid, model_and_base(session, model))
+    session.flush()
 
 
 def missed(task: Task, result: dict[str, Any]) -> str | None:

@@ -18,8 +18,6 @@ from aiplatform.server.registry.models import Model
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service.kinds import InputRef, Inputs
 
-MODEL = "model"
-BASE_MODEL = "base_model"
 DATASET = "dataset"
 EVAL_DATASET = "eval_dataset"
 
@@ -47,17 +45,7 @@ def base_model(session: Session, context: ProjectContext, uuid: UUID) -> tuple[M
         NotFound, ModelNotReady: see ``registry.service.usable_model``.
     """
     model = registry.usable_model(session, context, uuid)
-    return model, registry.input_ref(session, model, BASE_MODEL)
-
-
-def model_and_base(session: Session, model: Model) -> list[InputRef]:
-    """The inputs that a model is and, where it was tuned, what it was tuned from."""
-    refs = [registry.input_ref(session, model, MODEL)]
-    base_id = registry_queries.details_of(session, model).base_model_id
-    base = None if base_id is None else session.get(Model, base_id)
-    if base is not None:
-        refs.append(registry.input_ref(session, base, BASE_MODEL))
-    return refs
+    return model, registry.input_ref(session, model, registry.BASE_MODEL)
 
 
 def task_inputs(session: Session, task: Task) -> Inputs:

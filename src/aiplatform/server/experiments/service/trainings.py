@@ -18,7 +18,6 @@ from aiplatform.server.experiments.errors import ExperimentArchived, NotRepeatab
 from aiplatform.server.experiments.models import Experiment, RunDetails
 from aiplatform.server.experiments.rules import STATUS_AFTER, few_of, summary_of, with_run
 from aiplatform.server.experiments.service.inputs import (
-    BASE_MODEL,
     DATASET,
     EVAL_DATASET,
     base_model,
@@ -281,7 +280,7 @@ def _register(
         task,
         project_id=project_id,
         name=spec.output_name,
-        base_model_id=inputs[BASE_MODEL].model_id,
+        base_model_id=inputs[registry.BASE_MODEL].model_id,
         files=files,
         card=_card(spec, result, inputs, queries.run_details(session, task.id)),
         metrics={"training": summary_of(result)} | ({"series": metrics} if metrics else {}),
@@ -296,7 +295,7 @@ def _register(
         to=[task.scheduling.created_by],
         project=queries.project_uuid(session, project_id),
         name=label,
-        base_model=inputs[BASE_MODEL].label,
+        base_model=inputs[registry.BASE_MODEL].label,
         model=model.uuid,
         task=task.uuid,
     )
@@ -311,7 +310,7 @@ def _card(
         role: {"label": item.label, "sha256": item.content_hash} for role, item in inputs.items()
     }
     return {
-        "base_model": {"uuid": str(spec.base_model), **read[BASE_MODEL]},
+        "base_model": {"uuid": str(spec.base_model), **read[registry.BASE_MODEL]},
         "dataset": {"uuid": str(spec.dataset.dataset), **read[DATASET]},
         "eval_dataset": None
         if spec.eval_dataset is None

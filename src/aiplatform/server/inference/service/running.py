@@ -16,16 +16,12 @@ from aiplatform.server.inference.errors import WrongDeploymentState
 from aiplatform.server.inference.models import Deployment
 from aiplatform.server.inference.rules import may_become
 from aiplatform.server.projects.models import Project
-from aiplatform.server.registry import queries as registry_queries
 from aiplatform.server.registry import service as registry
 from aiplatform.server.registry.models import Model
 from aiplatform.server.tasks.service.dependencies import Needs
 from aiplatform.server.tasks.service.entering import enqueue
-from aiplatform.server.tasks.service.kinds import InputRef
 
 S = DeploymentStatus
-SERVED = "model"
-BASE = "base_model"
 
 
 def run(
@@ -50,7 +46,7 @@ def run(
         project_uuid=project,
         name=deployment.name,
         model_id=None if model is None else model.id,
-        inputs=None if model is None else served_inputs(session, model),
+        inputs=None if model is None else registry.model_inputs(session, model),
         not_before=not_before,
         author_id=deployment.created_by if actor.user_id is None else actor.user_id,
         needs=needs,
@@ -63,15 +59,6 @@ def serve(deployment: Deployment, model: Model) -> None:
     """Say that it is this model that is served; what made it need not be waited for any more."""
     deployment.model_id = model.id
     deployment.spec = {**deployment.spec, "model": str(model.uuid)}
-
-
-def served_inputs(session: Session, model: Model) -> list[InputRef]:
-    """The model, and its base beside it, so that both answer."""
-    refs = [registry.input_ref(session, model, SERVED)]
-    base_id = registry_queries.details_of(session, model).base_model_id
-    if base_id is not None:
-        refs.append(registry.input_ref(session, session.get_one(Model, base_id), BASE))
-    return refs
 
 
 def become(session: Session, deployment: Deployment, status: DeploymentStatus) -> None:

@@ -14,14 +14,12 @@ from aiplatform.server.inference.service.running import (
     record,
     run,
     serve,
-    served_inputs,
 )
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.registry import queries as registry_queries
 from aiplatform.server.registry import service as registry
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service.kinds import Inputs, Outcome
-from aiplatform.server.tasks.service.pinning import pin_model
 
 S = DeploymentStatus
 
@@ -40,13 +38,12 @@ def model_made(session: Session, task: Task, training: Task) -> None:
     """The training that makes the model has completed; serve what it has made.
 
     Raises:
-        MadeNoModel: see ``registry.service.made``.
+        MadeNoModel: see ``registry.service.pin_made``.
     """
-    model = registry.made(session, training)
+    model = registry.pin_made(session, task, training)
     deployment = queries.lock_served_by(session, task)
     if deployment is not None:
         serve(deployment, model)
-    pin_model(session, task, model.id, model.uuid, served_inputs(session, model))
 
 
 def server_starts(session: Session, task: Task) -> None:

@@ -1,10 +1,10 @@
 """Use cases of the registry.
 
 ``imports`` brings models in, ``registration`` enters what was tuned, says who may use what, and
-deletes; ``awaiting`` finds what a training makes.
+deletes; ``awaiting`` finds what a training makes, and has it read.
 """
 
-from aiplatform.server.registry.service.awaiting import made, model_meant
+from aiplatform.server.registry.service.awaiting import model_meant, pin_made
 from aiplatform.server.registry.service.imports import (
     add_file,
     check_path,
@@ -12,23 +12,27 @@ from aiplatform.server.registry.service.imports import (
     start_import,
 )
 from aiplatform.server.registry.service.registration import (
+    BASE_MODEL,
     create_model,
     delete_model,
     input_ref,
+    model_inputs,
     register_again,
     register_tuned,
     usable_model,
 )
 
 __all__ = [
+    "BASE_MODEL",
     "add_file",
     "check_path",
     "create_model",
     "delete_model",
     "input_ref",
-    "made",
+    "model_inputs",
     "model_meant",
     "open_for_files",
+    "pin_made",
     "register_again",
     "register_tuned",
     "start_import",

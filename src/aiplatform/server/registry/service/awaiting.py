@@ -9,10 +9,11 @@ from aiplatform.protocol.references import After, FromTask
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.registry.models import Model
-from aiplatform.server.registry.service.registration import usable_model
+from aiplatform.server.registry.service.registration import model_inputs, usable_model
 from aiplatform.server.tasks.errors import MadeNoModel, MakesNoModel
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service import dependencies
+from aiplatform.server.tasks.service.pinning import pin_model
 
 
 def model_meant(session: Session, context: ProjectContext, meant: UUID | FromTask) -> Model | None:
@@ -31,19 +32,25 @@ def model_meant(session: Session, context: ProjectContext, meant: UUID | FromTas
         raise MakesNoModel(name=need.task.name, task_type=need.task.type)
     if not need.settled:
         return None
-    model = made(session, need.task)
+    model = _made(session, need.task)
     try:
         return usable_model(session, context, model.uuid)
     except NotFound as error:
         raise MadeNoModel(name=need.task.name) from error
 
 
-def made(session: Session, training: Task) -> Model:
-    """What a training that has completed made.
+def pin_made(session: Session, task: Task, training: Task) -> Model:
+    """What a training that has completed made becomes what ``task``, which waited for it, reads.
 
     Raises:
         MadeNoModel: when it is gone.
     """
+    model = _made(session, training)
+    pin_model(session, task, model.id, model.uuid, model_inputs(session, model))
+    return model
+
+
+def _made(session: Session, training: Task) -> Model:
     model = None if training.model_id is None else session.get(Model, training.model_id)
     if model is None:
         raise MadeNoModel(name=training.name)

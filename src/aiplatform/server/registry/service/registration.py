@@ -29,6 +29,10 @@ from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service import request_cancel
 from aiplatform.server.tasks.service.kinds import InputRef
 
+MODEL = "model"
+BASE_MODEL = "base_model"
+"""What a task reads a model as: for itself, or as what another was tuned from."""
+
 
 def create_model(
     session: Session,
@@ -271,6 +275,16 @@ def input_ref(session: Session, model: Model, role: str) -> InputRef:
         content_hash=tree_hash((file.path, file.sha256) for file in files),
         model_id=model.id,
     )
+
+
+def model_inputs(session: Session, model: Model) -> list[InputRef]:
+    """The inputs that a model is and, where it was tuned, what it was tuned from; itself first."""
+    refs = [input_ref(session, model, MODEL)]
+    base_id = queries.details_of(session, model).base_model_id
+    base = None if base_id is None else session.get(Model, base_id)
+    if base is not None:
+        refs.append(input_ref(session, base, BASE_MODEL))
+    return refs
 
 
 def delete_model(
