@@ -23,7 +23,7 @@ from tests.runtime.conftest import (
     make_job,
     training_spec,
 )
-from tests.runtime.harness import Runner, wait_until_dead
+from tests.runtime.harness import SOURCE, Runner, wait_until_dead
 
 
 def test_a_job_file_that_is_none_is_a_failure(tmp_path: Path) -> None:
@@ -161,6 +161,33 @@ def test_a_stop_during_the_imports_is_not_lost(
         assert runner.finish(timeout=20) == 0
         assert time.monotonic() - asked < 10
         assert runner.outcome["type"] == "stopped"
+
+
+def test_a_stop_during_the_import_of_what_reports_it_is_reported(
+    tmp_path: Path, tiny_model: Path, make_dataset: MakeDataset
+) -> None:
+    """The signal strikes at the first line of the module that the reports are made of."""
+    (tmp_path / "sitecustomize.py").write_text(
+        """
+import os, signal, sys
+
+class Striking:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "aiplatform.protocol.messages" and "aiplatform.runtime.child" in sys.modules:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+sys.meta_path.insert(0, Striking)
+""",
+        encoding="utf-8",
+    )
+    inputs = {"base_model": tiny_model, "dataset": make_dataset([chat("Hi", "Hello.")] * 8)}
+    job = make_job(tmp_path, training_spec(), inputs)
+    path = f"{tmp_path}{os.pathsep}{SOURCE}"
+    with Runner.of_job(job, tmp_path, PYTHONPATH=path) as runner:
+        assert runner.finish(timeout=20) == 0, runner.log
+        assert runner.outcome["type"] == "stopped"
+        assert runner.log == ""
 
 
 @pytest.mark.slow

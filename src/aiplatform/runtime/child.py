@@ -33,10 +33,12 @@ def run_job(job_file: str, messages_fd: int) -> int:
     stop.listen()  # before the imports, which take seconds: a cancellation must not be lost in them
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
-    from aiplatform.runtime.channel import Reporter
+    with stop.held():  # whoever obeys must be able to say so
+        from aiplatform.runtime.channel import Reporter
 
     report = Reporter(messages_fd, stop)
     try:
+        stop.obey()
         return _run_reported(job_file, report)
     except JobStopped:
         stop.obeyed()

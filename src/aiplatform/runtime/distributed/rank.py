@@ -39,12 +39,14 @@ def main(job_file: str, pipe: str) -> int:
     stop.listen()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
-    from aiplatform.runtime.channel import Reporter
-
     rank = int(os.environ["RANK"])
-    # The agent has it open for reading, so this waits for nobody.
-    report = Reporter(os.open(pipe, os.O_WRONLY) if rank == 0 else None, stop)
+    with stop.held():  # whoever obeys must be able to say so
+        from aiplatform.runtime.channel import Reporter
+
+        # The agent has it open for reading, so this waits for nobody.
+        report = Reporter(os.open(pipe, os.O_WRONLY) if rank == 0 else None, stop)
     try:
+        stop.obey()
         return _run(job_file, rank, report)
     except JobStopped:
         stop.obeyed()
