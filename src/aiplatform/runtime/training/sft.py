@@ -123,21 +123,15 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
     from aiplatform.runtime.training.output import save_tuned_model
 
     report.progress(TRAINED)
-    result["seconds"] = time.monotonic() - started
-    result["versions"] = {name: version(name) for name in MEASURED}
-    tuned = unsharded(trainer, base, precision, lora(spec))
+    result |= {
+        "seconds": time.monotonic() - started,
+        "versions": {name: version(name) for name in MEASURED},
+    }
+    tuned = trainer.sharing.model(base, precision, lora(spec))
     if ranks.own() == 0:
         save_tuned_model(tuned, tokenizer, turn_ends(rows), job, result)
     report.progress(1.0)
     return result
-
-
-def unsharded(trainer: Any, base: Path, precision: Any, adapter: Any) -> Any:
-    """The trained model, whole on rank 0: what is shared out can't be merged in its place."""
-    if not trainer.is_fsdp_enabled:
-        return trainer.model
-    weights = sharding.adapter_weights(trainer.model)
-    return sharding.whole_model(base, precision, adapter, weights) if ranks.own() == 0 else None
 
 
 def use_one_gpu() -> None:

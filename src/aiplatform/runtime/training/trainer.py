@@ -15,7 +15,8 @@ from aiplatform.runtime.channel import Reporter
 from aiplatform.runtime.evaluation.loss import TokenLoss, token_losses
 from aiplatform.runtime.loading import selects_logits
 from aiplatform.runtime.rows import IGNORED, Encoded
-from aiplatform.runtime.training import checkpoints, ranks, sharding
+from aiplatform.runtime.training import checkpoints, fsdp, ranks, sharding
+from aiplatform.runtime.training.whole import Whole
 
 ADAPTER_FILE = "adapter_model.safetensors"
 TRAINER_STATE = "trainer_state.json"
@@ -34,6 +35,7 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
 
     control: Any
     is_fsdp_enabled: Any
+    sharing: Whole
 
     def __init__(
         self, *, report: Reporter, held_out: list[Encoded] | None = None, **options: Any
@@ -49,8 +51,8 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
         """
         super().create_accelerator_and_postprocess()
         if self.args.fsdp and not self.is_fsdp_enabled:
-            sharding.enable(self.accelerator.state, self.args.fsdp_plugin_args)
-            self.is_fsdp_enabled = True
+            fsdp.enable(self)
+        self.sharing = sharding.way_of(self)
 
     # -- loss
 
@@ -93,7 +95,7 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
         mean = token_losses(
             self.model,
             sharding.as_many(self.held_out, ranks.own(), ranks.count())
-            if self.is_fsdp_enabled
+            if self.sharing.evenly
             else self.held_out[ranks.own() :: ranks.count()],
             pad=self.processing_class.pad_token_id,
             batch_size=self.args.per_device_eval_batch_size,
@@ -120,12 +122,9 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
     def _save_checkpoint(self, model: Any, trial: Any) -> None:  # noqa: ARG002
         # Each rank draws numbers of its own; all else is the same on all.
         states = ranks.gathered(random_state())
-        weights, optimizer = None, None
-        if self.is_fsdp_enabled:
-            weights = sharding.adapter_weights(self.model)
-            optimizer = sharding.optimizer_state(self.model, self.optimizer)
+        weights, optimizer = self.sharing.adapter(), self.sharing.optimizer_state()
         if states is not None:
-            self._write_checkpoint(states, weights, optimizer or self.optimizer.state_dict())
+            self._write_checkpoint(states, weights, optimizer)
         ranks.meet()
 
     def _write_checkpoint(
@@ -151,25 +150,15 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
         self.report.checkpoint(self.state.global_step, str(final))
         checkpoints.prune(parent)
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        from peft import set_peft_model_state_dict
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:  # noqa: ARG002
         from safetensors.torch import load_file
 
-        weights = load_file(Path(resume_from_checkpoint) / ADAPTER_FILE)
-        if self.is_fsdp_enabled:
-            sharding.set_adapter_weights(self.model, weights)
-            return
-        outcome = set_peft_model_state_dict(model or self.model, weights)
-        if outcome.unexpected_keys:
-            raise ValueError(f"the checkpoint is of another model: {outcome.unexpected_keys[:3]}")
+        self.sharing.set_adapter(load_file(Path(resume_from_checkpoint) / ADAPTER_FILE))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
             state = checkpoints.read_state(Path(checkpoint))
-            if self.is_fsdp_enabled:
-                sharding.set_optimizer_state(self.model, self.optimizer, state["optimizer"])
-            else:
-                self.optimizer.load_state_dict(state["optimizer"])
+            self.sharing.set_optimizer_state(state["optimizer"])
             self.lr_scheduler.load_state_dict(state["scheduler"])
 
     def _load_rng_state(self, checkpoint: str | None) -> None:

@@ -1,0 +1,104 @@
+"""Weights of which each rank holds a share by torch's FSDP2."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiplatform.protocol.accelerating import FsdpOptions
+from aiplatform.runtime.channel import JobError
+from aiplatform.runtime.training.whole import Shared, stored_as, trained
+
+
+class Fsdp(Shared):
+    """Weights, gradients and optimizer's state are shared out, layer by layer."""
+
+    evenly = True
+
+    def adapter(self) -> dict[str, Any]:
+        """See :class:`Shared`."""
+        from torch.distributed.tensor import DTensor
+
+        found = {}
+        for name, parameter in trained(self.trainer.model):
+            whole = parameter.detach()
+            whole = whole.full_tensor() if isinstance(whole, DTensor) else whole
+            found[name] = whole.cpu()
+        return found
+
+    def set_adapter(self, weights: Mapping[str, Any]) -> None:
+        """See :class:`Shared`."""
+        import torch
+        from torch.distributed.tensor import DTensor, distribute_tensor
+
+        with torch.no_grad():
+            for name, parameter in trained(self.trainer.model):
+                stored = weights.get(stored_as(name))
+                if stored is None or stored.shape != parameter.shape:
+                    raise ValueError(f"the checkpoint is of another model: {name}")
+                value = stored.to(parameter.device)
+                if isinstance(parameter, DTensor):
+                    value = distribute_tensor(value, parameter.device_mesh, parameter.placements)
+                parameter.copy_(value)
+
+    def optimizer_state(self) -> dict[str, Any]:
+        """See :class:`Shared`. It is by the names of weights, and empty but for rank 0."""
+        from torch.distributed.checkpoint.state_dict import (
+            StateDictOptions,
+            get_optimizer_state_dict,
+        )
+
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        return dict(get_optimizer_state_dict(self.trainer.model, self._own(), options=options))
+
+    def set_optimizer_state(self, state: dict[str, Any]) -> None:
+        """See :class:`Shared`."""
+        from torch.distributed.checkpoint.state_dict import (
+            StateDictOptions,
+            set_optimizer_state_dict,
+        )
+
+        options = StateDictOptions(full_state_dict=True)
+        set_optimizer_state_dict(self.trainer.model, self._own(), state, options=options)
+
+    def _own(self) -> Any:
+        """torch's optimizer below accelerate's."""
+        return getattr(self.trainer.optimizer, "optimizer", self.trainer.optimizer)
+
+
+def trainer_options(fsdp: FsdpOptions) -> dict[str, Any]:
+    """What of them transformers' ``TrainingArguments`` take."""
+    config: dict[str, Any] = {
+        "version": 2,
+        "reshard_after_forward": fsdp.strategy == "full_shard",
+        "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+    }
+    if fsdp.layers is not None:
+        config["transformer_layer_cls_to_wrap"] = fsdp.layers
+    return {"fsdp": True, "fsdp_config": config}
+
+
+def require_shardable(model: Any, fsdp: FsdpOptions) -> None:
+    """Refuse classes that the model does not have.
+
+    Raises:
+        JobError: when there are such.
+    """
+    known = {type(module).__name__ for module in model.modules()}
+    if missing := sorted(set(fsdp.layers or []) - known):
+        raise JobError(
+            f"accelerator.fsdp.layers: the base model has no {', '.join(missing)}; its decoder "
+            f"layers are {', '.join(sorted(getattr(model, '_no_split_modules', None) or []))}."
+        )
+
+
+def enable(trainer: Any) -> None:
+    """Have accelerate shard on processes without GPUs, too, where it leaves FSDP out without a
+    word, and torch has it all the same."""
+    from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+
+    state = trainer.accelerator.state
+    plugin = FullyShardedDataParallelPlugin(**trainer.args.fsdp_plugin_args)
+    if state.mixed_precision != "no":
+        plugin.set_mixed_precision(state.mixed_precision)
+    state.distributed_type = DistributedType.FSDP
+    state.fsdp_plugin = plugin
+    trainer.is_fsdp_enabled = True
