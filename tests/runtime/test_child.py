@@ -310,6 +310,8 @@ class OutOfMemoryError(RuntimeError):
         (OutOfMemoryError("CUDA out of memory. Tried …"), "The device ran out of memory."),
         (OSError(errno.ENOSPC, "No space", "/data/x"), "The worker's disk is full (/data/x)."),
         (ModuleNotFoundError("No module", name="trl"), "lacks the Python package 'trl'"),
+        (ModuleNotFoundError("No module", name="trl.trainer"), "there with its extra 'llm'."),
+        (ModuleNotFoundError("No module", name="deepspeed"), "there with its extra 'deepspeed'."),
         (ValueError("two\n  lines"), "ValueError: two lines"),
         (RuntimeError(), "RuntimeError"),
         (ValueError("x" * 2000), "…"),

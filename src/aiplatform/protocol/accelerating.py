@@ -2,8 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from aiplatform.protocol.deepspeed import DeepspeedConfig
 from aiplatform.protocol.strict import Strict
 
 LayerClass = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -33,7 +34,7 @@ class FsdpOptions(Strict):
 class AcceleratorOptions(Strict):
     """How accelerate shares rows among the processes: transformers' ``accelerator_config``.
 
-    ``fsdp`` shards the weights, too.
+    ``fsdp`` shards the weights, too, and so does ``deepspeed``; it's one or the other.
     """
 
     split_batches: bool = Field(False, description="share each batch instead of taking one each")
@@ -44,3 +45,14 @@ class AcceleratorOptions(Strict):
     fsdp: FsdpOptions | None = Field(
         None, description="shard weights, gradients and optimizer; needs two processes or more"
     )
+    deepspeed: DeepspeedConfig | None = Field(
+        None,
+        description="a DeepSpeed config; its worker needs AI Platform's extra `deepspeed`",
+        examples=[{"zero_optimization": {"stage": 2}, "gradient_clipping": "auto"}],
+    )
+
+    @model_validator(mode="after")
+    def _one_way_to_shard(self) -> "AcceleratorOptions":
+        if self.fsdp is not None and self.deepspeed is not None:
+            raise ValueError("accelerator has both fsdp and deepspeed; leave one of them out")
+        return self

@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, model_validator
 
 from aiplatform.protocol.accelerating import AcceleratorOptions
+from aiplatform.protocol.deepspeed import Said, contradictions
 from aiplatform.protocol.enums import DataFormat, TaskType
 from aiplatform.protocol.intake import KEYED_MODES, Reading, UploadMode
 from aiplatform.protocol.model_sources import ModelSource
@@ -160,12 +161,33 @@ class TrainingSpec(TaskOptions):
 
     @model_validator(mode="after")
     def _sharded_among_several(self) -> "TrainingSpec":
-        processes = self.nodes * (self.processes or self.resources.gpus or 1)
-        if self.accelerator is not None and self.accelerator.fsdp is not None and processes == 1:
+        fsdp = self.accelerator is not None and self.accelerator.fsdp is not None
+        if fsdp and self.all_processes == 1:
             raise ValueError(
                 "accelerator.fsdp needs two processes or more; ask for gpus, processes or nodes"
             )
         return self
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> "TrainingSpec":
+        if self.accelerator is not None and self.accelerator.deepspeed is not None:
+            said = Said(
+                batch_size=self.batch_size,
+                gradient_accumulation=self.gradient_accumulation,
+                processes=self.all_processes,
+                learning_rate=self.learning_rate,
+                weight_decay=self.weight_decay,
+                lr_scheduler=self.lr_scheduler,
+                precision=self.precision,
+            )
+            if found := list(contradictions(self.accelerator.deepspeed, said)):
+                raise ValueError("; ".join(found))
+        return self
+
+    @property
+    def all_processes(self) -> int:
+        """How many train together, on all nodes."""
+        return self.nodes * (self.processes or self.resources.gpus or 1)
 
 
 ModelSpec = UUID | FromTask

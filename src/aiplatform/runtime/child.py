@@ -18,6 +18,9 @@ OFFLINE = {
     "HF_DATASETS_OFFLINE": "1",
     "HF_HUB_OFFLINE": "1",
 }
+EXTRAS = {"deepspeed": "deepspeed"}
+"""Which extra brings a package, where it isn't ``llm``."""
+
 QUIET = {
     "DO_NOT_TRACK": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -97,9 +100,10 @@ def explain(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return f"The worker's disk is full ({error.filename or 'no file named'})."
     if isinstance(error, ModuleNotFoundError):
+        package = str(error.name).partition(".")[0]
         return (
-            f"The worker lacks the Python package {error.name!r}; "
-            "install AI Platform there with its extra 'llm'."
+            f"The worker lacks the Python package {package!r}; "
+            f"install AI Platform there with its extra {EXTRAS.get(package, 'llm')!r}."
         )
     cause = " ".join(str(error).split())
     if len(cause) > 500:

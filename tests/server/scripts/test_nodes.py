@@ -132,3 +132,9 @@ def test_a_script_that_was_leased_gpus_is_still_one_process() -> None:
     assert shared_by({"processes": 1}, claim, get_settings()) is None
     claim.task_type = "training"
     assert shared_by({}, claim, get_settings()) is not None
+    claim.devices = ()
+    assert shared_by({}, claim, get_settings()) is None
+    config = {"accelerator": {"deepspeed": {"zero_optimization": {"stage": 2}}}}
+    alone = shared_by(config, claim, get_settings())
+    assert alone is not None, "DeepSpeed wants to be launched"
+    assert alone.processes == 1

@@ -39,6 +39,7 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
     assert isinstance(spec, TrainingSpec)
     started = time.monotonic()
     use_one_gpu()
+    sharding.prepare(spec.accelerator)
     base = Path(job.inputs["base_model"])
 
     # Rows.
@@ -125,13 +126,19 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
     report.progress(TRAINED)
     result |= {
         "seconds": time.monotonic() - started,
-        "versions": {name: version(name) for name in MEASURED},
+        "versions": {name: version(name) for name in measured(spec)},
     }
     tuned = trainer.sharing.model(base, precision, lora(spec))
     if ranks.own() == 0:
         save_tuned_model(tuned, tokenizer, turn_ends(rows), job, result)
     report.progress(1.0)
     return result
+
+
+def measured(spec: TrainingSpec) -> tuple[str, ...]:
+    """The packages whose versions the card names."""
+    sharded = spec.accelerator is not None and spec.accelerator.deepspeed is not None
+    return (*MEASURED, "deepspeed") if sharded else MEASURED
 
 
 def use_one_gpu() -> None:

@@ -1,4 +1,4 @@
-"""How the ranks of a training hold its weights: whole, or in shares by FSDP2.
+"""How the ranks of a training hold its weights: whole, or in shares by FSDP2 or by ZeRO.
 
 Only the adapter is trained and kept, and always whole; see :class:`.whole.Whole`.
 """
@@ -10,7 +10,7 @@ import numpy as np
 from aiplatform.protocol.accelerating import AcceleratorOptions
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.rows import IGNORED, Encoded
-from aiplatform.runtime.training import fsdp
+from aiplatform.runtime.training import fsdp, zero
 from aiplatform.runtime.training.whole import Whole
 
 
@@ -18,11 +18,23 @@ def trainer_options(accelerator: AcceleratorOptions | None) -> dict[str, Any]:
     """What of them transformers' ``TrainingArguments`` take."""
     if accelerator is None:
         return {}
-    plain = accelerator.model_dump(exclude_none=True, exclude={"fsdp"})
+    plain = accelerator.model_dump(exclude_none=True, exclude={"fsdp", "deepspeed"})
     options: dict[str, Any] = {"accelerator_config": plain}
     if accelerator.fsdp is not None:
         options |= fsdp.trainer_options(accelerator.fsdp)
+    if accelerator.deepspeed is not None:
+        options |= zero.trainer_options(accelerator.deepspeed)
     return options
+
+
+def prepare(accelerator: AcceleratorOptions | None) -> None:
+    """Load what the sharing needs.
+
+    Raises:
+        ModuleNotFoundError: where it is not installed.
+    """
+    if accelerator is not None and accelerator.deepspeed is not None:
+        zero.prepare()
 
 
 def require_shardable(model: Any, accelerator: AcceleratorOptions | None) -> None:
@@ -31,20 +43,27 @@ def require_shardable(model: Any, accelerator: AcceleratorOptions | None) -> Non
     Raises:
         JobError: for quantized weights, and for classes that the model does not have.
     """
-    if accelerator is None or accelerator.fsdp is None:
+    if accelerator is None:
         return
-    if getattr(model.config, "quantization_config", None) is not None:
+    config = accelerator.deepspeed
+    weights = config is not None and config.zero_optimization.stage == 3
+    wanted = "fsdp" if accelerator.fsdp is not None else "deepspeed" if weights else None
+    if wanted and getattr(model.config, "quantization_config", None) is not None:
         raise JobError(
-            "accelerator.fsdp: the base model is quantized, and such weights are not sharded. "
-            "Take the model in bf16 or fp32, or leave fsdp out."
+            f"accelerator.{wanted}: the base model is quantized, and such weights are not sharded. "
+            f"Take the model in bf16 or fp32, or "
+            f"{'take stage 2' if weights else 'leave fsdp out'}."
         )
-    fsdp.require_shardable(model, accelerator.fsdp)
+    if accelerator.fsdp is not None:
+        fsdp.require_shardable(model, accelerator.fsdp)
 
 
 def way_of(trainer: Any) -> Whole:
     """How the ranks of this trainer hold its weights."""
     if trainer.is_fsdp_enabled:
         return fsdp.Fsdp(trainer)
+    if trainer.is_deepspeed_enabled:
+        return zero.Zero(trainer)
     return Whole(trainer)
 
 

@@ -34,6 +34,7 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
     """
 
     control: Any
+    is_deepspeed_enabled: Any
     is_fsdp_enabled: Any
     sharing: Whole
 
@@ -53,6 +54,18 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
         if self.args.fsdp and not self.is_fsdp_enabled:
             fsdp.enable(self)
         self.sharing = sharding.way_of(self)
+
+    def _prepare_for_training(
+        self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None
+    ) -> Any:
+        """As transformers does it, but for DeepSpeed's own checkpoints, which it would look for."""
+        own = resume_from_checkpoint if self.is_deepspeed_enabled else None
+        theirs = None if own else resume_from_checkpoint
+        prepared = super()._prepare_for_training(max_steps, train_dataloader, theirs)
+        if own is not None:
+            self._load_from_checkpoint(own)
+            self._load_optimizer_and_scheduler(own)
+        return prepared
 
     # -- loss
 

@@ -75,13 +75,13 @@ def plan(session: Session, claim: Claim) -> Plan:
 def shared_by(spec: dict[str, Any], claim: Claim, settings: Settings) -> Ranks | None:
     """The processes that share the job: as many as were asked for, or a training as GPUs leased.
 
-    None where one runs all.
+    None where one runs all. DeepSpeed wants to be launched even then.
     """
     if claim.task_type not in {TaskType.TRAINING, TaskType.SCRIPT}:
         return None
     leased = len(claim.devices) if claim.task_type == TaskType.TRAINING else 1
     processes = spec.get("processes") or leased or 1
-    if processes == 1 and claim.nodes == 1:
+    if processes == 1 and claim.nodes == 1 and not uses_deepspeed(spec):
         return None
     return Ranks(
         nodes=claim.nodes,
@@ -90,6 +90,11 @@ def shared_by(spec: dict[str, Any], claim: Claim, settings: Settings) -> Ranks |
         address=node_address(settings) if claim.nodes > 1 else None,
         grace_seconds=settings.cancel_grace_seconds,
     )
+
+
+def uses_deepspeed(spec: dict[str, Any]) -> bool:
+    """Whether a training goes by a DeepSpeed config."""
+    return bool((spec.get("accelerator") or {}).get("deepspeed"))
 
 
 def make_directory(directory: Path) -> None:

@@ -1,0 +1,313 @@
+"""DeepSpeed configs, as far as a training takes them.
+
+They stay as people have them, with their ``"auto"``. What is taken is ZeRO's own; what the spec's
+other fields say may only be said again; what writes files, calls out or compiles is refused.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Final, Literal, NamedTuple
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from aiplatform.protocol.strict import Strict
+
+AUTO: Final = "auto"
+Auto = Literal["auto"]
+Count = Annotated[int, Field(ge=0, le=10**15)]
+"""Often written as a float: ``5e8``."""
+
+Positive = Annotated[int, Field(ge=1, le=10**9)]
+Amount = Annotated[float, Field(ge=0, lt=1)]
+
+_MONITOR = "the platform has the losses; it lets nothing else report. Leave it out"
+_ELSEWHERE = "checkpoints are the platform's own. Leave it out"
+_COMPILES = "it needs kernels that are compiled on the worker. Leave it out"
+_LORA = "LoRA trains no weights that it could change. Leave it out"
+
+REFUSED = {
+    "activation_checkpointing": "the platform recomputes where memory asks for it. Leave it out",
+    "aio": "it is for offload to NVMe, which is not taken. Leave it out",
+    "amp": "precision is the spec's own field. Leave it out",
+    "autotuning": "a sweep searches parameters here. Leave it out",
+    "checkpoint": _ELSEWHERE,
+    "comet": _MONITOR,
+    "comms_logger": _MONITOR,
+    "compression_training": _LORA,
+    "csv_monitor": _MONITOR,
+    "data_efficiency": "rows are dealt out by the platform. Leave it out",
+    "data_types": "precision is the spec's own field. Leave it out",
+    "elasticity": "processes and nodes are the spec's own fields. Leave it out",
+    "flops_profiler": "it writes to files of the worker. Leave it out",
+    "nebula": _ELSEWHERE,
+    "sparse_attention": _COMPILES,
+    "tensor_parallel": "processes share rows here, not layers. Leave it out",
+    "tensorboard": _MONITOR,
+    "wandb": _MONITOR,
+}
+"""What configs often have and a training does not take, and why."""
+
+REFUSED_OF_ZERO = {
+    "elastic_checkpoint": _ELSEWHERE,
+    "zero_hpz_partition_size": _COMPILES,
+    "zero_quantized_gradients": _COMPILES,
+    "zero_quantized_nontrainable_weights": _COMPILES,
+    "zero_quantized_weights": _COMPILES,
+    "zenflow": _COMPILES,
+}
+
+
+class Given(Strict):
+    """A part of a config, of which only what was given is kept."""
+
+    @model_serializer(mode="wrap")
+    def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if value is not None}
+
+
+def refuse(config: Any, reasons: dict[str, str], where: str) -> None:
+    """Say of the first field that is known and not taken why it is not.
+
+    Raises:
+        ValueError: when there is one.
+    """
+    for name in config if isinstance(config, dict) else ():
+        if name in reasons:
+            raise ValueError(f"{where}.{name} is not taken: {reasons[name]}")
+
+
+class Offload(Given):
+    """Where something is kept that GPUs have no room for."""
+
+    device: Literal["none", "cpu"]
+    pin_memory: bool | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _to_memory(cls, value: Any) -> Any:
+        if isinstance(value, dict) and (value.get("device") == "nvme" or "nvme_path" in value):
+            raise ValueError(
+                "offload to NVMe is not taken: it would write to paths of the worker. "
+                'Say "device": "cpu", and leave nvme_path out'
+            )
+        return value
+
+
+class OffloadOptimizer(Offload):
+    """AdamW's state, in the memory of the CPU; AdamW computes there."""
+
+    buffer_count: Count | None = None
+    fast_init: bool | None = None
+
+
+class OffloadParam(Offload):
+    """Weights, in the memory of the CPU until they are needed."""
+
+    buffer_count: Count | None = None
+    buffer_size: Count | None = None
+    max_in_cpu: Count | None = None
+
+
+class ZeroOptimization(Given):
+    """ZeRO, Rajbhandari et al. 2019 (arXiv:1910.02054): what each process keeps a share of.
+
+    Stage 1: AdamW's state; 2: gradients, too; 3: weights, too.
+    """
+
+    stage: Literal[1, 2, 3]
+    offload_optimizer: OffloadOptimizer | None = None
+    offload_param: OffloadParam | None = Field(None, description="with stage 3 only")
+    overlap_comm: bool | None = None
+    contiguous_gradients: bool | None = None
+    reduce_scatter: bool | None = None
+    reduce_bucket_size: Count | Auto | None = None
+    allgather_partitions: bool | None = None
+    allgather_bucket_size: Count | None = None
+    round_robin_gradients: bool | None = None
+    ignore_unused_parameters: bool | None = None
+    sub_group_size: Count | None = None
+    stage3_prefetch_bucket_size: Count | Auto | None = None
+    stage3_param_persistence_threshold: Count | Auto | None = None
+    stage3_model_persistence_threshold: Count | None = None
+    stage3_max_live_parameters: Count | None = None
+    stage3_max_reuse_distance: Count | None = None
+    stage3_module_granularity_threshold: Count | None = None
+    stage3_use_all_reduce_for_fetch_params: bool | None = None
+    stage3_gather_16bit_weights_on_model_save: bool | None = Field(
+        None, description="weights are gathered when they are saved, whatever it says"
+    )
+    memory_efficient_linear: bool | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _taken(cls, value: Any) -> Any:
+        refuse(value, REFUSED_OF_ZERO, "accelerator.deepspeed.zero_optimization")
+        return value
+
+    @model_validator(mode="after")
+    def _weights_that_are_shared(self) -> "ZeroOptimization":
+        if self.stage < 3 and self.offload_param is not None and self.offload_param.device == "cpu":
+            raise ValueError("offload_param needs stage 3; say so, or leave it out")
+        return self
+
+
+class Bf16(Given):
+    """Whether bf16 is computed in, which is the spec's ``precision``."""
+
+    enabled: bool | Auto = AUTO
+
+
+class Fp16(Given):
+    """What configs say of fp16, in which nothing is trained here."""
+
+    enabled: Literal[False] | Auto = AUTO
+    auto_cast: bool | None = None
+    loss_scale: Annotated[float, Field(ge=0)] | None = None
+    initial_scale_power: Count | None = None
+    loss_scale_window: Count | None = None
+    hysteresis: Count | None = None
+    min_loss_scale: Count | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _off(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("enabled") is True:
+            raise ValueError('fp16 is not trained in. Say "enabled": "auto", or leave fp16 out')
+        return value
+
+
+class AdamWParams(Given):
+    """AdamW's numbers; rate and decay are the spec's."""
+
+    lr: float | Auto | None = None
+    weight_decay: float | Auto | None = None
+    betas: tuple[Amount, Amount] | Auto | None = None
+    eps: Annotated[float, Field(gt=0, lt=1)] | Auto | None = None
+    torch_adam: Literal[True] | None = None
+    adam_w_mode: Literal[True] | None = None
+
+
+class Optimizer(Given):
+    """AdamW, which is what trains here; DeepSpeed calls it ``Adam``, too."""
+
+    type: Literal["AdamW", "Adam"]
+    params: AdamWParams = Field(default_factory=AdamWParams)
+
+
+class SchedulerParams(Given):
+    """A schedule's numbers, all of which follow from the spec."""
+
+    warmup_min_lr: Literal[0] | Auto | None = None
+    warmup_max_lr: float | Auto | None = None
+    warmup_num_steps: Auto | None = None
+    total_num_steps: Auto | None = None
+    warmup_type: Literal["linear"] | None = None
+
+
+SCHEDULES = {"WarmupDecayLR": "linear", "WarmupCosineLR": "cosine"}
+"""DeepSpeed's names, and those of the spec's ``lr_scheduler``."""
+
+
+class Scheduler(Given):
+    """A schedule that the spec's ``lr_scheduler`` has, too."""
+
+    type: Literal["WarmupDecayLR", "WarmupCosineLR"]
+    params: SchedulerParams = Field(default_factory=SchedulerParams)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("type") not in SCHEDULES:
+            raise ValueError(
+                "the schedule is the spec's lr_scheduler, which has no "
+                f"{str(value.get('type'))[:100]}. Leave scheduler out"
+            )
+        return value
+
+
+class DeepspeedConfig(Given):
+    """A DeepSpeed config, as far as trainings take them.
+
+    Processes share AdamW's state, gradients and, from stage 3 on, weights. What it says of other
+    fields of the spec must be `"auto"` or the same.
+    """
+
+    zero_optimization: ZeroOptimization
+    train_batch_size: Positive | Auto | None = None
+    train_micro_batch_size_per_gpu: Positive | Auto | None = None
+    gradient_accumulation_steps: Positive | Auto | None = None
+    gradient_clipping: Annotated[float, Field(ge=0, le=10**6)] | Auto | None = Field(
+        None, description="of the norm of all gradients; by default 1, and 0 for no clipping"
+    )
+    bf16: Bf16 | None = None
+    fp16: Fp16 | None = None
+    optimizer: Optimizer | None = None
+    scheduler: Scheduler | None = None
+    zero_allow_untested_optimizer: Literal[True] | None = None
+    zero_force_ds_cpu_optimizer: Literal[False] | None = None
+    steps_per_print: Positive | None = None
+    wall_clock_breakdown: bool | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _taken(cls, value: Any) -> Any:
+        refuse(value, REFUSED, "accelerator.deepspeed")
+        return value
+
+
+class Said(NamedTuple):
+    """What the spec's own fields say, of which a config may say nothing else."""
+
+    batch_size: int
+    gradient_accumulation: int
+    processes: int
+    learning_rate: float
+    weight_decay: float
+    lr_scheduler: str
+    precision: str
+
+
+def contradictions(config: DeepspeedConfig, said: Said) -> Iterator[str]:
+    """Where a config says something else than the spec, each with what to do."""
+    rows = said.batch_size * said.gradient_accumulation * said.processes
+    optimizer = config.optimizer.params if config.optimizer else AdamWParams()
+    schedule = config.scheduler.params if config.scheduler else SchedulerParams()
+    for name, value, expected, meaning in (
+        (
+            "train_micro_batch_size_per_gpu", config.train_micro_batch_size_per_gpu,
+            said.batch_size, "batch_size",
+        ),
+        (
+            "gradient_accumulation_steps", config.gradient_accumulation_steps,
+            said.gradient_accumulation, "gradient_accumulation",
+        ),
+        (
+            "train_batch_size", config.train_batch_size, rows,
+            "batch_size times gradient_accumulation times all processes",
+        ),
+        ("optimizer.params.lr", optimizer.lr, said.learning_rate, "learning_rate"),
+        (
+            "optimizer.params.weight_decay", optimizer.weight_decay, said.weight_decay,
+            "weight_decay",
+        ),
+        (
+            "scheduler.params.warmup_max_lr", schedule.warmup_max_lr, said.learning_rate,
+            "learning_rate",
+        ),
+    ):  # fmt: skip
+        if value is not None and value not in {AUTO, expected}:
+            yield (
+                f"accelerator.deepspeed.{name} is {value}, and the spec says {expected} "
+                f'({meaning}). Say "auto", or change one of them'
+            )
+    if config.scheduler and SCHEDULES[config.scheduler.type] != said.lr_scheduler:
+        yield (
+            f"accelerator.deepspeed.scheduler.type is {config.scheduler.type}, and lr_scheduler is "
+            f"{said.lr_scheduler}. Leave scheduler out, or say "
+            f"lr_scheduler = {SCHEDULES[config.scheduler.type]}"
+        )
+    enabled = config.bf16.enabled if config.bf16 else AUTO
+    if enabled != AUTO and said.precision != (wanted := "bf16" if enabled else "fp32"):
+        yield (
+            f"accelerator.deepspeed.bf16.enabled is {str(enabled).lower()}, and precision is "
+            f'{said.precision}. Say "auto", or say precision = {wanted}'
+        )
