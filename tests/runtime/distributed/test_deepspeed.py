@@ -165,26 +165,32 @@ def test_shares_learn_what_whole_models_do_and_make_a_whole_one(
 
 @needs_deepspeed
 @pytest.mark.slow
-def test_an_everyday_config_trains_in_bf16_and_goes_on_with_fewer_processes(
+def test_an_everyday_config_stops_when_told_and_goes_on_with_fewer_processes(
     inputs: dict[str, Path], tmp_path: Path
 ) -> None:
-    """Weights and optimizer are on the CPU; then one process has all, by another stage."""
+    """In bf16, weights and optimizer on the CPU; then one process has all, by another stage."""
     import torch
 
-    spec = {**SPEC, "precision": "bf16"}
-    first = run(tmp_path / "two", {**spec, **by(EVERYDAY)}, inputs)
-    result = first.outcome["data"]
-    assert (result["steps"], result["precision"]) == (4, "bf16")
-    assert result["train_loss_last"] < result["train_loss_first"]
-    kept = adapter(Path(first.of_type("checkpoint")[-1]["path"]))
+    spec = {**SPEC, "precision": "bf16", "max_steps": 400, "checkpoint_steps": 400}
+    job = make_job(
+        tmp_path, training_spec(**{**spec, **by(EVERYDAY)}), inputs, ranks={"processes": 2}
+    )
+    with Runner.of_job(job, tmp_path, PATH="/nowhere") as first:
+        first.wait_for("metrics", 120)
+        first.cancel()
+        first.finish(60)
+        assert first.outcome["type"] == "stopped", first.log
+    (checkpoint,) = first.of_type("checkpoint")
+    kept = adapter(Path(checkpoint["path"]))
     assert {value.dtype for value in kept.values()} == {torch.float32}, "nothing is rounded"
-    one = {**spec, **zero(1), "processes": 1, "max_steps": 5}
+    one = {**spec, **zero(1), "processes": 1, "max_steps": checkpoint["step"] + 1}
     alone = run(
-        tmp_path / "one", one, inputs, processes=1,
-        attempt=2, resume_from=first.of_type("checkpoint")[-1]["path"],
-    )  # fmt: skip
-    assert list(steps(alone)) == [5]
-    assert steps(alone)[5]["loss"] < result["train_loss_first"]
+        tmp_path / "one", one, inputs, processes=1, attempt=2, resume_from=checkpoint["path"]
+    )
+    ((step, values),) = steps(alone).items()
+    assert step == checkpoint["step"] + 1
+    assert values["loss"] < steps(first)[1]["loss"]
+    assert alone.outcome["data"]["precision"] == "bf16"
     assert (tmp_path / "one/output/weights/config.json").is_file()
 
 
