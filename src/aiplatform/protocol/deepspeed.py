@@ -216,7 +216,7 @@ class Scheduler(Given):
     @model_validator(mode="before")
     @classmethod
     def _known(cls, value: Any) -> Any:
-        if isinstance(value, dict) and value.get("type") not in SCHEDULES:
+        if isinstance(value, dict) and str(value.get("type")) not in SCHEDULES:
             raise ValueError(
                 "the schedule is the spec's lr_scheduler, which has no "
                 f"{str(value.get('type'))[:100]}. Leave scheduler out"

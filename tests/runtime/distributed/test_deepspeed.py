@@ -226,6 +226,8 @@ def test_a_config_is_kept_as_it_was_given(fields: dict[str, Any]) -> None:
             "is WarmupDecayLR, and lr_scheduler is cosine. Leave scheduler out, or say .*linear",
         ),
         ({"scheduler": {"type": "WarmupLR"}}, "lr_scheduler, which has no WarmupLR. Leave"),
+        ({"scheduler": {"type": []}}, r"which has no \[\]. Leave"),
+        ({"scheduler": {}}, "which has no None. Leave"),
         ({"bf16": {"enabled": True}}, "enabled is true, and precision is fp32. .*say .*bf16"),
         ({"fp16": {"enabled": True}}, "fp16 is not trained in"),
         ({"tensorboard": {"enabled": True, "output_path": "/x"}}, "tensorboard is not taken: the"),
