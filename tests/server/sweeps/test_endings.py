@@ -111,6 +111,14 @@ def test_what_no_run_will_measure_is_refused_at_once(
     assert f"never measure {figure}. Give the experiment an eval_dataset" in detail
 
 
+def test_what_is_measured_at_the_end_only_prunes_nothing(begin: Callable[..., Any]) -> None:
+    spec = {"objective": "loss", "pruning": {"series": "eval_loss", "min_steps": 7}}
+    refused = begin(config={"eval_steps": None}, **spec)
+    assert (refused.status_code, refused.json()["code"]) == (422, "never_compared")
+    assert "Set eval_steps to 7 or less, or prune by the series loss" in refused.json()["detail"]
+    assert begin(config={"eval_steps": 7}, **spec).status_code == 201
+
+
 def test_without_held_out_rows_the_loss_is_searched_by(begin: Callable[..., Any]) -> None:
     spec = {"objective": "loss", "pruning": {"series": "loss"}}
     assert begin(config={"eval_dataset": None}, **spec).status_code == 201

@@ -40,6 +40,20 @@ class NothingHeldOut(Invalid):
     }
 
 
+class NeverCompared(Invalid):
+    """The runs would measure what prunes them at their end only, when there is nothing to prune."""
+
+    code = "never_compared"
+    title = {"en": "No eval_steps", "zh": "缺少 eval_steps"}
+    detail = {
+        "en": "Pruning goes by {series}, but the config of {experiment} has no eval_steps, so that "
+        "is measured at the end of a run only. Set eval_steps to {min_steps} or less, or prune by "
+        "the series loss.",
+        "zh": "剪枝依据 {series}，但实验 {experiment} 的配置没有 eval_steps，只在运行结束时才评估。"
+        "请将 eval_steps 设为不超过 {min_steps}，或改用 loss 序列剪枝。",
+    }
+
+
 class NoBestModel(Conflict):
     """There is nothing that could be registered."""
 

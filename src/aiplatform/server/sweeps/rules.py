@@ -14,7 +14,12 @@ HOPELESS = 5
 def held_out_figure(spec: SweepSpec) -> str | None:
     """The first of what trials are compared by that is measured on an eval_dataset only."""
     figures = [spec.objective, *([spec.pruning.series] if spec.pruning else [])]
-    return next((f for f in figures if f.startswith("eval_") or f == "perplexity"), None)
+    return next(filter(is_held_out, figures), None)
+
+
+def is_held_out(figure: str) -> bool:
+    """Whether trainings measure it on an eval_dataset only."""
+    return figure.startswith("eval_") or figure == "perplexity"
 
 
 def values_of(parameter: Choice | FloatRange | IntRange) -> Sequence[Any]:

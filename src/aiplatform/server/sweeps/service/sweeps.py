@@ -18,9 +18,9 @@ from aiplatform.server.experiments.models import Experiment
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.service import quotas
 from aiplatform.server.sweeps import queries
-from aiplatform.server.sweeps.errors import GridTooLarge, NothingHeldOut, SweepEnded
+from aiplatform.server.sweeps.errors import GridTooLarge, NeverCompared, NothingHeldOut, SweepEnded
 from aiplatform.server.sweeps.models import Sweep
-from aiplatform.server.sweeps.rules import first_point, grid_size, held_out_figure
+from aiplatform.server.sweeps.rules import first_point, grid_size, held_out_figure, is_held_out
 from aiplatform.server.sweeps.service.prompting import advance_soon
 
 GRID_LIMIT = 500
@@ -37,6 +37,7 @@ def create_sweep(session: Session, context: ProjectContext, *, name: str, spec: 
         GridTooLarge: for a grid of more points than are tried.
         ConfigInvalid: when the parameters are not of the experiment's config.
         NothingHeldOut: when it goes by a figure of an eval_dataset, and there is none.
+        NeverCompared: when it prunes by such a figure, and that is measured at the end only.
     """
     if queries.name_in_use(session, context, name):
         raise NameTaken(resource="sweep", name=name)
@@ -54,6 +55,11 @@ def create_sweep(session: Session, context: ProjectContext, *, name: str, spec: 
     figure = held_out_figure(spec)
     if figure is not None and config.eval_dataset is None:
         raise NothingHeldOut(experiment=experiment.name, figure=figure)
+    pruning = spec.pruning
+    if pruning is not None and is_held_out(pruning.series) and config.eval_steps is None:
+        raise NeverCompared(
+            experiment=experiment.name, series=pruning.series, min_steps=pruning.min_steps
+        )
     sweep = Sweep(
         project_id=context.project_id,
         experiment_id=experiment.id,
