@@ -6,7 +6,7 @@ import time
 import psycopg._queries
 import pytest
 from sqlalchemy import ARRAY, String, any_, bindparam, select, text
-from sqlalchemy.exc import DBAPIError, NoResultFound
+from sqlalchemy.exc import DBAPIError, MultipleResultsFound, NoResultFound
 from sqlalchemy.orm import Session
 
 from aiplatform.server.core.database import transaction
@@ -33,16 +33,19 @@ def test_rows_have_names_and_python_values(session: Session) -> None:
     assert ROLES.one(session, names=[other]).held == []
     with pytest.raises(NoResultFound):
         ROLES.one(session, names=["none"])
+    with pytest.raises(MultipleResultsFound):
+        ROLES.one_or_none(session, names=[one, other])
 
 
 def test_sql_that_is_written_by_hand(session: Session) -> None:
     laid_out = """
         SELECT (  -- a comment (with words)
             CAST(:number AS integer) + 1
-        ) AS next
+        ) AS next,
+        2 AS two
     """
-    assert dense(laid_out) == "SELECT (CAST(:number AS integer) + 1) AS next"
-    assert compiled(text(dense(laid_out))).one(session, number=4).next == 5
+    assert dense(laid_out) == "SELECT (CAST(:number AS integer) + 1) AS next,2 AS two"
+    assert tuple(compiled(text(dense(laid_out))).one(session, number=4)) == (5, 2)
 
 
 def test_claims_do_not_look_for_their_parameters_each_time() -> None:
@@ -118,6 +121,8 @@ def test_an_error_among_several_is_told_as_one_of_sqlalchemy(session: Session) -
     assert ROLES.all(session, names=[name]) == []
     ((row,),) = all_of(session, (NUMBER, {"number": 2}))
     assert row.number == 2
+    with pytest.raises(DBAPIError, match="out of range"):
+        NUMBER.one(session, number=1 << 40)
 
 
 def test_a_connection_that_ends_among_several_is_not_used_again(session: Session) -> None:

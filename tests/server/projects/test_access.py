@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
@@ -252,26 +253,25 @@ class TestProjectGuard:
             with pytest.raises(PasswordChangeRequired):
                 ask(early, place)
 
-    def test_takes_one_statement(self, session: Session, ask: Ask) -> None:
+    def test_takes_one_statement(
+        self, session: Session, ask: Ask, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """A permission checked in a second one could belong to another moment."""
-        from sqlalchemy import event
-
         project = make_project(session)
         user = make_member(session, project, "viewer")
         token = make_token(session, user)
-        seen: list[str] = []
-        connection = session.connection()
+        seen: list[Any] = []
+        execute = psycopg.Cursor.execute
 
-        def count(*args: Any) -> None:
-            seen.append(args[2])
+        def count(cursor: Any, query: Any, *args: Any, **options: Any) -> Any:
+            seen.append(query)
+            return execute(cursor, query, *args, **options)
 
-        event.listen(connection, "before_cursor_execute", count)
-        try:
-            ProjectGuard(Permission.DATASETS_READ).authorize(
-                request_for(project=str(project.uuid)), session, token
-            )
-        finally:
-            event.remove(connection, "before_cursor_execute", count)
+        monkeypatch.setattr(psycopg.Cursor, "execute", count)
+        ProjectGuard(Permission.DATASETS_READ).authorize(
+            request_for(project=str(project.uuid)), session, token
+        )
+        monkeypatch.undo()
         assert len(seen) == 1
 
     def test_a_deleted_role_takes_its_grants_along(self, session: Session, ask: Ask) -> None:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 
+import psycopg
 import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -10,12 +11,13 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.enums import TaskStatus
 from aiplatform.server.core.audit import SYSTEM, AuditLog
 from aiplatform.server.core.database import commit, transaction
-from aiplatform.server.projects.models import Project
+from aiplatform.server.projects.models import Project, ProjectQuota
 from aiplatform.server.tasks import queries
 from aiplatform.server.tasks.errors import LostLease, TaskFinished
 from aiplatform.server.tasks.models import Task, TaskAttempt, TaskEvent, TaskLease, TaskScheduling
+from aiplatform.server.tasks.queries import waiting
 from aiplatform.server.tasks.rules import TRANSITIONS, may_become
-from aiplatform.server.tasks.service import attempts, queue
+from aiplatform.server.tasks.service import attempts, claims, queue
 from aiplatform.server.tasks.service.kinds import Outcome
 from tests.factories import make_project, make_task
 
@@ -67,6 +69,39 @@ def test_gpus_are_leased_by_index_and_come_back(
     attempts.end_attempt(session, first, Outcome(TaskStatus.COMPLETED))
     commit(session)
     assert claim(session, worker).gpu_indices == (0, 1)
+
+
+def test_a_start_is_sent_with_its_pick_unless_something_is_looked_at_before(
+    session: Session,
+    submit: Submit,
+    make_worker: MakeWorker,
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    sent: list[tuple[str, bool]] = []
+    execute = psycopg.Cursor.execute
+
+    def note(cursor, query, *args, **options):
+        together = cursor.connection.pgconn.pipeline_status != psycopg.pq.PipelineStatus.OFF
+        names = {waiting.PICK.text: "pick", claims.TAKE.text: "start"}
+        sent.append((names.get(query, "other"), together))
+        return execute(cursor, query, *args, **options)
+
+    worker = make_worker(cpus=8, gpus=1)
+    tasks = [submit(priority=9), submit(priority=8, resources={"gpus": 1}), submit(priority=7)]
+    monkeypatch.setattr(psycopg.Cursor, "execute", note)
+    together = [("pick", True), ("start", True)]
+    for task, alone, limit in zip(tasks, [False, True, True], [None, None, 3], strict=True):
+        session.add_all([ProjectQuota(project_id=project.id, concurrent_tasks=limit)] * bool(limit))
+        session.commit()
+        sent.clear()
+        assert attempts.claim_next(session, worker, ("default",)).task_id == task.id
+        starts = [one for one in sent if one[0] != "other"]
+        assert starts == together + [("start", False)] * alone
+        commit(session)
+    # Each was begun once, and only as itself.
+    begun = session.execute(select(TaskAttempt.task_id, TaskAttempt.attempt)).all()
+    assert sorted(begun) == sorted((task.id, 1) for task in tasks)
 
 
 def test_other_queues_and_orphans_are_left_alone(

@@ -5,15 +5,16 @@ far more than all else about it. What runs in every request is therefore kept as
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from psycopg.rows import namedtuple_row
-from sqlalchemy import CursorResult, Select, TextClause
+from sqlalchemy import Select, TextClause
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, MultipleResultsFound, NoResultFound
 from sqlalchemy.orm import Session
 
 
@@ -29,21 +30,28 @@ class Compiled:
         return {**self.fixed, **parameters}
 
     def one(self, session: Session, **parameters: Any) -> Any:
-        """The only row, in the session's transaction; columns are attributes, by their labels."""
-        return self._run(session, parameters).one()
+        """The only row, in the session's transaction; columns are attributes, by their labels.
+
+        Raises:
+            NoResultFound, MultipleResultsFound: SQLAlchemy's, when it is not the only one.
+            DBAPIError: when the database refuses.
+        """
+        row = self.one_or_none(session, **parameters)
+        if row is None:
+            raise NoResultFound("No row was found when one was required")
+        return row
 
     def one_or_none(self, session: Session, **parameters: Any) -> Any:
         """The row, if there is one, the same way."""
-        return self._run(session, parameters).one_or_none()
+        rows = self.all(session, **parameters)
+        if len(rows) > 1:
+            raise MultipleResultsFound("Multiple rows were found when one or none was required")
+        return rows[0] if rows else None
 
     def all(self, session: Session, **parameters: Any) -> Sequence[Any]:
         """The rows, the same way."""
-        return self._run(session, parameters).all()
-
-    def _run(self, session: Session, parameters: dict[str, Any]) -> CursorResult[Any]:
-        if session.autoflush:  # as before any statement of the session's own
-            session.flush()
-        return session.connection().exec_driver_sql(self.text, self.values(**parameters))
+        with _driver(session, self) as driver:
+            return _sent(driver, self, parameters).fetchall()
 
     def of_many(self, **types: str) -> "Compiled":
         """The same for many at once: each parameter of ``types`` becomes an array of that type.
@@ -72,23 +80,35 @@ def all_of(session: Session, *asked: tuple[Compiled, Mapping[str, Any]]) -> list
     Raises:
         DBAPIError: as when they are asked one by one; of those after the first that fails none ran.
     """
-    if session.autoflush:
+    with _driver(session, *(statement for statement, _ in asked)) as driver:
+        with driver.pipeline():
+            cursors = [_sent(driver, statement, parameters) for statement, parameters in asked]
+        return [cursor.fetchall() for cursor in cursors]
+
+
+def _sent(driver: Any, statement: Compiled, parameters: Mapping[str, Any]) -> psycopg.Cursor[Any]:
+    cursor: psycopg.Cursor[Any] = driver.cursor(row_factory=namedtuple_row)
+    return cursor.execute(statement.text, statement.values(**parameters))
+
+
+@contextmanager
+def _driver(session: Session, *asked: Compiled) -> Iterator[Any]:
+    """psycopg's connection below the session's, in its transaction, for what is asked within.
+
+    SQLAlchemy's own way to a result takes as long as a small statement does. Errors are told as it
+    tells them, so that callers know one kind.
+    """
+    if session.autoflush:  # as before any statement of the session's own
         session.flush()
     connection = session.connection()
     driver: Any = connection.connection.driver_connection
-    cursors: list[psycopg.Cursor[Any]] = []
     try:
-        with driver.pipeline():
-            for statement, parameters in asked:
-                cursor = driver.cursor(row_factory=namedtuple_row)
-                cursors.append(cursor.execute(statement.text, statement.values(**parameters)))
-        return [cursor.fetchall() for cursor in cursors]
+        yield driver
     except psycopg.Error as error:
-        # As SQLAlchemy does with errors of its own statements, so that callers know one kind.
         if driver.closed:
             connection.invalidate(error)
         raise DBAPIError.instance(
-            "; ".join(statement.text for statement, _ in asked),
+            "; ".join(statement.text for statement in asked),
             None,
             error,
             psycopg.Error,
@@ -113,4 +133,4 @@ def dense(text: str) -> str:
     must have neither comments' signs nor such white space in its literals.
     """
     bare = re.sub(r"--.*", "", text)
-    return re.sub(r"(?<=\() | (?=\))", "", " ".join(bare.split()))
+    return re.sub(r"(?<=[(,]) | (?=\))", "", " ".join(bare.split()))

@@ -6,15 +6,16 @@ index finds the head of each, heads are sorted by the formula, and only the firs
 at first only those that can hold a task of the top level.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from aiplatform.server.core.settings import get_settings
-from aiplatform.server.core.statements import compiled, dense
+from aiplatform.server.core.statements import Compiled, all_of, compiled, dense
 from aiplatform.server.tasks.rules import AGING, Demand, Room
 
 LEVEL = (
@@ -61,6 +62,13 @@ of the top level.
 FITS = """(s.cpus <= {0}cpus AND s.memory_mb <= {0}mb AND (s.gpus = 0 OR
     COALESCE((CAST({0}devices AS int[]))[s.gpus] >= s.gpu_memory_mb, false)))"""
 """``rules.Room.holds``; devices are the memory of each, largest first."""
+
+STARTS_SETTING = "aiplatform.starts"
+"""The transaction's setting in which a pick names a task that may start without another look: it
+needs no devices, and no quota holds its project back."""
+
+STARTS = f"CAST(NULLIF(current_setting('{STARTS_SETTING}', true), '') AS int)"
+"""The id of that task, in SQL, or null."""
 
 _PICK = f"""
 WITH RECURSIVE {LINES},
@@ -130,7 +138,9 @@ WITH RECURSIVE {LINES},
         FOR UPDATE OF t SKIP LOCKED
     )
 SELECT (SELECT task_id FROM blocked), (SELECT count(*) FROM final) >= :depth,
-       EXISTS (SELECT FROM bound), picked.*
+       EXISTS (SELECT FROM bound), picked.*,
+       set_config('{STARTS_SETTING}',
+           CASE WHEN gpus = 0 AND NOT has_quota THEN id::text ELSE '' END, true)
 FROM (SELECT) one LEFT JOIN picked ON true
 """  # noqa: S608  (constants)
 PICK = compiled(text(dense(_PICK)))
@@ -140,11 +150,13 @@ PICK = compiled(text(dense(_PICK)))
 class Pick:
     """``task`` is locked; ``blocked`` is the first that does not fit yet, before which none can.
 
-    Both may be None: then nothing waits that suits the worker.
+    Both may be None: then nothing waits that suits the worker. ``start`` is what the statement that
+    was sent along has returned, if anything.
     """
 
     task: "Picked | None"
     blocked: int | None
+    start: Any = None
 
     @property
     def task_id(self) -> int | None:
@@ -174,9 +186,12 @@ def pick(
     free: Room,
     blocked_too: bool,
     excluded: Sequence[int] = (),
+    start: tuple[Compiled, Mapping[str, Any]] | None = None,
     now: datetime | None = None,
 ) -> Pick:
     """The first task in queue order that suits ``total`` and fits ``free``, locked.
+
+    ``start`` is sent along, and starts :data:`STARTS`, if that is set.
 
     With ``blocked_too``, not past the first task that suits and does not fit. Tasks that another
     claim has locked are passed over, since they are being taken. So are those that a quota of their
@@ -185,24 +200,25 @@ def pick(
     settings = get_settings()
     lines, depth, all_levels = 8, 8, False
     while True:
-        row = PICK.one(
-            session,
-            now=now,
-            queues=list(queues),
-            labels=labels,
-            quota_tasks=settings.quota_tasks,
-            quota_gpus=settings.quota_gpus,
-            excluded=list(excluded),
-            blocked_too=blocked_too,
-            lines=lines,
-            depth=depth,
-            all_levels=all_levels,
+        wanted = {
+            "now": now,
+            "queues": list(queues),
+            "labels": labels,
+            "quota_tasks": settings.quota_tasks,
+            "quota_gpus": settings.quota_gpus,
+            "excluded": list(excluded),
+            "blocked_too": blocked_too,
+            "lines": lines,
+            "depth": depth,
+            "all_levels": all_levels,
             **_amounts("total", total),
             **_amounts("free", free),
-        )
-        blocked, more_deep, more_lines, task_id, *known = row
+        }
+        (row,), *started = all_of(session, (PICK, wanted), *([] if start is None else [start]))
+        blocked, more_deep, more_lines, task_id, *known, _ = row
         if task_id is not None or blocked is not None or not (more_deep or more_lines):
-            return Pick(None if task_id is None else Picked(task_id, *known), blocked)
+            task = None if task_id is None else Picked(task_id, *known)
+            return Pick(task, blocked, started[0][0] if started and started[0] else None)
         # Everything that was looked at is being taken by others, or does not suit.
         if more_deep:
             depth *= 16
@@ -222,12 +238,12 @@ OTHERS_WAIT = """
 (EXISTS (
     SELECT FROM unnest(CAST(:queues AS text[])) q(queue) CROSS JOIN LATERAL (
         SELECT FROM task_scheduling s
-        WHERE s.waiting AND s.queue = q.queue AND s.task_id <> :task_id
+        WHERE s.waiting AND s.queue = q.queue AND s.task_id <> {0}
         ORDER BY s.priority LIMIT 1
     ) AS first
 ) OR EXISTS (SELECT FROM task_gangs WHERE state = 'gathering'))"""
-"""Whether there is something to wake a worker for, but for one task. In the index's order, or the
-planner might look for one that waits among a million that have ended."""
+"""Whether there is something to wake a worker for, but for the task of an id. In the index's order,
+or the planner might look for one that waits among a million that have ended."""
 
 
 AHEAD = f"""

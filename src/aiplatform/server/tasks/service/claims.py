@@ -6,6 +6,7 @@ GPUs are handed out twice.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import or_, select, text
@@ -20,7 +21,7 @@ from aiplatform.server.projects.service import quotas
 from aiplatform.server.tasks import queries
 from aiplatform.server.tasks.models import Task, TaskNode, TaskReservation, TaskScheduling
 from aiplatform.server.tasks.queries import Held, WorkerFacts
-from aiplatform.server.tasks.queries.waiting import OTHERS_WAIT, Picked, demand_of
+from aiplatform.server.tasks.queries.waiting import OTHERS_WAIT, STARTS, Pick, Picked, demand_of
 from aiplatform.server.tasks.rules import Demand, may_become
 from aiplatform.server.tasks.rules.placement import Reservation, lacking, pick_devices
 from aiplatform.server.tasks.service import joining, preemption
@@ -84,13 +85,15 @@ def _claim(session: Session, worker_id: int, queues: Sequence[str]) -> Claim | N
             return _as_node(session, worker, node)
         free = joining.kept_back(worker, leases, gathering, total, free)
     labels = dumps(worker.labels)
+    start = TAKE, _written(worker, queues)
     elsewhere: list[int] = []
     while True:
         found = queries.pick(
-            session, queues, labels, total=total, free=free, blocked_too=True, excluded=elsewhere
-        )
+            session, queues, labels, total=total, free=free, blocked_too=True, excluded=elsewhere,
+            start=start,
+        )  # fmt: skip
         if found.task is not None:
-            return _take(session, worker, queues, leases, found.task)
+            return _take(session, worker, queues, leases, found, found.task)
         if found.blocked is None:
             return None
         promise = _reserve(session, worker, leases, found.blocked)
@@ -100,30 +103,33 @@ def _claim(session: Session, worker_id: int, queues: Sequence[str]) -> Claim | N
     preemption.make_room(session, worker, leases, found.blocked, promise.promised)
     rest = promise.leaves(total, free)
     found = queries.pick(
-        session, queues, labels, total=total, free=rest, blocked_too=False, excluded=elsewhere
-    )
+        session, queues, labels, total=total, free=rest, blocked_too=False, excluded=elsewhere,
+        start=start,
+    )  # fmt: skip
     if found.task is None:
         return None
-    return _take(session, worker, queues, leases, found.task)
+    return _take(session, worker, queues, leases, found, found.task)
 
 
 TAKE = compiled(
     text(f"""
-WITH promise AS (
+WITH picked AS MATERIALIZED (SELECT COALESCE(CAST(:task_id AS int), {STARTS}) AS id),
+    promise AS (
         DELETE FROM task_reservations WHERE task_id IN (
-            SELECT task_id FROM task_reservations WHERE task_id = :task_id FOR UPDATE SKIP LOCKED)
+            SELECT task_id FROM task_reservations WHERE task_id = (SELECT id FROM picked)
+            FOR UPDATE SKIP LOCKED)
     ),
     started AS (
         UPDATE task_scheduling SET attempt = attempt + 1, fence = fence + 1, not_before = NULL,
                stop_wanted = NULL,
                updated_at = clock_timestamp()
-        WHERE task_id = :task_id
+        WHERE task_id = (SELECT id FROM picked)
         RETURNING task_id, queue, attempt, fence, cpus, memory_mb, nodes
     ),
     task AS (
         UPDATE tasks SET status = :running,
                started_at = COALESCE(started_at, clock_timestamp())
-        WHERE id = :task_id RETURNING id, uuid, type, project_id
+        WHERE id = (SELECT id FROM picked) RETURNING id, uuid, type, project_id
     ),
     lease AS (
         INSERT INTO task_leases (task_id, worker_id, project_id, attempt, fence, cpus, memory_mb,
@@ -146,14 +152,31 @@ WITH promise AS (
                jsonb_build_object('worker', CAST(:worker AS text), 'attempt', attempt)
         FROM started
     )
-SELECT uuid, type, queue, attempt, fence, nodes, {OTHERS_WAIT}
+SELECT uuid, type, queue, attempt, fence, nodes,
+       {OTHERS_WAIT.format("started.task_id")} AS others_wait
 FROM started JOIN task ON id = task_id
 """)  # noqa: S608  (constants)
 )
-"""All that a start writes, in one statement: claims are the busiest path of the queue.
+"""All that a start writes, in one statement: claims are the busiest path of the queue. Without a
+``task_id`` it starts what the pick that it was sent along with has found, if that may start so.
 
 A promise that another claim has locked is left to it: that one may wait for what is promised here.
 """
+
+
+def _written(
+    worker: WorkerFacts, queues: Sequence[str], task_id: int | None = None, gpus: Sequence[int] = ()
+) -> dict[str, Any]:
+    """The parameters of :data:`TAKE`."""
+    assert may_become(TaskStatus.PENDING, TaskStatus.RUNNING)
+    return {
+        "task_id": task_id,
+        "queues": list(queues),
+        "worker_id": worker.id,
+        "worker": worker.name,
+        "gpus": dumps(gpus),
+        "running": TaskStatus.RUNNING.value,
+    }
 
 
 def _take(
@@ -161,28 +184,24 @@ def _take(
     worker: WorkerFacts,
     queues: Sequence[str],
     leases: Sequence[Held],
+    found: Pick,
     picked: Picked,
 ) -> Claim:
     """Start a new attempt of a task that :func:`queries.pick` has locked while it was pending."""
-    assert may_become(TaskStatus.PENDING, TaskStatus.RUNNING)
     task_id = picked.task_id
-    _, free, places = queries.room_of(worker, leases)
-    if picked.has_quota and not quotas.may_start(
-        session, picked.project_id, picked.gpus * picked.nodes
-    ):
-        raise _QuotaTaken
-    taken = pick_devices(free.devices, picked.gpus, picked.gpu_memory_mb) if picked.gpus else []
-    gpus = tuple(places[place] for place in taken)
+    gpus: tuple[int, ...] = ()
+    started = found.start
+    if started is None:
+        if picked.has_quota and not quotas.may_start(
+            session, picked.project_id, picked.gpus * picked.nodes
+        ):
+            raise _QuotaTaken
+        _, free, places = queries.room_of(worker, leases)
+        taken = pick_devices(free.devices, picked.gpus, picked.gpu_memory_mb) if picked.gpus else []
+        gpus = tuple(places[place] for place in taken)
+        started = TAKE.one(session, **_written(worker, queues, task_id, gpus))
+    uuid, task_type, queue, attempt, fence, nodes, others_wait = started
     names = [device.id for device in queries.devices_of(worker)]
-    uuid, task_type, queue, attempt, fence, nodes, others_wait = TAKE.one(
-        session,
-        task_id=task_id,
-        queues=list(queues),
-        worker_id=worker.id,
-        worker=worker.name,
-        gpus=dumps(gpus),
-        running=TaskStatus.RUNNING.value,
-    )
     notify(session, f"task:{uuid}")
     kind = kind_of(task_type)
     if kind.hears_of_starts:
