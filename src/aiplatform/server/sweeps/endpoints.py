@@ -149,7 +149,10 @@ def cancel_sweep(
     "/sweeps/{sweep}/register",
     status_code=status.HTTP_201_CREATED,
     summary="Register the best model",
-    responses=_problem(409, "No trial has succeeded, or its model is gone"),
+    responses={
+        200: {"model": RegisteredOut, "description": "The version that it is already"},
+        **_problem(409, "No trial has succeeded, or its model is gone"),
+    },
 )
 def register_best(
     sweep: UUID,

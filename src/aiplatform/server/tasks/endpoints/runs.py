@@ -29,6 +29,7 @@ router = APIRouter(prefix="/api/v1")
     "/projects/{project}/runs",
     status_code=status.HTTP_201_CREATED,
     summary="Begin a run that executes elsewhere",
+    responses={status.HTTP_200_OK: {"model": TaskOut, "description": "The run of its `client_id`"}},
 )
 def begin_run(
     context: Annotated[ProjectContext, Depends(access.SUBMIT)],
