@@ -111,8 +111,7 @@ def _tell(message: str, hint: str, code: ExitCode, facts: dict[str, Any] | None 
 
 def _fields(error: Any) -> str:
     """The faults that pydantic found, in a line."""
+    from aiplatform.protocol.faults import fault_text
+
     faults = error.errors(include_url=False)
-    return "; ".join(
-        f"{'.'.join(str(part) for part in fault['loc']) or 'value'}: {fault['msg']}"
-        for fault in faults[:5]
-    )
+    return "; ".join(fault_text(fault) for fault in faults[:5])

@@ -64,7 +64,7 @@ class Given(Strict):
         return {name: value for name, value in handler(self).items() if value is not None}
 
 
-def refuse(config: Any, reasons: dict[str, str], where: str) -> None:
+def refuse(config: Any, reasons: dict[str, str]) -> None:
     """Say of the first field that is known and not taken why it is not.
 
     Raises:
@@ -72,7 +72,7 @@ def refuse(config: Any, reasons: dict[str, str], where: str) -> None:
     """
     for name in config if isinstance(config, dict) else ():
         if name in reasons:
-            raise ValueError(f"{where}.{name} is not taken: {reasons[name]}")
+            raise ValueError(f"{name} is not taken: {reasons[name]}")
 
 
 class Offload(Given):
@@ -140,7 +140,7 @@ class ZeroOptimization(Given):
     @model_validator(mode="before")
     @classmethod
     def _taken(cls, value: Any) -> Any:
-        refuse(value, REFUSED_OF_ZERO, "accelerator.deepspeed.zero_optimization")
+        refuse(value, REFUSED_OF_ZERO)
         return value
 
     @model_validator(mode="after")
@@ -250,7 +250,7 @@ class DeepspeedConfig(Given):
     @model_validator(mode="before")
     @classmethod
     def _taken(cls, value: Any) -> Any:
-        refuse(value, REFUSED, "accelerator.deepspeed")
+        refuse(value, REFUSED)
         return value
 
 

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from aiplatform.protocol.faults import fault_text
 from aiplatform.runtime.chat import TemplateRefusal
 from aiplatform.runtime.serving.engines.base import Engine, Generation, Piece
 from aiplatform.runtime.serving.schemas import ChatRequest
@@ -108,9 +109,7 @@ class ChatServer:
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
-            said = first["msg"].removeprefix("Value error, ")
-            message = f"{place}: {said}" if place else said
-            raise Refusal(400, message, param=place or None) from error
+            raise Refusal(400, fault_text(first), param=place or None) from error
         if wanted.model not in self.names:
             raise Refusal(
                 404,

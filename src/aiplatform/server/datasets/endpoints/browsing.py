@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from aiplatform.protocol.faults import message_of
 from aiplatform.protocol.references import VERSION_OR_TAG
 from aiplatform.protocol.rows import Condition
 from aiplatform.server.core.pagination import Cursor, Limit, decode_cursor, encode_cursor
@@ -62,7 +63,7 @@ def rows_wanted(
             conditions.append(_conditions.validate_json(text))
         except ValidationError as error:
             found = error.errors(include_url=False)[0]
-            raise ConditionUnreadable(condition=text[:200], reason=found["msg"]) from error
+            raise ConditionUnreadable(condition=text[:200], reason=message_of(found)) from error
     return RowsWanted(offset=offset, search=search, where=conditions, sample=sample, seed=seed)
 
 

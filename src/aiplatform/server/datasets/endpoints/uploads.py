@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 
 from aiplatform.data.packing import Packed
 from aiplatform.protocol.enums import DataFormat
+from aiplatform.protocol.faults import message_of
 from aiplatform.protocol.intake import EncodingName, Reading
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.problems import ProblemDocument
@@ -140,7 +141,7 @@ def _reading(**options: Any) -> Reading:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         option = ".".join(map(str, first["loc"])) or "delimiter"
-        raise ReadingUnreadable(option=option, reason=first["msg"]) from error
+        raise ReadingUnreadable(option=option, reason=message_of(first)) from error
 
 
 Facts = Annotated[UploadFacts, Depends(upload_facts)]

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
+from aiplatform.protocol.faults import fault_text
 from aiplatform.server.core.errors import Language, Problem, Unavailable
 from aiplatform.server.core.problems import language_of
 from aiplatform.server.openai.errors import BadChatRequest
@@ -51,9 +52,7 @@ class FacadeRoute(APIRoute):
             except RequestValidationError as error:
                 first = error.errors()[0]
                 place = ".".join(str(part) for part in first["loc"])
-                return _render(
-                    request, BadChatRequest(reason=f"{place}: {first['msg']}", param=place)
-                )
+                return _render(request, BadChatRequest(reason=fault_text(first), param=place))
             except (psycopg.OperationalError, psycopg.InterfaceError):
                 return _render(request, Unavailable(service="The database", service_zh="数据库"))
 
