@@ -1,11 +1,12 @@
 """Submitting, the order of the queue, claiming under concurrency, cancelling."""
 
 import threading
+import time
 from collections.abc import Callable
 
 import psycopg
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus
@@ -69,6 +70,32 @@ def test_gpus_are_leased_by_index_and_come_back(
     attempts.end_attempt(session, first, Outcome(TaskStatus.COMPLETED))
     commit(session)
     assert claim(session, worker).gpu_indices == (0, 1)
+
+
+def test_what_a_worker_holds_is_read_under_its_lock(
+    session: Session, submit: Submit, make_worker: MakeWorker
+):
+    """Its other thread claims at the same moment: the GPU that this one has leased is not free."""
+    worker = make_worker(cpus=8, gpus=1)
+    for _ in range(2):
+        submit(resources={"gpus": 1, "cpus": 1})
+    answers = []
+
+    def other_thread() -> None:
+        with transaction() as own:
+            answers.append(attempts.claim_next(own, worker, ("default",)))
+
+    assert attempts.claim_next(session, worker, ("default",)).gpu_indices == (0,)
+    other = threading.Thread(target=other_thread)
+    other.start()
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid()"
+    deadline = time.monotonic() + 20
+    while not session.scalar(text(waits)):
+        assert time.monotonic() < deadline, "it does not wait for the worker's row"
+        time.sleep(0.01)
+    commit(session)
+    other.join()
+    assert answers == [None]
 
 
 def test_a_start_is_sent_with_its_pick_unless_something_is_looked_at_before(
