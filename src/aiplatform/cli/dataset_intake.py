@@ -49,6 +49,7 @@ def reading(
     from pydantic import ValidationError
 
     from aiplatform.client.dataset_intake import reading_params
+    from aiplatform.protocol.faults import message_of, place_of
 
     options = {
         "map": pairs(mapped) or None,
@@ -62,8 +63,8 @@ def reading(
         reading_params(options)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"])) or "delimiter"
-        raise typer.BadParameter(f"{place}: {first['msg']}") from error
+        place = place_of(first) or "delimiter"
+        raise typer.BadParameter(f"{place}: {message_of(first)}") from error
     return options
 
 

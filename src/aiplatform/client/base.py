@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 from aiplatform.client.errors import AmbiguousName, NotFound, PreconditionFailed, UnexpectedAnswer
 from aiplatform.client.paging import Pages
 from aiplatform.client.transport import decoded
+from aiplatform.protocol.faults import message_of, place_of
 
 if TYPE_CHECKING:
     from aiplatform.client.client import Client
@@ -86,10 +87,10 @@ class Group:
             resource = kind.model_validate(data)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the answer"
+            where = place_of(first) or "the answer"
             raise UnexpectedAnswer(
                 f"the server described a {kind.__name__.lower()} that this version of the SDK"
-                f" cannot read ({where}: {first['msg']})"
+                f" cannot read ({where}: {message_of(first)})"
             ) from error
         resource.bind(self._client, etag)
         return resource

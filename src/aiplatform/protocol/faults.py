@@ -9,7 +9,12 @@ def message_of(fault: Any) -> str:
     return str(fault["msg"]).removeprefix("Value error, ")
 
 
+def place_of(fault: Any) -> str:
+    """Where it is: the fields that lead to it, with dots between; empty for the whole."""
+    return ".".join(str(part) for part in fault["loc"])
+
+
 def fault_text(fault: Any) -> str:
-    """The same after the place where it is, if that is not the whole."""
-    place = ".".join(str(part) for part in fault["loc"])
+    """What is wrong, after the place where it is."""
+    place = place_of(fault)
     return f"{place}: {message_of(fault)}" if place else message_of(fault)

@@ -18,9 +18,6 @@ OFFLINE = {
     "HF_DATASETS_OFFLINE": "1",
     "HF_HUB_OFFLINE": "1",
 }
-EXTRAS = {"deepspeed": "deepspeed"}
-"""Which extra brings a package, where it isn't ``llm``."""
-
 QUIET = {
     "DO_NOT_TRACK": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -28,6 +25,8 @@ QUIET = {
     "TOKENIZERS_PARALLELISM": "true",
     "TQDM_DISABLE": "1",
 }
+EXTRAS = {"deepspeed": "deepspeed"}
+"""Which extra brings a package, where it isn't ``llm``."""
 
 
 def run_job(job_file: str, messages_fd: int) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from aiplatform.protocol.faults import message_of
 from aiplatform.protocol.messages import (
     Checkpoint,
     Event,
@@ -75,7 +76,7 @@ class Reports:
         try:
             message = parse_script_message(line)
         except ValidationError as error:
-            self._complain(f"{error.errors()[0]['msg']}: {line[:200]!r}")
+            self._complain(f"{message_of(error.errors()[0])}: {line[:200]!r}")
             return
         try:
             self._pass_on(message)

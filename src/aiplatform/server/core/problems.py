@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 
 from aiplatform.data.blobs import StoreUnavailableError
 from aiplatform.protocol.encoding import jsonable
-from aiplatform.protocol.faults import message_of
+from aiplatform.protocol.faults import message_of, place_of
 from aiplatform.server.core.errors import Conflict, Language, Problem, Unavailable
 
 log = structlog.get_logger(__name__)
@@ -201,7 +201,7 @@ def _http_problem(error: HTTPException) -> Problem:
 def _validation_problem(error: RequestValidationError) -> Problem:
     places = [
         {
-            "place": ".".join(str(part) for part in item["loc"]),
+            "place": place_of(item),
             "message": message_of(item),
             "kind": item["type"],
         }

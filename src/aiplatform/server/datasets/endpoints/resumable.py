@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import ValidationError
 
 from aiplatform.data.blobs import hash_file
-from aiplatform.protocol.faults import message_of
+from aiplatform.protocol.faults import message_of, place_of
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.errors import Invalid, Language, Problem, TooLarge
@@ -135,7 +135,7 @@ async def create_upload(context: Creator, request: Request) -> Response:
         facts = TusFacts.model_validate(metadata)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        key = ".".join(map(str, first["loc"])) or "name"
+        key = place_of(first) or "name"
         raise InvalidTusMetadata(key=key, reason=message_of(first)) from error
     upload_change(facts.mode, facts.key, facts.parent, facts.allow_identical)
 

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 
 from aiplatform.data.packing import Packed
 from aiplatform.protocol.enums import DataFormat
-from aiplatform.protocol.faults import message_of
+from aiplatform.protocol.faults import message_of, place_of
 from aiplatform.protocol.intake import EncodingName, Reading
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.problems import ProblemDocument
@@ -140,7 +140,7 @@ def _reading(**options: Any) -> Reading:
         return Reading(**options)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        option = ".".join(map(str, first["loc"])) or "delimiter"
+        option = place_of(first) or "delimiter"
         raise ReadingUnreadable(option=option, reason=message_of(first)) from error
 
 

@@ -7,7 +7,7 @@ at first only those that can hold a task of the top level.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -150,13 +150,11 @@ PICK = compiled(text(dense(_PICK)))
 class Pick:
     """``task`` is locked; ``blocked`` is the first that does not fit yet, before which none can.
 
-    Both may be None: then nothing waits that suits the worker. ``start`` is what the statement that
-    was sent along has returned, if anything.
+    Both may be None: then nothing waits that suits the worker.
     """
 
     task: "Picked | None"
     blocked: int | None
-    start: Any = None
 
     @property
     def task_id(self) -> int | None:
@@ -175,6 +173,8 @@ class Picked:
     nodes: int
     has_quota: bool
     """Whether the project is held to a number of tasks or GPUs."""
+    started: Any = None
+    """What the statement that was sent along has returned, where it has started the task."""
 
 
 def pick(
@@ -217,8 +217,10 @@ def pick(
         (row,), *started = all_of(session, (PICK, wanted), *([] if start is None else [start]))
         blocked, more_deep, more_lines, task_id, *known, _ = row
         if task_id is not None or blocked is not None or not (more_deep or more_lines):
-            task = None if task_id is None else Picked(task_id, *known)
-            return Pick(task, blocked, started[0][0] if started and started[0] else None)
+            if task_id is None:
+                return Pick(None, blocked)
+            begun = next((one for rows in started for one in rows), None)
+            return Pick(replace(Picked(task_id, *known), started=begun), blocked)
         # Everything that was looked at is being taken by others, or does not suit.
         if more_deep:
             depth *= 16

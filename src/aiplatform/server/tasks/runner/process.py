@@ -17,6 +17,7 @@ import structlog
 from pydantic import ValidationError
 
 from aiplatform.protocol.enums import LogStream, TaskType
+from aiplatform.protocol.faults import message_of
 from aiplatform.protocol.messages import (
     MAX_LINE_BYTES,
     Begin,
@@ -261,7 +262,7 @@ class Child:
                 try:
                     message = parse_runtime_message(line)
                 except ValidationError as error:
-                    self.items.put(Malformed(f"{error.errors()[0]['msg']}: {line[:200]!r}"))
+                    self.items.put(Malformed(f"{message_of(error.errors()[0])}: {line[:200]!r}"))
                     return
                 if isinstance(message, Warm):
                     self.warm.set()

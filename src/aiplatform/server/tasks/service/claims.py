@@ -21,7 +21,7 @@ from aiplatform.server.projects.service import quotas
 from aiplatform.server.tasks import queries
 from aiplatform.server.tasks.models import Task, TaskNode, TaskReservation, TaskScheduling
 from aiplatform.server.tasks.queries import Held, WorkerFacts
-from aiplatform.server.tasks.queries.waiting import OTHERS_WAIT, STARTS, Pick, Picked, demand_of
+from aiplatform.server.tasks.queries.waiting import OTHERS_WAIT, STARTS, Picked, demand_of
 from aiplatform.server.tasks.rules import Demand, may_become
 from aiplatform.server.tasks.rules.placement import Reservation, lacking, pick_devices
 from aiplatform.server.tasks.service import joining, preemption
@@ -85,7 +85,7 @@ def _claim(session: Session, worker_id: int, queues: Sequence[str]) -> Claim | N
             return _as_node(session, worker, node)
         free = joining.kept_back(worker, leases, gathering, total, free)
     labels = dumps(worker.labels)
-    start = TAKE, _written(worker, queues)
+    start = TAKE, _start_of(worker, queues)
     elsewhere: list[int] = []
     while True:
         found = queries.pick(
@@ -93,7 +93,7 @@ def _claim(session: Session, worker_id: int, queues: Sequence[str]) -> Claim | N
             start=start,
         )  # fmt: skip
         if found.task is not None:
-            return _take(session, worker, queues, leases, found, found.task)
+            return _take(session, worker, queues, leases, found.task)
         if found.blocked is None:
             return None
         promise = _reserve(session, worker, leases, found.blocked)
@@ -108,7 +108,7 @@ def _claim(session: Session, worker_id: int, queues: Sequence[str]) -> Claim | N
     )  # fmt: skip
     if found.task is None:
         return None
-    return _take(session, worker, queues, leases, found, found.task)
+    return _take(session, worker, queues, leases, found.task)
 
 
 TAKE = compiled(
@@ -164,7 +164,7 @@ A promise that another claim has locked is left to it: that one may wait for wha
 """
 
 
-def _written(
+def _start_of(
     worker: WorkerFacts, queues: Sequence[str], task_id: int | None = None, gpus: Sequence[int] = ()
 ) -> dict[str, Any]:
     """The parameters of :data:`TAKE`."""
@@ -184,13 +184,12 @@ def _take(
     worker: WorkerFacts,
     queues: Sequence[str],
     leases: Sequence[Held],
-    found: Pick,
     picked: Picked,
 ) -> Claim:
     """Start a new attempt of a task that :func:`queries.pick` has locked while it was pending."""
     task_id = picked.task_id
     gpus: tuple[int, ...] = ()
-    started = found.start
+    started = picked.started
     if started is None:
         if picked.has_quota and not quotas.may_start(
             session, picked.project_id, picked.gpus * picked.nodes
@@ -199,7 +198,7 @@ def _take(
         _, free, places = queries.room_of(worker, leases)
         taken = pick_devices(free.devices, picked.gpus, picked.gpu_memory_mb) if picked.gpus else []
         gpus = tuple(places[place] for place in taken)
-        started = TAKE.one(session, **_written(worker, queues, task_id, gpus))
+        started = TAKE.one(session, **_start_of(worker, queues, task_id, gpus))
     uuid, task_type, queue, attempt, fence, nodes, others_wait = started
     names = [device.id for device in queries.devices_of(worker)]
     notify(session, f"task:{uuid}")
