@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus
@@ -92,3 +93,13 @@ def fresh(session: Session, row: Any) -> Any:
     session.rollback()
     session.refresh(row)
     return row
+
+
+def until_it_waits(session: Session) -> None:
+    """Return when some transaction waits for a lock of another."""
+    held = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    deadline = time.monotonic() + 20
+    while not session.scalar(held):
+        session.rollback()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

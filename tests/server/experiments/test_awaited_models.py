@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus
@@ -29,7 +28,7 @@ from aiplatform.server.tasks.service.group_commit import Submission
 from aiplatform.server.tasks.service.kinds import Outcome
 from tests.conftest import Api
 from tests.factories import make_context, make_project, make_task
-from tests.server.experiments.hand import Hand, fresh
+from tests.server.experiments.hand import Hand, fresh, until_it_waits
 
 Submit = Callable[..., Any]
 FIGURES = {"rows": 4, "tokens": 40, "model": {"loss": 1.5, "perplexity": 4.48}}
@@ -130,16 +129,6 @@ class TestRuns:
             attempts.end_attempt(ending, claim, outcome)
             commit(ending)
             assert submitted.result(20)["status"] == "pending"
-
-
-def until_it_waits(session: Session) -> None:
-    """Return when some transaction waits for a lock of another."""
-    held = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-    deadline = time.monotonic() + 20
-    while not session.scalar(held):
-        session.rollback()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def row_of(session: Session, task: Any) -> Task:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from aiplatform.server.core.audit import AuditLog
+from aiplatform.server.core.database import commit, transaction
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets.models import Dataset
+from aiplatform.server.experiments import queries
 from aiplatform.server.experiments.models import Experiment
 from aiplatform.server.experiments.service.trainings import NothingMade
 from aiplatform.server.identity.models import User
@@ -22,7 +25,7 @@ from aiplatform.server.registry.models import Model, ModelDetails
 from aiplatform.server.tasks.models import Task, TaskInput
 from tests.conftest import Api
 from tests.factories import make_model, make_project, make_version
-from tests.server.experiments.hand import Hand, fresh
+from tests.server.experiments.hand import Hand, fresh, until_it_waits
 
 Create = Callable[..., Any]
 Rows = Callable[[str], StoredFile]
@@ -149,6 +152,29 @@ class TestStatus:
         assert fresh(session, experiment).status == "running"
         hand.cancel(second)
         assert fresh(session, experiment).status == "cancelled"
+
+    def test_of_one_that_starts_while_a_newer_is_queued(
+        self, session: Session, project: Project, experiment: Experiment, run: Any, hand: Hand
+    ) -> None:
+        """Which is newest is known once the experiment's lock is had."""
+        run()
+        with ThreadPoolExecutor() as pool, transaction() as submitting:
+            queries.lock_asked_by(submitting, experiment.id)
+            submitting.add(
+                Task(
+                    project_id=project.id,
+                    experiment_id=experiment.id,
+                    name="newer",
+                    type="training",
+                    status="pending",
+                )
+            )
+            submitting.flush()
+            started = pool.submit(hand.take)
+            until_it_waits(session)
+            commit(submitting)
+            started.result(20)
+        assert fresh(session, experiment).status == "pending"
 
 
 class TestRegistration:

@@ -64,7 +64,7 @@ def end(session: Session, home: Any) -> Callable[..., Task]:
         task = session.scalars(select(Task).where(Task.uuid == uuid)).one()
         kept = [make_blob(session, content, path, home) for path, content in (files or {}).items()]
         queue.change_status(session, task, TaskStatus.RUNNING)
-        queue.kind_of(task.type).started(session, task)
+        queue.kind_of(task.type).started(session, task.id)
         queue.finish(session, task, Outcome(status, files=kept, **outcome))
         commit(session)
         return task

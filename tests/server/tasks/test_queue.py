@@ -131,6 +131,23 @@ def test_a_start_is_sent_with_its_pick_unless_something_is_looked_at_before(
     assert sorted(begun) == sorted((task.id, 1) for task in tasks)
 
 
+def test_a_start_writes_each_row_once(session: Session, submit: Submit, make_worker: MakeWorker):
+    """The trigger that tells the scheduling of a task's status finds it told."""
+    submit()
+    worker = make_worker()
+    written = text(
+        "SELECT relname, n_tup_upd FROM pg_stat_xact_user_tables "
+        "WHERE relname IN ('tasks', 'task_scheduling')"
+    )
+    before = dict(session.execute(written).all())  # of this connection's last second
+    assert attempts.claim_next(session, worker, ("default",)) is not None
+    after = dict(session.execute(written).all())
+    assert {table: after[table] - before[table] for table in after} == {
+        "tasks": 1,
+        "task_scheduling": 1,
+    }
+
+
 def test_other_queues_and_orphans_are_left_alone(
     session: Session, submit: Submit, make_worker: MakeWorker
 ):

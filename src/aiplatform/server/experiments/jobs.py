@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.enums import ExperimentStatus, TaskType
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.datasets.queries import pins
+from aiplatform.server.experiments import queries
 from aiplatform.server.experiments.service import evaluations, external, trainings
 from aiplatform.server.experiments.service.inputs import task_inputs
 from aiplatform.server.projects.access import ProjectContext
@@ -48,9 +49,9 @@ class Training(TaskKind):
         """Base model, rows and held-out rows."""
         return task_inputs(session, task)
 
-    def started(self, session: Session, task: Task) -> None:
+    def started(self, session: Session, task_id: int) -> None:
         """The experiment runs."""
-        trainings.follow(session, task, ExperimentStatus.RUNNING)
+        queries.show_running(session, task_id)
 
     def requeued(self, session: Session, task: Task) -> None:
         """The experiment waits again."""

@@ -26,9 +26,9 @@ class Inference(TaskKind):
         """See :func:`service.model_made`."""
         service.model_made(session, task, maker)
 
-    def started(self, session: Session, task: Task) -> None:
+    def started(self, session: Session, task_id: int) -> None:
         """See :func:`service.server_starts`."""
-        service.server_starts(session, task)
+        service.server_starts(session, task_id)
 
     def ready(self, session: Session, task: Task, endpoint: str, token: str) -> None:
         """See :func:`service.server_ready`."""

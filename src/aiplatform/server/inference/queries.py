@@ -68,11 +68,11 @@ def get_deployment(
     return found
 
 
-def lock_served_by(session: Session, task: Task) -> Deployment | None:
-    """The deployment whose current run is ``task``, locked; None when it has moved on."""
+def lock_served_by(session: Session, task_id: int) -> Deployment | None:
+    """The deployment whose current run is the task, locked; None when it has moved on."""
     return session.scalar(
         select(Deployment)
-        .where(Deployment.task_id == task.id)
+        .where(Deployment.task_id == task_id)
         .with_for_update()
         .execution_options(populate_existing=True)
     )

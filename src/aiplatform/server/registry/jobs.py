@@ -27,9 +27,9 @@ class ModelImport(TaskKind):
         """The uploaded files."""
         return imports.task_inputs(session, task)
 
-    def started(self, session: Session, task: Task) -> None:
+    def started(self, session: Session, task_id: int) -> None:
         """The model names its task."""
-        imports.note_started(session, task)
+        imports.note_started(session, task_id)
 
     def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
         """The output becomes the model."""

@@ -41,21 +41,21 @@ def model_made(session: Session, task: Task, training: Task) -> None:
         MadeNoModel: see ``registry.service.pin_made``.
     """
     model = registry.pin_made(session, task, training)
-    deployment = queries.lock_served_by(session, task)
+    deployment = queries.lock_served_by(session, task.id)
     if deployment is not None:
         serve(deployment, model)
 
 
-def server_starts(session: Session, task: Task) -> None:
+def server_starts(session: Session, task_id: int) -> None:
     """A worker has taken the task."""
-    deployment = queries.lock_served_by(session, task)
+    deployment = queries.lock_served_by(session, task_id)
     if deployment is not None and deployment.status == S.RESTARTING:
         become(session, deployment, S.STARTING)
 
 
 def server_ready(session: Session, task: Task, endpoint: str, token: str) -> None:
     """The server answers at ``endpoint``, to whoever shows ``token``."""
-    deployment = queries.lock_served_by(session, task)
+    deployment = queries.lock_served_by(session, task.id)
     if deployment is None or not may_become(S(deployment.status), S.READY):
         return
     become(session, deployment, S.READY)
@@ -74,7 +74,7 @@ def server_ready(session: Session, task: Task, endpoint: str, token: str) -> Non
 
 def server_lost(session: Session, task: Task) -> None:
     """The worker was lost or stopped; the same task waits for another."""
-    deployment = queries.lock_served_by(session, task)
+    deployment = queries.lock_served_by(session, task.id)
     if deployment is None or not may_become(S(deployment.status), S.RESTARTING):
         return
     become(session, deployment, S.RESTARTING)
@@ -87,7 +87,7 @@ def server_ended(session: Session, task: Task, outcome: Outcome) -> None:
 
     One that waited for a task that failed never began; the deployment is stopped, with the reason.
     """
-    deployment = queries.lock_served_by(session, task)
+    deployment = queries.lock_served_by(session, task.id)
     if deployment is None:
         return
     project = project_uuid(session, deployment)

@@ -250,24 +250,24 @@ def _origin(session: Session, principal: Principal, details: ModelDetails) -> Pr
 
 def task_inputs(session: Session, task: Task) -> Inputs:
     """What the runtime of an import reads: the uploaded files, if that is where they come from."""
-    model_id = _model_id(session, task)
+    model_id = _model_id(session, task.id)
     if model_id is None:
         raise NotFound(resource="model")
     files = queries.source_files(session, model_id)
     return Inputs(trees={ROLE: files} if files else {})
 
 
-def note_started(session: Session, task: Task) -> None:
+def note_started(session: Session, task_id: int) -> None:
     """Let the model name the task that imports it, whichever way it was queued."""
-    model_id = _model_id(session, task)
+    model_id = _model_id(session, task_id)
     details = None if model_id is None else session.get(ModelDetails, model_id)
     if details is not None:
-        details.task_id = task.id
+        details.task_id = task_id
 
 
 def conclude(session: Session, task: Task, outcome: Outcome) -> None:
     """Make the output the model's files, or say what went wrong; a deleted model needs neither."""
-    model_id = _model_id(session, task)
+    model_id = _model_id(session, task.id)
     locked = None if model_id is None else queries.lock_model(session, model_id)
     if locked is None:
         return
@@ -362,7 +362,7 @@ def _fail(
     )
 
 
-def _model_id(session: Session, task: Task) -> int | None:
+def _model_id(session: Session, task_id: int) -> int | None:
     return session.scalar(
-        select(TaskInput.model_id).where(TaskInput.task_id == task.id, TaskInput.role == ROLE)
+        select(TaskInput.model_id).where(TaskInput.task_id == task_id, TaskInput.role == ROLE)
     )

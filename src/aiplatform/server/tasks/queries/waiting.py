@@ -19,7 +19,7 @@ from aiplatform.server.core.statements import Compiled, all_of, compiled, dense
 from aiplatform.server.tasks.rules import AGING, Demand, Room
 
 LEVEL = (
-    "({0}.priority + GREATEST(FLOOR(EXTRACT(EPOCH FROM now.at - {0}.since) / "
+    "({0}.priority + GREATEST(FLOOR(date_part('epoch', now.at - {0}.since) / "
     f"{AGING.total_seconds():.0f})::int, 0))"
 )
 """``rules.level`` of a row; needs ``now(at)`` in scope."""
@@ -198,7 +198,7 @@ def pick(
     project holds back, and projects that are archived or in the bin.
     """
     settings = get_settings()
-    lines, depth, all_levels = 8, 8, False
+    lines, depth, all_levels = 4, 4, False
     while True:
         wanted = {
             "now": now,

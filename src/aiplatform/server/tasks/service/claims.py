@@ -121,7 +121,7 @@ WITH picked AS MATERIALIZED (SELECT COALESCE(CAST(:task_id AS int), {STARTS}) AS
     ),
     started AS (
         UPDATE task_scheduling SET attempt = attempt + 1, fence = fence + 1, not_before = NULL,
-               stop_wanted = NULL,
+               stop_wanted = NULL, waiting = false,
                updated_at = clock_timestamp()
         WHERE task_id = (SELECT id FROM picked)
         RETURNING task_id, queue, attempt, fence, cpus, memory_mb, nodes
@@ -204,10 +204,7 @@ def _take(
     notify(session, f"task:{uuid}")
     kind = kind_of(task_type)
     if kind.hears_of_starts:
-        task = session.scalars(
-            select(Task).where(Task.id == task_id).execution_options(populate_existing=True)
-        ).one()
-        kind.started(session, task)
+        kind.started(session, task_id)
         session.flush()
     return Claim(
         task_id=task_id,

@@ -99,7 +99,7 @@ class TaskKind:
 
     @property
     def hears_of_starts(self) -> bool:
-        """Whether :meth:`started` does anything, so that the claim must load the task for it."""
+        """Whether :meth:`started` does anything."""
         return type(self).started is not TaskKind.started
 
     def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
@@ -152,8 +152,8 @@ class TaskKind:
         """What the runtime of ``task`` reads."""
         raise NotImplementedError
 
-    def started(self, session: Session, task: Task) -> None:
-        """An attempt was claimed; called in the claim's transaction."""
+    def started(self, session: Session, task_id: int) -> None:
+        """An attempt was claimed; called in the claim's transaction, which others wait for."""
 
     def ready(self, session: Session, task: Task, endpoint: str, token: str) -> None:
         """The runtime accepts requests at ``endpoint`` from whoever shows ``token``."""
