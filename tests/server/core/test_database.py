@@ -16,10 +16,8 @@ from starlette.testclient import TestClient
 from aiplatform.server.core import problems
 from aiplatform.server.core.database import (
     after_commit,
-    asked_once,
     commit,
     get_engine,
-    once,
     sessions_at_once,
     transaction,
 )
@@ -103,25 +101,6 @@ class TestTransaction:
             session.add(Role(name=name, permissions=[]))
             session.flush()
             raise LookupError
-
-
-def test_what_is_asked_once_is_so_only_for_as_long_as_was_said(session: Session) -> None:
-    asked: list[str] = []
-
-    def ask(what: str) -> str:
-        def answer() -> str:
-            asked.append(what)
-            return what
-
-        return once(session, (what,), answer)
-
-    assert [ask("a"), ask("a")] == ["a", "a"]
-    assert asked == ["a", "a"]
-    with asked_once(session):
-        assert [ask("b"), ask("b"), ask("c")] == ["b", "b", "c"]
-    assert asked == ["a", "a", "b", "c"]
-    ask("b")
-    assert asked == ["a", "a", "b", "c", "b"]
 
 
 class TestRequests:

@@ -1,41 +1,41 @@
 """Versions that many submissions will read are looked up, and locked, together."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.references import DatasetRef
-from aiplatform.server.core.database import asked_once, transaction
+from aiplatform.server.core.database import transaction
 from aiplatform.server.core.errors import NotFound
+from aiplatform.server.core.questions import ask_ahead, asked_once
 from aiplatform.server.datasets.models import Dataset, DatasetTag, DatasetVersion
 from aiplatform.server.datasets.queries import pins
 from aiplatform.server.projects.models import Project
 from tests.conftest import Api
-from tests.factories import make_context, make_model, make_project
+from tests.factories import make_context, make_model, make_project, make_task
 
 pytestmark = pytest.mark.usefixtures("app")
 
 
-@contextmanager
-def statements(session: Session) -> Iterator[list[str]]:
-    """Those that the session sends within."""
-    seen: list[str] = []
-    connection = session.connection()
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
+    """What is sent to the database: the first words, and whether together with something else."""
+    seen: list[tuple[str, bool]] = []
+    execute = psycopg.Cursor.execute
 
-    def note(*args: Any) -> None:
-        seen.append(args[2])
+    def note(cursor: Any, query: Any, *args: Any, **options: Any) -> Any:
+        together = cursor.connection.pgconn.pipeline_status != psycopg.pq.PipelineStatus.OFF
+        seen.append((" ".join(str(query).split()), together))
+        return execute(cursor, query, *args, **options)
 
-    event.listen(connection, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        event.remove(connection, "before_cursor_execute", note)
+    monkeypatch.setattr(psycopg.Cursor, "execute", note)
+    return seen
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def version_of(session: Session, dataset: Dataset) -> DatasetVersion:
 
 
 def test_many_are_found_by_one_statement(
-    session: Session, project: Project, datasets: list[Dataset]
+    session: Session, project: Project, datasets: list[Dataset], sent: list[tuple[str, bool]]
 ) -> None:
     context = make_context(session, project)
     versions = [version_of(session, dataset).id for dataset in datasets]
@@ -59,11 +59,11 @@ def test_many_are_found_by_one_statement(
         DatasetRef(dataset=dataset.uuid, version=label)
         for dataset, label in zip(datasets, labels, strict=True)
     ]
-    with asked_once(session), statements(session) as seen:
-        pins.look_ahead(session, context, [*refs, *refs])
-        assert len(seen) == 1
+    sent.clear()
+    with asked_once(session):
+        ask_ahead(session, [pins.pins_asked(context, [*refs, *refs])])
         found = [pins.pin_version(session, context, ref.dataset, ref.version) for ref in refs]
-        assert len(seen) == 1
+    assert len(sent) == 1
     assert [(head.id, version.id) for head, version in found] == [
         (dataset.id, version) for dataset, version in zip(datasets, versions, strict=True)
     ]
@@ -81,8 +81,8 @@ def test_what_is_not_found_so_is_looked_for_by_itself(
     wanted = [(uuid, "@prod"), (uuid, "v2"), (uuid4(), None)]
     with asked_once(session):
         refs = [DatasetRef(dataset=dataset, version=label) for dataset, label in wanted]
-        pins.look_ahead(session, here, refs)
-        pins.look_ahead(session, elsewhere, [DatasetRef(dataset=uuid)])
+        there = pins.pins_asked(elsewhere, [DatasetRef(dataset=uuid)])
+        ask_ahead(session, [pins.pins_asked(here, refs), there])
         assert pins.pin_version(session, here, uuid, "@prod")[1].id == tagged.id
         for context, (dataset, label), noun in (
             (here, wanted[1], "dataset version"),
@@ -106,6 +106,19 @@ def test_the_current_one_is_that_of_the_moment(
     assert pins.pin_version(session, context, dataset.uuid, None)[1].version == "v2"
 
 
+def test_the_current_one_need_not_be_the_newest(
+    session: Session, project: Project, datasets: list[Dataset]
+) -> None:
+    context, dataset = make_context(session, project), datasets[0]
+    session.add(DatasetVersion(dataset_id=dataset.id, version="v2"))  # a branch's
+    session.commit()
+    refs = [DatasetRef(dataset=dataset.uuid, version=label) for label in (None, "v2")]
+    with asked_once(session):
+        ask_ahead(session, [pins.pins_asked(context, refs)])
+        found = [pins.pin_version(session, context, ref.dataset, ref.version) for ref in refs]
+    assert [version.version for _, version in found] == ["v1", "v2"]
+
+
 def test_they_are_kept_from_deletion_until_the_commit(
     session: Session, project: Project, datasets: list[Dataset]
 ) -> None:
@@ -120,36 +133,60 @@ def test_they_are_kept_from_deletion_until_the_commit(
 
     lock()
     with asked_once(session):
-        pins.look_ahead(session, context, refs)
+        ask_ahead(session, [pins.pins_asked(context, refs)])
     with pytest.raises(OperationalError, match="could not obtain lock"):
         lock()
     session.commit()
     lock()
 
 
+@pytest.mark.parametrize("number", [1, 3])
 @pytest.mark.parametrize("kind", ["data_quality", "evaluation"])
-def test_submissions_that_come_together_ask_together(
+def test_submissions_ask_together(
     session: Session,
     mine: Api,
     project: Project,
     datasets: list[Dataset],
-    monkeypatch: pytest.MonkeyPatch,
+    sent: list[tuple[str, bool]],
     kind: str,
+    number: int,
 ) -> None:
-    asked: list[int] = []
-    real = pins._found
-
-    def found(session: Session, context: Any, refs: Any) -> Any:
-        asked.append(len(refs))
-        return real(session, context, refs)
-
-    monkeypatch.setattr(pins, "_found", found)
+    """What is known beforehand goes to the database in one way there and back."""
     more: dict[str, Any] = {}
     if kind == "evaluation":
         more = {"model": str(make_model(session, project).uuid)}
         session.commit()
     specs = [{"type": kind, "dataset": {"dataset": str(each.uuid)}, **more} for each in datasets]
-    body = [{"name": "one of three", "spec": spec} for spec in specs]
+    body = [{"name": "one of some", "spec": spec} for spec in specs[:number]]
+    sent.clear()
     answer = mine.post(f"projects/{project.uuid}/tasks/batch", json={"tasks": body})
     assert answer.status_code == 202, answer.text
-    assert asked == [3]
+    tables = ["FROM datasets ", "SELECT EXISTS ( SELECT FROM workers "]
+    if kind == "data_quality":
+        tables.append("FROM dataset_gates ")
+    for table in tables:
+        assert [together for words, together in sent if table in words] == [True], table
+
+
+def test_who_waits_for_tasks_asks_alone(
+    session: Session,
+    mine: Api,
+    project: Project,
+    datasets: list[Dataset],
+    sent: list[tuple[str, bool]],
+) -> None:
+    """Tasks are locked before what is read, as where they end."""
+    first = make_task(session, project)
+    uuid = str(datasets[0].uuid)
+    body = {
+        "name": "later",
+        "spec": {"type": "data_quality", "dataset": {"dataset": uuid}},
+        "after": [{"task": str(first.uuid)}],
+    }
+    sent.clear()
+    answer = mine.post(f"projects/{project.uuid}/tasks", json=body)
+    assert answer.status_code == 202, answer.text
+    locks = [words for words, _ in sent if "FOR " in words]
+    [tasks] = [place for place, words in enumerate(locks) if "FROM tasks" in words]
+    [read] = [place for place, words in enumerate(locks) if "FROM datasets " in words]
+    assert tasks < read

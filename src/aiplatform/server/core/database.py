@@ -2,11 +2,11 @@
 
 import select
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from functools import cache
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 from uuid import UUID
 
 import psycopg
@@ -38,7 +38,6 @@ from aiplatform.protocol.encoding import dumps, loads
 from aiplatform.server.core.errors import Unavailable
 from aiplatform.server.core.settings import get_settings
 
-Answer = TypeVar("Answer")
 WAIT_SECONDS = 15
 """How long a request waits for a connection before it is told to come again."""
 
@@ -98,7 +97,7 @@ BigKey = Annotated[int, mapped_column(BigInteger, primary_key=True)]
 """A serial key of a table that grows fast."""
 
 
-UNASKED_SECONDS = 1.0
+UNASKED_SECONDS = 5.0
 """A connection that rested for longer is asked whether it still works before it is used again.
 
 To ask each time costs a small request a tenth of its time. What the server has ended shows without
@@ -201,39 +200,6 @@ def commit(session: Session) -> None:
     session.commit()
     for action in session.info.pop(_AFTER_COMMIT, []):
         action()
-
-
-_ONCE = "aiplatform.once"
-
-
-@contextmanager
-def asked_once(session: Session) -> Iterator[None]:
-    """Within, what :func:`once` is asked is asked of the database one time.
-
-    For transactions that do one thing for many requests which are there already. What is asked so
-    must not be changed within.
-    """
-    session.info[_ONCE] = {}
-    try:
-        yield
-    finally:
-        del session.info[_ONCE]
-
-
-def once(session: Session, key: tuple[Any, ...], ask: Callable[[], Answer]) -> Answer:
-    """What ``ask`` finds, or found for the same ``key`` before, see :func:`asked_once`."""
-    known: dict[tuple[Any, ...], Any] | None = session.info.get(_ONCE)
-    if known is None:
-        return ask()
-    if key not in known:
-        known[key] = ask()
-    answer: Answer = known[key]
-    return answer
-
-
-def know(session: Session, found: Mapping[tuple[Any, ...], Any]) -> None:
-    """What :func:`once` is to find for these keys, since it was asked for all of them together."""
-    session.info[_ONCE].update(found)
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskType
 from aiplatform.protocol.permissions import Permission
+from aiplatform.server.core.questions import Question
 from aiplatform.server.datasets.queries import pins
-from aiplatform.server.datasets.service import fixes, imports, quality, resumable
+from aiplatform.server.datasets.service import fixes, gates, imports, quality, resumable
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service import kinds
@@ -30,9 +31,11 @@ class DataQuality(TaskKind):
         """See :func:`quality.prepare`."""
         return quality.prepare(session, context, spec)
 
-    def look_ahead(self, session: Session, context: ProjectContext, specs: Sequence[Any]) -> None:
-        """The datasets."""
-        pins.look_ahead(session, context, [spec.dataset for spec in specs])
+    def look_ahead(self, context: ProjectContext, specs: Sequence[Any]) -> Sequence[Question]:
+        """The datasets, and the gate, which says what else they are compared with."""
+        gate = gates.gate_asked(context.project_id)
+        refs = [ref for spec in specs for ref in (spec.dataset, *spec.against)]
+        return pins.pins_asked(context, refs), gate
 
     def inputs(self, session: Session, task: Task) -> Inputs:
         """The version's rows and, when tokens are counted, the tokenizer."""

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import ExperimentStatus, TaskType
 from aiplatform.protocol.permissions import Permission
+from aiplatform.server.core.questions import Question
 from aiplatform.server.datasets.queries import pins
 from aiplatform.server.experiments import queries
 from aiplatform.server.experiments.service import evaluations, external, trainings
@@ -73,9 +74,9 @@ class Evaluation(TaskKind):
         """See :func:`evaluations.prepare`."""
         return evaluations.prepare(session, context, spec)
 
-    def look_ahead(self, session: Session, context: ProjectContext, specs: Sequence[Any]) -> None:
+    def look_ahead(self, context: ProjectContext, specs: Sequence[Any]) -> Sequence[Question]:
         """The datasets."""
-        pins.look_ahead(session, context, [spec.dataset for spec in specs])
+        return (pins.pins_asked(context, [spec.dataset for spec in specs]),)
 
     def model_made(self, session: Session, task: Task, maker: Task) -> None:
         """See :func:`evaluations.read_made`."""

@@ -1,16 +1,19 @@
 """Versions that tasks will read, locked against deletion; many of them in one statement."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Select, String, any_, bindparam, or_, select
+from sqlalchemy import ARRAY, Integer, String, any_, bindparam, or_, select
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.references import DatasetRef
-from aiplatform.server.core.database import know, once
 from aiplatform.server.core.errors import NotFound
+from aiplatform.server.core.questions import Key, Question, once
+from aiplatform.server.core.statements import Compiled, compiled
 from aiplatform.server.datasets import queries
 from aiplatform.server.datasets.models import Dataset, DatasetVersion
 from aiplatform.server.datasets.rules import is_label
@@ -19,7 +22,27 @@ from aiplatform.server.projects.access import ProjectContext
 Ref = tuple[UUID, str | None]
 """A dataset, and a label or tag of a version; None: the current one."""
 
-Pin = tuple[Dataset, DatasetVersion]
+
+@dataclass(frozen=True, slots=True)
+class PinnedDataset:
+    """What a submission must know of a dataset: plain values, since scripts submit by the thousand
+    and an entity takes as long as the statement."""
+
+    id: int
+    uuid: UUID
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedVersion:
+    """The same of a version; ``version`` is its label."""
+
+    id: int
+    version: str
+    file_hash: str | None
+
+
+Pin = tuple[PinnedDataset, PinnedVersion]
 
 
 def pin_version(session: Session, context: ProjectContext, uuid: UUID, label: str | None) -> Pin:
@@ -32,35 +55,39 @@ def pin_version(session: Session, context: ProjectContext, uuid: UUID, label: st
     return once(session, _key(context, ref), lambda: _pin(session, context, ref))
 
 
-def look_ahead(session: Session, context: ProjectContext, wanted: Iterable[DatasetRef]) -> None:
-    """Pin all that there are of ``wanted`` at once, for when :func:`pin_version` is asked for each.
-
-    Only within :func:`~aiplatform.server.core.database.asked_once`.
-    """
+def pins_asked(context: ProjectContext, wanted: Iterable[DatasetRef]) -> Question:
+    """What :func:`pin_version` asks for all there are of ``wanted``, in one statement."""
     refs = {(ref.dataset, ref.version) for ref in wanted}
-    plain = {ref for ref in refs if ref[1] is None or is_label(ref[1])}
-    found = _found(session, context, plain)
-    know(session, {_key(context, ref): pin for ref, pin in found.items()})
+    asked = _asked(context, [ref for ref in refs if _is_plain(ref)])
+    return Question(
+        _pins(), asked, lambda rows: {_key(context, ref): pin for ref, pin in _by_ref(rows).items()}
+    )
 
 
-def _key(context: ProjectContext, ref: Ref) -> tuple[object, ...]:
+def _key(context: ProjectContext, ref: Ref) -> Key:
     return ("pinned", context.project_id, *ref)
 
 
-@cache
-def _statement() -> Select[Dataset, DatasetVersion, bool]:
-    """Of the datasets ``uuids`` the current version, and those with one of ``labels``.
+def _is_plain(ref: Ref) -> bool:
+    return ref[1] is None or is_label(ref[1])
 
-    Built once, since that takes longer than to run it.
-    """
+
+@cache
+def _pins() -> Compiled:
+    """Of the datasets ``uuids`` the current version, and those with one of ``labels``."""
     # Which one is current the row says: of a dataset that was read before, the object may be older.
     is_current = DatasetVersion.version == Dataset.version
     has_label = DatasetVersion.version == any_(bindparam("labels", type_=ARRAY(String)))
-    return (
-        select(Dataset, DatasetVersion, is_current)
+    return compiled(
+        select(
+            *(Dataset.id, Dataset.uuid, Dataset.name),
+            DatasetVersion.id.label("version_id"),
+            *(DatasetVersion.version, DatasetVersion.file_hash),
+            is_current.label("is_current"),
+        )
         .join(DatasetVersion, DatasetVersion.dataset_id == Dataset.id)
         .where(
-            Dataset.project_id == bindparam("project"),
+            Dataset.project_id == bindparam("project", type_=Integer()),
             Dataset.uuid == any_(bindparam("uuids", type_=ARRAY(PG_UUID))),
             or_(is_current, has_label),
         )
@@ -70,26 +97,32 @@ def _statement() -> Select[Dataset, DatasetVersion, bool]:
     )
 
 
-def _found(session: Session, context: ProjectContext, refs: Collection[Ref]) -> dict[Ref, Pin]:
-    """Those that the project has, of ``refs`` without tags; perhaps others of their datasets."""
-    asked = {
+def _asked(context: ProjectContext, refs: Sequence[Ref]) -> dict[str, Any]:
+    return {
         "project": context.project_id,
         "uuids": [uuid for uuid, _ in refs],
         "labels": [label for _, label in refs if label is not None],
     }
+
+
+def _by_ref(rows: Sequence[Any]) -> dict[Ref, Pin]:
+    """Those that were found, and perhaps others of their datasets."""
     by_ref: dict[Ref, Pin] = {}
-    for dataset, version, is_current in session.execute(_statement(), asked):
-        pin = (dataset, version)
-        by_ref[dataset.uuid, version.version] = pin
-        if is_current:
-            by_ref[dataset.uuid, None] = pin
+    for row in rows:
+        version = PinnedVersion(row.version_id, row.version, row.file_hash)
+        pin = (PinnedDataset(row.id, row.uuid, row.name), version)
+        by_ref[row.uuid, row.version] = pin
+        if row.is_current:
+            by_ref[row.uuid, None] = pin
     return by_ref
 
 
 def _pin(session: Session, context: ProjectContext, ref: Ref) -> Pin:
     uuid, label = ref
-    if (label is None or is_label(label)) and (pin := _found(session, context, [ref]).get(ref)):
-        return pin
+    if _is_plain(ref):
+        found = _by_ref(_pins().all(session, **_asked(context, [ref])))
+        if pin := found.get(ref):
+            return pin
     dataset = session.scalar(
         select(Dataset)
         .where(Dataset.uuid == uuid, Dataset.project_id == context.project_id)
@@ -107,4 +140,7 @@ def _pin(session: Session, context: ProjectContext, ref: Ref) -> Pin:
     )
     if version is None:
         raise NotFound(resource="dataset version")
-    return dataset, version
+    return (
+        PinnedDataset(dataset.id, dataset.uuid, dataset.name),
+        PinnedVersion(version.id, version.version, version.file_hash),
+    )

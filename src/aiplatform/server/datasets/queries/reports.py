@@ -82,7 +82,7 @@ def made_at(session: Session, version: DatasetVersion, uuid: UUID | None) -> dat
     return newest.created_at
 
 
-def newest_check(session: Session, dataset: Dataset, label: str | None = None) -> Any:
+def newest_check(session: Session, dataset_id: int, label: str | None = None) -> Any:
     """The spec of the last quality task of a dataset, or of one of its versions; None if none."""
     statement = (
         select(Task.config)
@@ -91,7 +91,7 @@ def newest_check(session: Session, dataset: Dataset, label: str | None = None) -
         .where(
             Task.type == TaskType.DATA_QUALITY.value,
             TaskInput.role == "dataset",
-            DatasetVersion.dataset_id == dataset.id,
+            DatasetVersion.dataset_id == dataset_id,
         )
         .order_by(Task.id.desc())
         .limit(1)

@@ -12,9 +12,9 @@ from aiplatform.protocol.specs import ComparedRef
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.datasets import queries
 from aiplatform.server.datasets.errors import BaseModelNotReady
-from aiplatform.server.datasets.models import Dataset, DatasetVersion
+from aiplatform.server.datasets.models import Dataset
 from aiplatform.server.datasets.queries import base_models, reports
-from aiplatform.server.datasets.queries.pins import pin_version
+from aiplatform.server.datasets.queries.pins import PinnedDataset, PinnedVersion, pin_version
 from aiplatform.server.datasets.rules import Compared, is_compared
 from aiplatform.server.datasets.service.gates import gate_of
 from aiplatform.server.projects.access import ProjectContext
@@ -56,7 +56,7 @@ def pinned(
 
 def _exact(
     session: Session, context: ProjectContext, refs: Iterable[ComparedRef]
-) -> dict[tuple[UUID, Role, str], DatasetVersion]:
+) -> dict[tuple[UUID, Role, str], PinnedVersion]:
     found = {}
     for ref in refs:
         head, version = pin_version(session, context, ref.dataset, ref.version)
@@ -80,9 +80,11 @@ def named_by_gate(
     return still_there(session, context, refs)
 
 
-def as_before(session: Session, context: ProjectContext, dataset: Dataset) -> list[ComparedRef]:
+def as_before(
+    session: Session, context: ProjectContext, dataset: Dataset | PinnedDataset
+) -> list[ComparedRef]:
     """What the last report of the dataset was compared with, beside what the gate names by now."""
-    config = reports.newest_check(session, dataset) or {}
+    config = reports.newest_check(session, dataset.id) or {}
     refs = [ComparedRef.model_validate(ref) for ref in config.get("against") or ()]
     gate = named_by_gate(session, context, DatasetRef(dataset=dataset.uuid))
     named = {(ref.dataset, ref.role) for ref in gate}
@@ -105,7 +107,7 @@ def counted_as_before(
     """The model and the length, in tokens, that the last report of a version was made with. Nobody
     has asked for that model, so nothing fails when it was deleted meanwhile: then there is none.
     """
-    config = reports.newest_check(session, dataset, label) or {}
+    config = reports.newest_check(session, dataset.id, label) or {}
     found = config.get("base_model")
     if found is not None:
         with suppress(NotFound, BaseModelNotReady):
@@ -128,7 +130,7 @@ def still_there(
     return left
 
 
-def lacks(session: Session, version: DatasetVersion, held_out: DatasetVersion) -> bool:
+def lacks(session: Session, version: PinnedVersion, held_out: PinnedVersion) -> bool:
     """Whether the newest report of a version does not compare it with that evaluation data."""
     report = queries.report_of(session, version.id)
     wanted: Compared | None = reports.evaluation_data(session, held_out.id)

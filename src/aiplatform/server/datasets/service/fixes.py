@@ -48,7 +48,7 @@ def request_fix(
         NotFound, BaseModelNotReady: for the dataset, its version, or the report's model.
     """
     dataset, version = pin_version(session, context, uuid, parent)
-    made = reports.newest_check(session, dataset, version.version) or {}
+    made = reports.newest_check(session, dataset.id, version.version) or {}
     before = [ComparedRef.model_validate(ref) for ref in made.get("against") or ()]
     spec = FixSpec(
         dataset=DatasetRef(dataset=dataset.uuid, version=version.version),

@@ -1,7 +1,9 @@
 """The gate before training: a project's rules over quality reports."""
 
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import entry_points
+from typing import Any
 
 from sqlalchemy import Integer, bindparam, select
 from sqlalchemy.dialects.postgresql import insert
@@ -11,7 +13,7 @@ from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.fixes import CHECKS_GROUP
 from aiplatform.protocol.gates import Gate
 from aiplatform.server.core import audit
-from aiplatform.server.core.database import once
+from aiplatform.server.core.questions import Key, Question, once
 from aiplatform.server.core.statements import Compiled, compiled
 from aiplatform.server.datasets import queries
 from aiplatform.server.datasets.errors import GateFailed, UnknownFinding
@@ -42,10 +44,24 @@ def gate_of(session: Session, project_id: int) -> Gate:
     """The project's gate; one without rules where none was set."""
 
     def read() -> Gate:
-        row = _gate().one_or_none(session, project=project_id)
-        return Gate() if row is None else Gate.model_validate(row.gate)
+        return _gate_in(_gate().all(session, project=project_id))
 
-    return once(session, ("gate", project_id), read)
+    return once(session, _key(project_id), read)
+
+
+def gate_asked(project_id: int) -> Question:
+    """What :func:`gate_of` asks."""
+    return Question(
+        _gate(), {"project": project_id}, lambda rows: {_key(project_id): _gate_in(rows)}
+    )
+
+
+def _key(project_id: int) -> Key:
+    return ("gate", project_id)
+
+
+def _gate_in(rows: Sequence[Any]) -> Gate:
+    return Gate.model_validate(rows[0].gate) if rows else Gate()
 
 
 def set_gate(session: Session, context: ProjectContext, gate: Gate) -> Gate:

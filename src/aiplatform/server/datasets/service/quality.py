@@ -24,7 +24,7 @@ from aiplatform.server.datasets.models import (
     QualityReportMade,
 )
 from aiplatform.server.datasets.queries import base_models
-from aiplatform.server.datasets.queries.pins import pin_version
+from aiplatform.server.datasets.queries.pins import PinnedDataset, PinnedVersion, pin_version
 from aiplatform.server.datasets.rules import gate_failures, status_after_report
 from aiplatform.server.datasets.service import comparing
 from aiplatform.server.datasets.service.gates import gate_of
@@ -42,7 +42,7 @@ MAX_LENGTH = 512
 """Tokens beyond which a row is too long, unless somebody says otherwise."""
 
 
-def dataset_input(dataset: Dataset, version: DatasetVersion, role: str) -> InputRef:
+def dataset_input(dataset: PinnedDataset, version: PinnedVersion, role: str) -> InputRef:
     """A dataset version as the input of a task."""
     return InputRef(
         role=role,

@@ -54,6 +54,7 @@ from aiplatform.server.tasks.queries.workers import (
     machines,
     others_with_room,
     room_of,
+    runnable_asked,
     someone_could_run,
 )
 
@@ -98,6 +99,7 @@ __all__ = [
     "points_after",
     "project_uuid",
     "room_of",
+    "runnable_asked",
     "running_by_type",
     "samples_of",
     "settled_events",

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.encoding import dumps
-from aiplatform.server.core.database import once
+from aiplatform.server.core.questions import Key, Question, once
 from aiplatform.server.core.statements import Compiled, all_of, compiled
 from aiplatform.server.tasks.models import Task, TaskGang, TaskReservation, Worker
 from aiplatform.server.tasks.rules import Device, Offer, Room
@@ -243,17 +243,27 @@ def someone_could_run(
 
     Nearly every submission is settled by this; what it does not settle, the rules explain.
     """
-    values = {
+    values = _demanded(queue, labels, cpus, memory_mb)
+    return once(session, _key(values), lambda: bool(COULD_RUN.one(session, **values).found))
+
+
+def runnable_asked(queue: str, labels: Sequence[str], *, cpus: float, memory_mb: int) -> Question:
+    """What :func:`someone_could_run` asks."""
+    values = _demanded(queue, labels, cpus, memory_mb)
+    return Question(COULD_RUN, values, lambda rows: {_key(values): bool(rows[0].found)})
+
+
+def _demanded(queue: str, labels: Sequence[str], cpus: float, memory_mb: int) -> dict[str, Any]:
+    return {
         "queue": dumps([queue]),
         "labels": dumps(labels),
         "cpus": cpus,
         "memory_mb": memory_mb,
     }
-    return once(
-        session,
-        ("could run", *values.values()),
-        lambda: bool(COULD_RUN.one(session, **values).found),
-    )
+
+
+def _key(demanded: dict[str, Any]) -> Key:
+    return ("could run", *demanded.values())
 
 
 def attempt_of(session: Session, task_id: int) -> int:

@@ -70,11 +70,12 @@ WITH new AS MATERIALIZED (
             user_id integer, action text, resource_type text, resource_id text, details jsonb,
             ip_address inet, user_agent text)
         ORDER BY place
-        RETURNING id, resource_id
+        RETURNING id, resource_id, action, user_id
     ),
     entry AS (
-        INSERT INTO audit_entries (audit_id, project_uuid, outcome)
-        SELECT logged.id, CAST(new.audit->>'project' AS uuid), new.audit->>'outcome'
+        INSERT INTO audit_entries (audit_id, project_uuid, outcome, action, user_id)
+        SELECT logged.id, CAST(new.audit->>'project' AS uuid), new.audit->>'outcome',
+               logged.action, logged.user_id
         FROM logged JOIN new ON CAST(new.uuid AS text) = logged.resource_id
     )
 SELECT task.id, task.created_at, scheduling.since, scheduling.updated_at

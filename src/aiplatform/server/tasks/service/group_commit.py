@@ -20,22 +20,17 @@ from sqlalchemy.orm import Session
 from structlog.contextvars import bound_contextvars, get_contextvars
 
 from aiplatform.protocol.enums import TaskType
-from aiplatform.server.core.database import (
-    admitted,
-    asked_once,
-    commit,
-    session_factory,
-    transaction,
-)
+from aiplatform.server.core.database import admitted, commit, session_factory, transaction
 from aiplatform.server.core.direct import Batches
 from aiplatform.server.core.errors import Problem
+from aiplatform.server.core.questions import Question, ask_ahead, asked_once
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service import submissions
 from aiplatform.server.tasks.service.dependencies import needs_of
 from aiplatform.server.tasks.service.entering import NewTask, enter_all
 from aiplatform.server.tasks.service.kinds import kind_of
-from aiplatform.server.tasks.service.queue import Wanted, prepared
+from aiplatform.server.tasks.service.queue import Wanted, possible_asked, prepared
 from aiplatform.server.tasks.service.submissions import Key
 
 LANES = 1
@@ -168,14 +163,17 @@ def submit_all(session: Session, asked: Sequence[Submission], render: Render) ->
 
 
 def _look_ahead(session: Session, asked: Sequence[Submission]) -> None:
-    """Ask at once what all of a kind in a project will be asked for."""
+    """Ask at once what all will be asked for. Those that wait for tasks lock these before."""
     alike: dict[tuple[int, TaskType], list[Submission]] = {}
     for one in asked:
-        alike.setdefault((one.context.project_id, one.wanted.spec.type), []).append(one)
+        if not needs_of(one.wanted.spec, one.wanted.after):
+            alike.setdefault((one.context.project_id, one.wanted.spec.type), []).append(one)
+    questions: list[Question] = []
     for (_, kind), those in alike.items():
-        if len(those) > 1:
-            specs = [one.wanted.spec for one in those]
-            kind_of(kind).look_ahead(session, those[0].context, specs)
+        specs = [one.wanted.spec for one in those]
+        questions += kind_of(kind).look_ahead(those[0].context, specs)
+        questions += possible_asked(specs)
+    ask_ahead(session, questions)
 
 
 def _submit(

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.protocol.permissions import Permission
 from aiplatform.protocol.specs import TaskSpec
+from aiplatform.server.core.questions import Question
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.tasks.models import Task
@@ -110,10 +111,9 @@ class TaskKind:
         """
         raise NotImplementedError
 
-    def look_ahead(self, session: Session, context: ProjectContext, specs: Sequence[Any]) -> None:
-        """Ask at once what :meth:`prepare` will ask for each of ``specs``, see
-        :func:`~aiplatform.server.core.database.know`; kinds that don't are asked one by one.
-        """
+    def look_ahead(self, context: ProjectContext, specs: Sequence[Any]) -> Sequence[Question]:  # noqa: ARG002  (overridden)
+        """What :meth:`prepare` will ask for ``specs``, as far as that is known before."""
+        return ()
 
     def retried(
         self,

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,6 +22,7 @@ from aiplatform.server.core import audit
 from aiplatform.server.core.audit import Actor
 from aiplatform.server.core.errors import Problem
 from aiplatform.server.core.events import notify
+from aiplatform.server.core.questions import Question
 from aiplatform.server.identity.errors import PermissionDenied
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.access import ProjectContext
@@ -139,12 +140,8 @@ def require_possible(session: Session, spec: TaskSpec) -> None:
         NoWorkerCanRun: it says what is missing.
     """
     resources = spec.resources
-    if (
-        not resources.gpus
-        and nodes_of(spec) == 1
-        and queries.someone_could_run(
-            session, spec.queue, spec.labels, cpus=resources.cpus, memory_mb=resources.memory_mb
-        )
+    if _is_plain(spec) and queries.someone_could_run(
+        session, spec.queue, spec.labels, cpus=resources.cpus, memory_mb=resources.memory_mb
     ):
         return
     demand = Demand(**resources.model_dump(), queue=spec.queue, labels=frozenset(spec.labels))
@@ -154,6 +151,24 @@ def require_possible(session: Session, spec: TaskSpec) -> None:
             missing="; ".join(shortfall.en for shortfall in missing),
             missing_zh="；".join(shortfall.zh for shortfall in missing),
         )
+
+
+def possible_asked(specs: Iterable[TaskSpec]) -> list[Question]:
+    """What :func:`require_possible` will ask for ``specs``, each once."""
+    plain = {
+        (spec.queue, tuple(spec.labels), spec.resources.cpus, spec.resources.memory_mb)
+        for spec in specs
+        if _is_plain(spec)
+    }
+    return [
+        queries.runnable_asked(queue, labels, cpus=cpus, memory_mb=memory_mb)
+        for queue, labels, cpus, memory_mb in plain
+    ]
+
+
+def _is_plain(spec: TaskSpec) -> bool:
+    """Whether it can be told in SQL if some worker could run it."""
+    return not spec.resources.gpus and nodes_of(spec) == 1
 
 
 @dataclass(frozen=True, slots=True)
