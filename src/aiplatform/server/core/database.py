@@ -101,7 +101,7 @@ UNASKED_SECONDS = 5.0
 """A connection that rested for longer is asked whether it still works before it is used again.
 
 To ask each time costs a small request a tenth of its time. What the server has ended shows without
-asking; a network that was cut does not.
+asking; a network that was cut does not, and within these seconds the statement itself finds out.
 """
 _RESTS_SINCE = "aiplatform.rests_since"
 

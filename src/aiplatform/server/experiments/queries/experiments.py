@@ -169,8 +169,8 @@ _RUNS = compiled(
     text("""
 UPDATE experiments AS e SET status = :running, updated_at = clock_timestamp()
 FROM tasks t
-WHERE t.id = :task_id AND e.id = t.experiment_id AND e.status <> :running AND t.id = (
-    SELECT max(id) FROM tasks WHERE experiment_id = e.id AND type = :training)
+WHERE t.id = :task_id AND e.id = t.experiment_id AND e.status IS DISTINCT FROM :running
+    AND t.id = (SELECT max(id) FROM tasks WHERE experiment_id = e.id AND type = :training)
 RETURNING e.id
 """)
 )
