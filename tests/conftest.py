@@ -336,3 +336,20 @@ def server_url(app: "FastAPI") -> Iterator[str]:
     server.should_exit = True
     thread.join(15)
     listener.close()
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
+    """The statements that this process sends, in one line each, and whether with others at once."""
+    import psycopg
+
+    seen: list[tuple[str, bool]] = []
+    execute = psycopg.Cursor.execute
+
+    def note(cursor: Any, query: Any, *args: Any, **options: Any) -> Any:
+        together = cursor.connection.pgconn.pipeline_status != psycopg.pq.PipelineStatus.OFF
+        seen.append((" ".join(str(query).split()), together))
+        return execute(cursor, query, *args, **options)
+
+    monkeypatch.setattr(psycopg.Cursor, "execute", note)
+    return seen

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-import psycopg
 import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
@@ -21,21 +20,6 @@ from tests.conftest import Api
 from tests.factories import make_context, make_model, make_project, make_task
 
 pytestmark = pytest.mark.usefixtures("app")
-
-
-@pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
-    """What is sent to the database: the first words, and whether together with something else."""
-    seen: list[tuple[str, bool]] = []
-    execute = psycopg.Cursor.execute
-
-    def note(cursor: Any, query: Any, *args: Any, **options: Any) -> Any:
-        together = cursor.connection.pgconn.pipeline_status != psycopg.pq.PipelineStatus.OFF
-        seen.append((" ".join(str(query).split()), together))
-        return execute(cursor, query, *args, **options)
-
-    monkeypatch.setattr(psycopg.Cursor, "execute", note)
-    return seen
 
 
 @pytest.fixture
