@@ -9,7 +9,6 @@ from aiplatform.protocol.enums import ExperimentStatus, TaskType
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.questions import Question
 from aiplatform.server.datasets.queries import pins
-from aiplatform.server.experiments import queries
 from aiplatform.server.experiments.service import evaluations, external, trainings
 from aiplatform.server.experiments.service.inputs import task_inputs
 from aiplatform.server.projects.access import ProjectContext
@@ -52,7 +51,7 @@ class Training(TaskKind):
 
     def started(self, session: Session, task_id: int) -> None:
         """The experiment runs."""
-        queries.show_running(session, task_id)
+        trainings.show_running(session, task_id)
 
     def requeued(self, session: Session, task: Task) -> None:
         """The experiment waits again."""

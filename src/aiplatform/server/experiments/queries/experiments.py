@@ -15,14 +15,13 @@ from sqlalchemy import (
     bindparam,
     func,
     select,
-    text,
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session, aliased
 
-from aiplatform.protocol.enums import ExperimentStatus, TaskStatus, TaskType
+from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.server.core.errors import NotFound
-from aiplatform.server.core.statements import Compiled, all_of, compiled
+from aiplatform.server.core.statements import Compiled, compiled
 from aiplatform.server.datasets.models import DatasetVersionDetails
 from aiplatform.server.experiments.models import Experiment, ExperimentDetails, ExperimentTag
 from aiplatform.server.identity.models import User
@@ -157,33 +156,6 @@ def lock_asked_by(session: Session, experiment_id: int | None) -> Experiment | N
         .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     )
-
-
-_LOCK_OF_TASK = compiled(
-    text(
-        "SELECT FROM experiments e JOIN tasks t ON t.experiment_id = e.id "
-        "WHERE t.id = :task_id FOR NO KEY UPDATE OF e"
-    )
-)
-_RUNS = compiled(
-    text("""
-UPDATE experiments AS e SET status = :running, updated_at = clock_timestamp()
-FROM tasks t
-WHERE t.id = :task_id AND e.id = t.experiment_id AND e.status IS DISTINCT FROM :running
-    AND t.id = (SELECT max(id) FROM tasks WHERE experiment_id = e.id AND type = :training)
-RETURNING e.id
-""")
-)
-
-
-def show_running(session: Session, task_id: int) -> None:
-    """Let the experiment that a task belongs to run, if the task is its newest training.
-
-    Plain statements: this is part of a claim. What is newest is read under the lock.
-    """
-    mine = {"task_id": task_id}
-    runs = {"running": ExperimentStatus.RUNNING.value, "training": TaskType.TRAINING.value}
-    all_of(session, (_LOCK_OF_TASK, mine), (_RUNS, mine | runs))
 
 
 def list_runs(experiment: Experiment) -> Select[Any]:

@@ -3,14 +3,16 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.encoding import jsonable
-from aiplatform.protocol.enums import ExperimentStatus, TaskStatus
+from aiplatform.protocol.enums import ExperimentStatus, TaskStatus, TaskType
 from aiplatform.protocol.notifications import NotificationType
 from aiplatform.protocol.references import After
 from aiplatform.protocol.specs import TrainingSpec
 from aiplatform.server.core.errors import NotFound
+from aiplatform.server.core.statements import all_of, compiled
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets.service.gates import require_passed
 from aiplatform.server.experiments import queries
@@ -224,6 +226,33 @@ def follow(session: Session, task: Task, status: ExperimentStatus) -> Experiment
         experiment.status = status.value
         session.flush()
     return experiment
+
+
+_LOCK_OF_TASK = compiled(
+    text(
+        "SELECT FROM experiments e JOIN tasks t ON t.experiment_id = e.id "
+        "WHERE t.id = :task_id FOR NO KEY UPDATE OF e"
+    )
+)
+_RUNS = compiled(
+    text("""
+UPDATE experiments AS e SET status = :running, updated_at = clock_timestamp()
+FROM tasks t
+WHERE t.id = :task_id AND e.id = t.experiment_id AND e.status IS DISTINCT FROM :running
+    AND t.id = (SELECT max(id) FROM tasks WHERE experiment_id = e.id AND type = :training)
+RETURNING e.id
+""")
+)
+
+
+def show_running(session: Session, task_id: int) -> None:
+    """Let the experiment that a task belongs to run, if the task is its newest training.
+
+    Plain statements: this is part of a claim. What is newest is read under the lock.
+    """
+    mine = {"task_id": task_id}
+    runs = {"running": ExperimentStatus.RUNNING.value, "training": TaskType.TRAINING.value}
+    all_of(session, (_LOCK_OF_TASK, mine), (_RUNS, mine | runs))
 
 
 def conclude(session: Session, task: Task, outcome: Outcome) -> None:
