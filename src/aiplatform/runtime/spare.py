@@ -42,7 +42,11 @@ it is not imported at a low one; it takes half a second."""
 
 WARM = b'{"type":"warm"}\n'
 CUDA_ERROR_NOT_INITIALIZED = 3
-LOWEST = 19
+NICENESS = 5
+"""Of the imports, for a spare only (19 is the most that Linux knows). With this, a spare has a
+quarter of a processor beside one busy process and is warm after some 15 seconds. At 19 it gets a
+sixtieth, so on a busy machine it would hold its memory for minutes without ever being of use."""
+
 FIRST_TO_GO = 500
 """Added to the score by which Linux chooses whom to kill when memory is out."""
 
@@ -69,7 +73,7 @@ def wait_for_job(messages_fd: int, line: int) -> str | None:
             for name in THREADED:
                 with contextlib.suppress(ModuleNotFoundError):
                     importlib.import_module(name)
-            import_at_lowest_priority()
+            import_at_low_priority()
         if not gpus_are_untouched():
             raise SpareError("an import has started CUDA before it was told which GPUs to use")
         os.write(messages_fd, WARM)
@@ -100,11 +104,11 @@ def read_line(descriptor: int) -> bytes:
     return data
 
 
-def import_at_lowest_priority() -> None:
-    """Import :data:`AHEAD` so that whoever else wants the processor has it.
+def import_at_low_priority() -> None:
+    """Import :data:`AHEAD` at a lower priority than the tasks that are running.
 
-    On Linux a thread has a priority of its own. The main thread must keep its: without privileges,
-    one that was lowered is never raised again.
+    On Linux each thread has a priority of its own. The main thread keeps its priority, because an
+    unprivileged process can't raise one that it has lowered.
 
     Raises:
         ImportError: when a package is missing.
@@ -112,7 +116,7 @@ def import_at_lowest_priority() -> None:
 
     def work() -> None:
         if sys.platform.startswith("linux"):
-            os.nice(LOWEST)
+            os.nice(NICENESS)
         for name in AHEAD:
             importlib.import_module(name)
 
@@ -129,7 +133,7 @@ def out_of_the_way() -> Iterator[None]:
     """
     weight = Path("/proc/self/autogroup")
     try:
-        weight.write_text(str(LOWEST))
+        weight.write_text(str(NICENESS))
     except OSError:  # no such thing here
         yield
         return
