@@ -18,6 +18,7 @@ Count = Annotated[int, Field(ge=0, le=10**15)]
 
 Positive = Annotated[int, Field(ge=1, le=10**9)]
 Amount = Annotated[float, Field(ge=0, lt=1)]
+Rate = Annotated[float, Field(gt=0, lt=1)]
 
 _MONITOR = "the platform has the losses; it lets nothing else report. Leave it out"
 _ELSEWHERE = "checkpoints are the platform's own. Leave it out"
@@ -161,7 +162,7 @@ class Fp16(Given):
 
     enabled: Literal[False] | Auto = AUTO
     auto_cast: bool | None = None
-    loss_scale: Annotated[float, Field(ge=0)] | None = None
+    loss_scale: Annotated[float, Field(ge=0, le=2**32)] | None = None
     initial_scale_power: Count | None = None
     loss_scale_window: Count | None = None
     hysteresis: Count | None = None
@@ -178,8 +179,8 @@ class Fp16(Given):
 class AdamWParams(Given):
     """AdamW's numbers; rate and decay are the spec's."""
 
-    lr: float | Auto | None = None
-    weight_decay: float | Auto | None = None
+    lr: Rate | Auto | None = None
+    weight_decay: Amount | Auto | None = None
     betas: tuple[Amount, Amount] | Auto | None = None
     eps: Annotated[float, Field(gt=0, lt=1)] | Auto | None = None
     torch_adam: Literal[True] | None = None
@@ -197,7 +198,7 @@ class SchedulerParams(Given):
     """A schedule's numbers, all of which follow from the spec."""
 
     warmup_min_lr: Literal[0] | Auto | None = None
-    warmup_max_lr: float | Auto | None = None
+    warmup_max_lr: Rate | Auto | None = None
     warmup_num_steps: Auto | None = None
     total_num_steps: Auto | None = None
     warmup_type: Literal["linear"] | None = None

@@ -14,6 +14,9 @@ Metric = Literal["loss", "perplexity"]
 
 Comparison = Literal["<", "<=", ">", ">="]
 
+MAX_VALUE = 1e12
+"""No loss or perplexity that is worth a condition is larger."""
+
 HOLDS: dict[Comparison, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -27,7 +30,7 @@ class PassCondition(Strict):
 
     metric: Metric
     op: Comparison
-    value: float = Field(allow_inf_nan=False)
+    value: float = Field(ge=0, le=MAX_VALUE)
 
     @model_validator(mode="before")
     @classmethod

@@ -8,6 +8,7 @@ from aiplatform.protocol.specs import Fixes, Strict
 
 MAX_EDITS = 10_000
 ColumnName = Annotated[str, Field(min_length=1, max_length=255)]
+Share = Annotated[float, Field(gt=0, lt=1)]
 RowNumber = Annotated[int, Field(ge=0, lt=2**31)]
 
 Comparison = Literal[
@@ -78,7 +79,7 @@ class RowSplit(Strict):
             Equal rows always stay together.
     """
 
-    fractions: dict[Annotated[str, Field(min_length=1, max_length=100)], float] = Field(
+    fractions: dict[Annotated[str, Field(min_length=1, max_length=100)], Share] = Field(
         min_length=2, max_length=10
     )
     seed: int = Field(0, ge=0, lt=2**63)
@@ -87,8 +88,6 @@ class RowSplit(Strict):
 
     @model_validator(mode="after")
     def _whole(self) -> "RowSplit":
-        if any(not 0 < part < 1 for part in self.fractions.values()):
-            raise ValueError("each fraction lies between 0 and 1")
         if abs(sum(self.fractions.values()) - 1) > 1e-6:
             raise ValueError("the fractions must add up to 1")
         return self

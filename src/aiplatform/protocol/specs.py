@@ -22,6 +22,12 @@ from aiplatform.protocol.strict import Strict as Strict  # noqa: PLC0414  (other
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 """Names of models and deployments: they appear in URLs and in the OpenAI ``model`` field."""
 
+MAX_STEPS = 10_000_000
+Steps = Annotated[int, Field(ge=1, le=MAX_STEPS)]
+"""A number of optimizer steps. The bound is far above any real run; it refuses typing errors."""
+
+MAX_ROWS = 1_000_000_000
+
 QueueName = Annotated[str, Field(min_length=1, max_length=50, pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 
 Label = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[a-z0-9][a-z0-9._:/-]*$")]
@@ -134,7 +140,7 @@ class TrainingSpec(TaskOptions):
     output_name: Name = Field("tuned", description="name of the model that is registered")
     lora: LoraSpec = Field(default_factory=LoraSpec)
     epochs: float = Field(1.0, gt=0, le=1000)
-    max_steps: int | None = Field(None, ge=1, description="overrides epochs")
+    max_steps: Steps | None = Field(None, description="overrides epochs")
     learning_rate: float = Field(2e-4, gt=0, lt=1)
     lr_scheduler: Literal["linear", "cosine", "constant"] = "cosine"
     warmup_ratio: float = Field(0.03, ge=0, lt=1)
@@ -144,9 +150,9 @@ class TrainingSpec(TaskOptions):
     max_length: int = Field(512, ge=8, le=1_048_576, description="tokens; longer rows are cut")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     seed: int = Field(42, ge=0, le=2**32 - 1)
-    logging_steps: int = Field(1, ge=1)
-    eval_steps: int | None = Field(None, ge=1, description="steps between evaluations")
-    checkpoint_steps: int = Field(20, ge=1, description="steps between checkpoints")
+    logging_steps: Steps = Field(1, description="steps between logged losses")
+    eval_steps: Steps | None = Field(None, description="steps between evaluations")
+    checkpoint_steps: Steps = Field(20, description="steps between checkpoints")
     nodes: int = Field(1, ge=1, le=64, description="workers that train it together")
     processes: int | None = Field(
         None, ge=1, le=64, description="on each node; by default one for each GPU, or one"
@@ -206,7 +212,7 @@ class EvaluationSpec(TaskOptions):
         max_length=20,
         description="what must be so of the model's figures, all of it, or the task fails",
     )
-    max_rows: int | None = Field(None, ge=1)
+    max_rows: int | None = Field(None, ge=1, le=MAX_ROWS)
     batch_size: int = Field(8, ge=1, le=4096)
     max_length: int = Field(512, ge=8, le=1_048_576)
     answers: int = Field(3, ge=0, le=100, description="rows answered by both, side by side")

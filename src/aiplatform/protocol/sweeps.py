@@ -1,6 +1,5 @@
 """What a hyper-parameter sweep is asked: which parameters, how they are chosen, what counts."""
 
-import math
 import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -9,9 +8,14 @@ from uuid import UUID
 from pydantic import Field, model_validator
 
 from aiplatform.protocol.gates import OverrideReason
-from aiplatform.protocol.specs import Strict
+from aiplatform.protocol.specs import Steps, Strict
 
-Number = Annotated[float, Field(allow_inf_nan=False)]
+MAX_NUMBER = 1e15
+MAX_INTEGER = 2**53
+"""Beyond these, samplers and JSON lose digits."""
+
+Number = Annotated[float, Field(ge=-MAX_NUMBER, le=MAX_NUMBER)]
+Integer = Annotated[int, Field(ge=-MAX_INTEGER, le=MAX_INTEGER)]
 MOST_STEPS = 1e9
 PATH = re.compile(r"^[a-z_][a-z0-9_]{0,60}(\.[a-z_][a-z0-9_]{0,60}){0,4}$")
 
@@ -20,7 +24,7 @@ class Choice(Strict):
     """One of some values."""
 
     kind: Literal["choice"] = "choice"
-    values: list[bool | int | Number | str] = Field(min_length=1, max_length=100)
+    values: list[bool | Integer | Number | str] = Field(min_length=1, max_length=100)
 
 
 class FloatRange(Strict):
@@ -30,15 +34,13 @@ class FloatRange(Strict):
     low: Number
     high: Number
     log: bool = False
-    step: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    step: Annotated[float, Field(gt=0, le=MAX_NUMBER)] | None = None
 
     @model_validator(mode="after")
     def _is_range(self) -> "FloatRange":
         if self.low > self.high or (self.log and (self.low <= 0 or self.step is not None)):
             raise ValueError("low must not exceed high; log needs low above 0 and no step")
-        # Beyond that no sampler computes with it.
-        width = self.high - self.low
-        if not math.isfinite(width) or (self.step is not None and width / self.step > MOST_STEPS):
+        if self.step is not None and (self.high - self.low) / self.step > MOST_STEPS:
             raise ValueError("the range is too wide, or its step too small")
         return self
 
@@ -47,10 +49,10 @@ class IntRange(Strict):
     """A whole number of ``low`` to ``high``, both included."""
 
     kind: Literal["int"] = "int"
-    low: int = Field(ge=-(2**53), le=2**53)
-    high: int = Field(ge=-(2**53), le=2**53)
+    low: Integer
+    high: Integer
     log: bool = False
-    step: Annotated[int, Field(ge=1)] = 1
+    step: Annotated[int, Field(ge=1, le=MAX_INTEGER)] = 1
 
     @model_validator(mode="after")
     def _is_range(self) -> "IntRange":
@@ -71,7 +73,7 @@ class Asha(Strict):
     """
 
     series: str = Field("loss", max_length=200, description="what trials are compared by meanwhile")
-    min_steps: int = Field(10, ge=1)
+    min_steps: Steps = 10
     reduction: int = Field(3, ge=2, le=16)
     halt: Literal["pause", "stop"] = "pause"
 
