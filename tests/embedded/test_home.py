@@ -1,4 +1,5 @@
 import os
+import shlex
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,8 @@ import pytest
 
 from aiplatform.embedded import home as home_module
 from aiplatform.embedded.errors import HomeUnusableError
-from aiplatform.embedded.home import MAX_SOCKET_PATH, Home, default_home, socket_directory
+from aiplatform.embedded.home import MAX_SOCKET_PATH, Home, socket_directory
+from aiplatform.protocol.local import default_home
 
 
 @pytest.fixture
@@ -28,6 +30,15 @@ def test_given_then_environment_then_default(tmp_path: Path) -> None:
     assert Home.resolve(None, environ).root == tmp_path / "named"
     assert Home.resolve(None, {}).root == default_home().resolve()
     assert Home.resolve(None, {"AIPLATFORM_HOME": ""}).root == default_home().resolve()
+
+
+def test_command_names_the_home_unless_it_is_found_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home.resolve(tmp_path / "my home")
+    assert shlex.split(home.command("down")) == ["aiplatform", "down", "--home", str(home.root)]
+    monkeypatch.setenv("AIPLATFORM_HOME", str(tmp_path / "my home"))
+    assert home.command("down") == "aiplatform down"
 
 
 def test_tilde_and_links_are_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -88,6 +89,28 @@ def test_down_when_nothing_runs_is_no_failure(platform: Platform) -> None:
     assert done.returncode == 0
     assert "is not running" in done.stdout
     assert not platform.home.root.exists()
+
+
+def test_up_prints_the_commands_that_reach_this_platform(
+    platform: Platform, tmp_path: Path
+) -> None:
+    login_file = {"AIPLATFORM_CREDENTIALS": str(tmp_path / "none.json")}
+    done = platform.command("up", "--detach", "--port", "0", env=login_file)
+    url = platform.state.url
+    down = platform.home.command("down")
+    assert shlex.split(down)[-1] == str(platform.home.root)
+    assert f"`{down}` stops it" in done.stdout
+    assert f"Log in: `aiplatform --url {url} login`" in done.stdout
+    platform.down()
+
+    own_home = {**login_file, "AIPLATFORM_HOME": str(platform.home.root)}
+    done = platform.command("up", "--detach", "--port", "0", env=own_home)
+    assert "`aiplatform down` stops it" in done.stdout
+    assert "Log in: `aiplatform login`" in done.stdout
+    again = platform.command("up", "--port", "0")
+    assert f"`{platform.home.command('status')}` shows it, `{down}` stops it" in said(again)
+    platform.down()
+    assert f"Start: `{platform.home.command('up')}`" in said(platform.command("status"))
 
 
 def test_a_second_up_on_the_same_home_names_the_first(platform: Platform) -> None:

@@ -148,7 +148,8 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
     from aiplatform.embedded.errors import NotRunningError
     from aiplatform.embedded.home import Home
 
-    found = platform_status(Home.resolve(home))
+    place = Home.resolve(home)
+    found = platform_status(place)
     if as_json:
         print_json(found.as_dict())
     elif found.running:
@@ -160,9 +161,11 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
     if found.leftovers:
         raise NotRunningError(
             f"AI Platform was killed in {found.home}; still there: {', '.join(found.leftovers)}.",
-            "`aiplatform up` recovers, `aiplatform down` ends what is left.",
+            f"`{place.command('up')}` recovers, `{place.command('down')}` ends what is left.",
         )
-    raise NotRunningError(f"AI Platform is not running in {found.home}.", "Start: `aiplatform up`.")
+    raise NotRunningError(
+        f"AI Platform is not running in {found.home}.", f"Start: `{place.command('up')}`."
+    )
 
 
 @_in_words
@@ -266,11 +269,24 @@ class _JsonDisplay(_Display):
 
 
 def _welcome(state: "State", *, detach: bool) -> list[str]:
-    stop = "`aiplatform down` stops it" if detach else "Ctrl-C stops it"
+    from aiplatform.client.credentials import CredentialStore
+    from aiplatform.client.errors import ClientError
+    from aiplatform.client.local_platform import find_address
+    from aiplatform.embedded.home import Home
+
+    stop = "Ctrl-C stops it"
+    if detach:
+        stop = f"`{_plain(Home(Path(state.home)).command('down'))}` stops it"
+    try:
+        found = find_address(None, CredentialStore()) == state.url
+    except ClientError:  # the file of logins can't be read; `login` will say so
+        found = False
+    login = "aiplatform login" if found else f"aiplatform --url {state.url} login"
     lines = [
         *(f"[yellow]Note:[/] {_plain(warning)}" for warning in state.warnings),
         f"[green]Ready[/] at [bold]{state.url}[/] after {state.ready_seconds} s; {stop}.",
         f"Home: {_plain(state.home)}",
+        f"Log in: `{login}`",
     ]
     if state.fresh and not os.environ.get("AIPLATFORM_ADMIN_PASSWORD"):
         lines.append(

@@ -16,7 +16,7 @@ from aiplatform.client.base import Resource, UserRef
 from aiplatform.client.bin import BinItem, Restored
 from aiplatform.client.bundles import Bundle
 from aiplatform.client.chat import ChatReply, ChatStream
-from aiplatform.client.client import DEFAULT_URL, Client
+from aiplatform.client.client import Client
 from aiplatform.client.credentials import CredentialStore, Session
 from aiplatform.client.data_cache import DataCache
 from aiplatform.client.dataset_changes import DatasetTag
@@ -47,6 +47,7 @@ from aiplatform.client.experiments import Experiment
 from aiplatform.client.external import ExternalRun, RunCancelled, Synced
 from aiplatform.client.keys import Key, NewKey
 from aiplatform.client.local_data import LocalDataset
+from aiplatform.client.local_platform import DEFAULT_URL
 from aiplatform.client.metrics import Line, TaskSummary
 from aiplatform.client.models import Model, ModelFile
 from aiplatform.client.notifications import Notification, Preferences

@@ -18,6 +18,7 @@ from aiplatform.client.errors import ClientError, Unauthenticated
 from aiplatform.client.experiments import Experiment, Experiments
 from aiplatform.client.external import ExternalRun, ExternalRuns
 from aiplatform.client.keys import Keys
+from aiplatform.client.local_platform import find_address, home_at
 from aiplatform.client.metrics import Metrics
 from aiplatform.client.models import Models
 from aiplatform.client.notifications import Notifications
@@ -36,8 +37,6 @@ from aiplatform.client.transport import Transport, decoded
 from aiplatform.client.webhooks import Webhooks
 from aiplatform.client.workers import Workers
 
-DEFAULT_URL = "http://127.0.0.1:8400"
-
 
 class Client:
     """AI Platform from Python::
@@ -47,7 +46,7 @@ class Client:
 
     Args:
         url: address of the server; else ``AIPLATFORM_URL``, else that of the last login, else
-            this machine.
+            that of the platform which `aiplatform up` runs in ``AIPLATFORM_HOME``.
         token: an access token or an API key; else ``AIPLATFORM_TOKEN``, else the session that
             ``aiplatform login`` left. Only a session is renewed when it expires.
         project: used where an operation needs a project and is given none; else
@@ -73,10 +72,8 @@ class Client:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._store = CredentialStore(credentials)
-        address = url or os.environ.get("AIPLATFORM_URL") or self._store.current_url()
-        self.transport = Transport(
-            address or DEFAULT_URL, timeout=timeout, language=language, transport=transport
-        )
+        address = find_address(url, self._store)
+        self.transport = Transport(address, timeout=timeout, language=language, transport=transport)
         self.project = project or os.environ.get("AIPLATFORM_PROJECT") or None
         self._use_kept_login(token or os.environ.get("AIPLATFORM_TOKEN"))
 
@@ -150,7 +147,7 @@ class Client:
         session = session_from(self.url, username, decoded(answer))
         if remember:
             with self._store.lock():
-                self._store.write(session, make_current=True)
+                self._store.write(session, make_current=True, home=home_at(self.url))
         self.transport.tokens = SessionTokens(
             session, self._refresh, self._store if remember else None
         )
@@ -183,7 +180,7 @@ class Client:
         session = replace(session, username=self.me().username)
         if remember:
             with self._store.lock():
-                self._store.write(session, make_current=True)
+                self._store.write(session, make_current=True, home=home_at(self.url))
         self.transport.tokens = SessionTokens(
             session, self._refresh, self._store if remember else None
         )

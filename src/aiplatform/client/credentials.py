@@ -58,10 +58,14 @@ class CredentialStore:
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or default_path()
 
-    def current_url(self) -> str | None:
-        """The address of the last login."""
-        url = self._read().get("current")
-        return url if isinstance(url, str) else None
+    def current(self) -> tuple[str | None, Path | None]:
+        """Return the address of the last login, and its home if the server runs on this machine."""
+        content = self._read()
+        url, home = content.get("current"), content.get("home")
+        return (
+            url if isinstance(url, str) else None,
+            Path(home) if isinstance(home, str) else None,
+        )
 
     def read(self, url: str) -> Session | None:
         """The session at ``url``, if one is kept."""
@@ -73,12 +77,21 @@ class CredentialStore:
         except TypeError as error:
             raise self._unreadable(error) from error
 
-    def write(self, session: Session, *, make_current: bool = False) -> None:
-        """Keep ``session``, in place of an earlier one at the same address."""
+    def write(
+        self, session: Session, *, make_current: bool = False, home: Path | None = None
+    ) -> None:
+        """Keep ``session``, in place of an earlier one at the same address.
+
+        Args:
+            session: the login.
+            make_current: use its server where no other is named.
+            home: of the platform that it is a login at, when `aiplatform up` runs it here.
+        """
         content = self._read()
         content["sessions"][session.url] = asdict(session)
         if make_current:
             content["current"] = session.url
+            content["home"] = None if home is None else str(home)
         self._write(content)
 
     def remove(self, url: str) -> None:

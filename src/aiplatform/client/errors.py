@@ -96,7 +96,10 @@ class RateLimited(ApiError):
 class ServerUnavailable(ApiError):
     """The server did not answer, or answered that it cannot work now (502, 503, 504)."""
 
-    hint = "Is it running? Start it with `aiplatform up`, or check AIPLATFORM_URL."
+    hint = (
+        "Is it running? `aiplatform up` starts it. The address comes from --url, AIPLATFORM_URL or "
+        "the last login; `aiplatform --url ADDRESS login` names another server."
+    )
 
 
 class UnexpectedAnswer(ClientError):

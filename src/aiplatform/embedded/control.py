@@ -101,13 +101,14 @@ def _stop_supervisor(home: Home, state: State, seconds: float) -> str:
         with contextlib.suppress(OSError):
             owner = f"the user {user_name(home.state_file.stat().st_uid)}"
         raise StopFailedError(
-            f"Process {state.pid} belongs to {owner}.", "Run `aiplatform down` as that user."
+            f"Process {state.pid} belongs to {owner}.",
+            f"Run `{home.command('down')}` as that user.",
         ) from error
     if not wait_gone(state.pid, state.identity, seconds):
         raise StopFailedError(
             f"Process {state.pid} has not ended within {seconds:.0f} seconds.",
             f"See {home.logs / 'supervisor.log'}. As a last resort: kill -9 {state.pid}, then "
-            "`aiplatform down` again; nothing committed is lost.",
+            f"`{home.command('down')}` again; nothing committed is lost.",
         )
     return f"AI Platform in {home.root} is stopped ({time.monotonic() - began:.1f} s)."
 

@@ -252,7 +252,7 @@ def check_platform(home: Home) -> Check:
                 "platform",
                 Outcome.WARN,
                 f"killed; still there: {', '.join(status.leftovers)}",
-                "`aiplatform up` recovers, `aiplatform down` ends what is left.",
+                f"`{home.command('up')}` recovers, `{home.command('down')}` ends what is left.",
             )
         return Check("platform", Outcome.OK, "not running")
     text = f"running at {status.state.url}, process {status.state.pid}"

@@ -7,18 +7,17 @@ so a lock can't be stale.
 import fcntl
 import hashlib
 import os
+import shlex
 import shutil
 import stat
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from platformdirs import site_data_path, user_data_path
-
 from aiplatform.embedded.errors import HomeUnusableError, disk_full, from_os_error
+from aiplatform.protocol.local import STATE_FILE, home_directory
 
 MINIMUM_FREE_BYTES = 200 * 1024 * 1024
 """A fresh database takes 40 MiB, its write-ahead log soon as much again."""
@@ -30,17 +29,6 @@ MAX_SOCKET_PATH = 103
 """macOS allows 103 bytes and the closing NUL for a unix socket's path, Linux four more."""
 
 
-def default_home() -> Path:
-    """Where the home is when nobody says.
-
-    PostgreSQL refuses to run as root and root's own directories are closed to everyone else, so
-    root's home is where system services keep their data.
-    """
-    if os.geteuid() != 0:
-        return user_data_path("aiplatform")
-    return Path("/var/lib/aiplatform") if sys.platform == "linux" else site_data_path("aiplatform")
-
-
 @dataclass(frozen=True)
 class Home:
     """The layout below one home directory."""
@@ -50,8 +38,7 @@ class Home:
     @classmethod
     def resolve(cls, given: Path | None = None, environ: Mapping[str, str] = os.environ) -> "Home":
         """``given``, else ``AIPLATFORM_HOME``, else the user's data directory."""
-        named = given or (Path(text) if (text := environ.get("AIPLATFORM_HOME")) else None)
-        root = named.expanduser() if named is not None else default_home()
+        root = home_directory(given, environ)
         try:
             return cls(root.resolve())
         except OSError as error:
@@ -92,7 +79,13 @@ class Home:
     @property
     def state_file(self) -> Path:
         """What the supervisor last said about itself, see :mod:`aiplatform.embedded.state`."""
-        return self.run / "state.json"
+        return self.root / STATE_FILE
+
+    def command(self, name: str) -> str:
+        """Return the command `aiplatform NAME` as it has to be typed for this home."""
+        if home_directory().resolve() == self.root:
+            return f"aiplatform {name}"
+        return f"aiplatform {name} --home {shlex.quote(str(self.root))}"
 
     def prepare(self) -> None:
         """Make the directories and see that they can be written.

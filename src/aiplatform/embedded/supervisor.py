@@ -304,8 +304,8 @@ def already_running(home: Home) -> AlreadyRunningError:
     return AlreadyRunningError(
         f"AI Platform is already {'stopping' if state.phase is Phase.STOPPING else 'running'} in "
         f"{home.root}: process {state.pid}, {state.url}.",
-        "`aiplatform status` shows it, `aiplatform down` stops it; with another --home and --port "
-        "a second one runs beside it.",
+        f"`{home.command('status')}` shows it, `{home.command('down')}` stops it; with another "
+        "--home and --port a second one runs beside it.",
     )
 
 
