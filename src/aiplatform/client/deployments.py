@@ -140,7 +140,8 @@ class Deployments(Group):
         if given:
             body["options"] = given
         if resources is not None:
-            body["resources"] = resources
+            # What was not given is as the server has it for deployments, not for tasks in general.
+            body["resources"] = resources.model_dump(exclude_unset=True)
         path = f"{self._client.projects.path(project)}/deployments"
         return self._make(Deployment, self._http.post(path, body))
 

@@ -7,7 +7,7 @@ versions, so that a stored spec names exactly what was read.
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from aiplatform.protocol.accelerating import AcceleratorOptions
 from aiplatform.protocol.deepspeed import Said, contradictions
@@ -43,6 +43,26 @@ class Resources(Strict):
     gpu_memory_mb: int = Field(
         0, ge=0, le=1 << 24, description="memory that each GPU must have, in MiB"
     )
+
+
+class ServingResources(Resources):
+    """What a model server occupies.
+
+    It reserves little by default, because a server that nobody asks computes nothing. While it
+    answers, it may use whatever the machine has.
+    """
+
+    cpus: float = Field(0.1, ge=0, le=1024, description="CPU cores")
+
+
+class ReportResources(Resources):
+    """What a quality report or a fix occupies.
+
+    Half a core by default, so that the report of an upload need not wait for the end of a training
+    on a machine with two cores.
+    """
+
+    cpus: float = Field(0.5, ge=0, le=1024, description="CPU cores")
 
 
 FixAction = Literal["deduplicate", "drop", "mask", "rebalance", "repair", "strip", "trim"]
@@ -115,6 +135,12 @@ class TaskOptions(Strict):
         None,
         description="whether an urgent task may make it pause; by default what has checkpoints",
     )
+
+    @field_validator("resources", mode="before")
+    @classmethod
+    def _keep_own_defaults(cls, value: object) -> object:
+        """Read ``Resources`` as the amounts that were given; the others are the spec's defaults."""
+        return value.model_dump(exclude_unset=True) if isinstance(value, Resources) else value
 
 
 class LoraSpec(Strict):
@@ -224,6 +250,7 @@ class QualitySpec(TaskOptions):
     """The quality report of one dataset version."""
 
     type: Literal[TaskType.DATA_QUALITY] = TaskType.DATA_QUALITY
+    resources: ReportResources = Field(default_factory=ReportResources)
     dataset: DatasetRef
     base_model: UUID | None = Field(None, description="whose tokenizer counts the tokens")
     max_length: int = Field(512, ge=8, le=1_048_576, description="tokens; longer rows are reported")
@@ -239,6 +266,7 @@ class FixSpec(TaskOptions):
     """
 
     type: Literal[TaskType.DATA_FIX] = TaskType.DATA_FIX
+    resources: ReportResources = Field(default_factory=ReportResources)
     dataset: DatasetRef
     fixes: Fixes
     message: str | None = Field(None, max_length=10_000)
@@ -293,6 +321,7 @@ class InferenceSpec(TaskOptions):
     """Serve a model; a task of this type runs until it is stopped."""
 
     type: Literal[TaskType.INFERENCE] = TaskType.INFERENCE
+    resources: ServingResources = Field(default_factory=ServingResources)
     model: ModelSpec
     engine: Literal["transformers", "vllm"] = "transformers"
     max_length: int = Field(2048, ge=8, le=1_048_576, description="context, in tokens")

@@ -76,7 +76,8 @@ def submit(
     """Queue a task; its runtime runs ``script``."""
 
     def submit(script: str = "", *, priority: int = 5, **options: object) -> Task:
-        spec = QualitySpec(dataset=NOWHERE, **options)
+        # A whole core, so that tests count cores as they count tasks.
+        spec = QualitySpec(dataset=NOWHERE, **{"resources": {"cpus": 1}, **options})
         task = queue.submit(
             session, make_context(session, project), spec, name="scripted", priority=priority
         )

@@ -8,7 +8,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from aiplatform.protocol.enums import DeploymentStatus
 from aiplatform.protocol.references import After
-from aiplatform.protocol.specs import InferenceSpec, ModelSpec, Name, QueueName, Resources, Strict
+from aiplatform.protocol.specs import (
+    InferenceSpec,
+    ModelSpec,
+    Name,
+    QueueName,
+    Resources,
+    ServingResources,
+    Strict,
+)
 from aiplatform.server.identity.schemas import UserRef
 
 EXAMPLE_UUID = "7d1f6a8e-0c64-4d6b-b5d5-35b8a3d7a9f0"
@@ -33,7 +41,7 @@ class DeploymentIn(Strict):
                     "name": "faq",
                     "model": EXAMPLE_UUID,
                     "options": {"engine": "transformers", "max_length": 2048},
-                    "resources": {"cpus": 1, "memory_mb": 2048, "gpus": 0},
+                    "resources": {"cpus": 0.1, "memory_mb": 2048, "gpus": 0},
                 }
             ]
         }
@@ -42,7 +50,7 @@ class DeploymentIn(Strict):
     name: Name
     model: ModelSpec = Field(description="a model, or the training that makes it")
     options: DeploymentOptions = Field(default_factory=DeploymentOptions)
-    resources: Resources = Field(default_factory=Resources)
+    resources: ServingResources = Field(default_factory=ServingResources)
     queue: QueueName = Field("default", description="selector: which workers may serve it")
     after: list[After] = Field(
         default_factory=list,
@@ -77,7 +85,7 @@ class DeploymentOut(BaseModel):
                     "restarts": 0,
                     "error": None,
                     "options": {"engine": "transformers", "max_length": 2048},
-                    "resources": {"cpus": 1.0, "memory_mb": 2048, "gpus": 0},
+                    "resources": {"cpus": 0.1, "memory_mb": 2048, "gpus": 0},
                     "queue": "default",
                     "author": {"uuid": EXAMPLE_UUID, "username": "admin"},
                     "created_at": "2026-11-24T16:00:00Z",
