@@ -87,3 +87,17 @@ def test_a_deployment_that_is_waited_for(run: Run, chain: FakeServer) -> None:
     chain.on(f"GET models/{MODEL['uuid']}", answer(MODEL))
     assert run("deploy", "create", MODEL["uuid"], "--after", OTHER).code == 0
     assert sent(chain)["model"] == MODEL["uuid"]
+
+
+def test_deploy_create_that_waits_for_a_core_prints_why(run: Run, chain: FakeServer) -> None:
+    full = "needs 0.1 CPU cores, 0 of 2 free: training faq"
+    waiting = {"ahead": 0, "reason": full, "reason_zh": "", "not_before": None, "blocked": True}
+    server = {**EVALUATION, "type": "inference", "status": "pending", "waiting": waiting}
+    chain.on(f"GET tasks/{OTHER}", answer(server)).on(f"GET models/{MODEL['uuid']}", answer(MODEL))
+    starting = {**DEPLOYMENT, "task": OTHER}
+    chain.on(f"POST projects/{P}/deployments", answer(starting, 201))
+    ready = answer({**starting, "status": "ready"})
+    chain.on(f"GET deployments/{OTHER}", answer(starting), answer(starting), ready)
+    done = run("deploy", "create", MODEL["uuid"])
+    assert done.code == 0, done.err
+    assert done.err.count(f"tuned waits: {full}\n") == 1

@@ -6,8 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.cli.conftest import DATASET, D, E, P, Run
-from tests.client.fake import FakeServer, answer, page
+from tests.cli.conftest import DATASET, TASK, D, E, P, Run, T
+from tests.client.fake import FakeServer, answer, page, problem
 
 VERSION = {"uuid": E, "dataset": D, "version": "v1"}
 
@@ -47,6 +47,37 @@ def test_ctrl_c_ends_the_waiting_and_not_the_report(world: FakeServer, run: Run,
     assert said.startswith("faq v1: 3 rows, text.")
     assert "faq@v1 is committed, and its quality report goes on" in said
     assert "`aiplatform datasets report faq@v1` shows it." in said
+
+
+FULL = "needs 0.5 CPU cores, 0 of 2 free: deployments a, b"
+REPORT = {
+    **TASK,
+    "type": "data_quality",
+    "status": "pending",
+    "config": {"dataset": {"dataset": D, "version": "v1"}},
+    "waiting": {"ahead": 0, "reason": FULL, "reason_zh": "", "not_before": None, "blocked": True},
+}
+
+
+def test_upload_whose_report_waits_prints_why(world: FakeServer, run: Run, file: str) -> None:
+    other = {**REPORT, "uuid": E, "config": {"dataset": {"dataset": E, "version": "v1"}}}
+    world.on(f"GET projects/{P}/tasks", page(other, REPORT)).on(f"GET tasks/{T}", answer(REPORT))
+    world.on(f"GET datasets/{D}", head("processing"), *[head("processing")] * 3, head("ready"))
+    world.on(f"GET datasets/{D}/versions/v1/gate", answer({"passed": True, "failures": []}))
+    ran = run("datasets", "upload", file)
+    assert ran.code == 0, ran.err
+    assert ran.err.count(f"the quality report of faq@v1 waits: {FULL}\n") == 1
+
+
+def test_upload_by_someone_who_may_not_read_tasks_waits_without_a_reason(
+    world: FakeServer, run: Run, file: str
+) -> None:
+    world.on(f"GET projects/{P}/tasks", problem(403, "permission_denied", "No."))
+    world.on(f"GET datasets/{D}", head("processing"), head("processing"), head("ready"))
+    world.on(f"GET datasets/{D}/versions/v1/gate", answer({"passed": True, "failures": []}))
+    ran = run("datasets", "upload", file)
+    assert ran.code == 0, ran.err
+    assert "waits" not in ran.err
 
 
 def test_a_report_may_take_hours(

@@ -42,6 +42,29 @@ def test_train_creates_runs_and_follows(run: Run, trainable: FakeServer) -> None
     assert "base@1" in ran.out
 
 
+def test_train_that_waits_prints_each_reason_once(run: Run, trainable: FakeServer) -> None:
+    def waits(number: int, reason: str) -> tuple[str, str, dict[str, object]]:
+        return (str(number), "waiting", {"reason": reason, "ahead": 0, "blocked": True})
+
+    full = "needs 1 CPU core, 0 of 2 free: deployments a, b"
+    trainable.on(
+        f"GET tasks/{T}/events",
+        sse(
+            ("1", "status", {"status": "pending"}),
+            waits(2, f"7 ahead; {full}"),
+            waits(3, f"6 ahead; {full}"),
+            waits(4, full),
+            waits(5, full),
+            ("6", "status", {"status": "running"}),
+            ("7", "end", {"status": "completed"}),
+        ),
+    )
+    ran = run("train", "-m", "base", "-d", "faq")
+    assert ran.code == 0, ran.err
+    told = [line for line in ran.err.splitlines() if "waits" in line]
+    assert told == [f"train waits: 7 ahead; {full}", f"train waits: {full}"]
+
+
 @pytest.mark.parametrize("kind", ["toml", "json", "yaml"])
 def test_train_reads_spec_files_and_flags_go_before_them(
     run: Run, trainable: FakeServer, tmp_path: Path, kind: str

@@ -7,6 +7,7 @@ from uuid import UUID
 import typer
 
 from aiplatform.cli.dataset_changes import DatasetArgument
+from aiplatform.cli.follow import waiting_teller
 from aiplatform.cli.options import Json, Project
 from aiplatform.cli.output import age_text, print_json, print_rows, print_table, say
 from aiplatform.cli.report_text import print_report
@@ -117,7 +118,7 @@ def check(
         max_length=max_length,
         against=against or None,
         benchmarks=benchmark or None,
-    ).wait()
+    ).wait(on_event=None if json else waiting_teller(f"the quality report of {dataset}"))
     _show(client.datasets, dataset, None, as_json=json)
 
 

@@ -10,6 +10,7 @@ from aiplatform.cli import dataset_intake
 from aiplatform.cli.dataset_intake import BadRows, Delimiter, Encoding, Header, Map, Quote
 from aiplatform.cli.dataset_reports import BaseModel, MaxLength
 from aiplatform.cli.failures import CommandError, ExitCode
+from aiplatform.cli.follow import waiting_teller
 from aiplatform.cli.options import Json, Project
 from aiplatform.cli.output import print_json, say
 from aiplatform.cli.report_text import print_short
@@ -112,7 +113,10 @@ def _wait_and_show(client: "Client", dataset: "Dataset", *, as_json: bool) -> No
     """
     label = f"{dataset.name}@{dataset.version}"
     try:
-        ready = dataset.wait_ready(timeout=None)
+        ready = dataset.wait_ready(
+            timeout=None,
+            on_event=None if as_json else waiting_teller(f"the quality report of {label}"),
+        )
     except KeyboardInterrupt:
         raise CommandError(
             f"no longer waiting; {label} is committed, and its quality report goes on",

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aiplatform.cli.follow import waiting_teller
 from aiplatform.cli.models import model_or_task
 from aiplatform.cli.options import After, Json, Limit, ModelOrTask, Project, Yes, group
 from aiplatform.cli.output import age_text, print_json, print_record, print_table, say
@@ -63,7 +64,7 @@ def create(
     )
     waits = bool(after) or isinstance(found, Task)
     if wait or (wait is None and not waits):
-        deployment = deployment.wait_ready()
+        deployment = _ready(deployment, json=json)
     if json:
         print_json(deployment)
     elif waits and deployment.status == "starting":
@@ -105,7 +106,7 @@ def start(
 ) -> None:
     """Start a deployment that was stopped or crashed."""
     found = connect(project).deployments.start(deployment)
-    _finish(found.wait_ready() if wait else found, json=json)
+    _finish(_ready(found, json=json) if wait else found, json=json)
 
 
 @app.command()
@@ -123,7 +124,7 @@ def restart(
 ) -> None:
     """Stop a deployment and start it again."""
     found = connect(project).deployments.restart(deployment)
-    _finish(found.wait_ready() if wait else found, json=json)
+    _finish(_ready(found, json=json) if wait else found, json=json)
 
 
 @app.command()
@@ -138,6 +139,11 @@ def rm(
         print_json({"uuid": str(found.uuid), "done": True})
     else:
         say(f"Deleted the deployment {found.name}.")
+
+
+def _ready(deployment: "Deployment", *, json: bool) -> "Deployment":
+    """Wait until it answers, and say meanwhile what keeps its server from starting."""
+    return deployment.wait_ready(on_event=None if json else waiting_teller(deployment.name))
 
 
 def _finish(deployment: "Deployment", *, json: bool) -> None:

@@ -1,7 +1,9 @@
 """Watching a task live: a bar with its loss in a terminal, lines elsewhere, JSON for programs."""
 
+import re
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
 from aiplatform.cli.failures import CommandError, ExitCode
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from aiplatform.client import Client, Task, TaskEvent
 
 _LINE_SECONDS = 10.0
+_DIGITS = re.compile(r"\d+")
 _SHOWN_METRICS = ("loss", "train_loss", "eval_loss", "perplexity")
 
 
@@ -35,6 +38,28 @@ def follow(client: "Client", task: "Task", *, as_json: bool) -> "Task":
         ) from None
 
 
+def waiting_teller(name: str, tell: Callable[[str], None] = say) -> Callable[["TaskEvent"], None]:
+    """Return a function that prints why ``name`` waits, for events of kind ``waiting``.
+
+    A reason of which only the numbers have changed is printed every ten seconds at most.
+    """
+    label = plain(name)
+    told, told_at = "", 0.0
+
+    def show(event: "TaskEvent") -> None:
+        nonlocal told, told_at
+        reason = plain(str(event.data.get("reason", "")))
+        if event.kind != "waiting" or not reason or reason == told:
+            return
+        now = time.monotonic()
+        if _DIGITS.sub("", reason) == _DIGITS.sub("", told) and now - told_at < _LINE_SECONDS:
+            return
+        told, told_at = reason, now
+        tell(f"{label} waits: {reason}")
+
+    return show
+
+
 def _print_event(event: "TaskEvent") -> None:
     print_json_line({"event": event.kind, "data": event.data, "id": event.id})
 
@@ -44,6 +69,7 @@ class _Display:
 
     def __init__(self, name: str) -> None:
         self._name = plain(name)
+        self._tell_waiting = waiting_teller(name, self._line)
         self._status = ""
         self._metrics: dict[str, float] = {}
         self._progress: dict[str, Any] = {}
@@ -80,6 +106,9 @@ class _Display:
                 self._status = str(data.get("status", ""))
                 if changed and self._bar is None:
                     say(f"{self._name}: {self._status}")
+            case "waiting":
+                self._tell_waiting(event)
+                return
             case "progress":
                 self._progress |= data
             case "metrics":
@@ -88,6 +117,13 @@ class _Display:
             case _:
                 return
         self._draw(last=event.kind == "end")
+
+    def _line(self, text: str) -> None:
+        """Print a line above the bar, where there is one."""
+        if self._bar is None:
+            say(text)
+        else:
+            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _draw(self, *, last: bool) -> None:
         facts = " · ".join(self._facts())

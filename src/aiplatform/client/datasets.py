@@ -1,7 +1,9 @@
 """Datasets, their versions, rows and quality reports."""
 
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,16 +16,20 @@ from aiplatform.client.dataset_intake import reading_params
 from aiplatform.client.dataset_quality import DatasetQuality
 from aiplatform.client.dataset_rows import DatasetRows
 from aiplatform.client.dataset_uploads import DatasetUploads
-from aiplatform.client.errors import NotFound, NotReady
+from aiplatform.client.errors import ApiError, NotFound, NotReady
 from aiplatform.client.local_data import Pullable
 from aiplatform.client.models import ModelLike
 from aiplatform.client.paging import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.resumable import ResumableUploads, file_to_resume
+from aiplatform.client.task_watching import TaskEvent
 from aiplatform.client.transfers import ProgressCallback, UploadData, body_of
-from aiplatform.client.waiting import poll
-from aiplatform.protocol.enums import DatasetStatus
+from aiplatform.client.waiting import WaitingReasons, poll
+from aiplatform.protocol.enums import DatasetStatus, TaskStatus, TaskType
 from aiplatform.protocol.references import DatasetRef
+
+_REPORTS_SEARCHED = 50
+"""Reports that wait among which the one of a dataset is looked for, newest first."""
 
 
 class Dataset(Pullable, Resource):
@@ -46,9 +52,13 @@ class Dataset(Pullable, Resource):
         """Read it again."""
         return self.client.datasets.get(self.uuid)
 
-    def wait_ready(self, timeout: float | None = 600.0) -> "Dataset":
-        """Wait until the quality report of the current version is there."""
-        return self.client.datasets.wait_ready(self, timeout=timeout)
+    def wait_ready(
+        self,
+        timeout: float | None = 600.0,
+        on_event: Callable[[TaskEvent], None] | None = None,
+    ) -> "Dataset":
+        """Wait for the report of the current version, see :meth:`Datasets.wait_ready`."""
+        return self.client.datasets.wait_ready(self, timeout=timeout, on_event=on_event)
 
     def add_version(self, data: UploadData, **options: Any) -> "DatasetVersion":
         """Commit a new version, see :meth:`Datasets.add_version`."""
@@ -237,19 +247,32 @@ class Datasets(
         *,
         project: ProjectLike | None = None,
         timeout: float | None = 600.0,
+        on_event: Callable[[TaskEvent], None] | None = None,
     ) -> Dataset:
         """Wait for the quality report of the current version.
 
         Args:
+            dataset: which one.
+            project: where to look for a name.
             timeout: seconds to wait at most; None waits as long as it is being made.
+            on_event: called with an event of kind ``waiting`` when something keeps the report's
+                task from starting.
 
         Raises:
             NotReady: when the report could not be made, or is not made because it was cancelled.
             WaitTimeout: after ``timeout`` seconds; the report goes on.
         """
         path = self.path(dataset, project)
+        reasons = WaitingReasons(self._client, on_event)
+
+        def look() -> Dataset:
+            seen = self._get(Dataset, path)
+            if reasons.wanted and seen.status is DatasetStatus.PROCESSING:
+                reasons.look(self._waiting_report(seen))
+            return seen
+
         ready = poll(
-            lambda: self._get(Dataset, path),
+            look,
             lambda seen: seen.status is not DatasetStatus.PROCESSING,
             timeout=timeout,
             what="the quality report was not there",
@@ -263,6 +286,20 @@ class Datasets(
                 hint=f"`aiplatform datasets check {ready.name}` makes one.",
             )
         return ready
+
+    def _waiting_report(self, dataset: Dataset) -> UUID | None:
+        """Return the task that will make the dataset's report, if it waits and may be read."""
+        queued = self._client.tasks.list(
+            project=dataset.project, type=TaskType.DATA_QUALITY, status=TaskStatus.PENDING
+        )
+        try:
+            for task in islice(queued, _REPORTS_SEARCHED):
+                if task.config.get("dataset", {}).get("dataset") == str(dataset.uuid):
+                    return task.uuid
+        except ApiError:
+            # Whoever may not read tasks waits without being told why.
+            return None
+        return None
 
     def versions(
         self, dataset: DatasetLike, *, project: ProjectLike | None = None

@@ -1,6 +1,6 @@
 """Deployments: models that answer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal, overload
@@ -12,8 +12,9 @@ from aiplatform.client.errors import NotReady
 from aiplatform.client.models import ModelLike
 from aiplatform.client.paging import Pages
 from aiplatform.client.projects import ProjectLike
+from aiplatform.client.task_watching import TaskEvent
 from aiplatform.client.tasks import Task, TaskLike
-from aiplatform.client.waiting import poll
+from aiplatform.client.waiting import WaitingReasons, poll
 from aiplatform.protocol.enums import DeploymentStatus
 from aiplatform.protocol.references import FromTask
 from aiplatform.protocol.specs import Resources
@@ -44,9 +45,13 @@ class Deployment(Resource):
         """Read it again."""
         return self.client.deployments.get(self.uuid)
 
-    def wait_ready(self, timeout: float | None = 300.0) -> "Deployment":
+    def wait_ready(
+        self,
+        timeout: float | None = 300.0,
+        on_event: Callable[[TaskEvent], None] | None = None,
+    ) -> "Deployment":
         """Wait until it answers, see :meth:`Deployments.wait_ready`."""
-        return self.client.deployments.wait_ready(self, timeout)
+        return self.client.deployments.wait_ready(self, timeout, on_event)
 
     def wait_stopped(self, timeout: float | None = 60.0) -> "Deployment":
         """Wait until it has stopped."""
@@ -173,18 +178,34 @@ class Deployments(Group):
         self,
         deployment: DeploymentLike,
         timeout: float | None = 300.0,
+        on_event: Callable[[TaskEvent], None] | None = None,
         *,
         project: ProjectLike | None = None,
     ) -> Deployment:
         """Wait until it answers.
+
+        Args:
+            deployment: which one.
+            timeout: seconds to wait at most.
+            on_event: called with an event of kind ``waiting`` when something keeps its server from
+                starting.
+            project: where to look for a name.
 
         Raises:
             NotReady: when it crashed for good or was stopped.
             WaitTimeout: after ``timeout`` seconds.
         """
         path = self.path(deployment, project)
+        reasons = WaitingReasons(self._client, on_event)
+
+        def look() -> Deployment:
+            seen = self._get(Deployment, path)
+            if seen.status is not DeploymentStatus.READY:
+                reasons.look(seen.task)
+            return seen
+
         seen = poll(
-            lambda: self._get(Deployment, path),
+            look,
             lambda seen: seen.status is DeploymentStatus.READY or seen.status in _DOWN,
             timeout=timeout,
             what="the deployment was not ready",

@@ -1,7 +1,7 @@
 """Sweeps: searches for the hyper-parameters of an experiment."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -15,6 +15,8 @@ from aiplatform.client.experiments import ExperimentLike
 from aiplatform.client.models import Model
 from aiplatform.client.paging import Pages
 from aiplatform.client.projects import ProjectLike
+from aiplatform.client.task_watching import TaskEvent
+from aiplatform.client.waiting import WaitingReasons
 from aiplatform.protocol.sweeps import SweepSpec, SweepStatus
 
 
@@ -61,15 +63,29 @@ class Sweep(Resource):
         """Register the best trial's model under a name; see :meth:`Sweeps.register`."""
         return self.client.sweeps.register(self, name)
 
-    def wait(self, timeout: float | None = None, *, interval: float = 1.0) -> "Sweep":
+    def wait(
+        self,
+        timeout: float | None = None,
+        *,
+        interval: float = 1.0,
+        on_event: Callable[[TaskEvent], None] | None = None,
+    ) -> "Sweep":
         """Wait for its end, however it ends; times in seconds.
+
+        Args:
+            timeout: how long to wait at most.
+            interval: between two looks.
+            on_event: called with an event of kind ``waiting`` when something keeps the next trial
+                from starting.
 
         Raises:
             WaitTimeout: when it has not ended by then.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
+        reasons = WaitingReasons(self.client, on_event)
         while True:
             found = self.refresh()
+            reasons.look(next((t.task for t in found.trials if t.state == "running"), None))
             if found.status is not SweepStatus.RUNNING:
                 return found
             if deadline is not None and time.monotonic() > deadline:

@@ -12,14 +12,15 @@ if TYPE_CHECKING:
     from aiplatform.client.tasks import TaskLike
 
 SILENCE_SECONDS = 30.0
-_STATES = {"status", "progress"}
+_STATES = {"status", "progress", "waiting"}
 
 
 @dataclass(frozen=True, slots=True)
 class TaskEvent:
     """Something that happened to a task.
 
-    ``kind`` is ``status``, ``progress``, ``metrics``, ``log``, ``event`` or, last of all, ``end``.
+    ``kind`` is ``status``, ``progress``, ``waiting`` (what keeps it from starting), ``metrics``,
+    ``log``, ``event`` or, last of all, ``end``.
     """
 
     kind: str

@@ -46,6 +46,7 @@ class Waiting(BaseModel):
     reason: str = ""
     reason_zh: str = ""
     not_before: datetime | None = None
+    blocked: bool = True
 
 
 class Task(Resource):
@@ -301,7 +302,8 @@ class Tasks(TaskLogs, TaskTelemetry):
         Args:
             task: which one.
             timeout: seconds to wait at most, to within the server's heartbeat.
-            on_event: called with every event on the way.
+            on_event: called with every event on the way; one of kind ``waiting`` says what keeps
+                the task from starting.
             project: where to look for a name.
             check: raise when the task did not complete.
 

@@ -2,9 +2,15 @@
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+from uuid import UUID
 
-from aiplatform.client.errors import WaitTimeout
+from aiplatform.client.errors import ApiError, WaitTimeout
+from aiplatform.client.task_watching import TaskEvent
+from aiplatform.protocol.enums import TaskStatus
+
+if TYPE_CHECKING:
+    from aiplatform.client.client import Client
 
 T = TypeVar("T")
 
@@ -33,3 +39,37 @@ def poll(
             raise WaitTimeout(f"{what} after {timeout:g} s")
         time.sleep(pause)
         pause = min(pause * 1.3, longest)
+
+
+class WaitingReasons:
+    """Calls ``on_event`` with an event ``waiting`` whenever the reason why a task waits changes.
+
+    It is for callers who wait for a deployment, a report or a search by reading that itself. A
+    caller who may not read tasks is told nothing.
+    """
+
+    def __init__(self, client: "Client", on_event: Callable[[TaskEvent], None] | None) -> None:
+        self._client = client
+        self._on_event = on_event
+        self._told = ""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody listens."""
+        return self._on_event is not None
+
+    def look(self, task: UUID | None) -> None:
+        """Read the task, and tell why it waits unless that was told already."""
+        if self._on_event is None or task is None:
+            return
+        try:
+            found = self._client.tasks.get(task)
+        except ApiError:
+            # The task is told about in passing. What is wrong for the wait itself fails there.
+            return
+        waiting = found.waiting
+        if found.status is not TaskStatus.PENDING or waiting is None or not waiting.blocked:
+            return
+        if waiting.reason != self._told:
+            self._told = waiting.reason
+            self._on_event(TaskEvent("waiting", waiting.model_dump(mode="json")))

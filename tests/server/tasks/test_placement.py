@@ -4,9 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aiplatform.protocol.enums import TaskType
 from aiplatform.server.tasks.rules import Demand, Offer, Room, shortfalls
 from aiplatform.server.tasks.rules.placement import Reservation, lacking, pick_devices
-from aiplatform.server.tasks.rules.reasons import Circumstances, explain
+from aiplatform.server.tasks.rules.reasons import (
+    KINDS,
+    Circumstances,
+    Holder,
+    Holders,
+    explain,
+    missing_now,
+    with_holders,
+)
 from aiplatform.server.tasks.service.devices import gpu_label
 
 
@@ -68,10 +77,55 @@ def test_why_a_task_waits():
     assert reason(Demand()) == "no worker is running"
     assert reason(Demand(), offer(is_open=False)) == "no worker is running"
     assert reason(Demand(), offer()) == "it starts in a moment"
-    assert "at most 1 of 8 free" in reason(Demand(cpus=2), offer(free=Room(1, 0)))
+    assert reason(Demand(cpus=2), offer(free=Room(1, 0))) == "needs 2 CPU cores, 1 of 8 free"
+    two = (offer("a", free=Room(1, 0)), offer("b", cpus=4, free=Room(0.5, 0)))
+    assert reason(Demand(), *two) == "it starts in a moment"
+    assert reason(Demand(cpus=2), *two) == "needs 2 CPU cores, at most 1 of 8 free"
     assert reason(Demand(gpus=9), busy, reserved_on="w1").endswith("w1 is kept for it")
     divided = (offer(cpus=2, free=Room(0, 9)), offer(cpus=2, memory=9, free=Room(2, 0)))
     assert reason(Demand(cpus=1, memory_mb=5), *divided) == "no worker has all of it free at once"
+
+
+def named(demand, *offers, own=(), foreign=()):
+    """The reasons of a task on ``offers``, with those who hold what is missing."""
+    held = Holders([Holder(*holder) for holder in own], dict(foreign))
+    missing = with_holders(missing_now(demand, offers), demand, offers, held)
+    return "; ".join(m.en for m in missing), "；".join(m.zh for m in missing)
+
+
+def test_reason_of_full_worker_names_tasks_of_the_project_that_hold_it():
+    full = offer(cpus=2, free=Room(0, 0))
+    own = [
+        ("w", "inference", "a", 0.5, 0, 0),
+        ("w", "inference", "b", 0.5, 0, 0),
+        ("w", "training", "faq", 1, 0, 0),
+        ("elsewhere", "training", "far", 1, 0, 0),
+        ("w", "script", "idle", 0, 0, 0),
+    ]
+    en, zh = named(Demand(), full, own=own)
+    assert en == "needs 1 CPU core, 0 of 2 free: training faq, deployments a, b"
+    assert zh == "需要 1 个 CPU 核，2 个中有 0 个空闲：训练 faq、部署 a、b"
+
+
+def test_reason_of_full_worker_says_other_projects_without_naming_their_tasks():
+    full = offer(cpus=2, free=Room(0, 0))
+    foreign = {"w": {"cpus": 1.5, "memory_mb": 0, "gpus": 0}}
+    own = [("w", "evaluation", "e", 0.5, 0, 0)]
+    en, _ = named(Demand(), full, own=own, foreign=foreign)
+    assert en == "needs 1 CPU core, 0 of 2 free: evaluation e, other projects"
+    assert named(Demand(), full, foreign=foreign)[0].endswith("free: other projects")
+    assert named(Demand(), full, foreign={"x": foreign["w"]})[0].endswith("0 of 2 free")
+
+
+def test_reason_with_many_holders_names_the_largest_and_counts_the_others():
+    full = offer(gpus=(1,) * 9, free=Room(8, 32_000))
+    own = [("w", "script", f"s{n}", 0, 0, n) for n in range(1, 8)]
+    en, _ = named(Demand(gpus=1), full, own=own)
+    assert en == "needs 1 GPU, 0 of 9 free: scripts s3, s4, s5, s6, s7, 2 more"
+
+
+def test_every_type_of_task_that_holds_resources_has_a_name_in_reasons():
+    assert set(KINDS) == set(TaskType) - {TaskType.EXTERNAL}
 
 
 amounts = st.builds(

@@ -112,7 +112,7 @@ def fix_dataset_rows(
         message=body.message,
         parent=body.parent,
     )
-    return render_task(session, task)
+    return render_task(session, context, task)
 
 
 @router.post(

@@ -36,4 +36,4 @@ def import_dataset(
     """
     task = imports.start(session, context, body.spec())
     response.headers["Location"] = f"/api/v1/tasks/{task.uuid}"
-    return render_task(session, task)
+    return render_task(session, context, task)

@@ -178,7 +178,7 @@ def check_dataset_quality(
         max_length=asked.max_length,
         against=asked.against,
     )
-    return render_task(session, task)
+    return render_task(session, context, task)
 
 
 def _report(session: Session, version: DatasetVersion, made: UUID | None = None) -> dict[str, Any]:

@@ -240,7 +240,7 @@ def start_run(
         git=None if run.git is None else run.git.model_dump(),
         after=run.after,
     )
-    return render_task(session, task)
+    return render_task(session, context, task)
 
 
 @router.post(
@@ -276,4 +276,4 @@ def list_runs(
     """The experiment's trainings, newest first."""
     statement = queries.list_runs(queries.get_experiment(session, context, experiment))
     rows, following = page_by_id(session, statement, Task.id, limit=limit, cursor=cursor)
-    return Page(items=render_tasks(session, rows), next_cursor=following)
+    return Page(items=render_tasks(session, context, rows), next_cursor=following)

@@ -128,7 +128,7 @@ def rerun(
         priority=wanted.priority,
         override_gate=wanted.override_gate,
     )
-    return render_task(session, task)
+    return render_task(session, context, task)
 
 
 @router.get("/projects/{project}/comparison", summary="Compare experiments and runs")

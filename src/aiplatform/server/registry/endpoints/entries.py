@@ -158,7 +158,7 @@ def create_model(
 def import_model(context: Writer, session: SessionDep) -> TaskOut:
     """Queue the import; also again, after one that failed."""
     task = service.start_import(session, context.principal, context.model_id, context.project)
-    return render_task(session, task)
+    return render_task(session, context.project, task)
 
 
 @router.get("/models/{model}", summary="Read a model")

@@ -53,7 +53,7 @@ def begin_run(
     )
     if not new:
         response.status_code = status.HTTP_200_OK
-    return render(session, task)
+    return render(session, context, task)
 
 
 @router.post("/tasks/{task}/heartbeat", summary="Say that a run lives")
@@ -109,4 +109,4 @@ def end_run(
         error=body.error,
         ended_at=body.ended_at,
     )
-    return render(session, ended)
+    return render(session, context, ended)

@@ -25,7 +25,7 @@ from aiplatform.server.identity.schemas import UserRef
 from aiplatform.server.projects.access import ProjectContext, require_also
 from aiplatform.server.tasks import access, queries, service
 from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.rules import CLAIMABLE, Shortfall
+from aiplatform.server.tasks.rules import CLAIMABLE
 from aiplatform.server.tasks.schemas import (
     AttemptOut,
     MoveIn,
@@ -40,31 +40,36 @@ from aiplatform.server.tasks.schemas import (
     WaitingOut,
 )
 from aiplatform.server.tasks.service.kinds import kind_of
-from aiplatform.server.tasks.service.reasons import waiting_reasons
+from aiplatform.server.tasks.service.reasons import Waiting, waiting_reasons
 
 router = APIRouter(prefix="/api/v1")
 
 
-def render(session: Session, task: Task) -> TaskOut:
-    """One task as it goes out, with its exact place in the queue."""
+def render(session: Session, context: ProjectContext | None, task: Task) -> TaskOut:
+    """Return one task as ``context`` may see it, with its exact place in the queue."""
     ahead = queries.tasks_ahead(session, task.id)
-    return _render(session, [task], {} if ahead is None else {task.id: ahead + 1})[0]
+    return _render(session, context, [task], {} if ahead is None else {task.id: ahead + 1})[0]
 
 
-def render_all(session: Session, tasks: Sequence[Task]) -> list[TaskOut]:
-    """Several tasks, with one statement for each thing that surrounds them."""
+def render_all(session: Session, context: ProjectContext, tasks: Sequence[Task]) -> list[TaskOut]:
+    """Return several tasks, with one statement for each thing that surrounds them."""
     waiting = [
         (task.id, task.scheduling.queue) for task in tasks if TaskStatus(task.status) in CLAIMABLE
     ]
-    return _render(session, tasks, queries.places(session, waiting))
+    return _render(session, context, tasks, queries.places(session, waiting))
 
 
-def _render(session: Session, tasks: Sequence[Task], places: dict[int, int]) -> list[TaskOut]:
+def _render(
+    session: Session,
+    context: ProjectContext | None,
+    tasks: Sequence[Task],
+    places: dict[int, int],
+) -> list[TaskOut]:
     around = queries.surroundings(session, tasks)
-    reasons = waiting_reasons(session, tasks, places)
+    names = context is not None and context.may(Permission.TASKS_READ)
+    reasons = waiting_reasons(session, tasks, places, names=names)
     return [
-        _out(task, around[task.id], places.get(task.id), _waiting(task, places, reasons))
-        for task in tasks
+        _out(task, around[task.id], places.get(task.id), reasons.get(task.id)) for task in tasks
     ]
 
 
@@ -83,7 +88,7 @@ def render_new(session: Session, context: ProjectContext, task: Task) -> TaskOut
 
 
 def _out(
-    task: Task, around: queries.Surroundings, position: int | None, waiting: WaitingOut | None
+    task: Task, around: queries.Surroundings, position: int | None, waiting: Waiting | None
 ) -> TaskOut:
     return TaskOut(
         uuid=task.uuid,
@@ -106,7 +111,9 @@ def _out(
         max_attempts=task.scheduling.max_attempts,
         worker=around.worker,
         position=position,
-        waiting=waiting,
+        waiting=None
+        if waiting is None
+        else WaitingOut.model_validate(waiting, from_attributes=True),
         error_message=task.error_message,
         gpu_usage=task.gpu_usage,
         result=task.scheduling.result,
@@ -114,20 +121,6 @@ def _out(
         created_at=task.created_at,
         started_at=task.started_at,
         completed_at=task.completed_at,
-    )
-
-
-def _waiting(
-    task: Task, places: dict[int, int], reasons: dict[int, Shortfall]
-) -> WaitingOut | None:
-    if task.id not in reasons:
-        return None
-    place = places.get(task.id)
-    return WaitingOut(
-        ahead=None if place is None else place - 1,
-        reason=reasons[task.id].en,
-        reason_zh=reasons[task.id].zh,
-        not_before=task.scheduling.not_before,
     )
 
 
@@ -156,7 +149,7 @@ def list_tasks(
         context, status=task_status, task_type=task_type, name=name, dead=dead
     )
     rows, following = page_by_id(session, statement, Task.id, limit=limit, cursor=cursor)
-    return Page(items=render_all(session, rows), next_cursor=following)
+    return Page(items=render_all(session, context, rows), next_cursor=following)
 
 
 @router.get("/tasks/{task}", summary="Read a task")
@@ -170,7 +163,7 @@ def get_task(
     found = queries.get_task(session, context, task)
     set_etag(response, found.scheduling.updated_at)
     return TaskDetailOut(
-        **render(session, found).model_dump(),
+        **render(session, context, found).model_dump(),
         after=[
             NeedOut(task=row.uuid, name=row.name, status=row.status, condition=row.condition)
             for row in queries.needs_of(session, found.id)
@@ -205,7 +198,7 @@ def update_task(
     changed = service.set_priority(session, context, found, body.priority)
     session.refresh(changed.scheduling)
     set_etag(response, changed.scheduling.updated_at)
-    return render(session, changed)
+    return render(session, context, changed)
 
 
 @router.post("/tasks/{task}/move", summary="Move a waiting task within its project")
@@ -221,7 +214,7 @@ def move_task(
     """
     found = queries.get_task(session, context, task)
     other = None if body.before is None else queries.get_task(session, context, body.before)
-    return render(session, service.move_before(session, context, found, other))
+    return render(session, context, service.move_before(session, context, found, other))
 
 
 @router.post(
@@ -233,7 +226,7 @@ def cancel_task(
     """A waiting task ends at once; a running one writes a checkpoint and ends."""
     found = queries.get_task(session, context, task)
     cancelled = service.request_cancel(session, context.actor, found, project=context.project_uuid)
-    return render(session, cancelled)
+    return render(session, context, cancelled)
 
 
 @router.post(
@@ -248,7 +241,7 @@ def pause_task(
     """
     found = queries.get_task(session, context, task)
     paused = service.request_pause(session, context.actor, found, project=context.project_uuid)
-    return render(session, paused)
+    return render(session, context, paused)
 
 
 @router.post(
@@ -260,7 +253,7 @@ def resume_task(
     """A paused task goes back to the queue with its age, and goes on from its checkpoint."""
     found = queries.get_task(session, context, task)
     resumed = service.resume(session, context.actor, found, project=context.project_uuid)
-    return render(session, resumed)
+    return render(session, context, resumed)
 
 
 @router.post(
@@ -287,7 +280,7 @@ def retry_task(
     if wanted.override_gate is not None:
         require_also(session, context, Permission.DATASETS_OVERRIDE, request)
     new = service.retry(session, context, found, override_gate=wanted.override_gate)
-    return render(session, new)
+    return render(session, context, new)
 
 
 @router.get("/tasks/{task}/timeline", summary="Read the timeline")

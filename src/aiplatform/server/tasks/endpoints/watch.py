@@ -47,7 +47,10 @@ async def watch_task(
     last_event_id: Annotated[str | None, Header()] = None,
     replay: Annotated[bool, Query(description="begin with what happened so far")] = True,
 ) -> Frames:
-    """Events `status`, `progress`, `event`, `metrics`, `log`; `end` closes the stream.
+    """Events `status`, `progress`, `waiting`, `event`, `metrics`, `log`; `end` closes the stream.
+
+    `waiting` says what keeps the task from starting, as in a task's `waiting`, and again when that
+    changes.
 
     Each event's `id` resumes the stream after it. A caller who may not watch any more gets an
     `error` event within seconds.

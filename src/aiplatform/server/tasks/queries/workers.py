@@ -15,6 +15,7 @@ from aiplatform.server.core.questions import Key, Question, once
 from aiplatform.server.core.statements import Compiled, all_of, compiled
 from aiplatform.server.tasks.models import Task, TaskGang, TaskReservation, Worker
 from aiplatform.server.tasks.rules import Device, Offer, Room
+from aiplatform.server.tasks.rules.reasons import Holder, Holders
 
 SILENT_SECONDS = 30.0
 FORGOTTEN = "interval '7 days'"
@@ -222,6 +223,42 @@ def machines(session: Session) -> Machines:
     promised = session.execute(select(TaskReservation.task_id, TaskReservation.worker_id))
     return Machines(
         offers, {task_id: names[worker_id] for task_id, worker_id in promised if worker_id in names}
+    )
+
+
+HOLDERS_READ = 200
+"""Running tasks of a project that are read to name the holders of what is missing."""
+
+_OWN_HOLDERS = text("""
+SELECT w.name AS worker, t.type, t.name, h.cpus, h.memory_mb,
+       jsonb_array_length(h.gpu_indices) AS gpus
+FROM held_leases h JOIN tasks t ON t.id = h.task_id JOIN workers w ON w.id = h.worker_id
+WHERE t.project_id = :project_id
+ORDER BY h.cpus DESC, h.task_id LIMIT :limit
+""")
+_FOREIGN_HOLDERS = text("""
+SELECT w.name AS worker, sum(h.cpus) AS cpus, sum(h.memory_mb) AS memory_mb,
+       sum(jsonb_array_length(h.gpu_indices)) AS gpus
+FROM held_leases h JOIN tasks t ON t.id = h.task_id JOIN workers w ON w.id = h.worker_id
+WHERE t.project_id IS DISTINCT FROM :project_id
+GROUP BY w.name
+""")
+
+
+def holders(session: Session, project_id: int | None) -> Holders:
+    """Return what the running tasks of a project hold, and what all other tasks hold together."""
+    own = session.execute(_OWN_HOLDERS, {"project_id": project_id, "limit": HOLDERS_READ})
+    foreign = session.execute(_FOREIGN_HOLDERS, {"project_id": project_id})
+    return Holders(
+        own=[Holder(*row) for row in own],
+        foreign={
+            row.worker: {
+                "cpus": float(row.cpus),
+                "memory_mb": float(row.memory_mb),
+                "gpus": float(row.gpus),
+            }
+            for row in foreign
+        },
     )
 
 

@@ -5,6 +5,10 @@ All of it is pure; ``queries.waiting`` says :meth:`Room.holds` in SQL.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
+
+Amount = Literal["cpus", "memory_mb", "gpus"]
+"""What of a worker can run short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +104,14 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """Something that is missing, in words for people, in both languages."""
+    """Something that is missing, in words for people, in both languages.
+
+    ``lacks`` names the amount that running tasks hold, where that is what is missing.
+    """
 
     en: str
     zh: str
+    lacks: Amount | None = None
 
 
 def shortfalls(demand: Demand, offers: Iterable[Offer], nodes: int = 1) -> list[Shortfall]:

@@ -1,10 +1,29 @@
-"""Why a task waits, in words: "2 ahead; needs 1 GPU, 0 of 4 free"."""
+"""Why a task waits, in words: "2 ahead; needs 1 GPU, 0 of 4 free: deployments a, b"."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from aiplatform.server.tasks.rules.placement import Demand, Offer, Shortfall, shortfalls
+from aiplatform.protocol.enums import TaskType
+from aiplatform.server.tasks.rules.placement import Amount, Demand, Offer, Shortfall, shortfalls
+
+STARTS_SOON = Shortfall("it starts in a moment", "即将开始")
+"""The reason of a task that nothing keeps from starting."""
+
+MOST_NAMED = 5
+"""Tasks that a reason names; the others are counted."""
+
+KINDS: dict[str, tuple[str, str, str]] = {
+    TaskType.INFERENCE: ("deployment", "deployments", "部署"),
+    TaskType.TRAINING: ("training", "trainings", "训练"),
+    TaskType.EVALUATION: ("evaluation", "evaluations", "评估"),
+    TaskType.DATA_QUALITY: ("quality report", "quality reports", "质量报告"),
+    TaskType.DATA_FIX: ("fix", "fixes", "数据修复"),
+    TaskType.MODEL_IMPORT: ("model import", "model imports", "模型导入"),
+    TaskType.DATASET_IMPORT: ("dataset import", "dataset imports", "数据集导入"),
+    TaskType.SCRIPT: ("script", "scripts", "脚本"),
+}
+"""What the tasks of a type are called: one, several, and in Chinese."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +56,19 @@ def explain(known: Circumstances, missing: Sequence[Shortfall] | None = None) ->
         on = known.reserved_on
         said.append(Shortfall(f"the next room on {on} is kept for it", f"已为其预留 {on} 的资源"))
     if not said:
-        said.append(Shortfall("it starts in a moment", "即将开始"))
+        return STARTS_SOON
     return Shortfall("; ".join(s.en for s in said), "；".join(s.zh for s in said))
 
 
 def missing_now(demand: Demand, offers: Sequence[Offer]) -> list[Shortfall]:
-    """What no worker has free for it; empty when one could start it."""
+    """Return what no worker has free for the task; empty when one could start it."""
     running = [offer for offer in offers if offer.open]
     if not running:
         return [Shortfall("no worker is running", "没有正在运行的工作节点")]
     missing = shortfalls(demand, running)
     if missing:
         return missing
-    suited = [offer for offer in running if offer.suits(demand)]
+    suited = suited_offers(demand, offers)
     if any(offer.free.holds(demand) for offer in suited):
         return []
     found: list[Shortfall] = []
@@ -65,23 +84,34 @@ def missing_now(demand: Demand, offers: Sequence[Offer]) -> list[Shortfall]:
             Shortfall(
                 f"needs {demand.gpus} {noun}, {free} of {total} free",
                 f"需要 {demand.gpus} 个 GPU，{total} 个中有 {free} 个空闲",
+                lacks="gpus",
             )
         )
+    # Amounts of several workers can't be put together for one task: the best of them is told.
+    most_en, most_zh = ("", "") if len(suited) == 1 else ("at most ", "单节点最多 ")
     if all(offer.free.cpus < demand.cpus for offer in suited):
-        most = max(max(0.0, offer.free.cpus) for offer in suited)
-        of = max(offer.total.cpus for offer in suited)
+        best = max(suited, key=lambda offer: offer.free.cpus)
+        free_cpus = max(0.0, round(best.free.cpus, 2))
+        noun = "core" if demand.cpus == 1 else "cores"
         found.append(
             Shortfall(
-                f"needs {demand.cpus:g} CPU cores, at most {most:g} of {of:g} free",
-                f"需要 {demand.cpus:g} 个 CPU 核，单节点最多空闲 {most:g}（共 {of:g}）",
+                f"needs {demand.cpus:g} CPU {noun}, "
+                f"{most_en}{free_cpus:g} of {best.total.cpus:g} free",
+                f"需要 {demand.cpus:g} 个 CPU 核，{most_zh}{best.total.cpus:g} 个中有 "
+                f"{free_cpus:g} 个空闲",
+                lacks="cpus",
             )
         )
     if all(offer.free.memory_mb < demand.memory_mb for offer in suited):
-        most_mb = max(max(0, offer.free.memory_mb) for offer in suited)
+        best = max(suited, key=lambda offer: offer.free.memory_mb)
+        free_mb = max(0, best.free.memory_mb)
         found.append(
             Shortfall(
-                f"needs {demand.memory_mb} MiB of memory, at most {most_mb} free",
-                f"需要 {demand.memory_mb} MiB 内存，单节点最多空闲 {most_mb} MiB",
+                f"needs {demand.memory_mb} MiB of memory, "
+                f"{most_en}{free_mb} of {best.total.memory_mb} free",
+                f"需要 {demand.memory_mb} MiB 内存，{most_zh}{best.total.memory_mb} MiB 中有 "
+                f"{free_mb} MiB 空闲",
+                lacks="memory_mb",
             )
         )
     if not found:
@@ -89,3 +119,79 @@ def missing_now(demand: Demand, offers: Sequence[Offer]) -> list[Shortfall]:
             Shortfall("no worker has all of it free at once", "没有工作节点同时空闲全部所需资源")
         )
     return found
+
+
+def suited_offers(demand: Demand, offers: Sequence[Offer]) -> list[Offer]:
+    """Return the workers that take tasks now and could run this one if they were empty."""
+    return [offer for offer in offers if offer.open and offer.suits(demand)]
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A running task of the waiting task's project, and what it holds of one worker."""
+
+    worker: str
+    type: str
+    name: str
+    cpus: float
+    memory_mb: int
+    gpus: int
+
+
+@dataclass(frozen=True, slots=True)
+class Holders:
+    """Who holds what workers have: by name where the reader may see it.
+
+    ``own`` are tasks of the waiting task's project. ``foreign`` are the amounts that tasks of other
+    projects hold together, by worker.
+    """
+
+    own: Sequence[Holder]
+    foreign: Mapping[str, Mapping[Amount, float]]
+
+
+def with_holders(
+    missing: Sequence[Shortfall], demand: Demand, offers: Sequence[Offer], holders: Holders
+) -> list[Shortfall]:
+    """Return the shortfalls, each with the tasks that hold what is missing."""
+    workers = {offer.name for offer in suited_offers(demand, offers)}
+    return [
+        shortfall
+        if shortfall.lacks is None
+        else _with_holders(shortfall, shortfall.lacks, workers, holders)
+        for shortfall in missing
+    ]
+
+
+def _with_holders(
+    shortfall: Shortfall, lacks: Amount, workers: set[str], holders: Holders
+) -> Shortfall:
+    held: dict[tuple[str, str], float] = {}
+    for holder in holders.own:
+        amount = float(getattr(holder, lacks))
+        if holder.worker in workers and amount > 0:
+            key = (holder.type, holder.name)
+            held[key] = held.get(key, 0.0) + amount
+    largest = sorted(held, key=lambda key: (-held[key], key))
+    named = largest[:MOST_NAMED]
+    en: list[str] = []
+    zh: list[str] = []
+    for kind in dict.fromkeys(type_ for type_, _ in named):
+        names = sorted(name for type_, name in named if type_ == kind)
+        one, several, chinese = KINDS.get(kind, ("task", "tasks", "任务"))
+        en.append(f"{one if len(names) == 1 else several} {', '.join(names)}")
+        zh.append(f"{chinese} {'、'.join(names)}")
+    if len(largest) > len(named):
+        more = len(largest) - len(named)
+        en.append(f"{more} more")
+        zh.append(f"另外 {more} 个任务")
+    if any(holders.foreign.get(worker, {}).get(lacks, 0) > 0 for worker in workers):
+        en.append("other projects")
+        zh.append("其他项目")
+    if not en:
+        return shortfall
+    return replace(
+        shortfall,
+        en=f"{shortfall.en}: {', '.join(en)}",
+        zh=f"{shortfall.zh}：{'、'.join(zh)}",
+    )

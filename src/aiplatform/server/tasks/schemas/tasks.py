@@ -115,12 +115,17 @@ class MoveIn(Strict):
 
 
 class WaitingOut(BaseModel):
-    """Why a task waits. ``ahead`` is null in lists of very long queues."""
+    """Why a task waits. ``ahead`` is null in lists of very long queues.
+
+    ``reason`` names the tasks of the project that hold what is missing, if the caller may read
+    tasks. Tasks of other projects are never named.
+    """
 
     ahead: int | None
     reason: str
     reason_zh: str
     not_before: datetime | None
+    blocked: bool = Field(description="false when it starts in a moment")
 
 
 class AttemptOut(BaseModel):

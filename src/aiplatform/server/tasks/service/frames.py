@@ -6,17 +6,21 @@ and nothing comes twice.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from uuid import UUID
+
+from sqlalchemy.orm import Session
 
 from aiplatform.protocol.encoding import dumps
 from aiplatform.protocol.enums import LogLevel, TaskStatus
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.tasks import queries
-from aiplatform.server.tasks.models import MetricPoint
+from aiplatform.server.tasks.models import MetricPoint, Task
+from aiplatform.server.tasks.rules import MOVABLE
 from aiplatform.server.tasks.rules.levels import Level
+from aiplatform.server.tasks.service.reasons import Waiting, waiting_reasons
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +52,16 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a task is now, which is not history: it is told once, and when it changes."""
+    """What a task is now, which is not history: it is told once, and when it changes.
+
+    ``waiting`` is None unless something keeps the task from starting.
+    """
 
     status: str
     error: str | None
     progress: float
     detail: dict[str, Any] | None
+    waiting: Waiting | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +94,8 @@ def state_frames(state: State, before: State | None, position: Position) -> byte
     if before is None or (state.progress, state.detail) != (before.progress, before.detail):
         data = {"value": state.progress, **(state.detail or {})}
         out += frame("progress", data, position)
+    if state.waiting is not None and (before is None or state.waiting != before.waiting):
+        out += frame("waiting", asdict(state.waiting), position)
     return out
 
 
@@ -107,6 +117,7 @@ def look(uuid: UUID, after: Position, log_only: bool) -> Look:
             events = session.scalars(queries.settled_events(task.id, after.event)).all()
             points = session.scalars(queries.points_after(task.id, after.point)).all()
             last_event = queries.last_event(session, task.id)
+        waiting = None if log_only else _waiting(session, task)
     reached = after
     out: list[bytes] = []
     for row in events:
@@ -133,7 +144,13 @@ def look(uuid: UUID, after: Position, log_only: bool) -> Look:
             "time": chunk.recorded_at,
         }
         out.append(frame("log", data, reached))
-    state = State(task.status, task.error_message, task.progress, task.scheduling.progress_detail)
+    state = State(
+        task.status,
+        task.error_message,
+        task.progress,
+        task.scheduling.progress_detail,
+        waiting,
+    )
     return Look(
         state,
         b"".join(out),
@@ -141,6 +158,16 @@ def look(uuid: UUID, after: Position, log_only: bool) -> Look:
         more=len(events) == 500 or len(points) == 2000 or len(chunks) == 500,
         settled=reached.event >= last_event,
     )
+
+
+def _waiting(session: Session, task: Task) -> Waiting | None:
+    """Return what keeps the task from starting. Whoever watches a task may see its project's."""
+    if TaskStatus(task.status) not in MOVABLE:
+        return None
+    ahead = queries.tasks_ahead(session, task.id)
+    places = {} if ahead is None else {task.id: ahead + 1}
+    found = waiting_reasons(session, [task], places, names=True).get(task.id)
+    return found if found is not None and found.blocked else None
 
 
 def newest(uuid: UUID) -> Position:

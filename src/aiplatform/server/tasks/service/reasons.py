@@ -1,6 +1,7 @@
 """Why tasks wait, for those who look at them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import func, select
@@ -12,7 +13,28 @@ from aiplatform.server.projects.service.quotas import Quota
 from aiplatform.server.tasks import queries
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.rules import MOVABLE, Demand, Shortfall
-from aiplatform.server.tasks.rules.reasons import Circumstances, explain, missing_now
+from aiplatform.server.tasks.rules.reasons import (
+    STARTS_SOON,
+    Circumstances,
+    Holders,
+    explain,
+    missing_now,
+    with_holders,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Why a task waits.
+
+    ``ahead`` is None in very long queues. ``blocked`` is false when it starts in a moment.
+    """
+
+    ahead: int | None
+    reason: str
+    reason_zh: str
+    not_before: datetime | None
+    blocked: bool
 
 
 def _demand(task: Task) -> Demand:
@@ -29,9 +51,17 @@ def _demand(task: Task) -> Demand:
 
 
 def waiting_reasons(
-    session: Session, tasks: Sequence[Task], places: dict[int, int]
-) -> dict[int, Shortfall]:
-    """Why each of those tasks that wait does, by task id; ``places`` are theirs in the queue."""
+    session: Session, tasks: Sequence[Task], places: dict[int, int], *, names: bool
+) -> dict[int, Waiting]:
+    """Return why tasks wait, by task id; tasks that don't wait are left out.
+
+    Args:
+        session: the database.
+        tasks: any tasks.
+        places: their places in the queue, by task id.
+        names: whether the reader may see the tasks of their projects. If so, the running tasks that
+            hold what is missing are named; tasks of other projects never are.
+    """
     waiting = [task for task in tasks if TaskStatus(task.status) in MOVABLE]
     if not waiting:
         return {}
@@ -42,22 +72,30 @@ def waiting_reasons(
         for project_id in {task.project_id for task in waiting if task.project_id is not None}
     }
     blocked = queries.blocking(session, [task.id for task in waiting if task.scheduling.blockers])
-    found = {}
-    # Most ask for the same.
-    missing: dict[Demand, list[Shortfall]] = {}
+    found: dict[int, Shortfall] = {}
+    # Most tasks ask for the same.
+    missing: dict[tuple[Demand, int | None], list[Shortfall]] = {}
+    holders: dict[int | None, Holders] = {}
     for task in waiting:
         if TaskStatus(task.status) is TaskStatus.PAUSED:
             found[task.id] = Shortfall("paused until somebody resumes it", "已暂停，等待恢复")
             continue
         if task.id in blocked:
-            names = ", ".join(blocked[task.id])
-            found[task.id] = Shortfall(f"waits for {names}", f"等待 {names}")
+            others = ", ".join(blocked[task.id])
+            found[task.id] = Shortfall(f"waits for {others}", f"等待 {others}")
             continue
         place = places.get(task.id)
         later = task.scheduling.not_before
         demand = _demand(task)
-        if demand not in missing:
-            missing[demand] = missing_now(demand, machines.offers)
+        key = (demand, task.project_id if names else None)
+        if key not in missing:
+            lacking = missing_now(demand, machines.offers)
+            if names and any(shortfall.lacks for shortfall in lacking):
+                if task.project_id not in holders:
+                    holders[task.project_id] = queries.holders(session, task.project_id)
+                of_project = holders[task.project_id]
+                lacking = with_holders(lacking, demand, machines.offers, of_project)
+            missing[key] = lacking
         found[task.id] = explain(
             Circumstances(
                 demand=demand,
@@ -67,9 +105,19 @@ def waiting_reasons(
                 reserved_on=machines.reserved.get(task.id),
                 quota=_quota(usages, task),
             ),
-            missing[demand],
+            missing[key],
         )
-    return found
+    return {task.id: _waiting(task, places.get(task.id), found[task.id]) for task in waiting}
+
+
+def _waiting(task: Task, place: int | None, reason: Shortfall) -> Waiting:
+    return Waiting(
+        ahead=None if place is None else place - 1,
+        reason=reason.en,
+        reason_zh=reason.zh,
+        not_before=task.scheduling.not_before,
+        blocked=reason != STARTS_SOON,
+    )
 
 
 def _quota(usages: dict[int, tuple[Quota, int, int]], task: Task) -> Shortfall | None:
