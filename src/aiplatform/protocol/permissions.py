@@ -27,6 +27,7 @@ class Permission(StrEnum):
     PROJECTS_WRITE = "projects:write"
     ROLES_READ = "roles:read"
     ROLES_WRITE = "roles:write"
+    SECRETS_USE = "secrets:use"
     SETTINGS_READ = "settings:read"
     SETTINGS_WRITE = "settings:write"
     TASKS_READ = "tasks:read"
@@ -47,7 +48,7 @@ SystemRoleName = Literal["admin", "developer", "viewer"]
 
 WILDCARD = "*"
 PROJECT_RESOURCES = frozenset(
-    {"datasets", "inference", "members", "models", "projects", "tasks", "training"}
+    {"datasets", "inference", "members", "models", "projects", "secrets", "tasks", "training"}
 )
 
 RESOURCES = frozenset(permission.partition(":")[0] for permission in Permission)
@@ -105,6 +106,10 @@ DESCRIPTIONS: dict[Permission, tuple[str, str]] = {
     ),
     Permission.ROLES_READ: ("See where roles are in use", "查看角色的使用情况"),
     Permission.ROLES_WRITE: ("Create, change and delete roles", "创建、修改和删除角色"),
+    Permission.SECRETS_USE: (
+        "Give tasks secrets of one's own; only API keys need it",
+        "让任务使用自己的机密（仅 API 密钥需要此权限）",
+    ),
     Permission.SETTINGS_READ: ("Read settings and figures of the platform", "查看平台设置和指标"),
     Permission.SETTINGS_WRITE: ("Change settings of the platform", "修改平台设置"),
     Permission.TASKS_READ: ("Watch tasks and read their logs", "查看任务及其日志"),

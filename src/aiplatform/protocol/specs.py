@@ -15,7 +15,14 @@ from aiplatform.protocol.enums import DataFormat, TaskType
 from aiplatform.protocol.intake import KEYED_MODES, Reading, UploadMode
 from aiplatform.protocol.model_sources import ModelSource
 from aiplatform.protocol.pass_conditions import PassCondition
-from aiplatform.protocol.references import VERSION_OR_TAG, DatasetRef, FromTask
+from aiplatform.protocol.references import (
+    VERSION_OR_TAG,
+    BundleId,
+    Changes,
+    DatasetRef,
+    FromTask,
+    ModelId,
+)
 from aiplatform.protocol.sources import DataSource
 from aiplatform.protocol.strict import Strict as Strict  # noqa: PLC0414  (others import it from here)
 
@@ -160,7 +167,7 @@ class TrainingSpec(TaskOptions):
 
     type: Literal[TaskType.TRAINING] = TaskType.TRAINING
     method: Literal["sft"] = "sft"
-    base_model: UUID
+    base_model: ModelId
     dataset: DatasetRef
     eval_dataset: DatasetRef | None = Field(None, description="held-out rows for loss by step")
     output_name: Name = Field("tuned", description="name of the model that is registered")
@@ -222,7 +229,7 @@ class TrainingSpec(TaskOptions):
         return self.nodes * (self.processes or self.resources.gpus or 1)
 
 
-ModelSpec = UUID | FromTask
+ModelSpec = ModelId | FromTask
 """A model that is there, or that of a training; the server puts the former in the latter's place
 once it is."""
 
@@ -252,7 +259,7 @@ class QualitySpec(TaskOptions):
     type: Literal[TaskType.DATA_QUALITY] = TaskType.DATA_QUALITY
     resources: ReportResources = Field(default_factory=ReportResources)
     dataset: DatasetRef
-    base_model: UUID | None = Field(None, description="whose tokenizer counts the tokens")
+    base_model: ModelId | None = Field(None, description="whose tokenizer counts the tokens")
     max_length: int = Field(512, ge=8, le=1_048_576, description="tokens; longer rows are reported")
     against: Compared = Field(
         default_factory=list, description="evaluation data and benchmarks that it is compared with"
@@ -273,7 +280,7 @@ class FixSpec(TaskOptions):
     branch: bool = Field(
         False, description="commit even when the dataset has moved on from that version"
     )
-    base_model: UUID | None = Field(None, description="for findings that only a tokenizer shows")
+    base_model: ModelId | None = Field(None, description="for findings that only a tokenizer shows")
     max_length: int = Field(512, ge=8, le=1_048_576, description="tokens; longer rows are meant")
     against: Compared = Field(default_factory=list)
 
@@ -282,7 +289,9 @@ class ImportSpec(TaskOptions):
     """Bring a base model in: safetensors as they are, GGUF converted."""
 
     type: Literal[TaskType.MODEL_IMPORT] = TaskType.MODEL_IMPORT
-    model: UUID | None = Field(None, description="the registry row; set by the server")
+    model: Annotated[UUID, Changes()] | None = Field(
+        None, description="the registry row; set by the server"
+    )
     source: ModelSource
 
 
@@ -294,11 +303,11 @@ class DatasetImportSpec(TaskOptions):
     type: Literal[TaskType.DATASET_IMPORT] = TaskType.DATASET_IMPORT
     source: DataSource
     name: str | None = None
-    dataset: UUID | None = None
+    dataset: Annotated[UUID, Changes()] | None = None
     format: DataFormat | None = None
     reading: Reading = Field(default_factory=Reading)
     message: str | None = Field(None, max_length=10_000)
-    base_model: UUID | None = Field(
+    base_model: ModelId | None = Field(
         None,
         description="whose tokenizer counts in the report, else that of the version before",
     )
@@ -350,7 +359,7 @@ class ScriptSpec(TaskOptions):
     """
 
     type: Literal[TaskType.SCRIPT] = TaskType.SCRIPT
-    bundle: UUID = Field(description="the code, see `POST …/bundles`")
+    bundle: BundleId = Field(description="the code, see `POST …/bundles`")
     command: list[Annotated[str, Field(max_length=4096)]] = Field(
         min_length=1,
         max_length=256,
@@ -361,7 +370,7 @@ class ScriptSpec(TaskOptions):
         "default", description="name of the environment, as workers offer it"
     )
     datasets: dict[InputName, DatasetRef] = Field(default_factory=dict, max_length=32)
-    models: dict[InputName, UUID] = Field(default_factory=dict, max_length=32)
+    models: dict[InputName, ModelId] = Field(default_factory=dict, max_length=32)
     variables: dict[Variable, Annotated[str, Field(max_length=4096)]] = Field(
         default_factory=dict, max_length=64, description="environment variables; no secrets"
     )

@@ -36,6 +36,7 @@ def compose() -> None:
         domain.register()
     projects_service.on_delete(cancel_project_tasks)
     identity_service.on_user_delete(projects_service.settle_projects)
+    identity_service.on_management(projects_service.holds_more)
     identity_service.on_invitation(
         projects_service.check_invitation,
         projects_service.join_invited,

@@ -196,6 +196,24 @@ class OwnRole(Problem):
     }
 
 
+class AccountHoldsMore(Problem):
+    """The account may do in projects what the caller may not: by owning them, or as a member.
+
+    No project is named: the caller may not even see it.
+    """
+
+    status = 403
+    code = "account_holds_more"
+    title = {"en": "The account may do more than you", "zh": "该账号的权限高于您"}
+    detail = {
+        "en": "{username} owns projects, or has permissions in projects, that you do not have. "
+        "Whoever changes an account could act as its holder, so only somebody who holds all that "
+        "it holds may do so. Ask an administrator with the permission * to do it.",
+        "zh": "{username} 拥有项目，或在项目中具有您没有的权限。修改账号的人可能借此冒用该账号，"
+        "因此只有具备其全部权限的人才能操作。请联系拥有 * 权限的管理员。",
+    }
+
+
 class OwnAccount(Problem):
     """What takes one's password is not done past it, by a right over accounts."""
 

@@ -78,6 +78,11 @@ class ProjectContext:
         """Whether ``permission`` is held in this project."""
         return permission.reaches_projects and grants(self.permissions, permission)
 
+    def require(self, permission: Permission) -> None:
+        """Raise PermissionDenied unless ``permission`` is held in this project."""
+        if not self.may(permission):
+            raise PermissionDenied(permission=permission.value)
+
 
 @dataclass(frozen=True, slots=True)
 class Via:

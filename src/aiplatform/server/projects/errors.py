@@ -93,3 +93,16 @@ class OwnerInactive(Conflict):
         "nothing is done in its name.",
         "zh": "下达该任务的账号 {username} 已停用或删除，不会再以其名义执行操作。",
     }
+
+
+class KeyGone(Conflict):
+    """Work that was ordered with an API key ends with that key."""
+
+    code = "key_gone"
+    title = {"en": "The API key is no longer valid", "zh": "API 密钥已失效"}
+    detail = {
+        "en": "This was ordered with an API key that has been revoked or has expired. Order it "
+        "again, signed in or with another key: for a schedule, save it once more.",
+        "zh": "该操作由一个已被吊销或已过期的 API 密钥下达。请登录后或使用其他密钥重新下达；"
+        "对于计划任务，请重新保存一次。",
+    }

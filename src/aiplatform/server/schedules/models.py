@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, String, Text, func
+from sqlalchemy import BigInteger, ForeignKey, String, Text, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from aiplatform.server.core.database import Base, BigKey, Identified, Updated
@@ -12,7 +12,8 @@ from aiplatform.server.core.database import Base, BigKey, Identified, Updated
 class Schedule(Identified, Updated, Base):
     """A submission that recurs. ``next_at`` is empty while it is switched off.
 
-    It fires with the permissions of ``created_by``, who is the last one to have changed it.
+    It fires with the permissions of ``created_by``, who is the last one to have changed it, within
+    the scopes of the API key that this was done with, if any.
     """
 
     __tablename__ = "schedules"
@@ -27,6 +28,8 @@ class Schedule(Identified, Updated, Base):
     enabled: Mapped[bool]
     next_at: Mapped[datetime | None]
     created_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    # No foreign key: a key that is gone must not become no limit at all.
+    key_id: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class ScheduleFiring(Base):

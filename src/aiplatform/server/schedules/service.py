@@ -21,11 +21,11 @@ from aiplatform.protocol.schedules import (
     RunAction,
     TaskAction,
 )
+from aiplatform.protocol.specs import TaskSpec, TrainingSpec
 from aiplatform.server.core import audit
 from aiplatform.server.core.errors import NameTaken, Problem
 from aiplatform.server.experiments import queries as experiments_queries
 from aiplatform.server.experiments import service as experiments
-from aiplatform.server.identity.errors import PermissionDenied
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.service import quotas
@@ -34,9 +34,10 @@ from aiplatform.server.schedules import queries
 from aiplatform.server.schedules.errors import CronInvalid, TimezoneInvalid
 from aiplatform.server.schedules.models import Schedule, ScheduleFiring
 from aiplatform.server.schedules.rules import NoTimes, times_after, was_missed
+from aiplatform.server.secrets.service import require_usable
 from aiplatform.server.tasks.errors import WrongTaskType
 from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.service import Wanted, submit_checked
+from aiplatform.server.tasks.service import Wanted, require_readable, submit_checked
 from aiplatform.server.tasks.service.kinds import kind_of
 
 actions: TypeAdapter[Action] = TypeAdapter(Action)
@@ -78,6 +79,7 @@ def create_schedule(
         enabled=enabled,
         next_at=first if enabled else None,
         created_by=context.principal.user_id,
+        key_id=context.principal.key_id,
     )
     session.add(schedule)
     session.flush()
@@ -106,6 +108,7 @@ def update_schedule(
         action = changes.get("action") or actions.validate_python(schedule.action)
         require_submittable(session, context, action)
         schedule.created_by = context.principal.user_id
+        schedule.key_id = context.principal.key_id
     for field, value in changes.items():
         setattr(schedule, field, jsonable(value))
     # What was due before a change of the plan, or while it was off, does not count.
@@ -152,19 +155,22 @@ def require_submittable(session: Session, context: ProjectContext, action: Actio
     quotas.require_priority(session, context.project_id, action.priority)
     match action:
         case RunAction():
-            _require(context, Permission.TRAINING_WRITE)
-            experiments_queries.get_experiment(session, context, action.experiment)
+            context.require(Permission.TRAINING_WRITE)
+            experiment = experiments_queries.get_experiment(session, context, action.experiment)
+            _require_inputs(session, context, TrainingSpec.model_validate(experiment.config))
         case TaskAction():
             kind = kind_of(action.spec.type)
             if kind.started_through is not None:
                 raise WrongTaskType(task_type=action.spec.type.value, resource=kind.started_through)
-            _require(context, kind.permission)
+            context.require(kind.permission)
+            _require_inputs(session, context, action.spec)
             kind.prepare(session, context, action.spec)
 
 
-def _require(context: ProjectContext, permission: Permission) -> None:
-    if not context.may(permission):
-        raise PermissionDenied(permission=permission.value)
+def _require_inputs(session: Session, context: ProjectContext, spec: TaskSpec) -> None:
+    require_readable(context, spec)
+    if spec.secrets:
+        require_usable(session, context, spec.secrets)
 
 
 def fire_next(session: Session) -> Schedule | None:
@@ -210,12 +216,12 @@ def _submit(session: Session, schedule: Schedule) -> Task:
     Raises:
         Problem: what they would be told if they submitted it by hand.
     """
-    context = acting_for(session, schedule.created_by, schedule.project_id)
-    _require(context, Permission.TASKS_WRITE)
+    context = acting_for(session, schedule.created_by, schedule.project_id, key_id=schedule.key_id)
+    context.require(Permission.TASKS_WRITE)
     action = actions.validate_python(schedule.action)
     match action:
         case RunAction():
-            _require(context, Permission.TRAINING_WRITE)
+            context.require(Permission.TRAINING_WRITE)
             experiment = experiments_queries.lock_experiment(session, context, action.experiment)
             return experiments.submit_run(
                 session, context, experiment, name=action.name, priority=action.priority

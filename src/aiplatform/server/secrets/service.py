@@ -86,21 +86,33 @@ def remove_secret(
     session.flush()
 
 
+def may_use_own(context: ProjectContext) -> bool:
+    """Return True if tasks of the caller get the caller's own secrets.
+
+    They are of no project, so no role grants them. An API key needs the scope.
+    """
+    return context.principal.in_scope(Permission.SECRETS_USE)
+
+
 def require_usable(session: Session, context: ProjectContext, wanted: Mapping[str, str]) -> None:
     """See that a task that the caller submits could be given the secrets it names.
 
     Raises:
         NoSuchSecret: names one that is neither the caller's nor the project's.
-        PermissionDenied: when it is the project's and the caller may not start tasks there.
+        PermissionDenied: when it is the project's and the caller may not start tasks there, or when
+            it could only be the caller's own and the API key lacks the scope for these.
     """
     own, shared = queries.of_user(context.principal.user_id), queries.of_project(context)
     for name in sorted(set(wanted.values())):
-        if queries.find(session, own, name) is not None:
+        if may_use_own(context) and queries.find(session, own, name) is not None:
             continue
         # Whoever may not use them is not told which there are.
         if not context.may(USES_PROJECT_SECRETS):
             raise PermissionDenied(permission=USES_PROJECT_SECRETS.value)
         if queries.find(session, shared, name) is None:
+            # The same for a key without the scope whether its owner has such a secret or not.
+            if not may_use_own(context):
+                raise PermissionDenied(permission=Permission.SECRETS_USE.value)
             raise NoSuchSecret(name=name)
 
 
@@ -115,7 +127,8 @@ def reveal_for_task(
 ) -> dict[str, str]:
     """Values of the secrets that a task names, by the variable that each is for.
 
-    The author's own secret goes before the project's. A deactivated author's are out of reach.
+    The author's own secret goes before the project's. A deactivated author's are out of reach;
+    without ``author_id`` all personal ones are.
 
     Raises:
         NoSuchSecret: when one was removed since the task was submitted.

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Double, ForeignKey, String, Text
+from sqlalchemy import BigInteger, Double, ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from aiplatform.server.core.database import Base, Identified, Updated
@@ -12,7 +12,8 @@ from aiplatform.server.core.database import Base, Identified, Updated
 class Sweep(Identified, Updated, Base):
     """A search; ``spec`` is a :class:`~aiplatform.protocol.sweeps.SweepSpec`.
 
-    ``error`` says why no more trials are started.
+    ``error`` says why no more trials are started. Trials start with the permissions of
+    ``created_by``, within the scopes of the API key that the sweep was created with, if any.
     """
 
     __tablename__ = "sweeps"
@@ -24,6 +25,8 @@ class Sweep(Identified, Updated, Base):
     status: Mapped[str] = mapped_column(String(20))
     error: Mapped[str | None] = mapped_column(Text)
     created_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    # No foreign key: a key that is gone must not become no limit at all.
+    key_id: Mapped[int | None] = mapped_column(BigInteger)
     ended_at: Mapped[datetime | None]
 
 

@@ -53,6 +53,9 @@ class TaskScheduling(Base):
 
     What is asked for is asked of each of its ``nodes``. ``attempt`` counts starts; ``fence`` grows
     with every claim, and every write of an attempt carries the fence that it was claimed with.
+
+    Without ``personal_secrets`` the author's own secrets are out of reach: the task was submitted
+    with an API key that lacks the scope for them.
     """
 
     __tablename__ = "task_scheduling"
@@ -78,6 +81,7 @@ class TaskScheduling(Base):
     fence: Mapped[int] = mapped_column(BigInteger, server_default="0")
     not_before: Mapped[datetime | None]
     created_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    personal_secrets: Mapped[bool] = mapped_column(server_default="true")
     result: Mapped[dict[str, Any] | None]
     progress_detail: Mapped[dict[str, Any] | None]
     updated_at: Mapped[datetime] = mapped_column(

@@ -14,6 +14,7 @@ from aiplatform.data.packing import Packed
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.encoding import clean_text
 from aiplatform.protocol.enums import DatasetStatus, TaskStatus, TaskType
+from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core import audit
 from aiplatform.server.core.errors import NameTaken
 from aiplatform.server.core.files import keep_parts
@@ -84,12 +85,13 @@ def foresee(
     Raises:
         QuotaExceeded: when they are more than the project may still store.
         NameTaken: when the project has a dataset called ``name``.
-        NotFound, BaseModelNotReady: for the base model.
+        PermissionDenied, NotFound, BaseModelNotReady: for the base model.
     """
     quotas.foresee_storage(session, context.project_id, size)
     if name is not None and queries.is_name_taken(session, context, name):
         raise NameTaken(resource="dataset", name=name)
     if base_model is not None:
+        context.require(Permission.MODELS_READ)
         base_models.usable_base_model(session, context, base_model)
 
 
@@ -248,6 +250,8 @@ def _commit(
         quarantined=found.found.get("quarantined"),
     )
     base_model, max_length = upload.base_model, upload.max_length
+    if base_model is not None:
+        context.require(Permission.MODELS_READ)
     if base_model is None and parent is not None:
         base_model, before = comparing.counted_as_before(session, context, dataset, parent.version)
         max_length = max_length or before
@@ -258,6 +262,7 @@ def _commit(
         version.version,
         base_model=base_model,
         max_length=max_length or quality.MAX_LENGTH,
+        by_platform=True,
     )
     # Last, since the store can't be rolled back: what is refused above leaves nothing in it.
     _keep_files(session, context, version, upload)

@@ -46,7 +46,9 @@ def request_fix(
     Raises:
         MalformedFile: a finding has no such fix, or is found with a tokenizer and none was used.
         NotFound, BaseModelNotReady: for the dataset, its version, or the report's model.
+        PermissionDenied: when the caller may not read datasets.
     """
+    context.require(Permission.DATASETS_READ)
     dataset, version = pin_version(session, context, uuid, parent)
     made = reports.newest_check(session, dataset.id, version.version) or {}
     before = [ComparedRef.model_validate(ref) for ref in made.get("against") or ()]
@@ -61,7 +63,10 @@ def request_fix(
     )
     prepared = prepare(session, context, spec)
     name = f"fix of {prepared.inputs[0].label}"
-    return submit(session, context, prepared.spec, name=name, inputs=prepared.inputs)
+    # The report has chosen what else is read.
+    return submit(
+        session, context, prepared.spec, name=name, inputs=prepared.inputs, by_platform=True
+    )
 
 
 def prepare(session: Session, context: ProjectContext, spec: FixSpec) -> Prepared:

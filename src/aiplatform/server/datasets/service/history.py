@@ -169,6 +169,7 @@ def restore(
         version.version,
         base_model=base_model,
         max_length=max_length or quality.MAX_LENGTH,
+        by_platform=True,
     )
     session.refresh(dataset)
     return dataset, version

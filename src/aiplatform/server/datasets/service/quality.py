@@ -104,10 +104,13 @@ def request_report(
     base_model: UUID | None,
     max_length: int,
     against: list[ComparedRef] | None = None,
+    by_platform: bool = False,
 ) -> Task:
     """Queue the quality report of a version. The head waits for its first one.
 
     Args:
+        by_platform: every version gets this report, whoever commits it, so whoever may only
+            commit need not be allowed to read what it compares the version with.
         against: what to compare with, beside what the gate names; None: what the dataset's last
             report was compared with.
 
@@ -131,6 +134,7 @@ def request_report(
         prepared.spec,
         name=f"quality of {prepared.inputs[0].label}",
         inputs=prepared.inputs,
+        by_platform=by_platform,
     )
 
 

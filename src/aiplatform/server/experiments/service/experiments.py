@@ -23,6 +23,7 @@ from aiplatform.server.experiments.service import trainings
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.registry import service as registry
 from aiplatform.server.registry.models import Model
+from aiplatform.server.tasks.service import require_readable
 
 OnDelete = Callable[[Session, Experiment], Mapping[str, Any]]
 """Called in the transaction with the locked experiment, whose rows still stand. Returns what of its
@@ -201,7 +202,8 @@ def _set_tags(session: Session, experiment: Experiment, tags: Iterable[str]) -> 
 
 
 def _checked(session: Session, context: ProjectContext, config: TrainingSpec) -> Model:
-    """The base model, once everything that the config names was found usable."""
+    """Return the base model, after checking that the caller may read and use what is named."""
+    require_readable(context, config)
     trainings.prepare(session, context, config)
     if config.eval_dataset is not None:
         # What a model will be judged on must not be in what it learns from: a report tells.

@@ -31,7 +31,7 @@ from aiplatform.server.projects.service import quotas
 from aiplatform.server.registry import service as registry
 from aiplatform.server.registry.models import Model
 from aiplatform.server.tasks.models import Task, TaskInput
-from aiplatform.server.tasks.service import submit
+from aiplatform.server.tasks.service import require_readable, submit
 from aiplatform.server.tasks.service.kinds import InputRef, Outcome, Prepared
 from aiplatform.server.tasks.service.summaries import metrics_of
 
@@ -84,12 +84,14 @@ def submit_run(
 
     Raises:
         ExperimentArchived: for one in the archive.
+        PermissionDenied: when the caller may not read what it trains on.
         NotFound, ModelNotReady, NothingToLearn: see :func:`prepare`.
         GateFailed, QuotaExceeded: see :func:`require_trainable`.
     """
     if queries.details_of(session, experiment).archived_at is not None:
         raise ExperimentArchived(name=experiment.name)
     spec = config or TrainingSpec.model_validate(experiment.config)
+    require_readable(context, spec)
     prepared = prepare(session, context, spec)
     if rerun_of is not None:
         _require_same_inputs(queries.inputs_of(session, rerun_of), prepared.inputs)

@@ -89,6 +89,11 @@ class Principal:
         """
         return self.is_superuser if self.key is None else self.key.owner_crosses
 
+    @property
+    def key_id(self) -> int | None:
+        """Return the id of the API key that was shown; None for a session."""
+        return None if self.key is None else self.key.key_id
+
     def may(self, permission: Permission) -> bool:
         """Whether the global role grants ``permission`` outside projects."""
         return grants(self.permissions, permission)
@@ -98,7 +103,7 @@ class Principal:
         key = self.key
         if key is None:
             return held
-        return _limited(list(held), key.key_id, key.key_uuid, list(key.scopes), key.project_id)[0]
+        return limited(list(held), key.key_id, key.key_uuid, list(key.scopes), key.project_id)[0]
 
     def within(self, held: frozenset[str]) -> frozenset[str]:
         """What of permissions that the user holds somewhere this credential may use."""
@@ -181,7 +186,7 @@ def principal_from(row: Any, request: Request, *, allow_first_password: bool) ->
         SEEN.add(row.session_id)
     origin = actor_of(request)
     request.state.user_id = row.user_id  # whom the rate limits count
-    permissions, key = _limited(
+    permissions, key = limited(
         row.permissions, row.key_id, row.key_uuid, row.key_scopes, row.key_project_id
     )
     return Principal(
@@ -205,7 +210,7 @@ def principal_from(row: Any, request: Request, *, allow_first_password: bool) ->
     )
 
 
-def _limited(
+def limited(
     role_permissions: list[str] | None,
     key_id: int | None,
     key_uuid: UUID | None,
@@ -268,7 +273,7 @@ def still(row: Any, before: Principal) -> Principal:
     if before.key is None:
         return replace(before, permissions=held)
     key = before.key
-    permissions, key_now = _limited(
+    permissions, key_now = limited(
         list(held), key.key_id, key.key_uuid, list(key.scopes), key.project_id
     )
     return replace(before, permissions=permissions, key=key_now)

@@ -15,6 +15,7 @@ from aiplatform.server.identity.service.hooks import (
     on_invitation,
     on_link,
     on_security_event,
+    on_management,
     on_user_delete,
 )
 from aiplatform.server.identity.service.invitations import accept, invite, revoke
@@ -69,6 +70,7 @@ __all__ = [
     "on_invitation",
     "on_link",
     "on_security_event",
+    "on_management",
     "on_user_delete",
     "refresh",
     "register",

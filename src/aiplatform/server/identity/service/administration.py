@@ -1,7 +1,7 @@
 """What administrators do to accounts: change, deactivate, delete.
 
-Nobody acts on somebody who may more than they do: with another's password or address one could
-become them. Every change of who may administer is made under one lock, and at its end somebody who
+Nobody acts on an account that holds more than they do, globally or in any project: with another's
+password or address one could become them. Every change of who may administer is made under one lock, and at its end somebody who
 holds ``*`` and is active must be left.
 """
 
@@ -12,13 +12,14 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.audit import AuditAction
-from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.permissions import WILDCARD, Permission
 from aiplatform.server.core import audit
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.etags import require_match
 from aiplatform.server.identity import queries, rules
 from aiplatform.server.identity.access import Principal
 from aiplatform.server.identity.errors import (
+    AccountHoldsMore,
     LastAdministrator,
     OwnAccount,
     OwnRole,
@@ -57,7 +58,8 @@ def manage(session: Session, principal: Principal, name: str, *, own: bool = Tru
             must not set a password, or drop the second factor, that it does not know.
         NotFound: when there is none.
         Unauthenticated, PermissionDenied: when the caller was deactivated, or lost the right,
-            while they waited for the lock; or when the account holds what they lack.
+            while they waited for the lock; or when the account holds what they lack globally.
+        AccountHoldsMore: when it owns a project, or holds something in one, and they do not.
     """
     held = held_now(session, principal, Permission.USERS_WRITE)
     user = queries.find_user(session, name, lock=True)
@@ -68,6 +70,8 @@ def manage(session: Session, principal: Principal, name: str, *, own: bool = Tru
         missing = rules.lacking(held, queries.global_permissions(session, user.role))
         if missing:
             raise PermissionDenied(permission=", ".join(missing))
+        if WILDCARD not in held and hooks.holds_more(session, principal, user):
+            raise AccountHoldsMore(username=user.username)
     return user
 
 

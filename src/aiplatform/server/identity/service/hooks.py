@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.server.core.audit import Actor
 from aiplatform.server.core.errors import Language
+from aiplatform.server.identity.access import Principal
 from aiplatform.server.identity.models import User
 
 T = TypeVar("T")
@@ -25,6 +26,9 @@ class ProjectRole(NamedTuple):
 
 OnUserDelete = Callable[[Session, Actor, User, User | None], None]
 """(session, actor, user, successor): raises OwnsProjects, or gives them to the successor."""
+
+HoldsMore = Callable[[Session, Principal, User], bool]
+"""(session, principal, user): whether the user holds in projects what the principal lacks."""
 
 OnInvite = Callable[[Session, User, UUID, str], ProjectRole]
 """(session, inviter, project, role): raises NotFound or PermissionDenied."""
@@ -42,6 +46,7 @@ SendLink = Callable[[Session, str, str, str, Language], bool]
 """(session, email, kind, link, language): queues a message; False when there is no way to send."""
 
 _on_user_delete: list[OnUserDelete] = []
+_holds_more: list[HoldsMore] = []
 _on_invite: list[OnInvite] = []
 _on_join: list[OnJoin] = []
 _describe_projects: list[DescribeProjects] = []
@@ -57,6 +62,11 @@ def _add(handlers: list[T], handler: T) -> None:
 def on_user_delete(handler: OnUserDelete) -> None:
     """Let a higher domain refuse, or settle what is left behind."""
     _add(_on_user_delete, handler)
+
+
+def on_management(handler: HoldsMore) -> None:
+    """Let a higher domain compare what it grants to an account with what the caller holds."""
+    _add(_holds_more, handler)
 
 
 def on_invitation(invite: OnInvite, join: OnJoin, describe: DescribeProjects) -> None:
@@ -80,6 +90,11 @@ def user_goes(session: Session, actor: Actor, user: User, successor: User | None
     """Call what was registered with :func:`on_user_delete`."""
     for handler in _on_user_delete:
         handler(session, actor, user, successor)
+
+
+def holds_more(session: Session, principal: Principal, user: User) -> bool:
+    """Return True if a higher domain grants the user what the principal lacks."""
+    return any(handler(session, principal, user) for handler in _holds_more)
 
 
 def check_membership(session: Session, inviter: User, project: UUID, role: str) -> ProjectRole:

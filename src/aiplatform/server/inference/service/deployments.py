@@ -25,7 +25,7 @@ from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.registry import service as registry
 from aiplatform.server.registry.models import Model
 from aiplatform.server.tasks.models import Task
-from aiplatform.server.tasks.service import dependencies, request_cancel
+from aiplatform.server.tasks.service import dependencies, request_cancel, require_readable
 from aiplatform.server.tasks.service.dependencies import Needs
 from aiplatform.server.tasks.service.queue import lock
 
@@ -43,12 +43,14 @@ def create_deployment(
     """Serve a model under a name, once the tasks of ``after`` and the one that makes it are done.
 
     Raises:
+        PermissionDenied: when the caller may not read models.
         NotFound: for a model or task that the project may not use.
         ModelNotReady: while its files are still coming in.
         MakesNoModel, MadeNoModel: see ``registry.service.model_meant``.
         DependencyFailed: when a task that must succeed has failed already.
         NameTaken: when the project has a deployment of that name.
     """
+    require_readable(context, spec)
     needs = dependencies.look_up(session, context.project_id, dependencies.needs_of(spec, after))
     model = registry.model_meant(session, context, spec.model)
     if model is not None:

@@ -4,6 +4,7 @@ from aiplatform.server.projects.service.accounts import (
     check_invitation,
     describe_projects,
     join_invited,
+    holds_more,
     settle_projects,
 )
 from aiplatform.server.projects.service.bin import purge_overdue
@@ -39,6 +40,7 @@ __all__ = [
     "revoke_key",
     "set_archived",
     "set_member",
+    "holds_more",
     "settle_projects",
     "transfer",
     "update_project",

@@ -2,8 +2,8 @@
 
 from uuid import UUID
 
-from sqlalchemy import delete, select
-from sqlalchemy.orm import Session
+from sqlalchemy import and_, delete, select
+from sqlalchemy.orm import Session, aliased
 
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.enums import ProjectStatus
@@ -12,6 +12,7 @@ from aiplatform.protocol.permissions import WILDCARD, Permission, grants
 from aiplatform.server.core import audit
 from aiplatform.server.core.audit import Actor
 from aiplatform.server.core.errors import NameTaken, NotFound
+from aiplatform.server.identity.access import Principal
 from aiplatform.server.identity.errors import OwnsProjects, PermissionDenied
 from aiplatform.server.identity.models import Role, User
 from aiplatform.server.identity.queries import find_role, global_permissions
@@ -87,6 +88,37 @@ def settle_projects(session: Session, actor: Actor, user: User, successor: User 
             owner=successor.username,
             by=actor.username,
         )
+
+
+def holds_more(session: Session, principal: Principal, user: User) -> bool:
+    """Return True if the user owns a project, or holds in one what the principal lacks there.
+
+    A project in the bin counts: its owner can restore it. The principal holds no global ``*``.
+    """
+    if session.scalar(select(Project.id).where(Project.owner_id == user.id).limit(1)) is not None:
+        return True
+    mine, theirs = aliased(ProjectPermission), aliased(ProjectPermission)
+    my_role, their_role = aliased(Role), aliased(Role)
+    rows = session.execute(
+        select(
+            Project.id,
+            Project.owner_id,
+            their_role.permissions.label("theirs"),
+            my_role.permissions.label("mine"),
+        )
+        .join(theirs, and_(theirs.project_id == Project.id, theirs.user_id == user.id))
+        .join(their_role, their_role.id == theirs.role_id)
+        .outerjoin(mine, and_(mine.project_id == Project.id, mine.user_id == principal.user_id))
+        .outerjoin(my_role, my_role.id == mine.role_id)
+    )
+    for row in rows:
+        held = frozenset(reaching(row.mine or ()))
+        if row.owner_id == principal.user_id or principal.crosses:
+            held = frozenset({WILDCARD})
+        held = principal.within(held) if principal.reaches(row.id) else frozenset()
+        if lacking(held, reaching(row.theirs or ())):
+            return True
+    return False
 
 
 def check_invitation(

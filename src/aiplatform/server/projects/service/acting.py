@@ -2,27 +2,34 @@
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import ProjectStatus
 from aiplatform.server.core.audit import Actor
 from aiplatform.server.core.errors import NotFound
-from aiplatform.server.identity.access import Principal
-from aiplatform.server.identity.models import Role, User
+from aiplatform.server.identity.access import Principal, key_lives, limited
+from aiplatform.server.identity.models import ApiKey, Role, User
 from aiplatform.server.identity.rules import PLAIN_USER
 from aiplatform.server.projects.access import ProjectContext, add_membership, project_permissions
-from aiplatform.server.projects.errors import OwnerInactive, ProjectArchived
+from aiplatform.server.projects.errors import KeyGone, OwnerInactive, ProjectArchived
 from aiplatform.server.projects.models import Project
 from aiplatform.server.projects.rules import DELETED
 
 
-def acting_for(session: Session, user_id: int | None, project_id: int) -> ProjectContext:
-    """The evidence that a guard would give the user now, without a request of theirs.
+def acting_for(
+    session: Session, user_id: int | None, project_id: int, *, key_id: int | None = None
+) -> ProjectContext:
+    """Return the evidence that a guard would give the user now, without a request of theirs.
 
     The project's row is locked against archiving and deletion.
 
+    Args:
+        key_id: the API key by which the work was asked for. Its scopes limit what may be done, and
+            once it is revoked or has expired, nothing may.
+
     Raises:
+        KeyGone: when the key is no longer valid.
         OwnerInactive: when the account is deactivated or deleted.
         NotFound: when the project is gone, or none of theirs any more.
         ProjectArchived: when nothing may be changed in it.
@@ -35,9 +42,15 @@ def acting_for(session: Session, user_id: int | None, project_id: int) -> Projec
             User.role,
             User.is_active,
             Role.permissions,
+            ApiKey.id.label("key_id"),
+            ApiKey.uuid.label("key_uuid"),
+            ApiKey.scopes.label("key_scopes"),
+            ApiKey.project_id.label("key_project_id"),
+            key_lives().label("key_lives"),
         )
         .select_from(User)
         .outerjoin(Role, Role.name == User.role)
+        .outerjoin(ApiKey, and_(ApiKey.id == key_id, ApiKey.user_id == User.id))
         .join(Project, Project.id == project_id)
         .where(User.id == user_id)
     )
@@ -50,15 +63,26 @@ def acting_for(session: Session, user_id: int | None, project_id: int) -> Projec
         raise OwnerInactive(username="?")
     if not row.is_active:
         raise OwnerInactive(username=row.username)
+    if key_id is not None and not row.key_lives:
+        raise KeyGone
+    permissions, key = limited(
+        row.permissions, row.key_id, row.key_uuid, row.key_scopes, row.key_project_id
+    )
     principal = Principal(
         user_id=row.user_id,
         user_uuid=row.user_uuid,
         username=row.username,
         role=row.role or PLAIN_USER,
-        permissions=frozenset(row.permissions or ()),
+        permissions=permissions,
         session_id=0,
         must_change_password=False,
-        actor=Actor(user_id=row.user_id, user_uuid=row.user_uuid, username=row.username),
+        actor=Actor(
+            user_id=row.user_id,
+            user_uuid=row.user_uuid,
+            username=row.username,
+            key_uuid=row.key_uuid,
+        ),
+        key=key,
     )
     held = project_permissions(row, principal)
     if held is None or row.project_status == DELETED:

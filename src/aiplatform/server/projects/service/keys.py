@@ -157,7 +157,8 @@ def _lacking(
     """The scopes that the caller can't give: nobody makes a key with more than they have."""
     inside = _inside(scopes, project_id)
     missing = lacking(principal.permissions, set(scopes) - inside)
-    held: set[str] = set()
+    # A secret of one's own needs no role: everybody may let their keys use it.
+    held: set[str] = {Permission.SECRETS_USE.value}
     for owns, permissions in queries.holdings(session, principal, project_id):
         held |= {WILDCARD} if owns or principal.crosses else reaching(permissions or ())
     if project_id is None:

@@ -167,7 +167,7 @@ def _start(
     trial = SweepTrial(sweep_id=sweep.id, number=len(trials), params=params, state=S.RUNNING.value)
     try:
         with session.begin_nested():
-            context = acting_for(session, sweep.created_by, sweep.project_id)
+            context = acting_for(session, sweep.created_by, sweep.project_id, key_id=sweep.key_id)
             if not context.may(Permission.TRAINING_WRITE):
                 raise PermissionDenied(permission=Permission.TRAINING_WRITE.value)
             may_override = context.may(Permission.DATASETS_OVERRIDE)

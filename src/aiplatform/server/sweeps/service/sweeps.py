@@ -17,11 +17,13 @@ from aiplatform.server.experiments.errors import ExperimentArchived, ExperimentB
 from aiplatform.server.experiments.models import Experiment
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.service import quotas
+from aiplatform.server.secrets.service import require_usable
 from aiplatform.server.sweeps import queries
 from aiplatform.server.sweeps.errors import GridTooLarge, NeverCompared, NothingHeldOut, SweepEnded
 from aiplatform.server.sweeps.models import Sweep
 from aiplatform.server.sweeps.rules import first_point, grid_size, held_out_figure, is_held_out
 from aiplatform.server.sweeps.service.prompting import advance_soon
+from aiplatform.server.tasks.service import require_readable
 
 GRID_LIMIT = 500
 
@@ -52,6 +54,9 @@ def create_sweep(session: Session, context: ProjectContext, *, name: str, spec: 
         spec = spec.model_copy(update={"max_trials": min(size, spec.max_trials)})
     # To refuse at once what is no parameter of the config.
     config = experiments.changed_config(experiment.config, first_point(spec))
+    require_readable(context, config)
+    if config.secrets:
+        require_usable(session, context, config.secrets)
     figure = held_out_figure(spec)
     if figure is not None and config.eval_dataset is None:
         raise NothingHeldOut(experiment=experiment.name, figure=figure)
@@ -67,6 +72,7 @@ def create_sweep(session: Session, context: ProjectContext, *, name: str, spec: 
         spec=jsonable(spec),
         status=SweepStatus.RUNNING.value,
         created_by=context.principal.user_id,
+        key_id=context.principal.key_id,
     )
     session.add(sweep)
     session.flush()

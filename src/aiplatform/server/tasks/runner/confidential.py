@@ -34,7 +34,7 @@ def take_secrets(session: Session, task: Task) -> dict[str, str]:
     return secrets_service.reveal_for_task(
         session,
         wanted,
-        author_id=task.scheduling.created_by,
+        author_id=task.scheduling.created_by if task.scheduling.personal_secrets else None,
         project_id=task.project_id,
         project=None if project is None else project.uuid,
         task=task.uuid,

@@ -11,6 +11,7 @@ from aiplatform.server.tasks.service.queue import (
     Wanted,
     cancel_project_tasks,
     request_cancel,
+    require_readable,
     submit,
     submit_checked,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "move_before",
     "request_cancel",
     "request_pause",
+    "require_readable",
     "resume",
     "retry",
     "set_priority",

@@ -31,7 +31,7 @@ WITH new AS MATERIALIZED (
             cpus float8, memory_mb integer, gpus integer, gpu_memory_mb integer, labels jsonb,
             preemptible boolean, time_limit_seconds integer, retry_seconds float8,
             blockers integer, max_attempts integer, not_before timestamptz, created_by integer,
-            nodes integer,
+            nodes integer, personal_secrets boolean,
             inputs jsonb, event jsonb, audit jsonb)
     ),
     task AS (
@@ -44,10 +44,10 @@ WITH new AS MATERIALIZED (
     scheduling AS (
         INSERT INTO task_scheduling (task_id, queue, cpus, memory_mb, gpus, gpu_memory_mb, labels,
             preemptible, time_limit_seconds, retry_seconds, blockers, max_attempts, not_before,
-            created_by, nodes)
+            created_by, nodes, personal_secrets)
         SELECT id, queue, cpus, memory_mb, gpus, gpu_memory_mb, labels, preemptible,
                time_limit_seconds, retry_seconds, blockers, max_attempts, not_before, created_by,
-               nodes
+               nodes, personal_secrets
         FROM task JOIN new USING (uuid)
         RETURNING task_id, since, updated_at
     ),
@@ -89,7 +89,7 @@ TASK = ("project_id", "experiment_id", "model_id", "name", "type", "status", "pr
 SCHEDULING = (
     "queue", "cpus", "memory_mb", "gpus", "gpu_memory_mb", "labels", "preemptible",
     "time_limit_seconds", "retry_seconds", "blockers", "max_attempts", "not_before", "created_by",
-    "nodes",
+    "nodes", "personal_secrets",
 )  # fmt: skip
 
 
@@ -178,6 +178,7 @@ def new_task(
     not_before: datetime | None = None,
     author_id: int | None = None,
     needs: Sequence[Needs] = (),
+    personal_secrets: bool = True,
 ) -> NewTask:
     """A task as :func:`enqueue_all` writes it."""
     scheduling = TaskScheduling(
@@ -197,6 +198,7 @@ def new_task(
         not_before=not_before,
         created_by=actor.user_id if author_id is None else author_id,
         nodes=nodes_of(spec),
+        personal_secrets=personal_secrets,
     )
     task = Task(
         uuid=uuid4(),

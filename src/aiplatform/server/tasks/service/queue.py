@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 from sqlalchemy import DateTime, func, literal, select
 from sqlalchemy.orm import Session
 
@@ -16,14 +16,13 @@ from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.encoding import clean_text, jsonable
 from aiplatform.protocol.enums import TaskStatus
 from aiplatform.protocol.notifications import NotificationType
-from aiplatform.protocol.references import After
+from aiplatform.protocol.references import After, permissions_to_read
 from aiplatform.protocol.specs import TaskSpec, nodes_of
 from aiplatform.server.core import audit
 from aiplatform.server.core.audit import Actor
 from aiplatform.server.core.errors import Problem
 from aiplatform.server.core.events import notify
 from aiplatform.server.core.questions import Question
-from aiplatform.server.identity.errors import PermissionDenied
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.service import quotas
@@ -71,10 +70,16 @@ def submit(
     inputs: list[InputRef] | None = None,
     not_before: datetime | None = None,
     after: Sequence[After] = (),
+    by_platform: bool = False,
 ) -> Task:
-    """Queue a task whose references the caller has checked. A worker is woken after the commit.
+    """Queue a task whose references exist and are pinned. A worker is woken after the commit.
+
+    Args:
+        by_platform: the platform itself wants the task, as part of something that the caller may
+            do, and chose what it reads. Then the caller need not be allowed to read that.
 
     Raises:
+        PermissionDenied: when the caller may not read something that the task reads.
         NoWorkerCanRun: when it asks for what no worker has.
         QuotaExceeded: when it asks for more GPUs than the project may ever hold.
         PriorityTooHigh: when its priority is above the project's limit.
@@ -96,9 +101,23 @@ def submit(
                 inputs=inputs,
                 not_before=not_before,
                 after=after,
+                by_platform=by_platform,
             )
         ],
     )[0]
+
+
+def require_readable(context: ProjectContext, spec: BaseModel) -> None:
+    """Refuse a spec that names what the caller may not read, whatever else they may do with it.
+
+    A task lays out its inputs for code of its author's, or for a model that its author gets. So
+    each input takes the permission to read it, with the scopes of the key that is shown.
+
+    Raises:
+        PermissionDenied: it names the permission.
+    """
+    for permission in sorted(permissions_to_read(spec)):
+        context.require(permission)
 
 
 def _checked(
@@ -109,9 +128,12 @@ def _checked(
     priority: int,
     after: Sequence[After] = (),
     needs: Sequence[Needs] | None = None,
+    by_platform: bool = False,
     **facts: Any,
 ) -> NewTask:
     """What :func:`submit` queues, after its checks. ``needs``: what it waits for, looked up."""
+    if not by_platform:
+        require_readable(context, spec)
     require_possible(session, spec)
     quotas.require_priority(session, context.project_id, priority)
     if spec.resources.gpus:
@@ -129,6 +151,7 @@ def _checked(
         project_uuid=context.project_uuid,
         priority=priority,
         needs=needs,
+        personal_secrets=secrets_service.may_use_own(context),
         **facts,
     )
 
@@ -204,8 +227,8 @@ def prepared(session: Session, context: ProjectContext, wanted: Wanted) -> NewTa
     kind = kind_of(wanted.spec.type)
     if kind.started_through is not None:
         raise WrongTaskType(task_type=wanted.spec.type.value, resource=kind.started_through)
-    if not context.may(kind.permission):
-        raise PermissionDenied(permission=kind.permission.value)
+    context.require(kind.permission)
+    require_readable(context, wanted.spec)
     # Tasks are locked before models, here as where tasks end.
     needs = dependencies.look_up(
         session, context.project_id, dependencies.needs_of(wanted.spec, wanted.after)

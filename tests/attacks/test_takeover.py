@@ -1,0 +1,162 @@
+"""Attack: somebody who manages accounts takes over one that may do more than they do.
+
+With a link that sets a password, another address or no second factor, they could sign in as its
+holder; by ending its sessions or deactivating it, they could lock out whoever is above them.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from aiplatform.server.core.audit import AuditLog
+from aiplatform.server.identity.models import User
+from aiplatform.server.projects.models import Project
+from tests.conftest import Api
+from tests.factories import (
+    make_binned_project,
+    make_key,
+    make_member,
+    make_project,
+    make_role,
+    make_user,
+    number,
+)
+
+Act = Callable[[User | None], Api]
+pytestmark = pytest.mark.usefixtures("client")
+
+
+def patched(**changes: Any) -> Callable[[Api, User], Any]:
+    def act(api: Api, user: User) -> Any:
+        tag = api.get(f"users/{user.uuid}").headers["etag"]
+        return api.patch(f"users/{user.uuid}", json=changes, headers={"If-Match": tag})
+
+    return act
+
+
+def renamed(api: Api, user: User) -> Any:
+    return patched(username=f"renamed{number()}")(api, user)
+
+
+WAYS: dict[str, Callable[[Api, User], Any]] = {
+    "password": lambda api, user: api.post(f"users/{user.uuid}/password-reset"),
+    "address": lambda api, user: patched(email=f"thief{number()}@example.com")(api, user),
+    "name": renamed,
+    "role": patched(role="viewer"),
+    "second factor": lambda api, user: api.delete(f"users/{user.uuid}/totp"),
+    "sessions": lambda api, user: api.delete(f"users/{user.uuid}/sessions"),
+    "deactivation": lambda api, user: api.post(f"users/{user.uuid}/deactivate"),
+    "activation": lambda api, user: api.post(f"users/{user.uuid}/activate"),
+    "deletion": lambda api, user: api.delete(f"users/{user.uuid}"),
+}
+
+
+@pytest.fixture
+def clerk(session: Session) -> User:
+    """Somebody who manages accounts and has no project."""
+    role = make_role(session, "users:read", "users:write", "datasets:read")
+    return make_user(session, role=role.name)
+
+
+def owner(session: Session, clerk: User) -> User:
+    return session.get_one(User, make_project(session).owner_id)
+
+
+def owner_of_a_binned_project(session: Session, clerk: User) -> User:
+    project = make_project(session)
+    binned = make_binned_project(session, project)
+    project.owner_id = make_user(session).id
+    session.commit()
+    return session.get_one(User, binned.owner_id)
+
+
+def member_elsewhere(session: Session, clerk: User) -> User:
+    return make_member(session, make_project(session), "viewer")
+
+
+def member_above(session: Session, clerk: User) -> User:
+    """In a project where the clerk is a member, too, with less."""
+    project = make_project(session)
+    make_member(session, project, "viewer", user=clerk)
+    return make_member(session, project, "developer")
+
+
+ABOVE = [owner, owner_of_a_binned_project, member_elsewhere, member_above]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("above", ABOVE, ids=lambda found: found.__name__)
+def test_what_an_account_holds_in_projects_protects_it(
+    api: Act, session: Session, clerk: User, above: Callable[[Session, User], User], way: str
+) -> None:
+    target = above(session, clerk)
+    before = (target.username, target.email, target.role, target.is_active, target.password_hash)
+    answer = WAYS[way](api(clerk), target)
+    assert (answer.status_code, answer.json()["code"]) == (403, "account_holds_more")
+    session.expire_all()
+    now = session.get_one(User, target.id)
+    assert before == (now.username, now.email, now.role, now.is_active, now.password_hash)
+    denied = select(AuditLog).where(
+        AuditLog.action == "access:denied", AuditLog.user_id == clerk.id
+    )
+    assert session.scalars(denied).first() is not None
+
+
+def test_the_refusal_names_no_project(api: Act, session: Session, clerk: User) -> None:
+    project = make_project(session, name=f"secret-{number()}")
+    target = session.get_one(User, project.owner_id)
+    answer = api(clerk).post(f"users/{target.uuid}/password-reset")
+    assert project.name not in answer.text
+    assert str(project.uuid) not in answer.text
+
+
+def no_project(session: Session, clerk: User) -> User:
+    return make_user(session)
+
+
+def member_below(session: Session, clerk: User) -> User:
+    project = make_project(session)
+    make_member(session, project, "developer", user=clerk)
+    return make_member(session, project, "viewer")
+
+
+def member_of_the_clerks_own(session: Session, clerk: User) -> User:
+    return make_member(session, make_project(session, clerk), "developer")
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "below", [no_project, member_below, member_of_the_clerks_own],
+    ids=lambda found: found.__name__,
+)  # fmt: skip
+def test_who_holds_no_more_can_be_managed(
+    api: Act, session: Session, clerk: User, below: Callable[[Session, User], User], way: str
+) -> None:
+    target = below(session, clerk)
+    if way == "role":
+        role = make_role(session, "datasets:read")
+        answer = patched(role=role.name)(api(clerk), target)
+    else:
+        answer = WAYS[way](api(clerk), target)
+    assert answer.status_code < 300, answer.text
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_administrator_may_all_of_it(admin: Api, session: Session, way: str) -> None:
+    target = member_elsewhere(session, None)  # type: ignore[arg-type]
+    assert WAYS[way](admin, target).status_code < 300
+
+
+def test_a_key_has_no_more_of_it_than_its_scopes(
+    client: Any, session: Session, admin_user: User
+) -> None:
+    """An administrator's key for accounts reaches no account that holds something in projects."""
+    token = f"aip_key_{number()}-of-accounts"
+    make_key(session, admin_user, "users:write", "users:read", token=token)
+    project: Project = make_project(session)
+    target = make_member(session, project, "viewer")
+    answer = Api(client, token).post(f"users/{target.uuid}/deactivate")
+    assert (answer.status_code, answer.json()["code"]) == (403, "account_holds_more")
