@@ -41,9 +41,13 @@ def renamed(api: Api, user: User) -> Any:
     return patched(username=f"renamed{number()}")(api, user)
 
 
+def readdressed(api: Api, user: User) -> Any:
+    return patched(email=f"thief{number()}@example.com")(api, user)
+
+
 WAYS: dict[str, Callable[[Api, User], Any]] = {
     "password": lambda api, user: api.post(f"users/{user.uuid}/password-reset"),
-    "address": lambda api, user: patched(email=f"thief{number()}@example.com")(api, user),
+    "address": readdressed,
     "name": renamed,
     "role": patched(role="viewer"),
     "second factor": lambda api, user: api.delete(f"users/{user.uuid}/totp"),

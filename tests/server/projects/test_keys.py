@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
+from aiplatform.client import Client
 from aiplatform.server.core.audit import AuditLog
 from aiplatform.server.identity.models import ApiKey, Role, User
 from aiplatform.server.notifications.models import Notification
@@ -18,6 +19,7 @@ from aiplatform.server.projects.models import ProjectPermission
 from aiplatform.server.projects.service import keys
 from tests.conftest import Api
 from tests.factories import (
+    make_dataset,
     make_member,
     make_model,
     make_project,
@@ -395,3 +397,64 @@ class TestEnd:
         session.delete(user)
         session.commit()
         assert free.get("users/me").status_code == 401
+
+
+class TestItsOwnProject:
+    """A key for one project finds it by name, whatever its scopes."""
+
+    @pytest.fixture
+    def found(self, session: Session, holder: Hold) -> Callable[..., Any]:
+        def found(user: User, project: Any, *scopes: str, **params: Any) -> list[Any]:
+            key, _ = holder(user, *(scopes or ("datasets:read",)), project=str(project.uuid))
+            answer = key.get("projects", params=params)
+            assert answer.status_code == 200
+            items: list[Any] = answer.json()["items"]
+            return items
+
+        return found
+
+    @pytest.mark.parametrize("role", [None, "viewer", "custom"])
+    def test_is_found_with_its_name_alone(
+        self, session: Session, found: Callable[..., Any], role: str | None
+    ) -> None:
+        project = make_project(session, name=f"faq-{number()}", description="not for the key")
+        if role is None:
+            user = session.get_one(User, project.owner_id)
+        else:
+            given = make_role(session, "datasets:read") if role == "custom" else role
+            user = make_member(session, project, given)
+        make_project(session, user)
+        [item] = found(user, project, name=project.name)
+        assert (item["uuid"], item["name"]) == (str(project.uuid), project.name)
+        assert (item["description"], item["owner"], item["config"]) == (None, None, {})
+
+    def test_is_read_in_full_with_the_permission(
+        self, session: Session, found: Callable[..., Any]
+    ) -> None:
+        project = make_project(session, description="for readers")
+        user = session.get_one(User, project.owner_id)
+        [item] = found(user, project, "projects:read")
+        assert item["description"] == "for readers"
+        assert item["owner"]["username"] == user.username
+
+    def test_is_gone_once_its_owner_has_left(self, session: Session, holder: Hold) -> None:
+        project = make_project(session)
+        user = make_member(session, project, "viewer")
+        key, _ = holder(user, "datasets:read", project=str(project.uuid))
+        session.execute(
+            ProjectPermission.__table__.delete().where(ProjectPermission.user_id == user.id)
+        )
+        session.commit()
+        assert key.get("projects").json()["items"] == []
+
+    def test_the_sdk_lists_its_datasets_by_the_projects_name(
+        self, session: Session, api: Act, server_url: str
+    ) -> None:
+        project = make_project(session, name=f"faq-{number()}")
+        dataset = make_dataset(session, project)
+        user = session.get_one(User, project.owner_id)
+        shown = make(api(user), "datasets:read", project=str(project.uuid)).json()["key"]
+        with Client(server_url, token=shown, project=project.name) as client:
+            assert [each.name for each in client.datasets.list()] == [dataset.name]
+        with Client(server_url, token=shown) as client:  # the only one that there is
+            assert [each.name for each in client.datasets.list()] == [dataset.name]

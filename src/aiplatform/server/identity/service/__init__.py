@@ -14,8 +14,8 @@ from aiplatform.server.identity.service.hooks import (
     ProjectRole,
     on_invitation,
     on_link,
-    on_security_event,
     on_management,
+    on_security_event,
     on_user_delete,
 )
 from aiplatform.server.identity.service.invitations import accept, invite, revoke
@@ -69,8 +69,8 @@ __all__ = [
     "manage",
     "on_invitation",
     "on_link",
-    "on_security_event",
     "on_management",
+    "on_security_event",
     "on_user_delete",
     "refresh",
     "register",

@@ -1,8 +1,8 @@
 """What administrators do to accounts: change, deactivate, delete.
 
 Nobody acts on an account that holds more than they do, globally or in any project: with another's
-password or address one could become them. Every change of who may administer is made under one lock, and at its end somebody who
-holds ``*`` and is active must be left.
+password or address one could become them. Every change of who may administer is made under one
+lock, and at its end somebody who holds ``*`` and is active must be left.
 """
 
 from collections.abc import Mapping

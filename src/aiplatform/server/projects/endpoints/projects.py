@@ -42,7 +42,20 @@ Delete = Annotated[
 ]
 
 
-def render(project: Project, owner: User | None) -> ProjectOut:
+def render(project: Project, owner: User | None, readable: bool = True) -> ProjectOut:
+    """Return the project as it goes out; only what it is called, unless it is ``readable``."""
+    if not readable:
+        return ProjectOut(
+            uuid=project.uuid,
+            name=project.name,
+            description=None,
+            status=ProjectStatus(project.status or ProjectStatus.ACTIVE),
+            owner=None,
+            config={},
+            tags=[],
+            created_at=project.created_at,
+            updated_at=project.updated_at,
+        )
     return ProjectOut(
         uuid=project.uuid,
         name=project.name,
@@ -69,7 +82,11 @@ def list_projects(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[ProjectOut]:
-    """The projects that you may read, newest first."""
+    """The projects that you may read, newest first.
+
+    An API key for one project sees that one, without the permission to read it with its name, uuid
+    and status alone.
+    """
     rows, following = page_by_id(
         session,
         queries.visible_projects(principal, name=name, status=status),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, and_, exists, false, func, or_, select
+from sqlalchemy import Select, and_, exists, false, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.orm import Session
 
@@ -25,23 +25,35 @@ _READERS = array([WILDCARD, f"projects:{WILDCARD}", Permission.PROJECTS_READ.val
 def visible_projects(
     principal: Principal, *, name: str | None = None, status: str | None = None
 ) -> Select[*tuple[Any, ...]]:
-    """Projects that the principal may read, each with its owner (or None).
+    """Select the projects that the principal may see: each with its owner (or None) and whether
+    the principal may read it.
 
+    An API key for one project sees that project as long as its owner is in it, whatever its scopes:
+    programs are told the project's name and need its uuid. More than that takes the permission.
     ``name`` is looked for anywhere in the project's name, in either case.
     """
-    statement = select(Project, User).outerjoin(User, User.id == Project.owner_id).where(stands)
-    if not principal.in_scope(Permission.PROJECTS_READ):
-        return statement.where(false())
+    grant = and_(
+        ProjectPermission.project_id == Project.id,
+        ProjectPermission.user_id == principal.user_id,
+        Role.id == ProjectPermission.role_id,
+    )
+    mine = Project.owner_id == principal.user_id
+    in_scope = principal.in_scope(Permission.PROJECTS_READ)
+    everywhere = literal(principal.crosses)
+    reads = or_(everywhere, mine, exists().where(grant, Role.permissions.has_any(_READERS)))
+    readable = and_(literal(in_scope), reads)
+    statement = (
+        select(Project, User, readable.label("readable"))
+        .outerjoin(User, User.id == Project.owner_id)
+        .where(stands)
+    )
     if principal.key is not None and principal.key.project_id is not None:
-        statement = statement.where(Project.id == principal.key.project_id)
-    if not principal.crosses:
-        member = exists().where(
-            ProjectPermission.project_id == Project.id,
-            ProjectPermission.user_id == principal.user_id,
-            Role.id == ProjectPermission.role_id,
-            Role.permissions.has_any(_READERS),
-        )
-        statement = statement.where(or_(Project.owner_id == principal.user_id, member))
+        is_in = or_(everywhere, mine, exists().where(grant))
+        statement = statement.where(Project.id == principal.key.project_id, is_in)
+    elif not in_scope:
+        statement = statement.where(false())
+    elif not principal.crosses:
+        statement = statement.where(reads)
     if name is not None:
         statement = statement.where(Project.name.icontains(name, autoescape=True))
     if status is not None:

@@ -3,8 +3,8 @@
 from aiplatform.server.projects.service.accounts import (
     check_invitation,
     describe_projects,
-    join_invited,
     holds_more,
+    join_invited,
     settle_projects,
 )
 from aiplatform.server.projects.service.bin import purge_overdue
@@ -31,6 +31,7 @@ __all__ = [
     "delete_project",
     "describe_projects",
     "explain",
+    "holds_more",
     "join_invited",
     "leave",
     "on_archive",
@@ -40,7 +41,6 @@ __all__ = [
     "revoke_key",
     "set_archived",
     "set_member",
-    "holds_more",
     "settle_projects",
     "transfer",
     "update_project",
