@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import MODEL, P, Run, posted
 from tests.client.fake import FakeServer, answer
 
@@ -22,3 +24,13 @@ def test_models_are_imported_from_where_the_person_says(
     ran = run("models", "import", "nowhere")
     assert ran.code == 2
     assert "package:NAME" in ran.err
+
+
+@pytest.mark.parametrize("source", ["./nosuch", "../nosuch/model", "models/nosuch.gguf", "/nosuch"])
+def test_import_of_a_path_that_does_not_exist_is_refused_here(
+    run: Run, world: FakeServer, source: str
+) -> None:
+    ran = run("models", "import", source)
+    assert ran.code == 2
+    assert "there is no file or directory" in " ".join(ran.err.replace("│", " ").split())
+    assert not [request for request in world.requests if request.method == "POST"]

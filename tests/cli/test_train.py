@@ -1,12 +1,22 @@
 """``aiplatform train``: specs from flags and files, followed to the end."""
 
 import json
+import re
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
+from pydantic_core import PydanticUndefined
 
+from aiplatform.cli.train import train
+from aiplatform.protocol.specs import LoraSpec, TrainingSpec
 from tests.cli.conftest import TASK, D, E, M, P, Run, T, posted
 from tests.client.fake import FakeServer, answer, sse
+
+
+def unfolded(text: str) -> str:
+    """Return an error of the command line without its frame."""
+    return " ".join(text.replace("│", " ").split())
 
 
 @pytest.fixture
@@ -63,6 +73,39 @@ def test_train_that_waits_prints_each_reason_once(run: Run, trainable: FakeServe
     assert ran.code == 0, ran.err
     told = [line for line in ran.err.splitlines() if "waits" in line]
     assert told == [f"train waits: 7 ahead; {full}", f"train waits: {full}"]
+
+
+def test_help_says_the_defaults_of_the_spec() -> None:
+    fields = TrainingSpec.model_fields
+    defaults = {name: field.default for name, field in fields.items()}
+    defaults |= {f"lora_{name}": f.default for name, f in LoraSpec.model_fields.items()}
+    defaults["output"] = defaults["output_name"]
+    options = get_type_hints(train, include_extras=True)
+    said = {
+        name: match[1]
+        for name, hint in options.items()
+        if name != "return"
+        and (match := re.search(r"Default: (\S+)\.$", hint.__metadata__[0].help or ""))
+    }
+    wanted = {
+        name: f"{defaults[name]:g}" if isinstance(defaults[name], float) else str(defaults[name])
+        for name in options
+        if defaults.get(name) not in (None, PydanticUndefined)
+    }
+    assert said == wanted
+    assert len(said) == 10
+
+
+@pytest.mark.parametrize("missing", ["base_model", "dataset"])
+def test_spec_without_a_required_field_is_refused_by_its_name(
+    run: Run, tmp_path: Path, missing: str
+) -> None:
+    file = tmp_path / "spec.json"
+    fields = {"base_model": "base", "dataset": "faq", "epochs": 1}
+    file.write_text(json.dumps({k: v for k, v in fields.items() if k != missing}))
+    ran = run("train", "-f", str(file), "--detach")
+    assert ran.code == 2
+    assert f"has no {missing}: add it to the file" in unfolded(ran.err)
 
 
 @pytest.mark.parametrize("kind", ["toml", "json", "yaml"])

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from aiplatform.protocol.faults import fault_text, message_of
+from aiplatform.protocol.faults import fault_text, message_of, message_zh_of
 from aiplatform.protocol.specs import TaskSpec
+from aiplatform.protocol.strict import MAX_FAULTS
 from tests.runtime.conftest import training_spec
 
 SPECS: TypeAdapter[Any] = TypeAdapter(TaskSpec)
@@ -27,6 +28,21 @@ SPECS: TypeAdapter[Any] = TypeAdapter(TaskSpec)
             "training.accelerator: accelerator has both fsdp and deepspeed; leave one of them out",
         ),
         (
+            {"lora": {"rnk": 8}},
+            "training.lora.rnk: there is no such field. Did you mean rank?",
+        ),
+        (
+            {"learning_rat": 1, "lora": {"dropout": 0.1}},
+            "training.learning_rat: there is no such field. Did you mean learning_rate?",
+        ),
+        (
+            {"lora": {"zzz": 8}},
+            (
+                "training.lora.zzz: there is no such field. There are: alpha, dropout, rank, "
+                "target_modules."
+            ),
+        ),
+        (
             {"batch_size": 0},
             "training.batch_size: Input should be greater than or equal to 1",
         ),
@@ -45,3 +61,30 @@ def test_the_whole_has_no_place() -> None:
     (fault,) = caught.value.errors()
     assert fault_text(fault) == message_of(fault)
     assert message_of(fault).startswith("Input should be a valid integer")
+
+
+def test_other_faults_beside_an_unknown_field_stay() -> None:
+    with pytest.raises(ValidationError) as caught:
+        SPECS.validate_python(
+            training_spec(epochs=-1, learning_rat=1, lora={"rnk": 1, "alpha": 0}, precision="x")
+        )
+    assert {(fault["type"], fault["loc"][-1]) for fault in caught.value.errors()} == {
+        ("greater_than", "epochs"),
+        ("unknown_field", "learning_rat"),
+        ("unknown_field", "rnk"),
+        ("greater_than_equal", "alpha"),
+        ("literal_error", "precision"),
+    }
+
+
+def test_an_unknown_field_is_told_in_chinese() -> None:
+    with pytest.raises(ValidationError) as caught:
+        SPECS.validate_python(training_spec(lora={"rnk": 8}))
+    (fault,) = caught.value.errors()
+    assert message_zh_of(fault) == "没有这个字段。您是否指 rank？"
+
+
+def test_many_unknown_fields_are_told_in_part() -> None:
+    with pytest.raises(ValidationError) as caught:
+        SPECS.validate_python(training_spec(**{"x" * 1000 + str(n): n for n in range(1000)}))
+    assert len(caught.value.errors()) == MAX_FAULTS

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 app = group("The model registry: base models brought in, tuned models made here.")
 
+WEIGHTS_FILES = (".gguf", ".safetensors")
 _LONG = ("card", "facts", "lineage", "metrics")
 
 ModelArgument = Annotated[
@@ -146,8 +147,14 @@ def import_model(
             with bar(f"upload {found}", hidden=json) as progress:
                 model = client.models.import_path(Path(found), progress=progress, **options)
     if not detach:
-        if model.task is not None:
-            follow(client, client.tasks.get(model.task), as_json=json)
+        from aiplatform.client import TaskFailed
+
+        try:
+            if model.task is not None:
+                follow(client, client.tasks.get(model.task), as_json=json)
+        except TaskFailed as failed:
+            failed.hint += f"\nThe next import of {model.name} replaces {model.reference}."
+            raise
         model = model.wait_ready()
     _print_outcome(model, json=json, streamed=json and not detach)
 
@@ -300,7 +307,7 @@ def _source(text: str) -> tuple[str, str]:
         return kind, rest
     if Path(text).exists():
         return "path", text
-    if re.fullmatch(r"[\w.-]+/[\w.-]+(@.+)?", text):
+    if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*(@.+)?", text) and not text.endswith(WEIGHTS_FILES):
         return "hub", text
     raise typer.BadParameter(
         f"there is no file or directory {text}; other sources are package:NAME and hub:OWNER/NAME"

@@ -59,28 +59,46 @@ def train(
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option("--output", "-o", help="Name of the tuned model.", rich_help_panel=_RUN),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Name of the tuned model. Default: tuned.",
+            rich_help_panel=_RUN,
+        ),
     ] = None,
-    epochs: Annotated[float | None, typer.Option(rich_help_panel=_METHOD)] = None,
+    epochs: Annotated[
+        float | None,
+        typer.Option(help="Passes over the rows. Default: 1.", rich_help_panel=_METHOD),
+    ] = None,
     max_steps: Annotated[
         int | None, typer.Option(help="Instead of epochs.", rich_help_panel=_METHOD)
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", "--lr", rich_help_panel=_METHOD)
+        float | None,
+        typer.Option("--learning-rate", "--lr", help="Default: 0.0002.", rich_help_panel=_METHOD),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(help="Rows per step and device.", rich_help_panel=_METHOD)
+        int | None,
+        typer.Option(help="Rows per step and device. Default: 8.", rich_help_panel=_METHOD),
     ] = None,
-    gradient_accumulation: Annotated[int | None, typer.Option(rich_help_panel=_METHOD)] = None,
+    gradient_accumulation: Annotated[
+        int | None, typer.Option(help="Batches per step. Default: 1.", rich_help_panel=_METHOD)
+    ] = None,
     max_length: Annotated[
-        int | None, typer.Option(help="Tokens; longer rows are cut.", rich_help_panel=_METHOD)
+        int | None,
+        typer.Option(help="Tokens; longer rows are cut. Default: 512.", rich_help_panel=_METHOD),
     ] = None,
-    lora_rank: Annotated[int | None, typer.Option(rich_help_panel=_METHOD)] = None,
-    lora_alpha: Annotated[int | None, typer.Option(rich_help_panel=_METHOD)] = None,
+    lora_rank: Annotated[
+        int | None, typer.Option(help="Default: 16.", rich_help_panel=_METHOD)
+    ] = None,
+    lora_alpha: Annotated[
+        int | None, typer.Option(help="Default: 32.", rich_help_panel=_METHOD)
+    ] = None,
     precision: Annotated[
-        str | None, typer.Option(help="auto, fp32 or bf16.", rich_help_panel=_METHOD)
+        str | None,
+        typer.Option(help="auto, fp32 or bf16. Default: auto.", rich_help_panel=_METHOD),
     ] = None,
-    seed: Annotated[int | None, typer.Option(rich_help_panel=_METHOD)] = None,
+    seed: Annotated[int | None, typer.Option(help="Default: 42.", rich_help_panel=_METHOD)] = None,
     assignments: Set = None,
     priority: Priority = None,
     override_gate: OverrideGate = None,
@@ -113,8 +131,13 @@ def train(
         wanted["lora"] = {**wanted.get("lora", {}), **_given(lora)}
     assign(wanted, assignments or [])
     for required in ("base_model", "dataset"):
-        if required not in wanted:
-            raise typer.BadParameter(f"say --{required.replace('_', '-')}, or give a --spec")
+        if wanted.get(required) in (None, ""):
+            option = f"--{required.replace('_', '-')}"
+            raise typer.BadParameter(
+                f"say {option}, or give a --spec"
+                if spec is None
+                else f"{spec} has no {required}: add it to the file, or say {option}"
+            )
 
     client = connect(project or wanted.get("project"))
     experiment = create_experiment(client, wanted, name)

@@ -9,6 +9,14 @@ def message_of(fault: Any) -> str:
     return str(fault["msg"]).removeprefix("Value error, ")
 
 
+def message_zh_of(fault: Any) -> str:
+    """Return what :func:`message_of` does, in Chinese as far as there is a text."""
+    advice = fault.get("ctx", {}).get("advice_zh")
+    if fault["type"] == "unknown_field" and advice:
+        return f"没有这个字段。{advice}"
+    return message_of(fault)
+
+
 def place_of(fault: Any) -> str:
     """Where it is: the fields that lead to it, with dots between; empty for the whole."""
     return ".".join(str(part) for part in fault["loc"])

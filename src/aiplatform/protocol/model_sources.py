@@ -11,7 +11,9 @@ class HubSource(Strict):
     """A repository of a model hub (Hugging Face, a mirror of it, or ModelScope, by setting)."""
 
     kind: Literal["hub"] = "hub"
-    repository: str = Field(pattern=r"^[A-Za-z0-9._-]{1,96}/[A-Za-z0-9._-]{1,96}$")
+    repository: str = Field(
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,95}/[A-Za-z0-9_][A-Za-z0-9._-]{0,95}$"
+    )
     revision: str | None = Field(None, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")
 
     @field_validator("repository", "revision")

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -213,7 +214,7 @@ def test_no_hub_at_all(tmp_path: Path, heard: Heard, monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setenv("AIPLATFORM_HUB", "modelscope")
     monkeypatch.setenv("MODELSCOPE_ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(JobError, match="HF_ENDPOINT names a mirror") as caught:
+    with pytest.raises(JobError, match="Name a mirror with AIPLATFORM_HUB_ENDPOINT") as caught:
         fetch(tmp_path, heard)
     assert caught.value.retryable
 
@@ -236,7 +237,9 @@ except JobError as error:
     ("repository", "status", "words"),
     [
         ("someone/else", 200, "False There is no model someone/else on"),
+        ("someone/else-", 200, "False someone/else- can't be the name of a repository"),
         (REPOSITORY, 500, "True The hub "),
+        (REPOSITORY, 0, "True The hub http://127.0.0.1:9 can't be reached"),
     ],
 )
 def test_errors_of_hugging_face(
@@ -250,12 +253,22 @@ def test_errors_of_hugging_face(
             **environment(fake, "huggingface", tmp_path),
             "PYTHONPATH": str(SOURCE),
             "PATH": os.environ["PATH"],
+            **({} if status else {"HF_ENDPOINT": "http://127.0.0.1:9"}),
         },
         capture_output=True,
         text=True,
         check=False,
     )
     assert process.stdout.startswith(words), process.stdout + process.stderr
+
+
+@pytest.mark.parametrize(
+    ("errno", "retryable"), [(socket.EAI_NONAME, False), (socket.EAI_AGAIN, True)]
+)
+def test_a_hub_without_an_address_is_not_tried_again(errno: int, retryable: bool) -> None:
+    error = ConnectionError("no connection")
+    error.__cause__ = socket.gaierror(errno, "Name or service not known")
+    assert hub.unreachable("https://hub", error).retryable is retryable
 
 
 def test_a_worker_that_is_offline_says_so(tmp_path: Path, heard: Heard) -> None:

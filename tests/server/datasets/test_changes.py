@@ -115,8 +115,8 @@ class TestUploads:
         [
             ({"mode": "upsert"}, "dataset.key_needed"),
             ({"mode": "upsert", "key": "no"}, "dataset.malformed"),
-            ({"mode": "append", "parent": "v9"}, "not_found"),
-            ({"mode": "append", "parent": "@none"}, "not_found"),
+            ({"mode": "append", "parent": "v9"}, "dataset.no_such_version"),
+            ({"mode": "append", "parent": "@none"}, "dataset.no_such_version"),
         ],
     )
     def test_refused_leaves_nothing(

@@ -13,6 +13,7 @@ from aiplatform.protocol.references import DatasetRef
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.questions import ask_ahead, asked_once
+from aiplatform.server.datasets.errors import NoSuchVersion
 from aiplatform.server.datasets.models import Dataset, DatasetTag, DatasetVersion
 from aiplatform.server.datasets.queries import pins
 from aiplatform.server.projects.models import Project
@@ -174,3 +175,19 @@ def test_who_waits_for_tasks_asks_alone(
     [tasks] = [place for place, words in enumerate(locks) if "FROM tasks" in words]
     [read] = [place for place, words in enumerate(locks) if "FROM datasets " in words]
     assert tasks < read
+
+
+def test_a_version_that_does_not_exist_is_told_with_those_that_do(
+    session: Session, project: Project, datasets: list[Dataset]
+) -> None:
+    dataset = datasets[0]
+    session.add(
+        DatasetTag(dataset_id=dataset.id, name="prod", version_id=version_of(session, dataset).id)
+    )
+    session.commit()
+    with pytest.raises(NoSuchVersion) as refused:
+        pins.pin_version(session, make_context(session, project), dataset.uuid, "v9")
+    assert refused.value.text("en") == f"{dataset.name} has no version v9. There are: @prod, v1."
+    assert refused.value.text("zh") == f"数据集 {dataset.name} 没有版本 v9。现有：@prod, v1。"
+    with pytest.raises(NoSuchVersion, match="has no version @tset"):
+        pins.pin_version(session, make_context(session, project), dataset.uuid, "@tset")

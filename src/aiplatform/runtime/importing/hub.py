@@ -6,8 +6,11 @@ is downloaded: the file list is read first.
 """
 
 import hashlib
+import importlib
+import importlib.util
 import os
 import shutil
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -97,17 +100,18 @@ def _from_huggingface(source: HubSource, incoming: Path, report: Reporter) -> di
     if "HF_ENDPOINT" in os.environ:
         # Mirrors serve files, not the hub's chunk store, which would be asked behind their back.
         os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
-    import httpx
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
+        HFValidationError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
 
     api = HfApi()
     name = source.repository
+    failures: tuple[type[Exception], ...] = (HfHubHTTPError, *network_errors())
     try:
         info = api.model_info(name, revision=source.revision, files_metadata=True)
         files = choose(
@@ -134,7 +138,12 @@ def _from_huggingface(source: HubSource, incoming: Path, report: Reporter) -> di
         raise JobError(f"{name} has no revision {source.revision!r}.") from error
     except RepositoryNotFoundError as error:
         raise JobError(f"There is no model {name} on {api.endpoint}, or it is private.") from error
-    except (HfHubHTTPError, httpx.HTTPError) as error:
+    except HFValidationError as error:
+        raise JobError(
+            f"{name} can't be the name of a repository: names are OWNER/NAME of letters, digits, "
+            "'-', '_' and '.', and neither begin nor end with '-' or '.'."
+        ) from error
+    except failures as error:
         raise unreachable(api.endpoint, error) from error
     for file in files:
         verify(incoming / file.path, file)
@@ -222,13 +231,35 @@ def verify(path: Path, file: RemoteFile) -> None:
         raise JobError(f"{file.path} is not the file that the hub lists.", retryable=True)
 
 
+def network_errors() -> tuple[type[Exception], ...]:
+    """Return what the hub's library raises when the hub can't be reached.
+
+    The library has changed from httpx to httpx2, whose exceptions are classes of their own.
+    """
+    found = [importlib.import_module("httpx").HTTPError]
+    if importlib.util.find_spec("httpx2") is not None:
+        found.append(importlib.import_module("httpx2").HTTPError)
+    return tuple(found)
+
+
 def unreachable(endpoint: str, error: Exception) -> JobError:
     """The error for a hub that does not answer as it should."""
     return JobError(
         f"The hub {endpoint} can't be reached or answers with an error: {error}. "
-        "HF_ENDPOINT names a mirror; uploads and packages need no hub.",
-        retryable=True,
+        "Name a mirror with AIPLATFORM_HUB_ENDPOINT, such as https://hf-mirror.com, and start the "
+        "platform again; or import the model from a directory, a GGUF file or a package. "
+        "`aiplatform doctor` tests the connection.",
+        retryable=not _is_unknown_host(error),
     )
+
+
+def _is_unknown_host(error: BaseException | None) -> bool:
+    """Return True if the name of the hub has no address: another try would not find one either."""
+    while error is not None:
+        if isinstance(error, socket.gaierror):
+            return error.errno == socket.EAI_NONAME
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 
 from aiplatform.data.blobs import StoreUnavailableError
 from aiplatform.protocol.encoding import jsonable
-from aiplatform.protocol.faults import message_of, place_of
+from aiplatform.protocol.faults import message_of, message_zh_of, place_of
 from aiplatform.server.core.errors import Conflict, Language, Problem, Unavailable
 
 log = structlog.get_logger(__name__)
@@ -211,7 +211,7 @@ def _validation_problem(error: RequestValidationError) -> Problem:
     more = f" (+{len(places) - 1})" if len(places) > 1 else ""
     return RequestMalformed(
         summary=f"{first['place']}: {first['message']}{more}",
-        summary_zh=f"字段 {first['place']} 有误：{first['message']}{more}",
+        summary_zh=f"字段 {first['place']} 有误：{message_zh_of(error.errors()[0])}{more}",
         errors=places,
     )
 

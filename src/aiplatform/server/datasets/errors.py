@@ -1,6 +1,11 @@
 """What can go wrong with datasets."""
 
+from collections.abc import Sequence
+
 from aiplatform.server.core.errors import Conflict, Invalid, NotFound, Problem
+
+MAX_LISTED = 12
+"""Versions and tags that an error lists."""
 
 
 class MalformedFile(Invalid):
@@ -9,6 +14,28 @@ class MalformedFile(Invalid):
     code = "dataset.malformed"
     title = {"en": "The file can't be read", "zh": "文件无法读取"}
     detail = {"en": "{message}", "zh": "{message}"}
+
+
+class NoSuchVersion(NotFound):
+    """The dataset is there, and lacks the version or tag."""
+
+    code = "dataset.no_such_version"
+    title = {"en": "No such version", "zh": "版本不存在"}
+    detail = {
+        "en": "{dataset} has no version {version}. {known}",
+        "zh": "数据集 {dataset} 没有版本 {version}。{known}",
+    }
+
+    def __init__(self, *, dataset: str, version: str, known: Sequence[str]) -> None:
+        """``known``: versions and tags that it has, the newest first."""
+        shown = ", ".join(known[:MAX_LISTED]) + (", …" if len(known) > MAX_LISTED else "")
+        super().__init__(
+            resource="dataset version",
+            dataset=dataset,
+            version=version[:100],
+            known=f"There are: {shown}." if known else "There is none yet.",
+            known_zh=f"现有：{shown}。" if known else "目前还没有版本。",
+        )
 
 
 class TooManyRows(Invalid):

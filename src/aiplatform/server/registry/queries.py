@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, aliased
 from sqlalchemy.types import Text
 
 from aiplatform.protocol.encoding import clean_text
-from aiplatform.protocol.enums import TaskStatus
+from aiplatform.protocol.enums import ModelStatus, TaskStatus
 from aiplatform.protocol.permissions import WILDCARD, Permission
 from aiplatform.server.core import storage
 from aiplatform.server.core.errors import NotFound
@@ -207,6 +207,21 @@ def highest_version(session: Session, project_id: int | None, name: str) -> int:
             )
         )
         or 0
+    )
+
+
+def failed_import(session: Session, project_id: int | None, name: str, version: str) -> int | None:
+    """Return the id of that version of a name if its import failed."""
+    return session.scalar(
+        select(Model.id)
+        .join(ModelDetails, ModelDetails.model_id == Model.id)
+        .where(
+            Model.project_id.is_not_distinct_from(project_id),
+            Model.name == name,
+            Model.version == version,
+            ModelDetails.status == ModelStatus.FAILED,
+            ModelDetails.card.has_key("source"),
+        )
     )
 
 

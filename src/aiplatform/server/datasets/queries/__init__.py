@@ -13,6 +13,7 @@ from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.files import version_file
 from aiplatform.server.core.storage import StoredFile
+from aiplatform.server.datasets.errors import MAX_LISTED, NoSuchVersion
 from aiplatform.server.datasets.models import (
     Dataset,
     DatasetDetails,
@@ -161,7 +162,7 @@ def get_commit(session: Session, dataset: Dataset, label: str) -> Commit:
     label = label_of(session, dataset, label)
     row = session.execute(commits(dataset).where(DatasetVersion.version == label)).one_or_none()
     if row is None:
-        raise NotFound(resource="dataset version")
+        raise no_such_version(session, dataset, label)
     return commit_of(row)
 
 
@@ -181,7 +182,7 @@ def label_of(session: Session, dataset: Dataset, name: str | None) -> str:
         .where(DatasetTag.dataset_id == dataset.id, DatasetTag.name == name.removeprefix("@"))
     )
     if label is None:
-        raise NotFound(resource="tag")
+        raise no_such_version(session, dataset, name)
     return label
 
 
@@ -209,8 +210,26 @@ def version_labelled(session: Session, dataset: Dataset, name: str) -> DatasetVe
         )
     )
     if found is None:
-        raise NotFound(resource="dataset version")
+        raise no_such_version(session, dataset, name)
     return found
+
+
+def no_such_version(session: Session, dataset: Dataset, name: str) -> NoSuchVersion:
+    """Return the error for a version or tag that a dataset lacks; it lists those that it has."""
+    versions = session.scalars(
+        select(DatasetVersion.version)
+        .where(DatasetVersion.dataset_id == dataset.id)
+        .order_by(DatasetVersion.id.desc())
+        .limit(MAX_LISTED + 1)
+    )
+    tags = session.scalars(
+        select(DatasetTag.name)
+        .where(DatasetTag.dataset_id == dataset.id)
+        .order_by(DatasetTag.name)
+        .limit(MAX_LISTED + 1)
+    )
+    known = [*(f"@{tag}" for tag in tags), *versions]
+    return NoSuchVersion(dataset=dataset.name, version=name, known=known)
 
 
 def kept_because(session: Session, version: DatasetVersion) -> tuple[str, str] | None:

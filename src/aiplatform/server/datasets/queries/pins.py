@@ -139,7 +139,7 @@ def _pin(session: Session, context: ProjectContext, ref: Ref) -> Pin:
         .with_for_update(read=True, key_share=True)
     )
     if version is None:
-        raise NotFound(resource="dataset version")
+        raise queries.no_such_version(session, dataset, label or dataset.version)
     return (
         PinnedDataset(dataset.id, dataset.uuid, dataset.name),
         PinnedVersion(version.id, version.version, version.file_hash),

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.encoding import clean_text
 from aiplatform.protocol.enums import ExperimentStatus
-from aiplatform.protocol.faults import message_of, place_of
+from aiplatform.protocol.faults import message_of, message_zh_of, place_of
 from aiplatform.protocol.specs import TrainingSpec
 from aiplatform.server.core import audit
 from aiplatform.server.datasets.service.quality import compare_with_held_out
@@ -131,9 +131,11 @@ def changed_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> Tra
     try:
         return TrainingSpec.model_validate(merged(config, changes))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        first = error.errors(include_url=False, include_input=False)[0]
         where = place_of(first)[:200]
-        raise ConfigInvalid(where=where, reason=message_of(first)) from None
+        raise ConfigInvalid(
+            where=where, reason=message_of(first), reason_zh=message_zh_of(first)
+        ) from None
 
 
 def update_experiment(

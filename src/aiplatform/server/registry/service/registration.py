@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.audit import AuditAction
@@ -45,7 +45,10 @@ def create_model(
     shared: bool = False,
     secrets: Mapping[str, str] | None = None,
 ) -> Model:
-    """A model whose files are still to come. The caller has checked who may share.
+    """Create a model whose files are still to come. The caller has checked who may share.
+
+    It takes the place of the version whose import failed, if that is the one that is asked for or
+    the newest: there is nothing in it that could be used.
 
     Raises:
         VersionTaken: when the name has that version.
@@ -54,7 +57,7 @@ def create_model(
     model = Model(
         project_id=project_id,
         name=name,
-        version=_version(session, project_id, name, version),
+        version=_free_version(session, context, project_id, name, version),
         metrics={},
     )
     session.add(model)
@@ -90,14 +93,53 @@ def create_model(
     return model
 
 
+def _free_version(
+    session: Session, context: ProjectContext, project_id: int | None, name: str, wanted: str | None
+) -> str:
+    """Return the version that a new model gets, after a failed import of it was removed.
+
+    Raises:
+        VersionTaken: when ``wanted`` is in use.
+    """
+    _wait_for_name(session, project_id, name)
+    version = wanted or str(queries.highest_version(session, project_id, name))
+    failed = queries.failed_import(session, project_id, name, version)
+    if failed is not None:
+        locked = queries.lock_model(session, failed)
+        unused = not (
+            queries.unfinished_readers(session, failed) or queries.tuned_from(session, failed)
+        )
+        if locked is not None and locked[1].status == ModelStatus.FAILED and unused:
+            audit.record(
+                session,
+                context.actor,
+                AuditAction.MODEL_DELETED,
+                "model",
+                locked[0].uuid,
+                project=context.project_uuid,
+                name=name,
+                version=version,
+                replaced=True,
+            )
+            session.execute(delete(Model).where(Model.id == failed))
+            session.expire_all()
+            return version
+    return _version(session, project_id, name, wanted)
+
+
+def _wait_for_name(session: Session, project_id: int | None, name: str) -> None:
+    """Let whoever enters the same name wait in line until this transaction ends."""
+    key = func.hashtextextended(f"models:{project_id}:{name}", 0)
+    session.execute(select(func.pg_advisory_xact_lock(key)))
+
+
 def _version(session: Session, project_id: int | None, name: str, wanted: str | None) -> str:
     """The version that a new model of the name gets. Whoever enters the same name waits in line.
 
     Raises:
         VersionTaken: when ``wanted`` is in use.
     """
-    key = func.hashtextextended(f"models:{project_id}:{name}", 0)
-    session.execute(select(func.pg_advisory_xact_lock(key)))
+    _wait_for_name(session, project_id, name)
     if wanted is None:
         return str(queries.highest_version(session, project_id, name) + 1)
     if queries.is_version_taken(session, project_id, name, wanted):
