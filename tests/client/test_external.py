@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from aiplatform.client import Client, NotFound, RunCancelled
+from aiplatform.client import Client, NotFound, RunCancelled, UnexpectedAnswer
 from aiplatform.client.external import sender as sending
 from aiplatform.client.external.journal import END, LOG, POINTS, Journal, Reader, Records
 from tests.client.fake import FakeServer, answer, problem
@@ -292,6 +292,34 @@ def test_a_task_that_is_gone_does_not_break_the_loop(
         directory = run.journal.directory
     assert len((directory / POINTS).read_text().splitlines()) == 2
     assert (directory / END).exists()
+
+
+@pytest.mark.parametrize("given", [{"status": "running"}, {"taken": 1}, ["no object"]])
+def test_sender_answer_without_its_fields_is_reported_as_unexpected(
+    client: Client, server: Platform, given: Any
+) -> None:
+    with client.run("r", mode="offline") as run:
+        run.log({"loss": 1})
+    server.on(f"POST tasks/{RUN}/metrics", answer(given))
+    with pytest.raises(UnexpectedAnswer, match="can't be read"):
+        client.external.sync(run.journal.directory)
+    assert client.external.unsent() == [run.journal.directory]
+
+
+def test_sending_thread_ends_at_once_after_a_mistake_of_its_own(
+    client: Client, server: Platform, caplog: pytest.LogCaptureFixture
+) -> None:
+    def mistake(_: httpx.Request) -> httpx.Response:
+        raise ZeroDivisionError
+
+    server.on(f"POST tasks/{RUN}/metrics", mistake)
+    began = time.monotonic()
+    with client.run("r", end_timeout=500) as run:
+        run.log({"loss": 1})
+    assert time.monotonic() - began < 100
+    assert not run.end(), "what was not sent counts as sent"
+    assert "aiplatform runs sync" in caplog.text
+    assert client.external.unsent() == [run.journal.directory]
 
 
 def test_a_full_disk_loses_whole_records_and_says_so(

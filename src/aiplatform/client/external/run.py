@@ -56,6 +56,7 @@ class ExternalRun:
         self._end_timeout = end_timeout
         self._step = 0
         self._ended = False
+        self._sent = False
         self._warned: set[str] = set()
         self._keys: dict[str, str] = {}
         self._capture = Capture(self._captured) if capture_output else None
@@ -160,7 +161,7 @@ class ExternalRun:
             ValueError: for a status that is no end; the run goes on then.
         """
         if self._ended:
-            return self._thread is not None and self._thread.failure is None
+            return self._sent
         status = ending(status)
         self._ended = True
         if self._capture is not None:
@@ -177,17 +178,17 @@ class ExternalRun:
             self.journal.note_end(end)
         except OSError as problem:
             self._warn("end", f"how the run ended can't be written: {problem}")
-        sent = self._thread is not None and self._thread.close(self._end_timeout)
+        self._sent = self._thread is not None and self._thread.close(self._end_timeout)
         self._points.close()
         self._log.close()
-        if sent:
+        if self._sent:
             self.journal.remove()
         else:
             log.warning(
                 "the run is not all on the platform; send the rest with: aiplatform runs sync %s",
                 self.journal.directory,
             )
-        return sent
+        return self._sent
 
     def __enter__(self) -> Self:
         return self

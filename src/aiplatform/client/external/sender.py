@@ -11,6 +11,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from aiplatform.client.errors import (
     ApiError,
     ClientError,
@@ -42,6 +44,18 @@ SLOW_SECONDS = 30.0
 
 class Refused(ClientError):
     """The server will not take what is left, however often it is asked."""
+
+
+class Accepted(BaseModel):
+    """The server's answer to a piece of points or lines.
+
+    ``taken`` is the number up to which the writer's records are stored.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    taken: int
+    dropped_bytes: int = 0
 
 
 class Sender:
@@ -133,8 +147,18 @@ class Sender:
     def _path(self) -> str:
         return f"tasks/{self.journal.about['task']}"
 
-    def _take(self, answer: dict[str, Any]) -> None:
-        self.status = TaskStatus(answer["status"])
+    def _take(self, answer: Any) -> None:
+        """Keep the status that every answer about a run carries.
+
+        Raises:
+            UnexpectedAnswer: when the answer has none.
+        """
+        try:
+            self.status = TaskStatus(answer["status"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise UnexpectedAnswer(
+                f"the server's answer about a run can't be read: {answer!r:.200}"
+            ) from error
         self.heard_at = time.monotonic()
 
     def _send(self, reader: Reader, kind: str, name: str, limit: int) -> bool:
@@ -158,12 +182,17 @@ class Sender:
             raise
         answer = decoded(response)
         self._take(answer)
-        if answer["dropped_bytes"] and not self._told_of_flood:
+        try:
+            accepted = Accepted.model_validate(answer)
+        except ValidationError as error:
+            raise UnexpectedAnswer(
+                f"the server's answer to the {name} of a run can't be read: {answer!r:.200}"
+            ) from error
+        if accepted.dropped_bytes and not self._told_of_flood:
             self._told_of_flood = True
             log.warning("the run prints faster than its log may grow; the excess is dropped")
-        taken = int(answer["taken"])
-        if taken >= reader.number + len(lines):
-            reader.go_to(taken + 1)  # sent before, by a process that died
+        if accepted.taken >= reader.number + len(lines):
+            reader.go_to(accepted.taken + 1)  # sent before, by a process that died
         else:
             reader.skip(lines)
         return True
@@ -226,7 +255,7 @@ class SendingThread:
 
     def __init__(self, sender: Sender) -> None:
         self.sender = sender
-        self.failure: ClientError | OSError | None = None
+        self.failure: Exception | None = None
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._done = threading.Event()
@@ -273,6 +302,13 @@ class SendingThread:
                     log.warning("the run is not reported for now: %s", error)
                 failures += 1
                 self._pause(min(SLOW_SECONDS, back_off(failures) if failures < 8 else SLOW_SECONDS))
+            except Exception as error:
+                # A mistake of ours must not end the thread without a word: whoever closes the run
+                # would wait for it in vain. What is not sent stays in the journal.
+                self.failure = error
+                log.exception("the run is not reported any more")
+                self._done.set()
+                return
 
     def _pause(self, seconds: float) -> None:
         self._wake.wait(seconds)
