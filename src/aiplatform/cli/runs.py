@@ -23,7 +23,7 @@ from aiplatform.cli.train import print_training
 if TYPE_CHECKING:
     from aiplatform.client import Comparison
 
-app = group("Runs: the trainings of all experiments, by what they were and what they gave.")
+app = group("Runs: trainings, and what client.run() reports, by their configs and figures.")
 
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="Uuid, the start of one, or the task's name.")

@@ -1,4 +1,4 @@
-"""Runs: the trainings of all experiments, found by what they were and what they gave."""
+"""Runs: trainings, and what ``client.run()`` reports, found by their configs and figures."""
 
 import subprocess
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from aiplatform.client.base import Group, Resource, UserRef
 from aiplatform.client.paging import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.tasks import MetricPoint, Task
-from aiplatform.protocol.enums import TaskStatus
+from aiplatform.protocol.enums import TaskStatus, TaskType
 
 if TYPE_CHECKING:
     from aiplatform.client.experiments import ExperimentLike
@@ -44,10 +44,11 @@ class Record(BaseModel):
 
 
 class Run(Resource):
-    """A training of an experiment. ``record`` is there when the run was read by itself."""
+    """A training, or a run that executes elsewhere. ``record`` is set by :meth:`Runs.get`."""
 
     uuid: UUID
     name: str
+    type: TaskType = TaskType.TRAINING
     status: TaskStatus
     experiment: ExperimentRef | None = None
     progress: float = 0.0

@@ -49,6 +49,19 @@ class FilterInvalid(Invalid):
     }
 
 
+class ExecutesElsewhere(Conflict):
+    """The platform only keeps what such a run reported; it has neither its code nor its data."""
+
+    code = "run_executes_elsewhere"
+    title = {"en": "The run executes elsewhere", "zh": "该运行在平台之外执行"}
+    detail = {
+        "en": "The run {name!r} was executed outside the platform, which can't start it again. "
+        "Run its program again where it is; a new run is reported by client.run().",
+        "zh": "运行 {name!r} 在平台之外执行，平台无法再次启动它。"
+        "请在原处重新运行其程序；新的运行由 client.run() 上报。",
+    }
+
+
 class NotRepeatable(Conflict):
     """What a run read is not there any more, or is not the same."""
 

@@ -264,7 +264,7 @@ def clone_experiment(
     return _show(session, context, made, response)
 
 
-@router.get("/experiments/{experiment}/runs", summary="List training runs")
+@router.get("/experiments/{experiment}/runs", summary="List the runs of an experiment")
 @written_here
 def list_runs(
     experiment: UUID,
@@ -273,7 +273,7 @@ def list_runs(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[TaskOut]:
-    """The experiment's trainings, newest first."""
+    """Trainings, and runs of the experiment that execute elsewhere; newest first."""
     statement = queries.list_runs(queries.get_experiment(session, context, experiment))
     rows, following = page_by_id(session, statement, Task.id, limit=limit, cursor=cursor)
     return Page(items=render_tasks(session, context, rows), next_cursor=following)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, status
 
-from aiplatform.protocol.enums import TaskStatus
+from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.pagination import Cursor, Limit, Page, render_page, written_here
 from aiplatform.server.core.problems import ProblemDocument
@@ -50,6 +50,7 @@ def _fields(row: Any) -> dict[str, Any]:
         "uuid": row.uuid,
         "experiment": experiment,
         "name": row.name,
+        "type": TaskType(row.type),
         "status": TaskStatus(row.status),
         "progress": row.progress,
         "config": row.config,
@@ -74,7 +75,10 @@ def list_runs_of_project(
     asked: Filter = None,
     sort: Sort = None,
 ) -> Page[RunOut]:
-    """The runs of all experiments, newest first; found by a filter, sorted by any figure."""
+    """All runs, newest first; found by a filter, sorted by any figure.
+
+    A run is a training, or one that executes elsewhere and reports. It may have no experiment.
+    """
     rows, following = search.page(
         session,
         RUNS,

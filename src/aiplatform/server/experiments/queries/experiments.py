@@ -24,6 +24,7 @@ from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.statements import Compiled, compiled
 from aiplatform.server.datasets.models import DatasetVersionDetails
 from aiplatform.server.experiments.models import Experiment, ExperimentDetails, ExperimentTag
+from aiplatform.server.experiments.rules import RUN_TYPES
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.models import Project
@@ -159,16 +160,16 @@ def lock_asked_by(session: Session, experiment_id: int | None) -> Experiment | N
 
 
 def list_runs(experiment: Experiment) -> Select[Any]:
-    """The experiment's trainings."""
+    """Select the experiment's runs: trainings, and runs that execute elsewhere."""
     statement: Any = select(Task).where(
-        Task.experiment_id == experiment.id, Task.type == TaskType.TRAINING.value
+        Task.experiment_id == experiment.id, Task.type.in_(RUN_TYPES)
     )
     found: Select[Any] = statement
     return found
 
 
 def count_runs(session: Session, experiment: Experiment) -> int:
-    """How many trainings it has had."""
+    """Return how many runs it has had."""
     return session.scalars(select(func.count()).select_from(list_runs(experiment).subquery())).one()
 
 

@@ -1,16 +1,17 @@
-"""Runs: trainings of experiments, of a whole project."""
+"""Runs of a project: trainings, and runs that execute elsewhere and report."""
 
 from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Integer, Row, Select, any_, bindparam, select, text
+from sqlalchemy import ARRAY, Integer, Row, Select, any_, bindparam, case, select, text
 from sqlalchemy.orm import Session, aliased
 
 from aiplatform.protocol.enums import TaskType
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.statements import Compiled, compiled
 from aiplatform.server.experiments.models import Experiment, RunDetails
+from aiplatform.server.experiments.rules import RUN_TYPES
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.registry.models import Model
@@ -44,7 +45,10 @@ def _shown_runs() -> Select[Any]:
             Task.name,
             Task.status,
             Task.progress,
-            Task.config,
+            Task.type,
+            case(
+                (Task.type == TaskType.EXTERNAL.value, Task.config["config"]), else_=Task.config
+            ).label("config"),
             Task.error_message,
             Task.created_at,
             Task.started_at,
@@ -94,16 +98,16 @@ def shown_run(session: Session, context: ProjectContext, uuid: UUID) -> Row[Any]
 
 
 def get_run(session: Session, context: ProjectContext, uuid: UUID) -> Task:
-    """One training of the project.
+    """Return the task of one run of the project.
 
     Raises:
-        NotFound: when the project has none of this uuid.
+        NotFound: when the project has no run of this uuid.
     """
     found = session.scalar(
         select(Task).where(
             Task.uuid == uuid,
             Task.project_id == context.project_id,
-            Task.type == TaskType.TRAINING.value,
+            Task.type.in_(RUN_TYPES),
         )
     )
     if found is None:
@@ -112,7 +116,7 @@ def get_run(session: Session, context: ProjectContext, uuid: UUID) -> Task:
 
 
 def run_details(session: Session, task_id: int) -> RunDetails | None:
-    """What stands beside a run; None for a training whose experiment was gone when it was queued.
+    """What stands beside a run; None for one whose project was gone when it was queued.
 
     A trigger makes the row, so it is read from the database.
     """

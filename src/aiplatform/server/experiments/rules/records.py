@@ -18,8 +18,10 @@ def record_of(
         told: what was stored of it: ``git`` by who queued it, ``environment`` when it ended.
         environment: what its last attempt has said, where nothing is stored yet.
     """
+    # The config of a run that executes elsewhere is as its author wrote it.
+    seed = config.get("seed")
     return {
-        "seed": config.get("seed"),
+        "seed": seed if type(seed) is int else None,
         "config": dict(config),
         "inputs": [
             {"role": role, "label": label, "sha256": sha256} for role, label, sha256 in inputs

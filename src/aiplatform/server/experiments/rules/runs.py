@@ -5,11 +5,14 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
-from aiplatform.protocol.enums import DataShape, ExperimentStatus, TaskStatus
+from aiplatform.protocol.enums import DataShape, ExperimentStatus, TaskStatus, TaskType
 from aiplatform.protocol.pass_conditions import PassCondition
 
 LEARNABLE = frozenset(DataShape) - {DataShape.CLASSIFICATION, DataShape.TABLE}
 """Shapes that supervised fine-tuning reads a conversation or a text from."""
+
+RUN_TYPES = (TaskType.TRAINING.value, TaskType.EXTERNAL.value)
+"""Types of the tasks that are runs; the trigger ``tasks_are_runs`` names them too."""
 
 RUNS_KEPT = 200
 """Runs whose summaries ``experiments.metrics`` holds; all are in ``tasks``."""
@@ -44,6 +47,20 @@ STATUS_AFTER = {
 def summary_of(result: Mapping[str, Any]) -> dict[str, Any]:
     """The figures of a training's result."""
     return {key: result[key] for key in SUMMARY if result.get(key) is not None}
+
+
+def figures_of(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the numbers of the result that a run which executes elsewhere has reported."""
+    return {
+        key: value
+        for key, value in result.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def own_config(task_type: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config of a run, which a reported one keeps beside facts of its machine."""
+    return dict(config["config"] if task_type == TaskType.EXTERNAL else config)
 
 
 def best_run(runs: list[dict[str, Any]]) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from aiplatform.protocol.enums import TaskStatus
+from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.protocol.gates import OverrideReason
 from aiplatform.protocol.specs import Strict
 from aiplatform.server.experiments.schemas.experiments import EXAMPLE_UUID, Title
@@ -21,7 +21,7 @@ class ExperimentRef(BaseModel):
 
 
 class RunOut(BaseModel):
-    """A training of an experiment; the task of the same uuid has its logs and series."""
+    """A training, or a run that executes elsewhere; the task of its uuid has logs and series."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -30,6 +30,7 @@ class RunOut(BaseModel):
                     "uuid": EXAMPLE_UUID,
                     "experiment": {"uuid": EXAMPLE_UUID, "name": "FAQ, rank 16"},
                     "name": "FAQ, rank 16 #1",
+                    "type": "training",
                     "status": "completed",
                     "progress": 1.0,
                     "config": {"type": "training", "lora": {"rank": 16}, "seed": 42},
@@ -49,6 +50,7 @@ class RunOut(BaseModel):
     uuid: UUID
     experiment: ExperimentRef | None
     name: str
+    type: TaskType = Field(description="training, or external for one that executes elsewhere")
     status: TaskStatus
     progress: float
     config: dict[str, Any]

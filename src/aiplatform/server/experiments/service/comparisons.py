@@ -8,8 +8,10 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from aiplatform.protocol.enums import TaskType
 from aiplatform.server.experiments import queries
 from aiplatform.server.experiments.models import Experiment
+from aiplatform.server.experiments.rules import own_config
 from aiplatform.server.experiments.rules.comparison import compare as compared
 from aiplatform.server.experiments.rules.records import record_of
 from aiplatform.server.projects.access import ProjectContext
@@ -91,17 +93,23 @@ def _experiment(experiment: Experiment) -> Compared:
 def _run(session: Session, task: Task) -> Compared:
     details = queries.run_details(session, task.id)
     metrics = {} if details is None else details.metrics
-    return Compared("run", task.uuid, task.name, task.status, task.uuid, task.config, metrics)
+    config = own_config(task.type, task.config)
+    return Compared("run", task.uuid, task.name, task.status, task.uuid, config, metrics)
 
 
 def record(session: Session, task: Task) -> dict[str, Any]:
     """What makes the run repeatable, see ``rules.records``."""
     details = queries.run_details(session, task.id)
     told = {} if details is None else details.record
+    if task.type == TaskType.EXTERNAL:
+        # Such a run says of itself where it executes, and from which commit.
+        facts = dict(task.config["facts"])
+        git = facts.pop("git", None)
+        told = {"git": git if isinstance(git, dict) else None, "environment": facts}
     environment = {} if told.get("environment") else queries.environment_of(session, task.id)
     inputs = queries.inputs_of(session, task)
     return record_of(
-        task.config,
+        own_config(task.type, task.config),
         [(item.role, item.label, item.content_hash) for item in inputs],
         told,
         environment,

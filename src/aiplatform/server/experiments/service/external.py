@@ -2,16 +2,19 @@
 
 from sqlalchemy.orm import Session
 
+from aiplatform.protocol.encoding import jsonable
 from aiplatform.protocol.enums import TaskStatus
 from aiplatform.server.experiments import queries
-from aiplatform.server.experiments.rules import few_of, with_run
+from aiplatform.server.experiments.rules import few_of, figures_of, with_run
+from aiplatform.server.experiments.service.figures import keep_figures
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service.kinds import Outcome
 from aiplatform.server.tasks.service.summaries import metrics_of
 
 
 def conclude(session: Session, task: Task, outcome: Outcome) -> None:
-    """Sum the run up in its result, and in its experiment when it succeeded."""
+    """Sum the run up: for searches, in its result, and in its experiment when it succeeded."""
+    keep_figures(session, task, figures_of(jsonable(outcome.result)))
     metrics = metrics_of(session, task)
     if not metrics:
         return

@@ -16,9 +16,14 @@ from aiplatform.server.core.statements import all_of, compiled
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets.service.gates import require_passed
 from aiplatform.server.experiments import queries
-from aiplatform.server.experiments.errors import ExperimentArchived, NotRepeatable
+from aiplatform.server.experiments.errors import (
+    ExecutesElsewhere,
+    ExperimentArchived,
+    NotRepeatable,
+)
 from aiplatform.server.experiments.models import Experiment, RunDetails
 from aiplatform.server.experiments.rules import STATUS_AFTER, few_of, summary_of, with_run
+from aiplatform.server.experiments.service.figures import keep_figures
 from aiplatform.server.experiments.service.inputs import (
     DATASET,
     EVAL_DATASET,
@@ -131,10 +136,13 @@ def rerun(
     On the same machine with the same packages it gives the same loss curve.
 
     Raises:
+        ExecutesElsewhere: for a run that was only reported.
         NotFound: when its experiment, or something that it read, is gone.
         NotRepeatable: when something that it read has other content by now.
         ExperimentArchived, GateFailed, QuotaExceeded: see :func:`submit_run`.
     """
+    if task.type != TaskType.TRAINING:
+        raise ExecutesElsewhere(name=task.name)
     experiment = queries.lock_asked_by(session, task.experiment_id)
     if experiment is None:
         raise NotFound(resource="experiment")
@@ -264,7 +272,8 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
         NothingMade: when a success left no weights.
     """
     experiment = follow(session, task, STATUS_AFTER[outcome.status])
-    _keep_figures(session, task, outcome)
+    keep_figures(session, task, summary_of(jsonable(outcome.result)))
+    _keep_environment(session, task)
     # A project that was deleted meanwhile takes its work with it: without one, what was tuned on
     # its data would be registered as shared by all.
     if outcome.status is not TaskStatus.COMPLETED or task.project_id is None:
@@ -283,18 +292,13 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
     session.flush()
 
 
-def _keep_figures(session: Session, task: Task, outcome: Outcome) -> None:
-    """What a run is searched by, and what its last attempt said of machine and software."""
+def _keep_environment(session: Session, task: Task) -> None:
+    """Store in the run's record what its last attempt said of machine and software."""
     details = queries.run_details(session, task.id)
-    if details is None:
-        return
-    last = jsonable(queries.last_values(session, task.id))
-    figures = summary_of(jsonable(outcome.result))
-    details.metrics = {**last, **figures}
     environment = queries.environment_of(session, task.id)
-    if environment:
+    if details is not None and environment:
         details.record = {**details.record, "environment": environment}
-    session.flush()
+        session.flush()
 
 
 def _register(
