@@ -39,6 +39,7 @@ from aiplatform.cli import (
 )
 from aiplatform.cli import bin as bin_commands
 from aiplatform.cli.failures import EXIT_CODES, ExitCode, quiet_stdout, report
+from aiplatform.cli.localised import localise, localise_error
 
 app = typer.Typer(
     name="aiplatform",
@@ -126,6 +127,25 @@ app.command(rich_help_panel=_PLATFORM)(production.server)
 app.command(rich_help_panel=_PLATFORM)(production.worker)
 
 
+def _run() -> int:
+    """Run the command that was typed, and return its exit code."""
+    from typer.exceptions import Abort, TyperException
+    from typer.rich_utils import rich_abort_error, rich_format_error
+
+    command = typer.main.get_command(app)
+    localise(command)
+    try:
+        code = command.main(prog_name="aiplatform", standalone_mode=False)
+    except TyperException as error:
+        localise_error(error)
+        rich_format_error(error)  # type: ignore[arg-type]
+        return error.exit_code
+    except Abort:
+        rich_abort_error()
+        return ExitCode.FAILED
+    return code if isinstance(code, int) else ExitCode.OK
+
+
 def main() -> None:
     """Run a command and exit."""
     code: int | str | None
@@ -134,8 +154,7 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        app(prog_name="aiplatform")
-        code = ExitCode.OK
+        code = _run()
     except SystemExit as end:
         code = end.code
     except KeyboardInterrupt:

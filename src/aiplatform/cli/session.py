@@ -1,11 +1,11 @@
 """The client that commands use, and what they ask the person."""
 
-import locale
-import os
 import sys
 from typing import TYPE_CHECKING
 
 import typer
+
+from aiplatform.language import current
 
 if TYPE_CHECKING:
     from aiplatform.client import Client
@@ -15,7 +15,7 @@ def connect(project: str | None = None) -> "Client":
     """A client as environment and last login say; the server answers in the person's language."""
     from aiplatform.client import Client
 
-    return Client(project=project, language=_language())
+    return Client(project=project, language=current())
 
 
 def confirm(question: str, *, yes: bool) -> None:
@@ -30,11 +30,3 @@ def confirm(question: str, *, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise typer.BadParameter("there is nobody to ask; add --yes")
     typer.confirm(question, abort=True, err=True)
-
-
-def _language() -> str:
-    chosen = next(
-        (os.environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)),
-        locale.getlocale()[0] or "",
-    )
-    return "zh" if chosen.lower().startswith(("zh", "chinese")) else "en"
