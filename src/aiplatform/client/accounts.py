@@ -112,17 +112,17 @@ class Invitations(Group):
         body = {"token": token, "username": username, "password": password}
         self._http.request("POST", "auth/accept-invitation", json=body, authenticated=False)
 
-    def list(self, *, only_open: bool | None = None) -> Pages[Invitation]:
+    def list(self, *, only_open: bool | None = None, limit: int | None = None) -> Pages[Invitation]:
         """Invitations, newest first."""
-        return self._pages(Invitation, "invitations", only_open=only_open)
+        return self._pages(Invitation, "invitations", only_open=only_open, limit=limit)
 
 
 class Account(Group):
     """``client.account``: what is yours alone."""
 
-    def sessions(self) -> Pages[LoginSession]:
+    def sessions(self, *, limit: int | None = None) -> Pages[LoginSession]:
         """Where you are logged in, newest first."""
-        return self._pages(LoginSession, "users/me/sessions")
+        return self._pages(LoginSession, "users/me/sessions", limit=limit)
 
     def end_session(self, session: LoginSession | UUID | str) -> None:
         """Log out there."""

@@ -23,7 +23,7 @@ class Artifact(Resource):
     sha256: str
 
 
-def artifacts_of(client: "Client", task: UUID) -> Pages[Artifact]:
+def artifacts_of(client: "Client", task: UUID, *, limit: int | None = None) -> Pages[Artifact]:
     """A task's files, by path."""
 
     def made(item: object) -> Artifact:
@@ -32,10 +32,11 @@ def artifacts_of(client: "Client", task: UUID) -> Pages[Artifact]:
         return artifact
 
     return Pages(
-        lambda cursor, limit: client.transport.get(
-            f"tasks/{task}/artifacts", cursor=cursor, limit=limit
+        lambda cursor, size: client.transport.get(
+            f"tasks/{task}/artifacts", cursor=cursor, limit=size
         ),
         made,
+        limit=limit,
     )
 
 

@@ -99,10 +99,13 @@ class Group:
         response = self._http.request("GET", path)
         return self._make(kind, decoded(response), response.headers.get("etag"))
 
-    def _pages(self, kind: type[R], path: str, **params: Any) -> Pages[R]:
+    def _pages(
+        self, kind: type[R], path: str, *, limit: int | None = None, **params: Any
+    ) -> Pages[R]:
         return Pages(
-            lambda cursor, limit: self._http.get(path, cursor=cursor, limit=limit, **params),
+            lambda cursor, size: self._http.get(path, cursor=cursor, limit=size, **params),
             lambda item: self._make(kind, item),
+            limit=limit,
         )
 
     def _patch(self, kind: type[R], path: str, held: object, changes: Mapping[str, Any]) -> R:

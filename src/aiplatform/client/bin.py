@@ -39,13 +39,15 @@ BinItemLike = BinItem | UUID | str
 class Bin(Group):
     """``client.bin``: the datasets and models of a project, and projects themselves."""
 
-    def list(self, project: ProjectLike | None = None) -> Pages[BinItem]:
+    def list(
+        self, project: ProjectLike | None = None, *, limit: int | None = None
+    ) -> Pages[BinItem]:
         """What was deleted in a project."""
-        return self._pages(BinItem, f"{self._client.projects.path(project)}/bin")
+        return self._pages(BinItem, f"{self._client.projects.path(project)}/bin", limit=limit)
 
-    def projects(self) -> Pages[BinItem]:
+    def projects(self, *, limit: int | None = None) -> Pages[BinItem]:
         """Deleted projects that you may restore."""
-        return self._pages(BinItem, "bin")
+        return self._pages(BinItem, "bin", limit=limit)
 
     def restore(
         self,

@@ -140,9 +140,12 @@ class DatasetQuality(Group):
         version: str | None = None,
         *,
         project: ProjectLike | None = None,
+        limit: int | None = None,
     ) -> Pages[ReportMade]:
         """All reports that were ever made of a version, newest first; see :meth:`report`."""
-        return self._pages(ReportMade, f"{self._version_path(dataset, version, project)}/reports")
+        return self._pages(
+            ReportMade, f"{self._version_path(dataset, version, project)}/reports", limit=limit
+        )
 
     def report_changes(
         self,

@@ -62,6 +62,7 @@ class DatasetRows(Group):
         finding: str | None = None,
         places: Literal[False] = False,
         project: ProjectLike | None = None,
+        limit: int | None = None,
     ) -> Pages[dict[str, Any]]: ...
 
     @overload
@@ -76,6 +77,7 @@ class DatasetRows(Group):
         finding: str | None = None,
         places: Literal[True],
         project: ProjectLike | None = None,
+        limit: int | None = None,
     ) -> Pages[PlacedRow]: ...
 
     def rows(
@@ -89,6 +91,7 @@ class DatasetRows(Group):
         finding: str | None = None,
         places: bool = False,
         project: ProjectLike | None = None,
+        limit: int | None = None,
     ) -> Pages[dict[str, Any]] | Pages[PlacedRow]:
         """The rows of a version, the current one by default.
 
@@ -108,13 +111,15 @@ class DatasetRows(Group):
             "where": [dumps(dict(condition)) for condition in where] or None,
         }
 
-        def page(cursor: str | None, limit: int) -> dict[str, Any]:
-            return dict(self._http.get(path, cursor=cursor, limit=limit, **wanted))
+        def page(cursor: str | None, size: int) -> dict[str, Any]:
+            return dict(self._http.get(path, cursor=cursor, limit=size, **wanted))
 
         if not places:
-            return Pages(page, dict)
+            return Pages(page, dict, limit=limit)
         return Pages(
-            lambda cursor, limit: _placed(page(cursor, limit)), lambda item: PlacedRow(*item)
+            lambda cursor, size: _placed(page(cursor, size)),
+            lambda item: PlacedRow(*item),
+            limit=limit,
         )
 
     @overload

@@ -35,10 +35,12 @@ class PartialUpload(Resource):
 class DatasetUploads(Group):
     """What of ``client.datasets`` is about uploads that were broken off."""
 
-    def uploads(self, *, project: ProjectLike | None = None) -> Pages[PartialUpload]:
+    def uploads(
+        self, *, project: ProjectLike | None = None, limit: int | None = None
+    ) -> Pages[PartialUpload]:
         """Uploads in pieces that are under way, and for a day those that have ended."""
         path = f"{self._client.projects.path(project)}/uploads"
-        return self._pages(PartialUpload, path)
+        return self._pages(PartialUpload, path, limit=limit)
 
     def cancel_upload(self, upload: PartialUpload | UUID | str) -> None:
         """Give an upload up: what has arrived goes. A dataset that was made of it stays.

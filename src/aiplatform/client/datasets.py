@@ -64,13 +64,15 @@ class Dataset(Pullable, Resource):
         """Commit a new version, see :meth:`Datasets.add_version`."""
         return self.client.datasets.add_version(self, data, **options)
 
-    def versions(self) -> Pages["DatasetVersion"]:
+    def versions(self, *, limit: int | None = None) -> Pages["DatasetVersion"]:
         """All versions, newest first."""
-        return self.client.datasets.versions(self)
+        return self.client.datasets.versions(self, limit=limit)
 
-    def rows(self, version: str | None = None) -> Pages[dict[str, Any]]:
+    def rows(
+        self, version: str | None = None, *, limit: int | None = None
+    ) -> Pages[dict[str, Any]]:
         """The rows of a version, the current one by default."""
-        return self.client.datasets.rows(self, version)
+        return self.client.datasets.rows(self, version, limit=limit)
 
     def report(self, version: str | None = None) -> dict[str, Any]:
         """The quality report of a version, the current one by default."""
@@ -302,10 +304,10 @@ class Datasets(
         return None
 
     def versions(
-        self, dataset: DatasetLike, *, project: ProjectLike | None = None
+        self, dataset: DatasetLike, *, project: ProjectLike | None = None, limit: int | None = None
     ) -> Pages[DatasetVersion]:
         """All versions, newest first."""
-        return self._pages(DatasetVersion, f"{self.path(dataset, project)}/versions")
+        return self._pages(DatasetVersion, f"{self.path(dataset, project)}/versions", limit=limit)
 
     def version(
         self,
@@ -376,7 +378,9 @@ class Datasets(
             counting["max_length"] = max_length
         return counting
 
-    def list(self, *, project: ProjectLike | None = None, **filters: Any) -> Pages[Dataset]:
+    def list(
+        self, *, project: ProjectLike | None = None, limit: int | None = None, **filters: Any
+    ) -> Pages[Dataset]:
         """All datasets of a project."""
         path = f"{self._client.projects.path(project)}/datasets"
-        return self._pages(Dataset, path, **filters)
+        return self._pages(Dataset, path, limit=limit, **filters)

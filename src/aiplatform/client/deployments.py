@@ -333,7 +333,9 @@ class Deployments(Group):
         answer = self._http.post(f"{path}/{action}")
         return self._make(Deployment, answer) if answer else self._get(Deployment, path)
 
-    def list(self, *, project: ProjectLike | None = None, **filters: Any) -> Pages[Deployment]:
+    def list(
+        self, *, project: ProjectLike | None = None, limit: int | None = None, **filters: Any
+    ) -> Pages[Deployment]:
         """All deployments of a project."""
         path = f"{self._client.projects.path(project)}/deployments"
-        return self._pages(Deployment, path, **filters)
+        return self._pages(Deployment, path, limit=limit, **filters)

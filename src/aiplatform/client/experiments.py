@@ -57,9 +57,9 @@ class Experiment(Resource):
             after_any=after_any,
         )
 
-    def runs(self) -> Pages[Task]:
+    def runs(self, *, limit: int | None = None) -> Pages[Task]:
         """Its training runs, newest first."""
-        return self.client.experiments.runs(self)
+        return self.client.experiments.runs(self, limit=limit)
 
     def update(self, **changes: Any) -> "Experiment":
         """Change name, description, note, tags, config, or whether it is archived."""
@@ -219,10 +219,14 @@ class Experiments(Group):
         return self._make(Task, self._http.post(path, body))
 
     def runs(
-        self, experiment: ExperimentLike, *, project: ProjectLike | None = None
+        self,
+        experiment: ExperimentLike,
+        *,
+        project: ProjectLike | None = None,
+        limit: int | None = None,
     ) -> Pages[Task]:
         """Its training runs, newest first."""
-        return self._pages(Task, f"{self.path(experiment, project)}/runs")
+        return self._pages(Task, f"{self.path(experiment, project)}/runs", limit=limit)
 
     def path(self, experiment: ExperimentLike, project: ProjectLike | None = None) -> str:
         """Where the experiment lives in the API."""
@@ -243,10 +247,12 @@ class Experiments(Group):
         pages = partial(self.list, project=project)
         return only(pages, name, "experiment", "in this project").uuid
 
-    def list(self, *, project: ProjectLike | None = None, **filters: Any) -> Pages[Experiment]:
+    def list(
+        self, *, project: ProjectLike | None = None, limit: int | None = None, **filters: Any
+    ) -> Pages[Experiment]:
         """The experiments of a project; ``filter`` and ``sort`` as in :meth:`Runs.list`.
 
         Those in the archive are left out unless ``archived=True`` or a filter asks for them.
         """
         path = f"{self._client.projects.path(project)}/experiments"
-        return self._pages(Experiment, path, **filters)
+        return self._pages(Experiment, path, limit=limit, **filters)

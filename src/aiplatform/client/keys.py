@@ -68,9 +68,11 @@ class Keys(Group):
             body["expires_in_days"] = days
         return self._make(NewKey, self._http.post("users/me/keys", body))
 
-    def list(self, *, user: str | None = None, revoked: bool | None = None) -> Pages[Key]:
+    def list(
+        self, *, user: str | None = None, revoked: bool | None = None, limit: int | None = None
+    ) -> Pages[Key]:
         """The keys of an account, newest first; with ``revoked`` those too."""
-        return self._pages(Key, f"users/{segment(user or 'me')}/keys", revoked=revoked)
+        return self._pages(Key, f"users/{segment(user or 'me')}/keys", revoked=revoked, limit=limit)
 
     def revoke(self, key: Key | UUID | str, *, user: str | None = None) -> None:
         """Have requests with it refused from now on."""

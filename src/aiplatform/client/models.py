@@ -70,9 +70,9 @@ class Model(Resource):
         """Wait until its files are in, see :meth:`Models.wait_ready`."""
         return self.client.models.wait_ready(self, timeout, on_event)
 
-    def files(self) -> "Pages[ModelFile]":
+    def files(self, *, limit: int | None = None) -> "Pages[ModelFile]":
         """Its files."""
-        return self.client.models.files(self)
+        return self.client.models.files(self, limit=limit)
 
     def download(self, destination: str | Path, **options: Any) -> Path:
         """Fetch its files into a directory, see :meth:`Models.download`."""
@@ -267,9 +267,11 @@ class Models(Group):
         """Delete it. Returns until when it can be restored."""
         return purge_time(self._http.request("DELETE", f"models/{self.resolve(model, project)}"))
 
-    def files(self, model: ModelLike, *, project: ProjectLike | None = None) -> Pages[ModelFile]:
+    def files(
+        self, model: ModelLike, *, project: ProjectLike | None = None, limit: int | None = None
+    ) -> Pages[ModelFile]:
         """Its files."""
-        return self._pages(ModelFile, f"models/{self.resolve(model, project)}/files")
+        return self._pages(ModelFile, f"models/{self.resolve(model, project)}/files", limit=limit)
 
     def lineage(self, model: ModelLike, *, project: ProjectLike | None = None) -> dict[str, Any]:
         """The dataset versions, base model, task and experiment that it comes from."""
@@ -344,14 +346,16 @@ class Models(Group):
             )
         return max(found, key=_age).uuid
 
-    def list_all(self, **filters: Any) -> Pages[Model]:
+    def list_all(self, *, limit: int | None = None, **filters: Any) -> Pages[Model]:
         """Shared models and those of every project that you may see."""
-        return self._pages(Model, "models", **filters)
+        return self._pages(Model, "models", limit=limit, **filters)
 
-    def list(self, *, project: ProjectLike | None = None, **filters: Any) -> Pages[Model]:
+    def list(
+        self, *, project: ProjectLike | None = None, limit: int | None = None, **filters: Any
+    ) -> Pages[Model]:
         """The models of a project; filters are ``name`` and ``version``."""
         path = f"{self._client.projects.path(project)}/models"
-        return self._pages(Model, path, **filters)
+        return self._pages(Model, path, limit=limit, **filters)
 
 
 def _age(model: Model) -> tuple[bool, int]:

@@ -66,9 +66,10 @@ class Notifications(Group):
         *,
         unread: bool | None = None,
         type: NotificationType | str | None = None,  # noqa: A002
+        limit: int | None = None,
     ) -> Pages[Notification]:
         """Your inbox, newest first."""
-        return self._pages(Notification, "notifications", unread=unread, type=type)
+        return self._pages(Notification, "notifications", unread=unread, type=type, limit=limit)
 
     def unread(self) -> int:
         """How many you have not read."""

@@ -1,11 +1,15 @@
 """Lists that fetch their next page when it is wanted."""
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from aiplatform.client.errors import UnexpectedAnswer
 
 T = TypeVar("T")
+
+MOST_AT_ONCE = 100
+"""Items of one page."""
 
 
 class Pages(Generic[T]):
@@ -13,16 +17,31 @@ class Pages(Generic[T]):
 
     Iterating starts from the first page each time. ``all()`` collects everything, ``first()``
     fetches one item.
+
+    Args:
+        fetch: returns the page behind a cursor, of at most so many items.
+        make: makes an item of what the server says of it.
+        limit: ends the list after so many items; by default it has all of them.
+
+    Raises:
+        ValueError: for a limit below zero.
     """
 
     def __init__(
-        self, fetch: Callable[[str | None, int], dict[str, Any]], make: Callable[[Any], T]
+        self,
+        fetch: Callable[[str | None, int], dict[str, Any]],
+        make: Callable[[Any], T],
+        *,
+        limit: int | None = None,
     ) -> None:
+        if limit is not None and limit < 0:
+            raise ValueError(f"a limit is 0 or more, not {limit}")
         self._fetch = fetch
         self._make = make
+        self._limit = limit
 
     def __iter__(self) -> Iterator[T]:
-        return self._items(page_size=100)
+        return self._items(page_size=MOST_AT_ONCE)
 
     def all(self) -> list[T]:
         """Every item."""
@@ -34,10 +53,16 @@ class Pages(Generic[T]):
 
     def take(self, count: int) -> list[T]:
         """The first ``count`` items, or as many as there are."""
-        items = self._items(page_size=max(1, min(count, 100)))
-        return [item for _, item in zip(range(count), items, strict=False)]
+        items = self._items(page_size=max(1, min(count, MOST_AT_ONCE)))
+        return list(islice(items, count))
 
     def _items(self, page_size: int) -> Iterator[T]:
+        if self._limit == 0:
+            return iter(())
+        size = page_size if self._limit is None else min(page_size, self._limit)
+        return islice(self._pages(size), self._limit)
+
+    def _pages(self, page_size: int) -> Iterator[T]:
         cursor: str | None = None
         while True:
             page = self._fetch(cursor, page_size)

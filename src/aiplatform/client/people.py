@@ -128,10 +128,15 @@ class Users(Group):
         self._http.request("DELETE", f"{_path(user)}/totp")
 
     def list(
-        self, search: str | None = None, *, role: str | None = None, active: bool | None = None
+        self,
+        search: str | None = None,
+        *,
+        role: str | None = None,
+        active: bool | None = None,
+        limit: int | None = None,
     ) -> Pages[User]:
         """Accounts, newest first; ``search`` is part of a username or address."""
-        return self._pages(User, "users", q=search, role=role, active=active)
+        return self._pages(User, "users", q=search, role=role, active=active, limit=limit)
 
 
 UserLike = User | UUID | str
@@ -149,9 +154,9 @@ def _path(user: UserLike) -> str:
 class Audit(Group):
     """``client.audit``."""
 
-    def list(self, **filters: Any) -> Pages[AuditEntry]:
+    def list(self, *, limit: int | None = None, **filters: Any) -> Pages[AuditEntry]:
         """The audit trail, newest first; filters as in the API's documentation."""
-        return self._pages(AuditEntry, "audit", **filters)
+        return self._pages(AuditEntry, "audit", limit=limit, **filters)
 
     def export(self, destination: Path | str, *, csv: bool = False, **filters: Any) -> Path:
         """Write what matches to a file, newest first; filters as in :meth:`list`.

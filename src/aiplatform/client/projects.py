@@ -215,9 +215,9 @@ class Projects(Group):
         """Delete the project and all that belongs to it. Returns until when it can be restored."""
         return purge_time(self._http.request("DELETE", self.path(project)))
 
-    def members(self, project: ProjectLike) -> Pages[Member]:
+    def members(self, project: ProjectLike, *, limit: int | None = None) -> Pages[Member]:
         """Who may do what in it."""
-        return self._pages(Member, f"{self.path(project)}/members")
+        return self._pages(Member, f"{self.path(project)}/members", limit=limit)
 
     def set_member(self, project: ProjectLike, user: UUID | str, role: str) -> None:
         """Give a person, named by uuid or username, a role in the project."""
@@ -274,6 +274,6 @@ class Projects(Group):
         )
         raise error
 
-    def list(self, **filters: Any) -> Pages[Project]:
+    def list(self, *, limit: int | None = None, **filters: Any) -> Pages[Project]:
         """All projects that you may see."""
-        return self._pages(Project, "projects", **filters)
+        return self._pages(Project, "projects", limit=limit, **filters)

@@ -88,6 +88,6 @@ class Roles(Group):
         """Delete a role that is not in use."""
         self._http.request("DELETE", _path(role))
 
-    def list(self) -> Pages[Role]:
+    def list(self, *, limit: int | None = None) -> Pages[Role]:
         """All roles, the system's first."""
-        return self._pages(Role, "roles")
+        return self._pages(Role, "roles", limit=limit)

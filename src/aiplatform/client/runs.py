@@ -121,6 +121,7 @@ class Runs(Group):
         *,
         sort: str | None = None,
         project: ProjectLike | None = None,
+        limit: int | None = None,
     ) -> Pages[Run]:
         """Runs, newest first; by a filter, sorted by any figure::
 
@@ -131,7 +132,7 @@ class Runs(Group):
             ValidationFailed: when the filter can't be read; it says where.
         """
         path = f"{self._client.projects.path(project)}/runs"
-        return self._pages(Run, path, filter=filter, sort=sort)
+        return self._pages(Run, path, filter=filter, sort=sort, limit=limit)
 
     def get(self, run: RunLike, *, project: ProjectLike | None = None) -> Run:
         """Read one, with its record."""

@@ -73,9 +73,9 @@ class Schedule(Resource):
         """Switch it off."""
         return self.update(enabled=False)
 
-    def firings(self) -> Pages[Firing]:
+    def firings(self, *, limit: int | None = None) -> Pages[Firing]:
         """What came of the times at which it was due, newest first."""
-        return self.client.schedules.firings(self)
+        return self.client.schedules.firings(self, limit=limit)
 
     def delete(self) -> None:
         """Delete it; tasks that it has submitted stay."""
@@ -139,11 +139,15 @@ class Schedules(Group):
         return self._get(Schedule, self.path(schedule, project))
 
     def list(
-        self, *, name: str | None = None, project: ProjectLike | None = None
+        self,
+        *,
+        name: str | None = None,
+        project: ProjectLike | None = None,
+        limit: int | None = None,
     ) -> Pages[Schedule]:
         """The schedules of a project, newest first."""
         path = f"{self._client.projects.path(project)}/schedules"
-        return self._pages(Schedule, path, name=name)
+        return self._pages(Schedule, path, name=name, limit=limit)
 
     def update(
         self, schedule: ScheduleLike, *, project: ProjectLike | None = None, **changes: Any
@@ -159,10 +163,14 @@ class Schedules(Group):
         self._http.request("DELETE", self.path(schedule, project))
 
     def firings(
-        self, schedule: ScheduleLike, *, project: ProjectLike | None = None
+        self,
+        schedule: ScheduleLike,
+        *,
+        project: ProjectLike | None = None,
+        limit: int | None = None,
     ) -> Pages[Firing]:
         """What came of the times at which it was due, newest first."""
-        return self._pages(Firing, f"{self.path(schedule, project)}/firings")
+        return self._pages(Firing, f"{self.path(schedule, project)}/firings", limit=limit)
 
     def path(self, schedule: ScheduleLike, project: ProjectLike | None = None) -> str:
         """Where the schedule lives in the API."""

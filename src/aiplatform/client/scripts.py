@@ -96,9 +96,11 @@ class Scripts(Group):
             spec, name=name or " ".join(command)[:100], priority=priority, project=project
         )
 
-    def bundles(self, *, project: ProjectLike | None = None) -> Pages[Bundle]:
+    def bundles(
+        self, *, project: ProjectLike | None = None, limit: int | None = None
+    ) -> Pages[Bundle]:
         """Code that was uploaded to the project, newest first."""
-        return self._pages(Bundle, f"{self._client.projects.path(project)}/bundles")
+        return self._pages(Bundle, f"{self._client.projects.path(project)}/bundles", limit=limit)
 
     def get_bundle(self, uuid: UUID | str) -> Bundle:
         """One of them."""

@@ -39,9 +39,11 @@ class Secrets(Group):
         """Forget it. Waiting tasks that name it will fail."""
         self._http.request("DELETE", f"{self._place(project)}/{segment(name)}")
 
-    def list(self, *, project: ProjectLike | None = None) -> Pages[Secret]:
+    def list(
+        self, *, project: ProjectLike | None = None, limit: int | None = None
+    ) -> Pages[Secret]:
         """Their names, and when they were used."""
-        return self._pages(Secret, self._place(project))
+        return self._pages(Secret, self._place(project), limit=limit)
 
     def _place(self, project: ProjectLike | None) -> str:
         if project is None:

@@ -140,10 +140,16 @@ class Sweeps(Group):
         """Read one with its trials, by uuid or by name in a project."""
         return self._get(Sweep, self.path(sweep, project))
 
-    def list(self, *, name: str | None = None, project: ProjectLike | None = None) -> Pages[Sweep]:
+    def list(
+        self,
+        *,
+        name: str | None = None,
+        project: ProjectLike | None = None,
+        limit: int | None = None,
+    ) -> Pages[Sweep]:
         """The sweeps of a project, newest first."""
         path = f"{self._client.projects.path(project)}/sweeps"
-        return self._pages(Sweep, path, name=name)
+        return self._pages(Sweep, path, name=name, limit=limit)
 
     def cancel(self, sweep: SweepLike, *, project: ProjectLike | None = None) -> Sweep:
         """Start no more trials, and stop those that run."""

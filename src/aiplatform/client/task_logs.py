@@ -97,6 +97,7 @@ class TaskLogs(TaskWatching):
         since: datetime | None = None,
         until: datetime | None = None,
         project: ProjectLike | None = None,
+        limit: int | None = None,
     ) -> Pages[LogLine]:
         """Lines of its log, in order.
 
@@ -119,6 +120,7 @@ class TaskLogs(TaskWatching):
             attempt=attempt,
             since=None if since is None else since.isoformat(),
             until=None if until is None else until.isoformat(),
+            limit=limit,
         )
 
     def download_log(

@@ -76,7 +76,7 @@ class TaskTelemetry(TaskWatching):
         return self._get(TaskUsage, f"{self.path(task, project)}/usage")
 
     def timeline(
-        self, task: "TaskLike", *, project: ProjectLike | None = None
+        self, task: "TaskLike", *, project: ProjectLike | None = None, limit: int | None = None
     ) -> Pages[TimelineEvent]:
         """What happened to it, in order."""
-        return self._pages(TimelineEvent, f"{self.path(task, project)}/timeline")
+        return self._pages(TimelineEvent, f"{self.path(task, project)}/timeline", limit=limit)

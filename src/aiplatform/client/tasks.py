@@ -135,9 +135,9 @@ class Task(Resource):
         """Its metrics by name, see :meth:`Tasks.metrics`."""
         return self.client.tasks.metrics(self, *keys)
 
-    def artifacts(self) -> Pages[Artifact]:
+    def artifacts(self, *, limit: int | None = None) -> Pages[Artifact]:
         """The files that it has left, by path."""
-        return artifacts_of(self.client, self.uuid)
+        return artifacts_of(self.client, self.uuid, limit=limit)
 
     def download_artifacts(self, directory: Path | str = ".") -> list[Path]:
         """Fetch all of them below a directory, each checked against its hash."""
@@ -395,8 +395,9 @@ class Tasks(TaskLogs, TaskTelemetry):
         status: TaskStatus | str | None = None,
         type: TaskType | str | None = None,  # noqa: A002
         name: str | None = None,
+        limit: int | None = None,
         **filters: Any,
     ) -> Pages[Task]:
         """The tasks of a project, newest first; of a ``name``, those that have just that."""
         path = f"{self._client.projects.path(project)}/tasks"
-        return self._pages(Task, path, status=status, type=type, name=name, **filters)
+        return self._pages(Task, path, status=status, type=type, name=name, limit=limit, **filters)

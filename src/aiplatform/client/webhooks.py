@@ -42,9 +42,9 @@ class Webhook(Resource):
         """Send it a ping and see how that went."""
         return self.client.webhooks.test(self, timeout=timeout)
 
-    def deliveries(self) -> Pages["Delivery"]:
+    def deliveries(self, *, limit: int | None = None) -> Pages["Delivery"]:
         """What was sent to it and what waits, newest first."""
-        return self.client.webhooks.deliveries(self)
+        return self.client.webhooks.deliveries(self, limit=limit)
 
     def delete(self) -> None:
         """Delete it with its log."""
@@ -99,9 +99,11 @@ class Webhooks(Group):
         path = f"{self._client.projects.path(project)}/webhooks"
         return self._make(Webhook, self._http.post(path, body))
 
-    def list(self, *, project: ProjectLike | None = None) -> Pages[Webhook]:
+    def list(
+        self, *, project: ProjectLike | None = None, limit: int | None = None
+    ) -> Pages[Webhook]:
         """A project's webhooks, newest first."""
-        return self._pages(Webhook, f"{self._client.projects.path(project)}/webhooks")
+        return self._pages(Webhook, f"{self._client.projects.path(project)}/webhooks", limit=limit)
 
     def get(self, webhook: WebhookLike, *, project: ProjectLike | None = None) -> Webhook:
         """Read one."""
@@ -143,10 +145,10 @@ class Webhooks(Group):
             time.sleep(0.2)
 
     def deliveries(
-        self, webhook: WebhookLike, *, project: ProjectLike | None = None
+        self, webhook: WebhookLike, *, project: ProjectLike | None = None, limit: int | None = None
     ) -> Pages[Delivery]:
         """What was sent to it and what waits, newest first."""
-        return self._pages(Delivery, f"{self.path(webhook, project)}/deliveries")
+        return self._pages(Delivery, f"{self.path(webhook, project)}/deliveries", limit=limit)
 
     def delivery(
         self,

@@ -45,9 +45,9 @@ WorkerLike = Worker | UUID | str
 class Workers(Group):
     """``client.workers``."""
 
-    def list(self) -> Pages[Worker]:
+    def list(self, *, limit: int | None = None) -> Pages[Worker]:
         """All that ever signed on, the newest first."""
-        return self._pages(Worker, "workers")
+        return self._pages(Worker, "workers", limit=limit)
 
     def get(self, worker: WorkerLike) -> Worker:
         """Read one."""
