@@ -46,7 +46,7 @@ def ls(
     json: Json = False,
 ) -> None:
     """List what was done, newest first."""
-    filters = {
+    filters: dict[str, Any] = {
         "user": user, "action": action, "resource": resource, "project": project,
         "outcome": outcome, "address": address, "since": since, "until": until, "text": text,
     }  # fmt: skip
