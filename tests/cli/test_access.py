@@ -66,7 +66,7 @@ def test_roles(run: Run, server: FakeServer) -> None:
     sent = [json.loads(body) for body in server.bodies if body and b"permissions" in body]
     assert sent[-1] == {"permissions": ["datasets:write"]}
     assert run("roles", "set", "labeler").code == 2
-    assert run("roles", "delete", "labeler", "--yes").code == 0
+    assert run("roles", "rm", "labeler", "--yes").code == 0
 
 
 def test_ownership(run: Run, server: FakeServer) -> None:

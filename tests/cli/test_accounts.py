@@ -55,8 +55,8 @@ def test_lets_out_and_in(run: Run, server: FakeServer, command: str) -> None:
 
 def test_deletes_after_asking(run: Run, ann: FakeServer) -> None:
     ann.on(f"DELETE users/{U}", answer(status=204))
-    assert run("users", "delete", "ann").code == 2  # nobody to ask
-    ran = run("users", "delete", "ann", "--yes", "--transfer-to", "bob")
+    assert run("users", "rm", "ann").code == 2  # nobody to ask
+    ran = run("users", "rm", "ann", "--yes", "--transfer-to", "bob")
     assert (ran.code, "Deleted" in ran.err) == (0, True)
     assert sent(ann, "DELETE", U) == {"transfer_to": "bob"}
 
@@ -64,7 +64,7 @@ def test_deletes_after_asking(run: Run, ann: FakeServer) -> None:
 def test_what_they_own_stands_in_the_way(run: Run, ann: FakeServer) -> None:
     detail = "ann owns projects: demo. Transfer them first, or name their new owner."
     ann.on(f"DELETE users/{U}", problem(409, "owns_projects", detail))
-    ran = run("users", "delete", "ann", "-y")
+    ran = run("users", "rm", "ann", "-y")
     assert (ran.code, "demo" in ran.err) == (1, True)
 
 

@@ -113,7 +113,7 @@ class TestWebhooks:
         server.on("GET projects", page(PROJECT))
         server.on(f"GET webhooks/{W}", answer(HOOK))
         server.on(f"DELETE webhooks/{W}", answer(None, 204))
-        assert run("webhooks", "delete", W).code != 0
+        assert run("webhooks", "rm", W).code != 0
         assert sent(server, "DELETE") == []
-        assert run("webhooks", "delete", W, "--yes").code == 0
+        assert run("webhooks", "rm", W, "--yes").code == 0
         assert sent(server, "DELETE") == [(f"webhooks/{W}", None)]

@@ -1,11 +1,16 @@
 """``aiplatform projects``, and how lists and the project are given in all commands."""
 
 import json
+import re
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import typer.main
 
+from aiplatform.cli.main import app
 from tests.cli.conftest import PROJECT, TASK, E, P, Run
-from tests.client.fake import FakeServer, answer, page
+from tests.client.fake import FakeServer, answer, page, problem
 
 
 def test_lists_are_tables_for_people_and_arrays_for_programs(run: Run, world: FakeServer) -> None:
@@ -69,3 +74,88 @@ def test_archiving_usage_and_quota(run: Run, world: FakeServer) -> None:
     assert len(world.bodies) == puts
     assert run("projects", "quota", "demo", "--default").code == 0
     assert set(json.loads(world.bodies[-1]).values()) == {None}
+
+
+class TestUse:
+    @pytest.fixture
+    def two(self, world: FakeServer) -> FakeServer:
+        """Two projects, so that one must be named; each has a task."""
+        other = {**PROJECT, "uuid": E, "name": "other"}
+        world.on("GET projects", page(PROJECT, other))
+        world.on(f"GET projects/{P}", answer(PROJECT)).on(f"GET projects/{E}", answer(other))
+        world.on(f"GET projects/{P}/tasks", page({**TASK, "name": "of demo"}))
+        world.on(f"GET projects/{E}/tasks", page({**TASK, "name": "of other"}))
+        return world
+
+    def test_use_remembers_a_project_for_the_commands_that_follow(
+        self, run: Run, two: FakeServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert run("tasks", "ls").code == 2
+        used = run("projects", "use", "other")
+        assert used.code == 0, used.err
+        assert "now use the project other" in used.err
+        assert "of other" in run("tasks", "ls").out
+        assert json.loads(run("projects", "show", "--json").out)["name"] == "other"
+        # What is said for one command goes before it.
+        assert "of demo" in run("tasks", "ls", "-p", "demo").out
+        monkeypatch.setenv("AIPLATFORM_PROJECT", "demo")
+        assert "of demo" in run("tasks", "ls").out
+
+    def test_use_none_forgets_it(self, run: Run, two: FakeServer) -> None:
+        run("projects", "use", "other")
+        assert run("projects", "use", "--none").code == 0
+        assert run("tasks", "ls").code == 2
+
+    def test_use_needs_a_project_or_none(self, run: Run, two: FakeServer) -> None:
+        assert run("projects", "use").code == 2
+        assert run("projects", "use", "other", "--none").code == 2
+
+    def test_a_remembered_project_that_was_deleted_is_explained(
+        self, run: Run, two: FakeServer
+    ) -> None:
+        run("projects", "use", "other")
+        gone = problem(404, "not_found", "There is no such project.", resource="project")
+        two.on(f"GET projects/{E}/tasks", gone)
+        ran = run("tasks", "ls")
+        assert ran.code == 1
+        assert "`aiplatform projects use` had chosen other, which was deleted" in " ".join(
+            ran.err.split()
+        )
+
+    def test_it_is_remembered_for_its_server_alone(
+        self, run: Run, two: FakeServer, monkeypatch: pytest.MonkeyPatch, url: str
+    ) -> None:
+        run("projects", "use", "other")
+        monkeypatch.setenv("AIPLATFORM_URL", url.replace("127.0.0.1", "localhost"))
+        assert run("tasks", "ls").code == 2
+
+
+@pytest.mark.parametrize(
+    ("group", "old"),
+    [
+        ("users", "delete"),
+        ("roles", "delete"),
+        ("webhooks", "delete"),
+        ("scripts", "delete-bundle"),
+    ],
+)
+def test_the_former_verb_is_known_and_not_shown(run: Run, group: str, old: str) -> None:
+    assert run(group, old, "--help").code == 0
+    shown = run(group, "--help").out
+    assert f"│ {old} " not in shown
+    assert "│ rm" in shown
+
+
+def test_no_command_has_another_verb_for_rm() -> None:
+    def names(command: Any, path: str) -> Iterator[str]:
+        for name, child in getattr(command, "commands", {}).items():
+            if not child.hidden:
+                yield from names(child, f"{path} {name}")
+        yield path
+
+    found = [
+        name
+        for name in names(typer.main.get_command(app), "")
+        if re.search(r" (delete|remove|del|drop|destroy)\b", name)
+    ]
+    assert found == []

@@ -98,7 +98,7 @@ def test_a_webhook_from_the_command_line(
     platform.command("webhooks", "replay", "cli", listed[0]["uuid"], "-p", "e2e")
     receiver.until(lambda: len(receiver.got) == 3)
     assert receiver.ids()[2] == receiver.ids()[1]
-    platform.command("webhooks", "delete", "cli", "-p", "e2e", "--yes")
+    platform.command("webhooks", "rm", "cli", "-p", "e2e", "--yes")
 
 
 def test_a_worker_killed_while_it_calls(

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from enum import IntEnum
+from http import HTTPStatus
 from typing import Any
 
 
@@ -57,6 +58,8 @@ def report(error: Exception) -> ExitCode:
         case ServerUnavailable():
             return _tell_api(error, ExitCode.UNAVAILABLE)
         case ApiError():
+            if error.status == HTTPStatus.NOT_FOUND and error.params.get("resource") == "project":
+                _explain_remembered(error)
             return _tell_api(error, ExitCode.FAILED)
         case TaskFailed():
             return _tell(str(error), error.hint, ExitCode.TASK_FAILED)
@@ -85,6 +88,19 @@ def quiet_stdout() -> None:
     """Stop the interpreter from complaining, at its end, about a pipe that nobody reads."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
+
+
+def _explain_remembered(error: Any) -> None:
+    """Say where the project came from, when it is one that was remembered and is gone."""
+    from aiplatform.cli.session import remembered_project
+
+    name = remembered_project()
+    if name is not None:
+        error.hint = (
+            f"`aiplatform projects use` had chosen {name}, which was deleted or is not yours any "
+            "more. Choose another: aiplatform projects use NAME, or forget it: "
+            "aiplatform projects use --none"
+        )
 
 
 def _tell_api(error: Any, code: ExitCode) -> ExitCode:

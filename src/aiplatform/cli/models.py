@@ -15,6 +15,7 @@ from aiplatform.cli.options import (
     ModelOrTask,
     Priority,
     Project,
+    Set,
     Yes,
     group,
 )
@@ -32,6 +33,7 @@ from aiplatform.cli.output import (
     size_text,
 )
 from aiplatform.cli.session import confirm, connect
+from aiplatform.cli.specs import assign
 from aiplatform.cli.transfer import bar
 
 if TYPE_CHECKING:
@@ -233,6 +235,7 @@ def evaluate(
             help="Fail unless it is so, such as 'loss<=2.0' or 'perplexity<8'. All must be.",
         ),
     ] = None,
+    assignments: Set = None,
     after: After = None,
     priority: Priority = None,
     detach: Detach = False,
@@ -253,6 +256,7 @@ def evaluate(
         "pass_if": pass_if or None,
     }
     given: dict[str, Any] = {k: v for k, v in fields.items() if v is not None}
+    assign(given, assignments or [])
     task = client.models.evaluate(
         model_or_task(client, model), dataset, priority=priority, after=after or (), **given
     )

@@ -24,6 +24,14 @@ TaskArgument = Annotated[
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Queue it, and don't watch.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any other field of the spec, such as resources.cpus=2; repeat.",
+    ),
+]
 Priority = Annotated[
     int | None, typer.Option("--priority", min=1, max=10, help="1 to 10; higher goes first.")
 ]

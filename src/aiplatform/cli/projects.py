@@ -84,9 +84,42 @@ def _kept(days: int | None) -> str:
 
 
 @app.command()
-def show(project: Name, json: Json = False) -> None:
-    """Show a project."""
-    print_record(connect().projects.get(project), as_json=json)
+def use(
+    project: Annotated[
+        str | None, typer.Argument(metavar="[PROJECT]", help="Name or uuid.")
+    ] = None,
+    none: Annotated[bool, typer.Option("--none", help="Forget the one that was chosen.")] = False,
+    json: Json = False,
+) -> None:
+    """Remember a project for the commands that follow, at this server.
+
+    `--project` and AIPLATFORM_PROJECT go before it. `projects show` shows it.
+    """
+    if (project is None) != none:
+        raise typer.BadParameter("name a project, or give --none to forget the one that was chosen")
+    from aiplatform.client.credentials import CredentialStore
+
+    client = connect()
+    if project is None:
+        CredentialStore().use_project(client.url, None)
+        _done(client.url, "No project is chosen any more.", json=json)
+        return
+    found = client.projects.get(project)
+    CredentialStore().use_project(client.url, (str(found.uuid), found.name))
+    _done(found.uuid, f"Commands at {client.url} now use the project {found.name}.", json=json)
+
+
+@app.command()
+def show(
+    project: Annotated[
+        str | None,
+        typer.Argument(metavar="[PROJECT]", help="Name or uuid; else the one that is in use."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show a project: by default the one that commands use."""
+    projects = connect().projects
+    print_record(projects.get(projects.resolve(project)), as_json=json)
 
 
 @app.command()

@@ -91,8 +91,9 @@ def set_(
     print_record(found.update(**changes), as_json=json)
 
 
+@app.command("delete", hidden=True)
 @app.command()
-def delete(role: Name, yes: Yes = False, json: Json = False) -> None:
+def rm(role: Name, yes: Yes = False, json: Json = False) -> None:
     """Delete a role that is not in use."""
     client = connect()
     confirm(f"Delete the role {role}?", yes=yes)

@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from aiplatform.cli.failures import CommandError, ExitCode
-from aiplatform.cli.options import Json, Limit, Priority, Project, Yes, group
+from aiplatform.cli.options import Json, Limit, Priority, Project, Set, Yes, group
 from aiplatform.cli.output import age_text, print_json, print_record, print_table, say
 from aiplatform.cli.session import confirm, connect
-from aiplatform.cli.specs import read_spec
+from aiplatform.cli.specs import assign, read_spec
 
 app = group("Schedules: tasks and runs that are submitted by the calendar.")
 
@@ -55,6 +55,7 @@ def create(
             help="File with a task's spec to submit instead.",
         ),
     ] = None,
+    assignments: Set = None,
     priority: Priority = None,
     missed: Annotated[
         str | None, typer.Option(help="After an outage: run_once (default) or skip.")
@@ -69,12 +70,19 @@ def create(
     """Create a schedule. It fires with the permissions that you have then."""
     if (experiment is None) == (spec is None):
         raise CommandError("Give either --experiment or --spec.", exit_code=ExitCode.USAGE)
+    if spec is None and assignments:
+        raise CommandError(
+            "--set changes the spec of --spec; an experiment runs as it is configured then.",
+            exit_code=ExitCode.USAGE,
+        )
+    wanted = None if spec is None else read_spec(spec)
+    assign(wanted or {}, assignments or [])
     made = connect(project).schedules.create(
         name,
         cron,
         timezone=timezone,
         experiment=experiment,
-        spec=None if spec is None else read_spec(spec),
+        spec=wanted,
         priority=priority,
         missed=missed,
         overlap=overlap,

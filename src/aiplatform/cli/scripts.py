@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from aiplatform.cli.follow import follow
-from aiplatform.cli.options import Detach, Json, Limit, Priority, Project, Yes, group
+from aiplatform.cli.options import Detach, Json, Limit, Priority, Project, Set, Yes, group
 from aiplatform.cli.output import (
     age_text,
     print_deleted,
@@ -18,6 +18,7 @@ from aiplatform.cli.output import (
     size_text,
 )
 from aiplatform.cli.session import confirm, connect
+from aiplatform.cli.specs import assign
 
 app = group("Your own commands, run on workers with datasets and models laid out by version.")
 
@@ -66,6 +67,7 @@ def run(
     processes: Annotated[int, typer.Option(help="Of the command, on each node.")] = 1,
     nodes: Annotated[int, typer.Option(help="Workers that run it together.")] = 1,
     time_limit: Annotated[int | None, typer.Option(help="Seconds an attempt may take.")] = None,
+    assignments: Set = None,
     priority: Priority = None,
     detach: Detach = False,
     project: Project = None,
@@ -84,6 +86,7 @@ def run(
         "processes": processes,
         "nodes": nodes,
     }
+    assign(options, assignments or [])
     task = client.scripts.run(
         command,
         directory=directory,
@@ -142,8 +145,9 @@ def list_bundles(project: Project = None, limit: Limit = 20, json: Json = False)
     )
 
 
-@app.command("delete-bundle")
-def delete_bundle(
+@app.command("delete-bundle", hidden=True)
+@app.command("rm-bundle")
+def rm_bundle(
     bundle: Annotated[str, typer.Argument(metavar="UUID")], yes: Yes = False, json: Json = False
 ) -> None:
     """Delete uploaded code; tasks that ran it keep its hash."""

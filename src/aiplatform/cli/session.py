@@ -12,10 +12,29 @@ if TYPE_CHECKING:
 
 
 def connect(project: str | None = None) -> "Client":
-    """A client as environment and last login say; the server answers in the person's language."""
-    from aiplatform.client import Client
+    """Return a client as environment and last login say.
 
-    return Client(project=project, language=current())
+    The server answers in the person's language. The project is ``project``, else that of
+    ``AIPLATFORM_PROJECT``, else the one that `aiplatform projects use` has remembered.
+    """
+    from aiplatform.client import Client
+    from aiplatform.client.credentials import CredentialStore
+
+    client = Client(project=project, language=current())
+    if client.project is None:
+        chosen = CredentialStore().project(client.url)
+        if chosen is not None:
+            client.project = chosen[0]
+            _remembered[:] = [chosen[1]]
+    return client
+
+
+_remembered: list[str] = []
+
+
+def remembered_project() -> str | None:
+    """Return the name of the remembered project if this command uses it."""
+    return _remembered[0] if _remembered else None
 
 
 def confirm(question: str, *, yes: bool) -> None:

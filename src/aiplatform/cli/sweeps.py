@@ -1,19 +1,33 @@
 """``aiplatform sweep``."""
 
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from aiplatform.cli.failures import CommandError, ExitCode
-from aiplatform.cli.options import Json, Limit, OverrideGate, Priority, Project, group
-from aiplatform.cli.output import age_text, number_text, print_json, print_rows, print_table, say
+from aiplatform.cli.follow import waiting_teller
+from aiplatform.cli.options import Detach, Json, Limit, OverrideGate, Priority, Project, group
+from aiplatform.cli.output import (
+    age_text,
+    number_text,
+    print_json,
+    print_json_line,
+    print_rows,
+    print_table,
+    say,
+)
 from aiplatform.cli.session import connect
 from aiplatform.cli.specs import assign
 
 if TYPE_CHECKING:
-    from aiplatform.client import Sweep
+    from collections.abc import Callable
+
+    from aiplatform.client import Client, Sweep
 
 app = group("Sweeps: searches for the hyper-parameters of an experiment.")
+
+_LOOK_SECONDS = 2.0
 
 SweepArgument = Annotated[str, typer.Argument(metavar="SWEEP", help="Name or uuid.")]
 
@@ -44,10 +58,11 @@ def create(
     ] = None,
     priority: Priority = None,
     override_gate: OverrideGate = None,
+    detach: Detach = False,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Begin a sweep; each trial is a run of the experiment."""
+    """Begin a sweep, and watch it; each trial is a run of the experiment."""
     options: dict[str, Any] = {
         "method": method,
         "objective": objective,
@@ -64,10 +79,13 @@ def create(
     assign(options, assignments or [])
     client = connect(project)
     found = client.sweeps.create(name, experiment, dict(map(read_parameter, parameters)), **options)
-    if json:
-        print_json(found)
-    else:
-        say(f"Began {found.name}. Look at it: aiplatform sweep show {found.name}")
+    if detach:
+        if json:
+            print_json(found)
+        else:
+            say(f"Began {found.name}. Watch it: aiplatform sweep watch {found.name}")
+        return
+    _watch(client, found, as_json=json)
 
 
 def read_parameter(text: str) -> tuple[str, Any]:
@@ -119,6 +137,64 @@ def ls(project: Project = None, limit: Limit = 50, json: Json = False) -> None:
 def show(sweep: SweepArgument, project: Project = None, json: Json = False) -> None:
     """Show a sweep and its trials, the best first."""
     print_sweep(connect(project).sweeps.get(sweep), as_json=json)
+
+
+@app.command()
+def watch(sweep: SweepArgument, project: Project = None, json: Json = False) -> None:
+    """Watch a sweep until it ends; exit code 5 when it does not succeed."""
+    client = connect(project)
+    _watch(client, client.sweeps.get(sweep), as_json=json)
+
+
+def _watch(client: "Client", sweep: "Sweep", *, as_json: bool) -> None:
+    """Print what changes in a sweep until it ends, then its trials.
+
+    Raises:
+        CommandError: on Ctrl-C; the sweep goes on.
+    """
+    try:
+        ended = sweep.wait(
+            interval=_LOOK_SECONDS,
+            on_event=None if as_json else waiting_teller(sweep.name),
+            on_change=_change_printer(as_json=as_json),
+        )
+    except KeyboardInterrupt:
+        raise CommandError(
+            f"no longer watching; {sweep.name} goes on at {client.url}",
+            f"`aiplatform sweep watch {sweep.name}` watches it again, "
+            f"`aiplatform sweep cancel {sweep.name}` ends it.",
+            ExitCode.INTERRUPTED,
+        ) from None
+    if as_json:
+        print_json_line(ended)
+    else:
+        print_sweep(ended, as_json=False)
+    if ended.status != "completed":
+        raise typer.Exit(ExitCode.TASK_FAILED)
+
+
+def _change_printer(*, as_json: bool) -> "Callable[[Sweep], None]":
+    """Return what prints the state of a sweep whenever it differs from the last one."""
+    last: list[str] = []
+
+    def show_change(sweep: "Sweep") -> None:
+        states = Counter(trial.state for trial in sweep.trials)
+        objective = str(sweep.spec.get("objective", ""))
+        best = "" if sweep.best is None else f"; best {objective} {number_text(sweep.best.value)}"
+        counts = ", ".join(f"{count} {state}" for state, count in states.items())
+        most = sweep.spec.get("max_trials")
+        text = f"{sweep.name}: {len(sweep.trials)} of {most} trials begun ({counts}){best}"
+        if last == [text] or not sweep.trials:
+            return
+        last[:] = [text]
+        if as_json:
+            best_value = None if sweep.best is None else sweep.best.value
+            data = {"trials": len(sweep.trials), "states": dict(states), "best": best_value}
+            print_json_line({"event": "progress", "data": data})
+        else:
+            say(text)
+
+    return show_change
 
 
 @app.command()

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from aiplatform.cli.failures import CommandError, ExitCode
-from aiplatform.cli.options import Json, Priority, Project
+from aiplatform.cli.options import Json, Priority, Project, Set
 from aiplatform.cli.output import print_json, print_json_line, say
 from aiplatform.cli.session import connect
-from aiplatform.cli.specs import read_spec
+from aiplatform.cli.specs import assign, read_spec
 
 BATCH = 500
 """Tasks of one request; the API takes no more."""
@@ -26,6 +26,7 @@ def submit(
         ),
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Of the task; SPEC needs it.")] = None,
+    assignments: Set = None,
     priority: Priority = None,
     after: Annotated[
         list[str] | None,
@@ -54,7 +55,7 @@ def submit(
     perhaps priority, after and idempotency_key; its requests have at most 500 and are taken whole
     or not at all. With keys, a file that was taken in part can be sent again as it is.
     """
-    of_one = (name, priority, after, after_any, idempotency_key)
+    of_one = (name, priority, assignments, after, after_any, idempotency_key)
     if (spec is None) == (batch is None):
         raise typer.BadParameter("give SPEC for one task, or --batch for many")
     if batch is not None:
@@ -65,6 +66,7 @@ def submit(
     if spec is None or name is None:
         raise typer.BadParameter("a task needs a --name")
     wanted = _object_of_stdin() if str(spec) == "-" else read_spec(spec)
+    assign(wanted, assignments or [])
     queued = connect(project).tasks.submit(
         wanted,
         name=name,

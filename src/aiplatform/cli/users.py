@@ -128,8 +128,9 @@ def activate(user: Name, json: Json = False) -> None:
     print_record(connect().users.activate(user), as_json=json)
 
 
+@app.command("delete", hidden=True)
 @app.command()
-def delete(
+def rm(
     user: Name,
     transfer_to: Annotated[
         str | None, typer.Option(metavar="USER", help="Who gets its projects.")

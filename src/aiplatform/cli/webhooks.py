@@ -158,8 +158,9 @@ def replay(
     print_record(connect(project).webhooks.replay(webhook, delivery), as_json=json)
 
 
+@app.command("delete", hidden=True)
 @app.command()
-def delete(webhook: Name, project: Project = None, yes: Yes = False, json: Json = False) -> None:
+def rm(webhook: Name, project: Project = None, yes: Yes = False, json: Json = False) -> None:
     """Delete a webhook with its log; what waits is not sent."""
     found = connect(project).webhooks.get(webhook)
     confirm(f"Delete the webhook {found.name}?", yes=yes)

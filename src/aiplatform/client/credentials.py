@@ -100,6 +100,24 @@ class CredentialStore:
         if content["sessions"].pop(url, None) is not None:
             self._write(content)
 
+    def project(self, url: str) -> tuple[str, str] | None:
+        """Return uuid and name of the project that commands use at ``url``, if one was chosen."""
+        kept = self._read().get("projects", {}).get(url)
+        if not isinstance(kept, dict):
+            return None
+        return str(kept.get("uuid")), str(kept.get("name"))
+
+    def use_project(self, url: str, chosen: tuple[str, str] | None) -> None:
+        """Remember a project, its uuid and name, for commands at ``url``; None forgets it."""
+        with self.lock():
+            content = self._read()
+            projects = content.setdefault("projects", {})
+            if chosen is None:
+                projects.pop(url, None)
+            else:
+                projects[url] = {"uuid": chosen[0], "name": chosen[1]}
+            self._write(content)
+
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Exclude other threads and processes while a session is replaced."""

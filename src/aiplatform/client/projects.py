@@ -268,7 +268,8 @@ class Projects(Group):
             return mine[0].uuid
         error = AmbiguousName("which project?" if mine else "you have no project yet")
         error.hint = (
-            f"Name one with --project or AIPLATFORM_PROJECT: {', '.join(p.name for p in mine)}."
+            "Name one with --project or AIPLATFORM_PROJECT, or choose one with "
+            f"`aiplatform projects use NAME`: {', '.join(p.name for p in mine)}."
             if mine
             else "Create one: `aiplatform projects create NAME`."
         )

@@ -69,6 +69,7 @@ class Sweep(Resource):
         *,
         interval: float = 1.0,
         on_event: Callable[[TaskEvent], None] | None = None,
+        on_change: "Callable[[Sweep], None] | None" = None,
     ) -> "Sweep":
         """Wait for its end, however it ends; times in seconds.
 
@@ -77,6 +78,7 @@ class Sweep(Resource):
             interval: between two looks.
             on_event: called with an event of kind ``waiting`` when something keeps the next trial
                 from starting.
+            on_change: called with the sweep after each look.
 
         Raises:
             WaitTimeout: when it has not ended by then.
@@ -85,6 +87,8 @@ class Sweep(Resource):
         reasons = WaitingReasons(self.client, on_event)
         while True:
             found = self.refresh()
+            if on_change is not None:
+                on_change(found)
             reasons.look(next((t.task for t in found.trials if t.state == "running"), None))
             if found.status is not SweepStatus.RUNNING:
                 return found
