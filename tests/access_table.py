@@ -361,6 +361,7 @@ TABLE = [
     writes("POST", "deployments/{deployment}/start", Permission.INFERENCE_WRITE),
     writes("POST", "deployments/{deployment}/stop", Permission.INFERENCE_WRITE, frozen=False),
     writes("POST", "deployments/{deployment}/restart", Permission.INFERENCE_WRITE),
+    writes("POST", "deployments/{deployment}/update", Permission.INFERENCE_WRITE),
     # OpenAI's interface
     Access("GET", "/v1/models", "signed in", Permission.INFERENCE_READ),
     reads("/v1/models/{deployment}", Permission.INFERENCE_READ),

@@ -368,6 +368,7 @@ def test_models_and_deployments(client: Client, tmp_path: Path) -> None:
     only(client.deployments.list(name="bot").first(), Deployment)
     for action in (deployment.start, deployment.stop, deployment.restart, deployment.refresh):
         only(action(), Deployment)
+    only(deployment.update(U), Deployment)
     deployment.delete()
 
 

@@ -12,6 +12,7 @@ from aiplatform.cli.options import Json, Project
 from aiplatform.cli.output import age_text, print_json, print_rows, print_table, say
 from aiplatform.cli.report_text import print_report
 from aiplatform.cli.session import connect
+from aiplatform.language import tr
 
 if TYPE_CHECKING:
     from aiplatform.client.datasets import Datasets
@@ -118,7 +119,11 @@ def check(
         max_length=max_length,
         against=against or None,
         benchmarks=benchmark or None,
-    ).wait(on_event=None if json else waiting_teller(f"the quality report of {dataset}"))
+    ).wait(
+        on_event=None
+        if json
+        else waiting_teller(tr("the quality report of {label}", label=dataset))
+    )
     _show(client.datasets, dataset, None, as_json=json)
 
 

@@ -16,6 +16,7 @@ from aiplatform.cli.output import print_json, say
 from aiplatform.cli.report_text import print_short
 from aiplatform.cli.session import connect
 from aiplatform.cli.transfer import bar
+from aiplatform.language import tr
 
 if TYPE_CHECKING:
     from aiplatform.client import Client, Dataset
@@ -115,7 +116,9 @@ def _wait_and_show(client: "Client", dataset: "Dataset", *, as_json: bool) -> No
     try:
         ready = dataset.wait_ready(
             timeout=None,
-            on_event=None if as_json else waiting_teller(f"the quality report of {label}"),
+            on_event=None
+            if as_json
+            else waiting_teller(tr("the quality report of {label}", label=label)),
         )
     except KeyboardInterrupt:
         raise CommandError(

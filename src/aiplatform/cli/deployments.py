@@ -9,6 +9,7 @@ from aiplatform.cli.models import model_or_task
 from aiplatform.cli.options import After, Json, Limit, ModelOrTask, Project, Yes, group
 from aiplatform.cli.output import age_text, print_json, print_record, print_table, say
 from aiplatform.cli.session import confirm, connect
+from aiplatform.language import tr
 
 if TYPE_CHECKING:
     from aiplatform.client import Deployment
@@ -125,6 +126,44 @@ def restart(
     """Stop a deployment and start it again."""
     found = connect(project).deployments.restart(deployment)
     _finish(_ready(found, json=json) if wait else found, json=json)
+
+
+@app.command()
+def update(
+    deployment: DeploymentArgument,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="NAME, NAME@VERSION or a uuid.")],
+    wait: Wait = True,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Serve another model under the same name, without a gap.
+
+    The new server starts beside the present one and takes over when it is ready. If it fails to
+    start, the present one goes on. To go back, update to the former model.
+    """
+    found = connect(project).deployments.update(deployment, model)
+    if wait:
+        found = found.wait_updated(on_event=None if json else waiting_teller(found.name))
+    if json:
+        print_json(found)
+    elif found.updating is not None:
+        say(
+            tr(
+                "{name} serves {model} until {next} is ready: aiplatform deploy ls",
+                name=found.name,
+                model=found.model_name,
+                next=found.updating.model_name,
+            )
+        )
+    else:
+        say(
+            tr(
+                "{name} is {status} and serves {model}.",
+                name=found.name,
+                status=found.status,
+                model=found.model_name,
+            )
+        )
 
 
 @app.command()

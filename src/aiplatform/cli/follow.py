@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from aiplatform.cli.failures import CommandError, ExitCode
 from aiplatform.cli.output import duration_text, plain, print_json_line, say
+from aiplatform.language import current, tr
 
 if TYPE_CHECKING:
     from aiplatform.client import Client, Task, TaskEvent
@@ -48,14 +49,15 @@ def waiting_teller(name: str, tell: Callable[[str], None] = say) -> Callable[["T
 
     def show(event: "TaskEvent") -> None:
         nonlocal told, told_at
-        reason = plain(str(event.data.get("reason", "")))
+        said = "reason_zh" if current() == "zh" else "reason"
+        reason = plain(str(event.data.get(said) or event.data.get("reason", "")))
         if event.kind != "waiting" or not reason or reason == told:
             return
         now = time.monotonic()
         if _DIGITS.sub("", reason) == _DIGITS.sub("", told) and now - told_at < _LINE_SECONDS:
             return
         told, told_at = reason, now
-        tell(f"{label} waits: {reason}")
+        tell(tr("{name} waits: {reason}", name=label, reason=reason))
 
     return show
 

@@ -6,6 +6,8 @@ from functools import partial
 from typing import Any, Literal, overload
 from uuid import UUID
 
+from pydantic import BaseModel, ConfigDict
+
 from aiplatform.client.base import Group, Resource, UserRef, as_uuid, only
 from aiplatform.client.chat import CHAT, ChatReply, ChatStream, Messages, chat_body, reply_from
 from aiplatform.client.errors import NotReady
@@ -22,6 +24,16 @@ from aiplatform.protocol.specs import Resources
 _DOWN = {DeploymentStatus.CRASHED, DeploymentStatus.STOPPED}
 
 
+class DeploymentUpdate(BaseModel):
+    """An update that is under way: the model, and the task of the server that will take over."""
+
+    model_config = ConfigDict(extra="allow", protected_namespaces=())
+
+    model: UUID | None = None
+    model_name: str | None = None
+    task: UUID | None = None
+
+
 class Deployment(Resource):
     """A model that is being served, or was."""
 
@@ -34,6 +46,8 @@ class Deployment(Resource):
     task: UUID | None = None
     restarts: int = 0
     error: str | None = None
+    updating: DeploymentUpdate | None = None
+    update_error: str | None = None
     options: dict[str, Any] = {}
     resources: dict[str, Any] = {}
     queue: str | None = None
@@ -68,6 +82,18 @@ class Deployment(Resource):
     def restart(self) -> "Deployment":
         """Stop and start it."""
         return self.client.deployments.restart(self)
+
+    def update(self, model: ModelLike) -> "Deployment":
+        """Serve another model without a gap, see :meth:`Deployments.update`."""
+        return self.client.deployments.update(self, model)
+
+    def wait_updated(
+        self,
+        timeout: float | None = 300.0,
+        on_event: Callable[[TaskEvent], None] | None = None,
+    ) -> "Deployment":
+        """Wait for the end of its update, see :meth:`Deployments.wait_updated`."""
+        return self.client.deployments.wait_updated(self, timeout, on_event)
 
     def delete(self) -> None:
         """Stop and delete it."""
@@ -169,6 +195,75 @@ class Deployments(Group):
     ) -> Deployment:
         """Stop and start it."""
         return self._act(deployment, "restart", project)
+
+    def update(
+        self,
+        deployment: DeploymentLike,
+        model: ModelLike,
+        *,
+        project: ProjectLike | None = None,
+    ) -> Deployment:
+        """Serve another model under the same name, without a gap.
+
+        A server of the model starts beside the present one and takes over when it is ready. The
+        present one completes the answers that it has begun. If the new one fails to start, the
+        present one goes on, and ``update_error`` says why. To go back, update to the former model.
+
+        Returns:
+            The deployment, whose ``updating`` names the update; see :meth:`wait_updated`.
+
+        Raises:
+            Conflict: while another update is under way, or while it stops.
+        """
+        path = self.path(deployment, project)
+        body = {"model": self._client.models.resolve(model, project)}
+        return self._make(Deployment, self._http.post(f"{path}/update", body))
+
+    def wait_updated(
+        self,
+        deployment: DeploymentLike,
+        timeout: float | None = 300.0,
+        on_event: Callable[[TaskEvent], None] | None = None,
+        *,
+        project: ProjectLike | None = None,
+    ) -> Deployment:
+        """Wait until an update has taken over, or was given up.
+
+        Args:
+            deployment: which one.
+            timeout: seconds to wait at most; the update goes on.
+            on_event: called with an event of kind ``waiting`` when something keeps the new server
+                from starting.
+            project: where to look for a name.
+
+        Raises:
+            NotReady: when the update failed; the deployment serves what it served before.
+            WaitTimeout: after ``timeout`` seconds.
+        """
+        path = self.path(deployment, project)
+        reasons = WaitingReasons(self._client, on_event)
+
+        def look() -> Deployment:
+            seen = self._get(Deployment, path)
+            reasons.look(None if seen.updating is None else seen.updating.task)
+            return seen
+
+        seen = poll(
+            look,
+            lambda seen: seen.updating is None,
+            timeout=timeout,
+            what="the update had not ended",
+            longest=1.0,
+        )
+        if seen.update_error is not None:
+            raise NotReady(
+                f"the update of {seen.name} failed: {seen.update_error}",
+                hint=f"{seen.name} is {seen.status} and serves {seen.model_name} as before.",
+            )
+        if seen.status is not DeploymentStatus.READY:
+            # It was down, and is started with the new model.
+            return self.wait_ready(seen, timeout, on_event)
+        return seen
 
     def delete(self, deployment: DeploymentLike, *, project: ProjectLike | None = None) -> None:
         """Stop and delete it."""

@@ -150,6 +150,12 @@ class Cancel(Message):
     grace_seconds: float = Field(ge=0)
 
 
+class Drain(Message):
+    """Tell a child that serves that nobody asks it any more: end when its answers are complete."""
+
+    type: Literal["drain"] = "drain"
+
+
 class Begin(Message):
     """Give a spare its job: the job's file, where to run it, and all of its environment."""
 
@@ -159,7 +165,7 @@ class Begin(Message):
     environment: dict[str, str] = Field(repr=False, description="with the secrets that it names")
 
 
-ControlMessage = Annotated[Renew | Cancel | Begin, Field(discriminator="type")]
+ControlMessage = Annotated[Renew | Cancel | Drain | Begin, Field(discriminator="type")]
 
 
 class ServingAddress(Message):

@@ -10,6 +10,8 @@ class NotificationType(StrEnum):
     DATASET_READY = "dataset:ready"
     DEPLOYMENT_CRASHED = "deployment:crashed"
     DEPLOYMENT_READY = "deployment:ready"
+    DEPLOYMENT_UPDATED = "deployment:updated"
+    DEPLOYMENT_UPDATE_FAILED = "deployment:update_failed"
     MEMBER_ADDED = "member:added"
     MEMBER_CHANGED = "member:changed"
     MEMBER_REMOVED = "member:removed"

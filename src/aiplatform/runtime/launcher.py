@@ -8,6 +8,8 @@ stays behind with nothing but the standard library and ends the child when it mu
 - the control pipe closes (the runner is gone): SIGKILL at once;
 - a cancellation comes: SIGTERM, and SIGKILL after the grace period.
 
+A server that was replaced is told to complete its answers and end: SIGUSR1, to the child alone.
+
 Signals go to the child's whole process group, so what it started dies with it; on Linux, what left
 the group is found too, because orphans are handed to the launcher (PR_SET_CHILD_SUBREAPER).
 
@@ -280,6 +282,9 @@ class Watch:
                     self.deadline = time.monotonic() + float(message["seconds"])
                 case "cancel":
                     self._cancel(float(message["grace_seconds"]))
+                case "drain":
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(self.child, signal.SIGUSR1)
                 case "begin":
                     self._pass_on(line + b"\n")
         except (ValueError, TypeError, KeyError):

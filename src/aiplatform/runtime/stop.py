@@ -20,17 +20,24 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.requested = False
+        self.draining = False
+        """Nobody sends a server new requests: it ends when its answers are complete."""
         self._holds = 0
         self._obeyed = False
 
     def listen(self) -> None:
-        """Take SIGTERM from now on."""
+        """Take SIGTERM and SIGUSR1 from now on."""
         signal.signal(signal.SIGTERM, lambda *_: self.request())
+        signal.signal(signal.SIGUSR1, lambda *_: self.drain())
 
     def request(self) -> None:
         """Ask for a stop; in the main thread, obey at once unless it is held back."""
         self.requested = True
         self.obey()
+
+    def drain(self) -> None:
+        """Take note that a server is to end when its answers are complete."""
+        self.draining = True
 
     @contextmanager
     def held(self) -> Iterator[None]:

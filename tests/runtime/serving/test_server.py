@@ -13,7 +13,7 @@ import httpx
 import pytest
 from openai import NotFoundError, OpenAI
 
-from aiplatform.protocol.messages import Job, ServingAddress
+from aiplatform.protocol.messages import Drain, Job, ServingAddress
 from aiplatform.protocol.specs import InferenceSpec
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.serving.engines.vllm import VllmEngine, vllm_arguments
@@ -226,6 +226,35 @@ def test_a_stop_lets_a_running_answer_end(tiny_model: Path, tmp_path: Path) -> N
         served.http = httpx.Client(transport=httpx.HTTPTransport(uds=str(tmp_path / "s.sock")))
         with pytest.raises(httpx.ConnectError):
             served.http.get("http://engine/health")
+
+
+def test_replaced_server_completes_answers_takes_late_requests_and_ends(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    job = make_job(tmp_path, tiny_model, None, max_length=500)
+    with Runner.of_job(job, tmp_path) as runner:
+        served = Served(runner, runner.wait_for("ready")["endpoint"])
+        body = {
+            "model": "model",
+            "stream": True,
+            "max_tokens": 200,
+            "messages": [{"role": "user", "content": "on"}],
+        }
+        with served.http.stream("POST", "/v1/chat/completions", json=body) as response:
+            lines = response.iter_lines()
+            next(lines)
+            runner.say(Drain())
+            # One that was on its way, on a connection of its own.
+            transport = httpx.HTTPTransport(uds=str(tmp_path / "s.sock"))
+            late = httpx.Client(transport=transport, headers=served.http.headers, timeout=60)
+            told = late.post(
+                "http://engine/v1/chat/completions", json={**body, "stream": False, "max_tokens": 3}
+            )
+            assert told.status_code == 200, told.text
+            assert [line for line in lines if line][-1] == "data: [DONE]"
+        assert runner.finish(timeout=30) == 0
+        assert runner.outcome["type"] == "stopped"
+    assert not (tmp_path / "s.sock").exists()
 
 
 def test_over_tcp_when_api_and_worker_are_apart(tiny_model: Path, tmp_path: Path) -> None:

@@ -171,7 +171,8 @@ class TestCrashes:
         assert task.id != claim.task_id
         assert task.scheduling.created_by == deployment.created_by
         wait = task.scheduling.not_before - task.created_at
-        assert timedelta(seconds=0.9) < wait < timedelta(seconds=1.1)
+        # Both are read from clocks, one a moment after the other: on a busy machine a long moment.
+        assert timedelta(seconds=0.9) < wait < timedelta(seconds=30)
         assert hand.claim() is None
 
         hand.ready(hand.take(hurry=True))

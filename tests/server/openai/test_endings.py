@@ -15,9 +15,11 @@ from sqlalchemy import delete, func, update
 from sqlalchemy.orm import Session
 
 from aiplatform.server.identity.models import AuthSession, User
-from aiplatform.server.inference.models import Deployment
+from aiplatform.server.inference.models import Deployment, DeploymentRetirement
+from aiplatform.server.openai import access
+from aiplatform.server.openai.service import calls
 from aiplatform.server.projects.models import Project, ProjectPermission
-from tests.factories import make_member
+from tests.factories import make_member, make_task
 from tests.server.openai.conftest import orders
 from tests.server.openai.fake_engine import FakeEngine
 from tests.server.openai.test_audit import audited
@@ -97,6 +99,60 @@ def test_a_stream_ends_with_its_right(
     assert broken.value.code == code
     assert time.monotonic() - ended < SOON
     assert engine.seen[0].hung_up.wait(SOON)
+
+
+def retire(session: Session, deployment: Deployment, token: str, project: Project) -> None:
+    """Take note that the server of a token was replaced and completes its answers."""
+    former = make_task(session, project)
+    session.add(
+        DeploymentRetirement(task_id=former.id, deployment_id=deployment.id, endpoint_token=token)
+    )
+
+
+def test_stream_of_replaced_server_is_completed(
+    session: Session, chat: openai.OpenAI, deployment: Deployment, project: Project,
+    engine: FakeEngine,
+) -> None:  # fmt: skip
+    stream = chat.chat.completions.create(
+        model=deployment.name, messages=orders(tokens=160, delay=0.02), stream=True
+    )
+    next(iter(stream))
+    retire(session, deployment, engine.token, project)
+    replace(session, None, deployment)  # type: ignore[arg-type]  # nobody's right matters here
+    session.commit()
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
+    assert text.split()[-1] == "w159"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_request_on_its_way_to_a_replaced_server_goes_to_the_new_one(
+    session: Session, chat: openai.OpenAI, deployment: Deployment, engine: FakeEngine,
+    monkeypatch: pytest.MonkeyPatch, stream: bool,
+) -> None:  # fmt: skip
+    """The update takes over, and the old server goes, after the call was routed."""
+    with FakeEngine("new") as newer:
+        routed = calls.choose
+
+        def choose(rows: Any, model: Any) -> Any:
+            target = routed(rows, model)
+            session.execute(
+                update(Deployment)
+                .where(Deployment.id == deployment.id)
+                .values(endpoint=newer.endpoint, endpoint_token=newer.token)
+            )
+            session.commit()
+            engine.die()
+            return target
+
+        monkeypatch.setattr(access, "choose", choose)
+        answer: Any = chat.chat.completions.create(
+            model=deployment.name, messages=orders(tokens=3), stream=stream
+        )
+        if stream:
+            assert sum(1 for _ in answer) >= 3
+        else:
+            assert answer.choices[0].message.content == "w0 w1 w2 "
+        assert len(newer.seen) == 1
 
 
 def test_an_answer_that_is_no_stream_ends_with_its_right(

@@ -214,7 +214,8 @@ def test_a_waiting_task_says_why(session: Session, submit: Submit, make_worker, 
     one = owner.get(f"tasks/{last.uuid}").json()
     assert one["position"] == 3
     assert one["waiting"]["ahead"] == 2
-    assert one["waiting"]["reason"] == "2 ahead; needs 1 GPU, 0 of 4 free"
+    full = "2 ahead; needs 1 GPU, 0 of 4 free: quality report scripted"
+    assert one["waiting"]["reason"] == full
     assert "前面还有 2 个任务" in one["waiting"]["reason_zh"]
     project = one["project"]
     listed = owner.get(f"projects/{project}/tasks").json()["items"]

@@ -23,6 +23,10 @@ from aiplatform.runtime.serving.engines.base import Engine, Generation, Piece, S
 FINISH_SECONDS = 5
 """How long running answers may go on after a stop was asked for."""
 
+QUIET_SECONDS = 2.0
+"""How long a server that was replaced waits without a request before it ends: some may still be on
+their way to it."""
+
 LONGEST_SOCKET_PATH = 103
 """Bytes; Linux takes 107, macOS 103."""
 
@@ -146,12 +150,36 @@ class _Uvicorn(uvicorn.Server):
         self.listens.set()
 
 
+class InProgress:
+    """An ASGI application that counts its requests in progress."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self.count = 0
+        self.changed = time.monotonic()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer a request; it is in progress until the last byte of its answer."""
+        self.count += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self.count -= 1
+            self.changed = time.monotonic()
+
+    def is_quiet(self, since: float) -> bool:
+        """Return whether nothing was in progress lately; ``since`` is when that began to count."""
+        now = time.monotonic()
+        return self.count == 0 and now - max(self.changed, since) >= QUIET_SECONDS
+
+
 async def _serve(
     app: Any, engine: Server, listener: socket.socket, report: Reporter, endpoint: str
 ) -> None:
+    progress = InProgress(app)
     server = _Uvicorn(
         uvicorn.Config(
-            app,
+            progress,
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -172,9 +200,13 @@ async def _serve(
     report.phase("serve")
     since = time.monotonic()
     failure = None
+    draining_since: float | None = None
     while not serving.done() and not server.should_exit:
         # Neither a signal handler nor an engine can wake the loop, so it looks now and then.
         await asyncio.wait({serving}, timeout=0.1)
+        if report.stop.draining:
+            draining_since = draining_since or time.monotonic()
+            report.stop.requested = report.stop.requested or progress.is_quiet(draining_since)
         failure = engine.failure()
         server.should_exit = report.stop.requested or failure is not None
     await serving

@@ -25,6 +25,8 @@ from aiplatform.server.inference.schemas import (
     DeploymentIn,
     DeploymentOptions,
     DeploymentOut,
+    DeploymentUpdateIn,
+    DeploymentUpdateOut,
 )
 from aiplatform.server.projects.access import ProjectContext
 
@@ -48,6 +50,16 @@ def _render(context: ProjectContext, row: Any) -> DeploymentOut:
         task=row.task_uuid,
         restarts=deployment.restarts,
         error=deployment.error,
+        updating=None
+        if row.next_task_uuid is None
+        else DeploymentUpdateOut(
+            model=row.next_model_uuid,
+            model_name=None
+            if row.next_model_name is None
+            else f"{row.next_model_name}@{row.next_model_version}",
+            task=row.next_task_uuid,
+        ),
+        update_error=deployment.update_error,
         options=DeploymentOptions(
             engine=spec.engine,
             max_length=spec.max_length,
@@ -173,3 +185,26 @@ def restart_deployment(
 ) -> DeploymentOut:
     """Replace its server by a new one, or start it when it is down."""
     return _show(session, context, service.restart(session, context, deployment))
+
+
+@router.post(
+    "/deployments/{deployment}/update",
+    status_code=status.HTTP_202_ACCEPTED,
+    summary="Serve another model without a gap",
+    responses=CONFLICT,
+)
+def update_deployment(
+    deployment: UUID,
+    context: Annotated[ProjectContext, Depends(access.CHANGE)],
+    session: SessionDep,
+    body: DeploymentUpdateIn,
+) -> DeploymentOut:
+    """Start a server of the model beside the present one; it takes over when it is ready.
+
+    Until then `updating` names it. The present server completes the answers that it has begun, for
+    ten minutes at most, and ends. If the new one fails to start, the present one goes on, and
+    `update_error` says why. The former model comes back by another update. A deployment that is
+    down is started with the model.
+    """
+    updated = service.update(session, context, deployment, body.model)
+    return _show(session, context, updated)

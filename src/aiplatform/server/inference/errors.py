@@ -35,3 +35,15 @@ class DeployedModelGone(Conflict):
         "en": "The model of this deployment was deleted. Create a deployment of another model.",
         "zh": "该部署的模型已被删除，请用其他模型新建部署。",
     }
+
+
+class DeploymentUpdating(Conflict):
+    """Another update is under way."""
+
+    code = "deployment_updating"
+    title = {"en": "Update under way", "zh": "正在更新"}
+    detail = {
+        "en": "The deployment is being updated to {model} already. Wait until that is done, or "
+        "give it up by cancelling its task {task}.",
+        "zh": "该部署正在更新到 {model}。请等待更新完成，或取消任务 {task} 以放弃本次更新。",
+    }

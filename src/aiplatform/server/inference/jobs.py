@@ -34,6 +34,10 @@ class Inference(TaskKind):
         """See :func:`service.server_ready`."""
         service.server_ready(session, task, endpoint, token)
 
+    def drain_seconds(self, session: Session, task_id: int) -> float | None:
+        """See :func:`service.drain_seconds`."""
+        return service.drain_seconds(session, task_id)
+
     def requeued(self, session: Session, task: Task) -> None:
         """See :func:`service.server_lost`."""
         service.server_lost(session, task)

@@ -1,5 +1,6 @@
 """Deployments."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,10 @@ class Deployment(Updated, Base):
 
     ``endpoint`` and ``endpoint_token`` are set while the server is ready: where it listens, and the
     token it was given for this one run.
+
+    While an update is under way, ``next_task_id`` is the run of the server that will take over, and
+    ``next_model_id`` and ``next_spec`` are what it serves. ``update_error`` says why the last
+    update failed.
     """
 
     __tablename__ = "deployments"
@@ -30,4 +35,22 @@ class Deployment(Updated, Base):
     endpoint_token: Mapped[str | None] = mapped_column(String(100))
     restarts: Mapped[int] = mapped_column(server_default="0")
     error: Mapped[str | None] = mapped_column(Text)
+    next_task_id: Mapped[int | None] = mapped_column(ForeignKey("tasks.id"))
+    next_model_id: Mapped[int | None] = mapped_column(ForeignKey("models.id"))
+    next_spec: Mapped[dict[str, Any] | None]
+    update_error: Mapped[str | None] = mapped_column(Text)
     created_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+
+
+class DeploymentRetirement(Base):
+    """A server that another has replaced, and that finishes the answers that it has begun.
+
+    The row goes when its task has ended, or when it must stop at once.
+    """
+
+    __tablename__ = "deployment_retirements"
+
+    task_id: Mapped[int] = mapped_column(ForeignKey("tasks.id"), primary_key=True)
+    deployment_id: Mapped[int] = mapped_column(ForeignKey("deployments.id"))
+    endpoint_token: Mapped[str] = mapped_column(String(100))
+    retired_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())

@@ -4,16 +4,20 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, and_, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Row, Select, and_, delete, func, or_, select
+from sqlalchemy.orm import Session, aliased
 
 from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.identity.models import User
-from aiplatform.server.inference.models import Deployment
+from aiplatform.server.inference.models import Deployment, DeploymentRetirement
+from aiplatform.server.inference.rules import DRAIN
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.registry.models import Model
 from aiplatform.server.tasks.models import Task, TaskInput
+
+_NextTask = aliased(Task, name="next_task")
+_NextModel = aliased(Model, name="next_model")
 
 
 def list_deployments(context: ProjectContext, *, name: str | None = None) -> Select[Any]:
@@ -27,6 +31,10 @@ def list_deployments(context: ProjectContext, *, name: str | None = None) -> Sel
             Model.version.label("model_version"),
             User.uuid.label("author_uuid"),
             User.username.label("author_name"),
+            _NextTask.uuid.label("next_task_uuid"),
+            _NextModel.uuid.label("next_model_uuid"),
+            _NextModel.name.label("next_model_name"),
+            _NextModel.version.label("next_model_version"),
         )
         .outerjoin(Task, Task.id == Deployment.task_id)
         # A model in the bin is another project's, and shows like one that is gone.
@@ -38,6 +46,16 @@ def list_deployments(context: ProjectContext, *, name: str | None = None) -> Sel
             ),
         )
         .outerjoin(User, User.id == Deployment.created_by)
+        .outerjoin(_NextTask, _NextTask.id == Deployment.next_task_id)
+        .outerjoin(
+            _NextModel,
+            and_(
+                _NextModel.id == Deployment.next_model_id,
+                or_(
+                    _NextModel.project_id.is_(None), _NextModel.project_id == Deployment.project_id
+                ),
+            ),
+        )
         .where(Deployment.project_id == context.project_id)
     )
     found: Select[Any] = statement
@@ -69,10 +87,13 @@ def get_deployment(
 
 
 def lock_served_by(session: Session, task_id: int) -> Deployment | None:
-    """The deployment whose current run is the task, locked; None when it has moved on."""
+    """Return the deployment whose current or next run is the task, locked.
+
+    None when it has moved on.
+    """
     return session.scalar(
         select(Deployment)
-        .where(Deployment.task_id == task_id)
+        .where(or_(Deployment.task_id == task_id, Deployment.next_task_id == task_id))
         .with_for_update()
         .execution_options(populate_existing=True)
     )
@@ -102,3 +123,22 @@ def failed_runs(session: Session, deployment: Deployment, within: timedelta) -> 
             Task.completed_at > since,
         )
     ).one()
+
+
+def run_replaced_by(session: Session, task_id: int) -> int | None:
+    """Return the current run of the deployment whose next run is the task."""
+    return session.scalar(select(Deployment.task_id).where(Deployment.next_task_id == task_id))
+
+
+def drain_seconds(session: Session, task_id: int) -> float | None:
+    """Return how long a replaced server may go on with its answers; None for any other run."""
+    left = DRAIN - (func.clock_timestamp() - DeploymentRetirement.retired_at)
+    found = session.scalar(
+        select(func.date_part("epoch", left)).where(DeploymentRetirement.task_id == task_id)
+    )
+    return None if found is None else max(0.0, float(found))
+
+
+def forget_retirement(session: Session, task_id: int) -> None:
+    """Delete the note that a server completes its answers, since its run has ended."""
+    session.execute(delete(DeploymentRetirement).where(DeploymentRetirement.task_id == task_id))

@@ -24,6 +24,9 @@ MAX_CRASHES = 5
 CRASH_WINDOW = timedelta(minutes=10)
 """So many crashes within this time, and a deployment is given up."""
 
+DRAIN = timedelta(minutes=10)
+"""How long a server that was replaced may take to complete its answers."""
+
 FIRST_DELAY = timedelta(seconds=1)
 MAX_DELAY = timedelta(seconds=30)
 

@@ -68,6 +68,22 @@ class DeploymentIn(Strict):
         )
 
 
+class DeploymentUpdateIn(Strict):
+    """Another model to serve under the same name."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"model": EXAMPLE_UUID}]})
+
+    model: UUID
+
+
+class DeploymentUpdateOut(BaseModel):
+    """An update that is under way: its server starts and will take over when it is ready."""
+
+    model: UUID | None = Field(description="null when it was deleted since")
+    model_name: str | None
+    task: UUID | None = Field(description="of its server; to cancel it gives the update up")
+
+
 class DeploymentOut(BaseModel):
     """A deployment. ``restarts`` counts since it was last started by hand."""
 
@@ -84,6 +100,8 @@ class DeploymentOut(BaseModel):
                     "task": EXAMPLE_UUID,
                     "restarts": 0,
                     "error": None,
+                    "updating": None,
+                    "update_error": None,
                     "options": {"engine": "transformers", "max_length": 2048},
                     "resources": {"cpus": 0.1, "memory_mb": 2048, "gpus": 0},
                     "queue": "default",
@@ -104,6 +122,8 @@ class DeploymentOut(BaseModel):
     task: UUID | None = Field(description="the task of the current or last run")
     restarts: int
     error: str | None = Field(description="why the last run ended, when it crashed or never began")
+    updating: DeploymentUpdateOut | None = Field(description="the update that is under way")
+    update_error: str | None = Field(description="why the last update failed")
     options: DeploymentOptions
     resources: Resources
     queue: str

@@ -47,6 +47,18 @@ TEXTS: dict[N, dict[Language, Text]] = {
         "en": Text("Deployment ready", "{name}: ready", "The deployment {name} answers requests."),
         "zh": Text("部署就绪", "{name}：已就绪", "部署 {name} 已可以接受请求。"),
     },
+    N.DEPLOYMENT_UPDATED: {
+        "en": Text("Deployment updated", "{name}: updated",
+                   "The deployment {name} serves {model} now."),
+        "zh": Text("部署已更新", "{name}：已更新", "部署 {name} 现在提供的模型是 {model}。"),
+    },
+    N.DEPLOYMENT_UPDATE_FAILED: {
+        "en": Text("Update failed", "{name}: update failed",
+                   "The deployment {name} could not be updated to {model} and serves what it "
+                   "served before. {error}"),
+        "zh": Text("部署更新失败", "{name}：更新失败",
+                   "部署 {name} 未能更新到 {model}，仍提供原来的模型。{error}"),
+    },
     N.MEMBER_ADDED: {
         "en": Text("Added to a project", "You were added to {project_name}",
                    "{by} gave you the role {role}."),

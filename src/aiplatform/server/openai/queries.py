@@ -6,11 +6,13 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
+    Integer,
     Select,
     Text,
     and_,
     bindparam,
     false,
+    func,
     literal,
     or_,
     select,
@@ -26,7 +28,7 @@ from aiplatform.protocol.permissions import WILDCARD, Permission
 from aiplatform.server.core.statements import Compiled, compiled
 from aiplatform.server.identity.access import key_lives, principal_statement
 from aiplatform.server.identity.models import ApiKey, AuthSession, Role, User
-from aiplatform.server.inference.models import Deployment
+from aiplatform.server.inference.models import Deployment, DeploymentRetirement
 from aiplatform.server.projects.models import Project, ProjectPermission
 from aiplatform.server.projects.rules import DELETED
 from aiplatform.server.registry.models import ModelDetails
@@ -117,10 +119,24 @@ def ready() -> Compiled:
     return compiled(_reachable(Deployment.status == DeploymentStatus.READY.value))
 
 
+@cache
+def serving() -> Compiled:
+    """Where the deployment of an id answers now."""
+    return compiled(
+        select(Deployment.endpoint, Deployment.endpoint_token).where(
+            Deployment.id == bindparam("id", type_=Integer),
+            Deployment.status == DeploymentStatus.READY.value,
+            Deployment.endpoint.is_not(None),
+        )
+    )
+
+
 def standing(
     pairs: Collection[tuple[Credential, int]],
-) -> list[Select[int, int, int, str, str | None, bool]]:
+) -> list[Select[Any]]:
     """For pairs of a credential and a deployment: may it still ask, and who answers there now.
+
+    ``retired_tokens`` are those of servers that were replaced and complete their answers.
 
     One select for sessions and one for API keys. A credential that has gone, or whose deployment
     has, gives no row. That an access token expires meanwhile ends no answer: the session goes on
@@ -128,7 +144,19 @@ def standing(
     """
     sessions = {(shown.session_id, where) for shown, where in pairs if shown.key_id == 0}
     keys = {(shown.key_id, where) for shown, where in pairs if shown.key_id}
-    facts = (Deployment.id.label("deployment_id"), Deployment.status, Deployment.endpoint_token)
+    retired_tokens = (
+        select(func.array_agg(DeploymentRetirement.endpoint_token))
+        .where(DeploymentRetirement.deployment_id == Deployment.id)
+        .correlate(Deployment)
+        .scalar_subquery()
+        .label("retired_tokens")
+    )
+    facts = (
+        Deployment.id.label("deployment_id"),
+        Deployment.status,
+        Deployment.endpoint_token,
+        retired_tokens,
+    )
     of_session = (
         select(
             AuthSession.id.label("session_id"),

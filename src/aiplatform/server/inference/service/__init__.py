@@ -11,8 +11,10 @@ from aiplatform.server.inference.service.deployments import (
     restart,
     start,
     stop,
+    update,
 )
 from aiplatform.server.inference.service.servers import (
+    drain_seconds,
     model_made,
     server_ended,
     server_lost,
@@ -24,6 +26,7 @@ from aiplatform.server.inference.service.servers import (
 __all__ = [
     "create_deployment",
     "delete_deployment",
+    "drain_seconds",
     "model_made",
     "restart",
     "server_ended",
@@ -33,4 +36,5 @@ __all__ = [
     "start",
     "stop",
     "task_inputs",
+    "update",
 ]

@@ -15,12 +15,20 @@ from aiplatform.server.core.errors import NameTaken, NotFound
 from aiplatform.server.inference import queries
 from aiplatform.server.inference.errors import (
     DeployedModelGone,
+    DeploymentUpdating,
     DeploymentWaits,
     WrongDeploymentState,
 )
 from aiplatform.server.inference.models import Deployment
 from aiplatform.server.inference.rules import DOWN
-from aiplatform.server.inference.service.running import become, record, run, serve
+from aiplatform.server.inference.service.running import (
+    become,
+    forget_update,
+    queue_server,
+    record,
+    run,
+    serve,
+)
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.registry import service as registry
 from aiplatform.server.registry.models import Model
@@ -93,7 +101,7 @@ def start(session: Session, context: ProjectContext, uuid: UUID) -> Deployment:
         DependencyFailed, MadeNoModel: when its model was never made, or is gone.
     """
     held = _hold_model(session, context, uuid)
-    deployment, _ = _lock(session, context, uuid)
+    deployment, _, _ = _lock(session, context, uuid)
     if deployment.status not in DOWN:
         raise WrongDeploymentState(
             state=deployment.status, action="started", action_zh="启动", wanted="starting"
@@ -111,13 +119,67 @@ def restart(session: Session, context: ProjectContext, uuid: UUID) -> Deployment
         DeploymentWaits: while it waits for other tasks, which a new run would not.
     """
     held = _hold_model(session, context, uuid)
-    deployment, task = _lock(session, context, uuid)
+    deployment, task, _ = _lock(session, context, uuid)
     if task is not None and not TaskStatus(task.status).is_final and task.scheduling.blockers:
         raise DeploymentWaits
     _start_anew(session, context, deployment, held, AuditAction.DEPLOYMENT_RESTARTED)
     # The old run is nobody's any more, so its end changes nothing here.
     _cancel(session, context, task)
     return deployment
+
+
+def update(session: Session, context: ProjectContext, uuid: UUID, model_uuid: UUID) -> Deployment:
+    """Serve another model under the same name, without a gap.
+
+    A server of the new model starts beside the present one and takes over when it is ready; if it
+    fails to start, the present one goes on. A deployment that is down is started with the model.
+
+    Raises:
+        PermissionDenied: when the caller may not read models.
+        NotFound: for a deployment or a model that the project may not use.
+        ModelNotReady: while the model's files are still coming in.
+        DeploymentUpdating: while another update is under way.
+        WrongDeploymentState: while the deployment is stopping.
+    """
+    require_readable(context, InferenceSpec(model=model_uuid))
+    model = registry.model_meant(session, context, model_uuid)
+    assert model is not None, "a model that is named by its uuid is there"
+    deployment, _, following = _lock(session, context, uuid)
+    if following is not None:
+        raise DeploymentUpdating(model=_next_name(session, deployment), task=following.uuid)
+    if deployment.status == S.STOPPING:
+        raise WrongDeploymentState(state=deployment.status, action="updated", action_zh="更新")
+    former = None if deployment.model_id is None else session.get(Model, deployment.model_id)
+    deployment.update_error = None
+    record(
+        session,
+        context.actor,
+        AuditAction.DEPLOYMENT_UPDATE_REQUESTED,
+        deployment,
+        context.project_uuid,
+        model=model.uuid,
+        model_name=f"{model.name}@{model.version}",
+        former_model=None if former is None else former.uuid,
+    )
+    if deployment.status in DOWN:
+        serve(deployment, model)
+        become(session, deployment, S.STARTING)
+        deployment.restarts, deployment.error = 0, None
+        run(session, deployment, context.actor, context.project_uuid)
+        return deployment
+    spec = InferenceSpec.model_validate({**deployment.spec, "model": str(model.uuid)})
+    task = queue_server(session, deployment, spec, model, context.actor, context.project_uuid)
+    deployment.next_task_id, deployment.next_model_id = task.id, model.id
+    deployment.next_spec = spec.model_dump(mode="json")
+    session.flush()
+    return deployment
+
+
+def _next_name(session: Session, deployment: Deployment) -> str:
+    model = None
+    if deployment.next_model_id is not None:
+        model = session.get(Model, deployment.next_model_id)
+    return "another model" if model is None else f"{model.name}@{model.version}"
 
 
 def stop(session: Session, context: ProjectContext, uuid: UUID) -> Deployment:
@@ -127,9 +189,11 @@ def stop(session: Session, context: ProjectContext, uuid: UUID) -> Deployment:
         NotFound: when the project has no such deployment.
         WrongDeploymentState: when it is stopping or down already.
     """
-    deployment, task = _lock(session, context, uuid)
+    deployment, task, following = _lock(session, context, uuid)
     if deployment.status in DOWN or deployment.status == S.STOPPING:
         raise WrongDeploymentState(state=deployment.status, action="stopped", action_zh="停止")
+    forget_update(session, deployment)
+    _cancel(session, context, following)
     become(session, deployment, S.STOPPING)
     record(session, context.actor, AuditAction.DEPLOYMENT_STOPPED, deployment, context.project_uuid)
     if task is None or TaskStatus(task.status).is_final:
@@ -145,10 +209,11 @@ def delete_deployment(session: Session, context: ProjectContext, uuid: UUID) -> 
     Raises:
         NotFound: when the project has no such deployment.
     """
-    deployment, task = _lock(session, context, uuid)
+    deployment, task, following = _lock(session, context, uuid)
     record(session, context.actor, AuditAction.DEPLOYMENT_DELETED, deployment, context.project_uuid)
     session.delete(deployment)
     session.flush()
+    _cancel(session, context, following)
     _cancel(session, context, task)
 
 
@@ -193,15 +258,25 @@ def _start_anew(
     run(session, deployment, context.actor, context.project_uuid, needs=held.needs)
 
 
-def _lock(session: Session, context: ProjectContext, uuid: UUID) -> tuple[Deployment, Task | None]:
-    """The deployment and the task of its run, both locked and as they are now."""
+def _lock(
+    session: Session, context: ProjectContext, uuid: UUID
+) -> tuple[Deployment, Task | None, Task | None]:
+    """Return the deployment, the task of its run, and that of an update's; locked and as they are.
+
+    The younger task is locked first: whoever lets a new server take over has its task already, and
+    locks that of the old one then.
+    """
     while True:
         with session.begin_nested() as attempt:
-            expected = queries.get_deployment(session, context, uuid).task_id
-            task = None if expected is None else lock(session, expected)
+            seen = queries.get_deployment(session, context, uuid)
+            expected = (seen.task_id, seen.next_task_id)
+            following, task = (
+                None if task_id is None else lock(session, task_id)
+                for task_id in (expected[1], expected[0])
+            )
             deployment = queries.get_deployment(session, context, uuid, lock=True)
-            if deployment.task_id == expected:
-                return deployment, task
+            if (deployment.task_id, deployment.next_task_id) == expected:
+                return deployment, task, following
             # It got another run meanwhile; that one's task comes first again.
             attempt.rollback()
 

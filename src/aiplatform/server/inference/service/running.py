@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.audit import AuditAction
@@ -13,11 +13,12 @@ from aiplatform.protocol.specs import InferenceSpec
 from aiplatform.server.core import audit
 from aiplatform.server.core.audit import Actor
 from aiplatform.server.inference.errors import WrongDeploymentState
-from aiplatform.server.inference.models import Deployment
+from aiplatform.server.inference.models import Deployment, DeploymentRetirement
 from aiplatform.server.inference.rules import may_become
 from aiplatform.server.projects.models import Project
 from aiplatform.server.registry import service as registry
 from aiplatform.server.registry.models import Model
+from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service.dependencies import Needs
 from aiplatform.server.tasks.service.entering import enqueue
 
@@ -35,12 +36,30 @@ def run(
 ) -> None:
     """Queue a task that serves the deployment's model, after the tasks that it ``needs``."""
     model = None if deployment.model_id is None else session.get(Model, deployment.model_id)
+    spec = InferenceSpec.model_validate(deployment.spec)
+    task = queue_server(session, deployment, spec, model, actor, project, delay=delay, needs=needs)
+    deployment.task_id = task.id
+    session.flush()
+
+
+def queue_server(
+    session: Session,
+    deployment: Deployment,
+    spec: InferenceSpec,
+    model: Model | None,
+    actor: Actor,
+    project: UUID,
+    *,
+    delay: timedelta | None = None,
+    needs: Sequence[Needs] = (),
+) -> Task:
+    """Queue a task that serves ``model`` for the deployment, and return it."""
     not_before = None
     if delay is not None:
         not_before = session.scalars(select(func.clock_timestamp() + delay)).one()
-    task = enqueue(
+    return enqueue(
         session,
-        InferenceSpec.model_validate(deployment.spec),
+        spec,
         actor=actor,
         project_id=deployment.project_id,
         project_uuid=project,
@@ -51,8 +70,6 @@ def run(
         author_id=deployment.created_by if actor.user_id is None else actor.user_id,
         needs=needs,
     )
-    deployment.task_id = task.id
-    session.flush()
 
 
 def serve(deployment: Deployment, model: Model) -> None:
@@ -68,7 +85,24 @@ def become(session: Session, deployment: Deployment, status: DeploymentStatus) -
     deployment.status = status.value
     if status is not S.READY:
         deployment.endpoint = deployment.endpoint_token = None
+    if status in {S.STOPPING, S.STOPPED}:
+        end_retirements(session, deployment)
     session.flush()
+
+
+def end_retirements(session: Session, deployment: Deployment) -> None:
+    """Have replaced servers stop now, whatever they answer."""
+    session.execute(
+        delete(DeploymentRetirement).where(DeploymentRetirement.deployment_id == deployment.id)
+    )
+
+
+def forget_update(session: Session, deployment: Deployment) -> int | None:
+    """Take note that no update is under way any more; return the task of its server."""
+    task_id, deployment.next_task_id = deployment.next_task_id, None
+    deployment.next_model_id = deployment.next_spec = None
+    session.flush()
+    return task_id
 
 
 def record(

@@ -7,9 +7,11 @@ from aiplatform.protocol.enums import DeploymentStatus, TaskStatus
 from aiplatform.protocol.notifications import NotificationType
 from aiplatform.server.core import audit
 from aiplatform.server.inference import queries
+from aiplatform.server.inference.models import Deployment, DeploymentRetirement
 from aiplatform.server.inference.rules import CRASH_WINDOW, may_become, restart_delay
 from aiplatform.server.inference.service.running import (
     become,
+    forget_update,
     project_uuid,
     record,
     run,
@@ -18,8 +20,11 @@ from aiplatform.server.inference.service.running import (
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.registry import queries as registry_queries
 from aiplatform.server.registry import service as registry
+from aiplatform.server.registry.models import Model
 from aiplatform.server.tasks.models import Task
+from aiplatform.server.tasks.service import request_cancel
 from aiplatform.server.tasks.service.kinds import Inputs, Outcome
+from aiplatform.server.tasks.service.queue import lock
 
 S = DeploymentStatus
 
@@ -49,13 +54,22 @@ def model_made(session: Session, task: Task, training: Task) -> None:
 def server_starts(session: Session, task_id: int) -> None:
     """A worker has taken the task."""
     deployment = queries.lock_served_by(session, task_id)
-    if deployment is not None and deployment.status == S.RESTARTING:
+    if deployment is None or deployment.next_task_id == task_id:
+        return
+    if deployment.status == S.RESTARTING:
         become(session, deployment, S.STARTING)
 
 
 def server_ready(session: Session, task: Task, endpoint: str, token: str) -> None:
     """The server answers at ``endpoint``, to whoever shows ``token``."""
-    deployment = queries.lock_served_by(session, task.id)
+    deployment, former = _lock_with_former(session, task)
+    if deployment is not None and deployment.next_task_id == task.id:
+        if deployment.status == S.STOPPED:
+            # Somebody cancelled the task of the present server meanwhile.
+            request_cancel(session, audit.SYSTEM, task)
+        else:
+            take_over(session, deployment, task, former, endpoint, token)
+        return
     if deployment is None or not may_become(S(deployment.status), S.READY):
         return
     become(session, deployment, S.READY)
@@ -72,10 +86,135 @@ def server_ready(session: Session, task: Task, endpoint: str, token: str) -> Non
     )
 
 
+def _lock_with_former(session: Session, task: Task) -> tuple[Deployment | None, Task | None]:
+    """Return the deployment of a run, and the run that it would replace, both locked.
+
+    The task itself is locked already, and is the younger of the two; see
+    ``service.deployments._lock``.
+    """
+    while True:
+        with session.begin_nested() as attempt:
+            expected = queries.run_replaced_by(session, task.id)
+            former = None if expected is None else lock(session, expected)
+            deployment = queries.lock_served_by(session, task.id)
+            updates = deployment is not None and deployment.next_task_id == task.id
+            if deployment is None or not updates or deployment.task_id == expected:
+                return deployment, former
+            # The deployment got another run meanwhile.
+            attempt.rollback()
+
+
+def take_over(
+    session: Session,
+    deployment: Deployment,
+    task: Task,
+    former: Task | None,
+    endpoint: str,
+    token: str,
+) -> None:
+    """Let the server of an update answer from now on; the former one completes its answers."""
+    if former is not None and not TaskStatus(former.status).is_final:
+        if deployment.endpoint_token is not None and former.status == TaskStatus.RUNNING:
+            session.add(
+                DeploymentRetirement(
+                    task_id=former.id,
+                    deployment_id=deployment.id,
+                    endpoint_token=deployment.endpoint_token,
+                )
+            )
+            session.flush()
+        # From now on the former run is no longer the deployment's, so its end changes nothing.
+        deployment.task_id = task.id
+        session.flush()
+        request_cancel(session, audit.SYSTEM, former)
+    former_model = deployment.model_id
+    deployment.task_id = task.id
+    deployment.model_id = deployment.next_model_id
+    deployment.spec = deployment.next_spec or deployment.spec
+    forget_update(session, deployment)
+    if deployment.status == S.CRASHED:
+        become(session, deployment, S.STARTING)
+    if deployment.status != S.READY:
+        become(session, deployment, S.READY)
+    deployment.endpoint, deployment.endpoint_token = endpoint, token
+    deployment.error = deployment.update_error = None
+    deployment.restarts = 0
+    session.flush()
+    project = project_uuid(session, deployment)
+    record(
+        session,
+        audit.SYSTEM,
+        AuditAction.DEPLOYMENT_UPDATED,
+        deployment,
+        project,
+        task=task.uuid,
+        model_name=_model_name(session, deployment.model_id),
+        former_model_name=_model_name(session, former_model),
+    )
+    announce(
+        session,
+        NotificationType.DEPLOYMENT_UPDATED,
+        to=_concerned(deployment, task),
+        project=project,
+        name=deployment.name,
+        model=_model_name(session, deployment.model_id),
+        deployment=deployment.uuid,
+    )
+
+
+def _update_ended(session: Session, deployment: Deployment, task: Task, outcome: Outcome) -> None:
+    """Give an update up whose server has ended before it was ready."""
+    model = _model_name(session, deployment.next_model_id)
+    error = outcome.error or "The update was cancelled."
+    forget_update(session, deployment)
+    deployment.update_error = error
+    session.flush()
+    project = project_uuid(session, deployment)
+    record(
+        session,
+        audit.SYSTEM,
+        AuditAction.DEPLOYMENT_UPDATE_FAILED,
+        deployment,
+        project,
+        outcome="failure",
+        task=task.uuid,
+        model_name=model,
+        error=error,
+    )
+    announce(
+        session,
+        NotificationType.DEPLOYMENT_UPDATE_FAILED,
+        to=_concerned(deployment, task),
+        project=project,
+        name=deployment.name,
+        model=model,
+        error=error,
+        deployment=deployment.uuid,
+    )
+
+
+def _model_name(session: Session, model_id: int | None) -> str | None:
+    model = None if model_id is None else session.get(Model, model_id)
+    return None if model is None else f"{model.name}@{model.version}"
+
+
+def _concerned(deployment: Deployment, task: Task) -> list[int | None]:
+    """Return who made the deployment, and who asked for the update."""
+    return list(dict.fromkeys([deployment.created_by, task.scheduling.created_by]))
+
+
+def drain_seconds(session: Session, task_id: int) -> float | None:
+    """Return how long a run that was cancelled may go on with its answers; None: not at all."""
+    return queries.drain_seconds(session, task_id)
+
+
 def server_lost(session: Session, task: Task) -> None:
     """The worker was lost or stopped; the same task waits for another."""
     deployment = queries.lock_served_by(session, task.id)
-    if deployment is None or not may_become(S(deployment.status), S.RESTARTING):
+    if deployment is None or deployment.next_task_id == task.id:
+        # The server of an update is started again by the next worker; the present one goes on.
+        return
+    if not may_become(S(deployment.status), S.RESTARTING):
         return
     become(session, deployment, S.RESTARTING)
     deployment.restarts += 1
@@ -89,6 +228,10 @@ def server_ended(session: Session, task: Task, outcome: Outcome) -> None:
     """
     deployment = queries.lock_served_by(session, task.id)
     if deployment is None:
+        queries.forget_retirement(session, task.id)
+        return
+    if deployment.next_task_id == task.id:
+        _update_ended(session, deployment, task, outcome)
         return
     project = project_uuid(session, deployment)
     if outcome.status is not TaskStatus.FAILED or deployment.status == S.STOPPING:

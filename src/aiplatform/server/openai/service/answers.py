@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Self
 
 import orjson
@@ -127,21 +128,37 @@ class Answer:
         """Send the request. Returns the connection once the head of the answer is there.
 
         The engine may have closed a kept connection without our having noticed; then the request
-        goes out again on another, since nobody has read it.
+        goes out again on another, since nobody has read it. Where another server has taken over
+        since the call was routed, it goes to that one, unless the answer had begun.
         """
-        request = self.call.request()
         while True:
-            connection = await self._service.connections.get(self.call.target.endpoint)
-            self._connection = connection
-            if self._failure is not None:
-                raise self._failure
+            connection: Connection | None = None
             try:
-                await connection.send(request)
+                connection = await self._service.connections.get(self.call.target.endpoint)
+                self._connection = connection
+                if self._failure is not None:
+                    raise self._failure
+                await connection.send(self.call.request())
             except EngineLost:
-                if connection.exchanges == 1 or connection.heard:
+                if connection is not None and connection.heard:
+                    raise
+                kept = connection is not None and connection.exchanges > 1
+                if not kept and not await self._follow():
                     raise
             else:
                 return connection
+
+    async def _follow(self) -> bool:
+        """Turn to the server that has taken over; return False when there is none."""
+        target = self.call.target
+        found = await self._service.lookups.serving(target.deployment_id)
+        if found is None or found.endpoint_token == target.token:
+            return False
+        moved = replace(target, endpoint=found.endpoint, token=found.endpoint_token or "")
+        self.call = replace(self.call, target=moved)
+        self._unwatch()
+        self._unwatch = self._service.watch.add(self.call, self._fail)
+        return True
 
     async def _next_events(self) -> bytes:
         assert self._connection is not None

@@ -39,6 +39,16 @@ class Lookups:
         """
         return await self._rows(queries.ready(), token)
 
+    async def serving(self, deployment_id: int) -> Any:
+        """Return endpoint and token of a deployment that answers now, else None.
+
+        Raises:
+            psycopg.Error: when the database does not answer.
+        """
+        query = queries.serving()
+        rows = await self._direct.rows(query.text, query.values(id=deployment_id))
+        return rows[0] if rows else None
+
     async def note_use(self, key_id: int) -> None:
         """Note that an API key is in use.
 

@@ -85,10 +85,10 @@ def verdict(call: ChatCall, rows: dict[Pair, Any]) -> Problem | None:
     if row is not None and not row.allowed:
         return AccessRevoked()
     # A restarted deployment has another token: what answers this call is the one before, on its
-    # way out. Without a row, session or deployment were deleted.
-    answers = (
-        row is not None
-        and row.status == DeploymentStatus.READY
-        and row.endpoint_token == call.target.token
+    # way out. One that was replaced by an update completes its answers. Without a row, session or
+    # deployment were deleted.
+    answers = row is not None and (
+        (row.status == DeploymentStatus.READY and row.endpoint_token == call.target.token)
+        or call.target.token in (row.retired_tokens or ())
     )
     return None if answers else DeploymentStopped(model=call.model.deployment)

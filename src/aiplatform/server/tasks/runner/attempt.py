@@ -15,6 +15,7 @@ from aiplatform.protocol.enums import TaskStatus
 from aiplatform.protocol.messages import (
     Cancel,
     Checkpoint,
+    Drain,
     Event,
     Failure,
     Hello,
@@ -88,6 +89,7 @@ class Attempt:
         self.ended = threading.Event()
         self.ending: Result | Failure | Stopped | Malformed | None = None
         self.asked_to_stop = False
+        self.draining = False
         self.cancelled = False
         self.pausing = False
         self.time_limit: int | None = None
@@ -277,7 +279,8 @@ class Attempt:
         self.printed.written(kept, tail)
         if status is TaskStatus.CANCELLING:
             self.cancelled = True
-            self.ask_to_stop()
+            if not self._completes_answers():
+                self.ask_to_stop()
         elif status is TaskStatus.PAUSED:
             self.pausing = True
             self.ask_to_stop()
@@ -308,6 +311,19 @@ class Attempt:
         if not self.asked_to_stop and self.child is not None:
             self.asked_to_stop = True
             self.child.say(Cancel(grace_seconds=self.settings.cancel_grace_seconds))
+
+    def _completes_answers(self) -> bool:
+        """Return whether a server that was cancelled may go on with what it is answering."""
+        kind = kind_of(self.claim.task_type)
+        if not kind.serves or self.asked_to_stop or self.child is None:
+            return False
+        left = self.write(lambda s: kind.drain_seconds(s, self.claim.task_id))
+        if not left:
+            return False
+        if not self.draining:
+            self.draining = True
+            self.child.say(Drain())
+        return True
 
     def _ready(self, message: Ready) -> None:
         assert self.serving is not None, "only serving kinds are ready"

@@ -158,6 +158,13 @@ class TaskKind:
     def ready(self, session: Session, task: Task, endpoint: str, token: str) -> None:
         """The runtime accepts requests at ``endpoint`` from whoever shows ``token``."""
 
+    def drain_seconds(self, session: Session, task_id: int) -> float | None:  # noqa: ARG002  (overridden)
+        """Return how long a server that was cancelled may complete its answers, in seconds.
+
+        Asked again while it does. None or 0: it is told to stop now.
+        """
+        return None
+
     def requeued(self, session: Session, task: Task) -> None:
         """An attempt ended before the task did, which waits for the next, or is paused."""
 

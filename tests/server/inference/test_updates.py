@@ -1,0 +1,250 @@
+"""Updates of deployments: the new server takes over, or the present one goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.enums import ModelStatus, TaskStatus
+from aiplatform.protocol.permissions import Permission
+from aiplatform.server.core.database import transaction
+from aiplatform.server.core.storage import StoredFile
+from aiplatform.server.identity.models import User
+from aiplatform.server.inference import service
+from aiplatform.server.inference.models import Deployment, DeploymentRetirement
+from aiplatform.server.projects.models import Project
+from aiplatform.server.registry.models import Model
+from aiplatform.server.tasks.models import Task
+from tests.conftest import Api
+from tests.factories import make_member, make_model, make_project, make_role
+from tests.server.experiments.hand import Hand, fresh
+from tests.server.inference.conftest import actions, notes
+
+Act = Callable[[User | None], Api]
+
+
+@pytest.fixture
+def newer(session: Session, project: Project, files: list[StoredFile]) -> Model:
+    return make_model(session, project, files=files)
+
+
+@pytest.fixture
+def served(deployment: Deployment, hand: Hand) -> Any:
+    """The claim of the server that answers."""
+    claim = hand.take()
+    hand.ready(claim, "unix:/old", "old")
+    return claim
+
+
+def ask(mine: Api, deployment: Deployment, model: Model) -> Any:
+    return mine.post(f"deployments/{deployment.uuid}/update", json={"model": str(model.uuid)})
+
+
+def drains(claim: Any) -> float | None:
+    with transaction() as session:
+        return service.drain_seconds(session, claim.task_id)
+
+
+class TestTakeOver:
+    def test_update_ready_takes_over_and_the_former_server_completes_its_answers(
+        self, session: Session, deployment: Deployment, hand: Hand, mine: Api, served: Any,
+        newer: Model, tuned: Model, owner: User,
+    ) -> None:  # fmt: skip
+        answer = ask(mine, deployment, newer)
+        assert answer.status_code == 202, answer.text
+        shown = answer.json()
+        assert (shown["status"], shown["model"]) == ("ready", str(tuned.uuid))
+        assert shown["updating"]["model_name"] == f"{newer.name}@1"
+
+        new = hand.take()
+        assert str(new.task_uuid) == shown["updating"]["task"]
+        assert set(hand.inputs(new).trees) == {"model"}
+        row = fresh(session, deployment)
+        assert (row.status, row.endpoint, row.task_id) == ("ready", "unix:/old", served.task_id)
+
+        hand.ready(new, "unix:/new", "new")
+        row = fresh(session, deployment)
+        assert (row.status, row.endpoint, row.endpoint_token) == ("ready", "unix:/new", "new")
+        assert (row.task_id, row.model_id, row.next_task_id) == (new.task_id, newer.id, None)
+        assert row.spec["model"] == str(newer.uuid)
+        assert session.get_one(Task, served.task_id).status == TaskStatus.CANCELLING
+        assert 0 < (drains(served) or 0) <= 600
+        assert drains(new) is None
+
+        hand.cancel(served)
+        assert fresh(session, deployment).status == "ready"
+        assert session.scalar(select(func.count()).select_from(DeploymentRetirement)) == 0
+        assert actions(session, deployment.uuid)[-2:] == [
+            "deployment:update_requested",
+            "deployment:updated",
+        ]
+        assert "deployment:updated" in notes(session, owner)
+
+    def test_update_to_the_former_model_rolls_back(
+        self, session: Session, deployment: Deployment, hand: Hand, mine: Api, served: Any,
+        newer: Model, tuned: Model,
+    ) -> None:  # fmt: skip
+        for model in (newer, tuned):
+            assert ask(mine, deployment, model).status_code == 202
+            hand.ready(hand.take(), f"unix:/{model.name}")
+            assert fresh(session, deployment).model_id == model.id
+        assert mine.get(f"deployments/{deployment.uuid}").json()["model_name"] == f"{tuned.name}@1"
+
+    def test_update_of_a_crashed_present_server_still_takes_over(
+        self, session: Session, deployment: Deployment, hand: Hand, mine: Api, served: Any,
+        newer: Model,
+    ) -> None:  # fmt: skip
+        ask(mine, deployment, newer)
+        new = hand.take()
+        hand.fail(served)
+        assert fresh(session, deployment).status == "restarting"
+        hand.ready(new, "unix:/new")
+        row = fresh(session, deployment)
+        assert (row.status, row.endpoint, row.restarts) == ("ready", "unix:/new", 0)
+        assert hand.claim(hurry=True) is None, "the restart of the former server is cancelled"
+
+    def test_a_former_server_drains_for_ten_minutes_at_most(
+        self, session: Session, deployment: Deployment, hand: Hand, mine: Api, served: Any,
+        newer: Model,
+    ) -> None:  # fmt: skip
+        ask(mine, deployment, newer)
+        hand.ready(hand.take())
+        session.rollback()
+        session.execute(
+            update(DeploymentRetirement).values(
+                retired_at=DeploymentRetirement.retired_at - timedelta(minutes=11)
+            )
+        )
+        session.commit()
+        assert drains(served) == 0
+
+    @pytest.mark.parametrize("action", ["stop", "delete"])
+    def test_stop_and_delete_end_the_former_server_at_once(
+        self, session: Session, deployment: Deployment, hand: Hand, mine: Api, served: Any,
+        newer: Model, action: str,
+    ) -> None:  # fmt: skip
+        ask(mine, deployment, newer)
+        hand.ready(hand.take())
+        if action == "stop":
+            mine.post(f"deployments/{deployment.uuid}/stop")
+        else:
+            mine.delete(f"deployments/{deployment.uuid}")
+        assert drains(served) is None
+
+
+class TestFailure:
+    def test_update_whose_server_fails_leaves_the_present_one_and_says_why(
+        self, session: Session, deployment: Deployment, hand: Hand, mine: Api, served: Any,
+        newer: Model, tuned: Model, owner: User,
+    ) -> None:  # fmt: skip
+        ask(mine, deployment, newer)
+        hand.fail(hand.take(), "the weights are broken")
+        shown = mine.get(f"deployments/{deployment.uuid}").json()
+        assert (shown["status"], shown["model"], shown["error"]) == (
+            "ready", str(tuned.uuid), None,
+        )  # fmt: skip
+        assert (shown["updating"], shown["update_error"]) == (None, "the weights are broken")
+        assert fresh(session, deployment).endpoint == "unix:/old"
+        assert session.get_one(Task, served.task_id).status == TaskStatus.RUNNING
+        assert actions(session, deployment.uuid)[-1] == "deployment:update_failed"
+        assert "deployment:update_failed" in notes(session, owner)
+        assert hand.claim(hurry=True) is None, "a failed update is not tried again by itself"
+
+        assert ask(mine, deployment, newer).json()["update_error"] is None
+
+    def test_update_whose_worker_is_lost_goes_on_at_another_and_the_present_server_answers(
+        self, session: Session, deployment: Deployment, hand: Hand, mine: Api, served: Any,
+        newer: Model,
+    ) -> None:  # fmt: skip
+        ask(mine, deployment, newer)
+        hand.vanish(hand.take())
+        row = fresh(session, deployment)
+        assert (row.status, row.endpoint, row.restarts) == ("ready", "unix:/old", 0)
+        hand.ready(hand.take(hurry=True), "unix:/new")
+        assert fresh(session, deployment).endpoint == "unix:/new"
+
+    def test_update_while_another_is_under_way_is_refused_with_its_task(
+        self, deployment: Deployment, hand: Hand, mine: Api, served: Any, newer: Model,
+        tuned: Model,
+    ) -> None:  # fmt: skip
+        first = ask(mine, deployment, newer).json()
+        second = ask(mine, deployment, tuned)
+        assert (second.status_code, second.json()["code"]) == (409, "deployment_updating")
+        assert f"{newer.name}@1" in second.json()["detail"]
+        assert first["updating"]["task"] in second.json()["detail"]
+
+    def test_of_updates_at_the_same_time_one_begins(
+        self, deployment: Deployment, mine: Api, served: Any, newer: Model
+    ) -> None:
+        with ThreadPoolExecutor(4) as pool:
+            codes = list(pool.map(lambda _: ask(mine, deployment, newer).status_code, range(4)))
+        assert sorted(codes) == [202, 409, 409, 409]
+
+    def test_update_is_given_up_by_cancelling_its_task(
+        self, session: Session, deployment: Deployment, hand: Hand, mine: Api, served: Any,
+        newer: Model,
+    ) -> None:  # fmt: skip
+        task = ask(mine, deployment, newer).json()["updating"]["task"]
+        assert mine.post(f"tasks/{task}/cancel").status_code == 202
+        row = fresh(session, deployment)
+        assert (row.status, row.next_task_id) == ("ready", None)
+        assert row.update_error == "The update was cancelled."
+        assert ask(mine, deployment, newer).status_code == 202
+
+    def test_stop_gives_the_update_up(
+        self, session: Session, deployment: Deployment, hand: Hand, mine: Api, served: Any,
+        newer: Model,
+    ) -> None:  # fmt: skip
+        ask(mine, deployment, newer)
+        new = hand.take()
+        assert mine.post(f"deployments/{deployment.uuid}/stop").status_code == 202
+        hand.ready(new, "unix:/new")
+        row = fresh(session, deployment)
+        assert (row.status, row.endpoint, row.next_task_id) == ("stopping", None, None)
+        assert session.get_one(Task, new.task_id).status == TaskStatus.CANCELLING
+        assert ask(mine, deployment, newer).json()["code"] == "deployment_state"
+
+    def test_update_of_a_stopped_deployment_starts_it_with_the_model(
+        self, session: Session, deployment: Deployment, hand: Hand, mine: Api, newer: Model
+    ) -> None:
+        mine.post(f"deployments/{deployment.uuid}/stop")
+        shown = ask(mine, deployment, newer).json()
+        assert (shown["status"], shown["model"]) == ("starting", str(newer.uuid))
+        hand.ready(hand.take())
+        assert fresh(session, deployment).status == "ready"
+
+
+class TestWho:
+    def test_update_to_a_model_that_may_not_be_used_is_refused(
+        self, session: Session, deployment: Deployment, mine: Api, project: Project
+    ) -> None:
+        foreign = make_model(session, make_project(session))
+        assert ask(mine, deployment, foreign).status_code == 404
+        pending = make_model(session, project, status=ModelStatus.PENDING)
+        assert ask(mine, deployment, pending).json()["code"] == "model.not_ready"
+
+    def test_update_by_someone_who_may_not_read_models_is_refused(
+        self, session: Session, api: Act, deployment: Deployment, project: Project, newer: Model
+    ) -> None:
+        role = make_role(session, Permission.INFERENCE_WRITE, Permission.INFERENCE_READ)
+        member = api(make_member(session, project, role))
+        answer = ask(member, deployment, newer)
+        assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")
+
+    def test_update_by_a_viewer_is_refused(
+        self, session: Session, api: Act, deployment: Deployment, project: Project, newer: Model
+    ) -> None:
+        viewer = api(make_member(session, project, "viewer"))
+        assert ask(viewer, deployment, newer).status_code == 403
+
+    def test_model_of_an_update_is_in_use(
+        self, deployment: Deployment, mine: Api, served: Any, newer: Model
+    ) -> None:
+        ask(mine, deployment, newer)
+        assert mine.delete(f"models/{newer.uuid}").json()["code"] == "model.in_use"
