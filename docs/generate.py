@@ -14,7 +14,7 @@ from typing import Any
 
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from pydantic_settings import BaseSettings
-from repairing import repairing_page
+from repairing import repairing_pages
 from typer.main import get_command
 
 from aiplatform.cli.main import app as command_line
@@ -48,11 +48,13 @@ def main() -> int:
 
 def pages() -> dict[str, str]:
     """Every generated page by its file name."""
+    repairing, repairing_zh = repairing_pages()
     return {
         "cli.md": cli_page(),
         "settings.md": settings_page(),
         "api.md": api_page(),
-        "repairing.md": NOTICE + repairing_page(),
+        "repairing.md": NOTICE + repairing,
+        "zh/repairing.md": NOTICE + repairing_zh,
     }
 
 

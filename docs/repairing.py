@@ -1,4 +1,4 @@
-"""Writes ``repairing.md``: a messy dataset, its report, and what its fixes leave, as they are.
+"""Writes ``repairing.md`` in two languages: a messy dataset, its report and its fixes.
 
 The rows of ``examples`` are read, checked and fixed by the program's own code, and printed by that
 of the command line, so that the page can't say what is not so.
@@ -93,9 +93,62 @@ aiplatform datasets gate --min-score 95 --forbid-errors --limit 'personal_*=0' -
 ```
 """
 
+PAGE_ZH = """
+# 修复一份杂乱的数据集
 
-def repairing_page() -> str:
-    """The page."""
+`examples/messy.jsonl` 是一家家具店的 {rows} 段对话，和常见的此类文件一样：复制、粘贴、重复导出。
+`examples/held-out.jsonl` 是用来评估模型的 {held} 段。下面是各命令的实际输出。
+
+```bash
+aiplatform datasets upload examples/held-out.jsonl --name held-out
+aiplatform datasets upload examples/messy.jsonl --name shop --no-wait
+aiplatform datasets check shop --against held-out
+```
+
+```text
+{report}
+```
+
+首先是错误：{leaked} 出现在评估数据中，在这样的数据上得到的好结果毫无意义。
+其余是这类文件的常见问题。具体是哪些行、每个问题对训练有什么影响，可以在报告中查看：
+JSON 格式用 `aiplatform datasets report shop --json`，可以转发给别人的网页用
+`aiplatform datasets report shop --html report.html --lang zh`。
+
+每个问题都列出了可用的修复办法。这里逐一指定；`--all` 会为每个错误和警告选用最温和的一种。
+
+```bash
+aiplatform datasets fix shop {fixes}
+```
+
+```text
+v2, made from v1: {left} rows. {counts}
+```
+
+修复由队列中的一个任务完成，`v2` 也如实记录：它的说明是 “Fixed in v1: …”，`made_by`
+中有所用的修复、计数和任务。`v1` 仍然保留。修改后的文本：
+
+{mended}
+
+新版本有自己的报告，并与同样的评估数据作了比较：
+
+```bash
+aiplatform datasets report shop@v2 --compare v1
+```
+
+```text
+{changes}
+```
+
+剩下的取决于您的判断：拒绝回答也许正是想要的。要防止以后有人再用这样的文件训练，就设置门槛：
+
+```bash
+aiplatform datasets gate --min-score 95 --forbid-errors --limit 'personal_*=0' --evaluation held-out
+```
+"""
+
+
+def repairing_pages() -> tuple[str, str]:
+    """Return the page in English and in Chinese."""
     with TemporaryDirectory() as scratch:
         place = Path(scratch)
         messy, held = (
@@ -117,16 +170,20 @@ def repairing_page() -> str:
         after = _report(fixed, reference)
         changes = {"before": "v1", "after": "v2", **compared(before, after)}
         counts = ", ".join(f"{answer[key]} {key}" for key in ("changed", "deleted"))
-        return PAGE.lstrip().format(
-            rows=before["rows"],
-            held=reference.rows,
-            report=_printed(lambda: print_report(before)),
-            leaked=f"row {_finding(before, 'leakage_exact')['examples'][0]['row']}",
-            fixes=" ".join(f"{code}={action}" for code, action in FIXES.items()),
-            left=after["rows"],
-            counts=counts,
-            mended=_mended(messy, fixed),
-            changes=_printed(lambda: print_changes(changes)),
+        row = _finding(before, "leakage_exact")["examples"][0]["row"]
+        facts = {
+            "rows": before["rows"],
+            "held": reference.rows,
+            "report": _printed(lambda: print_report(before, {"passed": True})),
+            "fixes": " ".join(f"{code}={action}" for code, action in FIXES.items()),
+            "left": after["rows"],
+            "counts": counts,
+            "mended": _mended(messy, fixed),
+            "changes": _printed(lambda: print_changes(changes)),
+        }
+        return (
+            PAGE.lstrip().format(leaked=f"row {row}", **facts),
+            PAGE_ZH.lstrip().format(leaked=f"第 {row} 行（从 0 数起）", **facts),
         )
 
 

@@ -63,6 +63,26 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         print(TALLY)  # noqa: T201  (the figure that the run is for)
 
 
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Count the documented commands that were run, and name those that can't be."""
+    found: dict[str, list[str]] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", None) == "call":
+                for name, text in report.user_properties:
+                    if name.startswith("documented_"):
+                        found.setdefault(name, []).append(text)
+    if not found:
+        return
+    ran, same, not_run = (found.get(f"documented_{key}", []) for key in ("run", "same", "not_run"))
+    terminalreporter.write_line(
+        f"documentation: {len(ran)} blocks ran as written, {len(same)} translations have the same "
+        f"code, {len(not_run)} are marked as not run"
+    )
+    for reason in sorted(set(not_run)):
+        terminalreporter.write_line(f"  not run: {reason} ({not_run.count(reason)})")
+
+
 TEMPLATE = f"aip_template_{os.getpid()}"
 _number = count(1)
 

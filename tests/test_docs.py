@@ -275,8 +275,8 @@ def test_files_that_are_named_exist(page: Path) -> None:
 
 
 def test_every_page_is_in_the_navigation() -> None:
-    navigation = yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))["nav"]
-    listed = set(re.findall(r"[\w/-]+\.md", str(navigation)))
+    _, _, navigation = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:\n")
+    listed = set(re.findall(r"[\w/-]+\.md", navigation))
     docs = ROOT / "docs"
     assert listed == {path.relative_to(docs).as_posix() for path in docs.rglob("*.md")}
     linked = set(re.findall(r"\(([\w/-]+\.md)\)", (docs / "index.md").read_text("utf-8")))

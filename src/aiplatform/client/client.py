@@ -42,7 +42,7 @@ class Client:
     """AI Platform from Python::
 
         client = Client()  # as `aiplatform login` left it
-        dataset = client.datasets.upload("faq", "faq.jsonl", project="demo").wait_ready()
+        dataset = client.datasets.upload("questions", "examples/questions.jsonl").wait_ready()
 
     Args:
         url: address of the server; else ``AIPLATFORM_URL``, else that of the last login, else

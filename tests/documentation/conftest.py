@@ -1,0 +1,226 @@
+"""A platform as a reader of the documentation starts it, in directories of its own."""
+
+import contextlib
+import io
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pexpect
+import pytest
+
+from aiplatform import Client
+from tests.documentation.blocks import Block, find_difference
+from tests.tiny_model import make_tiny_model
+
+ROOT = Path(__file__).parents[2]
+PREPARE = Path(__file__).with_name("prepare")
+PASSWORD = "a long enough passphrase"
+FIRST_PASSWORD = "admin123"
+PATIENCE = 1500
+"""Seconds for one block. It only ends a hang: no result depends on how fast the machine is."""
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def public_python() -> Path | None:
+    """Return a Python that every user of this machine can run, as scripts of tasks must."""
+    for program in (Path(sys.executable), Path("/usr/bin/python3")):
+        folders = program.resolve().parents
+        if program.exists() and all(folder.stat().st_mode & 0o001 for folder in folders):
+            return program
+    return None
+
+
+class Reader:
+    """Somebody who follows the documentation on a machine of their own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.desk = directory / "desk"
+        self.namespace: dict[str, Any] = {}
+        self.variables: dict[str, str] = {}
+        self.environment = {
+            **{key: text for key, text in os.environ.items() if not key.startswith("AIPLATFORM_")},
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "LANG": "C.UTF-8",
+            "AIPLATFORM_WARM_RUNTIME": "off",
+            "AIPLATFORM_SCRIPTS": "true",
+            # The documentation starts the platform on its usual port, which may be taken here.
+            "AIPLATFORM_PORT": str(free_port()),
+            "AIPLATFORM_HOME": str(directory / "home"),
+            "AIPLATFORM_CREDENTIALS": str(directory / "credentials.json"),
+            "AIPLATFORM_CACHE": str(directory / "cache"),
+            "AIPLATFORM_RUNS": str(directory / "runs"),
+            "TINY_MODEL": str(directory / "tiny" / "weights"),
+            "PREPARE": str(PREPARE),
+        }
+
+        if (python := public_python()) is not None:
+            programs = directory / "environment" / "bin"
+            programs.mkdir(parents=True, exist_ok=True)
+            if not (programs / "python").exists():
+                (programs / "python").symlink_to(python)
+            self.environment["AIPLATFORM_SCRIPT_ENVIRONMENTS"] = f"default={programs.parent}"
+
+    def sit_down(self, *, fresh: bool, project: str | None) -> None:
+        """Begin a page: at an empty desk with the examples, on a fresh or a running platform."""
+        shutil.rmtree(self.desk, ignore_errors=True)
+        self.desk.mkdir()
+        shutil.copytree(ROOT / "examples", self.desk / "examples")
+        self.namespace = {}
+        self.variables = {}
+        self.environment.pop("AIPLATFORM_PROJECT", None)
+        if fresh:
+            self.leave()
+            return
+        if not (self.directory / "home" / "run" / "state.json").exists():
+            self.leave()
+            self.run("aiplatform up --detach")
+            self.run(self.login_script)
+            make_tiny_model(self.directory / "tiny")
+            self.run("aiplatform projects create library")
+            self.run('aiplatform models import "$TINY_MODEL" --name smollm2 --shared -p library')
+        self.stop_deployments()
+        if project is not None:
+            self.run(f"aiplatform projects create {project}")
+            self.environment["AIPLATFORM_PROJECT"] = project
+
+    @property
+    def login_script(self) -> str:
+        """Commands that log in without a terminal."""
+        passwords = f"{FIRST_PASSWORD}\\n{PASSWORD}\\n"
+        return f"printf '{passwords}' | aiplatform login -u admin --password-stdin"
+
+    def prepare(self, page: str) -> None:
+        """Make what a page takes for granted; a file `environment` names shell variables."""
+        for suffix in (".sh", ".py"):
+            program = PREPARE / f"{page}{suffix}"
+            if not program.exists():
+                continue
+            text = program.read_text("utf-8")
+            if suffix == ".sh":
+                self.run(text, program.name)
+            else:
+                self.run_python(Block(program, 1, "python", text))
+        variables = self.desk / "environment"
+        if variables.exists():
+            lines = variables.read_text("utf-8").splitlines()
+            self.variables = dict(line.split("=", 1) for line in lines)
+
+    def stop_deployments(self) -> None:
+        """Stop all deployments, so that the next page has the machine's cores."""
+        with self.surroundings():
+            client = Client()
+            for project in client.projects.list():
+                for deployment in client.deployments.list(project=project):
+                    if deployment.status not in {"stopped", "crashed"}:
+                        deployment.stop()
+
+    def leave(self) -> None:
+        """Stop the platform and forget its home."""
+        self.run("aiplatform down")
+        for name in ("home", "cache", "runs"):
+            shutil.rmtree(self.directory / name, ignore_errors=True)
+        (self.directory / "credentials.json").unlink(missing_ok=True)
+
+    def follow(self, block: Block) -> None:
+        """Run a block and compare its output with the one that is shown."""
+        if block.language == "python":
+            printed = self.run_python(block)
+        elif "aiplatform login\n" in block.code:
+            printed = self.type(block.code)
+        else:
+            printed = self.run(block.code, str(block))
+        if block.output is not None:
+            missing = find_difference(block.output, printed)
+            assert missing is None, f"{block} does not print {missing!r}, but:\n{printed}"
+
+    def run(self, script: str, name: str = "") -> str:
+        """Run a shell script; return what it prints."""
+        done = subprocess.run(
+            ["bash", "-e", "-o", "pipefail", "-c", script],
+            cwd=self.desk,
+            env={**self.environment, **self.variables},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert done.returncode == 0, (
+            f"{name} exits with {done.returncode}:\n{script}\n{done.stdout}"
+        )
+        return done.stdout
+
+    def type(self, script: str) -> str:
+        """Run a script that asks for a login, in a terminal, and answer as a person does."""
+        child = pexpect.spawn(
+            "bash",
+            ["-e", "-c", script],
+            cwd=str(self.desk),
+            env={**self.environment, "TERM": "dumb", "NO_COLOR": "1"},
+            encoding="utf-8",
+            timeout=PATIENCE,
+            dimensions=(40, 120),
+        )
+        printed = io.StringIO()
+        child.logfile_read = printed
+        answers = {
+            r"Username[^:]*: ": "",
+            r"New password: ": PASSWORD,
+            r"Repeat for confirmation: ": PASSWORD,
+            r"Password: ": FIRST_PASSWORD,
+        }
+        prompts = [*answers, pexpect.EOF]
+        while (index := child.expect(prompts)) < len(answers):
+            child.sendline(list(answers.values())[index])
+        child.close()
+        assert child.exitstatus == 0, f"{script}\n{printed.getvalue()}"
+        return printed.getvalue().replace("\r\n", "\n")
+
+    def run_python(self, block: Block) -> str:
+        """Run Python code with the names that earlier blocks of the page have defined."""
+        printed = io.StringIO()
+        with self.surroundings(), contextlib.redirect_stdout(printed):
+            try:
+                exec(compile(block.code, str(block), "exec"), self.namespace)
+            except Exception:  # noqa: BLE001
+                pytest.fail(f"{block}\n{block.code}\n{printed.getvalue()}{traceback.format_exc()}")
+        return printed.getvalue()
+
+    @contextlib.contextmanager
+    def surroundings(self) -> Iterator[None]:
+        """Give this process the reader's environment and working directory."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name in [name for name in os.environ if name.startswith("AIPLATFORM_")]:
+                patch.delenv(name)
+            for name, text in self.environment.items():
+                patch.setenv(name, text)
+            patch.chdir(self.desk)
+            yield
+
+
+@pytest.fixture(scope="module")
+def reader() -> Iterator[Reader]:
+    """The reader of all pages of this run."""
+    directory = Path(tempfile.mkdtemp(prefix="aip-docs-"))
+    directory.chmod(0o755)  # PostgreSQL runs as another user when this is root
+    reader = Reader(directory)
+    reader.desk.mkdir()
+    yield reader
+    reader.leave()
+    shutil.rmtree(directory, ignore_errors=True)

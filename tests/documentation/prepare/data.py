@@ -1,0 +1,3 @@
+from aiplatform import Client
+
+client = Client()
