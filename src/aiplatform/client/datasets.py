@@ -137,10 +137,12 @@ class Datasets(
         resumable: bool | None = None,
         **reading: Any,
     ) -> Dataset:
-        """Create a dataset from a file, an open file, bytes or rows, streamed as they are read.
+        """Create a dataset from a file, an open file, bytes, a table or rows.
 
         Args:
-            data: a path, bytes, a file opened for reading bytes, or an iterable of rows.
+            data: a path, bytes, a file opened for reading bytes, a DataFrame of pandas or Polars,
+                an Arrow table, a ``datasets.Dataset``, or an iterable of rows. Of a pandas index
+                only a named one is kept, as a column.
             filename: tells the format by its ending, when ``data`` has no name of its own.
             format: a :class:`~aiplatform.protocol.enums.DataFormat`, when its name is wrong.
             base_model: whose tokenizer counts the tokens in the quality report.

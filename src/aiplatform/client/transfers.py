@@ -4,12 +4,13 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import TextIOBase
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from aiplatform.client.errors import ClientError
+from aiplatform.client.tables import ArrowTable, parquet_of
 from aiplatform.protocol.encoding import dumps, jsonable
 
 CHUNK_BYTES = 1024 * 1024
@@ -18,8 +19,9 @@ _ROWS_CHUNK_BYTES = 256 * 1024
 ProgressCallback = Callable[[int, int | None], None]
 """Called with the bytes done and, where known, the bytes in all."""
 
-UploadData = str | os.PathLike[str] | bytes | BinaryIO | Iterable[Mapping[str, Any]]
-"""A path, the content itself, a file opened for reading bytes, or rows to be written as JSONL."""
+UploadData = str | os.PathLike[str] | bytes | BinaryIO | ArrowTable | Iterable[Mapping[str, Any]]
+"""A path, the content itself, a file opened for reading bytes, a table (a DataFrame of pandas or
+Polars, an Arrow table, a ``datasets.Dataset``), or rows to be written as JSONL."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,11 @@ class Body:
 def body_of(data: UploadData, progress: ProgressCallback | None = None) -> Body:
     """Make an upload of whatever the caller has; nothing is held in memory but ``bytes`` given.
 
+    Tables are written to a temporary Parquet file first.
+
     Raises:
         TypeError: for a file opened as text, and for rows that are not mappings.
+        ClientError: when the package that writes a table as Parquet is missing.
         OSError: when a file cannot be read.
     """
     if isinstance(data, str | os.PathLike):
@@ -59,6 +64,9 @@ def body_of(data: UploadData, progress: ProgressCallback | None = None) -> Body:
     other: Any = data
     if isinstance(other, TextIOBase):
         raise TypeError("open the file for reading bytes: open(path, 'rb')")
+    table = parquet_of(other)
+    if table is not None:
+        return replace(_of_file(table, progress), filename="table.parquet")
     if isinstance(other, Mapping):
         raise TypeError("give several rows, each a mapping, not one mapping")
     if hasattr(other, "read"):

@@ -1,0 +1,75 @@
+"""Tables of other libraries, written as Parquet for an upload.
+
+None of these libraries is imported unless the table is one of theirs.
+"""
+
+import tempfile
+from importlib import import_module
+from typing import Any, BinaryIO, Protocol, cast
+
+from aiplatform.client.errors import ClientError
+
+
+class ArrowTable(Protocol):
+    """A table that can be read through Arrow's C stream, such as a DataFrame or an Arrow table."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+
+
+def parquet_of(data: object) -> BinaryIO | None:
+    """Write a table of pandas, Polars, Arrow or ``datasets`` to a temporary Parquet file.
+
+    Returns:
+        The file, at its beginning; None when ``data`` is no such table.
+
+    Raises:
+        TypeError: for a ``datasets.DatasetDict``, which is several tables.
+        ClientError: when the package that writes Parquet is missing.
+    """
+    if not is_table(data):
+        return None
+    file = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115  (closed with its last reader)
+    try:
+        _write(data, file)
+    except ImportError as error:
+        refusal = ClientError(
+            f"a {type(data).__name__} is uploaded as Parquet, and {error.name} is not installed"
+        )
+        refusal.hint = "Install it: pip install pyarrow"
+        raise refusal from error
+    file.seek(0)
+    return file
+
+
+def is_table(data: object) -> bool:
+    """Return True for what :func:`parquet_of` writes."""
+    if isinstance(data, type):
+        return False
+    return hasattr(data, "__arrow_c_stream__") or (
+        _library(data) in {"pandas", "polars", "datasets"}
+        and type(data).__name__ in {"DataFrame", "LazyFrame", "Dataset", "DatasetDict"}
+    )
+
+
+def _library(data: object) -> str:
+    return type(data).__module__.partition(".")[0]
+
+
+def _write(table: Any, file: BinaryIO) -> None:
+    match _library(table), type(table).__name__:
+        case "pandas", "DataFrame":
+            # An index without a name is what filters leave: numbers of rows, and no data.
+            named = any(name is not None for name in table.index.names)
+            table.to_parquet(file, index=named)
+        case "polars", "LazyFrame":
+            table.collect().write_parquet(file)
+        case "polars", "DataFrame":
+            table.write_parquet(file)
+        case "datasets", "DatasetDict":
+            splits = ", ".join(f"data[{name!r}]" for name in table)
+            raise TypeError(f"a DatasetDict is several datasets; upload one of {splits}")
+        case "datasets", "Dataset":
+            table.to_parquet(file)
+        case _:
+            pa, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
+            parquet.write_table(pa.table(table), file)
