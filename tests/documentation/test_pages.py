@@ -25,9 +25,13 @@ GUIDES = sorted(
 PAGES = [*FIRST, *(page for page in GUIDES if page not in FIRST)]
 
 NOT_FOLLOWED_YET = {
-    f"docs/{name}.md" for name in ("data", "experiments", "models", "scripts", "sweeps", "tasks")
+    "docs/data.md": "all blocks pass but one: a second `datasets fix` finds no report yet",
+    **{
+        f"docs/{name}.md": "prepared, but not followed from top to bottom yet"
+        for name in ("experiments", "models", "scripts", "sweeps", "tasks")
+    },
 }
-"""Guides whose preparation is written but was not seen to pass; remove each once it does."""
+"""Guides that were not seen to pass. Remove each once it does."""
 
 
 def translation_of(page: str) -> Path:
@@ -49,7 +53,7 @@ def test_page_every_block_runs_and_prints_what_is_shown(
     page: str, reader: Reader, record_property: Any
 ) -> None:
     if page in NOT_FOLLOWED_YET:
-        pytest.skip(f"{page} was not followed from top to bottom yet")
+        pytest.skip(NOT_FOLLOWED_YET[page])
     stem = Path(page).stem
     if stem == "scripts" and public_python() is None:
         pytest.skip("scripts run as users of their own, who can't run the Python of this machine")
