@@ -7,6 +7,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aiplatform.runtime.priority import stand_back
 from aiplatform.runtime.stop import JobStopped, StopRequest
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def run_job(job_file: str, messages_fd: int) -> int:
     """Run the job and return the process's exit code: 0 when it succeeded or stopped as asked."""
     stop = StopRequest()
     stop.listen()  # before the imports, which take seconds: a cancellation must not be lost in them
+    stand_back()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
     with stop.held():  # whoever obeys must be able to say so

@@ -15,6 +15,7 @@ from aiplatform.server.core.questions import Key, Question, once
 from aiplatform.server.core.statements import Compiled, all_of, compiled
 from aiplatform.server.tasks.models import Task, TaskGang, TaskReservation, Worker
 from aiplatform.server.tasks.rules import Device, Offer, Room
+from aiplatform.server.tasks.rules.computing import Cores
 from aiplatform.server.tasks.rules.reasons import Holder, Holders
 
 SILENT_SECONDS = 30.0
@@ -224,6 +225,24 @@ def machines(session: Session) -> Machines:
     return Machines(
         offers, {task_id: names[worker_id] for task_id, worker_id in promised if worker_id in names}
     )
+
+
+_CORES = text("""
+SELECT w.cpus AS total, h.cpus AS own,
+       COALESCE((
+           SELECT sum(o.cpus) FROM held_leases o
+           WHERE o.worker_id = h.worker_id AND o.task_id <> h.task_id
+       ), 0) AS others
+FROM held_leases h JOIN workers w ON w.id = h.worker_id
+WHERE h.task_id = :task_id AND h.fence = :fence
+LIMIT 1
+""")
+
+
+def cores_of(session: Session, task_id: int, fence: int) -> Cores | None:
+    """Return the cores of the worker that runs an attempt; None when it holds no lease."""
+    row = session.execute(_CORES, {"task_id": task_id, "fence": fence}).one_or_none()
+    return None if row is None else Cores(float(row.total), float(row.own), float(row.others))
 
 
 HOLDERS_READ = 200

@@ -34,6 +34,8 @@ from aiplatform.server.core.database import transaction
 from aiplatform.server.core.errors import Problem
 from aiplatform.server.core.settings import Settings, get_settings
 from aiplatform.server.tasks.errors import LostLease
+from aiplatform.server.tasks.rules import computing
+from aiplatform.server.tasks.rules.computing import Cores
 from aiplatform.server.tasks.rules.estimate import Estimate
 from aiplatform.server.tasks.rules.failures import curable
 from aiplatform.server.tasks.runner import process as processes
@@ -84,6 +86,7 @@ class Attempt:
         self.watched: Watched | None = None
         self.serving: ServingAddress | None = None
         self.secrets: dict[str, str] = {}
+        self.cores: Cores | None = None
         self.lost = threading.Event()
         self.write = Writes(self.lost)
         self.ended = threading.Event()
@@ -159,6 +162,7 @@ class Attempt:
         with transaction() as session:
             found = plan(session, self.claim)
         self.secrets, self.time_limit = found.secrets, found.time_limit
+        self.cores = found.cores
         self.printed.seq, self.printed.tail = found.seq, found.tail
         if self.claim.node == 0:
             self.watched = get_sampler().watch(self.claim, found.memory_mb)
@@ -191,6 +195,9 @@ class Attempt:
         job_file.write_text(dumps(job), encoding="utf-8")
         imports = self.claim.task_type in processes.NETWORKED
         told = processes.import_environment(self.settings) if imports else {}
+        serves, divides = job.serving is not None, job.ranks is not None
+        if self.cores is not None:
+            told |= computing.environment(self.cores, serves=serves, divides=divides)
         extra = {**told, **self.secrets}
         environment = child_environment(self.directory, self.claim.devices, extra, network=imports)
         devices, deadline = self.claim.devices, self.settings.child_deadline_seconds

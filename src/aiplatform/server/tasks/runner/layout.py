@@ -14,6 +14,8 @@ from aiplatform.server.core import storage
 from aiplatform.server.core.files import fetch_tree
 from aiplatform.server.core.settings import Settings
 from aiplatform.server.core.storage import StoredFile
+from aiplatform.server.tasks import queries
+from aiplatform.server.tasks.rules.computing import Cores
 from aiplatform.server.tasks.runner.addresses import node_address
 from aiplatform.server.tasks.runner.confidential import take_secrets
 from aiplatform.server.tasks.service import attempts, figures
@@ -33,6 +35,7 @@ class Plan:
     inputs: Inputs
     secrets: dict[str, str]
     memory_mb: int
+    cores: Cores | None
     time_limit: int | None
     resumes: int | None
     saved: Sequence[StoredFile]
@@ -64,6 +67,7 @@ def plan(session: Session, claim: Claim) -> Plan:
         inputs=inputs,
         secrets=take_secrets(session, task),
         memory_mb=task.scheduling.memory_mb,
+        cores=queries.cores_of(session, claim.task_id, claim.fence),
         time_limit=task.scheduling.time_limit_seconds,
         resumes=None if checkpoint is None else checkpoint.step,
         saved=saved,

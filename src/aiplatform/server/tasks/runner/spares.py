@@ -20,6 +20,7 @@ from aiplatform.protocol.messages import Begin, Job, Renew
 from aiplatform.protocol.specs import EvaluationSpec, InferenceSpec, TrainingSpec
 from aiplatform.server.core.settings import Settings
 from aiplatform.server.tasks.rules import spares as rules
+from aiplatform.server.tasks.rules.computing import PASSIVE
 from aiplatform.server.tasks.runner import process
 from aiplatform.server.tasks.runner.memory import available_mb
 from aiplatform.server.tasks.runner.process import Child, child_environment, fits_at_once
@@ -106,8 +107,13 @@ class Spares:
     def begin(
         self, job: Job, devices: tuple[str, ...], begin: Begin, deadline_seconds: float
     ) -> Child | None:
-        """The spare as the job's child; None where the job must be started afresh."""
-        if not self.suits(job, devices):
+        """Return the spare as the job's child; None where the job must be started afresh.
+
+        A job that has the worker to itself is: its threads need not wait passively, as those of a
+        spare do.
+        """
+        shares = PASSIVE.items() <= begin.environment.items()
+        if not shares or not self.suits(job, devices):
             return None
         with self._lock:
             self._wanted = self.clock()
@@ -166,7 +172,8 @@ class Spares:
     def _make(self) -> Spare:
         self.settings.work_dir.mkdir(parents=True, exist_ok=True)
         directory = Path(tempfile.mkdtemp(prefix=process.SPARE, dir=self.settings.work_dir))
-        environment = child_environment(directory, (), {}, network=False)
+        # Read once, when torch is imported; see begin().
+        environment = child_environment(directory, (), PASSIVE, network=False)
         if self.gpus:
             # Not yet known which. Were none to be seen, a library that looks too early could not be
             # told from a machine without any.

