@@ -195,6 +195,10 @@ TABLE = [
     Access("GET", "projects/{project}/members", "project", Permission.MEMBERS_READ),
     Access("PUT", "projects/{project}/members/{user}", "project", Permission.MEMBERS_WRITE),
     Access("DELETE", "projects/{project}/members/{user}", "project", Permission.MEMBERS_WRITE),
+    Access("GET", "projects/{project}/invitations", "project", Permission.MEMBERS_READ),
+    Access("GET", "users/me/project-invitations", "signed in"),
+    Access("POST", "users/me/project-invitations/{invitation}/accept", "inbox"),
+    Access("POST", "users/me/project-invitations/{invitation}/decline", "inbox"),
     # Secrets
     Access("GET", "users/me/secrets", "signed in"),
     Access("PUT", "users/me/secrets/{secret}", "signed in"),

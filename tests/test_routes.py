@@ -38,7 +38,7 @@ def guards(dependant: Any) -> Iterator[Any]:
 
 def comparable(key: str) -> str:
     """The façade calls a deployment ``model``; the table says what it is."""
-    return key.replace("/v1/models/{model}", "/v1/models/{deployment}") if " /v1/" in key else key
+    return re.sub(r" /v1/models/{model(:path)?}", " /v1/models/{deployment}", key)
 
 
 def _methods(route: Any) -> set[str]:

@@ -37,6 +37,7 @@ from aiplatform.client import (
     PermissionInfo,
     Preferences,
     Project,
+    ProjectInvitation,
     Resource,
     Restored,
     Retention,
@@ -90,6 +91,10 @@ def test_projects_people_and_audit(client: Client) -> None:
     only(client.projects.members(U).first(), Member)
     client.projects.set_member(U, "ann", "viewer")
     client.projects.remove_member(U, "ann")
+    for project in (None, U):
+        only(client.projects.invitations(project).first(), ProjectInvitation)
+    client.projects.accept(U)
+    client.projects.decline(U)
     for change in (client.projects.archive, client.projects.unarchive):
         only(change(U), Project)
     only(client.projects.usage(U), Usage)
@@ -201,7 +206,7 @@ def test_secrets_and_the_trail(client: Client, tmp_path: Path) -> None:
 
 ADMINISTERED = re.compile(
     "/api/v1/(users|roles|permissions|invitations|audit|notifications|webhooks|bin"
-    "|projects/{project}/(access|archive|bin|leave|members|quota|retention|secrets|transfer"
+    "|projects/{project}/(access|archive|bin|invitations|leave|members|quota|retention|secrets|transfer"
     "|unarchive|usage|webhooks)|projects(/{project})?$)"
 )
 SPOKEN = {"GET /api/v1/notifications/stream"}

@@ -228,9 +228,62 @@ def grant(
     role: Annotated[str, typer.Argument(help="A role, such as developer or viewer.")],
     json: Json = False,
 ) -> None:
-    """Give a person a role in a project, in place of an earlier one."""
-    connect().projects.set_member(project, user, role)
-    _done(user, f"{user} has the role {role} in {project}.", json=json)
+    """Give a person a role in a project, in place of an earlier one.
+
+    Whoever is no member yet is invited, and joins with `aiplatform projects accept`.
+    """
+    invited = connect().projects.set_member(project, user, role)
+    if invited is None:
+        _done(user, f"{user} has the role {role} in {project}.", json=json)
+    else:
+        _done(
+            user,
+            f"{user} is invited into {project} as {role}, and joins by accepting: "
+            f"aiplatform projects accept {invited.uuid}",
+            json=json,
+        )
+
+
+@app.command()
+def invitations(
+    project: Annotated[
+        str | None, typer.Argument(help="A project whose invitations to list; by default yours.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List your invitations into projects, or those that a project has made."""
+    print_table(
+        connect().projects.invitations(project),
+        {
+            "PROJECT": lambda i: i.project_name,
+            "USER": lambda i: i.username,
+            "ROLE": lambda i: i.role,
+            "INVITED BY": lambda i: i.invited_by.username if i.invited_by else "-",
+            "UUID": lambda i: str(i.uuid),
+        },
+        as_json=json,
+        empty="No invitation is open.",
+    )
+
+
+@app.command()
+def accept(
+    invitation: Annotated[str, typer.Argument(help="The project's name or the invitation's uuid.")],
+    json: Json = False,
+) -> None:
+    """Join a project that invites you."""
+    connect().projects.accept(invitation)
+    _done(invitation, "You have joined the project.", json=json)
+
+
+@app.command()
+def decline(
+    invitation: Annotated[str, typer.Argument(help="The project's name or the invitation's uuid.")],
+    json: Json = False,
+) -> None:
+    """Decline to join a project; whoever invited you is told."""
+    connect().projects.decline(invitation)
+    _done(invitation, "You have declined the invitation.", json=json)
 
 
 @app.command()
@@ -239,9 +292,9 @@ def revoke(
     user: Annotated[str, typer.Argument(help="Username or uuid.")],
     json: Json = False,
 ) -> None:
-    """Take a person's role in a project away."""
+    """Take a person's role in a project away, or withdraw an invitation."""
     connect().projects.remove_member(project, user)
-    _done(user, f"{user} is no longer in {project}.", json=json)
+    _done(user, f"{user} is not in {project} any more.", json=json)
 
 
 def _print_usage(usage: "Usage", *, json: bool) -> None:

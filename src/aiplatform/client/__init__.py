@@ -53,7 +53,7 @@ from aiplatform.client.models import Model, ModelFile
 from aiplatform.client.notifications import Notification, Preferences
 from aiplatform.client.paging import Pages
 from aiplatform.client.people import AuditEntry, User
-from aiplatform.client.projects import Access, Member, Project, Retention, Usage
+from aiplatform.client.projects import Access, Member, Project, ProjectInvitation, Retention, Usage
 from aiplatform.client.roles import PermissionInfo, Role
 from aiplatform.client.runs import Comparison, Run, git_state
 from aiplatform.client.schedules import Firing, Schedule
@@ -136,6 +136,7 @@ __all__ = [
     "PreconditionFailed",
     "Preferences",
     "Project",
+    "ProjectInvitation",
     "QualitySpec",
     "RateLimited",
     "Resource",

@@ -8,10 +8,13 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from aiplatform.client.base import Group, Resource, UserRef, as_uuid, only, purge_time
-from aiplatform.client.errors import AmbiguousName
+from aiplatform.client.errors import AmbiguousName, NotFound
 from aiplatform.client.paging import Pages
 from aiplatform.client.transport import decoded, segment
 from aiplatform.protocol.enums import ProjectStatus
+
+MINE = "users/me/project-invitations"
+ACCEPTED = 202
 
 
 class Project(Resource):
@@ -65,6 +68,26 @@ class Member(Resource):
     user: UserRef
     role: str
     created_at: datetime | None = None
+
+
+class ProjectInvitation(Resource):
+    """An invitation into a project that is neither accepted nor declined yet."""
+
+    uuid: UUID
+    project: UUID
+    project_name: str
+    username: str
+    role: str
+    invited_by: UserRef | None = None
+    created_at: datetime | None = None
+
+    def accept(self) -> None:
+        """Become a member of the project."""
+        self.client.projects.accept(self)
+
+    def decline(self) -> None:
+        """Stay out of the project."""
+        self.client.projects.decline(self)
 
 
 class Reason(BaseModel):
@@ -219,13 +242,57 @@ class Projects(Group):
         """Who may do what in it."""
         return self._pages(Member, f"{self.path(project)}/members", limit=limit)
 
-    def set_member(self, project: ProjectLike, user: UUID | str, role: str) -> None:
-        """Give a person, named by uuid or username, a role in the project."""
+    def set_member(
+        self, project: ProjectLike, user: UUID | str, role: str
+    ) -> ProjectInvitation | None:
+        """Give a person, named by uuid or username, a role in the project.
+
+        Returns the invitation when the person has to accept first; None when the role holds now.
+        """
         path = f"{self.path(project)}/members/{segment(user)}"
-        self._http.request("PUT", path, json={"role": role})
+        response = self._http.request("PUT", path, json={"role": role})
+        if response.status_code != ACCEPTED:
+            return None
+        return self._make(ProjectInvitation, decoded(response))
+
+    def invitations(self, project: ProjectLike | None = None) -> Pages[ProjectInvitation]:
+        """List your open invitations into projects, or those that ``project`` has made."""
+        path = MINE if project is None else f"{self.path(project)}/invitations"
+        return self._pages(ProjectInvitation, path)
+
+    def accept(self, invitation: ProjectInvitation | UUID | str) -> None:
+        """Become a member of the project that invites you; name the invitation or the project.
+
+        Raises:
+            NotFound: when you have no such invitation.
+        """
+        self._http.post(f"{MINE}/{self._invitation(invitation)}/accept")
+
+    def decline(self, invitation: ProjectInvitation | UUID | str) -> None:
+        """Decline to join a project; name the invitation or the project.
+
+        Raises:
+            NotFound: when you have no such invitation.
+        """
+        self._http.post(f"{MINE}/{self._invitation(invitation)}/decline")
+
+    def _invitation(self, invitation: ProjectInvitation | UUID | str) -> UUID:
+        if isinstance(invitation, ProjectInvitation):
+            return invitation.uuid
+        uuid = as_uuid(invitation)
+        if uuid is not None:
+            return uuid
+        named = [each for each in self.invitations() if each.project_name == invitation]
+        if len(named) > 1:
+            error = AmbiguousName(f"several projects named {invitation!r} invite you")
+            error.hint = f"Name one by its uuid: {', '.join(str(each.uuid) for each in named)}."
+            raise error
+        if not named:
+            raise NotFound(f"you have no invitation into a project named {invitation!r}")
+        return named[0].uuid
 
     def remove_member(self, project: ProjectLike, user: UUID | str) -> None:
-        """Take a person's role in the project away."""
+        """Take a person's role in the project away, or withdraw their invitation."""
         self._http.request("DELETE", f"{self.path(project)}/members/{segment(user)}")
 
     def leave(self, project: ProjectLike) -> None:

@@ -14,6 +14,9 @@ class NotificationType(StrEnum):
     DEPLOYMENT_UPDATE_FAILED = "deployment:update_failed"
     MEMBER_ADDED = "member:added"
     MEMBER_CHANGED = "member:changed"
+    MEMBER_DECLINED = "member:declined"
+    MEMBER_INVITED = "member:invited"
+    MEMBER_JOINED = "member:joined"
     MEMBER_REMOVED = "member:removed"
     MODEL_REGISTERED = "model:registered"
     PROJECT_RECEIVED = "project:received"
@@ -27,6 +30,7 @@ class NotificationType(StrEnum):
     SECURITY_PASSWORD_CHANGED = "security:password_changed"  # noqa: S105
     SECURITY_PASSWORD_RESET = "security:password_reset"  # noqa: S105
     SECURITY_RECOVERY_CODES_RENEWED = "security:recovery_codes_renewed"
+    SECURITY_TOKEN_REUSED = "security:token_reused"  # noqa: S105
     SECURITY_TOTP_DISABLED = "security:totp_disabled"
     SECURITY_TOTP_ENABLED = "security:totp_enabled"
     SWEEP_ENDED = "sweep:ended"

@@ -175,6 +175,26 @@ def leaving(s: Scene) -> Act:
     return partial(s.api("viewer").post, f"{s.path('project')}/leave")
 
 
+def joining(s: Scene) -> tuple[Api, str]:
+    """Somebody who is invited into the project, and where their invitation is."""
+    user, api = s.fresh()
+    body = {"role": "viewer"}
+    made = done(s.owner.put(f"{s.path('project')}/members/{user.username}", json=body))
+    return api, f"users/me/project-invitations/{made.json()['uuid']}"
+
+
+@scene("POST users/me/project-invitations/{invitation}/accept")
+def accepting_membership(s: Scene) -> Act:
+    api, where = joining(s)
+    return partial(api.post, f"{where}/accept")
+
+
+@scene("POST users/me/project-invitations/{invitation}/decline")
+def declining_membership(s: Scene) -> Act:
+    api, where = joining(s)
+    return partial(api.post, f"{where}/decline")
+
+
 @scene("POST projects/{project}/transfer")
 def transferring(s: Scene) -> Act:
     developer = s.world.people["developer"]

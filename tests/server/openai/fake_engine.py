@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import unquote
 
 REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized"}
 
@@ -183,7 +184,7 @@ def _frame(seen: Seen, kind: str, choices: list[Any], **more: Any) -> dict[str, 
         "id": "chatcmpl-1",
         "object": kind,
         "created": 1,
-        "model": seen.headers.get("x-model-name", seen.body["model"]),
+        "model": unquote(seen.headers.get("x-model-name", seen.body["model"])),
         "choices": choices,
         **more,
     }

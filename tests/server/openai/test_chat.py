@@ -168,7 +168,8 @@ class TestWho:
         role: str,
     ) -> None:
         client = sign_in(make_member(session, project, role))
-        assert client.chat.completions.create(model=deployment.name, messages=orders()).choices
+        name = f"{project.name}/{deployment.name}"
+        assert client.chat.completions.create(model=name, messages=orders()).choices
 
     @pytest.mark.parametrize("held", ["inference:*", "*", "inference:read"])
     def test_custom_roles(
@@ -180,7 +181,8 @@ class TestWho:
         held: str,
     ) -> None:
         client = sign_in(make_member(session, project, make_role(session, held)))
-        assert client.chat.completions.create(model=deployment.name, messages=orders()).choices
+        name = f"{project.name}/{deployment.name}"
+        assert client.chat.completions.create(model=name, messages=orders()).choices
 
     def test_no_member_without_the_permission(
         self, session: Session, sign_in: SignIn, project: Project, deployment: Deployment
@@ -206,7 +208,9 @@ class TestWho:
         self, session: Session, sign_in: SignIn, deployment: Deployment
     ) -> None:
         client = sign_in(make_user(session, role="admin"))
-        assert client.chat.completions.create(model=deployment.name, messages=orders()).choices
+        project = session.get_one(Project, deployment.project_id)
+        name = f"{project.name}/{deployment.name}"
+        assert client.chat.completions.create(model=name, messages=orders()).choices
 
 
 class TestNames:
@@ -216,13 +220,14 @@ class TestNames:
         self, session: Session, sign_in: SignIn, project: Project, owner: User, deploy: Deploy
     ) -> None:
         mine = deploy(project, name="twice")
-        theirs = make_deployment(session, make_project(session), name="twice", status="stopped")
+        other = make_project(session)
+        theirs = make_deployment(session, other, name="twice", status="stopped")
         make_deployment(session, make_project(session), name="twice", status="ready")
-        other = session.get_one(Project, theirs.project_id)
         client = sign_in(owner)
         assert client.chat.completions.create(model="twice", messages=orders()).choices
 
-        make_member(session, other, "viewer", owner)
+        other.owner_id = owner.id
+        session.commit()
         with pytest.raises(openai.BadRequestError) as refused:
             client.chat.completions.create(model="twice", messages=orders())
         assert refused.value.code == "ambiguous_model"

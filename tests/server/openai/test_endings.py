@@ -86,7 +86,7 @@ def test_a_stream_ends_with_its_right(
     code: str,
 ) -> None:
     stream = sign_in(member).chat.completions.create(
-        model=deployment.name, messages=orders(tokens=1000, delay=0.02), stream=True
+        model=str(deployment.uuid), messages=orders(tokens=1000, delay=0.02), stream=True
     )
     next(iter(stream))
     ending(session, member, deployment)
@@ -172,7 +172,7 @@ def test_an_answer_that_is_no_stream_ends_with_its_right(
     revoking.start()
     began = time.monotonic()
     with pytest.raises(openai.AuthenticationError) as refused:
-        client.chat.completions.create(model=deployment.name, messages=orders(delay=30))
+        client.chat.completions.create(model=str(deployment.uuid), messages=orders(delay=30))
     revoking.join()
     assert refused.value.code == "access_revoked"
     assert time.monotonic() - began < SOON + 0.3
@@ -187,7 +187,7 @@ def test_an_expired_access_token_ends_no_stream(
     from aiplatform.server.identity.models import AuthToken
 
     stream = chat.chat.completions.create(
-        model=deployment.name, messages=orders(tokens=100, delay=0.02), stream=True
+        model=str(deployment.uuid), messages=orders(tokens=100, delay=0.02), stream=True
     )
     next(iter(stream))
     session.execute(
@@ -198,7 +198,7 @@ def test_an_expired_access_token_ends_no_stream(
     session.commit()
     assert len(list(stream)) == 99
     with pytest.raises(openai.AuthenticationError):
-        chat.chat.completions.create(model=deployment.name, messages=orders())
+        chat.chat.completions.create(model=str(deployment.uuid), messages=orders())
 
 
 @pytest.mark.parametrize("what", [{"tokens": 1000, "delay": 0.02}, {"silent": True}])
@@ -215,7 +215,7 @@ def test_a_client_that_leaves_lets_the_engine_go(
         httpx.stream(
             "POST",
             f"{server_url}/v1/chat/completions",
-            json={"model": deployment.name, "messages": orders(**what), "stream": True},
+            json={"model": str(deployment.uuid), "messages": orders(**what), "stream": True},
             headers={"Authorization": f"Bearer {chat.api_key}"},
             timeout=0.5,
         ) as response,
@@ -236,7 +236,7 @@ def test_an_engine_that_says_nothing(
 ) -> None:
     monkeypatch.setattr("aiplatform.server.openai.service.connections.SILENCE_SECONDS", 0.3)
     with pytest.raises(openai.InternalServerError) as refused:
-        chat.chat.completions.create(model=deployment.name, messages=orders(silent=True))
+        chat.chat.completions.create(model=str(deployment.uuid), messages=orders(silent=True))
     assert refused.value.status_code == 504
     assert refused.value.code == "engine_timeout"
     assert engine.seen[0].hung_up.wait(SOON)

@@ -12,6 +12,7 @@ from aiplatform.server.identity.models import User
 from aiplatform.server.inference.models import Deployment
 from aiplatform.server.projects.models import Project
 from tests.factories import (
+    make_member,
     make_model,
     make_project,
 )
@@ -38,14 +39,30 @@ class TestModels:
         assert chat.models.retrieve(f"{tuned.name}:base").id == f"{tuned.name}:base"
         assert chat.models.retrieve(str(plain.uuid)).id == str(plain.uuid)
 
-    def test_names_used_twice_are_listed_as_uuids(
+    def test_names_of_two_own_projects_are_listed_with_the_project(
         self, sign_in: SignIn, session: Session, owner: User, project: Project, deploy: Deploy
     ) -> None:
-        name = "same"
-        mine = deploy(project, name=name)
-        theirs = deploy(make_project(session, owner), name=name)
-        listed = sign_in(owner).models.list().data
-        assert [model.id for model in listed] == [str(mine.uuid), str(theirs.uuid)]
+        other = make_project(session, owner)
+        for each in (project, other):
+            deploy(each, name="same")
+        listed = [model.id for model in sign_in(owner).models.list().data]
+        assert listed == [f"{project.name}/same", f"{other.name}/same"]
+        for name in listed:
+            assert sign_in(owner).models.retrieve(name).id == name
+
+    def test_foreign_ones_are_listed_with_their_project_or_else_as_uuids(
+        self, sign_in: SignIn, session: Session, owner: User, project: Project, deploy: Deploy
+    ) -> None:
+        one, two = make_project(session, name="shared"), make_project(session, name="shared")
+        third = make_project(session)
+        for each in (one, two, third):
+            make_member(session, each, "viewer", owner)
+        mine = deploy(project, name="same")
+        alike = [deploy(each, name="same") for each in (one, two)]
+        deploy(third, name="same")
+        listed = [model.id for model in sign_in(owner).models.list().data]
+        uuids = [str(each.uuid) for each in alike]
+        assert listed == [mine.name, *uuids, f"{third.name}/same"]
 
     def test_nobody(self, sign_in: SignIn) -> None:
         with pytest.raises(openai.AuthenticationError):

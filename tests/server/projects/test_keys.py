@@ -271,7 +271,7 @@ class TestUse:
         role = make_role(session, "datasets:read")
         place = f"projects/{project.uuid}/members/{make_user(session).username}"
         assert key.put(place, json={"role": "developer"}).status_code == 403
-        assert key.put(place, json={"role": role.name}).status_code == 200
+        assert key.put(place, json={"role": role.name}).status_code == 202
 
     def test_makes_no_keys_and_touches_no_sign_in(self, session: Session, holder: Hold) -> None:
         key, made = holder(make_user(session, role="admin"), "*")

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.audit import AuditEntry, AuditLog
+from aiplatform.server.identity.queries import find_user
 from aiplatform.server.notifications.models import Notification
 from tests.factories import make_member, make_project, make_role, make_user
 
@@ -24,6 +25,8 @@ def _project(request: pytest.FixtureRequest, session: Session, api: Act) -> None
     request.instance.project = make_project(session, request.instance.owner)
     request.instance.path = f"projects/{request.instance.project.uuid}/members"
     request.instance.me = api(request.instance.owner)
+    request.instance.api = api
+    request.instance.session = session
 
 
 class Base:
@@ -31,9 +34,22 @@ class Base:
     project: Any
     path: str
     me: Any
+    api: Act
+    session: Session
+
+    def ask(self, user: Any, role: str, by: Any = None) -> Any:
+        return (by or self.me).put(f"{self.path}/{user}", json={"role": role})
 
     def give(self, user: Any, role: str, by: Any = None) -> Any:
-        return (by or self.me).put(f"{self.path}/{user}", json={"role": role})
+        """Give a role; whoever is invited accepts."""
+        answer = self.ask(user, role, by)
+        if answer.status_code != 202:
+            return answer
+        invited = find_user(self.session, str(user))
+        uuid = answer.json()["uuid"]
+        joined = self.api(invited).post(f"users/me/project-invitations/{uuid}/accept")
+        assert joined.status_code == 200, joined.text
+        return self.ask(user, role, by)
 
     def take(self, user: Any, by: Any = None) -> Any:
         return (by or self.me).delete(f"{self.path}/{user}")
@@ -70,16 +86,16 @@ class TestGive(Base):
             .order_by(AuditLog.id)
         ).all()
         assert [(row.action, row.details["role"]) for row, _ in rows] == [
-            ("member:added", "viewer"),
+            ("member:invited", "viewer"),
             ("member:changed", "developer"),
             ("member:removed", "developer"),
         ]
         assert {entry.project_uuid for _, entry in rows} == {self.project.uuid}
-        assert {row.resource_id for row, _ in rows} == {str(user.uuid)}
+        assert {row.resource_id for row, _ in rows[1:]} == {str(user.uuid)}
         told = session.scalars(
             select(Notification.type).where(Notification.user_id == user.id)
         ).all()
-        assert list(told) == ["member:added", "member:changed", "member:removed"]
+        assert list(told) == ["member:invited", "member:changed", "member:removed"]
 
     def test_counts_from_the_next_request_on(self, session: Session, api: Act) -> None:
         user = make_user(session)
@@ -94,8 +110,9 @@ class TestGive(Base):
         assert them.get(path).status_code == 404
 
     @pytest.mark.parametrize("user", [uuid4(), "nobody", "1"])
-    def test_unknown_users(self, user: Any) -> None:
-        answer = self.give(user, "viewer")
+    def test_unknown_users_are_told_to_administrators_only(self, admin: Any, user: Any) -> None:
+        assert self.ask(user, "viewer").status_code == 202
+        answer = self.ask(user, "viewer", admin)
         assert answer.status_code == 404
         assert "user" in answer.json()["detail"]
 
@@ -114,11 +131,12 @@ class TestGive(Base):
         with ThreadPoolExecutor(6) as pool:
             codes = set(
                 pool.map(
-                    lambda n: self.give(user.username, ("viewer", "developer")[n % 2]).status_code,
+                    lambda n: self.ask(user.username, ("viewer", "developer")[n % 2]).status_code,
                     range(6),
                 )
             )
-        assert codes == {200}
+        assert codes == {202}
+        assert len(self.me.get(f"projects/{self.project.uuid}/invitations").json()["items"]) == 1
 
 
 class TestNobodyGivesWhatTheyLack(Base):

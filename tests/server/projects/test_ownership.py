@@ -111,12 +111,13 @@ class TestTransfer:
         project = make_project(session, owner)
         place = f"projects/{project.uuid}/transfer"
         me = api(owner)
-        inactive = make_user(session, active=False)
-        namesake = make_user(session)
+        inactive = make_member(session, project, "viewer", make_user(session, active=False))
+        namesake = make_member(session, project, "viewer")
         make_project(session, namesake, name=project.name)
         custom = make_role(session, "*")
         for body, status, code in (
-            ({"user": "nobody-of-this-name"}, 404, "not_found"),
+            ({"user": "nobody-of-this-name"}, 409, "new_owner_is_no_member"),
+            ({"user": make_user(session).username}, 409, "new_owner_is_no_member"),
             ({"user": inactive.username}, 409, "unfit_owner"),
             ({"user": namesake.username}, 409, "name_taken"),
             ({"user": namesake.username, "keep_role": custom.name}, 422, "validation"),
@@ -130,7 +131,7 @@ class TestTransfer:
         owner = make_user(session)
         project = make_project(session, owner)
         me, place = api(owner), f"projects/{project.uuid}/transfer"
-        heirs = [make_user(session).username for _ in range(4)]
+        heirs = [make_member(session, project, "viewer").username for _ in range(4)]
         with ThreadPoolExecutor(4) as pool:
             codes = list(
                 pool.map(lambda heir: me.post(place, json={"user": heir}).status_code, heirs)
@@ -170,8 +171,9 @@ class TestRaces:
         """It waits for the project's row behind a transfer, a demotion or a deactivation."""
         admin = lost == "role"
         who = make_user(session, role="admin" if admin else "user")
-        heir, thief = make_user(session), make_user(session)
+        heir = make_user(session)
         project = make_project(session, make_user(session) if admin else who)
+        thief = make_member(session, project, "viewer")
         me, place = api(who), f"projects/{project.uuid}"
         etag = me.get(place).headers["etag"]
         act = {
@@ -272,4 +274,9 @@ class TestExplain:
         reader = make_member(session, project, make_role(session, "members:read"))
         assert self.explain(api(reader), project, viewer).status_code == 200
         place = f"projects/{project.uuid}/access"
-        assert api(reader).get(place, params={"user": "nobody-here"}).status_code == 404
+        # Nor does it tell who has an account.
+        for name in ("nobody-here", make_user(session).username):
+            answer = api(reader).get(place, params={"user": name})
+            assert (answer.status_code, answer.json()["detail"]) == (
+                404, api(reader).get(place, params={"user": "nobody"}).json()["detail"],
+            )  # fmt: skip

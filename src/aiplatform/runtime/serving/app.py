@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import unquote
 
 from pydantic import ValidationError
 from starlette.applications import Starlette
@@ -24,6 +25,12 @@ MODEL, BASE = "model", "base"
 
 MOST_REQUESTS = 512
 """Beyond these, one that comes is better told so than kept waiting for minutes."""
+
+
+def public_name(request: Request) -> str | None:
+    """Return what the client called the model; headers hold it percent-encoded."""
+    name = request.headers.get("x-model-name")
+    return None if name is None else unquote(name)
 
 
 class Refusal(Exception):
@@ -83,7 +90,7 @@ class ChatServer:
             return refused
         try:
             wanted = await self._read(request)
-            answer = Answer(self, wanted, request.headers.get("x-model-name") or wanted.model)
+            answer = Answer(self, wanted, public_name(request) or wanted.model)
             await answer.begin()
         except Refusal as refusal:
             return refusal.response()

@@ -128,6 +128,11 @@ class Settings(NodeSettings, OidcSettings, ScriptSettings, TelemetrySettings, Wa
         description="Least strength of new passwords as zxcvbn estimates it, from 0 (only the "
         "length counts) to 4.",
     )
+    administrators_add_members: bool = Field(
+        True,
+        description="Whether administrators, who hold `*`, make people members of projects without "
+        "asking them. Everybody else invites, and the invited person accepts.",
+    )
     invitation_days: int = Field(7, ge=1, le=90, description="Life of invitations.")
     password_reset_minutes: int = Field(
         60, ge=5, le=1440, description="Life of links that reset a password."

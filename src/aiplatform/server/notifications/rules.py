@@ -70,6 +70,24 @@ TEXTS: dict[N, dict[Language, Text]] = {
         "zh": Text("角色变更", "您在 {project_name} 中的角色已变更",
                    "{by} 将您的角色由 {before} 改为 {role}。"),
     },
+    N.MEMBER_DECLINED: {
+        "en": Text("Invitation declined", "{user} declined to join {project_name}",
+                   "You had offered the role {role}."),
+        "zh": Text("邀请被谢绝", "{user} 谢绝加入 {project_name}", "您曾提供角色 {role}。"),
+    },
+    N.MEMBER_INVITED: {
+        "en": Text("Invited into a project", "{by} invites you into {project_name}",
+                   "You would have the role {role}. Accept with `aiplatform projects accept "
+                   "{invitation}`, or decline with `aiplatform projects decline {invitation}`."),
+        "zh": Text("项目邀请", "{by} 邀请您加入 {project_name}",
+                   "您将获得角色 {role}。接受：`aiplatform projects accept {invitation}`；"
+                   "谢绝：`aiplatform projects decline {invitation}`。"),
+    },
+    N.MEMBER_JOINED: {
+        "en": Text("Invitation accepted", "{user} has joined {project_name}",
+                   "They have the role {role}."),
+        "zh": Text("邀请已接受", "{user} 已加入 {project_name}", "其角色为 {role}。"),
+    },
     N.MEMBER_REMOVED: {
         "en": Text("Removed from a project", "You were removed from {project_name}",
                    "{by} took away your role {role}."),
@@ -149,6 +167,15 @@ TEXTS: dict[N, dict[Language, Text]] = {
                    "The former ones no longer work."),
         "zh": Text("恢复码已更新", "您的恢复码已更新", "旧的恢复码不再有效。"),
     },
+    N.SECURITY_TOKEN_REUSED: {
+        "en": Text("Session ended for safety", "One of your sessions was ended",
+                   "Two parties held the tokens of one session; the last came from {address}. One "
+                   "of them may have stolen them. Sign in again; if you do not know the address, "
+                   "change your password and revoke your API keys."),
+        "zh": Text("会话已被安全终止", "您的一个会话已被终止",
+                   "有两方持有同一会话的令牌，最后一次来自 {address}，其中一方可能是窃取者。"
+                   "请重新登录；如果您不认识该地址，请修改密码并吊销您的 API 密钥。"),
+    },
     N.SECURITY_TOTP_DISABLED: {
         "en": Text("Second factor removed", "Your second factor was removed",
                    "The password alone is enough to sign in. If it was not you, ask for help."),
@@ -195,8 +222,8 @@ MANDATORY = frozenset(kind for kind in N if kind.is_personal)
 """Always in the inbox: whoever holds somebody's session must not be able to silence them."""
 
 EMAILED = MANDATORY | {
-    N.MEMBER_ADDED, N.MEMBER_REMOVED, N.PROJECT_RECEIVED, N.PROJECT_TRANSFERRED, N.QUOTA_NEAR,
-    N.TASK_FAILED, N.WEBHOOK_DISABLED,
+    N.MEMBER_ADDED, N.MEMBER_INVITED, N.MEMBER_REMOVED, N.PROJECT_RECEIVED, N.PROJECT_TRANSFERRED,
+    N.QUOTA_NEAR, N.TASK_FAILED, N.WEBHOOK_DISABLED,
 }  # fmt: skip
 """Sent by e-mail too, unless the user says otherwise."""
 

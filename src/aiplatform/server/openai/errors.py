@@ -13,7 +13,7 @@ class BadChatRequest(Problem):
 
 
 class AmbiguousModel(Problem):
-    """Deployments are named within projects; here names of several projects meet."""
+    """Several projects have the name, all the caller's own, or all called the same."""
 
     status = 400
     code = "ambiguous_model"
@@ -22,6 +22,22 @@ class AmbiguousModel(Problem):
         "en": "Several projects have a deployment named {model!r}. "
         "Use the uuid of the one you mean as the model: {uuids}.",
         "zh": "多个项目都有名为 {model!r} 的部署，请改用其 uuid 作为模型名：{uuids}。",
+    }
+
+
+class ForeignModel(NotFound):
+    """A bare name means one's own deployments; others are named with their project.
+
+    Otherwise whoever shares a project with somebody could answer in place of their deployments.
+    """
+
+    code = "foreign_model"
+    title = {"en": "Model of another project", "zh": "模型属于其他项目"}
+    detail = {
+        "en": "You have no deployment named {model!r}. A project that you are in has one: "
+        "use {names} as the model, or an API key for that project.",
+        "zh": "您自己的项目中没有名为 {model!r} 的部署，但您加入的项目中有：请将模型名写为 "
+        "{names}，或使用该项目的 API 密钥。",
     }
 
 

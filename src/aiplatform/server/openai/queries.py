@@ -98,6 +98,10 @@ def _reachable(which: ColumnElement[bool]) -> Select[Any]:
             ModelDetails.base_model_id,
             Project.uuid.label("project_uuid"),
             Project.name.label("project_name"),
+            # Without a project of its own a key's is null, and so is this.
+            func.coalesce(
+                or_(Project.owner_id == User.id, ApiKey.project_id == Project.id), False
+            ).label("at_home"),
         )
         .outerjoin(Deployment, and_(which, may_ask()))
         .outerjoin(Project, Project.id == Deployment.project_id)

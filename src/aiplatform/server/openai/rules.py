@@ -30,11 +30,15 @@ class Variant(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ModelName:
-    """What a request calls its model: a deployment's name or uuid, perhaps with ``:base``."""
+    """What a request calls its model: a deployment's name or uuid, perhaps with ``:base``.
+
+    ``project`` is the name before the last slash; a bare name is never one of a foreign project.
+    """
 
     text: str
     deployment: str
     variant: Variant
+    project: str | None = None
 
     @property
     def uuid(self) -> UUID | None:
@@ -43,14 +47,16 @@ class ModelName:
 
 
 def parse_model(text: str) -> ModelName:
-    """Take a model's name apart. Names of deployments hold no colon.
+    """Take a model's name apart. Names of deployments hold no colon and no slash; names of projects
+    may.
 
     What PostgreSQL can't store is no deployment's name, and must not reach it to be refused there.
     """
     text = clean_text(text)
-    if text.endswith(BASE_SUFFIX):
-        return ModelName(text, text.removesuffix(BASE_SUFFIX), Variant.BASE)
-    return ModelName(text, text, Variant.MODEL)
+    is_base = text.endswith(BASE_SUFFIX)
+    project, slash, deployment = text.removesuffix(BASE_SUFFIX).rpartition("/")
+    variant = Variant.BASE if is_base else Variant.MODEL
+    return ModelName(text, deployment, variant, project if slash else None)
 
 
 def error_type(status: int) -> str:

@@ -83,6 +83,43 @@ class UnfitOwner(Conflict):
     }
 
 
+class NewOwnerIsNoMember(Conflict):
+    """Nobody is given a project without having agreed to be in it. The same for unknown names."""
+
+    code = "new_owner_is_no_member"
+    title = {"en": "Not a member", "zh": "不是成员"}
+    detail = {
+        "en": "{username} is not a member of the project. Invite them first, and transfer the "
+        "project once they have accepted.",
+        "zh": "{username} 不是该项目的成员。请先发出邀请，待对方接受后再转让项目。",
+    }
+
+
+class InvitationGone(Conflict):
+    """An invitation is worth what its maker could give at the moment when it is accepted."""
+
+    code = "invitation_gone"
+    title = {"en": "Invitation no longer valid", "zh": "邀请已失效"}
+    detail = {
+        "en": "Whoever invited you into {project} may not give you this role any more. Ask for "
+        "a new invitation.",
+        "zh": "邀请您加入 {project} 的人已无权授予该角色，请索取新的邀请。",
+    }
+
+
+class TooManyInvitations(Conflict):
+    """More open invitations than a project needs."""
+
+    code = "too_many_invitations"
+    title = {"en": "Too many invitations", "zh": "邀请数量过多"}
+    detail = {
+        "en": "A project has at most {limit} open invitations. Withdraw one first: "
+        "`aiplatform projects revoke PROJECT USER`.",
+        "zh": "每个项目最多有 {limit} 个未处理的邀请，请先撤回一个："
+        "`aiplatform projects revoke PROJECT USER`。",
+    }
+
+
 class OwnerInactive(Conflict):
     """What somebody ordered is not done while they may do nothing themselves."""
 

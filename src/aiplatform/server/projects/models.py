@@ -35,6 +35,22 @@ class ProjectPermission(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.current_timestamp())
 
 
+class ProjectInvitation(Identified, Base):
+    """An offer of a role in a project, which the invited person accepts or declines.
+
+    ``user_id`` is null where nobody has the name: then the invitation is only shown to its makers.
+    """
+
+    __tablename__ = "project_invitations"
+
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    username: Mapped[str] = mapped_column(String(50))
+    role_id: Mapped[int] = mapped_column(ForeignKey("roles.id"))
+    invited_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
 class BinHome(Base):
     """The project that deleted datasets and models belong to, in its only row."""
 

@@ -23,7 +23,7 @@ from aiplatform.protocol.specs import InferenceSpec
 from aiplatform.runtime.artifacts import ADAPTER, WEIGHTS
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.loading import is_tuned
-from aiplatform.runtime.serving.app import BASE, MODEL, ChatServer, Refusal
+from aiplatform.runtime.serving.app import BASE, MODEL, ChatServer, Refusal, public_name
 
 START_SECONDS = 1800.0
 """Large models take many minutes to load and to compile."""
@@ -142,7 +142,7 @@ class VllmProxy(ChatServer):
         if refused is not None:
             return refused
         body = await request.body()
-        public = request.headers.get("x-model-name")
+        public = public_name(request)
         upstream = self._http.build_request(
             "POST",
             "/v1/chat/completions",

@@ -98,15 +98,16 @@ async def create_chat_completion(
 def list_chat_models(reachable: Annotated[Reachable, Depends(access.MODELS)]) -> ModelList:
     """Deployments that answer now, in every project where one may ask; all of them, as OpenAI does.
 
-    Tuned models are listed a second time as `name:base`, which answers without the adapter. Names
-    that several projects use are listed as uuids.
+    Deployments of your own projects, and of an API key's project, are listed by their names, those
+    of other projects as `project/name`. Tuned models are listed a second time as `name:base`, which
+    answers without the adapter. What shares its name with another is listed as a uuid.
     """
     return ModelList(data=[_render(model) for model in callable_models(reachable.rows)])
 
 
-@router.get("/models/{model}", summary="Read what may be asked")
+@router.get("/models/{model:path}", summary="Read what may be asked")
 def get_chat_model(model: str, reachable: Annotated[Reachable, Depends(access.MODELS)]) -> ModelOut:
-    """One of them, by name or uuid."""
+    """One of them, by `name`, `project/name` or uuid."""
     for found in callable_models(reachable.rows):
         if model in found.names:
             return _render(found, model)

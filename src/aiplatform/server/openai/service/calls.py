@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 import orjson
@@ -13,6 +14,7 @@ from aiplatform.server.core.audit import Actor
 from aiplatform.server.openai.errors import (
     AmbiguousModel,
     BadChatRequest,
+    ForeignModel,
     ModelNotFound,
     ModelNotReady,
 )
@@ -59,7 +61,8 @@ class ChatCall:
             f"POST {CHAT_PATH} HTTP/1.1\r\n"
             "Host: engine\r\n"
             f"Authorization: Bearer {self.target.token}\r\n"
-            f"X-Model-Name: {self.model.text}\r\n"
+            # A project's name may hold anything, line ends included.
+            f"X-Model-Name: {quote(self.model.text, safe='/:')}\r\n"
             "Content-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         )
@@ -109,17 +112,30 @@ def read_body(raw: bytes) -> tuple[dict[str, Any], ModelName]:
 def choose(rows: Sequence[Any], model: ModelName) -> Target:
     """The one deployment that ``rows`` of ``queries.named`` leave.
 
-    Which deployment a name means never depends on what happens to run: a request must not reach
-    another project's model because one's own is just restarting.
+    A bare name means a deployment of the API key's project or of the caller's own projects, and
+    never one of a foreign project. Which one a name means never depends on what happens to run or
+    to be left: a request must not reach another project's model because one's own is restarting, or
+    was deleted.
 
     Raises:
         ModelNotFound: when there is none, or it has no base model and that was asked for.
+        ForeignModel: when only foreign projects have one of that bare name.
         AmbiguousModel: when there are several.
         ModelNotReady: when it does not answer now.
     """
     found = [row for row in rows if row.deployment_id is not None]
     # A deployment may be named like another one's uuid; the uuid is the stronger claim.
-    found = [row for row in found if row.deployment_uuid == model.uuid] or found
+    by_uuid = [row for row in found if model.project is None and row.deployment_uuid == model.uuid]
+    if by_uuid:
+        found = by_uuid
+    elif model.project is not None:
+        found = [row for row in found if row.project_name == model.project]
+        found = [row for row in found if row.at_home] or found
+    elif foreign := [row for row in found if not row.at_home]:
+        found = [row for row in found if row.at_home]
+        if not found:
+            names = ", ".join(f"{row.project_name}/{row.deployment_name}" for row in foreign)
+            raise ForeignModel(model=model.text, names=names, param="model")
     if not found:
         raise ModelNotFound(model=model.text, param="model")
     if len(found) > 1:
@@ -149,13 +165,24 @@ class CallableModel:
 
 
 def callable_models(rows: Sequence[Any]) -> list[CallableModel]:
-    """What rows of ``queries.ready`` offer: each deployment, and its base where it has one."""
-    uses = Counter(row.deployment_name for row in rows)
+    """Return what rows of ``queries.ready`` offer: each deployment, and its base where it has one.
+
+    A deployment of the caller's own is shown by its name, a foreign one as ``project/name``; one
+    that shares what it would be called with another, by the next name that is its alone.
+    """
+    full = {row.deployment_id: f"{row.project_name}/{row.deployment_name}" for row in rows}
+    bare_uses = Counter(row.deployment_name for row in rows if row.at_home)
+    own_uses = Counter(full[row.deployment_id] for row in rows if row.at_home)
+    full_uses = Counter(full.values())
     models = []
     for row in rows:
-        names: tuple[str, ...] = (row.deployment_name, str(row.deployment_uuid))
-        if uses[row.deployment_name] > 1:
-            names = names[1:]
+        name = full[row.deployment_id]
+        names: tuple[str, ...] = (str(row.deployment_uuid),)
+        # As :func:`choose` decides: of several that are called the same, one's own goes first.
+        if (own_uses[name] if row.at_home else full_uses[name]) == 1:
+            names = (name, *names)
+        if row.at_home and bare_uses[row.deployment_name] == 1:
+            names = (row.deployment_name, *names)
         created = int(row.deployed_at.timestamp())
         models.append(CallableModel(names, created, row.project_name))
         if row.base_model_id is not None:

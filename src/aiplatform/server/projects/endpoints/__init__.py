@@ -3,10 +3,17 @@
 from fastapi import APIRouter
 
 from aiplatform.server.projects.endpoints import bin as bin_routes
-from aiplatform.server.projects.endpoints import keys, members, projects, quotas, webhooks
+from aiplatform.server.projects.endpoints import (
+    invitations,
+    keys,
+    members,
+    projects,
+    quotas,
+    webhooks,
+)
 
 router = APIRouter()
-for part in (projects, members, keys, webhooks, quotas, bin_routes):
+for part in (projects, members, invitations, keys, webhooks, quotas, bin_routes):
     router.include_router(part.router)
 
 __all__ = ["router"]

@@ -1,9 +1,9 @@
 """Members of projects."""
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, status
+from fastapi import APIRouter, Depends, Path, Query, Response, status
 
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.pagination import (
@@ -19,11 +19,13 @@ from aiplatform.server.identity.models import Role, User
 from aiplatform.server.identity.schemas import UserRef
 from aiplatform.server.projects import queries, service
 from aiplatform.server.projects.access import ProjectContext, ProjectGuard
+from aiplatform.server.projects.endpoints.invitations import render_invitation
 from aiplatform.server.projects.endpoints.projects import CONFLICT, render
 from aiplatform.server.projects.models import ProjectPermission
 from aiplatform.server.projects.schemas import (
     AccessOut,
     HeldOut,
+    InvitationOut,
     KeyAccessOut,
     MemberIn,
     MemberOut,
@@ -106,15 +108,27 @@ def list_members(
     return Page(items=members + [_render_member(*row) for row in rows], next_cursor=following)
 
 
-@router.put("/{project}/members/{user}", summary="Give a role", responses=CONFLICT)
+INVITED: dict[int | str, dict[str, Any]] = {
+    202: {"model": InvitationOut, "description": "Invited; a member once they accept"}
+}
+
+
+@router.put("/{project}/members/{user}", summary="Give a role", responses=CONFLICT | INVITED)
 def set_member(
-    user: UserName, body: MemberIn, context: ChangeMembers, session: SessionDep
-) -> MemberOut:
+    user: UserName, body: MemberIn, context: ChangeMembers, session: SessionDep, response: Response
+) -> MemberOut | InvitationOut:
     """Give a user a role in the project, in place of the one they had.
 
-    Nobody gives a role that grants what they lack in the project.
+    Whoever is no member yet is invited: the answer is 202, and they become one by accepting. The
+    answer is the same for a name that nobody has. Administrators make people members at once, see
+    `AIPLATFORM_ADMINISTRATORS_ADD_MEMBERS`. Nobody gives a role that grants what they lack in the
+    project.
     """
-    return _render_member(*service.set_member(session, context, user, body.role))
+    done = service.set_member(session, context, user, body.role)
+    if isinstance(done, queries.InvitationRow):
+        response.status_code = status.HTTP_202_ACCEPTED
+        return render_invitation(done)
+    return _render_member(*done)
 
 
 @router.delete(
@@ -124,7 +138,7 @@ def set_member(
     responses=CONFLICT,
 )
 def remove_member(user: UserName, context: ChangeMembers, session: SessionDep) -> None:
-    """Take a user's role in the project away."""
+    """Take a user's role in the project away, or withdraw their invitation."""
     service.remove_member(session, context, user)
 
 
@@ -141,7 +155,7 @@ def leave_project(context: Leave, session: SessionDep) -> None:
 
 @router.post("/{project}/transfer", summary="Transfer a project", responses=CONFLICT)
 def transfer_project(body: TransferIn, context: Transfer, session: SessionDep) -> ProjectOut:
-    """Make another active user the owner. You keep `keep_role` in the project, or leave it.
+    """Make another member the owner. You keep `keep_role` in the project, or leave it.
 
     For the owner, and for those who hold `*` globally.
     """

@@ -1,5 +1,5 @@
-"""Named selects: ``projects`` with members and keys, ``bin``, ``usage``, ``dataset_storage``,
-``webhooks``.
+"""Named selects: ``projects`` with members and keys, ``invitations``, ``bin``, ``usage``,
+``dataset_storage``, ``webhooks``.
 """
 
 from aiplatform.server.projects.queries.bin import (
@@ -16,6 +16,15 @@ from aiplatform.server.projects.queries.dataset_storage import (
     storage_by_dataset,
     storage_by_version,
     stored_once,
+)
+from aiplatform.server.projects.queries.invitations import (
+    InvitationRow,
+    count_invitations,
+    find_invitation,
+    is_member,
+    list_invitations,
+    my_invitation,
+    my_invitations,
 )
 from aiplatform.server.projects.queries.projects import (
     KeyRow,
@@ -48,6 +57,7 @@ from aiplatform.server.projects.queries.webhooks import (
 )
 
 __all__ = [
+    "InvitationRow",
     "KeyRow",
     "Stored",
     "after_days",
@@ -55,14 +65,18 @@ __all__ = [
     "bin_home",
     "bin_of_project",
     "binned_projects",
+    "count_invitations",
+    "find_invitation",
     "get_delivery",
     "get_grant",
     "get_key",
     "get_project",
     "get_webhook",
     "holdings",
+    "is_member",
     "leased",
     "list_deliveries",
+    "list_invitations",
     "list_keys",
     "list_members",
     "list_webhooks",
@@ -73,6 +87,8 @@ __all__ = [
     "lock_names",
     "lock_overdue",
     "lock_project",
+    "my_invitation",
+    "my_invitations",
     "name_in_use",
     "overdue",
     "reachable_project",

@@ -8,12 +8,13 @@ from aiplatform.server.projects.schemas.access import (
     TransferIn,
 )
 from aiplatform.server.projects.schemas.keys import KeyIn, KeyOut, NewKeyOut
-from aiplatform.server.projects.schemas.members import MemberIn, MemberOut
+from aiplatform.server.projects.schemas.members import InvitationOut, MemberIn, MemberOut
 from aiplatform.server.projects.schemas.projects import ProjectIn, ProjectOut, ProjectPatch
 
 __all__ = [
     "AccessOut",
     "HeldOut",
+    "InvitationOut",
     "KeyAccessOut",
     "KeyIn",
     "KeyOut",

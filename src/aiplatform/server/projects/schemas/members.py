@@ -1,6 +1,7 @@
 """Members as they go over the wire."""
 
 from datetime import datetime
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +15,34 @@ class MemberIn(Strict):
     role: str = Field(min_length=1, max_length=50)
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"role": "developer"}]})
+
+
+class InvitationOut(BaseModel):
+    """An invitation into a project that is neither accepted nor declined yet."""
+
+    uuid: UUID
+    project: UUID
+    project_name: str
+    username: str = Field(description="who is invited, as the invitation named them")
+    role: str
+    invited_by: UserRef | None
+    created_at: datetime
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "uuid": EXAMPLE_UUID,
+                    "project": EXAMPLE_UUID,
+                    "project_name": "faq",
+                    "username": "lin",
+                    "role": "developer",
+                    "invited_by": {"uuid": EXAMPLE_UUID, "username": "mei"},
+                    "created_at": "2026-11-24T08:00:00Z",
+                }
+            ]
+        }
+    )
 
 
 class MemberOut(BaseModel):

@@ -9,6 +9,7 @@ from aiplatform.server.projects.service.accounts import (
 )
 from aiplatform.server.projects.service.bin import purge_overdue
 from aiplatform.server.projects.service.explanation import Explanation, Reason, explain
+from aiplatform.server.projects.service.invitations import accept, decline
 from aiplatform.server.projects.service.keys import create_key, revoke_key
 from aiplatform.server.projects.service.members import leave, remove_member, set_member, transfer
 from aiplatform.server.projects.service.projects import (
@@ -25,9 +26,11 @@ __all__ = [
     "Explanation",
     "OnDelete",
     "Reason",
+    "accept",
     "check_invitation",
     "create_key",
     "create_project",
+    "decline",
     "delete_project",
     "describe_projects",
     "explain",

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.permissions import WILDCARD, Permission, covers, grants
+from aiplatform.server.core.errors import NotFound
 from aiplatform.server.identity.access import key_lives
 from aiplatform.server.identity.models import User
 from aiplatform.server.identity.queries import find_user, global_permissions
@@ -37,7 +38,8 @@ def explain(session: Session, context: ProjectContext, user_name: str) -> Explan
     A deactivated user holds nothing, for all the reasons there are.
 
     Raises:
-        NotFound: when there is no such user.
+        NotFound: when there is no such user, or one who has nothing here and whom the caller may
+            not see: that would tell which accounts exist.
     """
     user = find_user(session, user_name)
     project, _ = queries.get_project(session, context)
@@ -50,6 +52,9 @@ def explain(session: Session, context: ProjectContext, user_name: str) -> Explan
     if found is not None:
         _, role = found
         reasons.append(Reason("membership", role.name, reaching(role.permissions)))
+    caller = context.principal
+    if not reasons and user.id != caller.user_id and not caller.may(Permission.USERS_READ):
+        raise NotFound(resource="user", resource_zh="用户")
     held: dict[Permission, list[Reason]] = {}
     if user.is_active:
         for permission in Permission:

@@ -16,26 +16,42 @@ from aiplatform.server.identity.rules import lacking
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects import queries
 from aiplatform.server.projects.access import OWNER, ProjectContext, confirm, reaching
-from aiplatform.server.projects.errors import NotAMember, OwnerIsNoMember, UnfitOwner
+from aiplatform.server.projects.errors import (
+    NewOwnerIsNoMember,
+    NotAMember,
+    OwnerIsNoMember,
+    UnfitOwner,
+)
 from aiplatform.server.projects.models import Project, ProjectPermission
+from aiplatform.server.projects.queries import InvitationRow
+from aiplatform.server.projects.service import invitations
 
 
 def set_member(
     session: Session, context: ProjectContext, user_name: str, role_name: str
-) -> tuple[ProjectPermission, User, Role]:
+) -> tuple[ProjectPermission, User, Role] | InvitationRow:
     """Give a user, named by uuid or user name, a role in the project, in place of the one they had.
 
+    Whoever is no member yet is invited, and becomes one by accepting. Administrators make people
+    members at once, unless the settings say otherwise. Only they are told that nobody has the name.
+
     Raises:
-        NotFound: for a user or role that does not exist.
+        NotFound: for a role that does not exist, or, from an administrator, a user.
+        TooManyInvitations: see there.
         OwnerIsNoMember: for the owner, who holds everything already.
         PermissionDenied: when the new or the old role grants what the caller lacks.
     """
-    user = find_user(session, user_name)
+    user = _known(session, user_name)
     context = _begin(session, context, user)
     role = find_role(session, role_name)
     _refuse_beyond(context, role)
-    found = queries.get_grant(session, context, user.id)
+    found = None if user is None else queries.get_grant(session, context, user.id)
+    if found is None and not invitations.adds_directly(context):
+        return invitations.invite(session, context, user_name, user, role)
+    if user is None:
+        raise NotFound(resource="user", resource_zh="用户")
     if found is None:
+        invitations.withdraw(session, context, user_name, user)
         grant = ProjectPermission(user_id=user.id, project_id=context.project_id, role_id=role.id)
         session.add(grant)
         session.flush()
@@ -62,17 +78,19 @@ def set_member(
 
 
 def remove_member(session: Session, context: ProjectContext, user_name: str) -> None:
-    """Take a user's role in the project away.
+    """Take a user's role in the project away, or withdraw their invitation.
 
     Raises:
-        NotFound: when they have none.
+        NotFound: when they have neither.
         OwnerIsNoMember: for the owner.
         PermissionDenied: when they hold what the caller lacks.
     """
-    user = find_user(session, user_name)
+    user = _known(session, user_name)
     context = _begin(session, context, user)
-    found = queries.get_grant(session, context, user.id)
-    if found is None:
+    found = None if user is None else queries.get_grant(session, context, user.id)
+    if user is None or found is None:
+        if invitations.withdraw(session, context, user_name, user):
+            return
         raise NotFound(resource="member")
     grant, role = found
     _refuse_beyond(context, role)
@@ -108,14 +126,21 @@ def transfer(
 ) -> tuple[Project, User]:
     """Make somebody else the owner; who was it keeps ``keep_role``, or leaves.
 
+    The new owner must be a member, who has agreed to be in the project; administrators need not
+    ask, unless the settings say otherwise.
+
     Raises:
-        NotFound: for a user who does not exist.
+        NewOwnerIsNoMember: for anybody else.
         UnfitOwner: for one who is deactivated.
         NameTaken: when they own a project of that name.
         PermissionDenied: when the caller is no longer the owner, nor all-powerful.
         Unauthenticated: when they were deactivated meanwhile.
     """
-    user = find_user(session, user_name, lock=True)
+    user = _known(session, user_name, lock=True)
+    if user is None:
+        if invitations.adds_directly(context):
+            raise NotFound(resource="user", resource_zh="用户")
+        raise NewOwnerIsNoMember(username=user_name)
     queries.lock_names(session, user.id)
     project, before = queries.get_project(session, context, lock=True)
     # Another transfer may have been faster, or a demotion.
@@ -124,11 +149,13 @@ def transfer(
         raise PermissionDenied(permission=OWNER)
     if project.owner_id == user.id:
         return project, user
+    found = queries.get_grant(session, context, user.id)
+    if found is None and not invitations.adds_directly(context):
+        raise NewOwnerIsNoMember(username=user_name)
     if not user.is_active:
         raise UnfitOwner(username=user.username)
     if queries.name_in_use(session, user.id, project.name, but=project.uuid):
         raise NameTaken(resource="project", name=project.name)
-    found = queries.get_grant(session, context, user.id)
     if found is not None:
         session.delete(found[0])
     project.owner_id = user.id
@@ -160,7 +187,19 @@ def transfer(
     return project, user
 
 
-def _begin(session: Session, context: ProjectContext, user: User) -> ProjectContext:
+def _known(session: Session, name: str, *, lock: bool = False) -> User | None:
+    """Return the user of that uuid or name; None for nobody.
+
+    What follows answers for nobody as for a stranger: members of projects may not find out which
+    accounts exist.
+    """
+    try:
+        return find_user(session, name, lock=lock)
+    except NotFound:
+        return None
+
+
+def _begin(session: Session, context: ProjectContext, user: User | None) -> ProjectContext:
     """The evidence as it is once nobody else changes the project's members.
 
     The project's row is locked, so that grants, transfers and the deletion of the project do not
@@ -168,7 +207,7 @@ def _begin(session: Session, context: ProjectContext, user: User) -> ProjectCont
     """
     project, _ = queries.get_project(session, context, lock=True)
     now = confirm(session, context, Permission.MEMBERS_WRITE)
-    if project.owner_id == user.id:
+    if user is not None and project.owner_id == user.id:
         raise OwnerIsNoMember(username=user.username)
     return now
 

@@ -1,0 +1,93 @@
+"""Invitations into projects, for those who make them and those who get them."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, status
+
+from aiplatform.protocol.permissions import Permission
+from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, written_here
+from aiplatform.server.identity.access import SessionDep, SignedIn
+from aiplatform.server.identity.schemas import UserRef
+from aiplatform.server.projects import queries, service
+from aiplatform.server.projects.access import ProjectContext, ProjectGuard
+from aiplatform.server.projects.endpoints.projects import CONFLICT
+from aiplatform.server.projects.models import ProjectInvitation
+from aiplatform.server.projects.schemas import InvitationOut
+
+router = APIRouter(prefix="/api/v1", tags=["projects"])
+
+ReadMembers = Annotated[ProjectContext, Depends(ProjectGuard(Permission.MEMBERS_READ))]
+
+
+def render_invitation(row: queries.InvitationRow) -> InvitationOut:
+    """Return the invitation as it goes out."""
+    invitation, project, role, inviter = row
+    return InvitationOut(
+        uuid=invitation.uuid,
+        project=project.uuid,
+        project_name=project.name,
+        username=invitation.username,
+        role=role.name,
+        invited_by=None if inviter is None else UserRef.model_validate(inviter),
+        created_at=invitation.created_at,
+    )
+
+
+@router.get("/projects/{project}/invitations", summary="List a project's open invitations")
+@written_here
+def list_project_invitations(
+    context: ReadMembers, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
+) -> Page[InvitationOut]:
+    """Who has been invited into the project and has not answered yet, newest first."""
+    rows, following = page_by_id(
+        session,
+        queries.list_invitations(context),
+        ProjectInvitation.id,
+        limit=limit,
+        cursor=cursor,
+    )
+    items = [render_invitation(queries.InvitationRow(*row)) for row in rows]
+    return Page(items=items, next_cursor=following)
+
+
+@router.get("/users/me/project-invitations", summary="List your invitations into projects")
+@written_here
+def list_my_invitations(
+    principal: SignedIn, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
+) -> Page[InvitationOut]:
+    """Projects that you may join, newest first."""
+    rows, following = page_by_id(
+        session,
+        queries.my_invitations(principal.user_id),
+        ProjectInvitation.id,
+        limit=limit,
+        cursor=cursor,
+    )
+    items = [render_invitation(queries.InvitationRow(*row)) for row in rows]
+    return Page(items=items, next_cursor=following)
+
+
+@router.post(
+    "/users/me/project-invitations/{invitation}/accept",
+    summary="Join a project",
+    responses=CONFLICT,
+)
+def accept_project_invitation(
+    invitation: UUID, principal: SignedIn, session: SessionDep
+) -> InvitationOut:
+    """Become a member with the role that the invitation names.
+
+    Refused when whoever invited you could not give it any more.
+    """
+    return render_invitation(service.accept(session, principal, invitation))
+
+
+@router.post(
+    "/users/me/project-invitations/{invitation}/decline",
+    summary="Decline an invitation into a project",
+    status_code=status.HTTP_204_NO_CONTENT,
+)
+def decline_project_invitation(invitation: UUID, principal: SignedIn, session: SessionDep) -> None:
+    """Stay out of the project; whoever invited you is told."""
+    service.decline(session, principal, invitation)

@@ -1,0 +1,167 @@
+"""Invitations into projects: somebody becomes a member once they agree.
+
+Otherwise anybody could put anybody into a project of theirs, whose deployments would then compete
+for names with those of the person's own.
+"""
+
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.audit import AuditAction
+from aiplatform.protocol.notifications import NotificationType
+from aiplatform.server.core import audit
+from aiplatform.server.core.errors import NotFound
+from aiplatform.server.core.settings import get_settings
+from aiplatform.server.identity.access import Principal
+from aiplatform.server.identity.errors import PermissionDenied
+from aiplatform.server.identity.models import Role, User
+from aiplatform.server.identity.service import ProjectRole
+from aiplatform.server.notifications.service import announce
+from aiplatform.server.projects import queries
+from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.projects.errors import InvitationGone, TooManyInvitations
+from aiplatform.server.projects.models import ProjectInvitation
+from aiplatform.server.projects.queries import InvitationRow
+from aiplatform.server.projects.service.accounts import join_invited
+
+MAX_INVITATIONS = 200
+"""Open invitations of one project."""
+
+
+def adds_directly(context: ProjectContext) -> bool:
+    """Return True if the caller makes people members without asking them."""
+    return context.principal.is_superuser and get_settings().administrators_add_members
+
+
+def invite(
+    session: Session, context: ProjectContext, name: str, user: User | None, role: Role
+) -> InvitationRow:
+    """Invite somebody, in place of an earlier invitation. ``user`` is None if nobody has the name.
+
+    Then the invitation stands as it would for anybody, or it would tell which accounts exist.
+
+    Raises:
+        TooManyInvitations: see there.
+    """
+    shown = name if user is None else user.username
+    row = queries.find_invitation(session, context, shown)
+    if row is None:
+        if queries.count_invitations(session, context) >= MAX_INVITATIONS:
+            raise TooManyInvitations(limit=MAX_INVITATIONS)
+        row = ProjectInvitation(project_id=context.project_id, username=shown)
+        session.add(row)
+    row.user_id = None if user is None else user.id
+    row.role_id = role.id
+    row.invited_by = context.principal.user_id
+    session.flush()
+    session.refresh(row)
+    audit.record(
+        session,
+        context.actor,
+        AuditAction.MEMBER_INVITED,
+        "member_invitation",
+        row.uuid,
+        project=context.project_uuid,
+        username=shown,
+        role=role.name,
+    )
+    if user is not None:
+        announce(
+            session,
+            NotificationType.MEMBER_INVITED,
+            to=[user.id],
+            project=context.project_uuid,
+            project_name=context.project_name,
+            user=user.username,
+            by=context.principal.username,
+            role=role.name,
+            invitation=row.uuid,
+        )
+    project, _ = queries.get_project(session, context)
+    inviter = session.get(User, context.principal.user_id)
+    return InvitationRow(row, project, role, inviter)
+
+
+def withdraw(session: Session, context: ProjectContext, name: str, user: User | None) -> bool:
+    """Withdraw the open invitation of somebody. Returns False if there is none."""
+    row = queries.find_invitation(session, context, name if user is None else user.username)
+    if row is None:
+        return False
+    audit.record(
+        session,
+        context.actor,
+        AuditAction.MEMBER_INVITATION_WITHDRAWN,
+        "member_invitation",
+        row.uuid,
+        project=context.project_uuid,
+        username=row.username,
+    )
+    session.delete(row)
+    session.flush()
+    return True
+
+
+def accept(session: Session, principal: Principal, uuid: UUID) -> InvitationRow:
+    """Become a member. The inviter must still be able to give the role.
+
+    Raises:
+        NotFound: when the caller has no such invitation.
+        InvitationGone: when the inviter could not give the role any more, or is gone.
+        ProjectArchived: see there.
+    """
+    found = queries.my_invitation(session, principal.user_id, uuid)
+    row, project, role, inviter = found
+    user = session.get_one(User, principal.user_id)
+    if inviter is None or not inviter.is_active:
+        raise InvitationGone(project=project.name)
+    # Meanwhile they may have become a member in another way.
+    if project.owner_id != user.id and not queries.is_member(session, project.id, user.id):
+        membership = ProjectRole(row.project_id, row.role_id)
+        try:
+            join_invited(session, inviter, user, principal.actor, membership)
+        except (NotFound, PermissionDenied) as error:
+            raise InvitationGone(project=project.name) from error
+        announce(
+            session,
+            NotificationType.MEMBER_JOINED,
+            to=[inviter.id],
+            project=project.uuid,
+            project_name=project.name,
+            user=user.username,
+            role=role.name,
+        )
+    session.delete(row)
+    session.flush()
+    return found
+
+
+def decline(session: Session, principal: Principal, uuid: UUID) -> None:
+    """Refuse an invitation; the inviter is told.
+
+    Raises:
+        NotFound: when the caller has no such invitation.
+    """
+    row, project, role, inviter = queries.my_invitation(session, principal.user_id, uuid)
+    audit.record(
+        session,
+        principal.actor,
+        AuditAction.MEMBER_INVITATION_DECLINED,
+        "member_invitation",
+        row.uuid,
+        project=project.uuid,
+        username=principal.username,
+        role=role.name,
+    )
+    if inviter is not None:
+        announce(
+            session,
+            NotificationType.MEMBER_DECLINED,
+            to=[inviter.id],
+            project=project.uuid,
+            project_name=project.name,
+            user=principal.username,
+            role=role.name,
+        )
+    session.delete(row)
+    session.flush()

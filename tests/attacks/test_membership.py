@@ -1,0 +1,214 @@
+"""Attack: somebody is put into a foreign project, whose deployments then answer in their name."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from aiplatform.server.core.audit import AuditLog
+from aiplatform.server.identity.models import User
+from aiplatform.server.notifications.models import Notification
+from aiplatform.server.projects.models import Project, ProjectPermission
+from tests.conftest import Api, environment
+from tests.factories import make_member, make_project, make_role, make_user
+
+Act = Callable[[User | None], Api]
+pytestmark = pytest.mark.usefixtures("client")
+MINE = "users/me/project-invitations"
+
+
+@pytest.fixture
+def project(session: Session) -> Project:
+    return make_project(session)
+
+
+@pytest.fixture
+def owner(session: Session, project: Project) -> User:
+    return session.get_one(User, project.owner_id)
+
+
+@pytest.fixture
+def invite(api: Act, owner: User, project: Project) -> Callable[..., Any]:
+    def invite(name: Any, role: str = "viewer", by: Api | None = None) -> Any:
+        place = f"projects/{project.uuid}/members/{name}"
+        return (by or api(owner)).put(place, json={"role": role})
+
+    return invite
+
+
+def members(session: Session, project: Project) -> set[int]:
+    session.expire_all()
+    rows = select(ProjectPermission.user_id).where(ProjectPermission.project_id == project.id)
+    return set(session.scalars(rows))
+
+
+def told(session: Session, user: User) -> list[str]:
+    session.expire_all()
+    rows = select(Notification.type).where(Notification.user_id == user.id)
+    return list(session.scalars(rows.order_by(Notification.id)))
+
+
+def recorded(session: Session, user: User) -> list[str]:
+    session.expire_all()
+    rows = select(AuditLog.action).where(AuditLog.user_id == user.id)
+    return list(session.scalars(rows.order_by(AuditLog.id)))
+
+
+class TestConsent:
+    def test_nobody_becomes_a_member_without_agreeing(
+        self, session: Session, api: Act, invite: Any, project: Project, owner: User
+    ) -> None:
+        victim = make_user(session)
+        answer = invite(victim.username)
+        assert answer.status_code == 202
+        assert members(session, project) == set()
+        assert api(victim).get(f"projects/{project.uuid}").status_code == 404
+        assert told(session, victim) == ["member:invited"]
+        assert recorded(session, owner)[-1] == "member:invited"
+        [item] = api(victim).get(MINE).json()["items"]
+        assert item == answer.json()
+        assert (item["project_name"], item["role"]) == (project.name, "viewer")
+
+    def test_accepting_makes_a_member(
+        self, session: Session, api: Act, invite: Any, project: Project, owner: User
+    ) -> None:
+        user = make_user(session)
+        where = f"{MINE}/{invite(user.username, 'developer').json()['uuid']}"
+        assert api(make_user(session)).post(f"{where}/accept").status_code == 404
+        assert api(owner).post(f"{where}/accept").status_code == 404
+        assert api(user).post(f"{where}/accept").status_code == 200
+        assert members(session, project) == {user.id}
+        assert recorded(session, user)[-1] == "member:added"
+        assert told(session, owner)[-1] == "member:joined"
+        assert api(user).post(f"{where}/accept").status_code == 404
+        assert invite(user.username, "viewer").status_code == 200  # a change of the role
+
+    def test_declining_leaves_them_out(
+        self, session: Session, api: Act, invite: Any, project: Project, owner: User
+    ) -> None:
+        user = make_user(session)
+        where = f"{MINE}/{invite(user.username).json()['uuid']}"
+        assert api(user).post(f"{where}/decline").status_code == 204
+        assert members(session, project) == set()
+        assert recorded(session, user)[-1] == "member:invitation_declined"
+        assert told(session, owner)[-1] == "member:declined"
+        assert api(user).get(MINE).json()["items"] == []
+
+    def test_a_new_invitation_takes_the_place_of_the_old_one(
+        self, session: Session, api: Act, invite: Any
+    ) -> None:
+        user = make_user(session)
+        first, second = invite(user.username), invite(user.uuid, "developer")
+        assert first.json()["uuid"] == second.json()["uuid"]
+        assert [item["role"] for item in api(user).get(MINE).json()["items"]] == ["developer"]
+
+    def test_withdrawing(
+        self, session: Session, api: Act, invite: Any, project: Project, owner: User
+    ) -> None:
+        user = make_user(session)
+        where = f"{MINE}/{invite(user.username).json()['uuid']}"
+        place = f"projects/{project.uuid}/members/{user.username}"
+        assert api(owner).delete(place).status_code == 204
+        assert api(owner).delete(place).status_code == 404
+        assert api(user).post(f"{where}/accept").status_code == 404
+        assert "member:invitation_withdrawn" in recorded(session, owner)
+
+    @pytest.mark.parametrize("loss", ["role", "membership", "account"])
+    def test_it_is_worth_what_its_maker_could_still_give(
+        self, session: Session, api: Act, invite: Any, project: Project, loss: str
+    ) -> None:
+        giver = make_member(session, project, make_role(session, "members:*", "datasets:read"))
+        role = make_role(session, "datasets:read")
+        user = make_user(session)
+        where = f"{MINE}/{invite(user.username, role.name, api(giver)).json()['uuid']}"
+        if loss == "account":
+            giver.is_active = False
+        else:
+            grant = session.scalars(
+                select(ProjectPermission).where(ProjectPermission.user_id == giver.id)
+            ).one()
+            if loss == "membership":
+                session.delete(grant)
+            else:
+                grant.role_id = make_role(session, "members:*").id
+        session.commit()
+        answer = api(user).post(f"{where}/accept")
+        assert (answer.status_code, answer.json()["code"]) == (409, "invitation_gone")
+        assert user.id not in members(session, project)
+
+    def test_nobody_invites_with_a_role_beyond_their_own(
+        self, session: Session, api: Act, invite: Any, project: Project
+    ) -> None:
+        giver = make_member(session, project, make_role(session, "members:*"))
+        assert invite(make_user(session).username, "viewer", api(giver)).status_code == 403
+
+    def test_administrators_need_not_ask_unless_the_settings_say_so(
+        self, session: Session, admin: Api, invite: Any, project: Project
+    ) -> None:
+        one, two = make_user(session), make_user(session)
+        assert invite(one.username, by=admin).status_code == 200
+        assert members(session, project) == {one.id}
+        assert told(session, one) == ["member:added"]
+        with environment(AIPLATFORM_ADMINISTRATORS_ADD_MEMBERS="false"):
+            assert invite(two.username, by=admin).status_code == 202
+        assert members(session, project) == {one.id}
+
+    def test_nobody_is_given_a_project_without_agreeing_to_be_in_it(
+        self, session: Session, api: Act, project: Project, owner: User
+    ) -> None:
+        """A deployment in it would be one of the victim's own."""
+        victim = make_user(session)
+        place, body = f"projects/{project.uuid}/transfer", {"user": victim.username}
+        answer = api(owner).post(place, json=body)
+        assert (answer.status_code, answer.json()["code"]) == (409, "new_owner_is_no_member")
+        make_member(session, project, "viewer", victim)
+        assert api(owner).post(place, json=body).status_code == 200
+
+
+class TestWhoHasAnAccount:
+    """The owner of a project can't find out which user names exist."""
+
+    def test_by_inviting(self, session: Session, api: Act, invite: Any, owner: User) -> None:
+        real, unreal = invite(make_user(session).username), invite(f"no-{uuid4().hex[:8]}")
+        assert real.status_code == unreal.status_code == 202
+        shapes = []
+        for answer in (real, unreal):
+            body = answer.json()
+            for field in ("uuid", "username", "created_at"):
+                body.pop(field)
+            shapes.append((body, sorted(answer.headers)))
+        assert shapes[0] == shapes[1]
+
+    def test_by_the_list_of_invitations(
+        self, session: Session, api: Act, invite: Any, project: Project, owner: User
+    ) -> None:
+        names = [make_user(session).username, f"no-{uuid4().hex[:8]}"]
+        for name in names:
+            invite(name)
+        items = api(owner).get(f"projects/{project.uuid}/invitations").json()["items"]
+        assert [item["username"] for item in items] == names[::-1]
+        assert {item["role"] for item in items} == {"viewer"}
+        for name in names:
+            place = f"projects/{project.uuid}/members/{name}"
+            assert api(owner).delete(place).status_code == 204
+
+    @pytest.mark.parametrize("way", ["removing", "transferring", "explaining"])
+    def test_by_other_answers(
+        self, session: Session, api: Act, project: Project, owner: User, way: str
+    ) -> None:
+        me, here = api(owner), f"projects/{project.uuid}"
+
+        def ask(name: str) -> tuple[int, str]:
+            match way:
+                case "removing":
+                    answer = me.delete(f"{here}/members/{name}")
+                case "transferring":
+                    answer = me.post(f"{here}/transfer", json={"user": name})
+                case _:
+                    answer = me.get(f"{here}/access", params={"user": name})
+            return answer.status_code, answer.json()["detail"].replace(name, "NAME")
+
+        assert ask(make_user(session).username) == ask(f"no-{uuid4().hex[:8]}")

@@ -1,0 +1,106 @@
+"""Attack: a deployment of a foreign project answers to a name that means one's own."""
+
+from collections.abc import Callable
+from typing import Any
+
+import openai
+import pytest
+from sqlalchemy.orm import Session
+
+from aiplatform.server.identity.models import User
+from aiplatform.server.inference.models import Deployment
+from aiplatform.server.projects.models import Project
+from tests.factories import make_key, make_member, make_project, number
+
+Deploy = Callable[..., Deployment]
+SignIn = Callable[..., openai.OpenAI]
+HELLO: Any = [{"role": "user", "content": "Hi"}]
+
+
+def asked(client: openai.OpenAI, model: str) -> str:
+    answer = client.chat.completions.create(model=model, messages=HELLO)
+    return answer.model
+
+
+@pytest.fixture
+def foreign(session: Session, owner: User) -> Project:
+    """A project of somebody else's, in which the owner is a member."""
+    project = make_project(session, name=f"their project {number()}")
+    make_member(session, project, "viewer", owner)
+    return project
+
+
+def test_ones_own_answers_whatever_others_deploy(
+    sign_in: SignIn, owner: User, project: Project, foreign: Project, deploy: Deploy
+) -> None:
+    deploy(foreign, name="faq")
+    deploy(project, name="faq")
+    client = sign_in(owner)
+    assert asked(client, "faq") == "faq"
+    assert [model.id for model in client.models.list().data] == [f"{foreign.name}/faq", "faq"]
+
+
+def test_a_foreign_one_does_not_take_over_once_ones_own_is_gone(
+    session: Session, sign_in: SignIn, owner: User, project: Project, foreign: Project,
+    deploy: Deploy,
+) -> None:  # fmt: skip
+    mine = deploy(project, name="faq")
+    deploy(foreign, name="faq")
+    session.delete(mine)
+    session.commit()
+    with pytest.raises(openai.NotFoundError) as refused:
+        asked(sign_in(owner), "faq")
+    assert refused.value.code == "foreign_model"
+    assert f"{foreign.name}/faq" in refused.value.message
+
+
+def test_with_its_project_a_foreign_one_is_always_named(
+    sign_in: SignIn, owner: User, project: Project, foreign: Project, deploy: Deploy
+) -> None:
+    deploy(foreign, name="faq")
+    deploy(project, name="faq")
+    client, name = sign_in(owner), f"{foreign.name}/faq"
+    assert asked(client, name) == name
+    assert client.models.retrieve(name).owned_by == foreign.name
+    assert asked(client, f"{project.name}/faq") == f"{project.name}/faq"
+    with pytest.raises(openai.NotFoundError):
+        asked(client, "no such project/faq")
+
+
+def test_a_key_for_a_project_means_that_project(
+    session: Session, sign_in: SignIn, owner: User, project: Project, foreign: Project,
+    deploy: Deploy, client: Any,
+) -> None:  # fmt: skip
+    deploy(project, name="faq")
+    deploy(foreign, name="faq")
+    token = f"aip_key_{number()}-of-the-foreign-project"
+    make_key(session, owner, "inference:read", token=token, project=foreign)
+    base = sign_in(owner)
+    keyed = base.with_options(api_key=token)
+    assert asked(keyed, "faq") == "faq"
+    assert [model.owned_by for model in keyed.models.list().data] == [foreign.name]
+
+
+def test_of_projects_called_the_same_ones_own_goes_first(
+    session: Session, sign_in: SignIn, owner: User, project: Project, deploy: Deploy
+) -> None:
+    theirs = make_project(session, name=project.name)
+    make_member(session, theirs, "viewer", owner)
+    deploy(theirs, name="faq")
+    mine = deploy(project, name="faq")
+    client = sign_in(owner)
+    assert asked(client, f"{project.name}/faq")
+    listed = {model.id for model in client.models.list().data}
+    assert "faq" in listed
+    assert client.models.retrieve(f"{project.name}/faq").created == int(mine.created_at.timestamp())
+
+
+def test_a_project_may_be_called_anything(
+    session: Session, sign_in: SignIn, owner: User, deploy: Deploy
+) -> None:
+    """Its name goes into a header of the request to the model server."""
+    for name in ("客服/问答", "a\r\nAuthorization: Bearer x", "50 % off:base"):
+        project = make_project(session, owner, name=f"{name}{number()}")
+        deploy(project, name="faq")
+        full = f"{project.name}/faq"
+        assert asked(sign_in(owner), full) == full
