@@ -193,6 +193,7 @@ def scratch_database(server: "PostgresServer", template: str, home: Path) -> Ite
     """A migrated database that the process's settings name for a while, as the running role."""
     name = f"aip_test_{os.getpid()}_{next(_number)}"
     owner = server.create_database(name, template)
+    server.forbid_shadows(name)
     url = server.url_of(name, role=server.runtime)
     with environment(
         AIPLATFORM_DATABASE_URL=url,

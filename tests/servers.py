@@ -76,6 +76,14 @@ class PostgresServer:
             connection.execute(statement)
         return self.url_of(name)
 
+    def forbid_shadows(self, name: str) -> None:
+        """Do to a copy what ``db upgrade`` did to its template: a copy does not carry it along."""
+        from aiplatform.server.core.roles import NO_SHADOWS
+
+        with self.connect() as connection:
+            for statement in NO_SHADOWS:
+                connection.execute(sql.SQL(statement).format(database=sql.Identifier(name)))
+
     def drop_database(self, name: str) -> None:
         """Drop a database and whoever is still connected to it.
 

@@ -63,6 +63,13 @@ def check(json: Json = False) -> None:
     say(f"The schema is at revision {current}, as it should be.")
     if role.is_restricted:
         say(f"The running role {role.name} can add to the audit trail and not change it.")
+    elif not role.could_rewrite:
+        say(
+            f"Warning: the running role {role.name} may make temporary tables or schemas, and so "
+            "put a table of its own in the place of the audit trail. Run `aiplatform db upgrade` "
+            "as the owner of the database, or, as a superuser, `REVOKE TEMPORARY, CREATE ON "
+            "DATABASE … FROM PUBLIC`."
+        )
     else:
         say(
             f"Warning: the running role {role.name} owns or may change "

@@ -34,6 +34,8 @@ SELECT current_user, EXISTS (
     SELECT FROM pg_class WHERE oid = to_regclass('public.audit_logs')
     AND (pg_has_role(relowner, 'MEMBER') OR has_table_privilege(oid, 'UPDATE')
          OR has_table_privilege(oid, 'DELETE') OR has_table_privilege(oid, 'TRUNCATE')))
+    -- A temporary table of that name would be found in its place.
+    OR has_database_privilege(current_database(), 'TEMPORARY')
 """
 GIB = 1024**3
 DISK_WANTED = 5 * GIB
@@ -290,7 +292,8 @@ def check_role(home: Home, environ: Mapping[str, str]) -> Check:
             "role",
             Outcome.WARN,
             f"the running role {name} could rewrite the audit trail",
-            "Let another role own the tables: AIPLATFORM_MIGRATION_DATABASE_URL, see Operations.",
+            "Run `aiplatform db upgrade`, and let another role own the tables: "
+            "AIPLATFORM_MIGRATION_DATABASE_URL, see Operations.",
         )
     return Check("role", Outcome.OK, f"{name} can't rewrite the audit trail")
 

@@ -80,6 +80,21 @@ WAYS_AROUND = [
 ]
 """What only the owner or a superuser may."""
 
+SHADOWS = [
+    "CREATE TEMPORARY TABLE audit_logs (LIKE public.audit_logs)",
+    "CREATE TEMPORARY TABLE audit_logs AS SELECT * FROM public.audit_logs",
+    "SELECT * INTO TEMPORARY audit_logs FROM public.audit_logs",
+    "CREATE TABLE pg_temp.audit_logs (x int)",
+    "CREATE TEMPORARY VIEW audit_logs AS SELECT 1",
+    "CREATE TEMPORARY SEQUENCE audit_logs_id_seq",
+    "CREATE SCHEMA AUTHORIZATION CURRENT_USER",
+    "CREATE SCHEMA mine CREATE TABLE audit_logs (x int)",
+    "CREATE VIEW public.mine AS SELECT 1",
+    "ALTER DATABASE {database} SET search_path = pg_temp, public",
+    "GRANT TEMPORARY ON DATABASE {database} TO CURRENT_USER",
+]
+"""What would put something else in the place of the audit's tables."""
+
 SEALED = [
     "UPDATE audit_seals SET root = root",
     "DELETE FROM audit_seals",
@@ -147,6 +162,44 @@ class TestTheRunningRole:
             running.execute(statement.format(id=row) if "{id}" in statement else statement)
         running.rollback()
         assert state(running, row) == before
+
+    @pytest.mark.parametrize("statement", SHADOWS)
+    def test_can_not_shadow_the_trail(self, running: Connection, statement: str) -> None:
+        database = running.info.dbname
+        try:
+            running.execute(statement.format(database=database))
+        except psycopg.errors.InsufficientPrivilege:
+            running.rollback()
+        else:  # PostgreSQL only warns of a grant that grants nothing
+            assert statement.startswith("GRANT")
+        made = running.execute(
+            "SELECT relname FROM pg_class WHERE relname LIKE 'audit_logs' AND relkind IN ('r', 'v')"
+        ).fetchall()
+        assert made == [("audit_logs",)]
+        assert not roles.examine().could_shadow
+
+    def test_finds_the_trail_before_anything_else(self, running: Connection) -> None:
+        row = running.execute("SHOW search_path").fetchone()
+        assert row == ("public, pg_temp",)
+        found = running.execute("SELECT 'audit_logs'::regclass = 'public.audit_logs'::regclass")
+        assert found.fetchone() == (True,)
+
+    def test_an_upgrade_takes_back_what_a_restored_database_allows(
+        self, fresh_database: str
+    ) -> None:
+        with psycopg.connect(os.environ["AIPLATFORM_MIGRATION_DATABASE_URL"]) as owner:
+            name = owner.info.dbname
+            owner.execute(f'GRANT TEMPORARY ON DATABASE "{name}" TO PUBLIC')
+            owner.execute(f'GRANT TEMPORARY, CREATE ON DATABASE "{name}" TO {RUNTIME}')
+            owner.execute(f'ALTER DATABASE "{name}" RESET search_path')
+        assert roles.examine().could_shadow
+        assert not roles.examine().is_restricted
+        migrate.upgrade()
+        assert roles.examine().is_restricted
+        with psycopg.connect(fresh_database) as running:
+            assert running.execute("SHOW search_path").fetchone() == ("public, pg_temp",)
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                running.execute("CREATE TEMPORARY TABLE audit_logs (x int)")
 
     def test_is_the_one_that_all_tests_use(self, session: Session) -> None:
         found = roles.examine()

@@ -69,6 +69,8 @@ def upgrade() -> tuple[str | None, str]:
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
                 connection.commit()
+            roles.forbid_shadows(connection)
+            connection.commit()
             if role is not None:
                 roles.grant(connection, role)
                 connection.commit()

@@ -2,7 +2,9 @@
 
 The running role reads and writes rows. It can't change tables, and of the audit trail it can only
 add rows: not their numbers or times, which the database gives, and nothing that is there already.
-So neither a fault of the program nor SQL that somebody smuggles into it rewrites the trail. A
+So neither a fault of the program nor SQL that somebody smuggles into it rewrites the trail. Nor
+can it put something else in the trail's place: it makes no temporary tables and no schemas, which
+would be found before the real tables, and the search path of the database is pinned. A
 setup with one role for both works too, without that promise; `aiplatform db check` tells.
 """
 
@@ -51,21 +53,44 @@ ORDER BY c.relname
 """
 
 
+_OWNS_DATABASE = """
+SELECT current_database(), pg_has_role(datdba, 'USAGE')
+FROM pg_database WHERE datname = current_database()
+"""
+
+NO_SHADOWS = (
+    "REVOKE TEMPORARY, CREATE ON DATABASE {database} FROM PUBLIC",
+    "ALTER DATABASE {database} SET search_path = public, pg_temp",
+)
+"""What keeps names like ``audit_logs`` from meaning anything but the real table. It belongs to the
+database itself, so neither a dump nor a copy of the database carries it along."""
+
+_SHADOWS = """
+SELECT has_database_privilege(current_database(), 'TEMPORARY')
+    OR has_database_privilege(current_database(), 'CREATE')
+    OR has_schema_privilege('public', 'CREATE')
+"""
+
+
 class RoleMissing(RuntimeError):
     """The role that shall run the system does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunningRole:
-    """The role of ``AIPLATFORM_DATABASE_URL`` and the audit tables that it could rewrite."""
+    """The role of ``AIPLATFORM_DATABASE_URL`` and the audit tables that it could rewrite.
+
+    ``could_shadow``: it may make tables that would be found in place of the audit's.
+    """
 
     name: str
     could_rewrite: tuple[str, ...]
+    could_shadow: bool = False
 
     @property
     def is_restricted(self) -> bool:
         """Whether the audit trail is safe from it."""
-        return not self.could_rewrite
+        return not self.could_rewrite and not self.could_shadow
 
 
 def runtime_role(settings: Settings) -> str | None:
@@ -77,6 +102,21 @@ def runtime_role(settings: Settings) -> str | None:
     running = urlsplit(settings.database_url).username
     migrating = urlsplit(settings.migration_database_url).username
     return None if running is None or running == migrating else unquote(running)
+
+
+def forbid_shadows(connection: Connection) -> None:
+    """Take from everybody but the owner the right to make temporary tables or schemas.
+
+    Runs as the role that migrates. Unless that owns the database it changes nothing, and
+    ``aiplatform db check`` says what is missing.
+    """
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, psycopg.Connection)
+    row = raw.execute(_OWNS_DATABASE).fetchone()
+    if row is None or not row[1]:
+        return
+    for statement in NO_SHADOWS:
+        raw.execute(sql.SQL(statement).format(database=sql.Identifier(row[0])))
 
 
 def grant(connection: Connection, role: str) -> None:
@@ -98,6 +138,13 @@ def grant(connection: Connection, role: str) -> None:
         )
     if row[0]:
         return
+    owned = raw.execute(_OWNS_DATABASE).fetchone()
+    if owned is not None and owned[1]:
+        raw.execute(
+            sql.SQL("REVOKE TEMPORARY, CREATE ON DATABASE {} FROM {}").format(
+                sql.Identifier(owned[0]), sql.Identifier(role)
+            )
+        )
     for statement in (
         "GRANT USAGE ON SCHEMA public TO {role}",
         "REVOKE CREATE ON SCHEMA public FROM {role}",
@@ -141,6 +188,7 @@ def examine() -> RunningRole:
         with engine.connect() as connection:
             tables = connection.scalars(text(_POWERS), {"tables": list(APPEND_ONLY)}).all()
             name = connection.scalar(text("SELECT current_user"))
+            shadows = connection.scalar(text(_SHADOWS))
     finally:
         engine.dispose()
-    return RunningRole(name=str(name), could_rewrite=tuple(tables))
+    return RunningRole(name=str(name), could_rewrite=tuple(tables), could_shadow=bool(shadows))
