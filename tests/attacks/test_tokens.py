@@ -3,10 +3,13 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
-from aiplatform.server.identity.models import User
+from aiplatform.server.core.audit import AuditLog
+from aiplatform.server.identity.models import AuthSession, User
+from aiplatform.server.notifications.models import Notification
 from tests.conftest import Api
 from tests.factories import PASSWORD, make_user
 
@@ -37,6 +40,54 @@ class TestReplay:
         assert refresh(client, stolen["refresh_token"]).status_code == 401
         assert not works(client, third["access_token"])
         assert refresh(client, third["refresh_token"]).status_code == 401
+
+    @pytest.mark.parametrize("renewals", [0, 1, 2])
+    def test_a_thief_within_the_grace_is_found_out_by_the_owners_next_refresh(
+        self, client: TestClient, session: Session, renewals: int
+    ) -> None:
+        """The thief repeats the owner's refresh at once, as a client that lost the answer would,
+        and goes on renewing what they got."""
+        user = make_user(session)
+        first = sign_in(client, user)["refresh_token"]
+        owners = refresh(client, first).json()
+        thiefs = refresh(client, first).json()
+        for _ in range(renewals):
+            thiefs = refresh(client, thiefs["refresh_token"]).json()
+        assert works(client, thiefs["access_token"])
+        assert not works(client, owners["access_token"])
+        assert refresh(client, owners["refresh_token"]).status_code == 401
+        assert not works(client, thiefs["access_token"])
+        assert refresh(client, thiefs["refresh_token"]).status_code == 401
+        login = session.scalars(select(AuthSession).where(AuthSession.user_id == user.id)).one()
+        assert login.end_reason == "token_reused"
+        [row] = session.scalars(
+            select(AuditLog).where(
+                AuditLog.action == "auth:token_reused", AuditLog.user_id == user.id
+            )
+        )
+        assert row.details["withdrawn"] is True
+        told = select(Notification.type).where(Notification.user_id == user.id)
+        assert "security:token_reused" in session.scalars(told).all()
+
+    def test_one_who_comes_first_is_found_out_too(
+        self, client: TestClient, session: Session
+    ) -> None:
+        first = sign_in(client, make_user(session))["refresh_token"]
+        thiefs = refresh(client, first).json()
+        owners = refresh(client, first).json()
+        assert works(client, owners["access_token"])
+        assert refresh(client, thiefs["refresh_token"]).status_code == 401
+        assert not works(client, owners["access_token"])
+
+    def test_a_client_that_lost_answers_is_not_thrown_out(
+        self, client: TestClient, session: Session
+    ) -> None:
+        first = sign_in(client, make_user(session))["refresh_token"]
+        for _ in range(3):
+            tokens = refresh(client, first).json()
+        for _ in range(3):
+            assert works(client, tokens["access_token"])
+            tokens = refresh(client, tokens["refresh_token"]).json()
 
     def test_kinds_are_not_exchanged(self, client: TestClient, session: Session) -> None:
         tokens = sign_in(client, make_user(session))

@@ -75,7 +75,10 @@ class AuthSession(Base):
 
 
 class AuthToken(Base):
-    """A token at rest: its SHA-256, never itself. A refresh token is used once."""
+    """A token at rest: its SHA-256, never itself. A refresh token is used once.
+
+    ``withdrawn_at``: another was given in its place, to a client that had lost this one.
+    """
 
     __tablename__ = "auth_tokens"
 
@@ -86,6 +89,7 @@ class AuthToken(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.current_timestamp())
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
+    withdrawn_at: Mapped[datetime | None]
 
 
 class LoginFailure(Base):

@@ -24,7 +24,7 @@ from aiplatform.server.identity import queries, rules
 from aiplatform.server.identity.access import Principal, hash_token
 from aiplatform.server.identity.errors import TotpRequired, Unauthenticated, WrongCredentials
 from aiplatform.server.identity.models import AuthSession, AuthToken, User
-from aiplatform.server.identity.service import passwords, second_factor
+from aiplatform.server.identity.service import hooks, passwords, second_factor
 from aiplatform.server.identity.service.devices import note_sign_in
 from aiplatform.server.identity.service.failures import (
     account_key,
@@ -114,6 +114,10 @@ def refresh(session: Session, settings: Settings, shown: str, origin: Actor) -> 
     counts as a repetition by a client that lost the answer: the pair that went out first is
     withdrawn and a new one made, so that at no time two parties hold a living one. Any other second
     use ends the session. Either way a thief and the owner can't both stay in.
+
+    When a withdrawn token is shown later, the first answer was not lost: two parties hold what one
+    was given, and nobody can tell which of them is the thief. That ends the session as well, so a
+    thief who repeats a refresh at once gains only the time until the owner's next one.
     """
     token = queries.refresh_token(session, hash_token(shown))
     if token is None:
@@ -128,21 +132,21 @@ def refresh(session: Session, settings: Settings, shown: str, origin: Actor) -> 
     if login.ended_at is not None or token.expires_at <= now or not user.is_active:
         return Unauthenticated()
     actor = actor_for(user, origin)
+    if token.withdrawn_at is not None:
+        return _reused(session, login, user, actor, now, withdrawn=True)
     if token.used_at is not None:
         successors = queries.tokens_since(session, login.id, token)
         lost = now - token.used_at <= rules.REPLAY_GRACE and not any(
             successor.used_at for successor in successors
         )
         if not lost:
-            login.ended_at, login.end_reason = now, "token_reused"
-            sessions_changed(session)
-            audit.record(
-                session, actor, AuditAction.AUTH_TOKEN_REUSED, "session", login.uuid,
-                outcome="denied",
-            )  # fmt: skip
-            return Unauthenticated()
+            return _reused(session, login, user, actor, now, withdrawn=False)
         for successor in successors:
-            successor.expires_at = now
+            # A refresh token is kept for as long as it would have lived, to be recognised.
+            if successor.kind == "refresh":
+                successor.withdrawn_at = successor.withdrawn_at or now
+            else:
+                successor.expires_at = now
     else:
         token.used_at = now
     login.refreshed_at = now
@@ -155,6 +159,31 @@ def refresh(session: Session, settings: Settings, shown: str, origin: Actor) -> 
     security = queries.security_of(session, user.id)
     audit.record(session, actor, AuditAction.AUTH_REFRESH, "session", login.uuid)
     return _issue(session, settings, login, must_change_password=security.must_change_password)
+
+
+def _reused(
+    session: Session,
+    login: AuthSession,
+    user: User,
+    actor: Actor,
+    now: datetime,
+    *,
+    withdrawn: bool,
+) -> Problem:
+    """End a session whose tokens two parties hold, and tell the account's holder."""
+    login.ended_at, login.end_reason = now, "token_reused"
+    sessions_changed(session)
+    audit.record(
+        session,
+        actor,
+        AuditAction.AUTH_TOKEN_REUSED,
+        "session",
+        login.uuid,
+        outcome="denied",
+        withdrawn=withdrawn,
+    )
+    hooks.tell(session, user, "token_reused", address=actor.ip_address or "?")
+    return Unauthenticated()
 
 
 def sign_out(session: Session, principal: Principal) -> None:
