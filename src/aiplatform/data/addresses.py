@@ -47,6 +47,17 @@ _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 _ENDS_IN_A_NUMBER = re.compile(r"(^|\.)(\d+|0[xX][0-9a-fA-F]*)\.?$")
 
 
+LOOPBACK = (ip_address("127.0.0.1"), ip_address("::1"))
+_THIS_MACHINE = re.compile(
+    r"(.+\.)?localhost|localhost\.localdomain|ip6-(localhost|loopback)", re.IGNORECASE
+)
+
+
+def names_this_machine(host: str) -> bool:
+    """Return True for names that mean the machine itself everywhere: RFC 6761, and Debian's own."""
+    return _THIS_MACHINE.fullmatch(host.removesuffix(".")) is not None
+
+
 def plain(address: Address) -> Address:
     """The address that packets would reach: an IPv4 address inside an IPv6 one comes out."""
     if isinstance(address, IPv6Address):

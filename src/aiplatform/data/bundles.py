@@ -6,6 +6,7 @@ believed, but for the executable bit.
 """
 
 import gzip
+import os
 import shutil
 import tarfile
 import zlib
@@ -18,6 +19,7 @@ from typing import IO, Any
 MAX_FILES = 20_000
 MAX_UNPACKED_BYTES = 1 << 30
 MAX_PATH = 400
+MAX_NAME_BYTES = 255
 MAX_READ = 1 << 20
 """Nothing in a bundle needs a longer read at once; the headers of a bomb would."""
 
@@ -124,7 +126,17 @@ def _opened(path: Path) -> Iterator[tarfile.TarFile]:
                 yield archive
     except BundleError:
         raise
-    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, UnicodeError) as error:
+    # Of headers that lie, such as those of sparse files, the library lets all of these through.
+    except (
+        tarfile.TarError,
+        gzip.BadGzipFile,
+        zlib.error,
+        EOFError,
+        ValueError,
+        LookupError,
+        ArithmeticError,
+        TypeError,
+    ) as error:
         raise BundleError(f"it can't be read as a .tar.gz: {error}") from error
 
 
@@ -135,4 +147,7 @@ def _plain(name: str) -> str:
         raise BundleError(f"{name[:100]!r} leads out of it")
     if len(name) > MAX_PATH:
         raise BundleError(f"a path of it is longer than {MAX_PATH} characters: {name[:100]!r}…")
+    # File systems count the bytes of each part.
+    if any(len(os.fsencode(part)) > MAX_NAME_BYTES for part in path.parts):
+        raise BundleError(f"a name in it is longer than {MAX_NAME_BYTES} bytes: {name[:100]!r}…")
     return str(path)

@@ -19,7 +19,15 @@ from typing import Any
 import httpcore
 import httpx
 
-from aiplatform.data.addresses import Address, Network, is_open, literal, plain
+from aiplatform.data.addresses import (
+    LOOPBACK,
+    Address,
+    Network,
+    is_open,
+    literal,
+    names_this_machine,
+    plain,
+)
 
 Origin = tuple[str, int]
 """A host and a port."""
@@ -50,6 +58,9 @@ def require_open_url(url: str, networks: Sequence[Network] = ()) -> httpx.URL:
     address = _literal(parsed.raw_host.decode("ascii"))
     if address is not None:
         judge(parsed.host, port_of(parsed), [address], networks)
+    elif names_this_machine(parsed.host) and not any(is_open(each, networks) for each in LOOPBACK):
+        # Later look-ups would refuse it as well, but only after the address was taken.
+        judge(parsed.host, port_of(parsed), LOOPBACK, networks)
     elif not networks:
         _judge_port(port_of(parsed))
     return parsed
