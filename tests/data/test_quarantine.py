@@ -73,7 +73,7 @@ def test_values_that_are_nested_too_deep(upload: Upload) -> None:
 def test_records_of_csv(upload: Upload) -> None:
     data = b'a,b\r\n1,2\r\n1,2,3\r\n"x"y,4\r\n"multi\nline",\xff\r\n\x00,5\r\n6,"7\n8"\r\n'
     rows = upload(data, "x.csv", max_bad_share=0.9, **QUARANTINE)
-    assert rows == [{"a": "1", "b": "2"}, {"a": "6", "b": "7\n8"}]
+    assert rows == [{"a": 1, "b": "2"}, {"a": 6, "b": "7\n8"}]
     assert brief(upload) == [
         (3, "csv_ragged", "1,2,3"),
         (4, "csv_quote", '"x"y,4'),

@@ -15,8 +15,9 @@ from aiplatform.cli.dataset_intake import (
     Header,
     Map,
     Quote,
-    quarantine_note,
+    Types,
     reading,
+    reading_notes,
 )
 from aiplatform.cli.options import Json, Limit, Project, Yes
 from aiplatform.cli.output import age_text, print_json, print_table, print_text, say
@@ -66,6 +67,7 @@ def patch(
     delimiter: Delimiter = None,
     quote: Quote = None,
     header: Header = None,
+    types: Types = None,
     allow_identical: AllowIdentical = False,
     project: Project = None,
     json: Json = False,
@@ -75,7 +77,7 @@ def patch(
         if key is None or set_cells or add or delete_row:
             raise typer.BadParameter("a file needs --key, and none of --set, --add, --delete-row")
         mode = "delete" if delete else "upsert"
-        options = reading(mapped, encoding, delimiter, quote, header, bad_rows)
+        options = reading(mapped, encoding, delimiter, quote, header, bad_rows, types)
         options["allow_identical"] = allow_identical
         upload_change(
             mode, dataset, file, key, message, parent, data_format, project, json, options
@@ -363,7 +365,7 @@ def told(made: "DatasetVersion", json: bool) -> None:
     facts = made.made_by or {}
     counts = ", ".join(f"{facts[k]} {k}" for k in ("added", "changed", "deleted") if facts.get(k))
     say(f"{made.version}, made from {made.parent}: {made.row_count} rows. {counts}".rstrip(" "))
-    if note := quarantine_note(str(made.dataset), made.version, made.read_as):
+    for note in reading_notes(str(made.dataset), made.version, made.read_as):
         say(note)
 
 

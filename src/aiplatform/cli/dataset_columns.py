@@ -1,4 +1,4 @@
-"""``aiplatform datasets append`` and ``map``: files whose columns are told, and columns by name."""
+"""``aiplatform datasets append``, ``map`` and ``columns``."""
 
 from typing import Annotated
 
@@ -20,10 +20,12 @@ from aiplatform.cli.dataset_intake import (
     Header,
     Map,
     Quote,
+    Types,
     pairs,
     reading,
 )
 from aiplatform.cli.options import Json, Project
+from aiplatform.cli.output import print_table
 from aiplatform.cli.session import connect
 
 
@@ -39,12 +41,13 @@ def append(
     delimiter: Delimiter = None,
     quote: Quote = None,
     header: Header = None,
+    types: Types = None,
     allow_identical: AllowIdentical = False,
     project: Project = None,
     json: Json = False,
 ) -> None:
     """Commit a version with more rows."""
-    options = reading(mapped, encoding, delimiter, quote, header, bad_rows)
+    options = reading(mapped, encoding, delimiter, quote, header, bad_rows, types)
     options["allow_identical"] = allow_identical
     upload_change(
         "append", dataset, file, None, message, parent, data_format, project, json, options
@@ -53,7 +56,7 @@ def append(
 
 def map_columns(
     dataset: DatasetArgument,
-    columns: Annotated[
+    mapped: Annotated[
         list[str],
         typer.Argument(metavar="COLUMN=WHAT...", help="As in question=prompt answer=completion."),
     ],
@@ -63,11 +66,27 @@ def map_columns(
     json: Json = False,
 ) -> None:
     """Commit a version whose columns are called what they are, which makes its shape."""
-    made = connect(project).datasets.map(dataset, pairs(columns), message=message, parent=parent)
+    made = connect(project).datasets.map(dataset, pairs(mapped), message=message, parent=parent)
     told(made, json)
+
+
+def columns(dataset: DatasetArgument, project: Project = None, json: Json = False) -> None:
+    """List the columns of a dataset, or of one version of it, with their types."""
+    datasets = connect(project).datasets
+    version = datasets.version(dataset) if "@" in dataset else None
+    if version is None:
+        head = datasets.get(dataset)
+        version = datasets.version(head, head.version)
+    print_table(
+        version.columns,
+        {"COLUMN": lambda c: c["name"], "TYPE": lambda c: c["type"]},
+        as_json=json,
+        empty="It has no columns.",
+    )
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to those of datasets."""
     app.command()(append)
+    app.command()(columns)
     app.command("map")(map_columns)

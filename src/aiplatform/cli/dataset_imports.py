@@ -12,8 +12,9 @@ from aiplatform.cli.dataset_intake import (
     Header,
     Map,
     Quote,
-    quarantine_note,
+    Types,
     reading,
+    reading_notes,
 )
 from aiplatform.cli.follow import follow
 from aiplatform.cli.options import Detach, Json, Project
@@ -59,6 +60,7 @@ def import_rows(
     delimiter: Delimiter = None,
     quote: Quote = None,
     header: Header = None,
+    types: Types = None,
     allow_identical: Annotated[
         bool, typer.Option(help="Add a version even when its rows are those of the current one.")
     ] = False,
@@ -86,7 +88,7 @@ def import_rows(
         "message": message,
         "allow_identical": allow_identical,
         "secrets": _secrets(secret or []),
-        **reading(mapped, encoding, delimiter, quote, header, bad_rows),
+        **reading(mapped, encoding, delimiter, quote, header, bad_rows, types),
     }
     if (mode in {"upsert", "delete"}) != (key is not None):
         raise typer.BadParameter("--key goes with --mode upsert and --mode delete")
@@ -112,7 +114,7 @@ def import_rows(
     made = task.result or {}
     version = client.datasets.version(made["dataset"], made["version"])
     say(f"{name} {version.version}: {version.row_count} rows, {version.shape}.")
-    if note := quarantine_note(name, version.version, version.read_as):
+    for note in reading_notes(name, version.version, version.read_as):
         say(note)
 
 

@@ -1,9 +1,11 @@
 """Options of commands that take a file of rows in."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import typer
+
+from aiplatform.protocol.intake import ColumnType
 
 Map = Annotated[
     list[str] | None,
@@ -20,20 +22,28 @@ Header = Annotated[
     bool | None,
     typer.Option("--header/--no-header", help="Of CSV: whether the first record names columns."),
 ]
+Types = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--type",
+        metavar="COLUMN=TYPE",
+        help="Of CSV: text, integer, number, boolean, date or timestamp; else told by the values.",
+    ),
+]
 BadRows = Annotated[
     Literal["refuse", "quarantine"],
     typer.Option("--bad-rows", help="quarantine sets rows that can't be read aside."),
 ]
 
 
-def pairs(given: list[str] | None) -> dict[str, str]:
+def pairs(given: list[str] | None, what: str = "question=prompt") -> dict[str, str]:
     """``COLUMN=WHAT``, several times; a column may have an equals sign in its name."""
     found = {}
     for text in given or ():
-        column, _, what = text.rpartition("=")
-        if not (column and what):
-            raise typer.BadParameter(f"{text!r} is not COLUMN=WHAT, as in question=prompt")
-        found[column] = what
+        column, _, value = text.rpartition("=")
+        if not (column and value):
+            raise typer.BadParameter(f"{text!r} is not COLUMN=WHAT, as in {what}")
+        found[column] = value
     return found
 
 
@@ -44,6 +54,7 @@ def reading(
     quote: str | None,
     header: bool | None,
     bad_rows: str,
+    types: list[str] | None = None,
 ) -> dict[str, Any]:
     """The options as ``client.datasets`` takes them."""
     from pydantic import ValidationError
@@ -58,6 +69,7 @@ def reading(
         "quote": quote,
         "header": header,
         "bad_rows": bad_rows,
+        "types": _types(types) or None,
     }
     try:
         reading_params(options)
@@ -66,6 +78,32 @@ def reading(
         place = place_of(first) or "delimiter"
         raise typer.BadParameter(f"{place}: {message_of(first)}") from error
     return options
+
+
+def _types(given: list[str] | None) -> dict[str, str]:
+    found = pairs(given, "zip=text")
+    known = get_args(ColumnType)
+    for column, label in found.items():
+        if label not in known:
+            raise typer.BadParameter(
+                f"{column}={label}: a type is one of {', '.join(known)}", param_hint="--type"
+            )
+    return found
+
+
+def reading_notes(name: str, version: str | None, read_as: dict[str, Any] | None) -> list[str]:
+    """What to say of how a file was read: a doubtful header, other types, rows set aside."""
+    facts = read_as or {}
+    notes = []
+    if doubt := facts.get("header_doubt"):
+        notes.append(f"Warning: {doubt['en']}.")
+    notes += [
+        f"Column {change['column']}: {change['after']} now, it was {change['before']}."
+        for change in facts.get("retyped") or ()
+    ]
+    if note := quarantine_note(name, version, read_as):
+        notes.append(note)
+    return notes
 
 
 def quarantine_note(name: str, version: str | None, read_as: dict[str, Any] | None) -> str | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aiplatform.cli import dataset_intake
-from aiplatform.cli.dataset_intake import BadRows, Delimiter, Encoding, Header, Map, Quote
+from aiplatform.cli.dataset_intake import BadRows, Delimiter, Encoding, Header, Map, Quote, Types
 from aiplatform.cli.dataset_reports import BaseModel, MaxLength
 from aiplatform.cli.failures import CommandError, ExitCode
 from aiplatform.cli.follow import waiting_teller
@@ -45,6 +45,7 @@ def upload(
     delimiter: Delimiter = None,
     quote: Quote = None,
     header: Header = None,
+    types: Types = None,
     base_model: BaseModel = None,
     max_length: MaxLength = None,
     allow_identical: Annotated[
@@ -57,7 +58,7 @@ def upload(
     json: Json = False,
 ) -> None:
     """Upload a file as a dataset, or as a new version of one; then show its quality report."""
-    reading = dataset_intake.reading(mapped, encoding, delimiter, quote, header, bad_rows)
+    reading = dataset_intake.reading(mapped, encoding, delimiter, quote, header, bad_rows, types)
     client = connect(project)
     if name is None:
         if file == "-":
@@ -78,10 +79,9 @@ def upload(
         dataset = _sent(client, name, file, {**options, "progress": progress}, adding)
     if not json:
         say(f"{dataset.name} {dataset.version}: {dataset.row_count} rows, {dataset.shape}.")
-        if bad_rows == "quarantine":
-            read_as = client.datasets.version(dataset, dataset.version).read_as
-            if note := dataset_intake.quarantine_note(dataset.name, dataset.version, read_as):
-                say(note)
+        read_as = client.datasets.version(dataset, dataset.version).read_as
+        for note in dataset_intake.reading_notes(dataset.name, dataset.version, read_as):
+            say(note)
     if wait:
         _wait_and_show(client, dataset, as_json=json)
     elif json:

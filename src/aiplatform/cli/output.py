@@ -182,6 +182,8 @@ def _brief(value: Any) -> str:
             return str(value["username"])
         if set(value) == {"uuid", "name", "version"}:
             return f"{value['name']}@{value['version']}"
+        if set(value) == {"name", "type"}:
+            return f"{value['name']} ({value['type']})"
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, list):
         return ", ".join(_brief(item) for item in value)

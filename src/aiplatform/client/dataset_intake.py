@@ -19,6 +19,7 @@ def reading_params(reading: Mapping[str, Any]) -> dict[str, Any]:
         raise TypeError(f"an upload has no option {unknown[0]!r}")
     given = Reading(**{key: value for key, value in reading.items() if value is not None})
     params = given.model_dump(mode="json", exclude_defaults=True)
-    if given.map:
-        params["map"] = dumps(given.map)
+    for name in ("map", "types"):
+        if getattr(given, name):
+            params[name] = dumps(getattr(given, name))
     return params

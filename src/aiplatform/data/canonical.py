@@ -8,8 +8,9 @@ and knows what it has of them (see :mod:`~aiplatform.data.parts`).
 
 Columns hold text, booleans, 64-bit integers, double precision numbers, or conversations (see
 :mod:`~aiplatform.data.conversations`). Nested and mixed values are JSON text; the metadata key
-``aiplatform.json`` lists those columns. ``aiplatform.shape`` and ``aiplatform.format`` say what the
-rows are and what they came in.
+``aiplatform.json`` lists those columns. Dates and times are ISO 8601 text; ``aiplatform.dated``
+names those columns, where there are any. ``aiplatform.shape`` and ``aiplatform.format`` say what
+the rows are and what they came in.
 """
 
 import hashlib
@@ -260,6 +261,12 @@ def json_columns(schema: pa.Schema) -> list[str]:
     """The columns whose values are JSON text."""
     named: list[str] = json.loads(metadata_of(schema).get("json", "[]"))
     return [name for name in named if name in schema.names]
+
+
+def dated_columns(schema: pa.Schema) -> dict[str, str]:
+    """The columns of text that is a date or a time in every row, with ``date`` or ``timestamp``."""
+    named: dict[str, str] = json.loads(metadata_of(schema).get("dated", "{}"))
+    return {name: label for name, label in named.items() if name in schema.names}
 
 
 def shape_of_schema(schema: pa.Schema) -> DataShape:

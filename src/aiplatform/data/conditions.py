@@ -11,9 +11,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from aiplatform.data.canonical import dated_columns
+from aiplatform.data.column_types import points_in_time
 from aiplatform.data.errors import MalformedData
 from aiplatform.protocol.rows import Condition
 
+TIME_COMPARISONS = frozenset({"==", "<", "<=", ">", ">=", "in"})
 NEGATED = {"!=": "==", "not_in": "in", "not_contains": "contains", "present": "missing"}
 
 
@@ -42,10 +45,13 @@ def _meets(batch: pa.RecordBatch, condition: Condition) -> pa.Array:
     if condition.column not in batch.schema.names:
         raise MalformedData("column_unknown", column=condition.column)
     column = batch.column(condition.column)
+    dated = dated_columns(batch.schema).get(condition.column)
+    op = NEGATED.get(condition.op, condition.op)
+    if dated is not None and op in TIME_COMPARISONS:
+        column, condition = _in_time(column, dated, condition)
     try:
-        if condition.op in NEGATED:
-            return pc.invert(_positive(column, NEGATED[condition.op], condition))
-        return _positive(column, condition.op, condition)
+        met = _positive(column, op, condition)
+        return pc.invert(met) if condition.op in NEGATED else met
     except pa.ArrowInvalid as error:  # integers of the column that a fraction would round
         raise _unfit(condition) from error
 
@@ -72,6 +78,20 @@ def _positive(column: pa.Array, op: str, condition: Condition) -> pa.Array:
         ">=": pc.greater_equal,
     }[op]
     return pc.fill_null(compare(column, scalar), False)
+
+
+def _in_time(column: pa.Array, label: str, condition: Condition) -> tuple[pa.Array, Condition]:
+    """A condition on dates or times, with all values as microseconds since 1970 in UTC."""
+    values = condition.value if isinstance(condition.value, list) else [condition.value]
+    if not all(isinstance(value, str) for value in values):
+        raise _unfit(condition)
+    wanted = points_in_time(pa.array([str(v).strip() for v in values], pa.string()), "timestamp")
+    if wanted.null_count:
+        raise _unfit(condition)
+    asked = wanted.cast(pa.int64()).to_pylist()
+    value = asked if isinstance(condition.value, list) else asked[0]
+    moments = points_in_time(column, label).cast(pa.int64())
+    return moments, condition.model_copy(update={"value": value})
 
 
 def _typed(column: pa.Array, values: list[Any], condition: Condition) -> pa.Array:

@@ -99,6 +99,14 @@ REASONS: dict[str, Words] = {
     "columns_too_many": Words(
         "{found} columns; at most {limit} are read", "共有 {found} 列；最多支持 {limit} 列"
     ),
+    "type_unfit": Words(
+        "“{column}” is said to be {expected}, but this value can't be read so: {value}",
+        "“{column}”被指定为 {expected} 类型，但该值无法这样读取：{value}",
+    ),
+    "type_of_content": Words(
+        "“{column}” can't be {expected}: rows of the shape {shape} have text there",
+        "“{column}”不能是 {expected} 类型：{shape} 形状的数据行在此处为文本",
+    ),
     "columns_none": Words("there are no columns", "没有任何列"),
     "arrow_invalid": Words(
         "not a valid Arrow IPC file or stream ({detail})",

@@ -28,11 +28,12 @@ if __name__ == "__main__":
 import pyarrow as pa
 
 from aiplatform.data.canonical import CanonicalWriter
+from aiplatform.data.column_types import UNTYPED, changes
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.formats import Chunk, Opened, open_file
 from aiplatform.data.formats.joined import Joined
 from aiplatform.data.limits import MEMORY_BYTES
-from aiplatform.data.plan import Plan
+from aiplatform.data.plan import Plan, Typing
 from aiplatform.data.quarantine import Quarantine
 from aiplatform.protocol.enums import DataFormat
 
@@ -48,6 +49,7 @@ def ingest(
     claimed: DataFormat | None = None,
     reading: "Reading | None" = None,
     max_bad_share: float = 0,
+    held: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Read ``source`` and write its canonical Parquet to ``output``; see :func:`ingest_all`."""
     return ingest_all(
@@ -56,6 +58,7 @@ def ingest(
         claimed=claimed,
         reading=reading,
         max_bad_share=max_bad_share,
+        held=held,
     )
 
 
@@ -66,6 +69,7 @@ def ingest_all(
     claimed: DataFormat | None = None,
     reading: "Reading | None" = None,
     max_bad_share: float = 0,
+    held: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Read files one after another and write one canonical Parquet of their rows to ``output``.
 
@@ -77,6 +81,7 @@ def ingest_all(
         claimed: what the uploader says it is; None to find out.
         reading: what the uploader says of how to read it.
         max_bad_share: of all rows, how many may be set aside, from 0 to 1.
+        held: the types of the columns in the version before, which they keep where they fit.
 
     Returns:
         What was found: rows, format, shape, columns, encoding, compression, what was set aside, and
@@ -92,7 +97,14 @@ def ingest_all(
         if reading and reading.bad_rows == "quarantine":
             aside = Quarantine(output.with_name(f"{output.name}.quarantine"), max_bad_share)
         opened = _open_all(sources, scratch, claimed=claimed, reading=reading, aside=aside)
-        found = convert(opened, partial, mapped=reading.map if reading else None, aside=aside)
+        known = Typing(
+            untyped=opened.format in UNTYPED,
+            told=reading.types if reading else {},
+            held=held or {},
+            header_found=opened.format in UNTYPED and (reading is None or reading.header is None),
+        )
+        mapped = reading.map if reading else None
+        found = convert(opened, partial, mapped=mapped, aside=aside, typing=known)
         # Not synced: what is kept of it is, where it is kept, and the rest is gone after a crash.
         partial.rename(output)
         aside = None
@@ -131,9 +143,12 @@ def convert(
     *,
     mapped: Mapping[str, str] | None = None,
     aside: Quarantine | None = None,
+    typing: Typing | None = None,
 ) -> dict[str, Any]:
     """Write the canonical Parquet ``target`` of a file that was recognised; see :func:`ingest`."""
-    written, plan = _convert(opened, target, mapped, aside)
+    written, plan = _convert(opened, target, mapped, aside, typing)
+    retyped = changes(plan.typing.held, plan.described())
+    doubt = plan.header_doubt()
     set_aside = None if aside is None else aside.close()
     return {
         "rows": written.rows,
@@ -145,6 +160,9 @@ def convert(
         "compression": opened.compression,
         "details": opened.details,
         **({"map": dict(mapped)} if mapped else {}),
+        **({"types": dict(plan.typing.told)} if plan.typing.told else {}),
+        **({"retyped": retyped} if retyped else {}),
+        **({"header_doubt": doubt._asdict()} if doubt else {}),
         **({"quarantined": set_aside} if set_aside else {}),
         "sha256": written.sha256,
         "size": written.size,
@@ -156,6 +174,7 @@ def _convert(
     target: Path,
     mapped: Mapping[str, str] | None,
     aside: Quarantine | None,
+    typing: Typing | None,
 ) -> tuple[CanonicalWriter, Plan]:
     """Write all rows; a second time when later ones did not fit the columns of the earlier."""
     chunks = iter(opened.reader)
@@ -164,7 +183,7 @@ def _convert(
         if aside is not None:
             aside.judge(0)
         raise MalformedData("no_rows")
-    plan = Plan(first, mapped)
+    plan = Plan(first, mapped, typing)
     first, columns = plan.sifted(first, aside)
     plan.learn(columns)
     written = _write(opened, plan, itertools.chain([first], chunks), target, aside)
@@ -222,6 +241,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--format", type=DataFormat, choices=list(DataFormat))
     parser.add_argument("--reading", type=_reading, help="how to read it, as JSON")
     parser.add_argument(
+        "--held", type=json.loads, help="types of columns in the version before, as JSON"
+    )
+    parser.add_argument(
         "--max-bad-share", type=float, default=0.0, help="of all rows, how many may be set aside"
     )
     options = parser.parse_args(arguments)
@@ -233,6 +255,7 @@ def main(arguments: list[str] | None = None) -> int:
             claimed=options.format,
             reading=options.reading,
             max_bad_share=options.max_bad_share,
+            held=options.held,
         )
         answer = {"ok": True, **found}
     except MalformedData as fault:

@@ -32,6 +32,10 @@ class Kind(Enum):
     STRING = "text"
     JSON = "json"
     """JSON text of each value: nested values, or values of several types."""
+    DATE = "date"
+    """Text that is a date in every row; a column of CSV or one that comes to such a column."""
+    TIMESTAMP = "timestamp"
+    """The same for dates with times."""
     CHAT = "chat"
     CHAT_EXTRA = "chat_extra"
     SHAREGPT = "sharegpt"
@@ -64,6 +68,8 @@ ARROW: dict[Kind, pa.DataType] = {
     Kind.FLOAT: pa.float64(),
     Kind.STRING: pa.string(),
     Kind.JSON: pa.string(),
+    Kind.DATE: pa.string(),
+    Kind.TIMESTAMP: pa.string(),
     Kind.CHAT: CHAT.arrow_type(extra=False),
     Kind.CHAT_EXTRA: CHAT.arrow_type(extra=True),
     Kind.SHAREGPT: SHAREGPT.arrow_type(extra=False),
@@ -171,6 +177,11 @@ def _with_extra(array: pa.Array, wanted: pa.DataType) -> pa.Array:
 def json_names(kinds: dict[str, Kind]) -> list[str]:
     """The columns that hold JSON text, in their order."""
     return [name for name, kind in kinds.items() if kind is Kind.JSON]
+
+
+def dated_names(kinds: dict[str, Kind]) -> dict[str, str]:
+    """The columns that hold dates or times as text, with their types."""
+    return {n: kind.label for n, kind in kinds.items() if kind in {Kind.DATE, Kind.TIMESTAMP}}
 
 
 def has_extra(kind: pa.DataType) -> bool:

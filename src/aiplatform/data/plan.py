@@ -7,16 +7,33 @@ readings at most, whatever comes when.
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
 from aiplatform.data.chunk import Chunk, Values
+from aiplatform.data.column_types import (
+    BY_LABEL,
+    Evidence,
+    first_unfit,
+    is_point_or_number,
+    told_typed,
+    typed,
+)
 from aiplatform.data.conversations import CHAT
 from aiplatform.data.conversations import build as build_conversations
-from aiplatform.data.errors import MalformedData, type_words
+from aiplatform.data.errors import MalformedData, Words, type_words
 from aiplatform.data.json_text import NoJsonFormError, json_text
-from aiplatform.data.kinds import Kind, build, has_extra, json_names, kind_of, unify
+from aiplatform.data.kinds import (
+    Kind,
+    build,
+    dated_names,
+    has_extra,
+    json_names,
+    kind_of,
+    unify,
+)
 from aiplatform.data.limits import MAX_COLUMNS, MAX_DEPTH
 from aiplatform.data.quarantine import Quarantine
 from aiplatform.data.shapes import recognise
@@ -26,20 +43,66 @@ VERSION = "2"
 """Of the canonical layout: raised when equal rows would give other bytes."""
 
 
+DATED = {Kind.DATE, Kind.TIMESTAMP}
+
+
+@dataclass(frozen=True, slots=True)
+class Typing:
+    """What is known of the types of columns before the first row is read.
+
+    Attributes:
+        untyped: the file is CSV or TSV, all of whose values are text.
+        told: types that the uploader names, by the columns' names in the file.
+        held: types in the version before, by the columns' canonical names.
+        header_found: the first record was taken for a header, and nobody said that it is one.
+    """
+
+    untyped: bool = False
+    told: Mapping[str, str] = field(default_factory=dict)
+    held: Mapping[str, str] = field(default_factory=dict)
+    header_found: bool = False
+
+
 class Plan:
     """Shape and columns of a dataset.
 
     Args:
         first: its first rows, which tell the shape.
         mapped: columns, and what somebody says they are.
+        typing: what is known of the types of columns.
 
     Raises:
-        MalformedData: they can't be mapped so.
+        MalformedData: they can't be mapped so, or a column can't have the type that is named.
     """
 
-    def __init__(self, first: Chunk, mapped: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        first: Chunk,
+        mapped: Mapping[str, str] | None = None,
+        typing: Typing | None = None,
+    ) -> None:
         self.recognition = recognise(first.columns, mapped)
         self.kinds: dict[str, Kind] = {}
+        self.typing = typing or Typing()
+        self.told = self._told(first)
+        self._evidence: dict[str, Evidence] = {}
+        self._repeated = _names_among_values(first) if self.typing.header_found else []
+
+    def _told(self, first: Chunk) -> dict[str, Kind]:
+        told: dict[str, Kind] = {}
+        for name, label in self.typing.told.items():
+            if name not in first.columns:
+                raise MalformedData("column_unknown", column=name)
+            canonical = self.recognition.renames.get(name, name)
+            if canonical in self.recognition.texts and label != "text":
+                raise MalformedData(
+                    "type_of_content",
+                    column=name,
+                    expected=label,
+                    shape=str(self.recognition.shape),
+                )
+            told[canonical] = BY_LABEL[label]
+        return told
 
     def conform(self, chunk: Chunk) -> dict[str, Values]:
         """The columns of a chunk under their canonical names, as the shape has them.
@@ -49,7 +112,7 @@ class Plan:
         """
         known = self.recognition
         columns: dict[str, Values] = {}
-        for name, values in chunk.columns.items():
+        for name, given in chunk.columns.items():
             canonical = known.renames.get(name, name)
             taken = canonical in chunk.columns and canonical not in known.renames
             if canonical in columns or (canonical != name and taken):
@@ -58,8 +121,21 @@ class Plan:
                 spelling = known.conversations[canonical]
                 columns[canonical] = build_conversations(chunk, name, spelling)
                 continue
+            values = given
+            if self.typing.untyped and isinstance(given, list):
+                values = pa.array(given, pa.string())
             if canonical in known.texts:
                 _require_text(chunk, name, values)
+            if canonical in self.told:
+                place = first_unfit(values, self.told[canonical])
+                if place is not None:
+                    raise chunk.fault(
+                        place,
+                        "type_unfit",
+                        column=name,
+                        expected=self.told[canonical].label,
+                        value=str(values[place])[:80],
+                    )
             columns[canonical] = values
         return columns
 
@@ -108,15 +184,39 @@ class Plan:
         Raises:
             MalformedData: there are too many columns by now.
         """
-        before = {name: kind.arrow for name, kind in self.kinds.items()}
-        json_before = json_names(self.kinds)
+        before = self._stored()
         for name, values in columns.items():
-            kind = self._kind(name, values)
-            self.kinds[name] = unify(self.kinds.get(name, Kind.NULL), kind)
+            self.kinds[name] = self._learned(name, values)
         if len(self.kinds) > MAX_COLUMNS:
             raise MalformedData("columns_too_many", found=len(self.kinds), limit=MAX_COLUMNS)
-        after = {name: kind.arrow for name, kind in self.kinds.items()}
-        return after != before or json_names(self.kinds) != json_before
+        return self._stored() != before
+
+    def _stored(self) -> tuple[dict[str, pa.DataType], list[str], dict[str, str]]:
+        types = {name: kind.arrow for name, kind in self.kinds.items()}
+        return types, json_names(self.kinds), dated_names(self.kinds)
+
+    def _learned(self, name: str, values: Values) -> Kind:
+        """The kind of a column after these values too."""
+        if name in self.told:
+            return self.told[name]
+        held = self.typing.held.get(name)
+        if self._is_inferred(name):
+            return self._decided(name, values, held)
+        known = self.kinds.get(name, Kind.NULL)
+        kind = unify(Kind.STRING if known in DATED else known, self._kind(name, values))
+        if kind is Kind.STRING and held in {"date", "timestamp"}:
+            decided = self._decided(name, pa.array(values, pa.string()), held)
+            return decided if decided.label == held else kind
+        return kind
+
+    def _is_inferred(self, name: str) -> bool:
+        known = self.recognition
+        return self.typing.untyped and name not in known.texts and name not in known.conversations
+
+    def _decided(self, name: str, texts: pa.Array, held: str | None) -> Kind:
+        evidence = self._evidence.setdefault(name, Evidence())
+        evidence.add(texts)
+        return evidence.decide(name, held)
 
     def _kind(self, name: str, values: Values) -> Kind:
         spelling = self.recognition.conversations.get(name)
@@ -139,6 +239,10 @@ class Plan:
             if values is None:
                 arrays.append(pa.nulls(chunk.rows, kind.arrow))
                 continue
+            if self.typing.untyped and name not in self.recognition.conversations:
+                read = told_typed if name in self.told else typed
+                arrays.append(read(values, kind))
+                continue
             try:
                 arrays.append(build(values, kind))
             except NoJsonFormError:
@@ -153,6 +257,8 @@ class Plan:
             "aiplatform.shape": str(self.recognition.shape),
             "aiplatform.version": VERSION,
         }
+        if dated := dated_names(self.kinds):
+            metadata["aiplatform.dated"] = json.dumps(dated, ensure_ascii=False)
         return pa.schema(
             [(name, kind.arrow) for name, kind in self.kinds.items()], metadata=metadata
         )
@@ -171,6 +277,38 @@ class Plan:
     def described(self) -> list[dict[str, Any]]:
         """The columns by name and type, as users see them."""
         return [{"name": name, "type": kind.label} for name, kind in self.kinds.items()]
+
+    def header_doubt(self) -> Words | None:
+        """Why the first record may be a row rather than a header; None when nothing says so."""
+        if not self.typing.header_found:
+            return None
+        original = {new: old for old, new in self.recognition.renames.items()}
+        numbers = {Kind.INT, Kind.FLOAT, *DATED}
+        odd = [
+            original.get(name, name)
+            for name, kind in self.kinds.items()
+            if kind in numbers and is_point_or_number(original.get(name, name))
+        ]
+        odd += [name for name in self._repeated if name not in odd]
+        if not odd:
+            return None
+        names = ", ".join(f"“{name[:40]}”" for name in odd[:5])
+        return Words(
+            f"the first line looks like a row, not like a header: {names}. If it is one, upload"
+            " the file again with header=false (--no-header)",
+            f"首行看起来像数据而不是表头：{names}。"
+            "若确为数据，请以 header=false（--no-header）重新上传",
+        )
+
+
+def _names_among_values(first: Chunk) -> list[str]:
+    """Names of columns that are values of their own columns, where values repeat themselves."""
+    found = []
+    for name, values in first.columns.items():
+        count = sum(1 for value in values if value == name)
+        if count >= 2 and 2 * len(set(values)) <= len(values):
+            found.append(name)
+    return found
 
 
 def _require_text(chunk: Chunk, name: str, values: Values) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from aiplatform.data.canonical import dated_columns
 from aiplatform.protocol.rows import Condition
 
 Bounds = tuple[Any, Any]
@@ -37,6 +38,8 @@ def may_match(
 def _may_meet(group: pq.RowGroupMetaData, schema: pa.Schema, condition: Condition) -> bool:
     if pa.types.is_nested(schema.field(condition.column).type):
         return True
+    if condition.column in dated_columns(schema):
+        return True  # the bounds are of texts, which need not be in the order of time
     before = schema.names.index(condition.column)
     column = group.column(sum(_leaves(schema.field(n).type) for n in range(before)))
     known = column.statistics

@@ -1,26 +1,40 @@
 """Canonical rows under other names: read again, with what somebody says that columns are."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aiplatform.data.canonical import format_of_schema, iter_batches, json_columns, rows_of
+from aiplatform.data.canonical import (
+    dated_columns,
+    format_of_schema,
+    iter_batches,
+    json_columns,
+    rows_of,
+)
 from aiplatform.data.chunk import Chunk, Values
+from aiplatform.data.column_types import UNTYPED
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.formats import Opened
 from aiplatform.data.formats.plain import batch_rows
 from aiplatform.data.ingest import convert
 from aiplatform.data.kinds import has_extra
+from aiplatform.data.plan import Typing
 
 
 class CanonicalRows:
-    """A reader of canonical Parquet, for what reads uploads."""
+    """A reader of canonical Parquet, for what reads uploads.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: the Parquet.
+        as_text: columns of numbers and booleans that are read as text.
+    """
+
+    def __init__(self, path: Path, as_text: Collection[str] = ()) -> None:
         self.path = path
+        self.as_text = as_text
         self.hint: pa.Schema | None = None
 
     def __iter__(self) -> Iterator[Chunk]:
@@ -30,7 +44,10 @@ class CanonicalRows:
             for start in range(0, batch.num_rows, step):
                 part = batch.slice(start, step)
                 places = range(first, first + part.num_rows)
-                yield Chunk(_columns(part), part.num_rows, places, unit="row")
+                columns = _columns(part)
+                for name in self.as_text:
+                    columns[name] = part.column(name).cast(pa.string())
+                yield Chunk(columns, part.num_rows, places, unit="row")
                 first += part.num_rows
 
 
@@ -51,9 +68,19 @@ def remap(base: Path, output: Path, mapped: Mapping[str, str]) -> dict[str, Any]
         MalformedData: the columns can't be mapped so.
     """
     schema = pq.read_schema(base)
-    opened = Opened(CanonicalRows(base), format_of_schema(schema), None, None)
+    # A CSV has no types: its numbers were text before it was said that they are answers.
+    as_text = [
+        name
+        for name, target in mapped.items()
+        if format_of_schema(schema) in UNTYPED
+        and target != "label"
+        and name in schema.names
+        and pa.types.is_primitive(schema.field(name).type)
+    ]
+    opened = Opened(CanonicalRows(base, as_text), format_of_schema(schema), None, None)
+    dated = {mapped.get(name, name): label for name, label in dated_columns(schema).items()}
     try:
-        found = convert(opened, output, mapped=mapped)
+        found = convert(opened, output, mapped=mapped, typing=Typing(held=dated))
     except MalformedData:
         output.unlink(missing_ok=True)
         raise

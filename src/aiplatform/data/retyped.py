@@ -1,8 +1,9 @@
-"""Rows that come to others: in the types of those, as far as they can be.
+"""Rows that are added to others, in the column types of those where they fit.
 
-CSV has no types, so its ``5`` is text. Beside the numbers of other rows it would make a column of
-several types, which is no key and no number any more. Where every value of a CSV's column reads as
-one of the column that it comes to, it is taken as that.
+A CSV is typed by the version that it was uploaded for. When it comes to rows of another version,
+its text may meet numbers, or its numbers text, and a column of several types is neither a key nor a
+number. Where every value of a CSV's column reads as one of the column that it comes to, it is taken
+as that. Text that comes to dates or times, from whatever format, stays a date or a time likewise.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -10,19 +11,24 @@ from collections.abc import Callable, Iterable, Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aiplatform.data.canonical import format_of_schema, json_columns, shape_of_schema
+from aiplatform.data.canonical import (
+    dated_columns,
+    format_of_schema,
+    json_columns,
+    shape_of_schema,
+)
+from aiplatform.data.column_types import UNTYPED, Evidence
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.shapes import CONTENT_COLUMNS
-from aiplatform.data.tables import described
-from aiplatform.protocol.enums import DataFormat
+from aiplatform.data.tables import described, with_dated
 
-UNTYPED = frozenset({DataFormat.CSV, DataFormat.TSV})
 READ_AS: dict[pa.DataType, tuple[pa.DataType, ...]] = {
     pa.int64(): (pa.int64(), pa.float64()),
     pa.float64(): (pa.float64(),),
     pa.bool_(): (pa.bool_(),),
+    pa.string(): (pa.string(),),
 }
-"""What texts may be read as that come to a column of a type, in this order."""
+"""What values of a CSV may be read as that come to a column of a type, in this order."""
 
 ANY_KIND = frozenset({"history", "label"})
 """Columns of shapes that may hold values of several types."""
@@ -31,12 +37,13 @@ Batches = Callable[[list[str]], Iterable[pa.RecordBatch]]
 
 
 def retyped(held: pa.Schema, given: pa.Schema, batches: Batches) -> pa.Schema:
-    """The schema of rows that come to those of ``held``: ``given``, with other types where these
-    are of a CSV and all their values have them.
+    """Return ``given``, the schema of rows that are added to those of ``held``, with the types of
+    ``held`` where all values fit them.
 
     Args:
-        batches: reads columns of the rows that come; not asked where there is nothing to read.
+        batches: reads columns of the rows that are added; not called without need.
     """
+    given = _dated(held, given, batches)
     if format_of_schema(given) not in UNTYPED:
         return given
     as_json = {*json_columns(held), *json_columns(given)}
@@ -45,8 +52,10 @@ def retyped(held: pa.Schema, given: pa.Schema, batches: Batches) -> pa.Schema:
         for name in given.names
         if name in held.names
         and name not in as_json
-        and given.field(name).type == pa.string()
+        and given.field(name).type != held.field(name).type
+        and pa.string() in {given.field(name).type, held.field(name).type}
         and held.field(name).type in READ_AS
+        and not pa.types.is_nested(given.field(name).type)
     }
     if not candidates:
         return given
@@ -57,6 +66,26 @@ def retyped(held: pa.Schema, given: pa.Schema, batches: Batches) -> pa.Schema:
         pa.field(f.name, candidates[f.name][0]) if candidates.get(f.name) else f for f in given
     ]
     return pa.schema(fields, metadata=given.metadata)
+
+
+def _dated(held: pa.Schema, given: pa.Schema, batches: Batches) -> pa.Schema:
+    dated = dated_columns(given)
+    wanted = {
+        name: label
+        for name, label in dated_columns(held).items()
+        if name in given.names
+        and name not in dated
+        and name not in json_columns(given)
+        and given.field(name).type == pa.string()
+    }
+    if not wanted:
+        return given
+    evidence = {name: Evidence() for name in wanted}
+    for batch in batches(list(wanted)):
+        for name, seen in evidence.items():
+            seen.add(batch.column(name))
+    fits = {n: label for n, label in wanted.items() if evidence[n].decide(n, label).label == label}
+    return with_dated(given, {**dated, **fits})
 
 
 def read_as(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -70,6 +99,8 @@ def read_as(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa
 
 
 def _read(texts: pa.Array, kind: pa.DataType) -> pa.Array | None:
+    if not pa.types.is_string(texts.type):
+        return texts.cast(kind)
     if pa.types.is_boolean(kind):
         lower = pc.utf8_lower(texts)
         words = pc.is_in(lower, pa.array(["true", "false"]))

@@ -235,12 +235,16 @@ def _same_shape(first: pa.Schema, second: pa.Schema) -> None:
 
 
 def _write(job: Job, schema: pa.Schema, change: Change) -> dict[str, Any]:
+    if change.rows is not None:
+        rows = change.rows
+        given = retyped(schema, rows.schema, lambda names: rows.select(names).to_batches())
+        change.rows = pa.Table.from_batches(read_as(rows.to_batches(), given), given)
     wide = schema if change.rows is None else _holding(schema, change.rows)
     replacing = None
     if change.rows is not None:
         batches = change.rows.combine_chunks().to_batches()
         replacing = pa.Table.from_batches([conformed(b, wide) for b in batches], wide)
-    given = [] if change.rows is None else change.rows.schema.names
+    columns = [] if change.rows is None else change.rows.schema.names
     counts = {"added": len(change.added), "changed": 0, "deleted": 0}
     with ExitStack() as stack:
         output = Output(job.output.with_name(f"{job.output.name}.0"), wide, stack)
@@ -250,7 +254,7 @@ def _write(job: Job, schema: pa.Schema, change: Change) -> dict[str, Any]:
             first += batch.num_rows
             counts["changed"] += int((source >= 0).sum())
             counts["deleted"] += int((source == GOES).sum())
-            output.writer.write(_changed(conformed(batch, wide), source, replacing, given))
+            output.writer.write(_changed(conformed(batch, wide), source, replacing, columns))
         if replacing is not None and len(change.added):
             for batch in replacing.take(pa.array(change.added)).to_batches():
                 output.writer.write(batch)

@@ -1,14 +1,14 @@
 """Canonical schemas: what their columns are, and one schema for the rows of two files."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from aiplatform.data.canonical import json_columns, rows_of
+from aiplatform.data.canonical import dated_columns, json_columns, rows_of
 from aiplatform.data.conversations import CHAT, SHAREGPT
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.json_text import json_text
@@ -20,7 +20,10 @@ NULL_TEXT = "\x00"
 def described(schema: pa.Schema) -> list[dict[str, str]]:
     """The columns by name and type, as users see them."""
     as_json = json_columns(schema)
-    return [{"name": f.name, "type": _label(f, f.name in as_json)} for f in schema]
+    dated = dated_columns(schema)
+    return [
+        {"name": f.name, "type": dated.get(f.name) or _label(f, f.name in as_json)} for f in schema
+    ]
 
 
 def _label(field: pa.Field, as_json: bool) -> str:
@@ -65,7 +68,31 @@ def unified(first: pa.Schema, second: pa.Schema, empty: Collection[str] = ()) ->
         **(first.metadata or {}),
         b"aiplatform.json": json.dumps(ordered, ensure_ascii=False).encode(),
     }
-    return pa.schema(fields, metadata=metadata)
+    return with_dated(pa.schema(fields, metadata=metadata), _both_dated(first, second, empty))
+
+
+def with_dated(schema: pa.Schema, dated: Mapping[str, str]) -> pa.Schema:
+    """The schema with these columns, and no others, as dates and times."""
+    metadata = {k: v for k, v in (schema.metadata or {}).items() if k != b"aiplatform.dated"}
+    ordered = {name: dated[name] for name in schema.names if name in dated}
+    if ordered:
+        metadata[b"aiplatform.dated"] = json.dumps(ordered, ensure_ascii=False).encode()
+    return schema.with_metadata(metadata)
+
+
+def _both_dated(first: pa.Schema, second: pa.Schema, empty: Collection[str] = ()) -> dict[str, str]:
+    """The columns that are dates or times in both, as far as both have them."""
+    held, given = dated_columns(first), dated_columns(second)
+    found: dict[str, str] = {}
+    for name in {**held, **given}:
+        labels = {
+            dated.get(name)
+            for schema, dated in ((first, held), (second, given))
+            if name in schema.names and not (schema is second and name in empty)
+        }
+        if None not in labels:
+            found[name] = "date" if labels == {"date"} else "timestamp"
+    return found
 
 
 def _wider(first: pa.DataType, second: pa.DataType) -> pa.DataType | None:

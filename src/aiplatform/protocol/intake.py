@@ -17,6 +17,12 @@ ShapeColumn = Literal[
 ColumnMap = Annotated[dict[Column, ShapeColumn], Field(max_length=13)]
 """Columns as they are called in the file, and what they are."""
 
+ColumnType = Literal["text", "integer", "number", "boolean", "date", "timestamp"]
+"""The types that a column of CSV may have."""
+
+ColumnTypes = Annotated[dict[Column, ColumnType], Field(max_length=2000)]
+"""Columns as they are called in the file, and how their values are read."""
+
 EncodingName = Literal[
     "utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "gb18030", "gbk", "big5", "shift-jis",
     "euc-kr", "latin-1", "windows-1252",
@@ -34,7 +40,8 @@ NO_QUOTE = "none"
 class Reading(Strict):
     """What an uploader says of how rows are read.
 
-    ``delimiter``, ``quote`` and ``header`` are for CSV and TSV, ``encoding`` for any text.
+    ``delimiter``, ``quote``, ``header`` and ``types`` are for CSV and TSV, ``encoding`` for any
+    text.
     """
 
     encoding: EncodingName | None = Field(None, description="of text; else it is recognised")
@@ -51,12 +58,17 @@ class Reading(Strict):
         default_factory=dict,
         description='columns and what they are, such as `{"question": "prompt"}`',
     )
+    types: ColumnTypes = Field(
+        default_factory=dict,
+        description='of CSV: columns and their types, such as `{"zip": "text"}`; the others '
+        "are typed by their values",
+    )
     bad_rows: Literal["refuse", "quarantine"] = Field(
         "refuse",
         description="`quarantine` sets rows that can't be read aside, as long as they are few",
     )
 
-    @field_validator("map", mode="before")
+    @field_validator("map", "types", mode="before")
     @classmethod
     def _written(cls, value: object) -> object:
         """In a query string or in the metadata of tus it is JSON."""
@@ -90,4 +102,5 @@ class Reading(Strict):
     @property
     def csv_options(self) -> list[str]:
         """Which options are given that only CSV has."""
-        return [n for n in ("delimiter", "quote", "header") if getattr(self, n) is not None]
+        given = [n for n in ("delimiter", "quote", "header") if getattr(self, n) is not None]
+        return given + (["types"] if self.types else [])

@@ -33,9 +33,9 @@ def test_dialects(sample: str, dialect: Dialect) -> None:
     assert sniff(sample) == dialect
 
 
-def test_values_stay_the_text_they_are(upload: Upload) -> None:
+def test_values_of_text_columns_stay_the_text_they_are(upload: Upload) -> None:
     data = 'id,price,note\n007,1.10,"say ""hi"", ok"\n1e3,NaN,\n true , ,"a\nb"\n'
-    assert upload(data.encode(), "x.csv") == [
+    assert upload(data.encode(), "x.csv", types={"price": "text"}) == [
         {"id": "007", "price": "1.10", "note": 'say "hi", ok'},
         {"id": "1e3", "price": "NaN", "note": None},
         {"id": " true ", "price": " ", "note": "a\nb"},
@@ -46,21 +46,21 @@ def test_values_stay_the_text_they_are(upload: Upload) -> None:
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
 def test_line_ends(upload: Upload, ends: str) -> None:
     data = ends.join(["a,b", "1,2", "", "3,4", ""]).encode()
-    assert upload(data, "x.csv") == [{"a": "1", "b": "2"}, {"a": "3", "b": "4"}]
+    assert upload(data, "x.csv") == [{"a": 1, "b": 2}, {"a": 3, "b": 4}]
 
 
 def test_tabs_without_a_thought_of_quotes(upload: Upload) -> None:
     data = 'text\tlabel\n"Great" film\t1\n"Bad, she said\t0\n'
     assert upload(data.encode(), "x.tsv") == [
-        {"text": '"Great" film', "label": "1"},
-        {"text": '"Bad, she said', "label": "0"},
+        {"text": '"Great" film', "label": 1},
+        {"text": '"Bad, she said', "label": 0},
     ]
     assert upload.found["format"] == "tsv"
     assert upload.found["shape"] == "classification"
 
 
 def test_headers_without_a_name_get_one(upload: Upload) -> None:
-    assert upload(b",b, \n1,2,3\n", "x.csv") == [{"column_1": "1", "b": "2", "column_3": "3"}]
+    assert upload(b",b, \n1,2,3\n", "x.csv") == [{"column_1": 1, "b": 2, "column_3": 3}]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_blocks_make_no_difference(upload: Upload, monkeypatch: pytest.MonkeyPat
     csv.writer(text).writerows([["id", "note", "quoted"], *rows])
     data = text.getvalue().encode()
     whole = upload(data, "x.csv")
-    assert [[v or "" for v in row.values()] for row in whole] == rows
+    assert [["" if v is None else str(v) for v in row.values()] for row in whole] == rows
     content = upload.output.read_bytes()
     monkeypatch.setattr("aiplatform.data.formats.source.Source.chunks.__defaults__", (33,))
     monkeypatch.setattr(csv_module, "BLOCK_BYTES", 100)
@@ -122,7 +122,7 @@ def test_round_trip(tmp_path_factory, rows: list[tuple[str, ...]]) -> None:
     writer = csv.writer(text, quoting=csv.QUOTE_ALL)
     writer.writerow(["a", "b", "c"])
     writer.writerows(rows)
-    read = upload(text.getvalue().encode(), "x.csv")
+    read = upload(text.getvalue().encode(), "x.csv", types=dict.fromkeys("abc", "text"))
     assert [tuple(row.values()) for row in read] == [
         tuple(value or None for value in row) for row in rows
     ]

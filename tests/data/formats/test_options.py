@@ -11,15 +11,15 @@ from tests.data.conftest import Upload, jsonl
     ("data", "options", "rows", "dialect"),
     [
         # Commas would be found, for they make a table, too.
-        (b"a;b,c\n1;2,3\n", {"delimiter": ";"}, [{"a": "1", "b,c": "2,3"}], (";", '"', True)),
-        (b"a~b\n1~2\n", {"delimiter": "~"}, [{"a": "1", "b": "2"}], ("~", '"', True)),
-        (b"a\tb\n1\t2\n", {"delimiter": "tab"}, [{"a": "1", "b": "2"}], ("\t", '"', True)),
-        (b"a,b\n'1,5',2\n", {"quote": "'"}, [{"a": "1,5", "b": "2"}], (",", "'", True)),
+        (b"a;b,c\n1;2,3\n", {"delimiter": ";"}, [{"a": 1, "b,c": "2,3"}], (";", '"', True)),
+        (b"a~b\n1~2\n", {"delimiter": "~"}, [{"a": 1, "b": 2}], ("~", '"', True)),
+        (b"a\tb\n1\t2\n", {"delimiter": "tab"}, [{"a": 1, "b": 2}], ("\t", '"', True)),
+        (b"a,b\n'1,5',2\n", {"quote": "'"}, [{"a": "1,5", "b": 2}], (",", "'", True)),
         (b'a,b\n"1,2"\n', {"quote": "none"}, [{"a": '"1', "b": '2"'}], (",", None, True)),
         (
             b"1,2\n3,4\n",
             {"header": False},
-            [{"column_1": "1", "column_2": "2"}, {"column_1": "3", "column_2": "4"}],
+            [{"column_1": 1, "column_2": 2}, {"column_1": 3, "column_2": 4}],
             (",", '"', False),
         ),
     ],
@@ -33,11 +33,14 @@ def test_dialects(
 
 
 def test_a_delimiter_makes_csv_of_a_text(upload: Upload) -> None:
-    assert upload(b"a~b\n1~2\n", "x.txt", delimiter="~") == [{"a": "1", "b": "2"}]
+    assert upload(b"a~b\n1~2\n", "x.txt", delimiter="~") == [{"a": 1, "b": 2}]
     assert upload.found["format"] == "csv"
 
 
-@pytest.mark.parametrize("options", [{"delimiter": ";"}, {"quote": "none"}, {"header": False}])
+@pytest.mark.parametrize(
+    "options",
+    [{"delimiter": ";"}, {"quote": "none"}, {"header": False}, {"types": {"a": "text"}}],
+)
 def test_options_of_csv_are_for_csv(upload: Upload, options: dict[str, Any]) -> None:
     fault = upload.fault(jsonl({"a": 1}), "x.jsonl", **options)
     assert fault.reason == "option_misplaced"

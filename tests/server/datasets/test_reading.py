@@ -129,6 +129,33 @@ class TestOptions:
         assert said["read_as"]["dialect"] == {"delimiter": ";", "quote": None, "header": False}
         assert [column["name"] for column in said["columns"]] == ["column_1", "column_2"]
 
+    def test_columns_of_csv_are_typed_and_keep_their_types(self, upload: Upload, mine: Api) -> None:
+        first = upload(b"id,score,day\n01,6.5,2026-01-31\n02,5,2026-02-01\n", filename="x.csv")
+        found = version_of(mine, first)
+        assert [column["type"] for column in found["columns"]] == ["text", "number", "date"]
+        path = f"datasets/{found['dataset']}/versions"
+        rows = mine.get(
+            f"{path}/v1/rows",
+            params={"where": '[{"column": "score", "op": ">", "value": 6}]'},
+        ).json()["items"]
+        assert rows == [{"id": "01", "score": 6.5, "day": "2026-01-31"}]
+        data = b"id,score,day\n1,7,soon\n"
+        second = mine.post(path, params={"filename": "x.csv"}, content=data).json()
+        assert [column["type"] for column in second["columns"]] == ["text", "number", "text"]
+        assert second["read_as"]["retyped"] == [
+            {"column": "day", "before": "date", "after": "text"}
+        ]
+        options = {"filename": "x.csv", "types": '{"score": "integer"}', "parent": "v1"}
+        third = mine.post(path, params=options, content=data).json()
+        assert third["columns"][1] == {"name": "score", "type": "integer"}
+        refused = mine.post(path, params={**options, "types": '{"day": "date"}'}, content=data)
+        assert refused.status_code == 422
+        assert "line 2: “day” is said to be date" in refused.json()["detail"]
+
+    def test_header_that_looks_like_a_row_is_doubted(self, upload: Upload, mine: Api) -> None:
+        version = version_of(mine, upload(b"5.1,setosa\n4.9,setosa\n", filename="x.csv"))
+        assert "“5.1”" in version["read_as"]["header_doubt"]["en"]
+
     def test_the_encoding(self, upload: Upload, mine: Api) -> None:
         content = "name\ncafé\n".encode("latin-1")
         assert upload(content, filename="x.csv").status_code == 422

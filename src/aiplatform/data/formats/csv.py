@@ -1,7 +1,8 @@
 """CSV and TSV: a header, then records; the dialect is told from the first records.
 
-What the uploader says of delimiter, quote and header counts before what is found. CSV has no types:
-every value stays the text it is, ``007`` and ``1.10`` included. An empty field is a missing value.
+What the uploader says of delimiter, quote and header counts before what is found. Every value is
+yielded as the text it is; :mod:`~aiplatform.data.column_types` decides on the types of columns. An
+empty field is a missing value.
 Line numbers are those of an editor, also behind fields that hold line breaks.
 """
 

@@ -8,7 +8,17 @@ from aiplatform.server.datasets.queries import Commit, Head
 from aiplatform.server.datasets.schemas import DatasetOut, DatasetVersionOut
 from aiplatform.server.identity.schemas import UserRef
 
-READ_AS = ("encoding", "compression", "map", "renamed", "quarantined", "source")
+READ_AS = (
+    "encoding",
+    "compression",
+    "map",
+    "types",
+    "renamed",
+    "retyped",
+    "header_doubt",
+    "quarantined",
+    "source",
+)
 
 
 def render_dataset(head: Head) -> DatasetOut:

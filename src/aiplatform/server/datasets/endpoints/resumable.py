@@ -330,7 +330,13 @@ async def finish(request: Request, context: ProjectContext, uuid: UUID) -> Datas
         try:
             spooled = await run_in_threadpool(hashed)
             read = await as_upload(
-                prefix, spooled, facts.upload_facts(), context, facts.dataset, resumable.forever
+                prefix,
+                spooled,
+                facts.upload_facts(),
+                context,
+                facts.dataset,
+                resumable.forever,
+                parent=facts.parent,
             )
             if facts.dataset is None:
 

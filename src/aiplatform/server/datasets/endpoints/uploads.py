@@ -34,7 +34,7 @@ from aiplatform.server.datasets.rules import safe_filename
 from aiplatform.server.datasets.schemas import UploadFacts
 from aiplatform.server.datasets.service import Upload
 from aiplatform.server.datasets.service.ingest import Gone, ingest
-from aiplatform.server.datasets.service.packing import known, pack_upload
+from aiplatform.server.datasets.service.packing import held_types, known, pack_upload
 from aiplatform.server.projects.access import ProjectContext
 
 RAW_BODY: dict[str, Any] = {
@@ -102,6 +102,14 @@ def upload_facts(
             description='columns and what they are, as JSON: `{"question": "prompt"}`',
         ),
     ] = None,
+    types: Annotated[
+        str | None,
+        Query(
+            max_length=100_000,
+            description='of CSV: columns and their types, as JSON: `{"zip": "text"}`; the others '
+            "keep the types of the version before where they fit, or are typed by their values",
+        ),
+    ] = None,
     bad_rows: Annotated[
         Literal["refuse", "quarantine"],
         Query(
@@ -130,6 +138,7 @@ def upload_facts(
             quote=quote,
             header=header,
             map=map or {},
+            types=types or {},
             bad_rows=bad_rows,
         ),
     )
@@ -165,6 +174,7 @@ async def received(
     *,
     name: str | None = None,
     dataset: UUID | None = None,
+    parent: str | None = None,
 ) -> AsyncIterator[Upload]:
     """The upload of a request, read and on disk for as long as the block lasts.
 
@@ -198,7 +208,9 @@ async def received(
             )
         except ClientDisconnect as error:
             raise UploadAborted from error
-        yield await as_upload(prefix, spooled, facts, context, dataset, client_gone(request))
+        yield await as_upload(
+            prefix, spooled, facts, context, dataset, client_gone(request), parent=parent
+        )
 
 
 async def as_upload(
@@ -208,8 +220,13 @@ async def as_upload(
     context: ProjectContext,
     dataset: UUID | None,
     gone: Gone,
+    *,
+    parent: str | None = None,
 ) -> Upload:
     """A file that has arrived, read and cut into parts; its files begin with ``prefix``.
+
+    The columns keep their types in the version ``parent`` of ``dataset``, by default the current
+    one, where the values fit them.
 
     Raises:
         MalformedFile: it is not what it claims to be.
@@ -223,6 +240,7 @@ async def as_upload(
         format=facts.format,
         gone=gone,
         reading=facts.reading,
+        held=await run_in_threadpool(held_types, context, dataset, parent),
     )
 
     def packed() -> dict[str, Packed]:

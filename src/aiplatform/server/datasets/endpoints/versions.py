@@ -84,7 +84,7 @@ async def create_dataset_version(
     With another `mode` the file's rows change those of the parent: they are appended, put in place
     of those with the same key (columns that the file lacks stay), or name the rows to delete.
     """
-    async with received(request, context, facts, dataset=dataset) as upload:
+    async with received(request, context, facts, dataset=dataset, parent=change.parent) as upload:
         created = await commit_upload(request, context, dataset, upload, change)
     response.headers["Location"] = f"/api/v1/datasets/{dataset}/versions/{created.version}"
     return created

@@ -78,8 +78,9 @@ class DatasetVersionOut(BaseModel):
     columns: list[Any]
     read_as: dict[str, Any] | None = Field(
         None,
-        description="how the file was read: encoding, compression, dialect, mapped and renamed "
-        "columns, and the rows that were set aside",
+        description="how the file was read: encoding, compression, dialect, columns that were "
+        "mapped, typed or renamed, those whose type is not that of the version before, a header "
+        "that looks like a row, and the rows that were set aside",
     )
     made_by: dict[str, Any] | None = Field(
         None, description="how it was made of another version; null for an upload as it was"

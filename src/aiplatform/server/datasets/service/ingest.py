@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,10 +67,12 @@ async def ingest(
     format: DataFormat | None,  # noqa: A002  (the word of the API)
     gone: Gone,
     reading: Reading | None = None,
+    held: Mapping[str, str] | None = None,
 ) -> Ingested:
     """Make the canonical Parquet ``output`` of an uploaded file.
 
-    The child is killed when this coroutine is cancelled and when ``gone`` returns.
+    The child is killed when this coroutine is cancelled and when ``gone`` returns. ``held`` are the
+    types of columns in the version before.
 
     Raises:
         MalformedFile: the file is not what it claims to be; the texts name the place.
@@ -83,6 +85,7 @@ async def ingest(
         *("--input", str(source), "--output", str(output), f"--filename={filename}"),
         *(() if format is None else ("--format", format.value)),
         *reading_arguments(reading or Reading()),
+        *((f"--held={dumps(dict(held))}",) if held else ()),
     ]
     answer = await answer_of(command, output.parent, gone)
     return ingested_of(answer, output)

@@ -11,9 +11,11 @@ from aiplatform.data.canonical import row_group_starts
 from aiplatform.data.packing import Packed, pack
 from aiplatform.data.parts import blob_reader, line_ends, row_group_ends
 from aiplatform.server.core.database import transaction
+from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.spool import Spooled
 from aiplatform.server.core.storage import StoredFile, get_store
 from aiplatform.server.datasets import queries
+from aiplatform.server.datasets.models import DatasetVersionDetails
 from aiplatform.server.datasets.rules import QUARANTINE_PATH, ROWS_PATH, UPLOAD_FOLDER
 from aiplatform.server.datasets.service.ingest import Ingested
 from aiplatform.server.projects.access import ProjectContext
@@ -38,6 +40,27 @@ def known(context: ProjectContext, dataset: UUID | None) -> Known:
         return Known(
             queries.rows_file(session, version.id), queries.upload_file(session, version.id)
         )
+
+
+def held_types(context: ProjectContext, dataset: UUID | None, parent: str | None) -> dict[str, str]:
+    """The types of the columns of a version, by default the current one.
+
+    Empty where there is no such version: whether that is a fault is decided at the commit.
+    """
+    if dataset is None:
+        return {}
+    with transaction() as session:
+        head = queries.get_dataset(session, context, dataset)
+        try:
+            version = queries.version_labelled(session, head, parent or head.version)
+        except NotFound:
+            return {}
+        details = session.get(DatasetVersionDetails, version.id)
+        return {
+            str(column["name"]): str(column["type"])
+            for column in ([] if details is None else details.columns)
+            if isinstance(column, dict)
+        }
 
 
 def pack_rows(rows: Ingested, before: StoredFile | None) -> Packed:

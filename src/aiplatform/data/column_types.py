@@ -1,0 +1,257 @@
+"""Types of the columns of CSV and TSV files, decided from all values of a column.
+
+CSV has no types. :class:`Evidence` collects, chunk by chunk, which types all values of a column
+have in common; the outcome does not depend on how the rows were cut into chunks. A column is typed
+only where no value would lose anything but its spelling: ``007``, ``+49 170 1234567`` and numbers
+of more than 15 digits stay text. Dates and times are stored as the text they are in the file; the
+canonical schema names those columns (see :func:`~aiplatform.data.canonical.dated_columns`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aiplatform.data.kinds import Kind
+from aiplatform.protocol.enums import DataFormat
+
+UNTYPED = frozenset({DataFormat.CSV, DataFormat.TSV})
+"""Formats in which every value is text."""
+
+NULL_WORDS = ("", "NA", "N/A", "n/a", "#N/A", "NULL", "Null", "null", "None", "NaN", "nan")
+"""What stands for a missing value in a column of numbers, booleans, dates or times."""
+
+INTEGER = r"^(?:0|-?[1-9][0-9]{0,14})$"
+LONG_INTEGER = r"^(?:0|-?[1-9][0-9]{0,17})$"
+"""Exact in 64 bits; taken for a number only in a column that is known to be one."""
+
+NUMBER = r"^-?(?:(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{0,25})?|\.[0-9]{1,25})(?:[eE][+-]?[0-9]{1,2})?$"
+BOOLEAN = r"^(?:true|false|True|False|TRUE|FALSE)$"
+DATE = r"^[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])$"
+_TIME = r"[ T](?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,6})?)?"
+LOCAL_TIME = rf"{DATE[:-1]}(?:{_TIME})?$"
+ZONED_TIME = rf"{DATE[:-1]}{_TIME}(?:Z|[+-](?:0[0-9]|1[0-4]):?[0-5][0-9])$"
+
+PHONE = r"^(?:1[3-9][0-9]{9}|1?[2-9][0-9]{2}[2-9][0-9]{6})$"
+"""Mobile numbers of China and numbers of North America, written without any separator."""
+
+TEXT_NAMES = frozenset(
+    "account_number ean fax gtin iban id_card id_number isbn mobile phone phone_number "  # noqa: SIM905
+    "phonenumber plz post_code postal_code postalcode postcode sku ssn tel telephone ver version "
+    "zip zip_code zipcode 传真 手机 手机号 手机号码 电话 电话号码 版本 版本号 身份证 身份证号 "
+    "邮政编码 邮编".split()
+)
+"""Columns of these names hold digits that nobody calculates with, or versions such as 1.10."""
+
+TOLD = {
+    Kind.INT: r"^[+-]?[0-9]{1,18}$",
+    Kind.FLOAT: r"^[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?$",
+    Kind.BOOL: r"^(?i:true|false|yes|no|t|f|y|n|1|0)$",
+}
+"""What is read as a type that the uploader has named, which may be more than what is inferred."""
+
+UTC_TIME = pa.timestamp("us", "UTC")
+_MOMENTS = {"date": pa.date32(), "local_time": pa.timestamp("us"), "zoned_time": UTC_TIME}
+
+TRUE_WORDS = pa.array(["true", "yes", "t", "y", "1"])
+
+_PATTERNS: dict[str, str] = {
+    "boolean": BOOLEAN,
+    "integer": INTEGER,
+    "long_integer": LONG_INTEGER,
+    "number": NUMBER,
+    "date": DATE,
+    "local_time": LOCAL_TIME,
+    "zoned_time": ZONED_TIME,
+}
+
+BY_LABEL = {
+    "text": Kind.STRING,
+    "integer": Kind.INT,
+    "number": Kind.FLOAT,
+    "boolean": Kind.BOOL,
+    "date": Kind.DATE,
+    "timestamp": Kind.TIMESTAMP,
+}
+"""The types that an uploader can name, and that a column keeps from version to version."""
+
+
+def without_null_words(texts: pa.Array) -> pa.Array:
+    """Return the texts without surrounding spaces, and null where one stands for no value."""
+    trimmed = pc.utf8_trim_whitespace(texts)
+    missing = pc.is_in(trimmed, pa.array(NULL_WORDS))
+    return pc.if_else(missing, pa.scalar(None, pa.string()), trimmed)
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What all values of a column seen so far have in common.
+
+    Attributes:
+        possible: names in :data:`_PATTERNS` that every value fits.
+        values: how many values there were, null words left out.
+        phones: how many of them look like telephone numbers.
+        any_text: whether a field was not empty, be it a null word.
+    """
+
+    possible: set[str] = field(default_factory=lambda: set(_PATTERNS))
+    values: int = 0
+    phones: int = 0
+    any_text: bool = False
+
+    def add(self, texts: pa.Array) -> None:
+        """Take more values of the column into account."""
+        self.any_text = self.any_text or texts.null_count < len(texts)
+        if not self.possible:
+            return
+        found = without_null_words(texts).drop_null()
+        if not len(found):
+            return
+        self.values += len(found)
+        for name in sorted(self.possible):
+            if not _all_fit(found, name):
+                self.possible.discard(name)
+        if "integer" in self.possible:
+            self.phones += int(pc.sum(pc.match_substring_regex(found, PHONE)).as_py())
+
+    def decide(self, name: str, held: str | None = None) -> Kind:
+        """Return the kind of the column.
+
+        Args:
+            name: of the column.
+            held: the type that a column of this name has in the version before.
+        """
+        if held is not None and held in BY_LABEL:
+            kept = self._kept(BY_LABEL[held])
+            if kept is not None:
+                return kept
+        return self._inferred(name)
+
+    def _kept(self, held: Kind) -> Kind | None:
+        if held is Kind.STRING:
+            return held if self.any_text else Kind.NULL
+        if not self.values:
+            return held
+        fits = {
+            Kind.BOOL: "boolean" in self.possible,
+            Kind.INT: "long_integer" in self.possible,
+            Kind.FLOAT: "number" in self.possible,
+            Kind.DATE: "date" in self.possible,
+            Kind.TIMESTAMP: bool({"local_time", "zoned_time"} & self.possible),
+        }
+        return held if fits[held] else None
+
+    def _inferred(self, name: str) -> Kind:
+        if not self.any_text:
+            return Kind.NULL
+        if not self.values or name.strip().lower() in TEXT_NAMES:
+            return Kind.STRING
+        if "boolean" in self.possible:
+            return Kind.BOOL
+        if "integer" in self.possible:
+            return Kind.STRING if 2 * self.phones > self.values else Kind.INT
+        if "number" in self.possible:
+            return Kind.FLOAT
+        if "date" in self.possible:
+            return Kind.DATE
+        if {"local_time", "zoned_time"} & self.possible:
+            return Kind.TIMESTAMP
+        return Kind.STRING
+
+
+def _all_fit(texts: pa.Array, name: str) -> bool:
+    if not pc.all(pc.match_substring_regex(texts, _PATTERNS[name])).as_py():
+        return False
+    return name not in _MOMENTS or _moments(texts, name) is not None
+
+
+def _moments(texts: pa.Array, name: str) -> pa.Array | None:
+    """The points in time that texts name; None where one is not in the calendar."""
+    try:
+        return texts.cast(_MOMENTS[name])
+    except pa.ArrowInvalid:  # 31 February
+        return None
+
+
+def typed(texts: pa.Array, kind: Kind) -> pa.Array:
+    """Return texts as the column of ``kind`` that :class:`Evidence` decided on for all of them."""
+    if kind in {Kind.STRING, Kind.NULL}:
+        return texts
+    values = without_null_words(texts)
+    if kind is Kind.BOOL:
+        return pc.equal(pc.utf8_lower(values), "true")
+    return values.cast(kind.arrow)
+
+
+def first_unfit(texts: pa.Array, kind: Kind) -> int | None:
+    """Return the place of the first text that can't be read as the named ``kind``, if any."""
+    if kind is Kind.STRING:
+        return None
+    values = without_null_words(texts)
+    if kind in TOLD:
+        fits = pc.match_substring_regex(values, TOLD[kind])
+    else:
+        fits = pc.is_valid(points_in_time(values, "date" if kind is Kind.DATE else "timestamp"))
+    place = int(pc.index(pc.or_(fits, pc.is_null(values)), False).as_py())
+    return None if place < 0 else place
+
+
+def told_typed(texts: pa.Array, kind: Kind) -> pa.Array:
+    """Return texts as the column of a ``kind`` that the uploader named; all of them fit."""
+    if kind is Kind.STRING:
+        return texts
+    values = without_null_words(texts)
+    if kind is Kind.BOOL:
+        words = pc.is_in(pc.utf8_lower(values), TRUE_WORDS)
+        return pc.if_else(pc.is_null(values), pa.scalar(None, pa.bool_()), words)
+    if kind in TOLD:
+        values = pc.replace_substring_regex(values, r"^\+", "")
+    return values.cast(kind.arrow)
+
+
+def is_point_or_number(name: str) -> bool:
+    """Return True if a name in a header reads as a number, a date or a time, but not as a year."""
+    text = pa.array([name.strip()])
+    if pc.match_substring_regex(text, r"^(?:19|20)[0-9]{2}$")[0].as_py():
+        return False
+    return any(_all_fit(text, kind) for kind in ("number", "local_time", "zoned_time"))
+
+
+def changes(held: Mapping[str, str], found: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """Return the columns whose type differs from that in the version before."""
+    return [
+        {"column": column["name"], "before": held[column["name"]], "after": column["type"]}
+        for column in found
+        if column["name"] in held and held[column["name"]] != column["type"]
+    ]
+
+
+def points_in_time(texts: pa.Array, label: str) -> pa.Array:
+    """Return dates, or dates with times, as points in time; null for any other text.
+
+    A time without a zone counts as UTC.
+
+    Args:
+        texts: as they stand in the file.
+        label: ``date`` for nothing but dates, or ``timestamp``.
+    """
+    names = ("date",) if label == "date" else ("local_time", "zoned_time")
+    found = pa.nulls(len(texts), UTC_TIME)
+    for name in names:
+        fits = pc.match_substring_regex(texts, _PATTERNS[name])
+        fitting = pc.if_else(fits, texts, pa.scalar(None, pa.string()))
+        moments = _moments(fitting, name)
+        if moments is None:  # one of them is not in the calendar
+            moments = pa.array(
+                [_moment(text, name) for text in fitting.to_pylist()], _MOMENTS[name]
+            )
+        found = pc.coalesce(found, moments.cast(UTC_TIME))
+    return found
+
+
+def _moment(text: str | None, name: str) -> object:
+    if text is None:
+        return None
+    moments = _moments(pa.array([text]), name)
+    return None if moments is None else moments[0].as_py()

@@ -1,0 +1,265 @@
+"""Types of CSV columns: decided from all values, kept from version to version, overridden."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aiplatform.data.browse import search
+from aiplatform.data.canonical import iter_rows
+from aiplatform.data.column_types import Evidence
+from aiplatform.data.errors import REASONS
+from aiplatform.data.formats import csv as csv_module
+from aiplatform.data.ingest import ingest
+from aiplatform.data.operations import Job
+from aiplatform.data.rework import rework
+from aiplatform.protocol.rows import Condition
+from tests.data.conftest import Upload, jsonl
+
+
+def types(upload: Upload) -> dict[str, str]:
+    return {column["name"]: column["type"] for column in upload.found["columns"]}
+
+
+def column(*values: str, name: str = "c") -> bytes:
+    return "\n".join([f"{name},other", *(f"{value},x y" for value in values), ""]).encode()
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "read"),
+    [
+        (["1", "-20", "0"], "integer", [1, -20, 0]),
+        ([" 1", "2 "], "integer", [1, 2]),
+        (["1", "2.5"], "number", [1.0, 2.5]),
+        (["1.10", "0.50"], "number", [1.1, 0.5]),
+        (["-1e-3", ".5", "5."], "number", [-0.001, 0.5, 5.0]),
+        (["true", "False"], "boolean", [True, False]),
+        (["2026-01-31", "2024-02-29"], "date", ["2026-01-31", "2024-02-29"]),
+        (["2026-01-31 10:00", "2026-01-31"], "timestamp", ["2026-01-31 10:00", "2026-01-31"]),
+        (["2026-01-31T10:00:00Z", "2026-01-31T10:00:00.5+02:00"], "timestamp", None),
+        (["1", "", "NA", "null", "N/A", " "], "integer", [1, None, None, None, None, None]),
+        (["007", "12"], "text", ["007", "12"]),
+        (["1234567890123456", "1"], "text", None),
+        (["+491701234567", "1"], "text", None),
+        (["13812345678", "15912345678"], "text", ["13812345678", "15912345678"]),
+        (["4315530912", "2125530912"], "text", None),
+        (["1700000000", "1700000100"], "integer", None),
+        (["2026-02-30", "2026-01-01"], "text", None),
+        (["31/01/2026"], "text", None),
+        (["2026-01-31T10:00Z", "2026-01-31T10:00"], "text", None),
+        (["1", "x"], "text", ["1", "x"]),
+        (["1,5"], None, None),
+        (["NA", "NA"], "text", ["NA", "NA"]),
+        (["yes", "no"], "text", ["yes", "no"]),
+        (["inf", "1"], "text", None),
+        (["0x1F", "1"], "text", None),
+    ],
+)  # fmt: skip
+def test_column_of_values_has_the_type_that_all_of_them_fit(
+    upload: Upload, values: list[str], kind: str | None, read: list[Any] | None
+) -> None:
+    if kind is None:
+        assert upload.fault(column(*values), "x.csv").reason == "csv_ragged"
+        return
+    rows = upload(column(*values), "x.csv")
+    assert types(upload) == {"c": kind, "other": "text"}
+    if read is not None:
+        assert [row["c"] for row in rows] == read
+
+
+def test_empty_column_has_no_type(upload: Upload) -> None:
+    upload(column("", ""), "x.csv")
+    assert types(upload)["c"] == "null"
+
+
+@pytest.mark.parametrize("name", ["zip", "Phone", "version", "手机"])
+def test_column_named_after_a_code_stays_text(upload: Upload, name: str) -> None:
+    upload(column("90210", "10001", name=name), "x.csv")
+    assert types(upload)[name] == "text"
+
+
+def test_text_that_training_reads_stays_text(upload: Upload) -> None:
+    rows = upload(b"question,answer,score\n1,2,3\n4,5,6.5\n", "x.csv")
+    assert upload.found["shape"] == "prompt_completion"
+    assert rows[0] == {"prompt": "1", "completion": "2", "score": 3.0}
+
+
+@pytest.mark.parametrize("last", ["7", "7.5", "seven", "2026-01-01", ""])
+def test_last_row_decides_as_much_as_the_first(
+    upload: Upload, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    """The type and the bytes of the output do not depend on how rows were cut into chunks."""
+    data = column(*(str(number) for number in range(300)), last)
+    whole = upload(data, "x.csv")
+    content = upload.output.read_bytes()
+    monkeypatch.setattr(csv_module, "BLOCK_BYTES", 64)
+    assert upload(data, "x.csv") == whole
+    assert upload.output.read_bytes() == content
+    kinds = {"7": int, "7.5": float, "seven": str, "2026-01-01": str, "": int}
+    assert {type(row["c"]) for row in whole if row["c"] is not None} == {kinds[last]}
+
+
+def test_evidence_does_not_depend_on_the_order_of_values() -> None:
+    import pyarrow as pa
+
+    values = ["1", "2.5", "NA", "13812345678"]
+    for order in (values, values[::-1]):
+        evidence = Evidence()
+        for value in order:
+            evidence.add(pa.array([value]))
+        assert evidence.decide("c").label == "number"
+
+
+class TestTold:
+    def test_type_that_is_named_counts(self, upload: Upload) -> None:
+        data = b"a,b,c,d,e\n1,yes,007,2026-01-01,5\n2,N,008,NA,6\n"
+        told = {"a": "text", "b": "boolean", "c": "integer", "d": "timestamp", "e": "number"}
+        rows = upload(data, "x.csv", types=told)
+        assert types(upload) == told
+        assert rows[1] == {"a": "2", "b": False, "c": 8, "d": None, "e": 6.0}
+        assert upload.found["types"] == told
+
+    @pytest.mark.parametrize(
+        ("kind", "value"),
+        [("integer", "1.5"), ("number", "x"), ("boolean", "2"), ("date", "2026-02-30"),
+         ("timestamp", "soon")],
+    )  # fmt: skip
+    def test_value_that_does_not_fit_is_refused_with_its_line(
+        self, upload: Upload, kind: str, value: str
+    ) -> None:
+        fault = upload.fault(column("", value), "x.csv", types={"c": kind})
+        assert (fault.reason, fault.line) == ("type_unfit", 3)
+        assert kind in fault.message
+        assert value in fault.message
+
+    def test_value_that_does_not_fit_is_set_aside(self, upload: Upload) -> None:
+        rows = upload(column("1", "x"), "x.csv", types={"c": "integer"}, bad_rows="quarantine")
+        assert [row["c"] for row in rows] == [1]
+        assert [row["reason"] for row in upload.aside()] == ["type_unfit"]
+
+    def test_column_that_is_not_there_is_refused(self, upload: Upload) -> None:
+        fault = upload.fault(column("1"), "x.csv", types={"nosuch": "text"})
+        assert fault.reason == "column_unknown"
+
+    def test_text_of_a_shape_has_no_other_type(self, upload: Upload) -> None:
+        fault = upload.fault(b"text,label\n1,2\n", "x.csv", types={"text": "integer"})
+        assert fault.reason == "type_of_content"
+        assert "type_of_content" in REASONS
+
+
+class TestHeld:
+    """Types of the version before."""
+
+    def read(self, upload: Upload, data: bytes, held: dict[str, str], name: str = "x.csv") -> Any:
+        source = upload.directory / "given"
+        source.write_bytes(data)
+        upload.found = ingest(source, upload.output, filename=name, held=held)
+        return list(iter_rows(upload.output))
+
+    @pytest.mark.parametrize(
+        ("held", "values", "kind"),
+        [
+            ("text", ["1", "2"], "text"),
+            ("number", ["1", "2"], "number"),
+            ("integer", ["123456789012345678"], "integer"),
+            ("integer", [""], "integer"),
+            ("date", ["NA"], "date"),
+            ("integer", ["1.5"], "number"),
+            ("integer", ["x"], "text"),
+            ("timestamp", ["2026-01-01"], "timestamp"),
+            ("date", ["2026-01-01 10:00"], "timestamp"),
+            ("json", ["1"], "integer"),
+        ],
+    )
+    def test_type_is_kept_where_all_values_fit(
+        self, upload: Upload, held: str, values: list[str], kind: str
+    ) -> None:
+        self.read(upload, column(*values), {"c": held, "other": "text"})
+        assert types(upload)["c"] == kind
+        changed = [{"column": "c", "before": held, "after": kind}]
+        assert upload.found.get("retyped") == (None if held == kind else changed)
+
+    def test_date_is_kept_in_other_formats(self, upload: Upload) -> None:
+        self.read(upload, jsonl({"c": "2026-01-01"}), {"c": "date"}, "x.jsonl")
+        assert types(upload) == {"c": "date"}
+        self.read(upload, jsonl({"c": "soon"}), {"c": "date"}, "x.jsonl")
+        assert types(upload) == {"c": "text"}
+
+
+class TestDates:
+    def places(self, upload: Upload, op: str, value: Any) -> list[int]:
+        where = [Condition(column="at", op=op, value=value)]  # type: ignore[arg-type]
+        return search(upload.output, 0, 100, where=where, seconds=10).places
+
+    def test_comparisons_follow_time_rather_than_spelling(self, upload: Upload) -> None:
+        upload(
+            b"at,n\n2026-01-31T23:00:00-02:00,1\n2026-02-01T00:30:00Z,2\n,3\n"
+            b"2026-02-01T02:00:00.5Z,4\n",
+            "x.csv",
+        )
+        assert types(upload)["at"] == "timestamp"
+        assert self.places(upload, ">", "2026-02-01T00:30:00Z") == [0, 3]
+        assert self.places(upload, "<=", "2026-02-01 00:30") == [1]
+        assert self.places(upload, "==", "2026-02-01T01:00:00Z") == [0]
+        assert self.places(upload, "!=", "2026-02-01T01:00:00Z") == [1, 2, 3]
+        assert self.places(upload, "in", ["2026-02-01T01:00Z", "2026-02-01T02:00:00.5Z"]) == [0, 3]
+        assert self.places(upload, "missing", None) == [2]
+        assert self.places(upload, ">=", "2026-02-01") == [0, 1, 3]
+
+    def test_value_that_is_no_date_is_refused(self, upload: Upload) -> None:
+        upload(b"at\n2026-01-31\n", "x.csv")
+        from aiplatform.data.errors import MalformedData
+
+        for value in ("soon", 5, None, "2026-02-30"):
+            with pytest.raises(MalformedData) as caught:
+                self.places(upload, ">", value)
+            assert caught.value.reason == "condition_type"
+
+    @pytest.mark.parametrize(
+        ("added", "kind"),
+        [({"at": "2026-02-01", "n": 2}, "date"), ({"at": "soon", "n": 2}, "text"),
+         ({"at": None, "n": 2}, "date"), ({"n": 2}, "date")],
+    )  # fmt: skip
+    def test_added_rows_keep_the_type_where_they_fit(
+        self, upload: Upload, tmp_path: Path, added: Any, kind: str
+    ) -> None:
+        upload(b"at,n\n2026-01-31,1\n", "x.csv")
+        job = {
+            "base": upload.output,
+            "output": tmp_path / "out",
+            "do": {"operation": "patch", "patch": {"add": [added]}},
+        }
+        [made] = rework(Job.model_validate(job))["outputs"]
+        assert [c["type"] for c in made["columns"]] == [kind, "integer"]
+
+
+@pytest.mark.parametrize(
+    ("data", "doubted"),
+    [
+        (b"5.1,3.5,setosa\n4.9,3.0,setosa\n", True),
+        (b"good,spam\nbad,ham\nfine,spam\nhm,ham\nwell,spam\n", True),
+        (b"sepal,petal,species\n4.9,3.0,setosa\n", False),
+        (b"country,2019,2020\nCN,1,2\n", False),
+        (b"2026-01-01,x\n2026-01-02,y\n", True),
+    ],
+)
+def test_header_that_looks_like_a_row_is_doubted(
+    upload: Upload, data: bytes, doubted: bool
+) -> None:
+    upload(data, "x.csv")
+    assert ("header_doubt" in upload.found) is doubted
+    upload(data, "x.csv", header=True)
+    assert "header_doubt" not in upload.found
+
+
+def test_numbers_of_a_csv_may_become_answers(upload: Upload, tmp_path: Path) -> None:
+    upload(b"frage,antwort\na b,42\nc d,7\n", "x.csv")
+    assert types(upload)["antwort"] == "integer"
+    mapped = {"frage": "prompt", "antwort": "completion"}
+    job = {
+        "base": upload.output,
+        "output": tmp_path / "out",
+        "do": {"operation": "map", "map": mapped},
+    }
+    [made] = rework(Job.model_validate(job))["outputs"]
+    assert [row["completion"] for row in iter_rows(Path(made["path"]))] == ["42", "7"]
