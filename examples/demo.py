@@ -5,11 +5,9 @@ the SDK, recorded under your name: look around afterwards with `aiplatform tasks
 """
 
 import os
-import re
 import secrets
 import sys
 import time
-from collections import defaultdict
 from datetime import datetime
 from importlib.metadata import files
 from statistics import mean
@@ -38,24 +36,27 @@ def main() -> None:
     say("Bringing in the base model, SmolLM2-135M-Instruct")
     base = base_model(client)
 
-    train_rows, held_out_rows = split(read_corpus())
-    say(f"Uploading {len(train_rows)} rows to train on and {len(held_out_rows)} held out")
-    dataset = client.datasets.upload(
-        f"small-talk-{RUN}", train_rows, base_model=base, max_length=MAX_LENGTH
-    )
-    held_out = client.datasets.upload(
-        f"held-out-{RUN}", held_out_rows, base_model=base, max_length=MAX_LENGTH
-    )
-    held_out = held_out.wait_ready()
-    raw = dataset.wait_ready().report()
+    rows = read_corpus()
+    say(f"Uploading {len(rows)} rows")
+    corpus = client.datasets.upload(f"corpus-{RUN}", rows, base_model=base, max_length=MAX_LENGTH)
+    raw = corpus.wait_ready().report()
     for finding in raw["findings"]:
         say(f"  {finding['severity']}: {finding['count']} rows: {finding['message']}")
 
     say("Committing a second version without the duplicates")
-    dataset.add_version(
-        unique(train_rows), message="without duplicates", base_model=base, max_length=MAX_LENGTH
+    corpus.add_version(
+        unique(rows), message="without duplicates", base_model=base, max_length=MAX_LENGTH
     )
-    dataset = dataset.wait_ready()
+    corpus = corpus.wait_ready()
+
+    say("Holding out an eighth of the questions, with all their answers")
+    parts = client.datasets.split(
+        corpus,
+        {"train": 0.875, "held-out": 0.125},
+        stratify="topic",
+        names={"train": f"small-talk-{RUN}", "held-out": f"held-out-{RUN}"},
+    )
+    dataset, held_out = (part.wait_ready() for part in parts)
 
     say(f"Fine-tuning on {dataset.name} {dataset.version}, {dataset.row_count} rows")
     experiment = client.experiments.create(
@@ -77,7 +78,7 @@ def main() -> None:
 
     say("Deploying, and asking through OpenAI's own client")
     deployment = client.deployments.create(f"small-talk-{RUN}", tuned).wait_ready()
-    answers = ask(client, deployment.name, three_of(held_out_rows))
+    answers = ask(client, deployment.name, three_of(list(client.datasets.rows(held_out))))
     deployment.stop().wait_stopped()
 
     losses = [point.value for point in training.metrics("loss")["loss"]]
@@ -123,33 +124,6 @@ def read_corpus() -> list[Row]:
                 ]
                 rows.append({"messages": messages, "topic": file.stem})
     return rows
-
-
-def split(rows: list[Row]) -> tuple[list[Row], list[Row]]:
-    """Hold out every eighth group of rows that share a question or an answer, in other spelling
-    or not: nothing that is asked or said in one part occurs in the other.
-    """
-    parent: dict[str, str] = {}
-
-    def root(node: str) -> str:
-        while parent.setdefault(node, node) != node:
-            node = parent[node]
-        return node
-
-    def normalised(row: Row) -> list[str]:
-        return [re.sub(r"\W+", " ", m["content"].casefold()).strip() for m in row["messages"]]
-
-    for row in rows:
-        question, answer = normalised(row)
-        parent[root(f"Q {question}")] = root(f"A {answer}")
-    groups: defaultdict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        groups[root(f"Q {normalised(row)[0]}")].append(row)
-    train: list[Row] = []
-    held_out: list[Row] = []
-    for number, group in enumerate(groups.values()):
-        (held_out if number % 8 == 3 else train).extend(group)
-    return train, unique(held_out)
 
 
 def unique(rows: list[Row]) -> list[Row]:

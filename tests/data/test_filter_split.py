@@ -1,12 +1,15 @@
 """Filtering and splitting rows: what a list in memory would become, and nothing else."""
 
+import random
 from collections import Counter
 from typing import Any
 
 import pytest
 
 from aiplatform.data.errors import MalformedData
-from tests.data.conftest import Do, Rows
+from aiplatform.data.quality.references import Reference
+from aiplatform.data.quality.report import make_report
+from tests.data.conftest import Do, Make, Rows, chat
 
 
 class TestFilter:
@@ -142,6 +145,83 @@ class TestSplit:
         rows = [{"text": f"t{n % 100}"} for n in range(1000)]
         train, held = do(rows, "split", split={"fractions": {"t": 0.9, "e": 0.1}})["rows"]
         assert not {row["text"] for row in train} & {row["text"] for row in held}
+
+    def test_answers_of_one_question_stay_together(self, do: Do) -> None:
+        rows: Rows = [
+            chat(f"u: {['What is', 'what  IS'][n % 2]} item {n // 4}?", f"a: It is {n}.")
+            for n in range(400)
+        ]
+        split: dict[str, Any] = {"fractions": {"t": 0.8, "e": 0.2}}
+        train, held = do(rows, "split", split=split)["rows"]
+        asked = [
+            {r["messages"][0]["content"].lower().split()[-1] for r in p} for p in (train, held)
+        ]
+        assert not asked[0] & asked[1]
+        assert (len(train), len(held)) == (320, 80)
+        apart = do(rows, "split", split={**split, "by": "row"})["rows"]
+        asked = [{r["messages"][0]["content"].lower().split()[-1] for r in p} for p in apart]
+        assert asked[0] & asked[1]
+
+    def test_groups_and_questions_are_joined(self, do: Do) -> None:
+        rows: Rows = [
+            {"prompt": f"q {n // 2}", "completion": f"a{n}", "user": (n + 1) // 2 % 30}
+            for n in range(120)
+        ]
+        # Users and questions overlap: they are two chains of sixty rows, or one.
+        with pytest.raises(MalformedData, match="--by-row"):
+            do(rows, "split", split={"fractions": {"t": 0.9, "e": 0.1}, "group": "user"})
+        split = {"fractions": {"t": 0.9, "e": 0.1}, "group": "user", "by": "row"}
+        train, held = do(rows, "split", split=split)["rows"]
+        assert len(train) + len(held) == 120
+
+    def test_rows_of_a_table_are_told_apart_by_their_numbers(self, do: Do) -> None:
+        rows: Rows = [{"species": "ab"[n % 2], "size": n / 10} for n in range(100)]
+        train, held = do(rows, "split", split={"fractions": {"t": 0.8, "e": 0.2}})["rows"]
+        assert (len(train), len(held)) == (80, 20)
+
+    @pytest.mark.parametrize("kind", ["chat", "pairs", "label", "text", "alpaca", "preference"])
+    def test_leakage_check_finds_nothing_between_the_parts(
+        self, do: Do, make: Make, kind: str
+    ) -> None:
+        draw = random.Random(20261127)
+        words = [f"word{n}" for n in range(2000)]
+
+        def row(question: str, answer: str) -> dict[str, Any]:
+            return {
+                "chat": chat(f"u: {question}", f"a: {answer}"),
+                "pairs": {"prompt": question, "completion": answer},
+                "label": {"text": question, "label": answer[-1]},
+                "text": {"text": f"{question} {answer}"},
+                "alpaca": {"instruction": question, "input": "", "output": answer},
+                "preference": {"prompt": question, "chosen": answer, "rejected": "no"},
+            }[kind]
+
+        rows: Rows = []
+        for _ in range(150):
+            asked = draw.choices(words, k=30)
+            for _ in range(draw.randint(1, 3)):
+                text = " ".join(asked)
+                rows.append(row(draw.choice([text, text.upper(), f"{text}?"]), f"a {len(rows)}"))
+            edited = [*asked[:12], "edited", *asked[13:]]
+            rows.append(row(" ".join(edited), f"a {len(rows)}"))
+        draw.shuffle(rows)
+
+        def leaked(**options: Any) -> set[str]:
+            split = {"fractions": {"t": 0.7, "e": 0.3}, **options}
+            train, held = do(rows, "split", split=split)["rows"]
+            made = make_report(
+                make(train),
+                tokenizer=None,
+                max_length=8,
+                progress=lambda _: None,
+                references=[Reference("held@v1", "evaluation", make(held))],
+            )
+            codes = {finding["code"] for finding in made["findings"]}
+            return {code for code in codes if code.startswith("leakage")}
+
+        assert leaked(near=True) == set()
+        assert leaked() <= {"leakage_near"}
+        assert leaked(by="row") & {"leakage_question", "leakage_near", "leakage_exact"}
 
     def test_too_few(self, do: Do) -> None:
         rows = [{"text": "same"}] * 10

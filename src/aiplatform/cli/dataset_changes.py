@@ -133,6 +133,13 @@ def split(
     by_group: Annotated[
         str | None, typer.Option("--group", help="A column whose equal values stay together.")
     ] = None,
+    by_row: Annotated[
+        bool,
+        typer.Option("--by-row", help="Keep only equal rows together, not all of a question."),
+    ] = False,
+    near: Annotated[
+        bool, typer.Option("--near", help="Keep rows that differ in a few words together, too.")
+    ] = False,
     name: Annotated[
         list[str] | None,
         typer.Option("--name", help="PART=NAME of its dataset; else DATASET-PART."),
@@ -141,7 +148,7 @@ def split(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Split a version into new datasets, called DATASET-PART. Equal rows stay together."""
+    """Split a version into new datasets, called DATASET-PART; rows of a question stay together."""
     fractions: dict[str, float] = {}
     for text in part:
         # The last sign: a fraction has none.
@@ -166,6 +173,8 @@ def split(
         seed=seed,
         stratify=stratify,
         group=by_group,
+        by="row" if by_row else "question",
+        near=near,
         names=names,
         message=message,
     )

@@ -1,7 +1,7 @@
 """Versions made of versions, and tags: ``client.datasets.append``, ``patch``, ``split``, …"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from aiplatform.client.base import Group, Resource, UserRef
 from aiplatform.client.projects import ProjectLike
@@ -140,6 +140,8 @@ class DatasetChanges(Group):
         seed: int = 0,
         stratify: str | None = None,
         group: str | None = None,
+        by: Literal["question", "row"] = "question",
+        near: bool = False,
         names: Mapping[str, str] | None = None,
         version: str | None = None,
         message: str | None = None,
@@ -151,7 +153,10 @@ class DatasetChanges(Group):
             fractions: such as ``{"train": 0.9, "eval": 0.1}``.
             seed: the same one deals the same way.
             stratify: a column whose values shall be as frequent in each part.
-            group: a column whose equal values stay together; equal rows always do.
+            group: a column whose equal values stay together.
+            by: ``question`` keeps all rows of a question together, whatever is answered; ``row``
+                only equal rows.
+            near: whether rows that differ in a few words stay together, too.
             names: of the datasets, by part; else ``DATASET-PART``.
         """
         from aiplatform.client.datasets import Dataset  # noqa: PLC0415  (which imports this)
@@ -161,6 +166,8 @@ class DatasetChanges(Group):
             "seed": seed,
             "stratify": stratify,
             "group": group,
+            "by": by,
+            "near": near,
             "names": dict(names or {}),
             "version": self._parent(dataset, version),
             "message": message,

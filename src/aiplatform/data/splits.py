@@ -1,12 +1,14 @@
 """Dealing the rows of a version out to parts: seeded, stratified, and without leaks.
 
-Rows that belong together are a unit and go to the same part: equal rows, or those with an equal
-value in the column of groups; of the rows without a group, each is by itself, with its equals.
-Units are shuffled within their stratum and cut where the rows before them reach the fractions. The
-order depends on the seed and on places alone, so the same version is dealt out the same way for
-ever.
+Rows that belong together are a unit and go to the same part: rows that ask the same, equal rows,
+rows with an equal value in the column of groups, and on request rows that are almost the same. What
+is compared is what the leakage check (:mod:`~aiplatform.data.quality.leakage`) compares, so that it
+finds nothing between the parts. Units are shuffled within their stratum and cut where the rows
+before them reach the fractions. The order depends on the seed and on places alone, so the same
+version is dealt out the same way for ever.
 """
 
+from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
 
@@ -14,10 +16,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from aiplatform.data.canonical import iter_batches
+from aiplatform.data.canonical import iter_batches, row_count, shape_of_schema
 from aiplatform.data.errors import MalformedData
+from aiplatform.data.shapes import CONTENT_COLUMNS
 from aiplatform.data.tables import content_hashes
+from aiplatform.protocol.enums import DataShape
 from aiplatform.protocol.rows import RowSplit
 
 Numbers = npt.NDArray[np.uint64]
@@ -29,19 +34,31 @@ def deal(path: Path, split: RowSplit) -> npt.NDArray[np.int64]:
     Raises:
         MalformedData: there is no such column.
     """
-    units: list[Numbers] = []
+    whole: list[Numbers] = []
+    asked: list[Numbers] = []
+    groups: list[Numbers] = []
     strata: list[Numbers] = []
     for batch in iter_batches(path):
         for column in (split.group, split.stratify):
             if column is not None and column not in batch.schema.names:
                 raise MalformedData("column_unknown", column=column)
-        units.append(units_of(batch, split.group))
+        if split.by == "row":
+            whole.append(content_hashes(batch))
+        else:
+            of_rows, of_questions = question_keys(batch)
+            whole.append(of_rows)
+            asked.append(of_questions)
+        if split.group is not None:
+            groups.append(_group_keys(batch, split.group, whole[-1]))
         strata.append(
             np.zeros(batch.num_rows, np.uint64)
             if split.stratify is None
             else content_hashes(batch, [split.stratify])
         )
-    rows = pl.DataFrame({"unit": np.concatenate(units), "stratum": np.concatenate(strata)})
+    keys = [np.concatenate(part) for part in (whole, asked, groups) if part]
+    if split.near:
+        keys.append(_near_roots(path))
+    rows = pl.DataFrame({"unit": connected(keys), "stratum": np.concatenate(strata)})
     rows = rows.with_row_index("place")
     found = rows.group_by("unit").agg(
         pl.len().alias("rows"),
@@ -69,15 +86,68 @@ def deal(path: Path, split: RowSplit) -> npt.NDArray[np.int64]:
     return numbers
 
 
-def units_of(batch: pa.RecordBatch, group: str | None) -> Numbers:
-    """A number for each row that rows of one unit share."""
-    if group is None:
-        return content_hashes(batch)
-    units = content_hashes(batch, [group])
-    if batch.column(group).null_count:
-        alone = batch.column(group).is_null().to_numpy(zero_copy_only=False)
-        units = np.where(alone, content_hashes(batch), units)
-    return units
+def question_keys(batch: pa.RecordBatch) -> tuple[Numbers, Numbers]:
+    """Two numbers for each row: rows of the same words share the first, those of the same question
+    the second. A row without a question has the first twice.
+    """
+    # Late: to browse rows takes none of the checks, but draws from this module.
+    from aiplatform.data.quality.leakage import LEAST_ASKED, Looked  # noqa: PLC0415
+
+    shape = shape_of_schema(batch.schema)
+    known = CONTENT_COLUMNS.get(shape, batch.schema.names)
+    rows = Looked(batch, [name for name in known if name in batch.schema.names])
+    # In a table nobody knows what is a question: a word or two in it are rather a label.
+    least = LEAST_ASKED if shape is DataShape.TABLE else 1
+    whole = np.where(rows.whole == 0, content_hashes(batch), rows.whole)
+    return whole, np.where(rows.asked_counts >= least, rows.asked_by_all, whole)
+
+
+def _group_keys(batch: pa.RecordBatch, group: str, alone: Numbers) -> Numbers:
+    """A number for each row that rows of one group share; rows without a group have their own."""
+    keys = content_hashes(batch, [group])
+    missing = batch.column(group).is_null().to_numpy(zero_copy_only=False)
+    return np.where(missing, alone, keys)
+
+
+def _near_roots(path: Path) -> Numbers:
+    """The first row of each row's cluster of near duplicates."""
+    from aiplatform.data.quality.check import Context  # noqa: PLC0415
+    from aiplatform.data.quality.near_duplicates import NearDuplicates  # noqa: PLC0415
+    from aiplatform.data.quality.pieces import pieces_of  # noqa: PLC0415
+
+    schema = pq.read_schema(path)
+    check = NearDuplicates(Context(shape_of_schema(schema), schema, row_count(path)))
+    first = 0
+    for batch in iter_batches(path):
+        for piece in pieces_of(batch):
+            check.look(piece, first)
+            first += piece.num_rows
+    roots = np.arange(first, dtype=np.uint64)
+    for others, of_others in check.clusters().others():
+        roots[others] = of_others.astype(np.uint64)
+    return roots
+
+
+def connected(keys: Sequence[Numbers]) -> Numbers:
+    """A number for each row that two rows share if a chain of rows with equal keys joins them.
+
+    Args:
+        keys: one array for each way in which rows belong together.
+    """
+    if len(keys) == 1:
+        return keys[0]
+    numbered = [np.unique(key, return_inverse=True)[1] for key in keys]
+    labels = np.arange(len(keys[0]))
+    while True:
+        before = labels
+        for numbers in numbered:
+            least = np.full(int(numbers.max(initial=0)) + 1, len(labels))
+            np.minimum.at(least, numbers, labels)
+            labels = least[numbers]
+        labels = labels[labels]
+        if np.array_equal(labels, before):
+            found: Numbers = labels.astype(np.uint64)
+            return found
 
 
 def mixed(places: Numbers, seed: int) -> Numbers:

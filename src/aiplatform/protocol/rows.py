@@ -75,8 +75,12 @@ class RowSplit(Strict):
     Args:
         fractions: of the rows, by the part's name; they add up to 1.
         stratify: a column whose values shall be as frequent in each part.
-        group: a column whose equal values stay together; rows without a value are each their own.
-            Equal rows always stay together.
+        group: a column whose equal values stay together; rows without a value are dealt by the
+            other rules.
+        by: ``question`` keeps all rows that ask the same on one side, whatever is answered: case,
+            punctuation and white space make no difference. A row that asks nothing is compared as a
+            whole. ``row`` keeps only equal rows together.
+        near: whether rows that differ in a few words stay together, too.
     """
 
     fractions: dict[Annotated[str, Field(min_length=1, max_length=100)], Share] = Field(
@@ -85,6 +89,10 @@ class RowSplit(Strict):
     seed: int = Field(0, ge=0, lt=2**63)
     stratify: ColumnName | None = None
     group: ColumnName | None = None
+    by: Literal["question", "row"] = Field(
+        "question", description="what stays together: all rows of a question, or equal rows"
+    )
+    near: bool = Field(False, description="keep rows that differ in a few words together, too")
 
     @model_validator(mode="after")
     def _whole(self) -> "RowSplit":

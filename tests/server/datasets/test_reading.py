@@ -136,7 +136,7 @@ class TestOptions:
         path = f"datasets/{found['dataset']}/versions"
         rows = mine.get(
             f"{path}/v1/rows",
-            params={"where": '[{"column": "score", "op": ">", "value": 6}]'},
+            params={"where": '{"column": "score", "op": ">", "value": 6}'},
         ).json()["items"]
         assert rows == [{"id": "01", "score": 6.5, "day": "2026-01-31"}]
         data = b"id,score,day\n1,7,soon\n"

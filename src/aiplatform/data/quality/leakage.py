@@ -5,6 +5,7 @@ and rows that are almost the same, by the MinHash of :mod:`~aiplatform.data.qual
 and verified in the same way. Case, punctuation and white space make no difference.
 """
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from aiplatform.data.quality.near_duplicates import (
     band_keys,
 )
 from aiplatform.data.quality.references import (
+    STEP,
     Reference,
     SortedKeys,
     all_tokens,
@@ -35,7 +37,7 @@ from aiplatform.data.quality.references import (
     mapped,
     spill,
 )
-from aiplatform.data.quality.shingles import shingled
+from aiplatform.data.quality.shingles import shingled, tokens_of
 
 LEAST_ASKED = 5
 """Tokens of a question; shorter ones (“Who are you?”) are asked everywhere."""
@@ -113,12 +115,55 @@ class Looked:
     def __init__(self, batch: pa.RecordBatch, names: list[str]) -> None:
         count = batch.num_rows
         tokens, rows = all_tokens(batch, names)
-        self.whole = fingerprints(tokens, rows, count)
-        self.shingles, self.bounds = shingled(tokens, rows, count)
-        self.keys = list(band_keys(self.shingles, self.bounds))
+        self._tokens, self._rows, self._count = tokens, rows, count
+        self.whole = whole_fingerprints(batch, names, tokens, rows)
         asked, askers = asked_tokens(batch, names)
-        self.asked = fingerprints(asked, askers, count)
-        self.asked[np.bincount(askers, minlength=count) < LEAST_ASKED] = 0
+        self.asked_by_all = fingerprints(asked, askers, count)
+        self.asked_counts = np.bincount(askers, minlength=count)
+        self.asked = np.where(self.asked_counts < LEAST_ASKED, np.uint64(0), self.asked_by_all)
+
+    @cached_property
+    def _shingled(self) -> Side:
+        return shingled(self._tokens, self._rows, self._count)
+
+    @property
+    def shingles(self) -> np.ndarray:
+        """The shingles of all rows, one after another."""
+        return self._shingled[0]
+
+    @property
+    def bounds(self) -> np.ndarray:
+        """Where the shingles of each row begin, and where the last ones end."""
+        return self._shingled[1]
+
+    @cached_property
+    def keys(self) -> list[np.ndarray]:
+        """For each band, the key of each row."""
+        return list(band_keys(self.shingles, self.bounds))
+
+
+def whole_fingerprints(
+    batch: pa.RecordBatch, names: list[str], tokens: np.ndarray, rows: np.ndarray
+) -> np.ndarray:
+    """The fingerprints of whole rows: their words, and the numbers and booleans beside them.
+
+    Args:
+        batch: the rows.
+        names: the columns that count.
+        tokens: of the texts in these columns.
+        rows: the row of each token, ascending.
+    """
+    found = fingerprints(tokens, rows, batch.num_rows)
+    for name in names:
+        column = batch.column(name)
+        if not pa.types.is_primitive(column.type):
+            continue
+        texts = column.cast(pa.string())
+        places = pa.array(range(batch.num_rows), pa.int64())
+        values = fingerprints(*tokens_of([(texts, places)]), batch.num_rows)
+        mixed = (found ^ (values * STEP)) * STEP | np.uint64(1)
+        found = np.where(values == 0, found, mixed)
+    return found
 
 
 class EvaluationIndex:

@@ -69,7 +69,8 @@ class NearDuplicates(Check):
         for band, keys in zip(self._bands, band_keys(shingles, bounds), strict=True):
             band.add(band.records(key=keys[asked], row=asked + first_row))
 
-    def findings(self) -> list[Finding]:
+    def clusters(self) -> Clusters:
+        """Join all rows that are alike; to be called once, after the last row."""
         # Exact copies are another finding's business, and would fill the buckets.
         self._copies.close()
         clusters = Clusters(self.context.rows)
@@ -79,6 +80,10 @@ class NearDuplicates(Check):
                 self._cluster(clusters, parts)
             band.close()
         self._shingles.close()
+        return clusters
+
+    def findings(self) -> list[Finding]:
+        clusters = self.clusters()
         if not clusters.count:
             return []
         groups, largest = clusters.groups(MAX_GROUPS)

@@ -70,7 +70,7 @@ def asked_tokens(batch: pa.RecordBatch, names: Iterable[str]) -> tuple[np.ndarra
     )
 
 
-_STEP = np.uint64(0x9E3779B97F4A7C15)
+STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
 def fingerprints(tokens: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
@@ -83,7 +83,7 @@ def fingerprints(tokens: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray
     if not len(tokens):
         return found
     places = np.arange(len(tokens)) - starts[rows]
-    powers = np.full(int(places.max()) + 1, _STEP, np.uint64)
+    powers = np.full(int(places.max()) + 1, STEP, np.uint64)
     powers = np.multiply.accumulate(powers)
     some = starts[1:] > starts[:-1]
     sums = np.add.reduceat(tokens * powers[places], starts[:-1][some])

@@ -145,12 +145,15 @@ async def split_dataset(
 ) -> SplitOut:
     """Deal the rows of a version out to new datasets.
 
-    Equal rows, and rows with an equal value in `group`, go to the same one, so that none leaks from
-    training into evaluation. The same seed deals the same way.
+    All rows of a question go to the same one, and so do rows with an equal value in `group`: what
+    is asked in training is not asked again in evaluation. With `near`, rows that differ in a few
+    words stay together, too; with `by=row`, only equal rows do. The same seed deals the same way.
     """
     base = await run_in_threadpool(base_of, context, dataset, body.version)
     names = _names_of_parts(base.name, body)
-    split = body.model_dump(include={"fractions", "seed", "stratify", "group"}, mode="json")
+    split = body.model_dump(
+        include={"fractions", "seed", "stratify", "group", "by", "near"}, mode="json"
+    )
 
     def look_ahead() -> None:
         with transaction() as session:
