@@ -148,6 +148,7 @@ FAULTS: dict[str, Callable[[Writer, Row], Row]] = {
                 f"+86 139 {w.digits(4)} {w.digits(4)}",
                 f"+49 30 2{w.digits(7)}",
                 f"(415) 5{w.rng.randint(20, 54)}-{w.digits(4)}",
+                f"+1 ({w.rng.randint(200, 999)}) {w.rng.randint(200, 999)}-{w.digits(4)}",
             ]
         )
     ),

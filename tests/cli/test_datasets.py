@@ -106,7 +106,9 @@ class TestDatasetChanges:
         (tmp_path / "more.jsonl").write_text("{}\n")
         world.on(f"POST datasets/{D}/versions", answer(self.MADE, 201))
         explicit = () if parent == "v1" else ("--parent", parent)
-        ran = run("datasets", "append", "faq@v1", str(tmp_path / "more.jsonl"), *explicit)
+        ran = run(
+            "datasets", "append", "faq@v1", str(tmp_path / "more.jsonl"), *explicit, "--detach"
+        )
         assert ran.code == 0, ran.err
         assert world.requests[-1].url.params["parent"] == parent
 
@@ -118,9 +120,39 @@ class TestDatasetChanges:
         world.on(f"POST datasets/{D}/versions", answer(self.MADE, 201))
         command = (command[0], "faq", str(tmp_path / "more.jsonl"), *command[1:])
         for option, sent in ((), None), (("--allow-identical",), "true"):
-            ran = run("datasets", *command, *option)
+            ran = run("datasets", *command, *option, "--detach")
             assert ran.code == 0, ran.err
             assert world.requests[-1].url.params.get("allow_identical") == sent
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("filter", "faq", "--where", "a == 1"),
+            ("patch", "faq", "--delete-row", "3"),
+            ("restore", "faq@v1"),
+            ("map", "faq", "a=prompt"),
+            ("split", "faq", "--part", "a=0.5", "--part", "b=0.5"),
+        ],
+    )
+    def test_change_waits_for_its_report_unless_detached(
+        self, world: FakeServer, run: Run, arguments: tuple[str, ...]
+    ) -> None:
+        part = {**DATASET, "status": "processing"}
+        made = answer({**self.MADE, "datasets": [part]}, 201)
+        world.on(f"POST datasets/{D}/{arguments[0]}", made)
+        ready = {**DATASET, "version": "v2", "quality_report": {"score": 88, "findings": []}}
+        states = [answer({**DATASET, "status": "processing"}), answer(ready)]
+        world.on(f"GET datasets/{D}", *states)
+        before = world.count(f"GET datasets/{D}")
+        detached = run("datasets", *arguments, "--detach")
+        assert detached.code == 0, detached.err
+        assert "quality report" not in detached.err
+        world.on(f"GET datasets/{D}", *states)
+        ran = run("datasets", *arguments)
+        assert ran.code == 0, ran.err
+        assert world.count(f"GET datasets/{D}") > before
+        if arguments[0] != "split":
+            assert "The quality report of faq@v2: score 88 of 100, 0 findings." in ran.err
 
     def test_parts_have_the_names_that_are_given(self, world: FakeServer, run: Run) -> None:
         world.on(f"POST datasets/{D}/split", answer({"datasets": []}, 201))
@@ -301,3 +333,42 @@ def test_the_gate_names_what_it_compares_with(world: FakeServer, run: Run) -> No
     assert ran.code == 0, ran.err
     assert "faq@v2" in ran.out
     assert f"{E} (deleted)@current" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "before", "after"),
+    [
+        (("faq@v1",), "v1", None),
+        (("faq@v1", "v2"), "v1", "v2"),
+        (("faq@v1", "faq@v2"), "v1", "v2"),
+        (("faq@v1", "@prod"), "v1", "prod"),
+        (("faq", "v1", "v2"), "v1", "v2"),
+        (("faq", "v1"), "v1", None),
+    ],
+)
+def test_diff_takes_versions_as_people_write_them(
+    world: FakeServer, run: Run, arguments: tuple[str, ...], before: str, after: str | None
+) -> None:
+    summary = {"added": 0, "removed": 0, "changed": 0, "unchanged": 3, "columns": {}}
+    found = {"before": "v1", "after": "v2", "summary": summary, "items": [], "next_cursor": None}
+    world.on(f"GET datasets/{D}/diff", answer(found))
+    ran = run("datasets", "diff", *arguments)
+    assert ran.code == 0, ran.err
+    [asked] = [r.url.params for r in world.requests if r.url.path.endswith("/diff")]
+    assert (asked["before"], asked.get("after")) == (before, after)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("faq",), "say which version"),
+        (("faq@v1", "other@v3"), "a version of another dataset"),
+        (("faq", "v1", "v2", "v3"), "two versions are compared"),
+    ],
+)
+def test_diff_says_in_words_what_it_does_not_compare(
+    run: Run, arguments: tuple[str, ...], said: str
+) -> None:
+    ran = run("datasets", "diff", *arguments)
+    assert ran.code == 2
+    assert said in " ".join(ran.err.split())

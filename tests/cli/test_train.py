@@ -150,7 +150,7 @@ def test_train_that_fails_exits_with_5(run: Run, trainable: FakeServer) -> None:
     ("arguments", "words"),
     [
         (("--set", "learning_rat=1"), "learning_rat"),
-        (("--epochs", "0"), "epochs: Input should be greater than 0"),
+        (("--epochs", "0"), "epochs: must be greater than 0"),
         (("--set", "nonsense"), "key=value"),
     ],
 )

@@ -19,13 +19,17 @@ from aiplatform.cli.dataset_intake import (
     reading,
     reading_notes,
 )
+from aiplatform.cli.failures import CommandError, ExitCode
+from aiplatform.cli.follow import waiting_teller
 from aiplatform.cli.options import Json, Limit, Project, Yes
 from aiplatform.cli.output import age_text, print_json, print_table, print_text, say
 from aiplatform.cli.session import confirm, connect
 from aiplatform.cli.transfer import bar
 
 if TYPE_CHECKING:
-    from aiplatform.client import DatasetVersion
+    from uuid import UUID
+
+    from aiplatform.client import Client, Dataset, DatasetVersion
 
 DatasetArgument = Annotated[
     str, typer.Argument(metavar="DATASET", help="Name, NAME@VERSION, NAME@TAG, or uuid.")
@@ -35,6 +39,7 @@ Parent = Annotated[
     str | None,
     typer.Option("--parent", help="Version or tag to change; else that of DATASET, or current."),
 ]
+Detach = Annotated[bool, typer.Option("--detach", help="Don't wait for the quality report.")]
 AllowIdentical = Annotated[
     bool, typer.Option(help="Add a version even when its rows are those of the one before.")
 ]
@@ -69,6 +74,7 @@ def patch(
     header: Header = None,
     types: Types = None,
     allow_identical: AllowIdentical = False,
+    detach: Detach = False,
     project: Project = None,
     json: Json = False,
 ) -> None:
@@ -80,7 +86,17 @@ def patch(
         options = reading(mapped, encoding, delimiter, quote, header, bad_rows, types)
         options["allow_identical"] = allow_identical
         upload_change(
-            mode, dataset, file, key, message, parent, data_format, project, json, options
+            mode,
+            dataset,
+            file,
+            key,
+            message,
+            parent,
+            data_format,
+            project,
+            json,
+            options,
+            detach=detach,
         )
         return
     of_files = (key, data_format, mapped, encoding, delimiter, quote, header)
@@ -101,7 +117,7 @@ def patch(
     made = connect(project).datasets.patch(
         dataset, set=changes, add=rows, delete=delete_row or (), message=message, parent=parent
     )
-    told(made, json)
+    told(made, json, detach=detach)
 
 
 def filter_rows(
@@ -110,6 +126,7 @@ def filter_rows(
     drop: Annotated[bool, typer.Option("--drop", help="These rows go, the others stay.")] = False,
     message: Message = None,
     parent: Parent = None,
+    detach: Detach = False,
     project: Project = None,
     json: Json = False,
 ) -> None:
@@ -118,7 +135,7 @@ def filter_rows(
     made = connect(project).datasets.filter(
         dataset, conditions, drop=drop, message=message, parent=parent
     )
-    told(made, json)
+    told(made, json, detach=detach)
 
 
 def split(
@@ -145,6 +162,7 @@ def split(
         typer.Option("--name", help="PART=NAME of its dataset; else DATASET-PART."),
     ] = None,
     message: Message = None,
+    detach: Detach = False,
     project: Project = None,
     json: Json = False,
 ) -> None:
@@ -167,7 +185,8 @@ def split(
                 f"--name {text}: give PART=NAME, with a part of {', '.join(fractions)}"
             )
         names[label] = called
-    made = connect(project).datasets.split(
+    client = connect(project)
+    made = client.datasets.split(
         dataset,
         fractions,
         seed=seed,
@@ -178,6 +197,8 @@ def split(
         names=names,
         message=message,
     )
+    if not detach:
+        made = [await_report(client, part, quiet=json) for part in made]
     print_table(
         made,
         {"NAME": lambda d: d.name, "ROWS": lambda d: d.row_count, "UUID": lambda d: d.uuid},
@@ -189,6 +210,7 @@ def split(
 def restore(
     dataset: Annotated[str, typer.Argument(metavar="DATASET@VERSION", help="NAME@v2 or NAME@TAG.")],
     message: Message = None,
+    detach: Detach = False,
     project: Project = None,
     json: Json = False,
 ) -> None:
@@ -196,7 +218,8 @@ def restore(
     name, _, version = dataset.partition("@")
     if not version:
         raise typer.BadParameter("say which version: NAME@v2")
-    told(connect(project).datasets.restore(name, version, message=message), json)
+    restored = connect(project).datasets.restore(name, version, message=message)
+    told(restored, json, detach=detach)
 
 
 def tag(
@@ -255,8 +278,9 @@ def log(
 
 def diff(
     dataset: Annotated[str, typer.Argument(metavar="DATASET@BEFORE", help="NAME@v1 or NAME@TAG.")],
-    after: Annotated[
-        str | None, typer.Argument(help="The other version or tag; by default the current one.")
+    versions: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="AFTER", help="The other one, NAME@v2 or v2; else the current one."),
     ] = None,
     key: Annotated[
         str | None, typer.Option("--key", help="The column that pairs rows; else their content.")
@@ -269,9 +293,7 @@ def diff(
     json: Json = False,
 ) -> None:
     """Show what differs between two versions: rows, cells and columns."""
-    name, _, before = dataset.partition("@")
-    if not before:
-        raise typer.BadParameter("say which version: NAME@v1")
+    name, before, after = _compared(dataset, versions or [])
     found = connect(project).datasets.diff(name, before, after, key=key, kinds=kind or ())
     entries = found.entries.take(limit)
     if json:
@@ -289,6 +311,28 @@ def diff(
     for entry in entries:
         for line in _entry_lines(entry):
             print_text(line)
+
+
+def _compared(dataset: str, versions: list[str]) -> tuple[str, str, str | None]:
+    """The dataset, and the two versions of it that are compared; the second may be the current."""
+    name, _, before = dataset.partition("@")
+    rest = list(versions)
+    if not before and rest:
+        before = rest.pop(0)
+    if not before:
+        raise typer.BadParameter(f"say which version to compare with: {name}@v1")
+    named = [before, *rest]
+    for number, version in enumerate(named):
+        head, at, label = version.rpartition("@")
+        if at and head not in {"", name}:
+            raise typer.BadParameter(
+                f"{version} is a version of another dataset; a difference is between two versions"
+                f" of one: {name}@v1 {name}@v2"
+            )
+        named[number] = label
+    if len(named) > 2:
+        raise typer.BadParameter(f"two versions are compared, as in {name}@v1 {name}@v2")
+    return name, named[0], named[1] if len(named) == 2 else None
 
 
 def _entry_lines(entry: dict[str, Any]) -> list[str]:
@@ -345,6 +389,8 @@ def upload_change(
     project: str | None,
     json: bool,
     options: dict[str, Any],
+    *,
+    detach: bool,
 ) -> None:
     """Commit what the rows of a file do to a dataset."""
     client = connect(project)
@@ -363,12 +409,19 @@ def upload_change(
             progress=progress,
             **options,
         )
-    told(made, json)
+    told(made, json, detach=detach)
 
 
-def told(made: "DatasetVersion", json: bool) -> None:
-    """Say what was made."""
+def told(made: "DatasetVersion", json: bool, *, detach: bool = False) -> None:
+    """Say what was made, and wait for its quality report unless ``detach`` is set.
+
+    Raises:
+        NotReady: the report is not made.
+        CommandError: on Ctrl-C; the version is committed, and the report goes on.
+    """
     if json:
+        if not detach:
+            await_report(made.client, made.dataset, quiet=True)
         print_json(made)
         return
     facts = made.made_by or {}
@@ -376,6 +429,41 @@ def told(made: "DatasetVersion", json: bool) -> None:
     say(f"{made.version}, made from {made.parent}: {made.row_count} rows. {counts}".rstrip(" "))
     for note in reading_notes(str(made.dataset), made.version, made.read_as):
         say(note)
+    if not detach:
+        _say_report(await_report(made.client, made.dataset))
+
+
+def await_report(client: "Client", dataset: "UUID | Dataset", *, quiet: bool = False) -> "Dataset":
+    """Return the dataset once the report of its current version is made; say why it waits.
+
+    Raises:
+        NotReady: the report is not made.
+        CommandError: on Ctrl-C; the report goes on.
+    """
+    try:
+        return client.datasets.wait_ready(
+            dataset,
+            timeout=None,
+            on_event=None if quiet else waiting_teller("the quality report"),
+        )
+    except KeyboardInterrupt:
+        raise CommandError(
+            "no longer waiting; the rows are committed, and the quality report goes on",
+            "`aiplatform datasets report DATASET` shows it.",
+            ExitCode.INTERRUPTED,
+        ) from None
+
+
+def _say_report(ready: "Dataset") -> None:
+    report = ready.quality_report or {}
+    label = f"{ready.name}@{ready.version}"
+    if "score" in report:
+        count = len(report.get("findings") or ())
+        say(
+            f"The quality report of {label}: score {report['score']} of 100,"
+            f" {count} finding{'' if count == 1 else 's'}."
+            f" `aiplatform datasets report {label}` shows it."
+        )
 
 
 def _row(text: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import typer
 from aiplatform.cli.dataset_changes import (
     AllowIdentical,
     DatasetArgument,
+    Detach,
     Format,
     Message,
     Parent,
@@ -43,6 +44,7 @@ def append(
     header: Header = None,
     types: Types = None,
     allow_identical: AllowIdentical = False,
+    detach: Detach = False,
     project: Project = None,
     json: Json = False,
 ) -> None:
@@ -50,7 +52,17 @@ def append(
     options = reading(mapped, encoding, delimiter, quote, header, bad_rows, types)
     options["allow_identical"] = allow_identical
     upload_change(
-        "append", dataset, file, None, message, parent, data_format, project, json, options
+        "append",
+        dataset,
+        file,
+        None,
+        message,
+        parent,
+        data_format,
+        project,
+        json,
+        options,
+        detach=detach,
     )
 
 
@@ -62,12 +74,13 @@ def map_columns(
     ],
     message: Message = None,
     parent: Parent = None,
+    detach: Detach = False,
     project: Project = None,
     json: Json = False,
 ) -> None:
     """Commit a version whose columns are called what they are, which makes its shape."""
     made = connect(project).datasets.map(dataset, pairs(mapped), message=message, parent=parent)
-    told(made, json)
+    told(made, json, detach=detach)
 
 
 def columns(dataset: DatasetArgument, project: Project = None, json: Json = False) -> None:

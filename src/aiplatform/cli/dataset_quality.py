@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aiplatform.cli.dataset_changes import DatasetArgument, Message, Parent, told
+from aiplatform.cli.dataset_changes import DatasetArgument, Detach, Message, Parent, told
 from aiplatform.cli.options import Json, Project
 from aiplatform.cli.output import print_json, print_rows, say
 from aiplatform.cli.session import connect
@@ -28,6 +28,7 @@ def fix(
     ] = False,
     message: Message = None,
     parent: Parent = None,
+    detach: Detach = False,
     project: Project = None,
     json: Json = False,
 ) -> None:
@@ -49,7 +50,8 @@ def fix(
         chosen[code] = action
     if not chosen:
         raise typer.BadParameter("give FINDING=FIX, or --all for what the report offers")
-    told(client.datasets.fix(dataset, chosen, message=message, parent=parent), json)
+    made = client.datasets.fix(dataset, chosen, message=message, parent=parent)
+    told(made, json, detach=detach)
 
 
 def gate(

@@ -17,8 +17,8 @@ from pyarrow.types import is_list, is_string
 
 from aiplatform.data.canonical import rows_of
 from aiplatform.data.conditions import containing, matching
+from aiplatform.data.draws import mixed
 from aiplatform.data.pruning import may_match
-from aiplatform.data.splits import mixed
 from aiplatform.protocol.rows import Condition
 
 Source = Path | RawIOBase

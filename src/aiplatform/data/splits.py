@@ -19,13 +19,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aiplatform.data.canonical import iter_batches, row_count, shape_of_schema
+from aiplatform.data.draws import Numbers, mixed
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.shapes import CONTENT_COLUMNS
 from aiplatform.data.tables import content_hashes
 from aiplatform.protocol.enums import DataShape
 from aiplatform.protocol.rows import RowSplit
-
-Numbers = npt.NDArray[np.uint64]
 
 
 def deal(path: Path, split: RowSplit) -> npt.NDArray[np.int64]:
@@ -148,12 +147,3 @@ def connected(keys: Sequence[Numbers]) -> Numbers:
         if np.array_equal(labels, before):
             found: Numbers = labels.astype(np.uint64)
             return found
-
-
-def mixed(places: Numbers, seed: int) -> Numbers:
-    """A random-looking number for each place: SplitMix64, Steele et al. 2014."""
-    state: Numbers = places + np.uint64(seed * 0xD1342543DE82EF95 % 2**64)
-    state = (state + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return state ^ (state >> np.uint64(31))

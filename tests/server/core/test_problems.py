@@ -195,12 +195,12 @@ class TestWhatCanGoWrong:
     @pytest.mark.parametrize(
         ("content", "place"),
         [
-            (b"", "body"),
-            (b"{", "body"),
-            (b"[]", "body"),
-            (b"\xff", "body"),
-            (b'{"name": "four"}', "body.name"),
-            (b'{"name": "abc", "sizes": [1, "x"]}', "body.sizes.1"),
+            (b"", "the request's body"),
+            (b"{", "the request's body"),
+            (b"[]", "the request's body"),
+            (b"\xff", "the request's body"),
+            (b'{"name": "four"}', "name"),
+            (b'{"name": "abc", "sizes": [1, "x"]}', "sizes.1"),
         ],
     )
     def test_a_malformed_body_is_placed(

@@ -45,7 +45,9 @@ def test_a_report_makes_the_dataset_ready(
     session: Session, mine: Api, dataset: dict[str, Any], task: Task, owner: User
 ) -> None:
     path = f"datasets/{dataset['uuid']}"
-    assert mine.get(f"{path}/versions/v1/report").status_code == 404
+    early = mine.get(f"{path}/versions/v1/report")
+    assert (early.status_code, early.json()["code"]) == (409, "dataset.report_being_made")
+    assert str(task.uuid) in early.json()["detail"]
     end(session, task, TaskStatus.COMPLETED, result={"report": REPORT})
     head = mine.get(path).json()
     assert head["status"] == "ready"

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.enums import ModelStatus
 from aiplatform.server.core.audit import AuditLog
 from aiplatform.server.core.storage import StoredFile
-from aiplatform.server.datasets.models import Dataset
+from aiplatform.server.datasets.models import Dataset, DatasetVersionDetails
 from aiplatform.server.experiments.models import ExperimentDetails
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
@@ -80,6 +80,26 @@ class TestCreate:
         pending = make_model(session, project, status=ModelStatus.PENDING)
         answer = create(base_model=str(pending.uuid))
         assert (answer.status_code, answer.json()["code"]) == (409, "model.not_ready")
+
+    @pytest.mark.parametrize("role", ["dataset", "eval_dataset"])
+    def test_preference_pairs_are_refused_with_the_command_that_maps_them(
+        self,
+        session: Session,
+        create: Create,
+        project: Project,
+        rows: Callable[[str], StoredFile],
+        role: str,
+    ) -> None:
+        pairs = make_dataset(session, project, name="pairs")
+        made = make_version(session, pairs, file=rows("pairs"), shape="preference")
+        answer = create(**{role: {"dataset": str(pairs.uuid)}})
+        assert (answer.status_code, answer.json()["code"]) == (422, "dataset_has_preferences")
+        assert "`aiplatform datasets map pairs chosen=messages`" in answer.json()["detail"]
+        details = session.get_one(DatasetVersionDetails, made.id)
+        details.columns = [{"name": name, "type": "text"} for name in ("prompt", "chosen")]
+        session.commit()
+        answer = create(**{role: {"dataset": str(pairs.uuid)}})
+        assert "`aiplatform datasets map pairs chosen=completion`" in answer.json()["detail"]
 
     @pytest.mark.parametrize("shape", ["table", "classification"])
     def test_rows_that_teach_nothing(

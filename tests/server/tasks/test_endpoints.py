@@ -162,7 +162,7 @@ def test_bad_specs_name_the_field(owner: Api, project: Project) -> None:
     refused = owner.post(f"projects/{project.uuid}/tasks", json=body)
     assert refused.status_code == 422
     places = {error["place"] for error in refused.json()["errors"]}
-    assert {"body.priority", "body.spec.evaluation.model"} <= places
+    assert {"priority", "spec.model"} <= places
 
 
 def test_cancelling_twice_and_after_the_end(owner: Api, session: Session, held: Any) -> None:

@@ -122,16 +122,42 @@ def is_bank_card(found: str) -> bool:
 
 
 def is_phone(found: str) -> bool:
-    """A number that its country's plan has: with ``+`` of any, else of China or North America."""
-    regions = (None,) if found.startswith("+") else ("CN", "US")
-    for region in regions:
-        try:
-            number = phonenumbers.parse(found, region)
-        except phonenumbers.NumberParseException:
-            continue
-        if phonenumbers.is_valid_number(number):
-            return True
-    return False
+    """Return True for a telephone number.
+
+    In international form, the country and the length decide: whoever writes ``+1 (431) 553-0912``
+    means a number, whether or not its area code is assigned by now. Without ``+``, the number must
+    be in the plan of China or North America, for any other digits look like that.
+    """
+    if found.startswith("+"):
+        number = _parsed(found, None)
+        return number is not None and (
+            phonenumbers.is_valid_number(number)
+            or (phonenumbers.is_possible_number(number) and _is_written_as_a_number(found))
+        )
+    numbers = (_parsed(found, region) for region in ("CN", "US"))
+    return any(number and phonenumbers.is_valid_number(number) for number in numbers)
+
+
+def _parsed(found: str, region: str | None) -> phonenumbers.PhoneNumber | None:
+    try:
+        return phonenumbers.parse(found, region)
+    except phonenumbers.NumberParseException:
+        return None
+
+
+def _is_written_as_a_number(found: str) -> bool:
+    """Return True unless the digits are few, all the same, or an amount: ``+12.345678901``."""
+    digits = re.sub(r"\D", "", found)
+    if len(digits) < LEAST_UNASSIGNED or len(set(digits)) == 1:
+        return False
+    return AMOUNT.fullmatch(found) is None
+
+
+AMOUNT = re.compile(r"\+(?:\d+\.\d+|\d{1,3}(?:[ .]\d{3}){2,})")
+"""A fraction, or digits in groups of three."""
+
+LEAST_UNASSIGNED = 10
+"""Digits of a number that is in no plan, with its country's; shorter ones may be anything."""
 
 
 def is_public_address(found: str) -> bool:

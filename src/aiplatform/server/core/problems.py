@@ -199,19 +199,21 @@ def _http_problem(error: HTTPException) -> Problem:
 
 
 def _validation_problem(error: RequestValidationError) -> Problem:
-    places = [
-        {
-            "place": place_of(item),
+    faults = error.errors()
+    places = []
+    for item in faults:
+        found = {
+            "place": place_of(item, error.body),
             "message": message_of(item),
             "kind": item["type"],
         }
-        for item in error.errors()
-    ]
+        if found not in places:  # members of a union complain about the same field
+            places.append(found)
     first = places[0]
     more = f" (+{len(places) - 1})" if len(places) > 1 else ""
     return RequestMalformed(
         summary=f"{first['place']}: {first['message']}{more}",
-        summary_zh=f"字段 {first['place']} 有误：{message_zh_of(error.errors()[0])}{more}",
+        summary_zh=f"{first['place']}：{message_zh_of(faults[0])}{more}",
         errors=places,
     )
 

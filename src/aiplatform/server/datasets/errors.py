@@ -138,6 +138,20 @@ class NoSuchFinding(NotFound):
     }
 
 
+class ReportBeingMade(Conflict):
+    """The task that makes the report of a version has not ended yet."""
+
+    code = "dataset.report_being_made"
+    title = {"en": "The report is being made", "zh": "质量报告正在生成"}
+    detail = {
+        "en": "The quality report of {version} is being made (task {task}, {status}). Wait until "
+        "the task has ended, and ask again.",
+        "zh": "{version} 的质量报告正在生成（任务 {task}，状态 {status}）。"
+        "请等待该任务结束后重试。",
+    }
+    headers = {"Retry-After": "2"}
+
+
 class FindingWithoutRows(Invalid):
     """Rows that were counted, but that nobody can name here."""
 

@@ -26,6 +26,21 @@ class NothingToLearn(Invalid):
     }
 
 
+class PreferencesNotTaught(Invalid):
+    """Supervised fine-tuning would learn the chosen answers and ignore the rejected ones."""
+
+    code = "dataset_has_preferences"
+    title = {"en": "These are preference pairs", "zh": "这是偏好数据"}
+    detail = {
+        "en": "The rows of {dataset} are preference pairs. The method sft would learn the chosen "
+        "answers and ignore the rejected ones. If that is what you want, say so with `{command}`, "
+        "which commits a version with the chosen answers as {target}, and train on that version.",
+        "zh": "{dataset} 的数据为偏好对。sft 方法只会学习优选回答，而忽略被拒绝的回答。"
+        "若确实如此，请运行 `{command}`，"
+        "它会提交一个以优选回答作为 {target} 的新版本，再用该版本训练。",
+    }
+
+
 class ExperimentArchived(Conflict):
     """What is archived is kept as it is."""
 

@@ -10,7 +10,6 @@ from aiplatform.data.reports import Subject, compared, page_of
 from aiplatform.protocol.gates import Gate
 from aiplatform.protocol.references import VERSION_OR_TAG
 from aiplatform.server.core import downloads
-from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.pagination import (
     Cursor,
     Limit,
@@ -19,7 +18,7 @@ from aiplatform.server.core.pagination import (
     render_page,
     written_here,
 )
-from aiplatform.server.core.problems import language_of
+from aiplatform.server.core.problems import ProblemDocument, language_of
 from aiplatform.server.datasets import access, queries, service
 from aiplatform.server.datasets.models import DatasetVersion, QualityReportMade
 from aiplatform.server.datasets.queries import reports
@@ -48,16 +47,20 @@ SinceMade = Annotated[
 ]
 Reader = Annotated[ProjectContext, Depends(access.READ)]
 
+BEING_MADE: dict[int | str, dict[str, Any]] = {
+    409: {"model": ProblemDocument, "description": "The report is being made"}
+}
 PAGE: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The page", "content": {"text/html": {}}}
+    200: {"description": "The page", "content": {"text/html": {}}},
+    **BEING_MADE,
 }
 
 
-@router.get("/{version}/report", summary="Read the quality report")
+@router.get("/{version}/report", summary="Read the quality report", responses=BEING_MADE)
 def get_dataset_report(
     dataset: UUID, version: Label, context: Reader, session: SessionDep, made: Made = None
 ) -> dict[str, Any]:
-    """The report of a version. 404 until it is made."""
+    """The report of a version. 409 while it is being made, 404 when nobody makes one."""
     found = queries.get_dataset(session, context, dataset)
     return _report(session, queries.version_labelled(session, found, version), made)
 
@@ -81,7 +84,9 @@ def list_dataset_reports(
     return render_page(rows, following, _render)
 
 
-@router.get("/{version}/report/changes", summary="Compare two quality reports")
+@router.get(
+    "/{version}/report/changes", summary="Compare two quality reports", responses=BEING_MADE
+)
 def compare_dataset_reports(
     dataset: UUID,
     version: Label,
@@ -186,7 +191,7 @@ def _report(session: Session, version: DatasetVersion, made: UUID | None = None)
         return reports.report_made(session, version, made).report
     found = queries.report_of(session, version.id)
     if found is None:
-        raise NotFound(resource="report")
+        raise reports.no_report(session, version)
     return found.report
 
 

@@ -8,8 +8,9 @@ from sqlalchemy import Select, cast, exists, func, select
 from sqlalchemy.dialects.postgresql import JSONPATH
 from sqlalchemy.orm import Session
 
-from aiplatform.protocol.enums import TaskType
-from aiplatform.server.core.errors import NotFound
+from aiplatform.protocol.enums import TaskStatus, TaskType
+from aiplatform.server.core.errors import NotFound, Problem
+from aiplatform.server.datasets.errors import ReportBeingMade
 from aiplatform.server.datasets.models import (
     Dataset,
     DatasetVersion,
@@ -68,17 +69,38 @@ def report_made(session: Session, version: DatasetVersion, uuid: UUID) -> Qualit
     return found
 
 
+def no_report(session: Session, version: DatasetVersion) -> Problem:
+    """Return why a version has no report: it is being made, or nobody makes one."""
+    unfinished = [status.value for status in TaskStatus if not status.is_final]
+    making = session.execute(
+        select(Task.uuid, Task.status)
+        .join(TaskInput, TaskInput.task_id == Task.id)
+        .where(
+            TaskInput.dataset_version_id == version.id,
+            TaskInput.role == "dataset",
+            Task.type == TaskType.DATA_QUALITY.value,
+            Task.status.in_(unfinished),
+        )
+        .order_by(Task.id.desc())
+        .limit(1)
+    ).one_or_none()
+    if making is None:
+        return NotFound(resource="report")
+    return ReportBeingMade(version=version.version, task=str(making[0]), status=making[1])
+
+
 def made_at(session: Session, version: DatasetVersion, uuid: UUID | None) -> datetime:
     """When a report of a version was made, by default the newest.
 
     Raises:
         NotFound: when there is none.
+        ReportBeingMade: when there is none yet.
     """
     if uuid is not None:
         return report_made(session, version, uuid).created_at
     newest = session.get(QualityReport, version.id)
     if newest is None:
-        raise NotFound(resource="report")
+        raise no_report(session, version)
     return newest.created_at
 
 

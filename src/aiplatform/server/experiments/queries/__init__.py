@@ -1,6 +1,7 @@
 """Named selects: ``experiments`` with what their tasks read, ``runs``, and ``search`` over both."""
 
 from aiplatform.server.experiments.queries.experiments import (
+    columns_of,
     count_runs,
     details_of,
     experiments_by_key,
@@ -27,6 +28,7 @@ from aiplatform.server.experiments.queries.runs import (
 )
 
 __all__ = [
+    "columns_of",
     "count_runs",
     "details_of",
     "environment_of",

@@ -206,6 +206,14 @@ def shape_of(session: Session, version_id: int | None) -> str | None:
     )
 
 
+def columns_of(session: Session, version_id: int | None) -> list[str]:
+    """The names of the columns of a dataset version."""
+    columns = session.scalar(
+        select(DatasetVersionDetails.columns).where(DatasetVersionDetails.version_id == version_id)
+    )
+    return [column["name"] if isinstance(column, dict) else str(column) for column in columns or ()]
+
+
 def project_uuid(session: Session, project_id: int | None) -> UUID | None:
     """The uuid of a project."""
     return session.scalar(select(Project.uuid).where(Project.id == project_id))

@@ -1,15 +1,17 @@
 """What trainings and evaluations read: checked and pinned on submission, laid out at the start."""
 
+import shlex
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from aiplatform.protocol.enums import DataShape
 from aiplatform.protocol.references import DatasetRef
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.datasets import queries as datasets_queries
 from aiplatform.server.datasets import service as datasets
 from aiplatform.server.experiments import queries
-from aiplatform.server.experiments.errors import NothingToLearn
+from aiplatform.server.experiments.errors import NothingToLearn, PreferencesNotTaught
 from aiplatform.server.experiments.rules import LEARNABLE
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.registry import queries as registry_queries
@@ -36,6 +38,26 @@ def pinned_rows(
     if shape not in LEARNABLE:
         raise NothingToLearn(dataset=item.label, shape=shape)
     return pinned, item
+
+
+def require_answers(session: Session, item: InputRef, method: str) -> None:
+    """Refuse preference pairs for supervised fine-tuning, which would ignore half of each.
+
+    Raises:
+        PreferencesNotTaught: it tells how to say that the chosen answers are meant.
+    """
+    version = item.dataset_version_id
+    if method != "sft" or queries.shape_of(session, version) != DataShape.PREFERENCE:
+        return
+    # Without a prompt, it is in the conversations of both sides.
+    target = "completion" if "prompt" in queries.columns_of(session, version) else "messages"
+    name = item.label.partition("@")[0]
+    quoted = shlex.quote(name)
+    raise PreferencesNotTaught(
+        dataset=item.label,
+        command=f"aiplatform datasets map {quoted} chosen={target}",
+        target=target,
+    )
 
 
 def base_model(session: Session, context: ProjectContext, uuid: UUID) -> tuple[Model, InputRef]:

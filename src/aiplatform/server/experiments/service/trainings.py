@@ -29,6 +29,7 @@ from aiplatform.server.experiments.service.inputs import (
     EVAL_DATASET,
     base_model,
     pinned_rows,
+    require_answers,
 )
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.access import ProjectContext
@@ -52,14 +53,16 @@ def prepare(session: Session, context: ProjectContext, spec: TrainingSpec) -> Pr
 
     Raises:
         NotFound: for a model or dataset that the project may not use.
-        ModelNotReady, NothingToLearn: see there.
+        ModelNotReady, NothingToLearn, PreferencesNotTaught: see there.
     """
     _, base = base_model(session, context, spec.base_model)
     dataset, rows = pinned_rows(session, context, spec.dataset, DATASET)
+    require_answers(session, rows, spec.method)
     inputs = [base, rows]
     held_out = spec.eval_dataset
     if held_out is not None:
         held_out, held_out_rows = pinned_rows(session, context, held_out, EVAL_DATASET)
+        require_answers(session, held_out_rows, spec.method)
         inputs.append(held_out_rows)
     pinned = spec.model_copy(update={"dataset": dataset, "eval_dataset": held_out})
     return Prepared(spec=pinned, inputs=inputs)
