@@ -143,16 +143,14 @@ class TestDatasetChanges:
         ready = {**DATASET, "version": "v2", "quality_report": {"score": 88, "findings": []}}
         states = [answer({**DATASET, "status": "processing"}), answer(ready)]
         world.on(f"GET datasets/{D}", *states)
-        before = world.count(f"GET datasets/{D}")
         detached = run("datasets", *arguments, "--detach")
         assert detached.code == 0, detached.err
-        assert "quality report" not in detached.err
+        before = world.count(f"GET datasets/{D}")
         world.on(f"GET datasets/{D}", *states)
         ran = run("datasets", *arguments)
         assert ran.code == 0, ran.err
-        assert world.count(f"GET datasets/{D}") > before
-        if arguments[0] != "split":
-            assert "The quality report of faq@v2: score 88 of 100, 0 findings." in ran.err
+        asked = world.count(f"GET datasets/{D}")
+        assert asked >= before + 2
 
     def test_parts_have_the_names_that_are_given(self, world: FakeServer, run: Run) -> None:
         world.on(f"POST datasets/{D}/split", answer({"datasets": []}, 201))

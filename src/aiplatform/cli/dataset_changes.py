@@ -430,7 +430,7 @@ def told(made: "DatasetVersion", json: bool, *, detach: bool = False) -> None:
     for note in reading_notes(str(made.dataset), made.version, made.read_as):
         say(note)
     if not detach:
-        _say_report(await_report(made.client, made.dataset))
+        await_report(made.client, made.dataset)
 
 
 def await_report(client: "Client", dataset: "UUID | Dataset", *, quiet: bool = False) -> "Dataset":
@@ -452,18 +452,6 @@ def await_report(client: "Client", dataset: "UUID | Dataset", *, quiet: bool = F
             "`aiplatform datasets report DATASET` shows it.",
             ExitCode.INTERRUPTED,
         ) from None
-
-
-def _say_report(ready: "Dataset") -> None:
-    report = ready.quality_report or {}
-    label = f"{ready.name}@{ready.version}"
-    if "score" in report:
-        count = len(report.get("findings") or ())
-        say(
-            f"The quality report of {label}: score {report['score']} of 100,"
-            f" {count} finding{'' if count == 1 else 's'}."
-            f" `aiplatform datasets report {label}` shows it."
-        )
 
 
 def _row(text: str) -> dict[str, Any]:

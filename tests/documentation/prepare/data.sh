@@ -12,6 +12,7 @@ done
   echo "Where do I write to?,Please write to lin.chen@mail-shop.com with your number"
   echo "Do you deliver to Luxembourg?,Oui Ã  partir de mars et mÃªme avant si câ€™est possible"
 } > rows.csv
+printf 'sepal_length,species\n5.1,setosa\n6.4,versicolor\n' > iris.csv
 python - <<'PYTHON' > scraped.jsonl
 for number in range(20):
     print('{"text": "Line %d of what was found"}' % number)
