@@ -19,7 +19,7 @@ from statistics import median
 from typing import Self
 
 from common.figures import figure, percentile, progress
-from common.platform import running_platform
+from common.platform import NotMeasurable, running_platform
 
 from aiplatform.client import Deployment, Task
 
@@ -96,7 +96,11 @@ def main() -> int:
             max_length=64,
             checkpoint_steps=100_000,
         )
-        measure(deployment, experiment.run)
+        try:
+            measure(deployment, experiment.run)
+        except NotMeasurable as reason:
+            progress(str(reason))
+            return 1
     return 0
 
 
@@ -135,6 +139,8 @@ def measure(deployment: Deployment, train: Callable[[], Task]) -> None:
 
 def tell(what: str, unit: str, speeds: dict[str, list[float]]) -> None:
     """Print a speed beside and alone, and the share that is kept."""
+    if not all(speeds["alone"]):
+        raise NotMeasurable(f"the {what} made nothing in {WINDOW:g} s alone: the machine is busy")
     alone, beside = median(speeds["alone"]), median(speeds["beside"])
     figure(f"serving_beside_training.{what}", beside, unit, baseline=alone, baseline_name="alone")
     kept = median(b / a for b, a in zip(speeds["beside"], speeds["alone"], strict=True))
