@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from aiplatform.client import bundles
 from aiplatform.client.bundles import pack_commit, pack_directory
 from aiplatform.client.errors import ClientError
 
@@ -35,6 +36,56 @@ def test_a_directory_without_what_tools_leave(code: Path) -> None:
     assert pack_directory(code).content == packed.content
     (code / "main.py").write_text("other")
     assert pack_directory(code).content != packed.content
+
+
+def test_what_git_ignores_is_left_out(code: Path) -> None:
+    git(code, "init", "-q")
+    (code / ".gitignore").write_text("*.bin\n/data/\n!keep.bin\n")
+    (code / "pkg/.gitignore").write_text("/a.py\n!deep.bin\n")
+    (code / "data").mkdir()
+    (code / "link").symlink_to("/etc")
+    (code / ".git/info/exclude").unlink(missing_ok=True)
+    for name in ("x.bin", "keep.bin", "data/rows", "pkg/deep.bin", "pkg/other.bin.txt", "pkg/data"):
+        (code / name).write_text(name)
+    with (code / ".gitignore").open("a") as ignored:
+        ignored.write("link\n.venv\n__pycache__\n")
+    packed = names(pack_directory(code).content)
+    listed = git(code, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
+    assert packed == sorted(listed, key=lambda name: (name.count("/"), name))
+    assert "pkg/deep.bin" in packed
+    below = names(pack_directory(code / "pkg").content)
+    assert below == [name.removeprefix("pkg/") for name in packed if name.startswith("pkg/")]
+
+
+def test_a_virtual_environment_is_known_by_its_configuration(code: Path) -> None:
+    (code / "env311/lib").mkdir(parents=True)
+    (code / "env311/pyvenv.cfg").write_text("home = /usr/bin\n")
+    (code / "env311/lib/python").symlink_to("/usr/bin/python3")
+    assert names(pack_directory(code).content) == [".env.sample", "main.py", "pkg/a.py"]
+
+
+def test_what_is_too_large_is_refused_before_it_is_read(
+    code: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (code / "pkg/weights.bin").open("wb") as file:
+        file.truncate(2 << 30)
+    monkeypatch.setattr(tarfile, "open", lambda *_, **__: pytest.fail("it was packed"))
+    with pytest.raises(ClientError, match=r"pkg/weights\.bin \(2048 MiB\).*\.gitignore"):
+        pack_directory(code)
+
+
+def test_too_many_files_are_refused(code: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundles, "MAX_FILES", 2)
+    with pytest.raises(ClientError, match=r"more than 2 files.*pkg/a\.py"):
+        pack_directory(code)
+
+
+def test_progress_is_told(code: Path) -> None:
+    told: list[tuple[int, int]] = []
+    pack_directory(code, on_progress=lambda done, total: told.append((done, total)))
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert told[0] == (0, told[-1][0])
+    assert told[-1][0] == told[-1][1]
 
 
 def test_links_are_not_followed(code: Path, tmp_path: Path) -> None:

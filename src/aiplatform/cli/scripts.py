@@ -1,5 +1,7 @@
 """``aiplatform scripts``, and the artifacts of tasks."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,6 +32,7 @@ Commit = Annotated[
     typer.Option("--commit", help="What git has of it at this commit, instead of its files."),
 ]
 Pairs = list[str] | None
+PROGRESS_SECONDS = 2.0
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
@@ -98,6 +101,7 @@ def run(
         models=dict(pairs(model, "--model")),
         variables=pairs(variable, "--variable"),
         priority=priority or 5,
+        on_progress=packing_teller(),
         **options,
     )
     if detach:
@@ -122,7 +126,9 @@ def upload_bundle(
     json: Json = False,
 ) -> None:
     """Upload code that several runs share."""
-    found = connect(project).scripts.bundle(directory, commit=commit, name=name)
+    found = connect(project).scripts.bundle(
+        directory, commit=commit, name=name, on_progress=packing_teller()
+    )
     print_record(found, as_json=json)
 
 
@@ -176,6 +182,22 @@ def artifacts(
         as_json=json,
         empty="It has left no files.",
     )
+
+
+def packing_teller() -> Callable[[int, int], None]:
+    """Return a function that prints how much of a directory is packed, every few seconds."""
+    told = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if not done:
+            say(f"Packing {size_text(total)}")
+        elif done < total and now - told >= PROGRESS_SECONDS:
+            told = now
+            say(f"Packed {size_text(done)} of {size_text(total)}")
+
+    return tell
 
 
 def pairs(given: list[str] | None, option: str) -> dict[str, str]:

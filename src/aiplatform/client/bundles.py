@@ -5,22 +5,34 @@ import io
 import os
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import UUID
 
+from pathspec import GitIgnoreSpec
+
 from aiplatform.client.base import Resource
 from aiplatform.client.downloads import download
 from aiplatform.client.errors import ClientError
+from aiplatform.data.bundles import MAX_FILES, MAX_PATH, MAX_UNPACKED_BYTES
 
 PASSED_OVER = frozenset(
     {".git", ".hg", ".svn", ".venv", "venv", "__pycache__", ".mypy_cache", ".pytest_cache",
      ".ruff_cache", "node_modules"}
 )  # fmt: skip
 """Directories that no bundle of a directory holds."""
+
+VENV_MARK = "pyvenv.cfg"
+"""The file by which Python knows a virtual environment, whatever its name."""
+
+LEAVE_OUT = "Leave it out by a line in .gitignore, or name a smaller directory (--directory)."
+LEAVE_OUT_CHECK = "What .gitignore names is left out."
+
+Progress = Callable[[int, int], None]
 
 
 class Bundle(Resource):
@@ -56,26 +68,67 @@ class Packed:
     source: dict[str, str]
 
 
-def pack_directory(directory: Path) -> Packed:
-    """Pack the files of a directory, but for what tools leave there.
+def pack_directory(directory: Path, *, on_progress: Progress | None = None) -> Packed:
+    """Pack the files of a directory, without what git ignores and virtual environments.
+
+    Names and sizes are checked before any file is read, so what can't be packed is refused at once.
+
+    Args:
+        directory: what to pack.
+        on_progress: called with the bytes that are packed so far and those of all files: first
+            with 0, then after each file.
 
     Raises:
-        ClientError: for a symbolic link, or nothing to pack.
+        ClientError: for a symbolic link, more than a bundle holds, or nothing to pack.
     """
+    found = survey(directory)
+    total = sum(found.values())
+    tell = on_progress or (lambda _done, _total: None)
+    tell(0, total)
+    done = 0
     buffer = io.BytesIO()
-    files = 0
     with _gzipped(buffer) as compressed, tarfile.open(fileobj=compressed, mode="w|") as archive:
-        for path in _files(directory):
+        for path in found:
             info = tarfile.TarInfo(path.relative_to(directory).as_posix())
-            status = path.stat()
-            info.size = status.st_size
-            info.mode = 0o755 if status.st_mode & 0o100 else 0o644
             with path.open("rb") as content:
+                status = os.fstat(content.fileno())
+                info.size = status.st_size
+                info.mode = 0o755 if status.st_mode & 0o100 else 0o644
                 archive.addfile(info, content)
-            files += 1
-    if not files:
-        raise ClientError(f"{directory} has no files")
+            done += info.size
+            tell(done, total)
     return Packed(buffer.getvalue(), {"directory": directory.resolve().name})
+
+
+def survey(directory: Path) -> dict[Path, int]:
+    """Return the files that a bundle of the directory holds, in order, with their sizes in bytes.
+
+    Raises:
+        ClientError: for the first file that a bundle can't hold, by name; or when there is none.
+    """
+    found: dict[Path, int] = {}
+    total = 0
+    for path in _files(directory):
+        size = path.stat().st_size
+        total += size
+        found[path] = size
+        if len(found) > MAX_FILES:
+            raise ClientError(
+                f"{directory} has more than {MAX_FILES:,} files, and a bundle holds no more; "
+                f"{path} is one of them. {LEAVE_OUT}"
+            )
+        if total > MAX_UNPACKED_BYTES:
+            largest = max(found, key=found.__getitem__)
+            raise ClientError(
+                f"{directory} has more than {MAX_UNPACKED_BYTES >> 20} MiB, and a bundle holds no "
+                f"more; the largest file so far is {largest} ({found[largest] >> 20} MiB). "
+                f"{LEAVE_OUT}"
+            )
+        if len(path.relative_to(directory).as_posix()) > MAX_PATH:
+            raise ClientError(f"{path} has a path of more than {MAX_PATH} characters. {LEAVE_OUT}")
+    if not found:
+        raise ClientError(f"{directory} has no files to pack. {LEAVE_OUT_CHECK}")
+    return found
 
 
 def pack_commit(repository: Path, commit: str) -> Packed:
@@ -123,11 +176,63 @@ def _gzipped(buffer: BinaryIO) -> gzip.GzipFile:
 
 
 def _files(directory: Path) -> Iterator[Path]:
-    for folder, inner, names in os.walk(directory):
-        inner[:] = sorted(name for name in inner if name not in PASSED_OVER)
-        for name in sorted([*names, *(i for i in inner if Path(folder, i).is_symlink())]):
-            path = Path(folder, name)
-            if path.is_symlink():
-                raise ClientError(f"{path} is a symbolic link, which a bundle can't hold")
-            if path.is_file() and path.suffix != ".pyc":
+    """Yield the files to pack, folder by folder, each folder's in the order of their names."""
+    ignored = Ignored(directory)
+    for place, inner, names in os.walk(directory):
+        folder = Path(place)
+        ignored.read(folder)
+        links = [name for name in inner if (folder / name).is_symlink()]
+        inner[:] = sorted(
+            name
+            for name in inner
+            if name not in PASSED_OVER
+            and name not in links
+            and not (folder / name / VENV_MARK).is_file()
+            and not ignored.matches(folder / name, is_directory=True)
+        )
+        for name in sorted([*names, *links]):
+            path = folder / name
+            is_link = path.is_symlink()
+            if path.suffix == ".pyc" or ignored.matches(path) or (is_link and name in PASSED_OVER):
+                continue
+            if is_link:
+                raise ClientError(
+                    f"{path} is a symbolic link, which a bundle can't hold. {LEAVE_OUT}"
+                )
+            if path.is_file():
                 yield path
+
+
+class Ignored:
+    """What the ``.gitignore`` files of a directory, and of its repository above it, leave out."""
+
+    def __init__(self, directory: Path) -> None:
+        self._specs: dict[Path, GitIgnoreSpec] = {}
+        self._top = directory.resolve()
+        if not (self._top / ".git").exists():
+            for above in self._top.parents:
+                if (above / ".git").exists():
+                    self._top = above
+                    break
+        for parent in directory.resolve().parents:
+            if parent.is_relative_to(self._top):
+                self.read(parent)
+
+    def read(self, folder: Path) -> None:
+        """Take a folder's own ``.gitignore`` into account."""
+        with suppress(OSError):
+            lines = (folder / ".gitignore").read_text(encoding="utf-8", errors="replace")
+            self._specs[folder.resolve()] = GitIgnoreSpec.from_lines(lines.splitlines())
+
+    def matches(self, path: Path, *, is_directory: bool = False) -> bool:
+        """Return True if git ignores the path. The nearest file that knows it decides."""
+        own = path.parent.resolve() / path.name
+        for folder in own.parents:
+            if folder in self._specs:
+                name = own.relative_to(folder).as_posix() + ("/" if is_directory else "")
+                included = self._specs[folder].check_file(name).include
+                if included is not None:
+                    return included
+            if folder == self._top:
+                break
+        return False

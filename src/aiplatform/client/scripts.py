@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from aiplatform.client.base import Group
-from aiplatform.client.bundles import Bundle, Packed, pack_commit, pack_directory
+from aiplatform.client.bundles import Bundle, Packed, Progress, pack_commit, pack_directory
 from aiplatform.client.models import Model
 from aiplatform.client.paging import Pages
 from aiplatform.client.projects import ProjectLike
@@ -31,15 +31,22 @@ class Scripts(Group):
         commit: str | None = None,
         name: str | None = None,
         project: ProjectLike | None = None,
+        on_progress: Progress | None = None,
     ) -> Bundle:
         """Upload code: the files of a directory, or with ``commit`` what git has of it.
+
+        What ``.gitignore`` names is left out, and so are virtual environments. ``on_progress`` is
+        called while a directory is packed, see :func:`pack_directory`.
 
         Raises:
             ClientError: when it can't be packed.
             ApiError: ``script.not_allowed`` where no administrator has allowed scripts.
         """
         path = Path(directory)
-        packed = pack_directory(path) if commit is None else pack_commit(path, commit)
+        if commit is None:
+            packed = pack_directory(path, on_progress=on_progress)
+        else:
+            packed = pack_commit(path, commit)
         return self._upload(packed, name or path.resolve().name or "code", project)
 
     def run(
@@ -56,6 +63,7 @@ class Scripts(Group):
         variables: Mapping[str, str] | None = None,
         priority: int = 5,
         project: ProjectLike | None = None,
+        on_progress: Progress | None = None,
         **options: Any,
     ) -> Task:
         """Queue a command on code that is uploaded first, unless ``bundle`` names some.
@@ -67,12 +75,13 @@ class Scripts(Group):
                 as ``$AIPLATFORM_INPUTS/datasets/….parquet``.
             models: the same for models, which it finds in ``$AIPLATFORM_INPUTS/models/…/``.
             variables: environment variables; for secrets there is ``secrets``.
+            on_progress: called while the directory is packed, see :func:`pack_directory`.
             options: further fields of the spec, such as ``resources``, ``max_disk_mb``,
                 ``labels``, ``secrets``, ``time_limit_seconds``; with ``processes`` and ``nodes``
                 the command runs as several processes, each with torchrun's variables.
         """
         if bundle is None:
-            bundle = self.bundle(directory, commit=commit, project=project)
+            bundle = self.bundle(directory, commit=commit, project=project, on_progress=on_progress)
         refs = {
             key: self._client.datasets.reference(value, project=project)
             for key, value in (datasets or {}).items()
