@@ -1,6 +1,7 @@
 """Is this machine fit, and what is missing: each finding with its remedy."""
 
 import importlib.metadata
+import json
 import os
 import platform
 import shutil
@@ -29,6 +30,7 @@ OLDEST_PYTHON = (3, 11)
 HUB_SECONDS = 2.0
 COMMAND_SECONDS = 5.0
 COLLECTOR_SECONDS = 1.0
+ISOLATION_SECONDS = 60.0
 AUDIT_POWERS = """
 SELECT current_user, EXISTS (
     SELECT FROM pg_class WHERE oid = to_regclass('public.audit_logs')
@@ -86,6 +88,7 @@ def examine(
         lambda: check_role(home, environ),
         lambda: check_port(home, host, port),
         lambda: check_traces(environ),
+        lambda: check_scripts(environ),
     ]
     hub = _Later(lambda: check_hub(environ), HUB_SECONDS + 0.5)
     return [*(look() for look in looks), hub.result() or _no_hub("no answer", environ)]
@@ -312,7 +315,7 @@ def check_port(home: Home, host: str, port: int) -> Check:
 
 def check_traces(environ: Mapping[str, str]) -> Check:
     """Whether requests and tasks are traced, and whether whoever collects the spans is there."""
-    if environ.get("AIPLATFORM_TRACES", "").lower() not in {"1", "on", "t", "true", "y", "yes"}:
+    if not is_on(environ, "AIPLATFORM_TRACES"):
         return Check("traces", Outcome.OK, "off")
     if missing := missing_packages("otel"):
         return Check(
@@ -336,6 +339,76 @@ def check_traces(environ: Mapping[str, str]) -> Check:
             f"on, but {address} can't be reached: {error}",
             "Start a collector there, or name another with OTEL_EXPORTER_OTLP_ENDPOINT.",
         )
+
+
+def check_scripts(environ: Mapping[str, str]) -> Check:
+    """Return how this user, on this machine, can isolate scripts from each other."""
+    command = [sys.executable, "-m", "aiplatform.runtime.script.isolation"]
+    allowed = is_on(environ, "AIPLATFORM_SCRIPTS")
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=ISOLATION_SECONDS, check=True, cwd="/"
+        )
+        found = json.loads(done.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        limited = Outcome.WARN if allowed else Outcome.OK
+        return Check("scripts", limited, f"isolation could not be tried: {error}")
+    return judge_isolation(found, environ, allowed=allowed)
+
+
+def judge_isolation(
+    found: Mapping[str, Any], environ: Mapping[str, str], *, allowed: bool
+) -> Check:
+    """Return what a trial of isolation means for scripts; ``allowed``: they are switched on."""
+    state = "on" if allowed else "off"
+    limited = Outcome.WARN if allowed else Outcome.OK
+    if not found["isolated"]:
+        text = f"{state}; this machine can't isolate them: {found['reason']}"
+        if is_on(environ, "AIPLATFORM_SCRIPTS_WITHOUT_ISOLATION"):
+            return Check(
+                "scripts",
+                limited,
+                f"{text}; they run all the same and read each other's files",
+                "Unset AIPLATFORM_SCRIPTS_WITHOUT_ISOLATION, and run the worker as root.",
+            )
+        return Check(
+            "scripts",
+            limited,
+            f"{text}; a worker like this refuses them",
+            "Run the worker as root on Linux with the right to make namespaces (in a container: "
+            "CAP_SYS_ADMIN), or allow it by AIPLATFORM_SCRIPTS_WITHOUT_ISOLATION=true.",
+        )
+    if found["closed"] is not None and "default=" not in environ.get(
+        "AIPLATFORM_SCRIPT_ENVIRONMENTS", ""
+    ):
+        return Check(
+            "scripts",
+            limited,
+            f"{state}; isolated, but they can't run {sys.executable}: {found['closed']} is closed "
+            "to other users",
+            "Install AI Platform where every user may read it, such as below /opt, or name another "
+            "environment: AIPLATFORM_SCRIPT_ENVIRONMENTS=default=/opt/envs/scripts.",
+        )
+    groups = found["groups"]
+    names = {"memory": "memory", "pids": "processes", "kill": "ending"}
+    bounded = [f"{names[name]} by cgroup v{groups[name]}" for name in names if name in groups]
+    by_hand = [names[name] for name in ("memory", "pids") if name not in groups]
+    text = "own user, file system, processes and shared memory"
+    text += f"; {', '.join(bounded)}" if bounded else ""
+    if by_hand:
+        return Check(
+            "scripts",
+            limited,
+            f"{state}; isolated: {text}; without cgroups for {' and '.join(by_hand)}",
+            "Let the worker make cgroups (systemd: Delegate=yes). Without them, memory is "
+            "measured once a second.",
+        )
+    return Check("scripts", Outcome.OK, f"{state}; isolated: {text}")
+
+
+def is_on(environ: Mapping[str, str], name: str) -> bool:
+    """Return True if a setting is switched on."""
+    return environ.get(name, "").lower() in {"1", "on", "t", "true", "y", "yes"}
 
 
 def check_hub(environ: Mapping[str, str]) -> Check:

@@ -18,7 +18,15 @@ PROTOCOL_VERSION = 1
 MAX_LINE_BYTES = 8 * 1024 * 1024
 """A longer line is a fault of the runtime: the attempt fails, the runner's memory stays."""
 
+SCRIPT_USER_FILE = "script-user"
+"""In the directory of an attempt: the user id that its script runs under, if it has its own."""
+
 Finite = Annotated[float, Field(allow_inf_nan=True)]
+Step = Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)]
+"""What the database can hold."""
+
+Moment = Annotated[float, Field(ge=0, lt=1 << 37)]
+"""Seconds since the epoch, as far as calendars go."""
 
 
 class Message(BaseModel):
@@ -46,8 +54,8 @@ class Progress(Message):
 
     type: Literal["progress"] = "progress"
     value: float = Field(ge=0, le=1)
-    step: int | None = None
-    total_steps: int | None = None
+    step: Step | None = None
+    total_steps: Step | None = None
     seconds_left: float | None = None
 
 
@@ -55,16 +63,16 @@ class Metrics(Message):
     """Values measured at one step. ``time`` is seconds since the epoch."""
 
     type: Literal["metrics"] = "metrics"
-    step: int
+    step: Step
     values: dict[str, Finite]
-    time: float = Field(default_factory=time.time)
+    time: Moment = Field(default_factory=time.time)
 
 
 class Checkpoint(Message):
     """A complete checkpoint directory, below the attempt's checkpoint directory."""
 
     type: Literal["checkpoint"] = "checkpoint"
-    step: int
+    step: Step
     path: str
 
 
@@ -208,6 +216,9 @@ class Job(Message):
     resume_from: str | None = Field(None, description="a complete checkpoint directory")
     serving: ServingAddress | None = None
     prefix: str | None = Field(None, description="of the environment that a script runs in")
+    isolation_required: bool = Field(
+        True, description="whether a script that can't be isolated from others is refused"
+    )
     ranks: Ranks | None = Field(None, description="of several processes; without it, one runs all")
     traceparent: str | None = Field(
         None, description="the attempt's span, as W3C writes it; without one nothing is traced"

@@ -38,6 +38,7 @@ class NotificationType(StrEnum):
     TASK_COMPLETED = "task:completed"
     TASK_FAILED = "task:failed"
     WEBHOOK_DISABLED = "webhook:disabled"
+    WORKER_CORDONED = "worker:cordoned"
 
     @property
     def is_personal(self) -> bool:

@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 from aiplatform.protocol.encoding import clean_text
@@ -74,9 +75,12 @@ class Reporter:
         """Announce that a server accepts requests."""
         self._send(Ready(endpoint=endpoint))
 
-    def event(self, name: str, **data: Any) -> None:
-        """A line for the task's timeline."""
-        self._send(Event(name=name, data=data))
+    def event(self, name: str, fields: Mapping[str, Any] | None = None, /, **data: Any) -> None:
+        """Add a line to the task's timeline.
+
+        Field names that are not the program's own go into ``fields``: any name is fine there.
+        """
+        self._send(Event(name=name, data={**(fields or {}), **data}))
 
     def phase(self, name: str) -> str:
         """What the job does from now on, until the next phase. Returns what it did before."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psutil
 import pytest
 
 from aiplatform.protocol.messages import Job, Ranks, encode
@@ -80,6 +81,8 @@ def start(make_job: Callable[..., Job]) -> Start:
         **job: Any,
     ) -> Runner:
         made = make_job(*arguments, **job)
+        # Scripts without a user of their own, or beside each other, are refused by default.
+        made.isolation_required = AS_ROOT and not ordinary
         directory = Path(made.output_dir).parent
         if ordinary:
             (directory / "job.json").write_bytes(encode(made))
@@ -95,3 +98,17 @@ def start(make_job: Callable[..., Job]) -> Start:
 def outputs(runner: Runner) -> dict[str, str]:
     root: Path = runner.directory / "output"  # type: ignore[attr-defined]
     return {str(p.relative_to(root)): p.read_text() for p in root.rglob("*") if p.is_file()}
+
+
+def wait_until_none_is_left(uid: int) -> None:
+    """Fail unless all processes of a script's user have ended."""
+    left = [process for process in psutil.process_iter() if owner_of(process) == uid]
+    _, alive = psutil.wait_procs(left, timeout=5)
+    assert not alive, alive
+
+
+def owner_of(process: psutil.Process) -> int | None:
+    try:
+        return int(process.uids().real)
+    except psutil.Error:
+        return None

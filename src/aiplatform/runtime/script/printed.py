@@ -2,7 +2,6 @@
 
 import os
 import re
-import subprocess
 import sys
 import threading
 
@@ -20,15 +19,30 @@ class Printed:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
+        self._given: list[int] = []
 
-    def of(self, process: subprocess.Popen[bytes], rank: str) -> None:
-        """Pass on what a process prints from now on; lines of rank 0 stay as they are."""
+    def of(self, rank: str) -> tuple[int, int]:
+        """Pass on what a process prints; lines of rank 0 stay as they are.
+
+        Returns:
+            The descriptors that become its stdout and stderr; :meth:`started` closes them here.
+        """
         label = b"" if rank == "0" else f"[rank {rank}] ".encode()
-        for stream, target in ((process.stdout, sys.stdout), (process.stderr, sys.stderr)):
-            assert stream is not None
-            arguments = (stream.fileno(), target.fileno(), label)
+        given = []
+        for target in (sys.stdout, sys.stderr):
+            source, end = os.pipe()
+            given.append(end)
+            arguments = (source, target.fileno(), label)
             self._threads.append(threading.Thread(target=self._run, args=arguments, daemon=True))
             self._threads[-1].start()
+        self._given += given
+        return given[0], given[1]
+
+    def started(self) -> None:
+        """Close the writing ends, which the processes have by now, or never will."""
+        for end in self._given:
+            os.close(end)
+        self._given.clear()
 
     def finish(self) -> None:
         """Pass on the rest, once all have ended."""
@@ -43,6 +57,7 @@ class Printed:
                 lines.append(rest + b"\n")
                 rest = b""
             self._write(target, b"".join(label + line for line in lines))
+        os.close(source)
         if rest:
             self._write(target, label + rest + b"\n")
 

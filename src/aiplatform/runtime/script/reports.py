@@ -25,10 +25,14 @@ MAX_COMPLAINTS = 20
 
 
 class Reports:
-    """The reading end of a script's reports. ``last`` has each metric's last value."""
+    """The reading end of a script's reports. ``last`` has each metric's last value.
 
-    def __init__(self, report: Reporter, job: Job, place: Place) -> None:
+    A checkpoint of more than ``limit`` bytes is passed over.
+    """
+
+    def __init__(self, report: Reporter, job: Job, place: Place, limit: int | None = None) -> None:
         self.report = report
+        self.limit = limit
         self.job = job
         self.place = place
         self.last: dict[str, float] = {}
@@ -80,7 +84,8 @@ class Reports:
             return
         try:
             self._pass_on(message)
-        except JobError as error:
+        except (JobError, ValueError, TypeError, RecursionError) as error:
+            # Whatever a script reports, its task goes on.
             self._complain(str(error))
 
     def _pass_on(self, message: ScriptMessage) -> None:
@@ -96,20 +101,27 @@ class Reports:
                     seconds_left=message.seconds_left,
                 )
             case Event():
-                # Its own words must not pass for the platform's.
-                self.report.event("script_event", event=message.name, **message.data)
+                # Its own words must not pass for the platform's, whatever it calls them.
+                own = {f"{key}_" if key == "event" else key: value
+                       for key, value in message.data.items()}  # fmt: skip
+                self.report.event("script_event", {**own, "event": message.name})
             case Checkpoint():
                 self._checkpoint(message)
 
     def _checkpoint(self, message: Checkpoint) -> None:
         own = self.place.checkpoints.resolve()
-        path = (own / message.path).resolve()
-        if path == own or not path.is_relative_to(own) or not path.is_dir():
+        try:
+            path = (own / message.path).resolve()
+            below = path != own and path.is_relative_to(own) and path.is_dir()
+        except OSError as error:
+            reason = f"a checkpoint that can't be found: {error.strerror}"
+            raise JobError(reason) from error
+        if not below:
             raise JobError(f"a checkpoint that is no directory below its own: {message.path!r}")
         target = Path(self.job.checkpoint_dir) / path.relative_to(own)
         if self.place.uid is not None:  # it is copied, and may be announced again
             target = target.with_name(f"{target.name}.{message.step}")
-        self.place.take(path, target)
+        self.place.take(path, target, self.limit)
         self.report.checkpoint(message.step, str(target))
 
     def _complain(self, what: str) -> None:

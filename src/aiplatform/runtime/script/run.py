@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,24 @@ from aiplatform.protocol.messages import Job
 from aiplatform.protocol.specs import ScriptSpec
 from aiplatform.runtime.channel import JobError, Reporter
 from aiplatform.runtime.script import ranks
+from aiplatform.runtime.script.cgroups import Group, trees
 from aiplatform.runtime.script.place import Place, place_of
 from aiplatform.runtime.script.printed import Printed
 from aiplatform.runtime.script.reports import Reports
+from aiplatform.runtime.script.sandbox import (
+    Boxed,
+    Command,
+    Refused,
+    Sandbox,
+    Start,
+    closed_to_others,
+)
 from aiplatform.runtime.script.usage import MIB, Usage
 
 POLL_SECONDS = 0.25
+SHARED_MEMORY_MB = 1024
+"""Of a script without a limit of memory."""
+
 PASSED_ON = ("CUDA_VISIBLE_DEVICES", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ")
 
 
@@ -34,93 +47,213 @@ def run_script(job: Job, report: Reporter) -> dict[str, Any]:
     spec = job.spec
     assert isinstance(spec, ScriptSpec)
     directory = Path(job.output_dir).parent
-    with report.stop.held(), place_of(job, directory) as place:
-        if job.ranks is None or job.ranks.node == 0:
-            report.event("script", own_user=place.uid is not None, command=spec.command[0][:200])
-        reports = Reports(report, job, place)
-        usage = Usage(spec, job, place)
+    with report.stop.held(), place_of(job, directory) as place, group_of(spec, place) as group:
+        require_isolation(job, place)
+        reports = Reports(report, job, place, allowed_bytes(spec))
+        usage = Usage(spec, job, place, group)
         started = time.monotonic()
-        processes: list[subprocess.Popen[bytes]] = []
+        script = Script(spec, job, place, group)
         printed = Printed()
         try:
-            start_all(spec, job, place, reports, processes, printed)
-            watch(processes, usage, reports)
+            script.start(reports, printed)
+            if job.ranks is None or job.ranks.node == 0:
+                report.event(
+                    "script",
+                    own_user=place.uid is not None,
+                    isolated=script.sandbox is not None,
+                    command=spec.command[0][:200],
+                )
+            watch(script, usage, reports)
         finally:
-            ended = [process.poll() for process in processes]
-            usage.processes.end()
-            for process in processes:
-                process.wait()
+            ended = [command.poll() for command in script.commands]
+            usage.processes.end(group, script.sandbox)
+            for command in script.commands:
+                command.wait()
             printed.finish()
             # What it has announced before it ended counts, however it ended.
             reports.drain()
         if not report.stop.requested:
+            usage.require_memory()
+            script.require_started(ended)
             judge(ended, spec, job)
             usage.require_disk()
-            place.take(place.output, Path(job.output_dir))
+            place.take(place.output, Path(job.output_dir), allowed_bytes(spec))
     report.stop.obey()
     return {
-        "exit_code": processes[0].returncode,
+        "exit_code": script.commands[0].returncode,
         "seconds": time.monotonic() - started,
         "metrics": reports.last,
     }
 
 
-def start_all(
-    spec: ScriptSpec,
-    job: Job,
-    place: Place,
-    reports: Reports,
-    processes: list[subprocess.Popen[bytes]],
-    printed: Printed,
-) -> None:
-    """Start the command, as often as it was asked for, and add what was started to ``processes``.
+def allowed_bytes(spec: ScriptSpec) -> int | None:
+    """Return what the script may write, in bytes; None where there is no limit."""
+    return None if spec.max_disk_mb is None else spec.max_disk_mb * MIB
 
-    Raises:
-        JobError: when the system refuses.
-    """
-    silent = os.open(os.devnull, os.O_WRONLY)
+
+@contextmanager
+def group_of(spec: ScriptSpec, place: Place) -> Iterator[Group]:
+    """Yield a control group for the script, and remove it; as an ordinary user, an empty one."""
+    group = Group(
+        place.root.name,
+        trees() if place.uid is not None else [],
+        memory_mb=spec.resources.memory_mb or 0,
+        processes=spec.max_processes,
+    )
     try:
-        for rank in ranks.places_of(job):
-            heard = reports.descriptor if ranks.is_first(rank) else silent
-            processes.append(start(spec, job, place, heard, rank))
-            if rank:
-                printed.of(processes[-1], rank["RANK"])
+        yield group
     finally:
-        os.close(silent)
-        reports.started()
+        group.remove()
 
 
-def start(
-    spec: ScriptSpec, job: Job, place: Place, heard: int, rank: dict[str, str]
-) -> subprocess.Popen[bytes]:
-    """Start one process of the command, whose reports go to ``heard``.
+def require_isolation(job: Job, place: Place) -> None:
+    """Refuse to run where every script would be the same user.
 
     Raises:
-        JobError: when the system refuses.
+        JobError: unless an administrator has allowed that.
     """
-    own = place.uid is not None
-    try:
-        return subprocess.Popen(
-            spec.command,
-            cwd=place.code,
-            env=environment(spec, job, place, heard) | rank,
-            stdin=subprocess.DEVNULL,
-            # One alone prints straight into the log.
-            stdout=subprocess.PIPE if rank else None,
-            stderr=subprocess.PIPE if rank else None,
-            pass_fds=(heard,),
-            umask=0o077,
-            preexec_fn=bounds(spec, own_user=own),  # noqa: PLW1509
-            user=place.uid,
-            group=place.uid,
-            extra_groups=[] if own else None,
+    if place.uid is None and job.isolation_required:
+        raise JobError(refusal("it runs as an ordinary user"))
+
+
+def refusal(reason: str) -> str:
+    """Return why a worker does not run scripts, and what an administrator can do."""
+    return (
+        f"This worker can't isolate scripts from each other: {reason}. Run it as root with the "
+        "right to make namespaces (`aiplatform doctor` says what is missing), or allow scripts to "
+        "read each other's files by AIPLATFORM_SCRIPTS_WITHOUT_ISOLATION=true."
+    )
+
+
+class Script:
+    """The command of a task on this node, as often as it was asked for."""
+
+    def __init__(self, spec: ScriptSpec, job: Job, place: Place, group: Group) -> None:
+        self.spec = spec
+        self.job = job
+        self.place = place
+        self.group = group
+        self.sandbox: Sandbox | None = None
+        self.commands: list[Command] = []
+
+    def start(self, reports: Reports, printed: Printed) -> None:
+        """Start all of its processes; only the first is listened to.
+
+        Raises:
+            JobError: when the system refuses.
+        """
+        silent = os.open(os.devnull, os.O_WRONLY)
+        try:
+            starts = []
+            for rank in ranks.places_of(self.job):
+                heard = reports.descriptor if ranks.is_first(rank) else silent
+                variables = environment(self.spec, self.job, self.place, heard) | rank
+                # One alone prints straight into the log.
+                outputs = printed.of(rank["RANK"]) if rank else (None, None)
+                starts.append(Start(self.spec.command, variables, heard, *outputs))
+            self._require_open()
+            if self.place.uid is None or not self._start_isolated(starts):
+                for one in starts:
+                    self.commands.append(self._start_alone(one))
+        finally:
+            os.close(silent)
+            printed.started()
+            reports.started()
+
+    def stop(self) -> None:
+        """Ask the commands to end, where the signal to our own group does not reach them."""
+        if self.sandbox is not None:
+            self.sandbox.stop()
+
+    def require_started(self, codes: Sequence[int | None]) -> None:
+        """See that no command failed to start.
+
+        Raises:
+            JobError: it did; the text says why.
+        """
+        for command, code in zip(self.commands, codes, strict=True):
+            if code is not None and isinstance(command, Boxed) and command.error is not None:
+                raise self._not_started(command.error) from command.error
+
+    def _start_isolated(self, starts: Sequence[Start]) -> bool:
+        """Start all in a sandbox; return False where there is none and none is required."""
+        assert self.place.uid is not None
+        prefix = Path(self.job.prefix or sys.prefix)
+        python = (prefix / "bin/python").resolve()
+        sandbox = Sandbox(
+            self.place.root,
+            self.place.uid,
+            self.place.code,
+            limits=bounds(self.spec, own_user=True),
+            entrances=self.group.entrances,
+            kept=[prefix, *([python.parents[1]] if len(python.parents) > 2 else [])],
+            shared_memory_mb=self.spec.resources.memory_mb or SHARED_MEMORY_MB,
         )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise JobError(
-            f"The command {spec.command[0]!r} could not be started: {error}. It has to be in the "
-            f"environment {spec.environment!r} or in the bundle"
-            + (", and readable by every user of the worker's machine." if own else ".")
-        ) from error
+        try:
+            self.commands = list(sandbox.start(starts))
+        except Refused as error:
+            if self.job.isolation_required:
+                raise JobError(refusal(f"the system refuses {error}")) from error
+            return False
+        self.sandbox = sandbox
+        return True
+
+    def _start_alone(self, one: Start) -> Command:
+        own = self.place.uid is not None
+        # Opened as root, because the new process joins when it is the script's user already.
+        entrances = [os.open(path, os.O_WRONLY) for path in self.group.entrances]
+        try:
+            return subprocess.Popen(
+                one.command,
+                cwd=self.place.code,
+                env=one.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=one.stdout,
+                stderr=one.stderr,
+                pass_fds=(one.report,),
+                umask=0o077,
+                preexec_fn=bind(bounds(self.spec, own_user=own), entrances),  # noqa: PLW1509
+                user=self.place.uid,
+                group=self.place.uid,
+                extra_groups=[] if own else None,
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise self._not_started(error) from error
+        finally:
+            for entrance in entrances:
+                os.close(entrance)
+
+    def _require_open(self) -> None:
+        """See that the script's user can run the program of the environment that it names.
+
+        Otherwise the system would pass it over without a word and run another of the same name.
+
+        Raises:
+            JobError: a directory on the way to it is closed.
+        """
+        name = self.spec.command[0]
+        program = Path(self.job.prefix or sys.prefix, "bin", name)
+        if self.place.uid is None or "/" in name or not program.exists():
+            return
+        closed = closed_to_others(program)
+        if closed is not None:
+            raise JobError(
+                f"The command {name!r} is that of the environment {self.spec.environment!r}, "
+                f"{program}, which scripts can't run: {closed} is closed to other users. Install "
+                "the environment where every user may read it, such as below /opt, and name it in "
+                f"AIPLATFORM_SCRIPT_ENVIRONMENTS; or open the directory: chmod o+x {closed}"
+            )
+
+    def _not_started(self, error: Exception) -> JobError:
+        return JobError(
+            f"The command {self.spec.command[0]!r} could not be started: {error}. It has to be in "
+            f"the environment {self.spec.environment!r} or in the bundle"
+            + (
+                ", and readable by every user of the worker's machine."
+                if self.place.uid is not None
+                else "."
+            )
+        )
 
 
 def environment(spec: ScriptSpec, job: Job, place: Place, descriptor: int) -> dict[str, str]:
@@ -149,8 +282,8 @@ def environment(spec: ScriptSpec, job: Job, place: Place, descriptor: int) -> di
     return found | ranks.suggested(spec, job.ranks) | spec.variables | secrets
 
 
-def bounds(spec: ScriptSpec, *, own_user: bool) -> Callable[[], None]:
-    """What the new process does to itself before it becomes the command."""
+def bounds(spec: ScriptSpec, *, own_user: bool) -> list[tuple[int, int]]:
+    """Return the limits of each process, as pairs of a kind of ``resource`` and its value."""
     limits = [
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, spec.max_file_mb * MIB),
@@ -158,11 +291,17 @@ def bounds(spec: ScriptSpec, *, own_user: bool) -> Callable[[], None]:
     ]
     if own_user:  # it counts all processes of the user
         limits.append((resource.RLIMIT_NPROC, spec.max_processes))
+    return limits
 
+
+def bind(limits: Sequence[tuple[int, int]], entrances: Sequence[int]) -> Callable[[], None]:
+    """Return what a new process without a sandbox does before it becomes the command."""
     # Loaded before: as its own user the new process may not be able to read the library.
     system = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
 
     def apply() -> None:
+        for entrance in entrances:
+            os.write(entrance, b"0")
         for kind, wanted in limits:
             hard = resource.getrlimit(kind)[1]
             value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
@@ -174,18 +313,22 @@ def bounds(spec: ScriptSpec, *, own_user: bool) -> Callable[[], None]:
     return apply
 
 
-def watch(processes: Sequence[subprocess.Popen[bytes]], usage: Usage, reports: Reports) -> None:
+def watch(script: Script, usage: Usage, reports: Reports) -> None:
     """Pass on what the command reports until all of it has ended, or one of its processes failed.
 
-    A stop reaches it as it reaches us, by SIGTERM to the whole group; each ends in its own time.
+    A stop is passed on once; each process ends in its own time.
 
     Raises:
         JobError: when it uses more memory, or more of the disk, than it may.
     """
-    wait = POLL_SECONDS / len(processes)
-    while None in (codes := [process.poll() for process in processes]):
+    wait = POLL_SECONDS / len(script.commands)
+    told = False
+    while None in (codes := [command.poll() for command in script.commands]):
         if any(codes) and not reports.report.stop.requested:
             return
+        if reports.report.stop.requested and not told:
+            told = True
+            script.stop()
         reports.listen(wait)
         usage.look()
 

@@ -12,12 +12,19 @@ from aiplatform.protocol.messages import Job
 from aiplatform.protocol.specs import ScriptSpec
 from aiplatform.runtime import launcher
 from aiplatform.runtime.channel import JobError
+from aiplatform.runtime.script.cgroups import Group
 from aiplatform.runtime.script.place import Place
+from aiplatform.runtime.script.sandbox import Sandbox
 
 MIB = 1 << 20
+END_SECONDS = 10.0
+"""What processes that were killed get to be gone."""
+
 LOOK_SECONDS = 1.0
 PAUSE = 20
 """How many times as long as a look at the disk took nobody looks again."""
+
+MORE_MEMORY = "Ask for more in resources.memory_mb."
 
 ENTRY_BYTES = 4096
 """What even an empty file counts: a disk has room for so many files and no more."""
@@ -48,12 +55,28 @@ class Processes:
             return resident
         return sum(map(proportional_bytes, members)) // MIB
 
-    def end(self) -> None:
-        """Kill all of them, and what they start meanwhile."""
-        for _ in range(100):
+    def end(self, group: Group, sandbox: Sandbox | None) -> None:
+        """Kill all of them, and what they start meanwhile.
+
+        The control group and the sandbox each end all at once; what is left is killed one by one.
+
+        Raises:
+            JobError: when some are still there after a while, such as those that wait for a disk.
+        """
+        deadline = time.monotonic() + END_SECONDS
+        if sandbox is not None:
+            sandbox.close()
+        while True:
+            group.kill()
             alive = [member for member in self.members() if is_alive(member)]
-            if not alive:
+            if not alive and not group.members() and (sandbox is None or sandbox.gone):
                 return
+            if time.monotonic() > deadline:
+                left = sorted({member.pid for member in alive} | group.members())
+                raise JobError(
+                    f"Processes of the script can't be ended: {', '.join(map(str, left))}. "
+                    "They may wait for a disk or a network file system that does not answer."
+                )
             for member in alive:
                 with suppress(psutil.Error):
                     member.kill()
@@ -109,15 +132,15 @@ def is_alive(process: psutil.Process) -> bool:
 class Usage:
     """A script's use of what its task shares with others. To be made before the script starts."""
 
-    def __init__(self, spec: ScriptSpec, job: Job, place: Place) -> None:
+    def __init__(self, spec: ScriptSpec, job: Job, place: Place, group: Group) -> None:
         self.processes = Processes(place.uid)
+        self.group = group
         self.memory_limit = spec.resources.memory_mb
         self.disk_limit = spec.max_disk_mb
         # Checkpoints that it has announced are copied, so they count where the copies are, too.
-        self.directories = {
-            place.home, place.code, place.output, place.checkpoints, Path(job.checkpoint_dir),
-        }  # fmt: skip
-        self._laid_out = written_bytes(self.directories)
+        self.copied = {place.output, place.checkpoints, Path(job.checkpoint_dir)}
+        self.directories = {place.home, place.code} | place.scratch
+        self._laid_out = self._written()
         self._weighed = self._measured = time.monotonic()
         self._pause = LOOK_SECONDS
 
@@ -144,11 +167,18 @@ class Usage:
         """
         if not self.memory_limit:
             return
+        if self.group.bounds_memory:
+            if self.group.ran_out_of_memory():
+                raise JobError(
+                    f"The script ran out of memory: it had asked for {self.memory_limit} MiB and "
+                    f"needs more. {MORE_MEMORY}"
+                )
+            return
         used = self.processes.memory_mb(self.memory_limit)
         if used > self.memory_limit:
             raise JobError(
-                f"The script used {used} MiB of memory and had asked for {self.memory_limit}. "
-                "Ask for more in resources.memory_mb."
+                f"The script ran out of memory: it had asked for {self.memory_limit} MiB and "
+                f"used {used}. {MORE_MEMORY}"
             )
 
     def require_disk(self) -> None:
@@ -159,52 +189,68 @@ class Usage:
         """
         if self.disk_limit is None:
             return
-        used = (written_bytes(self.directories) - self._laid_out) // MIB
+        used = (self._written() - self._laid_out) // MIB
         if used > self.disk_limit:
             raise JobError(
                 f"The script has written {used} MiB to its directories and may write "
                 f"{self.disk_limit}; max_disk_mb allows more."
             )
 
+    def _written(self) -> int:
+        return written_bytes(copied=self.copied, others=self.directories)
 
-def written_bytes(directories: set[Path]) -> int:
-    """What the files below take up on the disk. A file with several names counts once.
+
+def written_bytes(*, copied: set[Path], others: set[Path]) -> int:
+    """Return what the files below take up on the disk. A file with several names counts once.
+
+    Below ``copied`` a file counts with all its bytes, holes included, as a copy may take them up.
 
     Raises:
         JobError: for directories below each other that are more than can be counted.
     """
-    seen: set[tuple[int, int]] = set()
-    total = 0
-    for directory in directories:
-        with suppress(OSError):  # a script may have removed it
-            total += _below(os.open(directory, DIRECTORY), DEEPEST, seen)
-    return total
+    count = Count()
+    for holes, directories in ((True, copied), (False, others)):
+        count.holes = holes
+        for directory in directories:
+            with suppress(OSError):  # a script may have removed it
+                count.below(os.open(directory, DIRECTORY), DEEPEST)
+    return count.total
 
 
-def _below(directory: int, depth: int, seen: set[tuple[int, int]]) -> int:
-    """What is in an open directory, which is closed; links are counted and not followed."""
-    total = 0
-    try:
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                with suppress(OSError):  # it is gone, or became something else
-                    total += _entry(entry, directory, depth, seen)
-    finally:
-        os.close(directory)
-    return total
+class Count:
+    """A count of bytes below directories. ``holes``: a file counts with its holes."""
 
+    def __init__(self) -> None:
+        self.holes = False
+        self.total = 0
+        self._seen: set[tuple[int, int]] = set()
 
-def _entry(entry: os.DirEntry[str], directory: int, depth: int, seen: set[tuple[int, int]]) -> int:
-    found = entry.stat(follow_symlinks=False)
-    taken = max(found.st_blocks * 512, ENTRY_BYTES)
-    if stat.S_ISDIR(found.st_mode):
-        if depth == 0:
-            raise JobError(f"The script has made more than {DEEPEST} directories below each other.")
-        inside = os.open(entry.name, DIRECTORY, dir_fd=directory)
-        return taken + _below(inside, depth - 1, seen)
-    if found.st_nlink > 1:
-        key = (found.st_dev, found.st_ino)
-        if key in seen:
-            return 0
-        seen.add(key)
-    return taken
+    def below(self, directory: int, depth: int) -> None:
+        """Count what is in an open directory, and close it; links are counted, not followed."""
+        try:
+            with os.scandir(directory) as entries:
+                for entry in entries:
+                    with suppress(OSError):  # it is gone, or became something else
+                        self._entry(entry, directory, depth)
+        finally:
+            os.close(directory)
+
+    def _entry(self, entry: os.DirEntry[str], directory: int, depth: int) -> None:
+        found = entry.stat(follow_symlinks=False)
+        taken = max(found.st_blocks * 512, ENTRY_BYTES)
+        if stat.S_ISDIR(found.st_mode):
+            if depth == 0:
+                raise JobError(
+                    f"The script has made more than {DEEPEST} directories below each other."
+                )
+            self.total += taken
+            self.below(os.open(entry.name, DIRECTORY, dir_fd=directory), depth - 1)
+            return
+        if found.st_nlink > 1:
+            key = (found.st_dev, found.st_ino)
+            if key in self._seen:
+                return
+            self._seen.add(key)
+        if self.holes and stat.S_ISREG(found.st_mode):
+            taken = max(taken, found.st_size)
+        self.total += taken

@@ -9,6 +9,9 @@ from pydantic_settings import BaseSettings, NoDecode
 SCRIPT_LABEL = "script:"
 """Before the name of an environment: the label that workers offer and scripts ask for."""
 
+SCRIPTS_REFUSED = "scripts-refused"
+"""What a worker offers instead that is to run scripts and can't isolate them."""
+
 
 class ScriptSettings(BaseSettings):
     """What :class:`aiplatform.server.core.settings.Settings` has of them."""
@@ -17,6 +20,12 @@ class ScriptSettings(BaseSettings):
         False,
         description="Whether users may run commands of their own on workers. Set it for the API "
         "and for the workers that shall run them.",
+    )
+    scripts_without_isolation: bool = Field(
+        False,
+        description="Whether this worker runs scripts even where it can't isolate them from each "
+        "other, such as an ordinary user's: they then read each other's inputs, code and secrets. "
+        "Without it such a worker refuses scripts.",
     )
     script_environments: Annotated[dict[str, Path], NoDecode] = Field(
         default={},

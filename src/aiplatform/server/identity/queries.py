@@ -59,6 +59,16 @@ def must_change_password(session: Session, user_id: int) -> bool:
     )
 
 
+def administrators(session: Session) -> Sequence[int]:
+    """Return the ids of the active users who hold ``*`` globally."""
+    holders = (
+        select(User.id)
+        .join(Role, Role.name == User.role)
+        .where(User.is_active, Role.permissions.contains([WILDCARD]))
+    )
+    return session.scalars(holders.order_by(User.id)).all()
+
+
 def has_administrator(session: Session) -> bool:
     """Whether an active user holds ``*`` globally."""
     holder = (

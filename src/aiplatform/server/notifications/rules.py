@@ -216,6 +216,14 @@ TEXTS: dict[N, dict[Language, Text]] = {
                    "{project_name} 的 Webhook {name} 已停用：{reason}"
                    "请修复接收端后重新启用，等待中的事件将继续发送。"),
     },
+    N.WORKER_CORDONED: {
+        "en": Text("Worker cordoned", "Worker {worker} takes no more tasks",
+                   "Processes of the task {name} can't be ended on {worker} ({hostname}): "
+                   "{processes}. End them or restart the machine, then resume the worker."),
+        "zh": Text("工作节点已停止接收任务", "工作节点 {worker} 已停止接收任务",
+                   "任务 {name} 在 {worker}（{hostname}）上的进程无法结束：{processes}。"
+                   "请结束这些进程或重启机器，然后恢复该工作节点。"),
+    },
 }  # fmt: skip
 
 MANDATORY = frozenset(kind for kind in N if kind.is_personal)
@@ -223,11 +231,15 @@ MANDATORY = frozenset(kind for kind in N if kind.is_personal)
 
 EMAILED = MANDATORY | {
     N.MEMBER_ADDED, N.MEMBER_INVITED, N.MEMBER_REMOVED, N.PROJECT_RECEIVED, N.PROJECT_TRANSFERRED,
-    N.QUOTA_NEAR, N.TASK_FAILED, N.WEBHOOK_DISABLED,
+    N.QUOTA_NEAR, N.TASK_FAILED, N.WEBHOOK_DISABLED, N.WORKER_CORDONED,
 }  # fmt: skip
 """Sent by e-mail too, unless the user says otherwise."""
 
-WEBHOOK_EVENTS = tuple(kind for kind in N if not kind.is_personal and kind != N.WEBHOOK_DISABLED)
+WEBHOOK_EVENTS = tuple(
+    kind
+    for kind in N
+    if not kind.is_personal and kind not in {N.WEBHOOK_DISABLED, N.WORKER_CORDONED}
+)
 """What a project's webhooks can be told of."""
 
 

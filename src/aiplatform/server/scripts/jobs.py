@@ -1,6 +1,8 @@
 """The task kind of scripts."""
 
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -10,7 +12,7 @@ from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.scripts import service
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service import kinds
-from aiplatform.server.tasks.service.kinds import Inputs, Outcome, Prepared, TaskKind
+from aiplatform.server.tasks.service.kinds import Inputs, Outcome, Prepared, TaskKind, Write
 
 
 class Script(TaskKind):
@@ -38,6 +40,11 @@ class Script(TaskKind):
     def inputs(self, session: Session, task: Task) -> Inputs:
         """Code, datasets and models."""
         return service.task_inputs(session, task)
+
+    def keep(self, write: Write, task: UUID, output: Path, result: dict[str, Any]) -> None:  # noqa: ARG002
+        """See :func:`service.require_room`; the files are then stored one by one."""
+        service.require_names(output)
+        write(lambda session: service.require_room(session, task, output))
 
     def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
         """See :func:`service.conclude`."""

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from aiplatform.data.bundles import BundleError, BundleFacts, inspect
@@ -25,7 +26,10 @@ from aiplatform.server.registry.models import Model
 from aiplatform.server.scripts import queries
 from aiplatform.server.scripts.errors import BundleInUse, InvalidBundle, ScriptsNotAllowed
 from aiplatform.server.scripts.models import CodeBundle
+from aiplatform.server.tasks.errors import TooManyArtifacts
 from aiplatform.server.tasks.models import Task
+from aiplatform.server.tasks.rules.artifacts import MAX_ARTIFACTS
+from aiplatform.server.tasks.service.artifacts import check_path
 from aiplatform.server.tasks.service.kinds import InputRef, Inputs, Outcome, Prepared
 
 CODE = "code"
@@ -203,10 +207,48 @@ def task_inputs(session: Session, task: Task) -> Inputs:
     return inputs
 
 
+def require_names(output: Path) -> None:
+    """See that every file of a script's output can be an artifact, before any is stored.
+
+    Raises:
+        ArtifactPathRefused: one has a name that not every system can read.
+        TooManyArtifacts: see there.
+    """
+    found = artifacts_in(output)
+    if len(found) > MAX_ARTIFACTS:
+        raise TooManyArtifacts(limit=MAX_ARTIFACTS)
+    for path in found:
+        check_path(path.relative_to(output).as_posix())
+
+
+def require_room(session: Session, task: UUID, output: Path) -> None:
+    """See that the project has room for a script's output, before any of it is stored.
+
+    Raises:
+        QuotaExceeded: when it has not.
+    """
+    project_id = session.scalar(select(Task.project_id).where(Task.uuid == task))
+    size = sum(path.lstat().st_size for path in artifacts_in(output))
+    if project_id is not None and size:
+        quotas.foresee_storage(session, project_id, size)
+
+
+def artifacts_in(output: Path) -> list[Path]:
+    """Return the files below a directory, without links."""
+    return [path for path in output.rglob("*") if path.is_file() and not path.is_symlink()]
+
+
 def conclude(session: Session, task: Task, outcome: Outcome) -> None:
-    """Keep what the script left in its output directory, as the task's artifacts."""
+    """Keep what the script left in its output directory, as the task's artifacts.
+
+    Raises:
+        QuotaExceeded: when others have taken the project's room meanwhile.
+    """
     if task.project_id is None:  # its project is gone, and nobody could ask for them
         return
+    if outcome.files:
+        size = sum(file.size for file in outcome.files)
+        quotas.charge_storage(session, task.project_id, size)
     for file in outcome.files:
         storage.refer(session, file, project_id=task.project_id, task_id=task.id)
     session.flush()

@@ -58,6 +58,7 @@ from aiplatform.server.tasks.queries.workers import (
     room_of,
     runnable_asked,
     someone_could_run,
+    worker_of,
 )
 
 __all__ = [
@@ -118,4 +119,5 @@ __all__ = [
     "usage_of",
     "waiting_by_queue",
     "worker_blocks",
+    "worker_of",
 ]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any, Protocol
+from uuid import UUID
 
 from sqlalchemy import BigInteger, bindparam, column, exists, func, select, table, text
 from sqlalchemy.dialects.postgresql import JSONB
@@ -13,7 +14,14 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.encoding import dumps
 from aiplatform.server.core.questions import Key, Question, once
 from aiplatform.server.core.statements import Compiled, all_of, compiled
-from aiplatform.server.tasks.models import Task, TaskGang, TaskReservation, Worker
+from aiplatform.server.tasks.models import (
+    Task,
+    TaskAttempt,
+    TaskGang,
+    TaskNode,
+    TaskReservation,
+    Worker,
+)
 from aiplatform.server.tasks.rules import Device, Offer, Room
 from aiplatform.server.tasks.rules.computing import Cores
 from aiplatform.server.tasks.rules.reasons import Holder, Holders
@@ -71,6 +79,20 @@ def leases_of(session: Session, worker_id: int) -> Sequence[Held]:
     """What a worker holds: plain rows, since every claim reads them."""
     rows: Sequence[Any] = _held_by().all(session, worker_id=worker_id)
     return rows
+
+
+def worker_of(session: Session, task_id: int, attempt: int, node: int) -> UUID | None:
+    """Return the uuid of the worker that runs a node of a task's attempt, or ran it."""
+    found = select(Worker.uuid)
+    if node == 0:
+        found = found.join(TaskAttempt, TaskAttempt.worker == Worker.name).where(
+            TaskAttempt.task_id == task_id, TaskAttempt.attempt == attempt
+        )
+    else:
+        found = found.join(TaskNode, TaskNode.worker_id == Worker.id).where(
+            TaskNode.task_id == task_id, TaskNode.attempt == attempt, TaskNode.node == node
+        )
+    return session.scalar(found)
 
 
 def leases_to_end(session: Session, worker_id: int) -> Sequence[Held]:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from aiplatform.server.core.script_settings import SCRIPT_LABEL, SCRIPTS_REFUSED
+
 Amount = Literal["cpus", "memory_mb", "gpus"]
 """What of a worker can run short."""
 
@@ -114,6 +116,14 @@ class Shortfall:
     lacks: Amount | None = None
 
 
+NOT_ISOLATED = Shortfall(
+    "no worker can isolate scripts from each other: `aiplatform doctor`, run as the worker, says "
+    "what is missing; an administrator may do without by AIPLATFORM_SCRIPTS_WITHOUT_ISOLATION=true",
+    "没有工作节点能隔离脚本：以工作节点的用户运行 `aiplatform doctor` 可查看原因；"
+    "管理员可设置 AIPLATFORM_SCRIPTS_WITHOUT_ISOLATION=true 放弃隔离",
+)
+
+
 def shortfalls(demand: Demand, offers: Iterable[Offer], nodes: int = 1) -> list[Shortfall]:
     """What is missing for the workers to ever run the task; empty when enough of them could.
 
@@ -142,8 +152,11 @@ def shortfalls(demand: Demand, offers: Iterable[Offer], nodes: int = 1) -> list[
     labelled = [offer for offer in serving if demand.labels <= offer.labels]
     if not labelled:
         offered = {label for offer in serving for label in offer.labels}
-        wanted = ", ".join(sorted(demand.labels - offered or demand.labels))
-        together = "" if demand.labels - offered else " together"
+        lacking = demand.labels - offered
+        if SCRIPTS_REFUSED in offered and any(label.startswith(SCRIPT_LABEL) for label in lacking):
+            return [NOT_ISOLATED]
+        wanted = ", ".join(sorted(lacking or demand.labels))
+        together = "" if lacking else " together"
         return [
             Shortfall(f"no worker offers {wanted}{together}", f"没有工作节点同时具备标签 {wanted}")
         ]

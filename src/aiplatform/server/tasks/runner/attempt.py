@@ -50,13 +50,14 @@ from aiplatform.server.tasks.runner.layout import (
     plan,
     shared_by,
 )
+from aiplatform.server.tasks.runner.leftovers import end_leftovers_of
 from aiplatform.server.tasks.runner.printed import Printed
 from aiplatform.server.tasks.runner.process import Child, Item, Malformed, child_environment
 from aiplatform.server.tasks.runner.sampling import Watched, get_sampler
 from aiplatform.server.tasks.runner.spans import Phases, traced
 from aiplatform.server.tasks.runner.spares import from_spare
 from aiplatform.server.tasks.runner.writes import Writes
-from aiplatform.server.tasks.service import attempts
+from aiplatform.server.tasks.service import attempts, fleet
 from aiplatform.server.tasks.service.attempts import Chunk, Claim
 from aiplatform.server.tasks.service.kinds import Outcome, kind_of
 
@@ -149,6 +150,7 @@ class Attempt:
         self._supervise()
         assert self.child is not None
         code = self.child.close()
+        self.look_for_leftovers()
         if self.lost.is_set():
             raise LostLease
         # What it used is summed up when it ends, so it is written before.
@@ -181,6 +183,7 @@ class Attempt:
             resume_from=resume_from,
             serving=self.serving,
             prefix=self._prefix(spec),
+            isolation_required=not self.settings.scripts_without_isolation,
             ranks=shared_by(spec, self.claim, self.settings),
             traceparent=tracing.traceparent() if self.claim.node == 0 else None,
         )
@@ -346,6 +349,20 @@ class Attempt:
         self.write(
             lambda session: attempts.add_checkpoint(session, self.claim, message.step, files)
         )
+
+    def look_for_leftovers(self) -> None:
+        """Make the task fail and the worker take no more where its processes can't be ended."""
+        left = end_leftovers_of(self.directory)
+        if not left:
+            return
+        log.error("processes of the task can't be ended, the worker is cordoned", processes=left)
+        self.write(lambda s: fleet.cordon_for_leftovers(s, self.claim, left))
+        listed = ", ".join(map(str, left))
+        self.ending = Failure(
+            error=f"Processes of the task can't be ended: {listed}. Its worker takes no more tasks "
+            "until an administrator has seen to them."
+        )
+        self.cancelled = self.pausing = self.too_long = False
 
     def _conclude(self, code: int) -> None:
         if self.gang is not None and self.gang.conclude():

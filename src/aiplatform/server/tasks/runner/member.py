@@ -68,6 +68,7 @@ class Member(Attempt):
         self._supervise()
         assert self.child is not None
         code = self.child.close()
+        self.look_for_leftovers()
         if self.lost.is_set():
             raise LostLease
         self._conclude(code)

@@ -37,6 +37,9 @@ QUEUE_ITEMS = 2000
 """How far the child may be ahead of the database; then its pipes fill and it waits."""
 
 LOG_READ_BYTES = 64 * 1024
+SILENCE_SECONDS = 10.0
+"""How long the pipes of a child that has ended must be silent where somebody holds them open."""
+
 SPARE = "spare-"
 """How the names of directories begin that spares have as their homes."""
 
@@ -152,6 +155,7 @@ class Child:
         self.scratch: Path | None = None
         """A directory that goes when it does."""
         self._begun = threading.Event()
+        self._silent_since = float("inf")
         messages_read, messages_write = os.pipe()
         control_read, self._control = os.pipe()
         os.set_blocking(self._control, False)
@@ -227,10 +231,19 @@ class Child:
 
     @property
     def gone(self) -> bool:
-        """Whether the child has ended and its pipes are read to their ends."""
-        return self.process.poll() is not None and not any(
-            reader.is_alive() for reader in self._readers
-        )
+        """Whether the child has ended and its pipes are read to their ends.
+
+        A process that can't be ended keeps the pipes open; then it counts that they are silent.
+        """
+        if self.process.poll() is None:
+            return False
+        if not any(reader.is_alive() for reader in self._readers):
+            return True
+        now = time.monotonic()
+        self._silent_since = min(self._silent_since, now)
+        if not self.items.empty():
+            self._silent_since = now
+        return now - self._silent_since > SILENCE_SECONDS
 
     def abandon(self) -> None:
         """Close the control pipe: the launcher kills the child's process group at once."""

@@ -1,17 +1,23 @@
 """What administrators do with workers: cordon, drain, resume."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.audit import AuditAction
+from aiplatform.protocol.notifications import NotificationType
 from aiplatform.server.core import audit
-from aiplatform.server.core.audit import Actor
+from aiplatform.server.core.audit import SYSTEM, Actor
 from aiplatform.server.core.broker import wake
 from aiplatform.server.core.errors import NotFound
+from aiplatform.server.identity.queries import administrators
+from aiplatform.server.notifications.service import announce
 from aiplatform.server.tasks import queries
-from aiplatform.server.tasks.models import TaskEvent, TaskScheduling, Worker
+from aiplatform.server.tasks.models import Task, TaskEvent, TaskScheduling, Worker
+from aiplatform.server.tasks.service.claims import Claim
+from aiplatform.server.tasks.service.queue import add_event
 
 STATES = {
     "active": AuditAction.WORKER_RESUMED,
@@ -61,6 +67,31 @@ def set_state(session: Session, actor: Actor, uuid: UUID, state: str) -> Worker:
     session.flush()
     session.refresh(worker)
     return worker
+
+
+def cordon_for_leftovers(session: Session, claim: Claim, processes: Sequence[int]) -> None:
+    """Let the worker of an attempt take no more tasks: processes of it can't be ended there.
+
+    They would run beside other tasks, and hold what those are leased. Administrators are told.
+    """
+    uuid = queries.worker_of(session, claim.task_id, claim.attempt, claim.node)
+    if uuid is None:
+        raise NotFound(resource="worker")
+    worker = set_state(session, SYSTEM, uuid, "cordoned")
+    task = session.get_one(Task, claim.task_id)
+    listed = ", ".join(map(str, processes))
+    add_event(session, task, "processes_left", worker=worker.name, processes=list(processes))
+    announce(
+        session,
+        NotificationType.WORKER_CORDONED,
+        to=administrators(session),
+        worker=worker.name,
+        hostname=worker.hostname,
+        name=task.name,
+        task=task.uuid,
+        processes=listed,
+    )
+    session.flush()
 
 
 def _send_away(session: Session, worker: Worker) -> None:

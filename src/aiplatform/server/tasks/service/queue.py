@@ -52,8 +52,11 @@ def topic(task: Task) -> str:
     return f"task:{task.uuid}"
 
 
-def add_event(session: Session, task: Task, kind: str, **data: Any) -> None:
-    """A line in the task's timeline; watchers are told after the commit."""
+def add_event(session: Session, task: Task, kind: str, /, **data: Any) -> None:
+    """Add a line to the task's timeline; watchers are told after the commit.
+
+    A task names the fields of its events as it likes, so none of them may name a parameter.
+    """
     session.add(TaskEvent(task_id=task.id, kind=kind, data=data))
     notify(session, topic(task))
 

@@ -7,18 +7,23 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import psutil
+import structlog
 from sqlalchemy import func, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 import aiplatform
+from aiplatform.server.core.script_settings import SCRIPTS_REFUSED
 from aiplatform.server.core.settings import Settings
 from aiplatform.server.tasks import queries
 from aiplatform.server.tasks.models import Worker
 from aiplatform.server.tasks.rules import Device
 from aiplatform.server.tasks.service.attempts import expire
 from aiplatform.server.tasks.service.devices import gpu_label, machine_devices
+from aiplatform.server.tasks.service.isolation import missing_isolation
 from aiplatform.server.tasks.service.periodic import isolated
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +48,26 @@ def capacity(settings: Settings) -> Capacity:
         cpus=settings.worker_cpus or float(os.cpu_count() or 1),
         memory_mb=settings.worker_memory_mb or psutil.virtual_memory().total >> 20,
         devices=devices,
-        labels=tuple(sorted(models | settings.script_labels | set(settings.worker_labels))),
+        labels=tuple(sorted(models | script_labels(settings) | set(settings.worker_labels))),
     )
+
+
+def script_labels(settings: Settings) -> set[str]:
+    """Return the environments that this worker offers to scripts, if it can isolate those.
+
+    Otherwise it offers a label that lets people read why it does not run any.
+    """
+    if not settings.scripts or settings.scripts_without_isolation:
+        return settings.script_labels
+    reason = missing_isolation()
+    if reason is None:
+        return settings.script_labels
+    log.warning(
+        "this worker refuses scripts, because it can't isolate them from each other",
+        reason=reason,
+        remedy="run it as root, or set AIPLATFORM_SCRIPTS_WITHOUT_ISOLATION=true",
+    )
+    return {SCRIPTS_REFUSED}
 
 
 def settings_devices(settings: Settings) -> list[Device]:

@@ -1,0 +1,209 @@
+"""One control group for each script: it bounds memory and processes, and ends all of them at once.
+
+Linux offers two versions, and machines that use both. Version 2 is one tree of groups; version 1
+has a tree for each controller. Every tree that is there gets a group of the same name, and each
+group does what its controllers can.
+"""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+MIB = 1 << 20
+WANTED = ("memory", "pids")
+MOUNTS = Path("/proc/self/mountinfo")
+OWN_GROUPS = Path("/proc/self/cgroup")
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A directory in which this process may make groups, and the controllers they have there."""
+
+    path: Path
+    version: int
+    controllers: frozenset[str]
+
+
+class Group:
+    """The group of one script. Without trees it bounds nothing and ends nobody."""
+
+    def __init__(self, name: str, trees: list[Tree], *, memory_mb: int = 0, processes: int = 0):
+        self.name = name
+        self._made: list[tuple[Tree, Path]] = []
+        for tree in trees:
+            path = tree.path / name
+            with suppress(OSError):
+                path.mkdir()
+                self._made.append((tree, path))
+        self.bounds_memory = bool(memory_mb) and self._bound_memory(memory_mb * MIB)
+        self.bounds_processes = bool(processes) and self._bound_processes(processes)
+
+    @classmethod
+    def existing(cls, name: str) -> Self:
+        """Return the group of this name as an earlier process has left it."""
+        group = cls(name, [])
+        group._made = [(tree, tree.path / name) for tree in trees() if (tree.path / name).is_dir()]
+        return group
+
+    @property
+    def can_kill(self) -> bool:
+        """Whether :meth:`kill` reaches every process, also one that forks meanwhile."""
+        return any(
+            (path / "cgroup.kill").exists() or "pids" in tree.controllers
+            for tree, path in self._made
+        )
+
+    @property
+    def entrances(self) -> list[str]:
+        """The files by which a process joins: it writes ``0`` to each."""
+        return [str(path / "cgroup.procs") for _, path in self._made]
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The version of the group that has each controller, and of the one that can kill."""
+        found = {name: tree.version for tree, _ in self._made for name in tree.controllers}
+        for tree, path in self._made:
+            if (path / "cgroup.kill").exists() or (
+                "pids" in tree.controllers and "kill" not in found
+            ):
+                found["kill"] = tree.version
+        return found
+
+    def members(self) -> set[int]:
+        """Process ids of its members, without those that ended."""
+        return {pid for _, path in self._made for pid in _pids(path)}
+
+    def ran_out_of_memory(self) -> bool:
+        """Return True if the system has ended one of its processes for the group's memory."""
+        for tree, path in self._made:
+            if "memory" in tree.controllers:
+                name = "memory.events" if tree.version == 2 else "memory.oom_control"
+                with suppress(OSError, ValueError):
+                    counts = dict(line.split() for line in (path / name).read_text().splitlines())
+                    if int(counts.get("oom_kill", 0)):
+                        return True
+        return False
+
+    def kill(self) -> None:
+        """Send SIGKILL to all members. From now on none of them can fork where pids are bounded."""
+        for tree, path in self._made:
+            if "pids" in tree.controllers:
+                _write(path / "pids.max", "0")
+            _write(path / "cgroup.kill", "1")
+        for pid in self.members():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def remove(self) -> bool:
+        """Remove its directories; return False if processes are left in them."""
+        gone = True
+        for _, path in self._made:
+            try:
+                path.rmdir()
+            except FileNotFoundError:
+                continue
+            except OSError:
+                gone = False
+        return gone
+
+    def _bound_memory(self, limit: int) -> bool:
+        for tree, path in self._made:
+            if "memory" not in tree.controllers:
+                continue
+            if tree.version == 2:
+                _write(path / "memory.swap.max", "0")
+                return _write(path / "memory.max", str(limit))
+            bounded = _write(path / "memory.limit_in_bytes", str(limit))
+            # Memory and swap together; the file is there only where swap is accounted.
+            _write(path / "memory.memsw.limit_in_bytes", str(limit))
+            return bounded
+        return False
+
+    def _bound_processes(self, limit: int) -> bool:
+        for tree, path in self._made:
+            if "pids" in tree.controllers:
+                return _write(path / "pids.max", str(limit))
+        return False
+
+
+def trees() -> list[Tree]:
+    """Return where this process may make groups, each controller once."""
+    found: list[Tree] = []
+    seen: set[str] = set()
+    for kind, mount, root, options in _mounts():
+        if kind == "cgroup2":
+            found.append(_unified(_own(mount, root, "")))
+        else:
+            names = frozenset(WANTED) & set(options) - seen
+            if names:
+                path = _own(mount, root, next(iter(names)))
+                found.append(Tree(path, 1, frozenset(names)))
+        seen.update(*(tree.controllers for tree in found))
+    return [tree for tree in found if os.access(tree.path, os.W_OK)]
+
+
+def _unified(own: Path) -> Tree:
+    """Return the nearest group of version 2 whose children can be bounded, or else the own one.
+
+    A group with processes of its own can't hand controllers to its children, unless it is the root;
+    its children still end all their processes at once.
+    """
+    for path in (own, *own.parents):
+        if not (path / "cgroup.procs").exists():
+            break
+        for attempt in range(2):
+            with suppress(OSError):
+                handed = set((path / "cgroup.subtree_control").read_text().split())
+                if handed.issuperset(WANTED):
+                    return Tree(path, 2, frozenset(WANTED))
+            if attempt == 0:
+                for name in WANTED:
+                    _write(path / "cgroup.subtree_control", f"+{name}")
+    return Tree(own, 2, frozenset())
+
+
+def _mounts() -> Iterator[tuple[str, Path, str, list[str]]]:
+    """Yield type, mount point, root and options of each mounted tree."""
+    with suppress(OSError):
+        for line in MOUNTS.read_text().splitlines():
+            mount, _, system = line.partition(" - ")
+            kind, _, options = system.split(" ", 2)
+            if kind in {"cgroup", "cgroup2"}:
+                fields = mount.split()
+                yield kind, Path(fields[4]), fields[3], options.split(",")
+
+
+def _own(mount: Path, root: str, controller: str) -> Path:
+    """Return the directory of this process's own group below a mount point."""
+    with suppress(OSError):
+        for line in OWN_GROUPS.read_text().splitlines():
+            _, names, path = line.split(":", 2)
+            if controller in names.split(","):
+                below = os.path.relpath(path, root)
+                found = mount if below.startswith("..") else mount / below
+                return found if found.is_dir() else mount
+    return mount
+
+
+def _pids(path: Path) -> set[int]:
+    with suppress(OSError):
+        return {int(pid) for pid in (path / "cgroup.procs").read_text().split() if pid != "0"}
+    return set()
+
+
+def _write(path: Path, text: str) -> bool:
+    """Write to a file of the kernel's; return False where there is none or it refuses."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY)
+    except OSError:
+        return False
+    try:
+        return os.write(descriptor, text.encode()) > 0
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,256 @@
+"""The first process of a script's sandbox: makes it, starts the commands in it, ends with it.
+
+Run as ``python -I -S init.py FD`` by root, with the standard library alone. ``FD`` is a stream
+socket. It brings one line of JSON, the plan, and takes lines of JSON back: ``ready`` once, then
+``code`` or ``error`` for each command, or ``refused`` when the system does not allow the sandbox.
+A further byte asks the commands to stop.
+When the other end of the socket is closed, this process exits, and the kernel ends every process
+of the sandbox with it, whatever session or group that belongs to.
+"""
+
+import ctypes
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+from contextlib import suppress
+from typing import Any, NoReturn
+
+CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWPID = 0x00020000, 0x08000000, 0x20000000
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
+MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
+PR_SET_NO_NEW_PRIVS = 38
+MOUNT_SETATTR, LANDLOCK_CREATE_RULESET, LANDLOCK_RESTRICT_SELF = 442, 444, 446
+AT_FDCWD, AT_RECURSIVE, MOUNT_ATTR_RDONLY = -100, 0x8000, 1
+LANDLOCK_VERSION, LANDLOCK_SCOPES, LANDLOCK_SCOPE_ABI = 1, 3, 6
+
+NAMESPACES = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWPID
+
+system = ctypes.CDLL(None, use_errno=True)
+
+
+def main(descriptor: int) -> NoReturn:
+    """Make the namespaces, and wait for their first process."""
+    channel = socket.socket(fileno=descriptor)
+    channel.set_inheritable(False)
+    # Whoever asks the script to stop signals our whole group, and tells the first process, which
+    # passes it on. So no command gets the signal twice, and none that starts late misses it.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    with channel.makefile("rb") as lines:
+        line = lines.readline()
+    if not line:
+        os._exit(1)
+    plan = json.loads(line)
+    try:
+        # Before: a file that is open for writing would keep its mount from becoming read-only.
+        entrances = [os.open(path, os.O_WRONLY | os.O_CLOEXEC) for path in plan["entrances"]]
+        check(system.unshare(NAMESPACES), "new namespaces")
+    except OSError as error:
+        say(channel, refused=str(error))
+        os._exit(1)
+    first = os.fork()
+    if first == 0:
+        try:
+            be_first(channel, plan, entrances)
+        except Exception as error:  # noqa: BLE001  (whoever waits for it must hear of any)
+            say(channel, refused=str(error) or repr(error))
+        finally:
+            os._exit(1)
+    channel.close()
+    os.waitpid(first, 0)
+    os._exit(0)
+
+
+def be_first(channel: socket.socket, plan: dict[str, Any], entrances: list[int]) -> None:
+    """Arrange the file system, start the commands, and report their ends until nobody listens."""
+    woken, wakeup = os.pipe()
+    os.set_blocking(wakeup, False)
+    signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+    ready = {"read_only": arrange(plan)}
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    ready["scoped"] = restrict()
+    say(channel, ready=ready)
+    running = {}
+    for place, command in enumerate(plan["commands"]):
+        pid = os.fork()
+        if pid == 0:
+            become(channel, plan, place, command, entrances)
+        running[pid] = place
+    for entrance in entrances:
+        os.close(entrance)
+    while True:
+        reap(channel, running)
+        readable, _, _ = select.select([channel.fileno(), woken], [], [])
+        if woken in readable:
+            os.read(woken, 4096)
+        if channel.fileno() in readable:
+            if not channel.recv(1):
+                os._exit(0)
+            for pid in running:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(pid, signal.SIGTERM)
+
+
+def reap(channel: socket.socket, running: dict[int, int]) -> None:
+    """Collect what has ended, orphans included; report the commands among it."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        place = running.pop(pid, None)
+        if place is not None:
+            say(channel, place=place, code=os.waitstatus_to_exitcode(status))
+
+
+def arrange(plan: dict[str, Any]) -> bool:
+    """Give the sandbox its own view of the file system; return whether the rest is read-only.
+
+    ``binds`` are directories of the script's own, each with the path at which it finds it. Paths of
+    ``kept`` stay visible where a bind hides them.
+    """
+    mount(None, "/", None, MS_REC | MS_PRIVATE)
+    # Held open, because the mounts below hide them.
+    kept = [(path, held(path)) for path in plan["kept"]]
+    binds = [(held(source), target) for source, target in plan["binds"]]
+    place = held(plan["place"])
+    attributes = (ctypes.c_uint64 * 4)(MOUNT_ATTR_RDONLY, 0, 0, 0)
+    flags = ctypes.c_uint(AT_RECURSIVE)
+    read_only = (
+        system.syscall(
+            MOUNT_SETATTR, AT_FDCWD, b"/", flags, ctypes.byref(attributes), ctypes.c_size_t(32)
+        )
+        == 0
+    )
+    targets = []
+    for source, target in binds:
+        if not os.path.isdir(target):  # noqa: PTH112  (pathlib would be another import)
+            continue
+        real = os.path.realpath(target)
+        if real not in targets:
+            bind(source, real, MS_NOSUID | MS_NODEV)
+            targets.append(real)
+    hidden = tuple(f"{target}/" for target in targets)
+    for path, descriptor in kept:
+        if path.startswith(hidden):
+            os.makedirs(path, 0o755, exist_ok=True)  # noqa: PTH103
+            bind(descriptor, path, MS_NOSUID | MS_NODEV | MS_RDONLY)
+    os.makedirs(plan["place"], 0o711, exist_ok=True)  # noqa: PTH103
+    bind(place, plan["place"], MS_NOSUID | MS_NODEV)
+    for descriptor in (place, *(found for _, found in kept), *(found for found, _ in binds)):
+        os.close(descriptor)
+    options = f"mode=1777,size={plan['shared_memory_mb']}m"
+    if os.path.isdir("/dev/shm"):  # noqa: PTH112, S108
+        mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, options)  # noqa: S108
+    if os.path.isdir("/dev/mqueue"):  # noqa: PTH112
+        mount("mqueue", "/dev/mqueue", "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "hidepid=2")
+    return read_only
+
+
+def held(path: str) -> int:
+    """Return a descriptor that stands for a directory, also when a mount hides it."""
+    return os.open(path, os.O_PATH | os.O_CLOEXEC)
+
+
+def bind(directory: int, target: str, flags: int) -> None:
+    """Make a directory appear at ``target``, writable unless ``flags`` say otherwise."""
+    mount(f"/proc/self/fd/{directory}", target, None, MS_BIND | MS_REC)
+    mount(None, target, None, MS_REMOUNT | MS_BIND | flags)
+
+
+def restrict() -> bool:
+    """Keep signals and abstract sockets inside the sandbox; return False for an older kernel."""
+    version = system.syscall(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), LANDLOCK_VERSION)
+    if version < LANDLOCK_SCOPE_ABI:
+        return False
+    attributes = (ctypes.c_uint64 * 3)(0, 0, LANDLOCK_SCOPES)
+    ruleset = system.syscall(
+        LANDLOCK_CREATE_RULESET, ctypes.byref(attributes), ctypes.c_size_t(24), 0
+    )
+    if ruleset < 0:
+        return False
+    done = system.syscall(LANDLOCK_RESTRICT_SELF, ruleset, 0) == 0
+    os.close(ruleset)
+    return bool(done)
+
+
+def become(
+    channel: socket.socket,
+    plan: dict[str, Any],
+    place: int,
+    command: dict[str, Any],
+    entrances: list[int],
+) -> NoReturn:
+    """Turn this process into one of the commands, without any privilege."""
+    try:
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD,
+                       signal.SIGPIPE, signal.SIGXFSZ):  # fmt: skip
+            signal.signal(number, signal.SIG_DFL)
+        for entrance in entrances:
+            os.write(entrance, b"0")
+        # Said while root: otherwise the script could lower it again and never be the one to end.
+        with open("/proc/self/oom_score_adj", "w") as score:  # noqa: PTH123
+            score.write("500")
+        for descriptor in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208
+            if descriptor > 2:
+                with suppress(OSError):  # the directory's own, closed by now
+                    os.set_inheritable(descriptor, descriptor == command["report"])
+        for source, target in ((command["stdout"], 1), (command["stderr"], 2)):
+            if source is not None:
+                os.dup2(source, target)
+        for kind, wanted in plan["limits"]:
+            hard = resource.getrlimit(kind)[1]
+            value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+            resource.setrlimit(kind, (value, value))
+        os.umask(0o077)
+        os.setgroups([])
+        os.setresgid(plan["uid"], plan["uid"], plan["uid"])
+        os.setresuid(plan["uid"], plan["uid"], plan["uid"])
+        check(system.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no new privileges")
+        os.chdir(plan["directory"])
+        os.execvpe(command["command"][0], command["command"], command["environment"])  # noqa: S606
+    except OSError as error:
+        say(channel, place=place, error=str(error), errno=error.errno)
+    finally:
+        os._exit(127)
+
+
+def mount(source: str | None, target: str, kind: str | None, flags: int, options: str = "") -> None:
+    """Mount something.
+
+    Raises:
+        OSError: when the system refuses; its text says where.
+    """
+    arguments = [None if text is None else text.encode() for text in (source, target, kind)]
+    done = system.mount(*arguments, ctypes.c_ulong(flags), options.encode() or None)
+    check(done, f"a private {target}")
+
+
+def check(done: int, what: str) -> None:
+    """Raise the error of a system call that failed.
+
+    Raises:
+        OSError: for any other result than 0.
+    """
+    if done != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def say(channel: socket.socket, **message: object) -> None:
+    """Report something; nobody may listen any more."""
+    with suppress(OSError):
+        channel.sendall(json.dumps(message).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,76 @@
+"""What this machine can keep scripts apart with: ``python -m aiplatform.runtime.script.isolation``.
+
+The worker and ``aiplatform doctor`` run it as a program. It prints one JSON object, after it has
+started a real sandbox with a real command, so its answer is what a script gets.
+"""
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from aiplatform.runtime.channel import JobError
+from aiplatform.runtime.script.cgroups import Group, trees
+from aiplatform.runtime.script.place import PREFIX, free_uid
+from aiplatform.runtime.script.sandbox import Refused, Sandbox, Start, closed_to_others
+
+ORDINARY = "it runs as an ordinary user"
+
+
+def examine() -> dict[str, Any]:
+    """Return ``isolated``, the ``reason`` where it is false, and what each bound rests on.
+
+    ``groups`` has the version of the control group for ``memory``, ``pids`` and ``kill``.
+    ``closed`` names the directory that keeps scripts from this interpreter, if there is one.
+    """
+    python = Path(sys.executable)
+    if os.geteuid() != 0:
+        return {"isolated": False, "reason": ORDINARY, "groups": {}, "closed": None}
+    root = Path(tempfile.mkdtemp(prefix=f"{PREFIX}trial-", dir="/var/tmp"))
+    group = Group(root.name, trees(), memory_mb=64, processes=64)
+    closed = closed_to_others(python)
+    found: dict[str, Any] = {
+        "isolated": True,
+        "reason": None,
+        "groups": group.versions,
+        "closed": None if closed is None else str(closed),
+    }
+    try:
+        found |= try_sandbox(root, group)
+    except (JobError, OSError) as error:
+        found |= {"isolated": False, "reason": f"the system refuses {error}"}
+    finally:
+        group.kill()
+        group.remove()
+        shutil.rmtree(root, ignore_errors=True)
+    return found
+
+
+def try_sandbox(root: Path, group: Group) -> dict[str, Any]:
+    """Run a command in a sandbox and return what the kernel gives it.
+
+    Raises:
+        Refused: when the system does not allow a sandbox, or the change of the user.
+    """
+    uid = free_uid()
+    os.chown(root, 0, uid)
+    root.chmod(0o710)
+    for name in ("tmp", "var-tmp"):
+        (root / name).mkdir()
+    sandbox = Sandbox(root, uid, Path("/"), limits=[], entrances=group.entrances)
+    silent = os.open(os.devnull, os.O_WRONLY)
+    try:
+        (command,) = sandbox.start([Start(["true"], {"PATH": "/usr/bin:/bin"}, silent)])
+        if command.wait() and not isinstance(command.error, FileNotFoundError):
+            raise Refused(str(command.error or "a user of its own"))
+    finally:
+        os.close(silent)
+        sandbox.close()
+    return sandbox.facts
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(examine()) + "\n")

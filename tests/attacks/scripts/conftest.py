@@ -1,0 +1,5 @@
+"""A platform that allows scripts; see ``tests/server/scripts``."""
+
+from tests.server.scripts.conftest import allowed, bundle, mine, project, run, submit
+
+__all__ = ["allowed", "bundle", "mine", "project", "run", "submit"]
