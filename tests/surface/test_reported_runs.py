@@ -59,6 +59,7 @@ def test_client_run_points_lines_and_files_are_stored_and_the_run_ends(
         directory = run.journal.directory
     assert run.end(), "the server does not have the whole run"
     assert not directory.exists()
+    assert run.task is not None
     task = sdk.tasks.get(run.task)
     assert task.status == "completed"
     points = sdk.tasks.metrics(task, "loss")["loss"]
@@ -75,6 +76,7 @@ def test_client_run_fails_with_its_block(sdk: Client) -> None:
     run.log({"loss": 1.0})
     with pytest.raises(ZeroDivisionError), run:
         _ = 1 / 0
+    assert run.task is not None
     task = sdk.tasks.get(run.task)
     assert (task.status, task.error_message) == (
         "failed",
