@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aiplatform.cli.failures import CommandError, ExitCode
+from aiplatform.cli.names import SHORT_UUID
 from aiplatform.cli.options import Json, Limit, group
-from aiplatform.cli.output import age_text, print_json, print_table, print_text, say
+from aiplatform.cli.output import UUID_LENGTH, age_text, print_json, print_table, print_text, say
 from aiplatform.cli.production import asking_the_database, program, use_what_runs
 from aiplatform.cli.session import connect
 
 if TYPE_CHECKING:
+    from aiplatform.client import AuditEntry
     from aiplatform.server.audit.rules.findings import Verdict
 
 app = group("The audit trail; for administrators.")
@@ -57,12 +59,23 @@ def ls(
             "USER": lambda e: None if e.user is None else e.user.username,
             "ACTION": lambda e: e.action,
             "OUTCOME": lambda e: e.outcome,
-            "RESOURCE": lambda e: f"{e.resource_type or ''} {e.resource_id or ''}".strip(),
+            "RESOURCE": _resource_text,
             "ADDRESS": lambda e: e.ip_address,
         },
         as_json=json,
         empty="Nothing of that kind is on record.",
     )
+
+
+def _resource_text(entry: "AuditEntry") -> str:
+    """Return what an entry is about: its kind, and its name of that time where it is on record."""
+    details = entry.details or {}
+    name = details.get("name") or details.get("username")
+    if name and details.get("version"):
+        name = f"{name}@{details['version']}"
+    meant = str(entry.resource_id or "")
+    shown = name or (meant[:SHORT_UUID] if len(meant) == UUID_LENGTH else meant)
+    return f"{entry.resource_type or ''} {shown}".strip()
 
 
 @app.command()

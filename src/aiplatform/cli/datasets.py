@@ -75,9 +75,13 @@ def show(dataset: DatasetArgument, project: Project = None, json: Json = False) 
     """Show a dataset, or one version of it."""
     client = connect(project)
     if "@" in dataset:
-        print_record(client.datasets.version(dataset), as_json=json, skip=("report",))
+        print_record(
+            client.datasets.version(dataset), as_json=json, skip=("report",), client=client
+        )
     else:
-        print_record(client.datasets.get(dataset), as_json=json, skip=("quality_report",))
+        print_record(
+            client.datasets.get(dataset), as_json=json, skip=("quality_report",), client=client
+        )
 
 
 @app.command()

@@ -98,7 +98,8 @@ def ls(project: Project = None, limit: Limit = 50, json: Json = False) -> None:
 @app.command()
 def show(deployment: DeploymentArgument, project: Project = None, json: Json = False) -> None:
     """Show a deployment."""
-    print_record(connect(project).deployments.get(deployment), as_json=json)
+    client = connect(project)
+    print_record(client.deployments.get(deployment), as_json=json, client=client)
 
 
 @app.command()

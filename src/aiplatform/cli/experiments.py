@@ -33,6 +33,8 @@ from aiplatform.cli.session import confirm, connect
 from aiplatform.cli.specs import assign, read_spec
 from aiplatform.cli.train import Set, Spec, create_experiment, print_training
 
+_SERIES = ("metrics.metrics", "metrics.runs")
+
 app = group("Experiments: training specs and their runs.")
 
 ExperimentArgument = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="Name or uuid.")]
@@ -80,13 +82,14 @@ def create(
     wanted = read_spec(spec) if spec else {}
     assign(wanted, assignments or [])
     client = connect(project or wanted.get("project"))
-    print_record(create_experiment(client, wanted, name), as_json=json)
+    print_record(create_experiment(client, wanted, name), as_json=json, client=client)
 
 
 @app.command()
 def show(experiment: ExperimentArgument, project: Project = None, json: Json = False) -> None:
     """Show an experiment."""
-    print_record(connect(project).experiments.get(experiment), as_json=json)
+    client = connect(project)
+    print_record(client.experiments.get(experiment), as_json=json, skip=_SERIES, client=client)
 
 
 @app.command()

@@ -89,7 +89,8 @@ def show(
     json: Json = False,
 ) -> None:
     """Show a model and what it was made of."""
-    found = connect(project).models.get(model)
+    client = connect(project)
+    found = client.models.get(model)
     if card:
         (print_json if json else print_text)(found.card or "")
         return
@@ -99,7 +100,7 @@ def show(
         print_json(whole)
         return
     made_from = [f"{item['label']} ({item['role']})" for item in lineage["dataset_versions"]]
-    print_record({**whole, "made_from": made_from}, as_json=False, skip=_LONG)
+    print_record({**whole, "made_from": made_from}, as_json=False, skip=_LONG, client=client)
     evaluation = found.metrics.get("evaluation")
     if evaluation:
         print_evaluation(evaluation)

@@ -13,14 +13,34 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pydantic import BaseModel
     from rich.console import Console
+
+    from aiplatform.client import Client
 
 Columns = Mapping[str, Callable[[Any], object]]
 """Heading → what stands under it."""
 
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _PIPED_WIDTH = 240
+_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_HASH = re.compile("[0-9a-f]{64}")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
+UUID_LENGTH = 36
+SHORT_HASH = 12
+GAP = 3
+"""Columns between two cells."""
+
+LEAST_NAME, LEAST_CELL = 20, 10
+"""Characters that names, and other cells, keep where a table is too wide."""
+
+NAMING = frozenset({"NAME", "USERNAME", "TITLE", "TASK", "RUN"})
+"""Headings of columns that name what the row is about."""
+
+SIZES = frozenset({"size", "bytes", "file_size"})
+"""Fields that count bytes."""
 
 
 def print_json(value: Any) -> None:
@@ -66,40 +86,164 @@ def print_table(
 
 
 def print_rows(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table for people; without lines when it is piped."""
+    """Print a table for people; without lines when it is piped.
+
+    No line is wrapped. In a terminal that is too narrow, uuids give way where a name stands for
+    the same thing, then hashes are cut, then the widest cells; ``--json`` has everything.
+    """
     from rich import box
     from rich.table import Column, Table
     from rich.text import Text
 
     out = console()
+    columns = [
+        [heading, *cells]
+        for heading, *cells in zip(
+            headings, *([plain(_one_line(cell)) for cell in row] for row in rows), strict=True
+        )
+    ]
+    widths: list[int | None] = [None] * len(columns)
+    if out.is_terminal:
+        columns = _fitting(columns, out.width)
+        widths = [*_widths(columns, out.width)]
     table = Table(
-        *(Column(Text(heading)) for heading in headings),
+        *(
+            Column(
+                Text(column[0]),
+                no_wrap=True,
+                overflow="ellipsis",
+                width=width,
+            )
+            for column, width in zip(columns, widths, strict=True)
+        ),
         box=box.SIMPLE_HEAD if out.is_terminal else None,
         header_style="bold" if out.is_terminal else "",
         pad_edge=False,
         show_edge=False,
     )
-    for row in rows:
-        table.add_row(*(Text(plain(cell), overflow="fold") for cell in row))
+    for cells in zip(*(column[1:] for column in columns), strict=True):
+        table.add_row(*map(Text, cells))
     out.print(table)
 
 
+def _fitting(columns: list[list[str]], width: int) -> list[list[str]]:
+    """Return the columns of a table as they fit into a terminal, as far as that can be had."""
+    from rich.cells import cell_len
+
+    def is_too_wide() -> bool:
+        needed = sum(max(map(cell_len, column)) for column in columns)
+        return needed + GAP * (len(columns) - 1) > width
+
+    if is_too_wide():
+        columns = [
+            [cell[:SHORT_HASH] for cell in column] if _holds(column, _HASH) else column
+            for column in columns
+        ]
+    if is_too_wide() and any(column[0] in NAMING for column in columns):
+        columns = [column for column in columns if not _holds(column, _UUID)]
+    return columns
+
+
+def _widths(columns: list[list[str]], width: int) -> list[int]:
+    """Return the widths of columns, the widest of them cut until all fit, if that can be had."""
+    from rich.cells import cell_len
+
+    widths = [max(map(cell_len, column)) for column in columns]
+    least = [_least_width(column) for column in columns]
+    while sum(widths) + GAP * (len(widths) - 1) > width:
+        excess = [have - need for have, need in zip(widths, least, strict=True)]
+        if not excess or max(excess) <= 0:
+            break
+        widest = max(
+            (place for place, more in enumerate(excess) if more > 0), key=widths.__getitem__
+        )
+        widths[widest] -= 1
+    return widths
+
+
+def _least_width(column: Sequence[str]) -> int:
+    """Return the width below which a column is not cut: names and short cells stay readable."""
+    from rich.cells import cell_len
+
+    whole = max(map(cell_len, column))
+    if _holds(column, _UUID):
+        return UUID_LENGTH
+    return min(whole, LEAST_NAME if column[0] in NAMING else LEAST_CELL)
+
+
+def _holds(column: Sequence[str], pattern: "re.Pattern[str]") -> bool:
+    """Return True if all cells of a column that are not empty match; the first is the heading."""
+    cells = [cell for cell in column[1:] if cell]
+    return bool(cells) and all(pattern.fullmatch(cell) for cell in cells)
+
+
+def _one_line(cell: object) -> str:
+    """Return the text of a cell on one line."""
+    text = "" if cell is None else str(cell)
+    return " ".join(text.split()) if "\n" in text else text
+
+
 def print_record(
-    resource: "BaseModel | Mapping[str, Any]", *, as_json: bool, skip: Sequence[str] = ()
+    resource: "BaseModel | Mapping[str, Any]",
+    *,
+    as_json: bool,
+    skip: Sequence[str] = (),
+    client: "Client | None" = None,
 ) -> None:
-    """Print one resource, a field a line; fields that are empty or in ``skip`` only in JSON."""
+    """Print one resource, a field a line; fields that are empty or in ``skip`` only in JSON.
+
+    Args:
+        resource: what is printed; what is nested in it gets lines of its own.
+        as_json: print it whole, for programs.
+        skip: fields that people need not see; ``result.metrics`` is one inside another.
+        client: asked for the names of projects, models and other things that are meant by uuid.
+    """
     if as_json:
         print_json(resource)
         return
     from rich.table import Table
     from rich.text import Text
 
+    shown = _without(dumped(resource), skip)
+    if client is not None:
+        from aiplatform.cli.names import with_names
+
+        shown = with_names(client, shown)
     table = Table(box=None, show_header=False, pad_edge=False, show_edge=False)
-    for name, value in dumped(resource).items():
-        if name in skip or value in (None, "", [], {}):
-            continue
-        table.add_row(Text(name.replace("_", " "), style="dim"), Text(plain(_brief(value))))
+    for name, value in _lines_of(shown):
+        table.add_row(Text(name, style="dim"), Text(plain(value), overflow="fold"))
     console().print(table)
+
+
+def _without(fields: Mapping[str, Any], skip: Sequence[str]) -> dict[str, Any]:
+    """Return the fields that are not skipped."""
+    kept = {}
+    for name, value in fields.items():
+        if name in skip:
+            continue
+        inner = [path.removeprefix(f"{name}.") for path in skip if path.startswith(f"{name}.")]
+        kept[name] = _without(value, inner) if inner and isinstance(value, dict) else value
+    return kept
+
+
+def _lines_of(fields: Mapping[str, Any], depth: int = 0) -> "Iterator[tuple[str, str]]":
+    """Yield name and text of each field that is not empty; nested ones are indented."""
+    for name, value in fields.items():
+        if value in (None, "", [], {}):
+            continue
+        label = "  " * depth + str(name).replace("_", " ")
+        if isinstance(value, dict) and _short(value) is None:
+            nested = list(_lines_of(value, depth + 1))
+            if nested:
+                yield label, ""
+                yield from nested
+        elif isinstance(value, list) and any(
+            isinstance(item, dict) and _short(item) is None for item in value
+        ):
+            for number, item in enumerate(value):
+                yield label if number == 0 else "", _brief(item)
+        else:
+            yield label, size_text(value) if name in SIZES else _brief(value)
 
 
 def say(text: str) -> None:
@@ -175,16 +319,36 @@ def number_text(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else plain(value)
 
 
+def _short(value: Mapping[str, Any]) -> str | None:
+    """Return the name of a resource that another one mentions, if that is what ``value`` is."""
+    if set(value) >= {"uuid", "username"}:
+        return str(value["username"])
+    if set(value) == {"uuid", "name", "version"}:
+        return f"{value['name']}@{value['version']}"
+    if set(value) == {"uuid", "name"}:
+        return str(value["name"])
+    if set(value) == {"name", "type"}:
+        return f"{value['name']} ({value['type']})"
+    return None
+
+
 def _brief(value: Any) -> str:
-    """A field's value on one line."""
-    if isinstance(value, dict):
-        if set(value) >= {"uuid", "username"}:
-            return str(value["username"])
-        if set(value) == {"uuid", "name", "version"}:
-            return f"{value['name']}@{value['version']}"
-        if set(value) == {"name", "type"}:
-            return f"{value['name']} ({value['type']})"
-        return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, list):
-        return ", ".join(_brief(item) for item in value)
+    """Return a field's value on one line."""
+    match value:
+        case dict():
+            return _short(value) or ", ".join(
+                f"{str(name).replace('_', ' ')} {_brief(item)}"
+                for name, item in value.items()
+                if item not in (None, "", [], {})
+            )
+        case list():
+            return ", ".join(map(_brief, value))
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return number_text(value)
+        case str() if _HASH.fullmatch(value):
+            return value[:SHORT_HASH]
+        case str() if _TIME.fullmatch(value):
+            return f"{value[:10]} {value[11:16]} UTC"
     return str(value)

@@ -7,6 +7,7 @@ import typer
 from aiplatform.cli.follow import follow
 from aiplatform.cli.options import Detach, Json, Limit, OverrideGate, Priority, Project, group
 from aiplatform.cli.output import (
+    SHORT_HASH,
     age_text,
     dumped,
     number_text,
@@ -72,8 +73,9 @@ def ls(
 @app.command()
 def show(run: RunArgument, project: Project = None, json: Json = False) -> None:
     """Show a run and its record: config, seed, data and base model by hash, software, hardware."""
-    found = connect(project).runs.get(run)
-    print_record(found, as_json=json, skip=("config", "record"))
+    client = connect(project)
+    found = client.runs.get(run)
+    print_record(found, as_json=json, skip=("config", "record", "metrics.metrics"), client=client)
     if json or found.record is None:
         return
     record = dumped(found.record)
@@ -81,9 +83,12 @@ def show(run: RunArgument, project: Project = None, json: Json = False) -> None:
     packages = environment.pop("packages", {})
     learned = ("torch", "transformers", "peft", "trl", "accelerate", "datasets", "tokenizers")
     record |= environment
-    record["inputs"] = [f"{i['role']} {i['label']} sha256 {i['sha256']}" for i in record["inputs"]]
+    record["inputs"] = [
+        f"{i['role'].replace('_', ' ')} {i['label']} sha256 {str(i['sha256'])[:SHORT_HASH]}"
+        for i in record["inputs"]
+    ]
     record["packages"] = [f"{name} {packages[name]}" for name in learned if name in packages]
-    print_record(record, as_json=False)
+    print_record(record, as_json=False, client=client)
 
 
 @app.command()
@@ -127,5 +132,7 @@ def print_comparison(comparison: "Comparison", *, as_json: bool) -> None:
         [path, *(number_text(value) for value in values)]
         for part in (comparison.differs, comparison.metrics)
         for path, values in part.items()
+        # The points of series; `compare-metrics` compares those.
+        if not any(isinstance(value, dict) for value in values)
     ]
     print_rows(["", *(item.name for item in comparison.items)], rows)

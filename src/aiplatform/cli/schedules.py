@@ -94,7 +94,8 @@ def create(
 @app.command()
 def show(schedule: ScheduleArgument, project: Project = None, json: Json = False) -> None:
     """Show a schedule and its next times."""
-    print_record(connect(project).schedules.get(schedule), as_json=json)
+    client = connect(project)
+    print_record(client.schedules.get(schedule), as_json=json, client=client)
 
 
 @app.command()

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 app = group("Queued and running work: watch it, read its log, stop it.")
 
+_LONG = ("nodes", "progress_detail", "result.metrics")
+
 MOST_SHOWN = 5
 """What has more parts than this is counted in a table."""
 
@@ -69,9 +71,10 @@ def ls(
 @app.command()
 def show(task: TaskArgument, project: Project = None, json: Json = False) -> None:
     """Show a task: state, result, attempts, nodes."""
-    tasks = connect(project).tasks
+    client = connect(project)
+    tasks = client.tasks
     found = tasks.get(task)
-    print_record(found, as_json=json, skip=("nodes", "progress_detail"))
+    print_record(found, as_json=json, skip=_LONG, client=client)
     if json:
         return
     for node in found.nodes:

@@ -1,0 +1,64 @@
+"""Names of things that a resource mentions by uuid, for people who read it."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from aiplatform.client import Client
+
+SHORT_UUID = 8
+"""Characters of a uuid that are shown where its name is not known; commands accept them."""
+
+NAMES: Mapping[str, Callable[["Client", UUID], str]] = {
+    "project": lambda client, uuid: client.projects.get(uuid).name,
+    "experiment": lambda client, uuid: client.experiments.get(uuid).name,
+    "task": lambda client, uuid: client.tasks.get(uuid).name,
+    "model": lambda client, uuid: client.models.get(uuid).reference,
+    "base_model": lambda client, uuid: client.models.get(uuid).reference,
+    "dataset": lambda client, uuid: client.datasets.get(uuid).name,
+}
+"""Fields that hold uuids, and how the names are found."""
+
+
+def with_names(client: "Client", fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a resource with names in place of uuids, as far as one may see them.
+
+    The server is asked for each name with the caller's own permissions; a uuid whose name it does
+    not tell is cut.
+    """
+    known: dict[tuple[str, str], str] = {}
+
+    def name_of(field: str, uuid: UUID) -> str:
+        from aiplatform.client import ClientError
+
+        key = (field, str(uuid))
+        if key not in known:
+            try:
+                known[key] = NAMES[field](client, uuid)
+            except ClientError:
+                known[key] = str(uuid)[:SHORT_UUID]
+        return known[key]
+
+    def named(field: str, value: Any) -> Any:
+        if isinstance(value, dict):
+            inner = {name: named(name, part) for name, part in value.items()}
+            if set(inner) == {"dataset", "version"}:
+                version = f"@{inner['version']}" if inner["version"] else ""
+                return f"{inner['dataset']}{version}"
+            return inner
+        if isinstance(value, list):
+            return [named(field, item) for item in value]
+        uuid = _as_uuid(value) if field in NAMES else None
+        return value if uuid is None else name_of(field, uuid)
+
+    return {name: named(name, value) for name, value in fields.items()}
+
+
+def _as_uuid(value: object) -> UUID | None:
+    if isinstance(value, UUID):
+        return value
+    try:
+        return UUID(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
