@@ -39,7 +39,7 @@ IN_WORDS: dict[str, Expectation] = {
     r"^[A-Za-z0-9._-]{1,96}(/[A-Za-z0-9._-]{1,96})?$": Expectation(
         "a repository, as in owner/name", "仓库名称，如 owner/name"
     ),
-    r"^[A-Za-z0-9._-]{1,96}/[A-Za-z0-9._-]{1,96}$": Expectation(
+    r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,95}/[A-Za-z0-9_][A-Za-z0-9._-]{0,95}$": Expectation(
         "a repository, as in owner/name", "仓库名称，如 owner/name"
     ),
     r"^[A-Za-z0-9][A-Za-z0-9._/-]*$": Expectation(
