@@ -32,16 +32,35 @@ REASONS: dict[str, Words] = {
         "{compression} 数据已损坏或不完整（{detail}）",
     ),
     "bomb": Words(
-        "the file unpacks to more than {ratio} times its size: refused as a decompression bomb",
-        "文件解压后超过其大小的 {ratio} 倍，疑似解压炸弹，已拒绝",
+        "the file has {packed} bytes and unpacks to more than {limit}: refused as a decompression "
+        "bomb. If the data is honest, split the file, or ask an administrator to raise "
+        "AIPLATFORM_INGEST_RATIO (now {ratio})",
+        "文件大小为 {packed} 字节，解压后超过 {limit} 字节，疑似解压炸弹，已拒绝。如果数据正常，"
+        "请拆分文件，或请管理员调高 AIPLATFORM_INGEST_RATIO（当前为 {ratio}）",
     ),
     "too_large": Words(
-        "the unpacked data is larger than {limit} bytes", "解压后的数据超过 {limit} 字节"
+        "the unpacked data is larger than {limit} bytes; split the file, or ask an administrator "
+        "to raise AIPLATFORM_INGEST_MAX_UNPACKED_BYTES",
+        "解压后的数据超过 {limit} 字节；请拆分文件，或请管理员调高 "
+        "AIPLATFORM_INGEST_MAX_UNPACKED_BYTES",
     ),
     "memory": Words(
-        "reading this file takes more memory than a reader may have; "
-        "are single values extremely large?",
-        "读取该文件所需内存超出限制；是否存在极大的单个值？",
+        "reading this file takes more memory than a reader may have ({limit} MiB); are single "
+        "values extremely large? Write it in smaller row groups or batches, or ask an "
+        "administrator to raise AIPLATFORM_INGEST_MEMORY_MB",
+        "读取该文件所需内存超出限制（{limit} MiB）；是否存在极大的单个值？"
+        "请使用更小的行组或批次写入，或请管理员调高 AIPLATFORM_INGEST_MEMORY_MB",
+    ),
+    "cpu_time": Words(
+        "reading this file takes more than {limit} seconds of CPU time for each 256 MiB of it; "
+        "split the file, or ask an administrator to raise AIPLATFORM_INGEST_CPU_SECONDS",
+        "读取该文件所需 CPU 时间超过每 256 MiB {limit} 秒；请拆分文件，或请管理员调高 "
+        "AIPLATFORM_INGEST_CPU_SECONDS",
+    ),
+    "values_too_many": Words(
+        "“{column}” holds more than {limit} nested values in {rows} rows: refused as a "
+        "decompression bomb",
+        "“{column}”的 {rows} 行中嵌套值超过 {limit} 个，疑似解压炸弹，已拒绝",
     ),
     "encoding_invalid": Words(
         "not valid {encoding} (byte 0x{value:02x}); save the file as UTF-8",
@@ -149,6 +168,10 @@ REASONS: dict[str, Words] = {
     "condition_type": Words(
         "“{column}” can't be compared by {op} with {value}: it holds values of another type",
         "“{column}”无法用 {op} 与 {value} 比较：列中值的类型不同",
+    ),
+    "condition_has": Words(
+        "“{column}” has no tags: use `contains` for text in a column",
+        "“{column}”没有标签：要查找列中的文本，请使用 `contains`",
     ),
     "key_type": Words(
         "“{column}” can't be a key: it must hold text, integers or booleans of one type",

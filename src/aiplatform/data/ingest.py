@@ -32,7 +32,16 @@ from aiplatform.data.column_types import UNTYPED, changes
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.formats import Chunk, Opened, open_file
 from aiplatform.data.formats.joined import Joined
-from aiplatform.data.limits import MEMORY_BYTES
+from aiplatform.data.limits import (
+    CPU_SECONDS,
+    MAX_CELLS,
+    MAX_UNPACKED_BYTES,
+    MEMORY_BYTES,
+    MIB,
+    Limits,
+    current_limits,
+    set_limits,
+)
 from aiplatform.data.plan import Plan, Typing
 from aiplatform.data.quarantine import Quarantine
 from aiplatform.protocol.enums import DataFormat
@@ -109,7 +118,7 @@ def ingest_all(
         partial.rename(output)
         aside = None
     except MemoryError as error:
-        raise MalformedData("memory") from error
+        raise MalformedData("memory", limit=current_limits().memory_bytes // MIB) from error
     finally:
         partial.unlink(missing_ok=True)
         for number in range(len(sources)):
@@ -217,8 +226,16 @@ def _write(
             if plan.learn(columns):
                 _learn(opened, plan, chunks, aside)
                 return None
-            if left.rows:
-                writer.write(plan.batch(left, columns, schema))
+            # Rows may lack most of the columns: what is missing takes memory, too.
+            step = max(1, MAX_CELLS // len(schema))
+            if left.rows <= step:
+                if left.rows:
+                    writer.write(plan.batch(left, columns, schema))
+                continue
+            for start in range(0, left.rows, step):
+                some = range(start, min(start + step, left.rows))
+                part = {name: values[start : some.stop] for name, values in columns.items()}
+                writer.write(plan.batch(left.only(some), part, schema))
     return writer
 
 
@@ -246,8 +263,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--max-bad-share", type=float, default=0.0, help="of all rows, how many may be set aside"
     )
+    parser.add_argument("--memory-mb", type=int, default=MEMORY_BYTES // MIB)
+    parser.add_argument("--cpu-seconds", type=int, default=CPU_SECONDS)
+    parser.add_argument("--max-ratio", type=int, help="decoded over uploaded size")
+    parser.add_argument("--max-unpacked-bytes", type=int, default=MAX_UNPACKED_BYTES)
     options = parser.parse_args(arguments)
+    limits = Limits(
+        memory_bytes=options.memory_mb * MIB,
+        cpu_seconds=options.cpu_seconds,
+        ratio=options.max_ratio,
+        unpacked_bytes=options.max_unpacked_bytes,
+    )
+    set_limits(limits)
     prepare_process()
+    limit_cpu(limits.cpu_seconds_for(sum(path.stat().st_size for path in options.input)))
     try:
         found = ingest_all(
             list(zip(options.input, options.filename, strict=True)),
@@ -284,7 +313,8 @@ def _line(answer: dict[str, Any]) -> str:
 def prepare_process() -> None:
     """Bound memory and threads, and let a request to stop unwind the stack."""
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limit = MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(MEMORY_BYTES, hard)
+    allowed = current_limits().memory_bytes
+    limit = allowed if hard == resource.RLIM_INFINITY else min(allowed, hard)
     # macOS has no such limit; the limits of the readers remain.
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
@@ -295,6 +325,17 @@ def prepare_process() -> None:
     gc.freeze()  # nor need the exit look at what was imported
     # Two threads parse, one encodes; Arrow's own pool would only contend with them.
     pa.set_cpu_count(1)
+
+
+def limit_cpu(seconds: int) -> None:
+    """Let the kernel end this process by SIGXCPU after ``seconds`` of CPU time.
+
+    There is no handler: a call of a library that takes minutes would not let Python run one.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    if hard == resource.RLIM_INFINITY or seconds < hard:
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, hard))
 
 
 class NoPandas:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from aiplatform.data import limits
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.formats import source as source_module
 from aiplatform.data.formats.source import Meter, Source
@@ -76,7 +77,7 @@ def test_what_packs_well_is_no_bomb_while_it_is_small(tmp_path: Path) -> None:
 
 
 def test_there_is_a_limit_to_all_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source_module, "MAX_UNPACKED_BYTES", 1000)
+    monkeypatch.setattr(limits, "_limits", limits.Limits(unpacked_bytes=1000))
     with pytest.raises(MalformedData) as caught:
         Meter(10**9).add(1001)
     assert caught.value.reason == "too_large"

@@ -2,19 +2,21 @@
 
 import asyncio
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
+from uuid import uuid4
 
 import psutil
 import pytest
 
 from aiplatform.protocol.enums import DataShape
 from aiplatform.server.core.errors import InsufficientStorage
+from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.spool import UploadAborted
 from aiplatform.server.datasets.errors import ExportFailed, IngestFailed, MalformedFile
 from aiplatform.server.datasets.service import content
-from aiplatform.server.datasets.service import ingest as module
 from aiplatform.server.datasets.service.ingest import ingest
 
 
@@ -35,11 +37,11 @@ async def never() -> None:
     await asyncio.Event().wait()
 
 
-async def read(directory: Path, gone: Any = never) -> Any:
+async def read(directory: Path, gone: Any = never, **options: Any) -> Any:
     source = directory / "upload"
     source.write_bytes(b'{"text": "a"}\n')
     return await ingest(
-        source, directory / "rows.parquet", filename="a.jsonl", format=None, gone=gone
+        source, directory / "rows.parquet", filename="a.jsonl", format=None, gone=gone, **options
     )
 
 
@@ -82,6 +84,19 @@ def test_ends_that_are_no_verdict(tmp_path: Path, program: Any, script: str, end
     with pytest.raises(IngestFailed) as caught:
         asyncio.run(read(tmp_path))
     assert caught.value.params["ending"] == ending
+
+
+def test_too_much_cpu_time_is_a_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel ends the real program, whatever it is doing."""
+    monkeypatch.setattr(get_settings(), "ingest_cpu_seconds", 1)
+    source = tmp_path / "upload"
+    source.write_bytes(b'{"text": "%s"}\n' % (b"abc " * 1000) * 60_000)
+    with pytest.raises(MalformedFile) as caught:
+        asyncio.run(
+            ingest(source, tmp_path / "rows.parquet", filename="x.jsonl", format=None, gone=never)
+        )
+    assert "AIPLATFORM_INGEST_CPU_SECONDS" in caught.value.params["message"]
+    assert "AIPLATFORM_INGEST_CPU_SECONDS" in caught.value.params["message_zh"]
 
 
 def test_a_full_disk(tmp_path: Path, program: Any) -> None:
@@ -146,10 +161,14 @@ def test_it_dies_when_nobody_waits(tmp_path: Path, pid_of: Any) -> None:
     assert not any(running(pid) for pid in asyncio.run(run()))
 
 
+@pytest.mark.parametrize(("machine", "own", "most"), [(2, 2, 2), (3, 1, 1)])
 def test_few_read_at_the_same_time(
-    tmp_path: Path, program: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, program: Any, monkeypatch: pytest.MonkeyPatch, machine: int, own: int, most: int
 ) -> None:
-    monkeypatch.setattr(module, "AT_ONCE", 2)
+    monkeypatch.setattr(get_settings(), "home", tmp_path / "home")
+    monkeypatch.setattr(get_settings(), "ingest_at_once", machine)
+    monkeypatch.setattr(get_settings(), "ingest_at_once_per_project", own)
+    project = uuid4()
     program(
         f"""
         running = {str(tmp_path / "running")!r}
@@ -166,12 +185,17 @@ def test_few_read_at_the_same_time(
     )
 
     async def run() -> list[int]:
-        answers = await asyncio.gather(*(read(tmp_path) for _ in range(6)), return_exceptions=True)
+        answers = await asyncio.gather(
+            *(read(tmp_path, project=project) for _ in range(6)), return_exceptions=True
+        )
         return [int(answer.params["message"]) for answer in answers]  # type: ignore[union-attr]
 
-    counts = asyncio.run(run())
-    assert len(counts) == 6
-    assert max(counts) == 2
+    # Two API processes on one machine share the turns.
+    with ThreadPoolExecutor(2) as threads:
+        found = [threads.submit(asyncio.run, run()) for _ in range(2)]
+        counts = [count for one in found for count in one.result()]
+    assert len(counts) == 12
+    assert max(counts) == most
     assert list((tmp_path / "running").iterdir()) == []
 
 

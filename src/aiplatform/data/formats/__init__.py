@@ -113,7 +113,8 @@ def open_file(
         if source.compression is not None:
             _unpack(source, scratch)
             path = scratch
-        return Opened(_columnar(found, path, aside), found, source.compression, None)
+        reader = _columnar(found, path, aside, source.size)
+        return Opened(reader, found, source.compression, None)
     chosen = claimed or _by_suffix(filename)
     if chosen in BINARY:
         reason, detail = BINARY[chosen]
@@ -139,12 +140,14 @@ def _refuse_options(given: list[str], found: DataFormat) -> None:
         raise MalformedData("option_misplaced", option=given[0], found=found)
 
 
-def _columnar(found: DataFormat, path: Path, aside: Quarantine | None) -> Reader:
+def _columnar(found: DataFormat, path: Path, aside: Quarantine | None, packed: int) -> Reader:
     # Late, as is the reader of CSV: they bring much that a reader of JSON can do without.
     from aiplatform.data.formats.arrow import Arrow  # noqa: PLC0415
     from aiplatform.data.formats.parquet import Parquet  # noqa: PLC0415
 
-    return Parquet(path, aside) if found is DataFormat.PARQUET else Arrow(path, aside)
+    if found is DataFormat.PARQUET:
+        return Parquet(path, aside, packed=packed)
+    return Arrow(path, aside, packed=packed)
 
 
 def _text_reader(

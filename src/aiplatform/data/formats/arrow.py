@@ -12,8 +12,10 @@ import pyarrow as pa
 
 from aiplatform.data.chunk import Chunk, check_names
 from aiplatform.data.errors import MalformedData
-from aiplatform.data.formats.plain import BOMB_RATIO, batch_rows, chunks_of
+from aiplatform.data.formats.decoded_sizes import LEAST_BYTES
+from aiplatform.data.formats.plain import batch_rows, chunks_of
 from aiplatform.data.formats.source import ARROW_FILE_MAGIC, Meter
+from aiplatform.data.limits import COLUMNAR_BOMB_RATIO
 from aiplatform.data.quarantine import Quarantine
 
 END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
@@ -24,6 +26,7 @@ class Arrow:
 
     Args:
         aside: takes rows with values that are none; without it they are faults.
+        packed: the size of the upload in bytes, where this file was unpacked from it.
 
     Raises:
         MalformedData: it is none, or has columns that no table should have.
@@ -31,8 +34,11 @@ class Arrow:
 
     hint = None
 
-    def __init__(self, path: Path, aside: Quarantine | None = None) -> None:
+    def __init__(
+        self, path: Path, aside: Quarantine | None = None, *, packed: int | None = None
+    ) -> None:
         self.path = path
+        self.packed = packed or path.stat().st_size
         self.aside = aside
         with path.open("rb") as file:
             self.is_file = file.read(len(ARROW_FILE_MAGIC)) == ARROW_FILE_MAGIC
@@ -46,7 +52,7 @@ class Arrow:
         check_names(schema.names)
 
     def __iter__(self) -> Iterator[Chunk]:
-        meter = Meter(self.path.stat().st_size, BOMB_RATIO)
+        meter = Meter(self.packed, COLUMNAR_BOMB_RATIO)
         first = 1
         # Read, not mapped: a mapping of a large file would count as this process's memory.
         with pa.OSFile(str(self.path)) as opened:
@@ -55,11 +61,11 @@ class Arrow:
             for batch in read:
                 if batch.num_rows == 0:
                     continue
-                meter.add(batch.nbytes)
+                meter.check(meter.total + batch.num_rows * columns * LEAST_BYTES, row=first)
                 step = batch_rows(batch.nbytes // batch.num_rows, columns)
                 for start in range(0, batch.num_rows, step):
                     part = batch.slice(start, step)
-                    yield from chunks_of(part, first, self.aside)
+                    yield from chunks_of(part, first, self.aside, meter)
                     first += part.num_rows
 
     def _read(self, opened: pa.NativeFile) -> Iterator[pa.Schema | pa.RecordBatch]:

@@ -8,10 +8,20 @@ import pyarrow.parquet as pq
 
 from aiplatform.data.chunk import Chunk, check_names
 from aiplatform.data.errors import MalformedData
+from aiplatform.data.formats.decoded_sizes import LEAST_BYTES
 from aiplatform.data.formats.own import Own
-from aiplatform.data.formats.plain import BOMB_RATIO, batch_rows, chunks_of
+from aiplatform.data.formats.parquet_pages import BrokenHeaderError, pages_of
+from aiplatform.data.formats.plain import batch_rows, chunks_of
 from aiplatform.data.formats.source import Meter
+from aiplatform.data.limits import COLUMNAR_BOMB_RATIO, MIB
 from aiplatform.data.quarantine import Quarantine
+
+MAX_SPELT_BYTES = 256 * MIB
+"""What the dictionaries of a file may make of the rows that are decoded at once."""
+
+DICTIONARY_ENCODINGS = {"PLAIN_DICTIONARY", "RLE_DICTIONARY"}
+PREFIX_ENCODING = "DELTA_BYTE_ARRAY"
+"""Each text may repeat the one before it, in no space at all."""
 
 
 class Parquet:
@@ -19,30 +29,38 @@ class Parquet:
 
     Args:
         aside: takes rows with values that are none; without it they are faults.
+        packed: the size of the upload in bytes, where this file was unpacked from it.
 
     Raises:
-        MalformedData: it is none, or has columns that no table should have.
+        MalformedData: it is none, has columns that no table should have, or is a bomb.
     """
 
     hint = None
 
-    def __init__(self, path: Path, aside: Quarantine | None = None) -> None:
-        self.path = path
+    def __init__(
+        self, path: Path, aside: Quarantine | None = None, *, packed: int | None = None
+    ) -> None:
         self.aside = aside
+        self.packed = packed or path.stat().st_size
         try:
             self.file = pq.ParquetFile(path, memory_map=False, pre_buffer=False)
             self.schema = self.file.schema_arrow
+            check_names(self.schema.names)
+            self.rows_at_once, kept = self._examined(path)
+            if kept:
+                self.file = pq.ParquetFile(
+                    path, memory_map=False, pre_buffer=False, read_dictionary=kept
+                )
         except pa.ArrowMemoryError:
             raise
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, BrokenHeaderError, OSError) as error:
             raise _invalid(error) from error
-        check_names(self.schema.names)
         self.own = Own(self.schema)
 
     def __iter__(self) -> Iterator[Chunk]:
-        meter = Meter(self.path.stat().st_size, BOMB_RATIO)
+        meter = Meter(self.packed, COLUMNAR_BOMB_RATIO)
         first = 1
-        batches = self.file.iter_batches(batch_size=self._batch_rows(), use_threads=False)
+        batches = self.file.iter_batches(batch_size=self.rows_at_once, use_threads=False)
         while True:
             try:
                 batch = next(batches, None)
@@ -54,16 +72,64 @@ class Parquet:
                 return
             if batch.num_rows == 0:
                 continue
-            meter.add(batch.nbytes)
-            for chunk in chunks_of(batch, first, self.aside):
+            for chunk in chunks_of(batch, first, self.aside, meter):
                 yield self.own.restored(chunk)
             first += batch.num_rows
 
-    def _batch_rows(self) -> int:
-        """Rows to decode at once, by the file's own account."""
+    def _examined(self, path: Path) -> tuple[int, list[str]]:
+        """Look at the pages of text columns before any is decoded.
+
+        Returns:
+            How many rows to decode at once, and the columns whose dictionaries are so large that
+            Arrow must not spell them out.
+        """
         meta = self.file.metadata
-        packed = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
-        return batch_rows(packed // max(meta.num_rows, 1), len(self.schema.names))
+        meter = Meter(self.packed, COLUMNAR_BOMB_RATIO)
+        columns = len(self.schema.names)
+        meter.check(meta.num_rows * columns * LEAST_BYTES, row=1)
+        packed = unpacked = 0
+        longest = max(sum(_fixed_length(meta, number) for number in range(meta.num_columns)), 1)
+        kept: dict[str, None] = {}
+        share = MAX_SPELT_BYTES // max(meta.num_columns, 1)
+        rows = batch_rows(0, columns)
+        with path.open("rb") as file:
+            for number in range(meta.num_row_groups):
+                group = meta.row_group(number)
+                packed += group.total_byte_size
+                prefixed = 0
+                for place in range(group.num_columns):
+                    chunk = group.column(place)
+                    encodings = set(chunk.encodings)
+                    if chunk.physical_type != "BYTE_ARRAY" or not (
+                        encodings & DICTIONARY_ENCODINGS or PREFIX_ENCODING in encodings
+                    ):
+                        continue
+                    start = chunk.data_page_offset
+                    if chunk.dictionary_page_offset:
+                        start = min(start, chunk.dictionary_page_offset)
+                    dictionary = page_bytes = values = 0
+                    for page in pages_of(file, start, chunk.total_compressed_size):
+                        unpacked += page.size
+                        meter.check(unpacked)
+                        if page.is_dictionary:
+                            dictionary = page.size
+                        else:
+                            page_bytes = max(page_bytes, page.size)
+                            values += page.values
+                    is_nested = meta.schema.column(place).max_repetition_level > 0
+                    if dictionary * (values if is_nested else min(values, rows)) > share:
+                        kept[chunk.path_in_schema] = None
+                    if PREFIX_ENCODING in encodings:
+                        prefixed += page_bytes
+                longest = max(longest, prefixed)
+        rows = batch_rows(packed // max(meta.num_rows, 1), columns)
+        return max(1, min(rows, MAX_SPELT_BYTES // longest)), list(kept)
+
+
+def _fixed_length(meta: pq.FileMetaData, number: int) -> int:
+    """Return the length of a column's values where all have the same."""
+    column = meta.schema.column(number)
+    return int(column.length) if column.physical_type == "FIXED_LEN_BYTE_ARRAY" else 0
 
 
 def _invalid(error: Exception) -> MalformedData:

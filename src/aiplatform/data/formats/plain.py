@@ -8,24 +8,21 @@ them) are text; other binary data is refused.
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from aiplatform.data.chunk import Chunk, Values
 from aiplatform.data.conversations import is_clean
 from aiplatform.data.errors import MalformedData
-from aiplatform.data.limits import BLOCK_BYTES, MAX_CELLS, MIB
+from aiplatform.data.formats.decoded_sizes import batch_sizes
+from aiplatform.data.formats.source import Meter
+from aiplatform.data.limits import BLOCK_BYTES, MAX_CELLS, MAX_PART_BYTES, MAX_ROW_BYTES
 from aiplatform.data.quarantine import Quarantine
 from aiplatform.protocol.encoding import dumps
 
 BATCH_ROWS = 1024
 SMALL_BATCH_ROWS = 64
-
-BOMB_RATIO = 1000
-"""A column of one repeated value is honest, and packs a thousandfold."""
-
-MAX_BATCH_BYTES = 256 * MIB
-"""What one batch may be once its dictionary is spelt out."""
 
 
 def batch_rows(bytes_a_row: int, columns: int) -> int:
@@ -34,13 +31,33 @@ def batch_rows(bytes_a_row: int, columns: int) -> int:
     return max(SMALL_BATCH_ROWS, min(BATCH_ROWS, by_size, MAX_CELLS // max(columns, 1)))
 
 
-def chunks_of(batch: pa.RecordBatch, first: int, aside: Quarantine | None) -> Iterator[Chunk]:
-    """A batch whose first row is the ``first``-th of the file, as chunks.
+def chunks_of(
+    batch: pa.RecordBatch, first: int, aside: Quarantine | None, meter: Meter
+) -> Iterator[Chunk]:
+    """Yield the rows of a batch as chunks, each small once its values are spelt out.
+
+    Args:
+        batch: rows that Arrow has checked.
+        first: the place of the batch's first row in the file, from 1.
+        aside: takes rows that can't be read, if there is one.
+        meter: is told the decoded bytes before they are taken.
 
     Raises:
-        MalformedData: a value or a type that no row can hold; values go to ``aside`` if there is
-            one.
+        MalformedData: a value or a type that no row can hold, or too much decoded data.
     """
+    sizes = batch_sizes(batch)
+    running = np.cumsum(sizes)
+    start = taken = 0
+    while start < batch.num_rows:
+        if sizes[start] > MAX_ROW_BYTES:
+            raise MalformedData("line_too_long", row=first + start, limit=MAX_ROW_BYTES)
+        end = max(start + 1, int(np.searchsorted(running, taken + MAX_PART_BYTES, side="right")))
+        meter.add(int(running[end - 1]) - taken, row=first + start)
+        yield from _chunks_of(batch.slice(start, end - start), first + start, aside)
+        start, taken = end, int(running[end - 1])
+
+
+def _chunks_of(batch: pa.RecordBatch, first: int, aside: Quarantine | None) -> Iterator[Chunk]:
     places = range(first, first + batch.num_rows)
     try:
         whole = _plain(batch, places)
@@ -87,7 +104,7 @@ def _plain_column(column: pa.Array) -> Values:
         column = column.storage
     kind = column.type
     if pa.types.is_dictionary(kind):
-        return _plain_column(_decoded(column))
+        return _plain_column(column.dictionary_decode())
     if pa.types.is_uint64(kind):
         return column.to_pylist()  # perhaps beyond 64 signed bits
     if pa.types.is_integer(kind):
@@ -107,16 +124,6 @@ def _plain_column(column: pa.Array) -> Values:
     text = column.cast(pa.string())
     text.validate(full=True)
     return text
-
-
-def _decoded(column: pa.DictionaryArray) -> pa.Array:
-    values = column.dictionary
-    if pa.types.is_string(values.type) or pa.types.is_binary(values.type):
-        # A dictionary of one huge value makes a bomb of a few bytes.
-        size = pc.sum(pc.binary_length(values).cast(pa.int64()).take(column.indices)).as_py()
-        if (size or 0) > MAX_BATCH_BYTES:
-            raise MalformedData("bomb", ratio=BOMB_RATIO)
-    return column.dictionary_decode()
 
 
 def _first_not_text(column: pa.Array) -> int:

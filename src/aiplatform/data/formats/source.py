@@ -7,7 +7,7 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from aiplatform.data.errors import MalformedData, Words
-from aiplatform.data.limits import BLOCK_BYTES, BOMB_FREE_BYTES, BOMB_RATIO, MAX_UNPACKED_BYTES
+from aiplatform.data.limits import BLOCK_BYTES, BOMB_FREE_BYTES, BOMB_RATIO, current_limits
 
 COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
@@ -91,24 +91,44 @@ class Source:
 
 
 class Meter:
-    """Counts what came out of a packed file, and stops at a bomb."""
+    """Counts the decoded bytes of an upload, and stops at a decompression bomb.
+
+    Args:
+        packed: the size of the upload in bytes.
+        ratio: how many times that it may be once decoded, unless the limits of this process say
+            otherwise.
+    """
 
     def __init__(self, packed: int, ratio: int = BOMB_RATIO) -> None:
-        self.ratio = ratio
-        self.allowed = max(packed * ratio, BOMB_FREE_BYTES)
+        limits = current_limits()
+        self.packed = packed
+        self.ratio = limits.ratio or ratio
+        self.allowed = max(packed * self.ratio, BOMB_FREE_BYTES)
+        self.limit = limits.unpacked_bytes
         self.total = 0
 
-    def add(self, count: int) -> None:
-        """Count ``count`` more bytes.
+    def add(self, count: int, *, row: int | None = None) -> None:
+        """Count ``count`` more bytes, of the rows from ``row`` on.
 
         Raises:
             MalformedData: that was too many.
         """
         self.total += count
-        if self.total > self.allowed:
-            raise MalformedData("bomb", ratio=self.ratio)
-        if self.total > MAX_UNPACKED_BYTES:
-            raise MalformedData("too_large", limit=MAX_UNPACKED_BYTES)
+        self.check(self.total, row=row)
+
+    def check(self, total: int, *, row: int | None = None) -> None:
+        """Refuse ``total`` decoded bytes if they are more than may be.
+
+        Raises:
+            MalformedData: they are.
+        """
+        byte = self.total if row is None else None
+        if total > self.allowed:
+            raise MalformedData(
+                "bomb", row=row, byte=byte, ratio=self.ratio, packed=self.packed, limit=self.allowed
+            )
+        if total > self.limit:
+            raise MalformedData("too_large", row=row, byte=byte, limit=self.limit)
 
 
 def _unpack(file: BinaryIO, compression: str, size: int) -> Iterator[bytes]:

@@ -2,11 +2,14 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from aiplatform.data.errors import MalformedData
+from aiplatform.data.limits import CPU_SECONDS
 from aiplatform.protocol.encoding import dumps
 from aiplatform.protocol.messages import Job
 from aiplatform.protocol.sources import DataHubSource, S3Source, UrlSource, described
@@ -18,6 +21,15 @@ from aiplatform.runtime.fetching.web import Fetched, Remote, Web
 ROWS = "rows.parquet"
 UPLOAD = "upload"
 PASSED_ON = ("PATH", "PYTHONPATH", "TZ")
+
+LIMITS = {
+    "memory-mb": "MEMORY_MB",
+    "cpu-seconds": "CPU_SECONDS",
+    "max-ratio": "RATIO",
+    "max-unpacked-bytes": "MAX_UNPACKED_BYTES",
+}
+"""Options of the program that reads files, and the settings that they come from."""
+
 NO_SPACE = "[Errno 28]"
 
 
@@ -98,6 +110,9 @@ def read(
         command += ["--format", spec.format.value]
     share = os.environ.get("AIPLATFORM_QUARANTINE_MAX_SHARE", "0")
     command += [f"--reading={dumps(spec.reading)}", f"--max-bad-share={share}"]
+    for option, name in LIMITS.items():
+        if value := os.environ.get(f"AIPLATFORM_INGEST_{name}"):
+            command.append(f"--{option}={value}")
     kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     child = subprocess.Popen(
         command,
@@ -123,6 +138,9 @@ def read(
         sys.stderr.write(stderr[-4000:])
         if NO_SPACE in stderr:
             raise JobError("The worker's disk is full.")
+        if child.returncode == -signal.SIGXCPU:
+            limit = os.environ.get("AIPLATFORM_INGEST_CPU_SECONDS", CPU_SECONDS)
+            raise JobError(str(MalformedData("cpu_time", limit=limit)))
         raise JobError(f"The program that reads files ended with status {child.returncode}.")
     answer: dict[str, Any] = json.loads(stdout)
     if not answer.pop("ok"):

@@ -20,6 +20,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from aiplatform.server.core.ingest_settings import IngestSettings
 from aiplatform.server.core.node_settings import NodeSettings
 from aiplatform.server.core.oidc_settings import OidcSettings
 from aiplatform.server.core.script_settings import ScriptSettings
@@ -30,7 +31,9 @@ from aiplatform.server.core.warm_settings import WarmSettings
 DEFAULT_ADMIN_PASSWORD = "admin123"  # noqa: S105  (the contract's own; must be replaced at first login)
 
 
-class Settings(NodeSettings, OidcSettings, ScriptSettings, TelemetrySettings, WarmSettings):
+class Settings(
+    IngestSettings, NodeSettings, OidcSettings, ScriptSettings, TelemetrySettings, WarmSettings
+):
     """One process's settings. Field names are the variables' names without the prefix."""
 
     model_config = SettingsConfigDict(env_prefix="AIPLATFORM_", extra="ignore")

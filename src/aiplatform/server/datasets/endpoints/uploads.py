@@ -241,6 +241,7 @@ async def as_upload(
         gone=gone,
         reading=facts.reading,
         held=await run_in_threadpool(held_types, context, dataset, parent),
+        project=context.project_uuid,
     )
 
     def packed() -> dict[str, Packed]:

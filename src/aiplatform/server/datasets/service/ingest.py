@@ -11,10 +11,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
+from uuid import UUID
 
 import structlog
 
+from aiplatform.data.errors import MalformedData
 from aiplatform.protocol.encoding import dumps
 from aiplatform.protocol.enums import DataFormat, DataShape
 from aiplatform.protocol.intake import Reading
@@ -22,18 +23,14 @@ from aiplatform.server.core.errors import InsufficientStorage
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.spool import UploadAborted
 from aiplatform.server.datasets.errors import IngestFailed, MalformedFile
+from aiplatform.server.datasets.service.turns import turn
 
 log = structlog.get_logger(__name__)
-
-AT_ONCE = max(1, (os.cpu_count() or 1) // 2)
-"""Files that one API process has read at the same time; the others wait on disk."""
 
 PASSED_ON = ("PATH", "PYTHONPATH", "SYSTEMROOT", "TZ")
 """All that the child inherits: no settings, so no credentials of database, broker or storage."""
 
 NO_SPACE = b"[Errno 28]"
-
-_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 Gone = Callable[[], Awaitable[None]]
 """Returns when whoever waits for the answer has gone."""
@@ -68,6 +65,7 @@ async def ingest(
     gone: Gone,
     reading: Reading | None = None,
     held: Mapping[str, str] | None = None,
+    project: UUID | None = None,
 ) -> Ingested:
     """Make the canonical Parquet ``output`` of an uploaded file.
 
@@ -86,8 +84,9 @@ async def ingest(
         *(() if format is None else ("--format", format.value)),
         *reading_arguments(reading or Reading()),
         *((f"--held={dumps(dict(held))}",) if held else ()),
+        *limit_arguments(),
     ]
-    answer = await answer_of(command, output.parent, gone)
+    answer = await answer_of(command, output.parent, gone, project)
     return ingested_of(answer, output)
 
 
@@ -102,7 +101,21 @@ def reading_arguments(reading: Reading) -> list[str]:
     return [f"--reading={dumps(reading)}", f"--max-bad-share={share}"]
 
 
-async def answer_of(command: list[str], scratch: Path, gone: Gone) -> dict[str, Any]:
+def limit_arguments() -> list[str]:
+    """Return how the program is told what reading a file may take."""
+    settings = get_settings()
+    ratio = settings.ingest_ratio
+    return [
+        f"--memory-mb={settings.ingest_memory_mb}",
+        f"--cpu-seconds={settings.ingest_cpu_seconds}",
+        f"--max-unpacked-bytes={settings.ingest_max_unpacked_bytes}",
+        *([] if ratio is None else [f"--max-ratio={ratio}"]),
+    ]
+
+
+async def answer_of(
+    command: list[str], scratch: Path, gone: Gone, project: UUID | None = None
+) -> dict[str, Any]:
     """What a program of :mod:`aiplatform.data` that works on rows prints.
 
     The child is killed when this coroutine is cancelled and when ``gone`` returns.
@@ -110,7 +123,7 @@ async def answer_of(command: list[str], scratch: Path, gone: Gone) -> dict[str, 
     Raises:
         MalformedFile, UploadAborted, InsufficientStorage, IngestFailed: see :func:`ingest`.
     """
-    working = asyncio.ensure_future(_in_turn(command, scratch))
+    working = asyncio.ensure_future(_in_turn(command, scratch, project))
     watching = asyncio.ensure_future(gone())
     try:
         await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
@@ -146,9 +159,8 @@ def environment(scratch: Path) -> dict[str, str]:
     return {**kept, "LC_ALL": "C.UTF-8", "TMPDIR": str(scratch)}
 
 
-async def _in_turn(command: list[str], scratch: Path) -> dict[str, Any]:
-    loop = asyncio.get_running_loop()
-    async with _turns.setdefault(loop, asyncio.Semaphore(AT_ONCE)):
+async def _in_turn(command: list[str], scratch: Path, project: UUID | None) -> dict[str, Any]:
+    async with turn(project):
         return await _run(command, scratch)
 
 
@@ -179,6 +191,10 @@ async def _run(command: list[str], scratch: Path) -> dict[str, Any]:
             pass
     if NO_SPACE in stderr:
         raise InsufficientStorage
+    if child.returncode == -signal.SIGXCPU:
+        # The kernel ended it, so it could not say why.
+        limit = get_settings().ingest_cpu_seconds
+        return {"ok": False, **MalformedData("cpu_time", limit=limit).as_dict()}
     log.error(
         "ingest failed",
         code=child.returncode,

@@ -91,6 +91,10 @@ def import_environment(settings: Settings) -> dict[str, str]:
         "AIPLATFORM_MAX_UPLOAD_BYTES": str(settings.max_upload_bytes),
         "AIPLATFORM_OUTGOING_NETWORKS": ",".join(map(str, settings.outgoing_networks)),
         "AIPLATFORM_QUARANTINE_MAX_SHARE": str(settings.quarantine_max_share),
+        "AIPLATFORM_INGEST_MEMORY_MB": str(settings.ingest_memory_mb),
+        "AIPLATFORM_INGEST_CPU_SECONDS": str(settings.ingest_cpu_seconds),
+        "AIPLATFORM_INGEST_RATIO": str(settings.ingest_ratio or ""),
+        "AIPLATFORM_INGEST_MAX_UNPACKED_BYTES": str(settings.ingest_max_unpacked_bytes),
     }
     if settings.hub_endpoint is not None:
         told["HF_ENDPOINT"] = settings.hub_endpoint

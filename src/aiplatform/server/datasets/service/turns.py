@@ -1,0 +1,76 @@
+"""Turns of the programs that read uploads: few run at once, on a machine and for a project.
+
+API processes of one machine share the spool directory, so a turn is a lock on one of its files.
+The kernel releases it when its process dies.
+"""
+
+import asyncio
+import fcntl
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+from anyio import to_thread
+
+from aiplatform.server.core.settings import get_settings
+
+POLL_SECONDS = 0.05
+"""Time between two looks for a turn that another process may have given back."""
+
+_queues: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Semaphore]] = (
+    WeakKeyDictionary()
+)
+
+
+@asynccontextmanager
+async def turn(project: UUID | None = None) -> AsyncIterator[None]:
+    """Wait for a turn on this machine, and before that for one of the project's, if it is named.
+
+    Within a process, whoever came first is first. A project that waits for its own turns holds up
+    nobody else.
+    """
+    settings = get_settings()
+    machine = settings.ingest_at_once or max(1, (os.cpu_count() or 1) // 2)
+    if project is None:
+        async with _one_of(settings.spool_dir, "machine", machine):
+            yield
+        return
+    own = min(machine, settings.ingest_at_once_per_project or max(1, machine // 2))
+    name = hashlib.sha256(project.bytes).hexdigest()[:16]
+    async with (
+        _one_of(settings.spool_dir, name, own),
+        _one_of(settings.spool_dir, "machine", machine),
+    ):
+        yield
+
+
+@asynccontextmanager
+async def _one_of(spool: Path, name: str, count: int) -> AsyncIterator[None]:
+    """Hold one of ``count`` locks of this name."""
+    directory = spool / "turns"
+    await to_thread.run_sync(lambda: directory.mkdir(parents=True, exist_ok=True, mode=0o700))
+    queues = _queues.setdefault(asyncio.get_running_loop(), {})
+    async with queues.setdefault(f"{directory}/{name}/{count}", asyncio.Semaphore(count)):
+        while (held := _lock(directory, name, count)) is None:  # noqa: ASYNC110  (other processes)
+            await asyncio.sleep(POLL_SECONDS)
+        try:
+            yield
+        finally:
+            os.close(held)
+
+
+def _lock(directory: Path, name: str, count: int) -> int | None:
+    """Return the descriptor of a file that is now locked; None when all are taken."""
+    for number in range(count):
+        file = os.open(directory / f"{name}.{number}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(file)
+        else:
+            return file
+    return None
