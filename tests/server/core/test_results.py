@@ -7,13 +7,15 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from billiard.exceptions import WorkerLostError
 from celery import states
 from celery.contrib.testing.worker import start_worker
 from celery.result import AsyncResult
 from sqlalchemy.orm import Session
 
 from aiplatform.server.core.broker import CHORES, get_celery
-from aiplatform.server.core.results import CeleryTask, DatabaseBackend
+from aiplatform.server.core.database import transaction
+from aiplatform.server.core.results import CeleryTask, DatabaseBackend, end_lost
 
 REQUEST = SimpleNamespace(
     task="aiplatform.test", args=[1, float("nan")], kwargs={"text": "a\x00b"}, hostname="w@host"
@@ -50,6 +52,46 @@ class TestBackend:
         assert done.expires_at is not None
         meta = backend.get_task_meta(task_id)
         assert (meta["status"], meta["result"]) == ("SUCCESS", {"answer": 42})
+
+    def test_times_are_in_their_order(self, session: Session, backend: DatabaseBackend) -> None:
+        task_id, ended_only = str(uuid4()), str(uuid4())
+        backend.store_result(task_id, None, states.STARTED, request=REQUEST)
+        backend.store_result(task_id, 1, states.SUCCESS, request=REQUEST)
+        backend.store_result(ended_only, 1, states.SUCCESS, request=REQUEST)
+        done = row(session, task_id)
+        assert done.started_at is not None
+        assert done.completed_at is not None
+        assert done.created_at <= done.started_at <= done.completed_at
+        short = row(session, ended_only)
+        assert short.completed_at is not None
+        assert short.created_at <= short.completed_at
+
+    @pytest.mark.parametrize("name", ["lost", "w@lost"])
+    def test_what_a_lost_worker_had_begun_has_failed(
+        self, session: Session, backend: DatabaseBackend, name: str
+    ) -> None:
+        worker = f"{name}{uuid4().hex}"
+        told = worker if "@" in worker else f"celery@{worker}"
+        theirs, other, done = (str(uuid4()) for _ in range(3))
+        for task_id, host in ((theirs, told), (other, "celery@alive"), (done, told)):
+            request = SimpleNamespace(task="t", args=[], kwargs={}, hostname=host)
+            backend.store_result(task_id, None, states.STARTED, request=request)
+        backend.store_result(done, 1, states.SUCCESS)
+        with transaction() as own:
+            assert end_lost(own, worker) == 1
+        failed = row(session, theirs)
+        assert failed.status == "FAILURE"
+        assert failed.started_at is not None
+        assert failed.completed_at is not None
+        assert failed.created_at <= failed.started_at <= failed.completed_at
+        assert failed.expires_at is not None
+        assert row(session, other).status == "STARTED"
+        assert row(session, done).status == "SUCCESS"
+        with pytest.raises(WorkerLostError, match=worker):
+            AsyncResult(theirs, backend=backend).get(timeout=5)
+        # A worker that was only cut off ends it after all.
+        backend.store_result(theirs, 2, states.SUCCESS)
+        assert row(session, theirs).status == "SUCCESS"
 
     def test_a_failure_keeps_its_traceback(
         self, session: Session, backend: DatabaseBackend

@@ -1,14 +1,19 @@
 """The sweep judges by what it saw on its own clock."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
+from uuid import uuid4
 
 import pytest
+from celery import states
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.specs import ExternalSpec
-from aiplatform.server.core.database import commit
+from aiplatform.server.core.broker import get_celery
+from aiplatform.server.core.database import commit, transaction
 from aiplatform.server.core.encryption import KeyFileUnusable
+from aiplatform.server.core.results import CeleryTask, DatabaseBackend
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.notifications import jobs as notifications_jobs
 from aiplatform.server.tasks import jobs
@@ -169,6 +174,28 @@ def test_silent_workers_are_marked(session, make_worker, clock, sent):
     session.expire_all()
     assert session.get_one(Worker, silent).stopped_at is not None
     assert session.get_one(Worker, alive).stopped_at is None
+
+
+def test_wake_ups_of_lost_workers_have_failed(session, make_worker, clock, sent):
+    """Whether a worker falls silent, starts again or signs off: nothing stays started."""
+    began = {}
+    for name in ("silent", "again", "off"):
+        make_worker(name)
+        began[name] = str(uuid4())
+        request = SimpleNamespace(task="wake", args=[], kwargs={}, hostname=f"celery@{name}")
+        backend = DatabaseBackend(app=get_celery())
+        backend.store_result(began[name], None, states.STARTED, request=request)
+    with transaction() as own:
+        again = workers.register(own, "again", ["default"], workers.Capacity(1, 1024))
+        off = own.scalar(select(Worker.id).where(Worker.name == "off"))
+        workers.sign_off(own, off)
+    sweeper = Sweeper(LEASE, clock)
+    for _ in range(40):
+        look(sweeper, clock, 2)
+        workers.heartbeat(session, again)
+        commit(session)
+    rows = session.execute(select(CeleryTask.status).where(CeleryTask.id.in_(began.values())))
+    assert rows.scalars().all() == ["FAILURE"] * 3
 
 
 def test_orphans_are_cancelled(session, kind, clock, sent):

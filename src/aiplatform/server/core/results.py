@@ -5,12 +5,15 @@ from typing import Any
 
 from celery import states
 from celery.backends.base import BaseBackend
-from sqlalchemy import DateTime, Float, String, Text, delete, func
+from sqlalchemy import DateTime, Float, String, Text, delete, func, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from aiplatform.protocol.encoding import clean_text, jsonable
 from aiplatform.server.core.database import Base, Created, transaction
+
+KEPT_LOST = timedelta(days=1)
+"""How long the end of an invocation whose worker was lost is kept; as Celery keeps the others."""
 
 
 class CeleryTask(Created, Base):
@@ -65,13 +68,19 @@ class DatabaseBackend(BaseBackend):  # type: ignore[misc]  # celery is untyped
             "kwargs": jsonable(dict(getattr(request, "kwargs", None) or {})),
             "worker": (getattr(request, "hostname", None) or "")[:100] or None,
         }
-        statement = insert(CeleryTask).values(**described, **values)
+        # Not the transaction's own time, which is later than the start that it records.
+        statement = insert(CeleryTask).values(**described, **values, created_at=now)
         updates = {
             **values,
             "worker": func.coalesce(statement.excluded.worker, CeleryTask.worker),
         }
         if "completed_at" in values:
-            updates["runtime"] = func.extract("epoch", now - CeleryTask.started_at)
+            # A clock that was set back must not end an invocation before its start.
+            ended = func.greatest(now, CeleryTask.started_at)
+            updates["completed_at"] = ended
+            updates["runtime"] = func.extract("epoch", ended - CeleryTask.started_at)
+        if "started_at" in values:
+            updates["started_at"] = func.greatest(now, CeleryTask.created_at)
         with transaction() as session:
             session.execute(
                 statement.on_conflict_do_update(
@@ -118,6 +127,39 @@ class DatabaseBackend(BaseBackend):  # type: ignore[misc]  # celery is untyped
             NotImplementedError: always.
         """
         raise NotImplementedError("chords are not supported by this result backend")
+
+
+def end_lost(session: Session, worker: str) -> int:
+    """Record as failed what a worker that is gone had started; return how many.
+
+    If the worker was only cut off, what it tells later replaces this.
+
+    Args:
+        session: the caller's; not committed here.
+        worker: its name, as the platform knows it.
+    """
+    reason = f"The worker {worker} ended before the invocation did."
+    now = func.greatest(func.clock_timestamp(), CeleryTask.started_at)
+    statement = (
+        update(CeleryTask)
+        .where(
+            CeleryTask.status == states.STARTED,
+            # Celery puts "celery@" before a name without a host.
+            CeleryTask.worker.in_([worker, f"celery@{worker}"[:100]]),
+        )
+        .values(
+            status=states.FAILURE,
+            result={
+                "exc_type": "WorkerLostError",
+                "exc_message": [reason],
+                "exc_module": "billiard.exceptions",
+            },
+            completed_at=now,
+            runtime=func.extract("epoch", now - CeleryTask.started_at),
+            expires_at=now + KEPT_LOST,
+        )
+    )
+    return len(session.execute(statement.returning(CeleryTask.id)).all())
 
 
 def _seconds(expires: Any) -> timedelta:

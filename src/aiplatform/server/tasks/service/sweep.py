@@ -20,6 +20,7 @@ from aiplatform.protocol.enums import TaskStatus
 from aiplatform.server.core import audit
 from aiplatform.server.core.broker import WAKE, send, task_queue
 from aiplatform.server.core.database import transaction
+from aiplatform.server.core.results import end_lost
 from aiplatform.server.tasks import queries
 from aiplatform.server.tasks.errors import TaskFinished
 from aiplatform.server.tasks.models import ExternalRun, Task, TaskLease, TaskNode, Worker
@@ -137,9 +138,14 @@ class Sweeper:
             if seen.still_for >= self.lease_seconds
         ]
         if silent:
-            session.execute(
-                update(Worker).where(Worker.id.in_(silent)).values(stopped_at=Worker.heartbeat_at)
+            names = session.scalars(
+                update(Worker)
+                .where(Worker.id.in_(silent))
+                .values(stopped_at=Worker.heartbeat_at)
+                .returning(Worker.name)
             )
+            for name in names.all():
+                end_lost(session, name)
 
     def _silent_runs(self, session: Session, passed: float) -> list[tuple[int, int]]:
         """Runs that execute elsewhere and of which nothing was heard for too long."""

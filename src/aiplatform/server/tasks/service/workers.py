@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 import aiplatform
+from aiplatform.server.core.results import end_lost
 from aiplatform.server.core.script_settings import SCRIPTS_REFUSED
 from aiplatform.server.core.settings import Settings
 from aiplatform.server.tasks import queries
@@ -116,6 +117,7 @@ def register(session: Session, name: str, queues: Sequence[str], offers: Capacit
         reason = "the worker died and was started again"
         with isolated("the end of a lease", task_id=held.task_id), session.begin_nested():
             expire(session, held.task_id, held.fence, reason)
+    end_lost(session, name)
     return worker_id
 
 
@@ -145,6 +147,11 @@ def heartbeat(session: Session, worker_id: int, load: dict[str, Any] | None = No
 
 def sign_off(session: Session, worker_id: int) -> None:
     """Say that the worker stopped in order."""
-    session.execute(
-        update(Worker).where(Worker.id == worker_id).values(stopped_at=func.clock_timestamp())
+    name = session.scalar(
+        update(Worker)
+        .where(Worker.id == worker_id)
+        .values(stopped_at=func.clock_timestamp())
+        .returning(Worker.name)
     )
+    if name is not None:
+        end_lost(session, name)
