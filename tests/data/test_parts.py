@@ -70,9 +70,12 @@ def texts(count: int, seed: int = 1) -> list[dict[str, object]]:
     return [{"id": n, "text": " ".join(rng.choices(words, k=30))} for n in range(count)]
 
 
-def write(path: Path, rows: list[dict[str, object]]) -> list[int]:
-    with CanonicalWriter(path, SCHEMA) as writer:
-        writer.write(pa.RecordBatch.from_pylist(rows, SCHEMA))
+WORDS = ["".join(random.Random(n).choices("abcdefghijklmnop", k=2 + n % 8)) for n in range(4000)]
+
+
+def write(path: Path, rows: list[dict[str, object]], schema: pa.Schema = SCHEMA) -> list[int]:
+    with CanonicalWriter(path, schema) as writer:
+        writer.write(pa.RecordBatch.from_pylist(rows, schema))
     return row_group_ends(row_group_starts(path), path.stat().st_size)
 
 
@@ -106,6 +109,37 @@ class TestRows:
         kept = [row for row in rows if rng.random() > 0.01]
         _, more = store(tmp_path / "b", write(tmp_path / "b", kept), tuple(first.parts))
         assert more < 0.06 * whole
+
+    def test_rows_of_many_columns_changed_put_in_and_taken_out(
+        self, store: Store, tmp_path: Path
+    ) -> None:
+        """As tables of measurements change: each place of a change breaks every column."""
+        rng = random.Random(4)
+
+        def row(number: int) -> dict[str, object]:
+            words = " ".join(rng.choices(WORDS, k=rng.randint(6, 30)))
+            return {
+                "id": number, "text": words, "score": f"{rng.random():.4f}",
+                "label": rng.choice(["pos", "neg"]), "count": rng.randint(0, 10_000),
+            }  # fmt: skip
+
+        rows = [row(number) for number in range(40_000)]
+        later = []
+        for old in rows:
+            chance = rng.random()
+            if chance < 0.005:
+                continue
+            later.append(row(int(str(old["id"]))) if chance < 0.015 else old)
+            if rng.random() < 0.005:
+                later.append(row(100_000 + len(later)))
+        schema = pa.schema(
+            [("id", pa.int64()), ("text", pa.string()), ("score", pa.string()),
+             ("label", pa.string()), ("count", pa.int64())],
+            metadata=SCHEMA.metadata,
+        )  # fmt: skip
+        first, whole = store(tmp_path / "a", write(tmp_path / "a", rows, schema))
+        _, more = store(tmp_path / "b", write(tmp_path / "b", later, schema), tuple(first.parts))
+        assert more < 0.05 * whole
 
     def test_another_file_is_packed_alone(self, store: Store, tmp_path: Path) -> None:
         first, _ = store(tmp_path / "a", write(tmp_path / "a", texts(20_000)))

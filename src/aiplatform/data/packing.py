@@ -183,11 +183,18 @@ def _alone(data: bytes) -> bytes:
 
 
 def _difference(data: bytes, base: bytes) -> bytes:
-    # The table must have room for positions all over the base, or only its end is found again. One
-    # with room for each of them finds a little more, but no longer fits the processor's cache, and
-    # takes twice as long.
+    # Scattered changes leave many short stretches of the base between them, in each column. The
+    # fast strategies of the low levels look at one earlier place only, and lose half of these; a
+    # table of about a position in four, in which 32 places are tried, still fits the processor's
+    # cache. See docs/adr/0006.
+    table = max(17, min(22, len(base).bit_length() - 2))
     parameters = zstandard.ZstdCompressionParameters.from_level(
-        1, window_log=24, hash_log=max(17, min(21, len(base).bit_length() - 3))
+        6,
+        window_log=24,
+        hash_log=table,
+        chain_log=table,
+        search_log=5,
+        strategy=zstandard.STRATEGY_LAZY,
     )
     dictionary = zstandard.ZstdCompressionDict(base, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
     compressor = zstandard.ZstdCompressor(compression_params=parameters, dict_data=dictionary)
