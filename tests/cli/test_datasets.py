@@ -3,14 +3,11 @@
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import httpx
 import pytest
-from typer import BadParameter
 
-from aiplatform.cli.dataset_conditions import BARE, SIGNS, WHERE_HELP, WORDS, condition
-from aiplatform.protocol.rows import Comparison
 from tests.cli.conftest import DATASET, TASK, D, E, P, Run, T, posted
 from tests.client.fake import FakeServer, answer, sse
 
@@ -203,7 +200,6 @@ class TestDatasetChanges:
             ("gate", "--clear", "--limit", "duplicates=0"),
             ("patch", "faq", "--set", "label=spam"),
             ("patch", "faq", "--add", "[1]"),
-            ("filter", "faq", "--where", "nonsense"),
             ("fix", "faq"),
             ("fix", "faq", "duplicates"),
             ("split", "faq", "--part", "train"),
@@ -220,50 +216,24 @@ class TestDatasetChanges:
         assert run("datasets", *arguments).code == 2
         assert world.requests == []
 
-    @pytest.mark.parametrize(
-        ("text", "column", "op", "value"),
-        [
-            ("score>=0.5", "score", ">=", 0.5),
-            ("score < -3", "score", "<", -3),
-            ("text contains two words", "text", "contains", "two words"),
-            ("text contains a >= b", "text", "contains", "a >= b"),
-            ("text == contains b", "text", "==", "contains b"),
-            ("User Name == Ann Lee", "User Name", "==", "Ann Lee"),
-            ("User Name!=x", "User Name", "!=", "x"),
-            ("User Name not_contains x", "User Name", "not_contains", "x"),
-            ('label in ["a", "b"]', "label", "in", ["a", "b"]),
-            ("User Age not_in [1, 2]", "User Age", "not_in", [1, 2]),
-            ("text min_length 3", "text", "min_length", 3),
-            ("in stock max_length 3", "in stock", "max_length", 3),
-            ('"Days in hospital" > 3', "Days in hospital", ">", 3),
-            (r'"a \"b\" < c" == x', 'a "b" < c', "==", "x"),
-            ("用户 名 == 张三", "用户 名", "==", "张三"),
-            ("text ==", "text", "==", ""),
-        ],
-    )
-    def test_conditions(self, text: str, column: str, op: str, value: Any) -> None:
-        assert condition(text) == {"column": column, "op": op, "value": value}
+    def test_filters_are_sent_as_they_are_written(self, world: FakeServer, run: Run) -> None:
+        world.on(f"POST datasets/{D}/filter", answer(self.MADE, 201))
+        filters = ["score >= 0.5", '`User Name` in ("Ann", "Lin") or not label missing']
+        ran = run("datasets", "filter", "faq", "--where", filters[0], "--where", filters[1])
+        assert ran.code == 0, ran.err
+        assert posted(world, "/filter")["where"] == filters
 
-    @pytest.mark.parametrize(
-        ("text", "column", "op"),
-        [
-            ("id missing", "id", "missing"),
-            ("User Name missing", "User Name", "missing"),
-            ("missing present", "missing", "present"),
-        ],
-    )
-    def test_conditions_without_a_value(self, text: str, column: str, op: str) -> None:
-        assert condition(text) == {"column": column, "op": op}
-
-    @pytest.mark.parametrize("text", ["nonsense", "a = 1", "a like b", "== 1", "missing", " "])
-    def test_no_conditions(self, text: str) -> None:
-        with pytest.raises(BadParameter, match=r"OP is one of .*not_in"):
-            condition(text)
-
-    def test_every_operator_is_known_and_told(self) -> None:
-        known = {*SIGNS, *WORDS, *BARE}
-        assert known == set(get_args(Comparison))
-        assert known <= set(WHERE_HELP.replace(",", " ").replace(";", " ").split())
+    def test_a_filter_that_cannot_be_read_is_a_usage_error(
+        self, world: FakeServer, run: Run
+    ) -> None:
+        problem = {
+            "type": "about:blank", "title": "Invalid filter", "status": 422,
+            "code": "filter_invalid", "detail": "The filter can't be read: … (at character 9).",
+        }  # fmt: skip
+        world.on(f"POST datasets/{D}/filter", answer(problem, 422))
+        ran = run("datasets", "filter", "faq", "--where", "setosa >> 6")
+        assert ran.code == 2
+        assert "at character 9" in ran.err
 
 
 class TestReports:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from aiplatform.data.browse import search
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.quality.references import Reference
 from aiplatform.data.quality.report import make_report
@@ -43,6 +44,37 @@ class TestFilter:
         assert kept == [self.ROWS[n] for n in left]
         dropped = do(self.ROWS, "filter", filter={"where": [condition], "drop": True})["rows"][0]
         assert dropped == [row for n, row in enumerate(self.ROWS) if n not in left]
+
+    @pytest.mark.parametrize(
+        ("text", "left"),
+        [
+            ("n > 0", [0, 1]),
+            ("n <= 1.5", [0, 3]),
+            ("n != 5", [0, 3]),
+            ("not n = 5", [0, 2, 3]),
+            ("n in (5, -3)", [1, 3]),
+            ("n not in [5]", [0, 2, 3]),
+            ("ok = true", [0, 3]),
+            ("ok != true", [1]),
+            ('text contains "BETA" or m contains "needle"', [0]),
+            ('text not_contains "a"', [2, 3]),
+            ("text missing", [2]),
+            ("text present and not (n > 0 and ok = true)", [1, 3]),
+            ("text min_length 1", [0, 1]),
+            ('"n" > 0 and `ok` = true', [0]),
+        ],
+    )
+    def test_filters(self, do: Do, text: str, left: list[int]) -> None:
+        kept = do(self.ROWS, "filter", filter={"where": [text]})["rows"][0]
+        assert kept == [self.ROWS[n] for n in left]
+
+    @pytest.mark.usefixtures("small_groups")
+    def test_a_filter_reads_no_row_group_that_cannot_have_a_match(self, make: Make) -> None:
+        path = make([{"n": n, "x": n % 3} for n in range(100)])
+        found = search(path, 0, 10, where=["n >= 42 and n < 44 and x present"], seconds=9)
+        assert found.places == [42, 43]
+        assert search(path, 0, 10, where=["n = 99 or x = 7"], seconds=9).places == [99]
+        assert search(path, 0, 10, where=["not n < 98"], seconds=9).places == [98, 99]
 
     def test_in_conversations(self, do: Do) -> None:
         rows: Rows = [

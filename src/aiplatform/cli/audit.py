@@ -30,6 +30,14 @@ Outcome = Annotated[str | None, typer.Option(help="success, denied or failure.")
 Address = Annotated[str | None, typer.Option(help="Address or network.")]
 Since = Annotated[str | None, typer.Option(help="Not before; with time zone.")]
 Until = Annotated[str | None, typer.Option(help="Before; with time zone.")]
+Filter = Annotated[
+    str | None,
+    typer.Option(
+        "--filter",
+        metavar="EXPRESSION",
+        help='Such as \'action contains "delete" and created > "2026-11-01"\'.',
+    ),
+]
 Text = Annotated[str | None, typer.Option(help="Words, or beginnings of words, in the details.")]
 
 
@@ -44,6 +52,7 @@ def ls(
     since: Since = None,
     until: Until = None,
     text: Text = None,
+    asked: Filter = None,
     limit: Limit = 100,
     json: Json = False,
 ) -> None:
@@ -51,6 +60,7 @@ def ls(
     filters: dict[str, Any] = {
         "user": user, "action": action, "resource": resource, "project": project,
         "outcome": outcome, "address": address, "since": since, "until": until, "text": text,
+        "filter": asked,
     }  # fmt: skip
     print_table(
         connect().audit.list(**filters).take(limit),
@@ -90,6 +100,7 @@ def export(
     since: Since = None,
     until: Until = None,
     text: Text = None,
+    asked: Filter = None,
     csv: Annotated[bool, typer.Option("--csv", help="A table for people, without proofs.")] = False,
     json: Json = False,
 ) -> None:
@@ -100,6 +111,7 @@ def export(
     written = connect().audit.export(
         file, csv=csv, user=user, action=action, resource=resource,
         project=project, outcome=outcome, address=address, since=since, until=until, text=text,
+        filter=asked,
     )  # fmt: skip
     if json:
         print_json({"file": str(written)})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aiplatform.cli.dataset_conditions import WHERE_HELP, condition, json_or_text
+from aiplatform.cli.dataset_conditions import WHERE_HELP, json_or_text
 from aiplatform.cli.dataset_intake import (
     BadRows,
     Delimiter,
@@ -131,9 +131,8 @@ def filter_rows(
     json: Json = False,
 ) -> None:
     """Commit a version of the rows that meet all conditions."""
-    conditions = [condition(text) for text in where]
     made = connect(project).datasets.filter(
-        dataset, conditions, drop=drop, message=message, parent=parent
+        dataset, where, drop=drop, message=message, parent=parent
     )
     told(made, json, detach=detach)
 

@@ -16,7 +16,7 @@ from aiplatform.cli import (
     dataset_upload,
     dataset_uploads,
 )
-from aiplatform.cli.dataset_conditions import condition
+from aiplatform.cli.dataset_conditions import WHERE_HELP
 from aiplatform.cli.options import Json, Limit, Project, Yes, group
 from aiplatform.cli.output import (
     age_text,
@@ -110,9 +110,7 @@ def rows(
     dataset: DatasetArgument,
     offset: Annotated[int, typer.Option("--offset", min=0, help="The place of the first.")] = 0,
     search: Annotated[str | None, typer.Option("--search", help="Rows with this text.")] = None,
-    where: Annotated[
-        list[str] | None, typer.Option("--where", help="COLUMN OP VALUE, as for filter.")
-    ] = None,
+    where: Annotated[list[str] | None, typer.Option("--where", help=WHERE_HELP)] = None,
     finding: Annotated[
         str | None, typer.Option("--finding", help="Rows of this finding, by its code.")
     ] = None,
@@ -137,9 +135,8 @@ def rows(
     if sample is not None:
         found = datasets.sample(dataset, sample, seed=seed, finding=finding, places=True)
     else:
-        conditions = [condition(text) for text in where or ()]
         pages = datasets.rows(
-            dataset, offset=offset, search=search, where=conditions, finding=finding, places=True
+            dataset, offset=offset, search=search, where=where or (), finding=finding, places=True
         )
         found = pages.take(limit)
     if json:

@@ -57,6 +57,8 @@ def report(error: Exception) -> ExitCode:
             return _tell_api(error, ExitCode.NOT_LOGGED_IN)
         case ServerUnavailable():
             return _tell_api(error, ExitCode.UNAVAILABLE)
+        case ApiError(code="filter_invalid" | "dataset.condition_unreadable"):
+            return _tell_api(error, ExitCode.USAGE)
         case ApiError():
             if error.status == HTTPStatus.NOT_FOUND and error.params.get("resource") == "project":
                 _explain_remembered(error)

@@ -1,9 +1,10 @@
 """Versions made of versions, and tags: ``client.datasets.append``, ``patch``, ``split``, …"""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from aiplatform.client.base import Group, Resource, UserRef
+from aiplatform.client.dataset_rows import Where, conditions_of
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.transfers import UploadData
 from aiplatform.client.transport import segment
@@ -90,7 +91,7 @@ class DatasetChanges(Group):
     def filter(
         self,
         dataset: "DatasetLike",
-        where: Sequence[Mapping[str, Any]],
+        where: Where,
         *,
         drop: bool = False,
         message: str | None = None,
@@ -100,10 +101,11 @@ class DatasetChanges(Group):
         """Commit a version of the rows that meet all conditions, or with ``drop`` of the others.
 
         Args:
-            where: such as ``[{"column": "score", "op": ">=", "value": 0.5}]``.
+            where: a filter such as ``'score >= 0.5 and not label in ("a", "b")'``, or several of
+                them, or of ``{"column": "score", "op": ">=", "value": 0.5}``; all must be met.
         """
         body = {
-            "where": [dict(condition) for condition in where],
+            "where": [one if isinstance(one, str) else dict(one) for one in conditions_of(where)],
             "drop": drop,
             "message": message,
             "parent": self._parent(dataset, parent),

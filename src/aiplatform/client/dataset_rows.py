@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, overload
 
 from aiplatform.client.base import Group
 from aiplatform.client.errors import UnexpectedAnswer
@@ -13,6 +13,15 @@ from aiplatform.protocol.encoding import dumps
 
 if TYPE_CHECKING:
     from aiplatform.client.datasets import DatasetLike
+
+
+Where: TypeAlias = "str | Sequence[str | Mapping[str, Any]]"
+"""A filter such as ``score >= 0.5``, or several conditions that must all be met."""
+
+
+def conditions_of(where: Where) -> Sequence[str | Mapping[str, Any]]:
+    """Return the conditions one by one."""
+    return [where] if isinstance(where, str) else where
 
 
 class PlacedRow(NamedTuple):
@@ -58,7 +67,7 @@ class DatasetRows(Group):
         *,
         offset: int = 0,
         search: str | None = None,
-        where: Sequence[Mapping[str, Any]] = (),
+        where: Where = (),
         finding: str | None = None,
         places: Literal[False] = False,
         project: ProjectLike | None = None,
@@ -73,7 +82,7 @@ class DatasetRows(Group):
         *,
         offset: int = 0,
         search: str | None = None,
-        where: Sequence[Mapping[str, Any]] = (),
+        where: Where = (),
         finding: str | None = None,
         places: Literal[True],
         project: ProjectLike | None = None,
@@ -87,7 +96,7 @@ class DatasetRows(Group):
         *,
         offset: int = 0,
         search: str | None = None,
-        where: Sequence[Mapping[str, Any]] = (),
+        where: Where = (),
         finding: str | None = None,
         places: bool = False,
         project: ProjectLike | None = None,
@@ -108,7 +117,10 @@ class DatasetRows(Group):
         wanted = {
             "offset": offset or None,
             "search": search,
-            "where": [dumps(dict(condition)) for condition in where] or None,
+            "where": [
+                one if isinstance(one, str) else dumps(dict(one)) for one in conditions_of(where)
+            ]
+            or None,
         }
 
         def page(cursor: str | None, size: int) -> dict[str, Any]:

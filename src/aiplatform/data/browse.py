@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from pyarrow.types import is_list, is_string
 
 from aiplatform.data.canonical import rows_of
-from aiplatform.data.conditions import containing, matching
+from aiplatform.data.conditions import columns_of, containing, matching
 from aiplatform.data.draws import mixed
 from aiplatform.data.pruning import may_match
 from aiplatform.protocol.rows import Condition
@@ -108,7 +108,7 @@ def search(
     limit: int,
     *,
     text: str | None = None,
-    where: Sequence[Condition] = (),
+    where: Sequence[Condition | str] = (),
     among: "Places | None" = None,
     footer: pq.FileMetaData | None = None,
     seconds: float,
@@ -127,7 +127,7 @@ def search(
     found = Found([], [], None)
     with pq.ParquetFile(source, metadata=footer) as file:
         schema = file.schema_arrow
-        asked = {condition.column for condition in where}
+        asked = columns_of(where)
         if text is not None:
             asked |= {f.name for f in schema if is_string(f.type) or is_list(f.type)}
         columns = [name for name in schema.names if name in asked] or schema.names[:1]

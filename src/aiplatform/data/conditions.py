@@ -1,11 +1,14 @@
 """Conditions on the values of a column, as filters of rows have them.
 
-A condition on a conversation or on JSON text looks at all text in it. A missing value meets only
-``missing``, ``!=``, ``not_in`` and ``not_contains``.
+A condition is a text in the filter language (see :mod:`~aiplatform.data.filters`), whose fields are
+the columns, or an object. A condition on a conversation or on JSON text looks at all text in it.
+For an object, a missing value meets only ``missing``, ``!=``, ``not_in`` and ``not_contains``.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import lru_cache, reduce
 from typing import Any
 
 import pyarrow as pa
@@ -14,13 +17,51 @@ import pyarrow.compute as pc
 from aiplatform.data.canonical import dated_columns
 from aiplatform.data.column_types import points_in_time
 from aiplatform.data.errors import MalformedData
+from aiplatform.data.filters import All, Comparison, Node, comparisons, fold, parse
 from aiplatform.protocol.rows import Condition
 
 TIME_COMPARISONS = frozenset({"==", "<", "<=", ">", ">=", "in"})
 NEGATED = {"!=": "==", "not_in": "in", "not_contains": "contains", "present": "missing"}
 
 
-def matching(batch: pa.RecordBatch, conditions: Sequence[Condition]) -> pa.Array:
+def columns_of(conditions: Sequence[Condition | str]) -> set[str]:
+    """Return the columns that conditions are about."""
+    found: set[str] = set()
+    for condition in conditions:
+        if isinstance(condition, str):
+            found |= {one.field.path for one in comparisons(parsed(condition))}
+        else:
+            found.add(condition.column)
+    return found
+
+
+def required(conditions: Sequence[Condition | str]) -> Iterator[Condition]:
+    """Yield conditions that every row must meet which meets all of ``conditions``."""
+    for condition in conditions:
+        if not isinstance(condition, str):
+            yield condition
+            continue
+        node = parsed(condition)
+        parts = node.parts if isinstance(node, All) else (node,)
+        for part in parts:
+            # NaN is in no bounds.
+            if isinstance(part, Comparison) and not (
+                part.operator in {"!=", "has"} or any(map(_is_nan, part.values))
+            ):
+                yield _as_condition(part)
+
+
+@lru_cache(maxsize=64)
+def parsed(text: str) -> Node:
+    """Return the tree of a filter.
+
+    Raises:
+        FilterError: it can't be read.
+    """
+    return parse(text)
+
+
+def matching(batch: pa.RecordBatch, conditions: Sequence[Condition | str]) -> pa.Array:
     """Which rows meet all conditions, as booleans without nulls.
 
     Raises:
@@ -28,8 +69,44 @@ def matching(batch: pa.RecordBatch, conditions: Sequence[Condition]) -> pa.Array
     """
     found = pa.array([True]).take(pa.array([0] * batch.num_rows, pa.int64()))
     for condition in conditions:
-        found = pc.and_(found, _meets(batch, condition))
+        if isinstance(condition, str):
+            met = fold(
+                parsed(condition),
+                comparison=lambda one: _compared(batch, one),
+                inverse=pc.invert,
+                every=lambda parts: reduce(pc.and_, parts),
+                some=lambda parts: reduce(pc.or_, parts),
+            )
+        else:
+            met = _meets(batch, condition)
+        found = pc.and_(found, met)
     return found
+
+
+def _compared(batch: pa.RecordBatch, one: Comparison) -> pa.Array:
+    """Return which rows meet a comparison; those without a value never do."""
+    if one.operator == "has":
+        raise MalformedData("condition_has", column=one.field.path)
+    met = _meets(batch, _as_condition(one))
+    column = batch.column(one.field.path)
+    if any(map(_is_nan, one.values)):
+        # Arrow has NaN differ from itself; in the language, it is itself.
+        is_nan = pc.fill_null(pc.is_nan(column), False)
+        met = pc.invert(is_nan) if one.operator == "!=" else pc.or_(met, is_nan)
+    return pc.and_(met, column.is_valid()) if one.operator == "!=" else met
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+def _as_condition(one: Comparison) -> Condition:
+    operator: Any = "==" if one.operator == "=" else one.operator
+    if operator == "present":
+        return Condition(column=one.field.path, op=operator)
+    value: Any = list(one.values) if operator == "in" else one.values[0]
+    # Built, not validated: NaN and infinity are values here.
+    return Condition.model_construct(column=one.field.path, op=operator, value=value)
 
 
 def containing(batch: pa.RecordBatch, text: str) -> pa.Array:

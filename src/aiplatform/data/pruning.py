@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aiplatform.data.canonical import dated_columns
+from aiplatform.data.conditions import required
 from aiplatform.protocol.rows import Condition
 
 Bounds = tuple[Any, Any]
@@ -23,7 +24,7 @@ WITHIN: dict[str, Callable[[Bounds, Any], bool]] = {
 
 
 def may_match(
-    group: pq.RowGroupMetaData, schema: pa.Schema, conditions: Sequence[Condition]
+    group: pq.RowGroupMetaData, schema: pa.Schema, conditions: Sequence[Condition | str]
 ) -> bool:
     """Whether a row group may have rows that meet all conditions.
 
@@ -32,7 +33,7 @@ def may_match(
         schema: of the file; the conditions fit its columns.
         conditions: see :func:`aiplatform.data.conditions.matching`.
     """
-    return all(_may_meet(group, schema, condition) for condition in conditions)
+    return all(_may_meet(group, schema, condition) for condition in required(conditions))
 
 
 def _may_meet(group: pq.RowGroupMetaData, schema: pa.Schema, condition: Condition) -> bool:

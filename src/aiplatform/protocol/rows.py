@@ -29,6 +29,10 @@ class Condition(Strict):
     value: JsonValue = None
 
 
+FilterText = Annotated[str, Field(min_length=1, max_length=2000)]
+"""A condition in the filter language, such as ``score >= 0.5 and not label in ("a", "b")``."""
+
+
 class RowChange(Strict):
     """Other values for some cells of a row, which is named by its place in the version, from 0."""
 
@@ -56,7 +60,7 @@ class RowPatch(Strict):
 class RowFilter(Strict):
     """Rows that meet all conditions stay, or go with ``drop``."""
 
-    where: list[Condition] = Field(min_length=1, max_length=50)
+    where: list[Condition | FilterText] = Field(min_length=1, max_length=50)
     drop: bool = False
 
 

@@ -140,6 +140,43 @@ class TestReading:
         ]  # fmt: skip
         assert self.actions(admin, action="%:", **mine) == []
 
+    def test_by_filter(self, admin: Any) -> None:
+        mine = f'user = "{self.user.username}"'
+        there = f'project = "{self.project.uuid}"'
+        for wanted, found in (
+            (f'{mine} and action contains "DELETE"', ["dataset:deleted"]),
+            (f"{mine} and project missing", ["dataset_version:created"]),
+            (f'{there} and not action in ("dataset:created", "dataset:deleted")', ["task:failed"]),
+            (f'{there} and (outcome = "failure" or action = "dataset:created")',
+             ["task:failed", "dataset:created"]),
+            (f'{there} and user != "{self.user.username}"', ["task:failed"]),
+            (f'{there} and created < "2020-01-01"', []),
+            (f'{there} and created > "2020-01-01T00:00:00Z" and resource_type = "task"',
+             ["task:failed"]),
+            ('user = "nobody at all"', []),
+        ):  # fmt: skip
+            assert self.actions(admin, filter=wanted) == found, wanted
+        assert self.actions(admin, filter=there, outcome="failure") == ["task:failed"]
+
+    @pytest.mark.parametrize(
+        ("wanted", "position"),
+        [
+            ("action >> 1", 9),
+            ("actoin = 'x'", 1),
+            ("action = 1", 1),
+            ("user contains 'x'", 1),
+            ("action = 'x' and created > 'soon'", 18),
+            ("tags has 'x'", 1),
+        ],
+    )
+    def test_a_filter_that_cannot_be_read_says_where(
+        self, admin: Any, wanted: str, position: int
+    ) -> None:
+        for path in ("audit", "audit/export"):
+            answer = admin.get(path, params={"filter": wanted})
+            assert (answer.status_code, answer.json()["code"]) == (422, "filter_invalid")
+            assert f"(at character {position})" in answer.json()["detail"]
+
     def test_by_resource(self, admin: Any) -> None:
         assert len(self.actions(admin, resource=str(self.project.uuid))) == 2
         assert self.actions(admin, resource="task", user=self.other.username) == ["task:failed"]

@@ -69,6 +69,37 @@ class TestRows:
         answer = browse(data, where=where)
         assert (answer.status_code, answer.json()["code"]) == (422, code)
 
+    @pytest.mark.parametrize(
+        ("where", "places"),
+        [
+            (['score >= 9.5 and text contains "7"'], [97]),
+            (["score >= 9.5", 'text contains "7"'], [97]),
+            (["id in (3, 5) or id = 7"], [3, 5, 7]),
+            (["not id > 1"], [0, 1]),
+        ],
+    )
+    def test_filters(self, data: Changed, where: list[str], places: list[int]) -> None:
+        assert browse(data, where=where).json()["places"] == places
+
+    @pytest.mark.parametrize(
+        ("where", "code", "position"),
+        [
+            ("score >> 6", "filter_invalid", 8),
+            ("score", "filter_invalid", 6),
+            ("score = high", "filter_invalid", 9),
+            ("nothing > 1", "dataset.malformed", None),
+            ('id > "x"', "dataset.malformed", None),
+            ('text has "x"', "dataset.malformed", None),
+        ],
+    )
+    def test_filters_that_are_none(
+        self, data: Changed, where: str, code: str, position: int | None
+    ) -> None:
+        answer = browse(data, where=where)
+        assert (answer.status_code, answer.json()["code"]) == (422, code)
+        if position is not None:
+            assert f"(at character {position})" in answer.json()["detail"]
+
     def test_a_draw(self, data: Changed) -> None:
         drawn = browse(data, sample=10, seed=1).json()
         assert len(drawn["items"]) == 10

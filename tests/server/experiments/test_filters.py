@@ -12,14 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from aiplatform.server.core.statements import compiled
-from aiplatform.server.experiments import queries
-from aiplatform.server.experiments.endpoints.asking import conditions
-from aiplatform.server.experiments.errors import FilterInvalid
-from aiplatform.server.experiments.queries import search
-from aiplatform.server.experiments.queries.conditions import condition, shape
-from aiplatform.server.experiments.queries.subjects import EXPERIMENTS, RUNS, Subject
-from aiplatform.server.experiments.rules.filters import (
+from aiplatform.data.filters import (
     MAX_COMPARISONS,
     MAX_DEPTH,
     MAX_LENGTH,
@@ -33,6 +26,13 @@ from aiplatform.server.experiments.rules.filters import (
     comparisons,
     parse,
 )
+from aiplatform.server.core.filters import FilterInvalid
+from aiplatform.server.core.statements import compiled
+from aiplatform.server.experiments import queries
+from aiplatform.server.experiments.endpoints.asking import conditions
+from aiplatform.server.experiments.queries import search
+from aiplatform.server.experiments.queries.conditions import condition, shape
+from aiplatform.server.experiments.queries.subjects import EXPERIMENTS, RUNS, Subject
 from tests.factories import make_context, make_project
 
 

@@ -7,8 +7,10 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, IPvAnyNetwork
 
+from aiplatform.data.filters import MAX_LENGTH
 from aiplatform.server.audit import queries
 from aiplatform.server.audit.access import ReadAudit
+from aiplatform.server.audit.queries import check_filter
 from aiplatform.server.audit.rules.filters import Filters
 from aiplatform.server.audit.schemas import AuditOut, AuditUser
 from aiplatform.server.audit.service import exports
@@ -63,7 +65,15 @@ def _filters(
     text: Annotated[
         str | None, Query(max_length=200, description="words, or beginnings of words, in details")
     ] = None,
+    filter: Annotated[  # noqa: A002  (the word of the API)
+        str | None,
+        Query(
+            max_length=4 * MAX_LENGTH,
+            description='such as `action contains "delete" and created > "2026-11-01"`',
+        ),
+    ] = None,
 ) -> Filters:
+    check_filter(filter)
     return Filters(
         user=user,
         action=action,
@@ -74,6 +84,7 @@ def _filters(
         since=since,
         until=until,
         text=text,
+        filter=filter,
     )
 
 

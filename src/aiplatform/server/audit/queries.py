@@ -5,6 +5,8 @@ of one filter, or of two of user, action, project and outcome, is read from an i
 and does not grow with the table. An entry has its row's action and user for that.
 """
 
+import operator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -17,18 +19,25 @@ from sqlalchemy import (
     Integer,
     ScalarSelect,
     Select,
+    String,
     and_,
     any_,
     cast,
+    false,
+    func,
     literal,
     literal_column,
+    not_,
+    or_,
     select,
     text,
+    true,
     tuple_,
 )
 from sqlalchemy.dialects.postgresql import INET
 from sqlalchemy.orm import Session, aliased
 
+from aiplatform.data.filters import Comparison, FilterError, Node, comparisons, fold, parse
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.encoding import clean_text
 from aiplatform.server.audit.rules.chain import ROW_TEXT
@@ -42,6 +51,7 @@ from aiplatform.server.audit.rules.filters import (
 )
 from aiplatform.server.core.audit import AuditEntry, AuditLog
 from aiplatform.server.core.errors import InvalidCursor
+from aiplatform.server.core.filters import invalid, read_filter
 from aiplatform.server.core.pagination import decode_cursor, encode_cursor
 from aiplatform.server.identity.models import User
 
@@ -109,7 +119,7 @@ def _newest_with_words(
     """
     time = _key(filters)[0]
     statement = select(log.id, time).select_from(log).where(*conditions)
-    if filters.project is not None or filters.outcome is not None:
+    if any(part is not None for part in (filters.project, filters.outcome, filters.filter)):
         statement = statement.join(entry, entry.audit_id == log.id)
     rows = session.execute(_ROWS).scalar_one()
     end = session.scalar(_LAST, {"until": filters.until}) if place is None else place[1]
@@ -214,9 +224,111 @@ def _conditions(session: Session, filters: Filters, words: str | None) -> list[C
         conditions.append(time >= filters.since)
     if filters.until is not None:
         conditions.append(time < filters.until)
+    if filters.filter is not None:
+        conditions.append(_asked(session, parse(filters.filter)))
     if words is not None:
         conditions.append(text(_HAS_WORDS).bindparams(words=words))  # type: ignore[arg-type]
     return conditions
+
+
+_TEXTS: dict[str, Any] = {
+    "action": log.action,
+    "outcome": entry.outcome,
+    "project": cast(entry.project_uuid, String),
+    "resource": log.resource_id,
+    "resource_type": log.resource_type,
+}
+_FIELDS = ("created", "user", *_TEXTS)
+
+
+def check_filter(wanted: str | None) -> None:
+    """Refuse a filter that can't be read, before the trail is.
+
+    Raises:
+        FilterInvalid: says what is wrong with it, and where.
+    """
+    node = read_filter(wanted)
+    if node is None:
+        return
+    try:
+        for one in comparisons(node):
+            _check(one)
+    except FilterError as error:
+        raise invalid(error) from None
+
+
+def _check(one: Comparison) -> None:
+    path, place = one.field.path, one.field.position
+    if path not in _FIELDS:
+        raise FilterError(
+            f"there is no field {path[:80]!r}; there are {', '.join(sorted(_FIELDS))}", place
+        )
+    if one.operator == "present":
+        return
+    if not all(isinstance(value, str) for value in one.values):
+        raise FilterError(f'{path} is compared with text in "quotes"', place)
+    if path == "created":
+        if one.operator not in ORDERED:
+            raise FilterError("created has <, <=, > and >=", place)
+        _moment(one)
+    elif one.operator not in {"=", "!=", "in"} and (one.operator != "contains" or path == "user"):
+        raise FilterError(f"{path} can't be compared by {one.operator}", place)
+
+
+def _moment(one: Comparison) -> datetime:
+    try:
+        moment = datetime.fromisoformat(str(one.values[0]))
+    except ValueError:
+        raise FilterError(
+            'created is compared with a time such as "2026-11-24" or "2026-11-24T16:00:00Z"',
+            one.field.position,
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+ORDERED: dict[str, Callable[[Any, Any], Any]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+def _asked(session: Session, node: Node) -> ColumnElement[bool]:
+    """The filter as SQL, never null; :func:`check_filter` has passed it."""
+    found: ColumnElement[bool] = fold(
+        node,
+        comparison=lambda one: func.coalesce(_meets(session, one), false()),
+        inverse=not_,
+        every=lambda parts: and_(true(), *parts),
+        some=lambda parts: or_(false(), *parts),
+    )
+    return found
+
+
+def _meets(session: Session, one: Comparison) -> Any:
+    path = one.field.path
+    if path == "created":
+        if one.operator == "present":
+            return true()
+        return ORDERED[one.operator](log.created_at, _moment(one))
+    values = [clean_text(str(value)) for value in one.values]
+    if path == "user":
+        if one.operator == "present":
+            return log.user_id.is_not(None)
+        by = or_(*[_done_by(session, value, log.user_id) for value in values])
+        if one.operator == "!=":
+            return and_(log.user_id.is_not(None), not_(func.coalesce(by, false())))
+        return by
+    column = _TEXTS[path]
+    match one.operator:
+        case "present":
+            return column.is_not(None)
+        case "!=":
+            return column != values[0]
+        case "contains":
+            return column.icontains(values[0], autoescape=True)
+    return column.in_(values)
 
 
 def _action(wanted: str, column: Any) -> ColumnElement[bool]:

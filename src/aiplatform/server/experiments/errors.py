@@ -53,17 +53,6 @@ class ExperimentArchived(Conflict):
     }
 
 
-class FilterInvalid(Invalid):
-    """The text is no filter; ``position`` counts its characters from 1."""
-
-    code = "filter_invalid"
-    title = {"en": "Invalid filter", "zh": "筛选条件无效"}
-    detail = {
-        "en": "The {what} can't be read: {reason} (at character {position}).",
-        "zh": "无法解析 {what}：{reason}（第 {position} 个字符处）。",
-    }
-
-
 class ExecutesElsewhere(Conflict):
     """The platform only keeps what such a run reported; it has neither its code nor its data."""
 

@@ -18,7 +18,7 @@ class Filters:
 
     ``user`` is a uuid or a name, also of somebody who was deleted; ``action`` ending in ``:``
     stands for all actions of a resource; ``resource`` is a type or a uuid; ``text`` are words, or
-    beginnings of words, in the details.
+    beginnings of words, in the details; ``filter`` is a text in the filter language.
     """
 
     user: str | None = None
@@ -30,6 +30,7 @@ class Filters:
     since: datetime | None = None
     until: datetime | None = None
     text: str | None = None
+    filter: str | None = None
 
 
 def words_of(text: str) -> list[str]:

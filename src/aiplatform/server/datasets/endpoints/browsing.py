@@ -10,6 +10,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from aiplatform.protocol.faults import message_of
 from aiplatform.protocol.references import VERSION_OR_TAG
 from aiplatform.protocol.rows import Condition
+from aiplatform.server.core.filters import read_filter
 from aiplatform.server.core.pagination import Cursor, Limit, decode_cursor, encode_cursor
 from aiplatform.server.datasets import access
 from aiplatform.server.datasets.endpoints.uploads import PROBLEMS, client_gone
@@ -29,7 +30,7 @@ class RowsWanted(BaseModel):
 
     offset: int
     search: str | None
-    where: list[Condition]
+    where: list[Condition | str]
     sample: int | None
     seed: int
 
@@ -43,8 +44,9 @@ def rows_wanted(
         list[str] | None,
         Query(
             max_length=20,
-            description='a condition as JSON: `{"column": "score", "op": ">=", '
-            '"value": 0.5}`; several must all be met',
+            description='a filter such as `score >= 0.5 and not label in ("a", "b")`, or a '
+            'condition as JSON: `{"column": "score", "op": ">=", "value": 0.5}`; several must all '
+            "be met",
         ),
     ] = None,
     sample: Annotated[
@@ -56,9 +58,14 @@ def rows_wanted(
 
     Raises:
         ConditionUnreadable: for a condition that is none.
+        FilterInvalid: for a text that is no filter.
     """
-    conditions = []
+    conditions: list[Condition | str] = []
     for text in where or ():
+        if not text.lstrip().startswith("{"):
+            read_filter(text)
+            conditions.append(text)
+            continue
         try:
             conditions.append(_conditions.validate_json(text))
         except ValidationError as error:

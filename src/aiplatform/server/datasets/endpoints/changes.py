@@ -10,6 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.errors import NameTaken
+from aiplatform.server.core.filters import read_filter
 from aiplatform.server.datasets import access, queries, service
 from aiplatform.server.datasets.endpoints.commits import change_rows, committing
 from aiplatform.server.datasets.endpoints.rendering import render_dataset, render_version
@@ -74,6 +75,9 @@ async def filter_dataset_rows(
     dataset: UUID, context: Committer, request: Request, response: Response, body: FilterRequest
 ) -> DatasetVersionOut:
     """Commit a version of the rows that meet all conditions; with `drop`, of the others."""
+    for condition in body.where:
+        if isinstance(condition, str):
+            read_filter(condition)
     wanted = body.model_dump(include={"where", "drop"}, mode="json")
     do = {"operation": "filter", "filter": wanted}
     commit = committing(

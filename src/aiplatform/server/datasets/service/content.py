@@ -120,7 +120,7 @@ def find_rows(
     limit: int,
     *,
     text: str | None,
-    where: Sequence[Condition],
+    where: Sequence[Condition | str],
     among: "browse.Places | None" = None,
 ) -> Found:
     """``limit`` rows from the place ``offset`` on that have ``text`` and meet all conditions.

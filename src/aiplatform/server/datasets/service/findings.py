@@ -127,7 +127,7 @@ def page(
     limit: int,
     *,
     text: str | None,
-    where: Sequence[Condition],
+    where: Sequence[Condition | str],
 ) -> Found:
     """Rows of a finding from the place ``offset`` on, as :func:`content.find_rows` gives them."""
     among = places_of(index, finding)

@@ -1,22 +1,24 @@
 """What lists of experiments and of runs are asked with."""
 
+from difflib import get_close_matches
 from typing import Annotated
 
 from fastapi import Query
 from sqlalchemy import ColumnElement
+from sqlalchemy.orm import Session
 
-from aiplatform.server.experiments.errors import FilterInvalid
-from aiplatform.server.experiments.queries import search
-from aiplatform.server.experiments.queries.conditions import ROOTS, condition, shape, values
-from aiplatform.server.experiments.queries.search import Order, read_order
-from aiplatform.server.experiments.queries.subjects import Subject
-from aiplatform.server.experiments.rules.filters import (
+from aiplatform.data.filters import (
     MAX_LENGTH,
     FilterError,
     Node,
     comparisons,
-    parse,
 )
+from aiplatform.server.core.filters import invalid
+from aiplatform.server.experiments.queries import search
+from aiplatform.server.experiments.queries.conditions import ROOTS, condition, shape, values
+from aiplatform.server.experiments.queries.search import Order, read_order
+from aiplatform.server.experiments.queries.subjects import Subject
+from aiplatform.server.projects.access import ProjectContext
 
 Filter = Annotated[
     str | None,
@@ -34,20 +36,6 @@ Sort = Annotated[
         description="`created`, `metrics.…` or `config.…`; a minus before it: the largest first",
     ),
 ]
-
-
-def read_filter(text: str | None) -> Node | None:
-    """The filter of a request.
-
-    Raises:
-        FilterInvalid: says what is wrong with it, and where.
-    """
-    if text is None:
-        return None
-    try:
-        return parse(text)
-    except FilterError as error:
-        raise invalid(error) from None
 
 
 def read_sort(text: str | None) -> Order:
@@ -86,6 +74,26 @@ def conditions(subject: Subject, node: Node | None) -> search.Conditions:
     return search.Conditions(of, shape(node), named, asks_figures)
 
 
-def invalid(error: FilterError, what: str = "filter") -> FilterInvalid:
-    """The problem that goes out."""
-    return FilterInvalid(what=what, reason=error.reason, position=error.position)
+def require_known_figures(
+    session: Session, subject: Subject, context: ProjectContext, node: Node | None
+) -> None:
+    """Refuse a filter on figures that nothing has; called when it found nothing.
+
+    Raises:
+        FilterInvalid: names the figure, and those that are spelled alike.
+    """
+    asked = list(comparisons(node)) if node is not None else []
+    figures = [one for one in asked if one.field.root in ROOTS and "." in one.field.path]
+    found = search.unknown_figure(session, subject, context, [one.field.path for one in figures])
+    if found is None:
+        return
+    path, known = found
+    position = next(one.field.position for one in figures if one.field.path == path)
+    alike = get_close_matches(path, known, n=3) or known[:3]
+    raise invalid(
+        FilterError(
+            f"nothing in this project has {path[:100]} yet; there are, for example, "
+            f"{', '.join(name[:100] for name in alike)}",
+            position,
+        )
+    )

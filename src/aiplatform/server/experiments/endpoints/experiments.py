@@ -6,9 +6,11 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response, status
 from sqlalchemy.orm import Session
 
+from aiplatform.data.filters import comparisons
 from aiplatform.protocol.enums import ExperimentStatus
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.etags import IfMatch, require_match, set_etag
+from aiplatform.server.core.filters import read_filter
 from aiplatform.server.core.pagination import (
     Cursor,
     Limit,
@@ -23,13 +25,12 @@ from aiplatform.server.experiments.endpoints.asking import (
     Filter,
     Sort,
     conditions,
-    read_filter,
     read_sort,
+    require_known_figures,
 )
 from aiplatform.server.experiments.models import Experiment
 from aiplatform.server.experiments.queries import search
 from aiplatform.server.experiments.queries.subjects import EXPERIMENTS
-from aiplatform.server.experiments.rules.filters import comparisons
 from aiplatform.server.experiments.schemas import (
     CloneIn,
     ExperimentChange,
@@ -127,6 +128,8 @@ def list_experiments(
         limit=limit,
         cursor=cursor,
     )
+    if not rows and cursor is None:
+        require_known_figures(session, EXPERIMENTS, context, node)
     return render_page(rows, following, lambda row: _render(context, row))
 
 

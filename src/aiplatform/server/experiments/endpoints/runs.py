@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request, status
 
 from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.protocol.permissions import Permission
+from aiplatform.server.core.filters import read_filter
 from aiplatform.server.core.pagination import Cursor, Limit, Page, render_page, written_here
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.experiments import access, queries, service
@@ -15,8 +16,8 @@ from aiplatform.server.experiments.endpoints.asking import (
     Filter,
     Sort,
     conditions,
-    read_filter,
     read_sort,
+    require_known_figures,
 )
 from aiplatform.server.experiments.queries import search
 from aiplatform.server.experiments.queries.subjects import RUNS
@@ -79,16 +80,19 @@ def list_runs_of_project(
 
     A run is a training, or one that executes elsewhere and reports. It may have no experiment.
     """
+    node = read_filter(asked)
     rows, following = search.page(
         session,
         RUNS,
         context,
         queries.runs_by_key(),
-        conditions(RUNS, read_filter(asked)),
+        conditions(RUNS, node),
         read_sort(sort),
         limit=limit,
         cursor=cursor,
     )
+    if not rows and cursor is None:
+        require_known_figures(session, RUNS, context, node)
     return render_page(rows, following, lambda row: RunOut(**_fields(row)))
 
 

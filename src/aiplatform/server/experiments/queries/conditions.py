@@ -34,16 +34,16 @@ from sqlalchemy import (
     true,
 )
 
-from aiplatform.server.experiments.models import ExperimentTag
-from aiplatform.server.experiments.queries.subjects import Attribute, Subject
-from aiplatform.server.experiments.rules import filters
-from aiplatform.server.experiments.rules.filters import (
+from aiplatform.data import filters
+from aiplatform.data.filters import (
     Comparison,
     FilterError,
     Node,
     Value,
     comparisons,
 )
+from aiplatform.server.experiments.models import ExperimentTag
+from aiplatform.server.experiments.queries.subjects import Attribute, Subject
 
 ROOTS = ("config", "metrics")
 ORDERED: Mapping[str, Callable[[Any, Any], ColumnElement[bool]]] = {
@@ -131,6 +131,8 @@ def _name(place: int, index: int | None = None) -> str:
 def _bound(one: Comparison, value: Value) -> Value:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, int):
+        return float(value)
     if isinstance(value, str) and one.operator == "contains":
         return re.sub(r"([/%_])", r"/\1", value)
     return value
@@ -161,12 +163,17 @@ def _compared(subject: Subject, one: Comparison, place: int) -> ColumnElement[bo
         return subject.tagged.in_(tagged).is_(true())
     if one.operator == "has":
         raise FilterError("only tags have `has`", one.field.position)
+    if one.operator in {"min_length", "max_length"}:
+        raise FilterError(f"{one.operator} is for rows of datasets", one.field.position)
     names = [_name(place, index) for index in range(len(one.values))]
     asked = list(zip(one.values, names, strict=True))
     if _is_figure(one):
         facts = subject.facts
         named = bindparam(_name(place), type_=String)
-        meets = or_(*[_fact_meets(facts, one, value, name) for value, name in asked])
+        meets = or_(
+            true() if one.operator == "present" else false(),
+            *[_fact_meets(facts, one, value, name) for value, name in asked],
+        )
         if subject.one_by_one:
             # A scalar, since an EXISTS would be made a join.
             own = select(true()).where(facts.owner_id == subject.key, facts.path == named, meets)
@@ -182,6 +189,9 @@ def _compared(subject: Subject, one: Comparison, place: int) -> ColumnElement[bo
     if attribute is None:
         known = ", ".join(["config.…", "metrics.…", *sorted([*subject.attributes, "tags"])])
         raise FilterError(f"there is no field {path[:80]!r}; there are {known}", one.field.position)
+    if one.operator == "present":
+        there: ColumnElement[bool] = attribute.of.is_not(None)
+        return there
     return func.coalesce(
         or_(*[_attribute_meets(attribute, one, value, name) for value, name in asked]), false()
     )

@@ -26,12 +26,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session, aliased, outerjoin
 
+from aiplatform.data.filters import FilterError
 from aiplatform.server.core.errors import InvalidCursor
 from aiplatform.server.core.pagination import decode_cursor, encode_cursor
 from aiplatform.server.core.statements import Compiled, compiled
 from aiplatform.server.experiments.queries.conditions import NAN, PROJECT, ROOTS
 from aiplatform.server.experiments.queries.subjects import Subject
-from aiplatform.server.experiments.rules.filters import FilterError
 from aiplatform.server.projects.access import ProjectContext
 
 WINDOW = 12
@@ -112,6 +112,23 @@ def page(
     rows = {row.key: row for row in shown.all(session, project=context.project_id, keys=keys)}
     # What was deleted meanwhile is missing.
     return [rows[row.key] for row in found if row.key in rows], following
+
+
+def unknown_figure(
+    session: Session, subject: Subject, context: ProjectContext, paths: Sequence[str]
+) -> tuple[str, list[str]] | None:
+    """Return the first of ``paths`` that nothing of the project has, and some that there are.
+
+    None when each is there, or when nothing of the project has any figure yet.
+    """
+    facts = subject.facts
+    for path in paths:
+        mine = facts.project_id == context.project_id
+        if session.scalar(select(facts.path).where(mine, facts.path == path).limit(1)) is None:
+            some = select(facts.path).where(mine).limit(MOST_LOOKED_THROUGH).subquery()
+            known = session.scalars(select(some.c.path).distinct().order_by(some.c.path)).all()
+            return (path, list(known)) if known else None
+    return None
 
 
 def _keys(

@@ -1,4 +1,4 @@
-"""The filter language of experiments and runs: from text to a tree.
+"""The filter language of rows, runs, experiments and the audit trail: from text to a tree.
 
 ::
 
@@ -7,12 +7,14 @@
 An expression is made of comparisons with ``and``, ``or``, ``not`` and parentheses; ``not`` binds
 tightest, ``or`` loosest. A comparison is ``field operator value`` with ``=``, ``!=``, ``<``,
 ``<=``, ``>``, ``>=``, ``contains`` (text, case does not matter), ``in (value, …)``, or ``tags has
-"tag"``. Values are numbers, ``true``, ``false``, ``nan``, and text in single or double quotes. A
-part of a path that has other characters than letters, digits, ``_``, ``-``, ``/``, ``@`` and ``:``
-stands between backticks: ``metrics.`exact match```.
+"tag"``; ``field present`` and ``field missing`` ask for no value. Values are numbers, ``true``,
+``false``, ``nan``, and text in single or double quotes. A part of a path that has other characters
+than letters, digits, ``_``, ``-``, ``/``, ``@`` and ``:`` stands between backticks:
+``metrics.`exact match```.
 
 What has no such value meets no comparison, not even ``!=``; ``not`` turns that around. NaN is
-equal to itself, and neither more nor less than anything.
+equal to itself, and neither more nor less than anything. What fields there are, each user of the
+language says; see docs/filters.md.
 """
 
 import re
@@ -32,7 +34,10 @@ MAX_COMPARISONS = 50
 MAX_VALUES = 100
 """Values of one ``in``."""
 
-Value = float | str | bool
+EXACT_DIGITS = 19
+"""Integers of more digits are read as double precision numbers."""
+
+Value = int | float | str | bool
 
 GRAMMAR = r"""
 ?start: either
@@ -40,10 +45,18 @@ GRAMMAR = r"""
 ?both: unit (_AND unit)*
 ?unit: _NOT unit -> negated
      | "(" either ")"
-     | FIELD OPERATOR value -> compared
-     | FIELD _CONTAINS STRING -> contains
-     | FIELD _IN "(" value ("," value)* ")" -> one_of
-     | FIELD _HAS STRING -> has
+     | field OPERATOR value -> compared
+     | field _CONTAINS STRING -> contains
+     | field (_NOT_CONTAINS | _NOT _CONTAINS) STRING -> not_contains
+     | field _IN list -> one_of
+     | field (_NOT_IN | _NOT _IN) list -> not_one_of
+     | field _HAS STRING -> has
+     | field _PRESENT -> present
+     | field _MISSING -> missing
+     | field LENGTH NUMBER -> length
+?list: "(" value ("," value)* ")" -> values
+     | "[" value ("," value)* "]" -> values
+field: FIELD | STRING
 value: NUMBER | STRING | WORD
 
 _OR.3: /or\b/i
@@ -52,11 +65,16 @@ _NOT.3: /not\b/i
 _IN.3: /in\b/i
 _HAS.3: /has\b/i
 _CONTAINS.3: /contains\b/i
+_NOT_IN.3: /not_in\b/i
+_NOT_CONTAINS.3: /not_contains\b/i
+_PRESENT.3: /present\b/i
+_MISSING.3: /missing\b/i
+LENGTH.3: /(min_length|max_length)\b/i
 WORD.2: /(true|false|nan|-?inf)\b/i
 NUMBER: /[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?(?![\w.])/i
 OPERATOR: /<=|>=|!=|==|=|<|>/
 STRING: /"(\\.|[^"\\])*"|'(\\.|[^'\\])*'/s
-FIELD: /[A-Za-z_][\w-]*(\.([\w\/@:-]+|`[^`]+`))*/
+FIELD: /([^\W\d][\w-]*|`[^`]+`)(\.([\w\/@:-]+|`[^`]+`))*/
 %ignore /\s+/
 """
 
@@ -72,6 +90,13 @@ _NAMES = {
     "_IN": "in",
     "_HAS": "has",
     "_CONTAINS": "contains",
+    "_NOT_IN": "not in",
+    "_NOT_CONTAINS": "not contains",
+    "_PRESENT": "present",
+    "_MISSING": "missing",
+    "LENGTH": "min_length or max_length",
+    "LSQB": "an opening bracket",
+    "RSQB": "a closing bracket",
     "LPAR": "an opening parenthesis",
     "RPAR": "a closing parenthesis",
     "COMMA": "a comma",
@@ -103,9 +128,12 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """``operator`` is ``=``, ``!=``, ``<``, ``<=``, ``>``, ``>=``, ``contains``, ``in`` or ``has``.
+    """One test of a field.
 
-    ``values`` has one value, or those of ``in``.
+    Attributes:
+        operator: ``=``, ``!=``, ``<``, ``<=``, ``>``, ``>=``, ``contains``, ``in``, ``has``,
+            ``present``, ``min_length`` or ``max_length``.
+        values: one value, those of ``in``, or none for ``present``.
     """
 
     field: Field
@@ -147,11 +175,36 @@ class _Tree(Transformer[Token, Node]):
     def contains(self, found: list[Any]) -> Node:
         return Comparison(_field(found[0]), "contains", (_unquoted(found[1]),))
 
+    def not_contains(self, found: list[Any]) -> Node:
+        return Not(self.contains(found))
+
+    def values(self, found: list[Any]) -> list[Any]:
+        return found
+
+    def field(self, found: list[Any]) -> Token:
+        token: Token = found[0]
+        return token
+
+    def present(self, found: list[Any]) -> Node:
+        return Comparison(_field(found[0]), "present", ())
+
+    def missing(self, found: list[Any]) -> Node:
+        return Not(self.present(found))
+
+    def length(self, found: list[Any]) -> Node:
+        value = float(found[2])
+        return Comparison(
+            _field(found[0]), str(found[1]).lower(), (int(value) if value.is_integer() else value,)
+        )
+
     def has(self, found: list[Any]) -> Node:
         return Comparison(_field(found[0]), "has", (_unquoted(found[1]),))
 
     def one_of(self, found: list[Any]) -> Node:
-        return Comparison(_field(found[0]), "in", tuple(found[1:]))
+        return Comparison(_field(found[0]), "in", tuple(found[1]))
+
+    def not_one_of(self, found: list[Any]) -> Node:
+        return Not(self.one_of(found))
 
     def negated(self, found: list[Any]) -> Node:
         return Not(found[0])
@@ -166,7 +219,8 @@ class _Tree(Transformer[Token, Node]):
         token = found[0]
         match token.type:
             case "NUMBER":
-                return float(token)
+                is_exact = token.lstrip("+-").isdigit() and len(token) <= EXACT_DIGITS
+                return int(token) if is_exact else float(token)
             case "WORD":
                 word = token.lower()
                 return float(word) if word.endswith(("nan", "inf")) else word == "true"
@@ -174,6 +228,8 @@ class _Tree(Transformer[Token, Node]):
 
 
 def _field(token: Token) -> Field:
+    if token.type == "STRING":
+        return Field(_unquoted(token), (token.start_pos or 0) + 1)
     path = re.sub(r"`([^`]+)`", r"\1", str(token))
     return Field(path, (token.start_pos or 0) + 1)
 
