@@ -50,6 +50,8 @@ def _sizes(array: pa.Array) -> Sizes:
         array = array.storage
     if len(array) > MAX_NESTED_VALUES:
         raise _TooManyError
+    if not len(array):
+        return np.zeros(0, np.int64)
     kind = array.type
     found: Sizes
     if pa.types.is_dictionary(kind):
@@ -97,7 +99,9 @@ def _referred(values: pa.Array, indices: pa.Array) -> Sizes:
     if not len(values):
         return np.ones(len(indices), np.int64)
     sizes = _sizes(values)
-    found: Sizes = sizes[pc.fill_null(indices, 0).to_numpy(zero_copy_only=False).astype(np.int64)]
+    places = pc.fill_null(indices, 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    is_null = indices.is_null().to_numpy(zero_copy_only=False)
+    found: Sizes = np.where(is_null, 1, sizes[places])
     return found
 
 
