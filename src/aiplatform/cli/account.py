@@ -10,6 +10,7 @@ from aiplatform.cli.failures import CommandError, ExitCode
 from aiplatform.cli.options import Json
 from aiplatform.cli.output import print_json, print_record, say
 from aiplatform.cli.session import connect
+from aiplatform.language import tr
 
 if TYPE_CHECKING:
     from aiplatform.client import Client
@@ -38,18 +39,18 @@ def login(
 ) -> None:
     """Log in; the session is kept for you, and renewed, until you log out."""
     if sso and (username is not None or totp is not None or password_stdin):
-        raise typer.BadParameter("--sso asks for all that in the browser: give nothing else")
+        raise typer.BadParameter(tr("--sso asks for all that in the browser: give nothing else"))
     client = connect()
     if sso:
         _login_by_browser(client, json=json)
         return
     if not password_stdin and not sys.stdin.isatty():
         raise CommandError(
-            "there is nobody to ask for a password", "Use --password-stdin.", ExitCode.USAGE
+            tr("there is nobody to ask for a password"), tr("Use --password-stdin."), ExitCode.USAGE
         )
     if username is None:
         if password_stdin:
-            raise typer.BadParameter("--password-stdin needs --username")
+            raise typer.BadParameter(tr("--password-stdin needs --username"))
         username = typer.prompt("Username", default="admin", err=True)
     password = _line() if password_stdin else _hidden("Password")
     _log_in(client, username, password, totp)
@@ -57,14 +58,14 @@ def login(
         new = _line() if password_stdin else _ask_new_password()
         if not new:
             raise CommandError(
-                "this password must be replaced before anything else is allowed",
-                "Log in again and choose one, or give it as the second line of stdin.",
+                tr("this password must be replaced before anything else is allowed"),
+                tr("Log in again and choose one, or give it as the second line of stdin."),
             )
         client.change_password(password, new)
     if json:
         print_json({"url": client.url, "username": username})
     else:
-        say(f"Logged in at {client.url} as {username}.")
+        say(tr("Logged in at {url} as {username}.", url=client.url, username=username))
 
 
 def logout(json: Json = False) -> None:
@@ -74,7 +75,7 @@ def logout(json: Json = False) -> None:
     if json:
         print_json({"url": client.url})
     else:
-        say(f"Logged out at {client.url}.")
+        say(tr("Logged out at {url}.", url=client.url))
 
 
 def whoami(json: Json = False) -> None:
@@ -112,18 +113,18 @@ def _hidden(question: str) -> str:
 
 
 def _ask_new_password() -> str:
-    say("Choose a new password; the present one was only for the first login.")
+    say(tr("Choose a new password; the present one was only for the first login."))
     answer: str = typer.prompt("New password", hide_input=True, confirmation_prompt=True, err=True)
     return answer
 
 
 def _login_by_browser(client: "Client", *, json: bool) -> None:
     def show(url: str) -> None:
-        say(f"Open this address in a browser on this machine:\n{url}")
+        say(tr("Open this address in a browser on this machine:\n{url}", url=url))
         webbrowser.open(url)
 
     username = client.login_sso(show, remember=True).me().username
     if json:
         print_json({"url": client.url, "username": username})
     else:
-        say(f"Logged in at {client.url} as {username}.")
+        say(tr("Logged in at {url} as {username}.", url=client.url, username=username))

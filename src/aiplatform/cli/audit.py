@@ -13,6 +13,7 @@ from aiplatform.cli.options import Json, Limit, group
 from aiplatform.cli.output import UUID_LENGTH, age_text, print_json, print_table, print_text, say
 from aiplatform.cli.production import asking_the_database, program, use_what_runs
 from aiplatform.cli.session import connect
+from aiplatform.language import tr
 
 if TYPE_CHECKING:
     from aiplatform.client import AuditEntry
@@ -73,7 +74,7 @@ def ls(
             "ADDRESS": lambda e: e.ip_address,
         },
         as_json=json,
-        empty="Nothing of that kind is on record.",
+        empty=tr("Nothing of that kind is on record."),
     )
 
 
@@ -116,7 +117,7 @@ def export(
     if json:
         print_json({"file": str(written)})
     else:
-        say(f"Written to {written}.")
+        say(tr("Written to {written}.", written=written))
 
 
 @app.command()
@@ -176,11 +177,11 @@ def seal(
     rows = asking_the_database(run)
     found = asking_the_database(lambda: _newest(key))
     if found is None:
-        raise CommandError("there is nothing to seal yet")
+        raise CommandError(tr("there is nothing to seal yet"))
     if json:
         print_json({"sealed": rows, "head": str(found), "signed": key is not None})
         return
-    say(f"{rows} rows sealed. The head, to keep elsewhere:")
+    say(tr("{rows} rows sealed. The head, to keep elsewhere:", rows=rows))
     print_text(str(found))
 
 
@@ -196,7 +197,7 @@ def archive(
     if json:
         print_json({"archived": rows})
     else:
-        say(f"{rows} rows archived.")
+        say(tr("{rows} rows archived.", rows=rows))
 
 
 @app.command()
@@ -218,7 +219,7 @@ def prune(
     if json:
         print_json({"pruned": rows})
     else:
-        say(f"{rows} rows pruned.")
+        say(tr("{rows} rows pruned.", rows=rows))
 
 
 @app.command()
@@ -236,16 +237,16 @@ def keygen(
         _write_new(public, public_pem, 0o644)
     except ModuleNotFoundError as error:
         raise CommandError(
-            f"the server's parts are not installed ({error.name} is missing)",
-            "pip install 'aiplatform[server]'",
+            tr("the server's parts are not installed ({name} is missing)", name=error.name),
+            tr("pip install 'aiplatform[server]'"),
         ) from error
     except OSError as error:
         raise CommandError(f"{error.filename or path}: {error.strerror}") from error
     if json:
         print_json({"private": str(path), "public": str(public)})
     else:
-        say(f"Private key: {path}. Keep it from whoever rules the database.")
-        say(f"Public key: {public}, for `aiplatform audit verify --public-key`.")
+        say(tr("Private key: {path}. Keep it from whoever rules the database.", path=path))
+        say(tr("Public key: {public}, for `aiplatform audit verify --public-key`.", public=public))
 
 
 def _fit(run: Callable[[], Any]) -> Any:
@@ -254,7 +255,7 @@ def _fit(run: Callable[[], Any]) -> Any:
     try:
         return run()
     except Unfit as error:
-        raise CommandError(f"nothing more was done: {error}") from error
+        raise CommandError(tr("nothing more was done: {error}", error=error)) from error
 
 
 def _newest(key: Path | None) -> Any:
@@ -281,7 +282,8 @@ def _head(text: str) -> Any:
         return Head.parse(text)
     except ValueError as error:
         raise CommandError(
-            f"{text[:80]} is no head", "A head looks like 12:4f0c…, as `audit seal` prints it."
+            tr("{value} is no head", value=text[:80]),
+            tr("A head looks like 12:4f0c…, as `audit seal` prints it."),
         ) from error
 
 

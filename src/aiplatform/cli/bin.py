@@ -7,6 +7,7 @@ import typer
 from aiplatform.cli.options import Json, Limit, Project, Yes, group
 from aiplatform.cli.output import age_text, print_json, print_record, print_table, say, size_text
 from aiplatform.cli.session import confirm, connect
+from aiplatform.language import tr
 
 app = group("What was deleted: restore it, or delete it for good.")
 
@@ -38,7 +39,7 @@ def ls(
             "UUID": lambda i: i.uuid,
         },
         as_json=json,
-        empty="The bin is empty.",
+        empty=tr("The bin is empty."),
     )
 
 
@@ -69,7 +70,7 @@ def purge(
 ) -> None:
     """Delete something in the bin for good."""
     client = connect(project)
-    confirm(f"Delete {item} for good? It can't be restored then.", yes=yes)
+    confirm(tr("Delete {item} for good? It can't be restored then.", item=item), yes=yes)
     if projects:
         client.bin.purge_project(item)
     else:
@@ -77,4 +78,4 @@ def purge(
     if json:
         print_json({"item": item, "done": True})
     else:
-        say(f"{item} is gone for good.")
+        say(tr("{item} is gone for good.", item=item))

@@ -9,6 +9,7 @@ from aiplatform.cli.failures import CommandError
 from aiplatform.cli.options import Json, Project
 from aiplatform.cli.output import console, print_json, print_text, say
 from aiplatform.cli.session import connect
+from aiplatform.language import tr
 
 if TYPE_CHECKING:
     from aiplatform.client import ChatStream, Deployment
@@ -32,7 +33,8 @@ def chat(
     found = connect(project).deployments.get(deployment)
     if found.status in ("stopped", "crashed"):
         raise CommandError(
-            f"{found.name} is {found.status}", f"Start it: aiplatform deploy start {found.name}"
+            tr("{name} is {status}", name=found.name, status=found.status),
+            tr("Start it: aiplatform deploy start {name}", name=found.name),
         )
     wanted = {"max_tokens": max_tokens, "temperature": temperature}
     parameters: dict[str, Any] = {k: v for k, v in wanted.items() if v is not None}
@@ -42,7 +44,7 @@ def chat(
         question = sys.stdin.read()
     if question is None:
         if json:
-            raise typer.BadParameter("--json needs a question")
+            raise typer.BadParameter(tr("--json needs a question"))
         _converse(found, messages, parameters)
         return
     messages.append({"role": "user", "content": question})
@@ -62,7 +64,7 @@ def _converse(
     with contextlib.suppress(ImportError):  # not on every system
         import readline  # noqa: F401  (makes input() know history and the arrow keys)
 
-    say(f"Talking to {deployment.name}. {_HELP}")
+    say(tr("Talking to {name}. {help}", name=deployment.name, help=tr(_HELP)))
     beginning = list(messages)
     while True:
         try:
@@ -79,7 +81,7 @@ def _converse(
                 messages = list(beginning)
                 continue
             case "/help":
-                say(_HELP)
+                say(tr(_HELP))
                 continue
         messages.append({"role": "user", "content": question})
         try:
@@ -87,7 +89,7 @@ def _converse(
         except ApiError as error:
             # The question did not get an answer; the conversation goes on without it.
             messages.pop()
-            say(f"Error: {error}")
+            say(tr("Error: {error}", error=error))
         else:
             messages.append({"role": "assistant", "content": text})
 

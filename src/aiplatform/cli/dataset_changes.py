@@ -25,6 +25,7 @@ from aiplatform.cli.options import Json, Limit, Project, Yes
 from aiplatform.cli.output import age_text, print_json, print_table, print_text, say
 from aiplatform.cli.session import confirm, connect
 from aiplatform.cli.transfer import bar
+from aiplatform.language import tr
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -81,7 +82,9 @@ def patch(
     """Commit a version with rows changed: by a key column and a file, or by their places."""
     if file is not None:
         if key is None or set_cells or add or delete_row:
-            raise typer.BadParameter("a file needs --key, and none of --set, --add, --delete-row")
+            raise typer.BadParameter(
+                tr("a file needs --key, and none of --set, --add, --delete-row")
+            )
         mode = "delete" if delete else "upsert"
         options = reading(mapped, encoding, delimiter, quote, header, bad_rows, types)
         options["allow_identical"] = allow_identical
@@ -102,18 +105,20 @@ def patch(
     of_files = (key, data_format, mapped, encoding, delimiter, quote, header)
     if delete or allow_identical or bad_rows != "refuse" or any(o is not None for o in of_files):
         raise typer.BadParameter(
-            "--key, --delete, --allow-identical and how a file is read need a file"
+            tr("--key, --delete, --allow-identical and how a file is read need a file")
         )
     changes: dict[int, dict[str, Any]] = {}
     for text in set_cells or ():
         cell, equals, value = text.partition("=")
         row, dot, column = cell.partition(".")
         if not equals or not dot or not row.isdigit():
-            raise typer.BadParameter(f"--set {text}: give ROW.COLUMN=VALUE, as in 17.label=spam")
+            raise typer.BadParameter(
+                tr("--set {text}: give ROW.COLUMN=VALUE, as in 17.label=spam", text=text)
+            )
         changes.setdefault(int(row), {})[column] = json_or_text(value)
     rows = [_row(text) for text in add or ()]
     if not (changes or rows or delete_row):
-        raise typer.BadParameter("give a file, or --set, --add or --delete-row")
+        raise typer.BadParameter(tr("give a file, or --set, --add or --delete-row"))
     made = connect(project).datasets.patch(
         dataset, set=changes, add=rows, delete=delete_row or (), message=message, parent=parent
     )
@@ -174,14 +179,18 @@ def split(
             fractions[label] = float(share)
         except ValueError:
             raise typer.BadParameter(
-                f"--part {text}: give NAME=FRACTION, as in train=0.9"
+                tr("--part {text}: give NAME=FRACTION, as in train=0.9", text=text)
             ) from None
     names: dict[str, str] = {}
     for text in name or ():
         label, equals, called = text.partition("=")
         if not equals or not called or label not in fractions:
             raise typer.BadParameter(
-                f"--name {text}: give PART=NAME, with a part of {', '.join(fractions)}"
+                tr(
+                    "--name {text}: give PART=NAME, with a part of {fractions}",
+                    text=text,
+                    fractions=", ".join(fractions),
+                )
             )
         names[label] = called
     client = connect(project)
@@ -202,7 +211,7 @@ def split(
         made,
         {"NAME": lambda d: d.name, "ROWS": lambda d: d.row_count, "UUID": lambda d: d.uuid},
         as_json=json,
-        empty="Nothing was made.",
+        empty=tr("Nothing was made."),
     )
 
 
@@ -216,7 +225,7 @@ def restore(
     """Commit the rows of an earlier version as the next one."""
     name, _, version = dataset.partition("@")
     if not version:
-        raise typer.BadParameter("say which version: NAME@v2")
+        raise typer.BadParameter(tr("say which version: NAME@v2"))
     restored = connect(project).datasets.restore(name, version, message=message)
     told(restored, json, detach=detach)
 
@@ -246,7 +255,7 @@ def tag(
             "BY": lambda t: t.moved_by.username if t.moved_by else None,
         },
         as_json=json,
-        empty="It has no tags.",
+        empty=tr("It has no tags."),
     )
 
 
@@ -271,7 +280,7 @@ def log(
             "MESSAGE": lambda v: v.message,
         },
         as_json=json,
-        empty="It has no versions.",
+        empty=tr("It has no versions."),
     )
 
 
@@ -301,12 +310,20 @@ def diff(
         return
     facts = found.summary
     say(
-        f"{found.before} → {found.after}: {facts['added']} added, {facts['removed']} removed,"
-        f" {facts['changed']} changed, {facts['unchanged']} unchanged."
+        tr(
+            "{before} → {after}: {added} added, {removed} removed, {changed} changed, {unchanged} "
+            "unchanged.",
+            before=found.before,
+            after=found.after,
+            added=facts["added"],
+            removed=facts["removed"],
+            changed=facts["changed"],
+            unchanged=facts["unchanged"],
+        )
     )
     for change, columns in facts["columns"].items():
         for column in columns:
-            say(f"Column {column['name']}: {change}")
+            say(tr("Column {name}: {change}", name=column["name"], change=change))
     for entry in entries:
         for line in _entry_lines(entry):
             print_text(line)
@@ -319,18 +336,24 @@ def _compared(dataset: str, versions: list[str]) -> tuple[str, str, str | None]:
     if not before and rest:
         before = rest.pop(0)
     if not before:
-        raise typer.BadParameter(f"say which version to compare with: {name}@v1")
+        raise typer.BadParameter(tr("say which version to compare with: {name}@v1", name=name))
     named = [before, *rest]
     for number, version in enumerate(named):
         head, at, label = version.rpartition("@")
         if at and head not in {"", name}:
             raise typer.BadParameter(
-                f"{version} is a version of another dataset; a difference is between two versions"
-                f" of one: {name}@v1 {name}@v2"
+                tr(
+                    "{version} is a version of another dataset; a difference is between two "
+                    "versions of one: {name}@v1 {name}@v2",
+                    version=version,
+                    name=name,
+                )
             )
         named[number] = label
     if len(named) > 2:
-        raise typer.BadParameter(f"two versions are compared, as in {name}@v1 {name}@v2")
+        raise typer.BadParameter(
+            tr("two versions are compared, as in {name}@v1 {name}@v2", name=name)
+        )
     return name, named[0], named[1] if len(named) == 2 else None
 
 
@@ -358,15 +381,23 @@ def rm_version(
     """Delete a version from which nothing was made and on which nothing was trained."""
     name, _, version = dataset.partition("@")
     if not version:
-        raise typer.BadParameter("say which version: NAME@v2")
+        raise typer.BadParameter(tr("say which version: NAME@v2"))
     datasets = connect(project).datasets
     found = datasets.version(name, version)
-    confirm(f"Delete {name} {found.version} with its {found.row_count} rows?", yes=yes)
+    confirm(
+        tr(
+            "Delete {name} {version} with its {row_count} rows?",
+            name=name,
+            version=found.version,
+            row_count=found.row_count,
+        ),
+        yes=yes,
+    )
     datasets.delete_version(found, found.version)
     if json:
         print_json({"version": found.version, "done": True})
     else:
-        say(f"Deleted {name} {found.version}.")
+        say(tr("Deleted {name} {version}.", name=name, version=found.version))
 
 
 def register(app: typer.Typer) -> None:
@@ -447,8 +478,8 @@ def await_report(client: "Client", dataset: "UUID | Dataset", *, quiet: bool = F
         )
     except KeyboardInterrupt:
         raise CommandError(
-            "no longer waiting; the rows are committed, and the quality report goes on",
-            "`aiplatform datasets report DATASET` shows it.",
+            tr("no longer waiting; the rows are committed, and the quality report goes on"),
+            tr("`aiplatform datasets report DATASET` shows it."),
             ExitCode.INTERRUPTED,
         ) from None
 
@@ -459,5 +490,5 @@ def _row(text: str) -> dict[str, Any]:
     except ValueError:
         row = None
     if not isinstance(row, dict):
-        raise typer.BadParameter(f'--add {text}: give a row as JSON, {{"text": "…"}}')
+        raise typer.BadParameter(tr('--add {text}: give a row as JSON, {{"text": "…"}}', text=text))
     return row

@@ -28,6 +28,7 @@ from aiplatform.cli.dataset_intake import (
 from aiplatform.cli.options import Json, Project
 from aiplatform.cli.output import print_table
 from aiplatform.cli.session import connect
+from aiplatform.language import tr
 
 
 def append(
@@ -94,7 +95,7 @@ def columns(dataset: DatasetArgument, project: Project = None, json: Json = Fals
         version.columns,
         {"COLUMN": lambda c: c["name"], "TYPE": lambda c: c["type"]},
         as_json=json,
-        empty="It has no columns.",
+        empty=tr("It has no columns."),
     )
 
 

@@ -9,6 +9,7 @@ from aiplatform.cli.options import Json, Project
 from aiplatform.cli.output import print_json, print_table, print_text, say, size_text
 from aiplatform.cli.session import connect
 from aiplatform.cli.transfer import bar
+from aiplatform.language import tr
 
 DatasetArgument = Annotated[
     str, typer.Argument(metavar="DATASET", help="Name, NAME@VERSION, NAME@TAG, or uuid.")
@@ -71,8 +72,12 @@ def pull(
         )
         return
     say(
-        f"{found.version}: {size_text(found.file_size)}, of which {size_text(found.fetched)}"
-        " had to be fetched."
+        tr(
+            "{version}: {file_size}, of which {fetched} had to be fetched.",
+            version=found.version,
+            file_size=size_text(found.file_size),
+            fetched=size_text(found.fetched),
+        )
     )
     print_text(str(found.path))
 
@@ -100,7 +105,7 @@ def storage(
                 "ITS OWN": lambda v: size_text(v.alone),
             },
             as_json=False,
-            empty="It has no versions.",
+            empty=tr("It has no versions."),
         )
         say(_sum(found.name, found.logical, found.charged, found.stored))
         return
@@ -118,7 +123,7 @@ def storage(
             "STORED": lambda d: size_text(d.stored),
         },
         as_json=False,
-        empty="There is no dataset here yet.",
+        empty=tr("There is no dataset here yet."),
     )
     say(_sum("All", report.logical, report.charged, report.stored))
 
@@ -138,12 +143,31 @@ def gc(
         print_json(found)
         return
     would = "would be " if dry_run else ""
-    say(f"{found.deleted.count} files {would}deleted: {size_text(found.deleted.size)}.")
-    say(f"{found.marked.count} files {would}marked, to go in an hour: "
-        f"{size_text(found.marked.size)}.")  # fmt: skip
-    say(f"{found.waiting.count} files wait for their time: {size_text(found.waiting.size)}.")
+    say(
+        tr(
+            "{count} files {would}deleted: {size}.",
+            count=found.deleted.count,
+            would=would,
+            size=size_text(found.deleted.size),
+        )
+    )
+    say(
+        tr(
+            "{count} files {would}marked, to go in an hour: {size}.",
+            count=found.marked.count,
+            would=would,
+            size=size_text(found.marked.size),
+        )
+    )
+    say(
+        tr(
+            "{count} files wait for their time: {size}.",
+            count=found.waiting.count,
+            size=size_text(found.waiting.size),
+        )
+    )
     if not found.complete:
-        say("There is more; run it again.")
+        say(tr("There is more; run it again."))
 
 
 def _sum(what: str, logical: int, charged: int, stored: int) -> str:

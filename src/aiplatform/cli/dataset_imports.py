@@ -20,6 +20,7 @@ from aiplatform.cli.follow import follow
 from aiplatform.cli.options import Detach, Json, Project
 from aiplatform.cli.output import print_json, print_json_line, say
 from aiplatform.cli.session import connect
+from aiplatform.language import tr
 
 
 def import_rows(
@@ -91,7 +92,7 @@ def import_rows(
         **reading(mapped, encoding, delimiter, quote, header, bad_rows, types),
     }
     if (mode in {"upsert", "delete"}) != (key is not None):
-        raise typer.BadParameter("--key goes with --mode upsert and --mode delete")
+        raise typer.BadParameter(tr("--key goes with --mode upsert and --mode delete"))
     client = connect(project)
     try:
         options["dataset"] = client.datasets.get(name)
@@ -105,7 +106,13 @@ def import_rows(
         if json:
             print_json(task)
         else:
-            say(f"Queued {task.name}. Watch it: aiplatform tasks watch {task.uuid}")
+            say(
+                tr(
+                    "Queued {name}. Watch it: aiplatform tasks watch {uuid}",
+                    name=task.name,
+                    uuid=task.uuid,
+                )
+            )
         return
     task = follow(client, task, as_json=json)
     if json:
@@ -113,7 +120,15 @@ def import_rows(
         return
     made = task.result or {}
     version = client.datasets.version(made["dataset"], made["version"])
-    say(f"{name} {version.version}: {version.row_count} rows, {version.shape}.")
+    say(
+        tr(
+            "{name} {version}: {row_count} rows, {shape}.",
+            name=name,
+            version=version.version,
+            row_count=version.row_count,
+            shape=version.shape,
+        )
+    )
     for note in reading_notes(name, version.version, version.read_as):
         say(note)
 
@@ -138,10 +153,10 @@ def _place(
         source = {"kind": "hub", "repository": repository}
         given, others = {**of_hub, "revision": revision or None}, of_s3
     else:
-        raise typer.BadParameter("give https://…, s3://BUCKET/KEY, or hub:OWNER/NAME")
+        raise typer.BadParameter(tr("give https://…, s3://BUCKET/KEY, or hub:OWNER/NAME"))
     odd = next((name for name, value in others.items() if value is not None), None)
     if odd is not None:
-        raise typer.BadParameter(f"--{odd} says nothing of {text}")
+        raise typer.BadParameter(tr("--{odd} says nothing of {text}", odd=odd, text=text))
     last = re.sub(r"[?#@].*", "", text).rstrip("/").rpartition("/")[2]
     named = {key: value for key, value in given.items() if value is not None}
     return {**source, **named}, last.partition(".")[0] or "imported"
@@ -153,7 +168,9 @@ def _secrets(given: list[str]) -> dict[str, str]:
     for text in given:
         variable, equals, name = text.partition("=")
         if not (variable and equals and name):
-            raise typer.BadParameter(f"{text!r} is not VARIABLE=NAME", param_hint="--secret")
+            raise typer.BadParameter(
+                tr("{text!r} is not VARIABLE=NAME", text=text), param_hint="--secret"
+            )
         found[variable] = name
     return found
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import typer
 
+from aiplatform.language import tr
 from aiplatform.protocol.intake import ColumnType
 
 Map = Annotated[
@@ -42,7 +43,9 @@ def pairs(given: list[str] | None, what: str = "question=prompt") -> dict[str, s
     for text in given or ():
         column, _, value = text.rpartition("=")
         if not (column and value):
-            raise typer.BadParameter(f"{text!r} is not COLUMN=WHAT, as in {what}")
+            raise typer.BadParameter(
+                tr("{text!r} is not COLUMN=WHAT, as in {what}", text=text, what=what)
+            )
         found[column] = value
     return found
 
@@ -86,7 +89,13 @@ def _types(given: list[str] | None) -> dict[str, str]:
     for column, label in found.items():
         if label not in known:
             raise typer.BadParameter(
-                f"{column}={label}: a type is one of {', '.join(known)}", param_hint="--type"
+                tr(
+                    "{column}={label}: a type is one of {known}",
+                    column=column,
+                    label=label,
+                    known=", ".join(known),
+                ),
+                param_hint="--type",
             )
     return found
 

@@ -8,6 +8,7 @@ from aiplatform.cli.dataset_changes import DatasetArgument, Detach, Message, Par
 from aiplatform.cli.options import Json, Project
 from aiplatform.cli.output import print_json, print_rows, say
 from aiplatform.cli.session import connect
+from aiplatform.language import tr
 
 if TYPE_CHECKING:
     from aiplatform.client.datasets import Datasets
@@ -41,15 +42,17 @@ def fix(
             if finding.get("fixes") and finding.get("severity") != "info":
                 chosen[finding["code"]] = finding["fixes"][0]
         if not chosen:
-            say("The report names nothing that has a fix.")
+            say(tr("The report names nothing that has a fix."))
             return
     for text in fixes or ():
         code, equals, action = text.partition("=")
         if not equals:
-            raise typer.BadParameter(f"{text}: give FINDING=FIX, as in duplicates=drop")
+            raise typer.BadParameter(
+                tr("{text}: give FINDING=FIX, as in duplicates=drop", text=text)
+            )
         chosen[code] = action
     if not chosen:
-        raise typer.BadParameter("give FINDING=FIX, or --all for what the report offers")
+        raise typer.BadParameter(tr("give FINDING=FIX, or --all for what the report offers"))
     made = client.datasets.fix(dataset, chosen, message=message, parent=parent)
     told(made, json, detach=detach)
 
@@ -92,16 +95,16 @@ def gate(
     given = (forbid_errors, limit, evaluation, benchmark)
     rules_given = min_score is not None or any(given)
     if dataset is not None and (clear or rules_given):
-        raise typer.BadParameter("ask about a dataset or set rules, not both")
+        raise typer.BadParameter(tr("ask about a dataset or set rules, not both"))
     if clear and rules_given:
-        raise typer.BadParameter("--clear takes all rules away: give none with it")
+        raise typer.BadParameter(tr("--clear takes all rules away: give none with it"))
     datasets = connect(project).datasets
     if dataset is not None:
         verdict = datasets.verdict(dataset)
         if json:
             print_json(verdict)
         elif verdict["passed"]:
-            say("Passed.")
+            say(tr("Passed."))
         else:
             print_rows(["RULE", "WHY"], [[f["rule"], f["text"]] for f in verdict["failures"]])
         if not verdict["passed"]:
@@ -135,7 +138,7 @@ def gate(
     if rows:
         print_rows(["RULE", "ALLOWED"], rows)
     else:
-        say("The gate has no rules: everything passes.")
+        say(tr("The gate has no rules: everything passes."))
 
 
 def _named(datasets: "Datasets", uuid: str) -> str:
@@ -153,7 +156,7 @@ def _limit(text: str) -> dict[str, Any]:
         return {"finding": finding, "max_share": float(share)}
     except ValueError:
         raise typer.BadParameter(
-            f"--limit {text}: give FINDING=SHARE, as in duplicates=0.05"
+            tr("--limit {text}: give FINDING=SHARE, as in duplicates=0.05", text=text)
         ) from None
 
 

@@ -58,9 +58,11 @@ def report(
 ) -> None:
     """Show the quality report: may I train on this?"""
     if lang is not None and lang not in {"en", "zh"}:
-        raise typer.BadParameter(f"--lang {lang}: give en or zh")
+        raise typer.BadParameter(tr("--lang {lang}: give en or zh", lang=lang))
     if history and (made or compare or since_made or html):
-        raise typer.BadParameter("--history lists reports: no --made, --compare or --html with it")
+        raise typer.BadParameter(
+            tr("--history lists reports: no --made, --compare or --html with it")
+        )
     datasets = connect(project).datasets
     if html is not None:
         page = datasets.report_page(
@@ -70,7 +72,7 @@ def report(
         if json:
             print_json({"path": str(html), "size": html.stat().st_size})
         else:
-            say(f"Written to {html}.")
+            say(tr("Written to {html}.", html=html))
     elif history:
         print_table(
             datasets.reports(dataset),
@@ -82,7 +84,7 @@ def report(
                 "UUID": lambda r: str(r.uuid),
             },
             as_json=json,
-            empty="There is no quality report yet.",
+            empty=tr("There is no quality report yet."),
         )
     elif compare is not None or since_made is not None:
         changes = datasets.report_changes(dataset, compare, made=made, since_made=since_made)
@@ -142,11 +144,18 @@ def print_changes(changes: dict[str, Any]) -> None:
     """What changed from one report to another, for people."""
     score, rows = changes["score"], changes["rows"]
     say(
-        f"{changes['before']} → {changes['after']}: score {score['before']} → {score['after']}, "
-        f"rows {rows['before']} → {rows['after']}"
+        tr(
+            "{before} → {after}: score {before2} → {after2}, rows {before3} → {after3}",
+            before=changes["before"],
+            after=changes["after"],
+            before2=score["before"],
+            after2=score["after"],
+            before3=rows["before"],
+            after3=rows["after"],
+        )
     )
     if not changes["findings"]:
-        say("Neither has findings.")
+        say(tr("Neither has findings."))
         return
     print_rows(
         ["CHANGE", "BEFORE", "AFTER", "FINDING", "CODE"],

@@ -62,7 +62,7 @@ def upload(
     client = connect(project)
     if name is None:
         if file == "-":
-            raise typer.BadParameter("what comes from stdin needs a --name")
+            raise typer.BadParameter(tr("what comes from stdin needs a --name"))
         name = Path(file).name.partition(".")[0]
     if file == "-" and data_format is None:
         data_format = "jsonl"
@@ -78,7 +78,15 @@ def upload(
     with bar(f"upload {name}", hidden=json) as progress:
         dataset = _sent(client, name, file, {**options, "progress": progress}, adding)
     if not json:
-        say(f"{dataset.name} {dataset.version}: {dataset.row_count} rows, {dataset.shape}.")
+        say(
+            tr(
+                "{name} {version}: {row_count} rows, {shape}.",
+                name=dataset.name,
+                version=dataset.version,
+                row_count=dataset.row_count,
+                shape=dataset.shape,
+            )
+        )
         read_as = client.datasets.version(dataset, dataset.version).read_as
         for note in dataset_intake.reading_notes(dataset.name, dataset.version, read_as):
             say(note)
@@ -122,8 +130,11 @@ def _wait_and_show(client: "Client", dataset: "Dataset", *, as_json: bool) -> No
         )
     except KeyboardInterrupt:
         raise CommandError(
-            f"no longer waiting; {label} is committed, and its quality report goes on",
-            f"`aiplatform datasets report {label}` shows it.",
+            tr(
+                "no longer waiting; {label} is committed, and its quality report goes on",
+                label=label,
+            ),
+            tr("`aiplatform datasets report {label}` shows it.", label=label),
             ExitCode.INTERRUPTED,
         ) from None
     if as_json:

@@ -8,6 +8,7 @@ from aiplatform.cli.failures import CommandError, ExitCode
 from aiplatform.cli.options import Json, Limit, Project, Yes, group
 from aiplatform.cli.output import age_text, print_json, print_table, say, size_text
 from aiplatform.cli.session import confirm, connect
+from aiplatform.language import tr
 
 SEARCHED = 500
 SHORTEST = 6
@@ -30,7 +31,7 @@ def ls(project: Project = None, limit: Limit = 100, json: Json = False) -> None:
             "BEGUN": lambda u: age_text(u.created_at),
         },
         as_json=json,
-        empty="There are no uploads in pieces.",
+        empty=tr("There are no uploads in pieces."),
     )
 
 
@@ -49,15 +50,15 @@ def cancel(
     found = [one for one in datasets.uploads().take(SEARCHED) if str(one.uuid).startswith(start)]
     if len(start) < SHORTEST or len(found) != 1:
         raise CommandError(
-            f"no upload of this project is meant by {upload} alone",
-            "`aiplatform datasets uploads ls` shows them.",
+            tr("no upload of this project is meant by {upload} alone", upload=upload),
+            tr("`aiplatform datasets uploads ls` shows them."),
             ExitCode.USAGE,
         )
     [meant] = found
     arrived = f"{size_text(meant.offset)} of {meant.filename or meant.uuid}"
-    confirm(f"Give up the upload of which {arrived} has arrived?", yes=yes)
+    confirm(tr("Give up the upload of which {arrived} has arrived?", arrived=arrived), yes=yes)
     meant.cancel()
     if json:
         print_json({"uuid": str(meant.uuid), "done": True})
     else:
-        say(f"Given up: the upload {meant.uuid}.")
+        say(tr("Given up: the upload {uuid}.", uuid=meant.uuid))

@@ -29,6 +29,7 @@ from aiplatform.cli.output import (
     size_text,
 )
 from aiplatform.cli.session import confirm, connect
+from aiplatform.language import tr
 
 if TYPE_CHECKING:
     from aiplatform.client import Client, Dataset
@@ -63,7 +64,7 @@ def ls(project: Project = None, limit: Limit = 100, json: Json = False) -> None:
             "CHANGED": lambda d: age_text(d.updated_at),
         },
         as_json=json,
-        empty="There is no dataset here yet. Upload one: aiplatform datasets upload FILE",
+        empty=tr("There is no dataset here yet. Upload one: aiplatform datasets upload FILE"),
     )
 
 
@@ -101,7 +102,7 @@ def versions(
             "SHA-256": lambda v: (v.file_hash or "")[:12],
         },
         as_json=json,
-        empty="It has no versions.",
+        empty=tr("It has no versions."),
     )
 
 
@@ -130,7 +131,7 @@ def rows(
     In a terminal the place of each row stands before it: what `patch` knows it by, from 0.
     """
     if sample is not None and (search is not None or where or offset):
-        raise typer.BadParameter("--sample draws from all rows: no --search, --where, --offset")
+        raise typer.BadParameter(tr("--sample draws from all rows: no --search, --where, --offset"))
     datasets = connect(project).datasets
     if sample is not None:
         found = datasets.sample(dataset, sample, seed=seed, finding=finding, places=True)
@@ -161,14 +162,14 @@ def rename(
 ) -> None:
     """Give a dataset another name; what refers to it, refers to it by uuid."""
     if "@" in dataset:
-        raise typer.BadParameter("a version has no name of its own: give the dataset's")
+        raise typer.BadParameter(tr("a version has no name of its own: give the dataset's"))
     datasets = connect(project).datasets
     found = datasets.get(dataset)
     changed = found.update(name=name)
     if json:
         print_json(changed)
     else:
-        say(f"{found.name} is now {changed.name}.")
+        say(tr("{name} is now {name2}.", name=found.name, name2=changed.name))
 
 
 @app.command()
@@ -177,8 +178,8 @@ def rm(
 ) -> None:
     """Delete a dataset with all its versions."""
     if "@" in dataset:
-        raise typer.BadParameter("this deletes all versions; for one there is rm-version")
+        raise typer.BadParameter(tr("this deletes all versions; for one there is rm-version"))
     client: Client = connect(project)
     found: Dataset = client.datasets.get(dataset)
-    confirm(f"Delete the dataset {found.name} with all its versions?", yes=yes)
+    confirm(tr("Delete the dataset {name} with all its versions?", name=found.name), yes=yes)
     print_deleted(found.uuid, f"the dataset {found.name}", found.delete(), as_json=json)

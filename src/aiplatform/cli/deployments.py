@@ -69,11 +69,22 @@ def create(
     if json:
         print_json(deployment)
     elif waits and deployment.status == "starting":
-        say(f"{deployment.name} starts when what it waits for is done: aiplatform deploy ls")
+        say(
+            tr(
+                "{name} starts when what it waits for is done: aiplatform deploy ls",
+                name=deployment.name,
+            )
+        )
     else:
         _tell(deployment)
-        say(f"Ask it: aiplatform chat {deployment.name} 'your question'")
-        say(f"OpenAI clients: base_url={client.openai_url} model={deployment.name}")
+        say(tr("Ask it: aiplatform chat {name} 'your question'", name=deployment.name))
+        say(
+            tr(
+                "OpenAI clients: base_url={openai_url} model={name}",
+                openai_url=client.openai_url,
+                name=deployment.name,
+            )
+        )
 
 
 @app.command()
@@ -91,7 +102,7 @@ def ls(project: Project = None, limit: Limit = 50, json: Json = False) -> None:
             "UUID": lambda d: d.uuid,
         },
         as_json=json,
-        empty="Nothing is deployed. Serve a model: aiplatform deploy create MODEL",
+        empty=tr("Nothing is deployed. Serve a model: aiplatform deploy create MODEL"),
     )
 
 
@@ -173,12 +184,12 @@ def rm(
 ) -> None:
     """Stop and delete a deployment."""
     found = connect(project).deployments.get(deployment)
-    confirm(f"Delete the deployment {found.name}?", yes=yes)
+    confirm(tr("Delete the deployment {name}?", name=found.name), yes=yes)
     found.delete()
     if json:
         print_json({"uuid": str(found.uuid), "done": True})
     else:
-        say(f"Deleted the deployment {found.name}.")
+        say(tr("Deleted the deployment {name}.", name=found.name))
 
 
 def _ready(deployment: "Deployment", *, json: bool) -> "Deployment":
@@ -194,4 +205,4 @@ def _finish(deployment: "Deployment", *, json: bool) -> None:
 
 
 def _tell(deployment: "Deployment") -> None:
-    say(f"{deployment.name} is {deployment.status}.")
+    say(tr("{name} is {status}.", name=deployment.name, status=deployment.status))

@@ -32,6 +32,7 @@ from aiplatform.cli.runs import Filter, Sort, print_comparison
 from aiplatform.cli.session import confirm, connect
 from aiplatform.cli.specs import assign, read_spec
 from aiplatform.cli.train import Set, Spec, create_experiment, print_training
+from aiplatform.language import tr
 
 _SERIES = ("metrics.metrics", "metrics.runs")
 
@@ -64,9 +65,9 @@ def ls(
             "CREATED": lambda e: age_text(e.created_at),
         },
         as_json=json,
-        empty="There is no experiment like that."
+        empty=tr("There is no experiment like that.")
         if asked or archived
-        else "There is no experiment in this project yet. Begin one: aiplatform train --help",
+        else tr("There is no experiment in this project yet. Begin one: aiplatform train --help"),
     )
 
 
@@ -118,7 +119,13 @@ def run(
     if json:
         (print_json if detach else print_json_line)(task)
     elif detach:
-        say(f"Queued {task.name}. Watch it: aiplatform tasks watch {task.uuid}")
+        say(
+            tr(
+                "Queued {name}. Watch it: aiplatform tasks watch {uuid}",
+                name=task.name,
+                uuid=task.uuid,
+            )
+        )
     else:
         print_training(client, task)
 
@@ -139,7 +146,7 @@ def runs(
             "CREATED": lambda t: age_text(t.created_at),
         },
         as_json=json,
-        empty="It has not run yet.",
+        empty=tr("It has not run yet."),
     )
 
 
@@ -215,7 +222,13 @@ def archive(
     if json:
         print_json(changed)
     else:
-        say(f"{changed.name} is {'out of' if undo else 'in'} the archive.")
+        say(
+            tr(
+                "{name} is {value} the archive.",
+                name=changed.name,
+                value="out of" if undo else "in",
+            )
+        )
 
 
 @app.command()
@@ -234,9 +247,9 @@ def rm(
 ) -> None:
     """Delete an experiment; its models stay."""
     found = connect(project).experiments.get(experiment)
-    confirm(f"Delete the experiment {found.name}?", yes=yes)
+    confirm(tr("Delete the experiment {name}?", name=found.name), yes=yes)
     found.delete()
     if json:
         print_json({"uuid": str(found.uuid), "done": True})
     else:
-        say(f"Deleted the experiment {found.name}.")
+        say(tr("Deleted the experiment {name}.", name=found.name))

@@ -10,6 +10,7 @@ from aiplatform.cli.failures import ExitCode
 from aiplatform.cli.options import Json, Project
 from aiplatform.cli.output import print_json, print_rows, say
 from aiplatform.cli.session import connect
+from aiplatform.language import tr
 
 if TYPE_CHECKING:
     from aiplatform.client.external.group import Synced
@@ -34,7 +35,7 @@ def unsent(json: Json = False) -> None:
     if json:
         print_json(found)
     elif not found:
-        say("Everything is on the platform.")
+        say(tr("Everything is on the platform."))
     else:
         print_rows(
             ["NAME", "ENDED", "DIRECTORY"],
@@ -76,7 +77,7 @@ def sync(
                 raise  # so it would be with all that follow
             except (ClientError, OSError) as error:
                 failed = True
-                say(f"{directory.name} is not sent: {error}")
+                say(tr("{name} is not sent: {error}", name=directory.name, error=error))
                 continue
             done.append(one)
             if not json:
@@ -85,7 +86,7 @@ def sync(
         if json:
             print_json([_facts(each) for each in done])
     if not json and not chosen:
-        say("Everything is on the platform.")
+        say(tr("Everything is on the platform."))
     if failed:
         raise typer.Exit(ExitCode.FAILED)
 

@@ -7,6 +7,8 @@ from enum import IntEnum
 from http import HTTPStatus
 from typing import Any
 
+from aiplatform.language import tr
+
 
 class ExitCode(IntEnum):
     """Part of the interface: scripts test them."""
@@ -80,8 +82,8 @@ def report(error: Exception) -> ExitCode:
     if os.environ.get("AIPLATFORM_DEBUG"):
         raise error
     return _tell(
-        f"internal error: {type(error).__name__}: {error}",
-        "This is a fault of the program. AIPLATFORM_DEBUG=1 shows where; please report it.",
+        tr("internal error: {name}: {error}", name=type(error).__name__, error=error),
+        tr("This is a fault of the program. AIPLATFORM_DEBUG=1 shows where; please report it."),
         ExitCode.INTERNAL,
     )
 

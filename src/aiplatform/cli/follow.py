@@ -32,9 +32,12 @@ def follow(client: "Client", task: "Task", *, as_json: bool) -> "Task":
             return task.wait(on_event=display.show)
     except KeyboardInterrupt:
         raise CommandError(
-            f"no longer watching; {task.name} goes on at {client.url}",
-            f"`aiplatform tasks watch {task.uuid}` watches it again, "
-            f"`aiplatform tasks cancel {task.uuid}` ends it.",
+            tr("no longer watching; {name} goes on at {url}", name=task.name, url=client.url),
+            tr(
+                "`aiplatform tasks watch {uuid}` watches it again, `aiplatform tasks cancel "
+                "{uuid}` ends it.",
+                uuid=task.uuid,
+            ),
             ExitCode.INTERRUPTED,
         ) from None
 

@@ -7,6 +7,7 @@ import typer
 from aiplatform.cli.options import Json, Limit, group
 from aiplatform.cli.output import age_text, print_json, print_table, say
 from aiplatform.cli.session import connect
+from aiplatform.language import tr
 
 app = group("Invitations; for administrators. Make one with `aiplatform users invite`.")
 
@@ -30,7 +31,7 @@ def ls(
             "UUID": lambda i: i.uuid,
         },
         as_json=json,
-        empty="There are no invitations.",
+        empty=tr("There are no invitations."),
     )
 
 
@@ -43,4 +44,4 @@ def revoke(
     if json:
         print_json({"uuid": invitation, "done": True})
     else:
-        say("The link no longer works.")
+        say(tr("The link no longer works."))

@@ -7,6 +7,7 @@ import typer
 from aiplatform.cli.options import Json, Limit, Yes, group
 from aiplatform.cli.output import age_text, print_json, print_record, print_table, say
 from aiplatform.cli.session import confirm, connect
+from aiplatform.language import tr
 
 app = group("API keys, for programs that act for you.")
 
@@ -35,7 +36,7 @@ def ls(
             "UUID": lambda k: k.uuid,
         },
         as_json=json,
-        empty="There are no keys. Make one: aiplatform keys create NAME --scope datasets:read",
+        empty=tr("There are no keys. Make one: aiplatform keys create NAME --scope datasets:read"),
     )
 
 
@@ -66,7 +67,7 @@ def create(
         print_json(made)
         return
     print_record(made, as_json=False, skip=["key"])
-    say("Keep this; it is not shown again. Programs take it as AIPLATFORM_TOKEN.")
+    say(tr("Keep this; it is not shown again. Programs take it as AIPLATFORM_TOKEN."))
     typer.echo(made.key)
 
 
@@ -81,10 +82,14 @@ def revoke(
     client = connect()
     found = next((k for k in client.keys.list(user=user) if key in {k.name, str(k.uuid)}), None)
     if found is None:
-        raise typer.BadParameter(f"there is no key {key}; `aiplatform keys ls` lists them")
-    confirm(f"Revoke the key {found.name}? Programs that use it are refused.", yes=yes)
+        raise typer.BadParameter(
+            tr("there is no key {key}; `aiplatform keys ls` lists them", key=key)
+        )
+    confirm(
+        tr("Revoke the key {name}? Programs that use it are refused.", name=found.name), yes=yes
+    )
     client.keys.revoke(found, user=user)
     if json:
         print_json({"uuid": str(found.uuid), "done": True})
     else:
-        say(f"Revoked the key {found.name}.")
+        say(tr("Revoked the key {name}.", name=found.name))

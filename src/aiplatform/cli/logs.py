@@ -9,6 +9,7 @@ import typer
 from aiplatform.cli.options import Json, Project, TaskArgument
 from aiplatform.cli.output import print_json_line, print_text, say
 from aiplatform.cli.session import connect
+from aiplatform.language import tr
 from aiplatform.protocol.enums import LogLevel, LogStream
 
 
@@ -45,14 +46,23 @@ def logs(
         if value
     ]
     if follow and searched:
-        raise typer.BadParameter(f"--follow shows every line; it does not go with {searched[0]}.")
+        raise typer.BadParameter(
+            tr("--follow shows every line; it does not go with {value}.", value=searched[0])
+        )
     others = searched + [name for name, on in (("--follow", follow), ("--json", json)) if on]
     if output is not None and others:
-        raise typer.BadParameter(f"--output writes every line; it does not go with {others[0]}.")
+        raise typer.BadParameter(
+            tr("--output writes every line; it does not go with {value}.", value=others[0])
+        )
     tasks = connect(project).tasks
     if output is not None:
         packed = output.suffix == ".gz"
-        say(f"Written to {tasks.download_log(task, output, stream=stream, gz=packed, times=True)}.")
+        say(
+            tr(
+                "Written to {task}.",
+                task=tasks.download_log(task, output, stream=stream, gz=packed, times=True),
+            )
+        )
         return
     if search or level or since or until:
         found = tasks.search_logs(

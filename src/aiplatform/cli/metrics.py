@@ -8,6 +8,7 @@ import typer
 from aiplatform.cli.options import Json, Project
 from aiplatform.cli.output import number_text, print_json, print_rows, say
 from aiplatform.cli.session import connect
+from aiplatform.language import tr
 
 if TYPE_CHECKING:
     from aiplatform.client.metrics import TaskSummary
@@ -57,7 +58,7 @@ def print_summaries(found: "Sequence[TaskSummary]", *, as_json: bool) -> None:
         for name, facts in task.metrics.items()
     ]
     if not rows:
-        say("Nothing was measured.")
+        say(tr("Nothing was measured."))
         return
     print_rows(["TASK", "METRIC", "POINTS", "LAST", "MIN", "MAX", "BEST", "AT STEP"], rows)
 

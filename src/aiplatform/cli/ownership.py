@@ -8,6 +8,7 @@ from aiplatform.cli.options import Json, Yes
 from aiplatform.cli.output import print_json, print_record, print_rows, say
 from aiplatform.cli.projects import Name
 from aiplatform.cli.session import confirm, connect
+from aiplatform.language import tr
 
 Person = Annotated[str, typer.Argument(metavar="USER", help="Username or uuid.")]
 
@@ -16,12 +17,12 @@ def leave(project: Name, yes: Yes = False, json: Json = False) -> None:
     """Give up your own role in a project."""
     client = connect()
     found = client.projects.get(project)
-    confirm(f"Leave the project {found.name}?", yes=yes)
+    confirm(tr("Leave the project {name}?", name=found.name), yes=yes)
     client.projects.leave(found)
     if json:
         print_json({"uuid": str(found.uuid), "done": True})
     else:
-        say(f"You left {found.name}.")
+        say(tr("You left {name}.", name=found.name))
 
 
 def transfer(
@@ -37,7 +38,7 @@ def transfer(
     """Make somebody else the owner of a project."""
     client = connect()
     found = client.projects.get(project)
-    confirm(f"Make {user} the owner of {found.name}?", yes=yes)
+    confirm(tr("Make {user} the owner of {name}?", user=user, name=found.name), yes=yes)
     print_record(client.projects.transfer(found, user, keep_role=keep), as_json=json)
 
 
@@ -48,9 +49,9 @@ def access(project: Name, user: Person, json: Json = False) -> None:
         print_json(found)
         return
     if not found.is_active:
-        say(f"{found.user.username} is deactivated and may do nothing.")
+        say(tr("{username} is deactivated and may do nothing.", username=found.user.username))
     elif not found.permissions:
-        say(f"{found.user.username} has no permission in this project.")
+        say(tr("{username} has no permission in this project.", username=found.user.username))
     if found.permissions:
         print_rows(
             ["PERMISSION", "BECAUSE"],
@@ -61,5 +62,10 @@ def access(project: Name, user: Person, json: Json = False) -> None:
         )
     for key in found.keys or []:
         say(
-            f"The key {key.name} ({key.prefix}…) may here: {' '.join(key.permissions) or 'nothing'}"
+            tr(
+                "The key {name} ({prefix}…) may here: {value}",
+                name=key.name,
+                prefix=key.prefix,
+                value=" ".join(key.permissions) or "nothing",
+            )
         )

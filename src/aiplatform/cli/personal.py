@@ -9,6 +9,7 @@ import typer
 from aiplatform.cli.options import Json, Limit, Yes, group
 from aiplatform.cli.output import age_text, print_json, print_record, print_table, print_text, say
 from aiplatform.cli.session import confirm, connect
+from aiplatform.language import tr
 
 app = group("Your account: password, sessions, second factor.")
 
@@ -35,7 +36,7 @@ def sessions(limit: Limit = 100, json: Json = False) -> None:
             "UUID": lambda s: s.uuid,
         },
         as_json=json,
-        empty="You are logged in nowhere.",
+        empty=tr("You are logged in nowhere."),
     )
 
 
@@ -47,7 +48,7 @@ def end_session(
 ) -> None:
     """Log out somewhere else."""
     if (session is None) == (not others):
-        raise typer.BadParameter("name a session, or use --others")
+        raise typer.BadParameter(tr("name a session, or use --others"))
     account = connect().account
     ended = 1
     if session is None:
@@ -156,10 +157,13 @@ def enable(password_stdin: PasswordStdin = False, json: Json = False) -> None:
     print_text(f"uri: {enrolment.uri}")
     if password_stdin or not sys.stdin.isatty():
         say(
-            "Enter the secret in your authenticator app, then: aiplatform account totp confirm CODE"
+            tr(
+                "Enter the secret in your authenticator app, then: aiplatform account totp "
+                "confirm CODE"
+            )
         )
         return
-    say("Enter the secret in your authenticator app.")
+    say(tr("Enter the secret in your authenticator app."))
     _show_codes(account.confirm_second_factor(typer.prompt("Code", err=True)), json=False)
 
 
@@ -187,7 +191,7 @@ def disable(
     json: Json = False,
 ) -> None:
     """Do without the second factor."""
-    confirm("Log in with the password alone from now on?", yes=yes)
+    confirm(tr("Log in with the password alone from now on?"), yes=yes)
     given = None if code else _secret("Password", stdin=password_stdin)
     connect().account.disable_second_factor(password=given, code=code)
     _done("The second factor is removed.", json=json)
@@ -202,7 +206,7 @@ def _show_codes(codes: Sequence[str], *, json: bool) -> None:
     if json:
         print_json({"recovery_codes": list(codes)})
         return
-    say("The second factor is in force. Keep these recovery codes; each works once:")
+    say(tr("The second factor is in force. Keep these recovery codes; each works once:"))
     for code in codes:
         print_text(code)
 

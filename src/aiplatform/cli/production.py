@@ -10,6 +10,7 @@ import typer
 from aiplatform.cli.failures import CommandError, ExitCode
 from aiplatform.cli.options import Json, group
 from aiplatform.cli.output import print_json, say
+from aiplatform.language import tr
 
 db = group("The schema of the database that AIPLATFORM_DATABASE_URL names.")
 
@@ -27,9 +28,15 @@ def upgrade(json: Json = False) -> None:
     if json:
         print_json({"before": before, "after": after})
     elif before == after:
-        say(f"The schema is at revision {after} already.")
+        say(tr("The schema is at revision {after} already.", after=after))
     else:
-        say(f"Migrated from {before or 'an empty database'} to revision {after}.")
+        say(
+            tr(
+                "Migrated from {value} to revision {after}.",
+                value=before or "an empty database",
+                after=after,
+            )
+        )
 
 
 @db.command()
@@ -57,24 +64,39 @@ def check(json: Json = False) -> None:
         return
     if current != expected:
         raise CommandError(
-            f"the schema is at revision {current or 'none'}, this program needs {expected}",
-            "Run `aiplatform db upgrade`.",
+            tr(
+                "the schema is at revision {value}, this program needs {expected}",
+                value=current or "none",
+                expected=expected,
+            ),
+            tr("Run `aiplatform db upgrade`."),
         )
-    say(f"The schema is at revision {current}, as it should be.")
+    say(tr("The schema is at revision {current}, as it should be.", current=current))
     if role.is_restricted:
-        say(f"The running role {role.name} can add to the audit trail and not change it.")
+        say(
+            tr(
+                "The running role {name} can add to the audit trail and not change it.",
+                name=role.name,
+            )
+        )
     elif not role.could_rewrite:
         say(
-            f"Warning: the running role {role.name} may make temporary tables or schemas, and so "
-            "put a table of its own in the place of the audit trail. Run `aiplatform db upgrade` "
-            "as the owner of the database, or, as a superuser, `REVOKE TEMPORARY, CREATE ON "
-            "DATABASE … FROM PUBLIC`."
+            tr(
+                "Warning: the running role {name} may make temporary tables or schemas, and so "
+                "put a table of its own in the place of the audit trail. Run `aiplatform db "
+                "upgrade` as the owner of the database, or, as a superuser, `REVOKE TEMPORARY, "
+                "CREATE ON DATABASE … FROM PUBLIC`.",
+                name=role.name,
+            )
         )
     else:
         say(
-            f"Warning: the running role {role.name} owns or may change "
-            f"{', '.join(role.could_rewrite)}, so it could rewrite the audit trail. See the "
-            "documentation on two database roles."
+            tr(
+                "Warning: the running role {name} owns or may change {could_rewrite}, so it could "
+                "rewrite the audit trail. See the documentation on two database roles.",
+                name=role.name,
+                could_rewrite=", ".join(role.could_rewrite),
+            )
         )
 
 
@@ -104,11 +126,18 @@ def rotate_keys(
         print_json([vars(column) for column in rotated])
     for column in () if json else rotated:
         unreadable = f", {column.unreadable} can't be read" if column.unreadable else ""
-        say(f"{column.column}: {column.sealed_anew} encrypted anew{unreadable}")
+        say(
+            tr(
+                "{column}: {sealed_anew} encrypted anew{unreadable}",
+                column=column.column,
+                sealed_anew=column.sealed_anew,
+                unreadable=unreadable,
+            )
+        )
     if any(column.unreadable for column in rotated):
         raise typer.Exit(ExitCode.FAILED)
     if not json:
-        say("All secrets rest under the first key; the others may be removed from the file.")
+        say(tr("All secrets rest under the first key; the others may be removed from the file."))
 
 
 def server() -> None:
@@ -150,7 +179,8 @@ def asking_the_database(run: Callable[[], Any]) -> Any:
     except (DBAPIError, psycopg.Error) as error:
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         raise CommandError(
-            f"the database does not do that: {reason}", "Check AIPLATFORM_DATABASE_URL."
+            tr("the database does not do that: {reason}", reason=reason),
+            tr("Check AIPLATFORM_DATABASE_URL."),
         ) from error
 
 
@@ -162,8 +192,10 @@ def program(module: str, name: str) -> Callable[..., Any]:
         if (error.name or "").partition(".")[0] == "aiplatform":
             raise
         raise CommandError(
-            f"the server's parts are not installed ({error.name} is missing)",
-            "Install them: pip install 'aiplatform[server]'; on a worker that trains or serves "
-            "also 'aiplatform[llm]'.",
+            tr("the server's parts are not installed ({name} is missing)", name=error.name),
+            tr(
+                "Install them: pip install 'aiplatform[server]'; on a worker that trains or serves "
+                "also 'aiplatform[llm]'."
+            ),
         ) from error
     return found

@@ -17,6 +17,7 @@ from aiplatform.cli.output import (
     size_text,
 )
 from aiplatform.cli.session import confirm, connect
+from aiplatform.language import tr
 
 if TYPE_CHECKING:
     from aiplatform.client import Usage
@@ -39,7 +40,7 @@ def ls(limit: Limit = 100, json: Json = False) -> None:
             "UUID": lambda p: p.uuid,
         },
         as_json=json,
-        empty="You have no project yet. Create one: aiplatform projects create NAME",
+        empty=tr("You have no project yet. Create one: aiplatform projects create NAME"),
     )
 
 
@@ -96,7 +97,9 @@ def use(
     `--project` and AIPLATFORM_PROJECT go before it. `projects show` shows it.
     """
     if (project is None) != none:
-        raise typer.BadParameter("name a project, or give --none to forget the one that was chosen")
+        raise typer.BadParameter(
+            tr("name a project, or give --none to forget the one that was chosen")
+        )
     from aiplatform.client.credentials import CredentialStore
 
     client = connect()
@@ -138,7 +141,7 @@ def update(
         changes["status"] = "archived" if archive else "active"
     given = {key: value for key, value in changes.items() if value is not None}
     if not given:
-        raise typer.BadParameter("say what to change")
+        raise typer.BadParameter(tr("say what to change"))
     print_record(connect().projects.get(project).update(**given), as_json=json)
 
 
@@ -147,7 +150,7 @@ def rm(project: Name, yes: Yes = False, json: Json = False) -> None:
     """Delete a project and all that belongs to it. The bin keeps it for a while."""
     client = connect()
     found = client.projects.get(project)
-    confirm(f"Delete the project {found.name} with its data and models?", yes=yes)
+    confirm(tr("Delete the project {name} with its data and models?", name=found.name), yes=yes)
     print_deleted(found.uuid, f"the project {found.name}", found.delete(), as_json=json)
 
 
@@ -155,7 +158,7 @@ def rm(project: Name, yes: Yes = False, json: Json = False) -> None:
 def archive(project: Name, yes: Yes = False, json: Json = False) -> None:
     """Make a project read-only; its tasks are cancelled and its deployments stop."""
     found = connect().projects.get(project)
-    confirm(f"Archive the project {found.name}? Its tasks are cancelled.", yes=yes)
+    confirm(tr("Archive the project {name}? Its tasks are cancelled.", name=found.name), yes=yes)
     print_record(found.archive(), as_json=json)
 
 
@@ -206,7 +209,9 @@ def quota(
         "max_priority": priority,
     }
     if default == any(limit is not None for limit in given.values()):
-        raise typer.BadParameter("say which limits to set, or --default for those of the platform")
+        raise typer.BadParameter(
+            tr("say which limits to set, or --default for those of the platform")
+        )
     _print_usage(connect().projects.set_quota(project, **given), json=json)
 
 
@@ -217,7 +222,7 @@ def members(project: Name, json: Json = False) -> None:
         connect().projects.members(project),
         {"USER": lambda m: m.user.username, "ROLE": lambda m: m.role},
         as_json=json,
-        empty="Nobody but the owner is in this project.",
+        empty=tr("Nobody but the owner is in this project."),
     )
 
 
@@ -262,7 +267,7 @@ def invitations(
             "UUID": lambda i: str(i.uuid),
         },
         as_json=json,
-        empty="No invitation is open.",
+        empty=tr("No invitation is open."),
     )
 
 

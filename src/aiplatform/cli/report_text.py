@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiplatform.cli.dataset_intake import reasons_text
 from aiplatform.cli.output import console, plain, say
+from aiplatform.language import tr
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,7 +35,7 @@ def print_report(found: Mapping[str, Any], verdict: Mapping[str, Any] | None = N
         verdict: what the gate says of it; None where it was not asked.
     """
     if not found:
-        say("There is no quality report yet.")
+        say(tr("There is no quality report yet."))
         return
     out = console()
     findings = found.get("findings") or []
@@ -53,7 +54,7 @@ def print_report(found: Mapping[str, Any], verdict: Mapping[str, Any] | None = N
 def print_short(found: Mapping[str, Any], verdict: Mapping[str, Any] | None, label: str) -> None:
     """The worst of a report and its score; ``label`` is the version that it is about."""
     if not found:
-        say("There is no quality report yet.")
+        say(tr("There is no quality report yet."))
         return
     out = console()
     findings = found.get("findings") or []
@@ -70,7 +71,12 @@ def print_short(found: Mapping[str, Any], verdict: Mapping[str, Any] | None, lab
         f"Score {found.get('score')} of 100, {found.get('rows')} rows: {said}",
         style="bold",
     )
-    say(f"With examples and what each does to training: aiplatform datasets report {label}")
+    say(
+        tr(
+            "With examples and what each does to training: aiplatform datasets report {label}",
+            label=label,
+        )
+    )
 
 
 def _print_finding(out: "Console", finding: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ import typer
 from aiplatform.cli.options import Json, Limit, Yes, group
 from aiplatform.cli.output import print_json, print_record, print_table, say
 from aiplatform.cli.session import confirm, connect
+from aiplatform.language import tr
 
 app = group("Roles, and the permissions that they are made of.")
 
@@ -29,7 +30,7 @@ def ls(limit: Limit = 100, json: Json = False) -> None:
             "DESCRIPTION": lambda r: r.description or "",
         },
         as_json=json,
-        empty="There are no roles.",
+        empty=tr("There are no roles."),
     )
 
 
@@ -45,7 +46,7 @@ def permissions(json: Json = False) -> None:
             "": lambda p: p.description_zh,
         },
         as_json=json,
-        empty="There are no permissions.",
+        empty=tr("There are no permissions."),
     )
 
 
@@ -87,7 +88,7 @@ def set_(
         held = set(permission) if permission else set(found.permissions)
         changes["permissions"] = sorted((held | set(add or ())) - set(remove or ()))
     if not changes:
-        raise typer.BadParameter("say what to change")
+        raise typer.BadParameter(tr("say what to change"))
     print_record(found.update(**changes), as_json=json)
 
 
@@ -96,9 +97,9 @@ def set_(
 def rm(role: Name, yes: Yes = False, json: Json = False) -> None:
     """Delete a role that is not in use."""
     client = connect()
-    confirm(f"Delete the role {role}?", yes=yes)
+    confirm(tr("Delete the role {role}?", role=role), yes=yes)
     client.roles.delete(role)
     if json:
         print_json({"role": role, "done": True})
     else:
-        say(f"Deleted the role {role}.")
+        say(tr("Deleted the role {role}.", role=role))

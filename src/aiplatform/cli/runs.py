@@ -20,6 +20,7 @@ from aiplatform.cli.output import (
 )
 from aiplatform.cli.session import connect
 from aiplatform.cli.train import print_training
+from aiplatform.language import tr
 
 if TYPE_CHECKING:
     from aiplatform.client import Comparison
@@ -66,7 +67,7 @@ def ls(
             "CREATED": lambda r: age_text(r.created_at),
         },
         as_json=json,
-        empty="There is no run like that.",
+        empty=tr("There is no run like that."),
     )
 
 
@@ -108,7 +109,13 @@ def rerun(
     if json:
         (print_json if detach else print_json_line)(task)
     elif detach:
-        say(f"Queued {task.name}. Watch it: aiplatform tasks watch {task.uuid}")
+        say(
+            tr(
+                "Queued {name}. Watch it: aiplatform tasks watch {uuid}",
+                name=task.name,
+                uuid=task.uuid,
+            )
+        )
     else:
         print_training(client, task)
 

@@ -10,6 +10,7 @@ from aiplatform.cli.options import Json, Limit, Priority, Project, Set, Yes, gro
 from aiplatform.cli.output import age_text, print_json, print_record, print_table, say
 from aiplatform.cli.session import confirm, connect
 from aiplatform.cli.specs import assign, read_spec
+from aiplatform.language import tr
 
 app = group("Schedules: tasks and runs that are submitted by the calendar.")
 
@@ -33,7 +34,7 @@ def ls(project: Project = None, limit: Limit = 50, json: Json = False) -> None:
             ),
         },
         as_json=json,
-        empty="There is no schedule in this project.",
+        empty=tr("There is no schedule in this project."),
     )
 
 
@@ -69,10 +70,10 @@ def create(
 ) -> None:
     """Create a schedule. It fires with the permissions that you have then."""
     if (experiment is None) == (spec is None):
-        raise CommandError("Give either --experiment or --spec.", exit_code=ExitCode.USAGE)
+        raise CommandError(tr("Give either --experiment or --spec."), exit_code=ExitCode.USAGE)
     if spec is None and assignments:
         raise CommandError(
-            "--set changes the spec of --spec; an experiment runs as it is configured then.",
+            tr("--set changes the spec of --spec; an experiment runs as it is configured then."),
             exit_code=ExitCode.USAGE,
         )
     wanted = None if spec is None else read_spec(spec)
@@ -113,7 +114,7 @@ def firings(
             "REASON": lambda f: f.reason,
         },
         as_json=json,
-        empty="It was not due yet.",
+        empty=tr("It was not due yet."),
     )
 
 
@@ -134,9 +135,15 @@ def _switch(schedule: str, project: str | None, as_json: bool, *, on: bool) -> N
     if as_json:
         print_json(found)
     elif found.next_at is not None:
-        say(f"{found.name} is on; next at {found.next_at:%Y-%m-%d %H:%M} UTC.")
+        say(
+            tr(
+                "{name} is on; next at {next_at:%Y-%m-%d %H:%M} UTC.",
+                name=found.name,
+                next_at=found.next_at,
+            )
+        )
     else:
-        say(f"{found.name} is off.")
+        say(tr("{name} is off.", name=found.name))
 
 
 @app.command()
@@ -145,9 +152,9 @@ def rm(
 ) -> None:
     """Delete a schedule; tasks that it has submitted stay."""
     found = connect(project).schedules.get(schedule)
-    confirm(f"Delete the schedule {found.name}?", yes=yes)
+    confirm(tr("Delete the schedule {name}?", name=found.name), yes=yes)
     found.delete()
     if json:
         print_json({"uuid": str(found.uuid), "done": True})
     else:
-        say(f"Deleted the schedule {found.name}.")
+        say(tr("Deleted the schedule {name}.", name=found.name))

@@ -21,6 +21,7 @@ from aiplatform.cli.output import (
 )
 from aiplatform.cli.session import confirm, connect
 from aiplatform.cli.specs import assign
+from aiplatform.language import tr
 
 app = group("Your own commands, run on workers with datasets and models laid out by version.")
 
@@ -108,7 +109,13 @@ def run(
         if json:
             print_json(task)
         else:
-            say(f"Queued {task.name}. Watch it: aiplatform tasks watch {task.uuid}")
+            say(
+                tr(
+                    "Queued {name}. Watch it: aiplatform tasks watch {uuid}",
+                    name=task.name,
+                    uuid=task.uuid,
+                )
+            )
         return
     task = follow(client, task, as_json=json)
     if json:
@@ -147,7 +154,7 @@ def list_bundles(project: Project = None, limit: Limit = 20, json: Json = False)
             "CREATED": lambda b: age_text(b.created_at),
         },
         as_json=json,
-        empty="No code was uploaded yet. Upload some: aiplatform scripts bundle",
+        empty=tr("No code was uploaded yet. Upload some: aiplatform scripts bundle"),
     )
 
 
@@ -158,7 +165,7 @@ def rm_bundle(
 ) -> None:
     """Delete uploaded code; tasks that ran it keep its hash."""
     found = connect().scripts.get_bundle(bundle)
-    confirm(f"Delete the code {found.name}?", yes=yes)
+    confirm(tr("Delete the code {name}?", name=found.name), yes=yes)
     found.delete()
     print_deleted(found.uuid, f"the code {found.name}", None, as_json=json)
 
@@ -180,7 +187,7 @@ def artifacts(
         found.artifacts().take(limit),
         {"PATH": lambda a: a.path, "SIZE": lambda a: size_text(a.size)},
         as_json=json,
-        empty="It has left no files.",
+        empty=tr("It has left no files."),
     )
 
 
@@ -192,10 +199,10 @@ def packing_teller() -> Callable[[int, int], None]:
         nonlocal told
         now = time.monotonic()
         if not done:
-            say(f"Packing {size_text(total)}")
+            say(tr("Packing {total}", total=size_text(total)))
         elif done < total and now - told >= PROGRESS_SECONDS:
             told = now
-            say(f"Packed {size_text(done)} of {size_text(total)}")
+            say(tr("Packed {done} of {total}", done=size_text(done), total=size_text(total)))
 
     return tell
 
@@ -206,6 +213,8 @@ def pairs(given: list[str] | None, option: str) -> dict[str, str]:
     for text in given or []:
         name, separator, value = text.partition("=")
         if not separator or not name or name in found:
-            raise typer.BadParameter(f"{text!r}: write {option} NAME=VALUE, each name once")
+            raise typer.BadParameter(
+                tr("{text!r}: write {option} NAME=VALUE, each name once", text=text, option=option)
+            )
         found[name] = value
     return found

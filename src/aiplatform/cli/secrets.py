@@ -10,6 +10,7 @@ from aiplatform.cli.failures import CommandError, ExitCode
 from aiplatform.cli.options import Json, Limit, group
 from aiplatform.cli.output import age_text, print_json, print_record, print_table, say
 from aiplatform.cli.session import connect
+from aiplatform.language import tr
 
 app = group("Tokens and keys that tasks use by name. Nobody can read them back, you neither.")
 
@@ -33,7 +34,7 @@ def ls(project: OfProject = None, limit: Limit = 100, json: Json = False) -> Non
             "USED": lambda s: age_text(s.last_used_at) if s.last_used_at else "never",
         },
         as_json=json,
-        empty="There are none. Store one: aiplatform secrets set NAME",
+        empty=tr("There are none. Store one: aiplatform secrets set NAME"),
     )
 
 
@@ -59,7 +60,7 @@ def set_secret(
         value = sys.stdin.read()
     value = value.removesuffix("\n").removesuffix("\r")
     if not value:
-        raise CommandError("the value is empty", exit_code=ExitCode.USAGE)
+        raise CommandError(tr("the value is empty"), exit_code=ExitCode.USAGE)
     stored = connect().secrets.set(name, value, kind=kind, project=project)
     print_record(stored, as_json=json)
 
@@ -71,4 +72,4 @@ def rm(name: Name, project: OfProject = None, json: Json = False) -> None:
     if json:
         print_json({"removed": name})
     else:
-        say(f"Removed {name}.")
+        say(tr("Removed {name}.", name=name))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from aiplatform.language import current
+from aiplatform.language import current, tr
 
 if TYPE_CHECKING:
     from aiplatform.client import Client
@@ -47,5 +47,5 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise typer.BadParameter("there is nobody to ask; add --yes")
+        raise typer.BadParameter(tr("there is nobody to ask; add --yes"))
     typer.confirm(question, abort=True, err=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from aiplatform.cli.failures import CommandError, ExitCode
+from aiplatform.language import tr
 
 
 def read_spec(path: Path) -> dict[str, Any]:
@@ -59,7 +60,8 @@ def _yaml(text: str) -> Any:
         import yaml
     except ModuleNotFoundError as error:
         raise CommandError(
-            "YAML needs the package PyYAML", "Install it, or write the spec as TOML or JSON."
+            tr("YAML needs the package PyYAML"),
+            tr("Install it, or write the spec as TOML or JSON."),
         ) from error
     try:
         return yaml.safe_load(text)

@@ -19,6 +19,7 @@ from aiplatform.cli.output import (
 )
 from aiplatform.cli.session import connect
 from aiplatform.cli.specs import assign
+from aiplatform.language import tr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,7 +84,7 @@ def create(
         if json:
             print_json(found)
         else:
-            say(f"Began {found.name}. Watch it: aiplatform sweep watch {found.name}")
+            say(tr("Began {name}. Watch it: aiplatform sweep watch {name}", name=found.name))
         return
     _watch(client, found, as_json=json)
 
@@ -96,12 +97,16 @@ def read_parameter(text: str) -> tuple[str, Any]:
     """
     path, equals, values = text.partition("=")
     if not equals or not values:
-        raise CommandError(f"--param {text}: write it as PATH=VALUES", exit_code=ExitCode.USAGE)
+        raise CommandError(
+            tr("--param {text}: write it as PATH=VALUES", text=text), exit_code=ExitCode.USAGE
+        )
     if ".." in values:
         bounds, _, kind = values.partition(":")
         low, _, high = bounds.partition("..")
         if kind not in {"", "log", "int"}:
-            raise CommandError(f"--param {text}: only :log or :int", exit_code=ExitCode.USAGE)
+            raise CommandError(
+                tr("--param {text}: only :log or :int", text=text), exit_code=ExitCode.USAGE
+            )
         found: dict[str, Any] = {"value": None}
         assign(found, [f"low={low}", f"high={high}"])
         kind_of_range = {"kind": "int" if kind == "int" else "float"}
@@ -129,7 +134,7 @@ def ls(project: Project = None, limit: Limit = 50, json: Json = False) -> None:
             "CREATED": lambda s: age_text(s.created_at),
         },
         as_json=json,
-        empty="There is no sweep in this project.",
+        empty=tr("There is no sweep in this project."),
     )
 
 
@@ -160,9 +165,12 @@ def _watch(client: "Client", sweep: "Sweep", *, as_json: bool) -> None:
         )
     except KeyboardInterrupt:
         raise CommandError(
-            f"no longer watching; {sweep.name} goes on at {client.url}",
-            f"`aiplatform sweep watch {sweep.name}` watches it again, "
-            f"`aiplatform sweep cancel {sweep.name}` ends it.",
+            tr("no longer watching; {name} goes on at {url}", name=sweep.name, url=client.url),
+            tr(
+                "`aiplatform sweep watch {name}` watches it again, `aiplatform sweep cancel "
+                "{name}` ends it.",
+                name=sweep.name,
+            ),
             ExitCode.INTERRUPTED,
         ) from None
     if as_json:
@@ -204,7 +212,7 @@ def cancel(sweep: SweepArgument, project: Project = None, json: Json = False) ->
     if json:
         print_json(found)
     else:
-        say(f"Cancelled {found.name}.")
+        say(tr("Cancelled {name}.", name=found.name))
 
 
 @app.command()
@@ -219,7 +227,7 @@ def register(
     if json:
         print_json(found)
     else:
-        say(f"The best model is {found.name}@{found.version}.")
+        say(tr("The best model is {name}@{version}.", name=found.name, version=found.version))
 
 
 def print_sweep(sweep: "Sweep", *, as_json: bool) -> None:

@@ -12,6 +12,7 @@ from aiplatform.cli.options import Json, Priority, Project, Set
 from aiplatform.cli.output import print_json, print_json_line, say
 from aiplatform.cli.session import connect
 from aiplatform.cli.specs import assign, read_spec
+from aiplatform.language import tr
 
 BATCH = 500
 """Tasks of one request; the API takes no more."""
@@ -57,14 +58,14 @@ def submit(
     """
     of_one = (name, priority, assignments, after, after_any, idempotency_key)
     if (spec is None) == (batch is None):
-        raise typer.BadParameter("give SPEC for one task, or --batch for many")
+        raise typer.BadParameter(tr("give SPEC for one task, or --batch for many"))
     if batch is not None:
         if any(option is not None for option in of_one):
-            raise typer.BadParameter("the lines of --batch say name, priority and the rest")
+            raise typer.BadParameter(tr("the lines of --batch say name, priority and the rest"))
         _submit_batch(batch, project, as_json=json)
         return
     if spec is None or name is None:
-        raise typer.BadParameter("a task needs a --name")
+        raise typer.BadParameter(tr("a task needs a --name"))
     wanted = _object_of_stdin() if str(spec) == "-" else read_spec(spec)
     assign(wanted, assignments or [])
     queued = connect(project).tasks.submit(
@@ -78,7 +79,13 @@ def submit(
     if json:
         print_json(queued)
     else:
-        say(f"Queued {queued.name}. Watch it: aiplatform tasks watch {queued.uuid}")
+        say(
+            tr(
+                "Queued {name}. Watch it: aiplatform tasks watch {uuid}",
+                name=queued.name,
+                uuid=queued.uuid,
+            )
+        )
 
 
 def _submit_batch(file: Path, project: str | None, *, as_json: bool) -> None:
@@ -90,16 +97,22 @@ def _submit_batch(file: Path, project: str | None, *, as_json: bool) -> None:
             if as_json:
                 print_json_line(task)
         if not as_json:
-            say(f"{start + len(queued)} of {len(tasks)} tasks are queued.")
+            say(
+                tr(
+                    "{value} of {tasks} tasks are queued.",
+                    value=start + len(queued),
+                    tasks=len(tasks),
+                )
+            )
 
 
 def _object_of_stdin() -> dict[str, Any]:
     try:
         found = loads(sys.stdin.read())
     except ValueError as error:
-        raise CommandError(f"stdin: {error}", exit_code=ExitCode.USAGE) from error
+        raise CommandError(tr("stdin: {error}", error=error), exit_code=ExitCode.USAGE) from error
     if not isinstance(found, dict):
-        raise CommandError("stdin must hold a JSON object", exit_code=ExitCode.USAGE)
+        raise CommandError(tr("stdin must hold a JSON object"), exit_code=ExitCode.USAGE)
     return found
 
 
@@ -121,13 +134,15 @@ def read_lines(file: Path) -> list[Any]:
             one = loads(line)
         except ValueError as error:
             raise CommandError(
-                f"{file}, line {number}: {error}", exit_code=ExitCode.USAGE
+                tr("{file}, line {number}: {error}", file=file, number=number, error=error),
+                exit_code=ExitCode.USAGE,
             ) from error
         if not isinstance(one, dict):
             raise CommandError(
-                f"{file}, line {number}: not a JSON object", exit_code=ExitCode.USAGE
+                tr("{file}, line {number}: not a JSON object", file=file, number=number),
+                exit_code=ExitCode.USAGE,
             )
         found.append(one)
     if not found:
-        raise CommandError(f"{file} has no tasks", exit_code=ExitCode.USAGE)
+        raise CommandError(tr("{file} has no tasks", file=file), exit_code=ExitCode.USAGE)
     return found

@@ -8,6 +8,7 @@ import typer
 from aiplatform.cli.options import Json, Project, TaskArgument
 from aiplatform.cli.output import duration_text, number_text, print_json, print_rows, say
 from aiplatform.cli.session import connect
+from aiplatform.language import tr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,9 +55,9 @@ def telemetry(
             [[name, *_summary(curve)] for name, curve in curves.items()],
         )
     else:
-        say("Nothing was measured.")
+        say(tr("Nothing was measured."))
     if found.note:
-        say(f"Of GPUs: {found.note}.")
+        say(tr("Of GPUs: {note}.", note=found.note))
 
 
 def _summary(curve: "Sequence[TelemetryPoint]") -> list[str]:

@@ -23,6 +23,7 @@ from aiplatform.cli.output import (
 from aiplatform.cli.session import connect
 from aiplatform.cli.task_submission import submit
 from aiplatform.cli.task_telemetry import telemetry
+from aiplatform.language import tr
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -64,7 +65,7 @@ def ls(
             "CREATED": lambda t: age_text(t.created_at),
         },
         as_json=json,
-        empty="There are no such tasks.",
+        empty=tr("There are no such tasks."),
     )
 
 
@@ -78,17 +79,30 @@ def show(task: TaskArgument, project: Project = None, json: Json = False) -> Non
     if json:
         return
     for node in found.nodes:
-        say(f"Node {node['node']}: {node['worker']}, {node['state']}, GPUs: {node['gpus']}.")
+        say(
+            tr(
+                "Node {node}: {worker}, {state}, GPUs: {gpus}.",
+                node=node["node"],
+                worker=node["worker"],
+                state=node["state"],
+                gpus=node["gpus"],
+            )
+        )
     used = tasks.usage(found)
     if used.attempts:
         cost = "" if used.cost is None else f"; {used.cost:.2f} {used.currency or ''}"
         say(
-            f"Used {used.gpu_hours:.2f} GPU-hours and {used.cpu_hours:.2f} CPU-hours in "
-            f"{duration_text(used.seconds)}{cost}."
+            tr(
+                "Used {gpu_hours:.2f} GPU-hours and {cpu_hours:.2f} CPU-hours in {seconds}{cost}.",
+                gpu_hours=used.gpu_hours,
+                cpu_hours=used.cpu_hours,
+                seconds=duration_text(used.seconds),
+                cost=cost,
+            )
         )
     left = (found.progress_detail or {}).get("seconds_left")
     if left is not None and found.status == "running":
-        say(f"About {duration_text(left)} left.")
+        say(tr("About {left} left.", left=duration_text(left)))
 
 
 @app.command()
@@ -106,7 +120,7 @@ def timeline(task: TaskArgument, project: Project = None, json: Json = False) ->
             ),
         },
         as_json=json,
-        empty="Nothing has happened yet.",
+        empty=tr("Nothing has happened yet."),
     )
 
 
@@ -151,7 +165,7 @@ def watch(task: TaskArgument, project: Project = None, json: Json = False) -> No
     found = client.tasks.get(task)
     ended = follow_task(client, found, as_json=json)
     if not json:
-        say(f"{ended.name} is {ended.status}.")
+        say(tr("{name} is {status}.", name=ended.name, status=ended.status))
 
 
 app.command()(logs)
@@ -178,7 +192,7 @@ def metrics(
     if json:
         print_json({name: [list(point) for point in points] for name, points in series.items()})
     elif not series:
-        say("Nothing was measured.")
+        say(tr("Nothing was measured."))
     else:
         steps = sorted({point.step for points in series.values() for point in points})
         by_step = {name: {p.step: p.value for p in points} for name, points in series.items()}
@@ -210,7 +224,7 @@ def cancel(
     if json:
         print_json(stopped)
     else:
-        say(f"{stopped.name} is {stopped.status}.")
+        say(tr("{name} is {status}.", name=stopped.name, status=stopped.status))
 
 
 @app.command()
@@ -220,9 +234,9 @@ def pause(task: TaskArgument, project: Project = None, json: Json = False) -> No
     if json:
         print_json(paused)
     elif paused.status == "paused":
-        say(f"{paused.name} is paused.")
+        say(tr("{name} is paused.", name=paused.name))
     else:
-        say(f"{paused.name} pauses at its next checkpoint.")
+        say(tr("{name} pauses at its next checkpoint.", name=paused.name))
 
 
 @app.command()
@@ -245,9 +259,9 @@ def retry(
 ) -> None:
     """Queue a task that failed or was cancelled again, as a new task."""
     if (task is not None) == dead:
-        raise typer.BadParameter("Name a task, or give --dead for all that failed.")
+        raise typer.BadParameter(tr("Name a task, or give --dead for all that failed."))
     if dead and override_gate is not None:
-        raise typer.BadParameter("--override-gate is a reason for one training: name its task.")
+        raise typer.BadParameter(tr("--override-gate is a reason for one training: name its task."))
     from aiplatform.client import ApiError, ServerUnavailable, Unauthenticated
 
     tasks = connect(project).tasks
@@ -281,7 +295,7 @@ def _say_retried(new: "Task", json: bool) -> None:
     if json:
         print_json_line(new)
     else:
-        say(f"{new.name} is queued again as {new.uuid}.")
+        say(tr("{name} is queued again as {uuid}.", name=new.name, uuid=new.uuid))
 
 
 @app.command()
@@ -313,6 +327,13 @@ def _tell_place(task: "Task", *, as_json: bool) -> None:
     if as_json:
         print_json(task)
     elif task.waiting is None:
-        say(f"{task.name} is {task.status}.")
+        say(tr("{name} is {status}.", name=task.name, status=task.status))
     else:
-        say(f"{task.name}: priority {task.priority}; {task.waiting.reason}.")
+        say(
+            tr(
+                "{name}: priority {priority}; {reason}.",
+                name=task.name,
+                priority=task.priority,
+                reason=task.waiting.reason,
+            )
+        )

@@ -11,6 +11,7 @@ from aiplatform.cli.options import Detach, Json, OverrideGate, Priority, Project
 from aiplatform.cli.output import number_text, print_json, print_json_line, print_rows, say
 from aiplatform.cli.session import connect
 from aiplatform.cli.specs import assign, read_spec
+from aiplatform.language import tr
 
 if TYPE_CHECKING:
     from aiplatform.client import Client, Experiment, Task
@@ -134,9 +135,14 @@ def train(
         if wanted.get(required) in (None, ""):
             option = f"--{required.replace('_', '-')}"
             raise typer.BadParameter(
-                f"say {option}, or give a --spec"
+                tr("say {option}, or give a --spec", option=option)
                 if spec is None
-                else f"{spec} has no {required}: add it to the file, or say {option}"
+                else tr(
+                    "{spec} has no {required}: add it to the file, or say {option}",
+                    spec=spec,
+                    required=required,
+                    option=option,
+                )
             )
 
     client = connect(project or wanted.get("project"))
@@ -148,10 +154,16 @@ def train(
         if json:
             print_json(task)
         else:
-            say(f"Queued {task.name}. Watch it: aiplatform tasks watch {task.uuid}")
+            say(
+                tr(
+                    "Queued {name}. Watch it: aiplatform tasks watch {uuid}",
+                    name=task.name,
+                    uuid=task.uuid,
+                )
+            )
         return
     if not json:
-        say(f"Experiment {experiment.name}, task {task.uuid}")
+        say(tr("Experiment {name}, task {uuid}", name=experiment.name, uuid=task.uuid))
     task = follow(client, task, as_json=json)
     if json:
         print_json_line(task)

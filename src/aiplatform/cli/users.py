@@ -8,6 +8,7 @@ import typer
 from aiplatform.cli.options import Json, Limit, Yes, group
 from aiplatform.cli.output import age_text, print_json, print_record, print_table, print_text, say
 from aiplatform.cli.session import confirm, connect
+from aiplatform.language import tr
 
 if TYPE_CHECKING:
     from aiplatform.client import User
@@ -40,7 +41,7 @@ def ls(
             "UUID": lambda u: u.uuid,
         },
         as_json=json,
-        empty="There are no accounts.",
+        empty=tr("There are no accounts."),
     )
 
 
@@ -89,14 +90,14 @@ def invite(
 ) -> None:
     """Make a link by which somebody gets an account; it works once."""
     if (project is None) != (project_role is None):
-        raise typer.BadParameter("--project and --project-role go together")
+        raise typer.BadParameter(tr("--project and --project-role go together"))
     invitation = connect().invitations.create(
         email, role=role, project=project, project_role=project_role, days=days
     )
     if json:
         print_json(invitation)
         return
-    say(f"Give this link to {email}; it is shown this once:")
+    say(tr("Give this link to {email}; it is shown this once:", email=email))
     print_text(invitation.link or "")
 
 
@@ -112,7 +113,7 @@ def set_(
     changes = {"username": username, "email": email, "role": role}
     given = {key: value for key, value in changes.items() if value is not None}
     if not given:
-        raise typer.BadParameter("say what to change")
+        raise typer.BadParameter(tr("say what to change"))
     print_record(connect().users.get(user).update(**given), as_json=json)
 
 
@@ -141,7 +142,7 @@ def rm(
     """Delete an account. What it made stays."""
     client = connect()
     found = client.users.get(user)
-    confirm(f"Delete the account {found.username}?", yes=yes)
+    confirm(tr("Delete the account {username}?", username=found.username), yes=yes)
     found.delete(transfer_to=transfer_to)
     _done(found, f"Deleted the account {found.username}.", json=json)
 
@@ -153,7 +154,7 @@ def reset_password(user: Name, json: Json = False) -> None:
     if json:
         print_json(link)
         return
-    say(f"Give this link to {user}; it is shown this once:")
+    say(tr("Give this link to {user}; it is shown this once:", user=user))
     print_text(link.link)
 
 
@@ -171,7 +172,7 @@ def reset_totp(user: Name, yes: Yes = False, json: Json = False) -> None:
     """Remove the second factor of somebody who lost app and recovery codes."""
     client = connect()
     found = client.users.get(user)
-    confirm(f"Let {found.username} log in with the password alone?", yes=yes)
+    confirm(tr("Let {username} log in with the password alone?", username=found.username), yes=yes)
     client.users.reset_second_factor(found)
     _done(found, f"{found.username} has no second factor any more.", json=json)
 

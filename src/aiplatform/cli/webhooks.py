@@ -7,6 +7,7 @@ import typer
 from aiplatform.cli.options import Json, Limit, Project, Yes, group
 from aiplatform.cli.output import age_text, print_json, print_record, print_rows, print_table, say
 from aiplatform.cli.session import confirm, connect
+from aiplatform.language import tr
 
 app = group("Webhooks: a project's events, sent to programs of yours.")
 
@@ -30,7 +31,7 @@ def ls(project: Project = None, limit: Limit = 100, json: Json = False) -> None:
             "UUID": lambda w: w.uuid,
         },
         as_json=json,
-        empty="There is no webhook. Make one: aiplatform webhooks create NAME URL",
+        empty=tr("There is no webhook. Make one: aiplatform webhooks create NAME URL"),
     )
 
 
@@ -46,7 +47,7 @@ def create(
     made = connect(project).webhooks.create(name, url, events=event or ())
     print_record(made, as_json=json)
     if not json:
-        say("Keep the secret: receivers verify calls with it, and it is not shown again.")
+        say(tr("Keep the secret: receivers verify calls with it, and it is not shown again."))
 
 
 @app.command()
@@ -74,7 +75,7 @@ def update(
     wanted = {"name": name, "url": url, "events": event or None, "is_enabled": enable}
     given = {key: value for key, value in wanted.items() if value is not None}
     if not given:
-        raise typer.BadParameter("say what to change")
+        raise typer.BadParameter(tr("say what to change"))
     found = connect(project).webhooks.get(webhook)
     print_record(found.update(**given), as_json=json)
 
@@ -100,10 +101,17 @@ def ping(webhook: Name, project: Project = None, json: Json = False) -> None:
     if json:
         print_json(delivery)
     elif not delivery.calls:
-        say("Nobody has sent it yet; is a worker running?")
+        say(tr("Nobody has sent it yet; is a worker running?"))
     else:
         call = delivery.calls[-1]
-        say(f"{delivery.status}: {call.error or call.status_code}, {call.duration_ms} ms")
+        say(
+            tr(
+                "{status}: {value}, {duration_ms} ms",
+                status=delivery.status,
+                value=call.error or call.status_code,
+                duration_ms=call.duration_ms,
+            )
+        )
     if delivery.status != "delivered":
         raise typer.Exit(1)
 
@@ -143,7 +151,7 @@ def deliveries(
             "UUID": lambda d: d.uuid,
         },
         as_json=json,
-        empty="Nothing was sent to it in the last 30 days.",
+        empty=tr("Nothing was sent to it in the last 30 days."),
     )
 
 
@@ -163,12 +171,12 @@ def replay(
 def rm(webhook: Name, project: Project = None, yes: Yes = False, json: Json = False) -> None:
     """Delete a webhook with its log; what waits is not sent."""
     found = connect(project).webhooks.get(webhook)
-    confirm(f"Delete the webhook {found.name}?", yes=yes)
+    confirm(tr("Delete the webhook {name}?", name=found.name), yes=yes)
     found.delete()
     if json:
         print_json({"uuid": str(found.uuid), "done": True})
     else:
-        say(f"Deleted the webhook {found.name}.")
+        say(tr("Deleted the webhook {name}.", name=found.name))
 
 
 def _state(webhook: object) -> str:

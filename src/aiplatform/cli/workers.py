@@ -7,6 +7,7 @@ import typer
 from aiplatform.cli.options import Json, Limit, group
 from aiplatform.cli.output import age_text, print_json, print_record, print_table, say
 from aiplatform.cli.session import connect
+from aiplatform.language import tr
 
 if TYPE_CHECKING:
     from aiplatform.client import Worker
@@ -40,7 +41,7 @@ def ls(limit: Limit = 100, json: Json = False) -> None:
             "SEEN": lambda w: age_text(w.heartbeat_at),
         },
         as_json=json,
-        empty="No worker has signed on yet.",
+        empty=tr("No worker has signed on yet."),
     )
 
 
@@ -53,19 +54,19 @@ def show(worker: Name, json: Json = False) -> None:
 @app.command()
 def cordon(worker: Name, json: Json = False) -> None:
     """Let a worker take no more tasks; what it runs goes on."""
-    _tell(connect().workers.cordon(worker), "takes no more tasks", as_json=json)
+    _tell(connect().workers.cordon(worker), tr("takes no more tasks"), as_json=json)
 
 
 @app.command()
 def drain(worker: Name, json: Json = False) -> None:
     """Empty a worker: preemptible tasks go on elsewhere, the rest ends there."""
-    _tell(connect().workers.drain(worker), "is being emptied", as_json=json)
+    _tell(connect().workers.drain(worker), tr("is being emptied"), as_json=json)
 
 
 @app.command()
 def resume(worker: Name, json: Json = False) -> None:
     """Let a worker take tasks again."""
-    _tell(connect().workers.resume(worker), "takes tasks again", as_json=json)
+    _tell(connect().workers.resume(worker), tr("takes tasks again"), as_json=json)
 
 
 def _tell(worker: "Worker", what: str, *, as_json: bool) -> None:
@@ -73,4 +74,12 @@ def _tell(worker: "Worker", what: str, *, as_json: bool) -> None:
         print_json(worker)
     else:
         left = len(worker.running)
-        say(f"{worker.name} {what}; it runs {left} {'task' if left == 1 else 'tasks'}.")
+        say(
+            tr(
+                "{name} {what}; it runs {left} {value}.",
+                name=worker.name,
+                what=what,
+                left=left,
+                value="task" if left == 1 else "tasks",
+            )
+        )
