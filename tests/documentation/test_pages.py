@@ -5,6 +5,8 @@ dataset, an experiment) is made by `prepare/PAGE.sh` and `prepare/PAGE.py`. Tran
 same code; where theirs differs, it is run too.
 """
 
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 
 from tests.documentation.blocks import Block, is_translation, read_blocks
 from tests.documentation.conftest import ROOT, Reader, public_python
+from tests.e2e.production import missing
 
 GENERATED = {"api.md", "cli.md", "settings.md"}
 """Reference pages: lists of what there is, without instructions."""
@@ -22,6 +25,8 @@ GUIDES = sorted(
     for path in (ROOT / "docs").glob("*.md")
     if path.name not in GENERATED and any(block.is_runnable for block in read_blocks(path))
 )
+PROGRAMS = ("curl", "jq")
+"""Programs of others that commands of the guides use, and a bare machine may lack."""
 PAGES = [*FIRST, *(page for page in GUIDES if page not in FIRST)]
 
 NOT_FOLLOWED_YET = {
@@ -58,6 +63,10 @@ def test_page_every_block_runs_and_prints_what_is_shown(
     if stem == "scripts" and public_python() is None:
         pytest.skip("scripts run as users of their own, who can't run the Python of this machine")
     blocks = runnable_blocks(ROOT / page)
+    for program in PROGRAMS:
+        used = any(re.search(rf"(^|\| ){program} ", block.code, re.MULTILINE) for block in blocks)
+        if used and shutil.which(program) is None:
+            missing(f"{program} is not installed (Debian: apt-get install {program})")
     fresh = any("aiplatform up" in block.code and not block.reason for block in blocks)
     reader.sit_down(fresh=fresh, project=None if fresh else stem)
     reader.prepare(stem)

@@ -1,4 +1,4 @@
-python "$PREPARE/chats.py" chats.jsonl 16
+python "$PREPARE/chats.py" chats.jsonl 8
 aiplatform datasets upload chats.jsonl --name questions
 python "$PREPARE/chats.py" held.jsonl 4
 aiplatform datasets upload held.jsonl --name held-out
