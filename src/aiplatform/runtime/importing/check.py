@@ -1,10 +1,12 @@
 """Is this directory a language model that the platform can load? Told without loading it."""
 
 import json
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from aiplatform.runtime.channel import JobError
+from aiplatform.runtime.importing.shapes import check_bounds, check_shapes
 
 DTYPES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32", "F64": "float64"}
 
@@ -15,15 +17,16 @@ def check_model(weights: Path) -> dict[str, Any]:
     Raises:
         JobError: when it is no causal language model, incomplete, or needs its own code to run.
     """
-    architecture, vocabulary = _architecture(weights)
-    sizes = _tensor_sizes(weights)
-    _check_tokenizer(weights, vocabulary)
+    architecture, config = _architecture(weights)
+    tensors = _tensors(weights)
+    _check_tokenizer(weights, config.vocab_size)
     by_dtype: dict[str, int] = {}
-    for dtype, count in sizes.values():
-        by_dtype[dtype] = by_dtype.get(dtype, 0) + count
+    for dtype, shape in tensors.values():
+        by_dtype[dtype] = by_dtype.get(dtype, 0) + prod(shape)
     main = max(by_dtype, key=lambda dtype: by_dtype[dtype])
     if main not in DTYPES:
         raise JobError(f"The weights are quantized ({main}); import them unquantized or as a GGUF.")
+    check_shapes(config, {name: shape for name, (_, shape) in tensors.items()})
     return {
         "framework": "transformers",
         "architecture": architecture,
@@ -32,8 +35,8 @@ def check_model(weights: Path) -> dict[str, Any]:
     }
 
 
-def _architecture(weights: Path) -> tuple[str, int]:
-    """The model's class, and how many tokens it knows."""
+def _architecture(weights: Path) -> tuple[str, Any]:
+    """Return the model's class and the configuration of its part that generates text."""
     from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
@@ -65,38 +68,36 @@ def _architecture(weights: Path) -> tuple[str, int]:
     if raw.pop("auto_map", None) is not None:
         # transformers knows the type, so its own code serves; the reference would only mislead.
         (weights / "config.json").write_text(json.dumps(raw, indent=2) + "\n", encoding="utf-8")
+    check_bounds(raw)
     try:
         config = AutoConfig.from_pretrained(weights, trust_remote_code=False)
     except (OSError, TypeError, ValueError, StrictDataclassError) as error:
         raise JobError(f"config.json does not describe a {model_type} model: {error}") from error
-    return architecture, config.get_text_config().vocab_size
+    return architecture, config.get_text_config()
 
 
-def _tensor_sizes(weights: Path) -> dict[str, tuple[str, int]]:
-    """Dtype and number of elements of each tensor, from the files' headers."""
+def _tensors(weights: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Return dtype and shape of each tensor, from the files' headers."""
     from safetensors import SafetensorError, safe_open
 
-    sizes: dict[str, tuple[str, int]] = {}
+    found: dict[str, tuple[str, tuple[int, ...]]] = {}
     for file in sorted(weights.glob("*.safetensors")):
         try:
             with safe_open(file, framework="pt") as tensors:
                 for name in tensors.keys():  # noqa: SIM118  (no mapping: it has keys() only)
                     part = tensors.get_slice(name)
-                    count = 1
-                    for length in part.get_shape():
-                        count *= length
-                    sizes[name] = (part.get_dtype(), count)
+                    found[name] = (part.get_dtype(), tuple(part.get_shape()))
         except SafetensorError as error:
             raise JobError(f"{file.name} is damaged or incomplete: {error}.") from error
     index = weights / "model.safetensors.index.json"
     if index.is_file():
         promised = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        missing = sorted({promised[name] for name in promised.keys() - sizes.keys()})
+        missing = sorted({promised[name] for name in promised.keys() - found.keys()})
         if missing:
             raise JobError(f"Parts of the model are missing: {', '.join(missing[:5])}.")
-    if not sizes:
+    if not found:
         raise JobError("The safetensors files hold no tensors.")
-    return sizes
+    return found
 
 
 def _check_tokenizer(weights: Path, vocabulary: int) -> None:

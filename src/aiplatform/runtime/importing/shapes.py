@@ -1,0 +1,130 @@
+"""Compare a model's config.json with the shapes of its tensors, without building the model.
+
+Only what holds for every architecture of the same naming is compared; the rest is bounded.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from aiplatform.runtime.channel import JobError
+
+WIDTH = 1 << 20
+INNER_WIDTH = 1 << 24
+POSITIONS = 1 << 30
+EXPERTS = 1 << 14
+LAYERS = 4096
+
+BOUNDS: dict[str, tuple[int, int]] = {
+    **dict.fromkeys(("hidden_size", "d_model", "n_embd"), (1, WIDTH)),
+    **dict.fromkeys(("num_hidden_layers", "n_layer", "n_layers", "num_layers"), (1, LAYERS)),
+    **dict.fromkeys(("num_attention_heads", "n_head", "n_heads"), (1, WIDTH)),
+    "vocab_size": (1, INNER_WIDTH),
+    **dict.fromkeys(("num_key_value_heads", "head_dim"), (0, WIDTH)),
+    **dict.fromkeys(("intermediate_size", "moe_intermediate_size"), (0, INNER_WIDTH)),
+    **dict.fromkeys(("n_inner", "ffn_dim"), (0, INNER_WIDTH)),
+    **dict.fromkeys(("max_position_embeddings", "n_positions", "n_ctx"), (0, POSITIONS)),
+    **dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts"), (0, EXPERTS)),
+}
+"""Least and greatest sensible value of a field, far above every published model."""
+
+EMBEDDINGS = (
+    "embed_tokens.weight",
+    "wte.weight",
+    "embed_in.weight",
+    "word_embeddings.weight",
+    "tok_embeddings.weight",
+)
+INNER = (".mlp.gate_proj.weight", ".mlp.up_proj.weight")
+LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
+OTHER_MODALITIES = re.compile("vision|visual|audio", re.IGNORECASE)
+
+REMEDY = "Correct config.json, or take it from the model's source again."
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def check_bounds(raw: Mapping[str, Any]) -> None:
+    """Raise unless the sizes in config.json are sensible.
+
+    Called before the configuration is built: transformers makes lists as long as some of them.
+
+    Raises:
+        JobError: names the field, its value and its bounds.
+    """
+    for path, value in _numbers(raw):
+        least, greatest = BOUNDS[path.rpartition(".")[2]]
+        if not least <= value <= greatest:
+            raise JobError(
+                f"config.json says {path} = {value}, but it must be between {least} and "
+                f"{greatest}. {REMEDY}"
+            )
+
+
+def check_shapes(config: Any, shapes: Shapes) -> None:
+    """Raise unless the model's configuration fits its tensors.
+
+    Args:
+        config: of the part that generates text, as transformers reads it.
+        shapes: of each tensor in the files.
+
+    Raises:
+        JobError: names the field, its value and the tensor that it does not fit.
+    """
+    texts = {name: shape for name, shape in shapes.items() if not OTHER_MODALITIES.search(name)}
+    for name, shape in texts.items():
+        if len(shape) == 2 and f".{name}".endswith(tuple(f".{end}" for end in EMBEDDINGS)):
+            _require(config, "vocab_size", {shape[0]}, name, shape)
+            projected = getattr(config, "word_embed_proj_dim", None)
+            if projected != shape[1]:
+                _require(config, "hidden_size", {shape[1]}, name, shape)
+    inner = {name: shape for name, shape in texts.items() if name.endswith(INNER)}
+    if inner:
+        name, shape = next(iter(inner.items()))
+        _require(config, "intermediate_size", {rows[0] for rows in inner.values()}, name, shape)
+    found = {int(match[1]) for match in map(LAYER.search, texts) if match is not None}
+    layers = getattr(config, "num_hidden_layers", None)
+    # Fewer layers than in the files are no fault: some models come with more for other purposes.
+    if found and isinstance(layers, int) and layers > max(found) + 1:
+        raise JobError(
+            f"config.json says {_spelled(config, 'num_hidden_layers')} = {layers}, but the files "
+            f"hold {max(found) + 1} layers. {REMEDY}"
+        )
+    _check_heads(config, texts)
+
+
+def _check_heads(config: Any, shapes: Shapes) -> None:
+    """How heads are laid out differs, but all of them together fit into some tensor."""
+    heads, width = (getattr(config, key, None) for key in ("num_attention_heads", "head_dim"))
+    widest = max((max(shape) for shape in shapes.values() if shape), default=0)
+    if isinstance(heads, int) and heads * (width if isinstance(width, int) else 1) > widest:
+        raise JobError(
+            f"config.json says {_spelled(config, 'num_attention_heads')} = {heads}"
+            + (f" and head_dim = {width}" if isinstance(width, int) else "")
+            + f", but no tensor in the files is wider than {widest}. {REMEDY}"
+        )
+
+
+def _require(config: Any, field: str, allowed: set[int], name: str, shape: tuple[int, ...]) -> None:
+    value = getattr(config, field, None)
+    if isinstance(value, int) and value not in allowed:
+        raise JobError(
+            f"config.json says {_spelled(config, field)} = {value}, but {name} in the files has "
+            f"the shape {' × '.join(map(str, shape))}. {REMEDY}"
+        )
+
+
+def _spelled(config: Any, field: str) -> str:
+    """Return the name that the architecture's own config.json has for a field."""
+    return str(getattr(config, "attribute_map", {}).get(field, field))
+
+
+def _numbers(raw: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, int | float]]:
+    """Yield the bounded fields at every depth; some have a value for each layer."""
+    for key, value in raw.items():
+        if isinstance(value, dict):
+            yield from _numbers(value, f"{path}{key}.")
+        elif key in BOUNDS:
+            for number in value if isinstance(value, list) else [value]:
+                if isinstance(number, int | float) and not isinstance(number, bool):
+                    yield f"{path}{key}", number
