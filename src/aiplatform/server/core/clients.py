@@ -115,6 +115,15 @@ def network_of(address: str | None) -> str | None:
     return str(ip_network(f"{parsed}/{bits}", strict=False))
 
 
+def neighbourhood_of(address: str | None) -> str | None:
+    """Return the network in which a provider changes a customer's address from day to day."""
+    parsed = None if address is None else parse_address(address)
+    if parsed is None:
+        return None
+    bits = 48 if isinstance(parsed, IPv6Address) else 24
+    return str(ip_network(f"{parsed}/{bits}", strict=False))
+
+
 def _from_the_right(values: list[str]) -> Iterator[str]:
     """The entries of all lines of the header, the last one first."""
     for value in reversed(values):

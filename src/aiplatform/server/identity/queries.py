@@ -31,8 +31,15 @@ _OPEN = (
 )
 
 
-def find_user(session: Session, name: str, *, lock: bool = False) -> User:
-    """The account of this uuid or user name; with ``lock``, as it is now, and nobody else's.
+def find_user(
+    session: Session, name: str, *, lock: bool = False, for_deletion: bool = False
+) -> User:
+    """Return the account of this uuid or user name.
+
+    Args:
+        lock: read it anew and lock it. Others may still refer to it, so that a task which ends
+            at this moment can tell its author.
+        for_deletion: nobody may refer to it either.
 
     Raises:
         NotFound: when there is none.
@@ -43,7 +50,8 @@ def find_user(session: Session, name: str, *, lock: bool = False) -> User:
         found = User.username == name
     statement = select(User).where(found)
     if lock:
-        statement = statement.with_for_update().execution_options(populate_existing=True)
+        statement = statement.with_for_update(key_share=not for_deletion)
+        statement = statement.execution_options(populate_existing=True)
     user = session.scalar(statement)
     if user is None:
         raise NotFound(resource="user", resource_zh="用户")
@@ -216,9 +224,11 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """Failures of an account since it last signed in, from one address and from all of them.
+    """Failures of an account since it last signed in.
 
-    ``address`` has those from the address, of whatever account.
+    ``here`` are those from one address, ``anywhere`` those from all addresses, or from the
+    neighbourhood of the address alone where the account has signed in from there. ``address`` has
+    those from the address, of whatever account.
     """
 
     here: Failed
@@ -227,16 +237,35 @@ class Failures:
 
 
 def recent_failures(
-    session: Session, account: str, address: str | None, window: timedelta
+    session: Session,
+    username: str,
+    account: str,
+    address: str | None,
+    neighbourhood: str | None,
+    window: timedelta,
 ) -> Failures:
-    """Failures within ``window``, over all processes."""
+    """Return the failures within ``window``, over all processes.
+
+    One statement, whether the account exists or not.
+
+    Args:
+        account: what the record calls the account of ``username``.
+        address: what counts as one address.
+        neighbourhood: the network around it in which a holder's address changes from day to day.
+    """
     mine = LoginFailure.account == account
     place = cast(address, CIDR)
     now = func.clock_timestamp()
+    signed_in_here = (
+        select(AuthSession.id)
+        .join(User, User.id == AuthSession.user_id)
+        .where(User.username == username, within(AuthSession.ip_address, neighbourhood))
+        .exists()
+    )
     columns: list[Any] = []
     for condition in (
         and_(mine, LoginFailure.address.is_not_distinct_from(place)),
-        mine,
+        and_(mine, or_(~signed_in_here, within(LoginFailure.address, neighbourhood))),
         LoginFailure.address == place,
     ):
         columns += [
@@ -250,6 +279,13 @@ def recent_failures(
     ).one()
     none = timedelta(0)
     return Failures(*(Failed(row[at], row[at + 1] or none) for at in (0, 2, 4)))
+
+
+def within(address: Any, network: str | None) -> ColumnElement[bool]:
+    """Return the condition that an address lies in a network. Unix sockets have neither."""
+    around = cast(network, CIDR)
+    inside: ColumnElement[bool] = address.op("<<=", is_comparison=True)(around)
+    return or_(inside, and_(address.is_(None), around.is_(None)))
 
 
 def refresh_token(session: Session, token_hash: bytes) -> AuthToken | None:

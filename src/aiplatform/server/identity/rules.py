@@ -38,7 +38,11 @@ FAILURE_WINDOW = timedelta(minutes=15)
 FREE_FAILURES = 5
 """Wrong passwords for one account from one address before the next attempt must wait."""
 FREE_FAILURES_ANYWHERE = 50
-"""The same from all addresses together. Higher, or anybody could lock anybody out."""
+"""The same from all addresses together. Higher, or anybody could lock anybody out.
+
+Networks from which the account has signed in have this many each: their holder can sign in there,
+whatever strangers try elsewhere.
+"""
 FREE_FAILURES_ADDRESS = 100
 """Failures from one address over all accounts. Higher, since an office shares its address."""
 

@@ -2,13 +2,13 @@
 
 import hashlib
 from datetime import timedelta
-from ipaddress import ip_address, ip_network
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from aiplatform.server.core.audit import Actor
+from aiplatform.server.core.clients import neighbourhood_of
 from aiplatform.server.identity.models import User, UserDevice
 from aiplatform.server.identity.service import hooks
 
@@ -52,8 +52,5 @@ def note_sign_in(session: Session, user: User, origin: Actor) -> None:
 
 def device_of(origin: Actor) -> bytes:
     """Program and network. Providers change the last part of an address from day to day."""
-    network = "-"
-    if origin.ip_address is not None:
-        width = 24 if ip_address(origin.ip_address).version == 4 else 48
-        network = str(ip_network(f"{origin.ip_address}/{width}", strict=False))
+    network = neighbourhood_of(origin.ip_address) or "-"
     return hashlib.sha256(f"{network}|{origin.user_agent or ''}".encode()).digest()

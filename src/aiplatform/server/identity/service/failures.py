@@ -12,9 +12,10 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.audit import AuditAction
+from aiplatform.protocol.encoding import clean_text
 from aiplatform.server.core import audit
 from aiplatform.server.core.audit import Actor
-from aiplatform.server.core.clients import network_of
+from aiplatform.server.core.clients import neighbourhood_of, network_of
 from aiplatform.server.identity import queries, rules
 from aiplatform.server.identity.errors import TooManyAttempts
 from aiplatform.server.identity.models import LoginFailure, User
@@ -43,11 +44,20 @@ def actor_for(user: User, origin: Actor) -> Actor:
 
 
 def throttle(session: Session, username: str, origin: Actor) -> TooManyAttempts | None:
-    """Let one attempt on an account pass at a time, and none too soon after too many failures."""
+    """Let one attempt on an account pass at a time, and none too soon after too many failures.
+
+    Where the account has signed in from the neighbourhood of the address, only failures from there
+    count against it. So nobody keeps the holder out by trying wrong passwords from elsewhere.
+    """
     key = account_key(username)
     session.execute(select(func.pg_advisory_xact_lock(int(key, 16) - 2**63)))
     failures = queries.recent_failures(
-        session, key, network_of(origin.ip_address), rules.FAILURE_WINDOW
+        session,
+        clean_text(username),
+        key,
+        network_of(origin.ip_address),
+        neighbourhood_of(origin.ip_address),
+        rules.FAILURE_WINDOW,
     )
     left = max(
         rules.wait_after(failed.count, free=free) - failed.since
@@ -88,10 +98,16 @@ def record_failure(
     )
 
 
-def forget_failures(session: Session, username: str) -> None:
-    """Who is in need not wait for what others tried."""
-    session.execute(
-        delete(LoginFailure)
-        .where(LoginFailure.account == account_key(username))
-        .execution_options(synchronize_session=False)
-    )
+def forget_failures(session: Session, username: str, *, around: Actor | None = None) -> None:
+    """Forget the failures of an account, so that its holder need not wait for them.
+
+    Args:
+        around: forget only those from the neighbourhood of this address. A sign-in at one place
+            gives nobody elsewhere further attempts.
+    """
+    forgotten = delete(LoginFailure).where(LoginFailure.account == account_key(username))
+    if around is not None:
+        forgotten = forgotten.where(
+            queries.within(LoginFailure.address, neighbourhood_of(around.ip_address))
+        )
+    session.execute(forgotten.execution_options(synchronize_session=False))

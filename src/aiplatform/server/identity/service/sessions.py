@@ -77,7 +77,7 @@ def sign_in(
         if not isinstance(refusal, TotpRequired):
             record_failure(session, username, user, origin, during="totp")
         return refusal
-    forget_failures(session, username)
+    forget_failures(session, username, around=origin)
     return begin(session, settings, user, origin, account=account_key(username))
 
 
