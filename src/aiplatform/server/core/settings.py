@@ -131,6 +131,12 @@ class Settings(
         description="Least strength of new passwords as zxcvbn estimates it, from 0 (only the "
         "length counts) to 4.",
     )
+    deactivated_tasks: Literal["continue", "stop"] = Field(
+        "continue",
+        description="What becomes of the queued and running tasks, the sweeps and the schedules of "
+        "somebody whose account is deactivated: `continue` lets them go on where they may, `stop` "
+        "cancels the tasks and sweeps and switches the schedules off.",
+    )
     administrators_add_members: bool = Field(
         True,
         description="Whether administrators, who hold `*`, make people members of projects without "
@@ -164,6 +170,12 @@ class Settings(
     )
     max_upload_bytes: int = Field(
         1 << 40, ge=1, description="Largest upload accepted, in bytes; default 1 TiB."
+    )
+    min_free_disk_bytes: int = Field(
+        200 << 20,
+        ge=0,
+        description="Least free space of the directories of uploads and blobs, in bytes; with less "
+        "the health report says `degraded`. Default 200 MiB.",
     )
     quarantine_max_share: float = Field(
         0.1,

@@ -1,5 +1,6 @@
 """Whether the platform can do its work, part by part."""
 
+from pathlib import Path
 from typing import Literal
 
 from fastapi import APIRouter, Depends, Response
@@ -8,14 +9,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 import aiplatform
+from aiplatform.data.blobs import LocalBlobStore
 from aiplatform.server.core.broker import broker_answers
 from aiplatform.server.core.database import transaction
+from aiplatform.server.core.disks import DiskChecks
 from aiplatform.server.core.migrate import current_revision, expected_revision
+from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.storage import get_store
 from aiplatform.server.identity.access import PUBLIC
 from aiplatform.server.tasks import queries
 
 router = APIRouter()
+disks = DiskChecks()
 
 
 class Check(BaseModel):
@@ -46,6 +51,22 @@ def _database_checks(session: Session) -> dict[str, Check]:
     }
 
 
+def _storage_check() -> Check:
+    """Check a local store. Of an object store, its own service knows more than a probe tells."""
+    try:
+        store = get_store()
+    except OSError as error:
+        return Check(ok=False, detail=f"can't be opened: {error.strerror or type(error).__name__}")
+    if isinstance(store, LocalBlobStore):
+        return _disk_check(store.root)
+    return Check(ok=True, detail="an object store")
+
+
+def _disk_check(directory: Path) -> Check:
+    found = disks.check(directory, get_settings().min_free_disk_bytes)
+    return Check(ok=found.ok, detail=found.detail)
+
+
 @router.get(
     "/api/v1/health",
     tags=["health"],
@@ -63,7 +84,8 @@ def health(response: Response) -> Health:
         checks = {"database": Check(ok=False, detail=reason)}
     broker = broker_answers()
     checks["broker"] = Check(ok=broker, detail="answers" if broker else "does not answer")
-    checks["storage"] = Check(ok=True, detail=type(get_store()).__name__)
+    checks["uploads"] = _disk_check(get_settings().spool_dir)
+    checks["storage"] = _storage_check()
     if not checks["database"].ok:
         response.status_code = 503
         return Health(status="down", version=aiplatform.__version__, checks=checks)
