@@ -17,9 +17,11 @@ from aiplatform.server.projects.service.bin import register_kind
 from aiplatform.server.registry import jobs as registry_jobs
 from aiplatform.server.registry.service.discarding import BinnedModels
 from aiplatform.server.schedules import jobs as schedules_jobs
+from aiplatform.server.schedules.service import switch_off_schedules
 from aiplatform.server.scripts import jobs as scripts_jobs
 from aiplatform.server.sweeps import jobs as sweeps_jobs
-from aiplatform.server.tasks.service import cancel_project_tasks
+from aiplatform.server.sweeps.service import stop_author_sweeps
+from aiplatform.server.tasks.service import cancel_project_tasks, stop_author_tasks
 
 
 def compose() -> None:
@@ -36,6 +38,9 @@ def compose() -> None:
         domain.register()
     projects_service.on_delete(cancel_project_tasks)
     identity_service.on_user_delete(projects_service.settle_projects)
+    # Schedules and sweeps before the tasks that they would submit anew.
+    for stop in (switch_off_schedules, stop_author_sweeps, stop_author_tasks):
+        identity_service.on_deactivation(stop)
     identity_service.on_management(projects_service.holds_more)
     identity_service.on_invitation(
         projects_service.check_invitation,

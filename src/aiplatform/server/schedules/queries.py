@@ -1,5 +1,6 @@
 """Named selects of schedules."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -113,6 +114,17 @@ def lock_due(session: Session) -> Schedule | None:
         .limit(1)
         .with_for_update(skip_locked=True)
     )
+
+
+def lock_enabled_of(session: Session, owner_id: int) -> Sequence[Schedule]:
+    """Return somebody's schedules that are on, locked, in the order of their ids."""
+    return session.scalars(
+        select(Schedule)
+        .where(Schedule.created_by == owner_id, Schedule.enabled)
+        .order_by(Schedule.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).all()
 
 
 def last_firing(session: Session, schedule: Schedule) -> ScheduleFiring | None:

@@ -74,6 +74,17 @@ def sweeps_of(session: Session, experiment: Experiment) -> Sequence[Sweep]:
     ).all()
 
 
+def lock_running_of(session: Session, author_id: int) -> Sequence[Sweep]:
+    """Return somebody's sweeps that have not ended, locked, in the order of their ids."""
+    return session.scalars(
+        select(Sweep)
+        .where(Sweep.created_by == author_id, Sweep.status == SweepStatus.RUNNING.value)
+        .order_by(Sweep.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).all()
+
+
 def running(session: Session) -> list[int]:
     """The ids of sweeps that have not ended."""
     return list(

@@ -12,6 +12,7 @@ from aiplatform.server.identity.service.administration import (
 )
 from aiplatform.server.identity.service.hooks import (
     ProjectRole,
+    on_deactivation,
     on_invitation,
     on_link,
     on_management,
@@ -67,6 +68,7 @@ __all__ = [
     "issue_reset",
     "keep_an_administrator",
     "manage",
+    "on_deactivation",
     "on_invitation",
     "on_link",
     "on_management",

@@ -16,6 +16,7 @@ from aiplatform.protocol.permissions import WILDCARD, Permission
 from aiplatform.server.core import audit
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.etags import require_match
+from aiplatform.server.core.settings import get_settings
 from aiplatform.server.identity import queries, rules
 from aiplatform.server.identity.access import Principal
 from aiplatform.server.identity.errors import (
@@ -50,7 +51,14 @@ def keep_an_administrator(session: Session) -> None:
         raise LastAdministrator
 
 
-def manage(session: Session, principal: Principal, name: str, *, own: bool = True) -> User:
+def manage(
+    session: Session,
+    principal: Principal,
+    name: str,
+    *,
+    own: bool = True,
+    for_deletion: bool = False,
+) -> User:
     """The account, locked, for somebody who may act on it at this moment.
 
     Raises:
@@ -62,7 +70,7 @@ def manage(session: Session, principal: Principal, name: str, *, own: bool = Tru
         AccountHoldsMore: when it owns a project, or holds something in one, and they do not.
     """
     held = held_now(session, principal, Permission.USERS_WRITE)
-    user = queries.find_user(session, name, lock=True)
+    user = queries.find_user(session, name, lock=True, for_deletion=for_deletion)
     if user.id == principal.user_id:
         if not own:
             raise OwnAccount
@@ -132,6 +140,8 @@ def update_user(
 def set_active(session: Session, principal: Principal, name: str, *, active: bool) -> User:
     """Let an account in, or out: all its sessions end at once, and its streams within a second.
 
+    What it left at work goes on or is stopped, as the settings say.
+
     Raises:
         LastAdministrator; and those of :func:`manage`.
     """
@@ -144,6 +154,8 @@ def set_active(session: Session, principal: Principal, name: str, *, active: boo
     ended = end_sessions(session, user.id, "deactivated")
     withdraw_resets(session, user.id)
     sessions_changed(session)
+    stops = not active and get_settings().deactivated_tasks == "stop"
+    stopped: dict[str, Any] = hooks.user_stops(session, principal.actor, user) if stops else {}
     audit.record(
         session,
         principal.actor,
@@ -151,6 +163,7 @@ def set_active(session: Session, principal: Principal, name: str, *, active: boo
         "user",
         user.uuid,
         sessions_ended=ended,
+        **stopped,
     )
     return user
 
@@ -165,7 +178,7 @@ def delete_user(
         NotFound: for a successor who does not exist or is not active.
         LastAdministrator; and those of :func:`manage`.
     """
-    user = manage(session, principal, name)
+    user = manage(session, principal, name, for_deletion=True)
     successor = None
     if transfer_to is not None:
         successor = queries.find_user(session, transfer_to, lock=True)

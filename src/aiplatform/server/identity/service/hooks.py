@@ -27,6 +27,9 @@ class ProjectRole(NamedTuple):
 OnUserDelete = Callable[[Session, Actor, User, User | None], None]
 """(session, actor, user, successor): raises OwnsProjects, or gives them to the successor."""
 
+OnDeactivate = Callable[[Session, Actor, User], dict[str, int]]
+"""(session, actor, user): stops what the user left at work; counts for the audit, by their name."""
+
 HoldsMore = Callable[[Session, Principal, User], bool]
 """(session, principal, user): whether the user holds in projects what the principal lacks."""
 
@@ -46,6 +49,7 @@ SendLink = Callable[[Session, str, str, str, Language], bool]
 """(session, email, kind, link, language): queues a message; False when there is no way to send."""
 
 _on_user_delete: list[OnUserDelete] = []
+_on_deactivate: list[OnDeactivate] = []
 _holds_more: list[HoldsMore] = []
 _on_invite: list[OnInvite] = []
 _on_join: list[OnJoin] = []
@@ -62,6 +66,11 @@ def _add(handlers: list[T], handler: T) -> None:
 def on_user_delete(handler: OnUserDelete) -> None:
     """Let a higher domain refuse, or settle what is left behind."""
     _add(_on_user_delete, handler)
+
+
+def on_deactivation(handler: OnDeactivate) -> None:
+    """Let a higher domain stop what a deactivated account left at work."""
+    _add(_on_deactivate, handler)
 
 
 def on_management(handler: HoldsMore) -> None:
@@ -90,6 +99,15 @@ def user_goes(session: Session, actor: Actor, user: User, successor: User | None
     """Call what was registered with :func:`on_user_delete`."""
     for handler in _on_user_delete:
         handler(session, actor, user, successor)
+
+
+def user_stops(session: Session, actor: Actor, user: User) -> dict[str, int]:
+    """Call what was registered with :func:`on_deactivation`, in that order."""
+    return {
+        name: count
+        for handler in _on_deactivate
+        for name, count in handler(session, actor, user).items()
+    }
 
 
 def holds_more(session: Session, principal: Principal, user: User) -> bool:

@@ -9,6 +9,13 @@ from aiplatform.server.sweeps.service.sweeps import (
     cancel_sweep,
     create_sweep,
     go_with_experiment,
+    stop_author_sweeps,
 )
 
-__all__ = ["cancel_sweep", "create_sweep", "go_with_experiment", "register_best"]
+__all__ = [
+    "cancel_sweep",
+    "create_sweep",
+    "go_with_experiment",
+    "register_best",
+    "stop_author_sweeps",
+]

@@ -10,11 +10,13 @@ from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.encoding import clean_text, jsonable
 from aiplatform.protocol.sweeps import SweepSpec, SweepStatus, TrialState
 from aiplatform.server.core import audit
+from aiplatform.server.core.audit import Actor
 from aiplatform.server.core.errors import NameTaken
 from aiplatform.server.experiments import queries as experiments_queries
 from aiplatform.server.experiments import service as experiments
 from aiplatform.server.experiments.errors import ExperimentArchived, ExperimentBusy
 from aiplatform.server.experiments.models import Experiment
+from aiplatform.server.identity.models import User
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.service import quotas
 from aiplatform.server.secrets.service import require_usable
@@ -117,6 +119,25 @@ def cancel_sweep(session: Session, context: ProjectContext, uuid: UUID) -> Sweep
     sweep = queries.lock_sweep(session, context, uuid)
     if sweep.status != SweepStatus.RUNNING:
         raise SweepEnded(sweep_status=sweep.status)
+    _cancel(session, context.actor, sweep, context.project_uuid)
+    session.flush()
+    session.refresh(sweep)
+    return sweep
+
+
+def stop_author_sweeps(session: Session, actor: Actor, author: User) -> dict[str, int]:
+    """Cancel the sweeps of somebody, in every project.
+
+    Returns how many, under ``sweeps_stopped``.
+    """
+    sweeps = queries.lock_running_of(session, author.id)
+    for sweep in sweeps:
+        _cancel(session, actor, sweep, queries.project_uuid(session, sweep))
+    session.flush()
+    return {"sweeps_stopped": len(sweeps)}
+
+
+def _cancel(session: Session, actor: Actor, sweep: Sweep, project: UUID) -> None:
     sweep.status = SweepStatus.CANCELLED.value
     sweep.ended_at = func.clock_timestamp()
     for trial in queries.trials(session, sweep):
@@ -124,14 +145,11 @@ def cancel_sweep(session: Session, context: ProjectContext, uuid: UUID) -> Sweep
             trial.state = TrialState.CANCELLED.value
     audit.record(
         session,
-        context.actor,
+        actor,
         AuditAction.SWEEP_CANCELLED,
         "sweep",
         sweep.uuid,
-        project=context.project_uuid,
+        project=project,
         name=sweep.name,
     )
     advance_soon(session, sweep.id)
-    session.flush()
-    session.refresh(sweep)
-    return sweep

@@ -12,6 +12,7 @@ from aiplatform.server.tasks.service.queue import (
     cancel_project_tasks,
     request_cancel,
     require_readable,
+    stop_author_tasks,
     submit,
     submit_checked,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "resume",
     "retry",
     "set_priority",
+    "stop_author_tasks",
     "submit",
     "submit_checked",
 ]

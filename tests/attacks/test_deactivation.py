@@ -1,0 +1,147 @@
+"""Attack: somebody whose account is deactivated goes on computing with what they left running."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from aiplatform.protocol.enums import TaskStatus
+from aiplatform.protocol.sweeps import SweepStatus
+from aiplatform.server.core.audit import AuditLog
+from aiplatform.server.core.database import transaction
+from aiplatform.server.identity import queries as identity_queries
+from aiplatform.server.identity.models import User
+from aiplatform.server.identity.service import hooks
+from aiplatform.server.projects.models import Project
+from aiplatform.server.schedules.models import Schedule
+from aiplatform.server.sweeps.models import Sweep
+from aiplatform.server.tasks.models import Task
+from tests.conftest import Api, environment
+from tests.factories import make_experiment, make_member, make_project, make_task, number
+
+
+@pytest.fixture
+def project(session: Session) -> Project:
+    return make_project(session)
+
+
+@pytest.fixture
+def author(session: Session, project: Project) -> User:
+    return make_member(session, project, "developer")
+
+
+@pytest.fixture
+def stopping(client: Any) -> Iterator[None]:
+    with environment(AIPLATFORM_DEACTIVATED_TASKS="stop"):
+        yield
+
+
+class Work:
+    """What a user has left at work in a project."""
+
+    def __init__(self, session: Session, project: Project, user: User) -> None:
+        self._session = session
+        by = {"created_by": user.id}
+        experiment = make_experiment(session, project)
+        self.pending = make_task(session, project, scheduling=by)
+        self.paused = make_task(session, project, scheduling=by, status=TaskStatus.PAUSED)
+        self.running = make_task(session, project, scheduling=by, status=TaskStatus.RUNNING)
+        self.done = make_task(session, project, scheduling=by, status=TaskStatus.COMPLETED)
+        self.sweep = Sweep(
+            project_id=project.id, experiment_id=experiment.id, name=f"sweep{number()}", spec={},
+            status=SweepStatus.RUNNING.value, **by,
+        )  # fmt: skip
+        self.schedule = Schedule(
+            project_id=project.id, name=f"schedule{number()}", cron="0 2 * * *", timezone="UTC",
+            action={}, missed="skip", overlap="skip", enabled=True,
+            next_at=datetime(2100, 1, 1, tzinfo=UTC), **by,
+        )  # fmt: skip
+        session.add_all([self.sweep, self.schedule])
+        session.commit()
+
+    def states(self) -> list[str | bool]:
+        self._session.expire_all()
+        tasks: list[Task] = [self.pending, self.paused, self.running, self.done]
+        return [*(task.status for task in tasks), self.sweep.status, self.schedule.enabled]
+
+
+AT_WORK = ["pending", "paused", "running", "completed", "running", True]
+STOPPED = ["cancelled", "cancelled", "cancelling", "completed", "cancelled", False]
+
+
+def test_by_default_the_work_of_a_deactivated_author_goes_on(
+    admin: Api, session: Session, project: Project, author: User
+) -> None:
+    work = Work(session, project, author)
+    assert admin.post(f"users/{author.uuid}/deactivate").status_code == 200
+    assert work.states() == AT_WORK
+
+
+def test_the_work_of_a_deactivated_author_is_stopped_where_the_setting_says_so(
+    stopping: None, admin: Api, session: Session, project: Project, author: User
+) -> None:
+    elsewhere = make_project(session)
+    works = [Work(session, project, author), Work(session, elsewhere, author)]
+    others = Work(session, project, make_member(session, project, "developer"))
+    assert admin.post(f"users/{author.uuid}/deactivate").status_code == 200
+    assert [work.states() for work in works] == [STOPPED, STOPPED]
+    assert others.states() == AT_WORK
+
+    # Activation gives access back, and starts nothing again.
+    assert admin.post(f"users/{author.uuid}/activate").status_code == 200
+    assert [work.states() for work in works] == [STOPPED, STOPPED]
+
+
+def test_each_stop_is_on_record_with_whoever_deactivated_the_account(
+    stopping: None, admin: Api, admin_user: User, session: Session, project: Project, author: User
+) -> None:
+    work = Work(session, project, author)
+    assert admin.post(f"users/{author.uuid}/deactivate").status_code == 200
+    session.rollback()
+
+    def recorded(action: str, resource: Any) -> AuditLog:
+        return session.scalars(
+            select(AuditLog).where(
+                AuditLog.action == action, AuditLog.resource_id == str(resource.uuid)
+            )
+        ).one()
+
+    rows = [
+        recorded("task:cancelled", work.pending),
+        recorded("task:cancelled", work.paused),
+        recorded("task:cancel_requested", work.running),
+        recorded("sweep:cancelled", work.sweep),
+        recorded("schedule:updated", work.schedule),
+        recorded("user:deactivated", author),
+    ]
+    assert {row.user_id for row in rows} == {admin_user.id}
+    counted = {key: rows[-1].details[key] for key in rows[-1].details if key.endswith("_stopped")}
+    assert counted == {"tasks_stopped": 3, "sweeps_stopped": 1, "schedules_stopped": 1}
+
+
+def test_a_deactivation_that_can_not_stop_the_work_changes_nothing(
+    stopping: None, admin: Api, session: Session, project: Project, author: User,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    work = Work(session, project, author)
+
+    def fail(*_: Any) -> dict[str, int]:
+        raise OperationalError("lost", None, ConnectionError())
+
+    monkeypatch.setattr(hooks, "_on_deactivate", [*hooks._on_deactivate, fail])
+    assert admin.post(f"users/{author.uuid}/deactivate").status_code == 503
+    assert work.states() == AT_WORK
+    session.refresh(author)
+    assert author.is_active
+
+
+def test_a_task_that_ends_meanwhile_can_tell_its_author(session: Session, author: User) -> None:
+    """Or it would wait for the account, and the deactivation for the task."""
+    with transaction() as deactivating, transaction() as ending:
+        identity_queries.find_user(deactivating, str(author.uuid), lock=True)
+        share = select(User.id).where(User.id == author.id)
+        ending.execute(share.with_for_update(read=True, key_share=True, nowait=True))
