@@ -88,7 +88,8 @@ class TestEvidence:
         context = make_context(session, make_project(session))
         for permission in Permission:
             inside = permission.partition(":")[0] in {
-                "datasets", "inference", "members", "models", "projects", "tasks", "training",
+                "datasets", "inference", "members", "models", "projects", "secrets", "tasks",
+                "training",
             }  # fmt: skip
             assert context.may(permission) is inside, permission
 
