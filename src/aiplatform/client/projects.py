@@ -255,10 +255,12 @@ class Projects(Group):
             return None
         return self._make(ProjectInvitation, decoded(response))
 
-    def invitations(self, project: ProjectLike | None = None) -> Pages[ProjectInvitation]:
+    def invitations(
+        self, project: ProjectLike | None = None, *, limit: int | None = None
+    ) -> Pages[ProjectInvitation]:
         """List your open invitations into projects, or those that ``project`` has made."""
         path = MINE if project is None else f"{self.path(project)}/invitations"
-        return self._pages(ProjectInvitation, path)
+        return self._pages(ProjectInvitation, path, limit=limit)
 
     def accept(self, invitation: ProjectInvitation | UUID | str) -> None:
         """Become a member of the project that invites you; name the invitation or the project.

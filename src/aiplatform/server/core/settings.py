@@ -362,6 +362,11 @@ class Settings(
         return self.home / "spool"
 
     @property
+    def turns_dir(self) -> Path:
+        """Lock files that bound how many uploads are read at once."""
+        return self.home / "turns"
+
+    @property
     def work_dir(self) -> Path:
         """Working directories of running tasks."""
         return self.home / "work"

@@ -1,7 +1,7 @@
 """Turns of the programs that read uploads: few run at once, on a machine and for a project.
 
-API processes of one machine share the spool directory, so a turn is a lock on one of its files.
-The kernel releases it when its process dies.
+API processes of one machine share its home, so a turn is a lock on a file there. The kernel
+releases it when its process dies.
 """
 
 import asyncio
@@ -36,22 +36,21 @@ async def turn(project: UUID | None = None) -> AsyncIterator[None]:
     settings = get_settings()
     machine = settings.ingest_at_once or max(1, (os.cpu_count() or 1) // 2)
     if project is None:
-        async with _one_of(settings.spool_dir, "machine", machine):
+        async with _one_of(settings.turns_dir, "machine", machine):
             yield
         return
     own = min(machine, settings.ingest_at_once_per_project or max(1, machine // 2))
     name = hashlib.sha256(project.bytes).hexdigest()[:16]
     async with (
-        _one_of(settings.spool_dir, name, own),
-        _one_of(settings.spool_dir, "machine", machine),
+        _one_of(settings.turns_dir, name, own),
+        _one_of(settings.turns_dir, "machine", machine),
     ):
         yield
 
 
 @asynccontextmanager
-async def _one_of(spool: Path, name: str, count: int) -> AsyncIterator[None]:
+async def _one_of(directory: Path, name: str, count: int) -> AsyncIterator[None]:
     """Hold one of ``count`` locks of this name."""
-    directory = spool / "turns"
     await to_thread.run_sync(lambda: directory.mkdir(parents=True, exist_ok=True, mode=0o700))
     queues = _queues.setdefault(asyncio.get_running_loop(), {})
     async with queues.setdefault(f"{directory}/{name}/{count}", asyncio.Semaphore(count)):
