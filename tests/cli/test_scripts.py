@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import D, M, P, Ran, T, posted
-from tests.client.fake import FakeServer, answer, page
+from tests.client.fake import FakeServer, answer, page, sse
 
 Run = Callable[..., Ran]
 B = "00000000-0000-4000-8000-0000000000b0"
@@ -50,6 +50,87 @@ def test_a_command_with_options_of_its_own(run: Run, scripts: FakeServer) -> Non
     assert (spec["resources"]["memory_mb"], spec["max_disk_mb"]) == (512, 2048)
     assert (spec["processes"], spec["nodes"]) == (2, 3)
     assert f"aiplatform tasks watch {T}" in done.err
+
+
+def printed(seq: int, text: str, stream: str = "stdout") -> tuple[str, str, dict[str, Any]]:
+    chunk = {"seq": seq, "attempt": 1, "stream": stream, "level": None, "text": text,
+             "kept_bytes": 0, "time": None}  # fmt: skip
+    return f"0-0-{seq}", "log", chunk
+
+
+def state(status: str, kind: str = "status") -> tuple[None, str, dict[str, Any]]:
+    return None, kind, {"status": status, "stop_wanted": None}
+
+
+@pytest.fixture
+def ended(scripts: FakeServer) -> FakeServer:
+    """A script of two nodes that printed to both streams and succeeded."""
+    result = {"exit_code": 0, "seconds": 62.4, "metrics": {"loss": 0.18999999999999997}}
+    scripts.on(f"GET tasks/{T}", answer({**TASK, "status": "completed", "result": result}))
+    events = [
+        state("pending"),
+        state("running"),
+        printed(1, "epoch 1\n[rank 1] epoch 1\n"),
+        printed(2, "careful \x1b[2J\n", "stderr"),
+        printed(3, "[node 1] epoch 1\n"),
+        (None, "metrics", {"step": 1, "values": {"loss": 0.2}}),
+        state("completed", "end"),
+    ]
+    scripts.on(f"GET tasks/{T}/events", lambda _: sse(*events))
+    items = [{"path": n, "size": 600_000, "sha256": "0" * 64} for n in ("a.bin", "b.bin")]
+    scripts.on(f"GET tasks/{T}/artifacts", page(*items))
+    return scripts
+
+
+def test_run_shows_output_of_the_script_and_one_line_about_its_result(
+    run: Run, ended: FakeServer
+) -> None:
+    done = run("scripts", "run", "--", "python", "main.py")
+    assert (done.code, done.out) == (0, "epoch 1\n[rank 1] epoch 1\n[node 1] epoch 1\n")
+    lines = done.err.splitlines()
+    assert "careful \ufffd[2J" in lines
+    assert lines[-1] == (
+        "python main.py completed in 1:02. Files: 2, 1.2 MB. "
+        f"Fetch them: aiplatform tasks artifacts {T} --to results"
+    )
+    assert "{" not in done.err
+    assert "\x1b" not in done.err
+
+
+def test_run_without_artifacts_says_so(run: Run, ended: FakeServer) -> None:
+    ended.on(f"GET tasks/{T}/artifacts", page())
+    done = run("scripts", "run", "--", "python", "main.py")
+    assert done.err.splitlines()[-1] == "python main.py completed in 1:02. It has left no files."
+
+
+def test_run_in_chinese(run: Run, ended: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIPLATFORM_LANG", "zh")
+    done = run("scripts", "run", "--", "python", "main.py")
+    assert done.err.splitlines()[-1].startswith(
+        "python main.py 已完成，用时 1:02。文件：2 个，1.2 MB。"
+    )
+
+
+def test_run_as_json_prints_every_event_and_the_whole_task(run: Run, ended: FakeServer) -> None:
+    done = run("scripts", "run", "--json", "--", "python", "main.py")
+    *events, task = map(json.loads, done.out.splitlines())
+    kinds = [event["event"] for event in events]
+    assert kinds == ["status", "status", "log", "log", "log", "metrics", "end"]
+    assert events[3]["data"]["text"] == "careful \x1b[2J\n"
+    assert task["result"]["metrics"] == {"loss": 0.18999999999999997}
+
+
+def test_run_of_a_failing_script_shows_its_output_and_why_it_failed(
+    run: Run, ended: FakeServer
+) -> None:
+    why = "The command ended with exit code 3; its log says why."
+    ended.on(f"GET tasks/{T}", answer({**TASK, "status": "failed", "error_message": why}))
+    events = [state("running"), printed(1, "boom\n", "stderr"), state("failed", "end")]
+    ended.on(f"GET tasks/{T}/events", sse(*events))
+    done = run("scripts", "run", "--", "python", "main.py")
+    assert (done.code, done.out) == (5, "")
+    assert "boom" in done.err.splitlines()
+    assert f"python main.py failed: {why}" in done.err
 
 
 @pytest.mark.parametrize("given", ["rows", "=faq", ""])

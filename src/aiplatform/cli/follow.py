@@ -3,12 +3,13 @@
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from aiplatform.cli.failures import CommandError, ExitCode
-from aiplatform.cli.output import duration_text, plain, print_json_line, say
+from aiplatform.cli.output import duration_text, plain, print_json_line, print_text, say
 from aiplatform.language import current, tr
+from aiplatform.protocol.enums import LogStream
 
 if TYPE_CHECKING:
     from aiplatform.client import Client, Task, TaskEvent
@@ -18,8 +19,14 @@ _DIGITS = re.compile(r"\d+")
 _SHOWN_METRICS = ("loss", "train_loss", "eval_loss", "perplexity")
 
 
-def follow(client: "Client", task: "Task", *, as_json: bool) -> "Task":
+def follow(client: "Client", task: "Task", *, as_json: bool, show_output: bool = False) -> "Task":
     """Watch a task to its end; with ``as_json`` each event is a line of stdout.
+
+    Args:
+        client: whose server runs it.
+        task: which one.
+        as_json: print every event, for programs.
+        show_output: print what the task prints, as it comes, in place of a bar.
 
     Raises:
         TaskFailed: when it does not complete.
@@ -28,7 +35,7 @@ def follow(client: "Client", task: "Task", *, as_json: bool) -> "Task":
     try:
         if as_json:
             return task.wait(on_event=_print_event)
-        with _Display(task.name) as display:
+        with _Display(task.name, show_output=show_output) as display:
             return task.wait(on_event=display.show)
     except KeyboardInterrupt:
         raise CommandError(
@@ -65,15 +72,29 @@ def waiting_teller(name: str, tell: Callable[[str], None] = say) -> Callable[["T
     return show
 
 
+def print_output(data: Mapping[str, Any]) -> None:
+    """Print lines of a task's log: its stdout to stdout, everything else to stderr."""
+    text = plain(str(data.get("text", ""))).removesuffix("\n")
+    if data.get("stream") == LogStream.STDOUT:
+        print_text(text)
+    else:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+
 def _print_event(event: "TaskEvent") -> None:
     print_json_line({"event": event.kind, "data": event.data, "id": event.id})
 
 
 class _Display:
-    """What a person sees of a task, on stderr."""
+    """What a person sees of a task, on stderr; with ``show_output`` also what it prints.
 
-    def __init__(self, name: str) -> None:
+    Lines of output and a bar would overwrite each other, so there is only one of them.
+    """
+
+    def __init__(self, name: str, *, show_output: bool = False) -> None:
         self._name = plain(name)
+        self._show_output = show_output
         self._tell_waiting = waiting_teller(name, self._line)
         self._status = ""
         self._metrics: dict[str, float] = {}
@@ -83,7 +104,7 @@ class _Display:
         self._last_line = time.monotonic()
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not self._show_output:
             from rich.progress import BarColumn, Progress, TextColumn
 
             from aiplatform.cli.output import console
@@ -113,6 +134,10 @@ class _Display:
                     say(f"{self._name}: {self._status}")
             case "waiting":
                 self._tell_waiting(event)
+                return
+            case "log":
+                if self._show_output:
+                    print_output(data)
                 return
             case "progress":
                 self._progress |= data

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,7 @@ from aiplatform.cli.follow import follow
 from aiplatform.cli.options import Detach, Json, Limit, Priority, Project, Set, Yes, group
 from aiplatform.cli.output import (
     age_text,
+    duration_text,
     print_deleted,
     print_json,
     print_json_line,
@@ -22,6 +23,9 @@ from aiplatform.cli.output import (
 from aiplatform.cli.session import confirm, connect
 from aiplatform.cli.specs import assign
 from aiplatform.language import tr
+
+if TYPE_CHECKING:
+    from aiplatform.client import Task
 
 app = group("Your own commands, run on workers with datasets and models laid out by version.")
 
@@ -77,7 +81,11 @@ def run(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Run a command: aiplatform scripts run -d faq=faq@v3 -- python train.py --epochs 3"""
+    """Run a command: aiplatform scripts run -d faq=faq@v3 -- python train.py --epochs 3
+
+    Shows what the command prints as it comes: its stdout on stdout, its stderr on stderr. Ends with
+    exit code 5 when the command fails.
+    """
     from uuid import UUID
 
     client = connect(project)
@@ -117,11 +125,11 @@ def run(
                 )
             )
         return
-    task = follow(client, task, as_json=json)
+    task = follow(client, task, as_json=json, show_output=True)
     if json:
         print_json_line(task)
     else:
-        print_record(task, as_json=False, skip=("progress_detail",))
+        say(result_of(task))
 
 
 @app.command("bundle")
@@ -188,6 +196,24 @@ def artifacts(
         {"PATH": lambda a: a.path, "SIZE": lambda a: size_text(a.size)},
         as_json=json,
         empty=tr("It has left no files."),
+    )
+
+
+def result_of(task: "Task") -> str:
+    """Return one line about a script that has succeeded: how long it took and what it has left."""
+    result = task.result or {}
+    took = duration_text(result.get("seconds"))
+    sizes = [artifact.size for artifact in task.artifacts()]
+    if not sizes:
+        return tr("{name} completed in {took}. It has left no files.", name=task.name, took=took)
+    return tr(
+        "{name} completed in {took}. Files: {count}, {size}. "
+        "Fetch them: aiplatform tasks artifacts {task} --to results",
+        name=task.name,
+        took=took,
+        count=len(sizes),
+        size=size_text(sum(sizes)),
+        task=task.uuid,
     )
 
 
