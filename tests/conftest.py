@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.matrix.tally import TALLY
+from tests.surface.tally import SURFACE
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -43,10 +44,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A process among several tells what its part of the matrix counted."""
+    """A process among several tells what its part of the matrix and of the registry counted."""
     output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
     if output is not None:
         output["tally"] = TALLY.as_dict()
+        output["surface"] = SURFACE.as_dict()
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
@@ -54,13 +56,19 @@ def pytest_testnodedown(node: Any) -> None:
     """One of several processes has ended; one that crashed has told nothing."""
     if "tally" in getattr(node, "workeroutput", {}):
         TALLY.add(node.workeroutput["tally"])
+        SURFACE.add(node.workeroutput["surface"])
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """The last line: what the matrix asked, and how often an answer went to the wrong person."""
+    """The last lines: what the matrix asked and how often an answer went to the wrong person, and
+    how much of the SDK and of the command line was called."""
     is_part = hasattr(config, "workeroutput")
-    if TALLY.cases and not is_part and config.getoption("verbose", 0) <= 0:
+    if is_part or config.getoption("verbose", 0) > 0:
+        return
+    if TALLY.cases:
         print(TALLY)  # noqa: T201  (the figure that the run is for)
+    if SURFACE.all_methods:
+        print(SURFACE)  # noqa: T201
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -1,0 +1,5 @@
+"""Scenes: each calls some methods of the SDK and some commands against the shared platform."""
+
+from tests.surface.scenes import data, people, projects
+
+__all__ = ["data", "people", "projects"]

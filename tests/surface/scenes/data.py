@@ -1,0 +1,206 @@
+"""Datasets: uploads, changes, reading, reports, gates, imports."""
+
+import base64
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import httpx
+
+from tests.surface.stage import PROJECT, Stage, scene
+
+WHERE = [{"column": "n", "op": ">", "value": 1}]
+
+
+@contextmanager
+def serving(directory: Path) -> Iterator[str]:
+    """Serve the files of a directory; give their address."""
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(directory))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def table(*numbers: int) -> bytes:
+    """Return rows of a number and a text."""
+    return b"".join(json.dumps({"n": n, "text": f"row {n}"}).encode() + b"\n" for n in numbers)
+
+
+@scene(
+    "Dataset.download",
+    "Dataset.iter_batches",
+    "Dataset.pull",
+    "Dataset.refresh",
+    "Dataset.rows",
+    "Dataset.to_arrow",
+    "Dataset.to_hf",
+    "Dataset.to_pandas",
+    "Dataset.to_polars",
+    "Dataset.versions",
+    "Dataset.wait_ready",
+    "DatasetVersion.iter_batches",
+    "DatasetVersion.pull",
+    "DatasetVersion.to_arrow",
+    "DatasetVersion.to_hf",
+    "DatasetVersion.to_pandas",
+    "DatasetVersion.to_polars",
+    "Datasets.add_version",
+    "Datasets.append",
+    "Datasets.diff",
+    "Datasets.download",
+    "Datasets.find",
+    "Datasets.gc",
+    "Datasets.get",
+    "Datasets.list",
+    "Datasets.path",
+    "Datasets.pull",
+    "Datasets.reference",
+    "Datasets.resolve",
+    "Datasets.rows",
+    "Datasets.sample",
+    "Datasets.storage",
+    "Datasets.storage_of",
+    "Datasets.tags",
+    "Datasets.uploads",
+    "Datasets.version",
+    "Datasets.versions",
+    "Datasets.wait_ready",
+    "Pages.all",
+    "Pages.first",
+    "Pages.take",
+    "Projects.list",
+    "Projects.path",
+    "Projects.resolve",
+    "Resource.bind",
+    "Resource.client",
+    "datasets diff",
+    "datasets download",
+    "datasets gc",
+    "datasets log",
+    "datasets ls",
+    "datasets pull",
+    "datasets rows",
+    "datasets show",
+    "datasets storage",
+    "datasets versions",
+)
+def reading(stage: Stage) -> None:
+    datasets, made = stage.client.datasets, stage.dataset
+    datasets.list().first()
+    datasets.get("questions").refresh()
+    datasets.find("questions")
+    datasets.resolve("questions")
+    datasets.path("questions")
+    datasets.reference("questions@v1")
+    datasets.wait_ready("questions")
+    assert datasets.rows(made).take(2)
+    assert made.rows().first() is not None
+    assert datasets.sample(made, 2)
+    diff = datasets.diff(made, "v1", "v2")
+    assert diff.summary
+    assert diff.entries.first() is not None
+    assert datasets.versions(made).all()
+    version = datasets.version(made, "v1")
+    made.versions().first()
+    made.download(stage.tmp)
+    datasets.download(made, stage.tmp / "rows.parquet", format="parquet")
+    datasets.pull(made)
+    for source in (made, version):
+        source.pull()
+        source.to_arrow()
+        source.to_pandas()
+        source.to_polars()
+        source.to_hf()
+        next(iter(source.iter_batches()))
+    datasets.storage()
+    datasets.storage_of(made)
+    datasets.gc(dry_run=True)
+    datasets.uploads().all()
+    stage.cli("datasets", "ls")
+    stage.cli("datasets", "show", "questions")
+    stage.cli("datasets", "versions", "questions")
+    stage.cli("datasets", "log", "questions")
+    stage.cli("datasets", "rows", "questions", "--limit", "2")
+    stage.cli("datasets", "diff", "questions@v1", "v2")
+    stage.cli("datasets", "download", "questions", "--output", stage.tmp / "rows.jsonl.2")
+    stage.cli("datasets", "pull", "questions", "--to", stage.tmp / "pulled")
+    stage.cli("datasets", "storage")
+    stage.cli("datasets", "gc", "--dry-run")
+
+
+@scene(
+    "Dataset.report",
+    "Datasets.check",
+    "Datasets.gate",
+    "Datasets.report",
+    "Datasets.report_changes",
+    "Datasets.report_page",
+    "Datasets.reports",
+    "Datasets.set_gate",
+    "Datasets.verdict",
+    "Task.wait",
+    "Tasks.wait",
+    "datasets check",
+    "datasets gate",
+    "datasets report",
+)
+def reports(stage: Stage) -> None:
+    datasets, made = stage.client.datasets, stage.dataset
+    datasets.check(made, against=[stage.held_out]).wait(300)
+    assert made.report()["rows"] > 0
+    datasets.report(made)
+    assert datasets.reports(made).first() is not None
+    datasets.check(made, "v1").wait(300)
+    datasets.report_changes(made, "v1")
+    assert "<html" in datasets.report_page(made)
+    datasets.set_gate({"min_score": 1})
+    datasets.gate()
+    datasets.verdict(made)
+    stage.cli("datasets", "check", "questions")
+    stage.cli("datasets", "report", "questions")
+    stage.cli("datasets", "gate", "--clear")
+
+
+@scene(
+    "Client.access_token",
+    "Datasets.cancel_upload",
+    "PartialUpload.cancel",
+    "Projects.get",
+    "datasets uploads cancel",
+    "datasets uploads ls",
+)
+def unfinished_uploads(stage: Stage) -> None:
+    datasets = stage.client.datasets
+    project = stage.client.projects.get(PROJECT).uuid
+
+    def begin() -> str:
+        """Begin a resumable upload as the protocol has it, and leave it there."""
+        name = stage.name("partial").encode()
+        pairs = {"name": name, "filename": b"a.jsonl"}
+        metadata = ",".join(f"{k} {base64.b64encode(v).decode()}" for k, v in pairs.items())
+        answer = httpx.post(
+            f"{stage.platform.url}/api/v1/projects/{project}/uploads",
+            headers={
+                "Authorization": f"Bearer {stage.client.access_token()}",
+                "Tus-Resumable": "1.0.0",
+                "Upload-Length": "100",
+                "Upload-Metadata": metadata,
+            },
+        )
+        assert answer.status_code == 201, answer.text
+        return answer.headers["location"].rpartition("/")[2]
+
+    begin(), begin(), begin()
+    first, second, third = datasets.uploads().all()
+    first.cancel()
+    datasets.cancel_upload(second)
+    stage.cli("datasets", "uploads", "ls")
+    stage.cli("datasets", "uploads", "cancel", third.uuid, "--yes")

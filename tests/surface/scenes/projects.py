@@ -1,0 +1,205 @@
+"""Projects, their members and limits, the bin, the audit trail, notifications, webhooks."""
+
+from tests.server.notifications.receiver import receiving
+from tests.surface.stage import Stage, scene
+
+
+@scene(
+    "Bin.projects",
+    "Project.archive",
+    "Project.delete",
+    "Project.unarchive",
+    "Project.update",
+    "Project.usage",
+    "Projects.archive",
+    "Projects.create",
+    "Projects.delete",
+    "Projects.get_or_create",
+    "Projects.retention",
+    "Projects.set_quota",
+    "Projects.unarchive",
+    "Projects.update",
+    "Projects.usage",
+    "projects archive",
+    "projects create",
+    "projects ls",
+    "projects quota",
+    "projects restore",
+    "projects retention",
+    "projects rm",
+    "projects show",
+    "projects unarchive",
+    "projects update",
+    "projects usage",
+)
+def projects(stage: Stage) -> None:
+    projects = stage.client.projects
+    name = stage.name("project")
+    made = projects.create(name, tags=["a"])
+    assert projects.get_or_create(name).uuid == made.uuid
+    assert projects.list().first() is not None
+    projects.get(name)
+    projects.resolve(name)
+    projects.path(name)
+    made = made.update(description="Ours.")
+    projects.update(name, description="All of ours.")
+    made.archive().unarchive()
+    projects.archive(name)
+    projects.unarchive(name)
+    made.usage()
+    projects.usage(name)
+    projects.retention(name)
+    projects.set_quota(name, concurrent_tasks=4)
+    projects.delete(name)
+    projects.create(name).delete()
+    other = stage.name("project")
+    stage.cli("projects", "create", other)
+    stage.cli("projects", "ls")
+    stage.cli("projects", "show", other)
+    stage.cli("projects", "update", other, "--description", "Theirs.")
+    stage.cli("projects", "archive", other, "--yes")
+    stage.cli("projects", "unarchive", other)
+    stage.cli("projects", "usage", other)
+    stage.cli("projects", "quota", other, "--tasks", "4")
+    stage.cli("projects", "retention", other)
+    stage.cli("projects", "rm", other, "--yes")
+    stage.cli("projects", "restore", other)
+
+
+@scene(
+    "Projects.access",
+    "Projects.leave",
+    "Projects.members",
+    "Projects.remove_member",
+    "Projects.set_member",
+    "Projects.transfer",
+    "Users.create",
+    "projects access",
+    "projects grant",
+    "projects leave",
+    "projects members",
+    "projects revoke",
+    "projects transfer",
+)
+def members(stage: Stage) -> None:
+    projects = stage.client.projects
+    project = stage.name("shared")
+    projects.create(project)
+    name, client = stage.person()
+    projects.set_member(project, name, "viewer")
+    assert projects.members(project).first() is not None
+    projects.access(project, name)
+    client.projects.leave(project)
+    projects.set_member(project, name, "viewer")
+    projects.remove_member(project, name)
+    stage.cli("projects", "grant", project, name, "viewer")
+    stage.cli("projects", "members", project)
+    stage.cli("projects", "access", project, name)
+    stage.cli("projects", "leave", project, "--yes", token=client.access_token())
+    stage.cli("projects", "grant", project, name, "viewer")
+    stage.cli("projects", "revoke", project, name)
+    projects.transfer(project, name, keep_role="admin")
+    stage.cli("projects", "transfer", project, "admin", "--yes")
+
+
+@scene(
+    "Bin.list",
+    "Bin.purge",
+    "Bin.purge_project",
+    "Bin.restore",
+    "Bin.restore_project",
+    "Datasets.delete",
+    "Datasets.upload",
+    "bin ls",
+    "bin purge",
+    "bin restore",
+)
+def bin_of_deleted_things(stage: Stage) -> None:
+    client = stage.client
+    names = [stage.name("deleted") for _ in range(4)]
+    for name in names:
+        client.datasets.upload(name, b'{"text": "' + name.encode() + b'"}\n').wait_ready(300)
+        client.datasets.delete(name)
+    found = {item.name: item for item in client.bin.list()}
+    client.bin.restore(found[names[0]])
+    client.bin.purge(found[names[1]])
+    stage.cli("bin", "ls")
+    stage.cli("bin", "restore", found[names[2]].uuid)
+    stage.cli("bin", "purge", found[names[3]].uuid, "--yes")
+    for name in names[:2]:
+        client.projects.create(name)
+        client.projects.delete(name)
+    projects = {item.name: item for item in client.bin.projects()}
+    client.bin.restore_project(projects[names[0]])
+    client.bin.purge_project(projects[names[1]])
+
+
+@scene(
+    "Audit.export",
+    "Audit.list",
+    "audit export",
+    "audit ls",
+)
+def audit_trail(stage: Stage) -> None:
+    assert stage.client.audit.list(action="auth:login").first() is not None
+    stage.client.audit.export(stage.tmp / "trail.jsonl")
+    stage.cli("audit", "ls", "--limit", "3")
+    stage.cli("audit", "export", stage.tmp / "trail.csv", "--csv")
+
+
+@scene(
+    "Webhook.delete",
+    "Webhook.deliveries",
+    "Webhook.rotate",
+    "Webhook.test",
+    "Webhook.update",
+    "Webhooks.create",
+    "Webhooks.delete",
+    "Webhooks.deliveries",
+    "Webhooks.delivery",
+    "Webhooks.get",
+    "Webhooks.list",
+    "Webhooks.path",
+    "Webhooks.replay",
+    "Webhooks.rotate",
+    "Webhooks.test",
+    "Webhooks.update",
+    "webhooks create",
+    "webhooks delete",
+    "webhooks deliveries",
+    "webhooks ls",
+    "webhooks replay",
+    "webhooks rotate",
+    "webhooks show",
+    "webhooks test",
+    "webhooks update",
+)
+def webhooks(stage: Stage) -> None:
+    webhooks = stage.client.webhooks
+    with receiving() as receiver:
+        hook = webhooks.create(stage.name("hook"), receiver.url, events=["task:failed"])
+        assert webhooks.list().first() is not None
+        webhooks.get(hook)
+        webhooks.path(hook)
+        hook = webhooks.update(hook, is_enabled=True)
+        hook = hook.update(is_enabled=True)
+        hook.rotate(overlap_hours=1)
+        webhooks.rotate(hook)
+        delivery = hook.test(timeout=60)
+        webhooks.test(hook, timeout=60)
+        assert hook.deliveries().first() is not None
+        assert webhooks.deliveries(hook).first() is not None
+        webhooks.delivery(hook, delivery)
+        webhooks.replay(hook, delivery)
+        hook.delete()
+        webhooks.delete(webhooks.create(stage.name("hook"), receiver.url))
+        name = stage.name("hook")
+        stage.cli("webhooks", "create", name, receiver.url)
+        stage.cli("webhooks", "ls")
+        stage.cli("webhooks", "show", name)
+        stage.cli("webhooks", "update", name, "--event", "task:failed")
+        stage.cli("webhooks", "rotate", name)
+        stage.cli("webhooks", "test", name)
+        found = stage.told("webhooks", "deliveries", name)
+        stage.cli("webhooks", "replay", name, found[0]["uuid"])
+        stage.cli("webhooks", "delete", name, "--yes")

@@ -1,0 +1,188 @@
+"""The platform that all scenes share, and what several of them start from."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from functools import cached_property
+from itertools import count
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from aiplatform import Client
+from aiplatform.cli.main import main
+from aiplatform.client import Dataset, Deployment, Experiment, Model, Task
+from tests.e2e.conftest import PASSWORD, Platform, chats
+from tests.server.identity.lying_provider import LyingProvider
+from tests.surface.recorder import Recorder, command_in
+from tests.tiny_model import make_tiny_model
+
+PROJECT = "surface"
+NEW_PASSWORD = "another long passphrase 7"
+_number = count(1)
+
+
+class Stage:
+    """A running platform, and the SDK and the command line as its administrator.
+
+    What takes long to make, such as a tuned model, is made once, by the scene that asks first.
+    """
+
+    def __init__(
+        self, platform: Platform, recorder: Recorder, tmp: Path, provider: LyingProvider
+    ) -> None:
+        self.platform = platform
+        self.provider = provider
+        self.recorder = recorder
+        self.tmp = tmp
+        self.client = platform.client()
+        self.client.projects.get_or_create(PROJECT)
+        self.client.project = PROJECT
+
+    def name(self, of: str = "thing") -> str:
+        """Return a name that nothing has yet."""
+        return f"{of}{next(_number)}"
+
+    def file(self, name: str, content: str | bytes) -> Path:
+        """Write a file and return its path."""
+        path = self.tmp / f"{next(_number)}" / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    def rows(self, copies: int = 1) -> Path:
+        """Write rows of conversations that no other file has."""
+        found = chats(copies, tag=self.name("t"))
+        return self.file("rows.jsonl", "".join(json.dumps(row) + "\n" for row in found))
+
+    def connect(self, token: str) -> Client:
+        """Return the SDK as somebody else."""
+        return Client(self.platform.url, token=token, project=PROJECT)
+
+    def person(self, role: str = "user") -> tuple[str, Client]:
+        """Make an account. Returns its name, and the SDK signed in as it."""
+        name = self.name("person")
+        self.client.users.create(name, f"{name}@example.com", PASSWORD, role=role)
+        client = Client(self.platform.url, credentials=self.tmp / f"{name}.json")
+        return name, client.login(name, PASSWORD)
+
+    def cli(self, *arguments: object, stdin: str = "", token: str | None = None) -> str:
+        """Run a command in this process against the platform; return what it prints.
+
+        Commands of the platform itself (``up``, ``db``, ``audit seal``) run by
+        :meth:`Platform.command`, in a process of their own.
+        """
+        words = tuple(str(argument) for argument in arguments)
+        variables = {
+            "AIPLATFORM_URL": self.platform.url,
+            "AIPLATFORM_TOKEN": self.client.access_token() if token is None else token,
+            "AIPLATFORM_PROJECT": PROJECT,
+            "AIPLATFORM_HOME": str(self.platform.home),
+            "AIPLATFORM_CREDENTIALS": str(self.tmp / "credentials.json"),
+            "AIPLATFORM_CACHE": str(self.tmp / "cache"),
+            "AIPLATFORM_RUNS": str(self.tmp / "runs"),
+            "LC_ALL": "C.UTF-8",
+        }
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            patch.dict("os.environ", {k: v for k, v in variables.items() if v}),
+            patch.object(sys, "argv", ["aiplatform", *words]),
+            patch.object(sys, "stdin", io.StringIO(stdin)),
+            redirect_stdout(out),
+            redirect_stderr(err),
+        ):
+            try:
+                main()
+            except SystemExit as end:
+                code = end.code
+        assert not code, f"aiplatform {' '.join(words)}: {out.getvalue()}{err.getvalue()}"
+        self.recorder.note(command_in(words))
+        return out.getvalue()
+
+    def told(self, *arguments: object, **options: Any) -> Any:
+        """Run a command with ``--json``; return what it says."""
+        return json.loads(self.cli(*arguments, "--json", **options))
+
+    def process(self, *arguments: str) -> str:
+        """Run a command in a process of its own, in the environment of the platform."""
+        done = self.platform.command(*arguments)
+        self.recorder.note(command_in(arguments))
+        return done.stdout
+
+    @cached_property
+    def model(self) -> Model:
+        """A tiny base model, imported."""
+        directory = make_tiny_model(self.tmp / "tiny")
+        return self.client.models.import_path(directory / "weights", name="tiny").wait_ready(300)
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """A dataset with a report and a second version."""
+        made = self.client.datasets.upload("questions", self.rows(4)).wait_ready(300)
+        self.client.datasets.append(made, self.rows(1))
+        return made.refresh().wait_ready(300)
+
+    @cached_property
+    def held_out(self) -> Dataset:
+        """A dataset to evaluate on."""
+        return self.client.datasets.upload("held-out", self.rows(1)).wait_ready(300)
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        """An experiment of two steps, whose only run is :attr:`training`."""
+        return self.client.experiments.create(
+            "tiny-steps", base_model=self.model, dataset=self.dataset, output_name="tuned",
+            max_steps=2, batch_size=2, max_length=64, checkpoint_steps=2, lora={"rank": 4},
+        )  # fmt: skip
+
+    @cached_property
+    def training(self) -> Task:
+        """A training that has ended well."""
+        return self.experiment.run(name="first").wait(500)
+
+    @cached_property
+    def tuned(self) -> Model:
+        """The model that it made."""
+        assert self.training.model is not None
+        return self.client.models.get(self.training.model)
+
+    @cached_property
+    def deployment(self) -> Deployment:
+        """The tuned model, served."""
+        return self.client.deployments.create("answers", self.tuned).wait_ready(300)
+
+    @cached_property
+    def endless(self) -> Task:
+        """A run that executes elsewhere and never says that it has ended."""
+        path = self.client.projects.path(PROJECT)
+        made = self.client.transport.post(f"{path}/runs", {"name": "endless"})
+        return self.client.tasks.get(made["uuid"])
+
+    def parked(self) -> Task:
+        """Queue a task that waits for :attr:`endless`."""
+        spec = {"type": "data_quality", "dataset": {"dataset": str(self.held_out.uuid)}}
+        return self.client.tasks.submit(spec, name=self.name("parked"), after=[self.endless])
+
+
+Scene = Callable[[Stage], None]
+SCENES: dict[str, tuple[Scene, frozenset[str]]] = {}
+"""Each scene with the methods and commands that it is there to call."""
+
+LAST: list[str] = []
+"""Names of the scenes that leave no platform to the others."""
+
+
+def scene(*calls: str, last: bool = False) -> Callable[[Scene], Scene]:
+    """Register a scene, and say which methods and commands it calls with success."""
+
+    def register(run: Scene) -> Scene:
+        SCENES[run.__name__] = run, frozenset(calls)
+        if last:
+            LAST.append(run.__name__)
+        return run
+
+    return register

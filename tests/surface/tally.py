@@ -1,0 +1,40 @@
+"""What the registry of the SDK and the command line counts, over all processes of a test run."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class SurfaceTally:
+    """Methods and commands that were called with success, and how many there are."""
+
+    methods: set[str] = field(default_factory=set)
+    commands: set[str] = field(default_factory=set)
+    all_methods: int = 0
+    all_commands: int = 0
+
+    def __str__(self) -> str:
+        methods, commands = len(self.methods), len(self.commands)
+        return (
+            f"SDK methods {methods} of {self.all_methods}, "
+            f"commands {commands} of {self.all_commands}, against the real API"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what a process tells the one that started it."""
+        return {
+            "methods": sorted(self.methods),
+            "commands": sorted(self.commands),
+            "all_methods": self.all_methods,
+            "all_commands": self.all_commands,
+        }
+
+    def add(self, told: dict[str, Any]) -> None:
+        """Count what another process told."""
+        self.methods.update(told["methods"])
+        self.commands.update(told["commands"])
+        self.all_methods = max(self.all_methods, told["all_methods"])
+        self.all_commands = max(self.all_commands, told["all_commands"])
+
+
+SURFACE = SurfaceTally()
