@@ -94,18 +94,24 @@ def _pattern(lines: list[str]) -> str:
     return pattern
 
 
+def has_same_code(ours: Block, theirs: Block) -> bool:
+    """Return True if two blocks do the same: their code is equal, apart from comments."""
+    return code_lines(ours) == code_lines(theirs)
+
+
 def is_translation(ours: Block, theirs: Block) -> bool:
     """Return True if two blocks have the same code, apart from comments and Chinese texts."""
     if ours.language != theirs.language:
         return False
-    lines, translated = _code_lines(ours), _code_lines(theirs)
+    lines, translated = code_lines(ours), code_lines(theirs)
     return len(lines) == len(translated) and all(
         re.fullmatch(_with_any_text(other), line) if _is_chinese(other) else line == other
         for line, other in zip(lines, translated, strict=True)
     )
 
 
-def _code_lines(block: Block) -> list[str]:
+def code_lines(block: Block) -> list[str]:
+    """Return the lines of a block without comments and empty lines."""
     code = re.sub(r"(^|\s)#(?!!).*$", "", block.code, flags=re.MULTILINE)
     return [line.rstrip() for line in code.splitlines() if line.strip()]
 

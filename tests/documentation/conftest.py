@@ -52,6 +52,7 @@ class Reader:
         self.desk = directory / "desk"
         self.namespace: dict[str, Any] = {}
         self.variables: dict[str, str] = {}
+        self.has_library = False  # the platform on which guides share a base model
         self.environment = {
             **{key: text for key, text in os.environ.items() if not key.startswith("AIPLATFORM_")},
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -88,13 +89,14 @@ class Reader:
         if fresh:
             self.leave()
             return
-        if not (self.directory / "home" / "run" / "state.json").exists():
+        if not self.has_library:
             self.leave()
             self.run("aiplatform up --detach")
             self.run(self.login_script)
             make_tiny_model(self.directory / "tiny")
             self.run("aiplatform projects create library")
             self.run('aiplatform models import "$TINY_MODEL" --name smollm2 --shared -p library')
+            self.has_library = True
         self.stop_deployments()
         if project is not None:
             self.run(f"aiplatform projects create {project}")
@@ -134,6 +136,7 @@ class Reader:
     def leave(self) -> None:
         """Stop the platform and forget its home."""
         self.run("aiplatform down")
+        self.has_library = False
         for name in ("home", "cache", "runs"):
             shutil.rmtree(self.directory / name, ignore_errors=True)
         (self.directory / "credentials.json").unlink(missing_ok=True)

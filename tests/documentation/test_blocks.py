@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.documentation.blocks import Block, find_difference, is_translation, read_blocks
+from tests.documentation.blocks import (
+    Block,
+    find_difference,
+    has_same_code,
+    is_translation,
+    read_blocks,
+)
 
 PAGE = """\
 # A page
@@ -84,3 +90,12 @@ def test_is_translation_only_comments_and_chinese_texts_may_differ(
 ) -> None:
     page = Path("page.md")
     assert is_translation(Block(page, 1, "bash", ours), Block(page, 1, "bash", theirs)) is same
+
+
+def test_has_same_code_translated_comments_make_no_difference() -> None:
+    ours, theirs, other = (
+        Block(Path("page.md"), 1, "bash", code)
+        for code in ("up  # starts it\n", "up  # 启动\n", "down  # starts it\n")
+    )
+    assert has_same_code(ours, theirs)
+    assert not has_same_code(ours, other)
