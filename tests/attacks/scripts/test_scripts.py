@@ -340,7 +340,7 @@ class Begun:
         return None
 
     def _wait(self, condition: Callable[[], Any]) -> Any:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while (found := condition()) is None:
             assert self.thread.is_alive(), "it ended"
             assert time.monotonic() < deadline
@@ -354,7 +354,7 @@ class Begun:
     def end(self) -> None:
         if self.thread.is_alive() and self.place is not None and self.home.is_dir():
             (self.home / "stop").touch()
-        self.thread.join(60)
+        self.thread.join(300)
 
 
 def processes_of(uid: int) -> list[psutil.Process]:
@@ -669,7 +669,7 @@ def test_processes_that_cannot_be_ended_cordon_the_worker(
         task = session.get_one(Task, begun.claim.task_id)
         with transaction() as own:
             queue.request_cancel(own, SYSTEM, own.get_one(Task, task.id))
-        begun.thread.join(100)
+        begun.thread.join(300)
         assert not begun.thread.is_alive()
         assert process.is_running()
     finally:

@@ -17,8 +17,8 @@ from aiplatform.runtime.script.place import Place
 from aiplatform.runtime.script.sandbox import Sandbox
 
 MIB = 1 << 20
-END_SECONDS = 10.0
-"""What processes that were killed get to be gone."""
+END_SECONDS = 30.0
+"""Time for killed processes to be gone; each needs a turn on a CPU, which may be busy, for that."""
 
 LOOK_SECONDS = 1.0
 PAUSE = 20
