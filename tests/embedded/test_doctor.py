@@ -16,8 +16,10 @@ from aiplatform.embedded.doctor import (
     Outcome,
     check_gpu,
     check_hub,
+    check_scripts,
     check_traces,
     examine,
+    judge_isolation,
 )
 from aiplatform.embedded.home import Home
 from tests.embedded.conftest import Platform
@@ -78,6 +80,77 @@ def test_every_problem_has_a_remedy(home: Home, monkeypatch: pytest.MonkeyPatch)
         assert checks[name].outcome is Outcome.WARN, name
     for check in checks.values():
         assert check.remedy or check.outcome is Outcome.OK, check
+
+
+ISOLATED = {
+    "isolated": True,
+    "reason": None,
+    "groups": {"memory": 2, "pids": 2, "kill": 2},
+    "closed": None,
+}
+ORDINARY = {**ISOLATED, "isolated": False, "reason": "it runs as an ordinary user", "groups": {}}
+WITHOUT = {"AIPLATFORM_SCRIPTS_WITHOUT_ISOLATION": "true"}
+ELSEWHERE = {"AIPLATFORM_SCRIPT_ENVIRONMENTS": "default=/opt/envs/scripts"}
+
+
+@pytest.mark.parametrize(
+    ("found", "environ", "outcome", "message", "remedy"),
+    [
+        (ISOLATED, {}, Outcome.OK, "memory by cgroup v2, processes by cgroup v2", ""),
+        (
+            {**ISOLATED, "groups": {"kill": 2}},
+            {},
+            Outcome.WARN,
+            "without cgroups for memory and processes",
+            "Delegate=yes",
+        ),
+        (
+            ORDINARY,
+            {},
+            Outcome.WARN,
+            "can't isolate them: it runs as an ordinary user; a worker like this refuses them",
+            "Run the worker as root on Linux",
+        ),
+        (
+            ORDINARY,
+            WITHOUT,
+            Outcome.WARN,
+            "they run all the same and read each other's files",
+            "Unset AIPLATFORM_SCRIPTS_WITHOUT_ISOLATION",
+        ),
+        (
+            {**ISOLATED, "closed": "/root"},
+            {},
+            Outcome.WARN,
+            "/root is closed to other users",
+            "default=/opt/envs/scripts",
+        ),
+        ({**ISOLATED, "closed": "/root"}, ELSEWHERE, Outcome.OK, "isolated: own user", ""),
+    ],
+)
+def test_isolation_of_scripts_is_reported_with_its_remedy(
+    found: dict[str, object],
+    environ: dict[str, str],
+    outcome: Outcome,
+    message: str,
+    remedy: str,
+) -> None:
+    check = judge_isolation(found, environ, allowed=True)
+    assert check.outcome is outcome
+    assert check.message.startswith("on; ")
+    assert message in check.message
+    assert remedy in check.remedy
+    assert bool(check.remedy) is (outcome is not Outcome.OK)
+    off = judge_isolation(found, environ, allowed=False)
+    assert (off.outcome, off.message) == (Outcome.OK, check.message.replace("on; ", "off; ", 1))
+
+
+def test_isolation_of_scripts_is_tried_on_this_machine() -> None:
+    check = check_scripts({"AIPLATFORM_SCRIPTS": "true"})
+    if os.geteuid() == 0:
+        assert "isolate" in check.message
+    else:
+        assert "can't isolate them: it runs as an ordinary user" in check.message
 
 
 def test_gpus(tools: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch) -> None:
