@@ -1,4 +1,4 @@
-"""A worker that runs as an ordinary user, which can't isolate scripts: it really is another user."""
+"""A worker that runs as an ordinary user, which can't isolate scripts; here it really is one."""
 
 import json
 import os
@@ -18,19 +18,27 @@ NOBODY = 65534
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 BECOME_NOBODY = f"""
-import json, os, sys
-import aiplatform.runtime.launcher as launcher, aiplatform.runtime.script.run
-from aiplatform.runtime.script.isolation import examine
-from aiplatform.server.core.settings import get_settings
-from aiplatform.server.tasks.service.workers import script_labels
 os.setgroups([])
 os.setresgid({NOBODY}, {NOBODY}, {NOBODY})
 os.setresuid({NOBODY}, {NOBODY}, {NOBODY})
 """
-"""Loads what it needs first: the Python of this machine may be closed to other users."""
 
-OFFER = BECOME_NOBODY + "print(json.dumps([examine(), sorted(script_labels(get_settings()))]))"
-LAUNCH = BECOME_NOBODY + "sys.exit(launcher.launch(launcher.parse_arguments(sys.argv[1:])))"
+# What they need is loaded first: the Python of this machine may be closed to other users.
+OFFER = f"""
+import json, os
+from aiplatform.runtime.script.isolation import examine
+from aiplatform.server.core.settings import get_settings
+from aiplatform.server.tasks.service.workers import script_labels
+{BECOME_NOBODY}
+print(json.dumps([examine(), sorted(script_labels(get_settings()))]))
+"""
+LAUNCH = f"""
+import os, sys
+import aiplatform.runtime.script.run
+from aiplatform.runtime.launcher import launch, parse_arguments
+{BECOME_NOBODY}
+sys.exit(launch(parse_arguments(sys.argv[1:])))
+"""
 
 
 @pytest.fixture
@@ -84,7 +92,7 @@ def test_runtime_as_ordinary_user_refuses_scripts_unless_allowed(
     for path in (directory, *directory.rglob("*")):
         os.chown(path, NOBODY, NOBODY)
     with Runner(["-c", LAUNCH, "--job", str(directory / "job.json")]) as runner:
-        runner.finish()
+        runner.finish(300)
         printed, outcome = runner.outputs["stdout"].decode(), runner.outcome
     if required:
         assert outcome["type"] == "failure"
