@@ -2,8 +2,11 @@
 
 import ast
 import importlib.util
+import json
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -335,6 +338,50 @@ def test_units_and_containers_run_commands_that_exist(command_line: Any) -> None
     for words in commands:
         command, rest = resolve(command_line, words)
         parse(command, rest)
+
+
+CAPABILITIES = {"SYS_ADMIN", "SETUID", "SETGID", "CHOWN", "FOWNER", "DAC_OVERRIDE", "KILL"}
+"""What root keeps in the worker for scripts."""
+
+
+def test_worker_for_scripts_has_the_same_capabilities_in_unit_and_container() -> None:
+    unit = (ROOT / "deploy/aiplatform-script-worker.service").read_text("utf-8")
+    line = re.search(r"^CapabilityBoundingSet=(.*)$", unit, re.MULTILINE)
+    assert line is not None
+    assert {name.removeprefix("CAP_") for name in line[1].split()} == CAPABILITIES
+    assert "NoNewPrivileges=true" in unit
+    compose = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text("utf-8"))
+    worker = compose["services"]["script-worker"]
+    assert (worker["cap_drop"], set(worker["cap_add"])) == (["ALL"], CAPABILITIES)
+    assert "no-new-privileges:true" in worker["security_opt"]
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("setpriv") is None,
+    reason="only root can give up capabilities",
+)
+def test_capabilities_of_the_worker_for_scripts_are_enough_for_a_sandbox() -> None:
+    examine = [sys.executable, "-m", "aiplatform.runtime.script.isolation"]
+    whole = json.loads(subprocess.check_output(examine, cwd="/"))
+    if not whole["isolated"]:
+        pytest.skip(f"this machine can't isolate scripts: {whole['reason']}")
+    kept = "-all," + ",".join(f"+{name.lower()}" for name in sorted(CAPABILITIES))
+    bounded = ["setpriv", "--no-new-privs", "--inh-caps=-all", f"--bounding-set={kept}"]
+    assert json.loads(subprocess.check_output([*bounded, *examine], cwd="/")) == whole
+    none = ["setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all"]
+    assert not json.loads(subprocess.check_output([*none, *examine], cwd="/"))["isolated"]
+
+
+def test_worker_for_scripts_has_settings_of_a_queue_of_its_own() -> None:
+    from aiplatform.server.core.settings import Settings
+
+    lines = (ROOT / "deploy/script-worker.env").read_text("utf-8").splitlines()
+    values = (line.split("=", 1) for line in lines if line.startswith("AIPLATFORM_"))
+    given = {name.removeprefix("AIPLATFORM_").lower(): value for name, value in values}
+    settings = Settings(**given)  # type: ignore[arg-type]
+    assert settings.scripts
+    assert settings.worker_queues == ["scripts"]
+    assert "#AIPLATFORM_SCRIPT_QUEUE=scripts" in (ROOT / "deploy/aiplatform.env").read_text("utf-8")
 
 
 def test_the_environment_file_can_be_read_as_settings() -> None:

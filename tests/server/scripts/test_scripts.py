@@ -260,3 +260,32 @@ class TestBounds:
         assert done.status == "failed"
         assert "has written 5 MiB to its directories and may write 3" in done.error_message
         assert mine.get(f"tasks/{task['uuid']}/artifacts").json()["items"] == []
+
+
+class TestQueue:
+    """A queue of scripts alone, for workers that run as root for them."""
+
+    @pytest.fixture(autouse=True)
+    def _named(self, allowed: None) -> Any:
+        with environment(AIPLATFORM_SCRIPT_QUEUE="scripts"):
+            yield
+
+    def test_script_without_a_queue_goes_to_the_queue_of_scripts(
+        self, bundle: Any, submit: Any
+    ) -> None:
+        code = bundle(main_py="").json()["uuid"]
+        assert submit(code).json()["queue"] == "scripts"
+        assert submit(code, queue="night").json()["queue"] == "night"
+
+    def test_other_task_in_the_queue_of_scripts_is_refused(
+        self, session: Session, mine: Api, project: Project, tmp_path: Path
+    ) -> None:
+        dataset = make_dataset(session, project)
+        make_version(session, dataset, file=make_blob(session, b"rows", ROWS_PATH, tmp_path))
+        spec = {"type": "data_quality", "dataset": {"dataset": str(dataset.uuid), "version": "v1"}}
+        body = {"name": "report", "spec": {**spec, "queue": "scripts"}}
+        answer = mine.post(f"projects/{project.uuid}/tasks", json=body)
+        assert answer.json()["code"] == "no_worker_can_run"
+        assert "the queue 'scripts' is for scripts alone" in answer.json()["detail"]
+        body["spec"] = {**spec, "queue": "default"}
+        assert mine.post(f"projects/{project.uuid}/tasks", json=body).status_code == 202

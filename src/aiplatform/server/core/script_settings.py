@@ -9,6 +9,9 @@ from pydantic_settings import BaseSettings, NoDecode
 SCRIPT_LABEL = "script:"
 """Before the name of an environment: the label that workers offer and scripts ask for."""
 
+DEFAULT_QUEUE = "default"
+"""The queue of tasks that name none."""
+
 SCRIPTS_REFUSED = "scripts-refused"
 """What a worker offers instead that is to run scripts and can't isolate them."""
 
@@ -26,6 +29,15 @@ class ScriptSettings(BaseSettings):
         description="Whether this worker runs scripts even where it can't isolate them from each "
         "other, such as an ordinary user's: they then read each other's inputs, code and secrets. "
         "Without it such a worker refuses scripts.",
+    )
+    script_queue: str = Field(
+        DEFAULT_QUEUE,
+        min_length=1,
+        max_length=50,
+        pattern=r"^[a-z0-9][a-z0-9._-]*$",
+        description="Queue of scripts that name none. Another one than `default` is for scripts "
+        "alone: a worker that runs as root for them (`AIPLATFORM_WORKER_QUEUES`) then runs nothing "
+        "else. Read by the API.",
     )
     script_environments: Annotated[dict[str, Path], NoDecode] = Field(
         default={},

@@ -12,7 +12,7 @@ from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.specs import ScriptSpec
 from aiplatform.server.core import audit, storage
 from aiplatform.server.core.errors import NotFound
-from aiplatform.server.core.script_settings import SCRIPT_LABEL
+from aiplatform.server.core.script_settings import DEFAULT_QUEUE, SCRIPT_LABEL
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.spool import Spooled, room_needed
 from aiplatform.server.core.storage import StoredFile
@@ -178,6 +178,7 @@ def prepare(session: Session, context: ProjectContext, spec: ScriptSpec) -> Prep
         "datasets": pinned,
         "labels": labels,
         "max_disk_mb": spec.max_disk_mb or settings.script_disk_mb,
+        "queue": settings.script_queue if spec.queue == DEFAULT_QUEUE else spec.queue,
         "resources": resources,
     }
     return Prepared(spec=spec.model_copy(update=filled), inputs=inputs)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.encoding import clean_text, jsonable
-from aiplatform.protocol.enums import TaskStatus
+from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.protocol.notifications import NotificationType
 from aiplatform.protocol.references import After, permissions_to_read
 from aiplatform.protocol.specs import TaskSpec, nodes_of
@@ -23,6 +23,8 @@ from aiplatform.server.core.audit import Actor
 from aiplatform.server.core.errors import Problem
 from aiplatform.server.core.events import notify
 from aiplatform.server.core.questions import Question
+from aiplatform.server.core.script_settings import DEFAULT_QUEUE
+from aiplatform.server.core.settings import get_settings
 from aiplatform.server.identity.models import User
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.access import ProjectContext
@@ -166,6 +168,7 @@ def require_possible(session: Session, spec: TaskSpec) -> None:
     Raises:
         NoWorkerCanRun: it says what is missing.
     """
+    require_fitting_queue(spec)
     resources = spec.resources
     if _is_plain(spec) and queries.someone_could_run(
         session, spec.queue, spec.labels, cpus=resources.cpus, memory_mb=resources.memory_mb
@@ -177,6 +180,20 @@ def require_possible(session: Session, spec: TaskSpec) -> None:
         raise NoWorkerCanRun(
             missing="; ".join(shortfall.en for shortfall in missing),
             missing_zh="；".join(shortfall.zh for shortfall in missing),
+        )
+
+
+def require_fitting_queue(spec: TaskSpec) -> None:
+    """Refuse other tasks than scripts in a queue of scripts, whose workers may run as root.
+
+    Raises:
+        NoWorkerCanRun: it names the queue.
+    """
+    queue = get_settings().script_queue
+    if queue != DEFAULT_QUEUE and spec.queue == queue and spec.type is not TaskType.SCRIPT:
+        raise NoWorkerCanRun(
+            missing=f"the queue {queue!r} is for scripts alone, name another in `queue`",
+            missing_zh=f"队列“{queue}”只用于脚本，请在 `queue` 中指定其他队列",
         )
 
 
