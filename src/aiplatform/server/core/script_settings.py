@@ -36,7 +36,7 @@ class ScriptSettings(BaseSettings):
         max_length=50,
         pattern=r"^[a-z0-9][a-z0-9._-]*$",
         description="Queue of scripts that name none. Another one than `default` is for scripts "
-        "alone: a worker that runs as root for them (`AIPLATFORM_WORKER_QUEUES`) then runs nothing "
+        "alone: a worker that runs as root for them (`WORKER_QUEUES`) then runs nothing "
         "else. Read by the API.",
     )
     script_environments: Annotated[dict[str, Path], NoDecode] = Field(
