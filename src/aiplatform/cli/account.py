@@ -51,8 +51,8 @@ def login(
     if username is None:
         if password_stdin:
             raise typer.BadParameter(tr("--password-stdin needs --username"))
-        username = typer.prompt("Username", default="admin", err=True)
-    password = _line() if password_stdin else _hidden("Password")
+        username = typer.prompt(tr("Username"), default="admin", err=True)
+    password = _line() if password_stdin else _hidden(tr("Password"))
     _log_in(client, username, password, totp)
     if client.must_change_password:
         new = _line() if password_stdin else _ask_new_password()
@@ -97,9 +97,9 @@ def _log_in(client: "Client", username: str, password: str, totp: str | None) ->
         if error.code != "totp_required":
             raise
         if not sys.stdin.isatty():
-            error.hint = "Give the code with --totp."
+            error.hint = tr("Give the code with --totp.")
             raise
-        code = typer.prompt("Code of the authenticator app", err=True)
+        code = typer.prompt(tr("Code of the authenticator app"), err=True)
         client.login(username, password, totp=code, remember=True)
 
 
@@ -114,7 +114,9 @@ def _hidden(question: str) -> str:
 
 def _ask_new_password() -> str:
     say(tr("Choose a new password; the present one was only for the first login."))
-    answer: str = typer.prompt("New password", hide_input=True, confirmation_prompt=True, err=True)
+    answer: str = typer.prompt(
+        tr("New password"), hide_input=True, confirmation_prompt=True, err=True
+    )
     return answer
 
 

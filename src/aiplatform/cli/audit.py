@@ -282,7 +282,7 @@ def _head(text: str) -> Any:
         return Head.parse(text)
     except ValueError as error:
         raise CommandError(
-            tr("{value} is no head", value=text[:80]),
+            tr("{text} is not a head", text=text[:80]),
             tr("A head looks like 12:4f0c…, as `audit seal` prints it."),
         ) from error
 
@@ -327,19 +327,38 @@ def _tell(verdict: "Verdict", *, json: bool, signed: bool) -> None:
         for finding in verdict.findings:
             print_text(f"{finding.kind.value}: {finding.text}")
         if verdict.more:
-            print_text(f"and {verdict.more} more")
+            print_text(tr("and {more} more", more=verdict.more))
         if verdict.is_intact:
-            print_text(f"Intact: {verdict.rows} rows under {verdict.seals} seals.")
+            print_text(
+                tr(
+                    "Intact: {rows} rows under {seals} seals.",
+                    rows=verdict.rows,
+                    seals=verdict.seals,
+                )
+            )
             if verdict.filters:
                 asked = ", ".join(f"{name}={text}" for name, text in verdict.filters.items())
-                print_text(f"A selection ({asked}): of rows that are not in it nothing is said.")
+                print_text(
+                    tr(
+                        "A selection ({asked}): of rows that are not in it nothing is said.",
+                        asked=asked,
+                    )
+                )
             if verdict.unsealed:
                 print_text(
-                    f"{verdict.unsealed} rows are not sealed yet, so nothing is said of them."
+                    tr(
+                        "{unsealed} rows are not sealed yet, so nothing is said of them.",
+                        unsealed=verdict.unsealed,
+                    )
                 )
             if signed:
-                print_text(f"Signed through seal {verdict.signed_through}.")
+                print_text(
+                    tr(
+                        "Signed through seal {signed_through}.",
+                        signed_through=verdict.signed_through,
+                    )
+                )
             if verdict.head is not None:
-                print_text(f"Head, to keep elsewhere: {verdict.head}")
+                print_text(tr("Head, to keep elsewhere: {head}", head=verdict.head))
     if not verdict.is_intact:
         raise typer.Exit(ExitCode.FAILED)

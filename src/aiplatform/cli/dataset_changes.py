@@ -427,7 +427,7 @@ def upload_change(
     data: Any = sys.stdin.buffer if file == "-" else Path(file)
     if file == "-":
         options = {"filename": "stdin.jsonl", **options}
-    with bar(f"upload {file}", hidden=json) as progress:
+    with bar(tr("upload {file}", file=file), hidden=json) as progress:
         made = client.datasets.add_version(
             dataset,
             data,
@@ -455,8 +455,22 @@ def told(made: "DatasetVersion", json: bool, *, detach: bool = False) -> None:
         print_json(made)
         return
     facts = made.made_by or {}
-    counts = ", ".join(f"{facts[k]} {k}" for k in ("added", "changed", "deleted") if facts.get(k))
-    say(f"{made.version}, made from {made.parent}: {made.row_count} rows. {counts}".rstrip(" "))
+    made_text = tr(
+        "{version}, made from {parent}: {rows} rows.",
+        version=made.version,
+        parent=made.parent,
+        rows=made.row_count,
+    )
+    counts = [
+        text
+        for key, text in (
+            ("added", tr("{count} added", count=facts.get("added"))),
+            ("changed", tr("{count} changed", count=facts.get("changed"))),
+            ("deleted", tr("{count} deleted", count=facts.get("deleted"))),
+        )
+        if facts.get(key)
+    ]
+    say(f"{made_text} {', '.join(counts)}".rstrip(" "))
     for note in reading_notes(str(made.dataset), made.version, made.read_as):
         say(note)
     if not detach:
@@ -474,7 +488,7 @@ def await_report(client: "Client", dataset: "UUID | Dataset", *, quiet: bool = F
         return client.datasets.wait_ready(
             dataset,
             timeout=None,
-            on_event=None if quiet else waiting_teller("the quality report"),
+            on_event=None if quiet else waiting_teller(tr("the quality report")),
         )
     except KeyboardInterrupt:
         raise CommandError(

@@ -37,7 +37,7 @@ def download(
 ) -> None:
     """Fetch a version; the file appears when it is complete and verified."""
     client = connect(project)
-    with bar(f"download {dataset}", hidden=json) as progress:
+    with bar(tr("download {dataset}", dataset=dataset), hidden=json) as progress:
         file = client.datasets.download(dataset, output, format=data_format, progress=progress)
     if json:
         print_json({"path": str(file), "size": file.stat().st_size})
@@ -58,7 +58,7 @@ def pull(
     A pull that was cut goes on where it was. Prints the path.
     """
     client = connect(project)
-    with bar(f"pull {dataset}", hidden=json) as progress:
+    with bar(tr("pull {dataset}", dataset=dataset), hidden=json) as progress:
         found = client.datasets.pull(dataset, to=to, progress=progress)
     if json:
         print_json(
@@ -125,7 +125,7 @@ def storage(
         as_json=False,
         empty=tr("There is no dataset here yet."),
     )
-    say(_sum("All", report.logical, report.charged, report.stored))
+    say(_sum(tr("All"), report.logical, report.charged, report.stored))
 
 
 def gc(
@@ -142,23 +142,14 @@ def gc(
     if json:
         print_json(found)
         return
-    would = "would be " if dry_run else ""
-    say(
-        tr(
-            "{count} files {would}deleted: {size}.",
-            count=found.deleted.count,
-            would=would,
-            size=size_text(found.deleted.size),
-        )
-    )
-    say(
-        tr(
-            "{count} files {would}marked, to go in an hour: {size}.",
-            count=found.marked.count,
-            would=would,
-            size=size_text(found.marked.size),
-        )
-    )
+    deleted = {"count": found.deleted.count, "size": size_text(found.deleted.size)}
+    marked = {"count": found.marked.count, "size": size_text(found.marked.size)}
+    if dry_run:
+        say(tr("{count} files would be deleted: {size}.", **deleted))
+        say(tr("{count} files would be marked, to go in an hour: {size}.", **marked))
+    else:
+        say(tr("{count} files deleted: {size}.", **deleted))
+        say(tr("{count} files marked, to go in an hour: {size}.", **marked))
     say(
         tr(
             "{count} files wait for their time: {size}.",
@@ -171,7 +162,10 @@ def gc(
 
 
 def _sum(what: str, logical: int, charged: int, stored: int) -> str:
-    return (
-        f"{what}: {size_text(logical)} of files, {size_text(charged)} charged, "
-        f"{size_text(stored)} stored."
+    return tr(
+        "{what}: {logical} of files, {charged} charged, {stored} stored.",
+        what=what,
+        logical=size_text(logical),
+        charged=size_text(charged),
+        stored=size_text(stored),
     )

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import typer
 
-from aiplatform.language import tr
+from aiplatform.language import current, tr
 from aiplatform.protocol.intake import ColumnType
 
 Map = Annotated[
@@ -105,9 +105,15 @@ def reading_notes(name: str, version: str | None, read_as: dict[str, Any] | None
     facts = read_as or {}
     notes = []
     if doubt := facts.get("header_doubt"):
-        notes.append(f"Warning: {doubt['en']}.")
+        text = (current() == "zh" and doubt.get("zh")) or doubt["en"]
+        notes.append(tr("Warning: {text}.", text=text))
     notes += [
-        f"Column {change['column']}: {change['after']} now, it was {change['before']}."
+        tr(
+            "Column {column}: {after} now, it was {before}.",
+            column=change["column"],
+            after=change["after"],
+            before=change["before"],
+        )
         for change in facts.get("retyped") or ()
     ]
     if note := quarantine_note(name, version, read_as):
@@ -120,9 +126,13 @@ def quarantine_note(name: str, version: str | None, read_as: dict[str, Any] | No
     aside = (read_as or {}).get("quarantined")
     if not aside:
         return None
-    return (
-        f"{aside['rows']} bad rows were set aside ({reasons_text(aside)}). Fetch them: "
-        f"aiplatform datasets download {name}@{version} --format quarantine"
+    return tr(
+        "{rows} bad rows were set aside ({reasons}). Fetch them: aiplatform datasets download "
+        "{name}@{version} --format quarantine",
+        rows=aside["rows"],
+        reasons=reasons_text(aside),
+        name=name,
+        version=version,
     )
 
 

@@ -124,17 +124,24 @@ def gate(
     if json:
         print_json(found)
         return
-    rows = [] if found["min_score"] is None else [["score", f"at least {found['min_score']}"]]
+    rows = (
+        []
+        if found["min_score"] is None
+        else [[tr("score"), tr("at least {score}", score=found["min_score"])]]
+    )
     if found["forbid_errors"]:
-        rows.append(["errors", "none"])
+        rows.append([tr("errors"), tr("none")])
     rows += [
-        [limit["finding"], f"at most {limit['max_share']:.2%} of the rows"]
+        [limit["finding"], tr("at most {share:.2%} of the rows", share=limit["max_share"])]
         for limit in found["limits"]
     ]
-    for role, name in (("evaluation", "evaluation"), ("benchmark", "benchmarks")):
+    for rule, name in (
+        (tr("compared with evaluation"), "evaluation"),
+        (tr("compared with benchmark"), "benchmarks"),
+    ):
         for ref in found.get(name) or ():
             label = f"{_named(datasets, ref['dataset'])}@{ref['version'] or 'current'}"
-            rows.append([f"compared with {role}", label])
+            rows.append([rule, label])
     if rows:
         print_rows(["RULE", "ALLOWED"], rows)
     else:
@@ -147,7 +154,7 @@ def _named(datasets: "Datasets", uuid: str) -> str:
     try:
         return datasets.get(uuid).name
     except NotFound:  # it was deleted, which the gate's owner should see
-        return f"{uuid} (deleted)"
+        return tr("{uuid} (deleted)", uuid=uuid)
 
 
 def _limit(text: str) -> dict[str, Any]:

@@ -145,13 +145,14 @@ def print_changes(changes: dict[str, Any]) -> None:
     score, rows = changes["score"], changes["rows"]
     say(
         tr(
-            "{before} → {after}: score {before2} → {after2}, rows {before3} → {after3}",
+            "{before} → {after}: score {score_before} → {score_after}, "
+            "rows {rows_before} → {rows_after}",
             before=changes["before"],
             after=changes["after"],
-            before2=score["before"],
-            after2=score["after"],
-            before3=rows["before"],
-            after3=rows["after"],
+            score_before=score["before"],
+            score_after=score["after"],
+            rows_before=rows["before"],
+            rows_after=rows["after"],
         )
     )
     if not changes["findings"]:
@@ -161,7 +162,7 @@ def print_changes(changes: dict[str, Any]) -> None:
         ["CHANGE", "BEFORE", "AFTER", "FINDING", "CODE"],
         [
             [
-                each["change"].replace("_", " "),
+                tr(each["change"].replace("_", " ")),
                 _count(each["before"]),
                 _count(each["after"]),
                 each["message"],

@@ -75,7 +75,7 @@ def upload(
         **reading,
     }
     adding = {"parent": parent, "allow_identical": allow_identical}
-    with bar(f"upload {name}", hidden=json) as progress:
+    with bar(tr("upload {name}", name=name), hidden=json) as progress:
         dataset = _sent(client, name, file, {**options, "progress": progress}, adding)
     if not json:
         say(

@@ -27,7 +27,9 @@ def ls(project: Project = None, limit: Limit = 100, json: Json = False) -> None:
             "DATASET": lambda u: u.name or u.dataset,
             "FILE": lambda u: u.filename,
             "STATUS": lambda u: u.status,
-            "ARRIVED": lambda u: f"{size_text(u.offset)} of {size_text(u.length)}",
+            "ARRIVED": lambda u: tr(
+                "{done} of {total}", done=size_text(u.offset), total=size_text(u.length)
+            ),
             "BEGUN": lambda u: age_text(u.created_at),
         },
         as_json=json,
@@ -55,8 +57,14 @@ def cancel(
             ExitCode.USAGE,
         )
     [meant] = found
-    arrived = f"{size_text(meant.offset)} of {meant.filename or meant.uuid}"
-    confirm(tr("Give up the upload of which {arrived} has arrived?", arrived=arrived), yes=yes)
+    confirm(
+        tr(
+            "Give up the upload of {file}, of which {size} has arrived?",
+            file=meant.filename or meant.uuid,
+            size=size_text(meant.offset),
+        ),
+        yes=yes,
+    )
     meant.cancel()
     if json:
         print_json({"uuid": str(meant.uuid), "done": True})

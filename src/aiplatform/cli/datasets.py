@@ -169,7 +169,7 @@ def rename(
     if json:
         print_json(changed)
     else:
-        say(tr("{name} is now {name2}.", name=found.name, name2=changed.name))
+        say(tr("{before} is now {after}.", before=found.name, after=changed.name))
 
 
 @app.command()
@@ -182,4 +182,6 @@ def rm(
     client: Client = connect(project)
     found: Dataset = client.datasets.get(dataset)
     confirm(tr("Delete the dataset {name} with all its versions?", name=found.name), yes=yes)
-    print_deleted(found.uuid, f"the dataset {found.name}", found.delete(), as_json=json)
+    print_deleted(
+        found.uuid, tr("the dataset {name}", name=found.name), found.delete(), as_json=json
+    )

@@ -223,11 +223,9 @@ def archive(
         print_json(changed)
     else:
         say(
-            tr(
-                "{name} is {value} the archive.",
-                name=changed.name,
-                value="out of" if undo else "in",
-            )
+            tr("{name} is out of the archive.", name=changed.name)
+            if undo
+            else tr("{name} is in the archive.", name=changed.name)
         )
 
 

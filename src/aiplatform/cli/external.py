@@ -102,11 +102,13 @@ def _facts(synced: "Synced") -> dict[str, Any]:
 
 
 def _became(synced: "Synced") -> str:
-    facts = f"{synced.directory.name}: task {synced.task}, {synced.points} points"
+    facts = {"name": synced.directory.name, "task": synced.task, "points": synced.points}
     if synced.complete:
-        return f"{facts}, complete."
-    return (
-        f"{facts}, still open. If its process has died, say how it ended, or it counts as running "
-        f"until the server gives it up: aiplatform runs sync {quote(str(synced.directory))} "
-        "--ended failed"
+        return tr("{name}: task {task}, {points} points, complete.", **facts)
+    return tr(
+        "{name}: task {task}, {points} points, still open. If its process has died, say how it "
+        "ended, or it counts as running until the server gives it up: aiplatform runs sync "
+        "{directory} --ended failed",
+        directory=quote(str(synced.directory)),
+        **facts,
     )

@@ -100,10 +100,11 @@ def _explain_remembered(error: Any) -> None:
 
     name = remembered_project()
     if name is not None:
-        error.hint = (
-            f"`aiplatform projects use` had chosen {name}, which was deleted or is not yours any "
+        error.hint = tr(
+            "`aiplatform projects use` had chosen {name}, which was deleted or is not yours any "
             "more. Choose another: aiplatform projects use NAME, or forget it: "
-            "aiplatform projects use --none"
+            "aiplatform projects use --none",
+            name=name,
         )
 
 
@@ -122,7 +123,7 @@ def _tell(message: str, hint: str, code: ExitCode, facts: dict[str, Any] | None 
     from rich.text import Text
 
     out = console(stderr=True)
-    label = "" if code is ExitCode.INTERRUPTED else "Error: "
+    label = "" if code is ExitCode.INTERRUPTED else tr("Error: ")
     out.print(Text(label, style="bold red").append(plain(message), style="not bold default"))
     if hint:
         out.print(Text(plain(hint), style="dim"))

@@ -171,13 +171,17 @@ class _Display:
         facts = []
         step, steps = self._progress.get("step"), self._progress.get("total_steps")
         if step is not None:
-            facts.append(f"step {step}/{steps}" if steps else f"step {step}")
+            facts.append(
+                tr("step {step}/{steps}", step=step, steps=steps)
+                if steps
+                else tr("step {step}", step=step)
+            )
         facts += [
-            f"{key.replace('_', ' ')} {self._metrics[key]:.3f}"
+            f"{tr(key.replace('_', ' '))} {self._metrics[key]:.3f}"
             for key in _SHOWN_METRICS
             if key in self._metrics
         ]
         left = self._progress.get("seconds_left")
         if left is not None and self._status == "running":
-            facts.append(f"{duration_text(left)} left")
+            facts.append(tr("{duration} left", duration=duration_text(left)))
         return facts

@@ -150,7 +150,7 @@ def import_model(
             repository, _, revision = found.partition("@")
             model = client.models.import_hub(repository, revision=revision or None, **options)
         case _:
-            with bar(f"upload {found}", hidden=json) as progress:
+            with bar(tr("upload {found}", found=found), hidden=json) as progress:
                 model = client.models.import_path(Path(found), progress=progress, **options)
     if not detach:
         from aiplatform.client import TaskFailed
@@ -159,7 +159,11 @@ def import_model(
             if model.task is not None:
                 follow(client, client.tasks.get(model.task), as_json=json)
         except TaskFailed as failed:
-            failed.hint += f"\nThe next import of {model.name} replaces {model.reference}."
+            failed.hint += "\n" + tr(
+                "The next import of {name} replaces {reference}.",
+                name=model.name,
+                reference=model.reference,
+            )
             raise
         model = model.wait_ready()
     _print_outcome(model, json=json, streamed=json and not detach)
@@ -180,7 +184,7 @@ def download(
     found = client.models.get(model)
     target = output or Path(f"{found.name}-{found.version}")
     prefix = f"{part.rstrip('/')}/" if part else ""
-    with bar(f"download {found.reference}", hidden=json) as progress:
+    with bar(tr("download {reference}", reference=found.reference), hidden=json) as progress:
         found.download(target, only=lambda path: path.startswith(prefix), progress=progress)
     if json:
         print_json({"path": str(target)})
@@ -210,7 +214,12 @@ def rm(model: ModelArgument, project: Project = None, yes: Yes = False, json: Js
     """Delete a version of a model."""
     found = connect(project).models.get(model)
     confirm(tr("Delete the model {reference}?", reference=found.reference), yes=yes)
-    print_deleted(found.uuid, f"the model {found.reference}", found.delete(), as_json=json)
+    print_deleted(
+        found.uuid,
+        tr("the model {reference}", reference=found.reference),
+        found.delete(),
+        as_json=json,
+    )
 
 
 def model_or_task(client: "Client", model: str) -> "str | Task":
@@ -293,14 +302,19 @@ def print_evaluation(result: dict[str, Any]) -> None:
         ["", *sides],
         [
             [label, *(number_text(result[side].get(key)) for side in sides)]
-            for key, label in (("loss", "held-out loss"), ("perplexity", "perplexity"))
+            for key, label in (("loss", tr("held-out loss")), ("perplexity", tr("perplexity")))
         ],
     )
     for answer in result.get("answers") or []:
         print_text("")
-        for key in ("question", "expected", "base", "model"):
+        for key, label in (
+            ("question", tr("question")),
+            ("expected", tr("expected")),
+            ("base", tr("base")),
+            ("model", tr("model")),
+        ):
             if answer.get(key):
-                print_text(f"{key:>9}: {answer[key]}")
+                print_text(f"{label:>9}: {answer[key]}")
 
 
 def _pairs(given: list[str]) -> dict[str, str]:

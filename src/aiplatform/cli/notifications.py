@@ -144,11 +144,9 @@ def preferences(
         print_json(found)
         return
     say(
-        tr(
-            "E-mail: {email}, in {value}.",
-            email=found.email,
-            value="Chinese" if found.language == "zh" else "English",
-        )
+        tr("E-mail: {email}, in Chinese.", email=found.email)
+        if found.language == "zh"
+        else tr("E-mail: {email}, in English.", email=found.email)
     )
     print_rows(
         ["TYPE", "", "INBOX", "E-MAIL"],
@@ -156,8 +154,8 @@ def preferences(
             [
                 row.type,
                 row.label,
-                "always" if row.mandatory else "yes" if row.inbox else "no",
-                "yes" if row.email else "no",
+                tr("always") if row.mandatory else tr("yes") if row.inbox else tr("no"),
+                tr("yes") if row.email else tr("no"),
             ]
             for row in found.types
         ],

@@ -99,7 +99,7 @@ def print_rows(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 
     out = console()
     columns = [
-        [heading, *cells]
+        [tr(heading), *cells]
         for heading, *cells in zip(
             headings, *([plain(_one_line(cell)) for cell in row] for row in rows), strict=True
         )
@@ -141,7 +141,7 @@ def _fitting(columns: list[list[str]], width: int) -> list[list[str]]:
             [cell[:SHORT_HASH] for cell in column] if _holds(column, _HASH) else column
             for column in columns
         ]
-    if is_too_wide() and any(column[0] in NAMING for column in columns):
+    if is_too_wide() and any(column[0] in _naming() for column in columns):
         columns = [column for column in columns if not _holds(column, _UUID)]
     return columns
 
@@ -170,13 +170,18 @@ def _least_width(column: Sequence[str]) -> int:
     whole = max(map(cell_len, column))
     if _holds(column, _UUID):
         return UUID_LENGTH
-    return min(whole, LEAST_NAME if column[0] in NAMING else LEAST_CELL)
+    return min(whole, LEAST_NAME if column[0] in _naming() else LEAST_CELL)
 
 
 def _holds(column: Sequence[str], pattern: "re.Pattern[str]") -> bool:
     """Return True if all cells of a column that are not empty match; the first is the heading."""
     cells = [cell for cell in column[1:] if cell]
     return bool(cells) and all(pattern.fullmatch(cell) for cell in cells)
+
+
+def _naming() -> frozenset[str]:
+    """Return :data:`NAMING` in the current language, as headings of a table are printed."""
+    return frozenset(map(tr, NAMING))
 
 
 def _one_line(cell: object) -> str:
@@ -233,7 +238,7 @@ def _lines_of(fields: Mapping[str, Any], depth: int = 0) -> "Iterator[tuple[str,
     for name, value in fields.items():
         if value in (None, "", [], {}):
             continue
-        label = "  " * depth + str(name).replace("_", " ")
+        label = "  " * depth + label_of(name)
         if isinstance(value, dict) and _short(value) is None:
             nested = list(_lines_of(value, depth + 1))
             if nested:
@@ -246,6 +251,11 @@ def _lines_of(fields: Mapping[str, Any], depth: int = 0) -> "Iterator[tuple[str,
                 yield label if number == 0 else "", _brief(item)
         else:
             yield label, size_text(value) if name in SIZES else _brief(value)
+
+
+def label_of(field: object) -> str:
+    """Return what people read for the name of a field."""
+    return tr(str(field).replace("_", " "))
 
 
 def say(text: str) -> None:
@@ -299,10 +309,13 @@ def age_text(moment: datetime | None) -> str:
     if moment is None:
         return ""
     seconds = max(0.0, (datetime.now(UTC) - moment).total_seconds())
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.0f} {unit} ago"
-    return f"{seconds:.0f} s ago"
+    if seconds >= 86400:
+        return tr("{count:.0f} d ago", count=seconds / 86400)
+    if seconds >= 3600:
+        return tr("{count:.0f} h ago", count=seconds / 3600)
+    if seconds >= 60:
+        return tr("{count:.0f} min ago", count=seconds / 60)
+    return tr("{count:.0f} s ago", count=seconds)
 
 
 def print_deleted(uuid: object, what: str, purge_after: datetime | None, *, as_json: bool) -> None:
@@ -345,14 +358,14 @@ def _brief(value: Any) -> str:
     match value:
         case dict():
             return _short(value) or ", ".join(
-                f"{str(name).replace('_', ' ')} {_brief(item)}"
+                f"{label_of(name)} {_brief(item)}"
                 for name, item in value.items()
                 if item not in (None, "", [], {})
             )
         case list():
             return ", ".join(map(_brief, value))
         case bool():
-            return "yes" if value else "no"
+            return tr("yes") if value else tr("no")
         case float():
             return number_text(value)
         case str() if _HASH.fullmatch(value):

@@ -63,9 +63,9 @@ def access(project: Name, user: Person, json: Json = False) -> None:
     for key in found.keys or []:
         say(
             tr(
-                "The key {name} ({prefix}…) may here: {value}",
+                "The key {name} ({prefix}…) may here: {permissions}",
                 name=key.name,
                 prefix=key.prefix,
-                value=" ".join(key.permissions) or "nothing",
+                permissions=" ".join(key.permissions) or tr("nothing"),
             )
         )

@@ -28,7 +28,7 @@ def sessions(limit: Limit = 100, json: Json = False) -> None:
     print_table(
         connect().account.sessions().take(limit),
         {
-            "": lambda s: "this one" if s.current else "",
+            "": lambda s: tr("this one") if s.current else "",
             "DEVICE": lambda s: s.user_agent,
             "ADDRESS": lambda s: s.ip_address,
             "LAST SEEN": lambda s: age_text(s.last_seen_at),
@@ -55,7 +55,8 @@ def end_session(
         ended = account.end_other_sessions()
     else:
         account.end_session(session)
-    _done(f"Ended {ended} session{'' if ended == 1 else 's'}.", json=json, ended=ended)
+    text = tr("Ended 1 session.") if ended == 1 else tr("Ended {count} sessions.", count=ended)
+    _done(text, json=json, ended=ended)
 
 
 @app.command()
@@ -69,10 +70,10 @@ def password(
     json: Json = False,
 ) -> None:
     """Change your password; your other sessions end."""
-    present = _secret("Present password", stdin=password_stdin)
-    new = _secret("New password", stdin=password_stdin, twice=True)
+    present = _secret(tr("Present password"), stdin=password_stdin)
+    new = _secret(tr("New password"), stdin=password_stdin, twice=True)
     connect().change_password(present, new)
-    _done("Your password is changed; your other sessions have ended.", json=json)
+    _done(tr("Your password is changed; your other sessions have ended."), json=json)
 
 
 @app.command()
@@ -82,15 +83,15 @@ def email(
     json: Json = False,
 ) -> None:
     """Change your address."""
-    connect().account.change_email(address, _secret("Password", stdin=password_stdin))
-    _done(f"Your address is {address}.", json=json, email=address)
+    connect().account.change_email(address, _secret(tr("Password"), stdin=password_stdin))
+    _done(tr("Your address is {address}.", address=address), json=json, email=address)
 
 
 @app.command("forgot-password")
 def forgot_password(email: Annotated[str, typer.Argument()], json: Json = False) -> None:
     """Have a link sent that sets a new password."""
     connect().account.forgot_password(email)
-    _done("If there is such an account, a link is on its way to it.", json=json)
+    _done(tr("If there is such an account, a link is on its way to it."), json=json)
 
 
 @app.command("reset-password")
@@ -100,9 +101,9 @@ def reset_password(
     json: Json = False,
 ) -> None:
     """Set a new password with a link that you were given."""
-    new = _secret("New password", stdin=password_stdin, twice=True)
+    new = _secret(tr("New password"), stdin=password_stdin, twice=True)
     connect().account.reset_password(token_of(token), new)
-    _done("Your password is set. Log in: aiplatform login", json=json)
+    _done(tr("Your password is set. Log in: aiplatform login"), json=json)
 
 
 @app.command("accept-invitation")
@@ -113,9 +114,9 @@ def accept_invitation(
     json: Json = False,
 ) -> None:
     """Make the account that an invitation promises."""
-    new = _secret("Password", stdin=password_stdin, twice=True)
+    new = _secret(tr("Password"), stdin=password_stdin, twice=True)
     connect().invitations.accept(token_of(token), username, new)
-    _done(f"Welcome. Log in: aiplatform login -u {username}", json=json)
+    _done(tr("Welcome. Log in: aiplatform login -u {username}", username=username), json=json)
 
 
 @app.command()
@@ -126,9 +127,9 @@ def register(
     json: Json = False,
 ) -> None:
     """Make an account for yourself, where the platform allows it."""
-    new = _secret("Password", stdin=password_stdin, twice=True)
+    new = _secret(tr("Password"), stdin=password_stdin, twice=True)
     connect().account.register(username, email, new)
-    _done(f"Welcome. Log in: aiplatform login -u {username}", json=json)
+    _done(tr("Welcome. Log in: aiplatform login -u {username}", username=username), json=json)
 
 
 totp = group("A second factor: codes of an authenticator app.")
@@ -149,12 +150,12 @@ def enable(password_stdin: PasswordStdin = False, json: Json = False) -> None:
     `aiplatform account totp confirm CODE`.
     """
     account = connect().account
-    enrolment = account.enrol_second_factor(_secret("Password", stdin=password_stdin))
+    enrolment = account.enrol_second_factor(_secret(tr("Password"), stdin=password_stdin))
     if json:
         print_json({"secret": enrolment.secret, "uri": enrolment.uri})
         return
-    print_text(f"secret: {enrolment.secret}")
-    print_text(f"uri: {enrolment.uri}")
+    print_text(tr("secret: {secret}", secret=enrolment.secret))
+    print_text(tr("uri: {uri}", uri=enrolment.uri))
     if password_stdin or not sys.stdin.isatty():
         say(
             tr(
@@ -164,7 +165,7 @@ def enable(password_stdin: PasswordStdin = False, json: Json = False) -> None:
         )
         return
     say(tr("Enter the secret in your authenticator app."))
-    _show_codes(account.confirm_second_factor(typer.prompt("Code", err=True)), json=False)
+    _show_codes(account.confirm_second_factor(typer.prompt(tr("Code"), err=True)), json=False)
 
 
 @totp.command("confirm")
@@ -178,7 +179,7 @@ def recovery_codes(
     code: Code = None, password_stdin: PasswordStdin = False, json: Json = False
 ) -> None:
     """Replace your recovery codes."""
-    given = None if code else _secret("Password", stdin=password_stdin)
+    given = None if code else _secret(tr("Password"), stdin=password_stdin)
     codes = connect().account.renew_recovery_codes(password=given, code=code)
     _show_codes(codes, json=json)
 
@@ -192,9 +193,9 @@ def disable(
 ) -> None:
     """Do without the second factor."""
     confirm(tr("Log in with the password alone from now on?"), yes=yes)
-    given = None if code else _secret("Password", stdin=password_stdin)
+    given = None if code else _secret(tr("Password"), stdin=password_stdin)
     connect().account.disable_second_factor(password=given, code=code)
-    _done("The second factor is removed.", json=json)
+    _done(tr("The second factor is removed."), json=json)
 
 
 def token_of(link: str) -> str:

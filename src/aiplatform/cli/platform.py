@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, Self, Typ
 import typer
 
 from aiplatform.cli.output import console, plain, print_json, print_json_line, print_text
+from aiplatform.language import tr
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -72,7 +73,7 @@ def _in_words(command: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         if sys.platform == "win32":
-            _complain("Embedded mode needs Linux or macOS.", "On Windows, run it in WSL.")
+            _complain(tr("Embedded mode needs Linux or macOS."), tr("On Windows, run it in WSL."))
             raise typer.Exit(1)
         from aiplatform.embedded.errors import INTERRUPTED, EmbeddedError
 
@@ -160,11 +161,20 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
         raise typer.Exit(NotRunningError.exit_code)
     if found.leftovers:
         raise NotRunningError(
-            f"AI Platform was killed in {found.home}; still there: {', '.join(found.leftovers)}.",
-            f"`{place.command('up')}` recovers, `{place.command('down')}` ends what is left.",
+            tr(
+                "AI Platform was killed in {home}; still there: {leftovers}.",
+                home=found.home,
+                leftovers=", ".join(found.leftovers),
+            ),
+            tr(
+                "`{up}` recovers, `{down}` ends what is left.",
+                up=place.command("up"),
+                down=place.command("down"),
+            ),
         )
     raise NotRunningError(
-        f"AI Platform is not running in {found.home}.", f"Start: `{place.command('up')}`."
+        tr("AI Platform is not running in {home}.", home=found.home),
+        tr("Start: `{up}`.", up=place.command("up")),
     )
 
 
@@ -188,7 +198,7 @@ def doctor(
     if as_json:
         print_json([check.as_dict() for check in checks])
     else:
-        table = Table("check", "", "found", box=None, pad_edge=False)
+        table = Table(tr("check"), "", tr("found"), box=None, pad_edge=False)
         for check in checks:
             table.add_row(check.name, _coloured(check.outcome), _plain(check.message))
             if check.remedy and check.outcome is not Outcome.OK:
@@ -204,8 +214,11 @@ def _need_server_extra() -> None:
 
     if missing := missing_packages("server"):
         raise MissingPartError(
-            f"The server parts are not installed (missing: {', '.join(missing)}).",
-            "pip install 'aiplatform[server]'; add the extra `llm` to train on this machine.",
+            tr(
+                "The server parts are not installed (missing: {packages}).",
+                packages=", ".join(missing),
+            ),
+            tr("pip install 'aiplatform[server]'; add the extra `llm` to train on this machine."),
         )
 
 
@@ -274,23 +287,31 @@ def _welcome(state: "State", *, detach: bool) -> list[str]:
     from aiplatform.client.local_platform import find_address
     from aiplatform.embedded.home import Home
 
-    stop = "Ctrl-C stops it"
+    stop = tr("Ctrl-C stops it")
     if detach:
-        stop = f"`{_plain(Home(Path(state.home)).command('down'))}` stops it"
+        stop = tr("`{down}` stops it", down=_plain(Home(Path(state.home)).command("down")))
     try:
         found = find_address(None, CredentialStore()) == state.url
     except ClientError:  # the file of logins can't be read; `login` will say so
         found = False
     login = "aiplatform login" if found else f"aiplatform --url {state.url} login"
     lines = [
-        *(f"[yellow]Note:[/] {_plain(warning)}" for warning in state.warnings),
-        f"[green]Ready[/] at [bold]{state.url}[/] after {state.ready_seconds} s; {stop}.",
-        f"Home: {_plain(state.home)}",
-        f"Log in: `{login}`",
+        *(tr("[yellow]Note:[/] {text}", text=_plain(warning)) for warning in state.warnings),
+        tr(
+            "[green]Ready[/] at [bold]{url}[/] after {seconds} s; {stop}.",
+            url=state.url,
+            seconds=state.ready_seconds,
+            stop=stop,
+        ),
+        tr("Home: {home}", home=_plain(state.home)),
+        tr("Log in: `{login}`", login=login),
     ]
     if state.fresh and not os.environ.get("AIPLATFORM_ADMIN_PASSWORD"):
         lines.append(
-            "First login: user [bold]admin[/], password [bold]admin123[/], which must be replaced."
+            tr(
+                "First login: user [bold]admin[/], password [bold]admin123[/], which must be "
+                "replaced."
+            )
         )
     return lines
 
@@ -310,16 +331,21 @@ def _status_table(found: "Status") -> "RenderableType":
     minutes, seconds = divmod(int(found.uptime_seconds or 0), 60)
     hours, minutes = divmod(minutes, 60)
     if found.health is None:
-        health = "[yellow]the API does not answer[/]"
+        health = tr("[yellow]the API does not answer[/]")
     elif found.health.is_ok:
-        health = "[green]ok[/]: " + _plain(", ".join(found.health.checks))
+        health = tr("[green]ok[/]: {checks}", checks=_plain(", ".join(found.health.checks)))
     else:
-        health = f"[yellow]not ok[/]: {_plain(', '.join(found.health.wanting))}"
+        wanting = _plain(", ".join(found.health.wanting))
+        health = tr("[yellow]not ok[/]: {checks}", checks=wanting)
     return Group(
-        f"{_coloured(state.phase)} at [bold]{state.url}[/]",
-        f"home     {_plain(state.home)}",
-        f"process  {state.pid}, for {hours}:{minutes:02}:{seconds:02}",
-        f"health   {health}",
+        tr("{phase} at [bold]{url}[/]", phase=_coloured(state.phase), url=state.url),
+        tr("home     {home}", home=_plain(state.home)),
+        tr(
+            "process  {pid}, for {duration}",
+            pid=state.pid,
+            duration=f"{hours}:{minutes:02}:{seconds:02}",
+        ),
+        tr("health   {health}", health=health),
         _service_table(state.services, found.memory),
     )
 
@@ -327,16 +353,16 @@ def _status_table(found: "Status") -> "RenderableType":
 def _service_table(services: "list[ServiceRecord]", memory: dict[str, int]) -> "RenderableType":
     from rich.table import Table
 
-    table = Table("process", "state", "pid", "restarts", box=None, pad_edge=False)
+    table = Table(tr("process"), tr("state"), tr("pid"), tr("restarts"), box=None, pad_edge=False)
     if memory:
-        table.add_column("memory", justify="right")
+        table.add_column(tr("memory"), justify="right")
     for record in services:
         row = [
             record.name,
             _coloured(record.state),
             str(record.pid or ""),
             str(record.restarts or "")
-            + (f" (last: {_plain(record.last_exit)})" if record.last_exit else ""),
+            + (tr(" (last: {exit})", exit=_plain(record.last_exit)) if record.last_exit else ""),
         ]
         if memory:
             size = memory.get(record.name)
@@ -346,7 +372,7 @@ def _service_table(services: "list[ServiceRecord]", memory: dict[str, int]) -> "
 
 
 def _coloured(word: str) -> str:
-    return f"[{COLOURS.get(word, 'default')}]{word}[/]"
+    return f"[{COLOURS.get(word, 'default')}]{tr(word)}[/]"
 
 
 def _plain(text: str) -> str:
@@ -366,6 +392,10 @@ def _fail(error: "EmbeddedError", *, as_json: bool) -> NoReturn:
 
 def _complain(message: str, remedy: str) -> None:
     out = console(stderr=True)
-    out.print(f"[bold red]Error:[/] {_plain(message)}", highlight=False, soft_wrap=True)
+    out.print(
+        tr("[bold red]Error:[/] {message}", message=_plain(message)),
+        highlight=False,
+        soft_wrap=True,
+    )
     if remedy:
         out.print(f"[dim]{_plain(remedy)}[/]", highlight=False, soft_wrap=True)

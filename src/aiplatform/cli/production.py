@@ -29,14 +29,10 @@ def upgrade(json: Json = False) -> None:
         print_json({"before": before, "after": after})
     elif before == after:
         say(tr("The schema is at revision {after} already.", after=after))
+    elif before is None:
+        say(tr("Migrated from an empty database to revision {after}.", after=after))
     else:
-        say(
-            tr(
-                "Migrated from {value} to revision {after}.",
-                value=before or "an empty database",
-                after=after,
-            )
-        )
+        say(tr("Migrated from {before} to revision {after}.", before=before, after=after))
 
 
 @db.command()
@@ -65,8 +61,8 @@ def check(json: Json = False) -> None:
     if current != expected:
         raise CommandError(
             tr(
-                "the schema is at revision {value}, this program needs {expected}",
-                value=current or "none",
+                "the schema is at revision {current}, this program needs {expected}",
+                current=current or tr("none"),
                 expected=expected,
             ),
             tr("Run `aiplatform db upgrade`."),
@@ -125,15 +121,17 @@ def rotate_keys(
     if json:
         print_json([vars(column) for column in rotated])
     for column in () if json else rotated:
-        unreadable = f", {column.unreadable} can't be read" if column.unreadable else ""
-        say(
-            tr(
-                "{column}: {sealed_anew} encrypted anew{unreadable}",
-                column=column.column,
-                sealed_anew=column.sealed_anew,
-                unreadable=unreadable,
+        facts = {"column": column.column, "count": column.sealed_anew}
+        if column.unreadable:
+            say(
+                tr(
+                    "{column}: {count} encrypted anew, {unreadable} can't be read",
+                    unreadable=column.unreadable,
+                    **facts,
+                )
             )
-        )
+        else:
+            say(tr("{column}: {count} encrypted anew", **facts))
     if any(column.unreadable for column in rotated):
         raise typer.Exit(ExitCode.FAILED)
     if not json:

@@ -67,21 +67,32 @@ def retention(project: Name, json: Json = False) -> None:
     logs, telemetry, states = (
         size_text(frees[f"{kind}_bytes"]) for kind in ("log", "telemetry", "checkpoint")
     )
-    counts = f"last {found.checkpoints_last}, best {found.checkpoints_best}"
+    counts = tr(
+        "last {last}, best {best}; {kept}",
+        last=found.checkpoints_last,
+        best=found.checkpoints_best,
+        kept=_kept(found.checkpoint_days),
+    )
+
+    def freed(tasks: int, size: str) -> str:
+        return tr("{count} tasks, {size}", count=tasks, size=size)
+
     print_rows(
         ["WHAT", "KEPT", "NEXT SWEEP FREES"],
         [
-            ["logs", _kept(found.log_days), f"{frees['log_tasks']} tasks, {logs}"],
-            ["telemetry", _kept(found.telemetry_days),
-             f"{frees['telemetry_tasks']} tasks, {telemetry}"],
-            ["checkpoints", f"{counts}; {_kept(found.checkpoint_days)}",
-             f"{frees['checkpoints']}, {states}"],
+            [tr("logs"), _kept(found.log_days), freed(frees["log_tasks"], logs)],
+            [
+                tr("telemetry"),
+                _kept(found.telemetry_days),
+                freed(frees["telemetry_tasks"], telemetry),
+            ],
+            [tr("checkpoints"), counts, f"{frees['checkpoints']}, {states}"],
         ],
-    )  # fmt: skip
+    )
 
 
 def _kept(days: int | None) -> str:
-    return "for good" if days is None else f"{days} days"
+    return tr("for good") if days is None else tr("{count} days", count=days)
 
 
 @app.command()
@@ -105,11 +116,15 @@ def use(
     client = connect()
     if project is None:
         CredentialStore().use_project(client.url, None)
-        _done(client.url, "No project is chosen any more.", json=json)
+        _done(client.url, tr("No project is chosen any more."), json=json)
         return
     found = client.projects.get(project)
     CredentialStore().use_project(client.url, (str(found.uuid), found.name))
-    _done(found.uuid, f"Commands at {client.url} now use the project {found.name}.", json=json)
+    _done(
+        found.uuid,
+        tr("Commands at {url} now use the project {name}.", url=client.url, name=found.name),
+        json=json,
+    )
 
 
 @app.command()
@@ -151,7 +166,9 @@ def rm(project: Name, yes: Yes = False, json: Json = False) -> None:
     client = connect()
     found = client.projects.get(project)
     confirm(tr("Delete the project {name} with its data and models?", name=found.name), yes=yes)
-    print_deleted(found.uuid, f"the project {found.name}", found.delete(), as_json=json)
+    print_deleted(
+        found.uuid, tr("the project {name}", name=found.name), found.delete(), as_json=json
+    )
 
 
 @app.command()
@@ -239,12 +256,22 @@ def grant(
     """
     invited = connect().projects.set_member(project, user, role)
     if invited is None:
-        _done(user, f"{user} has the role {role} in {project}.", json=json)
+        _done(
+            user,
+            tr("{user} has the role {role} in {project}.", user=user, role=role, project=project),
+            json=json,
+        )
     else:
         _done(
             user,
-            f"{user} is invited into {project} as {role}, and joins by accepting: "
-            f"aiplatform projects accept {invited.uuid}",
+            tr(
+                "{user} is invited into {project} as {role}, and joins by accepting: aiplatform "
+                "projects accept {uuid}",
+                user=user,
+                project=project,
+                role=role,
+                uuid=invited.uuid,
+            ),
             json=json,
         )
 
@@ -278,7 +305,7 @@ def accept(
 ) -> None:
     """Join a project that invites you."""
     connect().projects.accept(invitation)
-    _done(invitation, "You have joined the project.", json=json)
+    _done(invitation, tr("You have joined the project."), json=json)
 
 
 @app.command()
@@ -288,7 +315,7 @@ def decline(
 ) -> None:
     """Decline to join a project; whoever invited you is told."""
     connect().projects.decline(invitation)
-    _done(invitation, "You have declined the invitation.", json=json)
+    _done(invitation, tr("You have declined the invitation."), json=json)
 
 
 @app.command()
@@ -299,7 +326,7 @@ def revoke(
 ) -> None:
     """Take a person's role in a project away, or withdraw an invitation."""
     connect().projects.remove_member(project, user)
-    _done(user, f"{user} is not in {project} any more.", json=json)
+    _done(user, tr("{user} is not in {project} any more.", user=user, project=project), json=json)
 
 
 def _print_usage(usage: "Usage", *, json: bool) -> None:
@@ -309,18 +336,18 @@ def _print_usage(usage: "Usage", *, json: bool) -> None:
     stored = usage.storage
 
     def most(limit: int | None, text: Callable[[int], str] = str) -> str:
-        return "no limit" if limit is None else text(limit)
+        return tr("no limit") if limit is None else text(limit)
 
     rows: list[tuple[str, str, str]] = [
-        ("storage", size_text(stored.total), most(stored.limit, size_text)),
-        ("  datasets", size_text(stored.datasets), ""),
-        ("  models", size_text(stored.models), ""),
-        ("  checkpoints", size_text(stored.checkpoints), ""),
-        ("  code and artifacts", size_text(stored.artifacts), ""),
-        ("  bin", size_text(stored.bin), ""),
-        ("running tasks", str(usage.tasks.used), most(usage.tasks.limit)),
-        ("GPUs", str(usage.gpus.used), most(usage.gpus.limit)),
-        ("priority of a task", "", str(usage.max_priority)),
+        (tr("storage"), size_text(stored.total), most(stored.limit, size_text)),
+        ("  " + tr("datasets"), size_text(stored.datasets), ""),
+        ("  " + tr("models"), size_text(stored.models), ""),
+        ("  " + tr("checkpoints"), size_text(stored.checkpoints), ""),
+        ("  " + tr("code and artifacts"), size_text(stored.artifacts), ""),
+        ("  " + tr("bin"), size_text(stored.bin), ""),
+        (tr("running tasks"), str(usage.tasks.used), most(usage.tasks.limit)),
+        (tr("GPUs"), str(usage.gpus.used), most(usage.gpus.limit)),
+        (tr("priority of a task"), "", str(usage.max_priority)),
     ]
     print_rows(["WHAT", "USED", "LIMIT"], rows)
 

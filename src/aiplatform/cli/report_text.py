@@ -22,7 +22,7 @@ LISTED = 5
 STYLES = {"error": "bold red", "warning": "bold yellow", "info": "dim"}
 INDENT = 4
 
-COPIES = {"duplicates": "a copy of", "near_duplicates": "almost"}
+COPIES = frozenset({"duplicates", "near_duplicates"})
 COPY = re.compile(r"[=≈] ([0-9]+)(?=:|$)")
 """How the report begins an example of :data:`COPIES`: of which row it is one."""
 
@@ -43,12 +43,16 @@ def print_report(found: Mapping[str, Any], verdict: Mapping[str, Any] | None = N
         _print_finding(out, finding)
         out.print()
     if not findings:
-        out.print("Nothing was found wanting.")
+        out.print(tr("Nothing was found wanting."))
     _print_facts(out, found)
     _print_gate(out, verdict)
-    _print_line(out, f"Score {found.get('score')} of 100, {found.get('rows')} rows", style="bold")
+    score = tr(
+        "Score {score} of 100, {rows} rows", score=found.get("score"), rows=found.get("rows")
+    )
+    _print_line(out, score, style="bold")
     if found.get("score_formula"):
-        _print_line(out, f"The score is {found['score_formula']}.", style="dim")
+        formula = tr("The score is {formula}.", formula=found["score_formula"])
+        _print_line(out, formula, style="dim")
 
 
 def print_short(found: Mapping[str, Any], verdict: Mapping[str, Any] | None, label: str) -> None:
@@ -63,14 +67,16 @@ def print_short(found: Mapping[str, Any], verdict: Mapping[str, Any] | None, lab
     for finding in bad[:LISTED]:
         _print_heading(out, finding)
     if len(bad) > LISTED:
-        out.print(f"and {len(bad) - LISTED} more")
+        out.print(tr("and {count} more", count=len(bad) - LISTED))
     _print_gate(out, verdict)
-    said = ", ".join(_counted(counts[kind], kind) for kind in ("error", "warning"))
-    _print_line(
-        out,
-        f"Score {found.get('score')} of 100, {found.get('rows')} rows: {said}",
-        style="bold",
+    score = tr(
+        "Score {score} of 100, {rows} rows: {errors}, {warnings}",
+        score=found.get("score"),
+        rows=found.get("rows"),
+        errors=_errors(counts["error"]),
+        warnings=_warnings(counts["warning"]),
     )
+    _print_line(out, score, style="bold")
     say(
         tr(
             "With examples and what each does to training: aiplatform datasets report {label}",
@@ -87,23 +93,29 @@ def _print_finding(out: "Console", finding: Mapping[str, Any]) -> None:
         _print_line(out, str(finding["effect"]), indent=INDENT)
     if finding.get("code"):
         fixes = ", ".join(finding.get("fixes") or ())
-        named = f"{finding['code']}; fixes: {fixes}" if fixes else str(finding["code"])
+        named = str(finding["code"])
+        if fixes:
+            named = tr("{code}; fixes: {fixes}", code=finding["code"], fixes=fixes)
         _print_line(out, named, indent=INDENT, style="dim")
     if not bad:
         return
     for example in (finding.get("examples") or ())[:EXAMPLES]:
         _print_cut(out, _example(finding, example))
     if finding.get("groups"):
-        _print_cut(out, f"rows alike: {_groups(finding['groups'])}")
+        _print_cut(out, tr("rows alike: {groups}", groups=_groups(finding["groups"])))
 
 
 def _print_heading(out: "Console", finding: Mapping[str, Any]) -> None:
     from rich.text import Text
 
     severity = plain(finding.get("severity"))
-    rows = _counted(finding.get("count"), "row")
-    said = plain(f": {finding.get('message')}, {rows} ({finding.get('share') or 0:.1%})")
-    _print_text(out, Text.assemble((severity, STYLES.get(severity, "")), said))
+    said = tr(
+        ": {message}, {rows} ({share:.1%})",
+        message=finding.get("message"),
+        rows=_rows(finding.get("count")),
+        share=finding.get("share") or 0,
+    )
+    _print_text(out, Text.assemble((tr(severity), STYLES.get(severity, "")), plain(said)))
 
 
 def _example(finding: Mapping[str, Any], example: Mapping[str, Any]) -> str:
@@ -111,58 +123,94 @@ def _example(finding: Mapping[str, Any], example: Mapping[str, Any]) -> str:
     row, text = example.get("row"), str(example.get("text", ""))
     said = COPY.match(text) if finding.get("code") in COPIES else None
     if said is None:
-        return f"row {row}: {text}"
-    return f"row {row}, {COPIES[finding['code']]} row {said[1]}{text[said.end() :]}"
+        return tr("row {row}: {text}", row=row, text=text)
+    facts = {"row": row, "other": said[1], "text": text[said.end() :]}
+    if finding["code"] == "duplicates":
+        return tr("row {row}, a copy of row {other}{text}", **facts)
+    return tr("row {row}, almost row {other}{text}", **facts)
 
 
-def _counted(count: Any, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+def _rows(count: Any) -> str:
+    return tr("1 row") if count == 1 else tr("{count} rows", count=count)
+
+
+def _errors(count: int) -> str:
+    return tr("1 error") if count == 1 else tr("{count} errors", count=count)
+
+
+def _warnings(count: int) -> str:
+    return tr("1 warning") if count == 1 else tr("{count} warnings", count=count)
 
 
 def _print_facts(out: "Console", found: Mapping[str, Any]) -> None:
     """Rows that were set aside, tokens, what it was compared with, checks that failed."""
     aside = found.get("quarantined")
     if aside:
-        _print_line(out, f"Not in it: {aside['rows']} bad rows, set aside ({reasons_text(aside)})")
+        _print_line(
+            out,
+            tr(
+                "Not in it: {rows} bad rows, set aside ({reasons})",
+                rows=aside["rows"],
+                reasons=reasons_text(aside),
+            ),
+        )
     tokens = found.get("tokens")
     if tokens:
         facts = [
             f"{label} {tokens[key]:.0f}"
             for key, label in (
-                ("mean", "mean"),
-                ("p50", "median"),
+                ("mean", tr("mean")),
+                ("p50", tr("median")),
                 ("p95", "95 %"),
-                ("max", "most"),
+                ("max", tr("most")),
             )
             if tokens.get(key) is not None
         ]
         cut = tokens.get("over_length")
-        _print_line(out, f"Tokens a row: {', '.join(facts)}; too long: {cut or 0} rows")
+        _print_line(
+            out,
+            tr(
+                "Tokens a row: {facts}; too long: {count} rows",
+                facts=", ".join(facts),
+                count=cut or 0,
+            ),
+        )
     for each in found.get("compared_with") or ():
         _print_line(out, _compared(each))
     for each in found.get("outside_checks") or ():
         if each.get("error"):
-            _print_line(out, f"The check {each.get('name')} failed: {each['error']}")
+            _print_line(
+                out,
+                tr("The check {name} failed: {error}", name=each.get("name"), error=each["error"]),
+            )
 
 
 def _compared(each: Mapping[str, Any]) -> str:
     if each.get("role") == "benchmark":
-        said = f"{each.get('contaminated')} of {each.get('rows')} rows share a passage"
-    else:
-        said = (
-            f"of its {each.get('rows')} rows {each.get('exact')} are here word for word, "
-            f"{each.get('question')} by question, {each.get('near')} almost"
+        return tr(
+            "Compared with {label}: {contaminated} of {rows} rows share a passage",
+            label=each.get("label"),
+            contaminated=each.get("contaminated"),
+            rows=each.get("rows"),
         )
-    return f"Compared with {each.get('label')}: {said}"
+    return tr(
+        "Compared with {label}: of its {rows} rows {exact} are here word for word, "
+        "{question} by question, {near} almost",
+        label=each.get("label"),
+        rows=each.get("rows"),
+        exact=each.get("exact"),
+        question=each.get("question"),
+        near=each.get("near"),
+    )
 
 
 def _print_gate(out: "Console", verdict: Mapping[str, Any] | None) -> None:
     if verdict is None:
         return
     if verdict.get("passed"):
-        _print_line(out, "Gate: passed", style="green")
+        _print_line(out, tr("Gate: passed"), style="green")
         return
-    _print_line(out, "Gate: not passed, so training on it is refused", style="bold red")
+    _print_line(out, tr("Gate: not passed, so training on it is refused"), style="bold red")
     for failure in verdict.get("failures") or ():
         _print_line(out, str(failure.get("text")), indent=INDENT)
 
@@ -172,7 +220,9 @@ def _groups(groups: list[list[int]]) -> str:
     told = []
     for group in groups[:GROUPS]:
         rows = ", ".join(map(str, group[:GROUP_ROWS]))
-        told.append(f"{rows} and {len(group) - GROUP_ROWS} more" if group[GROUP_ROWS:] else rows)
+        if more := len(group[GROUP_ROWS:]):
+            rows = tr("{rows} and {count} more", rows=rows, count=more)
+        told.append(rows)
     if groups[GROUPS:]:
         told.append("…")
     return "; ".join(told)

@@ -85,7 +85,7 @@ def show(run: RunArgument, project: Project = None, json: Json = False) -> None:
     learned = ("torch", "transformers", "peft", "trl", "accelerate", "datasets", "tokenizers")
     record |= environment
     record["inputs"] = [
-        f"{i['role'].replace('_', ' ')} {i['label']} sha256 {str(i['sha256'])[:SHORT_HASH]}"
+        f"{tr(i['role'].replace('_', ' '))} {i['label']} sha256 {str(i['sha256'])[:SHORT_HASH]}"
         for i in record["inputs"]
     ]
     record["packages"] = [f"{name} {packages[name]}" for name in learned if name in packages]

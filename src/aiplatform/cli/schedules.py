@@ -26,11 +26,11 @@ def ls(project: Project = None, limit: Limit = 50, json: Json = False) -> None:
             "NAME": lambda s: s.name,
             "CRON": lambda s: s.cron,
             "ZONE": lambda s: s.timezone,
-            "NEXT (UTC)": lambda s: f"{s.next_at:%Y-%m-%d %H:%M}" if s.next_at else "off",
+            "NEXT (UTC)": lambda s: f"{s.next_at:%Y-%m-%d %H:%M}" if s.next_at else tr("off"),
             "LAST": lambda s: s.last.outcome if s.last else "",
             "OWNER": lambda s: (
                 (s.owner.username if s.owner else "")
-                + ("" if s.owner_is_active else " (deactivated)")
+                + ("" if s.owner_is_active else tr(" (deactivated)"))
             ),
         },
         as_json=json,

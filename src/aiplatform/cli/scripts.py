@@ -175,7 +175,7 @@ def rm_bundle(
     found = connect().scripts.get_bundle(bundle)
     confirm(tr("Delete the code {name}?", name=found.name), yes=yes)
     found.delete()
-    print_deleted(found.uuid, f"the code {found.name}", None, as_json=json)
+    print_deleted(found.uuid, tr("the code {name}", name=found.name), None, as_json=json)
 
 
 def artifacts(

@@ -55,7 +55,7 @@ def set_secret(
     if file is not None:
         value = file.read_text("utf-8")
     elif sys.stdin.isatty():
-        value = typer.prompt(f"Value of {name}", hide_input=True, err=True)
+        value = typer.prompt(tr("Value of {name}", name=name), hide_input=True, err=True)
     else:
         value = sys.stdin.read()
     value = value.removesuffix("\n").removesuffix("\r")

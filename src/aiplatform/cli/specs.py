@@ -25,11 +25,11 @@ def read_spec(path: Path) -> dict[str, Any]:
             case ".yaml" | ".yml":
                 spec = _yaml(text)
             case _:
-                raise _usage(f"{path}: the name must end in .toml, .json or .yaml")
+                raise _usage(tr("{path}: the name must end in .toml, .json or .yaml", path=path))
     except ValueError as error:
         raise _usage(f"{path}: {error}") from error
     if not isinstance(spec, dict):
-        raise _usage(f"{path} must hold names and values")
+        raise _usage(tr("{path} must hold names and values", path=path))
     return spec
 
 
@@ -41,13 +41,13 @@ def assign(spec: dict[str, Any], assignments: list[str]) -> None:
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals or not key:
-            raise _usage(f"--set {assignment}: write it as key=value")
+            raise _usage(tr("--set {assignment}: write it as key=value", assignment=assignment))
         *path, last = key.split(".")
         place = spec
         for part in path:
             inner = place.setdefault(part, {})
             if not isinstance(inner, dict):
-                raise _usage(f"--set {key}: {part} holds a single value")
+                raise _usage(tr("--set {key}: {part} holds a single value", key=key, part=part))
             place = inner
         try:
             place[last] = json.loads(text)

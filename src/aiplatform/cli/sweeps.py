@@ -187,11 +187,19 @@ def _change_printer(*, as_json: bool) -> "Callable[[Sweep], None]":
 
     def show_change(sweep: "Sweep") -> None:
         states = Counter(trial.state for trial in sweep.trials)
-        objective = str(sweep.spec.get("objective", ""))
-        best = "" if sweep.best is None else f"; best {objective} {number_text(sweep.best.value)}"
-        counts = ", ".join(f"{count} {state}" for state, count in states.items())
-        most = sweep.spec.get("max_trials")
-        text = f"{sweep.name}: {len(sweep.trials)} of {most} trials begun ({counts}){best}"
+        text = tr(
+            "{name}: {begun} of {most} trials begun ({counts})",
+            name=sweep.name,
+            begun=len(sweep.trials),
+            most=sweep.spec.get("max_trials"),
+            counts=", ".join(f"{count} {state}" for state, count in states.items()),
+        )
+        if sweep.best is not None:
+            text += tr(
+                "; best {objective} {value}",
+                objective=sweep.spec.get("objective", ""),
+                value=number_text(sweep.best.value),
+            )
         if last == [text] or not sweep.trials:
             return
         last[:] = [text]
@@ -255,4 +263,5 @@ def print_sweep(sweep: "Sweep", *, as_json: bool) -> None:
             for trial in [*valued, *rest]
         ],
     )
-    say(f"{sweep.name} is {sweep.status}." + (f" {sweep.error}" if sweep.error else ""))
+    ending = tr("{name} is {status}.", name=sweep.name, status=sweep.status)
+    say(f"{ending} {sweep.error}" if sweep.error else ending)

@@ -99,9 +99,9 @@ def _submit_batch(file: Path, project: str | None, *, as_json: bool) -> None:
         if not as_json:
             say(
                 tr(
-                    "{value} of {tasks} tasks are queued.",
-                    value=start + len(queued),
-                    tasks=len(tasks),
+                    "{queued} of {all} tasks are queued.",
+                    queued=start + len(queued),
+                    all=len(tasks),
                 )
             )
 
@@ -125,7 +125,9 @@ def read_lines(file: Path) -> list[Any]:
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{file}: {error}", exit_code=ExitCode.USAGE) from error
+        raise CommandError(
+            tr("{file}: {error}", file=file, error=error), exit_code=ExitCode.USAGE
+        ) from error
     found = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():

@@ -93,10 +93,10 @@ def show(task: TaskArgument, project: Project = None, json: Json = False) -> Non
         cost = "" if used.cost is None else f"; {used.cost:.2f} {used.currency or ''}"
         say(
             tr(
-                "Used {gpu_hours:.2f} GPU-hours and {cpu_hours:.2f} CPU-hours in {seconds}{cost}.",
+                "Used {gpu_hours:.2f} GPU-hours and {cpu_hours:.2f} CPU-hours in {duration}{cost}.",
                 gpu_hours=used.gpu_hours,
                 cpu_hours=used.cpu_hours,
-                seconds=duration_text(used.seconds),
+                duration=duration_text(used.seconds),
                 cost=cost,
             )
         )
@@ -112,7 +112,7 @@ def timeline(task: TaskArgument, project: Project = None, json: Json = False) ->
         connect(project).tasks.timeline(task),
         {
             "TIME": lambda e: f"{e.time:%Y-%m-%d %H:%M:%S}",
-            "WHAT": lambda e: e.kind.replace("_", " "),
+            "WHAT": lambda e: tr(e.kind.replace("_", " ")),
             "FACTS": lambda e: ", ".join(
                 f"{key.replace('_', ' ')} {_in_short(value)}"
                 for key, value in e.data.items()
@@ -131,11 +131,11 @@ def _in_short(value: Any) -> str:
             return f"({len(value)})"
         case dict():
             parts = [f"{key.replace('_', ' ')} {_in_short(item)}" for key, item in value.items()]
-            return f"({', '.join(parts)})" if parts else "none"
+            return f"({', '.join(parts)})" if parts else tr("none")
         case list():
-            return ", ".join(map(_in_short, value)) or "none"
+            return ", ".join(map(_in_short, value)) or tr("none")
         case bool():
-            return "yes" if value else "no"
+            return tr("yes") if value else tr("no")
     return str(value)
 
 
@@ -281,7 +281,7 @@ def retry(
             except (ServerUnavailable, Unauthenticated):
                 raise  # so it would be with all that follow
             except ApiError as error:
-                refused[one.uuid] = f"{one.name} is not retried: {error}"
+                refused[one.uuid] = tr("{name} is not retried: {error}", name=one.name, error=error)
                 if error.code == "dependency_failed":
                     later.append(one)
         due = later if len(later) < len(due) else []

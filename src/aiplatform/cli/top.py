@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from aiplatform.cli.output import console, duration_text, plain
+from aiplatform.language import tr
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -53,13 +54,18 @@ def screen(view: View, url: str) -> "RenderableType":
     from rich.console import Group
     from rich.text import Text
 
-    waiting = f"{len(view.waiting)}{'+' if view.more_waiting else ''}"
-    head = f"{url} · {len(view.running)} running, {waiting} waiting · {view.moment:%H:%M:%S} UTC"
+    head = tr(
+        "{url} · {running} running, {waiting} waiting · {moment:%H:%M:%S} UTC",
+        url=url,
+        running=len(view.running),
+        waiting=f"{len(view.waiting)}{'+' if view.more_waiting else ''}",
+        moment=view.moment,
+    )
     parts: list[RenderableType] = [Text(plain(head), style="bold")]
-    parts.append(_table("RUNNING", RUNNING, view.running, "Nothing runs."))
-    parts.append(_table("WAITING", WAITING, view.waiting, "Nothing waits."))
+    parts.append(_table(tr("RUNNING"), RUNNING, view.running, tr("Nothing runs.")))
+    parts.append(_table(tr("WAITING"), WAITING, view.waiting, tr("Nothing waits.")))
     if view.workers is not None:
-        parts.append(_table("WORKERS", WORKERS, view.workers, "No worker is there."))
+        parts.append(_table(tr("WORKERS"), WORKERS, view.workers, tr("No worker is there.")))
     return Group(*parts)
 
 
@@ -94,15 +100,17 @@ def _load(worker: "Worker") -> str:
 
 def _memory(worker: "Worker") -> str:
     used = float(worker.load.get("memory_used_mb", 0.0))
-    return f"{used / 1024:.1f} of {worker.memory_mb / 1024:.1f} GiB"
+    return tr("{used:.1f} of {total:.1f} GiB", used=used / 1024, total=worker.memory_mb / 1024)
 
 
 def _gpus(worker: "Worker") -> str:
     if not worker.devices:
-        return "no GPU"
+        return tr("no GPU")
     busy = [value for key, value in worker.load.items() if key.endswith(".percent")]
-    shown = f" · {sum(busy) / len(busy):.0f} % busy" if busy else ""
-    return f"{worker.devices_free} of {len(worker.devices)} free{shown}"
+    text = tr("{free} of {total} free", free=worker.devices_free, total=len(worker.devices))
+    if busy:
+        text += tr(" · {percent:.0f} % busy", percent=sum(busy) / len(busy))
+    return text
 
 
 RUNNING: dict[str, Any] = {
@@ -141,7 +149,7 @@ def _table(title: str, columns: dict[str, Any], rows: list[Any], empty: str) -> 
     if not rows:
         return Text(f"\n{title}: {empty}", style="dim")
     table = Table(
-        *(Column(name, no_wrap=True, overflow="ellipsis") for name in columns),
+        *(Column(tr(name), no_wrap=True, overflow="ellipsis") for name in columns),
         title=title,
         title_justify="left",
         title_style="bold",
@@ -183,7 +191,7 @@ def _with_footer(view: View, url: str, trouble: str, seconds: float) -> "Rendera
     from rich.console import Group
     from rich.text import Text
 
-    footer = trouble or f"q ends · every {seconds:g} s"
+    footer = trouble or tr("q ends · every {seconds:g} s", seconds=seconds)
     style = "bold red" if trouble else "dim"
     return Group(screen(view, url), Text(f"\n{plain(footer)}", style=style))
 

@@ -186,20 +186,20 @@ def print_training(client: "Client", task: "Task") -> None:
     """What came out of a training run."""
     result = task.result or {}
     labels = {
-        "steps": "steps",
-        "rows": "rows",
-        "rows_truncated": "rows cut",
-        "rows_dropped": "rows dropped",
-        "train_loss_first": "first loss",
-        "train_loss_last": "last loss",
-        "eval_loss": "held-out loss",
-        "perplexity": "held-out perplexity",
-        "seconds": "seconds",
+        "steps": tr("steps"),
+        "rows": tr("rows"),
+        "rows_truncated": tr("rows cut"),
+        "rows_dropped": tr("rows dropped"),
+        "train_loss_first": tr("first loss"),
+        "train_loss_last": tr("last loss"),
+        "eval_loss": tr("held-out loss"),
+        "perplexity": tr("held-out perplexity"),
+        "seconds": tr("seconds"),
     }
     rows = [[label, number_text(result[key])] for key, label in labels.items() if key in result]
     model = client.tasks.get(task).model
     if model is not None:
-        rows.append(["model", client.models.get(model).reference])
+        rows.append([tr("model"), client.models.get(model).reference])
     print_rows(["", ""], rows)
 
 

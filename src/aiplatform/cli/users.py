@@ -62,7 +62,7 @@ def create(
     if password_stdin:
         password = sys.stdin.readline().rstrip("\r\n")
     else:
-        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+        password = typer.prompt(tr("Password"), hide_input=True, confirmation_prompt=True, err=True)
     user = connect().users.create(
         username, email, password, role=role, must_change_password=must_change_password
     )
@@ -144,7 +144,7 @@ def rm(
     found = client.users.get(user)
     confirm(tr("Delete the account {username}?", username=found.username), yes=yes)
     found.delete(transfer_to=transfer_to)
-    _done(found, f"Deleted the account {found.username}.", json=json)
+    _done(found, tr("Deleted the account {username}.", username=found.username), json=json)
 
 
 @app.command("reset-password")
@@ -164,7 +164,11 @@ def end_sessions(user: Name, json: Json = False) -> None:
     client = connect()
     found = client.users.get(user)
     ended = client.users.end_sessions(found)
-    _done(found, f"Ended {ended} of {found.username}'s sessions.", json=json)
+    _done(
+        found,
+        tr("Ended {count} of {username}'s sessions.", count=ended, username=found.username),
+        json=json,
+    )
 
 
 @app.command("reset-totp")
@@ -174,7 +178,9 @@ def reset_totp(user: Name, yes: Yes = False, json: Json = False) -> None:
     found = client.users.get(user)
     confirm(tr("Let {username} log in with the password alone?", username=found.username), yes=yes)
     client.users.reset_second_factor(found)
-    _done(found, f"{found.username} has no second factor any more.", json=json)
+    _done(
+        found, tr("{username} has no second factor any more.", username=found.username), json=json
+    )
 
 
 def _done(user: "User", text: str, *, json: bool) -> None:

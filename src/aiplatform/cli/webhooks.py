@@ -106,9 +106,9 @@ def ping(webhook: Name, project: Project = None, json: Json = False) -> None:
         call = delivery.calls[-1]
         say(
             tr(
-                "{status}: {value}, {duration_ms} ms",
+                "{status}: {answer}, {duration_ms} ms",
                 status=delivery.status,
-                value=call.error or call.status_code,
+                answer=call.error or call.status_code,
                 duration_ms=call.duration_ms,
             )
         )
@@ -182,5 +182,5 @@ def rm(webhook: Name, project: Project = None, yes: Yes = False, json: Json = Fa
 def _state(webhook: object) -> str:
     if not getattr(webhook, "is_enabled", True):
         reason = getattr(webhook, "disabled_reason", None)
-        return f"off ({reason})" if reason else "off"
-    return "failing" if getattr(webhook, "failing_since", None) else "on"
+        return tr("off ({reason})", reason=reason) if reason else tr("off")
+    return tr("failing") if getattr(webhook, "failing_since", None) else tr("on")

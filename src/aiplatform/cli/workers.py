@@ -33,9 +33,15 @@ def ls(limit: Limit = 100, json: Json = False) -> None:
             "WORKER": lambda w: w.name,
             "STATE": state_text,
             "RUNNING": lambda w: len(w.running),
-            "CPUS FREE": lambda w: f"{w.cpus_free:g} of {w.cpus:g}",
-            "MEMORY FREE": lambda w: f"{w.memory_mb_free} of {w.memory_mb} MiB",
-            "GPUS FREE": lambda w: f"{w.devices_free} of {len(w.devices)}",
+            "CPUS FREE": lambda w: tr(
+                "{free} of {total}", free=f"{w.cpus_free:g}", total=f"{w.cpus:g}"
+            ),
+            "MEMORY FREE": lambda w: tr(
+                "{free} of {total} MiB", free=w.memory_mb_free, total=w.memory_mb
+            ),
+            "GPUS FREE": lambda w: tr(
+                "{free} of {total}", free=w.devices_free, total=len(w.devices)
+            ),
             "QUEUES": lambda w: ", ".join([*w.queues, *w.labels]),
             "VERSION": lambda w: w.version,
             "SEEN": lambda w: age_text(w.heartbeat_at),
@@ -54,32 +60,42 @@ def show(worker: Name, json: Json = False) -> None:
 @app.command()
 def cordon(worker: Name, json: Json = False) -> None:
     """Let a worker take no more tasks; what it runs goes on."""
-    _tell(connect().workers.cordon(worker), tr("takes no more tasks"), as_json=json)
+    found = connect().workers.cordon(worker)
+    _tell(
+        found,
+        tr("{name} takes no more tasks; it runs {count} tasks.", **_facts(found)),
+        as_json=json,
+    )
 
 
 @app.command()
 def drain(worker: Name, json: Json = False) -> None:
     """Empty a worker: preemptible tasks go on elsewhere, the rest ends there."""
-    _tell(connect().workers.drain(worker), tr("is being emptied"), as_json=json)
+    found = connect().workers.drain(worker)
+    _tell(
+        found,
+        tr("{name} is being emptied; it runs {count} tasks.", **_facts(found)),
+        as_json=json,
+    )
 
 
 @app.command()
 def resume(worker: Name, json: Json = False) -> None:
     """Let a worker take tasks again."""
-    _tell(connect().workers.resume(worker), tr("takes tasks again"), as_json=json)
+    found = connect().workers.resume(worker)
+    _tell(
+        found,
+        tr("{name} takes tasks again; it runs {count} tasks.", **_facts(found)),
+        as_json=json,
+    )
 
 
-def _tell(worker: "Worker", what: str, *, as_json: bool) -> None:
+def _facts(worker: "Worker") -> dict[str, object]:
+    return {"name": worker.name, "count": len(worker.running)}
+
+
+def _tell(worker: "Worker", text: str, *, as_json: bool) -> None:
     if as_json:
         print_json(worker)
     else:
-        left = len(worker.running)
-        say(
-            tr(
-                "{name} {what}; it runs {left} {value}.",
-                name=worker.name,
-                what=what,
-                left=left,
-                value="task" if left == 1 else "tasks",
-            )
-        )
+        say(text)
