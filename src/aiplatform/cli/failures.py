@@ -117,11 +117,12 @@ def _tell(message: str, hint: str, code: ExitCode, facts: dict[str, Any] | None 
     from aiplatform.cli.output import console, plain
 
     if "--json" in sys.argv:
-        body = {"message": message, "hint": hint, "exit_code": int(code), **(facts or {})}
+        body = {"message": message, "hint": tr(hint), "exit_code": int(code), **(facts or {})}
         sys.stderr.write(json.dumps({"error": body}, ensure_ascii=False, default=str) + "\n")
         return code
     from rich.text import Text
 
+    hint = tr(hint)  # Hints that are constants of a class are in English.
     out = console(stderr=True)
     label = "" if code is ExitCode.INTERRUPTED else tr("Error: ")
     out.print(Text(label, style="bold red").append(plain(message), style="not bold default"))

@@ -200,7 +200,7 @@ def doctor(
     else:
         table = Table(tr("check"), "", tr("found"), box=None, pad_edge=False)
         for check in checks:
-            table.add_row(check.name, _coloured(check.outcome), _plain(check.message))
+            table.add_row(tr(check.name), _coloured(check.outcome), _plain(check.message))
             if check.remedy and check.outcome is not Outcome.OK:
                 table.add_row("", "→", _plain(check.remedy))
         console().print(table, highlight=False, soft_wrap=True)

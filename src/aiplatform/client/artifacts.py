@@ -10,6 +10,7 @@ from aiplatform.client.base import Resource
 from aiplatform.client.downloads import download
 from aiplatform.client.errors import ClientError
 from aiplatform.client.paging import Pages
+from aiplatform.language import tr
 
 if TYPE_CHECKING:
     from aiplatform.client.client import Client
@@ -53,7 +54,13 @@ def download_artifacts(
     for artifact in artifacts:
         target = (root / artifact.path).resolve()
         if not target.is_relative_to(root):
-            raise ClientError(f"the artifact {artifact.path!r} would lie outside {directory}")
+            raise ClientError(
+                tr(
+                    "the artifact {path!r} would lie outside {directory}",
+                    path=artifact.path,
+                    directory=directory,
+                )
+            )
         target.parent.mkdir(parents=True, exist_ok=True)
         path = f"tasks/{task}/artifacts/{quote(artifact.path)}"
         fetched.append(download(client.transport, path, target, sha256=artifact.sha256))

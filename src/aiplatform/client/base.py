@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 from aiplatform.client.errors import AmbiguousName, NotFound, PreconditionFailed, UnexpectedAnswer
 from aiplatform.client.paging import Pages
 from aiplatform.client.transport import decoded
+from aiplatform.language import tr
 from aiplatform.protocol.faults import message_of, place_of
 
 if TYPE_CHECKING:
@@ -89,8 +90,13 @@ class Group:
             first = error.errors(include_url=False)[0]
             where = place_of(first) or "the answer"
             raise UnexpectedAnswer(
-                f"the server described a {kind.__name__.lower()} that this version of the SDK"
-                f" cannot read ({where}: {message_of(first)})"
+                tr(
+                    "the server described a {kind} that this version of the SDK cannot read "
+                    "({where}: {reason})",
+                    kind=kind.__name__.lower(),
+                    where=where,
+                    reason=message_of(first),
+                )
             ) from error
         resource.bind(self._client, etag)
         return resource
@@ -119,7 +125,7 @@ class Group:
             read_at: datetime | None = getattr(held, "updated_at", None)
             if read_at is not None and read_at != getattr(fresh, "updated_at", read_at):
                 raise PreconditionFailed(
-                    f"the {kind.__name__.lower()} was changed after you read it",
+                    tr("the {kind} was changed after you read it", kind=kind.__name__.lower()),
                     code="client.changed_since",
                 )
             etag = fresh.etag
@@ -151,10 +157,25 @@ def only(
     if len(named) == 1:
         return named[0]
     if named:
-        error = AmbiguousName(f"several {kind}s {where} are named {name}")
+        error = AmbiguousName(
+            tr(
+                "several {kind}s {where} are named {name}",
+                kind=tr(kind),
+                where=tr(where),
+                name=name,
+            )
+        )
         uuids = (str(getattr(resource, "uuid", "")) for resource in named)
-        error.hint = f"Give the uuid instead: {', '.join(uuids)}."
+        error.hint = tr("Give the uuid instead: {uuids}.", uuids=", ".join(uuids))
         raise error
     known = ", ".join(sorted({called(resource) for resource in pages().take(8)}))
-    hint = f"There are: {known}." if known else f"There is no {kind} {where} yet."
-    raise NotFound(f"no {kind} {where} is named {name}", code="client.no_such_name", hint=hint)
+    hint = (
+        tr("There are: {names}.", names=known)
+        if known
+        else tr("There is no {kind} {where} yet.", kind=tr(kind), where=tr(where))
+    )
+    raise NotFound(
+        tr("no {kind} {where} is named {name}", kind=tr(kind), where=tr(where), name=name),
+        code="client.no_such_name",
+        hint=hint,
+    )

@@ -19,6 +19,7 @@ from aiplatform.client.base import Resource
 from aiplatform.client.downloads import download
 from aiplatform.client.errors import ClientError
 from aiplatform.data.bundles import MAX_FILES, MAX_PATH, MAX_UNPACKED_BYTES
+from aiplatform.language import tr
 
 PASSED_OVER = frozenset(
     {".git", ".hg", ".svn", ".venv", "venv", "__pycache__", ".mypy_cache", ".pytest_cache",
@@ -114,20 +115,45 @@ def survey(directory: Path) -> dict[Path, int]:
         found[path] = size
         if len(found) > MAX_FILES:
             raise ClientError(
-                f"{directory} has more than {MAX_FILES:,} files, and a bundle holds no more; "
-                f"{path} is one of them. {LEAVE_OUT}"
+                tr(
+                    "{directory} has more than {most:,} files, and a bundle holds no more; "
+                    "{path} is one of them. {hint}",
+                    directory=directory,
+                    most=MAX_FILES,
+                    path=path,
+                    hint=tr(LEAVE_OUT),
+                )
             )
         if total > MAX_UNPACKED_BYTES:
             largest = max(found, key=found.__getitem__)
             raise ClientError(
-                f"{directory} has more than {MAX_UNPACKED_BYTES >> 20} MiB, and a bundle holds no "
-                f"more; the largest file so far is {largest} ({found[largest] >> 20} MiB). "
-                f"{LEAVE_OUT}"
+                tr(
+                    "{directory} has more than {most} MiB, and a bundle holds no more; the "
+                    "largest file so far is {largest} ({size} MiB). {hint}",
+                    directory=directory,
+                    most=MAX_UNPACKED_BYTES >> 20,
+                    largest=largest,
+                    size=found[largest] >> 20,
+                    hint=tr(LEAVE_OUT),
+                )
             )
         if len(path.relative_to(directory).as_posix()) > MAX_PATH:
-            raise ClientError(f"{path} has a path of more than {MAX_PATH} characters. {LEAVE_OUT}")
+            raise ClientError(
+                tr(
+                    "{path} has a path of more than {most} characters. {hint}",
+                    path=path,
+                    most=MAX_PATH,
+                    hint=tr(LEAVE_OUT),
+                )
+            )
     if not found:
-        raise ClientError(f"{directory} has no files to pack. {LEAVE_OUT_CHECK}")
+        raise ClientError(
+            tr(
+                "{directory} has no files to pack. {hint}",
+                directory=directory,
+                hint=tr(LEAVE_OUT_CHECK),
+            )
+        )
     return found
 
 
@@ -138,7 +164,7 @@ def pack_commit(repository: Path, commit: str) -> Packed:
         ClientError: when git is missing, or knows no such commit.
     """
     if commit.startswith("-"):
-        raise ClientError(f"{commit!r} is no commit")
+        raise ClientError(tr("{commit!r} is no commit", commit=commit))
     sha = _git(repository, "rev-parse", "--verify", f"{commit}^{{commit}}").decode().strip()
     archive = _git(repository, "archive", "--format=tar", sha)
     buffer = io.BytesIO()
@@ -163,10 +189,10 @@ def _git(repository: Path, *arguments: str) -> bytes:
             ["git", "-C", str(repository), *arguments], capture_output=True, check=False
         )
     except FileNotFoundError as error:
-        raise ClientError("git is not installed") from error
+        raise ClientError(tr("git is not installed")) from error
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip()
-        raise ClientError(f"git {arguments[0]} failed: {said}")
+        raise ClientError(tr("git {command} failed: {said}", command=arguments[0], said=said))
     return done.stdout
 
 
@@ -197,7 +223,11 @@ def _files(directory: Path) -> Iterator[Path]:
                 continue
             if is_link:
                 raise ClientError(
-                    f"{path} is a symbolic link, which a bundle can't hold. {LEAVE_OUT}"
+                    tr(
+                        "{path} is a symbolic link, which a bundle can't hold. {hint}",
+                        path=path,
+                        hint=tr(LEAVE_OUT),
+                    )
                 )
             if path.is_file():
                 yield path

@@ -10,6 +10,7 @@ import httpx
 from aiplatform.client.errors import ApiError, UnexpectedAnswer, unreachable
 from aiplatform.client.streams import events
 from aiplatform.client.transport import Transport
+from aiplatform.language import tr
 
 CHAT = "/v1/chat/completions"
 _FIRST_TOKEN_SECONDS = 300.0
@@ -70,13 +71,15 @@ class ChatStream:
         except httpx.TransportError as error:
             raise unreachable(http.url, error) from error
         if self.finish_reason is None:
-            raise ApiError("the answer broke off", code="client.stream_broken")
+            raise ApiError(tr("the answer broke off"), code="client.stream_broken")
 
     def _take(self, data: str) -> str:
         try:
             chunk = json.loads(data)
         except ValueError as error:
-            raise UnexpectedAnswer(f"the stream contains {data[:80]!r}, not JSON") from error
+            raise UnexpectedAnswer(
+                tr("the stream contains {data!r}, not JSON", data=data[:80])
+            ) from error
         if "error" in chunk:
             fault = chunk["error"]
             text = fault.get("message") if isinstance(fault, dict) else str(fault)
@@ -113,4 +116,4 @@ def reply_from(answer: Any) -> ChatReply:
             raw=answer,
         )
     except (KeyError, IndexError, TypeError) as error:
-        raise UnexpectedAnswer("the server's answer is no chat completion") from error
+        raise UnexpectedAnswer(tr("the server's answer is no chat completion")) from error

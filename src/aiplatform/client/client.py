@@ -36,6 +36,7 @@ from aiplatform.client.tokens import FixedToken, NoToken, SessionTokens, session
 from aiplatform.client.transport import Transport, decoded
 from aiplatform.client.webhooks import Webhooks
 from aiplatform.client.workers import Workers
+from aiplatform.language import tr
 
 
 class Client:
@@ -169,7 +170,7 @@ class Client:
         """
         offer = decoded(self.transport.request("GET", "auth/oidc", authenticated=False))
         if not offer["enabled"]:
-            raise ClientError(f"{self.url} has no single sign-on")
+            raise ClientError(tr("{url} has no single sign-on", url=self.url))
         code, verifier = browse(offer["login_url"], show, timeout=timeout)
         body = {"code": code, "code_verifier": verifier}
         answer = decoded(
@@ -213,7 +214,7 @@ class Client:
         response = self.transport.request("GET", "health", authenticated=False, accept_errors=True)
         answer = decoded(response)
         if not isinstance(answer, dict):
-            raise ClientError(f"{self.url} is no AI Platform server")
+            raise ClientError(tr("{url} is no AI Platform server", url=self.url))
         return answer
 
     def run(

@@ -19,6 +19,7 @@ import platformdirs
 
 from aiplatform.client.errors import ClientError
 from aiplatform.client.locks import file_lock
+from aiplatform.language import tr
 
 _LOCK_SECONDS = 30.0
 _EARLY_SECONDS = 30.0
@@ -155,6 +156,8 @@ class CredentialStore:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def _unreadable(self, reason: object) -> ClientError:
-        error = ClientError(f"cannot read the credentials in {self.path}: {reason}")
-        error.hint = "Delete the file, and log in again with `aiplatform login`."
+        error = ClientError(
+            tr("cannot read the credentials in {path}: {reason}", path=self.path, reason=reason)
+        )
+        error.hint = tr("Delete the file, and log in again with `aiplatform login`.")
         return error

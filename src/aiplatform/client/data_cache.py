@@ -23,6 +23,7 @@ from aiplatform.client.errors import CorruptDownload, unreachable
 from aiplatform.client.locks import file_lock
 from aiplatform.client.transfers import CHUNK_BYTES, ProgressCallback
 from aiplatform.client.transport import Transport, back_off
+from aiplatform.language import tr
 from aiplatform.protocol.storage import VersionPart, VersionParts
 
 _ATTEMPTS_WITHOUT_PROGRESS = 5
@@ -120,7 +121,9 @@ class DataCache:
             os.fsync(file.fileno())
             file.seek(0)
             if hashlib.file_digest(file, "sha256").hexdigest() != wanted.file_hash:
-                raise CorruptDownload(f"the parts of {wanted.version} don't make its file")
+                raise CorruptDownload(
+                    tr("the parts of {version} don't make its file", version=wanted.version)
+                )
         partial.chmod(0o444)
         partial.replace(target)
         index = self.directory / f".{target.stem}.{secrets.token_hex(6)}"
@@ -241,7 +244,11 @@ class _Assembly:
                     break
                 if digest.hexdigest() != part.sha256:
                     raise CorruptDownload(
-                        f"{self._wanted.version}: the bytes from {part.start} on arrived as others"
+                        tr(
+                            "{version}: the bytes from {start} on arrived as others",
+                            version=self._wanted.version,
+                            start=part.start,
+                        )
                     )
                 self._has(part)
                 following = next(rest, None)

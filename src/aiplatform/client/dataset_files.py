@@ -12,6 +12,7 @@ from aiplatform.client.errors import UnexpectedAnswer
 from aiplatform.client.local_data import LocalDataset
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.transfers import AtomicFile, ProgressCallback
+from aiplatform.language import tr
 from aiplatform.protocol.storage import Collected, DatasetStorage, StorageReport, VersionParts
 
 if TYPE_CHECKING:
@@ -101,7 +102,9 @@ class DatasetFiles(Group):
         try:
             wanted = VersionParts.model_validate(data)
         except ValueError as error:
-            raise UnexpectedAnswer(f"the server describes the parts of {path} otherwise") from error
+            raise UnexpectedAnswer(
+                tr("the server describes the parts of {path} otherwise", path=path)
+            ) from error
         # By its label: a tag may move meanwhile.
         content = f"datasets/{wanted.dataset}/versions/{wanted.version}/content"
         found = (cache or DataCache()).get(self._http, content, wanted, progress)

@@ -9,6 +9,7 @@ from aiplatform.client.errors import UnexpectedAnswer
 from aiplatform.client.paging import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.transport import segment
+from aiplatform.language import tr
 from aiplatform.protocol.encoding import dumps
 
 if TYPE_CHECKING:
@@ -218,5 +219,5 @@ def _placed(page: dict[str, Any]) -> dict[str, Any]:
     """
     items, places = page.get("items") or [], page.get("places")
     if not isinstance(places, list) or len(places) != len(items):
-        raise UnexpectedAnswer("the server answered rows without their places")
+        raise UnexpectedAnswer(tr("the server answered rows without their places"))
     return {**page, "items": list(zip(places, items, strict=True))}

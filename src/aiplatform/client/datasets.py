@@ -25,6 +25,7 @@ from aiplatform.client.resumable import ResumableUploads, file_to_resume
 from aiplatform.client.task_watching import TaskEvent
 from aiplatform.client.transfers import ProgressCallback, UploadData, body_of
 from aiplatform.client.waiting import WaitingReasons, poll
+from aiplatform.language import tr
 from aiplatform.protocol.enums import DatasetStatus, TaskStatus, TaskType
 from aiplatform.protocol.references import DatasetRef
 
@@ -279,15 +280,24 @@ class Datasets(
             look,
             lambda seen: seen.status is not DatasetStatus.PROCESSING,
             timeout=timeout,
-            what="the quality report was not there",
+            what=tr("the quality report was not there"),
         )
         if ready.status is DatasetStatus.FAILED:
-            raise NotReady(f"the quality report of {ready.name} {ready.version} could not be made")
+            raise NotReady(
+                tr(
+                    "the quality report of {name} {version} could not be made",
+                    name=ready.name,
+                    version=ready.version,
+                )
+            )
         if ready.status is DatasetStatus.UPLOADED:
             raise NotReady(
-                f"no quality report of {ready.name} {ready.version} is being made: its task was"
-                " cancelled",
-                hint=f"`aiplatform datasets check {ready.name}` makes one.",
+                tr(
+                    "no quality report of {name} {version} is being made: its task was cancelled",
+                    name=ready.name,
+                    version=ready.version,
+                ),
+                hint=tr("`aiplatform datasets check {name}` makes one.", name=ready.name),
             )
         return ready
 

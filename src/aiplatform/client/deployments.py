@@ -17,6 +17,7 @@ from aiplatform.client.projects import ProjectLike
 from aiplatform.client.task_watching import TaskEvent
 from aiplatform.client.tasks import Task, TaskLike
 from aiplatform.client.waiting import WaitingReasons, poll
+from aiplatform.language import tr
 from aiplatform.protocol.enums import DeploymentStatus
 from aiplatform.protocol.references import FromTask
 from aiplatform.protocol.specs import Resources
@@ -252,13 +253,22 @@ class Deployments(Group):
             look,
             lambda seen: seen.updating is None,
             timeout=timeout,
-            what="the update had not ended",
+            what=tr("the update had not ended"),
             longest=1.0,
         )
         if seen.update_error is not None:
             raise NotReady(
-                f"the update of {seen.name} failed: {seen.update_error}",
-                hint=f"{seen.name} is {seen.status} and serves {seen.model_name} as before.",
+                tr(
+                    "the update of {name} failed: {update_error}",
+                    name=seen.name,
+                    update_error=seen.update_error,
+                ),
+                hint=tr(
+                    "{name} is {status} and serves {model_name} as before.",
+                    name=seen.name,
+                    status=seen.status,
+                    model_name=seen.model_name,
+                ),
             )
         if seen.status is not DeploymentStatus.READY:
             # It was down, and is started with the new model.
@@ -303,12 +313,19 @@ class Deployments(Group):
             look,
             lambda seen: seen.status is DeploymentStatus.READY or seen.status in _DOWN,
             timeout=timeout,
-            what="the deployment was not ready",
+            what=tr("the deployment was not ready"),
             longest=1.0,
         )
         if seen.status is not DeploymentStatus.READY:
-            reason = f": {seen.error}" if seen.error else ""
-            raise NotReady(f"the deployment {seen.name} is {seen.status}{reason}")
+            reason = tr(": {reason}", reason=seen.error) if seen.error else ""
+            raise NotReady(
+                tr(
+                    "the deployment {name} is {status}{reason}",
+                    name=seen.name,
+                    status=seen.status,
+                    reason=reason,
+                )
+            )
         return seen
 
     def wait_stopped(
@@ -328,7 +345,7 @@ class Deployments(Group):
             lambda: self._get(Deployment, path),
             lambda seen: seen.status in _DOWN,
             timeout=timeout,
-            what="the deployment had not stopped",
+            what=tr("the deployment had not stopped"),
             longest=1.0,
         )
 

@@ -14,6 +14,7 @@ import httpx
 from aiplatform.client.errors import CorruptDownload, unreachable
 from aiplatform.client.transfers import AtomicFile, ProgressCallback
 from aiplatform.client.transport import Transport, back_off
+from aiplatform.language import tr
 
 _ATTEMPTS_WITHOUT_PROGRESS = 5
 
@@ -107,11 +108,23 @@ class _Received:
     def verify(self, name: str, sha256: str | None) -> None:
         """Compare size and hash with what was announced."""
         if self.total is not None and self.size != self.total:
-            raise CorruptDownload(f"{name}: {self.size} bytes arrived of {self.total}")
+            raise CorruptDownload(
+                tr(
+                    "{name}: {size} bytes arrived of {total}",
+                    name=name,
+                    size=self.size,
+                    total=self.total,
+                )
+            )
         expected = sha256 or self._digest
         if expected is not None and self._hash.hexdigest() != expected.lower():
             raise CorruptDownload(
-                f"{name} arrived with the hash {self._hash.hexdigest()}, not {expected}"
+                tr(
+                    "{name} arrived with the hash {found}, not {expected}",
+                    name=name,
+                    found=self._hash.hexdigest(),
+                    expected=expected,
+                )
             )
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import httpx
 
+from aiplatform.language import tr
+
 
 class ClientError(Exception):
     """Root of everything that the SDK raises on purpose.
@@ -124,7 +126,7 @@ class TaskFailed(ClientError):
     def __init__(self, message: str, task: Any) -> None:
         super().__init__(message)
         self.task = task
-        self.hint = f"Its log: `aiplatform tasks logs {task.uuid}`."
+        self.hint = tr("Its log: `aiplatform tasks logs {uuid}`.", uuid=task.uuid)
 
 
 class NotReady(ClientError):
@@ -166,10 +168,15 @@ def error_from(response: httpx.Response) -> ApiError:
         phrase = f"{status} {response.reason_phrase}".strip()
         kind = response.headers.get("content-type", "nothing")
         return _BY_STATUS.get(status, ApiError)(
-            f"{response.request.url} answered {phrase} ({kind}), which AI Platform does not",
+            tr(
+                "{url} answered {phrase} ({kind}), which AI Platform does not",
+                url=response.request.url,
+                phrase=phrase,
+                kind=kind,
+            ),
             status=status,
             title=response.reason_phrase,
-            hint="Check the address (AIPLATFORM_URL) and the proxy in front of it.",
+            hint=tr("Check the address (AIPLATFORM_URL) and the proxy in front of it."),
         )
     return error_in(document, status, response.reason_phrase)
 
@@ -200,27 +207,31 @@ def unreachable(url: str, error: httpx.TransportError) -> ServerUnavailable:
     """The exception for a connection that could not be made or was lost."""
     match error:
         case httpx.ConnectError():
-            text = f"nothing answers at {url}"
+            text = tr("nothing answers at {url}", url=url)
             reason = str(error)
             if "refused" not in reason and reason:
-                text = f"cannot connect to {url}: {reason}"
+                text = tr("cannot connect to {url}: {reason}", url=url, reason=reason)
             return ServerUnavailable(text, code="client.unreachable")
         case httpx.TimeoutException():
             return ServerUnavailable(
-                f"{url} did not answer in time",
+                tr("{url} did not answer in time", url=url),
                 code="client.timeout",
-                hint="The server may be busy: `aiplatform status` tells. Try again later.",
+                hint=tr("The server may be busy: `aiplatform status` tells. Try again later."),
             )
         case httpx.UnsupportedProtocol():
             return ServerUnavailable(
-                f"{url} is not an http or https address",
+                tr("{url} is not an http or https address", url=url),
                 code="client.address",
-                hint="Correct AIPLATFORM_URL, for instance to http://127.0.0.1:8400.",
+                hint=tr("Correct AIPLATFORM_URL, for instance to http://127.0.0.1:8400."),
             )
     return ServerUnavailable(
-        f"the connection to {url} was lost ({error or type(error).__name__})",
+        tr(
+            "the connection to {url} was lost ({reason})",
+            url=url,
+            reason=error or type(error).__name__,
+        ),
         code="client.connection_lost",
-        hint="Try again; `aiplatform status` tells whether the server is well.",
+        hint=tr("Try again; `aiplatform status` tells whether the server is well."),
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiplatform.client.errors import ClientError
+from aiplatform.language import tr
 
 if TYPE_CHECKING:
     from aiplatform.client.client import Client
@@ -142,6 +143,12 @@ def _needed(module: str, method: str) -> Any:
         return import_module(module)
     except ImportError as error:
         package = module.partition(".")[0]
-        refused = ClientError(f"{method}() needs the package {package}, which is not here")
-        refused.hint = f"Install it: pip install {package}"
+        refused = ClientError(
+            tr(
+                "{method}() needs the package {package}, which is not here",
+                method=method,
+                package=package,
+            )
+        )
+        refused.hint = tr("Install it: pip install {package}", package=package)
         raise refused from error

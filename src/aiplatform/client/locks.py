@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from aiplatform.client.errors import ClientError
+from aiplatform.language import tr
 
 
 @contextlib.contextmanager
@@ -27,7 +28,13 @@ def file_lock(path: Path, *, seconds: float | None = None) -> Iterator[None]:
         began = time.monotonic()
         while not _try_lock(descriptor):
             if seconds is not None and time.monotonic() > began + seconds:
-                raise ClientError(f"another process has held {path} for {seconds:.0f} s")
+                raise ClientError(
+                    tr(
+                        "another process has held {path} for {seconds:.0f} s",
+                        path=path,
+                        seconds=seconds,
+                    )
+                )
             time.sleep(0.02)
         yield
     finally:

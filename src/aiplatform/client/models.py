@@ -18,6 +18,7 @@ from aiplatform.client.task_watching import TaskEvent
 from aiplatform.client.tasks import Task, TaskLike
 from aiplatform.client.transfers import ProgressCallback, body_of
 from aiplatform.client.waiting import poll
+from aiplatform.language import tr
 from aiplatform.protocol.enums import ModelStatus
 from aiplatform.protocol.model_sources import HubSource, ModelSource, PackageSource, UploadSource
 from aiplatform.protocol.references import DatasetRef, FromTask, ModelReference
@@ -168,7 +169,7 @@ class Models(Group):
         source = Path(path)
         files = list(_files_of(source))
         if not files:
-            raise FileNotFoundError(f"{source} has no files to upload")
+            raise FileNotFoundError(tr("{source} has no files to upload", source=source))
         sizes = [file.stat().st_size for _, file in files]
         model = self.create(name or source.stem, UploadSource(), **options)
         done = 0
@@ -221,11 +222,17 @@ class Models(Group):
             lambda: self._get(Model, path),
             lambda seen: seen.status is not ModelStatus.PENDING,
             timeout=timeout,
-            what=f"{current.reference} was not ready",
+            what=tr("{reference} was not ready", reference=current.reference),
         )
         if ready.status is ModelStatus.FAILED:
-            reason = f": {ready.error}" if ready.error else ""
-            raise NotReady(f"{ready.reference} could not be brought in{reason}")
+            reason = tr(": {reason}", reason=ready.error) if ready.error else ""
+            raise NotReady(
+                tr(
+                    "{reference} could not be brought in{reason}",
+                    reference=ready.reference,
+                    reason=reason,
+                )
+            )
         return ready
 
     def evaluate(
@@ -340,9 +347,9 @@ class Models(Group):
             found = [candidate for candidate in found if candidate.version == meant.version]
         if not found:
             raise NotFound(
-                f"no model that you may use is named {model}",
+                tr("no model that you may use is named {model}", model=model),
                 code="client.no_such_name",
-                hint="`aiplatform models ls` shows them.",
+                hint=tr("`aiplatform models ls` shows them."),
             )
         return max(found, key=_age).uuid
 
@@ -370,7 +377,7 @@ def _files_of(source: Path) -> Iterator[tuple[PurePosixPath, Path]]:
         yield PurePosixPath(source.name), source
         return
     if not source.is_dir():
-        raise FileNotFoundError(f"{source} does not exist")
+        raise FileNotFoundError(tr("{source} does not exist", source=source))
     for file in sorted(source.rglob("*")):
         relative = file.relative_to(source)
         if file.is_file() and not any(part.startswith(".") for part in relative.parts):
@@ -381,7 +388,9 @@ def _safe_parts(path: str) -> tuple[str, ...]:
     """The parts of a relative path from the server; never one that leaves the directory."""
     parts = PurePosixPath(path).parts
     if not parts or path.startswith("/") or any(p == ".." or "\\" in p or ":" in p for p in parts):
-        raise CorruptDownload(f"the server named a file {path!r}, which is no safe path")
+        raise CorruptDownload(
+            tr("the server named a file {path!r}, which is no safe path", path=path)
+        )
     return parts
 
 

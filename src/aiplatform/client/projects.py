@@ -11,6 +11,7 @@ from aiplatform.client.base import Group, Resource, UserRef, as_uuid, only, purg
 from aiplatform.client.errors import AmbiguousName, NotFound
 from aiplatform.client.paging import Pages
 from aiplatform.client.transport import decoded, segment
+from aiplatform.language import tr
 from aiplatform.protocol.enums import ProjectStatus
 
 MINE = "users/me/project-invitations"
@@ -286,11 +287,20 @@ class Projects(Group):
             return uuid
         named = [each for each in self.invitations() if each.project_name == invitation]
         if len(named) > 1:
-            error = AmbiguousName(f"several projects named {invitation!r} invite you")
-            error.hint = f"Name one by its uuid: {', '.join(str(each.uuid) for each in named)}."
+            error = AmbiguousName(
+                tr("several projects named {invitation!r} invite you", invitation=invitation)
+            )
+            error.hint = tr(
+                "Name one by its uuid: {uuids}.", uuids=", ".join(str(each.uuid) for each in named)
+            )
             raise error
         if not named:
-            raise NotFound(f"you have no invitation into a project named {invitation!r}")
+            raise NotFound(
+                tr(
+                    "you have no invitation into a project named {invitation!r}",
+                    invitation=invitation,
+                )
+            )
         return named[0].uuid
 
     def remove_member(self, project: ProjectLike, user: UUID | str) -> None:
@@ -335,12 +345,15 @@ class Projects(Group):
         mine = self.list().take(10)
         if len(mine) == 1:
             return mine[0].uuid
-        error = AmbiguousName("which project?" if mine else "you have no project yet")
+        error = AmbiguousName(tr("which project?") if mine else tr("you have no project yet"))
         error.hint = (
-            "Name one with --project or AIPLATFORM_PROJECT, or choose one with "
-            f"`aiplatform projects use NAME`: {', '.join(p.name for p in mine)}."
+            tr(
+                "Name one with --project or AIPLATFORM_PROJECT, or choose one with `aiplatform "
+                "projects use NAME`: {names}.",
+                names=", ".join(p.name for p in mine),
+            )
             if mine
-            else "Create one: `aiplatform projects create NAME`."
+            else tr("Create one: `aiplatform projects create NAME`.")
         )
         raise error
 

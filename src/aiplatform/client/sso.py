@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from aiplatform.client.errors import ClientError, Unauthenticated
+from aiplatform.language import tr
 
 PAGE = (
     "<!doctype html><meta charset=utf-8><title>AI Platform</title>"
@@ -70,8 +71,8 @@ def browse(login_url: str, show: Callable[[str], None], *, timeout: float) -> tu
             server.shutdown()
             serving.join()
     if not answers:
-        raise ClientError(f"nobody signed in within {timeout:.0f} seconds")
+        raise ClientError(tr("nobody signed in within {timeout:.0f} seconds", timeout=timeout))
     if "code" not in answers[0]:
-        reason = answers[0].get("error_description") or answers[0].get("error") or "no reason"
+        reason = answers[0].get("error_description") or answers[0].get("error") or tr("no reason")
         raise Unauthenticated(reason, code=answers[0].get("error", "client.sso"))
     return answers[0]["code"], verifier

@@ -17,6 +17,7 @@ from aiplatform.client.paging import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.task_watching import TaskEvent
 from aiplatform.client.waiting import WaitingReasons
+from aiplatform.language import tr
 from aiplatform.protocol.sweeps import SweepSpec, SweepStatus
 
 
@@ -93,7 +94,13 @@ class Sweep(Resource):
             if found.status is not SweepStatus.RUNNING:
                 return found
             if deadline is not None and time.monotonic() > deadline:
-                raise WaitTimeout(f"the sweep {self.name} still runs after {timeout:g} s")
+                raise WaitTimeout(
+                    tr(
+                        "the sweep {name} still runs after {timeout:g} s",
+                        name=self.name,
+                        timeout=timeout,
+                    )
+                )
             time.sleep(interval)
 
 

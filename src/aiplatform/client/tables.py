@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any, BinaryIO, Protocol, cast
 
 from aiplatform.client.errors import ClientError
+from aiplatform.language import tr
 
 
 class ArrowTable(Protocol):
@@ -33,9 +34,13 @@ def parquet_of(data: object) -> BinaryIO | None:
         _write(data, file)
     except ImportError as error:
         refusal = ClientError(
-            f"a {type(data).__name__} is uploaded as Parquet, and {error.name} is not installed"
+            tr(
+                "a {kind} is uploaded as Parquet, and {package} is not installed",
+                kind=type(data).__name__,
+                package=error.name,
+            )
         )
-        refusal.hint = "Install it: pip install pyarrow"
+        refusal.hint = tr("Install it: pip install pyarrow")
         raise refusal from error
     file.seek(0)
     return file

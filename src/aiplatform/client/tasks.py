@@ -20,6 +20,7 @@ from aiplatform.client.task_logs import LogChunk, TaskLogs
 from aiplatform.client.task_telemetry import TaskTelemetry
 from aiplatform.client.task_watching import TaskEvent
 from aiplatform.client.transport import decoded
+from aiplatform.language import tr
 from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.protocol.specs import TaskSpec
 
@@ -319,13 +320,23 @@ class Tasks(TaskLogs, TaskTelemetry):
         last = self._get(Task, path)
         while not last.status.is_final:
             if deadline is not None and time.monotonic() >= deadline:
-                raise WaitTimeout(f"{last.name} is still {last.status} after {timeout:g} s")
+                raise WaitTimeout(
+                    tr(
+                        "{name} is still {status} after {timeout:g} s",
+                        name=last.name,
+                        status=last.status,
+                        timeout=timeout,
+                    )
+                )
             time.sleep(0.2)
             last = self._get(Task, path)
         if check and last.status is not TaskStatus.COMPLETED:
-            reason = f": {last.error_message}" if last.error_message else ""
-            verb = "was cancelled" if last.status is TaskStatus.CANCELLED else "failed"
-            raise TaskFailed(f"{last.name} {verb}{reason}", last)
+            reason = tr(": {reason}", reason=last.error_message) if last.error_message else ""
+            if last.status is TaskStatus.CANCELLED:
+                message = tr("{name} was cancelled{reason}", name=last.name, reason=reason)
+            else:
+                message = tr("{name} failed{reason}", name=last.name, reason=reason)
+            raise TaskFailed(message, last)
         return last
 
     def metrics(
@@ -383,9 +394,9 @@ class Tasks(TaskLogs, TaskTelemetry):
                 if str(found.uuid).startswith(meant.lower()):
                     return found.uuid
         raise NotFound(
-            f"no task in this project is named {meant}",
+            tr("no task in this project is named {meant}", meant=meant),
             code="client.no_such_name",
-            hint="`aiplatform tasks ls` shows them.",
+            hint=tr("`aiplatform tasks ls` shows them."),
         )
 
     def list(

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from aiplatform.client.credentials import CredentialStore, Session
 from aiplatform.client.errors import Unauthenticated
+from aiplatform.language import tr
 
 RefreshCall = Callable[[str], dict[str, Any]]
 """Exchanges a refresh token for an answer of ``auth/refresh``."""
@@ -37,7 +38,9 @@ class NoToken:
 
     def current(self) -> str:
         """There is none."""
-        raise Unauthenticated(f"you are not logged in at {self._url}", code="client.not_logged_in")
+        raise Unauthenticated(
+            tr("you are not logged in at {url}", url=self._url), code="client.not_logged_in"
+        )
 
     def renew(self, rejected: str) -> str | None:  # noqa: ARG002
         """There is none."""
@@ -129,7 +132,7 @@ class SessionTokens:
             answer = self._refresh(session.refresh_token)
         except Unauthenticated as error:
             raise Unauthenticated(
-                f"your session at {session.url} has ended",
+                tr("your session at {url} has ended", url=session.url),
                 status=error.status,
                 code=error.code,
                 title=error.title,

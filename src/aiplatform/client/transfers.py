@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Self
 
 from aiplatform.client.errors import ClientError
 from aiplatform.client.tables import ArrowTable, parquet_of
+from aiplatform.language import tr
 from aiplatform.protocol.encoding import dumps, jsonable
 
 CHUNK_BYTES = 1024 * 1024
@@ -55,7 +56,7 @@ def body_of(data: UploadData, progress: ProgressCallback | None = None) -> Body:
         path = Path(data)
         length = path.stat().st_size
         if path.is_dir():
-            raise IsADirectoryError(f"{path} is a directory; give one file")
+            raise IsADirectoryError(tr("{path} is a directory; give one file", path=path))
         return Body(lambda: _of_path(path, length, progress), length, True, path.name)
     if isinstance(data, bytes | bytearray | memoryview):
         content = bytes(data)
@@ -81,7 +82,7 @@ def _of_path(path: Path, length: int, progress: ProgressCallback | None) -> Iter
         while done < length:
             chunk = file.read(min(CHUNK_BYTES, length - done))
             if not chunk:
-                raise ClientError(f"{path} became shorter while it was uploaded")
+                raise ClientError(tr("{path} became shorter while it was uploaded", path=path))
             yield chunk
             done += len(chunk)
             if progress:

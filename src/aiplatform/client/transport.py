@@ -14,6 +14,7 @@ import httpx
 from aiplatform.client.errors import UnexpectedAnswer, error_from, unreachable
 from aiplatform.client.tokens import NoToken, TokenSource
 from aiplatform.client.transfers import Body
+from aiplatform.language import tr
 from aiplatform.protocol.encoding import dumps
 
 API = "/api/v1"
@@ -275,7 +276,9 @@ def decoded(response: httpx.Response) -> Any:
         return response.json()
     except ValueError as error:
         kind = response.headers.get("content-type", "something unnamed")
-        raise UnexpectedAnswer(f"{response.request.url} answered {kind}, not JSON") from error
+        raise UnexpectedAnswer(
+            tr("{url} answered {kind}, not JSON", url=response.request.url, kind=kind)
+        ) from error
 
 
 def _absolute(path: str) -> str:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from aiplatform.client.errors import ApiError, WaitTimeout
 from aiplatform.client.task_watching import TaskEvent
+from aiplatform.language import tr
 from aiplatform.protocol.enums import TaskStatus
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def poll(
         if done(seen):
             return seen
         if deadline is not None and time.monotonic() + pause > deadline:
-            raise WaitTimeout(f"{what} after {timeout:g} s")
+            raise WaitTimeout(tr("{what} after {timeout:g} s", what=what, timeout=timeout))
         time.sleep(pause)
         pause = min(pause * 1.3, longest)
 

@@ -8,6 +8,7 @@ from aiplatform.client.base import Group, Resource, as_uuid
 from aiplatform.client.errors import NotFound
 from aiplatform.client.paging import Pages
 from aiplatform.client.task_telemetry import Telemetry
+from aiplatform.language import tr
 
 
 class Worker(Resource):
@@ -94,8 +95,8 @@ class Workers(Group):
             uuid = next((found.uuid for found in self.list() if found.name == worker), None)
         if uuid is None:
             raise NotFound(
-                f"no worker is named {worker}",
+                tr("no worker is named {worker}", worker=worker),
                 code="client.no_such_name",
-                hint="`aiplatform workers ls` shows them.",
+                hint=tr("`aiplatform workers ls` shows them."),
             )
         return f"workers/{uuid}"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from aiplatform.embedded.errors import EmbeddedError, MissingPartError, from_os_error
 from aiplatform.embedded.process import Account
+from aiplatform.language import tr
 
 POSTGRES_SETTING = "AIPLATFORM_POSTGRES_BIN"
 VALKEY_SETTING = "AIPLATFORM_VALKEY_BIN"
@@ -126,10 +127,18 @@ def find_postgres(environ: Mapping[str, str] = os.environ) -> PostgresBinaries:
         else:
             tried.append(str(directory))
     raise MissingPartError(
-        f"No PostgreSQL {OLDEST_POSTGRES} or newer was found"
-        + (f"; looked in {', '.join(tried)}." if tried else "."),
-        "Install the server parts with `pip install 'aiplatform[server]'`, or name a directory "
-        f"that holds `postgres` and `initdb` in {POSTGRES_SETTING}.",
+        tr(
+            "No PostgreSQL {oldest} or newer was found; looked in {places}.",
+            oldest=OLDEST_POSTGRES,
+            places=", ".join(tried),
+        )
+        if tried
+        else tr("No PostgreSQL {oldest} or newer was found.", oldest=OLDEST_POSTGRES),
+        tr(
+            "Install the server parts with `pip install 'aiplatform[server]'`, or name a "
+            "directory that holds `postgres` and `initdb` in {setting}.",
+            setting=POSTGRES_SETTING,
+        ),
     )
 
 
@@ -145,9 +154,14 @@ def find_valkey(environ: Mapping[str, str] = os.environ) -> Path:
             return path
         tried.append(str(path))
     raise MissingPartError(
-        "No Valkey server was found" + (f"; looked for {', '.join(tried)}." if tried else "."),
-        "Install the server parts with `pip install 'aiplatform[server]'`, or name a valkey-server "
-        f"or redis-server in {VALKEY_SETTING}.",
+        tr("No Valkey server was found; looked for {names}.", names=", ".join(tried))
+        if tried
+        else tr("No Valkey server was found."),
+        tr(
+            "Install the server parts with `pip install 'aiplatform[server]'`, or name a "
+            "valkey-server or redis-server in {setting}.",
+            setting=VALKEY_SETTING,
+        ),
     )
 
 
@@ -180,8 +194,15 @@ def runnable_by(
     source = binaries.directory.parent
     if source in SHARED_PREFIXES:
         raise EmbeddedError(
-            f"The user {account.name} can't execute {binaries.postgres}.",
-            f"Allow it, or name another PostgreSQL in {POSTGRES_SETTING}.",
+            tr(
+                "The user {name} can't execute {postgres}.",
+                name=account.name,
+                postgres=binaries.postgres,
+            ),
+            tr(
+                "Allow it, or name another PostgreSQL in {setting}.",
+                setting=POSTGRES_SETTING,
+            ),
         )
     # The wheel's programs look for their libraries beside the package, three levels up.
     copied = PostgresBinaries(copy_to / "package" / source.name / "bin", binaries.version)
@@ -189,15 +210,24 @@ def runnable_by(
         try:
             _copy_installation(source, copy_to)
         except shutil.Error as error:
-            raise EmbeddedError(f"PostgreSQL could not be copied into the home: {error}") from error
+            raise EmbeddedError(
+                tr("PostgreSQL could not be copied into the home: {error}", error=error)
+            ) from error
         except OSError as error:
             raise from_os_error(error, copy_to) from error
     if postgres_version(copied.directory, account) != binaries.version:
         raise EmbeddedError(
-            f"The user {account.name} can't execute PostgreSQL, neither in {binaries.directory} "
-            f"nor in {copied.directory}.",
-            "Choose a home that other users can enter and whose file system allows programs, or "
-            f"name another PostgreSQL in {POSTGRES_SETTING}.",
+            tr(
+                "The user {name} can't execute PostgreSQL, neither in {directory} nor in {copy}.",
+                name=account.name,
+                directory=binaries.directory,
+                copy=copied.directory,
+            ),
+            tr(
+                "Choose a home that other users can enter and whose file system allows programs, "
+                "or name another PostgreSQL in {setting}.",
+                setting=POSTGRES_SETTING,
+            ),
         )
     return copied
 

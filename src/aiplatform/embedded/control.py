@@ -15,6 +15,7 @@ from aiplatform.embedded.leftovers import end_leftovers, living
 from aiplatform.embedded.process import resident_bytes, user_name, wait_gone
 from aiplatform.embedded.state import State, read_state, remove_state
 from aiplatform.embedded.supervisor import already_running
+from aiplatform.language import tr
 
 STOP_SECONDS = 120.0
 """Tasks write their checkpoints, then PostgreSQL its buffers."""
@@ -75,7 +76,7 @@ def stop_platform(home: Home, seconds: float = STOP_SECONDS) -> str:
         AlreadyRunningError: somebody else is starting or stopping it at this moment.
     """
     if not home.run.is_dir():
-        return f"AI Platform is not running in {home.root}."
+        return tr("AI Platform is not running in {home}.", home=home.root)
     state = read_state(home)
     if state is not None and state.supervisor_alive:
         return _stop_supervisor(home, state, seconds)
@@ -86,8 +87,12 @@ def stop_platform(home: Home, seconds: float = STOP_SECONDS) -> str:
     finally:
         os.close(lock)
     if ended:
-        return f"Ended what a killed run left in {home.root}: {', '.join(ended)}."
-    return f"AI Platform is not running in {home.root}."
+        return tr(
+            "Ended what a killed run left in {home}: {names}.",
+            home=home.root,
+            names=", ".join(ended),
+        )
+    return tr("AI Platform is not running in {home}.", home=home.root)
 
 
 def _stop_supervisor(home: Home, state: State, seconds: float) -> str:
@@ -97,20 +102,34 @@ def _stop_supervisor(home: Home, state: State, seconds: float) -> str:
     except ProcessLookupError:
         pass
     except PermissionError as error:
-        owner = "another user"
+        owner = tr("another user")
         with contextlib.suppress(OSError):
-            owner = f"the user {user_name(home.state_file.stat().st_uid)}"
+            name = user_name(home.state_file.stat().st_uid)
+            owner = tr("the user {name}", name=name)
         raise StopFailedError(
-            f"Process {state.pid} belongs to {owner}.",
-            f"Run `{home.command('down')}` as that user.",
+            tr("Process {pid} belongs to {owner}.", pid=state.pid, owner=owner),
+            tr("Run `{down}` as that user.", down=home.command("down")),
         ) from error
     if not wait_gone(state.pid, state.identity, seconds):
         raise StopFailedError(
-            f"Process {state.pid} has not ended within {seconds:.0f} seconds.",
-            f"See {home.logs / 'supervisor.log'}. As a last resort: kill -9 {state.pid}, then "
-            f"`{home.command('down')}` again; nothing committed is lost.",
+            tr(
+                "Process {pid} has not ended within {seconds:.0f} seconds.",
+                pid=state.pid,
+                seconds=seconds,
+            ),
+            tr(
+                "See {log}. As a last resort: kill -9 {pid}, then `{down}` again; nothing "
+                "committed is lost.",
+                log=home.logs / "supervisor.log",
+                pid=state.pid,
+                down=home.command("down"),
+            ),
         )
-    return f"AI Platform in {home.root} is stopped ({time.monotonic() - began:.1f} s)."
+    return tr(
+        "AI Platform in {home} is stopped ({seconds:.1f} s).",
+        home=home.root,
+        seconds=time.monotonic() - began,
+    )
 
 
 def _lock_or_wait(home: Home) -> int:

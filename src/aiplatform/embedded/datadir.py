@@ -13,6 +13,7 @@ from aiplatform.embedded.errors import (
     from_os_error,
 )
 from aiplatform.embedded.process import Account, user_name
+from aiplatform.language import tr
 
 
 def server_account(data: Path) -> Account | None:
@@ -34,8 +35,12 @@ def server_account(data: Path) -> Account | None:
     if me != 0:
         if owner not in {None, me}:
             raise HomeUnusableError(
-                f"{data} belongs to the user {user_name(owner or 0)}.",
-                "Run `aiplatform up` as that user (or as root), or choose another home.",
+                tr(
+                    "{data} belongs to the user {name}.",
+                    data=data,
+                    name=user_name(owner or 0),
+                ),
+                tr("Run `aiplatform up` as that user (or as root), or choose another home."),
             )
         return None
     if owner:
@@ -51,8 +56,11 @@ def server_account(data: Path) -> Account | None:
             continue
         return Account(entry.pw_uid, entry.pw_gid, entry.pw_name)
     raise EmbeddedError(
-        "PostgreSQL refuses to run as root, and there is neither a user `postgres` nor `nobody`.",
-        "Create one of them, or run `aiplatform up` as a normal user.",
+        tr(
+            "PostgreSQL refuses to run as root, and there is neither a user `postgres` nor "
+            "`nobody`."
+        ),
+        tr("Create one of them, or run `aiplatform up` as a normal user."),
     )
 
 
@@ -66,14 +74,33 @@ def check_version(data: Path, binaries: PostgresBinaries) -> None:
     if found == str(binaries.major):
         return
     fitting = [path for path in debian_directories() if path.parent.name == found]
-    where = str(fitting[0]) if fitting else f"the bin directory of a PostgreSQL {found}"
-    go_on = f"To go on with PostgreSQL {found}, set {POSTGRES_SETTING} to {where}."
+    where = (
+        str(fitting[0])
+        if fitting
+        else tr("the bin directory of a PostgreSQL {version}", version=found)
+    )
+    go_on = tr(
+        "To go on with PostgreSQL {found}, set {setting} to {where}.",
+        found=found,
+        setting=POSTGRES_SETTING,
+        where=where,
+    )
     raise WrongDataVersionError(
-        f"{data} was made by PostgreSQL {found or '?'}, but {binaries.directory} holds "
-        f"PostgreSQL {binaries.version}.",
-        f"{go_on} To upgrade: with that setting run `aiplatform up`, write the database out with "
-        f"`pg_dump --format=custom`, run `aiplatform down`, move {data} away, unset the setting, "
-        "run `aiplatform up` again and read it back with `pg_restore --clean --if-exists`.",
+        tr(
+            "{data} was made by PostgreSQL {found}, but {directory} holds PostgreSQL {version}.",
+            data=data,
+            found=found or "?",
+            directory=binaries.directory,
+            version=binaries.version,
+        ),
+        tr(
+            "{go_on} To upgrade: with that setting run `aiplatform up`, write the database out "
+            "with `pg_dump --format=custom`, run `aiplatform down`, move {data} away, unset the "
+            "setting, run `aiplatform up` again and read it back with `pg_restore --clean "
+            "--if-exists`.",
+            go_on=go_on,
+            data=data,
+        ),
     )
 
 
@@ -94,7 +121,11 @@ def check_reachable(directory: Path, account: Account) -> None:
         )
         if not found.st_mode & bit:
             raise HomeUnusableError(
-                f"PostgreSQL refuses to run as root, so it runs as {account.name}, who can't enter "
-                f"{path}.",
-                "Choose a home that other users can enter, such as --home /var/lib/aiplatform.",
+                tr(
+                    "PostgreSQL refuses to run as root, so it runs as {name}, who can't enter "
+                    "{path}.",
+                    name=account.name,
+                    path=path,
+                ),
+                tr("Choose a home that other users can enter, such as --home /var/lib/aiplatform."),
             )

@@ -18,6 +18,7 @@ from aiplatform.embedded.home import Home
 from aiplatform.embedded.logs import open_log
 from aiplatform.embedded.process import identity, wait_gone
 from aiplatform.embedded.state import Phase, State
+from aiplatform.language import tr
 
 Observe = Callable[[State], None]
 MAX_INHERITED = 1024
@@ -105,7 +106,7 @@ def _become_daemon(home: Home, run: Callable[[Observe], int], report: Report) ->
         code = error.exit_code
     else:
         if code == INTERRUPTED:
-            report.error(InterruptedStartError("It was stopped before it was ready."))
+            report.error(InterruptedStartError(tr("It was stopped before it was ready.")))
     # Anything else is a bug: it goes up to the program's one handler, and so into the log. An
     # ordinary end stops here: what is above on the stack belongs to the process that waits.
     sys.stdout.flush()
@@ -133,6 +134,6 @@ def _follow(home: Home, reading: int, show: Observe) -> State:
             wait_gone(state.pid, state.identity, 60.0)
         raise
     raise StartFailedError(
-        "The background process ended before the platform was ready.",
-        f"See {home.logs / 'supervisor.log'}.",
+        tr("The background process ended before the platform was ready."),
+        tr("See {log}.", log=home.logs / "supervisor.log"),
     )

@@ -25,6 +25,7 @@ from aiplatform.embedded.errors import EmbeddedError
 from aiplatform.embedded.home import Home
 from aiplatform.embedded.ports import claim_port
 from aiplatform.embedded.state import read_state
+from aiplatform.language import tr
 
 OLDEST_PYTHON = (3, 11)
 HUB_SECONDS = 2.0
@@ -91,7 +92,7 @@ def examine(
         lambda: check_scripts(environ),
     ]
     hub = _Later(lambda: check_hub(environ), HUB_SECONDS + 0.5)
-    return [*(look() for look in looks), hub.result() or _no_hub("no answer", environ)]
+    return [*(look() for look in looks), hub.result() or _no_hub(tr("no answer"), environ)]
 
 
 class _Later:
@@ -112,13 +113,13 @@ def check_python() -> Check:
     """The interpreter, and the system it runs on."""
     text = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     if sys.version_info[:2] < OLDEST_PYTHON:
-        return Check("python", Outcome.FAIL, text, "Install Python 3.11 or newer.")
+        return Check("python", Outcome.FAIL, text, tr("Install Python 3.11 or newer."))
     if os.name != "posix":
         return Check(
             "python",
             Outcome.FAIL,
             text,
-            "`aiplatform up` needs Linux or macOS; use WSL on Windows.",
+            tr("`aiplatform up` needs Linux or macOS; use WSL on Windows."),
         )
     return Check("python", Outcome.OK, f"{text}, {sys.prefix}")
 
@@ -127,15 +128,15 @@ def check_extra(extra: str, if_missing: Outcome) -> Check:
     """Whether the packages of an extra are there; none is imported."""
     missing = missing_packages(extra)
     if not missing:
-        return Check(f"extra {extra}", Outcome.OK, "installed")
+        return Check(f"extra {extra}", Outcome.OK, tr("installed"))
     what = {
-        "server": "`aiplatform up`, `server` and `worker` need it",
-        "llm": "a worker can't train, evaluate or serve without it",
+        "server": tr("`aiplatform up`, `server` and `worker` need it"),
+        "llm": tr("a worker can't train, evaluate or serve without it"),
     }[extra]
     return Check(
         f"extra {extra}",
         if_missing,
-        f"missing: {', '.join(missing)} ({what})",
+        tr("missing: {packages} ({what})", packages=", ".join(missing), what=what),
         f"pip install 'aiplatform[{extra}]'",
     )
 
@@ -143,7 +144,7 @@ def check_extra(extra: str, if_missing: Outcome) -> Check:
 def check_gpu() -> Check:
     """GPUs by what the driver's tool says, and whether the installed torch can use them."""
     torch = _version("torch")
-    built = f"torch {torch}" if torch else "no torch"
+    built = f"torch {torch}" if torch else tr("no torch")
     if (command := shutil.which("nvidia-smi")) is not None:
         query = [command, "--query-gpu=name,memory.total", "--format=csv,noheader"]
         try:
@@ -154,21 +155,25 @@ def check_gpu() -> Check:
             return Check(
                 "gpu",
                 Outcome.WARN,
-                "nvidia-smi is there but fails",
-                "Run nvidia-smi and repair the driver; until then work runs on the CPU.",
+                tr("nvidia-smi is there but fails"),
+                tr("Run nvidia-smi and repair the driver; until then work runs on the CPU."),
             )
         names = "; ".join(line.strip() for line in answer.stdout.splitlines() if line.strip())
         if torch and "+cpu" in torch:
             return Check(
                 "gpu",
                 Outcome.WARN,
-                f"{names}, but {built} is the build for CPUs",
-                "Install torch from the index that https://pytorch.org/get-started names.",
+                tr("{names}, but {built} is the build for CPUs", names=names, built=built),
+                tr("Install torch from the index that https://pytorch.org/get-started names."),
             )
         return Check("gpu", Outcome.OK, f"{names}; {built}")
     if sys.platform == "darwin" and platform.machine() == "arm64":
-        return Check("gpu", Outcome.OK, f"Apple GPU; {built}")
-    return Check("gpu", Outcome.OK, f"none; work runs on {os.cpu_count()} CPU cores; {built}")
+        return Check("gpu", Outcome.OK, tr("Apple GPU; {built}", built=built))
+    return Check(
+        "gpu",
+        Outcome.OK,
+        tr("none; work runs on {cores} CPU cores; {built}", cores=os.cpu_count(), built=built),
+    )
 
 
 def check_postgres(environ: Mapping[str, str]) -> Check:
@@ -177,7 +182,11 @@ def check_postgres(environ: Mapping[str, str]) -> Check:
         found = find_postgres(environ)
     except EmbeddedError as error:
         return _failed("postgresql", error)
-    return Check("postgresql", Outcome.OK, f"{found.version} in {found.directory}")
+    return Check(
+        "postgresql",
+        Outcome.OK,
+        tr("{version} in {directory}", version=found.version, directory=found.directory),
+    )
 
 
 def check_valkey(environ: Mapping[str, str]) -> Check:
@@ -192,15 +201,21 @@ def check_home(home: Home) -> Check:
     """Whether the home can be written, or made."""
     path = _nearest(home.root)
     if not path.is_dir():
-        return Check("home", Outcome.FAIL, f"{path} is a file", "Choose another --home.")
+        return Check(
+            "home", Outcome.FAIL, tr("{path} is a file", path=path), tr("Choose another --home.")
+        )
     if not os.access(path, os.W_OK | os.X_OK):
         return Check(
             "home",
             Outcome.FAIL,
-            f"{path} can't be written by this user",
-            "Choose another home with --home or AIPLATFORM_HOME.",
+            tr("{path} can't be written by this user", path=path),
+            tr("Choose another home with --home or AIPLATFORM_HOME."),
         )
-    return Check("home", Outcome.OK, str(home.root) + ("" if home.root.exists() else " (new)"))
+    return Check(
+        "home",
+        Outcome.OK,
+        str(home.root) if home.root.exists() else tr("{home} (new)", home=home.root),
+    )
 
 
 def check_data(home: Home, environ: Mapping[str, str]) -> Check:
@@ -212,25 +227,32 @@ def check_data(home: Home, environ: Mapping[str, str]) -> Check:
             # `up` opens the home itself to that user; what lies above is not its to change.
             check_reachable(_nearest(home.root.parent), account)
         if not data.exists():
-            return Check("database", Outcome.OK, "not made yet; `aiplatform up` makes it")
+            return Check("database", Outcome.OK, tr("not made yet; `aiplatform up` makes it"))
         check_version(data, find_postgres(environ))
     except EmbeddedError as error:
         return _failed("database", error)
-    return Check("database", Outcome.OK, f"{data}, runs as {account.name if account else 'you'}")
+    return Check(
+        "database",
+        Outcome.OK,
+        tr("{data}, runs as {user}", data=data, user=account.name if account else tr("you")),
+    )
 
 
 def check_disk(home: Home) -> Check:
     """Room on the home's file system."""
     path = _nearest(home.root)
     free = shutil.disk_usage(path).free
-    text = f"{free / GIB:.1f} GiB free for {home.root}"
+    text = tr("{free:.1f} GiB free for {home}", free=free / GIB, home=home.root)
     if free >= DISK_WANTED:
         return Check("disk", Outcome.OK, text)
     return Check(
         "disk",
         Outcome.WARN,
         text,
-        f"Free some space: models and checkpoints want {DISK_WANTED / GIB:.0f} GiB and more.",
+        tr(
+            "Free some space: models and checkpoints want {size:.0f} GiB and more.",
+            size=DISK_WANTED / GIB,
+        ),
     )
 
 
@@ -244,7 +266,10 @@ def check_memory() -> Check:
     if total >= MEMORY_WANTED:
         return Check("memory", Outcome.OK, found)
     return Check(
-        "memory", Outcome.WARN, found, f"Fine-tuning wants {MEMORY_WANTED / GIB:.0f} GiB and more."
+        "memory",
+        Outcome.WARN,
+        found,
+        tr("Fine-tuning wants {size:.0f} GiB and more.", size=MEMORY_WANTED / GIB),
     )
 
 
@@ -256,16 +281,23 @@ def check_platform(home: Home) -> Check:
             return Check(
                 "platform",
                 Outcome.WARN,
-                f"killed; still there: {', '.join(status.leftovers)}",
-                f"`{home.command('up')}` recovers, `{home.command('down')}` ends what is left.",
+                tr("killed; still there: {leftovers}", leftovers=", ".join(status.leftovers)),
+                tr(
+                    "`{up}` recovers, `{down}` ends what is left.",
+                    up=home.command("up"),
+                    down=home.command("down"),
+                ),
             )
-        return Check("platform", Outcome.OK, "not running")
-    text = f"running at {status.state.url}, process {status.state.pid}"
+        return Check("platform", Outcome.OK, tr("not running"))
+    text = tr("running at {url}, process {pid}", url=status.state.url, pid=status.state.pid)
     if status.health is not None and status.health.is_ok:
-        return Check("platform", Outcome.OK, f"{text}, healthy")
-    wanting = ", ".join(status.health.wanting) if status.health else "the API does not answer"
+        return Check("platform", Outcome.OK, tr("{text}, healthy", text=text))
+    wanting = ", ".join(status.health.wanting) if status.health else tr("the API does not answer")
     return Check(
-        "platform", Outcome.WARN, f"{text}; not ok: {wanting}", f"See the logs in {home.logs}."
+        "platform",
+        Outcome.WARN,
+        tr("{text}; not ok: {wanting}", text=text, wanting=wanting),
+        tr("See the logs in {logs}.", logs=home.logs),
     )
 
 
@@ -274,12 +306,12 @@ def check_role(home: Home, environ: Mapping[str, str]) -> Check:
     try:
         import psycopg  # noqa: PLC0415  (not in a bare install)
     except ImportError:
-        return Check("role", Outcome.OK, "the server's parts are not installed")
+        return Check("role", Outcome.OK, tr("the server's parts are not installed"))
     state = read_state(home)
     url = environ.get("AIPLATFORM_DATABASE_URL")
     if not url:
         if state is None or not state.supervisor_alive:
-            return Check("role", Outcome.OK, "nothing runs; `up` uses two database roles")
+            return Check("role", Outcome.OK, tr("nothing runs; `up` uses two database roles"))
         url = state.database_url
     url = url.replace("postgresql+psycopg://", "postgresql://", 1)
     try:
@@ -287,42 +319,49 @@ def check_role(home: Home, environ: Mapping[str, str]) -> Check:
             row = connection.execute(AUDIT_POWERS).fetchone()
     except psycopg.Error as error:
         reason = str(error).strip().splitlines()[0]
-        return Check("role", Outcome.WARN, f"the database can't be asked: {reason}")
+        return Check(
+            "role", Outcome.WARN, tr("the database can't be asked: {reason}", reason=reason)
+        )
     assert row is not None
     name, powerful = row
     if powerful:
         return Check(
             "role",
             Outcome.WARN,
-            f"the running role {name} could rewrite the audit trail",
-            "Run `aiplatform db upgrade`, and let another role own the tables: "
-            "AIPLATFORM_MIGRATION_DATABASE_URL, see Operations.",
+            tr("the running role {name} could rewrite the audit trail", name=name),
+            tr(
+                "Run `aiplatform db upgrade`, and let another role own the tables: "
+                "AIPLATFORM_MIGRATION_DATABASE_URL, see Operations."
+            ),
         )
-    return Check("role", Outcome.OK, f"{name} can't rewrite the audit trail")
+    return Check("role", Outcome.OK, tr("{name} can't rewrite the audit trail", name=name))
 
 
 def check_port(home: Home, host: str, port: int) -> Check:
     """Whether the API could listen."""
     state = platform_status(home).state
     if state is not None and state.port == port:
-        return Check("port", Outcome.OK, f"{port}, used by this home's platform")
+        return Check("port", Outcome.OK, tr("{port}, used by this home's platform", port=port))
     try:
         claim_port(host, port)
     except EmbeddedError as error:
         return _failed("port", error)
-    return Check("port", Outcome.OK, f"{port} on {host} is free")
+    return Check("port", Outcome.OK, tr("{port} on {host} is free", port=port, host=host))
 
 
 def check_traces(environ: Mapping[str, str]) -> Check:
     """Whether requests and tasks are traced, and whether whoever collects the spans is there."""
     if not is_on(environ, "AIPLATFORM_TRACES"):
-        return Check("traces", Outcome.OK, "off")
+        return Check("traces", Outcome.OK, tr("off"))
     if missing := missing_packages("otel"):
         return Check(
             "traces",
             Outcome.FAIL,
-            f"on, but {', '.join(missing)} is missing, so API and workers do not start",
-            "pip install 'aiplatform[otel]', or unset AIPLATFORM_TRACES",
+            tr(
+                "on, but {missing} is missing, so API and workers do not start",
+                missing=", ".join(missing),
+            ),
+            tr("pip install 'aiplatform[otel]', or unset AIPLATFORM_TRACES"),
         )
     address = environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or environ.get(
         "OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318"
@@ -331,13 +370,13 @@ def check_traces(environ: Mapping[str, str]) -> Check:
     try:
         place = (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
         with socket.create_connection(place, timeout=COLLECTOR_SECONDS):
-            return Check("traces", Outcome.OK, f"on, to {address}")
+            return Check("traces", Outcome.OK, tr("on, to {address}", address=address))
     except (OSError, ValueError) as error:
         return Check(
             "traces",
             Outcome.WARN,
-            f"on, but {address} can't be reached: {error}",
-            "Start a collector there, or name another with OTEL_EXPORTER_OTLP_ENDPOINT.",
+            tr("on, but {address} can't be reached: {error}", address=address, error=error),
+            tr("Start a collector there, or name another with OTEL_EXPORTER_OTLP_ENDPOINT."),
         )
 
 
@@ -352,7 +391,7 @@ def check_scripts(environ: Mapping[str, str]) -> Check:
         found = json.loads(done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         limited = Outcome.WARN if allowed else Outcome.OK
-        return Check("scripts", limited, f"isolation could not be tried: {error}")
+        return Check("scripts", limited, tr("isolation could not be tried: {error}", error=error))
     return judge_isolation(found, environ, allowed=allowed)
 
 
@@ -360,23 +399,30 @@ def judge_isolation(
     found: Mapping[str, Any], environ: Mapping[str, str], *, allowed: bool
 ) -> Check:
     """Return what a trial of isolation means for scripts; ``allowed``: they are switched on."""
-    state = "on" if allowed else "off"
+    state = tr("on") if allowed else tr("off")
     limited = Outcome.WARN if allowed else Outcome.OK
     if not found["isolated"]:
-        text = f"{state}; this machine can't isolate them: {found['reason']}"
+        text = tr(
+            "{state}; this machine can't isolate them: {reason}",
+            state=state,
+            reason=found["reason"],
+        )
         if is_on(environ, "AIPLATFORM_SCRIPTS_WITHOUT_ISOLATION"):
             return Check(
                 "scripts",
                 limited,
-                f"{text}; they run all the same and read each other's files",
-                "Unset AIPLATFORM_SCRIPTS_WITHOUT_ISOLATION, and run the worker as root.",
+                tr("{text}; they run all the same and read each other's files", text=text),
+                tr("Unset AIPLATFORM_SCRIPTS_WITHOUT_ISOLATION, and run the worker as root."),
             )
         return Check(
             "scripts",
             limited,
-            f"{text}; a worker like this refuses them",
-            "Run the worker as root on Linux with the right to make namespaces (in a container: "
-            "CAP_SYS_ADMIN), or allow it by AIPLATFORM_SCRIPTS_WITHOUT_ISOLATION=true.",
+            tr("{text}; a worker like this refuses them", text=text),
+            tr(
+                "Run the worker as root on Linux with the right to make namespaces (in a "
+                "container: "
+                "CAP_SYS_ADMIN), or allow it by AIPLATFORM_SCRIPTS_WITHOUT_ISOLATION=true."
+            ),
         )
     if found["closed"] is not None and "default=" not in environ.get(
         "AIPLATFORM_SCRIPT_ENVIRONMENTS", ""
@@ -384,26 +430,45 @@ def judge_isolation(
         return Check(
             "scripts",
             limited,
-            f"{state}; isolated, but they can't run {sys.executable}: {found['closed']} is closed "
-            "to other users",
-            "Install AI Platform where every user may read it, such as below /opt, or name another "
-            "environment: AIPLATFORM_SCRIPT_ENVIRONMENTS=default=/opt/envs/scripts.",
+            tr(
+                "{state}; isolated, but they can't run {executable}: {closed} is closed to other "
+                "users",
+                state=state,
+                executable=sys.executable,
+                closed=found["closed"],
+            ),
+            tr(
+                "Install AI Platform where every user may read it, such as below /opt, or name "
+                "another "
+                "environment: AIPLATFORM_SCRIPT_ENVIRONMENTS=default=/opt/envs/scripts."
+            ),
         )
     groups = found["groups"]
-    names = {"memory": "memory", "pids": "processes", "kill": "ending"}
-    bounded = [f"{names[name]} by cgroup v{groups[name]}" for name in names if name in groups]
+    names = {"memory": tr("memory"), "pids": tr("processes"), "kill": tr("ending")}
+    bounded = [
+        tr("{what} by cgroup v{version}", what=names[name], version=groups[name])
+        for name in names
+        if name in groups
+    ]
     by_hand = [names[name] for name in ("memory", "pids") if name not in groups]
-    text = "own user, file system, processes and shared memory"
+    text = tr("own user, file system, processes and shared memory")
     text += f"; {', '.join(bounded)}" if bounded else ""
     if by_hand:
         return Check(
             "scripts",
             limited,
-            f"{state}; isolated: {text}; without cgroups for {' and '.join(by_hand)}",
-            "Let the worker make cgroups (systemd: Delegate=yes). Without them, memory is "
-            "measured once a second.",
+            tr(
+                "{state}; isolated: {text}; without cgroups for {by_hand}",
+                state=state,
+                text=text,
+                by_hand=tr(" and ").join(by_hand),
+            ),
+            tr(
+                "Let the worker make cgroups (systemd: Delegate=yes). Without them, memory is "
+                "measured once a second."
+            ),
         )
-    return Check("scripts", Outcome.OK, f"{state}; isolated: {text}")
+    return Check("scripts", Outcome.OK, tr("{state}; isolated: {text}", state=state, text=text))
 
 
 def is_on(environ: Mapping[str, str], name: str) -> bool:
@@ -418,7 +483,11 @@ def check_hub(environ: Mapping[str, str]) -> Check:
         answer = httpx.head(address, timeout=HUB_SECONDS, follow_redirects=False)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, ImportError) as error:
         return _no_hub(str(error) or type(error).__name__, environ)
-    return Check("hub", Outcome.OK, f"{address} answers ({answer.status_code})")
+    return Check(
+        "hub",
+        Outcome.OK,
+        tr("{address} answers ({status_code})", address=address, status_code=answer.status_code),
+    )
 
 
 def hub_address(environ: Mapping[str, str]) -> str:
@@ -435,9 +504,12 @@ def _no_hub(reason: str, environ: Mapping[str, str]) -> Check:
     return Check(
         "hub",
         Outcome.WARN,
-        f"{hub_address(environ)} can't be reached: {reason}",
-        "Set AIPLATFORM_HUB_ENDPOINT to a mirror such as https://hf-mirror.com, or import models "
-        "from a directory, a GGUF file or a package (`aiplatform models import`).",
+        tr("{address} can't be reached: {reason}", address=hub_address(environ), reason=reason),
+        tr(
+            "Set AIPLATFORM_HUB_ENDPOINT to a mirror such as https://hf-mirror.com, or import "
+            "models "
+            "from a directory, a GGUF file or a package (`aiplatform models import`)."
+        ),
     )
 
 

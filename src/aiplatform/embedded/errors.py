@@ -9,6 +9,8 @@ import errno
 import os
 from pathlib import Path
 
+from aiplatform.language import tr
+
 INTERRUPTED = 130
 """Exit code of an ``up`` that was stopped by a signal before it was ready, as shells have it."""
 
@@ -80,29 +82,31 @@ def from_os_error(error: OSError, path: Path) -> EmbeddedError:
             return disk_full(path)
         case errno.EROFS:
             return HomeUnusableError(
-                f"{where} is on a read-only file system.",
-                "Choose another home with --home or AIPLATFORM_HOME, or mount it writable.",
+                tr("{where} is on a read-only file system.", where=where),
+                tr("Choose another home with --home or AIPLATFORM_HOME, or mount it writable."),
             )
         case errno.EACCES | errno.EPERM:
             return HomeUnusableError(
-                f"{where} can't be written by this user.",
-                "Run as the user who owns it, or choose another home with --home or "
-                "AIPLATFORM_HOME.",
+                tr("{where} can't be written by this user.", where=where),
+                tr(
+                    "Run as the user who owns it, or choose another home with --home or "
+                    "AIPLATFORM_HOME."
+                ),
             )
         case errno.ENOTDIR | errno.EEXIST:
             return HomeUnusableError(
-                f"{where} is in the way: a directory was expected there.",
-                "Move that file, or choose another home with --home or AIPLATFORM_HOME.",
+                tr("{where} is in the way: a directory was expected there.", where=where),
+                tr("Move that file, or choose another home with --home or AIPLATFORM_HOME."),
             )
     return HomeUnusableError(
-        f"{where}: {error.strerror or error}.",
-        "Choose another home with --home or AIPLATFORM_HOME.",
+        tr("{where}: {reason}.", where=where, reason=error.strerror or error),
+        tr("Choose another home with --home or AIPLATFORM_HOME."),
     )
 
 
 def disk_full(path: Path) -> HomeUnusableError:
     """The file system of ``path`` has no room left."""
     return HomeUnusableError(
-        f"The disk that holds {path} is full.",
-        "Free some space there, then run `aiplatform up` again; nothing committed is lost.",
+        tr("The disk that holds {path} is full.", path=path),
+        tr("Free some space there, then run `aiplatform up` again; nothing committed is lost."),
     )

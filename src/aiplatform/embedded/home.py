@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiplatform.embedded.errors import HomeUnusableError, disk_full, from_os_error
+from aiplatform.language import tr
 from aiplatform.protocol.local import STATE_FILE, home_directory
 
 MINIMUM_FREE_BYTES = 200 * 1024 * 1024
@@ -44,7 +45,7 @@ class Home:
         except OSError as error:
             raise from_os_error(error, root) from error
         except RuntimeError as error:  # pathlib's word for a loop of symbolic links
-            raise HomeUnusableError(f"{root} is a loop of symbolic links.") from error
+            raise HomeUnusableError(tr("{root} is a loop of symbolic links.", root=root)) from error
 
     @property
     def postgres(self) -> Path:
@@ -161,6 +162,6 @@ def socket_directory(home: Home) -> Path:
     except OSError as error:
         raise from_os_error(error, base) from error
     raise HomeUnusableError(
-        f"No directory for sockets could be made in {base}.",
-        "Set TMPDIR to a directory that you can write and whose path is short.",
+        tr("No directory for sockets could be made in {base}.", base=base),
+        tr("Set TMPDIR to a directory that you can write and whose path is short."),
     )

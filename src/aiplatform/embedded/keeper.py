@@ -27,6 +27,7 @@ from aiplatform.embedded.process import (
 from aiplatform.embedded.service import Service
 from aiplatform.embedded.signals import Signals, StopRequestedError
 from aiplatform.embedded.state import ServiceRecord, ServiceState
+from aiplatform.language import tr
 
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 30.0
@@ -306,12 +307,20 @@ class Keeper:
         fatal = child.service.diagnose(said)
         if fatal is not None:
             return fatal
-        times = f" {child.failures + 1} times" if child.failures else ""
-        last = "\n".join(f"    {line}" for line in said.splitlines())
+        facts = {"name": child.service.name, "exit": child.record.last_exit}
+        if child.failures:
+            message = tr(
+                "{name} ended {times} times while starting ({exit}).",
+                times=child.failures + 1,
+                **facts,
+            )
+        else:
+            message = tr("{name} ended while starting ({exit}).", **facts)
+        if last := "\n".join(f"    {line}" for line in said.splitlines()):
+            message = tr("{message} It said last:\n{lines}", message=message, lines=last)
         return StartFailedError(
-            f"{child.service.name} ended{times} while starting ({child.record.last_exit})."
-            + (f" It said last:\n{last}" if last else ""),
-            f"See {child.log}.",
+            message,
+            tr("See {log}.", log=child.log),
         )
 
 

@@ -5,6 +5,7 @@ import errno
 import socket
 
 from aiplatform.embedded.errors import PortUnavailableError
+from aiplatform.language import tr
 
 try:
     import psutil
@@ -26,8 +27,11 @@ def claim_port(host: str, port: int) -> int:
         )[0]
     except (OSError, UnicodeError) as error:
         raise PortUnavailableError(
-            f"{host!r} is no address of this machine.",
-            "Use --host 127.0.0.1 (this machine only) or --host 0.0.0.0 (reachable from others).",
+            tr("{host!r} is no address of this machine.", host=host),
+            tr(
+                "Use --host 127.0.0.1 (this machine only) or --host 0.0.0.0 (reachable from "
+                "others)."
+            ),
         ) from error
     with socket.socket(family, kind, protocol) as probe:
         # As servers do: connections of a previous server that are still closing don't count.
@@ -45,24 +49,35 @@ def _explain(error: OSError, host: str, port: int) -> PortUnavailableError:
         case errno.EADDRINUSE:
             owner = port_owner(port)
             return PortUnavailableError(
-                f"Port {port} on {host} is in use" + (f" by {owner}." if owner else "."),
-                "End that program, or choose another port with --port or AIPLATFORM_PORT "
-                "(--port 0 takes any free one).",
+                tr("Port {port} on {host} is in use by {owner}.", port=port, host=host, owner=owner)
+                if owner
+                else tr("Port {port} on {host} is in use.", port=port, host=host),
+                tr(
+                    "End that program, or choose another port with --port or AIPLATFORM_PORT "
+                    "(--port 0 takes any free one)."
+                ),
             )
         case errno.EACCES:
             return PortUnavailableError(
-                f"This user may not listen on port {port}.",
-                "Choose a port above 1023 with --port or AIPLATFORM_PORT.",
+                tr("This user may not listen on port {port}.", port=port),
+                tr("Choose a port above 1023 with --port or AIPLATFORM_PORT."),
             )
         case errno.EADDRNOTAVAIL:
             return PortUnavailableError(
-                f"{host} is no address of this machine.",
-                "Use --host 127.0.0.1 (this machine only) or --host 0.0.0.0 (reachable from "
-                "others).",
+                tr("{host} is no address of this machine.", host=host),
+                tr(
+                    "Use --host 127.0.0.1 (this machine only) or --host 0.0.0.0 (reachable from "
+                    "others)."
+                ),
             )
     return PortUnavailableError(
-        f"Nothing can listen on {host}, port {port}: {error.strerror}.",
-        "Choose another address with --host and --port.",
+        tr(
+            "Nothing can listen on {host}, port {port}: {strerror}.",
+            host=host,
+            port=port,
+            strerror=error.strerror,
+        ),
+        tr("Choose another address with --host and --port."),
     )
 
 

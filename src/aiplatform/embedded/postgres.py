@@ -36,6 +36,7 @@ from aiplatform.embedded.errors import (
 from aiplatform.embedded.home import Home
 from aiplatform.embedded.process import Account, end_process, identity
 from aiplatform.embedded.service import Service, StopSteps
+from aiplatform.language import tr
 
 OWNER = "aiplatform"
 RUNTIME = "aiplatform_runtime"
@@ -235,8 +236,8 @@ class Postgres:
             if isinstance(error, psycopg.errors.DiskFull):
                 raise disk_full(self.home.root) from error
             raise StartFailedError(
-                f"The database could not be made: {error}".rstrip(),
-                f"See {self.home.logs / 'postgres.log'}.",
+                tr("The database could not be made: {error}", error=error).rstrip(),
+                tr("See {log}.", log=self.home.logs / "postgres.log"),
             ) from error
 
     def revision(self) -> str | None:
@@ -306,8 +307,13 @@ class Postgres:
                 self.data.rmdir()
             except OSError as error:
                 raise HomeUnusableError(
-                    f"{self.data} holds files but no PG_VERSION: it is no data directory.",
-                    "Restore it from a backup, or move it away to start with an empty database.",
+                    tr(
+                        "{data} holds files but no PG_VERSION: it is no data directory.",
+                        data=self.data,
+                    ),
+                    tr(
+                        "Restore it from a backup, or move it away to start with an empty database."
+                    ),
                 ) from error
         self._give(self._unfinished)
 
@@ -322,8 +328,12 @@ class Postgres:
         known = identity(pid) if pid is not None and self._is_postmaster(pid) else None
         if pid is not None and known is not None and not end_process(pid, known, FAST_STOP):
             raise StartFailedError(
-                f"Another PostgreSQL (process {pid}) runs on {self.data} and doesn't end.",
-                f"End process {pid}, then run `aiplatform up` again.",
+                tr(
+                    "Another PostgreSQL (process {pid}) runs on {data} and doesn't end.",
+                    pid=pid,
+                    data=self.data,
+                ),
+                tr("End process {pid}, then run `aiplatform up` again.", pid=pid),
             )
         # The pid of a dead server may meanwhile be anybody's, which PostgreSQL takes for a rival.
         # The home is locked and no server runs on it, so the file is stale.
@@ -343,14 +353,17 @@ class Postgres:
     def _diagnose(self, log: str) -> EmbeddedError | None:
         if "shared memory" in log and "No space left on device" in log:
             return StartFailedError(
-                "The system has no room for PostgreSQL's shared memory.",
-                "Raise the limit (kernel.shmall, kernel.shmmni, or --shm-size of a container).",
+                tr("The system has no room for PostgreSQL's shared memory."),
+                tr("Raise the limit (kernel.shmall, kernel.shmmni, or --shm-size of a container)."),
             )
         if "No space left on device" in log:
             return disk_full(self.home.root)
         if "database files are incompatible with server" in log:
             return WrongDataVersionError(
-                f"{self.data} was made by a PostgreSQL that was built differently.",
-                f"Name the one that made it in {POSTGRES_SETTING}.",
+                tr("{data} was made by a PostgreSQL that was built differently.", data=self.data),
+                tr(
+                    "Name the one that made it in {setting}.",
+                    setting=POSTGRES_SETTING,
+                ),
             )
         return None

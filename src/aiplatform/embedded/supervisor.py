@@ -33,6 +33,7 @@ from aiplatform.embedded.service import Service
 from aiplatform.embedded.signals import Signals, StopRequestedError
 from aiplatform.embedded.state import Phase, State, read_state, remove_state, write_state
 from aiplatform.embedded.valkey import Valkey
+from aiplatform.language import tr
 
 Observe = Callable[[State], None]
 
@@ -121,9 +122,9 @@ class Supervisor:
             raise
         finally:
             state.phase = Phase.STOPPING
-            self._step("API and worker; running tasks write their checkpoints")
+            self._step(tr("API and worker; running tasks write their checkpoints"))
             keeper.stop(["api", "worker", "upgrade", "initdb"])
-            self._step("PostgreSQL and Valkey")
+            self._step(tr("PostgreSQL and Valkey"))
             keeper.stop(["postgres", "valkey"])
             remove_state(self._home)
             for directory in (postgres.socket_dir, valkey.socket.parent, sockets):
@@ -138,10 +139,10 @@ class Supervisor:
         servers_environment = child_environment({"LC_ALL": "C", RUN_VARIABLE: state.run_id})
         keeper.start(valkey.service(servers_environment))
         if postgres.is_fresh:
-            self._step("making the database")
+            self._step(tr("making the database"))
             keeper.run(postgres.initdb(servers_environment))
             postgres.adopt()
-        self._step("starting PostgreSQL and Valkey")
+        self._step(tr("starting PostgreSQL and Valkey"))
         keeper.start(postgres.service(servers_environment))
         if not keeper.until(lambda: keeper.running("postgres"), DATA_SECONDS):
             raise self._too_slow("PostgreSQL", "postgres")
@@ -149,7 +150,7 @@ class Supervisor:
         root = self._home.root
         programs = self._options.programs
         if needs_upgrade(self._home, postgres.revision()):
-            self._step("migrating")
+            self._step(tr("migrating"))
             # Only this one is told of the owner; what runs has a role that owns nothing.
             owner = {"AIPLATFORM_MIGRATION_DATABASE_URL": postgres.owner_url}
             keeper.run(
@@ -163,7 +164,7 @@ class Supervisor:
             note_upgrade(self._home, postgres.revision())
         if not keeper.until(lambda: keeper.running("valkey"), DATA_SECONDS):
             raise self._too_slow("Valkey", "valkey")
-        self._step("starting API and worker")
+        self._step(tr("starting API and worker"))
         keeper.start(Service(name="api", command=programs.api, cwd=root, env=environment))
         keeper.start(
             Service(
@@ -198,7 +199,9 @@ class Supervisor:
             if time.monotonic() < next_look:
                 continue
             if not self._home.lock_file.exists():
-                raise HomeUnusableError(f"{state.home} was removed while the platform ran in it.")
+                raise HomeUnusableError(
+                    tr("{home} was removed while the platform ran in it.", home=state.home)
+                )
             health = ask_health(state.host, state.port)
             phase = Phase.READY if health is not None and health.is_ok else Phase.DEGRADED
             step = "" if phase is Phase.READY else _wanting(health)
@@ -212,15 +215,18 @@ class Supervisor:
     def _is_healthy(self) -> bool:
         health = ask_health(self._state.host, self._state.port)
         if health is not None and not health.is_ok:
-            self._step(f"waiting for {', '.join(health.wanting) or health.status}")
+            self._step(tr("waiting for {parts}", parts=", ".join(health.wanting) or health.status))
         return health is not None and health.is_ok and self._keeper.running("api", "worker")
 
     def _first_state(self, port: int, postgres: Postgres, valkey: Valkey) -> State:
         host = self._options.host
         ignored = [name for name in PRIVATE if self._environ.get(name)]
         warnings = [
-            f"{name} is set, but `up` uses its own servers; `aiplatform server` and "
-            "`aiplatform worker` use that one."
+            tr(
+                "{name} is set, but `up` uses its own servers; `aiplatform server` and "
+                "`aiplatform worker` use that one.",
+                name=name,
+            )
             for name in ignored
         ]
         return State(
@@ -273,23 +279,30 @@ class Supervisor:
 
     def _too_slow(self, title: str, name: str) -> StartFailedError:
         return StartFailedError(
-            f"{title} did not become ready within {DATA_SECONDS:.0f} seconds.",
-            f"See {self._home.logs / f'{name}.log'}.",
+            tr(
+                "{title} did not become ready within {seconds:.0f} seconds.",
+                title=title,
+                seconds=DATA_SECONDS,
+            ),
+            tr("See {log}.", log=self._home.logs / f"{name}.log"),
         )
 
     def _not_ready(self) -> StartFailedError:
         health = ask_health(self._state.host, self._state.port)
         return StartFailedError(
-            f"The platform was not ready within {self._options.ready_seconds:.0f} seconds: "
-            f"{_wanting(health)}.",
-            f"See api.log and worker.log in {self._home.logs}.",
+            tr(
+                "The platform was not ready within {seconds:.0f} seconds: {health}.",
+                seconds=self._options.ready_seconds,
+                health=_wanting(health),
+            ),
+            tr("See api.log and worker.log in {logs}.", logs=self._home.logs),
         )
 
 
 def _wanting(health: Health | None) -> str:
     if health is None:
-        return "the API does not answer"
-    return f"not ok: {', '.join(health.wanting) or health.status}"
+        return tr("the API does not answer")
+    return tr("not ok: {parts}", parts=", ".join(health.wanting) or health.status)
 
 
 def already_running(home: Home) -> AlreadyRunningError:
@@ -297,15 +310,24 @@ def already_running(home: Home) -> AlreadyRunningError:
     state = read_state(home)
     if state is None or not state.supervisor_alive:
         return AlreadyRunningError(
-            f"Another process is starting or stopping AI Platform in {home.root}, or runs it in "
-            "another container.",
-            "Try again in a moment.",
+            tr(
+                "Another process is starting or stopping AI Platform in {root}, or runs it in "
+                "another container.",
+                root=home.root,
+            ),
+            tr("Try again in a moment."),
         )
+    facts = {"root": home.root, "pid": state.pid, "url": state.url}
     return AlreadyRunningError(
-        f"AI Platform is already {'stopping' if state.phase is Phase.STOPPING else 'running'} in "
-        f"{home.root}: process {state.pid}, {state.url}.",
-        f"`{home.command('status')}` shows it, `{home.command('down')}` stops it; with another "
-        "--home and --port a second one runs beside it.",
+        tr("AI Platform is already stopping in {root}: process {pid}, {url}.", **facts)
+        if state.phase is Phase.STOPPING
+        else tr("AI Platform is already running in {root}: process {pid}, {url}.", **facts),
+        tr(
+            "`{status}` shows it, `{down}` stops it; with another --home and --port a second one "
+            "runs beside it.",
+            status=home.command("status"),
+            down=home.command("down"),
+        ),
     )
 
 

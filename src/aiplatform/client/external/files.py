@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
+from aiplatform.language import tr
+
 WAITING, REFUSED, NEW = "artifacts", "refused", ".new-"
 
 
@@ -103,4 +105,4 @@ def files_below(source: Path, name: str | None) -> Iterator[tuple[Path, str]]:
     elif source.is_file():
         yield source, artifact_path(top)
     else:
-        raise FileNotFoundError(f"there is no file {source}")
+        raise FileNotFoundError(tr("there is no file {source}", source=source))

@@ -20,6 +20,7 @@ import platformdirs
 
 from aiplatform.client.errors import ClientError
 from aiplatform.client.external.files import Files
+from aiplatform.language import tr
 from aiplatform.protocol.encoding import dumps
 from aiplatform.protocol.enums import TaskStatus
 
@@ -131,7 +132,9 @@ class Journal:
         try:
             self.about: dict[str, Any] = json.loads((directory / ABOUT).read_text("utf-8"))
         except (OSError, ValueError) as error:
-            raise NoJournal(f"{directory} holds no run: {error}") from error
+            raise NoJournal(
+                tr("{directory} holds no run: {error}", directory=directory, error=error)
+            ) from error
 
     @classmethod
     def create(cls, parent: Path, about: Mapping[str, Any]) -> "Journal":

@@ -25,6 +25,7 @@ from aiplatform.client.errors import (
 from aiplatform.client.external.journal import LOG, POINTS, Journal, Reader
 from aiplatform.client.transfers import body_of
 from aiplatform.client.transport import back_off, decoded
+from aiplatform.language import tr
 from aiplatform.protocol.enums import TaskStatus
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class Sender:
         """
         end = self.journal.end
         if end is None:
-            raise ClientError("it could not be written how the run ended")
+            raise ClientError(tr("it could not be written how the run ended"))
         try:
             self._take(self._http.post(f"{self._path}/end", end))
         except Conflict as error:
@@ -157,7 +158,7 @@ class Sender:
             self.status = TaskStatus(answer["status"])
         except (KeyError, TypeError, ValueError) as error:
             raise UnexpectedAnswer(
-                f"the server's answer about a run can't be read: {answer!r:.200}"
+                tr("the server's answer about a run can't be read: {answer!r:.200}", answer=answer)
             ) from error
         self.heard_at = time.monotonic()
 
@@ -178,7 +179,9 @@ class Sender:
                 reader.go_to(int(error.params["expected"]))
                 return True
             if error.code == "task_finished":
-                raise Refused(f"the run has ended on the server: {error}") from error
+                raise Refused(
+                    tr("the run has ended on the server: {error}", error=error)
+                ) from error
             raise
         answer = decoded(response)
         self._take(answer)
@@ -186,7 +189,11 @@ class Sender:
             accepted = Accepted.model_validate(answer)
         except ValidationError as error:
             raise UnexpectedAnswer(
-                f"the server's answer to the {name} of a run can't be read: {answer!r:.200}"
+                tr(
+                    "the server's answer to the {name} of a run can't be read: {answer!r:.200}",
+                    name=name,
+                    answer=answer,
+                )
             ) from error
         if accepted.dropped_bytes and not self._told_of_flood:
             self._told_of_flood = True
@@ -209,7 +216,9 @@ class Sender:
             self._http.upload("PUT", f"{self._path}/artifacts/{quote(path)}", body)
         except ApiError as error:
             if isinstance(error, Conflict) and error.code == "task_finished":
-                raise Refused(f"the run has ended on the server: {error}") from error
+                raise Refused(
+                    tr("the run has ended on the server: {error}", error=error)
+                ) from error
             if may_pass(error) or isinstance(error, NotFound):
                 raise
             # The run goes on without this file.
