@@ -55,7 +55,7 @@ def calls(*areas: str) -> Iterator[tuple[Path, ast.Call, str]]:
             if isinstance(node, ast.Call):
                 function = node.func
                 name = getattr(function, "id", None) or getattr(function, "attr", "")
-                yield path, node, name
+                yield path, node, str(name)
 
 
 def constants(node: ast.AST | None) -> Iterator[str]:
