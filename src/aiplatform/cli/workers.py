@@ -63,7 +63,7 @@ def cordon(worker: Name, json: Json = False) -> None:
     found = connect().workers.cordon(worker)
     _tell(
         found,
-        tr("{name} takes no more tasks; it runs {count} tasks.", **_facts(found)),
+        tr("{name} takes no more tasks; it runs {tasks}.", **_facts(found)),
         as_json=json,
     )
 
@@ -74,7 +74,7 @@ def drain(worker: Name, json: Json = False) -> None:
     found = connect().workers.drain(worker)
     _tell(
         found,
-        tr("{name} is being emptied; it runs {count} tasks.", **_facts(found)),
+        tr("{name} is being emptied; it runs {tasks}.", **_facts(found)),
         as_json=json,
     )
 
@@ -85,13 +85,15 @@ def resume(worker: Name, json: Json = False) -> None:
     found = connect().workers.resume(worker)
     _tell(
         found,
-        tr("{name} takes tasks again; it runs {count} tasks.", **_facts(found)),
+        tr("{name} takes tasks again; it runs {tasks}.", **_facts(found)),
         as_json=json,
     )
 
 
 def _facts(worker: "Worker") -> dict[str, object]:
-    return {"name": worker.name, "count": len(worker.running)}
+    count = len(worker.running)
+    tasks = tr("1 task") if count == 1 else tr("{count} tasks", count=count)
+    return {"name": worker.name, "tasks": tasks}
 
 
 def _tell(worker: "Worker", text: str, *, as_json: bool) -> None:
