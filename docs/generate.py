@@ -174,7 +174,7 @@ OTHER_SETTINGS = """
 | `AIPLATFORM_URL` | Address of the server; else that of the last login, else this machine. |
 | `AIPLATFORM_TOKEN` | Access token to use in place of a login. |
 | `AIPLATFORM_PROJECT` | Project that is meant when none is named. |
-| `AIPLATFORM_LANG` | Language of help, messages and errors: `zh` or `en`. Goes before `LC_ALL`, `LC_MESSAGES` and `LANG`. |
+| `AIPLATFORM_LANG` | Language of help and messages: `zh` or `en`; goes before `LANG`. |
 | `AIPLATFORM_CACHE` | Directory of pulled datasets, else one in the user's cache. |
 | `AIPLATFORM_CACHE_GB` | How many GB it may have: 50. What was used longest ago goes. |
 | `AIPLATFORM_CREDENTIALS` | File that holds the logins, else one in the user's configuration. |
