@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from aiplatform.runtime.channel import JobError, Reporter
+from aiplatform.runtime.importing.gguf_layout import BadLayout, check_layout
 
 
 def convert(file: Path, weights: Path, report: Reporter) -> dict[str, Any]:
@@ -66,8 +67,12 @@ def read_header(file: Path) -> dict[str, str | None]:
     from gguf import GGUFReader
 
     try:
+        check_layout(file)
+    except BadLayout as error:
+        raise JobError(f"{file.name} is not a complete GGUF file: {error}.") from error
+    try:
         reader = GGUFReader(file)
-    except (ValueError, OSError, IndexError, OverflowError) as error:
+    except (ValueError, OSError, LookupError, OverflowError) as error:
         raise JobError(f"{file.name} is not a complete GGUF file: {error}.") from error
     sizes: dict[str, int] = {}
     for tensor in reader.tensors:
@@ -78,7 +83,12 @@ def read_header(file: Path) -> dict[str, str | None]:
 
     def text(key: str) -> str | None:
         value = reader.get_field(key)
-        return None if value is None else str(value.contents())
+        try:
+            return None if value is None else str(value.contents())
+        except ValueError as error:
+            raise JobError(
+                f"{file.name} is not a complete GGUF file: {key} is no text in UTF-8."
+            ) from error
 
     return {
         "architecture": text("general.architecture"),

@@ -29,6 +29,9 @@ CHUNK_BYTES = 1024 * 1024
 SPARE_BYTES = 1024**3
 """What a download leaves free on the disk."""
 
+UNSAFE_CHARACTERS = frozenset('/\\:*?[]"<>|')
+MOST_NAME_BYTES = 255
+
 GGUF_PREFERENCE = ("BF16", "F16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q4_K_M", "Q4_1", "Q4_0")
 """Of a repository's GGUF files, the one that lost the least; F32 only if nothing else is there."""
 
@@ -66,8 +69,15 @@ def download(source: HubSource, incoming: Path, report: Reporter) -> Fetched:
 
 
 def choose(files: list[RemoteFile], repository: str) -> list[RemoteFile]:
-    """Of a repository's files, those that make a model."""
+    """Return those of a repository's files that make a model.
+
+    Raises:
+        JobError: there are none, or a name is not one that a plain file can have.
+    """
     here = [file for file in files if "/" not in file.path]
+    for file in here:
+        if file.path.lower().endswith((".safetensors", ".gguf")):
+            _require_plain_name(file.path, repository)
     if any(file.path.endswith(".safetensors") for file in here):
         return [
             file
@@ -86,6 +96,17 @@ def choose(files: list[RemoteFile], repository: str) -> list[RemoteFile]:
             "in it. Look for a repository of the same model in safetensors."
         )
     raise JobError(f"{repository} holds neither safetensors nor GGUF files at its top level.")
+
+
+def _require_plain_name(name: str, repository: str) -> None:
+    # Wildcards count: the hub's library takes the names of the files to download as patterns.
+    if (
+        name.startswith(".")
+        or not name.isprintable()
+        or len(name.encode("utf-8", "replace")) > MOST_NAME_BYTES
+        or not UNSAFE_CHARACTERS.isdisjoint(name)
+    ):
+        raise JobError(f"{repository} has a file whose name can't be used: {name[:80]!a}.")
 
 
 def _loss_rank(file: RemoteFile) -> tuple[int, str]:
@@ -194,18 +215,28 @@ def _from_modelscope(source: HubSource, incoming: Path, report: Reporter) -> dic
 
 
 def parse_modelscope_listing(answer: Any, name: str) -> list[RemoteFile]:
-    """The files in ModelScope's answer to a listing."""
+    """Return the files in ModelScope's answer to a listing.
+
+    Raises:
+        JobError: it refuses, or answers what is no listing.
+    """
     if not isinstance(answer, dict) or answer.get("Success") is False:
         message = answer.get("Message") if isinstance(answer, dict) else None
         raise JobError(
             f"ModelScope does not list the files of {name}: {message or 'no reason given'}."
         )
-    entries = (answer.get("Data") or {}).get("Files") or []
-    return [
-        RemoteFile(entry["Path"], int(entry.get("Size") or 0), entry.get("Sha256") or None)
-        for entry in entries
-        if entry.get("Type") != "tree"
-    ]
+    try:
+        entries = (answer.get("Data") or {}).get("Files") or []
+        files = [
+            RemoteFile(entry["Path"], int(entry.get("Size") or 0), entry.get("Sha256") or None)
+            for entry in entries
+            if entry.get("Type") != "tree"
+        ]
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise JobError(f"ModelScope answers what is no list of files of {name}.") from error
+    if not all(isinstance(file.path, str) and file.path and file.size >= 0 for file in files):
+        raise JobError(f"ModelScope answers what is no list of files of {name}.")
+    return files
 
 
 def check_space(files: list[RemoteFile], directory: Path) -> None:

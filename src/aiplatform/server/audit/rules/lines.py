@@ -11,11 +11,15 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from aiplatform.server.audit.rules.chain import Seal, parse_ranges, ranges_text
+from aiplatform.server.audit.rules.chain import Seal, parse_ranges, ranges_text, size_of
 from aiplatform.server.audit.rules.merkle import HASH_BYTES
 
 FORMAT = "aiplatform-audit/1"
 SEALS, SELECTION = "seals", "selection"
+
+MOST_ROWS = 1_000_000
+"""Rows that one seal may claim in a file: a hundred times what a seal covers. A forged seal that
+claims every number there is would otherwise fill the memory of whoever verifies it."""
 
 
 class NotALine(ValueError):
@@ -100,8 +104,10 @@ def parse_seal(said: dict[str, Any]) -> tuple[Seal, list[tuple[str, bytes]]]:
         signatures = [
             (str(item["key"]), bytes.fromhex(item["signature"])) for item in said["signatures"]
         ]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise NotALine("it is no seal") from error
+    if size_of(seal.ranges) > MOST_ROWS:
+        raise NotALine(f"its seal claims more than {MOST_ROWS} rows")
     return seal, signatures
 
 
@@ -114,7 +120,7 @@ def parse_proof(said: dict[str, Any]) -> tuple[int, int, int, list[bytes]]:
     try:
         path = [bytes.fromhex(step) for step in said["path"]]
         return int(said["row"]), int(said["seal"]), int(said["index"]), path
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise NotALine("it is no proof") from error
 
 

@@ -83,6 +83,7 @@ class _Check:
         self._next: tuple[int, bytes] | None = None
         self._row: tuple[int, bytes] | None = None
         self._proofs: dict[int, list[tuple[int, bytes, int, list[bytes]]]] = {}
+        self._unproven: set[int] = set()
         self._kind = ""
         self._all = False
 
@@ -100,8 +101,13 @@ class _Check:
         if not self._begun:
             if kind != "format" or said.get("format") != lines.FORMAT:
                 raise lines.NotALine("its first line is not that of an export")
-            self._begun, self._kind = True, str(said.get("kind"))
-            filters = said.get("filters")
+            self._kind, filters = str(said.get("kind")), said.get("filters")
+            if self._kind not in {lines.SEALS, lines.SELECTION}:
+                raise lines.NotALine("its first line does not say what kind of export it is")
+            if self._kind == lines.SELECTION and not isinstance(filters, dict):
+                # Without them, rows could be left out and nobody would miss them.
+                raise lines.NotALine("its first line does not say which rows were asked for")
+            self._begun = True
             if self._kind == lines.SELECTION and isinstance(filters, dict):
                 self.verdict.filters = {str(key): str(value) for key, value in filters.items()}
                 self._all = not filters
@@ -140,7 +146,10 @@ class _Check:
         if self._kind == lines.SELECTION:
             verdict.rows += 1
             verdict.unsealed += 1  # until its proof comes
+            self._unproven.add(number)
             self._row = (number, leaf)
+            if self._last is not None:
+                verdict.add(Kind.INSERTED, f"row {number} comes after the seals", row=number)
             return
         while self._next is not None and self._next[0] < number:
             self._missing(self._next[0])
@@ -215,24 +224,40 @@ class _Check:
             self.verdict.add(Kind.MISSING, text, row=number, seal=seal)
             return
         self.verdict.unsealed -= 1
+        self._unproven.discard(number)
         self._proofs.setdefault(seal, []).append((number, self._row[1], index, path))
         self._row = None
 
     def _settle(self, seal: Seal) -> None:
-        """Follow the proofs that lead to this seal's root, and miss rows where all should be."""
+        """Follow the proofs that lead to this seal's root, and miss rows where all should be.
+
+        A row without a proof passes as unsealed only as long as no seal of the file covers it.
+        """
+        verdict = self.verdict
         proofs = self._proofs.pop(seal.id, [])
+        unproven = sorted(
+            number
+            for number in self._unproven
+            if any(first <= number <= last for first, last in seal.ranges)
+        )
+        for number in unproven:
+            text = f"row {number} is sealed, but its proof is missing"
+            verdict.add(Kind.ALTERED, text, row=number, seal=seal.id)
+        self._unproven.difference_update(unproven)
+        verdict.unsealed -= len(unproven)
         if not proofs and not self._all:
             return
         places = {number: place for place, number in enumerate(numbers_in(seal.ranges))}
         for number, leaf, index, path in proofs:
             if places.get(number) != index:
                 text = f"row {number} is not one of seal {seal.id}'s"
-                self.verdict.add(Kind.INSERTED, text, row=number, seal=seal.id)
+                verdict.add(Kind.INSERTED, text, row=number, seal=seal.id)
             elif root_by(leaf, index, len(places), path) != seal.root:
                 text = f"row {number} was altered"
-                self.verdict.add(Kind.ALTERED, text, row=number, seal=seal.id)
+                verdict.add(Kind.ALTERED, text, row=number, seal=seal.id)
         if self._all:
-            for number in sorted(places.keys() - {number for number, *_ in proofs}):
+            there = {number for number, *_ in proofs}.union(unproven)
+            for number in sorted(places.keys() - there):
                 self._missing(number)
 
     def _end(self, said: dict[str, object]) -> None:

@@ -35,12 +35,25 @@ LATE = timedelta(days=1)
 
 LOWEST = -(2**31)
 
+
+def _plausible(column: str) -> str:
+    """A time as SQL; NULL for an infinite one and for years that Python does not have."""
+    return f"CASE WHEN {column} >= '0001-01-02' AND {column} < '9999-12-31' THEN {column} END"
+
+
 _ROWS = f"""
-SELECT l.id, {ROW_TEXT}, l.created_at,
+SELECT l.id, {ROW_TEXT}, {_plausible("l.created_at")},
        (e.created_at, e.action) IS NOT DISTINCT FROM (l.created_at, l.action)
        AND (l.user_id IS NULL OR l.user_id IS NOT DISTINCT FROM e.user_id)
 FROM unnest(%s::int4multirange) r JOIN audit_logs l ON l.id >= lower(r) AND l.id < upper(r)
 LEFT JOIN audit_entries e ON e.audit_id = l.id ORDER BY l.id
+"""  # noqa: S608  (a constant)
+# A forged run without an end counts up to the last number that the column can hold.
+_SEAL = f"""
+SELECT id, {_plausible("sealed_at")}, root, previous, head, leaves, ids::text, ARRAY(
+    SELECT ARRAY[coalesce(lower(r), -2147483648), coalesce(upper(r) - 1, 2147483647)]
+    FROM unnest(ids) r)
+FROM audit_seals WHERE id > %s ORDER BY id LIMIT 1
 """  # noqa: S608  (a constant)
 _OTHERS = "SELECT id FROM audit_logs WHERE id > %s AND id <= %s AND NOT id <@ %s::int4multirange"
 _BEYOND = """
@@ -122,18 +135,15 @@ class _Walk:
     def _seals(self) -> Iterator[tuple[Seal, str, Any]]:
         number = 0
         while True:
-            row = self._connection.execute(
-                "SELECT id, sealed_at, root, previous, head, leaves, ids::text, ARRAY("
-                "  SELECT ARRAY[lower(r), upper(r) - 1] FROM unnest(ids) r)"
-                " FROM audit_seals WHERE id > %s ORDER BY id LIMIT 1",
-                [number],
-            ).fetchone()
+            row = self._connection.execute(_SEAL, [number]).fetchone()
             if row is None:
                 return
             number, sealed_at, root, previous, head, leaves, ids, runs = row
             hashes = tuple(leaves[at : at + HASH_BYTES] for at in range(0, len(leaves), HASH_BYTES))
             ranges = tuple((first, last) for first, last in runs)
-            seal = Seal(number, time_text(sealed_at), ranges, hashes, root, previous, head)
+            # Without a time it is not what its hash was made of, which its fault says.
+            said = "" if sealed_at is None else time_text(sealed_at)
+            seal = Seal(number, said, ranges, hashes, root, previous, head)
             yield seal, ids, sealed_at
 
     def _rows_of(self, seal: Seal, ids: str, before: Any) -> None:
@@ -145,6 +155,13 @@ class _Walk:
             if row is not None and row[0] == number:
                 _, line, created_at, same_time = row
                 row = found.fetchone()
+                if created_at is None:
+                    verdict.add(
+                        Kind.INSERTED,
+                        f"row {number} says that it is of a time that no clock shows",
+                        row=number,
+                        seal=seal.id,
+                    )
             else:
                 line, created_at, same_time = self._from_archive(seal, number), None, True
                 if line is None:

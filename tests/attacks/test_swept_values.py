@@ -1,0 +1,213 @@
+"""References and secrets as values of a sweep, in a project's gate and in a fix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from aiplatform.server.identity.models import User
+from aiplatform.server.projects.models import Project
+from aiplatform.server.sweeps.jobs import advance_all
+from aiplatform.server.tasks.models import Task
+from tests.conftest import Api
+from tests.factories import (
+    make_dataset,
+    make_key,
+    make_member,
+    make_model,
+    make_project,
+    make_rows,
+    make_secret,
+    make_user,
+    make_version,
+)
+from tests.server.sweeps.conftest import (
+    GRID,
+    base,
+    begin,
+    config,
+    create,
+    dataset,
+    hand,
+    held_out,
+    made,
+    mine,
+    owner,
+    project,
+    rows,
+    shown,
+)
+
+__all__ = [
+    "base", "begin", "config", "create", "dataset", "hand", "held_out", "made", "mine", "owner",
+    "project", "rows",
+]  # fmt: skip
+
+
+@pytest.fixture
+def foreign(session: Session, tmp_path: Any) -> dict[str, str]:
+    """A dataset and a model of a project of somebody else."""
+    theirs = make_project(session)
+    row = make_dataset(session, theirs)
+    make_version(session, row, file=make_rows(session, tmp_path))
+    model = make_model(session, theirs)
+    session.commit()
+    return {"dataset": str(row.uuid), "model": str(model.uuid)}
+
+
+REASON = "agreed for the sake of an attack"
+
+
+def tasks_of(session: Session, project: Project) -> list[Task]:
+    session.expire_all()
+    return list(session.scalars(select(Task).where(Task.project_id == project.id)))
+
+
+SWEPT = [
+    ("dataset.dataset", "dataset"), ("eval_dataset.dataset", "dataset"), ("base_model", "model"),
+    ("dataset.dataset", "model"), ("base_model", "dataset"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize(("path", "kind"), SWEPT)
+def test_swept_reference_of_another_project_is_never_read(
+    session: Session, project: Project, begin: Callable[..., Any], mine: Api,
+    base: Any, dataset: Any, held_out: Any, foreign: dict[str, str],
+    path: str, kind: str, place: int,
+) -> None:  # fmt: skip
+    own = {
+        "base_model": str(base.uuid), "dataset.dataset": str(dataset.uuid),
+        "eval_dataset.dataset": str(held_out.uuid),
+    }[path]  # fmt: skip
+    values = [own]
+    values.insert(place, foreign[kind])
+    answer = begin(parameters={path: {"kind": "choice", "values": values}})
+    if answer.status_code == 201:
+        advance_all()
+        session.expire_all()
+        found = shown(mine, answer.json()["uuid"])
+        assert found["status"] == "failed" or found["error"], found
+    else:
+        assert answer.status_code in {404, 422}, answer.text
+    for task in tasks_of(session, project):
+        assert foreign[kind] not in str(task.config)
+
+
+@pytest.mark.parametrize("value", ["../../etc/passwd", "\u0000", "a" * 5000, "{{secrets.hub}}"])
+@pytest.mark.parametrize("path", ["base_model", "dataset.dataset", "dataset.version"])
+def test_swept_text_that_is_no_reference_starts_nothing(
+    session: Session, project: Project, begin: Callable[..., Any], path: str, value: str
+) -> None:
+    answer = begin(parameters={path: {"kind": "choice", "values": [value]}})
+    assert answer.status_code in {201, 404, 422}, answer.text
+    if answer.status_code == 201:
+        advance_all()
+    assert tasks_of(session, project) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "secrets.hub", "secrets.HF_TOKEN", "secrets", "type", "__class__", "dataset.__class__",
+        "override_gate", "lora.__init__.__globals__", "..", "dataset..dataset", "resources.secrets",
+    ],
+)  # fmt: skip
+def test_swept_path_reaches_no_secret_and_no_internals(
+    session: Session, project: Project, owner: User, begin: Callable[..., Any], path: str
+) -> None:
+    make_secret(session, owner, "s3cr3t-value", name="mine")
+    answer = begin(parameters={path: {"kind": "choice", "values": ["mine", "other"]}})
+    assert answer.status_code == 422, answer.text
+    assert "s3cr3t-value" not in answer.text
+    assert tasks_of(session, project) == []
+
+
+def test_sweep_of_a_key_without_the_scope_for_secrets_uses_none(
+    client: Any, session: Session, project: Project, owner: User, create: Callable[..., Any]
+) -> None:
+    make_secret(session, owner, "s3cr3t-value", name="mine")
+    made = create(secrets={"HF_TOKEN": "mine"})
+    assert made.status_code == 201, made.text
+    token = f"aip_key_{uuid4().hex}"
+    make_key(session, owner, "training:*", "tasks:*", "datasets:*", "models:*", token=token)
+    spec = {"experiment": made.json()["uuid"], "parameters": GRID, "method": "grid"}
+    answer = Api(client, token).post(
+        f"projects/{project.uuid}/sweeps", json={"name": "s", "spec": spec}
+    )
+    assert answer.status_code == 403, answer.text
+    assert "secrets:use" in answer.json()["detail"]
+    assert tasks_of(session, project) == []
+
+
+@pytest.mark.parametrize("field", ["evaluation", "benchmarks"])
+def test_gate_that_names_data_of_another_project_is_refused(
+    mine: Api, project: Project, foreign: dict[str, str], field: str
+) -> None:
+    for uuid in foreign.values():
+        answer = mine.put(
+            f"projects/{project.uuid}/dataset-gate", json={field: [{"dataset": uuid}]}
+        )
+        assert answer.status_code == 404, answer.text
+
+
+def test_fix_of_a_dataset_of_another_project_is_not_found(
+    mine: Api, foreign: dict[str, str]
+) -> None:
+    answer = mine.post(
+        f"datasets/{foreign['dataset']}/fix", json={"fixes": {"duplicates": "deduplicate"}}
+    )
+    assert answer.status_code == 404, answer.text
+
+
+@pytest.mark.parametrize("more", [{"against": "dataset"}, {"base_model": "model"}], ids=str)
+def test_fix_takes_no_reference_besides_its_own(
+    mine: Api, dataset: Any, foreign: dict[str, str], more: dict[str, str]
+) -> None:
+    """What a fix compares with is what the report was compared with; nobody can choose it."""
+    ((field, kind),) = more.items()
+    value: Any = foreign[kind]
+    if field == "against":
+        value = [{"dataset": value, "role": "evaluation"}]
+    answer = mine.post(
+        f"datasets/{dataset.uuid}/fix",
+        json={"fixes": {"duplicates": "deduplicate"}, field: value},
+    )
+    assert answer.status_code == 422, answer.text
+
+
+@pytest.mark.parametrize(
+    "finding",
+    ["(a+)+$", "((.*)*)*x" + "a" * 40, "duplicates\u0000", "a" * 100_000, "\u202eexe", "%s%s%n"],
+    ids=lambda text: repr(text[:12]),
+)
+def test_finding_that_looks_like_a_pattern_is_text(
+    mine: Api, project: Project, dataset: Any, finding: str
+) -> None:
+    limit = {"finding": finding, "max_count": 0}
+    gate = mine.put(f"projects/{project.uuid}/dataset-gate", json={"limits": [limit]})
+    assert gate.status_code == 422, gate.text
+    fix = mine.post(f"datasets/{dataset.uuid}/fix", json={"fixes": {finding: "deduplicate"}})
+    assert fix.status_code == 422, fix.text
+
+
+@pytest.mark.parametrize("role", ["viewer", "developer"])
+def test_gate_is_overridden_by_nobody_without_the_permission(
+    api: Callable[..., Api], session: Session, mine: Api, project: Project,
+    create: Callable[..., Any], role: str,
+) -> None:  # fmt: skip
+    """Neither by a run nor by a sweep."""
+    uuid = create().json()["uuid"]
+    user = make_user(session)
+    make_member(session, project, role, user)
+    theirs = api(user)
+    spec = {"experiment": uuid, "parameters": GRID, "method": "grid", "override_gate": REASON}
+    sweep = theirs.post(f"projects/{project.uuid}/sweeps", json={"name": "s", "spec": spec})
+    run = theirs.post(f"experiments/{uuid}/runs", json={"override_gate": REASON})
+    assert (sweep.status_code, run.status_code) == (403, 403), (sweep.text, run.text)
+    assert tasks_of(session, project) == []
