@@ -57,7 +57,7 @@ class Platform:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=600,
             check=False,
         )
         assert not check or done.returncode == 0, done.stdout + done.stderr

@@ -44,9 +44,9 @@ def methods_of(kind: type) -> Iterator[tuple[str, Any]]:
     once, as methods of ``Resource``.
     """
     for name in dir(kind):
-        if name.startswith("_") or hasattr(BaseModel, name):
+        if name.startswith("_") or (issubclass(kind, BaseModel) and name in dir(BaseModel)):
             continue
-        if issubclass(kind, Resource) and kind is not Resource and hasattr(Resource, name):
+        if issubclass(kind, Resource) and kind is not Resource and name in dir(Resource):
             continue
         member = inspect.getattr_static(kind, name)
         if isinstance(member, property) or inspect.isfunction(member):
@@ -95,6 +95,17 @@ class Recorder:
         self.called.add(name)
 
     def _noting(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function that notes its call once it has returned, or yielded something."""
+        if inspect.isgeneratorfunction(function):
+
+            @functools.wraps(function)
+            def iterate(*args: Any, **options: Any) -> Iterator[Any]:
+                for item in function(*args, **options):
+                    self.note(name)
+                    yield item
+
+            return iterate
+
         @functools.wraps(function)
         def call(*args: Any, **options: Any) -> Any:
             result = function(*args, **options)

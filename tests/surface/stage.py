@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import cached_property
 from itertools import count
 from pathlib import Path
@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 from aiplatform import Client
 from aiplatform.cli.main import main
-from aiplatform.client import Dataset, Deployment, Experiment, Model, Task
+from aiplatform.client import Dataset, Experiment, Model, Task
 from tests.e2e.conftest import PASSWORD, Platform, chats
 from tests.server.identity.lying_provider import LyingProvider
 from tests.surface.recorder import Recorder, command_in
@@ -70,6 +70,23 @@ class Stage:
         client = Client(self.platform.url, credentials=self.tmp / f"{name}.json")
         return name, client.login(name, PASSWORD)
 
+    def environment(self, token: str | None = None) -> dict[str, str]:
+        """Return the variables that a command needs; by default as the administrator.
+
+        With an empty token a command signs in with the credentials of ``login``.
+        """
+        token = self.client.access_token() if token is None else token
+        return {
+            "AIPLATFORM_URL": self.platform.url,
+            "AIPLATFORM_PROJECT": PROJECT,
+            "AIPLATFORM_HOME": str(self.platform.home),
+            "AIPLATFORM_CREDENTIALS": str(self.tmp / "credentials.json"),
+            "AIPLATFORM_CACHE": str(self.tmp / "cache"),
+            "AIPLATFORM_RUNS": str(self.tmp / "runs"),
+            "LC_ALL": "C.UTF-8",
+            **({"AIPLATFORM_TOKEN": token} if token else {}),
+        }
+
     def cli(self, *arguments: object, stdin: str = "", token: str | None = None) -> str:
         """Run a command in this process against the platform; return what it prints.
 
@@ -77,19 +94,9 @@ class Stage:
         :meth:`Platform.command`, in a process of their own.
         """
         words = tuple(str(argument) for argument in arguments)
-        variables = {
-            "AIPLATFORM_URL": self.platform.url,
-            "AIPLATFORM_TOKEN": self.client.access_token() if token is None else token,
-            "AIPLATFORM_PROJECT": PROJECT,
-            "AIPLATFORM_HOME": str(self.platform.home),
-            "AIPLATFORM_CREDENTIALS": str(self.tmp / "credentials.json"),
-            "AIPLATFORM_CACHE": str(self.tmp / "cache"),
-            "AIPLATFORM_RUNS": str(self.tmp / "runs"),
-            "LC_ALL": "C.UTF-8",
-        }
         out, err = io.StringIO(), io.StringIO()
         with (
-            patch.dict("os.environ", {k: v for k, v in variables.items() if v}),
+            patch.dict("os.environ", self.environment(token)),
             patch.object(sys, "argv", ["aiplatform", *words]),
             patch.object(sys, "stdin", io.StringIO(stdin)),
             redirect_stdout(out),
@@ -108,8 +115,14 @@ class Stage:
         return json.loads(self.cli(*arguments, "--json", **options))
 
     def process(self, *arguments: str) -> str:
-        """Run a command in a process of its own, in the environment of the platform."""
-        done = self.platform.command(*arguments)
+        """Run a command in a process of its own, which may read the platform's database."""
+        state = self.platform.status()["platform"]
+        variables = {
+            "AIPLATFORM_DATABASE_URL": state["database_url"],
+            "AIPLATFORM_STORAGE_URL": state["storage_url"],
+        }
+        with patch.dict("os.environ", variables):
+            done = self.platform.command(*arguments)
         self.recorder.note(command_in(arguments))
         return done.stdout
 
@@ -151,16 +164,22 @@ class Stage:
         return self.client.models.get(self.training.model)
 
     @cached_property
-    def deployment(self) -> Deployment:
-        """The tuned model, served."""
-        return self.client.deployments.create("answers", self.tuned).wait_ready(300)
-
-    @cached_property
     def endless(self) -> Task:
         """A run that executes elsewhere and never says that it has ended."""
         path = self.client.projects.path(PROJECT)
         made = self.client.transport.post(f"{path}/runs", {"name": "endless"})
         return self.client.tasks.get(made["uuid"])
+
+    @contextmanager
+    def cordoned(self) -> Iterator[None]:
+        """Have no task begin for as long as this lasts."""
+        for worker in self.client.workers.list():
+            self.client.workers.cordon(worker)
+        try:
+            yield
+        finally:
+            for worker in self.client.workers.list():
+                self.client.workers.resume(worker)
 
     def parked(self) -> Task:
         """Queue a task that waits for :attr:`endless`."""

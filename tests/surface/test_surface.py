@@ -69,6 +69,7 @@ def test_every_public_method_and_command_has_a_scene() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", sorted(SCENES, key=LAST.__contains__))
 def test_scene_calls_what_it_declares_with_success(name: str, stage: Stage) -> None:
     run, calls = SCENES[name]

@@ -29,9 +29,9 @@ def serving(directory: Path) -> Iterator[str]:
         server.server_close()
 
 
-def table(*numbers: int) -> bytes:
+def table(*numbers: int, column: str = "text") -> bytes:
     """Return rows of a number and a text."""
-    return b"".join(json.dumps({"n": n, "text": f"row {n}"}).encode() + b"\n" for n in numbers)
+    return b"".join(json.dumps({"n": n, column: f"row {n}"}).encode() + b"\n" for n in numbers)
 
 
 @scene(
@@ -204,3 +204,28 @@ def unfinished_uploads(stage: Stage) -> None:
     datasets.cancel_upload(second)
     stage.cli("datasets", "uploads", "ls")
     stage.cli("datasets", "uploads", "cancel", third.uuid, "--yes")
+
+
+@scene(
+    "Datasets.import_from",
+    "Datasets.import_hub",
+    "Datasets.import_s3",
+    "Datasets.import_url",
+    "datasets import",
+)
+def imports(stage: Stage) -> None:
+    datasets = stage.client.datasets
+    file = stage.file("rows.jsonl", table(1, 2, 3))
+    with serving(file.parent) as url:
+        first = datasets.import_url(f"{url}/rows.jsonl", name=stage.name("fetched"))
+        source = {"kind": "url", "url": f"{url}/rows.jsonl"}
+        second = datasets.import_from(source, name=stage.name("fetched"))
+        queued = stage.told(
+            "datasets", "import", f"{url}/rows.jsonl", "--name", stage.name("fetched"), "--detach"
+        )
+        for task in (first, second, stage.client.tasks.get(queued["uuid"])):
+            task.wait(300)
+    # There is no hub and no bucket here: only whether the server takes the order is asked.
+    with stage.cordoned():
+        datasets.import_s3("s3://bucket/rows.jsonl", name=stage.name("fetched")).cancel()
+        datasets.import_hub("somebody/rows", name=stage.name("fetched")).cancel()

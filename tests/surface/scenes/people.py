@@ -1,5 +1,6 @@
 """Accounts, sessions, second factors, keys, roles, invitations, secrets."""
 
+import httpx
 import pyotp
 
 from aiplatform import Client
@@ -111,6 +112,7 @@ def second_factor(stage: Stage) -> None:
 @scene(
     "Account.change_email",
     "Account.forgot_password",
+    "Account.register",
     "Account.reset_password",
     "Users.reset_password",
     "account email",
@@ -161,6 +163,7 @@ def own_account(stage: Stage) -> None:
     "users end-sessions",
     "users ls",
     "users reset-totp",
+    "users rm",
     "users set",
     "users show",
 )
@@ -190,6 +193,8 @@ def users(stage: Stage) -> None:
     stage.cli("users", "end-sessions", third)
     stage.cli("users", "reset-totp", third, "--yes")
     stage.cli("users", "delete", third, "--yes")
+    fourth, _ = stage.person()
+    stage.cli("users", "rm", fourth, "--yes")
 
 
 @scene(
@@ -254,6 +259,7 @@ def keys(stage: Stage) -> None:
     "roles delete",
     "roles ls",
     "roles permissions",
+    "roles rm",
     "roles set",
     "roles show",
 )
@@ -274,6 +280,8 @@ def roles(stage: Stage) -> None:
     stage.cli("roles", "set", name, "--add", "models:read")
     stage.cli("roles", "permissions")
     stage.cli("roles", "delete", name, "--yes")
+    stage.cli("roles", "create", name, "datasets:read")
+    stage.cli("roles", "rm", name, "--yes")
 
 
 @scene(
@@ -292,3 +300,19 @@ def secrets(stage: Stage) -> None:
     stage.cli("secrets", "set", "SECOND_TOKEN", "--project", PROJECT, stdin="value")
     stage.cli("secrets", "ls", "--project", PROJECT)
     stage.cli("secrets", "rm", "SECOND_TOKEN", "--project", PROJECT)
+
+
+@scene("Client.login_sso")
+def sign_in_with_a_provider(stage: Stage) -> None:
+    stage.provider.person = {"sub": stage.name("dora")}
+
+    def visit(address: str) -> None:
+        """Do what a browser does once somebody has opened the address."""
+        with httpx.Client() as browser:
+            to_provider = browser.get(address).headers["location"]
+            back = stage.provider.authorize(to_provider)
+            browser.get(browser.get(f"{stage.platform.url}{back}").headers["location"])
+
+    client = Client(stage.platform.url, credentials=stage.tmp / "sso.json")
+    client.login_sso(visit, timeout=60)
+    assert client.me().username

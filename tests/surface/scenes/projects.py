@@ -1,5 +1,13 @@
 """Projects, their members and limits, the bin, the audit trail, notifications, webhooks."""
 
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+
+from aiplatform.client.projects import ProjectInvitation
 from tests.server.notifications.receiver import receiving
 from tests.surface.stage import Stage, scene
 
@@ -169,6 +177,7 @@ def audit_trail(stage: Stage) -> None:
     "webhooks deliveries",
     "webhooks ls",
     "webhooks replay",
+    "webhooks rm",
     "webhooks rotate",
     "webhooks show",
     "webhooks test",
@@ -203,3 +212,115 @@ def webhooks(stage: Stage) -> None:
         found = stage.told("webhooks", "deliveries", name)
         stage.cli("webhooks", "replay", name, found[0]["uuid"])
         stage.cli("webhooks", "delete", name, "--yes")
+        stage.cli("webhooks", "create", name, receiver.url)
+        stage.cli("webhooks", "rm", name, "--yes")
+
+
+@scene(
+    "Notification.delete",
+    "Notification.mark_read",
+    "Notifications.delete",
+    "Notifications.delete_read",
+    "Notifications.list",
+    "Notifications.mark_all_read",
+    "Notifications.mark_read",
+    "Notifications.preferences",
+    "Notifications.set_preferences",
+    "Notifications.unread",
+    "Notifications.watch",
+    "notifications ls",
+    "notifications preferences",
+    "notifications read",
+    "notifications rm",
+    "notifications unread",
+    "notifications watch",
+)
+def notifications(stage: Stage) -> None:
+    _, client = stage.person()
+    user, notifications = client.me().username, client.notifications
+    stage.client.projects.create(project := stage.name("shared"))
+
+    def notify() -> None:
+        """Have the person told of something: an invitation into a project."""
+        stage.client.projects.set_member(project, user, "viewer")
+        stage.client.projects.remove_member(project, user)
+
+    for _ in range(4):
+        notify()
+    first, second, third, *_ = notifications.list().all()
+    assert notifications.unread() >= 4
+    first.mark_read()
+    notifications.mark_read(second)
+    first.delete()
+    notifications.delete(second)
+    token = client.access_token()
+    stage.cli("notifications", "ls", token=token)
+    stage.cli("notifications", "unread", token=token)
+    stage.cli("notifications", "read", third.uuid, token=token)
+    stage.cli("notifications", "rm", third.uuid, token=token)
+    notifications.mark_all_read()
+    notifications.delete_read()
+    notifications.preferences()
+    notifications.set_preferences(email="off")
+    stage.cli("notifications", "preferences", "--email", "daily", token=token)
+    seen: list[object] = []
+
+    def see(read: Callable[[], object]) -> None:
+        """Read until something comes, and have the person told of something until then."""
+        watching = threading.Thread(target=lambda: seen.append(read()))
+        watching.start()
+        while watching.is_alive():
+            notify()
+            watching.join(1)
+        assert seen.pop()
+
+    see(lambda: next(notifications.watch()))
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "aiplatform", "notifications", "watch"],
+        env={**os.environ, **stage.environment(token)},
+        stdout=subprocess.PIPE,
+    ) as command:
+        assert command.stdout is not None
+        try:
+            see(command.stdout.readline)
+        finally:
+            command.send_signal(signal.SIGINT)
+    stage.recorder.note("notifications watch")
+
+
+@scene(
+    "ProjectInvitation.accept",
+    "ProjectInvitation.decline",
+    "Projects.accept",
+    "Projects.decline",
+    "Projects.invitations",
+    "projects accept",
+    "projects decline",
+    "projects invitations",
+    "projects use",
+)
+def invitations_into_projects(stage: Stage) -> None:
+    _, owner = stage.person()
+    guest, client = stage.person()
+    token = client.access_token()
+    project = owner.projects.create(stage.name("shared"))
+
+    def invite() -> ProjectInvitation:
+        """Invite the guest, who is not yet or no longer a member."""
+        assert owner.projects.set_member(project, guest, "viewer") is not None
+        (made,) = client.projects.invitations()
+        return made
+
+    invite().decline()
+    invite().accept()
+    client.projects.leave(project)
+    client.projects.decline(invite())
+    client.projects.accept(invite())
+    client.projects.leave(project)
+    invite()
+    stage.cli("projects", "invitations", token=token)
+    stage.cli("projects", "decline", project.name, token=token)
+    invite()
+    stage.cli("projects", "accept", project.name, token=token)
+    stage.cli("projects", "use", project.uuid, token=token)
+    stage.cli("projects", "use", "--none", token=token)

@@ -1,0 +1,74 @@
+"""Reported runs and workers."""
+
+from datetime import UTC, datetime, timedelta
+
+from tests.surface.stage import Stage, scene
+
+
+@scene(
+    "Client.run",
+    "ExternalRun.cancelled",
+    "ExternalRun.end",
+    "ExternalRun.log",
+    "ExternalRun.log_artifact",
+    "ExternalRun.set_progress",
+    "ExternalRun.task",
+    "ExternalRun.write",
+    "ExternalRuns.begin",
+    "ExternalRuns.sync",
+    "ExternalRuns.unsent",
+    "runs sync",
+    "runs unsent",
+)
+def reported_runs(stage: Stage) -> None:
+    directory = stage.tmp / "runs"
+    file = stage.file("plot.txt", "a plot")
+    with stage.client.run("reported", directory=directory) as run:
+        run.log({"loss": 1.0})
+        run.write("a line")
+        run.log_artifact(file)
+        run.set_progress(0.5)
+        assert not run.cancelled
+        assert run.task is not None
+        assert run.end()
+    for name in ("kept", "kept too"):
+        with stage.client.external.begin(name, mode="offline", directory=directory) as run:
+            run.log({"loss": 1.0})
+    first, _ = stage.client.external.unsent(directory)
+    assert stage.client.external.sync(first).complete
+    stage.cli("runs", "unsent")
+    stage.cli("runs", "sync")
+
+
+@scene(
+    "Worker.devices_free",
+    "Workers.cordon",
+    "Workers.drain",
+    "Workers.get",
+    "Workers.list",
+    "Workers.path",
+    "Workers.resume",
+    "Workers.telemetry",
+    "workers cordon",
+    "workers drain",
+    "workers ls",
+    "workers resume",
+    "workers show",
+)
+def workers(stage: Stage) -> None:
+    workers = stage.client.workers
+    worker = workers.list().first()
+    assert worker is not None
+    assert worker.devices_free >= 0
+    workers.get(worker.name)
+    workers.path(worker)
+    since = datetime.now(UTC) - timedelta(hours=1)
+    workers.telemetry(worker, since=since)
+    workers.cordon(worker)
+    workers.drain(worker)
+    workers.resume(worker)
+    stage.cli("workers", "ls")
+    stage.cli("workers", "show", worker.name)
+    stage.cli("workers", "cordon", worker.name)
+    stage.cli("workers", "drain", worker.name)
+    stage.cli("workers", "resume", worker.name)
