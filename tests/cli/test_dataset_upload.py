@@ -20,6 +20,7 @@ def head(status: str) -> httpx.Response:
 def file(tmp_path: Path, world: FakeServer) -> str:
     (tmp_path / "faq.jsonl").write_text("{}\n")
     world.on(f"POST datasets/{D}/versions", answer(VERSION, 201))
+    world.on(f"GET datasets/{D}/versions/v1", answer(VERSION))
     return str(tmp_path / "faq.jsonl")
 
 

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal, get_args
 import typer
 
 from aiplatform.language import current, tr
-from aiplatform.protocol.intake import ColumnType
 
 Map = Annotated[
     list[str] | None,
@@ -85,6 +84,8 @@ def reading(
 
 def _types(given: list[str] | None) -> dict[str, str]:
     found = pairs(given, "zip=text")
+    from aiplatform.protocol.intake import ColumnType
+
     known = get_args(ColumnType)
     for column, label in found.items():
         if label not in known:
