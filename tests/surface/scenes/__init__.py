@@ -1,5 +1,5 @@
 """Scenes: each calls some methods of the SDK and some commands against the shared platform."""
 
-from tests.surface.scenes import data, people, projects, work
+from tests.surface.scenes import data, people, platform, projects, work
 
-__all__ = ["data", "people", "projects", "work"]
+__all__ = ["data", "people", "platform", "projects", "work"]

@@ -1,4 +1,4 @@
-"""Reported runs and workers."""
+"""Reported runs, workers and scripts."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -72,3 +72,37 @@ def workers(stage: Stage) -> None:
     stage.cli("workers", "cordon", worker.name)
     stage.cli("workers", "drain", worker.name)
     stage.cli("workers", "resume", worker.name)
+
+
+@scene(
+    "Bundle.delete",
+    "Bundle.download",
+    "Scripts.bundle",
+    "Scripts.bundles",
+    "Scripts.get_bundle",
+    "Scripts.run",
+    "Task.download_artifacts",
+    "scripts bundle",
+    "scripts bundles",
+    "scripts delete-bundle",
+    "scripts rm-bundle",
+    "scripts run",
+)
+def scripts(stage: Stage) -> None:
+    scripts = stage.client.scripts
+    directory = stage.file("main.py", "print('hello')\n").parent
+    bundle = scripts.bundle(directory, name="code")
+    assert scripts.bundles().first() is not None
+    scripts.get_bundle(bundle.uuid)
+    bundle.download(stage.tmp / "code")
+    write = 'echo a > "$AIPLATFORM_OUTPUT/a.txt"'
+    task = scripts.run(["sh", "-c", write], bundle=bundle, name="script").wait(300)
+    (saved,) = task.download_artifacts(stage.tmp / "artifacts")
+    assert saved.read_text() == "a\n"
+    made = stage.told("scripts", "bundle", "--directory", stage.file("b.py", "print(2)").parent)
+    other = stage.told("scripts", "bundle", "--directory", stage.file("c.py", "print(3)").parent)
+    stage.cli("scripts", "bundles")
+    stage.cli("scripts", "run", "--bundle", bundle.uuid, "--", "true")
+    stage.cli("scripts", "rm-bundle", made["uuid"], "--yes")
+    stage.cli("scripts", "delete-bundle", other["uuid"], "--yes")
+    bundle.delete()
