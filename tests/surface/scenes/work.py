@@ -1,8 +1,10 @@
-"""Reported runs, workers and scripts."""
+"""Reported runs, workers, scripts and schedules."""
 
 from datetime import UTC, datetime, timedelta
 
 from tests.surface.stage import Stage, scene
+
+SOON = "0 0 1 1 *"
 
 
 @scene(
@@ -106,3 +108,46 @@ def scripts(stage: Stage) -> None:
     stage.cli("scripts", "rm-bundle", made["uuid"], "--yes")
     stage.cli("scripts", "delete-bundle", other["uuid"], "--yes")
     bundle.delete()
+
+
+@scene(
+    "Schedule.delete",
+    "Schedule.disable",
+    "Schedule.enable",
+    "Schedule.firings",
+    "Schedule.update",
+    "Schedules.create",
+    "Schedules.delete",
+    "Schedules.firings",
+    "Schedules.get",
+    "Schedules.list",
+    "Schedules.path",
+    "Schedules.update",
+    "schedules create",
+    "schedules disable",
+    "schedules enable",
+    "schedules firings",
+    "schedules ls",
+    "schedules rm",
+    "schedules show",
+)
+def schedules(stage: Stage) -> None:
+    schedules = stage.client.schedules
+    made = schedules.create(stage.name("yearly"), SOON, experiment=stage.experiment)
+    assert schedules.list().first() is not None
+    schedules.get(made)
+    schedules.path(made)
+    made = made.disable().enable().update(cron="0 0 2 1 *")
+    schedules.update(made, cron=SOON)
+    made.firings().all()
+    schedules.firings(made).all()
+    made.delete()
+    schedules.delete(schedules.create(stage.name("yearly"), SOON, experiment=stage.experiment))
+    name = stage.name("yearly")
+    stage.cli("schedules", "create", name, SOON, "--experiment", "tiny-steps")
+    stage.cli("schedules", "ls")
+    stage.cli("schedules", "show", name)
+    stage.cli("schedules", "disable", name)
+    stage.cli("schedules", "enable", name)
+    stage.cli("schedules", "firings", name)
+    stage.cli("schedules", "rm", name, "--yes")
