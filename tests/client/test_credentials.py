@@ -107,7 +107,7 @@ def test_sessions_are_kept_by_address() -> None:
     store = CredentialStore()
     store.write(session())
     store.write(session(url="http://other.test", username="bob"), make_current=True)
-    assert store.current_url() == "http://other.test"
+    assert store.current() == ("http://other.test", None)
     assert (kept := store.read(URL)) is not None
     assert kept.username == "ann"
     store.remove(URL)

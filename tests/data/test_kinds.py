@@ -91,5 +91,5 @@ def test_arrays_widen() -> None:
 
 def test_labels_are_for_people() -> None:
     assert {kind.label for kind in Kind} == {
-        "null", "boolean", "integer", "number", "text", "json", "messages",
+        "null", "boolean", "integer", "number", "date", "timestamp", "text", "json", "messages",
     }  # fmt: skip

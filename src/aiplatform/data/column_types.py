@@ -54,7 +54,7 @@ TOLD = {
 UTC_TIME = pa.timestamp("us", "UTC")
 _MOMENTS = {"date": pa.date32(), "local_time": pa.timestamp("us"), "zoned_time": UTC_TIME}
 
-TRUE_WORDS = pa.array(["true", "yes", "t", "y", "1"])
+TRUE_WORDS = ("true", "yes", "t", "y", "1")
 
 _PATTERNS: dict[str, str] = {
     "boolean": BOOLEAN,
@@ -203,7 +203,7 @@ def told_typed(texts: pa.Array, kind: Kind) -> pa.Array:
         return texts
     values = without_null_words(texts)
     if kind is Kind.BOOL:
-        words = pc.is_in(pc.utf8_lower(values), TRUE_WORDS)
+        words = pc.is_in(pc.utf8_lower(values), pa.array(TRUE_WORDS))
         return pc.if_else(pc.is_null(values), pa.scalar(None, pa.bool_()), words)
     if kind in TOLD:
         values = pc.replace_substring_regex(values, r"^\+", "")

@@ -197,6 +197,21 @@ class TestFailure:
         assert row.update_error == "The update was cancelled."
         assert ask(mine, deployment, newer).status_code == 202
 
+    def test_update_cancelled_while_its_server_starts_does_not_take_over(
+        self, session: Session, deployment: Deployment, hand: Hand, mine: Api, served: Any,
+        newer: Model,
+    ) -> None:  # fmt: skip
+        ask(mine, deployment, newer)
+        new = hand.take()
+        assert mine.post(f"tasks/{new.task_uuid}/cancel").status_code == 202
+        hand.ready(new, "unix:/new")
+        row = fresh(session, deployment)
+        assert (row.status, row.endpoint, row.task_id) == ("ready", "unix:/old", served.task_id)
+        assert session.get_one(Task, served.task_id).status == TaskStatus.RUNNING
+        hand.cancel(new)
+        row = fresh(session, deployment)
+        assert (row.status, row.task_id, row.next_task_id) == ("ready", served.task_id, None)
+
     def test_stop_gives_the_update_up(
         self, session: Session, deployment: Deployment, hand: Hand, mine: Api, served: Any,
         newer: Model,

@@ -64,6 +64,9 @@ def server_ready(session: Session, task: Task, endpoint: str, token: str) -> Non
     """The server answers at ``endpoint``, to whoever shows ``token``."""
     deployment, former = _lock_with_former(session, task)
     if deployment is not None and deployment.next_task_id == task.id:
+        if task.status == TaskStatus.CANCELLING:
+            # Somebody gave the update up while its server was starting; the present one goes on.
+            return
         if deployment.status == S.STOPPED:
             # Somebody cancelled the task of the present server meanwhile.
             request_cancel(session, audit.SYSTEM, task)
