@@ -37,7 +37,7 @@ class ScriptSettings(BaseSettings):
         pattern=r"^[a-z0-9][a-z0-9._-]*$",
         description="Queue of scripts that name none. Another one than `default` is for scripts "
         "alone: a worker that runs as root for them (`WORKER_QUEUES`) then runs nothing "
-        "else. Read by the API.",
+        "else. Read by the API and by workers.",
     )
     script_environments: Annotated[dict[str, Path], NoDecode] = Field(
         default={},

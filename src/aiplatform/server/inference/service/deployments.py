@@ -35,6 +35,7 @@ from aiplatform.server.registry.models import Model
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service import dependencies, request_cancel, require_readable
 from aiplatform.server.tasks.service.dependencies import Needs
+from aiplatform.server.tasks.service.entering import require_fitting_queue
 from aiplatform.server.tasks.service.queue import lock
 
 S = DeploymentStatus
@@ -57,7 +58,9 @@ def create_deployment(
         MakesNoModel, MadeNoModel: see ``registry.service.model_meant``.
         DependencyFailed: when a task that must succeed has failed already.
         NameTaken: when the project has a deployment of that name.
+        NoWorkerCanRun: for the queue of scripts.
     """
+    require_fitting_queue(spec.type, spec.queue)
     require_readable(context, spec)
     needs = dependencies.look_up(session, context.project_id, dependencies.needs_of(spec, after))
     model = registry.model_meant(session, context, spec.model)
@@ -99,6 +102,7 @@ def start(session: Session, context: ProjectContext, uuid: UUID) -> Deployment:
     Raises:
         NotFound, WrongDeploymentState, DeployedModelGone, ModelNotReady: see there.
         DependencyFailed, MadeNoModel: when its model was never made, or is gone.
+        NoWorkerCanRun: when its queue has become the queue of scripts.
     """
     held = _hold_model(session, context, uuid)
     deployment, _, _ = _lock(session, context, uuid)
@@ -140,6 +144,7 @@ def update(session: Session, context: ProjectContext, uuid: UUID, model_uuid: UU
         ModelNotReady: while the model's files are still coming in.
         DeploymentUpdating: while another update is under way.
         WrongDeploymentState: while the deployment is stopping.
+        NoWorkerCanRun: when its queue has become the queue of scripts.
     """
     require_readable(context, InferenceSpec(model=model_uuid))
     model = registry.model_meant(session, context, model_uuid)

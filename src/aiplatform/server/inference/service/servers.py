@@ -23,6 +23,7 @@ from aiplatform.server.registry import service as registry
 from aiplatform.server.registry.models import Model
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service import request_cancel
+from aiplatform.server.tasks.service.entering import fits_queue
 from aiplatform.server.tasks.service.kinds import Inputs, Outcome
 from aiplatform.server.tasks.service.queue import lock
 
@@ -257,7 +258,9 @@ def server_ended(session: Session, task: Task, outcome: Outcome) -> None:
     # Runs from before somebody started it by hand do not count against it.
     crashes = min(queries.failed_runs(session, deployment, CRASH_WINDOW), deployment.restarts + 1)
     delay = restart_delay(max(crashes, 1))
-    if deployment.model_id is None:
+    # Its queue may have become the queue of scripts since it was made.
+    fits = fits_queue(task.type, task.scheduling.queue)
+    if deployment.model_id is None or not fits:
         delay = None
     record(
         session,

@@ -59,6 +59,7 @@ from aiplatform.server.tasks.runner.spares import from_spare
 from aiplatform.server.tasks.runner.writes import Writes
 from aiplatform.server.tasks.service import attempts, fleet
 from aiplatform.server.tasks.service.attempts import Chunk, Claim
+from aiplatform.server.tasks.service.entering import require_fitting_queue
 from aiplatform.server.tasks.service.kinds import Outcome, kind_of
 
 log = structlog.get_logger(__name__)
@@ -128,6 +129,8 @@ class Attempt:
 
     def _run(self) -> None:
         try:
+            # It may have been queued before the queue was the queue of scripts.
+            require_fitting_queue(self.claim.task_type, self.claim.queue)
             if self.gang is not None and not self.gang.gather():
                 return
             job = self._lay_out()

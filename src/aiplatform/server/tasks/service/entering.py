@@ -11,12 +11,15 @@ from sqlalchemy.orm import Session, make_transient_to_detached
 
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.encoding import clean_text, dumps, jsonable
-from aiplatform.protocol.enums import TaskStatus
+from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.protocol.specs import TaskSpec, nodes_of
 from aiplatform.server.core import audit, tracing
 from aiplatform.server.core.audit import Actor, Event, columns
 from aiplatform.server.core.broker import wake
+from aiplatform.server.core.script_settings import DEFAULT_QUEUE
+from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.statements import compiled
+from aiplatform.server.tasks.errors import NoWorkerCanRun
 from aiplatform.server.tasks.models import Task, TaskScheduling
 from aiplatform.server.tasks.service import dependencies
 from aiplatform.server.tasks.service.dependencies import Needs
@@ -164,6 +167,28 @@ def enqueue(session: Session, spec: TaskSpec, **facts: Any) -> Task:
     return enqueue_all(session, [new_task(spec, **facts)])[0]
 
 
+def fits_queue(task_type: str, queue: str) -> bool:
+    """Return False for another task than a script in the queue of scripts.
+
+    Workers of that queue may run as root, which only the isolation of scripts makes safe.
+    """
+    reserved = get_settings().script_queue
+    return reserved == DEFAULT_QUEUE or queue != reserved or task_type == TaskType.SCRIPT
+
+
+def require_fitting_queue(task_type: str, queue: str) -> None:
+    """Refuse other tasks than scripts in the queue of scripts, see :func:`fits_queue`.
+
+    Raises:
+        NoWorkerCanRun: it names the queue.
+    """
+    if not fits_queue(task_type, queue):
+        raise NoWorkerCanRun(
+            missing=f"the queue {queue!r} is for scripts alone, name another in `queue`",
+            missing_zh=f"队列“{queue}”只用于脚本，请在 `queue` 中指定其他队列",
+        )
+
+
 def new_task(
     spec: TaskSpec,
     *,
@@ -180,7 +205,12 @@ def new_task(
     needs: Sequence[Needs] = (),
     personal_secrets: bool = True,
 ) -> NewTask:
-    """A task as :func:`enqueue_all` writes it."""
+    """Return a task as :func:`enqueue_all` writes it. Every new task is made here.
+
+    Raises:
+        NoWorkerCanRun: see :func:`require_fitting_queue`.
+    """
+    require_fitting_queue(spec.type, spec.queue)
     scheduling = TaskScheduling(
         queue=spec.queue,
         cpus=spec.resources.cpus,

@@ -23,8 +23,6 @@ from aiplatform.server.core.audit import Actor
 from aiplatform.server.core.errors import Problem
 from aiplatform.server.core.events import notify
 from aiplatform.server.core.questions import Question
-from aiplatform.server.core.script_settings import DEFAULT_QUEUE
-from aiplatform.server.core.settings import get_settings
 from aiplatform.server.identity.models import User
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.access import ProjectContext
@@ -36,7 +34,12 @@ from aiplatform.server.tasks.models import Task, TaskEvent, TaskScheduling
 from aiplatform.server.tasks.rules import Demand, may_become, shortfalls
 from aiplatform.server.tasks.service import dependencies
 from aiplatform.server.tasks.service.dependencies import Needs
-from aiplatform.server.tasks.service.entering import NewTask, enqueue_all, new_task
+from aiplatform.server.tasks.service.entering import (
+    NewTask,
+    enqueue_all,
+    new_task,
+    require_fitting_queue,
+)
 from aiplatform.server.tasks.service.hearing import tell_of_status
 from aiplatform.server.tasks.service.kinds import InputRef, Outcome, kind_of
 
@@ -168,7 +171,7 @@ def require_possible(session: Session, spec: TaskSpec) -> None:
     Raises:
         NoWorkerCanRun: it says what is missing.
     """
-    require_fitting_queue(spec)
+    require_fitting_queue(spec.type, spec.queue)
     resources = spec.resources
     if _is_plain(spec) and queries.someone_could_run(
         session, spec.queue, spec.labels, cpus=resources.cpus, memory_mb=resources.memory_mb
@@ -180,20 +183,6 @@ def require_possible(session: Session, spec: TaskSpec) -> None:
         raise NoWorkerCanRun(
             missing="; ".join(shortfall.en for shortfall in missing),
             missing_zh="；".join(shortfall.zh for shortfall in missing),
-        )
-
-
-def require_fitting_queue(spec: TaskSpec) -> None:
-    """Refuse other tasks than scripts in a queue of scripts, whose workers may run as root.
-
-    Raises:
-        NoWorkerCanRun: it names the queue.
-    """
-    queue = get_settings().script_queue
-    if queue != DEFAULT_QUEUE and spec.queue == queue and spec.type is not TaskType.SCRIPT:
-        raise NoWorkerCanRun(
-            missing=f"the queue {queue!r} is for scripts alone, name another in `queue`",
-            missing_zh=f"队列“{queue}”只用于脚本，请在 `queue` 中指定其他队列",
         )
 
 

@@ -1,0 +1,108 @@
+"""Attack: another task than a script gets to the worker that runs as root for scripts alone."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from starlette.testclient import TestClient
+
+from aiplatform.protocol.specs import InferenceSpec
+from aiplatform.server.core import audit
+from aiplatform.server.inference.models import Deployment
+from aiplatform.server.projects.models import Project
+from aiplatform.server.tasks import runner
+from aiplatform.server.tasks.errors import NoWorkerCanRun
+from aiplatform.server.tasks.models import Task
+from aiplatform.server.tasks.service.entering import new_task
+from tests.conftest import Api, environment
+from tests.factories import make_deployment, make_model, make_project, number
+from tests.server.experiments.hand import Hand
+
+QUEUE = "scripts"
+WORDS = "the queue 'scripts' is for scripts alone"
+
+
+@pytest.fixture
+def scripts_queue() -> Iterator[None]:
+    with environment(AIPLATFORM_SCRIPT_QUEUE=QUEUE):
+        yield
+
+
+@pytest.fixture
+def project(client: TestClient, session: Session) -> Project:
+    return make_project(session)
+
+
+def tasks(session: Session, project: Project) -> list[Task]:
+    session.expire_all()
+    return list(session.scalars(select(Task).where(Task.project_id == project.id)))
+
+
+def stopped(session: Session, project: Project) -> Deployment:
+    """A deployment of that queue from before it was the queue of scripts."""
+    model = make_model(session, project)
+    spec = {"type": "inference", "model": str(model.uuid), "queue": QUEUE}
+    return make_deployment(session, project, model, spec=spec)
+
+
+@pytest.mark.usefixtures("scripts_queue")
+class TestRefused:
+    def test_new_deployment(self, session: Session, admin: Api, project: Project) -> None:
+        body = {"name": "faq", "model": str(make_model(session, project).uuid), "queue": QUEUE}
+        place = f"projects/{project.uuid}/deployments"
+        answer = admin.post(place, json=body)
+        assert (answer.status_code, answer.json()["code"]) == (422, "no_worker_can_run")
+        assert WORDS in answer.json()["detail"]
+        assert tasks(session, project) == []
+        assert admin.get(place).json()["items"] == []
+
+    @pytest.mark.parametrize("way", ["start", "update"])
+    def test_old_deployment(self, session: Session, admin: Api, project: Project, way: str) -> None:
+        deployment = stopped(session, project)
+        place = f"deployments/{deployment.uuid}"
+        if way == "start":
+            answer = admin.post(f"{place}/start")
+        else:
+            body = {"model": str(make_model(session, project).uuid)}
+            answer = admin.post(f"{place}/update", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (422, "no_worker_can_run")
+        assert WORDS in answer.json()["detail"]
+        assert tasks(session, project) == []
+
+    def test_every_new_task(self, session: Session, project: Project) -> None:
+        """Whatever the platform queues by itself passes the same guard."""
+        spec = InferenceSpec(model=make_model(session, project).uuid, queue=QUEUE)
+        facts: dict[str, Any] = {"project_id": project.id, "project_uuid": project.uuid}
+        with pytest.raises(NoWorkerCanRun):
+            new_task(spec, actor=audit.SYSTEM, name="server", **facts)
+
+
+def test_worker_ends_what_was_queued_before(session: Session, admin: Api, project: Project) -> None:
+    hand = Hand(f"queue{number()}")
+    body = {"name": "faq", "model": str(make_model(session, project).uuid), "queue": hand.queue}
+    made = admin.post(f"projects/{project.uuid}/deployments", json=body)
+    assert made.status_code == 201, made.text
+    claim = hand.take()
+    with environment(AIPLATFORM_SCRIPT_QUEUE=hand.queue):
+        runner.run_attempt(claim)
+    [task] = tasks(session, project)
+    assert task.status == "failed"
+    assert f"the queue {hand.queue!r} is for scripts alone" in (task.error_message or "")
+
+
+def test_crashed_server_is_not_started_again(
+    session: Session, admin: Api, project: Project
+) -> None:
+    """The end of its task must not fail either."""
+    hand = Hand(f"queue{number()}")
+    body = {"name": "faq", "model": str(make_model(session, project).uuid), "queue": hand.queue}
+    place = f"projects/{project.uuid}/deployments"
+    made = admin.post(place, json=body).json()
+    claim = hand.take()
+    with environment(AIPLATFORM_SCRIPT_QUEUE=hand.queue):
+        hand.fail(claim, "out of memory")
+    assert len(tasks(session, project)) == 1
+    shown = admin.get(f"deployments/{made['uuid']}").json()
+    assert (shown["status"], shown["error"]) == ("crashed", "out of memory")
