@@ -99,6 +99,34 @@ def test_last_row_decides_as_much_as_the_first(
     assert {type(row["c"]) for row in whole if row["c"] is not None} == {kinds[last]}
 
 
+@pytest.mark.parametrize(
+    ("parts", "kind"),
+    [
+        ([(4, "13800138123"), (5, "12000000001")], "integer"),
+        ([(5, "13800138123"), (4, "12000000001")], "text"),
+        ([(1, "12000000001"), (3, "13800138123"), (3, "12000000001")], "integer"),
+        ([(1, "12000000001"), (4, "13800138123"), (3, "12000000001")], "integer"),
+        ([(4, "12000000001"), (6, "13800138123")], "text"),
+        ([(3, "13800138123"), (2, ""), (1, "12000000001"), (2, "1.5")], "number"),
+    ],
+)
+@pytest.mark.parametrize("block", [1, 80, 160, 250, 400, 1 << 20])
+def test_share_of_phone_numbers_is_that_of_all_rows_whatever_the_chunks(
+    upload: Upload,
+    monkeypatch: pytest.MonkeyPatch,
+    parts: list[tuple[int, str]],
+    kind: str,
+    block: int,
+) -> None:
+    monkeypatch.setattr(csv_module, "BLOCK_BYTES", block)
+    values = [value for count, value in parts for _ in range(count)]
+    pad = "p" * 60
+    rows = upload("\n".join(["id,pad", *(f"{v},{pad}" for v in values), ""]).encode(), "x.csv")
+    assert types(upload) == {"id": kind, "pad": "text"}
+    read = {"integer": int, "number": float, "text": str}[kind]
+    assert [row["id"] for row in rows] == [read(value) if value else None for value in values]
+
+
 def test_evidence_does_not_depend_on_the_order_of_values() -> None:
     import pyarrow as pa
 

@@ -195,8 +195,9 @@ def _convert(
     plan = Plan(first, mapped, typing)
     first, columns = plan.sifted(first, aside)
     plan.learn(columns)
-    written = _write(opened, plan, itertools.chain([first], chunks), target, aside)
+    written = _write(opened, plan, itertools.chain([first], chunks), target, aside, learned=1)
     if written is None:
+        plan.freeze()
         if aside is not None:
             aside.restart()
         written = _write(opened, plan, iter(opened.reader), target, aside)
@@ -213,17 +214,23 @@ def _write(
     chunks: Iterator[Chunk],
     target: Path,
     aside: Quarantine | None,
+    *,
+    learned: int = 0,
 ) -> CanonicalWriter | None:
-    """Write ``chunks``; None when the plan had to be widened, which then has seen all of them."""
+    """Write ``chunks``; None when the plan had to be widened, which then has seen all of them.
+
+    Args:
+        learned: how many of the first chunks the plan has learned from before.
+    """
     opened.reader.hint = plan.hint()
     schema = plan.schema(opened.format)
     if not plan.kinds:
         _learn(opened, plan, chunks, aside)
         return None
     with CanonicalWriter(target, schema) as writer:
-        for chunk in chunks:
+        for number, chunk in enumerate(chunks):
             left, columns = plan.sifted(chunk, aside)
-            if plan.learn(columns):
+            if number >= learned and plan.learn(columns):
                 _learn(opened, plan, chunks, aside)
                 return None
             # Rows may lack most of the columns: what is missing takes memory, too.

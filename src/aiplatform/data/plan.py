@@ -1,8 +1,8 @@
 """How the rows of one file become the columns of its canonical Parquet, as far as they are known.
 
 The plan begins with the first chunk and widens with every chunk that does not fit. A writer that is
-under way then stops, the plan learns from the rest of the file, and the file is read once more: two
-readings at most, whatever comes when.
+under way then stops, the plan learns from the rest of the file and is frozen, and the file is read
+once more: two readings at most, whatever comes when.
 """
 
 import json
@@ -86,6 +86,7 @@ class Plan:
         self.typing = typing or Typing()
         self.told = self._told(first)
         self._evidence: dict[str, Evidence] = {}
+        self._is_frozen = False
         self._repeated = _names_among_values(first) if self.typing.header_found else []
 
     def _told(self, first: Chunk) -> dict[str, Kind]:
@@ -178,8 +179,14 @@ class Plan:
             except NoJsonFormError:
                 raise _first_unencodable(chunk, name, values) from None
 
+    def freeze(self) -> None:
+        """Keep the types of columns that were decided from all rows, which are now read again."""
+        self._is_frozen = True
+
     def learn(self, columns: dict[str, Values]) -> bool:
         """Widen the kinds to hold ``columns``; True if that changes the stored types.
+
+        Before the plan is frozen, call this once for each row: some types depend on counts.
 
         Raises:
             MalformedData: there are too many columns by now.
@@ -214,6 +221,8 @@ class Plan:
         return self.typing.untyped and name not in known.texts and name not in known.conversations
 
     def _decided(self, name: str, texts: pa.Array, held: str | None) -> Kind:
+        if self._is_frozen and name in self.kinds:
+            return self.kinds[name]
         evidence = self._evidence.setdefault(name, Evidence())
         evidence.add(texts)
         return evidence.decide(name, held)
