@@ -69,6 +69,34 @@ def test_reads_what_it_must(
     assert len(read) == groups
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("f = nan", "odd"),
+        ("f in (nan, 2998)", "odd 5996"),
+        ("f != nan", "even"),
+        ("f < nan", ""),
+        ("f <= nan", ""),
+        ("f > nan", ""),
+        ("f >= nan", ""),
+        ("f > 2998.5", "5998"),
+        ("n < nan or n > nan", ""),
+        ("not f > nan", "all"),
+    ],
+)
+def test_nan_equals_itself_and_has_no_order(path: Path, text: str, expected: str) -> None:
+    """As in filters of runs: a comparison of order with NaN is met by no row."""
+    sets = {"odd": set(range(3001, ROWS, 2)), "even": set(range(3000, ROWS, 2)),
+            "all": set(range(ROWS))}  # fmt: skip
+    wanted: set[int] = set()
+    for word in expected.split():
+        wanted |= sets[word] if word in sets else {int(word)}
+    everything = pq.read_table(path).combine_chunks().to_batches()[0]
+    met = matching(everything, [text]).to_pylist()
+    assert {place for place, hit in enumerate(met) if hit} == wanted
+    assert search(path, 0, ROWS, where=[text], seconds=60).places == sorted(wanted)
+
+
 def test_a_condition_that_is_none_is_told_though_nothing_is_read(path: Path) -> None:
     where = [Condition(column="n", op=">", value=9999), Condition(column="no", op="==")]
     with pytest.raises(MalformedData, match="no column"):

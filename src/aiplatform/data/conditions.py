@@ -90,9 +90,12 @@ def _compared(batch: pa.RecordBatch, one: Comparison) -> pa.Array:
     met = _meets(batch, _as_condition(one))
     column = batch.column(one.field.path)
     if any(map(_is_nan, one.values)):
-        # Arrow has NaN differ from itself; in the language, it is itself.
+        # Arrow has NaN differ from itself; in the language, it equals itself and has no order.
         is_nan = pc.fill_null(pc.is_nan(column), False)
-        met = pc.invert(is_nan) if one.operator == "!=" else pc.or_(met, is_nan)
+        if one.operator == "!=":
+            met = pc.invert(is_nan)
+        elif one.operator in {"=", "in"}:
+            met = pc.or_(met, is_nan)
     return pc.and_(met, column.is_valid()) if one.operator == "!=" else met
 
 

@@ -67,6 +67,7 @@ def all_pages(api: Api, project: Project, what: str = "experiments", **params: A
         ("metrics.eval_loss <= 1.5 and config.lora.rank = 16", "e2 e0"),
         ("metrics.eval_loss > 0", "e2 e1 e0"),
         ("metrics.eval_loss = nan", "e3"),
+        ("metrics.eval_loss > nan or metrics.eval_loss <= nan", ""),
         ("metrics.eval_loss != 0.5", "e3 e2 e1"),
         ("not metrics.eval_loss = 0.5", "e4 e3 e2 e1"),
         ("config.lora.rank in (8, 9)", "e3 e1"),
