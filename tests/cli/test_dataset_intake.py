@@ -138,8 +138,9 @@ class TestHowAFileIsRead:
         assert {key: params.get(key) for key in sent} == sent
         assert "2 bad rows were set aside" in ran.out + ran.err
 
-    def test_needs_a_file(self, world: FakeServer, run: Run) -> None:
-        ran = run("datasets", "patch", "faq", "--set", "1.a=2", *OPTIONS)
+    @pytest.mark.parametrize("options", [OPTIONS, ("--type", "a=text")], ids=["all", "type"])
+    def test_needs_a_file(self, world: FakeServer, run: Run, options: tuple[str, ...]) -> None:
+        ran = run("datasets", "patch", "faq", "--set", "1.a=2", *options)
         assert ran.code == 2
         assert "need a file" in ran.err
         assert world.count(f"POST datasets/{D}/patch") == 0

@@ -102,7 +102,7 @@ def patch(
             detach=detach,
         )
         return
-    of_files = (key, data_format, mapped, encoding, delimiter, quote, header)
+    of_files = (key, data_format, mapped, encoding, delimiter, quote, header, types or None)
     if delete or allow_identical or bad_rows != "refuse" or any(o is not None for o in of_files):
         raise typer.BadParameter(
             tr("--key, --delete, --allow-identical and how a file is read need a file")
