@@ -162,3 +162,13 @@ def test_an_artifact_that_leads_out_is_not_fetched(
     assert done.code != 0
     assert "outside" in done.err
     assert not (tmp_path / "x").exists()
+
+
+def test_packing_is_announced_once_whatever_files_are_empty(
+    run: Run, scripts: FakeServer, tmp_path: Path
+) -> None:
+    for name in ("__init__.py", "a.py", "b.py"):
+        (tmp_path / "work" / name).touch()
+    done = run("scripts", "run", "--detach", "--", "python", "main.py")
+    assert done.code == 0, done.err
+    assert (done.out + done.err).count("Packing") == 1

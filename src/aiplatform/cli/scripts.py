@@ -220,11 +220,13 @@ def result_of(task: "Task") -> str:
 def packing_teller() -> Callable[[int, int], None]:
     """Return a function that prints how much of a directory is packed, every few seconds."""
     told = time.monotonic()
+    has_begun = False
 
     def tell(done: int, total: int) -> None:
-        nonlocal told
+        nonlocal told, has_begun
         now = time.monotonic()
-        if not done:
+        if not has_begun:
+            has_begun = True
             say(tr("Packing {total}", total=size_text(total)))
         elif done < total and now - told >= PROGRESS_SECONDS:
             told = now
