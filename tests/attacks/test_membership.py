@@ -167,6 +167,36 @@ class TestConsent:
         make_member(session, project, "viewer", victim)
         assert api(owner).post(place, json=body).status_code == 200
 
+    @pytest.mark.parametrize("who", ["oneself", "administrator who asks"])
+    def test_deleting_an_owner_gives_nobody_a_project_who_has_not_agreed(
+        self, session: Session, api: Act, admin: Api, who: str
+    ) -> None:
+        role = make_role(session, "users:read", "users:write")
+        goer, victim = make_user(session, role=role.name), make_user(session)
+        agreed, project = make_project(session, goer), make_project(session, goer)
+        make_member(session, agreed, "viewer", victim)
+        by = api(goer) if who == "oneself" else admin
+        params = {"transfer_to": victim.username}
+        with environment(AIPLATFORM_ADMINISTRATORS_ADD_MEMBERS=str(who == "oneself").lower()):
+            answer = by.delete(f"users/{goer.uuid}", params=params)
+            assert (answer.status_code, answer.json()["code"]) == (409, "new_owner_is_no_member")
+            assert project.name in answer.json()["detail"]
+            session.expire_all()
+            assert {agreed.owner_id, project.owner_id} == {goer.id}
+            make_member(session, project, "viewer", victim)
+            assert by.delete(f"users/{goer.uuid}", params=params).status_code == 204
+        session.expire_all()
+        assert {agreed.owner_id, project.owner_id} == {victim.id}
+
+    def test_administrator_gives_the_projects_of_a_deleted_account_to_anybody(
+        self, session: Session, admin: Api, project: Project, owner: User
+    ) -> None:
+        heir = make_user(session)
+        params = {"transfer_to": heir.username}
+        assert admin.delete(f"users/{owner.uuid}", params=params).status_code == 204
+        session.expire_all()
+        assert project.owner_id == heir.id
+
 
 class TestWhoHasAnAccount:
     """The owner of a project can't find out which user names exist."""

@@ -12,8 +12,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from aiplatform.server.core.audit import AuditLog
-from aiplatform.server.identity.models import User
-from aiplatform.server.projects.models import Project
+from aiplatform.server.identity.models import Role, User
+from aiplatform.server.projects.models import Project, ProjectInvitation
 from tests.conftest import Api
 from tests.factories import (
     make_binned_project,
@@ -88,7 +88,38 @@ def member_above(session: Session, clerk: User) -> User:
     return make_member(session, project, "developer")
 
 
-ABOVE = [owner, owner_of_a_binned_project, member_elsewhere, member_above]
+def invited_elsewhere(session: Session, clerk: User) -> User:
+    """Whoever takes the account accepts the invitation."""
+    return make_invited(session, make_project(session), "viewer")
+
+
+def invited_above(session: Session, clerk: User) -> User:
+    project = make_project(session)
+    make_member(session, project, "viewer", user=clerk)
+    return make_invited(session, project, "developer")
+
+
+def make_invited(session: Session, project: Project, role: str) -> User:
+    """A user with an open invitation into the project."""
+    user = make_user(session)
+    role_id = session.scalars(select(Role.id).where(Role.name == role)).one()
+    session.add(
+        ProjectInvitation(
+            project_id=project.id,
+            user_id=user.id,
+            username=user.username,
+            role_id=role_id,
+            invited_by=project.owner_id,
+        )
+    )
+    session.commit()
+    return user
+
+
+ABOVE = [
+    owner, owner_of_a_binned_project, member_elsewhere, member_above, invited_elsewhere,
+    invited_above,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -127,13 +158,19 @@ def member_below(session: Session, clerk: User) -> User:
     return make_member(session, project, "viewer")
 
 
+def invited_below(session: Session, clerk: User) -> User:
+    project = make_project(session)
+    make_member(session, project, "developer", user=clerk)
+    return make_invited(session, project, "viewer")
+
+
 def member_of_the_clerks_own(session: Session, clerk: User) -> User:
     return make_member(session, make_project(session, clerk), "developer")
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
-    "below", [no_project, member_below, member_of_the_clerks_own],
+    "below", [no_project, member_below, member_of_the_clerks_own, invited_below],
     ids=lambda found: found.__name__,
 )  # fmt: skip
 def test_who_holds_no_more_can_be_managed(

@@ -89,9 +89,9 @@ class NewOwnerIsNoMember(Conflict):
     code = "new_owner_is_no_member"
     title = {"en": "Not a member", "zh": "不是成员"}
     detail = {
-        "en": "{username} is not a member of the project. Invite them first, and transfer the "
-        "project once they have accepted.",
-        "zh": "{username} 不是该项目的成员。请先发出邀请，待对方接受后再转让项目。",
+        "en": "{username} is not a member of the project {project}. Invite them first, and "
+        "transfer the project once they have accepted.",
+        "zh": "{username} 不是项目“{project}”的成员。请先发出邀请，待对方接受后再转让项目。",
     }
 
 

@@ -173,8 +173,12 @@ def delete_user(
 ) -> None:
     """Delete an account. What it made stays, without an author; its audit rows keep the name.
 
+    Administrators who add people to projects without asking them may name any successor; for
+    everybody else it must be a member of each project.
+
     Raises:
         OwnsProjects: when it owns projects, unless ``transfer_to`` names who gets them.
+        NewOwnerIsNoMember: for a successor who has not agreed to be in one of them.
         NotFound: for a successor who does not exist or is not active.
         LastAdministrator; and those of :func:`manage`.
     """
@@ -184,7 +188,9 @@ def delete_user(
         successor = queries.find_user(session, transfer_to, lock=True)
         if not successor.is_active or successor.id == user.id:
             raise NotFound(resource="user")
-    hooks.user_goes(session, principal.actor, user, successor)
+    held = held_now(session, principal, Permission.USERS_WRITE)
+    asks = WILDCARD not in held or not get_settings().administrators_add_members
+    hooks.user_goes(session, principal.actor, user, successor, asks=asks)
     ended = end_sessions(session, user.id, "deleted")
     audit.record(
         session,

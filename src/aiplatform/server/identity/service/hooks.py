@@ -24,8 +24,10 @@ class ProjectRole(NamedTuple):
     role_id: int
 
 
-OnUserDelete = Callable[[Session, Actor, User, User | None], None]
-"""(session, actor, user, successor): raises OwnsProjects, or gives them to the successor."""
+OnUserDelete = Callable[[Session, Actor, User, User | None, bool], None]
+"""(session, actor, user, successor, asks): raises OwnsProjects, or gives the projects to the
+successor; with ``asks`` only those that the successor has agreed to be in.
+"""
 
 OnDeactivate = Callable[[Session, Actor, User], dict[str, int]]
 """(session, actor, user): stops what the user left at work; counts for the audit, by their name."""
@@ -95,10 +97,12 @@ def on_link(handler: SendLink) -> None:
     _add(_send_link, handler)
 
 
-def user_goes(session: Session, actor: Actor, user: User, successor: User | None) -> None:
+def user_goes(
+    session: Session, actor: Actor, user: User, successor: User | None, *, asks: bool
+) -> None:
     """Call what was registered with :func:`on_user_delete`."""
     for handler in _on_user_delete:
-        handler(session, actor, user, successor)
+        handler(session, actor, user, successor, asks)
 
 
 def user_stops(session: Session, actor: Actor, user: User) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import and_, delete, select
+from sqlalchemy import and_, delete, select, union_all
 from sqlalchemy.orm import Session, aliased
 
 from aiplatform.protocol.audit import AuditAction
@@ -20,20 +20,25 @@ from aiplatform.server.identity.rules import lacking
 from aiplatform.server.identity.service import ProjectRole
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.access import reaching
-from aiplatform.server.projects.errors import ProjectArchived
-from aiplatform.server.projects.models import Project, ProjectPermission
-from aiplatform.server.projects.queries import stands
+from aiplatform.server.projects.errors import NewOwnerIsNoMember, ProjectArchived
+from aiplatform.server.projects.models import Project, ProjectInvitation, ProjectPermission
+from aiplatform.server.projects.queries import is_member, stands
 from aiplatform.server.projects.rules import DELETED
 
 NAMED = 10
 """Projects that a refusal names; it counts them all."""
 
 
-def settle_projects(session: Session, actor: Actor, user: User, successor: User | None) -> None:
+def settle_projects(
+    session: Session, actor: Actor, user: User, successor: User | None, asks: bool
+) -> None:
     """Give the projects of an account that goes to ``successor``.
+
+    With ``asks`` nobody is made an owner who has not agreed to be in the project.
 
     Raises:
         OwnsProjects: without a successor, when there are any.
+        NewOwnerIsNoMember: with ``asks``, when the successor is no member of one of them.
         NameTaken: when the successor owns one of the same name.
     """
     owned = session.scalars(
@@ -56,6 +61,8 @@ def settle_projects(session: Session, actor: Actor, user: User, successor: User 
         session.scalars(select(Project.name).where(Project.owner_id == successor.id, stands))
     )
     for project in owned:
+        if asks and not is_member(session, project.id, successor.id):
+            raise NewOwnerIsNoMember(username=successor.username, project=project.name)
         if project.name in theirs and project.status != DELETED:
             raise NameTaken(resource="project", name=project.name)
         project.owner_id = successor.id
@@ -93,11 +100,18 @@ def settle_projects(session: Session, actor: Actor, user: User, successor: User 
 def holds_more(session: Session, principal: Principal, user: User) -> bool:
     """Return True if the user owns a project, or holds in one what the principal lacks there.
 
-    A project in the bin counts: its owner can restore it. The principal holds no global ``*``.
+    So does the role of an open invitation, which whoever has the account can accept. A project in
+    the bin counts: its owner can restore it. The principal holds no global ``*``.
     """
     if session.scalar(select(Project.id).where(Project.owner_id == user.id).limit(1)) is not None:
         return True
-    mine, theirs = aliased(ProjectPermission), aliased(ProjectPermission)
+    theirs = union_all(
+        *(
+            select(table.project_id, table.role_id).where(table.user_id == user.id)
+            for table in (ProjectPermission, ProjectInvitation)
+        )
+    ).subquery()
+    mine = aliased(ProjectPermission)
     my_role, their_role = aliased(Role), aliased(Role)
     rows = session.execute(
         select(
@@ -106,8 +120,8 @@ def holds_more(session: Session, principal: Principal, user: User) -> bool:
             their_role.permissions.label("theirs"),
             my_role.permissions.label("mine"),
         )
-        .join(theirs, and_(theirs.project_id == Project.id, theirs.user_id == user.id))
-        .join(their_role, their_role.id == theirs.role_id)
+        .join(theirs, theirs.c.project_id == Project.id)
+        .join(their_role, their_role.id == theirs.c.role_id)
         .outerjoin(mine, and_(mine.project_id == Project.id, mine.user_id == principal.user_id))
         .outerjoin(my_role, my_role.id == mine.role_id)
     )

@@ -140,7 +140,7 @@ def transfer(
     if user is None:
         if invitations.adds_directly(context):
             raise NotFound(resource="user", resource_zh="用户")
-        raise NewOwnerIsNoMember(username=user_name)
+        raise NewOwnerIsNoMember(username=user_name, project=context.project_name)
     queries.lock_names(session, user.id)
     project, before = queries.get_project(session, context, lock=True)
     # Another transfer may have been faster, or a demotion.
@@ -151,7 +151,7 @@ def transfer(
         return project, user
     found = queries.get_grant(session, context, user.id)
     if found is None and not invitations.adds_directly(context):
-        raise NewOwnerIsNoMember(username=user_name)
+        raise NewOwnerIsNoMember(username=user_name, project=context.project_name)
     if not user.is_active:
         raise UnfitOwner(username=user.username)
     if queries.name_in_use(session, user.id, project.name, but=project.uuid):

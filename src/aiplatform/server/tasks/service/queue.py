@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.encoding import clean_text, jsonable
-from aiplatform.protocol.enums import TaskStatus, TaskType
+from aiplatform.protocol.enums import TaskStatus
 from aiplatform.protocol.notifications import NotificationType
 from aiplatform.protocol.references import After, permissions_to_read
 from aiplatform.protocol.specs import TaskSpec, nodes_of
