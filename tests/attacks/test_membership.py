@@ -13,7 +13,7 @@ from aiplatform.server.identity.models import User
 from aiplatform.server.notifications.models import Notification
 from aiplatform.server.projects.models import Project, ProjectPermission
 from tests.conftest import Api, environment
-from tests.factories import make_member, make_project, make_role, make_user
+from tests.factories import make_deployment, make_member, make_project, make_role, make_user
 
 Act = Callable[[User | None], Api]
 pytestmark = pytest.mark.usefixtures("client")
@@ -196,6 +196,50 @@ class TestConsent:
         assert admin.delete(f"users/{owner.uuid}", params=params).status_code == 204
         session.expire_all()
         assert project.owner_id == heir.id
+
+    @pytest.mark.parametrize("way", ["transfer", "deletion"])
+    @pytest.mark.parametrize("binned", [False, True])
+    def test_received_project_takes_no_name_of_ones_own_deployments(
+        self, session: Session, api: Act, way: str, binned: bool
+    ) -> None:
+        """With it, her requests for the bare name would reach the attacker's model."""
+        attacker = make_user(session, role=make_role(session, "users:*").name)
+        victim, project = make_user(session), make_project(session, attacker)
+        make_member(session, project, "viewer", victim)
+        own = make_project(session, victim)
+        make_deployment(session, own, name="faq")
+        theirs = make_deployment(session, project, name="faq")
+        make_deployment(session, project, name="other")
+        if binned:
+            own.status = "deleted"
+            session.commit()
+
+        def give() -> Any:
+            if way == "transfer":
+                body = {"user": victim.username}
+                return api(attacker).post(f"projects/{project.uuid}/transfer", json=body)
+            params = {"transfer_to": victim.username}
+            return api(attacker).delete(f"users/{attacker.uuid}", params=params)
+
+        answer = give()
+        assert (answer.status_code, answer.json()["code"]) == (409, "deployment_names_shared")
+        assert ": faq." in answer.json()["detail"]
+        session.expire_all()
+        assert project.owner_id == attacker.id
+        session.delete(theirs)
+        session.commit()
+        assert give().status_code in {200, 204}
+
+    def test_administrator_transfers_despite_shared_names_unless_they_ask(
+        self, session: Session, admin: Api, project: Project
+    ) -> None:
+        heir = make_member(session, project, "viewer")
+        for where in (make_project(session, heir), project):
+            make_deployment(session, where, name="faq")
+        place, body = f"projects/{project.uuid}/transfer", {"user": heir.username}
+        with environment(AIPLATFORM_ADMINISTRATORS_ADD_MEMBERS="false"):
+            assert admin.post(place, json=body).json()["code"] == "deployment_names_shared"
+        assert admin.post(place, json=body).status_code == 200
 
 
 class TestWhoHasAnAccount:

@@ -11,6 +11,7 @@ from aiplatform.server.datasets.service.discarding import BinnedDatasets
 from aiplatform.server.experiments import jobs as experiments_jobs
 from aiplatform.server.identity import service as identity_service
 from aiplatform.server.inference import jobs as inference_jobs
+from aiplatform.server.inference.service import refuse_shared_names
 from aiplatform.server.notifications import service as notifications_service
 from aiplatform.server.projects import service as projects_service
 from aiplatform.server.projects.service.bin import register_kind
@@ -37,6 +38,7 @@ def compose() -> None:
     ):
         domain.register()
     projects_service.on_delete(cancel_project_tasks)
+    projects_service.on_handover(refuse_shared_names)
     identity_service.on_user_delete(projects_service.settle_projects)
     # Schedules and sweeps before the tasks that they would submit anew.
     for stop in (switch_off_schedules, stop_author_sweeps, stop_author_tasks):

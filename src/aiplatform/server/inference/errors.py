@@ -37,6 +37,20 @@ class DeployedModelGone(Conflict):
     }
 
 
+class DeploymentNamesShared(Conflict):
+    """A project would bring its new owner deployments that are called like their own."""
+
+    code = "deployment_names_shared"
+    title = {"en": "Deployment name in use", "zh": "部署名称已被使用"}
+    detail = {
+        "en": "{username} owns deployments of the same name as these of {project}: {names}. A chat "
+        "request of theirs that names one could reach the other. Delete these first, or have an "
+        "administrator transfer the project.",
+        "zh": "{username} 拥有与项目“{project}”同名的部署：{names}。对方按名称发出的聊天请求"
+        "可能到达另一个部署。请先删除这些部署，或请管理员转让项目。",
+    }
+
+
 class DeploymentUpdating(Conflict):
     """Another update is under way."""
 

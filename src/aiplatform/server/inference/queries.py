@@ -13,11 +13,39 @@ from aiplatform.server.identity.models import User
 from aiplatform.server.inference.models import Deployment, DeploymentRetirement
 from aiplatform.server.inference.rules import DRAIN
 from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.projects.models import Project
 from aiplatform.server.registry.models import Model
 from aiplatform.server.tasks.models import Task, TaskInput
 
 _NextTask = aliased(Task, name="next_task")
 _NextModel = aliased(Model, name="next_model")
+
+
+NAMED = 10
+"""Names that a refusal lists."""
+
+
+def names_shared(session: Session, project_id: int, owner_id: int) -> list[str]:
+    """Return names of the project's deployments that others in the owner's projects have too.
+
+    Projects in the bin count, since their owner can restore them.
+    """
+    theirs = aliased(Deployment)
+    return list(
+        session.scalars(
+            select(Deployment.name)
+            .join(theirs, theirs.name == Deployment.name)
+            .join(Project, Project.id == theirs.project_id)
+            .where(
+                Deployment.project_id == project_id,
+                Project.owner_id == owner_id,
+                Project.id != project_id,
+            )
+            .distinct()
+            .order_by(Deployment.name)
+            .limit(NAMED)
+        )
+    )
 
 
 def list_deployments(context: ProjectContext, *, name: str | None = None) -> Select[Any]:

@@ -161,7 +161,7 @@ def delete_user(
     """Delete an account for good. What it made stays, without an author.
 
     Refused with the list of its projects while it owns any, unless `transfer_to` says who gets
-    them.
+    them: a member of each, or anybody where an administrator adds people directly.
     """
     service.delete_user(session, principal, user, transfer_to=transfer_to)
 

@@ -8,6 +8,7 @@ queue calls this domain with the task locked.
 from aiplatform.server.inference.service.deployments import (
     create_deployment,
     delete_deployment,
+    refuse_shared_names,
     restart,
     start,
     stop,
@@ -28,6 +29,7 @@ __all__ = [
     "delete_deployment",
     "drain_seconds",
     "model_made",
+    "refuse_shared_names",
     "restart",
     "server_ended",
     "server_lost",

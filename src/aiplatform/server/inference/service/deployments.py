@@ -12,9 +12,11 @@ from aiplatform.protocol.enums import DeploymentStatus, TaskStatus
 from aiplatform.protocol.references import After
 from aiplatform.protocol.specs import InferenceSpec, made_by
 from aiplatform.server.core.errors import NameTaken, NotFound
+from aiplatform.server.identity.models import User
 from aiplatform.server.inference import queries
 from aiplatform.server.inference.errors import (
     DeployedModelGone,
+    DeploymentNamesShared,
     DeploymentUpdating,
     DeploymentWaits,
     WrongDeploymentState,
@@ -30,6 +32,7 @@ from aiplatform.server.inference.service.running import (
     serve,
 )
 from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.projects.models import Project
 from aiplatform.server.registry import service as registry
 from aiplatform.server.registry.models import Model
 from aiplatform.server.tasks.models import Task
@@ -220,6 +223,22 @@ def delete_deployment(session: Session, context: ProjectContext, uuid: UUID) -> 
     session.flush()
     _cancel(session, context, following)
     _cancel(session, context, task)
+
+
+def refuse_shared_names(session: Session, project: Project, owner: User) -> None:
+    """Refuse to give a project to somebody in whose own projects it would share deployment names.
+
+    A bare name in chat requests means a deployment of one's own projects, so a foreign one would
+    come to answer, or make the name ambiguous.
+
+    Raises:
+        DeploymentNamesShared: it names some of them.
+    """
+    names = queries.names_shared(session, project.id, owner.id)
+    if names:
+        raise DeploymentNamesShared(
+            project=project.name, username=owner.username, names=", ".join(names)
+        )
 
 
 @dataclass(frozen=True, slots=True)

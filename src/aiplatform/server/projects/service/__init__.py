@@ -9,6 +9,7 @@ from aiplatform.server.projects.service.accounts import (
 )
 from aiplatform.server.projects.service.bin import purge_overdue
 from aiplatform.server.projects.service.explanation import Explanation, Reason, explain
+from aiplatform.server.projects.service.handover import OnHandover, on_handover
 from aiplatform.server.projects.service.invitations import accept, decline
 from aiplatform.server.projects.service.keys import create_key, revoke_key
 from aiplatform.server.projects.service.members import leave, remove_member, set_member, transfer
@@ -25,6 +26,7 @@ from aiplatform.server.projects.service.projects import (
 __all__ = [
     "Explanation",
     "OnDelete",
+    "OnHandover",
     "Reason",
     "accept",
     "check_invitation",
@@ -39,6 +41,7 @@ __all__ = [
     "leave",
     "on_archive",
     "on_delete",
+    "on_handover",
     "purge_overdue",
     "remove_member",
     "revoke_key",

@@ -24,6 +24,7 @@ from aiplatform.server.projects.errors import NewOwnerIsNoMember, ProjectArchive
 from aiplatform.server.projects.models import Project, ProjectInvitation, ProjectPermission
 from aiplatform.server.projects.queries import is_member, stands
 from aiplatform.server.projects.rules import DELETED
+from aiplatform.server.projects.service.handover import check_handover
 
 NAMED = 10
 """Projects that a refusal names; it counts them all."""
@@ -40,6 +41,7 @@ def settle_projects(
         OwnsProjects: without a successor, when there are any.
         NewOwnerIsNoMember: with ``asks``, when the successor is no member of one of them.
         NameTaken: when the successor owns one of the same name.
+        DeploymentNamesShared: with ``asks``, when the successor owns deployments of the same names.
     """
     owned = session.scalars(
         select(Project)
@@ -65,6 +67,8 @@ def settle_projects(
             raise NewOwnerIsNoMember(username=successor.username, project=project.name)
         if project.name in theirs and project.status != DELETED:
             raise NameTaken(resource="project", name=project.name)
+        if asks:
+            check_handover(session, project, successor)
         project.owner_id = successor.id
         session.execute(
             delete(ProjectPermission)

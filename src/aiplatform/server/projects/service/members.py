@@ -25,6 +25,7 @@ from aiplatform.server.projects.errors import (
 from aiplatform.server.projects.models import Project, ProjectPermission
 from aiplatform.server.projects.queries import InvitationRow
 from aiplatform.server.projects.service import invitations
+from aiplatform.server.projects.service.handover import check_handover
 
 
 def set_member(
@@ -133,6 +134,8 @@ def transfer(
         NewOwnerIsNoMember: for anybody else.
         UnfitOwner: for one who is deactivated.
         NameTaken: when they own a project of that name.
+        DeploymentNamesShared: when they own deployments of the same names; administrators who
+            need not ask may do it all the same.
         PermissionDenied: when the caller is no longer the owner, nor all-powerful.
         Unauthenticated: when they were deactivated meanwhile.
     """
@@ -156,6 +159,8 @@ def transfer(
         raise UnfitOwner(username=user.username)
     if queries.name_in_use(session, user.id, project.name, but=project.uuid):
         raise NameTaken(resource="project", name=project.name)
+    if not invitations.adds_directly(context):
+        check_handover(session, project, user)
     if found is not None:
         session.delete(found[0])
     project.owner_id = user.id
