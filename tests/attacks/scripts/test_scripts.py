@@ -565,6 +565,85 @@ def test_what_a_script_leaves_is_not_believed(
     assert session.scalar(select(func.sum(Blob.size))) == before
 
 
+UNLINKED = {
+    "open files without a name": """
+        held = []
+        for number in range(12):
+            held.append(open(home / str(number), "wb"))
+            os.unlink(home / str(number))
+            held[-1].write(bytes(1 << 20))
+            held[-1].flush()
+    """,
+    "files that never had a name": """
+        held = [os.open(home, os.O_TMPFILE | os.O_RDWR, 0o600) for _ in range(12)]
+        for file in held:
+            os.write(file, bytes(1 << 20))
+    """,
+    "mapped files without a name": """
+        held = []
+        for number in range(12):
+            with open(home / str(number), "w+b") as file:
+                file.write(bytes(1 << 20))
+                file.flush()
+                held.append(mmap.mmap(file.fileno(), 1 << 20))
+            os.unlink(home / str(number))
+        for name in os.listdir("/proc/self/fd"):
+            if int(name) > 2 and name != os.environ["AIPLATFORM_REPORT_FD"]:
+                libc.close(int(name))
+    """,
+    "descriptors that only one thread has": """
+        def fill():
+            assert libc.unshare(0x400) == 0
+            held = [os.open(home, os.O_TMPFILE | os.O_RDWR, 0o600) for _ in range(12)]
+            for file in held:
+                os.write(file, bytes(1 << 20))
+            time.sleep(120)
+        threading.Thread(target=fill).start()
+    """,
+    "files that a child holds": """
+        if os.fork() == 0:
+            held = [os.open(home, os.O_TMPFILE | os.O_RDWR, 0o600) for _ in range(12)]
+            for file in held:
+                os.write(file, bytes(1 << 20))
+            time.sleep(120)
+    """,
+}
+
+
+@pytest.mark.parametrize("what", UNLINKED)
+def test_files_without_a_name_count_against_the_disk(
+    bundle: Any, submit: Any, run: Callable[[], Task], what: str
+) -> None:
+    code = (
+        "import ctypes, mmap, os, pathlib, threading, time\n"
+        "home = pathlib.Path(os.environ['HOME'])\nlibc = ctypes.CDLL(None)\n"
+        f"{textwrap.dedent(UNLINKED[what])}\ntime.sleep(60)\n"
+    )
+    submit(bundle(main_py=code).json()["uuid"], max_disk_mb=4, max_file_mb=2)
+    done = run()
+    assert done.status == "failed", done.logs
+    assert "may write 4; max_disk_mb" in str(done.error_message), done.logs
+
+
+def test_one_file_without_a_name_counts_once(
+    bundle: Any, submit: Any, run: Callable[[], Task]
+) -> None:
+    code = """
+import mmap, os, time
+file = os.open(os.environ["HOME"], os.O_TMPFILE | os.O_RDWR, 0o600)
+os.write(file, bytes(3 << 20))
+held = [os.dup(file) for _ in range(8)], mmap.mmap(file, 3 << 20)
+memory = os.memfd_create("not on the disk")
+os.write(memory, bytes(8 << 20))
+if os.fork() == 0:
+    time.sleep(60)
+time.sleep(4)
+"""
+    submit(bundle(main_py=code).json()["uuid"], max_disk_mb=4)
+    done = run()
+    assert (done.status, done.error_message) == ("completed", None), done.logs
+
+
 def test_a_checkpoint_with_holes_is_not_copied(
     bundle: Any, submit: Any, run: Callable[[], Task]
 ) -> None:

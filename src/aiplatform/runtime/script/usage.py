@@ -15,6 +15,7 @@ from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.script.cgroups import Group
 from aiplatform.runtime.script.place import Place
 from aiplatform.runtime.script.sandbox import Sandbox
+from aiplatform.runtime.script.unlinked import unlinked_bytes
 
 MIB = 1 << 20
 END_SECONDS = 30.0
@@ -140,6 +141,8 @@ class Usage:
         # Checkpoints that it has announced are copied, so they count where the copies are, too.
         self.copied = {place.output, place.checkpoints, Path(job.checkpoint_dir)}
         self.directories = {place.home, place.code} | place.scratch
+        self._devices = {path.stat().st_dev for path in self.copied | self.directories}
+        self._owner = os.geteuid() if place.uid is None else place.uid
         self._laid_out = self._written()
         self._weighed = self._measured = time.monotonic()
         self._pause = LOOK_SECONDS
@@ -182,14 +185,18 @@ class Usage:
             )
 
     def require_disk(self) -> None:
-        """See that what it has written is not more than it may.
+        """Raise an error if the script has written more than it may.
+
+        Files without a name count as long as its processes hold them open or mapped.
 
         Raises:
-            JobError: when it is.
+            JobError: it has written more than ``max_disk_mb``.
         """
         if self.disk_limit is None:
             return
-        used = (self._written() - self._laid_out) // MIB
+        pids = [member.pid for member in self.processes.members()]
+        unlinked = unlinked_bytes(pids, self._devices, self._owner)
+        used = (self._written() + unlinked - self._laid_out) // MIB
         if used > self.disk_limit:
             raise JobError(
                 f"The script has written {used} MiB to its directories and may write "

@@ -1,0 +1,73 @@
+"""Files that processes hold open or mapped although no directory names them any more.
+
+Such a file takes up room on the disk until the last process lets it go, and no walk through
+directories finds it.
+"""
+
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+PROCESSES = Path("/proc")
+
+
+def unlinked_bytes(pids: Iterable[int], devices: set[int], owner: int) -> int:
+    """Return the bytes that the unlinked files of processes take up on the disk.
+
+    Files of other users do not count: they are such as a library that was replaced while a process
+    uses it. A file counts once, however many processes and descriptors hold it.
+
+    Args:
+        pids: The processes to look at.
+        devices: The file systems that count, by device number.
+        owner: The user id whose files count.
+    """
+    found: dict[tuple[int, int], int] = {}
+    for pid in pids:
+        for path in held_files(pid):
+            with suppress(OSError):  # closed meanwhile
+                file = path.stat()
+                if (
+                    file.st_nlink == 0
+                    and stat.S_ISREG(file.st_mode)
+                    and file.st_dev in devices
+                    and file.st_uid == owner
+                ):
+                    found[file.st_dev, file.st_ino] = file.st_blocks * 512
+    return sum(found.values())
+
+
+def held_files(pid: int) -> Iterator[Path]:
+    """Yield links to the open files of a process, and to the unlinked files that it has mapped.
+
+    A thread can have descriptors of its own. The threads share their mappings, which are listed
+    under any of them that still runs.
+    """
+    mapped = False
+    for thread in entries(PROCESSES / str(pid) / "task"):
+        # Also found here, though not listed. The directory below `task` has no `map_files`.
+        directory = PROCESSES / thread.name
+        yield from entries(directory / "fd")
+        if not mapped:
+            for mapping in unlinked_mappings(directory):
+                mapped = True
+                yield mapping
+
+
+def entries(directory: Path) -> list[Path]:
+    """Return what is in a directory; nothing if it is gone or can't be read."""
+    with suppress(OSError):
+        return list(directory.iterdir())
+    return []
+
+
+def unlinked_mappings(process: Path) -> Iterator[Path]:
+    """Yield links to the mapped files that the system lists as deleted."""
+    lines: list[bytes] = []
+    with suppress(OSError):
+        lines = (process / "maps").read_bytes().splitlines()
+    for line in lines:
+        if line.endswith(b" (deleted)"):
+            start, end = (int(address, 16) for address in line.split(b" ", 1)[0].split(b"-"))
+            yield process / "map_files" / f"{start:x}-{end:x}"
