@@ -292,6 +292,64 @@ for step in range(first, 4):
     assert steps == [2, 3]
 
 
+def test_checkpoint_announced_twice_at_one_step_is_replaced(start: Start) -> None:
+    code = """
+import pathlib
+there = pathlib.Path(os.environ["AIPLATFORM_CHECKPOINTS"], "c")
+there.mkdir()
+for text in ("first", "second"):
+    (there / "text").write_text(text)
+    report(type="checkpoint", step=1, path="c")
+"""
+    with start(code) as runner:
+        assert runner.finish() == 0, runner.outcome
+        paths = [message["path"] for message in runner.of_type("checkpoint")]
+        assert len(paths) == 2
+        assert len(set(paths)) == 1
+        assert (Path(paths[0]) / "text").read_text() == "second"
+        assert list(Path(paths[0]).parent.iterdir()) == [Path(paths[0])]
+
+
+def test_failed_replacement_leaves_the_earlier_copy(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "kept/c.1"
+    (source / "below").mkdir(parents=True)
+    (source / "below/text").write_text("first")
+    here = place.Place(*(tmp_path for _ in range(6)), resume=None, uid=os.geteuid())
+    here.take_again(source, target)
+    (source / "below").rename(source / "renamed")
+    (source / "link").symlink_to("/etc/passwd")
+    with pytest.raises(JobError, match="can't be kept"):
+        here.take_again(source, target)
+    assert (target / "below/text").read_text() == "first"
+    assert list(target.parent.iterdir()) == [target]
+    (source / "link").unlink()
+    here.take_again(source, target)
+    assert list(target.rglob("*")) == [target / "renamed", target / "renamed/text"]
+    assert list(target.parent.iterdir()) == [target]
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only a script with a user of its own has copies made")
+@pytest.mark.parametrize("length", [254, 200])
+def test_checkpoint_whose_name_grows_too_long_does_not_end_its_task(
+    start: Start, length: int
+) -> None:
+    code = f"""
+import pathlib
+there = pathlib.Path(os.environ["AIPLATFORM_CHECKPOINTS"], "c" * {length})
+there.mkdir()
+(there / "text").write_text("whole")
+report(type="checkpoint", step=10, path=there.name)
+report(type="checkpoint", step=10, path=there.name)
+"""
+    with start(code) as runner:
+        assert runner.finish() == 0, runner.outcome
+        kept = len(runner.of_type("checkpoint"))
+        passed_over = runner.log.count("can't be kept: File name too long")
+        checkpoints = runner.directory / "checkpoints"  # type: ignore[attr-defined]
+        assert (kept, passed_over) == ((0, 2) if length == 254 else (2, 0))
+        assert len(list(checkpoints.iterdir())) == min(kept, 1)
+
+
 def test_a_flood_of_nonsense_is_passed_over(start: Start) -> None:
     code = """
 fd = int(os.environ["AIPLATFORM_REPORT_FD"])

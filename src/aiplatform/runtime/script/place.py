@@ -68,6 +68,34 @@ class Place:
         if self.uid is not None:
             copy_own(source, target, self.uid, limit)
 
+    def take_again(self, source: Path, target: Path, limit: int | None = None) -> None:
+        """Do the same as :meth:`take`, but replace a target that is already there.
+
+        The target appears only when it is complete, and a failure leaves the earlier one in place.
+
+        Raises:
+            JobError: for what is no regular file of its own, or more than ``limit`` bytes.
+            OSError: the system refuses, for example because a name is too long.
+        """
+        if self.uid is None:
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Its name is short, whatever the length of the target's.
+        working = Path(tempfile.mkdtemp(prefix=".", dir=target.parent))
+        new, old = working / "new", working / "old"
+        try:
+            copy_own(source, new, self.uid, limit)
+            if os.path.lexists(target):
+                target.rename(old)
+            try:
+                new.rename(target)
+            except OSError:
+                if os.path.lexists(old):
+                    old.rename(target)
+                raise
+        finally:
+            remove(working)
+
 
 @contextmanager
 def place_of(job: Job, directory: Path) -> Iterator[Place]:

@@ -121,7 +121,11 @@ class Reports:
         target = Path(self.job.checkpoint_dir) / path.relative_to(own)
         if self.place.uid is not None:  # it is copied, and may be announced again
             target = target.with_name(f"{target.name}.{message.step}")
-        self.place.take(path, target, self.limit)
+        try:
+            self.place.take_again(path, target, self.limit)
+        except OSError as error:
+            reason = f"a checkpoint that can't be kept: {error.strerror}"
+            raise JobError(reason) from error
         self.report.checkpoint(message.step, str(target))
 
     def _complain(self, what: str) -> None:
