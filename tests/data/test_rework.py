@@ -18,6 +18,7 @@ from aiplatform.data.canonical import CanonicalWriter, iter_rows
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.ingest import ingest
 from aiplatform.data.operations import Job
+from aiplatform.protocol.intake import Reading
 from tests.data.conftest import Do, Make, Rows
 
 
@@ -274,9 +275,12 @@ TYPED: Rows = [
 def by_csv(tmp_path: Path, make: Make) -> Any:
     """Rework rows by those of a CSV; the answer has its rows."""
 
-    def by_csv(base: Rows, operation: str, content: str, **facts: Any) -> Any:
-        (tmp_path / "rows.csv").write_text(content)
-        ingest(tmp_path / "rows.csv", tmp_path / "given", filename="rows.csv")
+    def by_csv(
+        base: Rows, operation: str, content: str, reading: Reading | None = None, **facts: Any
+    ) -> Any:
+        source = tmp_path / "rows.csv"
+        source.write_text(content)
+        ingest(source, tmp_path / "given", filename="rows.csv", reading=reading)
         do = {"operation": operation, "rows": tmp_path / "given", **facts}
         job = {"base": make(base), "output": tmp_path / "made", "do": do}
         answer = rework_module.rework(Job.model_validate(job))
@@ -319,6 +323,56 @@ class TestRowsOfCsv:
         made = by_csv([{"id": 1, "text": "a", "n": 3}], operation, content, **key)
         assert [row["n"] for row in made["rows"]] == [3, *map(str, range(10, 40)), "about 5"]
         assert made["types"] == ["integer", "text", "json"]
+
+    @pytest.mark.parametrize(
+        ("held", "values", "read", "kind"),
+        [
+            (7, ["007", "5"], ["007", "5"], "json"),
+            (7, ["0x10"], ["0x10"], "json"),
+            (7, ["+5", "6"], ["+5", "6"], "json"),
+            (0.5, ["1.5", "007"], ["1.5", "007"], "json"),
+            (0.5, ["inf"], ["inf"], "json"),
+            (True, ["tRUE"], ["tRUE"], "json"),
+            (7, ["123456789012345678"], [123456789012345678], "integer"),
+            (7, ["13800138000", "13900139000"], [13800138000, 13900139000], "integer"),
+            (7, ["NA", "5"], [None, 5], "integer"),
+        ],
+    )
+    @pytest.mark.parametrize("operation", ["append", "upsert"])
+    def test_append_and_upsert_take_what_a_whole_version_takes(
+        self, by_csv: Any, upload: Any, operation: str, held: Any, values: list[str],
+        read: list[Any], kind: str,
+    ) -> None:  # fmt: skip
+        """Values lose nothing, and rows that are added are typed as a version of them would be."""
+        content = "\n".join(["id,text,n", *(f"{n},b,{v}" for n, v in enumerate(values, 10)), ""])
+        key = {"key": "id"} if operation == "upsert" else {}
+        made = by_csv([{"id": 1, "text": "a", "n": held}], operation, content, **key)
+        assert [row["n"] for row in made["rows"]] == [held, *read]
+        assert made["types"][2] == kind
+        before = {bool: "boolean", int: "integer", float: "number"}[type(held)]
+        source = upload.directory / "whole.csv"
+        source.write_text(content)
+        found = ingest(source, upload.output, filename="whole.csv", held={"n": before})
+        assert (found["columns"][2]["type"] == before) == (kind == before)
+
+    @pytest.mark.parametrize("operation", ["append", "upsert"])
+    def test_types_that_the_uploader_names_win(self, by_csv: Any, operation: str) -> None:
+        key = {"key": "id"} if operation == "upsert" else {}
+        base: Rows = [{"id": 1, "text": "a", "zip": 7}]
+        content = "id,text,zip\n2,b,9\n"
+        made = by_csv(
+            base, operation, content, reading=Reading(types={"zip": "text"}), told=["zip"], **key
+        )
+        assert [row["zip"] for row in made["rows"]] == [7, "9"]
+        assert by_csv(base, operation, content, **key)["rows"][1]["zip"] == 9
+
+    @pytest.mark.parametrize("operation", ["upsert", "delete"])
+    @pytest.mark.parametrize("key", ["007", "0x7", "+7"])
+    def test_key_that_is_spelled_unlike_the_number_changes_no_row(
+        self, by_csv: Any, operation: str, key: str
+    ) -> None:
+        with pytest.raises(MalformedData, match="can't be a key"):
+            by_csv([{"id": 7, "text": "a"}], operation, f"id,text\n{key},b\n", key="id")
 
     def test_a_key_stays_of_one_type(self, by_csv: Any, do: Do) -> None:
         """Also where the dataset came from CSV, and what changes it did not."""

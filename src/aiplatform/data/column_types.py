@@ -131,8 +131,10 @@ class Evidence:
     def _kept(self, held: Kind) -> Kind | None:
         if held is Kind.STRING:
             return held if self.any_text else Kind.NULL
-        if not self.values:
-            return held
+        return held if self.fits(held) else None
+
+    def fits(self, kind: Kind) -> bool:
+        """Return True if no value loses more than its spelling in a column known as ``kind``."""
         fits = {
             Kind.BOOL: "boolean" in self.possible,
             Kind.INT: "long_integer" in self.possible,
@@ -140,7 +142,7 @@ class Evidence:
             Kind.DATE: "date" in self.possible,
             Kind.TIMESTAMP: bool({"local_time", "zoned_time"} & self.possible),
         }
-        return held if fits[held] else None
+        return not self.values or fits[kind]
 
     def _inferred(self, name: str) -> Kind:
         if not self.any_text:

@@ -21,21 +21,27 @@ class ComparedFile(Strict):
 
 
 class Append(Strict):
-    """The rows of ``rows`` behind those of the base."""
+    """The rows of ``rows`` behind those of the base.
+
+    ``told`` are the columns of ``rows`` whose types the uploader has named.
+    """
 
     operation: Literal["append"] = "append"
     rows: Path
+    told: list[str] = Field(default_factory=list)
 
 
 class Upsert(Strict):
     """Rows of ``rows`` in place of those with the same ``key``; those with another are added.
 
-    Columns that ``rows`` lacks stay as they were.
+    Columns that ``rows`` lacks stay as they were. ``told`` are the columns of ``rows`` whose types
+    the uploader has named.
     """
 
     operation: Literal["upsert"] = "upsert"
     rows: Path
     key: str
+    told: list[str] = Field(default_factory=list)
 
 
 class Delete(Strict):

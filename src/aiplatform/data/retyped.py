@@ -3,13 +3,14 @@
 A CSV is typed by the version that it was uploaded for. When it comes to rows of another version,
 its text may meet numbers, or its numbers text, and a column of several types is neither a key nor a
 number. Where every value of a CSV's column reads as one of the column that it comes to, it is taken
-as that. Text that comes to dates or times, from whatever format, stays a date or a time likewise.
+as that. What reads so is what a whole file with the types of the version before may hold, see
+:meth:`Evidence.fits`: ``007`` is not the number 7. Text that comes to dates or times, from whatever
+format, stays a date or a time likewise. A type that the uploader names is kept.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from aiplatform.data.canonical import (
     dated_columns,
@@ -17,8 +18,9 @@ from aiplatform.data.canonical import (
     json_columns,
     shape_of_schema,
 )
-from aiplatform.data.column_types import UNTYPED, Evidence
+from aiplatform.data.column_types import UNTYPED, Evidence, typed
 from aiplatform.data.errors import MalformedData
+from aiplatform.data.kinds import Kind
 from aiplatform.data.shapes import CONTENT_COLUMNS
 from aiplatform.data.tables import described, with_dated
 
@@ -30,20 +32,25 @@ READ_AS: dict[pa.DataType, tuple[pa.DataType, ...]] = {
 }
 """What values of a CSV may be read as that come to a column of a type, in this order."""
 
+KINDS = {pa.int64(): Kind.INT, pa.float64(): Kind.FLOAT, pa.bool_(): Kind.BOOL}
+
 ANY_KIND = frozenset({"history", "label"})
 """Columns of shapes that may hold values of several types."""
 
 Batches = Callable[[list[str]], Iterable[pa.RecordBatch]]
 
 
-def retyped(held: pa.Schema, given: pa.Schema, batches: Batches) -> pa.Schema:
+def retyped(
+    held: pa.Schema, given: pa.Schema, batches: Batches, told: Collection[str] = ()
+) -> pa.Schema:
     """Return ``given``, the schema of rows that are added to those of ``held``, with the types of
     ``held`` where all values fit them.
 
     Args:
         batches: reads columns of the rows that are added; not called without need.
+        told: columns whose types in ``given`` the uploader has named.
     """
-    given = _dated(held, given, batches)
+    given = _dated(held, given, batches, told)
     if format_of_schema(given) not in UNTYPED:
         return given
     as_json = {*json_columns(held), *json_columns(given)}
@@ -52,6 +59,7 @@ def retyped(held: pa.Schema, given: pa.Schema, batches: Batches) -> pa.Schema:
         for name in given.names
         if name in held.names
         and name not in as_json
+        and name not in told
         and given.field(name).type != held.field(name).type
         and pa.string() in {given.field(name).type, held.field(name).type}
         and held.field(name).type in READ_AS
@@ -59,31 +67,37 @@ def retyped(held: pa.Schema, given: pa.Schema, batches: Batches) -> pa.Schema:
     }
     if not candidates:
         return given
-    for batch in batches(list(candidates)):
-        for name, kinds in candidates.items():
-            candidates[name] = [kind for kind in kinds if _read(batch.column(name), kind)]
+    texts = [name for name in candidates if given.field(name).type == pa.string()]
+    for name, evidence in _evidence(texts, batches).items():
+        candidates[name] = [kind for kind in candidates[name] if evidence.fits(KINDS[kind])]
     fields = [
         pa.field(f.name, candidates[f.name][0]) if candidates.get(f.name) else f for f in given
     ]
     return pa.schema(fields, metadata=given.metadata)
 
 
-def _dated(held: pa.Schema, given: pa.Schema, batches: Batches) -> pa.Schema:
+def _evidence(names: list[str], batches: Batches) -> dict[str, Evidence]:
+    found = {name: Evidence() for name in names}
+    for batch in batches(names) if names else ():
+        for name, evidence in found.items():
+            evidence.add(batch.column(name))
+    return found
+
+
+def _dated(held: pa.Schema, given: pa.Schema, batches: Batches, told: Collection[str]) -> pa.Schema:
     dated = dated_columns(given)
     wanted = {
         name: label
         for name, label in dated_columns(held).items()
         if name in given.names
         and name not in dated
+        and name not in told
         and name not in json_columns(given)
         and given.field(name).type == pa.string()
     }
     if not wanted:
         return given
-    evidence = {name: Evidence() for name in wanted}
-    for batch in batches(list(wanted)):
-        for name, seen in evidence.items():
-            seen.add(batch.column(name))
+    evidence = _evidence(list(wanted), batches)
     fits = {n: label for n, label in wanted.items() if evidence[n].decide(n, label).label == label}
     return with_dated(given, {**dated, **fits})
 
@@ -92,25 +106,23 @@ def read_as(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa
     """Batches under a schema that :func:`retyped` made for them."""
     for batch in batches:
         columns = [
-            column if column.type == field.type else _read(column, field.type)
+            column if column.type == field.type else _cast(column, field.type)
             for column, field in zip(batch.columns, schema, strict=True)
         ]
         yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _read(texts: pa.Array, kind: pa.DataType) -> pa.Array | None:
-    if not pa.types.is_string(texts.type):
-        return texts.cast(kind)
-    if pa.types.is_boolean(kind):
-        lower = pc.utf8_lower(texts)
-        words = pc.is_in(lower, pa.array(["true", "false"]))
-        if not pc.all(pc.or_(words, pc.is_null(texts)), min_count=0).as_py():
-            return None
-        return pc.equal(lower, "true")
-    try:
-        return texts.cast(kind)
-    except pa.ArrowInvalid:
+def read_texts(texts: pa.Array, kind: pa.DataType) -> pa.Array | None:
+    """Return texts as values of ``kind``; None where one of them does not read as that."""
+    if kind not in KINDS:
         return None
+    evidence = Evidence()
+    evidence.add(texts)
+    return typed(texts, KINDS[kind]) if evidence.fits(KINDS[kind]) else None
+
+
+def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    return typed(column, KINDS[kind]) if pa.types.is_string(column.type) else column.cast(kind)
 
 
 def check_content(held: pa.Schema, wide: pa.Schema) -> None:

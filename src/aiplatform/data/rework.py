@@ -7,7 +7,7 @@ on a fault.
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import chain
@@ -47,7 +47,7 @@ from aiplatform.data.operations import (
     Upsert,
 )
 from aiplatform.data.remap import remap
-from aiplatform.data.retyped import check_content, read_as, retyped
+from aiplatform.data.retyped import check_content, read_as, read_texts, retyped
 from aiplatform.data.splits import deal
 from aiplatform.data.tables import conformed, described, unified
 from aiplatform.protocol.encoding import dumps
@@ -90,24 +90,26 @@ def rework(job: Job, progress: Callable[[float], None] = lambda _: None) -> dict
         case Map(map=mapped):
             output = job.output.with_name(f"{job.output.name}.0")
             return {"outputs": [{"path": str(output), **remap(job.base, output, mapped)}]}
-        case Append(rows=rows):
-            return _append(job, schema, rows)
-        case Upsert(rows=rows, key=key):
-            change = _upsert(job.base, schema, pq.read_table(rows), key)
+        case Append(rows=rows, told=told):
+            return _append(job, schema, rows, told)
+        case Upsert(rows=rows, key=key, told=told):
+            change = _upsert(job.base, schema, pq.read_table(rows), key, told)
         case Delete(rows=rows, key=key):
             change = _delete(schema, pq.read_table(rows), key)
         case Patch(patch=patch):
             change = _patch(job, schema, patch)
+            if change.rows is not None:
+                change.rows = _retyped_rows(schema, change.rows)
         case Filter(filter=wanted):
             change = Change(lambda _, batch: _by_condition(batch, wanted))
     return _write(job, schema, change)
 
 
-def _append(job: Job, schema: pa.Schema, rows: Path) -> dict[str, Any]:
+def _append(job: Job, schema: pa.Schema, rows: Path, told: list[str]) -> dict[str, Any]:
     """Both files batch by batch: what is appended may be larger than memory."""
     found = pq.read_schema(rows)
     _same_shape(schema, found)
-    given = retyped(schema, found, lambda names: iter_batches(rows, names))
+    given = retyped(schema, found, lambda names: iter_batches(rows, names), told)
     wide = unified(schema, given, empty_columns(rows))
     check_content(schema, wide)
     with ExitStack() as stack:
@@ -119,11 +121,10 @@ def _append(job: Job, schema: pa.Schema, rows: Path) -> dict[str, Any]:
     return {"outputs": [output.described()], "added": row_count(rows), "changed": 0, "deleted": 0}
 
 
-def _upsert(base: Path, schema: pa.Schema, rows: pa.Table, key: str) -> Change:
+def _upsert(base: Path, schema: pa.Schema, rows: pa.Table, key: str, told: list[str]) -> Change:
     if not set(rows.schema.names) <= set(schema.names):
         _same_shape(schema, rows.schema)
-    given = retyped(schema, rows.schema, lambda names: rows.select(names).to_batches())
-    rows = pa.Table.from_batches(read_as(rows.to_batches(), given), given)
+    rows = _retyped_rows(schema, rows, told)
     keys = _keys(rows, key, schema)
     # By what they were matched with, they are written: text and number are one key then.
     metadata = rows.schema.metadata
@@ -140,6 +141,11 @@ def _upsert(base: Path, schema: pa.Schema, rows: pa.Table, key: str) -> Change:
         found = source(0, batch)
         seen[found[found >= 0]] = True
     return Change(source, rows, np.flatnonzero(~seen))
+
+
+def _retyped_rows(schema: pa.Schema, rows: pa.Table, told: Sequence[str] = ()) -> pa.Table:
+    given = retyped(schema, rows.schema, lambda names: rows.select(names).to_batches(), told)
+    return pa.Table.from_batches(read_as(rows.to_batches(), given), given)
 
 
 def _delete(schema: pa.Schema, rows: pa.Table, key: str) -> Change:
@@ -164,9 +170,13 @@ def _keys(rows: pa.Table, key: str, schema: pa.Schema) -> pa.Array:
         raise MalformedData("key_type", column=key)
     if column.type != kind:
         try:
-            column = column.cast(kind)
+            # Arrow reads 007 and 0x7 as 7, which is the key of another row.
+            is_text = pa.types.is_string(column.type)
+            column = read_texts(column, kind) if is_text else column.cast(kind)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise MalformedData("key_type", column=key) from error
+        if column is None:
+            raise MalformedData("key_type", column=key)
     if column.null_count:
         raise MalformedData("key_missing", column=key)
     counts = column.value_counts()
@@ -235,10 +245,6 @@ def _same_shape(first: pa.Schema, second: pa.Schema) -> None:
 
 
 def _write(job: Job, schema: pa.Schema, change: Change) -> dict[str, Any]:
-    if change.rows is not None:
-        rows = change.rows
-        given = retyped(schema, rows.schema, lambda names: rows.select(names).to_batches())
-        change.rows = pa.Table.from_batches(read_as(rows.to_batches(), given), given)
     wide = schema if change.rows is None else _holding(schema, change.rows)
     replacing = None
     if change.rows is not None:

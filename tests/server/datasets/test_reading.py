@@ -152,6 +152,27 @@ class TestOptions:
         assert refused.status_code == 422
         assert "line 2: “day” is said to be date" in refused.json()["detail"]
 
+    def test_appended_csv_is_typed_as_named_or_as_its_values_are_spelled(
+        self, upload: Upload, mine: Api
+    ) -> None:
+        first = version_of(mine, upload(b"id,n\n7,1\n", filename="x.csv"))
+        path = f"datasets/{first['dataset']}/versions"
+        options = {"filename": "x.csv", "mode": "append", "parent": "v1"}
+
+        def appended(data: bytes, **more: str) -> list[Any]:
+            made = mine.post(path, params={**options, **more}, content=data)
+            assert made.status_code == 201, made.text
+            rows = mine.get(f"{path}/{made.json()['version']}/rows").json()["items"]
+            return [row["n"] for row in rows]
+
+        assert appended(b"id,n\n8,2\n") == [1, 2]
+        assert appended(b"id,n\n8,2\n", types='{"n": "text"}') == [1, "2"]
+        assert appended(b"id,n\n8,007\n9,0x10\n") == [1, "007", "0x10"]
+        upsert = {**options, "mode": "upsert", "key": "id"}
+        refused = mine.post(path, params=upsert, content=b"id,n\n007,5\n")
+        assert refused.status_code == 422
+        assert "can't be a key" in refused.json()["detail"]
+
     def test_header_that_looks_like_a_row_is_doubted(self, upload: Upload, mine: Api) -> None:
         version = version_of(mine, upload(b"5.1,setosa\n4.9,setosa\n", filename="x.csv"))
         assert "“5.1”" in version["read_as"]["header_doubt"]["en"]

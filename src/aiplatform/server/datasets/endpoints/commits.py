@@ -164,6 +164,6 @@ async def commit_upload(
     if change.mode == "replace":
         return await run_in_threadpool(commit, None, None)
     key = None if change.mode == "append" else change.key
-    do = operation(change.mode, upload.ingested.path, key)
+    do = operation(change.mode, upload.ingested, key)
     gone = None if settles is None else resumable.forever
     return await change_rows(request, context, dataset, change.parent, do, commit, gone)

@@ -63,10 +63,15 @@ def base_of(context: ProjectContext, dataset: UUID, name: str | None) -> Base:
         return Base(head.uuid, head.name, version.version, version.version == head.version, rows)
 
 
-def operation(mode: str, rows: Path, key: str | None) -> dict[str, Any]:
-    """What :func:`reworked` does with the rows of a file that was read."""
-    do = {"operation": mode, "rows": str(rows)}
-    return do if key is None else {**do, "key": key}
+def operation(mode: str, given: Ingested, key: str | None) -> dict[str, Any]:
+    """Return what :func:`reworked` does with the rows of a file that was read."""
+    do: dict[str, Any] = {"operation": mode, "rows": str(given.path)}
+    if key is not None:
+        do["key"] = key
+    if mode != "delete" and (types := given.found.get("types")):
+        renamed = given.found.get("renamed") or {}
+        do["told"] = [renamed.get(name, name) for name in types]
+    return do
 
 
 def changed(upload: Upload, made: Reworked, mode: str, key: str | None) -> Upload:

@@ -112,7 +112,7 @@ def keep(write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Uplo
     if spec.dataset is not None and spec.mode != "replace":
         # Of what is current now, not when it was asked for: fetching may have taken hours.
         base = base_of(context, spec.dataset, spec.parent)
-        do = operation(spec.mode, ingested.path, spec.key)
+        do = operation(spec.mode, ingested, spec.key)
         [made] = asyncio.run(rework(base, do, output / "changed", resumable.forever))
         upload = changed(upload, made, spec.mode, spec.key)
     with room_needed():
