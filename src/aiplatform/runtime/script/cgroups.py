@@ -34,11 +34,15 @@ class Group:
     def __init__(self, name: str, trees: list[Tree], *, memory_mb: int = 0, processes: int = 0):
         self.name = name
         self._made: list[tuple[Tree, Path]] = []
+        self._refused: set[Path] = set()
         for tree in trees:
             path = tree.path / name
             with suppress(OSError):
                 path.mkdir()
-                self._made.append((tree, path))
+                if is_usable(path):
+                    self._made.append((tree, path))
+                else:
+                    path.rmdir()
         self.bounds_memory = bool(memory_mb) and self._bound_memory(memory_mb * MIB)
         self.bounds_processes = bool(processes) and self._bound_processes(processes)
 
@@ -50,23 +54,28 @@ class Group:
         return group
 
     @property
-    def can_kill(self) -> bool:
-        """Whether :meth:`kill` reaches every process, also one that forks meanwhile."""
-        return any(
-            (path / "cgroup.kill").exists() or "pids" in tree.controllers
-            for tree, path in self._made
-        )
-
-    @property
     def entrances(self) -> list[str]:
         """The files by which a process joins: it writes ``0`` to each."""
         return [str(path / "cgroup.procs") for _, path in self._made]
 
+    def refuse(self, entrance: str) -> None:
+        """Record that a process could not join by an entrance.
+
+        What that directory was to bound is not bounded then, and has to be measured.
+        """
+        self._refused.add(Path(entrance).parent)
+        controllers = {
+            name for tree, path in self._made if path in self._refused for name in tree.controllers
+        }
+        self.bounds_memory = self.bounds_memory and "memory" not in controllers
+        self.bounds_processes = self.bounds_processes and "pids" not in controllers
+
     @property
     def versions(self) -> dict[str, int]:
         """The version of the group that has each controller, and of the one that can kill."""
-        found = {name: tree.version for tree, _ in self._made for name in tree.controllers}
-        for tree, path in self._made:
+        joined = [(tree, path) for tree, path in self._made if path not in self._refused]
+        found = {name: tree.version for tree, _ in joined for name in tree.controllers}
+        for tree, path in joined:
             if (path / "cgroup.kill").exists() or (
                 "pids" in tree.controllers and "kill" not in found
             ):
@@ -146,24 +155,56 @@ def trees() -> list[Tree]:
     return [tree for tree in found if os.access(tree.path, os.W_OK)]
 
 
+def is_usable(group: Path) -> bool:
+    """Return False if no process can join a group: its parent was made a group for threads."""
+    with suppress(OSError):
+        return (group / "cgroup.type").read_text().strip() != "domain invalid"
+    return True
+
+
 def _unified(own: Path) -> Tree:
     """Return the nearest group of version 2 whose children can be bounded, or else the own one.
 
     A group with processes of its own can't hand controllers to its children, unless it is the root;
     its children still end all their processes at once.
     """
-    for path in (own, *own.parents):
-        if not (path / "cgroup.procs").exists():
-            break
+    for path in _delegated(own):
         for attempt in range(2):
             with suppress(OSError):
                 handed = set((path / "cgroup.subtree_control").read_text().split())
                 if handed.issuperset(WANTED):
                     return Tree(path, 2, frozenset(WANTED))
             if attempt == 0:
-                for name in WANTED:
-                    _write(path / "cgroup.subtree_control", f"+{name}")
+                # In one write, which the kernel refuses as a whole. Where memory is refused, pids
+                # alone would turn the group into one for threads, whose children nobody can join.
+                wanted = " ".join(f"+{name}" for name in WANTED)
+                _write(path / "cgroup.subtree_control", wanted)
     return Tree(own, 2, frozenset())
+
+
+def _delegated(own: Path) -> list[Path]:
+    """Return a group and its ancestors, up to the nearest one that was delegated to this process.
+
+    Only the group itself is returned if none of them was delegated: the others belong to whoever
+    manages the system, such as systemd.
+    """
+    found: list[Path] = []
+    for path in (own, *own.parents):
+        if not (path / "cgroup.procs").exists():
+            break
+        found.append(path)
+        if is_delegated(path):
+            return found
+    return [own]
+
+
+def is_delegated(group: Path) -> bool:
+    """Return True if systemd or another manager has marked a group as delegated."""
+    for name in ("trusted.delegate", "user.delegate"):
+        with suppress(OSError):
+            if os.getxattr(group, name) == b"1":
+                return True
+    return False
 
 
 def _mounts() -> Iterator[tuple[str, Path, str, list[str]]]:

@@ -2,7 +2,8 @@
 
 Run as ``python -I -S init.py FD`` by root, with the standard library alone. ``FD`` is a stream
 socket. It brings one line of JSON, the plan, and takes lines of JSON back: ``ready`` once, then
-``code`` or ``error`` for each command, or ``refused`` when the system does not allow the sandbox.
+``code`` or ``error`` for each command, ``outside`` with the entrance of each control group that a
+command could not join, or ``refused`` when the system does not allow the sandbox.
 A further byte asks the commands to stop.
 When the other end of the socket is closed, this process exits, and the kernel ends every process
 of the sandbox with it, whatever session or group that belongs to.
@@ -195,8 +196,11 @@ def become(
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD,
                        signal.SIGPIPE, signal.SIGXFSZ):  # fmt: skip
             signal.signal(number, signal.SIG_DFL)
-        for entrance in entrances:
-            os.write(entrance, b"0")
+        for entrance, path in zip(entrances, plan["entrances"], strict=True):
+            try:
+                os.write(entrance, b"0")
+            except OSError:  # the namespace of processes still ends all of them
+                say(channel, outside=path)
         # Said while root: otherwise the script could lower it again and never be the one to end.
         with open("/proc/self/oom_score_adj", "w") as score:  # noqa: PTH123
             score.write("500")

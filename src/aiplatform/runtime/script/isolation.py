@@ -35,11 +35,12 @@ def examine() -> dict[str, Any]:
     found: dict[str, Any] = {
         "isolated": True,
         "reason": None,
-        "groups": group.versions,
+        "groups": {},
         "closed": None if closed is None else str(closed),
     }
     try:
         found |= try_sandbox(root, group)
+        found["groups"] = group.versions  # without those that the command could not join
     except (JobError, OSError) as error:
         found |= {"isolated": False, "reason": f"the system refuses {error}"}
     finally:
@@ -60,7 +61,14 @@ def try_sandbox(root: Path, group: Group) -> dict[str, Any]:
     root.chmod(0o710)
     for name in ("tmp", "var-tmp"):
         (root / name).mkdir()
-    sandbox = Sandbox(root, uid, Path("/"), limits=[], entrances=group.entrances)
+    sandbox = Sandbox(
+        root,
+        uid,
+        Path("/"),
+        limits=[],
+        entrances=group.entrances,
+        on_outside=group.refuse,
+    )
     silent = os.open(os.devnull, os.O_WRONLY)
     try:
         (command,) = sandbox.start([Start(["true"], {"PATH": "/usr/bin:/bin"}, silent)])

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +186,7 @@ class Script:
             self.place.code,
             limits=bounds(self.spec, own_user=True),
             entrances=self.group.entrances,
+            on_outside=self.group.refuse,
             kept=[prefix, *([python.parents[1]] if len(python.parents) > 2 else [])],
             shared_memory_mb=self.spec.resources.memory_mb or SHARED_MEMORY_MB,
         )
@@ -201,9 +202,12 @@ class Script:
     def _start_alone(self, one: Start) -> Command:
         own = self.place.uid is not None
         # Opened as root, because the new process joins when it is the script's user already.
-        entrances = [os.open(path, os.O_WRONLY) for path in self.group.entrances]
+        paths = self.group.entrances
+        entrances = [os.open(path, os.O_WRONLY) for path in paths]
+        outside, told = os.pipe()
+        os.set_blocking(outside, False)
         try:
-            return subprocess.Popen(
+            command = subprocess.Popen(
                 one.command,
                 cwd=self.place.code,
                 env=one.environment,
@@ -212,16 +216,23 @@ class Script:
                 stderr=one.stderr,
                 pass_fds=(one.report,),
                 umask=0o077,
-                preexec_fn=bind(bounds(self.spec, own_user=own), entrances),  # noqa: PLW1509
+                preexec_fn=bind(  # noqa: PLW1509
+                    bounds(self.spec, own_user=own), entrances, told
+                ),
                 user=self.place.uid,
                 group=self.place.uid,
                 extra_groups=[] if own else None,
             )
         except (OSError, subprocess.SubprocessError) as error:
             raise self._not_started(error) from error
+        else:
+            with suppress(BlockingIOError):  # the command runs by now, so all has been told
+                for number in os.read(outside, len(paths) or 1):
+                    self.group.refuse(paths[number])
+            return command
         finally:
-            for entrance in entrances:
-                os.close(entrance)
+            for descriptor in (*entrances, outside, told):
+                os.close(descriptor)
 
     def _require_open(self) -> None:
         """See that the script's user can run the program of the environment that it names.
@@ -294,14 +305,22 @@ def bounds(spec: ScriptSpec, *, own_user: bool) -> list[tuple[int, int]]:
     return limits
 
 
-def bind(limits: Sequence[tuple[int, int]], entrances: Sequence[int]) -> Callable[[], None]:
-    """Return what a new process without a sandbox does before it becomes the command."""
+def bind(
+    limits: Sequence[tuple[int, int]], entrances: Sequence[int], told: int
+) -> Callable[[], None]:
+    """Return what a new process without a sandbox does before it becomes the command.
+
+    For each entrance by which it can't join a control group, it writes the number to ``told``.
+    """
     # Loaded before: as its own user the new process may not be able to read the library.
     system = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
 
     def apply() -> None:
-        for entrance in entrances:
-            os.write(entrance, b"0")
+        for number, entrance in enumerate(entrances):
+            try:
+                os.write(entrance, b"0")
+            except OSError:
+                os.write(told, bytes([number]))
         for kind, wanted in limits:
             hard = resource.getrlimit(kind)[1]
             value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -75,7 +75,10 @@ class Boxed:
 
 
 class Sandbox:
-    """The processes of one script. Closing it ends all of them."""
+    """The processes of one script. Closing it ends all of them.
+
+    ``on_outside`` is called with each of ``entrances`` by which a command could not join its group.
+    """
 
     def __init__(
         self,
@@ -85,6 +88,7 @@ class Sandbox:
         *,
         limits: Sequence[tuple[int, int]],
         entrances: Sequence[str] = (),
+        on_outside: Callable[[str], None] = lambda _: None,
         kept: Sequence[Path] = (),
         shared_memory_mb: int = 64,
     ) -> None:
@@ -102,6 +106,7 @@ class Sandbox:
             ],
             "shared_memory_mb": shared_memory_mb,
         }
+        self._on_outside = on_outside
         self.facts: dict[str, bool] = {}
         """What this kernel gives beyond the namespaces."""
         self.commands: list[Boxed] = []
@@ -201,6 +206,8 @@ class Sandbox:
                 self.facts = {"namespaces": True, **facts}
             case {"refused": reason}:
                 raise Refused(str(reason))
+            case {"outside": entrance}:
+                self._on_outside(str(entrance))
             case {"place": place, "code": code}:
                 if self.commands[place].returncode is None:
                     self.commands[place].returncode = code
