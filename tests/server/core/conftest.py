@@ -1,9 +1,12 @@
 """Fixtures of the core's tests."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from aiplatform.server.core.storage import StoredFile, keep
@@ -25,3 +28,21 @@ def stored(session: Session, tmp_path: Path) -> Keep:
         return StoredFile(path, sha256, len(content))
 
     return stored
+
+
+FailAtCommit = Callable[[Session], None]
+
+
+@pytest.fixture
+def fail_at_commit(owner_url: str) -> FailAtCommit:
+    """Write rows that a constraint refuses when the transaction is committed, and not before."""
+    with psycopg.connect(owner_url) as owner:
+        owner.execute(
+            "CREATE TABLE IF NOT EXISTS late (a int UNIQUE DEFERRABLE INITIALLY DEFERRED);"
+            "GRANT INSERT ON late TO PUBLIC"
+        )
+
+    def fail_at_commit(session: Session) -> None:
+        session.execute(text("INSERT INTO late VALUES (1), (1)"))
+
+    return fail_at_commit

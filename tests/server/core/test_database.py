@@ -26,6 +26,7 @@ from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.identity.models import Role
 from tests.conftest import environment
 from tests.factories import number
+from tests.server.core.conftest import FailAtCommit
 from tests.servers import PostgresServer
 
 
@@ -70,13 +71,10 @@ class TestAfterCommit:
         commit(session)
         assert done == ["kept"]
 
-    def test_does_not_run_when_the_commit_fails(self, session: Session, done: list[str]) -> None:
-        session.execute(
-            text(
-                "CREATE TEMP TABLE late (a int UNIQUE DEFERRABLE INITIALLY DEFERRED);"
-                "INSERT INTO late VALUES (1), (1)"
-            )
-        )
+    def test_does_not_run_when_the_commit_fails(
+        self, session: Session, done: list[str], fail_at_commit: FailAtCommit
+    ) -> None:
+        fail_at_commit(session)
         after_commit(session, lambda: done.append("told"))
         with pytest.raises(DBAPIError):
             commit(session)
@@ -105,18 +103,13 @@ class TestTransaction:
 
 class TestRequests:
     @pytest.fixture
-    def client(self, database_url: str) -> Iterator[TestClient]:
+    def client(self, database_url: str, fail_at_commit: FailAtCommit) -> Iterator[TestClient]:
         app = FastAPI()
         problems.install(app)
 
         @app.post("/late", status_code=201)
         def fails_at_the_commit(session: SessionDep) -> None:
-            session.execute(
-                text(
-                    "CREATE TEMP TABLE late (a int UNIQUE DEFERRABLE INITIALLY DEFERRED)"
-                    " ON COMMIT DROP; INSERT INTO late VALUES (1), (1)"
-                )
-            )
+            fail_at_commit(session)
 
         @app.post("/early", status_code=201)
         def fails_after_writing(session: SessionDep, name: str) -> None:

@@ -28,6 +28,7 @@ from aiplatform.server.core.pagination import (
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.identity.models import Role, User
 from tests.factories import make_user
+from tests.server.core.conftest import FailAtCommit
 
 
 def forged(value: Any) -> str:
@@ -134,7 +135,7 @@ class TestWrittenHere:
     """Pages that are written in the thread that found them."""
 
     @pytest.fixture
-    def client(self, database_url: str) -> Iterator[TestClient]:
+    def client(self, database_url: str, fail_at_commit: FailAtCommit) -> Iterator[TestClient]:
         app = FastAPI()
         problems.install(app)
 
@@ -158,12 +159,7 @@ class TestWrittenHere:
         @app.get("/late")
         @written_here
         def fails_at_the_commit(session: SessionDep) -> Page[Item]:
-            session.execute(
-                text(
-                    "CREATE TEMP TABLE late (a int UNIQUE DEFERRABLE INITIALLY DEFERRED)"
-                    " ON COMMIT DROP; INSERT INTO late VALUES (1), (1)"
-                )
-            )
+            fail_at_commit(session)
             return Page(items=[])
 
         with TestClient(app) as client:
