@@ -106,13 +106,14 @@ def test_a_worker_killed_while_it_calls(
 ) -> None:
     client.projects.set_member("e2e", "ann", "viewer")
     hook = client.webhooks.create("killed", receiver.url, events=["member:changed"])
-    receiver.wait = 3.0
+    worker = platform.pid("worker")  # asked before the call, which it must not outlast
+    receiver.wait = 10.0
     client.projects.set_member("e2e", "ann", "developer")
     receiver.until(lambda: len(receiver.got) == 1)
-    os.kill(platform.pid("worker"), signal.SIGKILL)
+    os.kill(worker, signal.SIGKILL)
     receiver.wait = 0.0
     # The lease of the dead one, and a restart of the worker.
-    receiver.until(lambda: len(receiver.got) == 2, seconds=120)
+    receiver.until(lambda: len(receiver.got) == 2, seconds=240)
     assert len(set(receiver.ids())) == 1
     within(10, lambda: hook.deliveries().first().status == "delivered")  # type: ignore[union-attr]
     calls = client.webhooks.delivery(hook, hook.deliveries().first().uuid).calls  # type: ignore[union-attr]
