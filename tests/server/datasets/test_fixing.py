@@ -226,7 +226,8 @@ def test_reports_are_kept_and_compared_and_taken_along(
     fix = mine.post(f"{path}/fix", json={"fixes": {"personal_email": "mask"}}).json()
     perform(fix["uuid"])
     changes = mine.get(f"{path}/versions/v2/report/changes?since=v1")
-    assert changes.status_code == 404  # v2 has no report yet
+    assert changes.status_code == 409, "the report of v2 is being made"
+    assert changes.json()["code"] == "dataset.report_being_made"
     perform(mine.post(f"{path}/versions/v2/quality").json()["uuid"])
     changes = mine.get(f"{path}/versions/v2/report/changes?since=v1").json()
     became = {each["code"]: each["change"] for each in changes["findings"]}
