@@ -90,6 +90,7 @@ class TestMetrics:
             "accepted": 4,
             "taken": None,
             "status": "running",
+            "dropped_bytes": 0,
         }
         assert values(owner, run) == [(1, 1.0), (2, -0.0), (3, 0.25)]
         assert values(owner, run, "größe/µ \t\\") == [(-7, 1e300)]
@@ -150,7 +151,12 @@ class TestMetrics:
         writer = str(uuid4())
         points = [("loss", step, float(step)) for step in range(count)]
         first = report(owner, run, *points, writer=writer, first=1)
-        assert first.json() == {"accepted": count, "taken": count, "status": "running"}
+        assert first.json() == {
+            "accepted": count,
+            "taken": count,
+            "status": "running",
+            "dropped_bytes": 0,
+        }
         again = report(owner, run, *points, writer=writer, first=1)
         assert (again.json()["accepted"], again.json()["taken"]) == (0, count)
         more = report(owner, run, points[-1], ("loss", count, 1.0), writer=writer, first=count)
