@@ -36,6 +36,10 @@ NOT_FOLLOWED_YET = {
         f"docs/{name}.md": "prepared, but not followed from top to bottom yet"
         for name in ("experiments", "models", "scripts", "sweeps", "tasks")
     },
+    **{
+        f"docs/{name}.md": "changed since its blocks passed one by one; not followed in one go yet"
+        for name in ("filters", "operations", "repairing", "schedules")
+    },
 }
 """Guides that were not seen to pass. Remove each once it does."""
 

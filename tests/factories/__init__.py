@@ -26,6 +26,7 @@ from tests.factories.projects import (
     make_member,
     make_notification,
     make_project,
+    make_project_invitation,
     make_secret,
     make_webhook,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "make_model",
     "make_notification",
     "make_project",
+    "make_project_invitation",
     "make_report",
     "make_role",
     "make_rows",

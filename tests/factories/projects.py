@@ -23,7 +23,12 @@ from aiplatform.server.notifications.models import (
     WebhookDelivery,
 )
 from aiplatform.server.projects.access import ProjectContext
-from aiplatform.server.projects.models import BinEntry, Project, ProjectPermission
+from aiplatform.server.projects.models import (
+    BinEntry,
+    Project,
+    ProjectInvitation,
+    ProjectPermission,
+)
 from aiplatform.server.secrets.models import Secret
 from tests.factories.numbers import number
 from tests.factories.people import make_user
@@ -51,6 +56,21 @@ def make_member(
     session.add(ProjectPermission(user_id=user.id, project_id=project.id, role_id=role.id))
     session.commit()
     return user
+
+
+def make_project_invitation(session: Session, user: User) -> ProjectInvitation:
+    """Create an open invitation of the user into a new project of somebody else."""
+    role = session.scalars(select(Role).where(Role.name == "viewer")).one()
+    invitation = ProjectInvitation(
+        project_id=make_project(session).id,
+        user_id=user.id,
+        username=user.username,
+        role_id=role.id,
+    )
+    session.add(invitation)
+    session.commit()
+    session.refresh(invitation)
+    return invitation
 
 
 def make_context(

@@ -37,6 +37,7 @@ from tests.factories import (
     make_model,
     make_notification,
     make_project,
+    make_project_invitation,
     make_report,
     make_role,
     make_rows,
@@ -254,10 +255,11 @@ class Stage:
         world.params["project"] = str(make_project(self.session, owner).uuid)
 
     def notify(self, world: World, person: str) -> None:
-        """Something of the person's alone: in the inbox, a session, and an API key."""
+        """Something of the person's alone: in the inbox, a session, an API key, an invitation."""
         user = world.people[person]
         assert user is not None
         world.params["notification"] = str(make_notification(self.session, user).uuid)
         world.params["session"] = str(make_session(self.session, user).uuid)
         world.params["key"] = str(make_key(self.session, user).uuid)
         world.params["secret"] = make_secret(self.session, user).name
+        world.params["invitation"] = str(make_project_invitation(self.session, user).uuid)
