@@ -30,6 +30,7 @@ PROGRAMS = ("curl", "jq")
 PAGES = [*FIRST, *(page for page in GUIDES if page not in FIRST)]
 
 NOT_FOLLOWED_YET = {
+    "README.md": "seen to pass up to its first answer, and in parts; not yet in one go",
     "docs/getting-started.md": "its commands were run one by one, not yet in one go by this test",
     "docs/data.md": "a block with a translated comment ran twice; not followed since",
     **{
@@ -38,7 +39,7 @@ NOT_FOLLOWED_YET = {
     },
     **{
         f"docs/{name}.md": "changed since its blocks passed one by one; not followed in one go yet"
-        for name in ("filters", "operations", "repairing", "schedules")
+        for name in ("filters", "metrics", "notifications", "operations", "repairing", "schedules")
     },
 }
 """Guides that were not seen to pass. Remove each once it does."""
