@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from aiplatform.server.core.audit import AuditLog
@@ -17,7 +17,7 @@ from aiplatform.server.datasets.rules import ROWS_PATH
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
 from aiplatform.server.scripts.models import CodeBundle
-from aiplatform.server.tasks.models import Task, Worker
+from aiplatform.server.tasks.models import Task
 from tests.conftest import Api, environment
 from tests.factories import (
     make_blob,
@@ -260,36 +260,3 @@ class TestBounds:
         assert done.status == "failed"
         assert "has written 5 MiB to its directories and may write 3" in done.error_message
         assert mine.get(f"tasks/{task['uuid']}/artifacts").json()["items"] == []
-
-
-class TestQueue:
-    """A queue of scripts alone, for workers that run as root for them."""
-
-    @pytest.fixture(autouse=True)
-    def _named(self, allowed: None, session: Session) -> Any:
-        # With workers of other queues there, a task for these would be refused.
-        session.execute(update(Worker).values(stopped_at=func.clock_timestamp()))
-        session.commit()
-        with environment(AIPLATFORM_SCRIPT_QUEUE="scripts"):
-            yield
-
-    def test_script_without_a_queue_goes_to_the_queue_of_scripts(
-        self, bundle: Any, submit: Any
-    ) -> None:
-        code = bundle(main_py="").json()["uuid"]
-        first = submit(code)
-        assert first.json().get("queue") == "scripts", first.text
-        assert submit(code, queue="night").json()["queue"] == "night"
-
-    def test_other_task_in_the_queue_of_scripts_is_refused(
-        self, session: Session, mine: Api, project: Project, tmp_path: Path
-    ) -> None:
-        dataset = make_dataset(session, project)
-        make_version(session, dataset, file=make_blob(session, b"rows", ROWS_PATH, tmp_path))
-        spec = {"type": "data_quality", "dataset": {"dataset": str(dataset.uuid), "version": "v1"}}
-        body = {"name": "report", "spec": {**spec, "queue": "scripts"}}
-        answer = mine.post(f"projects/{project.uuid}/tasks", json=body)
-        assert answer.json()["code"] == "no_worker_can_run"
-        assert "the queue 'scripts' is for scripts alone" in answer.json()["detail"]
-        body["spec"] = {**spec, "queue": "default"}
-        assert mine.post(f"projects/{project.uuid}/tasks", json=body).status_code == 202
