@@ -102,7 +102,7 @@ def _types(given: list[str] | None) -> dict[str, str]:
 
 
 def reading_notes(name: str, version: str | None, read_as: dict[str, Any] | None) -> list[str]:
-    """What to say of how a file was read: a doubtful header, other types, rows set aside."""
+    """Return notes on how a file was read: a doubtful header, other types, rows set aside."""
     facts = read_as or {}
     notes = []
     if doubt := facts.get("header_doubt"):

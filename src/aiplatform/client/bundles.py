@@ -234,7 +234,7 @@ def _files(directory: Path) -> Iterator[Path]:
 
 
 class Ignored:
-    """What the ``.gitignore`` files of a directory, and of its repository above it, leave out."""
+    """The patterns of the ``.gitignore`` files of a directory and of its repository above it."""
 
     def __init__(self, directory: Path) -> None:
         self._specs: dict[Path, GitIgnoreSpec] = {}

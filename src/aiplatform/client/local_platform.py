@@ -1,4 +1,4 @@
-"""Which server a client talks to when it is given no address.
+"""Find the server that a client talks to when it is given no address.
 
 The first of these that there is:
 

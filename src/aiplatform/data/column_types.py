@@ -20,7 +20,7 @@ UNTYPED = frozenset({DataFormat.CSV, DataFormat.TSV})
 """Formats in which every value is text."""
 
 NULL_WORDS = ("", "NA", "N/A", "n/a", "#N/A", "NULL", "Null", "null", "None", "NaN", "nan")
-"""What stands for a missing value in a column of numbers, booleans, dates or times."""
+"""Texts that mean a missing value in a column of numbers, booleans, dates or times."""
 
 INTEGER = r"^(?:0|-?[1-9][0-9]{0,14})$"
 LONG_INTEGER = r"^(?:0|-?[1-9][0-9]{0,17})$"
@@ -49,7 +49,7 @@ TOLD = {
     Kind.FLOAT: r"^[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?$",
     Kind.BOOL: r"^(?i:true|false|yes|no|t|f|y|n|1|0)$",
 }
-"""What is read as a type that the uploader has named, which may be more than what is inferred."""
+"""Patterns of values that are read as a type that the uploader has named; wider than inference."""
 
 UTC_TIME = pa.timestamp("us", "UTC")
 _MOMENTS = {"date": pa.date32(), "local_time": pa.timestamp("us"), "zoned_time": UTC_TIME}
@@ -86,7 +86,7 @@ def without_null_words(texts: pa.Array) -> pa.Array:
 
 @dataclass(slots=True)
 class Evidence:
-    """What all values of a column seen so far have in common.
+    """Evidence for the type of a column, collected from all values seen so far.
 
     Attributes:
         possible: names in :data:`_PATTERNS` that every value fits.
