@@ -17,6 +17,7 @@ from aiplatform.protocol.messages import Drain, Job, ServingAddress
 from aiplatform.protocol.specs import InferenceSpec
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.serving.engines.vllm import VllmEngine, vllm_arguments
+from aiplatform.runtime.stop import StopRequest
 from tests.runtime.harness import Runner
 
 TOKEN = "a token"
@@ -356,7 +357,7 @@ def test_a_worker_without_vllm_says_what_to_install(
     monkeypatch.setattr("shutil.which", lambda *_, **__: None)
     spec = InferenceSpec(model=uuid4(), engine="vllm")
     with pytest.raises(JobError, match="extra 'vllm'"):
-        VllmEngine(tiny_model, None, spec)
+        VllmEngine(tiny_model, None, spec, StopRequest())
 
 
 def test_vllm_serves_a_base_model_alone(tiny_model: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from aiplatform.protocol.specs import InferenceSpec
 from aiplatform.runtime.channel import JobError, Reporter
 from aiplatform.runtime.serving.app import BASE, MODEL, ChatServer
 from aiplatform.runtime.serving.engines.base import Engine, Generation, Piece, Server
+from aiplatform.runtime.stop import StopRequest
 
 FINISH_SECONDS = 5
 """How long running answers may go on after a stop was asked for."""
@@ -46,7 +47,7 @@ def run_serving(job: Job, report: Reporter) -> dict[str, Any]:
         raise JobError(f"The socket's path is too long for the system: {job.serving.socket}")
     report.phase("load")
     # A stop while the model loads, which may take long, is obeyed at once.
-    app, engine = _application(job, spec, job.serving.token)
+    app, engine = _application(job, spec, job.serving.token, report.stop)
     with report.stop.held():
         try:
             with listening(job.serving) as (listener, endpoint):
@@ -57,13 +58,15 @@ def run_serving(job: Job, report: Reporter) -> dict[str, Any]:
     return {}
 
 
-def _application(job: Job, spec: InferenceSpec, token: str) -> tuple[Any, Server]:
+def _application(
+    job: Job, spec: InferenceSpec, token: str, stop: StopRequest
+) -> tuple[Any, Server]:
     model = Path(job.inputs["model"])
     base = Path(job.inputs["base_model"]) if "base_model" in job.inputs else None
     if spec.engine == "vllm":
         from aiplatform.runtime.serving.engines.vllm import VllmEngine, VllmProxy
 
-        server = VllmEngine(model, base, spec)
+        server = VllmEngine(model, base, spec, stop)
         return VllmProxy(server, token).app(), server
     from aiplatform.runtime.serving.engines.transformers import TransformersEngine
 

@@ -24,6 +24,7 @@ from aiplatform.runtime.artifacts import ADAPTER, WEIGHTS
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.loading import is_tuned
 from aiplatform.runtime.serving.app import BASE, MODEL, ChatServer, Refusal, public_name
+from aiplatform.runtime.stop import StopRequest
 
 START_SECONDS = 1800.0
 """Large models take many minutes to load and to compile."""
@@ -32,7 +33,9 @@ START_SECONDS = 1800.0
 class VllmEngine:
     """A running ``vllm serve`` on a loopback port."""
 
-    def __init__(self, model: Path, base: Path | None, spec: InferenceSpec) -> None:
+    def __init__(
+        self, model: Path, base: Path | None, spec: InferenceSpec, stop: StopRequest
+    ) -> None:
         program = shutil.which("vllm") or shutil.which(
             "vllm", path=str(Path(sys.executable).parent)
         )
@@ -46,7 +49,7 @@ class VllmEngine:
         self.process = subprocess.Popen(
             [program, *vllm_arguments(model, base if self.tuned else None, spec, self.port)]
         )
-        self._wait()
+        self._wait(stop)
 
     def failure(self) -> str | None:
         """Why it answers no more."""
@@ -67,10 +70,14 @@ class VllmEngine:
             self.process.kill()
             self.process.wait()
 
-    def _wait(self) -> None:
+    def _wait(self, stop: StopRequest) -> None:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            if (failure := self.failure()) is not None:
+            failure = self.failure()
+            # The signal that asks for a stop ends vLLM too: its end is then no failure. Asked in
+            # this order, for the signal may come between the two.
+            stop.obey()
+            if failure is not None:
                 raise JobError(failure)
             try:
                 if httpx.get(f"{self.url}/health", timeout=2, trust_env=False).is_success:
