@@ -90,6 +90,8 @@ class Declared(httpx.BaseTransport):
                 return {**made, "next_cursor": None} if "next_cursor" in made else made
             case "object":
                 return {}
+            case "array" if "prefixItems" in schema:
+                return [self.sample(item) for item in schema["prefixItems"]]
             case "array":
                 return [self.sample(schema["items"])] if schema.get("items") else []
             case "string":

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from aiplatform.client.base import Group, Resource, UserRef
 from aiplatform.client.paging import Pages
@@ -36,15 +36,15 @@ class SecondFactor(Resource):
 class Enrolment(Resource):
     """What an authenticator app needs; ``uri`` is what it reads as a QR code."""
 
-    secret: str
-    uri: str
+    secret: str = Field(repr=False)
+    uri: str = Field(repr=False)
 
 
 class Link(Resource):
     """A link that works once. It is shown this once."""
 
-    token: str
-    link: str
+    token: str = Field(repr=False)
+    link: str = Field(repr=False)
     expires_at: datetime | None = None
 
 
@@ -70,8 +70,8 @@ class Invitation(Resource):
     invited_by: UserRef | None = None
     created_at: datetime | None = None
     expires_at: datetime | None = None
-    token: str | None = None
-    link: str | None = None
+    token: str | None = Field(None, repr=False)
+    link: str | None = Field(None, repr=False)
     sent: bool | None = None
 
     def revoke(self) -> None:

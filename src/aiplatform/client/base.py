@@ -1,6 +1,6 @@
 """What all resources and groups of resources share."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
@@ -8,6 +8,7 @@ from uuid import UUID
 import httpx
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
+from aiplatform.client.display import ResourceList, record_of, summary
 from aiplatform.client.errors import AmbiguousName, NotFound, PreconditionFailed, UnexpectedAnswer
 from aiplatform.client.paging import Pages
 from aiplatform.client.transport import decoded
@@ -44,6 +45,17 @@ class Resource(BaseModel):
         """Tie the resource to a client; done by whoever reads it."""
         self._client = client
         self._etag = etag
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """Name and state: what a resource holds may be pages long."""
+        return summary(self)
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def _repr_html_(self) -> str:
+        """Return a table of all fields, for notebooks."""
+        return record_of(self)
 
 
 class UserRef(BaseModel):
@@ -100,6 +112,9 @@ class Group:
             ) from error
         resource.bind(self._client, etag)
         return resource
+
+    def _make_all(self, kind: type[R], items: Iterable[Any]) -> list[R]:
+        return ResourceList(self._make(kind, item) for item in items)
 
     def _get(self, kind: type[R], path: str) -> R:
         response = self._http.request("GET", path)

@@ -175,7 +175,7 @@ class DatasetChanges(Group):
             "message": message,
         }
         made = self._http.post(f"{self.path(dataset, project)}/split", body)
-        return [self._make(Dataset, item) for item in made["datasets"]]
+        return self._make_all(Dataset, made["datasets"])
 
     def restore(
         self,
@@ -201,7 +201,7 @@ class DatasetChanges(Group):
     ) -> list[DatasetTag]:
         """The tags of a dataset."""
         found = self._http.get(f"{self.path(dataset, project)}/tags")
-        return [self._make(DatasetTag, item) for item in found["items"]]
+        return self._make_all(DatasetTag, found["items"])
 
     def tag(
         self, dataset: "DatasetLike", name: str, version: str, *, project: ProjectLike | None = None
@@ -209,7 +209,7 @@ class DatasetChanges(Group):
         """Put a tag at a version, wherever it was before. Returns all tags."""
         path = f"{self.path(dataset, project)}/tags/{segment(name)}"
         found = self._http.request("PUT", path, json={"version": version}).json()
-        return [self._make(DatasetTag, item) for item in found["items"]]
+        return self._make_all(DatasetTag, found["items"])
 
     def untag(
         self, dataset: "DatasetLike", name: str, *, project: ProjectLike | None = None

@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from pydantic import Field
+
 from aiplatform.client.base import Group, Resource, UserRef
 from aiplatform.client.paging import Pages
 from aiplatform.client.projects import ProjectLike
@@ -33,13 +35,7 @@ class Key(Resource):
 class NewKey(Key):
     """A key that was just made, with itself: it is shown this once."""
 
-    key: str
-
-    def __repr__(self) -> str:
-        """Without the key: resources end up in logs and notebooks."""
-        return f"NewKey(name={self.name!r}, prefix={self.prefix!r})"
-
-    __str__ = __repr__
+    key: str = Field(repr=False)
 
 
 class Keys(Group):

@@ -59,10 +59,7 @@ class Metrics(Group):
         answer = self._ask(
             "metrics", keys, tasks, experiment, project, points=points, first=first, last=last
         )
-        return {
-            key: [self._make(Line, line) for line in lines]
-            for key, lines in answer["charts"].items()
-        }
+        return {key: self._make_all(Line, lines) for key, lines in answer["charts"].items()}
 
     def summaries(
         self,
@@ -73,7 +70,7 @@ class Metrics(Group):
     ) -> list[TaskSummary]:
         """The series of several tasks summed up, all of them or those of ``keys``."""
         answer = self._ask("metrics/summary", keys, tasks, experiment, project)
-        return [self._make(TaskSummary, found) for found in answer["tasks"]]
+        return self._make_all(TaskSummary, answer["tasks"])
 
     def _ask(
         self,

@@ -4,6 +4,15 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
+from aiplatform.client.display import (
+    ITEMS_SHOWN,
+    ROWS_SHOWN,
+    ResourceList,
+    html,
+    lines_of,
+    printable,
+    table_of,
+)
 from aiplatform.client.errors import UnexpectedAnswer
 from aiplatform.language import tr
 
@@ -17,7 +26,7 @@ class Pages(Generic[T]):
     """All items of a list, page by page behind the scenes.
 
     Iterating starts from the first page each time. ``all()`` collects everything, ``first()``
-    fetches one item.
+    fetches one item. A shell or a notebook that shows the list fetches its first page.
 
     Args:
         fetch: returns the page behind a cursor, of at most so many items.
@@ -46,7 +55,7 @@ class Pages(Generic[T]):
 
     def all(self) -> list[T]:
         """Every item."""
-        return list(self)
+        return ResourceList(self)
 
     def first(self) -> T | None:
         """The first item, or ``None`` when there is none."""
@@ -55,7 +64,24 @@ class Pages(Generic[T]):
     def take(self, count: int) -> list[T]:
         """The first ``count`` items, or as many as there are."""
         items = self._items(page_size=max(1, min(count, MOST_AT_ONCE)))
-        return list(islice(items, count))
+        return ResourceList(islice(items, count))
+
+    def __repr__(self) -> str:
+        try:
+            return lines_of(self.take(ITEMS_SHOWN + 1))
+        except Exception as error:  # noqa: BLE001  (debuggers and logs ask for it at any time)
+            return self._refusal(error)
+
+    def _repr_html_(self) -> str:
+        """Return a table, for notebooks."""
+        try:
+            return table_of(self.take(ROWS_SHOWN + 1))
+        except Exception as error:  # noqa: BLE001  (a notebook would show a traceback)
+            return html(self._refusal(error))
+
+    def _refusal(self, error: Exception) -> str:
+        """Return what is shown of a list that can't be read."""
+        return printable(f"<{type(self).__name__}: {error}>")
 
     def _items(self, page_size: int) -> Iterator[T]:
         if self._limit == 0:

@@ -65,7 +65,7 @@ class Roles(Group):
     def permissions(self) -> Sequence[PermissionInfo]:
         """All that a role or an API key may hold."""
         items = self._http.get("permissions")["items"]
-        return [self._make(PermissionInfo, item) for item in items]
+        return self._make_all(PermissionInfo, items)
 
     def create(
         self, name: str, permissions: Sequence[str], *, description: str | None = None

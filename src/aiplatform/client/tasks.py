@@ -218,7 +218,7 @@ class Tasks(TaskLogs, TaskTelemetry):
         """
         path = f"{self._client.projects.path(project)}/tasks/batch"
         answer = self._http.post(path, {"tasks": list(tasks)})
-        return [self._make(Task, item) for item in answer["items"]]
+        return self._make_all(Task, answer["items"])
 
     def get(self, task: TaskLike, *, project: ProjectLike | None = None) -> Task:
         """Read one."""

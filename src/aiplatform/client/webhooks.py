@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from aiplatform.client.base import Group, Resource, as_uuid, only
 from aiplatform.client.paging import Pages
@@ -26,7 +26,7 @@ class Webhook(Resource):
     disabled_reason: str | None = None
     failing_since: datetime | None = None
     previous_secret_until: datetime | None = None
-    secret: str | None = None
+    secret: str | None = Field(None, repr=False)
     created_at: datetime | None = None
     updated_at: datetime | None = None
 

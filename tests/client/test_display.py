@@ -1,0 +1,186 @@
+"""Resources and lists of them in a shell and in a notebook."""
+
+import re
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from rich.pretty import pretty_repr
+
+from aiplatform.client import Client, Dataset, Model, Pages, Resource, Task
+from aiplatform.client.base import UserRef
+from tests.client.declared import Declared
+from tests.client.fake import FakeServer, page
+from tests.surface.recorder import classes
+
+U = UUID(int=5)
+HOSTILE = "<script>alert(1)</script>\"'&\n\x1b[31m\u202e$\\href{javascript:alert(1)}{x}$"
+KINDS = [kind for kind in classes() if issubclass(kind, Resource) and kind is not Resource]
+SECRET = re.compile("secret|token|link|uri|password|codes|^key$")
+
+
+class Tags(HTMLParser):
+    """The tags of a page, and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: set[str] = set()
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.add(tag)
+        assert not [name for name, _ in attrs if name.startswith("on") or name == "href"]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+TABLE = {"table", "caption", "thead", "tr", "th", "td", "i"}
+
+
+def sample(kind: type[Resource]) -> Resource:
+    """Return a resource all of whose texts are hostile."""
+    schema = kind.model_json_schema()
+    declared = Declared({"components": {"schemas": schema.get("$defs", {})}})
+    return kind.model_validate(_hostile(declared.sample(_referring(schema))))
+
+
+def _referring(schema: Any) -> Any:
+    """Return a schema with the references of an API's document."""
+    if isinstance(schema, dict):
+        return {
+            name: value.replace("#/$defs/", "#/components/schemas/")
+            if name == "$ref"
+            else _referring(value)
+            for name, value in schema.items()
+        }
+    return [_referring(item) for item in schema] if isinstance(schema, list) else schema
+
+
+def _hostile(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _hostile(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_hostile(part) for part in value]
+    return HOSTILE if value == "text" else value
+
+
+def test_dataset_is_described_by_name_version_and_rows() -> None:
+    dataset = Dataset(
+        uuid=U, name="questions", version="v3", status="ready", row_count=1204,
+        quality_report={"findings": [{"check": "roles"}] * 50},
+    )  # fmt: skip
+    assert repr(dataset) == str(dataset) == "Dataset('questions', v3, 1204 rows)"
+    assert pretty_repr(dataset) == "Dataset('questions', v3, 1204 rows)"
+
+
+@pytest.mark.parametrize(
+    ("resource", "text"),
+    [
+        (Model(uuid=U, name="tiny", version="2", status="failed"),
+         "Model('tiny', version 2, failed)"),
+        (Task(uuid=U, name="first", type="training", status="running", progress=0.45),
+         "Task('first', training, running, 45%)"),
+        (Task(uuid=U, name="first", type="training", status="completed", progress=1.0),
+         "Task('first', training, completed)"),
+        (Dataset(uuid=U, name="one", version="v1", status="processing", row_count=1),
+         "Dataset('one', v1, processing, 1 row)"),
+        (Dataset(uuid=U, name="n" * 90), f"Dataset('{'n' * 59}…', uploaded, 0 rows)"),
+    ],
+)  # fmt: skip
+def test_repr_names_a_resource_and_its_state(resource: Resource, text: str) -> None:
+    assert repr(resource) == text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_resource_has_a_short_repr_and_an_escaped_table(kind: type[Resource]) -> None:
+    resource = sample(kind)
+    text = repr(resource)
+    assert text.isprintable()
+    assert text.startswith(f"{kind.__name__}(")
+    assert len(text) <= 240
+    assert str(resource) == text
+    shown = Tags(resource._repr_html_())
+    assert shown.found <= TABLE
+    assert "tex2jax_ignore" in resource._repr_html_()
+    assert "\x1b" not in shown.text
+    assert "\u202e" not in shown.text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_repr_and_no_table_shows_a_secret(kind: type[Resource]) -> None:
+    secrets = [
+        name
+        for name, field in kind.model_fields.items()
+        if SECRET.search(name) and field.annotation in (str, str | None)
+    ]
+    shown = [name for name in secrets if kind.model_fields[name].repr]
+    assert not shown, "declare these with Field(repr=False)"
+
+
+def test_fields_of_a_newer_server_are_not_shown() -> None:
+    model = Model.model_validate({"uuid": U, "name": "m", "password": "hidden-one"})
+    assert "hidden-one" not in repr(model) + model._repr_html_()
+
+
+def test_html_of_a_resource_has_its_fields_escaped() -> None:
+    model = Model(
+        uuid=U, name="<script>alert(1)</script>", version="1", status="ready",
+        author=UserRef(uuid=U, username="<b>ann</b>"), created_at=datetime(2026, 1, 2, tzinfo=UTC),
+    )  # fmt: skip
+    html = model._repr_html_()
+    assert "<script" not in html
+    assert "<b>" not in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    assert "&lt;b&gt;ann&lt;/b&gt;" in html
+    assert "2026-01-02 00:00:00+00:00" in html
+
+
+def test_list_shows_a_line_or_a_row_for_each_item(client: Client, server: FakeServer) -> None:
+    server.on(
+        "GET projects",
+        page(*({"uuid": str(UUID(int=n)), "name": f"<script>{n}"} for n in range(3))),
+    )
+    listed = client.projects.list()
+    assert repr(listed) == (
+        "[Project('<script>0'),\n Project('<script>1'),\n Project('<script>2')]"
+    )
+    html = listed._repr_html_()
+    assert "<script" not in html
+    assert "&lt;script&gt;2" in html
+    assert "<th" in html
+    assert repr(listed.all()) == repr(listed)
+    assert listed.take(2)._repr_html_().count("<tr>") == 3  # type: ignore[attr-defined]
+
+
+def numbers(count: int) -> Pages[int]:
+    return Pages(lambda _, size: {"items": range(min(size, count)), "next_cursor": None}, int)
+
+
+def test_long_list_is_cut_where_it_is_shown() -> None:
+    assert repr(numbers(20)).count("\n") == 19
+    assert repr(numbers(21)).endswith(",\n 19,\n ...]")
+    assert numbers(51)._repr_html_().count("<tr>") == 52
+    assert "…" in numbers(51)._repr_html_()
+    assert repr(numbers(0)) == "[]"
+    assert "empty" in numbers(0)._repr_html_()
+
+
+def test_rows_of_a_dataset_are_a_table() -> None:
+    row = {"<i>": "<script>x", "label": 1, "messages": [{"role": "user"}]}
+    rows = Pages(lambda _, size: {"items": [row, {}], "next_cursor": None}, dict)
+    html = rows._repr_html_()
+    assert "<script" not in html
+    assert "&lt;i&gt;" in html
+    assert Tags(html).found == {"table", "thead", "tr", "th", "td"}
+
+
+def test_list_that_cant_be_read_says_why(client: Client, server: FakeServer) -> None:
+    server.on("GET projects", httpx.Response(500, text="<script>"))
+    listed = client.projects.list()
+    assert repr(listed).startswith("<Pages: ")
+    assert "<" not in listed._repr_html_()
