@@ -116,12 +116,12 @@ def test_generated_pages_are_what_the_code_says() -> None:
     assert check.returncode == 0, check.stderr
 
 
-@pytest.mark.parametrize("path", ["docs/security.md", "docs/zh/security.md"])
-def test_tests_that_promises_rest_on_exist(path: str) -> None:
-    page = (ROOT / path).read_text("utf-8")
+@pytest.mark.parametrize("name", ["docs/security.md", "docs/zh/security.md"])
+def test_tests_that_promises_rest_on_exist(name: str) -> None:
+    page = (ROOT / name).read_text("utf-8")
     named = re.findall(r"`([^`]*\btests?[/_][^`]*)`", page)
     assert len(named) > 50
-    for path, _, what in (name.partition("::") for name in named):
+    for path, _, what in (test.partition("::") for test in named):
         assert (ROOT / path).exists(), path
         if what:
             assert f"class {what}:" in (ROOT / path).read_text("utf-8"), what
