@@ -42,8 +42,10 @@ class Platform:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run ``aiplatform`` as a user would."""
+    def command(
+        self, *arguments: str, check: bool = True, given: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``aiplatform`` as a user would, who types ``given``."""
         environment = {
             **os.environ,
             "AIPLATFORM_ADMIN_PASSWORD": PASSWORD,
@@ -55,6 +57,7 @@ class Platform:
         done = subprocess.run(
             [sys.executable, "-m", "aiplatform", *arguments],
             env=environment,
+            input=given,
             capture_output=True,
             text=True,
             timeout=600,

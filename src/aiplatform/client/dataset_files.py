@@ -13,6 +13,7 @@ from aiplatform.client.local_data import LocalDataset
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.transfers import AtomicFile, ProgressCallback
 from aiplatform.language import tr
+from aiplatform.protocol.names import MAX_NAME_BYTES
 from aiplatform.protocol.storage import Collected, DatasetStorage, StorageReport, VersionParts
 
 if TYPE_CHECKING:
@@ -148,5 +149,6 @@ class DatasetFiles(Group):
 
 
 def _file_name(name: str) -> str:
-    """``name`` without what could leave the directory."""
-    return re.sub(r"[^\w.-]+", "_", name).lstrip(".") or "dataset"
+    """Return ``name`` without what could leave the directory, short enough for a file name."""
+    plain = re.sub(r"[^\w.-]+", "_", name).lstrip(".") or "dataset"
+    return plain.encode()[:MAX_NAME_BYTES].decode("utf-8", "ignore")

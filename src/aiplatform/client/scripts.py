@@ -13,6 +13,7 @@ from aiplatform.client.projects import ProjectLike
 from aiplatform.client.tasks import Task
 from aiplatform.client.transfers import body_of
 from aiplatform.client.transport import decoded
+from aiplatform.protocol.names import nearest_name
 from aiplatform.protocol.specs import ScriptSpec
 
 
@@ -47,7 +48,8 @@ class Scripts(Group):
             packed = pack_directory(path, on_progress=on_progress)
         else:
             packed = pack_commit(path, commit)
-        return self._upload(packed, name or path.resolve().name or "code", project)
+        called = name or nearest_name(path.resolve().name, longest=60) or "code"
+        return self._upload(packed, called, project)
 
     def run(
         self,

@@ -16,6 +16,7 @@ from aiplatform.protocol.encoding import dumps, jsonable
 
 CHUNK_BYTES = 1024 * 1024
 _ROWS_CHUNK_BYTES = 256 * 1024
+_STEM_BYTES = 200
 
 ProgressCallback = Callable[[int, int | None], None]
 """Called with the bytes done and, where known, the bytes in all."""
@@ -156,7 +157,10 @@ class AtomicFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
+        # A file name may fill the 255 bytes that file systems allow; this one must stay below, too.
+        start = path.name.encode("utf-8", "surrogateescape")[:_STEM_BYTES]
+        stem = start.decode("utf-8", "ignore")
+        self._temporary = path.with_name(f".{stem}.{secrets.token_hex(6)}.part")
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = self._temporary.open("xb")
 

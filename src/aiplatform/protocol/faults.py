@@ -100,6 +100,8 @@ def expected(fault: Any) -> Expectation:
         return _must_be(IN_WORDS.get(str(facts.get("pattern")), OTHERWISE))
     if kind == "unknown_field" and facts.get("advice_zh"):
         return Expectation(str(fault["msg"]), f"没有这个字段。{facts['advice_zh']}")
+    if facts.get("words_zh"):
+        return Expectation(str(fault["msg"]), str(facts["words_zh"]))
     if kind in _WHOLE:
         return _WHOLE[kind]
     if kind in _LIMITS:

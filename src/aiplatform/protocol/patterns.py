@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from aiplatform.protocol.names import NAME_PATTERN
+
 
 class Expectation(NamedTuple):
     """What is expected, after "must be" and after 应为."""
@@ -19,6 +21,11 @@ IN_WORDS: dict[str, Expectation] = {
     r"^[A-Za-z0-9][A-Za-z0-9._-]*$": Expectation(
         "letters, digits, '.', '_' and '-', beginning with a letter or a digit",
         "字母、数字、“.”、“_”和“-”，并以字母或数字开头",
+    ),
+    NAME_PATTERN: Expectation(
+        "letters, digits, Chinese characters, '.', '_' and '-', beginning with a letter, a digit "
+        "or a Chinese character",
+        "字母、数字、汉字、“.”、“_”和“-”，并以字母、数字或汉字开头",
     ),
     r"^[^\x00\n]+$": Expectation("one line of text", "单行文本"),
     r"^[^\x00-\x1f\x7f/@]+$": Expectation(

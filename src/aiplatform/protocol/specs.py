@@ -12,8 +12,9 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from aiplatform.protocol.accelerating import AcceleratorOptions
 from aiplatform.protocol.deepspeed import Said, contradictions
 from aiplatform.protocol.enums import DataFormat, TaskType
-from aiplatform.protocol.intake import KEYED_MODES, Reading, UploadMode
+from aiplatform.protocol.intake import KEYED_MODES, ColumnTypesBefore, Reading, UploadMode
 from aiplatform.protocol.model_sources import ModelSource
+from aiplatform.protocol.names import Name
 from aiplatform.protocol.pass_conditions import PassCondition
 from aiplatform.protocol.references import (
     VERSION_OR_TAG,
@@ -25,9 +26,6 @@ from aiplatform.protocol.references import (
 )
 from aiplatform.protocol.sources import DataSource
 from aiplatform.protocol.strict import Strict as Strict  # noqa: PLC0414  (others import it from here)
-
-Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-"""Names of models and deployments: they appear in URLs and in the OpenAI ``model`` field."""
 
 MAX_STEPS = 10_000_000
 Steps = Annotated[int, Field(ge=1, le=MAX_STEPS)]
@@ -316,6 +314,9 @@ class DatasetImportSpec(TaskOptions):
     mode: UploadMode = "replace"
     key: str | None = Field(None, min_length=1, max_length=255, description="matches rows")
     parent: str | None = Field(None, pattern=VERSION_OR_TAG, description="else what is current")
+    before: ColumnTypesBefore | None = Field(
+        None, description="types of the columns of that version; set by the server"
+    )
 
     @model_validator(mode="after")
     def _changes_something(self) -> "DatasetImportSpec":

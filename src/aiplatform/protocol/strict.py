@@ -56,7 +56,7 @@ def _described(fault: Any, model: type[BaseModel]) -> InitErrorDetails:
         context = {"advice": advice, "advice_zh": advice_zh}
         kind = PydanticCustomError("unknown_field", "there is no such field. {advice}", context)
     elif kind not in BUILT_IN:
-        kind = PydanticCustomError(fault["type"], fault["msg"])
+        kind = PydanticCustomError(fault["type"], fault["msg"], fault.get("ctx"))
     details = InitErrorDetails(type=kind, loc=fault["loc"], input=fault["input"])
     if "ctx" in fault and isinstance(kind, str):
         details["ctx"] = fault["ctx"]

@@ -139,6 +139,9 @@ class TestSignIn:
             ("c", "../../<script>", r"script(-\d+)?"),
             ("d", 17, r"17(-\d+)?"),
             ("e", None, r"user(-\d+)?"),
+            ("f", "王小明@corp.example", r"王小明(-\d+)?"),
+            ("g", "ＬＩＮ王", r"LIN王(-\d+)?"),
+            ("h", "adm一in", r"adm-in(-\d+)?"),
         ):
             flow.provider.person = {"sub": f"odd-{subject}", "preferred_username": wanted}
             assert re.fullmatch(pattern, flow.sign_in().get("users/me").json()["username"])

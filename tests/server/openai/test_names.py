@@ -104,3 +104,19 @@ def test_a_project_may_be_called_anything(
         deploy(project, name="faq")
         full = f"{project.name}/faq"
         assert asked(sign_in(owner), full) == full
+
+
+def test_chinese_names_are_listed_asked_and_answered_as_they_are(
+    session: Session, sign_in: SignIn, owner: User, deploy: Deploy
+) -> None:
+    mine = make_project(session, owner, name=f"客服 项目 {number()}")
+    deploy(mine, name="客服问答")
+    client = sign_in(owner)
+    whole = f"{mine.name}/客服问答"
+    assert {model.id for model in client.models.list().data} & {"客服问答", whole}
+    assert client.models.retrieve("客服问答").id == "客服问答"
+    for name in ("客服问答", whole):
+        assert asked(client, name) == name
+    with pytest.raises(openai.NotFoundError) as refused:
+        asked(client, "没有这个")
+    assert "没有这个" in refused.value.message

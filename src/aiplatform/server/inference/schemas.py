@@ -7,11 +7,11 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from aiplatform.protocol.enums import DeploymentStatus
+from aiplatform.protocol.names import Name
 from aiplatform.protocol.references import After
 from aiplatform.protocol.specs import (
     InferenceSpec,
     ModelSpec,
-    Name,
     QueueName,
     Resources,
     ServingResources,

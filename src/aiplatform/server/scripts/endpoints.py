@@ -7,8 +7,8 @@ from fastapi import APIRouter, Depends, Query, Request, Response, status
 
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.encoding import clean_text
+from aiplatform.protocol.names import Name
 from aiplatform.protocol.permissions import Permission
-from aiplatform.protocol.specs import Name
 from aiplatform.server.core import audit, downloads
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, written_here

@@ -6,7 +6,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from aiplatform.protocol.specs import Name, Strict
+from aiplatform.protocol.names import Name
+from aiplatform.protocol.specs import Strict
 from aiplatform.protocol.sweeps import SweepSpec, SweepStatus, TrialState
 from aiplatform.server.identity.schemas import UserRef
 

@@ -13,6 +13,7 @@ from pydantic import (
     StringConstraints,
 )
 
+from aiplatform.protocol.names import NAME_PATTERN, not_deceptive, single_spelling
 from aiplatform.protocol.specs import Strict
 from aiplatform.server.identity.rules import PLAIN_USER
 
@@ -30,7 +31,9 @@ def no_uuid(name: str) -> str:
 
 Username = Annotated[
     str,
-    StringConstraints(min_length=2, max_length=50, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"),
+    StringConstraints(min_length=2, max_length=50, pattern=NAME_PATTERN),
+    BeforeValidator(single_spelling),
+    AfterValidator(not_deceptive),
     AfterValidator(no_uuid),
 ]
 Email = Annotated[

@@ -22,6 +22,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.audit import AuditAction
+from aiplatform.protocol.names import nearest_name
 from aiplatform.server.core import audit
 from aiplatform.server.core.audit import Actor
 from aiplatform.server.core.errors import Invalid
@@ -301,8 +302,7 @@ def _verified_email(claims: dict[str, Any]) -> str | None:
 
 def _free_username(session: Session, wanted: object) -> str:
     """A name close to what the provider calls the person. Call it under the lock of accounts."""
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", str(wanted or "").partition("@")[0])
-    plain = plain.strip("-._")[:40] or "user"
+    plain = nearest_name(str(wanted or "").partition("@")[0], longest=40) or "user"
     if len(plain) < 2 or plain.casefold() in rules.RESERVED_USERNAMES:
         plain = f"user-{plain}"
     name, number = plain, 1

@@ -1,0 +1,116 @@
+"""Names that appear in addresses, in the OpenAI ``model`` field and as file names.
+
+They consist of ASCII letters, digits, ``.``, ``_``, ``-`` and Chinese characters. Each name has one
+spelling only: variants that look the same are normalised or refused.
+"""
+
+import re
+import unicodedata
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+IDEOGRAPHS = "\u3007\u3400-\u4dbf\u4e00-\u9fff"
+"""The digit zero, extension A and the main block of the unified ideographs, for a character class.
+
+Kana and Hangul are left out: some of them can't be told from ideographs.
+"""
+
+NAME_PATTERN = rf"^[A-Za-z0-9{IDEOGRAPHS}][A-Za-z0-9{IDEOGRAPHS}._-]*$"
+
+MAX_NAME_BYTES = 180
+"""Bytes in UTF-8. A file name has at most 255: this leaves room for a version (up to 50
+characters), an ending, and what is added while the file is incomplete."""
+
+LOOKALIKES = frozenset("\u3007\u4e00\u4e28\u4e36")
+"""Ideographs that pass for ``0``, ``-``, ``l`` and ``.`` among ASCII letters."""
+
+
+def single_spelling(name: object) -> object:
+    """Return a name in normal form C.
+
+    Raises:
+        PydanticCustomError: for full-width letters and other compatibility characters. They look
+            like the characters that they stand for, so two names would look the same.
+    """
+    if not isinstance(name, str):
+        return name
+    normal = unicodedata.normalize("NFC", name)
+    plain = unicodedata.normalize("NFKC", normal)
+    if plain == normal:
+        return normal
+    raise PydanticCustomError(
+        "name_spelling",
+        "must not hold full-width or compatibility characters; write it as {plain}",
+        {"plain": plain, "words_zh": f"不能包含全角或兼容字符；请写作 {plain}"},
+    )
+
+
+def not_deceptive(name: str) -> str:
+    """Return the name.
+
+    Raises:
+        PydanticCustomError: if its only ideographs are such as pass for ASCII characters.
+    """
+    if is_deceptive(name):
+        found = "".join(sorted(LOOKALIKES.intersection(name)))
+        raise PydanticCustomError(
+            "name_lookalike",
+            "must not mix letters or digits with {found} alone, which looks like one of them; "
+            "write the ASCII character, or add another Chinese character",
+            {
+                "found": found,
+                "words_zh": f"不能只将“{found}”与字母或数字混用，因为两者形似；"
+                "请改用相应的 ASCII 字符，或再加入其他汉字",
+            },
+        )
+    return name
+
+
+def is_deceptive(name: str) -> bool:
+    """Return True if ASCII letters or digits stand beside ideographs that all look like ASCII."""
+    others = {character for character in name if not character.isascii()}
+    return bool(others) and others <= LOOKALIKES and re.search("[A-Za-z0-9]", name) is not None
+
+
+def short_enough(name: str) -> str:
+    """Return the name.
+
+    Raises:
+        PydanticCustomError: if its UTF-8 form does not fit into a file name.
+    """
+    size = len(name.encode("utf-8", "replace"))
+    if size > MAX_NAME_BYTES:
+        limit = MAX_NAME_BYTES // 3
+        raise PydanticCustomError(
+            "name_too_long",
+            "must be at most {limit} Chinese characters or {bytes} bytes in UTF-8 long, because "
+            "files are called so",
+            {
+                "limit": limit,
+                "bytes": MAX_NAME_BYTES,
+                "words_zh": f"最多 {limit} 个汉字，即 UTF-8 编码的 {MAX_NAME_BYTES} 字节，"
+                "因为它会用作文件名",
+            },
+        )
+    return name
+
+
+def nearest_name(text: str, *, longest: int) -> str:
+    """Return a valid name close to ``text``, at most ``longest`` characters; empty if none is."""
+    plain = unicodedata.normalize("NFKC", text)
+    plain = re.sub(rf"[^A-Za-z0-9{IDEOGRAPHS}._-]+", "-", plain).strip("-._")[:longest]
+    if is_deceptive(plain):
+        plain = re.sub(rf"[{IDEOGRAPHS}]+", "-", plain).strip("-._")
+    return plain
+
+
+Name = Annotated[
+    str,
+    Field(min_length=1, max_length=100, pattern=NAME_PATTERN),
+    BeforeValidator(single_spelling),
+    AfterValidator(not_deceptive),
+    AfterValidator(short_enough),
+]
+"""A name of a model, a deployment, a sweep or a bundle."""
