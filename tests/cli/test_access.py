@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.cli.conftest import PROJECT, P, Ran, posted
 from tests.client.fake import FakeServer, answer, page
 
@@ -43,7 +45,7 @@ def test_keys_are_listed_and_revoked_by_name(run: Run, server: FakeServer) -> No
     assert run("keys", "revoke", "other", "--yes").code == 2
 
 
-def test_roles(run: Run, server: FakeServer) -> None:
+def test_roles(run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     changed: dict[str, Any] = {**ROLE, "permissions": ["datasets:write"]}
     vocabulary = {
         "permission": "datasets:read", "resource": "datasets", "action": "read",
@@ -57,7 +59,14 @@ def test_roles(run: Run, server: FakeServer) -> None:
     server.on(f"PATCH roles/{K}", answer(changed))
     server.on("DELETE roles/labeler", answer(None, 204))
     assert "labeler" in run("roles", "ls").out
-    assert "查看" in run("roles", "permissions").out
+    assert "Read datasets" in run("roles", "permissions").out
+    monkeypatch.setenv("AIPLATFORM_LANG", "zh")
+    shown = run("roles", "permissions").out
+    assert "查看" in shown
+    assert "Read datasets" not in shown
+    run("roles", "ls")
+    assert server.requests[-1].headers["accept-language"] == "zh"
+    monkeypatch.delenv("AIPLATFORM_LANG")
     assert "labeler" in run("roles", "show", "labeler").out
     assert run("roles", "create", "labeler", "datasets:read", "-d", "x").code == 0
     assert posted(server, "roles")["permissions"] == ["datasets:read"]

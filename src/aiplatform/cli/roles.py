@@ -7,7 +7,7 @@ import typer
 from aiplatform.cli.options import Json, Limit, Yes, group
 from aiplatform.cli.output import print_json, print_record, print_table, say
 from aiplatform.cli.session import confirm, connect
-from aiplatform.language import tr
+from aiplatform.language import current, tr
 
 app = group("Roles, and the permissions that they are made of.")
 
@@ -42,8 +42,7 @@ def permissions(json: Json = False) -> None:
         {
             "PERMISSION": lambda p: p.permission,
             "IN PROJECTS": lambda p: "yes" if p.reaches_projects else "",
-            "WHAT IT ALLOWS": lambda p: p.description,
-            "": lambda p: p.description_zh,
+            "WHAT IT ALLOWS": lambda p: p.description_zh if current() == "zh" else p.description,
         },
         as_json=json,
         empty=tr("There are no permissions."),

@@ -46,6 +46,16 @@ class Permission(StrEnum):
 SystemRoleName = Literal["admin", "developer", "viewer"]
 """The roles that every platform has, and that never change."""
 
+SYSTEM_ROLES: dict[SystemRoleName, tuple[str, str]] = {
+    "admin": ("Administrator, with every permission", "超级管理员，拥有所有权限"),
+    "developer": (
+        "Developer, who works with data, trains models and deploys them",
+        "开发者，可访问训练和推理",
+    ),
+    "viewer": ("Viewer, who may read and change nothing", "查看者，仅有读取权限"),
+}
+"""What each system role is for, in English and in Chinese. Its row holds the Chinese text."""
+
 WILDCARD = "*"
 PROJECT_RESOURCES = frozenset(
     {"datasets", "inference", "members", "models", "projects", "secrets", "tasks", "training"}

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from aiplatform.protocol.permissions import DESCRIPTIONS, Permission
+from aiplatform.protocol.permissions import DESCRIPTIONS, SYSTEM_ROLES, Permission
 from aiplatform.server.core.audit import AuditLog
 from aiplatform.server.identity.models import Role, User
 from tests.conftest import environment
@@ -64,6 +64,29 @@ class TestRead:
         assert [item["name"] for item in items[:3]] == ["admin", "developer", "viewer"]
         assert all(item["is_system"] for item in items[:3])
         assert items[0]["permissions"] == ["*"]
+
+    def test_system_roles_are_described_in_the_language_asked_for(
+        self, session: Session, api: Act
+    ) -> None:
+        me = api(make_user(session))
+        rows = session.scalars(select(Role).where(Role.is_system)).all()
+        assert {row.name for row in rows} == set(SYSTEM_ROLES)
+        for row in rows:
+            english, chinese = SYSTEM_ROLES[row.name]
+            assert row.description == chinese
+            for asked, text in (("zh-CN,en;q=0.5", chinese), ("en", english), ("fr", english)):
+                headers = {"Accept-Language": asked}
+                listed = me.get("roles", headers=headers).json()["items"]
+                assert next(r["description"] for r in listed if r["name"] == row.name) == text
+                one = me.get(f"roles/{row.name}", headers=headers)
+                assert one.json()["description"] == text
+                assert one.headers["etag"]
+
+    def test_role_of_ones_own_is_described_as_it_was_written(self, admin: Any) -> None:
+        made = create(admin, "datasets:read", description="标注员 only").json()
+        for asked in ("zh", "en"):
+            found = admin.get(f"roles/{made['name']}", headers={"Accept-Language": asked})
+            assert found.json()["description"] == "标注员 only"
 
     def test_uses_are_for_those_who_may_manage_roles(
         self, session: Session, api: Act, manager: Any, admin_user: User

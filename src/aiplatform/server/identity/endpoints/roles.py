@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Response, status
+from fastapi import APIRouter, Depends, Path, Request, Response, status
 
-from aiplatform.protocol.permissions import DESCRIPTIONS, Permission
+from aiplatform.protocol.permissions import DESCRIPTIONS, SYSTEM_ROLES, Permission
+from aiplatform.server.core.errors import Language
 from aiplatform.server.core.etags import IfMatch
 from aiplatform.server.core.pagination import (
     Cursor,
@@ -14,7 +15,7 @@ from aiplatform.server.core.pagination import (
     render_page,
     written_here,
 )
-from aiplatform.server.core.problems import ProblemDocument
+from aiplatform.server.core.problems import ProblemDocument, language_of
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.identity import queries, service
 from aiplatform.server.identity.access import (
@@ -45,6 +46,15 @@ RolesWrite = Annotated[Principal, Depends(PlatformGuard(Permission.ROLES_WRITE))
 RoleName = Annotated[str, Path(max_length=50, description="name or uuid")]
 
 
+def _render(role: Role, language: Language) -> RoleOut:
+    """Return a role as it is answered. System roles never change, so their texts are known."""
+    out = RoleOut.model_validate(role)
+    if role.is_system and role.name in SYSTEM_ROLES:
+        english, chinese = SYSTEM_ROLES[role.name]
+        out.description = chinese if language == "zh" else english
+    return out
+
+
 @router.get("/permissions", summary="List the permissions")
 def list_permissions(_: SignedInOrKey) -> Page[PermissionOut]:
     """All that a role or an API key may hold. `resource:*` is all of a resource, `*` is all.
@@ -69,23 +79,36 @@ def list_permissions(_: SignedInOrKey) -> Page[PermissionOut]:
 @router.get("/roles", summary="List roles")
 @written_here
 def list_roles(
-    _: SignedInOrKey, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
+    _: SignedInOrKey,
+    session: SessionDep,
+    request: Request,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> Page[RoleOut]:
-    """The system roles first, then your platform's own. Everybody may see what can be given."""
+    """The system roles first, then your platform's own. Everybody may see what can be given.
+
+    System roles are described in English or Chinese, as `Accept-Language` says; your own as they
+    were written.
+    """
+    language = language_of(request)
     rows, following = page_by_id(
         session, queries.list_roles(), Role.id, limit=limit, cursor=cursor, newest_first=False
     )
-    return render_page(rows, following, RoleOut.model_validate)
+    return render_page(rows, following, lambda role: _render(role, language))
 
 
 @router.get("/roles/{role}", summary="Read a role")
 def read_role(
-    role: RoleName, principal: SignedInOrKey, session: SessionDep, response: Response
+    role: RoleName,
+    principal: SignedInOrKey,
+    session: SessionDep,
+    request: Request,
+    response: Response,
 ) -> RoleOut:
-    """One role; its ETag is needed to change it."""
+    """One role; its ETag is needed to change it. A system role is described as in the list."""
     found = queries.find_role(session, role)
     response.headers["ETag"] = service.role_tag(found)
-    out = RoleOut.model_validate(found)
+    out = _render(found, language_of(request))
     if principal.may(Permission.ROLES_READ):
         uses = queries.role_uses(session, found, get_settings().oidc_roles.values())
         out.uses = RoleUses(**uses)
