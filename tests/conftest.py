@@ -18,6 +18,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 from tests.matrix.tally import TALLY
@@ -37,6 +38,12 @@ NO_LIMITS = {
     for bucket in ("LOGIN", "ANONYMOUS", "NORMAL", "INGEST")
 }
 """Tests ask more often than people; those of the limits set their own."""
+
+# How long an example takes says how busy the machine is, and nothing about the code.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell's background job; its children would ignore Ctrl-C as well, and some are sent it.

@@ -66,7 +66,7 @@ def test_a_gpu_counts_more_than_a_core():
 @settings(
     max_examples=60,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
     usage=st.floats(0, 1e9),
@@ -125,7 +125,7 @@ def projects(session: Session) -> list[Project]:
 @settings(
     max_examples=25,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
     tasks=st.lists(waiting, min_size=1, max_size=25),
