@@ -8,11 +8,12 @@ import pytest
 from aiplatform.data.browse import search
 from aiplatform.data.canonical import iter_rows
 from aiplatform.data.column_types import Evidence
-from aiplatform.data.errors import REASONS
+from aiplatform.data.errors import REASONS, MalformedData
 from aiplatform.data.formats import csv as csv_module
 from aiplatform.data.ingest import ingest
 from aiplatform.data.operations import Job
 from aiplatform.data.rework import rework
+from aiplatform.protocol.intake import Reading
 from aiplatform.protocol.rows import Condition
 from tests.data.conftest import Upload, jsonl
 
@@ -212,6 +213,46 @@ class TestHeld:
         assert types(upload) == {"c": "date"}
         self.read(upload, jsonl({"c": "soon"}), {"c": "date"}, "x.jsonl")
         assert types(upload) == {"c": "text"}
+
+
+class TestNamedEarlier:
+    """Types that an uploader named for an earlier version."""
+
+    def read(self, upload: Upload, data: bytes, name: str = "b.csv", **options: Any) -> None:
+        source = upload.output.with_name(name)
+        source.write_bytes(data)
+        upload.found = ingest(source, upload.output, filename=name, **options)
+
+    def test_type_is_kept_whatever_inference_says(self, upload: Upload) -> None:
+        named = {"c": "text", "other": "text", "gone": "date"}
+        self.read(upload, column("1", "2"), held=named, named=named)
+        assert types(upload) == {"c": "text", "other": "text"}
+        assert upload.found["named"] == named
+
+    def test_wider_spellings_are_read_as_when_it_was_named(self, upload: Upload) -> None:
+        self.read(upload, column("yes", "no"), held={"c": "boolean"}, named={"c": "boolean"})
+        assert [row["c"] for row in iter_rows(upload.output)] == [True, False]
+
+    def test_value_that_does_not_fit_is_refused_with_place_and_advice(self, upload: Upload) -> None:
+        with pytest.raises(MalformedData) as refused:
+            self.read(upload, column("1", "x9"), held={"c": "integer"}, named={"c": "integer"})
+        text = str(refused.value)
+        assert all(part in text for part in ("line 3", "“c”", "integer", "x9", "--type"))
+        assert refused.value.reason == "type_kept_unfit"
+
+    def test_type_named_now_counts_before_it(self, upload: Upload) -> None:
+        reading = Reading(types={"c": "text"})
+        self.read(upload, column("x9"), named={"c": "integer"}, reading=reading)
+        assert (types(upload)["c"], upload.found["named"]) == ("text", {"c": "text"})
+
+    def test_it_does_not_bind_formats_that_have_types_of_their_own(self, upload: Upload) -> None:
+        self.read(upload, jsonl({"c": "x", "d": 1}), "b.jsonl", named={"c": "integer", "e": "date"})
+        assert types(upload) == {"c": "text", "d": "integer"}
+        assert upload.found["named"] == {"e": "date"}
+
+    def test_text_of_a_shape_stays_text(self, upload: Upload) -> None:
+        self.read(upload, b"prompt,completion\n1,2\n", named={"prompt": "integer"})
+        assert types(upload)["prompt"] == "text"
 
 
 class TestDates:

@@ -122,6 +122,13 @@ REASONS: dict[str, Words] = {
         "“{column}” is said to be {expected}, but this value can't be read so: {value}",
         "“{column}”被指定为 {expected} 类型，但该值无法这样读取：{value}",
     ),
+    "type_kept_unfit": Words(
+        "“{column}” was said to be {expected} for an earlier version, but this value can't be read "
+        "so: {value}. Correct the value, or give the column another type (types; --type "
+        "COLUMN=text)",
+        "“{column}”在较早的版本中被指定为 {expected} 类型，但该值无法这样读取：{value}。"
+        "请更正该值，或为此列指定其他类型（types；--type COLUMN=text）",
+    ),
     "type_of_content": Words(
         "“{column}” can't be {expected}: rows of the shape {shape} have text there",
         "“{column}”不能是 {expected} 类型：{shape} 形状的数据行在此处为文本",

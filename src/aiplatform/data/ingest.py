@@ -59,6 +59,7 @@ def ingest(
     reading: "Reading | None" = None,
     max_bad_share: float = 0,
     held: Mapping[str, str] | None = None,
+    named: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Read ``source`` and write its canonical Parquet to ``output``; see :func:`ingest_all`."""
     return ingest_all(
@@ -68,6 +69,7 @@ def ingest(
         reading=reading,
         max_bad_share=max_bad_share,
         held=held,
+        named=named,
     )
 
 
@@ -79,6 +81,7 @@ def ingest_all(
     reading: "Reading | None" = None,
     max_bad_share: float = 0,
     held: Mapping[str, str] | None = None,
+    named: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Read files one after another and write one canonical Parquet of their rows to ``output``.
 
@@ -91,6 +94,7 @@ def ingest_all(
         reading: what the uploader says of how to read it.
         max_bad_share: of all rows, how many may be set aside, from 0 to 1.
         held: the types of the columns in the version before, which they keep where they fit.
+        named: those of them that an uploader has named; a value that does not fit is a fault.
 
     Returns:
         What was found: rows, format, shape, columns, encoding, compression, what was set aside, and
@@ -110,6 +114,7 @@ def ingest_all(
             untyped=opened.format in UNTYPED,
             told=reading.types if reading else {},
             held=held or {},
+            named=named or {},
             header_found=opened.format in UNTYPED and (reading is None or reading.header is None),
         )
         mapped = reading.map if reading else None
@@ -158,6 +163,7 @@ def convert(
     written, plan = _convert(opened, target, mapped, aside, typing)
     retyped = changes(plan.typing.held, plan.described())
     doubt = plan.header_doubt()
+    named = plan.named()
     set_aside = None if aside is None else aside.close()
     return {
         "rows": written.rows,
@@ -170,6 +176,7 @@ def convert(
         "details": opened.details,
         **({"map": dict(mapped)} if mapped else {}),
         **({"types": dict(plan.typing.told)} if plan.typing.told else {}),
+        **({"named": named} if named else {}),
         **({"retyped": retyped} if retyped else {}),
         **({"header_doubt": doubt._asdict()} if doubt else {}),
         **({"quarantined": set_aside} if set_aside else {}),
@@ -268,6 +275,9 @@ def main(arguments: list[str] | None = None) -> int:
         "--held", type=json.loads, help="types of columns in the version before, as JSON"
     )
     parser.add_argument(
+        "--named", type=json.loads, help="those of them that an uploader has named, as JSON"
+    )
+    parser.add_argument(
         "--max-bad-share", type=float, default=0.0, help="of all rows, how many may be set aside"
     )
     parser.add_argument("--memory-mb", type=int, default=MEMORY_BYTES // MIB)
@@ -292,6 +302,7 @@ def main(arguments: list[str] | None = None) -> int:
             reading=options.reading,
             max_bad_share=options.max_bad_share,
             held=options.held,
+            named=options.named,
         )
         answer = {"ok": True, **found}
     except MalformedData as fault:

@@ -54,12 +54,15 @@ class Typing:
         untyped: the file is CSV or TSV, all of whose values are text.
         told: types that the uploader names, by the columns' names in the file.
         held: types in the version before, by the columns' canonical names.
+        named: those of them that an uploader has named, then or earlier. They count like types that
+            are named now, except where one of these says otherwise.
         header_found: the first record was taken for a header, and nobody said that it is one.
     """
 
     untyped: bool = False
     told: Mapping[str, str] = field(default_factory=dict)
     held: Mapping[str, str] = field(default_factory=dict)
+    named: Mapping[str, str] = field(default_factory=dict)
     header_found: bool = False
 
 
@@ -103,7 +106,35 @@ class Plan:
                     shape=str(self.recognition.shape),
                 )
             told[canonical] = BY_LABEL[label]
-        return told
+        return self._kept(first, told) | told
+
+    def _kept(self, first: Chunk, told: Mapping[str, Kind]) -> dict[str, Kind]:
+        """Return the types that were named for an earlier version and that still count."""
+        if not self.typing.untyped:
+            return {}
+        here = {self.recognition.renames.get(name, name) for name in first.columns}
+        return {
+            name: BY_LABEL[label]
+            for name, label in self.typing.named.items()
+            if name in here
+            and name not in told
+            and not (name in self.recognition.texts and label != "text")
+        }
+
+    def named(self) -> dict[str, str]:
+        """Return the types that uploaders have named, now or earlier, by canonical names.
+
+        A column that is missing in this file keeps its own; one that has another type here does
+        not.
+        """
+        here = {name: kind.label for name, kind in self.kinds.items()}
+        earlier = {
+            name: label
+            for name, label in self.typing.named.items()
+            if here.get(name, label) == label
+        }
+        told_now = {self.recognition.renames.get(name, name) for name in self.typing.told}
+        return earlier | {name: self.told[name].label for name in told_now}
 
     def conform(self, chunk: Chunk) -> dict[str, Values]:
         """The columns of a chunk under their canonical names, as the shape has them.
@@ -130,9 +161,10 @@ class Plan:
             if canonical in self.told:
                 place = first_unfit(values, self.told[canonical])
                 if place is not None:
+                    said_now = name in self.typing.told
                     raise chunk.fault(
                         place,
-                        "type_unfit",
+                        "type_unfit" if said_now else "type_kept_unfit",
                         column=name,
                         expected=self.told[canonical].label,
                         value=str(values[place])[:80],

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from aiplatform.protocol.encoding import dumps
 from aiplatform.protocol.strict import Strict
 
 Column = Annotated[str, Field(min_length=1, max_length=255)]
@@ -22,6 +23,25 @@ ColumnType = Literal["text", "integer", "number", "boolean", "date", "timestamp"
 
 ColumnTypes = Annotated[dict[Column, ColumnType], Field(max_length=2000)]
 """Columns as they are called in the file, and how their values are read."""
+
+
+class ColumnTypesBefore(Strict):
+    """The types of columns in the version before the one that is uploaded.
+
+    ``named`` are those that an uploader has named: they are kept, and a value that does not fit is
+    refused. The others are kept where all values fit.
+    """
+
+    types: dict[str, str] = Field(default_factory=dict)
+    named: ColumnTypes = Field(default_factory=dict)
+
+    def arguments(self) -> list[str]:
+        """Return how the program that reads files is told."""
+        return [
+            *([f"--held={dumps(self.types)}"] if self.types else []),
+            *([f"--named={dumps(self.named)}"] if self.named else []),
+        ]
+
 
 EncodingName = Literal[
     "utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "gb18030", "gbk", "big5", "shift-jis",

@@ -152,6 +152,39 @@ class TestOptions:
         assert refused.status_code == 422
         assert "line 2: “day” is said to be date" in refused.json()["detail"]
 
+    def test_named_types_are_kept_until_another_is_named(self, upload: Upload, mine: Api) -> None:
+        first = version_of(
+            mine, upload(b"n,z,m\n1,2,3\n", filename="x.csv", types='{"n": "integer", "z": "text"}')
+        )
+        path = f"datasets/{first['dataset']}/versions"
+
+        def add(data: bytes, **more: str) -> Any:
+            return mine.post(path, params={"filename": "x.csv", **more}, content=data)
+
+        def types_of(made: Any) -> dict[str, str]:
+            assert made.status_code == 201, made.text
+            return {column["name"]: column["type"] for column in made.json()["columns"]}
+
+        assert types_of(add(b"n,z,m\n4,5,x\n")) == {"n": "integer", "z": "text", "m": "text"}
+        for more in ({}, {"mode": "append"}, {"mode": "upsert", "key": "z"}):
+            refused = add(b"n,z,m\n1,5,x\nsix,8,x\n", **more)
+            assert refused.status_code == 422, more
+            detail = refused.json()["detail"]
+            assert all(part in detail for part in ("line 3", "“n”", "integer", "six", "--type"))
+        # A version that is made of others carries them on, and so does one without the column.
+        assert types_of(add(b"n,z,m\n9,9,x\n", mode="append"))["z"] == "text"
+        assert types_of(add(b"z,m\n9,x\n")) == {"z": "text", "m": "text"}
+        assert add(b"n,z,m\nsix,8,x\n").status_code == 422
+        assert types_of(add(b"n,z,m\nsix,8,x\n", types='{"n": "text"}'))["n"] == "text"
+        assert types_of(add(b"n,z,m\n7,8,x\n")) == {"n": "text", "z": "text", "m": "text"}
+        zh = mine.post(
+            path,
+            params={"filename": "x.csv", "parent": "v1"},
+            content=b"n\nsix\n",
+            headers={"Accept-Language": "zh"},
+        )
+        assert "请更正该值" in zh.json()["detail"]
+
     def test_appended_csv_is_typed_as_named_or_as_its_values_are_spelled(
         self, upload: Upload, mine: Api
     ) -> None:

@@ -110,6 +110,7 @@ def read(
         command += ["--format", spec.format.value]
     share = os.environ.get("AIPLATFORM_QUARANTINE_MAX_SHARE", "0")
     command += [f"--reading={dumps(spec.reading)}", f"--max-bad-share={share}"]
+    command += [] if spec.before is None else spec.before.arguments()
     for option, name in LIMITS.items():
         if value := os.environ.get(f"AIPLATFORM_INGEST_{name}"):
             command.append(f"--{option}={value}")

@@ -19,6 +19,31 @@ Traces = Callable[[], dict[str, Any]]
 ROWS = [{"id": n, "text": f"t{n}", "label": "ab"[n % 2]} for n in range(30)]
 
 
+def test_import_keeps_the_types_of_columns_that_somebody_named(
+    there: Elsewhere, ask: Ask, run: RunTask, mine: Api, upload: Callable[..., Any]
+) -> None:
+    first = upload(b"n,z,m\n1,2,3.5\n", filename="x.csv", types='{"n": "integer", "z": "text"}')
+    uuid = first.json()["uuid"]
+    there.files["/more.csv"] = b"n,z,m\n4,5,6\n"
+    forget_reports()
+    # Whoever asks can't say what was there before: the server does.
+    forged = {"types": {"m": "text"}, "named": {"m": "date"}}
+    assert ask(url(there, "/more.csv"), dataset=uuid, before=forged).status_code == 422
+    ended = run(ask(url(there, "/more.csv"), dataset=uuid))
+    assert ended["status"] == "completed", ended["error_message"]
+    version = mine.get(f"datasets/{uuid}/versions/v2").json()
+    types = {column["name"]: column["type"] for column in version["columns"]}
+    assert types == {"n": "integer", "z": "text", "m": "number"}
+
+    there.files["/more.csv"] = b"n,z,m\n4,5,6\nfive,5,6\n"
+    for mode in ("replace", "append"):
+        forget_reports()
+        ended = run(ask(url(there, "/more.csv"), dataset=uuid, mode=mode))
+        assert ended["status"] == "failed"
+        told = ended["error_message"]
+        assert all(part in told for part in ("line 3", "“n”", "integer", "five", "--type")), told
+
+
 def test_appended_and_put_in_place(
     there: Elsewhere,
     ask: Ask,

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, Select, and_, cast, func, select
+from sqlalchemy import Integer, Select, and_, cast, func, literal, or_, select, type_coerce
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session, aliased
 
 from aiplatform.protocol.encoding import clean_text
@@ -107,6 +108,37 @@ def get_dataset(session: Session, context: ProjectContext, uuid: UUID) -> Datase
     if found is None:
         raise NotFound(resource="dataset")
     return found
+
+
+def named_types(session: Session, version: DatasetVersion) -> dict[str, str]:
+    """Return the types that uploaders named for columns, as they stand at a version.
+
+    They are with the upload of the version itself or of its nearest ancestor that has any. Uploads
+    from before types were kept have those of their own, by the names in the file.
+    """
+    line = (
+        select(DatasetVersion.id, DatasetVersion.parent_version_id, literal(0).label("depth"))
+        .where(DatasetVersion.id == version.id)
+        .cte("line", recursive=True)
+    )
+    line = line.union_all(
+        select(DatasetVersion.id, DatasetVersion.parent_version_id, line.c.depth + 1).join(
+            line, DatasetVersion.id == line.c.parent_version_id
+        )
+    )
+    upload = type_coerce(DatasetVersionDetails.upload, JSONB)
+    found = session.scalar(
+        select(upload)
+        .join(line, line.c.id == DatasetVersionDetails.version_id)
+        .where(or_(upload.has_key("named"), upload.has_key("types")))
+        .order_by(line.c.depth)
+        .limit(1)
+    )
+    if found is None:
+        return {}
+    renamed = found.get("renamed") or {}
+    own = {renamed.get(name, name): label for name, label in (found.get("types") or {}).items()}
+    return {**own, **(found.get("named") or {})}
 
 
 def lock_dataset(session: Session, context: ProjectContext, uuid: UUID) -> Dataset:

@@ -34,7 +34,7 @@ from aiplatform.server.datasets.service.commits import (
     foresee,
 )
 from aiplatform.server.datasets.service.ingest import ingested_of
-from aiplatform.server.datasets.service.packing import known, pack_upload
+from aiplatform.server.datasets.service.packing import known, pack_upload, types_before
 from aiplatform.server.projects.access import ProjectContext, confirm_author
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service import submit
@@ -53,10 +53,13 @@ def prepare(session: Session, context: ProjectContext, spec: DatasetImportSpec) 
             dataset or parent.
         ImportRefused: for an address that is not called.
     """
+    before = None
     if spec.dataset is not None:
         head = queries.get_dataset(session, context, spec.dataset)
         if spec.parent is not None:
             queries.version_labelled(session, head, spec.parent)
+        before = types_before(session, head, spec.parent)
+    spec = spec.model_copy(update={"before": before})
     foresee(session, context, name=spec.name, base_model=spec.base_model)
     source = spec.source
     if not isinstance(source, DataHubSource):

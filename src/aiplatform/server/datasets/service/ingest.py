@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import structlog
 from aiplatform.data.errors import MalformedData
 from aiplatform.protocol.encoding import dumps
 from aiplatform.protocol.enums import DataFormat, DataShape
-from aiplatform.protocol.intake import Reading
+from aiplatform.protocol.intake import ColumnTypesBefore, Reading
 from aiplatform.server.core.errors import InsufficientStorage
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.spool import UploadAborted
@@ -64,7 +64,7 @@ async def ingest(
     format: DataFormat | None,  # noqa: A002  (the word of the API)
     gone: Gone,
     reading: Reading | None = None,
-    held: Mapping[str, str] | None = None,
+    held: ColumnTypesBefore | None = None,
     project: UUID | None = None,
 ) -> Ingested:
     """Make the canonical Parquet ``output`` of an uploaded file.
@@ -83,7 +83,7 @@ async def ingest(
         *("--input", str(source), "--output", str(output), f"--filename={filename}"),
         *(() if format is None else ("--format", format.value)),
         *reading_arguments(reading or Reading()),
-        *((f"--held={dumps(dict(held))}",) if held else ()),
+        *([] if held is None else held.arguments()),
         *limit_arguments(),
     ]
     answer = await answer_of(command, output.parent, gone, project)

@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
+from sqlalchemy.orm import Session
+
 from aiplatform.data.blobs import BlobDamagedError
 from aiplatform.data.canonical import row_group_starts
 from aiplatform.data.packing import Packed, pack
 from aiplatform.data.parts import blob_reader, line_ends, row_group_ends
+from aiplatform.protocol.intake import ColumnTypesBefore
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.spool import Spooled
 from aiplatform.server.core.storage import StoredFile, get_store
 from aiplatform.server.datasets import queries
-from aiplatform.server.datasets.models import DatasetVersionDetails
+from aiplatform.server.datasets.models import Dataset, DatasetVersionDetails
 from aiplatform.server.datasets.rules import QUARANTINE_PATH, ROWS_PATH, UPLOAD_FOLDER
 from aiplatform.server.datasets.service.ingest import Ingested
 from aiplatform.server.projects.access import ProjectContext
@@ -42,25 +45,36 @@ def known(context: ProjectContext, dataset: UUID | None) -> Known:
         )
 
 
-def held_types(context: ProjectContext, dataset: UUID | None, parent: str | None) -> dict[str, str]:
-    """The types of the columns of a version, by default the current one.
+def held_types(
+    context: ProjectContext, dataset: UUID | None, parent: str | None
+) -> ColumnTypesBefore | None:
+    """Return the types of the columns of a version, by default the current one.
 
-    Empty where there is no such version: whether that is a fault is decided at the commit.
+    None where there is no such version: whether that is a fault is decided at the commit.
     """
     if dataset is None:
-        return {}
+        return None
     with transaction() as session:
         head = queries.get_dataset(session, context, dataset)
-        try:
-            version = queries.version_labelled(session, head, parent or head.version)
-        except NotFound:
-            return {}
-        details = session.get(DatasetVersionDetails, version.id)
-        return {
-            str(column["name"]): str(column["type"])
-            for column in ([] if details is None else details.columns)
-            if isinstance(column, dict)
-        }
+        return types_before(session, head, parent)
+
+
+def types_before(session: Session, head: Dataset, parent: str | None) -> ColumnTypesBefore | None:
+    """Return the types of the columns of a version; see :func:`held_types`."""
+    try:
+        version = queries.version_labelled(session, head, parent or head.version)
+    except NotFound:
+        return None
+    details = session.get(DatasetVersionDetails, version.id)
+    types = {
+        str(column["name"]): str(column["type"])
+        for column in ([] if details is None else details.columns)
+        if isinstance(column, dict)
+    }
+    named = queries.named_types(session, version)
+    return ColumnTypesBefore(
+        types=types, named={n: label for n, label in named.items() if types.get(n, label) == label}
+    )
 
 
 def pack_rows(rows: Ingested, before: StoredFile | None) -> Packed:
