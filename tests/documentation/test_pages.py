@@ -7,6 +7,7 @@ same code; where theirs differs, it is run too.
 
 import re
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,15 @@ GUIDES = sorted(
     for path in (ROOT / "docs").glob("*.md")
     if path.name not in GENERATED and any(block.is_runnable for block in read_blocks(path))
 )
+TRANSLATED = [
+    "README.md",
+    *sorted(
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "docs").glob("*.md")
+        if path.name not in GENERATED | {"index.md"}
+    ),
+]
+"""Pages that exist in Chinese, too: all but the reference pages and the front page of both."""
 PROGRAMS = ("curl", "jq")
 """Programs of others that commands of the guides use, and a bare machine may lack."""
 PAGES = [*FIRST, *(page for page in GUIDES if page not in FIRST)]
@@ -50,6 +60,35 @@ def translation_of(page: str) -> Path:
     if page == "README.md":
         return ROOT / "README.zh.md"
     return ROOT / "docs/zh" / Path(page).name
+
+
+def name_of_page(link: str) -> str:
+    """Return the file that a link leads to, the same for both languages."""
+    return link.partition("#")[0].rpartition("/")[2].replace(".zh.", ".")
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What a page and its translation have in common, whatever their words."""
+
+    headings: list[str]
+    table_rows: int
+    list_items: int
+    links: list[str]
+    settings: list[str]
+
+    @classmethod
+    def read(cls, page: Path) -> "Structure":
+        """Return the structure of a page. Links keep the name of the page only."""
+        prose = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+        links = re.findall(r"\]\(([^)\s]+)\)", prose)
+        return cls(
+            headings=re.findall(r"^(#+) ", prose, re.MULTILINE),
+            table_rows=len(re.findall(r"^\|", prose, re.MULTILINE)),
+            list_items=len(re.findall(r"^(?:- |\d+\. )", prose, re.MULTILINE)),
+            links=sorted({name_of_page(link) for link in links}),
+            settings=sorted(set(re.findall(r"AIPLATFORM_[A-Z_]*[A-Z]", prose))),
+        )
 
 
 def runnable_blocks(page: Path) -> list[Block]:
@@ -98,6 +137,22 @@ def test_translation_has_the_same_code_blocks(page: str) -> None:
     for block, other in zip(ours, theirs, strict=True):
         assert is_translation(block, other), f"{other} is not {block}"
         assert block.output == other.output, f"{other} shows another output than {block}"
+
+
+@pytest.mark.parametrize("page", TRANSLATED)
+def test_translation_has_the_same_structure(page: str) -> None:
+    """A paragraph that is missing shows in headings, tables, lists, links or settings."""
+    ours, theirs = Structure.read(ROOT / page), Structure.read(translation_of(page))
+    assert theirs == ours
+
+
+@pytest.mark.parametrize("page", TRANSLATED)
+def test_translation_links_to_chinese_pages(page: str) -> None:
+    translation = translation_of(page)
+    links = re.findall(r"\]\(([^)#\s]+\.md)", translation.read_text("utf-8"))
+    targets = [(translation.parent / link).resolve() for link in links]
+    english = [ROOT / name for name in TRANSLATED if name != "README.md"]
+    assert [str(target) for target in targets if target in english] == []
 
 
 @pytest.mark.parametrize("page", PAGES)
