@@ -1,7 +1,7 @@
-"""Writes ``repairing.md`` in two languages: a messy dataset, its report and its fixes.
+"""Write ``repairing.md`` in two languages: a messy dataset, its report and its fixes.
 
-The rows of ``examples`` are read, checked and fixed by the program's own code, and printed by that
-of the command line, so that the page can't say what is not so.
+The rows in ``examples`` are read, checked and fixed by the code of the platform, and printed by the
+code of the command line, so the page always shows the real output.
 """
 
 import io
@@ -40,9 +40,9 @@ FIXES: dict[str, Any] = {
 PAGE = """
 # A messy dataset, repaired
 
-`examples/messy.jsonl` holds {rows} chats of a furniture shop as such files come: copied,
-pasted, exported twice. `examples/held-out.jsonl` holds {held} that the model will be
-judged on. What follows is what the commands print.
+`examples/messy.jsonl` contains {rows} chats of a furniture shop. Like many such files it was
+copied, pasted and exported twice. `examples/held-out.jsonl` contains {held} chats that are used to
+evaluate the model. This page shows the commands and what they print.
 
 ```bash
 aiplatform datasets upload examples/held-out.jsonl --name held-out
@@ -54,13 +54,13 @@ aiplatform datasets check shop --against held-out
 {report}
 ```
 
-The error comes first: {leaked} is in the evaluation data, so a good result there would mean
-nothing. The rest is what files suffer from. Which rows are meant, and what each finding does to
-training, is in the report as JSON (`aiplatform datasets report shop --json`) and as a page to pass
-on (`aiplatform datasets report shop --html report.html --lang zh`).
+The errors come first: {leaked} is also in the evaluation data, so a good result there would mean
+nothing. The warnings are common problems of such files. The report shows which rows are meant, and
+what each finding does to training. Read it as JSON (`aiplatform datasets report shop --json`), or
+make a page to pass on (`aiplatform datasets report shop --html report.html --lang zh`).
 
-Every finding names its fixes. Here all are chosen by hand; `--all` takes the gentlest of each error
-and warning.
+Every finding lists its fixes. Here each fix is chosen by hand; `--all` uses the gentlest fix of each
+error and warning.
 
 ```bash
 aiplatform datasets fix shop {fixes}
@@ -70,8 +70,8 @@ aiplatform datasets fix shop {fixes}
 v2, made from v1: {left} rows. {counts}
 ```
 
-A task of the queue has done it, and `v2` says so: its message is “Fixed in v1: …”, and `made_by`
-has the fixes, the counts and the task. `v1` is still there. Texts that were mended:
+A task in the queue applies the fixes and commits `v2`. The message of `v2` is “Fixed in v1: …”, and
+its `made_by` contains the fixes, the counts and the task. `v1` is kept. These texts were changed:
 
 {mended}
 
@@ -85,8 +85,8 @@ aiplatform datasets report shop@v2 --compare v1
 {changes}
 ```
 
-What is left is a matter of taste: the refusal may be wanted. That nobody trains on such a file
-again is the gate's business:
+The remaining findings are for you to judge: the refusal may be wanted. To prevent training on such a
+file in the future, set the quality gate:
 
 ```bash
 aiplatform datasets gate --min-score 95 --forbid-errors --limit 'personal_*=0' --evaluation held-out
@@ -109,9 +109,8 @@ aiplatform datasets check shop --against held-out
 {report}
 ```
 
-首先是错误：{leaked} 出现在评估数据中，在这样的数据上得到的好结果毫无意义。
-其余是这类文件的常见问题。具体是哪些行、每个问题对训练有什么影响，可以在报告中查看：
-JSON 格式用 `aiplatform datasets report shop --json`，可以转发给别人的网页用
+首先是错误：{leaked}也出现在评估数据中，在这样的数据上得到的好结果毫无意义。警告是这类文件的常见问题。具体是哪些行、每个问题对训练有什么影响，可以在报告中查看：JSON
+格式用 `aiplatform datasets report shop --json`，可以转发给别人的网页用
 `aiplatform datasets report shop --html report.html --lang zh`。
 
 每个问题都列出了可用的修复办法。这里逐一指定；`--all` 会为每个错误和警告选用最温和的一种。
@@ -124,7 +123,7 @@ aiplatform datasets fix shop {fixes}
 v2, made from v1: {left} rows. {counts}
 ```
 
-修复由队列中的一个任务完成，`v2` 也如实记录：它的说明是 “Fixed in v1: …”，`made_by`
+修复由队列中的一个任务完成，并提交 `v2`。`v2` 的说明是“Fixed in v1: …”，它的 `made_by`
 中有所用的修复、计数和任务。`v1` 仍然保留。修改后的文本：
 
 {mended}
@@ -139,7 +138,7 @@ aiplatform datasets report shop@v2 --compare v1
 {changes}
 ```
 
-剩下的取决于您的判断：拒绝回答也许正是想要的。要防止以后有人再用这样的文件训练，就设置门槛：
+剩下的取决于您的判断：拒绝回答也许正是想要的。要防止以后有人再用这样的文件训练，请设置质量门：
 
 ```bash
 aiplatform datasets gate --min-score 95 --forbid-errors --limit 'personal_*=0' --evaluation held-out
