@@ -59,8 +59,8 @@ nothing. The warnings are common problems of such files. The report shows which 
 what each finding does to training. Read it as JSON (`aiplatform datasets report shop --json`), or
 make a page to pass on (`aiplatform datasets report shop --html report.html --lang zh`).
 
-Every finding lists its fixes. Here each fix is chosen by hand; `--all` uses the gentlest fix of each
-error and warning.
+Every finding lists its fixes. Here each fix is chosen by hand; `--all` uses the gentlest fix of
+each error and warning.
 
 ```bash
 aiplatform datasets fix shop {fixes}
@@ -85,8 +85,8 @@ aiplatform datasets report shop@v2 --compare v1
 {changes}
 ```
 
-The remaining findings are for you to judge: the refusal may be wanted. To prevent training on such a
-file in the future, set the quality gate:
+The remaining findings are for you to judge: the refusal may be wanted. To prevent training on such
+a file in the future, set the quality gate:
 
 ```bash
 aiplatform datasets gate --min-score 95 --forbid-errors --limit 'personal_*=0' --evaluation held-out
@@ -138,7 +138,7 @@ aiplatform datasets report shop@v2 --compare v1
 {changes}
 ```
 
-剩下的取决于您的判断：拒绝回答也许正是想要的。要防止以后有人再用这样的文件训练，请设置质量门：
+剩下的取决于您的判断：拒绝回答也许正是想要的。要防止以后有人再用这样的文件训练，请设置质量门禁：
 
 ```bash
 aiplatform datasets gate --min-score 95 --forbid-errors --limit 'personal_*=0' --evaluation held-out

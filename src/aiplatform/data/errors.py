@@ -212,8 +212,8 @@ REASONS: dict[str, Words] = {
     "split_empty": Words(
         "a part would have no rows: too few questions or groups for these fractions. Choose other "
         "fractions, or split by row (`by`: `row`, --by-row), which lets a question occur in both",
-        "某一部分将没有任何数据行：不同的问题或分组太少，无法按该比例拆分。"
-        "请调整比例，或按行拆分（`by` 为 `row`，即 --by-row），此时同一问题可能出现在两侧",
+        "某一部分将没有任何数据行：不同的问题或分组太少，无法按该比例划分。"
+        "请调整比例，或按行划分（`by` 为 `row`，即 --by-row），此时同一问题可能出现在两侧",
     ),
     "too_many_bad": Words(
         "{bad} of {rows} rows can't be read, more than the {limit} that may be set aside; "

@@ -41,7 +41,7 @@ NOUNS = {
     "user": "用户",
     "version": "版本",
     "webhook": "Webhook",
-    "worker": "工作节点",
+    "worker": "worker",
 }
 """Chinese names of what ``resource`` names in a problem."""
 

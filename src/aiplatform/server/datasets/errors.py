@@ -79,7 +79,7 @@ class PartNameInvalid(Invalid):
     """A dataset of that name could not be addressed."""
 
     code = "dataset.part_name_invalid"
-    title = {"en": "A part can't be called so", "zh": "拆分后的名称不可用"}
+    title = {"en": "A part can't be called so", "zh": "划分后的名称不可用"}
     detail = {
         "en": "The part {part!r} would make a dataset called {name!r}: a name has at most {limit} "
         "characters, and none of them is @, / or a control character. Call the part something "

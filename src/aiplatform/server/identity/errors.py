@@ -146,7 +146,7 @@ class TotpInactive(Conflict):
     title = {"en": "No second factor", "zh": "未启用两步验证"}
     detail = {
         "en": "This account has no second factor to do this with. Enrol one first.",
-        "zh": "该账号没有可操作的两步验证，请先登记。",
+        "zh": "该账号没有可操作的两步验证，请先启用。",
     }
 
 

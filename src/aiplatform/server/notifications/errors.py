@@ -12,7 +12,7 @@ class Mandatory(Problem):
     detail = {
         "en": "{type} always goes to the inbox, so that nobody can take over an account in "
         "silence. Its e-mail can be switched off.",
-        "zh": "{type} 始终进入收件箱，以免账户在您不知情时被接管。您可以关闭它的邮件通知。",
+        "zh": "{type} 始终进入收件箱，以免账号在您不知情时被接管。您可以关闭它的邮件通知。",
     }
 
 

@@ -126,14 +126,14 @@ TEXTS: dict[N, dict[Language, Text]] = {
                    "The e-mail address of your account was changed. If it was not you, tell an "
                    "administrator."),
         "zh": Text("邮箱已变更", "您的邮箱地址已变更",
-                   "您账户的邮箱地址已被修改。如果不是您本人操作，请告知管理员。"),
+                   "您账号的邮箱地址已被修改。如果不是您本人操作，请告知管理员。"),
     },
     N.SECURITY_KEY_CREATED: {
         "en": Text("API key created", "A new API key: {name}",
                    "The API key {name} was created for your account. If it was not you, revoke it "
                    "and change your password."),
         "zh": Text("创建了 API 密钥", "新的 API 密钥：{name}",
-                   "您的账户创建了 API 密钥 {name}。如非本人操作，请吊销密钥并修改密码。"),
+                   "您的账号创建了 API 密钥 {name}。如非本人操作，请吊销密钥并修改密码。"),
     },
     N.SECURITY_KEY_REVOKED: {
         "en": Text("API key revoked", "Your API key {name} was revoked",
@@ -146,7 +146,7 @@ TEXTS: dict[N, dict[Language, Text]] = {
                    "Somebody signed in to your account from {address} with {agent}. If it was not "
                    "you, change your password: that ends all other sessions."),
         "zh": Text("新设备登录", "来自 {address} 的新登录",
-                   "您的账户从 {address}（{agent}）登录。如非本人操作，请修改密码，"
+                   "您的账号从 {address}（{agent}）登录。如非本人操作，请修改密码，"
                    "其他会话将随之结束。"),
     },
     N.SECURITY_PASSWORD_CHANGED: {
@@ -220,9 +220,9 @@ TEXTS: dict[N, dict[Language, Text]] = {
         "en": Text("Worker cordoned", "Worker {worker} takes no more tasks",
                    "Processes of the task {name} can't be ended on {worker} ({hostname}): "
                    "{processes}. End them or restart the machine, then resume the worker."),
-        "zh": Text("工作节点已停止接收任务", "工作节点 {worker} 已停止接收任务",
+        "zh": Text("worker 已停止接收任务", "worker {worker} 已停止接收任务",
                    "任务 {name} 在 {worker}（{hostname}）上的进程无法结束：{processes}。"
-                   "请结束这些进程或重启机器，然后恢复该工作节点。"),
+                   "请结束这些进程或重启机器，然后恢复该 worker。"),
     },
 }  # fmt: skip
 

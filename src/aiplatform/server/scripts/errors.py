@@ -11,7 +11,7 @@ class ScriptsNotAllowed(Conflict):
     detail = {
         "en": "This platform runs no commands of its users. An administrator can allow it with "
         "AIPLATFORM_SCRIPTS=true, for the API and for the workers that shall run them.",
-        "zh": "本平台未允许用户运行自己的命令。管理员可在 API 和相应的工作节点上设置 "
+        "zh": "本平台未允许用户运行自己的命令。管理员可在 API 和相应的 worker 上设置 "
         "AIPLATFORM_SCRIPTS=true 开启。",
     }
 

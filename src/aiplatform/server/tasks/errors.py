@@ -29,10 +29,10 @@ class NoWorkerCanRun(Invalid):
     """It would wait for ever."""
 
     code = "no_worker_can_run"
-    title = {"en": "No worker can run this", "zh": "没有工作节点可以运行"}
+    title = {"en": "No worker can run this", "zh": "没有 worker 可以运行"}
     detail = {
         "en": "No worker could ever run this task: {missing}. Ask for less, or add a worker.",
-        "zh": "没有任何工作节点能运行此任务：{missing}。请降低资源需求或增加工作节点。",
+        "zh": "没有任何 worker 能运行此任务：{missing}。请降低资源需求或增加 worker。",
     }
 
 
@@ -153,11 +153,11 @@ class NotReportedHere(Conflict):
     """What a worker runs is reported by the worker, under its lease."""
 
     code = "not_reported_here"
-    title = {"en": "A worker reports for this task", "zh": "该任务由工作节点上报"}
+    title = {"en": "A worker reports for this task", "zh": "该任务由 worker 上报"}
     detail = {
         "en": "Tasks of type {task_type} are run by a worker, which reports for them. Only runs "
         "that execute elsewhere report here.",
-        "zh": "类型为 {task_type} 的任务由工作节点运行并上报；只有在外部执行的运行才在此上报。",
+        "zh": "类型为 {task_type} 的任务由 worker 运行并上报；只有在外部执行的运行才在此上报。",
     }
 
 

@@ -45,11 +45,11 @@ WORDS: dict[Language, dict[str, str]] = {
         "digest": "{count} 条通知",
         "more": "……另有 {count} 条。",
         "invitation": "邀请您使用 AI Platform",
-        "invitation_text": "您受邀使用 AI Platform。请用以下链接创建账户，"
+        "invitation_text": "您受邀使用 AI Platform。请用以下链接创建账号，"
         "链接仅可使用一次，命令为："
         "aiplatform account accept-invitation 链接 用户名",
         "password_reset": "设置新密码",
-        "password_reset_text": "有人请求为您的 AI Platform 账户设置新密码。请用以下链接设置，链接"
+        "password_reset_text": "有人请求为您的 AI Platform 账号设置新密码。请用以下链接设置，链接"
         "仅可使用一次，命令为：aiplatform account reset-password 链接。"
         "如非本人操作，请忽略此邮件。",
     },

@@ -119,7 +119,7 @@ class Shortfall:
 NOT_ISOLATED = Shortfall(
     "no worker can isolate scripts from each other: `aiplatform doctor`, run as the worker, says "
     "what is missing; an administrator may do without by AIPLATFORM_SCRIPTS_WITHOUT_ISOLATION=true",
-    "没有工作节点能隔离脚本：以工作节点的用户运行 `aiplatform doctor` 可查看原因；"
+    "没有 worker 能隔离脚本：以 worker 的用户运行 `aiplatform doctor` 可查看原因；"
     "管理员可设置 AIPLATFORM_SCRIPTS_WITHOUT_ISOLATION=true 放弃隔离",
 )
 
@@ -137,7 +137,7 @@ def shortfalls(demand: Demand, offers: Iterable[Offer], nodes: int = 1) -> list[
         return [
             Shortfall(
                 f"needs {nodes} workers at once, {suited} could run it",
-                f"同时需要 {nodes} 个工作节点，只有 {suited} 个能运行",
+                f"同时需要 {nodes} 个 worker，只有 {suited} 个能运行",
             )
         ]
     serving = [offer for offer in offers if demand.queue in offer.queues]
@@ -146,7 +146,7 @@ def shortfalls(demand: Demand, offers: Iterable[Offer], nodes: int = 1) -> list[
         return [
             Shortfall(
                 f"no worker serves the queue {demand.queue} (served: {known})",
-                f"没有工作节点服务队列 {demand.queue}（现有：{known}）",
+                f"没有 worker 服务队列 {demand.queue}（现有：{known}）",
             )
         ]
     labelled = [offer for offer in serving if demand.labels <= offer.labels]
@@ -158,7 +158,7 @@ def shortfalls(demand: Demand, offers: Iterable[Offer], nodes: int = 1) -> list[
         wanted = ", ".join(sorted(lacking or demand.labels))
         together = "" if lacking else " together"
         return [
-            Shortfall(f"no worker offers {wanted}{together}", f"没有工作节点同时具备标签 {wanted}")
+            Shortfall(f"no worker offers {wanted}{together}", f"没有 worker 同时具备标签 {wanted}")
         ]
     found: list[Shortfall] = []
     for wanted_amount, most, unit_en, unit_zh in (
@@ -175,7 +175,7 @@ def shortfalls(demand: Demand, offers: Iterable[Offer], nodes: int = 1) -> list[
             found.append(
                 Shortfall(
                     f"needs {wanted_amount:g} {unit_en}, the largest worker has {most:g}",
-                    f"需要 {wanted_amount:g} {unit_zh}，最大的工作节点只有 {most:g}",
+                    f"需要 {wanted_amount:g} {unit_zh}，最大的 worker 只有 {most:g}",
                 )
             )
     if found:
@@ -192,11 +192,11 @@ def shortfalls(demand: Demand, offers: Iterable[Offer], nodes: int = 1) -> list[
                 f"needs {demand.gpus} GPUs with {demand.gpu_memory_mb} MiB each, the best worker "
                 f"has them with {most}",
                 f"需要 {demand.gpus} 个显存不少于 {demand.gpu_memory_mb} MiB 的 GPU，"
-                f"最好的工作节点只有 {most} MiB",
+                f"最好的 worker 只有 {most} MiB",
             )
         ]
     return [
-        Shortfall("no single worker has all of it at once", "没有单个工作节点能同时满足全部需求")
+        Shortfall("no single worker has all of it at once", "没有单个 worker 能同时满足全部需求")
     ]
 
 

@@ -64,7 +64,7 @@ def missing_now(demand: Demand, offers: Sequence[Offer]) -> list[Shortfall]:
     """Return what no worker has free for the task; empty when one could start it."""
     running = [offer for offer in offers if offer.open]
     if not running:
-        return [Shortfall("no worker is running", "没有正在运行的工作节点")]
+        return [Shortfall("no worker is running", "没有正在运行的 worker")]
     missing = shortfalls(demand, running)
     if missing:
         return missing
@@ -116,7 +116,7 @@ def missing_now(demand: Demand, offers: Sequence[Offer]) -> list[Shortfall]:
         )
     if not found:
         found.append(
-            Shortfall("no worker has all of it free at once", "没有工作节点同时空闲全部所需资源")
+            Shortfall("no worker has all of it free at once", "没有 worker 同时空闲全部所需资源")
         )
     return found
 
