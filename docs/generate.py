@@ -64,7 +64,8 @@ CLI_INTRODUCTION = """
 # Command line
 
 `aiplatform COMMAND --help` shows what stands here. `--json` prints JSON on stdout, and errors as
-JSON on stderr. Shell completion: `aiplatform --install-completion`.
+JSON on stderr. [Completion in the shell](getting-started.md#completion-in-the-shell):
+`aiplatform --install-completion`.
 
 {exit_codes} The commands `up`, `down`, `status` and `doctor` have their own: 0 success, 1 failure,
 2 wrong usage, 3 not running, 4 already running, 5 port not available, 6 home not usable, 7 data of

@@ -11,6 +11,7 @@ from aiplatform.cli import (
     account,
     audit,
     chat,
+    completion,
     datasets,
     deployments,
     experiments,
@@ -148,6 +149,8 @@ def _run() -> int:
 
 def main() -> None:
     """Run a command and exit."""
+    if completion.is_completing():
+        sys.exit(completion.complete(app, _run))
     code: int | str | None
     for stream in (sys.stdout, sys.stderr):
         # Chinese on a terminal of another alphabet is unreadable, but no reason to fail.

@@ -1,0 +1,278 @@
+"""Names of projects, datasets, models and more, completed by the shell.
+
+A shell that completes a command line calls ``aiplatform`` with ``_AIPLATFORM_COMPLETE`` set. It
+gets answers or nothing: no error, no question, no long wait. The names come from other people, so
+none is offered in a way that the shell would read as anything but one word.
+"""
+
+import inspect
+import io
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from itertools import islice
+from threading import Thread
+from typing import TYPE_CHECKING, NamedTuple
+
+import typer
+
+if TYPE_CHECKING:
+    from aiplatform.client import Client
+
+VARIABLE = "_AIPLATFORM_COMPLETE"
+TIMEOUT_VARIABLE = "AIPLATFORM_COMPLETION_TIMEOUT"
+TIMEOUT_SECONDS = 3.0
+MOST_ITEMS = 500
+"""Items of a list among which names are looked for, newest first."""
+
+BREAKS = "@:="
+"""Characters at which bash ends a word of its own, and which stand inside of our words."""
+
+ZSH_UNSAFE = re.compile(r"""[\\'"`$:]|\s\s|^\s|\s$""")
+"""What the script for zsh, which typer makes, does not quote."""
+
+SAFE = re.compile(r"[\w@+=:,./-]+")
+"""Text that every shell reads as one word."""
+
+Lookup = Callable[["Client", str], Iterable[str]]
+"""From a client and the beginning of a word to words that may begin so."""
+
+
+class BashWord(NamedTuple):
+    """The word that bash completes.
+
+    Attributes:
+        quote: the quotation mark that it begins with, if any.
+        before: its beginning that bash keeps, because it ends a word of its own there.
+    """
+
+    quote: str
+    before: str
+
+
+def _project_names(client: "Client", _: str) -> Iterator[str]:
+    return (project.name for project in client.projects.list())
+
+
+def _dataset_names(client: "Client", beginning: str) -> Iterator[str]:
+    name, at, _ = beginning.partition("@")
+    if not at:
+        yield from (dataset.name for dataset in client.datasets.list())
+        return
+    yield from (f"{name}@{found.version}" for found in client.datasets.versions(name))
+    yield from (f"{name}@{tag.name}" for tag in client.datasets.tags(name))
+
+
+def _model_names(client: "Client", beginning: str) -> Iterator[str]:
+    if beginning.startswith("task:"):
+        yield from (f"task:{task.name}" for task in client.tasks.list(type="training"))
+        return
+    for model in client.models.list_all():
+        yield model.reference if "@" in beginning else model.name
+
+
+def _task_names(client: "Client", beginning: str) -> Iterator[str]:
+    by_uuid = bool(re.fullmatch("[0-9a-f][0-9a-f-]{2,}", beginning))
+    for task in client.tasks.list():
+        yield task.name
+        if by_uuid:
+            yield str(task.uuid)
+
+
+def _assigned(lookup: Lookup) -> Lookup:
+    """Return a lookup for words such as ``NAME=DATASET``."""
+
+    def look(client: "Client", beginning: str) -> Iterator[str]:
+        name, equals, value = beginning.partition("=")
+        if equals:
+            yield from (f"{name}={found}" for found in lookup(client, value))
+
+    return look
+
+
+LOOKUPS: Mapping[str, Lookup] = {
+    "PROJECT": _project_names,
+    "DATASET": _dataset_names,
+    "DATASET@BEFORE": _dataset_names,
+    "DATASET@VERSION": _dataset_names,
+    "AFTER": _dataset_names,
+    "NAME=DATASET[@VERSION]": _assigned(_dataset_names),
+    "MODEL": _model_names,
+    "NAME=MODEL[@VERSION]": _assigned(_model_names),
+    "TASK": _task_names,
+    "RUN": lambda client, _: (found.name for found in client.runs.list()),
+    "EXPERIMENT": lambda client, _: (found.name for found in client.experiments.list()),
+    "DEPLOYMENT": lambda client, _: (found.name for found in client.deployments.list()),
+    "SWEEP": lambda client, _: (found.name for found in client.sweeps.list()),
+    "SCHEDULE": lambda client, _: (found.name for found in client.schedules.list()),
+    "WEBHOOK": lambda client, _: (found.name for found in client.webhooks.list()),
+    "WORKER": lambda client, _: (found.name for found in client.workers.list()),
+    "ROLE": lambda client, _: (found.name for found in client.roles.list()),
+}
+"""What stands in help for a parameter, and where its values are looked up."""
+
+MEANINGS: Mapping[str, str] = {
+    "project": "PROJECT",
+    "dataset": "DATASET",
+    "eval_dataset": "DATASET",
+    "base_model": "MODEL",
+    "experiment": "EXPERIMENT",
+    "role": "ROLE",
+}
+"""What parameters mean whose help shows nothing of :data:`LOOKUPS`."""
+
+
+def is_completing() -> bool:
+    """Return True if a shell asks for completions rather than a person for a command."""
+    return os.environ.get(VARIABLE, "").startswith("complete_")
+
+
+def complete(app: typer.Typer, run: Callable[[], int]) -> int:
+    """Answer a shell that completes a command line. Nothing else is printed.
+
+    Args:
+        app: the commands.
+        run: calls the command line, which typer answers from the environment of the shell.
+
+    Returns:
+        The exit code, by which fish learns whether there are completions.
+    """
+    out = io.StringIO()
+    code: object = 1
+    word = None
+    with redirect_stdout(out), redirect_stderr(io.StringIO()), suppress(Exception):
+        if _shell() == "bash":
+            word = join_bash_words()
+        attach(app)
+        try:
+            code = run()
+        except SystemExit as end:
+            code = end.code
+    text = out.getvalue()
+    if word is not None:
+        text = "".join(f"{line}\n" for line in _for_bash(filter(None, text.split("\n")), word))
+    with suppress(OSError):
+        typer.echo(text, nl=False)
+    return code if isinstance(code, int) else 0
+
+
+def attach(app: typer.Typer) -> None:
+    """Have the parameters of all commands complete from :data:`LOOKUPS`."""
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            attach(group.typer_instance)
+    for command in app.registered_commands:
+        if command.callback is None:
+            continue
+        for name, parameter in inspect.signature(command.callback).parameters.items():
+            for told in getattr(parameter.annotation, "__metadata__", ()):
+                lookup = lookup_of(name, getattr(told, "metavar", None))
+                if lookup is not None:
+                    told.autocompletion = completer(lookup)
+
+
+def lookup_of(name: str, metavar: str | None) -> Lookup | None:
+    """Return where values of a parameter are looked up, if they are names of something."""
+    if name == "project" and metavar in (None, "NAME"):
+        return _project_names
+    meant = (metavar or MEANINGS.get(name, "")).strip(".…")
+    return LOOKUPS.get(meant) or LOOKUPS.get(meant.strip("[]"))
+
+
+def completer(lookup: Lookup) -> Callable[[typer.Context, str], list[str]]:
+    """Return what typer calls to complete a word."""
+
+    def words(ctx: typer.Context, incomplete: str) -> list[str]:
+        found: list[str] = []
+
+        def look() -> None:
+            from aiplatform.cli.session import connect
+
+            with suppress(Exception):
+                url = ctx.find_root().params.get("url")
+                if url:
+                    os.environ["AIPLATFORM_URL"] = url
+                client = connect(ctx.params.get("project"))
+                # One by one: what was found counts even when the time is over.
+                found.extend(
+                    name
+                    for name in islice(lookup(client, incomplete), MOST_ITEMS)
+                    if name.startswith(incomplete) and is_offered(name, _shell())
+                )
+
+        # A thread, because neither a slow name server nor a slow platform keeps to a timeout of
+        # requests. It ends with the process.
+        looking = Thread(target=look, daemon=True)
+        looking.start()
+        looking.join(_timeout())
+        return list(dict.fromkeys(found))
+
+    return words
+
+
+def is_offered(name: str, shell: str) -> bool:
+    """Return True if a shell can be given this name without reading more than a name in it."""
+    if not name.isprintable() or name.startswith("-"):
+        return False
+    match shell:
+        case "bash" | "fish":
+            return True
+        case "zsh":
+            return not ZSH_UNSAFE.search(name)
+    return bool(SAFE.fullmatch(name))
+
+
+def join_bash_words() -> BashWord:
+    """Undo that bash takes ``faq@v1`` for three words. Changes the environment that typer reads.
+
+    Bash replaces what follows the last of its breaks, and a last ``@`` as well.
+    """
+    words = os.environ.get("COMP_WORDS", "").split("\n")
+    place = int(os.environ.get("COMP_CWORD", len(words) - 1))
+    joined: list[str] = []
+    open_end = False
+    before = ""
+    for word in words[: place + 1]:
+        is_break = bool(word) and not word.strip(BREAKS)
+        if joined[1:] and is_break:
+            joined[-1] += word
+            before = joined[-1].removesuffix("@")
+        elif joined[1:] and open_end:
+            joined[-1] += word
+        else:
+            joined.append(word)
+            before = ""
+        open_end = is_break
+    current = joined[-1] if joined else ""
+    if len(words) <= place:
+        joined.append("")
+        current = before = ""
+    quote = current[:1] if current[:1] in ("'", '"') else ""
+    os.environ["COMP_WORDS"] = "\n".join(joined)
+    os.environ["COMP_CWORD"] = str(len(joined) - 1)
+    if before.startswith("--"):
+        before = before.partition("=")[2]
+    return BashWord(quote, before.replace("\\", ""))
+
+
+def _for_bash(names: Iterable[str], word: BashWord) -> Iterator[str]:
+    """Yield completions as bash inserts them: quoted, without what it keeps."""
+    for name in names:
+        rest = name.removeprefix(word.before)
+        if word.quote:
+            if not re.search(r"""['"`$\\!]""", rest):
+                yield rest
+        else:
+            yield re.sub(r"([^\w@+=:,./-])", r"\\\1", rest)
+
+
+def _shell() -> str:
+    return os.environ.get(VARIABLE, "").partition("_")[2]
+
+
+def _timeout() -> float:
+    try:
+        return float(os.environ[TIMEOUT_VARIABLE])
+    except (KeyError, ValueError):
+        return TIMEOUT_SECONDS

@@ -1,0 +1,23 @@
+"""A platform with something of everything, for tests that read and change nothing."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.conftest import running_platform
+from tests.server.identity.lying_provider import LyingProvider
+from tests.surface.recorder import Recorder
+from tests.surface.stage import Stage
+
+
+@pytest.fixture(scope="module")
+def quiet_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A platform of its own for each module; nothing notes what is called."""
+    limits = {f"AIPLATFORM_RATE_LIMIT_{of}": "off" for of in ("LOGIN", "ANONYMOUS", "NORMAL")}
+    provider = LyingProvider()
+    try:
+        with running_platform(**limits, AIPLATFORM_SCRIPTS="true") as platform:
+            yield Stage(platform, Recorder(), tmp_path_factory.mktemp("quiet"), provider)
+    finally:
+        provider.server.shutdown()
+        provider.server.server_close()
