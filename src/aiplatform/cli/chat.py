@@ -34,7 +34,7 @@ def chat(
     if found.status in ("stopped", "crashed"):
         raise CommandError(
             tr("{name} is {status}", name=found.name, status=found.status),
-            tr("Start it: aiplatform deploy start {name}", name=found.name),
+            tr("Start it: aiplatform deploy start {name:quoted}", name=found.name),
         )
     wanted = {"max_tokens": max_tokens, "temperature": temperature}
     parameters: dict[str, Any] = {k: v for k, v in wanted.items() if v is not None}

@@ -108,7 +108,7 @@ def import_rows(
         else:
             say(
                 tr(
-                    "Queued {name}. Watch it: aiplatform tasks watch {uuid}",
+                    "Queued {name}. Watch it: aiplatform tasks watch {uuid:quoted}",
                     name=task.name,
                     uuid=task.uuid,
                 )

@@ -129,7 +129,7 @@ def quarantine_note(name: str, version: str | None, read_as: dict[str, Any] | No
         return None
     return tr(
         "{rows} bad rows were set aside ({reasons}). Fetch them: aiplatform datasets download "
-        "{name}@{version} --format quarantine",
+        "{name:quoted}@{version:quoted} --format quarantine",
         rows=aside["rows"],
         reasons=reasons_text(aside),
         name=name,

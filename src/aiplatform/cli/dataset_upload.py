@@ -134,7 +134,7 @@ def _wait_and_show(client: "Client", dataset: "Dataset", *, as_json: bool) -> No
                 "no longer waiting; {label} is committed, and its quality report goes on",
                 label=label,
             ),
-            tr("`aiplatform datasets report {label}` shows it.", label=label),
+            tr("`aiplatform datasets report {label:quoted}` shows it.", label=label),
             ExitCode.INTERRUPTED,
         ) from None
     if as_json:

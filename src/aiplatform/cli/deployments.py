@@ -77,7 +77,7 @@ def create(
         )
     else:
         _tell(deployment)
-        say(tr("Ask it: aiplatform chat {name} 'your question'", name=deployment.name))
+        say(tr("Ask it: aiplatform chat {name:quoted} 'your question'", name=deployment.name))
         say(
             tr(
                 "OpenAI clients: base_url={openai_url} model={name}",

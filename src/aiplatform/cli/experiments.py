@@ -121,7 +121,7 @@ def run(
     elif detach:
         say(
             tr(
-                "Queued {name}. Watch it: aiplatform tasks watch {uuid}",
+                "Queued {name}. Watch it: aiplatform tasks watch {uuid:quoted}",
                 name=task.name,
                 uuid=task.uuid,
             )

@@ -1,7 +1,6 @@
 """Runs that execute elsewhere: what of them is not on the platform yet, for ``aiplatform runs``."""
 
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -108,7 +107,7 @@ def _became(synced: "Synced") -> str:
     return tr(
         "{name}: task {task}, {points} points, still open. If its process has died, say how it "
         "ended, or it counts as running until the server gives it up: aiplatform runs sync "
-        "{directory} --ended failed",
-        directory=quote(str(synced.directory)),
+        "{directory:quoted} --ended failed",
+        directory=synced.directory,
         **facts,
     )

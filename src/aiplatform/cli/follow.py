@@ -41,8 +41,8 @@ def follow(client: "Client", task: "Task", *, as_json: bool, show_output: bool =
         raise CommandError(
             tr("no longer watching; {name} goes on at {url}", name=task.name, url=client.url),
             tr(
-                "`aiplatform tasks watch {uuid}` watches it again, `aiplatform tasks cancel "
-                "{uuid}` ends it.",
+                "`aiplatform tasks watch {uuid:quoted}` watches it again, `aiplatform tasks cancel "
+                "{uuid:quoted}` ends it.",
                 uuid=task.uuid,
             ),
             ExitCode.INTERRUPTED,

@@ -286,7 +286,7 @@ def evaluate(
     elif detach:
         say(
             tr(
-                "Queued {name}. Watch it: aiplatform tasks watch {uuid}",
+                "Queued {name}. Watch it: aiplatform tasks watch {uuid:quoted}",
                 name=task.name,
                 uuid=task.uuid,
             )
@@ -354,7 +354,7 @@ def _print_outcome(model: "Model", *, json: bool, streamed: bool) -> None:
     elif model.status == "pending":
         say(
             tr(
-                "Importing {reference}. Watch it: aiplatform tasks watch {task}",
+                "Importing {reference}. Watch it: aiplatform tasks watch {task:quoted}",
                 reference=model.reference,
                 task=model.task,
             )

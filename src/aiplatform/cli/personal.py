@@ -116,7 +116,9 @@ def accept_invitation(
     """Make the account that an invitation promises."""
     new = _secret(tr("Password"), stdin=password_stdin, twice=True)
     connect().invitations.accept(token_of(token), username, new)
-    _done(tr("Welcome. Log in: aiplatform login -u {username}", username=username), json=json)
+    _done(
+        tr("Welcome. Log in: aiplatform login -u {username:quoted}", username=username), json=json
+    )
 
 
 @app.command()
@@ -129,7 +131,9 @@ def register(
     """Make an account for yourself, where the platform allows it."""
     new = _secret(tr("Password"), stdin=password_stdin, twice=True)
     connect().account.register(username, email, new)
-    _done(tr("Welcome. Log in: aiplatform login -u {username}", username=username), json=json)
+    _done(
+        tr("Welcome. Log in: aiplatform login -u {username:quoted}", username=username), json=json
+    )
 
 
 totp = group("A second factor: codes of an authenticator app.")

@@ -7,6 +7,7 @@ Exit codes: 0 success, 1 failure, 2 wrong usage, 3 not running (``status``), 4 a
 import functools
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -294,7 +295,7 @@ def _welcome(state: "State", *, detach: bool) -> list[str]:
         found = find_address(None, CredentialStore()) == state.url
     except ClientError:  # the file of logins can't be read; `login` will say so
         found = False
-    login = "aiplatform login" if found else f"aiplatform --url {state.url} login"
+    login = "aiplatform login" if found else f"aiplatform --url {shlex.quote(state.url)} login"
     lines = [
         *(tr("[yellow]Note:[/] {text}", text=_plain(warning)) for warning in state.warnings),
         tr(

@@ -266,7 +266,7 @@ def grant(
             user,
             tr(
                 "{user} is invited into {project} as {role}, and joins by accepting: aiplatform "
-                "projects accept {uuid}",
+                "projects accept {uuid:quoted}",
                 user=user,
                 project=project,
                 role=role,

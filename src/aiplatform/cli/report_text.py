@@ -79,7 +79,8 @@ def print_short(found: Mapping[str, Any], verdict: Mapping[str, Any] | None, lab
     _print_line(out, score, style="bold")
     say(
         tr(
-            "With examples and what each does to training: aiplatform datasets report {label}",
+            "With examples and what each does to training: "
+            "aiplatform datasets report {label:quoted}",
             label=label,
         )
     )

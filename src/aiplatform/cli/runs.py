@@ -111,7 +111,7 @@ def rerun(
     elif detach:
         say(
             tr(
-                "Queued {name}. Watch it: aiplatform tasks watch {uuid}",
+                "Queued {name}. Watch it: aiplatform tasks watch {uuid:quoted}",
                 name=task.name,
                 uuid=task.uuid,
             )

@@ -119,7 +119,7 @@ def run(
         else:
             say(
                 tr(
-                    "Queued {name}. Watch it: aiplatform tasks watch {uuid}",
+                    "Queued {name}. Watch it: aiplatform tasks watch {uuid:quoted}",
                     name=task.name,
                     uuid=task.uuid,
                 )
@@ -208,7 +208,7 @@ def result_of(task: "Task") -> str:
         return tr("{name} completed in {took}. It has left no files.", name=task.name, took=took)
     return tr(
         "{name} completed in {took}. Files: {count}, {size}. "
-        "Fetch them: aiplatform tasks artifacts {task} --to results",
+        "Fetch them: aiplatform tasks artifacts {task:quoted} --to results",
         name=task.name,
         took=took,
         count=len(sizes),

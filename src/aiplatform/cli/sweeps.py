@@ -84,7 +84,7 @@ def create(
         if json:
             print_json(found)
         else:
-            say(tr("Began {name}. Watch it: aiplatform sweep watch {name}", name=found.name))
+            say(tr("Began {name}. Watch it: aiplatform sweep watch {name:quoted}", name=found.name))
         return
     _watch(client, found, as_json=json)
 
@@ -167,8 +167,8 @@ def _watch(client: "Client", sweep: "Sweep", *, as_json: bool) -> None:
         raise CommandError(
             tr("no longer watching; {name} goes on at {url}", name=sweep.name, url=client.url),
             tr(
-                "`aiplatform sweep watch {name}` watches it again, `aiplatform sweep cancel "
-                "{name}` ends it.",
+                "`aiplatform sweep watch {name:quoted}` watches it again, `aiplatform sweep cancel "
+                "{name:quoted}` ends it.",
                 name=sweep.name,
             ),
             ExitCode.INTERRUPTED,

@@ -81,7 +81,7 @@ def submit(
     else:
         say(
             tr(
-                "Queued {name}. Watch it: aiplatform tasks watch {uuid}",
+                "Queued {name}. Watch it: aiplatform tasks watch {uuid:quoted}",
                 name=queued.name,
                 uuid=queued.uuid,
             )

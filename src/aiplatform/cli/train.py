@@ -156,7 +156,7 @@ def train(
         else:
             say(
                 tr(
-                    "Queued {name}. Watch it: aiplatform tasks watch {uuid}",
+                    "Queued {name}. Watch it: aiplatform tasks watch {uuid:quoted}",
                     name=task.name,
                     uuid=task.uuid,
                 )

@@ -297,7 +297,7 @@ class Datasets(
                     name=ready.name,
                     version=ready.version,
                 ),
-                hint=tr("`aiplatform datasets check {name}` makes one.", name=ready.name),
+                hint=tr("`aiplatform datasets check {name:quoted}` makes one.", name=ready.name),
             )
         return ready
 

@@ -126,7 +126,7 @@ class TaskFailed(ClientError):
     def __init__(self, message: str, task: Any) -> None:
         super().__init__(message)
         self.task = task
-        self.hint = tr("Its log: `aiplatform tasks logs {uuid}`.", uuid=task.uuid)
+        self.hint = tr("Its log: `aiplatform tasks logs {uuid:quoted}`.", uuid=task.uuid)
 
 
 class NotReady(ClientError):

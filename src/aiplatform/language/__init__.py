@@ -9,6 +9,8 @@ and are chosen by the request's ``Accept-Language``.
 import json
 import locale
 import os
+import shlex
+import string
 from functools import cache
 from importlib.resources import files
 from typing import Literal
@@ -32,11 +34,24 @@ def tr(text: str, /, **values: object) -> str:
     A text that the catalogue lacks is shown in English.
 
     Args:
-        text: the English text, a template of :meth:`str.format` when there are values.
+        text: the English text, a template of :meth:`str.format` when there are values. In a command
+            to copy, ``{name:quoted}`` stands for one argument of a shell, whatever it contains.
         values: what the template's names stand for.
     """
     shown = catalogue().get(text, text) if current() == "zh" else text
-    return shown.format(**values) if values else shown
+    return _FORMATTER.format(shown, **values) if values else shown
+
+
+class _Formatter(string.Formatter):
+    """The formats of Python, and ``quoted``."""
+
+    def format_field(self, value: object, format_spec: str) -> str:
+        if format_spec == "quoted":
+            return shlex.quote(str(value))
+        return str(super().format_field(value, format_spec))
+
+
+_FORMATTER = _Formatter()
 
 
 @cache

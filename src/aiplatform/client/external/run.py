@@ -3,6 +3,7 @@
 import atexit
 import logging
 import math
+import shlex
 import sys
 import time
 import traceback
@@ -184,10 +185,8 @@ class ExternalRun:
         if self._sent:
             self.journal.remove()
         else:
-            log.warning(
-                "the run is not all on the platform; send the rest with: aiplatform runs sync %s",
-                self.journal.directory,
-            )
+            command = f"aiplatform runs sync {shlex.quote(str(self.journal.directory))}"
+            log.warning("the run is not all on the platform; send the rest with: %s", command)
         return self._sent
 
     def __enter__(self) -> Self:

@@ -52,10 +52,9 @@ def require_answers(session: Session, item: InputRef, method: str) -> None:
     # Without a prompt, it is in the conversations of both sides.
     target = "completion" if "prompt" in queries.columns_of(session, version) else "messages"
     name = item.label.partition("@")[0]
-    quoted = shlex.quote(name)
     raise PreferencesNotTaught(
         dataset=item.label,
-        command=f"aiplatform datasets map {quoted} chosen={target}",
+        command=f"aiplatform datasets map {shlex.quote(name)} chosen={target}",
         target=target,
     )
 
