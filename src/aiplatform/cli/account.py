@@ -17,27 +17,35 @@ if TYPE_CHECKING:
 
 
 def login(
-    username: Annotated[str | None, typer.Option("--username", "-u")] = None,
+    username: Annotated[
+        str | None,
+        typer.Option("--username", "-u", help="Username. Without it, you are asked for it."),
+    ] = None,
     password_stdin: Annotated[
         bool,
         typer.Option(
-            help="Read the password from the first line of stdin, and a new one, should it have "
-            "to be changed, from the second."
+            help="Read the password from the first line of stdin, and a new one from "
+            "the second line if the password must be changed."
         ),
     ] = False,
     totp: Annotated[
         str | None,
         typer.Option(
             metavar="CODE",
-            help="Code of the authenticator app, or a recovery code; asked for when it is needed.",
+            help="Code of the authenticator app, or a recovery code. You are asked "
+            "for it if it is needed.",
         ),
     ] = None,
     sso: Annotated[
-        bool, typer.Option("--sso", help="Sign in with a browser, through your organisation.")
+        bool,
+        typer.Option(
+            "--sso",
+            help="Log in with your browser and the account of your organisation (single sign-on).",
+        ),
     ] = False,
     json: Json = False,
 ) -> None:
-    """Log in; the session is kept for you, and renewed, until you log out."""
+    """Log in. The session is stored and renewed until you log out."""
     if sso and (username is not None or totp is not None or password_stdin):
         raise typer.BadParameter(tr("--sso asks for all that in the browser: give nothing else"))
     client = connect()
@@ -69,7 +77,7 @@ def login(
 
 
 def logout(json: Json = False) -> None:
-    """End the session, here and on the server."""
+    """Log out: end the session on this machine and on the server."""
     client = connect()
     client.logout()
     if json:
@@ -79,7 +87,7 @@ def logout(json: Json = False) -> None:
 
 
 def whoami(json: Json = False) -> None:
-    """Show the account that is logged in."""
+    """Show the account that you are logged in with, and the server."""
     client = connect()
     me = client.me()
     if json:

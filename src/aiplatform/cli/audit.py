@@ -21,25 +21,30 @@ if TYPE_CHECKING:
 
 app = group("The audit trail; for administrators.")
 
-User = Annotated[str | None, typer.Option(help="User name or uuid.")]
+User = Annotated[str | None, typer.Option(help="Only this user: username or uuid.")]
 Action = Annotated[
-    str | None, typer.Option(help="Such as dataset:created, or dataset: for all of them.")
+    str | None,
+    typer.Option(help="Only this action, such as dataset:created; dataset: means all of datasets."),
 ]
-ResourceOf = Annotated[str | None, typer.Option(help="Type or uuid of a resource.")]
-Project = Annotated[str | None, typer.Option(help="Uuid of a project.")]
-Outcome = Annotated[str | None, typer.Option(help="success, denied or failure.")]
-Address = Annotated[str | None, typer.Option(help="Address or network.")]
-Since = Annotated[str | None, typer.Option(help="Not before; with time zone.")]
-Until = Annotated[str | None, typer.Option(help="Before; with time zone.")]
+ResourceOf = Annotated[str | None, typer.Option(help="Only this resource: its type or uuid.")]
+Project = Annotated[str | None, typer.Option(help="Only this project: uuid.")]
+Outcome = Annotated[str | None, typer.Option(help="Only this outcome: success, denied or failure.")]
+Address = Annotated[str | None, typer.Option(help="Only this IP address or network.")]
+Since = Annotated[str | None, typer.Option(help="Only from this time on; with time zone.")]
+Until = Annotated[str | None, typer.Option(help="Only before this time; with time zone.")]
 Filter = Annotated[
     str | None,
     typer.Option(
         "--filter",
         metavar="EXPRESSION",
-        help='Such as \'action contains "delete" and created > "2026-11-01"\'.',
+        help='A filter, such as \'action contains "delete" and created > '
+        '"2026-11-01"\'. See docs/filters.md.',
     ),
 ]
-Text = Annotated[str | None, typer.Option(help="Words, or beginnings of words, in the details.")]
+Text = Annotated[
+    str | None,
+    typer.Option(help="Only rows with these words, or beginnings of words, in the details."),
+]
 
 
 @app.command()
@@ -57,7 +62,7 @@ def ls(
     limit: Limit = 100,
     json: Json = False,
 ) -> None:
-    """List what was done, newest first."""
+    """List audit rows, newest first."""
     filters: dict[str, Any] = {
         "user": user, "action": action, "resource": resource, "project": project,
         "outcome": outcome, "address": address, "since": since, "until": until, "text": text,
@@ -91,7 +96,7 @@ def _resource_text(entry: "AuditEntry") -> str:
 
 @app.command()
 def export(
-    file: Annotated[Path, typer.Argument(help="Where to write it.")],
+    file: Annotated[Path, typer.Argument(help="File to write to.")],
     user: User = None,
     action: Action = None,
     resource: ResourceOf = None,
@@ -102,12 +107,14 @@ def export(
     until: Until = None,
     text: Text = None,
     asked: Filter = None,
-    csv: Annotated[bool, typer.Option("--csv", help="A table for people, without proofs.")] = False,
+    csv: Annotated[
+        bool, typer.Option("--csv", help="Write CSV, a table for people without proofs.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Write what was done into a file that `audit verify` can hold against its seals.
+    """Export audit rows to a file that `audit verify` can check against its seals.
 
-    The export is itself put on record.
+    The export itself is recorded in the audit trail.
     """
     written = connect().audit.export(
         file, csv=csv, user=user, action=action, resource=resource,
@@ -124,24 +131,28 @@ def export(
 def verify(
     file: Annotated[
         Path | None,
-        typer.Argument(help="An exported or archived file; by default the database itself."),
+        typer.Argument(help="An exported or archived file. By default the database."),
     ] = None,
     public_key: Annotated[
-        list[Path] | None, typer.Option(help="Public key (PEM) that seals must be signed with.")
+        list[Path] | None,
+        typer.Option(help="Public key (PEM) that seals must be signed with. Can be repeated."),
     ] = None,
     head: Annotated[
         list[str] | None,
-        typer.Option(help="A head that was kept elsewhere, as `audit seal` prints it."),
+        typer.Option(
+            help="A head that you have stored in another place, as `audit seal` "
+            "prints it. Can be repeated."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Tell whether rows were altered, removed or put in since they were sealed.
+    """Check whether audit rows were altered, removed or inserted since they were sealed.
 
-    Asks no server: it reads a file, or the database that AIPLATFORM_DATABASE_URL names, and
-    computes everything itself. Keep a head elsewhere now and then: only that shows that the newest
-    seals were not cut off together with their rows.
+    Works without a server: reads a file, or the database in AIPLATFORM_DATABASE_URL, and computes
+    everything itself. From time to time, store a head in another place: only that shows whether the
+    newest seals were cut off together with their rows.
 
-    Exit codes: 0 intact, 1 not.
+    Exit codes: 0 intact, 1 not intact.
     """
     heads = [_head(text) for text in head or ()]
     keys = [_key(path, "read_public") for path in public_key or ()]
@@ -166,7 +177,7 @@ def seal(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Seal what waits, and print the head to keep elsewhere.
+    """Seal new audit rows, and print the head, which you should store in another place.
 
     Workers seal by themselves every AIPLATFORM_AUDIT_SEAL_SECONDS. Needs the database.
     """
@@ -187,10 +198,15 @@ def seal(
 
 @app.command()
 def archive(
-    days: Annotated[int, typer.Option(min=0, help="Archive seals that are so old.")],
+    days: Annotated[
+        int, typer.Option(min=0, help="Archive seals that are at least this many days old.")
+    ],
     json: Json = False,
 ) -> None:
-    """Copy sealed rows to the store; workers do it too with AIPLATFORM_AUDIT_ARCHIVE_DAYS."""
+    """Copy sealed audit rows to the store.
+
+    Workers do this too if AIPLATFORM_AUDIT_ARCHIVE_DAYS is set.
+    """
     use_what_runs()
     run = program("aiplatform.server.audit.service.archives", "archive_all")
     rows = asking_the_database(lambda: _fit(lambda: run(days)))
@@ -202,13 +218,15 @@ def archive(
 
 @app.command()
 def prune(
-    days: Annotated[int, typer.Option(min=0, help="Prune what was archived so long ago.")],
+    days: Annotated[
+        int, typer.Option(min=0, help="Prune rows that were archived at least this many days ago.")
+    ],
     json: Json = False,
 ) -> None:
-    """Take archived rows out of the table, after each archive was read back and verified.
+    """Delete archived rows from the table, after each archive was read back and verified.
 
-    The rows are then in the store only, where `audit verify` finds them; lists and exports show
-    them no longer. Runs as the role that owns the tables, AIPLATFORM_MIGRATION_DATABASE_URL.
+    The rows are then only in the store, where `audit verify` finds them. Lists and exports don't
+    show them any more. Runs as the owner of the tables, AIPLATFORM_MIGRATION_DATABASE_URL.
     """
     use_what_runs()
     run = program("aiplatform.server.audit.service.archives", "prune")
@@ -227,7 +245,7 @@ def keygen(
     path: Annotated[Path, typer.Argument(help="Where to write the private key.")],
     json: Json = False,
 ) -> None:
-    """Make a key to sign seals with: PATH, and PATH.pub for those who verify."""
+    """Create a key pair for signing seals: PATH, and PATH.pub for those who verify."""
     from aiplatform.server.audit.rules.signatures import make_key
 
     public = path.with_name(path.name + ".pub")

@@ -9,15 +9,18 @@ from aiplatform.cli.output import age_text, print_json, print_record, print_tabl
 from aiplatform.cli.session import confirm, connect
 from aiplatform.language import tr
 
-app = group("What was deleted: restore it, or delete it for good.")
+app = group("The bin: restore deleted things, or delete them for good.")
 
 Item = Annotated[
-    str, typer.Argument(metavar="ITEM", help="Name, NAME@VERSION or uuid of what was deleted.")
+    str, typer.Argument(metavar="ITEM", help="NAME, NAME@VERSION or uuid of the deleted thing.")
 ]
 Projects = Annotated[
-    bool, typer.Option("--projects", help="Deleted projects instead of what a project deleted.")
+    bool,
+    typer.Option(
+        "--projects", help="Deleted projects, instead of deleted datasets and models of a project."
+    ),
 ]
-NewName = Annotated[str | None, typer.Option("--name", help="Another name than it had.")]
+NewName = Annotated[str | None, typer.Option("--name", help="Restore it under this name.")]
 
 
 @app.command()
@@ -51,7 +54,7 @@ def restore(
     name: NewName = None,
     json: Json = False,
 ) -> None:
-    """Bring a dataset, a model or a project back."""
+    """Restore a dataset, a model or a project."""
     client = connect(project)
     if projects:
         restored = client.bin.restore_project(item, name=name)

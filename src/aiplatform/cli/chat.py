@@ -18,14 +18,29 @@ _HELP = "/reset begins anew, /exit or Ctrl-D ends, Ctrl-C stops an answer."
 
 
 def chat(
-    deployment: Annotated[str, typer.Argument(metavar="DEPLOYMENT", help="Name or uuid.")],
+    deployment: Annotated[
+        str, typer.Argument(metavar="DEPLOYMENT", help="Deployment: name or uuid.")
+    ],
     question: Annotated[
-        str | None, typer.Argument(help="Else a conversation; or stdin, when it is piped.")
+        str | None,
+        typer.Argument(
+            help="The question. Without it, a conversation starts, or stdin is "
+            "read if it is a pipe."
+        ),
     ] = None,
     base: Annotated[bool, typer.Option(help="Ask the base model, without the adapter.")] = False,
     system: Annotated[str | None, typer.Option("--system", "-s", help="System message.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1)] = None,
-    temperature: Annotated[float | None, typer.Option(min=0, max=2)] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Maximum number of tokens of an answer.")
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=2,
+            help="Randomness of the answer, 0 to 2; 0 always chooses the likeliest token.",
+        ),
+    ] = None,
     project: Project = None,
     json: Json = False,
 ) -> None:

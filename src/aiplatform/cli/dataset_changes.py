@@ -33,36 +33,60 @@ if TYPE_CHECKING:
     from aiplatform.client import Client, Dataset, DatasetVersion
 
 DatasetArgument = Annotated[
-    str, typer.Argument(metavar="DATASET", help="Name, NAME@VERSION, NAME@TAG, or uuid.")
+    str, typer.Argument(metavar="DATASET", help="Dataset: NAME, NAME@VERSION, NAME@TAG or uuid.")
 ]
-Message = Annotated[str | None, typer.Option("--message", help="What this version is.")]
+Message = Annotated[
+    str | None, typer.Option("--message", help="Message that describes the version.")
+]
 Parent = Annotated[
     str | None,
-    typer.Option("--parent", help="Version or tag to change; else that of DATASET, or current."),
+    typer.Option(
+        "--parent",
+        help="Version or tag to change. By default the version in DATASET, else the current one.",
+    ),
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="Don't wait for the quality report.")]
 AllowIdentical = Annotated[
-    bool, typer.Option(help="Add a version even when its rows are those of the one before.")
+    bool, typer.Option(help="Add a version even if its rows are the same as before.")
 ]
-Format = Annotated[str | None, typer.Option("--format", help="Of the file; else by the name.")]
+Format = Annotated[
+    str | None,
+    typer.Option("--format", help="Format of the file. By default recognised from its name."),
+]
 SHOWN = 120
 
 
 def patch(
     dataset: DatasetArgument,
     file: Annotated[
-        str | None, typer.Argument(help="Rows with a key: they replace those, or are added.")
+        str | None,
+        typer.Argument(
+            help="File with rows that have a key. They replace rows with the same "
+            "key, or are added."
+        ),
     ] = None,
-    key: Annotated[str | None, typer.Option("--key", help="The column that matches rows.")] = None,
+    key: Annotated[str | None, typer.Option("--key", help="Column that identifies a row.")] = None,
     delete: Annotated[
-        bool, typer.Option("--delete", help="Delete the rows whose keys the file has.")
+        bool, typer.Option("--delete", help="Delete the rows whose keys are in the file.")
     ] = False,
     set_cells: Annotated[
-        list[str] | None, typer.Option("--set", help="ROW.COLUMN=VALUE, a JSON value or text.")
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Change a cell: ROW.COLUMN=VALUE, with a JSON value or text. Can be repeated.",
+        ),
     ] = None,
-    add: Annotated[list[str] | None, typer.Option("--add", help="A row as JSON.")] = None,
+    add: Annotated[
+        list[str] | None,
+        typer.Option("--add", help="Add this row, a JSON object. Can be repeated."),
+    ] = None,
     delete_row: Annotated[
-        list[int] | None, typer.Option("--delete-row", min=0, help="The place of a row, from 0.")
+        list[int] | None,
+        typer.Option(
+            "--delete-row",
+            min=0,
+            help="Delete the row with this number, counted from 0. Can be repeated.",
+        ),
     ] = None,
     message: Message = None,
     parent: Parent = None,
@@ -79,7 +103,7 @@ def patch(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Commit a version with rows changed: by a key column and a file, or by their places."""
+    """Commit a version with changed rows: by a key column and a file, or by row number."""
     if file is not None:
         if key is None or set_cells or add or delete_row:
             raise typer.BadParameter(
@@ -128,14 +152,16 @@ def patch(
 def filter_rows(
     dataset: DatasetArgument,
     where: Annotated[list[str], typer.Option("--where", help=WHERE_HELP)],
-    drop: Annotated[bool, typer.Option("--drop", help="These rows go, the others stay.")] = False,
+    drop: Annotated[
+        bool, typer.Option("--drop", help="Remove these rows, and keep the others.")
+    ] = False,
     message: Message = None,
     parent: Parent = None,
     detach: Detach = False,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Commit a version of the rows that meet all conditions."""
+    """Commit a version with only the rows that meet all conditions."""
     made = connect(project).datasets.filter(
         dataset, where, drop=drop, message=message, parent=parent
     )
@@ -145,32 +171,51 @@ def filter_rows(
 def split(
     dataset: DatasetArgument,
     part: Annotated[
-        list[str], typer.Option("--part", help="NAME=FRACTION; the fractions add up to 1.")
+        list[str],
+        typer.Option(
+            "--part",
+            help="A part: NAME=FRACTION. Repeat it for each part; the fractions must add up to 1.",
+        ),
     ],
-    seed: Annotated[int, typer.Option("--seed", min=0, help="The same deals the same way.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed", min=0, help="Seed of the split; the same seed gives the same split."
+        ),
+    ] = 0,
     stratify: Annotated[
-        str | None, typer.Option("--stratify", help="A column as frequent in each part.")
+        str | None,
+        typer.Option("--stratify", help="Column whose values are equally frequent in each part."),
     ] = None,
     by_group: Annotated[
-        str | None, typer.Option("--group", help="A column whose equal values stay together.")
+        str | None,
+        typer.Option("--group", help="Column; rows with the same value stay in one part."),
     ] = None,
     by_row: Annotated[
         bool,
-        typer.Option("--by-row", help="Keep only equal rows together, not all of a question."),
+        typer.Option("--by-row", help="Keep only equal rows together, not all rows of a question."),
     ] = False,
     near: Annotated[
-        bool, typer.Option("--near", help="Keep rows that differ in a few words together, too.")
+        bool,
+        typer.Option("--near", help="Also keep rows together that differ in a few words only."),
     ] = False,
     name: Annotated[
         list[str] | None,
-        typer.Option("--name", help="PART=NAME of its dataset; else DATASET-PART."),
+        typer.Option(
+            "--name",
+            help="Name of the dataset of a part: PART=NAME. By default "
+            "DATASET-PART. Can be repeated.",
+        ),
     ] = None,
     message: Message = None,
     detach: Detach = False,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Split a version into new datasets, called DATASET-PART; rows of a question stay together."""
+    """Split a version into new datasets named DATASET-PART.
+
+    All rows of a question stay in one part.
+    """
     fractions: dict[str, float] = {}
     for text in part:
         # The last sign: a fraction has none.
@@ -222,7 +267,7 @@ def restore(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Commit the rows of an earlier version as the next one."""
+    """Commit the rows of an earlier version again, as the next version."""
     name, _, version = dataset.partition("@")
     if not version:
         raise typer.BadParameter(tr("say which version: NAME@v2"))
@@ -232,12 +277,14 @@ def restore(
 
 def tag(
     dataset: DatasetArgument,
-    name: Annotated[str | None, typer.Argument(help="The tag; none lists all.")] = None,
-    remove: Annotated[bool, typer.Option("--remove", help="Take the tag away.")] = False,
+    name: Annotated[
+        str | None, typer.Argument(help="Name of the tag. Without it, all tags are listed.")
+    ] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the tag.")] = False,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Put a tag at NAME@VERSION, move it there, or list the tags."""
+    """Set a tag on NAME@VERSION, move it there, or list the tags."""
     datasets = connect(project).datasets
     head, _, version = dataset.partition("@")
     if name is None:
@@ -262,7 +309,7 @@ def tag(
 def log(
     dataset: DatasetArgument, project: Project = None, limit: Limit = 100, json: Json = False
 ) -> None:
-    """Show how the versions of a dataset came to be, newest first."""
+    """Show how each version of a dataset was made, newest first."""
     datasets = connect(project).datasets
     at: dict[str, list[str]] = {}
     for found in datasets.tags(dataset):
@@ -288,19 +335,26 @@ def diff(
     dataset: Annotated[str, typer.Argument(metavar="DATASET@BEFORE", help="NAME@v1 or NAME@TAG.")],
     versions: Annotated[
         list[str] | None,
-        typer.Argument(metavar="AFTER", help="The other one, NAME@v2 or v2; else the current one."),
+        typer.Argument(
+            metavar="AFTER",
+            help="The other version: NAME@v2 or v2. By default the current version.",
+        ),
     ] = None,
     key: Annotated[
-        str | None, typer.Option("--key", help="The column that pairs rows; else their content.")
+        str | None,
+        typer.Option("--key", help="Column that pairs rows. By default equal rows are paired."),
     ] = None,
     kind: Annotated[
-        list[str] | None, typer.Option("--kind", help="Only added, removed or changed.")
+        list[str] | None,
+        typer.Option(
+            "--kind", help="Only rows of this kind: added, removed or changed. Can be repeated."
+        ),
     ] = None,
     project: Project = None,
     limit: Limit = 20,
     json: Json = False,
 ) -> None:
-    """Show what differs between two versions: rows, cells and columns."""
+    """Show the differences between two versions: rows, cells and columns."""
     name, before, after = _compared(dataset, versions or [])
     found = connect(project).datasets.diff(name, before, after, key=key, kinds=kind or ())
     entries = found.entries.take(limit)
@@ -378,7 +432,7 @@ def rm_version(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Delete a version from which nothing was made and on which nothing was trained."""
+    """Delete a version. Refused if another version was made from it, or a task has read it."""
     name, _, version = dataset.partition("@")
     if not version:
         raise typer.BadParameter(tr("say which version: NAME@v2"))

@@ -33,7 +33,7 @@ from aiplatform.language import tr
 
 def append(
     dataset: DatasetArgument,
-    file: Annotated[str, typer.Argument(help="A file of rows, or - for JSON Lines from stdin.")],
+    file: Annotated[str, typer.Argument(help="File with rows; - reads JSON Lines from stdin.")],
     message: Message = None,
     parent: Parent = None,
     data_format: Format = None,
@@ -49,7 +49,7 @@ def append(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Commit a version with more rows."""
+    """Commit a version with additional rows."""
     options = reading(mapped, encoding, delimiter, quote, header, bad_rows, types)
     options["allow_identical"] = allow_identical
     upload_change(
@@ -71,7 +71,7 @@ def map_columns(
     dataset: DatasetArgument,
     mapped: Annotated[
         list[str],
-        typer.Argument(metavar="COLUMN=WHAT...", help="As in question=prompt answer=completion."),
+        typer.Argument(metavar="COLUMN=WHAT...", help="Such as question=prompt answer=completion."),
     ],
     message: Message = None,
     parent: Parent = None,
@@ -79,13 +79,13 @@ def map_columns(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Commit a version whose columns are called what they are, which makes its shape."""
+    """Say what columns mean, and commit a version with the shape that follows."""
     made = connect(project).datasets.map(dataset, pairs(mapped), message=message, parent=parent)
     told(made, json, detach=detach)
 
 
 def columns(dataset: DatasetArgument, project: Project = None, json: Json = False) -> None:
-    """List the columns of a dataset, or of one version of it, with their types."""
+    """List the columns of a dataset or of one of its versions, with their types."""
     datasets = connect(project).datasets
     version = datasets.version(dataset) if "@" in dataset else None
     if version is None:

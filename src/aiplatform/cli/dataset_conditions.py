@@ -4,8 +4,8 @@ import json as jsonlib
 from typing import Any
 
 WHERE_HELP = (
-    'A filter such as \'score >= 0.5 and not label in ("a", "b")\'; several must all be met. See'
-    " docs/filters.md."
+    'A filter, such as \'score >= 0.5 and not label in ("a", "b")\'. Can be '
+    "repeated; all must be met. See docs/filters.md."
 )
 
 

@@ -12,7 +12,7 @@ from aiplatform.cli.transfer import bar
 from aiplatform.language import tr
 
 DatasetArgument = Annotated[
-    str, typer.Argument(metavar="DATASET", help="Name, NAME@VERSION, NAME@TAG, or uuid.")
+    str, typer.Argument(metavar="DATASET", help="Dataset: NAME, NAME@VERSION, NAME@TAG or uuid.")
 ]
 
 
@@ -24,18 +24,21 @@ def register(app: typer.Typer) -> None:
 
 def download(
     dataset: DatasetArgument,
-    output: Annotated[Path, typer.Option("--output", "-o", help="A file or directory.")] = Path(),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File or directory to write to.")
+    ] = Path(),
     data_format: Annotated[
         str,
         typer.Option(
             "--format",
-            help="jsonl, csv, parquet, original: the uploaded bytes, or quarantine: its bad rows.",
+            help="jsonl, csv, parquet, original (the uploaded file) or quarantine "
+            "(rows that could not be read).",
         ),
     ] = "jsonl",
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Fetch a version; the file appears when it is complete and verified."""
+    """Download a version. The file appears when it is complete and verified."""
     client = connect(project)
     with bar(tr("download {dataset}", dataset=dataset), hidden=json) as progress:
         file = client.datasets.download(dataset, output, format=data_format, progress=progress)
@@ -48,14 +51,17 @@ def download(
 def pull(
     dataset: DatasetArgument,
     to: Annotated[
-        str | None, typer.Option("--to", help="A directory or file; else it stays in the cache.")
+        str | None,
+        typer.Option(
+            "--to", help="Directory or file to copy it to. By default it stays in the cache."
+        ),
     ] = None,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Fetch a version as Parquet, of which only the parts travel that are not here yet.
+    """Download a version as Parquet into the cache, and print its path.
 
-    A pull that was cut goes on where it was. Prints the path.
+    Only parts that this machine lacks are transferred. An interrupted pull continues.
     """
     client = connect(project)
     with bar(tr("pull {dataset}", dataset=dataset), hidden=json) as progress:
@@ -84,12 +90,12 @@ def pull(
 
 def storage(
     dataset: Annotated[
-        str | None, typer.Argument(metavar="[DATASET]", help="One of them, by version.")
+        str | None, typer.Argument(metavar="[DATASET]", help="Show the versions of this dataset.")
     ] = None,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """What datasets cost: as downloaded, as the quota counts, and with shared parts once."""
+    """Show the storage of datasets: as downloaded, as charged to the quota, and as stored."""
     datasets = connect(project).datasets
     if dataset is not None:
         found = datasets.storage_of(dataset)
@@ -130,13 +136,13 @@ def storage(
 
 def gc(
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Tell what it would free, and do nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be freed, and do nothing.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Clean up the store: what nothing has referred to for a day. For administrators.
+    """Delete contents of the store that nothing has referred to for a day; for administrators.
 
-    It is marked first, and deleted an hour later, by this command or by a worker.
+    They are marked first, and deleted an hour later, by this command or by a worker.
     """
     found = connect(None).datasets.gc(dry_run=dry_run)
     if json:

@@ -27,33 +27,52 @@ def import_rows(
     source: Annotated[
         str,
         typer.Argument(
-            help="https://…, s3://BUCKET/KEY, or hub:OWNER/NAME[@REVISION] of the hub that the "
-            "platform's settings name."
+            help="https://…, s3://BUCKET/KEY, or hub:OWNER/NAME[@REVISION] for the "
+            "hub in the platform's settings."
         ),
     ],
     name: Annotated[
         str | None,
-        typer.Option("--name", help="Else that of the source. If it exists, a version is added."),
+        typer.Option(
+            "--name",
+            help="Name of the dataset. By default that of the source. If it "
+            "exists, a version is added.",
+        ),
     ] = None,
-    file: Annotated[str | None, typer.Option("--file", help="Of a hub: one file.")] = None,
-    split: Annotated[str | None, typer.Option("--split", help="Of a hub: train, test, …")] = None,
-    subset: Annotated[str | None, typer.Option("--subset", help="Of a hub: a configuration.")] = (
-        None
-    ),
-    region: Annotated[str | None, typer.Option("--region", help="Of S3: the bucket's.")] = None,
+    file: Annotated[
+        str | None, typer.Option("--file", help="From a hub: fetch only this file.")
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option("--split", help="From a hub: fetch this split, such as train or test."),
+    ] = None,
+    subset: Annotated[
+        str | None, typer.Option("--subset", help="From a hub: fetch this configuration.")
+    ] = (None),
+    region: Annotated[
+        str | None, typer.Option("--region", help="From S3: region of the bucket.")
+    ] = None,
     endpoint: Annotated[
-        str | None, typer.Option("--endpoint", help="Of S3: a store other than Amazon's.")
+        str | None,
+        typer.Option("--endpoint", help="From S3: address of a store other than Amazon's."),
     ] = None,
     secret: Annotated[
         list[str] | None,
         typer.Option(
             metavar="VARIABLE=NAME",
-            help="A stored secret that opens it: HTTP_TOKEN, HF_TOKEN, AWS_ACCESS_KEY_ID, …",
+            help="Use a stored secret as credential: VARIABLE=NAME, such as "
+            "HF_TOKEN=hub; also HTTP_TOKEN, AWS_ACCESS_KEY_ID, … Can be "
+            "repeated.",
         ),
     ] = None,
-    message: Annotated[str | None, typer.Option("--message", help="What this is.")] = None,
+    message: Annotated[
+        str | None, typer.Option("--message", help="Message that describes the version.")
+    ] = None,
     data_format: Annotated[
-        str | None, typer.Option("--format", help="Of the file; else by its name and content.")
+        str | None,
+        typer.Option(
+            "--format", help="Format of the file. By default recognised from its name and content."
+        ),
     ] = None,
     mapped: Map = None,
     bad_rows: BadRows = "refuse",
@@ -63,23 +82,30 @@ def import_rows(
     header: Header = None,
     types: Types = None,
     allow_identical: Annotated[
-        bool, typer.Option(help="Add a version even when its rows are those of the current one.")
+        bool,
+        typer.Option(help="Add a version even if its rows are the same as in the current one."),
     ] = False,
     mode: Annotated[
         Literal["replace", "append", "upsert", "delete"] | None,
-        typer.Option("--mode", help="What the rows do to those of a dataset that exists."),
+        typer.Option(
+            "--mode",
+            help="How to change an existing dataset: replace its rows, append, "
+            "upsert (by key) or delete (by key).",
+        ),
     ] = None,
     key: Annotated[
-        str | None, typer.Option("--key", help="The column that upsert and delete match rows by.")
+        str | None,
+        typer.Option("--key", help="Column that identifies a row, for upsert and delete."),
     ] = None,
     parent: Annotated[
-        str | None, typer.Option("--parent", help="Version or tag to change; else the current.")
+        str | None,
+        typer.Option("--parent", help="Version or tag to change. By default the current version."),
     ] = None,
     detach: Detach = False,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Let the platform fetch a dataset itself: from the web, S3, or a hub of datasets."""
+    """Let the platform fetch a dataset: from the web, S3, or a hub."""
     from aiplatform.client import NotFound
 
     place, called = _place(source, file, split, subset, region, endpoint)

@@ -9,30 +9,46 @@ from aiplatform.language import current, tr
 
 Map = Annotated[
     list[str] | None,
-    typer.Option("--map", metavar="COLUMN=WHAT", help="What a column is: question=prompt."),
+    typer.Option(
+        "--map",
+        metavar="COLUMN=WHAT",
+        help="Meaning of a column, such as question=prompt. Can be repeated.",
+    ),
 ]
 Encoding = Annotated[
-    str | None, typer.Option("--encoding", help="Of text, such as gb18030; else recognised.")
+    str | None,
+    typer.Option("--encoding", help="Encoding of text, such as gb18030. By default recognised."),
 ]
 Delimiter = Annotated[
-    str | None, typer.Option("--delimiter", help="Of CSV: one character, or tab; else recognised.")
+    str | None,
+    typer.Option(
+        "--delimiter", help="For CSV: delimiter, one character or `tab`. By default recognised."
+    ),
 ]
-Quote = Annotated[str | None, typer.Option("--quote", help="Of CSV: one character, or none.")]
+Quote = Annotated[
+    str | None, typer.Option("--quote", help="For CSV: quote, one character or `none`.")
+]
 Header = Annotated[
     bool | None,
-    typer.Option("--header/--no-header", help="Of CSV: whether the first record names columns."),
+    typer.Option("--header/--no-header", help="For CSV: whether the first line names the columns."),
 ]
 Types = Annotated[
     list[str] | None,
     typer.Option(
         "--type",
         metavar="COLUMN=TYPE",
-        help="Of CSV: text, integer, number, boolean, date or timestamp; else told by the values.",
+        help="For CSV: type of a column, such as zip=text: text, integer, number, "
+        "boolean, date or timestamp. By default determined from the values. Can "
+        "be repeated.",
     ),
 ]
 BadRows = Annotated[
     Literal["refuse", "quarantine"],
-    typer.Option("--bad-rows", help="quarantine sets rows that can't be read aside."),
+    typer.Option(
+        "--bad-rows",
+        help="What to do with rows that can't be read: refuse the file, or "
+        "set them aside (quarantine).",
+    ),
 ]
 
 

@@ -20,12 +20,13 @@ def fix(
         list[str] | None,
         typer.Argument(
             metavar="FINDING=FIX…",
-            help="Such as duplicates=deduplicate personal_email=mask markup=strip.",
+            help="A fix for a finding, such as duplicates=deduplicate "
+            "personal_email=mask markup=strip.",
         ),
     ] = None,
     gentle: Annotated[
         bool,
-        typer.Option("--all", help="The gentlest fix of each error and warning in the report."),
+        typer.Option("--all", help="Use the gentlest fix of each error and warning in the report."),
     ] = False,
     message: Message = None,
     parent: Parent = None,
@@ -33,7 +34,7 @@ def fix(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Commit a version in which findings of the quality report are cured."""
+    """Fix findings of the quality report, and commit a version."""
     client = connect(project)
     chosen: dict[str, str] = {}
     if gentle:
@@ -60,37 +61,46 @@ def fix(
 def gate(
     dataset: Annotated[
         str | None,
-        typer.Argument(help="Ask whether this passes: NAME, NAME@VERSION or NAME@TAG."),
+        typer.Argument(help="Check whether this dataset passes: NAME, NAME@VERSION or NAME@TAG."),
     ] = None,
     min_score: Annotated[
-        int | None, typer.Option("--min-score", min=0, max=100, help="The least score.")
+        int | None,
+        typer.Option("--min-score", min=0, max=100, help="Minimum score of the report, 0 to 100."),
     ] = None,
     forbid_errors: Annotated[
-        bool, typer.Option("--forbid-errors", help="No finding may be an error.")
+        bool, typer.Option("--forbid-errors", help="Refuse data with errors in its report.")
     ] = False,
     limit: Annotated[
         list[str] | None,
-        typer.Option("--limit", help="FINDING=SHARE, such as personal_*=0 duplicates=0.05."),
+        typer.Option(
+            "--limit",
+            help="Largest share of rows with a finding: FINDING=SHARE, such as "
+            "personal_*=0 or duplicates=0.05. Can be repeated.",
+        ),
     ] = None,
     evaluation: Annotated[
         list[str] | None,
         typer.Option(
             "--evaluation",
             metavar="DATASET",
-            help="Every dataset is compared with this held-out data.",
+            help="Compare every dataset with this held-out data. Can be repeated.",
         ),
     ] = None,
     benchmark: Annotated[
         list[str] | None,
-        typer.Option("--benchmark", metavar="DATASET", help="The same, to the last passage."),
+        typer.Option(
+            "--benchmark",
+            metavar="DATASET",
+            help="Compare every dataset with this benchmark, passage by passage. Can be repeated.",
+        ),
     ] = None,
-    clear: Annotated[bool, typer.Option("--clear", help="Take all rules away.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Remove all rules.")] = False,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Show or set the project's rules for training data, or ask whether a dataset passes.
+    """Show or set the quality gate of the project, or check whether a dataset passes it.
 
-    Exit code 1 when it does not pass.
+    Exit code 1 if it does not pass.
     """
     given = (forbid_errors, limit, evaluation, benchmark)
     rules_given = min_score is not None or any(given)

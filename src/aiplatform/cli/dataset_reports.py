@@ -19,10 +19,15 @@ if TYPE_CHECKING:
 
 BaseModel = Annotated[
     str | None,
-    typer.Option("--base-model", "-m", help="Whose tokenizer counts tokens in the report."),
+    typer.Option(
+        "--base-model", "-m", help="Base model whose tokenizer counts the tokens in the report."
+    ),
 ]
 MaxLength = Annotated[
-    int | None, typer.Option("--max-length", min=8, help="Tokens beyond which a row is too long.")
+    int | None,
+    typer.Option(
+        "--max-length", min=8, help="Maximum number of tokens of a row; longer rows are reported."
+    ),
 ]
 
 
@@ -30,28 +35,40 @@ def report(
     dataset: DatasetArgument,
     compare: Annotated[
         str | None,
-        typer.Option("--compare", metavar="VERSION", help="What got better since: v3, or a tag."),
+        typer.Option(
+            "--compare",
+            metavar="VERSION",
+            help="Compare with the report of this version or tag, such as v3.",
+        ),
     ] = None,
     html: Annotated[
         Path | None,
-        typer.Option("--html", metavar="FILE", help="Write it as a page that needs nothing else."),
+        typer.Option(
+            "--html",
+            metavar="FILE",
+            help="Write the report to this HTML file, which loads nothing else.",
+        ),
     ] = None,
     lang: Annotated[
-        str | None, typer.Option("--lang", help="The page's language: en or zh.")
+        str | None, typer.Option("--lang", help="Language of the HTML file: en or zh.")
     ] = None,
     made: Annotated[
-        UUID | None, typer.Option("--made", metavar="UUID", help="An older report, by --history.")
+        UUID | None,
+        typer.Option(
+            "--made", metavar="UUID", help="Show this older report; --history lists them."
+        ),
     ] = None,
     since_made: Annotated[
         UUID | None,
         typer.Option(
             "--compare-made",
             metavar="UUID",
-            help="Compare with an older report: of the version of --compare, else of the same one.",
+            help="Compare with an older report of the version in --compare, by "
+            "default of the same version.",
         ),
     ] = None,
     history: Annotated[
-        bool, typer.Option("--history", help="All reports that were made of this version.")
+        bool, typer.Option("--history", help="List all reports of this version.")
     ] = False,
     project: Project = None,
     json: Json = False,
@@ -102,17 +119,26 @@ def check(
     max_length: MaxLength = None,
     against: Annotated[
         list[str] | None,
-        typer.Option("--against", metavar="DATASET", help="Evaluation data; NAME or NAME@VERSION."),
+        typer.Option(
+            "--against",
+            metavar="DATASET",
+            help="Compare with this evaluation data: NAME or NAME@VERSION. Can be repeated.",
+        ),
     ] = None,
     benchmark: Annotated[
         list[str] | None,
-        typer.Option("--benchmark", metavar="DATASET", help="A benchmark, uploaded as a dataset."),
+        typer.Option(
+            "--benchmark",
+            metavar="DATASET",
+            help="Compare with this benchmark, which you have uploaded as a "
+            "dataset. Can be repeated.",
+        ),
     ] = None,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Make the quality report again, and show it: for a base model or another length, or compared
-    with other data. Without --against and --benchmark it is compared with what it was before.
+    """Make a new quality report and show it: for another base model or length, or compared with
+    other data. Without --against and --benchmark it is compared with the same data as before.
     """
     client = connect(project)
     client.datasets.check(

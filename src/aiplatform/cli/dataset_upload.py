@@ -23,20 +23,31 @@ if TYPE_CHECKING:
 
 
 def upload(
-    file: Annotated[str, typer.Argument(help="A file, or - for stdin.")],
+    file: Annotated[str, typer.Argument(help="File to upload; - reads stdin.")],
     name: Annotated[
         str | None,
-        typer.Option("--name", help="Else that of the file. If it exists, a version is added."),
+        typer.Option(
+            "--name",
+            help="Name of the dataset. By default that of the file. If it exists, "
+            "a version is added.",
+        ),
     ] = None,
-    message: Annotated[str | None, typer.Option("--message", help="What this is.")] = None,
+    message: Annotated[
+        str | None, typer.Option("--message", help="Message that describes the version.")
+    ] = None,
     parent: Annotated[
         str | None,
-        typer.Option("--parent", help="Version or tag that this one follows; else the current."),
+        typer.Option(
+            "--parent",
+            help="Version or tag that the new version follows. By default the current version.",
+        ),
     ] = None,
     data_format: Annotated[
         str | None,
         typer.Option(
-            "--format", help="jsonl, json, csv, tsv, parquet, arrow, text; else by the name."
+            "--format",
+            help="jsonl, json, csv, tsv, parquet, arrow or text. By default "
+            "recognised from the name.",
         ),
     ] = None,
     mapped: Map = None,
@@ -49,7 +60,8 @@ def upload(
     base_model: BaseModel = None,
     max_length: MaxLength = None,
     allow_identical: Annotated[
-        bool, typer.Option(help="Add a version even when its rows are those of the current one.")
+        bool,
+        typer.Option(help="Add a version even if its rows are the same as in the current one."),
     ] = False,
     project: Project = None,
     wait: Annotated[
@@ -57,7 +69,7 @@ def upload(
     ] = True,
     json: Json = False,
 ) -> None:
-    """Upload a file as a dataset, or as a new version of one; then show its quality report."""
+    """Upload a file as a dataset or as a new version of one, and show its quality report."""
     reading = dataset_intake.reading(mapped, encoding, delimiter, quote, header, bad_rows, types)
     client = connect(project)
     if name is None:

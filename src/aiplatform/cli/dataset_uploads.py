@@ -14,12 +14,12 @@ SEARCHED = 500
 SHORTEST = 6
 """Characters of a uuid's start."""
 
-app = group("Uploads in pieces: what is under way, and giving it up.")
+app = group("Uploads in pieces: list them, and give them up.")
 
 
 @app.command()
 def ls(project: Project = None, limit: Limit = 100, json: Json = False) -> None:
-    """List the uploads under way, and for a day those that have ended."""
+    """List unfinished uploads, and those that have ended within a day."""
     print_table(
         connect(project).datasets.uploads().take(limit),
         {
@@ -46,7 +46,7 @@ def cancel(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Give an upload up: what has arrived goes."""
+    """Give up an upload, and delete what has arrived."""
     datasets = connect(project).datasets
     start = upload.lower()
     found = [one for one in datasets.uploads().take(SEARCHED) if str(one.uuid).startswith(start)]

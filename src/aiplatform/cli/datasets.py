@@ -44,7 +44,7 @@ dataset_reports.register(app)
 app.add_typer(dataset_uploads.app, name="uploads")
 
 DatasetArgument = Annotated[
-    str, typer.Argument(metavar="DATASET", help="Name, NAME@VERSION, or uuid.")
+    str, typer.Argument(metavar="DATASET", help="Dataset: NAME, NAME@VERSION or uuid.")
 ]
 
 
@@ -109,26 +109,40 @@ def versions(
 @app.command()
 def rows(
     dataset: DatasetArgument,
-    offset: Annotated[int, typer.Option("--offset", min=0, help="The place of the first.")] = 0,
-    search: Annotated[str | None, typer.Option("--search", help="Rows with this text.")] = None,
+    offset: Annotated[
+        int, typer.Option("--offset", min=0, help="Number of the first row, counted from 0.")
+    ] = 0,
+    search: Annotated[
+        str | None, typer.Option("--search", help="Only rows that contain this text.")
+    ] = None,
     where: Annotated[list[str] | None, typer.Option("--where", help=WHERE_HELP)] = None,
     finding: Annotated[
-        str | None, typer.Option("--finding", help="Rows of this finding, by its code.")
+        str | None,
+        typer.Option(
+            "--finding", help="Only rows of this finding of the quality report, such as duplicates."
+        ),
     ] = None,
     sample: Annotated[
-        int | None, typer.Option("--sample", min=1, max=200, help="Draw so many instead.")
+        int | None,
+        typer.Option("--sample", min=1, max=200, help="Draw this many rows at random instead."),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="The same draws the same.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed", min=0, help="Seed of the sample; the same seed draws the same rows."
+        ),
+    ] = 0,
     places: Annotated[
-        bool, typer.Option("--places", help='Each as {"place": …, "row": …}, for programs.')
+        bool,
+        typer.Option("--places", help='Print each row as {"place": …, "row": …}, for programs.'),
     ] = False,
     project: Project = None,
     limit: Limit = 10,
     json: Json = False,
 ) -> None:
-    """Print rows, one JSON object a line; with --json, one list.
+    """Print rows, one JSON object per line; with --json, one list.
 
-    In a terminal the place of each row stands before it: what `patch` knows it by, from 0.
+    In a terminal the number of each row is shown in front of it, counted from 0; `patch` takes it.
     """
     if sample is not None and (search is not None or where or offset):
         raise typer.BadParameter(tr("--sample draws from all rows: no --search, --where, --offset"))
@@ -156,11 +170,13 @@ def rows(
 @app.command()
 def rename(
     dataset: DatasetArgument,
-    name: Annotated[str, typer.Argument(metavar="NEW-NAME", help="Unique in the project.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NEW-NAME", help="New name, unique in the project.")
+    ],
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Give a dataset another name; what refers to it, refers to it by uuid."""
+    """Rename a dataset. References to it stay valid."""
     if "@" in dataset:
         raise typer.BadParameter(tr("a version has no name of its own: give the dataset's"))
     datasets = connect(project).datasets

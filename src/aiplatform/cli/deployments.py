@@ -14,30 +14,41 @@ from aiplatform.language import tr
 if TYPE_CHECKING:
     from aiplatform.client import Deployment
 
-app = group("Deployments: models that answer, also to OpenAI's clients.")
+app = group("Deployments: models that are served and answer requests.")
 
-DeploymentArgument = Annotated[str, typer.Argument(metavar="DEPLOYMENT", help="Name or uuid.")]
-Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Return when it is done.")]
+DeploymentArgument = Annotated[
+    str, typer.Argument(metavar="DEPLOYMENT", help="Deployment: name or uuid.")
+]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is done.")]
 
 
 @app.command()
 def create(
     model: ModelOrTask,
     name: Annotated[
-        str | None, typer.Option("--name", help="What requests call it; else the model's name.")
+        str | None,
+        typer.Option("--name", help="Name that requests use. By default the name of the model."),
     ] = None,
-    engine: Annotated[str | None, typer.Option(help="transformers or vllm.")] = None,
-    max_length: Annotated[int | None, typer.Option(min=8, help="Context, in tokens.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="Program that serves the model: transformers or vllm.")
+    ] = None,
+    max_length: Annotated[
+        int | None, typer.Option(min=8, help="Length of the context, in tokens.")
+    ] = None,
     max_batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Requests decoded together.")
+        int | None,
+        typer.Option(min=1, help="Maximum number of requests that are decoded together."),
     ] = None,
-    precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="Number format of the computation: auto, fp32 or bf16.")
+    ] = None,
     after: After = None,
     wait: Annotated[
         bool | None,
         typer.Option(
             "--wait/--no-wait",
-            help="Return when it answers; by default unless it waits for other tasks.",
+            help="Return when the deployment answers. This is the default, unless it "
+            "waits for other tasks.",
         ),
     ] = None,
     project: Project = None,
@@ -45,8 +56,8 @@ def create(
 ) -> None:
     """Serve a model.
 
-    With task:TASK, what a training makes, once it has; with --after, once these tasks have
-    succeeded. When one of them fails, the deployment is stopped.
+    With task:TASK, waits for that training and serves the model that it makes. With --after, waits
+    until these tasks have succeeded. If one of them fails, the deployment is stopped.
     """
     from aiplatform.client import Task
 
@@ -126,7 +137,7 @@ def start(
 def stop(
     deployment: DeploymentArgument, wait: Wait = True, project: Project = None, json: Json = False
 ) -> None:
-    """Stop a deployment; requests under way are answered first."""
+    """Stop a deployment. Requests in progress are answered first."""
     found = connect(project).deployments.stop(deployment)
     _finish(found.wait_stopped() if wait else found, json=json)
 
@@ -143,15 +154,20 @@ def restart(
 @app.command()
 def update(
     deployment: DeploymentArgument,
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="NAME, NAME@VERSION or a uuid.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="NAME (the newest version), NAME@VERSION or uuid of a model."
+        ),
+    ],
     wait: Wait = True,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Serve another model under the same name, without a gap.
+    """Serve another model under the same name, without interruption.
 
-    The new server starts beside the present one and takes over when it is ready. If it fails to
-    start, the present one goes on. To go back, update to the former model.
+    The new server starts beside the current one and takes over when it is ready. If it fails to
+    start, the current one continues. To go back, update to the previous model.
     """
     found = connect(project).deployments.update(deployment, model)
     if wait:

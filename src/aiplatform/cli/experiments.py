@@ -38,14 +38,16 @@ _SERIES = ("metrics.metrics", "metrics.runs")
 
 app = group("Experiments: training specs and their runs.")
 
-ExperimentArgument = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="Name or uuid.")]
+ExperimentArgument = Annotated[
+    str, typer.Argument(metavar="EXPERIMENT", help="Experiment: name or uuid.")
+]
 
 
 @app.command()
 def ls(
     asked: Filter = None,
     sort: Sort = None,
-    archived: Annotated[bool, typer.Option(help="Those in the archive.")] = False,
+    archived: Annotated[bool, typer.Option(help="List archived experiments.")] = False,
     project: Project = None,
     limit: Limit = 50,
     json: Json = False,
@@ -73,7 +75,7 @@ def ls(
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument()],
+    name: Annotated[str, typer.Argument(help="Name of the experiment.")],
     spec: Spec = None,
     assignments: Set = None,
     project: Project = None,
@@ -103,7 +105,7 @@ def run(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Run an experiment again, and watch it."""
+    """Start a run of an experiment, and follow it."""
     from aiplatform.client import git_state
 
     client = connect(project)
@@ -153,12 +155,12 @@ def runs(
 @app.command()
 def clone(
     experiment: ExperimentArgument,
-    name: Annotated[str | None, typer.Option("--name", help="Of the new one.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the new experiment.")] = None,
     assignments: Set = None,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Make a new experiment like another, with some of its config changed."""
+    """Create a copy of an experiment, with some values changed."""
     changes: dict[str, object] = {}
     assign(changes, assignments or [])
     made = connect(project).experiments.clone(experiment, name, changes=changes)
@@ -168,14 +170,16 @@ def clone(
 @app.command()
 def tag(
     experiment: ExperimentArgument,
-    add: Annotated[list[str] | None, typer.Option("--add", "-a", help="A tag to add.")] = None,
+    add: Annotated[
+        list[str] | None, typer.Option("--add", "-a", help="Tag to add. Can be repeated.")
+    ] = None,
     remove: Annotated[
-        list[str] | None, typer.Option("--remove", "-r", help="A tag to take away.")
+        list[str] | None, typer.Option("--remove", "-r", help="Tag to remove. Can be repeated.")
     ] = None,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Add tags to an experiment, or take them away; prints those it has."""
+    """Add or remove tags of an experiment, and print its tags."""
     found = connect(project).experiments.get(experiment)
     tags = sorted((set(found.tags) | set(add or ())) - set(remove or ()))
     if tags != sorted(found.tags):
@@ -192,7 +196,10 @@ def note(
     file: Annotated[
         Path | None,
         typer.Option(
-            "--file", "-f", help="Markdown to keep with it; - reads stdin.", allow_dash=True
+            "--file",
+            "-f",
+            help="File with the new note in Markdown; - reads stdin.",
+            allow_dash=True,
         ),
     ] = None,
     project: Project = None,
@@ -212,11 +219,11 @@ def note(
 @app.command()
 def archive(
     experiment: ExperimentArgument,
-    undo: Annotated[bool, typer.Option("--undo", help="Take it out again.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Take it out of the archive.")] = False,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Put an experiment into the archive: it is not listed any more and starts no runs."""
+    """Archive an experiment: it is not listed by default and starts no runs."""
     found = connect(project).experiments.get(experiment)
     changed = found.unarchive() if undo else found.archive()
     if json:
@@ -231,11 +238,14 @@ def archive(
 
 @app.command()
 def compare(
-    experiments: Annotated[list[str], typer.Argument(metavar="EXPERIMENT...")],
+    experiments: Annotated[
+        list[str],
+        typer.Argument(metavar="EXPERIMENT...", help="Two or more experiments: name or uuid."),
+    ],
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Compare experiments by their configs and the figures of their best runs."""
+    """Compare the configurations of experiments and the metrics of their best runs."""
     print_comparison(connect(project).runs.compare(experiments=experiments), as_json=json)
 
 
@@ -243,7 +253,7 @@ def compare(
 def rm(
     experiment: ExperimentArgument, project: Project = None, yes: Yes = False, json: Json = False
 ) -> None:
-    """Delete an experiment; its models stay."""
+    """Delete an experiment. Its models are kept."""
     found = connect(project).experiments.get(experiment)
     confirm(tr("Delete the experiment {name}?", name=found.name), yes=yes)
     found.delete()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def unsent(json: Json = False) -> None:
-    """List runs of this machine that are not all on the platform."""
+    """List runs of this machine that are not completely sent to the platform."""
     from aiplatform.client.external.journal import Journal, runs_directory
 
     found: list[dict[str, Any]] = []
@@ -44,19 +44,20 @@ def unsent(json: Json = False) -> None:
 
 def sync(
     directories: Annotated[
-        list[Path] | None, typer.Argument(help="Of runs; by default all that `unsent` shows.")
+        list[Path] | None,
+        typer.Argument(help="Directories of runs. By default all that `unsent` lists."),
     ] = None,
     ended: Annotated[
         str | None,
         typer.Option(
-            help="How runs ended that could not say so: completed, failed, cancelled. "
-            "They ended when they last said something."
+            help="How runs without a recorded end have ended: completed, failed or "
+            "cancelled. Their last record is the time of the end."
         ),
     ] = None,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Send what runs could not. What is there already is not sent twice."""
+    """Send the unsent records of runs to the platform. Nothing is sent twice."""
     from aiplatform.client import ClientError, ServerUnavailable, Unauthenticated
     from aiplatform.client.external.journal import ending
 

@@ -9,12 +9,14 @@ from aiplatform.cli.output import age_text, print_json, print_table, say
 from aiplatform.cli.session import connect
 from aiplatform.language import tr
 
-app = group("Invitations; for administrators. Make one with `aiplatform users invite`.")
+app = group("Invitations; for administrators. `aiplatform users invite` creates one.")
 
 
 @app.command()
 def ls(
-    only_open: Annotated[bool, typer.Option("--open", help="Only those that still work.")] = False,
+    only_open: Annotated[
+        bool, typer.Option("--open", help="Only invitations that are still valid.")
+    ] = False,
     limit: Limit = 100,
     json: Json = False,
 ) -> None:
@@ -37,9 +39,10 @@ def ls(
 
 @app.command()
 def revoke(
-    invitation: Annotated[str, typer.Argument(help="Its uuid.")], json: Json = False
+    invitation: Annotated[str, typer.Argument(help="Its uuid, as the list shows it.")],
+    json: Json = False,
 ) -> None:
-    """Let a link work no more."""
+    """Revoke an invitation: its link stops working."""
     connect().invitations.revoke(invitation)
     if json:
         print_json({"uuid": invitation, "done": True})

@@ -9,21 +9,24 @@ from aiplatform.cli.output import age_text, print_json, print_record, print_tabl
 from aiplatform.cli.session import confirm, connect
 from aiplatform.language import tr
 
-app = group("API keys, for programs that act for you.")
+app = group("API keys, for programs that act in your name.")
 
 User = Annotated[
-    str | None, typer.Option("--user", "-u", help="Somebody else's; for administrators.")
+    str | None,
+    typer.Option(
+        "--user", "-u", help="Use the keys of this user instead of your own; for administrators."
+    ),
 ]
 
 
 @app.command()
 def ls(
     user: User = None,
-    revoked: Annotated[bool, typer.Option(help="Those that were revoked too.")] = False,
+    revoked: Annotated[bool, typer.Option(help="Include revoked keys.")] = False,
     limit: Limit = 100,
     json: Json = False,
 ) -> None:
-    """List the keys."""
+    """List your API keys."""
     print_table(
         connect().keys.list(user=user, revoked=revoked or None).take(limit),
         {
@@ -42,26 +45,30 @@ def ls(
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="What you call it.")],
+    name: Annotated[str, typer.Argument(help="Name of the key.")],
     scope: Annotated[
         list[str],
         typer.Option(
             "--scope",
             "-s",
-            help="A permission, such as datasets:read or datasets:*; may be given several times. "
-            "See `aiplatform roles permissions`.",
+            help="A permission of the key, such as datasets:read or datasets:*. Can "
+            "be repeated. `aiplatform roles permissions` lists them.",
         ),
     ],
     project: Annotated[
         str | None,
-        typer.Option("--project", "-p", help="The one project that it reaches; name or uuid."),
+        typer.Option("--project", "-p", help="Limit the key to this project; name or uuid."),
     ] = None,
     days: Annotated[
-        int | None, typer.Option(min=1, max=3650, help="Days until it expires; else never.")
+        int | None,
+        typer.Option(min=1, max=3650, help="Days until the key expires. By default never."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Make a key and print it, this once. It does what you may do, within its scopes."""
+    """Create an API key and print it; it is shown only once.
+
+    The key may do what you may do, within its scopes.
+    """
     made = connect().keys.create(name, scope, project=project, days=days)
     if json:
         print_json(made)
@@ -73,12 +80,12 @@ def create(
 
 @app.command()
 def revoke(
-    key: Annotated[str, typer.Argument(help="Name or uuid.")],
+    key: Annotated[str, typer.Argument(help="API key: name or uuid.")],
     user: User = None,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Have requests with a key refused from now on."""
+    """Revoke a key: requests with it are refused from now on."""
     client = connect()
     found = next((k for k in client.keys.list(user=user) if key in {k.name, str(k.uuid)}), None)
     if found is None:

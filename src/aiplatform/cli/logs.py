@@ -15,21 +15,30 @@ from aiplatform.protocol.enums import LogLevel, LogStream
 
 def logs(
     task: TaskArgument,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it ends.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Print new lines until the task ends.")
+    ] = False,
     search: Annotated[
-        str | None, typer.Option("--search", "-s", help="Only lines with this text.")
+        str | None, typer.Option("--search", "-s", help="Only lines that contain this text.")
     ] = None,
     level: Annotated[
-        LogLevel | None, typer.Option("--level", "-l", help="Only this level and more severe ones.")
+        LogLevel | None,
+        typer.Option("--level", "-l", help="Only lines of this level and more severe ones."),
     ] = None,
-    stream: Annotated[LogStream | None, typer.Option(help="Only this one.")] = None,
+    stream: Annotated[LogStream | None, typer.Option(help="Only lines of this stream.")] = None,
     since: Annotated[
-        datetime | None, typer.Option(help="Only lines from this moment on, in UTC.")
+        datetime | None, typer.Option(help="Only lines from this time on, in UTC.")
     ] = None,
-    until: Annotated[datetime | None, typer.Option(help="Only lines before it, in UTC.")] = None,
+    until: Annotated[
+        datetime | None, typer.Option(help="Only lines before this time, in UTC.")
+    ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Write every line to this file; .gz is packed."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Write the whole log to this file; compressed if it ends with .gz.",
+        ),
     ] = None,
     project: Project = None,
     json: Json = False,

@@ -67,8 +67,8 @@ def _root(
         typer.Option(
             envvar="AIPLATFORM_URL",
             show_envvar=True,
-            help="Address of the server; else that of the last login, else that of the platform "
-            "which `aiplatform up` runs in AIPLATFORM_HOME.",
+            help="Address of the server. By default that of the last login, else "
+            "that of the platform that `aiplatform up` runs in AIPLATFORM_HOME.",
         ),
     ] = None,
     _show_version: Annotated[

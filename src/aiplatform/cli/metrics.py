@@ -13,27 +13,33 @@ from aiplatform.language import tr
 if TYPE_CHECKING:
     from aiplatform.client.metrics import TaskSummary
 
-Keys = Annotated[list[str] | None, typer.Option("--key", "-k", help="Only this metric; repeat.")]
+Keys = Annotated[
+    list[str] | None, typer.Option("--key", "-k", help="Only this metric. Can be repeated.")
+]
 
 
 def compare(
-    tasks: Annotated[list[str], typer.Argument(metavar="TASK...", help="Two or more.")],
+    tasks: Annotated[
+        list[str], typer.Argument(metavar="TASK...", help="Two or more tasks: name or uuid.")
+    ],
     key: Keys = None,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Compare what tasks measured: last, least, greatest and best values with their steps."""
+    """Compare the metrics of tasks: last, minimum, maximum and best values with their steps."""
     found = connect(project).metrics.summaries(*(key or ()), tasks=tasks)
     print_summaries(found, as_json=json)
 
 
 def compare_metrics(
-    experiment: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="Name or uuid.")],
+    experiment: Annotated[
+        str, typer.Argument(metavar="EXPERIMENT", help="Experiment: name or uuid.")
+    ],
     key: Keys = None,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Compare what the runs of an experiment measured, newest first."""
+    """Compare the metrics of the runs of an experiment, newest first."""
     found = connect(project).metrics.summaries(*(key or ()), experiment=experiment)
     print_summaries(found, as_json=json)
 

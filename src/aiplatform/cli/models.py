@@ -40,13 +40,16 @@ from aiplatform.language import tr
 if TYPE_CHECKING:
     from aiplatform.client import Client, Model, Task
 
-app = group("The model registry: base models brought in, tuned models made here.")
+app = group("The model registry: imported base models and tuned models.")
 
 WEIGHTS_FILES = (".gguf", ".safetensors")
 _LONG = ("card", "facts", "lineage", "metrics")
 
 ModelArgument = Annotated[
-    str, typer.Argument(metavar="MODEL", help="Name (its newest version), NAME@VERSION, or uuid.")
+    str,
+    typer.Argument(
+        metavar="MODEL", help="NAME (the newest version), NAME@VERSION or uuid of a model."
+    ),
 ]
 
 
@@ -54,7 +57,7 @@ ModelArgument = Annotated[
 def ls(
     project: Project = None,
     every: Annotated[
-        bool, typer.Option("--all", "-a", help="Of all projects, and shared ones.")
+        bool, typer.Option("--all", "-a", help="Models of all projects, and shared ones.")
     ] = False,
     limit: Limit = 100,
     json: Json = False,
@@ -87,11 +90,11 @@ def ls(
 @app.command()
 def show(
     model: ModelArgument,
-    card: Annotated[bool, typer.Option(help="Print its model card instead.")] = False,
+    card: Annotated[bool, typer.Option(help="Print the model card instead.")] = False,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Show a model and what it was made of."""
+    """Show a model and its lineage."""
     client = connect(project)
     found = client.models.get(model)
     if card:
@@ -114,26 +117,36 @@ def import_model(
     source: Annotated[
         str,
         typer.Argument(
-            help="package:NAME of an installed Python package, hub:OWNER/NAME[@REVISION], "
-            "or a local directory or GGUF file, which is uploaded."
+            help="package:NAME (a Python package on the worker), "
+            "hub:OWNER/NAME[@REVISION], or a local directory or GGUF file, "
+            "which is uploaded."
         ),
     ],
-    name: Annotated[str | None, typer.Option("--name", help="Else that of the source.")] = None,
-    version: Annotated[str | None, typer.Option(help="Else the next number.")] = None,
-    model_license: Annotated[str | None, typer.Option("--license")] = None,
-    shared: Annotated[bool, typer.Option(help="For all projects; for administrators.")] = False,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the model. By default that of the source.")
+    ] = None,
+    version: Annotated[
+        str | None, typer.Option(help="Version of the model. By default the next number.")
+    ] = None,
+    model_license: Annotated[
+        str | None, typer.Option("--license", help="Licence of the model, for its card.")
+    ] = None,
+    shared: Annotated[
+        bool, typer.Option(help="Share the model with all projects; for administrators.")
+    ] = False,
     secret: Annotated[
         list[str] | None,
         typer.Option(
             metavar="VARIABLE=NAME",
-            help="Give the import a stored secret, such as HF_TOKEN=hub for a gated model.",
+            help="Use a stored secret as credential, such as HF_TOKEN=hub for a "
+            "gated model. Can be repeated.",
         ),
     ] = None,
     detach: Detach = False,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Bring a base model in."""
+    """Import a base model."""
     client = connect(project)
     options: dict[str, Any] = {
         "name": name,
@@ -172,14 +185,16 @@ def import_model(
 @app.command()
 def download(
     model: ModelArgument,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="A directory.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Directory to write to.")
+    ] = None,
     part: Annotated[
-        str | None, typer.Option(help="Only this directory of it: adapter or weights.")
+        str | None, typer.Option(help="Only this directory of the model: adapter or weights.")
     ] = None,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Fetch the files of a model, each verified."""
+    """Download the files of a model, and verify each."""
     client = connect(project)
     found = client.models.get(model)
     target = output or Path(f"{found.name}-{found.version}")
@@ -231,21 +246,25 @@ def model_or_task(client: "Client", model: str) -> "str | Task":
 def evaluate(
     model: ModelOrTask,
     dataset: Annotated[
-        str, typer.Option("--dataset", "-d", help="Held-out rows: NAME, NAME@VERSION, or uuid.")
+        str,
+        typer.Option(
+            "--dataset", "-d", help="Dataset with held-out rows: NAME, NAME@VERSION or uuid."
+        ),
     ],
-    max_rows: Annotated[int | None, typer.Option(min=1, help="Use only so many rows.")] = None,
-    max_length: Annotated[int | None, typer.Option(min=8, help="Tokens; longer rows are cut.")] = (
-        None
-    ),
+    max_rows: Annotated[int | None, typer.Option(min=1, help="Use at most this many rows.")] = None,
+    max_length: Annotated[
+        int | None, typer.Option(min=8, help="Maximum number of tokens; longer rows are cut.")
+    ] = (None),
     answers: Annotated[
-        int | None, typer.Option(min=0, max=100, help="Rows that both models answer.")
+        int | None, typer.Option(min=0, max=100, help="Number of rows that both models answer.")
     ] = None,
     pass_if: Annotated[
         list[str] | None,
         typer.Option(
             "--pass-if",
             metavar="CONDITION",
-            help="Fail unless it is so, such as 'loss<=2.0' or 'perplexity<8'. All must be.",
+            help="Fail unless this condition is met, such as 'loss<=2.0' or "
+            "'perplexity<8'. Can be repeated; all must be met.",
         ),
     ] = None,
     assignments: Set = None,
@@ -255,9 +274,9 @@ def evaluate(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Compare a model with its base: loss, perplexity and answers on held-out rows.
+    """Compare a model with its base model: loss, perplexity and answers on held-out rows.
 
-    With task:TASK, of what a training makes, once it has.
+    With task:TASK, waits for that training and evaluates the model that it makes.
     """
     from aiplatform.client import TaskFailed
 

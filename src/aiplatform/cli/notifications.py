@@ -18,19 +18,19 @@ from aiplatform.cli.output import (
 from aiplatform.cli.session import connect
 from aiplatform.language import tr
 
-app = group("Your inbox: what happened, and how you want to be told.")
+app = group("Your inbox, and how you want to be notified.")
 
 
 @app.command()
 def ls(
-    unread: Annotated[bool, typer.Option("--unread", help="Only those not read yet.")] = False,
+    unread: Annotated[bool, typer.Option("--unread", help="Only unread notifications.")] = False,
     type: Annotated[  # noqa: A002
-        str | None, typer.Option("--type", help="Only of one type, such as task:failed.")
+        str | None, typer.Option("--type", help="Only this type, such as task:failed.")
     ] = None,
     limit: Limit = 30,
     json: Json = False,
 ) -> None:
-    """List your inbox, newest first."""
+    """List your notifications, newest first."""
     print_table(
         connect().notifications.list(unread=unread or None, type=type).take(limit),
         {
@@ -47,7 +47,7 @@ def ls(
 
 @app.command()
 def unread(json: Json = False) -> None:
-    """Say how many you have not read."""
+    """Show the number of unread notifications."""
     count = connect().notifications.unread()
     if json:
         print_json({"unread": count})
@@ -58,11 +58,11 @@ def unread(json: Json = False) -> None:
 @app.command()
 def watch(
     after: Annotated[
-        str | None, typer.Option(help="Begin after this event_id, as --json prints it.")
+        str | None, typer.Option(help="Start after this event_id, which --json prints.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Print notifications as they are made, until you stop it with Ctrl+C."""
+    """Print new notifications as they arrive, until you press Ctrl-C."""
     for notification in connect().notifications.watch(last_event_id=after):
         if json:
             print_json_line(notification)
@@ -73,7 +73,8 @@ def watch(
 @app.command()
 def read(
     notification: Annotated[
-        str | None, typer.Argument(metavar="[UUID]", help="Which one; without it, all.")
+        str | None,
+        typer.Argument(metavar="[UUID]", help="Uuid of the notification. By default all."),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -93,7 +94,10 @@ def read(
 @app.command()
 def rm(
     notification: Annotated[
-        str | None, typer.Argument(metavar="[UUID]", help="Which one; without it, all read ones.")
+        str | None,
+        typer.Argument(
+            metavar="[UUID]", help="Uuid of the notification. By default all that you have read."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -114,20 +118,24 @@ def rm(
 def preferences(
     email: Annotated[
         str | None,
-        typer.Option(help="When e-mails are sent: off, immediate, hourly or daily."),
+        typer.Option(help="When to send e-mails: off, immediate, hourly or daily."),
     ] = None,
-    language: Annotated[str | None, typer.Option(help="Of e-mails: en or zh.")] = None,
+    language: Annotated[str | None, typer.Option(help="Language of e-mails: en or zh.")] = None,
     mail: Annotated[
-        list[str] | None, typer.Option(help="Send this type by e-mail. May be repeated.")
+        list[str] | None, typer.Option(help="Send this type by e-mail. Can be repeated.")
     ] = None,
-    no_mail: Annotated[list[str] | None, typer.Option(help="Don't. May be repeated.")] = None,
+    no_mail: Annotated[
+        list[str] | None, typer.Option(help="Don't send this type by e-mail. Can be repeated.")
+    ] = None,
     inbox: Annotated[
-        list[str] | None, typer.Option(help="Put this type into the inbox. May be repeated.")
+        list[str] | None, typer.Option(help="Put this type into the inbox. Can be repeated.")
     ] = None,
-    no_inbox: Annotated[list[str] | None, typer.Option(help="Don't. May be repeated.")] = None,
+    no_inbox: Annotated[
+        list[str] | None, typer.Option(help="Keep this type out of the inbox. Can be repeated.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Show how you want to be told, and change what is given."""
+    """Show how you are notified, and change it with the options."""
     types: dict[str, dict[str, bool]] = {}
     for names, channel, wanted in (
         (mail, "email", True), (no_mail, "email", False),

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 Json = Annotated[
-    bool, typer.Option("--json", help="Print JSON, for programs; errors too, on stderr.")
+    bool, typer.Option("--json", help="Print JSON for programs; errors as JSON on stderr.")
 ]
 Project = Annotated[
     str | None,
@@ -15,32 +15,37 @@ Project = Annotated[
         envvar="AIPLATFORM_PROJECT",
         show_envvar=True,
         metavar="NAME",
-        help="Name or uuid; needless while you have only one.",
+        help="Project: name or uuid. Not needed if you have only one.",
     ),
 ]
-Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="Show at most so many.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="Show at most this many.")]
 TaskArgument = Annotated[
-    str, typer.Argument(metavar="TASK", help="Uuid, its first 6 characters or more, or name.")
+    str,
+    typer.Argument(
+        metavar="TASK", help="Task: name, uuid, or at least the first 6 characters of the uuid."
+    ),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
-Detach = Annotated[bool, typer.Option("--detach", help="Queue it, and don't watch.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmation.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Return as soon as the task is queued.")]
 Set = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Any other field of the spec, such as resources.cpus=2; repeat.",
+        help="Set any other field of the spec, such as resources.cpus=2. Can be repeated.",
     ),
 ]
 Priority = Annotated[
-    int | None, typer.Option("--priority", min=1, max=10, help="1 to 10; higher goes first.")
+    int | None,
+    typer.Option("--priority", min=1, max=10, help="Priority, 1 to 10; higher goes first."),
 ]
 
 ModelOrTask = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="Name (its newest version), NAME@VERSION, or uuid; or task:TASK, of a training.",
+        help="NAME (the newest version), NAME@VERSION or uuid of a model; or "
+        "task:TASK for the model that this training makes.",
     ),
 ]
 After = Annotated[
@@ -48,7 +53,7 @@ After = Annotated[
     typer.Option(
         "--after",
         metavar="TASK",
-        help="Begin when this task has succeeded; fail when it fails. Several are waited for.",
+        help="Start after this task has succeeded; fail if it fails. Can be repeated.",
     ),
 ]
 
@@ -63,6 +68,7 @@ OverrideGate = Annotated[
     typer.Option(
         "--override-gate",
         metavar="REASON",
-        help="Train although the data fails the quality gate; the audit keeps the reason.",
+        help="Train even if the data fails the quality gate, for this reason. The "
+        "audit trail keeps it.",
     ),
 ]

@@ -30,7 +30,7 @@ def transfer(
     user: Person,
     keep: Annotated[
         str | None,
-        typer.Option(help="The role that the present owner keeps: viewer, developer or admin."),
+        typer.Option(help="Role that the previous owner keeps: viewer, developer or admin."),
     ] = None,
     yes: Yes = False,
     json: Json = False,
@@ -43,7 +43,7 @@ def transfer(
 
 
 def access(project: Name, user: Person, json: Json = False) -> None:
-    """Explain which permissions a person has in a project, and why."""
+    """Explain which permissions a user has in a project, and why."""
     found = connect().projects.access(project, user)
     if json:
         print_json(found)

@@ -15,7 +15,11 @@ app = group("Your account: password, sessions, second factor.")
 
 Code = Annotated[
     str | None,
-    typer.Option("--code", help="Of the authenticator app, or for recovery; else the password."),
+    typer.Option(
+        "--code",
+        help="Code of the authenticator app, or a recovery code. Without it, "
+        "you are asked for the password.",
+    ),
 ]
 PasswordStdin = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password from stdin.")
@@ -24,7 +28,7 @@ PasswordStdin = Annotated[
 
 @app.command()
 def sessions(limit: Limit = 100, json: Json = False) -> None:
-    """List where you are logged in."""
+    """List your sessions: where you are logged in."""
     print_table(
         connect().account.sessions().take(limit),
         {
@@ -42,11 +46,13 @@ def sessions(limit: Limit = 100, json: Json = False) -> None:
 
 @app.command("end-session")
 def end_session(
-    session: Annotated[str | None, typer.Argument(help="Its uuid.")] = None,
-    others: Annotated[bool, typer.Option("--others", help="All but this one.")] = False,
+    session: Annotated[str | None, typer.Argument(help="Its uuid, as the list shows it.")] = None,
+    others: Annotated[
+        bool, typer.Option("--others", help="End all sessions except this one.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Log out somewhere else."""
+    """End one of your sessions, or all others."""
     if (session is None) == (not others):
         raise typer.BadParameter(tr("name a session, or use --others"))
     account = connect().account
@@ -64,12 +70,14 @@ def password(
     password_stdin: Annotated[
         bool,
         typer.Option(
-            "--password-stdin", help="Read the present one from stdin, and the new one after it."
+            "--password-stdin",
+            help="Read the current password from the first line of stdin, and the "
+            "new one from the second.",
         ),
     ] = False,
     json: Json = False,
 ) -> None:
-    """Change your password; your other sessions end."""
+    """Change your password. This ends your other sessions."""
     present = _secret(tr("Present password"), stdin=password_stdin)
     new = _secret(tr("New password"), stdin=password_stdin, twice=True)
     connect().change_password(present, new)
@@ -78,29 +86,31 @@ def password(
 
 @app.command()
 def email(
-    address: Annotated[str, typer.Argument(metavar="EMAIL")],
+    address: Annotated[str, typer.Argument(metavar="EMAIL", help="New e-mail address.")],
     password_stdin: PasswordStdin = False,
     json: Json = False,
 ) -> None:
-    """Change your address."""
+    """Change your e-mail address."""
     connect().account.change_email(address, _secret(tr("Password"), stdin=password_stdin))
     _done(tr("Your address is {address}.", address=address), json=json, email=address)
 
 
 @app.command("forgot-password")
-def forgot_password(email: Annotated[str, typer.Argument()], json: Json = False) -> None:
-    """Have a link sent that sets a new password."""
+def forgot_password(
+    email: Annotated[str, typer.Argument(help="E-mail address.")], json: Json = False
+) -> None:
+    """Request an e-mail with a link that sets a new password."""
     connect().account.forgot_password(email)
     _done(tr("If there is such an account, a link is on its way to it."), json=json)
 
 
 @app.command("reset-password")
 def reset_password(
-    token: Annotated[str, typer.Argument(help="The link, or what stands behind its #.")],
+    token: Annotated[str, typer.Argument(help="The link, or the part of it after the #.")],
     password_stdin: PasswordStdin = False,
     json: Json = False,
 ) -> None:
-    """Set a new password with a link that you were given."""
+    """Set a new password with the link that you received."""
     new = _secret(tr("New password"), stdin=password_stdin, twice=True)
     connect().account.reset_password(token_of(token), new)
     _done(tr("Your password is set. Log in: aiplatform login"), json=json)
@@ -108,12 +118,12 @@ def reset_password(
 
 @app.command("accept-invitation")
 def accept_invitation(
-    token: Annotated[str, typer.Argument(help="The link, or what stands behind its #.")],
-    username: Annotated[str, typer.Argument()],
+    token: Annotated[str, typer.Argument(help="The link, or the part of it after the #.")],
+    username: Annotated[str, typer.Argument(help="Username.")],
     password_stdin: PasswordStdin = False,
     json: Json = False,
 ) -> None:
-    """Make the account that an invitation promises."""
+    """Accept an invitation, and create your account."""
     new = _secret(tr("Password"), stdin=password_stdin, twice=True)
     connect().invitations.accept(token_of(token), username, new)
     _done(
@@ -123,12 +133,12 @@ def accept_invitation(
 
 @app.command()
 def register(
-    username: Annotated[str, typer.Argument()],
-    email: Annotated[str, typer.Argument()],
+    username: Annotated[str, typer.Argument(help="Username.")],
+    email: Annotated[str, typer.Argument(help="E-mail address.")],
     password_stdin: PasswordStdin = False,
     json: Json = False,
 ) -> None:
-    """Make an account for yourself, where the platform allows it."""
+    """Create an account for yourself, if the platform allows it."""
     new = _secret(tr("Password"), stdin=password_stdin, twice=True)
     connect().account.register(username, email, new)
     _done(
@@ -136,7 +146,7 @@ def register(
     )
 
 
-totp = group("A second factor: codes of an authenticator app.")
+totp = group("Second factor: codes of an authenticator app.")
 app.add_typer(totp, name="totp")
 
 
@@ -148,9 +158,9 @@ def status(json: Json = False) -> None:
 
 @totp.command()
 def enable(password_stdin: PasswordStdin = False, json: Json = False) -> None:
-    """Enrol an authenticator app; asks for a first code of it.
+    """Set up an authenticator app as a second factor; asks for a first code.
 
-    With --password-stdin the secret is printed and nothing is in force before
+    With --password-stdin, prints the secret for the app. The second factor becomes active with
     `aiplatform account totp confirm CODE`.
     """
     account = connect().account
@@ -173,8 +183,11 @@ def enable(password_stdin: PasswordStdin = False, json: Json = False) -> None:
 
 
 @totp.command("confirm")
-def confirm_totp(code: Annotated[str, typer.Argument()], json: Json = False) -> None:
-    """Put the second factor in force with a first code."""
+def confirm_totp(
+    code: Annotated[str, typer.Argument(help="Code that the authenticator app shows.")],
+    json: Json = False,
+) -> None:
+    """Activate the second factor with a first code."""
     _show_codes(connect().account.confirm_second_factor(code), json=json)
 
 
@@ -195,7 +208,7 @@ def disable(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Do without the second factor."""
+    """Remove the second factor from your account."""
     confirm(tr("Log in with the password alone from now on?"), yes=yes)
     given = None if code else _secret(tr("Password"), stdin=password_stdin)
     connect().account.disable_second_factor(password=given, code=code)

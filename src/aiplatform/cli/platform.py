@@ -33,7 +33,7 @@ HomeOption = Annotated[
     typer.Option(
         "--home",
         envvar="AIPLATFORM_HOME",
-        help="Directory of all data. By default in the user's data directory "
+        help="Directory for all data. By default in your data directory "
         "(/var/lib/aiplatform for root).",
         show_default=False,
     ),
@@ -48,10 +48,10 @@ HostOption = Annotated[
 PortOption = Annotated[
     int,
     typer.Option(
-        envvar="AIPLATFORM_PORT", min=0, max=65535, help="Port to listen on; 0 takes any free one."
+        envvar="AIPLATFORM_PORT", min=0, max=65535, help="Port to listen on; 0 chooses a free one."
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 COLOURS = {
     "running": "green",
@@ -94,13 +94,16 @@ def up(
     host: HostOption = "127.0.0.1",
     port: PortOption = 8400,
     detach: Annotated[
-        bool, typer.Option("--detach", "-d", help="Return once it is ready; it runs on.")
+        bool,
+        typer.Option(
+            "--detach", "-d", help="Return when the platform is ready, and leave it running."
+        ),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Start the platform on this machine: PostgreSQL, Valkey, API and worker.
 
-    Stops with Ctrl-C, or with `aiplatform down`; a second Ctrl-C doesn't wait for running tasks.
+    Ctrl-C or `aiplatform down` stops it; a second Ctrl-C doesn't wait for running tasks.
 
     Exit codes: 0 stopped (with --detach: ready), 1 failed, 4 already running, 5 port not available,
     6 home not usable, 7 data of another PostgreSQL version, 130 interrupted before it was ready.
@@ -126,9 +129,9 @@ def up(
 
 @_in_words
 def down(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Stop the platform of a home: running tasks write their checkpoints first.
+    """Stop the platform of a home; running tasks write their checkpoints first.
 
-    Exit codes: 0 nothing runs any more, 1 it did not end.
+    Exit codes: 0 everything has stopped, 1 something is still running.
     """
     from aiplatform.embedded.control import stop_platform
     from aiplatform.embedded.home import Home
@@ -142,9 +145,9 @@ def down(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
 @_in_words
 def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Show what runs.
+    """Show the processes of the platform, their memory and their health.
 
-    Exit codes: 0 it runs, 3 it doesn't.
+    Exit codes: 0 running, 3 not running.
     """
     from aiplatform.embedded.control import platform_status
     from aiplatform.embedded.errors import NotRunningError
@@ -186,9 +189,9 @@ def doctor(
     port: PortOption = 8400,
     as_json: JsonOption = False,
 ) -> None:
-    """Check this machine, each problem with its remedy.
+    """Check this machine, and name a remedy for each problem.
 
-    Exit codes: 0 `up` can work, 1 something stops it.
+    Exit codes: 0 `up` can work, 1 a problem prevents it.
     """
     from rich.table import Table
 

@@ -12,12 +12,12 @@ from aiplatform.cli.options import Json, group
 from aiplatform.cli.output import print_json, say
 from aiplatform.language import tr
 
-db = group("The schema of the database that AIPLATFORM_DATABASE_URL names.")
+db = group("The schema of the database in AIPLATFORM_DATABASE_URL, and its encryption keys.")
 
 
 @db.command()
 def upgrade(json: Json = False) -> None:
-    """Bring the schema to this program's revision, and grant the running role what it needs."""
+    """Upgrade the schema to the revision of this program, and grant the running role its rights."""
     run = program("aiplatform.server.core.migrate", "upgrade")
     from aiplatform.server.core.roles import RoleMissing
 
@@ -37,10 +37,10 @@ def upgrade(json: Json = False) -> None:
 
 @db.command()
 def check(json: Json = False) -> None:
-    """Exit with 1 unless the schema is at this program's revision.
+    """Exit with 1 unless the schema has the revision of this program.
 
-    Says also whether the running role could rewrite the audit trail. Where no database is named,
-    it asks that of the platform which `aiplatform up` runs here.
+    Also reports whether the running role could rewrite the audit trail. Without a database in the
+    settings, checks that of the platform that `aiplatform up` runs on this machine.
     """
     use_what_runs()
     current, expected = _database("check")
@@ -100,15 +100,15 @@ def check(json: Json = False) -> None:
 def rotate_keys(
     new_key: Annotated[
         bool,
-        typer.Option("--new-key", help="Put a fresh key on top of the key file first."),
+        typer.Option("--new-key", help="First add a new key at the top of the key file."),
     ] = False,
     json: Json = False,
 ) -> None:
-    """Encrypt all secrets anew under the first key of the key file.
+    """Encrypt all secrets again with the first key of the key file.
 
-    May be interrupted and repeated, and the platform may run meanwhile. Where several machines
-    share a database, copy the changed key file to all of them at once. Where no database is named,
-    it is that of the platform which `aiplatform up` runs here.
+    Can be interrupted and repeated while the platform is running. If several machines share a
+    database, copy the changed key file to all of them at once. Without a database in the settings,
+    uses that of the platform that `aiplatform up` runs on this machine.
     """
     use_what_runs()
     run = program("aiplatform.server.composition", "rotate_keys")
@@ -139,12 +139,12 @@ def rotate_keys(
 
 
 def server() -> None:
-    """Run the API; configured by environment variables, see `docs/settings`."""
+    """Run the API. Environment variables configure it, see `docs/settings.md`."""
     raise typer.Exit(program("aiplatform.server.app", "serve")())
 
 
 def worker() -> None:
-    """Run a worker; configured by environment variables, see `docs/settings`."""
+    """Run a worker. Environment variables configure it, see `docs/settings.md`."""
     raise typer.Exit(program("aiplatform.server.worker", "main")())
 
 

@@ -22,9 +22,9 @@ from aiplatform.language import tr
 if TYPE_CHECKING:
     from aiplatform.client import Usage
 
-app = group("Projects, and who may do what in them.")
+app = group("Projects, their members, roles and quotas.")
 
-Name = Annotated[str, typer.Argument(metavar="PROJECT", help="Name or uuid.")]
+Name = Annotated[str, typer.Argument(metavar="PROJECT", help="Project: name or uuid.")]
 
 
 @app.command()
@@ -46,19 +46,21 @@ def ls(limit: Limit = 100, json: Json = False) -> None:
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument()],
-    description: Annotated[str | None, typer.Option("--description", "-d")] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="May be given several times.")] = None,
+    name: Annotated[str, typer.Argument(help="Name of the project.")],
+    description: Annotated[
+        str | None, typer.Option("--description", "-d", help="Description.")
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="A tag. Can be repeated.")] = None,
     json: Json = False,
 ) -> None:
-    """Create a project; you own it."""
+    """Create a project, which you own."""
     project = connect().projects.create(name, description=description, tags=tag or ())
     print_record(project, as_json=json)
 
 
 @app.command()
 def retention(project: Name, json: Json = False) -> None:
-    """Show what a project keeps of ended tasks, and what the next sweep frees."""
+    """Show what a project keeps of ended tasks, and what the next cleanup frees."""
     found = connect().projects.retention(project)
     if json:
         print_json(found)
@@ -98,14 +100,14 @@ def _kept(days: int | None) -> str:
 @app.command()
 def use(
     project: Annotated[
-        str | None, typer.Argument(metavar="[PROJECT]", help="Name or uuid.")
+        str | None, typer.Argument(metavar="[PROJECT]", help="Project: name or uuid.")
     ] = None,
-    none: Annotated[bool, typer.Option("--none", help="Forget the one that was chosen.")] = False,
+    none: Annotated[bool, typer.Option("--none", help="Forget the chosen project.")] = False,
     json: Json = False,
 ) -> None:
-    """Remember a project for the commands that follow, at this server.
+    """Choose the project that later commands use on this server.
 
-    `--project` and AIPLATFORM_PROJECT go before it. `projects show` shows it.
+    `--project` and AIPLATFORM_PROJECT override it. `projects show` shows it.
     """
     if (project is None) != none:
         raise typer.BadParameter(
@@ -131,11 +133,11 @@ def use(
 def show(
     project: Annotated[
         str | None,
-        typer.Argument(metavar="[PROJECT]", help="Name or uuid; else the one that is in use."),
+        typer.Argument(metavar="[PROJECT]", help="Name or uuid. By default the project in use."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show a project: by default the one that commands use."""
+    """Show a project. By default the one that commands use."""
     projects = connect().projects
     print_record(projects.get(projects.resolve(project)), as_json=json)
 
@@ -143,8 +145,10 @@ def show(
 @app.command()
 def update(
     project: Name,
-    name: Annotated[str | None, typer.Option()] = None,
-    description: Annotated[str | None, typer.Option("--description", "-d")] = None,
+    name: Annotated[str | None, typer.Option(help="New name.")] = None,
+    description: Annotated[
+        str | None, typer.Option("--description", "-d", help="Description.")
+    ] = None,
     archive: Annotated[
         bool | None, typer.Option("--archive/--activate", help="Archived means read-only.")
     ] = None,
@@ -162,7 +166,7 @@ def update(
 
 @app.command()
 def rm(project: Name, yes: Yes = False, json: Json = False) -> None:
-    """Delete a project and all that belongs to it. The bin keeps it for a while."""
+    """Delete a project and everything in it. It can be restored from the bin for a while."""
     client = connect()
     found = client.projects.get(project)
     confirm(tr("Delete the project {name} with its data and models?", name=found.name), yes=yes)
@@ -173,7 +177,7 @@ def rm(project: Name, yes: Yes = False, json: Json = False) -> None:
 
 @app.command()
 def archive(project: Name, yes: Yes = False, json: Json = False) -> None:
-    """Make a project read-only; its tasks are cancelled and its deployments stop."""
+    """Archive a project: it becomes read-only, its tasks are cancelled, its deployments stop."""
     found = connect().projects.get(project)
     confirm(tr("Archive the project {name}? Its tasks are cancelled.", name=found.name), yes=yes)
     print_record(found.archive(), as_json=json)
@@ -188,36 +192,38 @@ def unarchive(project: Name, json: Json = False) -> None:
 @app.command()
 def restore(
     project: Annotated[str, typer.Argument(metavar="PROJECT", help="Its former name, or uuid.")],
-    name: Annotated[str | None, typer.Option(help="Another name than it had.")] = None,
+    name: Annotated[str | None, typer.Option(help="Restore it under this name.")] = None,
     json: Json = False,
 ) -> None:
-    """Bring a deleted project back; `aiplatform bin ls --projects` lists them."""
+    """Restore a deleted project; `aiplatform bin ls --projects` lists them."""
     print_record(connect().bin.restore_project(project, name=name), as_json=json)
 
 
 @app.command()
 def usage(project: Name, json: Json = False) -> None:
-    """Show what a project uses of its quotas."""
+    """Show what a project uses, and its quotas."""
     _print_usage(connect().projects.usage(project), json=json)
 
 
 @app.command()
 def quota(
     project: Name,
-    storage: Annotated[int | None, typer.Option(min=0, help="Bytes.")] = None,
-    tasks: Annotated[int | None, typer.Option(min=0, help="Tasks that run at once.")] = None,
-    gpus: Annotated[int | None, typer.Option(min=0, help="GPUs held at once.")] = None,
+    storage: Annotated[int | None, typer.Option(min=0, help="Maximum storage in bytes.")] = None,
+    tasks: Annotated[
+        int | None, typer.Option(min=0, help="Maximum number of running tasks.")
+    ] = None,
+    gpus: Annotated[int | None, typer.Option(min=0, help="Maximum number of GPUs in use.")] = None,
     priority: Annotated[
-        int | None, typer.Option(min=5, max=10, help="Highest priority of a task.")
+        int | None, typer.Option(min=5, max=10, help="Highest priority that a task may have.")
     ] = None,
     default: Annotated[
-        bool, typer.Option("--default", help="All of them back to the platform's defaults.")
+        bool, typer.Option("--default", help="Reset all quotas to the platform's defaults.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Set a project's quotas, for administrators; what is left out is the platform's default.
+    """Set the quotas of a project; for administrators.
 
-    `aiplatform projects usage` shows them.
+    Quotas that you leave out get the platform's defaults. `aiplatform projects usage` shows them.
     """
     given = {
         "storage_bytes": storage,
@@ -234,7 +240,7 @@ def quota(
 
 @app.command()
 def members(project: Name, json: Json = False) -> None:
-    """List who may do what in a project."""
+    """List the members of a project and their roles."""
     print_table(
         connect().projects.members(project),
         {"USER": lambda m: m.user.username, "ROLE": lambda m: m.role},
@@ -250,9 +256,9 @@ def grant(
     role: Annotated[str, typer.Argument(help="A role, such as developer or viewer.")],
     json: Json = False,
 ) -> None:
-    """Give a person a role in a project, in place of an earlier one.
+    """Give a user a role in a project, instead of an earlier one.
 
-    Whoever is no member yet is invited, and joins with `aiplatform projects accept`.
+    A user who is not a member yet gets an invitation, and joins with `aiplatform projects accept`.
     """
     invited = connect().projects.set_member(project, user, role)
     if invited is None:
@@ -279,11 +285,12 @@ def grant(
 @app.command()
 def invitations(
     project: Annotated[
-        str | None, typer.Argument(help="A project whose invitations to list; by default yours.")
+        str | None,
+        typer.Argument(help="List the invitations of this project. By default those to you."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """List your invitations into projects, or those that a project has made."""
+    """List the invitations that you have received, or those of a project."""
     print_table(
         connect().projects.invitations(project),
         {
@@ -303,7 +310,7 @@ def accept(
     invitation: Annotated[str, typer.Argument(help="The project's name or the invitation's uuid.")],
     json: Json = False,
 ) -> None:
-    """Join a project that invites you."""
+    """Accept an invitation to a project."""
     connect().projects.accept(invitation)
     _done(invitation, tr("You have joined the project."), json=json)
 
@@ -313,7 +320,7 @@ def decline(
     invitation: Annotated[str, typer.Argument(help="The project's name or the invitation's uuid.")],
     json: Json = False,
 ) -> None:
-    """Decline to join a project; whoever invited you is told."""
+    """Decline an invitation to a project. The inviter is notified."""
     connect().projects.decline(invitation)
     _done(invitation, tr("You have declined the invitation."), json=json)
 
@@ -324,7 +331,7 @@ def revoke(
     user: Annotated[str, typer.Argument(help="Username or uuid.")],
     json: Json = False,
 ) -> None:
-    """Take a person's role in a project away, or withdraw an invitation."""
+    """Remove a user's role in a project, or withdraw an invitation."""
     connect().projects.remove_member(project, user)
     _done(user, tr("{user} is not in {project} any more.", user=user, project=project), json=json)
 

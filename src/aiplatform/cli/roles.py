@@ -9,10 +9,10 @@ from aiplatform.cli.output import print_json, print_record, print_table, say
 from aiplatform.cli.session import confirm, connect
 from aiplatform.language import current, tr
 
-app = group("Roles, and the permissions that they are made of.")
+app = group("Roles and their permissions.")
 
-Name = Annotated[str, typer.Argument(metavar="ROLE", help="Name or uuid.")]
-Description = Annotated[str | None, typer.Option("--description", "-d")]
+Name = Annotated[str, typer.Argument(metavar="ROLE", help="Role: name or uuid.")]
+Description = Annotated[str | None, typer.Option("--description", "-d", help="Description.")]
 Permissions = Annotated[
     list[str] | None, typer.Argument(help="Such as datasets:read, datasets:* or *.")
 ]
@@ -36,7 +36,7 @@ def ls(limit: Limit = 100, json: Json = False) -> None:
 
 @app.command()
 def permissions(json: Json = False) -> None:
-    """List all that a role or an API key may hold."""
+    """List all permissions that a role or an API key may have."""
     print_table(
         connect().roles.permissions(),
         {
@@ -51,18 +51,18 @@ def permissions(json: Json = False) -> None:
 
 @app.command()
 def show(role: Name, json: Json = False) -> None:
-    """Show a role, and where it is in use."""
+    """Show a role and where it is used."""
     print_record(connect().roles.get(role), as_json=json)
 
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument()],
+    name: Annotated[str, typer.Argument(help="Name of the role.")],
     permission: Permissions = None,
     description: Description = None,
     json: Json = False,
 ) -> None:
-    """Make a role of the permissions."""
+    """Create a role with these permissions."""
     made = connect().roles.create(name, permission or [], description=description)
     print_record(made, as_json=json)
 
@@ -71,14 +71,18 @@ def create(
 def set_(
     role: Name,
     permission: Annotated[
-        list[str] | None, typer.Argument(help="All that it is to hold from now on.")
+        list[str] | None, typer.Argument(help="All permissions of the role from now on.")
     ] = None,
-    add: Annotated[list[str] | None, typer.Option(help="A permission to add.")] = None,
-    remove: Annotated[list[str] | None, typer.Option(help="A permission to take out.")] = None,
+    add: Annotated[
+        list[str] | None, typer.Option(help="Permission to add. Can be repeated.")
+    ] = None,
+    remove: Annotated[
+        list[str] | None, typer.Option(help="Permission to remove. Can be repeated.")
+    ] = None,
     description: Description = None,
     json: Json = False,
 ) -> None:
-    """Change what a role holds; it counts at once for everybody who has it."""
+    """Change the permissions of a role. This takes effect at once for everybody who has it."""
     found = connect().roles.get(role)
     changes: dict[str, Any] = {}
     if description is not None:

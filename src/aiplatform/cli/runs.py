@@ -25,22 +25,25 @@ from aiplatform.language import tr
 if TYPE_CHECKING:
     from aiplatform.client import Comparison
 
-app = group("Runs: trainings, and what client.run() reports, by their configs and figures.")
+app = group("Runs: trainings, and runs that client.run() reports.")
 
 RunArgument = Annotated[
-    str, typer.Argument(metavar="RUN", help="Uuid, the start of one, or the task's name.")
+    str, typer.Argument(metavar="RUN", help="Uuid or its beginning, or the name of the task.")
 ]
 Filter = Annotated[
     str | None,
     typer.Option(
         "--filter",
         metavar="EXPRESSION",
-        help="Such as 'metrics.eval_loss < 1.5 and config.lora.rank = 16 and tags has \"prod\"'.",
+        help="A filter, such as 'metrics.eval_loss < 1.5 and config.lora.rank = 16 "
+        'and tags has "prod"\'. See docs/filters.md.',
     ),
 ]
 Sort = Annotated[
     str | None,
-    typer.Option(help="created, metrics.… or config.…; with a minus the largest first."),
+    typer.Option(
+        help="Sort by created, metrics.… or config.…; a minus in front sorts the largest first."
+    ),
 ]
 
 
@@ -52,7 +55,7 @@ def ls(
     limit: Limit = 50,
     json: Json = False,
 ) -> None:
-    """Search the runs of a project."""
+    """List the runs of a project, newest first."""
     figure = (sort or "").removeprefix("-")
     name = figure.removeprefix("metrics.") if figure.startswith("metrics.") else "eval_loss"
     print_table(
@@ -73,7 +76,7 @@ def ls(
 
 @app.command()
 def show(run: RunArgument, project: Project = None, json: Json = False) -> None:
-    """Show a run and its record: config, seed, data and base model by hash, software, hardware."""
+    """Show a run: configuration, seed, hashes of data and base model, software, hardware."""
     client = connect(project)
     found = client.runs.get(run)
     print_record(found, as_json=json, skip=("config", "record", "metrics.metrics"), client=client)
@@ -101,7 +104,7 @@ def rerun(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Do a run again with its config, data, base model and seed, and watch it."""
+    """Repeat a run with the same configuration, data, base model and seed, and follow it."""
     client = connect(project)
     task = client.runs.rerun(run, priority=priority, override_gate=override_gate)
     if not detach:
@@ -122,11 +125,16 @@ def rerun(
 
 @app.command()
 def compare(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN...", help="Two or more runs: uuid or its beginning, or name of the task."
+        ),
+    ],
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Compare runs: what differs in their configs, and their figures."""
+    """Compare runs: the differences of their configurations, and their metrics."""
     print_comparison(connect(project).runs.compare(runs), as_json=json)
 
 

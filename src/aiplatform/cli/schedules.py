@@ -12,9 +12,11 @@ from aiplatform.cli.session import confirm, connect
 from aiplatform.cli.specs import assign, read_spec
 from aiplatform.language import tr
 
-app = group("Schedules: tasks and runs that are submitted by the calendar.")
+app = group("Schedules: tasks and runs that start at regular times.")
 
-ScheduleArgument = Annotated[str, typer.Argument(metavar="SCHEDULE", help="Name or uuid.")]
+ScheduleArgument = Annotated[
+    str, typer.Argument(metavar="SCHEDULE", help="Schedule: name or uuid.")
+]
 
 
 @app.command()
@@ -40,11 +42,16 @@ def ls(project: Project = None, limit: Limit = 50, json: Json = False) -> None:
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument()],
-    cron: Annotated[str, typer.Argument(metavar="CRON", help="Such as '30 2 * * *'.")],
-    timezone: Annotated[str, typer.Option(help="Such as Asia/Shanghai.")] = "UTC",
+    name: Annotated[str, typer.Argument(help="Name of the schedule.")],
+    cron: Annotated[
+        str,
+        typer.Argument(
+            metavar="CRON", help="Minute, hour, day, month, weekday: such as '30 2 * * *'."
+        ),
+    ],
+    timezone: Annotated[str, typer.Option(help="Time zone, such as Asia/Shanghai.")] = "UTC",
     experiment: Annotated[
-        str | None, typer.Option("--experiment", "-e", help="Start runs of it.")
+        str | None, typer.Option("--experiment", "-e", help="Start runs of this experiment.")
     ] = None,
     spec: Annotated[
         Path | None,
@@ -53,22 +60,25 @@ def create(
             "-f",
             exists=True,
             dir_okay=False,
-            help="File with a task's spec to submit instead.",
+            help="File with the spec of a task to submit, instead of --experiment.",
         ),
     ] = None,
     assignments: Set = None,
     priority: Priority = None,
     missed: Annotated[
-        str | None, typer.Option(help="After an outage: run_once (default) or skip.")
+        str | None,
+        typer.Option(
+            help="If the platform was not running at the time: run_once (default) or skip."
+        ),
     ] = None,
     overlap: Annotated[
-        str | None, typer.Option(help="While the last one runs: skip (default) or allow.")
+        str | None, typer.Option(help="If the last task has not ended: skip (default) or allow.")
     ] = None,
-    disabled: Annotated[bool, typer.Option("--disabled", help="Don't switch it on yet.")] = False,
+    disabled: Annotated[bool, typer.Option("--disabled", help="Create it switched off.")] = False,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Create a schedule. It fires with the permissions that you have then."""
+    """Create a schedule. It acts with the permissions that you have at the time when it is due."""
     if (experiment is None) == (spec is None):
         raise CommandError(tr("Give either --experiment or --spec."), exit_code=ExitCode.USAGE)
     if spec is None and assignments:
@@ -94,7 +104,7 @@ def create(
 
 @app.command()
 def show(schedule: ScheduleArgument, project: Project = None, json: Json = False) -> None:
-    """Show a schedule and its next times."""
+    """Show a schedule and the next times when it is due."""
     client = connect(project)
     print_record(client.schedules.get(schedule), as_json=json, client=client)
 
@@ -103,7 +113,7 @@ def show(schedule: ScheduleArgument, project: Project = None, json: Json = False
 def firings(
     schedule: ScheduleArgument, project: Project = None, limit: Limit = 20, json: Json = False
 ) -> None:
-    """List the times at which it was due, and what came of them."""
+    """List the times when a schedule was due, each with its task or the reason for none."""
     print_table(
         connect(project).schedules.firings(schedule).take(limit),
         {
@@ -120,7 +130,7 @@ def firings(
 
 @app.command()
 def enable(schedule: ScheduleArgument, project: Project = None, json: Json = False) -> None:
-    """Switch a schedule on; it is yours then."""
+    """Switch a schedule on. You become its owner."""
     _switch(schedule, project, json, on=True)
 
 
@@ -150,7 +160,7 @@ def _switch(schedule: str, project: str | None, as_json: bool, *, on: bool) -> N
 def rm(
     schedule: ScheduleArgument, project: Project = None, yes: Yes = False, json: Json = False
 ) -> None:
-    """Delete a schedule; tasks that it has submitted stay."""
+    """Delete a schedule. Tasks that it has submitted are kept."""
     found = connect(project).schedules.get(schedule)
     confirm(tr("Delete the schedule {name}?", name=found.name), yes=yes)
     found.delete()

@@ -27,14 +27,17 @@ from aiplatform.language import tr
 if TYPE_CHECKING:
     from aiplatform.client import Task
 
-app = group("Your own commands, run on workers with datasets and models laid out by version.")
+app = group("Scripts: your own commands, run as tasks on workers.")
 
 Directory = Annotated[
-    Path, typer.Option("--directory", "-C", file_okay=False, exists=True, help="The code.")
+    Path,
+    typer.Option("--directory", "-C", file_okay=False, exists=True, help="Directory of the code."),
 ]
 Commit = Annotated[
     str | None,
-    typer.Option("--commit", help="What git has of it at this commit, instead of its files."),
+    typer.Option(
+        "--commit", help="Use the files of this git commit, instead of those in the directory."
+    ),
 ]
 Pairs = list[str] | None
 PROGRESS_SECONDS = 2.0
@@ -43,38 +46,68 @@ PROGRESS_SECONDS = 2.0
 @app.command(context_settings={"ignore_unknown_options": True})
 def run(
     command: Annotated[
-        list[str], typer.Argument(metavar="-- COMMAND …", help="No shell reads it.")
+        list[str],
+        typer.Argument(
+            metavar="-- COMMAND …", help="The command and its arguments. It is not run by a shell."
+        ),
     ],
     directory: Directory = Path(),
     commit: Commit = None,
     bundle: Annotated[
-        str | None, typer.Option(help="Uuid of code that was uploaded before.")
+        str | None, typer.Option(help="Uuid of a bundle that was uploaded before.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Of the task.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the task.")] = None,
     environment: Annotated[
-        str, typer.Option("--environment", "-e", help="As the workers offer it.")
+        str,
+        typer.Option("--environment", "-e", help="Environment to run in, as a worker offers it."),
     ] = "default",
     dataset: Annotated[
         Pairs,
-        typer.Option("--dataset", "-d", metavar="NAME=DATASET[@VERSION]", help="Rows to read."),
+        typer.Option(
+            "--dataset",
+            "-d",
+            metavar="NAME=DATASET[@VERSION]",
+            help="Dataset to read: NAME=DATASET[@VERSION]. Can be repeated.",
+        ),
     ] = None,
     model: Annotated[
         Pairs,
-        typer.Option("--model", "-m", metavar="NAME=MODEL[@VERSION]", help="A model to read."),
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="NAME=MODEL[@VERSION]",
+            help="Model to read: NAME=MODEL[@VERSION]. Can be repeated.",
+        ),
     ] = None,
     variable: Annotated[
-        Pairs, typer.Option("--variable", metavar="NAME=VALUE", help="Environment variable.")
+        Pairs,
+        typer.Option(
+            "--variable",
+            metavar="NAME=VALUE",
+            help="Environment variable: NAME=VALUE. Can be repeated.",
+        ),
     ] = None,
     secret: Annotated[
-        Pairs, typer.Option("--secret", metavar="VARIABLE=SECRET", help="From a stored secret.")
+        Pairs,
+        typer.Option(
+            "--secret",
+            metavar="VARIABLE=SECRET",
+            help="Environment variable from a stored secret: VARIABLE=NAME. Can be repeated.",
+        ),
     ] = None,
-    cpus: Annotated[float | None, typer.Option(help="CPU cores.")] = None,
-    memory_mb: Annotated[int | None, typer.Option(help="MiB; more ends it.")] = None,
-    disk_mb: Annotated[int | None, typer.Option(help="MiB it may write; more ends it.")] = None,
-    gpus: Annotated[int | None, typer.Option()] = None,
-    processes: Annotated[int, typer.Option(help="Of the command, on each node.")] = 1,
-    nodes: Annotated[int, typer.Option(help="Workers that run it together.")] = 1,
-    time_limit: Annotated[int | None, typer.Option(help="Seconds an attempt may take.")] = None,
+    cpus: Annotated[float | None, typer.Option(help="CPU cores to reserve.")] = None,
+    memory_mb: Annotated[
+        int | None, typer.Option(help="Memory in MiB; a script that uses more is ended.")
+    ] = None,
+    disk_mb: Annotated[
+        int | None, typer.Option(help="Disk space in MiB; a script that writes more is ended.")
+    ] = None,
+    gpus: Annotated[int | None, typer.Option(help="Number of GPUs, for each node.")] = None,
+    processes: Annotated[int, typer.Option(help="Number of processes on each node.")] = 1,
+    nodes: Annotated[int, typer.Option(help="Number of workers that run it together.")] = 1,
+    time_limit: Annotated[
+        int | None, typer.Option(help="Maximum duration of an attempt, in seconds.")
+    ] = None,
     assignments: Set = None,
     priority: Priority = None,
     detach: Detach = False,
@@ -83,8 +116,8 @@ def run(
 ) -> None:
     """Run a command: aiplatform scripts run -d faq=faq@v3 -- python train.py --epochs 3
 
-    Shows what the command prints as it comes: its stdout on stdout, its stderr on stderr. Ends with
-    exit code 5 when the command fails.
+    Shows the output of the command while it runs, its stdout on stdout and its stderr on stderr.
+    Exit code 5 if the command fails.
     """
     from uuid import UUID
 
@@ -136,11 +169,13 @@ def run(
 def upload_bundle(
     directory: Directory = Path(),
     commit: Commit = None,
-    name: Annotated[str | None, typer.Option(help="By default the directory's.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the bundle. By default that of the directory.")
+    ] = None,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Upload code that several runs share."""
+    """Upload code as a bundle that several runs share."""
     found = connect(project).scripts.bundle(
         directory, commit=commit, name=name, on_progress=packing_teller()
     )
@@ -149,7 +184,7 @@ def upload_bundle(
 
 @app.command("bundles")
 def list_bundles(project: Project = None, limit: Limit = 20, json: Json = False) -> None:
-    """List uploaded code, newest first."""
+    """List code bundles, newest first."""
     print_table(
         connect(project).scripts.bundles().take(limit),
         {
@@ -169,9 +204,11 @@ def list_bundles(project: Project = None, limit: Limit = 20, json: Json = False)
 @app.command("delete-bundle", hidden=True)
 @app.command("rm-bundle")
 def rm_bundle(
-    bundle: Annotated[str, typer.Argument(metavar="UUID")], yes: Yes = False, json: Json = False
+    bundle: Annotated[str, typer.Argument(metavar="UUID", help="Uuid of the bundle.")],
+    yes: Yes = False,
+    json: Json = False,
 ) -> None:
-    """Delete uploaded code; tasks that ran it keep its hash."""
+    """Delete a code bundle. Tasks that ran it keep its hash."""
     found = connect().scripts.get_bundle(bundle)
     confirm(tr("Delete the code {name}?", name=found.name), yes=yes)
     found.delete()
@@ -179,13 +216,15 @@ def rm_bundle(
 
 
 def artifacts(
-    task: Annotated[str, typer.Argument(metavar="TASK", help="Uuid or name.")],
-    to: Annotated[Path | None, typer.Option(file_okay=False, help="Fetch them into here.")] = None,
+    task: Annotated[str, typer.Argument(metavar="TASK", help="Task: name or uuid.")],
+    to: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Download them into this directory.")
+    ] = None,
     project: Project = None,
     limit: Limit = 100,
     json: Json = False,
 ) -> None:
-    """List the files that a task has left, or fetch them."""
+    """List the artifacts of a task, or download them."""
     found = connect(project).tasks.get(task)
     if to is not None:
         for path in found.download_artifacts(to):

@@ -12,19 +12,21 @@ from aiplatform.cli.output import age_text, print_json, print_record, print_tabl
 from aiplatform.cli.session import connect
 from aiplatform.language import tr
 
-app = group("Tokens and keys that tasks use by name. Nobody can read them back, you neither.")
+app = group("Secrets: tokens and keys that tasks use by name. Nobody can read them back.")
 
-Name = Annotated[str, typer.Argument(metavar="NAME")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the secret.")]
 OfProject = Annotated[
     str | None,
     # Not by AIPLATFORM_PROJECT: whose a secret is should not hang on the environment.
-    typer.Option("--project", "-p", metavar="NAME", help="That project's, instead of your own."),
+    typer.Option(
+        "--project", "-p", metavar="NAME", help="Secrets of this project, instead of your own."
+    ),
 ]
 
 
 @app.command()
 def ls(project: OfProject = None, limit: Limit = 100, json: Json = False) -> None:
-    """List names, and when they were used."""
+    """List secrets by name, and when they were last used."""
     print_table(
         connect().secrets.list(project=project).take(limit),
         {
@@ -41,17 +43,19 @@ def ls(project: OfProject = None, limit: Limit = 100, json: Json = False) -> Non
 @app.command("set")
 def set_secret(
     name: Name,
-    kind: Annotated[str, typer.Option(help="generic, hub_token or s3.")] = "generic",
+    kind: Annotated[
+        str, typer.Option(help="Kind, for your information: generic, hub_token or s3.")
+    ] = "generic",
     file: Annotated[
         Path | None,
         typer.Option(
-            "--file", "-f", help="Read the value from a file; a last line end is left out."
+            "--file", "-f", help="Read the value from this file, without a line end at its end."
         ),
     ] = None,
     project: OfProject = None,
     json: Json = False,
 ) -> None:
-    """Store a value; it is asked for, or read from stdin or a file, never from the command line."""
+    """Store a secret. You are asked for its value, or it is read from stdin or a file."""
     if file is not None:
         value = file.read_text("utf-8")
     elif sys.stdin.isatty():
@@ -67,7 +71,7 @@ def set_secret(
 
 @app.command()
 def rm(name: Name, project: OfProject = None, json: Json = False) -> None:
-    """Forget a secret. Waiting tasks that name it will fail."""
+    """Delete a secret. Waiting tasks that name it will fail."""
     connect().secrets.remove(name, project=project)
     if json:
         print_json({"removed": name})

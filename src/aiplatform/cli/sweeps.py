@@ -26,36 +26,50 @@ if TYPE_CHECKING:
 
     from aiplatform.client import Client, Sweep
 
-app = group("Sweeps: searches for the hyper-parameters of an experiment.")
+app = group("Sweeps: hyper-parameter searches for an experiment.")
 
 _LOOK_SECONDS = 2.0
 
-SweepArgument = Annotated[str, typer.Argument(metavar="SWEEP", help="Name or uuid.")]
+SweepArgument = Annotated[str, typer.Argument(metavar="SWEEP", help="Sweep: name or uuid.")]
 
 
 @app.command()
 def create(
-    experiment: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="Name or uuid.")],
-    name: Annotated[str, typer.Option("--name", help="Of the sweep.")],
+    experiment: Annotated[
+        str, typer.Argument(metavar="EXPERIMENT", help="Experiment: name or uuid.")
+    ],
+    name: Annotated[str, typer.Option("--name", help="Name of the sweep.")],
     parameters: Annotated[
         list[str],
         typer.Option(
             "--param",
             metavar="PATH=VALUES",
-            help="lora.rank=4,8,16 · learning_rate=1e-5..1e-3:log · batch_size=2..16:int.",
+            help="Parameter to search: lora.rank=4,8,16 or "
+            "learning_rate=1e-5..1e-3:log or batch_size=2..16:int. Can be "
+            "repeated.",
         ),
     ],
-    method: Annotated[str, typer.Option(help="grid, random or tpe.")] = "tpe",
-    objective: Annotated[str, typer.Option(help="The figure that counts.")] = "eval_loss",
-    maximize: Annotated[bool, typer.Option("--maximize", help="The larger the better.")] = False,
-    trials: Annotated[int, typer.Option(min=1, max=500, help="At most so many.")] = 20,
-    parallelism: Annotated[int, typer.Option(min=1, max=64, help="At once.")] = 2,
+    method: Annotated[str, typer.Option(help="Method of the search: grid, random or tpe.")] = "tpe",
+    objective: Annotated[str, typer.Option(help="Metric to optimize.")] = "eval_loss",
+    maximize: Annotated[
+        bool, typer.Option("--maximize", help="Maximize the metric instead of minimizing it.")
+    ] = False,
+    trials: Annotated[int, typer.Option(min=1, max=500, help="Maximum number of trials.")] = 20,
+    parallelism: Annotated[
+        int, typer.Option(min=1, max=64, help="Number of trials that run at the same time.")
+    ] = 2,
     prune: Annotated[
-        str | None, typer.Option(metavar="SERIES", help="Halt bad trials early, judged by it.")
+        str | None,
+        typer.Option(metavar="SERIES", help="Halt bad trials early, judged by this metric."),
     ] = None,
     assignments: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Such as pruning.min_steps=20, seed=1."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Set any other field of the sweep, such as pruning.min_steps=20 "
+            "or seed=1. Can be repeated.",
+        ),
     ] = None,
     priority: Priority = None,
     override_gate: OverrideGate = None,
@@ -63,7 +77,7 @@ def create(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Begin a sweep, and watch it; each trial is a run of the experiment."""
+    """Start a sweep, and follow it. Each trial is a run of the experiment."""
     options: dict[str, Any] = {
         "method": method,
         "objective": objective,
@@ -146,7 +160,7 @@ def show(sweep: SweepArgument, project: Project = None, json: Json = False) -> N
 
 @app.command()
 def watch(sweep: SweepArgument, project: Project = None, json: Json = False) -> None:
-    """Watch a sweep until it ends; exit code 5 when it does not succeed."""
+    """Follow a sweep until it ends. Exit code 5 if it does not succeed."""
     client = connect(project)
     _watch(client, client.sweeps.get(sweep), as_json=json)
 
@@ -215,7 +229,7 @@ def _change_printer(*, as_json: bool) -> "Callable[[Sweep], None]":
 
 @app.command()
 def cancel(sweep: SweepArgument, project: Project = None, json: Json = False) -> None:
-    """Start no more trials, and stop those that run."""
+    """Cancel a sweep: start no more trials, and stop those that are running."""
     found = connect(project).sweeps.cancel(sweep)
     if json:
         print_json(found)
@@ -226,11 +240,11 @@ def cancel(sweep: SweepArgument, project: Project = None, json: Json = False) ->
 @app.command()
 def register(
     sweep: SweepArgument,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the model in the registry.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the model in the registry.")],
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Register the best trial's model as the next version of a name, unless it is one already."""
+    """Register the model of the best trial as the next version of a name."""
     found = connect(project).sweeps.register(sweep, name)
     if json:
         print_json(found)

@@ -23,38 +23,52 @@ def submit(
         Path | None,
         typer.Argument(
             metavar="[SPEC]",
-            help="A task's spec, with its type: TOML, JSON or YAML; - reads JSON from stdin.",
+            help="File with the spec of a task, including its type: TOML, JSON or "
+            "YAML; - reads JSON from stdin.",
         ),
     ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Of the task; SPEC needs it.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the task. Required with SPEC.")
+    ] = None,
     assignments: Set = None,
     priority: Priority = None,
     after: Annotated[
         list[str] | None,
-        typer.Option("--after", metavar="TASK", help="Only once this task has succeeded; repeat."),
+        typer.Option(
+            "--after", metavar="TASK", help="Start after this task has succeeded. Can be repeated."
+        ),
     ] = None,
     after_any: Annotated[
         list[str] | None,
-        typer.Option("--after-any", metavar="TASK", help="Only once this has ended, however."),
+        typer.Option(
+            "--after-any",
+            metavar="TASK",
+            help="Start after this task has ended, in whatever way. Can be repeated.",
+        ),
     ] = None,
     idempotency_key: Annotated[
         str | None,
         typer.Option(
-            "--idempotency-key", help="Sent again with the same within a day, queues nothing new."
+            "--idempotency-key",
+            help="Any text. Within a day, the same command with the same key queues nothing new.",
         ),
     ] = None,
     batch: Annotated[
         Path | None,
-        typer.Option("--batch", metavar="FILE.jsonl", help="A task a line; - reads stdin."),
+        typer.Option(
+            "--batch",
+            metavar="FILE.jsonl",
+            help="File with one task per line, as JSON; - reads stdin.",
+        ),
     ] = None,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Queue a task by its spec: an evaluation, a quality report, …; or with --batch many tasks.
+    """Queue a task from a spec, such as an evaluation or a quality report; or many with --batch.
 
-    Trainings are started by `aiplatform train`. Of a batch, each line has name and spec, and
-    perhaps priority, after and idempotency_key; its requests have at most 500 and are taken whole
-    or not at all. With keys, a file that was taken in part can be sent again as it is.
+    Use `aiplatform train` for trainings. In a batch, each line has a name and a spec, and may have
+    priority, after and idempotency_key. It is sent in requests of at most 500 tasks, each accepted
+    as a whole or not at all. With keys, a file that was accepted in part can be sent again.
     """
     of_one = (name, priority, assignments, after, after_any, idempotency_key)
     if (spec is None) == (batch is None):

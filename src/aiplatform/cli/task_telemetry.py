@@ -19,24 +19,29 @@ if TYPE_CHECKING:
 def telemetry(
     task: TaskArgument,
     key: Annotated[
-        list[str] | None, typer.Option("--key", "-k", help="Only this curve; repeat.")
+        list[str] | None, typer.Option("--key", "-k", help="Only this curve. Can be repeated.")
     ] = None,
     attempt: Annotated[
-        int | None, typer.Option("--attempt", min=1, help="Of this attempt; else of all.")
+        int | None, typer.Option("--attempt", min=1, help="Only this attempt. By default all.")
     ] = None,
     since: Annotated[
-        datetime | None, typer.Option("--since", help="From this moment on, in local time.")
+        datetime | None, typer.Option("--since", help="From this time on, in local time.")
     ] = None,
     points: Annotated[
         int | None,
-        typer.Option("--points", min=2, max=10_000, help="Of each curve, at most; else 500."),
+        typer.Option(
+            "--points",
+            min=2,
+            max=10_000,
+            help="Maximum number of points of each curve. By default 500.",
+        ),
     ] = None,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Sum up what a task used of CPU, memory, disk and GPUs; with --json the curves.
+    """Show what a task used: CPU, memory, disk and GPUs; with --json the curves.
 
-    A point of a curve has seconds since the epoch, mean, least and most.
+    A point of a curve has the time in seconds since 1970, mean, minimum and maximum.
     """
     found = connect(project).tasks.telemetry(
         task,

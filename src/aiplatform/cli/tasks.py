@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from aiplatform.client import Task
 
-app = group("Queued and running work: watch it, read its log, stop it.")
+app = group("Tasks: queued and running work. Follow it, read its log, stop it.")
 
 _LONG = ("nodes", "progress_detail", "result.metrics")
 
@@ -42,12 +42,16 @@ MOST_SHOWN = 5
 def ls(
     project: Project = None,
     status: Annotated[
-        str | None, typer.Option(help="pending, running, completed, failed, cancelled, …")
+        str | None,
+        typer.Option(help="Only this status: pending, running, completed, failed, cancelled, …"),
     ] = None,
-    kind: Annotated[str | None, typer.Option("--type", help="training, evaluation, …")] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Just this name.")] = None,
+    kind: Annotated[
+        str | None, typer.Option("--type", help="Only this type, such as training or evaluation.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Only tasks with this name.")] = None,
     dead: Annotated[
-        bool, typer.Option("--dead", help="Only what failed and nobody has retried.")
+        bool,
+        typer.Option("--dead", help="Only tasks that failed for good and that nobody has retried."),
     ] = False,
     limit: Limit = 20,
     json: Json = False,
@@ -71,7 +75,7 @@ def ls(
 
 @app.command()
 def show(task: TaskArgument, project: Project = None, json: Json = False) -> None:
-    """Show a task: state, result, attempts, nodes."""
+    """Show a task: status, result, attempts, nodes."""
     client = connect(project)
     tasks = client.tasks
     found = tasks.get(task)
@@ -107,7 +111,7 @@ def show(task: TaskArgument, project: Project = None, json: Json = False) -> Non
 
 @app.command()
 def timeline(task: TaskArgument, project: Project = None, json: Json = False) -> None:
-    """Show what happened to a task: started, checkpoint, preempted, alert, …"""
+    """Show the events of a task: started, checkpoint, preempted, alert, …"""
     print_table(
         connect(project).tasks.timeline(task),
         {
@@ -142,12 +146,15 @@ def _in_short(value: Any) -> str:
 @app.command()
 def top(
     every: Annotated[
-        float, typer.Option("--every", "-n", min=0.5, max=3600, help="Seconds between two looks.")
+        float, typer.Option("--every", "-n", min=0.5, max=3600, help="Seconds between two updates.")
     ] = 2.0,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Show queue, running tasks and workers live; q or Ctrl-C ends it. As JSON: one look."""
+    """Show the queue, running tasks and workers live, until you press q or Ctrl-C.
+
+    With --json, print them once.
+    """
     from aiplatform.cli.top import look
     from aiplatform.cli.top import top as show_top
 
@@ -160,7 +167,7 @@ def top(
 
 @app.command()
 def watch(task: TaskArgument, project: Project = None, json: Json = False) -> None:
-    """Watch a task until it ends; exit code 5 when it does not succeed."""
+    """Follow a task until it ends. Exit code 5 if it does not succeed."""
     client = connect(project)
     found = client.tasks.get(task)
     ended = follow_task(client, found, as_json=json)
@@ -175,12 +182,13 @@ app.command()(logs)
 def metrics(
     task: TaskArgument,
     key: Annotated[
-        list[str] | None, typer.Option("--key", "-k", help="Print this series step by step.")
+        list[str] | None,
+        typer.Option("--key", "-k", help="Print this metric step by step. Can be repeated."),
     ] = None,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Print what a task measured: a summary, or every step of the series named."""
+    """Print the metrics of a task: a summary, or every step of a metric."""
     client = connect(project)
     if not key and not json:
         found = client.tasks.get(task)
@@ -212,11 +220,11 @@ app.command()(submit)
 @app.command()
 def cancel(
     task: TaskArgument,
-    wait: Annotated[bool, typer.Option("--wait", help="Return when it has ended.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Return when the task has ended.")] = False,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Ask a task to stop; training saves a checkpoint first."""
+    """Cancel a task. A training saves a checkpoint first."""
     client = connect(project)
     stopped = client.tasks.cancel(task)
     if wait:
@@ -229,7 +237,7 @@ def cancel(
 
 @app.command()
 def pause(task: TaskArgument, project: Project = None, json: Json = False) -> None:
-    """Ask a task to pause; training saves a checkpoint first."""
+    """Pause a task. A training saves a checkpoint first."""
     paused = connect(project).tasks.pause(task)
     if json:
         print_json(paused)
@@ -241,23 +249,29 @@ def pause(task: TaskArgument, project: Project = None, json: Json = False) -> No
 
 @app.command()
 def resume(task: TaskArgument, project: Project = None, json: Json = False) -> None:
-    """Let a paused task go on from its checkpoint."""
+    """Resume a paused task from its checkpoint."""
     _tell_place(connect(project).tasks.resume(task), as_json=json)
 
 
 @app.command()
 def retry(
     task: Annotated[
-        str | None, typer.Argument(metavar="TASK", help="Uuid, its first 6 characters, or name.")
+        str | None,
+        typer.Argument(
+            metavar="TASK", help="Task: name, uuid, or at least the first 6 characters of the uuid."
+        ),
     ] = None,
     dead: Annotated[
-        bool, typer.Option("--dead", help="All that failed and nobody has retried.")
+        bool,
+        typer.Option(
+            "--dead", help="Retry all tasks that failed for good and that nobody has retried."
+        ),
     ] = False,
     override_gate: OverrideGate = None,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Queue a task that failed or was cancelled again, as a new task."""
+    """Queue a failed or cancelled task again, as a new task."""
     if (task is not None) == dead:
         raise typer.BadParameter(tr("Name a task, or give --dead for all that failed."))
     if dead and override_gate is not None:
@@ -301,11 +315,13 @@ def _say_retried(new: "Task", json: bool) -> None:
 @app.command()
 def priority(
     task: TaskArgument,
-    level: Annotated[int, typer.Argument(min=1, max=10, help="1 to 10, higher first.")],
+    level: Annotated[
+        int, typer.Argument(min=1, max=10, help="Priority, 1 to 10; higher goes first.")
+    ],
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Change the priority of a task that waits."""
+    """Change the priority of a waiting task."""
     client = connect(project)
     _tell_place(client.tasks.set_priority(client.tasks.get(task), level), as_json=json)
 
@@ -314,12 +330,12 @@ def priority(
 def run_next(
     task: TaskArgument,
     before: Annotated[
-        str | None, typer.Option(help="Right before this task, instead of before all.")
+        str | None, typer.Option(help="Move it right before this task, instead of before all.")
     ] = None,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Put a waiting task before all others of its project."""
+    """Move a waiting task before all others of its project."""
     _tell_place(connect(project).tasks.move(task, before), as_json=json)
 
 

@@ -26,7 +26,8 @@ Spec = Annotated[
         "-f",
         exists=True,
         dir_okay=False,
-        help="TOML, JSON or YAML file with the fields of a training spec; flags go before it.",
+        help="TOML, JSON or YAML file with the fields of a training spec. Options of "
+        "the command line override it.",
         rich_help_panel=_DATA,
     ),
 ]
@@ -35,7 +36,7 @@ Set = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Any field of the spec, such as lora.dropout=0.1.",
+        help="Set any field of the spec, such as lora.dropout=0.1. Can be repeated.",
         rich_help_panel=_METHOD,
     ),
 ]
@@ -44,19 +45,34 @@ Set = Annotated[
 def train(
     base_model: Annotated[
         str | None,
-        typer.Option("--base-model", "-m", help="NAME or NAME@VERSION.", rich_help_panel=_DATA),
+        typer.Option(
+            "--base-model",
+            "-m",
+            help="Base model: NAME (the newest version) or NAME@VERSION.",
+            rich_help_panel=_DATA,
+        ),
     ] = None,
     dataset: Annotated[
         str | None,
-        typer.Option("--dataset", "-d", help="NAME or NAME@VERSION.", rich_help_panel=_DATA),
+        typer.Option(
+            "--dataset",
+            "-d",
+            help="Dataset to train on: NAME (the current version) or NAME@VERSION.",
+            rich_help_panel=_DATA,
+        ),
     ] = None,
     eval_dataset: Annotated[
         str | None,
-        typer.Option("--eval-dataset", "-e", help="Held-out rows.", rich_help_panel=_DATA),
+        typer.Option(
+            "--eval-dataset",
+            "-e",
+            help="Dataset with held-out rows, to evaluate the model on: NAME or NAME@VERSION.",
+            rich_help_panel=_DATA,
+        ),
     ] = None,
     spec: Spec = None,
     name: Annotated[
-        str | None, typer.Option("--name", help="Of the experiment.", rich_help_panel=_RUN)
+        str | None, typer.Option("--name", help="Name of the experiment.", rich_help_panel=_RUN)
     ] = None,
     output: Annotated[
         str | None,
@@ -69,37 +85,61 @@ def train(
     ] = None,
     epochs: Annotated[
         float | None,
-        typer.Option(help="Passes over the rows. Default: 1.", rich_help_panel=_METHOD),
+        typer.Option(help="How often to train on all rows. Default: 1.", rich_help_panel=_METHOD),
     ] = None,
     max_steps: Annotated[
-        int | None, typer.Option(help="Instead of epochs.", rich_help_panel=_METHOD)
+        int | None,
+        typer.Option(
+            help="Number of training steps, instead of --epochs.", rich_help_panel=_METHOD
+        ),
     ] = None,
     learning_rate: Annotated[
         float | None,
-        typer.Option("--learning-rate", "--lr", help="Default: 0.0002.", rich_help_panel=_METHOD),
+        typer.Option(
+            "--learning-rate",
+            "--lr",
+            help="Learning rate at the start. Default: 0.0002.",
+            rich_help_panel=_METHOD,
+        ),
     ] = None,
     batch_size: Annotated[
         int | None,
         typer.Option(help="Rows per step and device. Default: 8.", rich_help_panel=_METHOD),
     ] = None,
     gradient_accumulation: Annotated[
-        int | None, typer.Option(help="Batches per step. Default: 1.", rich_help_panel=_METHOD)
+        int | None,
+        typer.Option(
+            help="Batches that are accumulated for one step. Default: 1.", rich_help_panel=_METHOD
+        ),
     ] = None,
     max_length: Annotated[
         int | None,
-        typer.Option(help="Tokens; longer rows are cut. Default: 512.", rich_help_panel=_METHOD),
+        typer.Option(
+            help="Maximum number of tokens; longer rows are cut. Default: 512.",
+            rich_help_panel=_METHOD,
+        ),
     ] = None,
     lora_rank: Annotated[
-        int | None, typer.Option(help="Default: 16.", rich_help_panel=_METHOD)
+        int | None,
+        typer.Option(help="Rank of the LoRA adapter. Default: 16.", rich_help_panel=_METHOD),
     ] = None,
     lora_alpha: Annotated[
-        int | None, typer.Option(help="Default: 32.", rich_help_panel=_METHOD)
+        int | None,
+        typer.Option(
+            help="Scale of the LoRA adapter (alpha). Default: 32.", rich_help_panel=_METHOD
+        ),
     ] = None,
     precision: Annotated[
         str | None,
-        typer.Option(help="auto, fp32 or bf16. Default: auto.", rich_help_panel=_METHOD),
+        typer.Option(
+            help="Number format of the computation: auto, fp32 or bf16. Default: auto.",
+            rich_help_panel=_METHOD,
+        ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Default: 42.", rich_help_panel=_METHOD)] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Seed of the random numbers. Default: 42.", rich_help_panel=_METHOD),
+    ] = None,
     assignments: Set = None,
     priority: Priority = None,
     override_gate: OverrideGate = None,
@@ -107,9 +147,9 @@ def train(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Fine-tune a base model on a dataset, and watch it.
+    """Fine-tune a base model on a dataset, and follow the training.
 
-    Creates an experiment, queues a run, and follows its loss. The tuned model is registered.
+    Creates an experiment, queues a run, and shows its loss. Registers the tuned model.
     """
     fields = {
         "base_model": base_model,

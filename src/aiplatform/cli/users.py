@@ -13,7 +13,7 @@ from aiplatform.language import tr
 if TYPE_CHECKING:
     from aiplatform.client import User
 
-app = group("Accounts; for administrators.")
+app = group("Accounts of users; for administrators.")
 
 
 Name = Annotated[str, typer.Argument(metavar="USER", help="Username or uuid.")]
@@ -21,10 +21,15 @@ Name = Annotated[str, typer.Argument(metavar="USER", help="Username or uuid.")]
 
 @app.command()
 def ls(
-    search: Annotated[str | None, typer.Argument(help="Part of a username or address.")] = None,
-    role: Annotated[str | None, typer.Option(help="Only those of this global role.")] = None,
+    search: Annotated[
+        str | None, typer.Argument(help="Part of a username or e-mail address.")
+    ] = None,
+    role: Annotated[str | None, typer.Option(help="Only accounts with this global role.")] = None,
     active: Annotated[
-        bool | None, typer.Option("--active/--inactive", help="Only these; else both.")
+        bool | None,
+        typer.Option(
+            "--active/--inactive", help="Only active or only inactive accounts. By default both."
+        ),
     ] = None,
     limit: Limit = 100,
     json: Json = False,
@@ -47,14 +52,14 @@ def ls(
 
 @app.command()
 def create(
-    username: Annotated[str, typer.Argument()],
-    email: Annotated[str, typer.Argument()],
-    role: Annotated[str | None, typer.Option(help="A global role; none for most people.")] = None,
+    username: Annotated[str, typer.Argument(help="Username.")],
+    email: Annotated[str, typer.Argument(help="E-mail address.")],
+    role: Annotated[str | None, typer.Option(help="Global role. Most people need none.")] = None,
     password_stdin: Annotated[
-        bool, typer.Option(help="Read the first password from stdin.")
+        bool, typer.Option(help="Read the initial password from stdin.")
     ] = False,
     must_change_password: Annotated[
-        bool, typer.Option(help="Let them do nothing else before they replace it.")
+        bool, typer.Option(help="Require a new password at the first login.")
     ] = False,
     json: Json = False,
 ) -> None:
@@ -77,18 +82,20 @@ def show(user: Name, json: Json = False) -> None:
 
 @app.command()
 def invite(
-    email: Annotated[str, typer.Argument()],
-    role: Annotated[str | None, typer.Option(help="A global role; none for most people.")] = None,
+    email: Annotated[str, typer.Argument(help="E-mail address.")],
+    role: Annotated[str | None, typer.Option(help="Global role. Most people need none.")] = None,
     project: Annotated[
-        str | None, typer.Option("--project", "-p", help="Make them a member of it.")
+        str | None, typer.Option("--project", "-p", help="Also invite them to this project.")
     ] = None,
     project_role: Annotated[
         str | None, typer.Option(help="Their role in the project, such as developer.")
     ] = None,
-    days: Annotated[int | None, typer.Option(min=1, max=90, help="How long it works.")] = None,
+    days: Annotated[
+        int | None, typer.Option(min=1, max=90, help="Days until the link expires.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Make a link by which somebody gets an account; it works once."""
+    """Invite somebody: create a link with which they get an account. It works once."""
     if (project is None) != (project_role is None):
         raise typer.BadParameter(tr("--project and --project-role go together"))
     invitation = connect().invitations.create(
@@ -104,9 +111,9 @@ def invite(
 @app.command("set")
 def set_(
     user: Name,
-    username: Annotated[str | None, typer.Option(help="A new one.")] = None,
-    email: Annotated[str | None, typer.Option()] = None,
-    role: Annotated[str | None, typer.Option(help="A global role; `user` for none.")] = None,
+    username: Annotated[str | None, typer.Option(help="New username.")] = None,
+    email: Annotated[str | None, typer.Option(help="New e-mail address.")] = None,
+    role: Annotated[str | None, typer.Option(help="Global role; `user` means none.")] = None,
     json: Json = False,
 ) -> None:
     """Change an account."""
@@ -119,13 +126,13 @@ def set_(
 
 @app.command()
 def deactivate(user: Name, json: Json = False) -> None:
-    """Let an account out, at once: its requests are refused, its streams end."""
+    """Deactivate an account at once: its requests are refused, its sessions and streams end."""
     print_record(connect().users.deactivate(user), as_json=json)
 
 
 @app.command()
 def activate(user: Name, json: Json = False) -> None:
-    """Let an account in again."""
+    """Activate an account again."""
     print_record(connect().users.activate(user), as_json=json)
 
 
@@ -134,12 +141,13 @@ def activate(user: Name, json: Json = False) -> None:
 def rm(
     user: Name,
     transfer_to: Annotated[
-        str | None, typer.Option(metavar="USER", help="Who gets its projects.")
+        str | None,
+        typer.Option(metavar="USER", help="User who gets its projects: username or uuid."),
     ] = None,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Delete an account. What it made stays."""
+    """Delete an account. What it created is kept."""
     client = connect()
     found = client.users.get(user)
     confirm(tr("Delete the account {username}?", username=found.username), yes=yes)
@@ -149,7 +157,7 @@ def rm(
 
 @app.command("reset-password")
 def reset_password(user: Name, json: Json = False) -> None:
-    """Make a link with which they set a new password; it works once."""
+    """Create a link with which the user sets a new password. It works once."""
     link = connect().users.reset_password(user)
     if json:
         print_json(link)
@@ -160,7 +168,7 @@ def reset_password(user: Name, json: Json = False) -> None:
 
 @app.command("end-sessions")
 def end_sessions(user: Name, json: Json = False) -> None:
-    """Log an account out everywhere."""
+    """End all sessions of an account."""
     client = connect()
     found = client.users.get(user)
     ended = client.users.end_sessions(found)
@@ -173,7 +181,7 @@ def end_sessions(user: Name, json: Json = False) -> None:
 
 @app.command("reset-totp")
 def reset_totp(user: Name, yes: Yes = False, json: Json = False) -> None:
-    """Remove the second factor of somebody who lost app and recovery codes."""
+    """Remove the second factor of a user who has lost app and recovery codes."""
     client = connect()
     found = client.users.get(user)
     confirm(tr("Let {username} log in with the password alone?", username=found.username), yes=yes)

@@ -9,18 +9,20 @@ from aiplatform.cli.output import age_text, print_json, print_record, print_rows
 from aiplatform.cli.session import confirm, connect
 from aiplatform.language import tr
 
-app = group("Webhooks: a project's events, sent to programs of yours.")
+app = group("Webhooks: events of a project, sent to your programs.")
 
-Name = Annotated[str, typer.Argument(metavar="WEBHOOK", help="Name or uuid.")]
+Name = Annotated[str, typer.Argument(metavar="WEBHOOK", help="Webhook: name or uuid.")]
 Events = Annotated[
     list[str] | None,
-    typer.Option("--event", "-e", help="Such as task:failed. May be repeated; none means all."),
+    typer.Option(
+        "--event", "-e", help="Type of event, such as task:failed. Can be repeated. By default all."
+    ),
 ]
 
 
 @app.command()
 def ls(project: Project = None, limit: Limit = 100, json: Json = False) -> None:
-    """List a project's webhooks."""
+    """List the webhooks of a project."""
     print_table(
         connect(project).webhooks.list().take(limit),
         {
@@ -37,13 +39,16 @@ def ls(project: Project = None, limit: Limit = 100, json: Json = False) -> None:
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument()],
-    url: Annotated[str, typer.Argument(help="Address that is called.")],
+    name: Annotated[str, typer.Argument(help="Name of the webhook.")],
+    url: Annotated[str, typer.Argument(help="Address to call.")],
     event: Events = None,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Have a project's events sent to an address. Its secret is shown this once."""
+    """Create a webhook, which sends events of a project to an address.
+
+    Its secret is shown only once.
+    """
     made = connect(project).webhooks.create(name, url, events=event or ())
     print_record(made, as_json=json)
     if not json:
@@ -59,11 +64,13 @@ def show(webhook: Name, project: Project = None, json: Json = False) -> None:
 @app.command()
 def update(
     webhook: Name,
-    name: Annotated[str | None, typer.Option()] = None,
-    url: Annotated[str | None, typer.Option()] = None,
+    name: Annotated[str | None, typer.Option(help="New name.")] = None,
+    url: Annotated[str | None, typer.Option(help="New address to call.")] = None,
     event: Annotated[
         list[str] | None,
-        typer.Option("--event", "-e", help="These instead of those before. May be repeated."),
+        typer.Option(
+            "--event", "-e", help="New types of events, instead of the old ones. Can be repeated."
+        ),
     ] = None,
     enable: Annotated[
         bool | None, typer.Option("--enable/--disable", help="Switch it on or off.")
@@ -84,19 +91,22 @@ def update(
 def rotate(
     webhook: Name,
     overlap_hours: Annotated[
-        float, typer.Option(min=0, max=720, help="How long the secret before signs too.")
+        float,
+        typer.Option(
+            min=0, max=720, help="Hours in which the old secret is also used for signing."
+        ),
     ] = 24,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Give a webhook a new secret, shown this once."""
+    """Replace the secret of a webhook. The new one is shown only once."""
     found = connect(project).webhooks.rotate(webhook, overlap_hours=overlap_hours)
     print_record(found, as_json=json)
 
 
 @app.command("test")
 def ping(webhook: Name, project: Project = None, json: Json = False) -> None:
-    """Send a ping, and see how that went."""
+    """Send a test event, and show the result."""
     delivery = connect(project).webhooks.test(webhook)
     if json:
         print_json(delivery)
@@ -120,13 +130,14 @@ def ping(webhook: Name, project: Project = None, json: Json = False) -> None:
 def deliveries(
     webhook: Name,
     delivery: Annotated[
-        str | None, typer.Argument(metavar="[DELIVERY]", help="uuid: show its calls.")
+        str | None,
+        typer.Argument(metavar="[DELIVERY]", help="Uuid of a delivery, to show its calls."),
     ] = None,
     project: Project = None,
     limit: Limit = 30,
     json: Json = False,
 ) -> None:
-    """Show what was sent to a webhook and what waits, or one delivery with every call."""
+    """List sent and waiting deliveries of a webhook, or show one delivery with all its calls."""
     webhooks = connect(project).webhooks
     if delivery is not None:
         found = webhooks.delivery(webhook, delivery)
@@ -158,18 +169,18 @@ def deliveries(
 @app.command()
 def replay(
     webhook: Name,
-    delivery: Annotated[str, typer.Argument(help="uuid of the delivery.")],
+    delivery: Annotated[str, typer.Argument(help="Uuid of the delivery.")],
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Send an event once more, under the webhook-id that it had."""
+    """Send an event again, with the same webhook-id."""
     print_record(connect(project).webhooks.replay(webhook, delivery), as_json=json)
 
 
 @app.command("delete", hidden=True)
 @app.command()
 def rm(webhook: Name, project: Project = None, yes: Yes = False, json: Json = False) -> None:
-    """Delete a webhook with its log; what waits is not sent."""
+    """Delete a webhook and its log. Waiting deliveries are not sent."""
     found = connect(project).webhooks.get(webhook)
     confirm(tr("Delete the webhook {name}?", name=found.name), yes=yes)
     found.delete()

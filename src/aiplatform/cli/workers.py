@@ -12,9 +12,9 @@ from aiplatform.language import tr
 if TYPE_CHECKING:
     from aiplatform.client import Worker
 
-app = group("The machines that run tasks; for administrators.")
+app = group("Workers, which run the tasks; for administrators.")
 
-Name = Annotated[str, typer.Argument(metavar="WORKER", help="Name or uuid.")]
+Name = Annotated[str, typer.Argument(metavar="WORKER", help="Worker: name or uuid.")]
 
 
 def state_text(worker: "Worker") -> str:
@@ -26,7 +26,7 @@ def state_text(worker: "Worker") -> str:
 
 @app.command()
 def ls(limit: Limit = 100, json: Json = False) -> None:
-    """List the workers and what of them is free."""
+    """List the workers and their free resources."""
     print_table(
         connect().workers.list().take(limit),
         {
@@ -59,7 +59,7 @@ def show(worker: Name, json: Json = False) -> None:
 
 @app.command()
 def cordon(worker: Name, json: Json = False) -> None:
-    """Let a worker take no more tasks; what it runs goes on."""
+    """Cordon a worker: it takes no more tasks. Running tasks continue."""
     found = connect().workers.cordon(worker)
     _tell(
         found,
@@ -70,7 +70,7 @@ def cordon(worker: Name, json: Json = False) -> None:
 
 @app.command()
 def drain(worker: Name, json: Json = False) -> None:
-    """Empty a worker: preemptible tasks go on elsewhere, the rest ends there."""
+    """Drain a worker: preemptible tasks continue elsewhere, other tasks end there."""
     found = connect().workers.drain(worker)
     _tell(
         found,

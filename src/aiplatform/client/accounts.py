@@ -164,7 +164,7 @@ class Account(Group):
         self._http.request("PUT", "users/me/email", json=body)
 
     def register(self, username: str, email: str, password: str) -> None:
-        """Make an account for yourself, where the platform allows it."""
+        """Create an account for yourself, if the platform allows it."""
         body = {"username": username, "email": email, "password": password}
         self._http.request("POST", "auth/register", json=body, authenticated=False)
 

@@ -188,7 +188,7 @@ class Client:
         return self
 
     def logout(self) -> None:
-        """End the session, here and on the server."""
+        """Log out: end the session on this machine and on the server."""
         try:
             self.transport.request("POST", "auth/logout")
         finally:

@@ -185,14 +185,14 @@ class DatasetChanges(Group):
         message: str | None = None,
         project: ProjectLike | None = None,
     ) -> "DatasetVersion":
-        """Commit the rows of an earlier version as the next one."""
+        """Commit the rows of an earlier version again, as the next version."""
         body = {"version": version, "message": message}
         return self._version(self._http.post(f"{self.path(dataset, project)}/restore", body))
 
     def delete_version(
         self, dataset: "DatasetLike", version: str, *, project: ProjectLike | None = None
     ) -> None:
-        """Delete a version from which nothing was made and on which nothing was trained."""
+        """Delete a version. Refused if another version was made from it, or a task has read it."""
         path = f"{self.path(dataset, project)}/versions/{segment(version)}"
         self._http.request("DELETE", path)
 

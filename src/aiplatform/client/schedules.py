@@ -1,4 +1,4 @@
-"""Schedules: tasks and runs that are submitted by the calendar."""
+"""Schedules: tasks and runs that start at regular times."""
 
 from collections.abc import Mapping
 from datetime import datetime

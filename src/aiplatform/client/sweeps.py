@@ -1,4 +1,4 @@
-"""Sweeps: searches for the hyper-parameters of an experiment."""
+"""Sweeps: hyper-parameter searches for an experiment."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -57,7 +57,7 @@ class Sweep(Resource):
         return self.client.sweeps.get(self)
 
     def cancel(self) -> "Sweep":
-        """Start no more trials, and stop those that run."""
+        """Cancel a sweep: start no more trials, and stop those that are running."""
         return self.client.sweeps.cancel(self)
 
     def register(self, name: str) -> Model:
@@ -163,7 +163,7 @@ class Sweeps(Group):
         return self._pages(Sweep, path, name=name, limit=limit)
 
     def cancel(self, sweep: SweepLike, *, project: ProjectLike | None = None) -> Sweep:
-        """Start no more trials, and stop those that run."""
+        """Cancel a sweep: start no more trials, and stop those that are running."""
         return self._make(Sweep, self._http.post(f"{self.path(sweep, project)}/cancel"))
 
     def register(self, sweep: SweepLike, name: str, *, project: ProjectLike | None = None) -> Model:

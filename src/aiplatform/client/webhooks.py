@@ -1,4 +1,4 @@
-"""Webhooks: a project's events, sent to programs of yours."""
+"""Webhooks: events of a project, sent to your programs."""
 
 import time
 from collections.abc import Sequence
