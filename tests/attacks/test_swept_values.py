@@ -88,15 +88,50 @@ def test_swept_reference_of_another_project_is_never_read(
     values = [own]
     values.insert(place, foreign[kind])
     answer = begin(parameters={path: {"kind": "choice", "values": values}})
-    if answer.status_code == 201:
-        advance_all()
-        session.expire_all()
-        found = shown(mine, answer.json()["uuid"])
-        assert found["status"] == "failed" or found["error"], found
-    else:
-        assert answer.status_code in {404, 422}, answer.text
-    for task in tasks_of(session, project):
-        assert foreign[kind] not in str(task.config)
+    assert (answer.status_code, answer.json()["code"]) == (422, "swept_value_refused"), answer.text
+    assert path in answer.json()["detail"]
+    assert foreign[kind] in answer.json()["detail"]
+    assert tasks_of(session, project) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "values", "said"),
+    [
+        ("base_model", [str(uuid4())], "no such model"),
+        ("dataset.dataset", [str(uuid4())], "no such dataset"),
+        ("dataset.version", ["v1", "v99"], "v99"),
+        ("learning_rate", [1e-4, -1.0], "-1.0"),
+        ("learning_rate", [-1.0, 1e-4], "greater than 0"),
+        ("lora.rank", [8, 5000], "at most 1024"),
+        ("base_model", ["no uuid"], "no uuid"),
+    ],
+)
+def test_value_that_no_trial_can_have_is_refused_at_once(
+    session: Session, project: Project, begin: Callable[..., Any], path: str, values: list[Any],
+    said: str,
+) -> None:  # fmt: skip
+    answer = begin(parameters={path: {"kind": "choice", "values": values}})
+    assert (answer.status_code, answer.json()["code"]) == (422, "swept_value_refused"), answer.text
+    assert all(part in answer.json()["detail"] for part in (path, said)), answer.text
+    assert tasks_of(session, project) == []
+
+
+def test_range_that_leaves_what_a_config_may_hold_is_refused(begin: Callable[..., Any]) -> None:
+    rank = {"kind": "int", "low": 8, "high": 5000}
+    answer = begin(parameters={"lora.rank": rank}, method="random")
+    assert (answer.status_code, answer.json()["code"]) == (422, "swept_value_refused")
+    assert "5000" in answer.json()["detail"]
+
+
+def test_references_that_the_project_may_use_are_tried(
+    session: Session, project: Project, begin: Callable[..., Any], dataset: Any, held_out: Any
+) -> None:
+    values = [str(dataset.uuid), str(held_out.uuid)]
+    answer = begin(parameters={"dataset.dataset": {"kind": "choice", "values": values}})
+    assert answer.status_code == 201, answer.text
+    advance_all()
+    read = {task.config["dataset"]["dataset"] for task in tasks_of(session, project)}
+    assert read == set(values)
 
 
 @pytest.mark.parametrize("value", ["../../etc/passwd", "\u0000", "a" * 5000, "{{secrets.hub}}"])

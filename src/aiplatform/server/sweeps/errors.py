@@ -26,6 +26,18 @@ class GridTooLarge(Invalid):
     }
 
 
+class SweptValueRefused(Invalid):
+    """Every trial with this value would fail."""
+
+    code = "swept_value_refused"
+    title = {"en": "A value can't be tried", "zh": "参数取值无效"}
+    detail = {
+        "en": "The value {value} of {parameter} can't be tried: {reason} Take it out of the values, "
+        "or correct it.",
+        "zh": "参数 {parameter} 的取值 {value} 无法尝试：{reason}请移除或更正该值。",
+    }
+
+
 class NothingHeldOut(Invalid):
     """The runs would measure nothing that the search could go by."""
 

@@ -14,7 +14,7 @@ from aiplatform.server.experiments.service.experiments import (
     on_delete,
     update_experiment,
 )
-from aiplatform.server.experiments.service.trainings import rerun, submit_run
+from aiplatform.server.experiments.service.trainings import require_reference, rerun, submit_run
 
 __all__ = [
     "changed_config",
@@ -24,6 +24,7 @@ __all__ = [
     "delete_experiment",
     "on_delete",
     "record",
+    "require_reference",
     "rerun",
     "submit_run",
     "update_experiment",

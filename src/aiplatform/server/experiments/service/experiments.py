@@ -134,7 +134,10 @@ def changed_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> Tra
         first = error.errors(include_url=False, include_input=False)[0]
         where = place_of(first)[:200]
         raise ConfigInvalid(
-            where=where, reason=message_of(first), reason_zh=message_zh_of(first)
+            where=where,
+            kind=first["type"],
+            reason=message_of(first),
+            reason_zh=message_zh_of(first),
         ) from None
 
 

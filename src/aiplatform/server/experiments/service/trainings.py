@@ -68,6 +68,24 @@ def prepare(session: Session, context: ProjectContext, spec: TrainingSpec) -> Pr
     return Prepared(spec=pinned, inputs=inputs)
 
 
+def require_reference(
+    session: Session, context: ProjectContext, spec: TrainingSpec, path: str
+) -> None:
+    """Check what the field at ``path`` of a training's config refers to, if it refers to anything.
+
+    Raises:
+        NotFound, ModelNotReady, NothingToLearn, PreferencesNotTaught: see :func:`prepare`.
+    """
+    field = path.partition(".")[0]
+    if field == "base_model":
+        base_model(session, context, spec.base_model)
+    elif field in {DATASET, EVAL_DATASET}:
+        ref = spec.dataset if field == DATASET else spec.eval_dataset
+        if ref is not None:
+            _, rows = pinned_rows(session, context, ref, field)
+            require_answers(session, rows, spec.method)
+
+
 def submit_run(
     session: Session,
     context: ProjectContext,

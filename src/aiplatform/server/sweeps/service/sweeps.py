@@ -1,5 +1,6 @@
 """Creating and cancelling sweeps, and what becomes of them without their experiment."""
 
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -8,20 +9,30 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.encoding import clean_text, jsonable
-from aiplatform.protocol.sweeps import SweepSpec, SweepStatus, TrialState
+from aiplatform.protocol.sweeps import Choice, SweepSpec, SweepStatus, TrialState
 from aiplatform.server.core import audit
 from aiplatform.server.core.audit import Actor
-from aiplatform.server.core.errors import NameTaken
+from aiplatform.server.core.errors import NameTaken, Problem
 from aiplatform.server.experiments import queries as experiments_queries
 from aiplatform.server.experiments import service as experiments
-from aiplatform.server.experiments.errors import ExperimentArchived, ExperimentBusy
+from aiplatform.server.experiments.errors import (
+    ConfigInvalid,
+    ExperimentArchived,
+    ExperimentBusy,
+)
 from aiplatform.server.experiments.models import Experiment
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.service import quotas
 from aiplatform.server.secrets.service import require_usable
 from aiplatform.server.sweeps import queries
-from aiplatform.server.sweeps.errors import GridTooLarge, NeverCompared, NothingHeldOut, SweepEnded
+from aiplatform.server.sweeps.errors import (
+    GridTooLarge,
+    NeverCompared,
+    NothingHeldOut,
+    SweepEnded,
+    SweptValueRefused,
+)
 from aiplatform.server.sweeps.models import Sweep
 from aiplatform.server.sweeps.rules import first_point, grid_size, held_out_figure, is_held_out
 from aiplatform.server.sweeps.service.prompting import advance_soon
@@ -40,6 +51,8 @@ def create_sweep(session: Session, context: ProjectContext, *, name: str, spec: 
         PriorityTooHigh: when its trials' priority is above the project's limit.
         GridTooLarge: for a grid of more points than are tried.
         ConfigInvalid: when the parameters are not of the experiment's config.
+        SweptValueRefused: for a value that no training can have, such as the uuid of a dataset or a
+            model that the project may not use.
         NothingHeldOut: when it goes by a figure of an eval_dataset, and there is none.
         NeverCompared: when it prunes by such a figure, and that is measured at the end only.
     """
@@ -54,11 +67,13 @@ def create_sweep(session: Session, context: ProjectContext, *, name: str, spec: 
         if size > GRID_LIMIT:
             raise GridTooLarge(size=size, limit=GRID_LIMIT)
         spec = spec.model_copy(update={"max_trials": min(size, spec.max_trials)})
+    _require_values(experiment, spec)
     # To refuse at once what is no parameter of the config.
     config = experiments.changed_config(experiment.config, first_point(spec))
     require_readable(context, config)
     if config.secrets:
         require_usable(session, context, config.secrets)
+    _require_references(session, context, experiment, spec)
     figure = held_out_figure(spec)
     if figure is not None and config.eval_dataset is None:
         raise NothingHeldOut(experiment=experiment.name, figure=figure)
@@ -92,6 +107,57 @@ def create_sweep(session: Session, context: ProjectContext, *, name: str, spec: 
     )
     advance_soon(session, sweep.id)
     return sweep
+
+
+def _require_values(experiment: Experiment, spec: SweepSpec) -> None:
+    """Try each value of each parameter with the first values of the others.
+
+    What depends on several parameters at once is left to the trials.
+
+    Raises:
+        SweptValueRefused: see :func:`create_sweep`.
+    """
+    first = first_point(spec)
+    for path, value in _values(spec):
+        try:
+            experiments.changed_config(experiment.config, {**first, path: value})
+        except ConfigInvalid as problem:
+            # A field that does not exist is no fault of a value.
+            if problem.params["where"] == path and problem.params["kind"] != "unknown_field":
+                said, said_zh = (problem.params[key] for key in ("reason", "reason_zh"))
+                raise _refused(path, value, f"{said}.", f"{said_zh}。") from problem
+
+
+def _require_references(
+    session: Session, context: ProjectContext, experiment: Experiment, spec: SweepSpec
+) -> None:
+    """Look up every dataset, version and model that is a value of a parameter.
+
+    Raises:
+        SweptValueRefused: see :func:`create_sweep`.
+    """
+    first = first_point(spec)
+    for path, value in _values(spec):
+        config = experiments.changed_config(experiment.config, {**first, path: value})
+        try:
+            experiments.require_reference(session, context, config, path)
+        except Problem as problem:
+            raise _refused(path, value, problem.text("en"), problem.text("zh")) from problem
+
+
+def _refused(path: str, value: object, reason: str, reason_zh: str) -> SweptValueRefused:
+    return SweptValueRefused(
+        parameter=path, value=str(value)[:200], reason=reason, reason_zh=reason_zh
+    )
+
+
+def _values(spec: SweepSpec) -> Iterator[tuple[str, Any]]:
+    """Yield each choice, and both ends of each range, with the path of its parameter."""
+    for path, parameter in spec.parameters.items():
+        if isinstance(parameter, Choice):
+            yield from ((path, value) for value in parameter.values)
+        else:
+            yield from ((path, value) for value in (parameter.low, parameter.high))
 
 
 def go_with_experiment(session: Session, experiment: Experiment) -> dict[str, Any]:
