@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import closing
+from http.client import HTTPConnection
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 import pytest
 
@@ -99,6 +103,26 @@ def test_hostile_name_is_refused(what: str) -> None:
     fault = fault_of_path(REFUSED[what])
     assert fault is not None
     assert (fault.en + fault.zh).isprintable()
+
+
+def test_no_hostile_name_comes_in_over_http(
+    owner: Api, world: World, model: str, server_url: str
+) -> None:
+    """Sent percent-encoded on a real connection: clients would normalise or refuse many of them."""
+    answers = {}
+    for what, name in REFUSED.items():
+        connection = HTTPConnection(urlsplit(server_url).netloc, timeout=60)
+        with closing(connection):
+            connection.request(
+                "PUT",
+                f"/api/v1/{model}/{quote(name, safe='/')}",
+                body=b"x",
+                headers={"Authorization": f"Bearer {world.tokens['owner']}"},
+            )
+            answer = connection.getresponse()
+            answers[what] = (answer.status, json.loads(answer.read())["code"])
+    assert answers == dict.fromkeys(REFUSED, (422, "model.invalid_path"))
+    assert kept(owner, model) == []
 
 
 @pytest.mark.parametrize(("first", "second"), COLLIDING)

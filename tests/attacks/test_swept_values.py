@@ -40,7 +40,6 @@ from tests.server.sweeps.conftest import (
     owner,
     project,
     rows,
-    shown,
 )
 
 __all__ = [

@@ -32,8 +32,8 @@ class SweptValueRefused(Invalid):
     code = "swept_value_refused"
     title = {"en": "A value can't be tried", "zh": "参数取值无效"}
     detail = {
-        "en": "The value {value} of {parameter} can't be tried: {reason} Take it out of the values, "
-        "or correct it.",
+        "en": "The value {value} of {parameter} can't be tried: {reason} Take it out of the "
+        "values, or correct it.",
         "zh": "参数 {parameter} 的取值 {value} 无法尝试：{reason}请移除或更正该值。",
     }
 
