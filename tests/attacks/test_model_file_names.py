@@ -20,6 +20,7 @@ REFUSED = {
     "NUL in the middle": "config.json\x00.txt",
     "NUL at the end": "config.json\x00",
     "newline": "a\nb.json",
+    "newline at the end": "config.json\n",
     "carriage return": "a\rb.json",
     "tab": "a\tb.json",
     "escape sequence": "\x1b[2Jconfig.json",

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from aiplatform.server.core.paths import ANY_PATH
 from aiplatform.server.identity.access import PUBLIC
 from aiplatform.server.openai import access
 from aiplatform.server.openai.access import Reachable
@@ -115,7 +116,7 @@ def get_chat_model(model: str, reachable: Annotated[Reachable, Depends(access.MO
 
 
 @router.api_route(
-    "/{path:path}",
+    ANY_PATH,
     methods=["DELETE", "GET", "PATCH", "POST", "PUT"],
     include_in_schema=False,
     dependencies=[Depends(PUBLIC)],

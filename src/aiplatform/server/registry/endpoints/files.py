@@ -16,6 +16,7 @@ from aiplatform.server.core.pagination import (
     encode_cursor,
     written_here,
 )
+from aiplatform.server.core.paths import ANY_PATH
 from aiplatform.server.core.raw_body import ExpectedDigest, described, problems, taken
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.spool import Spooled
@@ -58,7 +59,7 @@ def list_model_files(
 
 
 @router.put(
-    "/{path:path}",
+    ANY_PATH,
     summary="Upload a model's file",
     openapi_extra=described("the file's bytes"),
     responses=problems("file", s409="The model takes no files (any more)"),
@@ -94,7 +95,7 @@ async def put_model_file(
 
 
 @router.get(
-    "/{path:path}",
+    ANY_PATH,
     summary="Download a model's file",
     response_class=Response,
     responses=downloads.DOCUMENTATION,

@@ -17,6 +17,7 @@ from aiplatform.server.core.pagination import (
     encode_cursor,
     written_here,
 )
+from aiplatform.server.core.paths import ANY_PATH
 from aiplatform.server.core.raw_body import ExpectedDigest, described, problems, taken
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.spool import Spooled
@@ -55,7 +56,7 @@ def list_task_artifacts(
 
 
 @router.put(
-    "/{path:path}",
+    ANY_PATH,
     summary="Upload a run's artifact",
     openapi_extra=described("the file's bytes"),
     responses=problems("file", s409="The run has ended, or is no run that executes elsewhere"),
@@ -86,7 +87,7 @@ async def put_task_artifact(
 
 
 @router.get(
-    "/{path:path}",
+    ANY_PATH,
     summary="Download a task's artifact",
     response_class=Response,
     responses=downloads.DOCUMENTATION,
