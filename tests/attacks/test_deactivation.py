@@ -1,25 +1,31 @@
 """Attack: somebody whose account is deactivated goes on computing with what they left running."""
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus
+from aiplatform.protocol.specs import ScriptSpec
 from aiplatform.protocol.sweeps import SweepStatus
-from aiplatform.server.core.audit import AuditLog
-from aiplatform.server.core.database import transaction
+from aiplatform.server.core.audit import Actor, AuditLog
+from aiplatform.server.core.database import commit, transaction
 from aiplatform.server.identity import queries as identity_queries
 from aiplatform.server.identity.models import User
 from aiplatform.server.identity.service import hooks
+from aiplatform.server.projects.errors import OwnerInactive
 from aiplatform.server.projects.models import Project
 from aiplatform.server.schedules.models import Schedule
 from aiplatform.server.sweeps.models import Sweep
 from aiplatform.server.tasks.models import Task
+from aiplatform.server.tasks.service.entering import enqueue
 from tests.conftest import Api, environment
 from tests.factories import make_experiment, make_member, make_project, make_task, number
 
@@ -94,6 +100,62 @@ def test_the_work_of_a_deactivated_author_is_stopped_where_the_setting_says_so(
     # Activation gives access back, and starts nothing again.
     assert admin.post(f"users/{author.uuid}/activate").status_code == 200
     assert [work.states() for work in works] == [STOPPED, STOPPED]
+
+
+def queue_one(session: Session, project: Project, author: User) -> Task:
+    """Queue a task as a request of the author would."""
+    spec = ScriptSpec(bundle=uuid4(), command=["true"])
+    return enqueue(
+        session, spec, actor=Actor(user_id=author.id, username=author.username),
+        project_id=project.id, project_uuid=project.uuid, name="queued meanwhile",
+    )  # fmt: skip
+
+
+def test_task_that_is_queued_while_its_author_is_deactivated_is_stopped_with_the_others(
+    stopping: None, admin: Api, session: Session, project: Project, author: User
+) -> None:
+    """The submission came first and commits during the deactivation."""
+    place = f"users/{author.uuid}/deactivate"
+    with ThreadPoolExecutor(1) as pool, transaction() as submitting:
+        task = queue_one(submitting, project, author).uuid
+        answer = pool.submit(admin.post, place)
+        wait_for_lock(session)
+        commit(submitting)
+        assert answer.result(60).status_code == 200
+    session.rollback()
+    assert session.scalars(select(Task.status).where(Task.uuid == task)).one() == "cancelled"
+
+
+def test_task_whose_author_is_deactivated_while_it_is_queued_is_refused(
+    stopping: None, admin: Api, session: Session, project: Project, author: User
+) -> None:
+    """The deactivation came first and commits during the submission."""
+
+    def submit() -> None:
+        with transaction() as submitting:
+            queue_one(submitting, project, author)
+
+    with ThreadPoolExecutor(1) as pool, transaction() as deactivating:
+        user = identity_queries.find_user(deactivating, str(author.uuid), lock=True)
+        user.is_active = False
+        deactivating.flush()
+        queued = pool.submit(submit)
+        wait_for_lock(session)
+        commit(deactivating)
+        with pytest.raises(OwnerInactive):
+            queued.result(60)
+    session.rollback()
+    assert session.scalars(select(Task).where(Task.project_id == project.id)).all() == []
+
+
+def wait_for_lock(session: Session) -> None:
+    """Return once another transaction waits for a lock."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    deadline = time.monotonic() + 60
+    while session.scalar(text(waiting)) == 0:
+        assert time.monotonic() < deadline, "nothing waits for a lock"
+        session.rollback()
+        time.sleep(0.02)
 
 
 def test_each_stop_is_on_record_with_whoever_deactivated_the_account(

@@ -289,7 +289,7 @@ async def _piece(
     def extend() -> DatasetUpload:
         with transaction() as session:
             found = resumable.find(session, context, upload.uuid)
-            resumable.extend(found)
+            resumable.extend(session, found)
             return found
 
     upload = await run_in_threadpool(extend)

@@ -13,7 +13,7 @@ import hashlib
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -62,7 +62,7 @@ def create(
         user_id=context.principal.user_id,
         length=length,
         facts=facts,
-        expires_at=datetime.now(UTC) + LIFETIME,
+        expires_at=func.clock_timestamp() + LIFETIME,
     )
     session.add(upload)
     session.flush()
@@ -101,18 +101,20 @@ def find(session: Session, context: ProjectContext, uuid: UUID) -> DatasetUpload
         NotFound: when there is none.
         UploadExpired: when nobody went on with it for a day.
     """
+    # All times are the database's: clocks of several API processes may differ.
     statement = (
-        select(DatasetUpload)
+        select(DatasetUpload, DatasetUpload.expires_at < func.clock_timestamp())
         .where(DatasetUpload.uuid == uuid, DatasetUpload.project_id == context.project_id)
         .execution_options(populate_existing=True)
     )
-    upload = session.scalar(statement)
-    if upload is not None and not is_whole(upload):
+    row = session.execute(statement).one_or_none()
+    if row is not None and not is_whole(row[0]):
         # Its end takes them away, perhaps since it was read.
-        upload = session.scalar(statement)
-    if upload is None:
+        row = session.execute(statement).one_or_none()
+    if row is None:
         raise NotFound(resource="upload")
-    if upload.expires_at < datetime.now(UTC) or not is_whole(upload):
+    upload, has_expired = row
+    if has_expired or not is_whole(upload):
         raise UploadExpired
     return upload
 
@@ -162,7 +164,7 @@ def settle(
     settled = session.scalar(
         update(DatasetUpload)
         .where(DatasetUpload.uuid == uuid, DatasetUpload.status == "receiving")
-        .values(status=status, result=result, expires_at=datetime.now(UTC) + LIFETIME)
+        .values(status=status, result=result, expires_at=func.clock_timestamp() + LIFETIME)
         .returning(DatasetUpload.id)
     )
     if settled is None:
@@ -179,9 +181,9 @@ def settle(
         )
 
 
-def extend(upload: DatasetUpload) -> None:
-    """It lives a day from now on."""
-    upload.expires_at = datetime.now(UTC) + LIFETIME
+def extend(session: Session, upload: DatasetUpload) -> None:
+    """Let the upload live a day from now on."""
+    upload.expires_at = session.scalars(select(func.clock_timestamp())).one() + LIFETIME
 
 
 def file_of(uuid: UUID) -> Path:

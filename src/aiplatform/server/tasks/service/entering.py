@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session, make_transient_to_detached
 
 from aiplatform.protocol.audit import AuditAction
@@ -19,6 +19,8 @@ from aiplatform.server.core.broker import wake
 from aiplatform.server.core.script_settings import DEFAULT_QUEUE
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.statements import compiled
+from aiplatform.server.identity.models import User
+from aiplatform.server.projects.errors import OwnerInactive
 from aiplatform.server.tasks.errors import NoWorkerCanRun
 from aiplatform.server.tasks.models import Task, TaskScheduling
 from aiplatform.server.tasks.service import dependencies
@@ -124,6 +126,29 @@ def insert_tasks(session: Session, new: Sequence[NewTask]) -> None:
         for entity in (scheduling, task):
             make_transient_to_detached(entity)
         session.add(task)
+
+
+def require_active_authors(session: Session, new: Sequence[NewTask]) -> None:
+    """Lock the accounts of the authors, so that none is deactivated before the commit.
+
+    A deactivation that stops the author's tasks waits for the commit and then sees these; one that
+    came before is seen here. Without the lock, each could miss the other.
+
+    Raises:
+        OwnerInactive: for an author who is deactivated.
+    """
+    authors = {one.task.scheduling.created_by for one in new} - {None}
+    if not authors:
+        return
+    statement = (
+        select(User.username, User.is_active)
+        .where(User.id.in_(sorted(authors)))
+        .order_by(User.id)
+        .with_for_update(read=True)
+    )
+    for username, is_active in session.execute(statement).all():
+        if not is_active:
+            raise OwnerInactive(username=username)
 
 
 def _row(place: int, new: NewTask) -> dict[str, Any]:
@@ -272,9 +297,15 @@ def enqueue_all(session: Session, new: Sequence[NewTask]) -> list[Task]:
 
 
 def enter_all(session: Session, new: Sequence[NewTask]) -> list[Task]:
-    """:func:`enqueue_all` for those who see to the traces themselves."""
+    """:func:`enqueue_all` for those who see to the traces themselves.
+
+    Raises:
+        OwnerInactive: see :func:`require_active_authors`.
+    """
     if not new:
         return []
+    if get_settings().deactivated_tasks == "stop":
+        require_active_authors(session, new)
     insert_tasks(session, new)
     for one in new:
         if one.needs:

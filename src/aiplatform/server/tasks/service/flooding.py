@@ -25,7 +25,8 @@ def within_rate(
     ``burst`` in bytes, times in seconds since the epoch.
     """
     allowance = burst if run.log_allowance is None else run.log_allowance
-    filled = None if run.log_filled_at is None else run.log_filled_at.timestamp()
+    # A clock that was set back since would give no allowance until it reaches that time again.
+    filled = None if run.log_filled_at is None else min(run.log_filled_at.timestamp(), now)
     kept: list[Chunk] = []
     lost: list[int] = []
     for line in lines:
