@@ -111,7 +111,9 @@ def test_reset_of_a_password_can_be_asked_for_again(
 ) -> None:
     user = make_user(session)
     sent = PasswordReset(
-        user_id=user.id, token_hash=secrets.token_bytes(32), expires_at=datetime.now(UTC) + timedelta(hours=1)
+        user_id=user.id,
+        token_hash=secrets.token_bytes(32),
+        expires_at=datetime.now(UTC) + timedelta(hours=1),
     )
     session.add(sent)
     session.commit()
