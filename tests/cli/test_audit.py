@@ -12,7 +12,7 @@ from aiplatform.protocol.audit import AuditAction
 from aiplatform.server.core import audit
 from aiplatform.server.core.database import transaction
 from tests.cli.conftest import Ran
-from tests.client.fake import FakeServer, answer, page
+from tests.client.fake import FakeServer, answer, page, problem
 
 Run = Callable[..., Ran]
 ENTRY = {
@@ -52,6 +52,36 @@ def test_rows_are_listed_with_filters(run: Run, server: FakeServer) -> None:
     assert sent["address"] == "192.0.2.0/24"
     assert sent["text"] == "a b"
     assert "project" not in sent
+
+
+def test_resources_are_listed_by_name(run: Run, server: FakeServer) -> None:
+    """From the entry, else from another one, else from the platform; in JSON all is as recorded."""
+    first, second, gone, user, session = (
+        f"00000000-0000-4000-8000-00000000000{n}" for n in range(1, 6)
+    )
+
+    def entry(uuid: str, kind: str = "dataset", **details: object) -> dict[str, object]:
+        return {**ENTRY, "resource_type": kind, "resource_id": uuid, "details": details}
+
+    server.on("GET audit", page(
+        entry(first), entry(first, name="faq", version="v2"), entry(second), entry(gone),
+        entry(first, name="faq", version={"before": "v1", "after": "v2"}), entry(user, "user"),
+        entry(session, "session"),
+    ))  # fmt: skip
+    server.on(f"GET datasets/{second}", answer({"uuid": second, "name": "other"}))
+    server.on(f"GET datasets/{gone}", problem(404, "not_found", "gone"))
+    server.on(f"GET users/{user}", answer({"uuid": user, "username": "lin"}))
+    done = run("audit", "ls")
+    shown = [line.split("success")[1].split("192.")[0].strip()
+             for line in done.out.splitlines()[1:]]  # fmt: skip
+    assert shown == [
+        "dataset faq", "dataset faq@v2", "dataset other", f"dataset {gone[:8]}", "dataset faq",
+        "user lin", f"session {session[:8]}",
+    ]  # fmt: skip
+    before = len(server.requests)
+    whole = json.loads(run("audit", "ls", "--json").out)
+    assert [item["resource_id"] for item in whole][:3] == [first, first, second]
+    assert len(server.requests) == before + 1
 
 
 def test_exports_are_written_to_a_file(run: Run, server: FakeServer, tmp_path: Path) -> None:

@@ -1,14 +1,16 @@
 """``aiplatform audit``: read, seal and verify the trail of who did what."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
 import typer
 
 from aiplatform.cli.failures import CommandError, ExitCode
-from aiplatform.cli.names import SHORT_UUID
+from aiplatform.cli.names import NAMES, SHORT_UUID
 from aiplatform.cli.options import Json, Limit, group
 from aiplatform.cli.output import UUID_LENGTH, age_text, print_json, print_table, print_text, say
 from aiplatform.cli.production import asking_the_database, program, use_what_runs
@@ -16,8 +18,11 @@ from aiplatform.cli.session import connect
 from aiplatform.language import tr
 
 if TYPE_CHECKING:
-    from aiplatform.client import AuditEntry
+    from aiplatform.client import AuditEntry, Client
     from aiplatform.server.audit.rules.findings import Verdict
+
+MOST_LOOKUPS = 25
+"""Names that one list asks the platform for."""
 
 app = group("The audit trail; for administrators.")
 
@@ -68,14 +73,17 @@ def ls(
         "outcome": outcome, "address": address, "since": since, "until": until, "text": text,
         "filter": asked,
     }  # fmt: skip
+    client = connect()
+    found = client.audit.list(**filters).take(limit)
+    names = {} if json else _names_of(client, found)
     print_table(
-        connect().audit.list(**filters).take(limit),
+        found,
         {
             "TIME": lambda e: age_text(e.created_at),
             "USER": lambda e: None if e.user is None else e.user.username,
             "ACTION": lambda e: e.action,
             "OUTCOME": lambda e: e.outcome,
-            "RESOURCE": _resource_text,
+            "RESOURCE": lambda e: _resource_text(e, names),
             "ADDRESS": lambda e: e.ip_address,
         },
         as_json=json,
@@ -83,14 +91,43 @@ def ls(
     )
 
 
-def _resource_text(entry: "AuditEntry") -> str:
-    """Return what an entry is about: its kind, and its name of that time where it is on record."""
-    details = entry.details or {}
-    name = details.get("name") or details.get("username")
-    if name and details.get("version"):
-        name = f"{name}@{details['version']}"
+def _names_of(client: "Client", entries: Iterable["AuditEntry"]) -> dict[str, str]:
+    """Return names of the resources that entries mention by uuid only.
+
+    They are taken from the other entries, else from the platform, as far as the caller may read
+    them and they still exist.
+    """
+    from aiplatform.client import ClientError
+
+    names: dict[str, str] = {}
+    unnamed: dict[str, str] = {}
+    for entry in entries:
+        uuid, name = str(entry.resource_id), _recorded_name(entry)
+        if name:
+            names.setdefault(uuid, name)
+        elif entry.resource_type is not None and entry.resource_type in NAMES:
+            unnamed[uuid] = entry.resource_type
+    missing = [uuid for uuid in unnamed if uuid not in names and len(uuid) == UUID_LENGTH]
+    for uuid in missing[:MOST_LOOKUPS]:
+        with suppress(ClientError):
+            names[uuid] = NAMES[unnamed[uuid]](client, UUID(uuid))
+    return names
+
+
+def _recorded_name(entry: "AuditEntry") -> str:
+    """Return the name of an entry's resource at that time, where it is on record."""
+    name = (entry.details or {}).get("name") or (entry.details or {}).get("username")
+    return name if isinstance(name, str) else ""
+
+
+def _resource_text(entry: "AuditEntry", names: Mapping[str, str]) -> str:
+    """Return what an entry is about: its kind and its name."""
     meant = str(entry.resource_id or "")
-    shown = name or (meant[:SHORT_UUID] if len(meant) == UUID_LENGTH else meant)
+    name = _recorded_name(entry)
+    version = (entry.details or {}).get("version")
+    if name and isinstance(version, str):
+        name = f"{name}@{version}"
+    shown = name or names.get(meant) or (meant[:SHORT_UUID] if len(meant) == UUID_LENGTH else meant)
     return f"{entry.resource_type or ''} {shown}".strip()
 
 

@@ -16,6 +16,7 @@ NAMES: Mapping[str, Callable[["Client", UUID], str]] = {
     "task": lambda client, uuid: client.tasks.get(uuid).name,
     "model": lambda client, uuid: client.models.get(uuid).reference,
     "base_model": lambda client, uuid: client.models.get(uuid).reference,
+    "user": lambda client, uuid: client.users.get(uuid).username,
     "dataset": lambda client, uuid: client.datasets.get(uuid).name,
 }
 """Fields that hold uuids, and how the names are found."""

@@ -204,6 +204,7 @@ class Job(Message):
     ``inputs`` maps a role to a local path: ``dataset``, ``eval_dataset`` (canonical Parquet files),
     ``base_model``, ``model`` (directories with ``weights/`` and ``adapter/``), ``source`` (uploaded
     files); those of a script are ``code`` (its bundle), ``datasets/NAME`` and ``models/NAME``.
+    ``labels`` maps the same roles to names that people know, such as ``faq@v2``.
     """
 
     protocol: int = PROTOCOL_VERSION
@@ -211,6 +212,7 @@ class Job(Message):
     attempt: int
     spec: TaskSpec
     inputs: dict[str, str]
+    labels: dict[str, str] = Field(default_factory=dict)
     output_dir: str
     checkpoint_dir: str
     resume_from: str | None = Field(None, description="a complete checkpoint directory")

@@ -15,6 +15,7 @@ from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.chat import load_tokenizer
 from aiplatform.runtime.loading import load_adapter, load_weights
 from aiplatform.runtime.rows import encode_dataset
+from aiplatform.runtime.training.output import write_tuned_card
 from aiplatform.runtime.training.sft import run_sft
 from tests.runtime.conftest import (
     BASE_MODEL,
@@ -94,6 +95,26 @@ def test_a_training_learns_and_leaves_a_model(
     assert card["config"]["lora"]["rank"] == 4
     after = {path: path.read_bytes() for path in tiny_model.rglob("*") if path.is_file()}
     assert after == before, "the base is read only"
+
+
+def test_card_names_base_and_data_as_people_know_them(
+    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path
+) -> None:
+    result = {
+        "train_loss_last": 1.0, "rows": 3, "rows_truncated": 0, "rows_dropped": 0, "steps": 2,
+        "epochs": 1.0, "tokens": 30, "precision": "fp32", "versions": {"torch": "2"},
+    }  # fmt: skip
+    inputs = {"base_model": tiny_model, "dataset": make_dataset(ROWS)}
+    labels = {"base_model": "tiny@1", "dataset": "a `name`\u4e2d@v1"}
+    job = make_job(tmp_path, training_spec(), inputs, labels=labels)
+    write_tuned_card(tmp_path / "README.md", tiny_model, job, result)
+    card = read_front_matter(tmp_path / "README.md")
+    assert (card["base_model"], card["datasets"]) == ("tiny@1", ["a `name`\u4e2d@v1"])
+    assert card["config"]["base_model"] == BASE_MODEL
+    assert card["config"]["dataset"] == {"dataset": BASE_MODEL, "version": "v1"}
+    text = (tmp_path / "README.md").read_text()
+    assert f"from the base model `tiny@1` ({BASE_MODEL})" in text
+    assert f"on the dataset version `a 'name'\u4e2d@v1` ({BASE_MODEL}@v1):" in text
 
 
 def encoded_tokens(model: Path, data: Path) -> int:

@@ -43,7 +43,7 @@ def save_tuned_model(
     for name in LICENSE_NAMES:
         if (base / WEIGHTS / name).is_file():
             shutil.copyfile(base / WEIGHTS / name, output / WEIGHTS / name)
-    write_tuned_card(output / CARD, base, spec, result)
+    write_tuned_card(output / CARD, base, job, result)
     seal(output)
 
 
@@ -56,15 +56,26 @@ def stop_at(model: Any, turn_ends: list[int]) -> None:
         model.generation_config.eos_token_id = ends if len(ends) > 1 else ends[0]
 
 
-def write_tuned_card(path: Path, base: Path, spec: TrainingSpec, result: dict[str, Any]) -> None:
-    """The model card: base, licence, data version, figures and the whole configuration."""
+def write_tuned_card(path: Path, base: Path, job: Job, result: dict[str, Any]) -> None:
+    """Write the model card: base, licence, data version, figures and the whole configuration.
+
+    Base and data are named as people know them. Their uuids stand behind the names in the text, and
+    in the configuration.
+    """
+    spec = job.spec
+    assert isinstance(spec, TrainingSpec)
     figures = {
         "train_loss": result["train_loss_last"],
         "eval_loss": result.get("eval_loss"),
         "perplexity": result.get("perplexity"),
     }
     metrics = {name: round(value, 4) for name, value in figures.items() if value is not None}
-    data = f"{spec.dataset.dataset}@{spec.dataset.version}"
+    uuids = {
+        "base_model": str(spec.base_model),
+        "dataset": f"{spec.dataset.dataset}@{spec.dataset.version}",
+    }
+    names = {role: job.labels.get(role, uuid) for role, uuid in uuids.items()}
+    base_text, data_text = (_named(names[role], uuid) for role, uuid in uuids.items())
     table = "\n".join(f"| {name} | {value} |" for name, value in metrics.items())
     config = json.dumps(spec.model_dump(mode="json"), indent=2)
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
@@ -74,18 +85,19 @@ def write_tuned_card(path: Path, base: Path, spec: TrainingSpec, result: dict[st
             "license": license_of(base),
             "library_name": "transformers",
             "pipeline_tag": "text-generation",
-            "base_model": str(spec.base_model),
-            "datasets": [data],
+            "base_model": names["base_model"],
+            "datasets": [names["dataset"]],
             "metrics": metrics,
             "config": spec.model_dump(mode="json", exclude={"resources", "queue", "max_attempts"}),
         },
         f"""
 # {spec.output_name}
 
-Fine-tuned with LoRA (rank {spec.lora.rank}) from the base model `{spec.base_model}` on the dataset
-version `{data}`: {result["rows"]} rows, of which {result["rows_truncated"]} were cut to
-{spec.max_length} tokens and {result["rows_dropped"]} could not be used; {result["steps"]} steps,
-{result["epochs"]:.2f} epochs, {result["tokens"]:,} tokens, in {result["precision"]}.
+Fine-tuned with LoRA (rank {spec.lora.rank}) from the base model {base_text}
+on the dataset version {data_text}: {result["rows"]} rows, of which
+{result["rows_truncated"]} were cut to {spec.max_length} tokens and {result["rows_dropped"]}
+could not be used; {result["steps"]} steps, {result["epochs"]:.2f} epochs,
+{result["tokens"]:,} tokens, in {result["precision"]}.
 
 `weights/` holds the merged model, `adapter/` the LoRA adapter alone.
 
@@ -100,3 +112,9 @@ Trained with {versions}.
 ```
 """,
     )
+
+
+def _named(name: str, uuid: str) -> str:
+    """Return a name for Markdown with its uuid; as code, because it may hold any character."""
+    shown = name.replace("`", "'")
+    return f"`{shown}`" if name == uuid else f"`{shown}` ({uuid})"

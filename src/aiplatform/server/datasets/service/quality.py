@@ -257,6 +257,7 @@ def _keep_report(
         "dataset",
         dataset.uuid,
         project=project,
+        name=dataset.name,
         version=version.version,
         task=task.uuid,
         score=score,

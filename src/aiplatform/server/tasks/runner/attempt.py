@@ -181,6 +181,7 @@ class Attempt:
             attempt=self.claim.attempt,
             spec=spec,
             inputs=paths,
+            labels=found.labels,
             output_dir=str(self.directory / "output"),
             checkpoint_dir=str(self.directory / "checkpoints"),
             resume_from=resume_from,

@@ -33,6 +33,7 @@ class Plan:
     spec: dict[str, Any]
     serves: bool
     inputs: Inputs
+    labels: dict[str, str]
     secrets: dict[str, str]
     memory_mb: int
     cores: Cores | None
@@ -65,6 +66,7 @@ def plan(session: Session, claim: Claim) -> Plan:
         spec=task.config,
         serves=kind.serves,
         inputs=inputs,
+        labels={item.role: item.label for item in queries.inputs_of(session, task.id)},
         secrets=take_secrets(session, task),
         memory_mb=task.scheduling.memory_mb,
         cores=queries.cores_of(session, claim.task_id, claim.fence),
