@@ -1,13 +1,19 @@
 """How faults of what was given are told."""
 
+import importlib
+import pkgutil
 from typing import Any
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from aiplatform import protocol
+from aiplatform.protocol.enums import TaskType
 from aiplatform.protocol.faults import fault_text, message_of, message_zh_of
+from aiplatform.protocol.model_sources import ModelSource
 from aiplatform.protocol.specs import TaskSpec
 from aiplatform.protocol.strict import MAX_FAULTS
+from aiplatform.protocol.tagged import NamesKinds
 from tests.runtime.conftest import training_spec
 
 SPECS: TypeAdapter[Any] = TypeAdapter(TaskSpec)
@@ -88,3 +94,65 @@ def test_many_unknown_fields_are_told_in_part() -> None:
     with pytest.raises(ValidationError) as caught:
         SPECS.validate_python(training_spec(**{"x" * 1000 + str(n): n for n in range(1000)}))
     assert len(caught.value.errors()) == MAX_FAULTS
+
+
+SOURCES: TypeAdapter[Any] = TypeAdapter(ModelSource)
+
+
+@pytest.mark.parametrize(
+    ("union", "given", "en", "zh"),
+    [
+        (
+            SOURCES,
+            {"package": "x"},
+            "must have the field kind, which says what it is: one of hub, package, upload",
+            "须有字段 kind 来指明类型，可为：hub、package、upload",
+        ),
+        (
+            SOURCES,
+            {"kind": "hup"},
+            "has 'hup' in the field kind, which must be one of hub, package, upload",
+            "的字段 kind 为 'hup'，应为以下之一：hub、package、upload",
+        ),
+        (
+            SOURCES,
+            {"kind": ["hub"]},
+            "has \"['hub']\" in the field kind, which must be one of hub, package, upload",
+            "的字段 kind 为 \"['hub']\"，应为以下之一：hub、package、upload",
+        ),
+        (SOURCES, "hub", "must be a JSON object", "应为JSON 对象"),
+    ],
+)
+def test_a_fault_about_the_kind_says_which_kinds_there_are(
+    union: TypeAdapter[Any], given: object, en: str, zh: str
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        union.validate_python(given)
+    (fault,) = caught.value.errors()
+    assert (message_of(fault), message_zh_of(fault)) == (en, zh)
+
+
+def test_every_kind_of_a_union_is_named() -> None:
+    with pytest.raises(ValidationError) as caught:
+        SPECS.validate_python({})
+    (fault,) = caught.value.errors()
+    assert all(kind in message_of(fault) for kind in TaskType)
+
+
+def test_every_union_in_a_request_names_its_kinds() -> None:
+    """A guard: whoever adds a union that is told apart by a field adds ``NamesKinds`` to it."""
+    unions = {
+        name: found
+        for module in pkgutil.iter_modules(protocol.__path__, "aiplatform.protocol.")
+        for name, value in vars(importlib.import_module(module.name)).items()
+        if (found := getattr(value, "__metadata__", None))
+        and any(getattr(part, "discriminator", None) for part in found)
+    }
+    assert {"ModelSource", "DataSource", "TaskSpec", "Parameter", "Action"} <= set(unions)
+    internal = {"RuntimeMessage", "ScriptMessage", "ControlMessage"}
+    silent = {
+        name
+        for name, found in unions.items()
+        if not any(isinstance(part, NamesKinds) for part in found)
+    }
+    assert silent == internal

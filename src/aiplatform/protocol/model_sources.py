@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from aiplatform.protocol.strict import Strict
+from aiplatform.protocol.tagged import NamesKinds
 
 
 class HubSource(Strict):
@@ -37,4 +38,6 @@ class UploadSource(Strict):
     kind: Literal["upload"] = "upload"
 
 
-ModelSource = Annotated[HubSource | PackageSource | UploadSource, Field(discriminator="kind")]
+ModelSource = Annotated[
+    HubSource | PackageSource | UploadSource, Field(discriminator="kind"), NamesKinds("kind")
+]

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from aiplatform.protocol.strict import Strict
+from aiplatform.protocol.tagged import NamesKinds
 
 
 class UrlSource(Strict):
@@ -56,7 +57,9 @@ class DataHubSource(Strict):
         return value
 
 
-DataSource = Annotated[UrlSource | S3Source | DataHubSource, Field(discriminator="kind")]
+DataSource = Annotated[
+    UrlSource | S3Source | DataHubSource, Field(discriminator="kind"), NamesKinds("kind")
+]
 
 
 def described(source: DataSource) -> str:

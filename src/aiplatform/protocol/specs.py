@@ -26,6 +26,7 @@ from aiplatform.protocol.references import (
 )
 from aiplatform.protocol.sources import DataSource
 from aiplatform.protocol.strict import Strict as Strict  # noqa: PLC0414  (others import it from here)
+from aiplatform.protocol.tagged import NamesKinds
 
 MAX_STEPS = 10_000_000
 Steps = Annotated[int, Field(ge=1, le=MAX_STEPS)]
@@ -423,6 +424,7 @@ TaskSpec = Annotated[
     | InferenceSpec
     | ScriptSpec,
     Field(discriminator="type"),
+    NamesKinds("type"),
 ]
 
 

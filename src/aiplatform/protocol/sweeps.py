@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from aiplatform.protocol.gates import OverrideReason
 from aiplatform.protocol.specs import Steps, Strict
+from aiplatform.protocol.tagged import NamesKinds
 
 MAX_NUMBER = 1e15
 MAX_INTEGER = 2**53
@@ -61,7 +62,9 @@ class IntRange(Strict):
         return self
 
 
-Parameter = Annotated[Choice | FloatRange | IntRange, Field(discriminator="kind")]
+Parameter = Annotated[
+    Choice | FloatRange | IntRange, Field(discriminator="kind"), NamesKinds("kind")
+]
 
 
 class Asha(Strict):

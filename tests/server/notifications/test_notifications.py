@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from string import Formatter
-from typing import Any
+from typing import Any, get_args
 from uuid import uuid4
 
 import psycopg
@@ -10,10 +10,12 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from aiplatform.protocol.enums import TaskType
 from aiplatform.protocol.notifications import NotificationType as N
 from aiplatform.server.core import database
 from aiplatform.server.core.audit import AuditLog
 from aiplatform.server.core.database import commit
+from aiplatform.server.core.errors import Language
 from aiplatform.server.core.events import get_notifier, libpq_url
 from aiplatform.server.notifications import rules
 from aiplatform.server.notifications.models import Notification
@@ -304,3 +306,12 @@ class TestTexts:
         for kind, texts in rules.TEXTS.items():
             assert names(texts["en"].message) == names(texts["zh"].message), kind
             assert names(texts["en"].title) == names(texts["zh"].title), kind
+
+
+@pytest.mark.parametrize("kind", TaskType)
+def test_completed_task_is_called_what_people_call_its_work(kind: TaskType) -> None:
+    data = {"name": "n", "task_type": kind.value}
+    messages = [rules.render(N.TASK_COMPLETED, data, of)[1] for of in get_args(Language)]
+    assert all("_" not in message and "?" not in message for message in messages)
+    if kind is TaskType.MODEL_IMPORT:
+        assert messages == ["The import of a model has completed.", "模型导入任务已完成。"]

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from aiplatform.protocol.encoding import clean_text
+from aiplatform.protocol.enums import TaskType
 from aiplatform.protocol.notifications import NotificationType as N
 from aiplatform.server.core.errors import Language
 
@@ -201,8 +202,8 @@ TEXTS: dict[N, dict[Language, Text]] = {
         "zh": Text("运行中任务的告警", "{name}：{what}", "{name}：{what}（{value}）。"),
     },
     N.TASK_COMPLETED: {
-        "en": Text("Task completed", "{name}: completed", "The {task_type} task has completed."),
-        "zh": Text("任务完成", "{name}：已完成", "{task_type} 任务已完成。"),
+        "en": Text("Task completed", "{name}: completed", "The {work} has completed."),
+        "zh": Text("任务完成", "{name}：已完成", "{work}任务已完成。"),
     },
     N.TASK_FAILED: {
         "en": Text("Task failed", "{name}: failed", "{error}"),
@@ -225,6 +226,19 @@ TEXTS: dict[N, dict[Language, Text]] = {
                    "请结束这些进程或重启机器，然后恢复该 worker。"),
     },
 }  # fmt: skip
+
+WORK: dict[TaskType, dict[Language, str]] = {
+    TaskType.DATASET_IMPORT: {"en": "import of a dataset", "zh": "数据集导入"},
+    TaskType.DATA_FIX: {"en": "fix of a dataset", "zh": "数据集修复"},
+    TaskType.DATA_QUALITY: {"en": "quality report", "zh": "质量报告"},
+    TaskType.EVALUATION: {"en": "evaluation", "zh": "评估"},
+    TaskType.EXTERNAL: {"en": "run reported from elsewhere", "zh": "外部运行"},
+    TaskType.INFERENCE: {"en": "deployment", "zh": "部署"},
+    TaskType.MODEL_IMPORT: {"en": "import of a model", "zh": "模型导入"},
+    TaskType.SCRIPT: {"en": "script", "zh": "脚本"},
+    TaskType.TRAINING: {"en": "training", "zh": "训练"},
+}
+"""What people call the work of a task of each type."""
 
 MANDATORY = frozenset(kind for kind in N if kind.is_personal)
 """Always in the inbox: whoever holds somebody's session must not be able to silence them."""
@@ -255,6 +269,8 @@ def render(kind: N, data: Mapping[str, Any], language: Language) -> tuple[str, s
     known = _Known(data)
     if language == "zh":
         known.update({key[:-3]: data[key] for key in data if key.endswith("_zh")})
+    if data.get("task_type") in WORK:
+        known["work"] = WORK[data["task_type"]][language]
     title, message = text.title.format_map(known), text.message.format_map(known)
     return clean_text(title)[:MAX_TITLE], clean_text(message)[:MAX_MESSAGE]
 

@@ -20,7 +20,7 @@ EXAMPLE: dict[str, Any] = {
     "uuid": "4a0b6c1e-0f5d-4b7e-9c7a-8d9e0f1a2b3c",
     "type": "task:completed",
     "title": "train tuned: completed",
-    "message": "The training task has completed.",
+    "message": "The training has completed.",
     "data": {"name": "train tuned", "task_type": "training"},
     "project": "2d1f7a52-6e0b-4f0e-9b1c-1a2b3c4d5e6f",
     "is_read": False,

@@ -1,0 +1,62 @@
+"""Unions whose members are told apart by a field, such as ``kind``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from pydantic import BaseModel, GetCoreSchemaHandler
+from pydantic_core import PydanticCustomError, core_schema
+
+
+@dataclass(frozen=True)
+class NamesKinds:
+    """Says in a fault which kinds there are; stands behind ``Field(discriminator=...)``.
+
+    Pydantic itself says only that it can't extract the tag, when the field is missing.
+
+    Attributes:
+        field: the field by which the members of the union are told apart.
+    """
+
+    field: str
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        kinds = kinds_of(source, self.field)
+
+        def check(value: Any) -> Any:
+            if isinstance(value, Mapping) and value.get(self.field) not in kinds:
+                raise self._fault(value, kinds)
+            return value
+
+        return core_schema.no_info_before_validator_function(check, handler(source))
+
+    def _fault(self, value: Mapping[Any, Any], kinds: tuple[str, ...]) -> PydanticCustomError:
+        listed = {"field": self.field, "kinds": ", ".join(kinds)}
+        listed_zh = "、".join(kinds)
+        if self.field not in value:
+            return PydanticCustomError(
+                "kind_missing",
+                "must have the field {field}, which says what it is: one of {kinds}",
+                {**listed, "words_zh": f"须有字段 {self.field} 来指明类型，可为：{listed_zh}"},
+            )
+        given = str(value[self.field])[:50]
+        return PydanticCustomError(
+            "kind_unknown",
+            "has {given} in the field {field}, which must be one of {kinds}",
+            {
+                **listed,
+                "given": repr(given),
+                "words_zh": f"的字段 {self.field} 为 {given!r}，应为以下之一：{listed_zh}",
+            },
+        )
+
+
+def kinds_of(union: Any, field: str) -> tuple[str, ...]:
+    """Return the values of a field that the members of a union have, in their order."""
+    kinds: list[str] = []
+    for member in get_args(union):
+        assert issubclass(member, BaseModel)
+        kinds += map(str, get_args(member.model_fields[field].annotation))
+    return tuple(kinds)
