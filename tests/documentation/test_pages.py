@@ -39,21 +39,6 @@ PROGRAMS = ("curl", "jq")
 """Programs of others that commands of the guides use, and a bare machine may lack."""
 PAGES = [*FIRST, *(page for page in GUIDES if page not in FIRST)]
 
-NOT_FOLLOWED_YET = {
-    "README.md": "seen to pass up to its first answer, and in parts; not yet in one go",
-    "docs/getting-started.md": "its commands were run one by one, not yet in one go by this test",
-    "docs/data.md": "a block with a translated comment ran twice; not followed since",
-    **{
-        f"docs/{name}.md": "prepared, but not followed from top to bottom yet"
-        for name in ("experiments", "models", "scripts", "sweeps", "tasks")
-    },
-    **{
-        f"docs/{name}.md": "changed since its blocks passed one by one; not followed in one go yet"
-        for name in ("filters", "metrics", "notifications", "operations", "repairing", "schedules")
-    },
-}
-"""Guides that were not seen to pass. Remove each once it does."""
-
 
 def translation_of(page: str) -> Path:
     """Return the Chinese page that belongs to an English one."""
@@ -102,8 +87,6 @@ def runnable_blocks(page: Path) -> list[Block]:
 def test_page_every_block_runs_and_prints_what_is_shown(
     page: str, reader: Reader, record_property: Any
 ) -> None:
-    if page in NOT_FOLLOWED_YET:
-        pytest.skip(NOT_FOLLOWED_YET[page])
     stem = Path(page).stem
     if stem == "scripts" and public_python() is None:
         pytest.skip("scripts run as users of their own, who can't run the Python of this machine")
