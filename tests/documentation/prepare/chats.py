@@ -1,4 +1,4 @@
-"""Write small datasets of the prepare scripts: `python chats.py FILE COUNT`."""
+"""Write small datasets of the prepare scripts: `python chats.py FILE COUNT [FIRST NUMBER]`."""
 
 import json
 import sys
@@ -12,8 +12,9 @@ TOPICS = (
     "using a voucher",
 )
 
+first = int(sys.argv[3]) if len(sys.argv) > 3 else 0
 rows = []
-for number in range(int(sys.argv[2])):
+for number in range(first, first + int(sys.argv[2])):
     topic = TOPICS[number % len(TOPICS)]
     question = f"Customer {number} asks for help with {topic}. What is the answer?"
     answer = (
