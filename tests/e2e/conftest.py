@@ -37,6 +37,8 @@ class Platform:
     home: Path
     port: int
     environment: dict[str, str] = field(default_factory=dict)
+    prefix: tuple[str, ...] = ()
+    """What every command is run by, such as a program that changes the user."""
 
     @property
     def url(self) -> str:
@@ -55,7 +57,7 @@ class Platform:
             **self.environment,
         }
         done = subprocess.run(
-            [sys.executable, "-m", "aiplatform", *arguments],
+            [*self.prefix, sys.executable, "-m", "aiplatform", *arguments],
             env=environment,
             input=given,
             capture_output=True,
@@ -100,10 +102,15 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_platform(**environment: str) -> Iterator[Platform]:
+def running_platform(
+    *, prefix: tuple[str, ...] = (), owner: int | None = None, **environment: str
+) -> Iterator[Platform]:
+    """Start a platform of its own; ``owner`` is the user that its directory belongs to."""
     with tempfile.TemporaryDirectory(prefix="aip-e2e-") as directory:
         Path(directory).chmod(0o755)
-        platform = Platform(Path(directory) / "home", free_port(), environment)
+        if owner is not None:
+            os.chown(directory, owner, owner)
+        platform = Platform(Path(directory) / "home", free_port(), environment, prefix)
         platform.up()
         try:
             yield platform
