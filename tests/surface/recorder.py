@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import typer.main
+import typer
 from pydantic import BaseModel
+from typer.main import get_command as build
 
 import aiplatform.client
 from aiplatform.cli.main import app
@@ -58,6 +59,12 @@ def sdk_methods() -> set[str]:
     return {f"{kind.__name__}.{name}" for kind in classes() for name, _ in methods_of(kind)}
 
 
+@functools.cache
+def command_tree(of: typer.Typer = app) -> Any:
+    """Return the commands as click has them, built once: that takes a tenth of a second."""
+    return build(of)
+
+
 def commands() -> set[str]:
     """Return every command, such as ``datasets upload``."""
 
@@ -68,12 +75,12 @@ def commands() -> set[str]:
         for name, inner in command.commands.items():
             yield from walk(inner, (*path, name))
 
-    return set(walk(typer.main.get_command(app), ()))
+    return set(walk(command_tree(), ()))
 
 
 def command_in(arguments: tuple[str, ...]) -> str:
     """Return the name of the command that the arguments of ``aiplatform`` call."""
-    command: Any = typer.main.get_command(app)
+    command: Any = command_tree()
     path: list[str] = []
     for word in arguments:
         inner = getattr(command, "commands", {}).get(word)

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import typer.main
+
 from aiplatform import Client
 from aiplatform.cli.main import main
 from aiplatform.client import Dataset, Experiment, Model, Task
-from tests.e2e.conftest import PASSWORD, Platform, chats
-from tests.server.identity.lying_provider import LyingProvider
-from tests.surface.recorder import Recorder, command_in
+from tests.e2e.conftest import PASSWORD, Platform, chats, running_platform
+from tests.server.identity.lying_provider import ME, LyingProvider
+from tests.surface.recorder import Recorder, command_in, command_tree
 from tests.tiny_model import make_tiny_model
 
 PROJECT = "surface"
@@ -99,6 +101,7 @@ class Stage:
             patch.dict("os.environ", self.environment(token)),
             patch.object(sys, "argv", ["aiplatform", *words]),
             patch.object(sys, "stdin", io.StringIO(stdin)),
+            patch.object(typer.main, "get_command", command_tree),
             redirect_stdout(out),
             redirect_stderr(err),
         ):
@@ -115,14 +118,8 @@ class Stage:
         return json.loads(self.cli(*arguments, "--json", **options))
 
     def process(self, *arguments: str) -> str:
-        """Run a command in a process of its own, which may read the platform's database."""
-        state = self.platform.status()["platform"]
-        variables = {
-            "AIPLATFORM_DATABASE_URL": state["database_url"],
-            "AIPLATFORM_STORAGE_URL": state["storage_url"],
-        }
-        with patch.dict("os.environ", variables):
-            done = self.platform.command(*arguments)
+        """Run a command in a process of its own, which finds the platform by its home."""
+        done = self.platform.command(*arguments)
         self.recorder.note(command_in(arguments))
         return done.stdout
 
@@ -185,6 +182,29 @@ class Stage:
         """Queue a task that waits for :attr:`endless`."""
         spec = {"type": "data_quality", "dataset": {"dataset": str(self.held_out.uuid)}}
         return self.client.tasks.submit(spec, name=self.name("parked"), after=[self.endless])
+
+
+@contextmanager
+def open_stage(tmp: Path) -> Iterator[Stage]:
+    """Start the platform of all scenes, and record the calls of the SDK as long as it runs."""
+    provider = LyingProvider()
+    limits = ("LOGIN", "ANONYMOUS", "NORMAL", "INGEST")
+    settings = {
+        "AIPLATFORM_SCRIPTS": "true",
+        "AIPLATFORM_SELF_REGISTRATION": "true",
+        "AIPLATFORM_OUTGOING_NETWORKS": "127.0.0.0/8",
+        **{f"AIPLATFORM_RATE_LIMIT_{of}": "off" for of in limits},
+        "AIPLATFORM_OIDC_ISSUER": provider.issuer,
+        "AIPLATFORM_OIDC_CLIENT_ID": ME,
+        "AIPLATFORM_OIDC_CLIENT_SECRET": "secret",
+    }
+    recorder = Recorder()
+    try:
+        with running_platform(**settings) as platform, recorder.watching():
+            yield Stage(platform, recorder, tmp, provider)
+    finally:
+        provider.server.shutdown()
+        provider.server.server_close()
 
 
 Scene = Callable[[Stage], None]

@@ -207,6 +207,88 @@ def unfinished_uploads(stage: Stage) -> None:
 
 
 @scene(
+    "Dataset.add_version",
+    "Dataset.delete",
+    "Dataset.update",
+    "Datasets.delete_rows",
+    "Datasets.delete_version",
+    "Datasets.filter",
+    "Datasets.fix",
+    "Datasets.map",
+    "Datasets.patch",
+    "Datasets.restore",
+    "Datasets.split",
+    "Datasets.start_fix",
+    "Datasets.tag",
+    "Datasets.untag",
+    "Datasets.update",
+    "Datasets.upsert",
+)
+def changes(stage: Stage) -> None:
+    datasets = stage.client.datasets
+    name = stage.name("numbers")
+    made = datasets.upload(name, table(1, 2, 3, 3, column="remark")).wait_ready(300)
+    datasets.start_fix(made, {"duplicates": "deduplicate"}).wait(300)
+    made.add_version(table(1, 2, 3, 3, 4, column="remark"))
+    datasets.upsert(made, table(6, column="remark"), key="n")
+    datasets.delete_rows(made, table(6, column="remark"), key="n")
+    datasets.patch(made, add=[{"n": 7, "remark": "seven"}], message="Seven.")
+    datasets.filter(made, "n > 1")
+    assert len(datasets.split(made, {"left": 0.5, "right": 0.5})) == 2
+    assert datasets.map(made, {"remark": "text"}).version
+    datasets.restore(made, "v1")
+    datasets.fix(made, {"duplicates": "deduplicate"}, parent="v1", timeout=300)
+    datasets.tag(made, "prod", "v1")
+    assert [tag.name for tag in datasets.tags(made)] == ["prod"]
+    datasets.untag(made, "prod")
+    made = datasets.update(made.refresh(), name=f"{name}a")
+    made = made.update(name=f"{name}b")
+    last = datasets.patch(made, add=[{"n": 8, "remark": "eight"}])
+    made.refresh().wait_ready(300)
+    datasets.delete_version(made, last.version)
+    assert last.version not in [version.version for version in made.versions()]
+    made.refresh().delete()
+    assert datasets.find(f"{name}b") is None
+
+
+@scene(
+    "datasets append",
+    "datasets columns",
+    "datasets filter",
+    "datasets fix",
+    "datasets map",
+    "datasets patch",
+    "datasets rename",
+    "datasets restore",
+    "datasets rm",
+    "datasets rm-version",
+    "datasets split",
+    "datasets tag",
+    "datasets upload",
+)
+def changes_by_commands(stage: Stage) -> None:
+    name = stage.name("numbers")
+    stage.cli("datasets", "upload", stage.file("a.jsonl", table(1, 2, 3, 3, column="remark")),
+              "--name", name)  # fmt: skip
+    stage.cli("datasets", "columns", name)
+    stage.cli("datasets", "fix", name, "duplicates=deduplicate", "--detach")
+    stage.cli(
+        "datasets", "append", name, stage.file("b.jsonl", table(4, 5, column="remark")), "--detach"
+    )
+    stage.cli("datasets", "patch", name, "--add", '{"n": 8, "remark": "eight"}', "--detach")
+    stage.cli("datasets", "filter", name, "--where", "n > 1", "--detach")
+    stage.cli("datasets", "split", name, "--part", "a=0.5", "--part", "b=0.5", "--detach")
+    stage.cli("datasets", "map", name, "remark=text", "--detach")
+    stage.cli("datasets", "restore", f"{name}@v1", "--detach")
+    stage.cli("datasets", "tag", f"{name}@v1", "prod")
+    stage.cli("datasets", "patch", name, "--add", '{"n": 9, "remark": "nine"}')
+    newest = stage.told("datasets", "versions", name)[0]["version"]
+    stage.cli("datasets", "rm-version", f"{name}@{newest}", "--yes")
+    stage.cli("datasets", "rename", name, f"{name}x")
+    stage.cli("datasets", "rm", f"{name}x", "--yes")
+
+
+@scene(
     "Datasets.import_from",
     "Datasets.import_hub",
     "Datasets.import_s3",

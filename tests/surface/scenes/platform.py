@@ -1,6 +1,45 @@
 """Commands that run the platform or read its database, each in a process of its own."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import httpx
+
+from tests.e2e.conftest import free_port
 from tests.surface.stage import Stage, scene
+
+
+def run_until(stage: Stage, command: str, ready: Callable[[], bool], **variables: str) -> None:
+    """Run ``aiplatform server`` or ``worker`` until it works, and end it as a service manager."""
+    state = stage.platform.status()["platform"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aiplatform", command],
+        env={
+            **os.environ,
+            "AIPLATFORM_HOME": str(stage.platform.home),
+            "AIPLATFORM_DATABASE_URL": state["database_url"],
+            "AIPLATFORM_BROKER_URL": state["broker_url"],
+            "AIPLATFORM_STORAGE_URL": state["storage_url"],
+            **variables,
+        },
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 180
+        while not ready():
+            assert process.poll() is None, f"aiplatform {command} has ended"
+            assert time.monotonic() < deadline, f"aiplatform {command} is not ready"
+            time.sleep(0.2)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(60)
+    assert code in {0, -signal.SIGTERM}, code
+    stage.recorder.note(command)
 
 
 @scene("db check", "db rotate-keys", "db upgrade", "doctor", "status", "tasks top")
@@ -13,9 +52,36 @@ def looking_at_the_platform(stage: Stage) -> None:
     stage.told("tasks", "top")
 
 
-@scene("audit archive", "audit keygen", "audit seal", "audit verify")
+@scene("audit archive", "audit keygen", "audit prune", "audit seal", "audit verify")
 def sealing_the_audit_trail(stage: Stage) -> None:
     stage.process("audit", "keygen", str(stage.tmp / "seal.key"))
     stage.process("audit", "seal", "--key", str(stage.tmp / "seal.key"))
     stage.process("audit", "verify")
     stage.process("audit", "archive", "--days", "0")
+    stage.process("audit", "prune", "--days", "0")
+
+
+@scene("server", "worker")
+def programs_of_production(stage: Stage) -> None:
+    port = free_port()
+
+    def answers() -> bool:
+        try:
+            return httpx.get(f"http://127.0.0.1:{port}/api/v1/health").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    run_until(stage, "server", answers, AIPLATFORM_PORT=str(port))
+    name = stage.name("second")
+
+    def works() -> bool:
+        return any(worker.name == name for worker in stage.client.workers.list())
+
+    run_until(stage, "worker", works, AIPLATFORM_WORKER_NAME=name,
+              AIPLATFORM_WORKER_QUEUES="unused")  # fmt: skip
+
+
+@scene("down", "up", last=True)
+def stopping_and_starting_the_platform(stage: Stage) -> None:
+    stage.process("down")
+    stage.process("up", "--detach", "--port", str(stage.platform.port))
