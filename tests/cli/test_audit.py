@@ -11,6 +11,7 @@ from sqlalchemy import text
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.server.core import audit
 from aiplatform.server.core.database import transaction
+from aiplatform.server.core.settings import get_settings
 from tests.cli.conftest import Ran
 from tests.client.fake import FakeServer, answer, page, problem
 
@@ -138,6 +139,20 @@ def test_archive_prune_and_verify(run: Run) -> None:
         assert session.scalar(text("SELECT count(*) FROM audit_logs")) == 0
     verdict = json.loads(run("audit", "verify", "--json").out)
     assert (verdict["intact"], verdict["rows"], verdict["archived"]) == (True, 4, 4)
+
+
+def test_prune_as_the_role_of_the_system_says_which_role_it_needs(
+    run: Run, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(1)
+    assert run("audit", "seal").code == 0
+    assert run("audit", "archive", "--days", "0").code == 0
+    monkeypatch.setenv("AIPLATFORM_MIGRATION_DATABASE_URL", database)
+    get_settings.cache_clear()
+    done = run("audit", "prune", "--days", "0")
+    assert done.code == 1
+    assert "permission denied" in done.err
+    assert "AIPLATFORM_MIGRATION_DATABASE_URL" in done.err
 
 
 @pytest.mark.parametrize(

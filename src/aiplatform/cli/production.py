@@ -168,17 +168,24 @@ def _database(action: str) -> Any:
 
 
 def asking_the_database(run: Callable[[], Any]) -> Any:
-    """What ``run`` returns; the database's refusals become words."""
+    """Return what ``run`` returns.
+
+    Raises:
+        CommandError: when the database refuses; it names the setting to look at.
+    """
     import psycopg
     from sqlalchemy.exc import DBAPIError
 
     try:
         return run()
     except (DBAPIError, psycopg.Error) as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        refusal = getattr(error, "orig", None) or error
+        reason = str(refusal).strip().splitlines()[0]
+        hint = tr("Check AIPLATFORM_DATABASE_URL.")
+        if isinstance(refusal, psycopg.errors.InsufficientPrivilege):
+            hint = tr("Set AIPLATFORM_MIGRATION_DATABASE_URL to the role that owns the tables.")
         raise CommandError(
-            tr("the database does not do that: {reason}", reason=reason),
-            tr("Check AIPLATFORM_DATABASE_URL."),
+            tr("the database does not do that: {reason}", reason=reason), hint
         ) from error
 
 
