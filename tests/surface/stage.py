@@ -10,7 +10,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import cached_property
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from unittest.mock import patch
 
 import typer.main
@@ -25,7 +25,19 @@ from tests.tiny_model import make_tiny_model
 
 PROJECT = "surface"
 NEW_PASSWORD = "another long passphrase 7"
+T = TypeVar("T")
 _number = count(1)
+
+
+class shared(cached_property[T]):  # noqa: N801  (used as a decorator)
+    """What several scenes start from: made once, and not counted as calls of the scene."""
+
+    def __get__(self, stage: Stage, owner: type | None = None) -> T:  # type: ignore[override]
+        called = set(stage.recorder.called)
+        try:
+            return super().__get__(stage, owner)
+        finally:
+            stage.recorder.called = called
 
 
 class Stage:
@@ -123,25 +135,25 @@ class Stage:
         self.recorder.note(command_in(arguments))
         return done.stdout
 
-    @cached_property
+    @shared
     def model(self) -> Model:
         """A tiny base model, imported."""
         directory = make_tiny_model(self.tmp / "tiny")
         return self.client.models.import_path(directory / "weights", name="tiny").wait_ready(300)
 
-    @cached_property
+    @shared
     def dataset(self) -> Dataset:
         """A dataset with a report and a second version."""
         made = self.client.datasets.upload("questions", self.rows(4)).wait_ready(300)
         self.client.datasets.append(made, self.rows(1))
         return made.refresh().wait_ready(300)
 
-    @cached_property
+    @shared
     def held_out(self) -> Dataset:
         """A dataset to evaluate on."""
         return self.client.datasets.upload("held-out", self.rows(1)).wait_ready(300)
 
-    @cached_property
+    @shared
     def experiment(self) -> Experiment:
         """An experiment of two steps, whose only run is :attr:`training`."""
         return self.client.experiments.create(
@@ -149,18 +161,18 @@ class Stage:
             max_steps=2, batch_size=2, max_length=64, checkpoint_steps=2, lora={"rank": 4},
         )  # fmt: skip
 
-    @cached_property
+    @shared
     def training(self) -> Task:
         """A training that has ended well."""
         return self.experiment.run(name="first").wait(500)
 
-    @cached_property
+    @shared
     def tuned(self) -> Model:
         """The model that it made."""
         assert self.training.model is not None
         return self.client.models.get(self.training.model)
 
-    @cached_property
+    @shared
     def endless(self) -> Task:
         """A run that executes elsewhere and never says that it has ended."""
         path = self.client.projects.path(PROJECT)
@@ -177,6 +189,11 @@ class Stage:
         finally:
             for worker in self.client.workers.list():
                 self.client.workers.resume(worker)
+
+    def cancel_pending(self) -> None:
+        """Cancel every task that waits."""
+        for task in self.client.tasks.list(status="pending").all():
+            task.cancel()
 
     def parked(self) -> Task:
         """Queue a task that waits for :attr:`endless`."""

