@@ -42,6 +42,14 @@ def test_the_platform_that_runs_here_is_checked(run: Run) -> None:
     assert json.loads(done.out)["ok"] is True
 
 
+@pytest.mark.usefixtures("embedded")
+def test_upgrade_without_a_named_database_upgrades_that_of_the_platform_here(run: Run) -> None:
+    done = run("db", "upgrade", "--json")
+    assert done.code == 0, done.err
+    upgraded = json.loads(done.out)
+    assert upgraded["before"] == upgraded["after"]
+
+
 def test_keys_of_the_platform_that_runs_here_are_rotated(
     run: Run, embedded: SimpleNamespace
 ) -> None:

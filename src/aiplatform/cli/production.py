@@ -17,7 +17,11 @@ db = group("The schema of the database in AIPLATFORM_DATABASE_URL, and its encry
 
 @db.command()
 def upgrade(json: Json = False) -> None:
-    """Upgrade the schema to the revision of this program, and grant the running role its rights."""
+    """Upgrade the schema to the revision of this program, and grant the running role its rights.
+
+    Where no database is named, it is that of the platform which `aiplatform up` runs here.
+    """
+    use_what_runs()
     run = program("aiplatform.server.core.migrate", "upgrade")
     from aiplatform.server.core.roles import RoleMissing
 
@@ -149,7 +153,7 @@ def worker() -> None:
 
 
 def use_what_runs() -> None:
-    """Where no database is named, take that of the platform which `aiplatform up` runs here."""
+    """Take the database of the platform that `aiplatform up` runs here, unless one is named."""
     if any(os.environ.get(f"AIPLATFORM_DATABASE_URL{form}") for form in ("", "_FILE")):
         return
     from aiplatform.embedded.home import Home
