@@ -8,7 +8,7 @@ import typer
 
 from aiplatform.cli.dataset_changes import DatasetArgument
 from aiplatform.cli.follow import waiting_teller
-from aiplatform.cli.options import Json, Project
+from aiplatform.cli.options import Detach, Json, Project
 from aiplatform.cli.output import age_text, print_json, print_rows, print_table, say
 from aiplatform.cli.report_text import print_report
 from aiplatform.cli.session import connect
@@ -134,6 +134,7 @@ def check(
             "dataset. Can be repeated.",
         ),
     ] = None,
+    detach: Detach = False,
     project: Project = None,
     json: Json = False,
 ) -> None:
@@ -141,13 +142,26 @@ def check(
     other data. Without --against and --benchmark it is compared with the same data as before.
     """
     client = connect(project)
-    client.datasets.check(
+    task = client.datasets.check(
         dataset,
         base_model=base_model,
         max_length=max_length,
         against=against or None,
         benchmarks=benchmark or None,
-    ).wait(
+    )
+    if detach:
+        if json:
+            print_json(task)
+        else:
+            say(
+                tr(
+                    "Queued {name}. Watch it: aiplatform tasks watch {uuid}",
+                    name=task.name,
+                    uuid=task.uuid,
+                )
+            )
+        return
+    task.wait(
         on_event=None
         if json
         else waiting_teller(tr("the quality report of {label}", label=dataset))

@@ -65,7 +65,9 @@ def upload(
     ] = False,
     project: Project = None,
     wait: Annotated[
-        bool, typer.Option("--wait/--no-wait", help="Wait for the quality report.")
+        bool,
+        # The space keeps click from reading the slash as the beginning of a name.
+        typer.Option("--wait/--detach", " /--no-wait", help="Wait for the quality report."),
     ] = True,
     json: Json = False,
 ) -> None:

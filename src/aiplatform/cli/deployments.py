@@ -1,14 +1,16 @@
 """``aiplatform deploy``."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aiplatform.cli.failures import CommandError, ExitCode
 from aiplatform.cli.follow import waiting_teller
 from aiplatform.cli.models import model_or_task
-from aiplatform.cli.options import After, Json, Limit, ModelOrTask, Project, Yes, group
+from aiplatform.cli.options import After, Json, Limit, ModelOrTask, Project, Set, Yes, group
 from aiplatform.cli.output import age_text, print_json, print_record, print_table, say
 from aiplatform.cli.session import confirm, connect
+from aiplatform.cli.specs import assign
 from aiplatform.language import tr
 
 if TYPE_CHECKING:
@@ -19,7 +21,10 @@ app = group("Deployments: models that are served and answer requests.")
 DeploymentArgument = Annotated[
     str, typer.Argument(metavar="DEPLOYMENT", help="Deployment: name or uuid.")
 ]
-Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is done.")]
+# The space keeps click from reading the slash as the beginning of a name.
+Wait = Annotated[
+    bool, typer.Option("--wait/--detach", " /--no-wait", help="Wait until it is done.")
+]
 
 
 @app.command()
@@ -42,11 +47,13 @@ def create(
     precision: Annotated[
         str | None, typer.Option(help="Number format of the computation: auto, fp32 or bf16.")
     ] = None,
+    assignments: Set = None,
     after: After = None,
     wait: Annotated[
         bool | None,
         typer.Option(
-            "--wait/--no-wait",
+            "--wait/--detach",
+            " /--no-wait",
             help="Return when the deployment answers. This is the default, unless it "
             "waits for other tasks.",
         ),
@@ -61,6 +68,13 @@ def create(
     """
     from aiplatform.client import Task
 
+    fields = {
+        "engine": engine,
+        "max_length": max_length,
+        "max_batch_size": max_batch_size,
+        "precision": precision,
+    }
+    options = _options(fields, assignments or [])
     client = connect(project)
     meant = model_or_task(client, model)
     found = meant if isinstance(meant, Task) else client.models.get(meant)
@@ -69,10 +83,7 @@ def create(
         name or own_name or found.name,
         found,
         after=after or (),
-        engine=engine,
-        max_length=max_length,
-        max_batch_size=max_batch_size,
-        precision=precision,
+        **options,
     )
     waits = bool(after) or isinstance(found, Task)
     if wait or (wait is None and not waits):
@@ -96,6 +107,29 @@ def create(
                 name=deployment.name,
             )
         )
+
+
+def _options(fields: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
+    """Return the options of ``Deployments.create``: the fields with assignments applied.
+
+    Raises:
+        CommandError: for a field that a deployment lacks.
+        pydantic.ValidationError: for resources that can't be.
+    """
+    from aiplatform.protocol.specs import Resources
+
+    known = [*fields, "resources"]
+    given = {key: value for key, value in fields.items() if value is not None}
+    assign(given, assignments)
+    for key in given.keys() - set(known):
+        raise CommandError(
+            tr("--set {key}: a deployment has no such field", key=key),
+            tr("It has {known}.", known=", ".join(known)),
+            ExitCode.USAGE,
+        )
+    if "resources" in given:
+        given["resources"] = Resources.model_validate(given["resources"])
+    return given
 
 
 @app.command()

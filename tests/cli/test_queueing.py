@@ -1,0 +1,134 @@
+"""Commands that queue a task: each can return at once, and takes any field of its spec."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import typer.main
+
+from aiplatform.cli.main import app
+from tests.cli.conftest import DATASET, MODEL, PROJECT, TASK, D, P, Ran, T
+from tests.client.fake import FakeServer, answer, page
+
+Run = Callable[..., Ran]
+
+FOLLOWED = frozenset(
+    {
+        "datasets append",
+        "datasets check",
+        "datasets filter",
+        "datasets fix",
+        "datasets import",
+        "datasets map",
+        "datasets patch",
+        "datasets restore",
+        "datasets split",
+        "datasets upload",
+        "deploy create",
+        "deploy restart",
+        "deploy start",
+        "deploy update",
+        "evaluate",
+        "experiments run",
+        "models import",
+        "runs rerun",
+        "scripts run",
+        "sweep create",
+        "train",
+    }
+)
+"""Commands that queue a task and follow it."""
+
+AT_ONCE = frozenset({"tasks submit", "tasks retry"})
+"""Commands that queue tasks, perhaps many, and never follow them."""
+
+OTHERS_WITH_DETACH = frozenset({"up", "deploy stop"})
+"""Commands that wait for something else than a task, and need not."""
+
+OF_A_SPEC = frozenset(
+    {
+        "deploy create",
+        "evaluate",
+        "experiments clone",
+        "experiments create",
+        "schedules create",
+        "scripts run",
+        "sweep create",
+        "tasks submit",
+        "train",
+    }
+)
+"""Commands from whose options a spec is made."""
+
+SETS_OTHER = frozenset({"datasets patch"})
+"""Commands whose ``--set`` changes something else than a spec."""
+
+
+def options() -> dict[str, set[str]]:
+    """Return the options of every command."""
+
+    def walk(command: Any, path: tuple[str, ...]) -> Iterator[tuple[str, set[str]]]:
+        if hasattr(command, "commands"):
+            for name, inner in command.commands.items():
+                yield from walk(inner, (*path, name))
+            return
+        names = (
+            name for parameter in command.params for name in
+            (*parameter.opts, *parameter.secondary_opts)
+        )  # fmt: skip
+        yield " ".join(path), set(names)
+
+    return dict(walk(typer.main.get_command(app), ()))
+
+
+def test_every_command_that_follows_a_task_has_detach_and_no_other_has() -> None:
+    found = {name for name, has in options().items() if "--detach" in has}
+    assert found == FOLLOWED | OTHERS_WITH_DETACH
+    assert options().keys() >= AT_ONCE
+
+
+def test_no_command_calls_detach_by_another_name_only() -> None:
+    waits = {name for name, has in options().items() if has & {"--no-wait", "--no-follow"}}
+    assert waits <= FOLLOWED | OTHERS_WITH_DETACH
+
+
+def test_every_command_that_makes_a_spec_has_set_and_no_other_has() -> None:
+    found = {name for name, has in options().items() if "--set" in has}
+    assert found == OF_A_SPEC | SETS_OTHER
+
+
+@pytest.fixture
+def project(server: FakeServer) -> FakeServer:
+    """A server with one project, a dataset and a model."""
+    server.on("GET projects", page(PROJECT))
+    server.on(f"GET projects/{P}/datasets", page(DATASET))
+    server.on(f"GET datasets/{D}", answer(DATASET))
+    server.on(f"GET projects/{P}/models", page(MODEL))
+    server.on(f"GET models/{MODEL['uuid']}", answer(MODEL))
+    return server
+
+
+def test_a_detached_check_says_how_to_watch_its_task(run: Run, project: FakeServer) -> None:
+    project.on(f"POST datasets/{D}/versions/v1/quality", answer({**TASK, "status": "pending"}))
+    done = run("datasets", "check", "faq", "--detach")
+    assert done.code == 0, done.err
+    assert f"aiplatform tasks watch {T}" in done.err
+
+
+def test_deploy_create_takes_fields_of_the_spec(run: Run, project: FakeServer) -> None:
+    made = {"uuid": D, "name": "base", "status": "starting", "model_name": "base"}
+    project.on(f"POST projects/{P}/deployments", answer(made, 201))
+    assigned = ("--set", "resources.gpus=1", "--set", "max_length=64")
+    done = run("deploy", "create", "base", "--detach", *assigned)
+    assert done.code == 0, done.err
+    body = json.loads(project.bodies[-1])
+    assert body["resources"] == {"gpus": 1}
+    assert body["options"] == {"max_length": 64}
+
+
+def test_deploy_create_refuses_a_field_that_does_not_exist(run: Run) -> None:
+    done = run("deploy", "create", "base", "--set", "gpus=1")
+    assert done.code == 2
+    assert "gpus" in done.err
+    assert "resources" in done.err
