@@ -2,8 +2,10 @@
 
 import httpx
 import pyotp
+import pytest
 
 from aiplatform import Client
+from aiplatform.client import Unauthenticated
 from tests.e2e.conftest import PASSWORD
 from tests.surface.stage import NEW_PASSWORD, PROJECT, Stage, scene
 
@@ -32,8 +34,8 @@ def token_in(link: str | None) -> str:
 )
 def sign_in(stage: Stage) -> None:
     name, client = stage.person()
-    client.me()
-    client.health()
+    assert client.me().username == name
+    assert client.health()["status"] in {"ok", "degraded"}
     assert client.must_change_password is False
     assert client.openai_url == f"{client.url}/v1"
     client.change_password(PASSWORD, NEW_PASSWORD)
@@ -43,10 +45,11 @@ def sign_in(stage: Stage) -> None:
     assert other.access_token()
     other.logout()
     stage.cli("login", "--username", name, "--password-stdin", stdin=f"{NEW_PASSWORD}\n", token="")
-    stage.cli("whoami", token="")
+    assert name in stage.cli("whoami", token="")
     stage.cli("account", "password", "--password-stdin", stdin=f"{NEW_PASSWORD}\n{PASSWORD}\n",
               token="")  # fmt: skip
     stage.cli("logout", token="")
+    assert Client(stage.platform.url, credentials=stage.tmp / "z.json").login(name, PASSWORD).me()
 
 
 @scene(
@@ -70,10 +73,12 @@ def sessions(stage: Stage) -> None:
     mine[0].end()
     client.account.end_session(mine[1])
     assert client.account.end_other_sessions() == 1
+    assert [each.current for each in client.account.sessions()] == [True]
     another()
     found = stage.told("account", "sessions", token=token)
     other = next(each for each in found if not each["current"])
     stage.cli("account", "end-session", other["uuid"], token=token)
+    assert [each.current for each in client.account.sessions()] == [True]
 
 
 @scene(
@@ -94,19 +99,23 @@ def second_factor(stage: Stage) -> None:
     enrolment = client.account.enrol_second_factor(PASSWORD)
     secret = pyotp.TOTP(enrolment.secret)
     codes = client.account.confirm_second_factor(secret.now())
-    codes = client.account.renew_recovery_codes(code=codes[0])
-    client.account.disable_second_factor(code=codes[0])
+    assert client.account.second_factor().recovery_codes_left == len(codes)
+    renewed = client.account.renew_recovery_codes(code=codes[0])
+    assert not set(renewed) & set(codes)
+    client.account.disable_second_factor(code=renewed[0])
+    assert client.account.second_factor().enabled is False
     token = client.access_token()
     shown = stage.told(
         "account", "totp", "enable", "--password-stdin", stdin=f"{PASSWORD}\n", token=token
     )
     secret = pyotp.TOTP(shown["secret"])
     confirmed = stage.told("account", "totp", "confirm", secret.now(), token=token)
-    stage.cli("account", "totp", "status", token=token)
-    first, second = confirmed["recovery_codes"][:2]
-    renewed = stage.told("account", "totp", "recovery-codes", "--code", first, token=token)
-    second = renewed["recovery_codes"][0]
-    stage.cli("account", "totp", "disable", "--code", second, "--yes", token=token)
+    assert stage.told("account", "totp", "status", token=token)["enabled"] is True
+    first = confirmed["recovery_codes"][0]
+    told = stage.told("account", "totp", "recovery-codes", "--code", first, token=token)
+    code = told["recovery_codes"][0]
+    stage.cli("account", "totp", "disable", "--code", code, "--yes", token=token)
+    assert client.account.second_factor().enabled is False
 
 
 @scene(
@@ -130,9 +139,11 @@ def own_account(stage: Stage) -> None:
     anonymous.account.reset_password(token_in(link.link), NEW_PASSWORD)
     anonymous.login(name, NEW_PASSWORD)
     anonymous.account.change_email(f"{name}@example.org", NEW_PASSWORD)
+    assert anonymous.me().email == f"{name}@example.org"
     token = anonymous.access_token()
     stage.cli("account", "email", f"{name}@example.net", "--password-stdin",
               stdin=f"{NEW_PASSWORD}\n", token=token)  # fmt: skip
+    assert anonymous.me().email == f"{name}@example.net"
     other = stage.name("registered")
     stage.cli("account", "register", other, f"{other}@example.com", "--password-stdin",
               stdin=f"{PASSWORD}\n", token="")  # fmt: skip
@@ -140,6 +151,7 @@ def own_account(stage: Stage) -> None:
     link = stage.told("users", "reset-password", other)
     stage.cli("account", "reset-password", token_in(link["link"]), "--password-stdin",
               stdin=f"{NEW_PASSWORD}\n", token="")  # fmt: skip
+    assert anonymous.login(other, NEW_PASSWORD).me().username == other
 
 
 @scene(
@@ -169,32 +181,46 @@ def own_account(stage: Stage) -> None:
 )
 def users(stage: Stage) -> None:
     users = stage.client.users
-    name, _ = stage.person()
+
+    def exists(name: str) -> bool:
+        return name in [user.username for user in users.list(name)]
+
+    name, client = stage.person()
     assert users.me().username == "admin"
-    assert users.list(name).first() is not None
-    found = users.get(name)
-    found.update(email=f"{name}@example.org").deactivate().activate()
-    users.update(name, email=f"{name}@example.net")
-    users.deactivate(name)
-    users.activate(name)
+    assert exists(name)
+    found = users.get(name).update(email=f"{name}@example.org").deactivate()
+    assert not found.is_active
+    assert found.activate().is_active
+    assert users.update(name, email=f"{name}@example.net").email == f"{name}@example.net"
+    assert not users.deactivate(name).is_active
+    assert users.activate(name).is_active
+    client.login(name, PASSWORD)
     users.end_sessions(name)
+    with pytest.raises(Unauthenticated):
+        client.me()
     users.reset_second_factor(name)
     users.delete(name)
     other, _ = stage.person()
     users.get(other).delete()
+    assert not exists(name)
+    assert not exists(other)
     third = stage.name("person")
     stage.cli("users", "create", third, f"{third}@example.com", "--password-stdin",
               stdin=f"{PASSWORD}\n")  # fmt: skip
-    stage.cli("users", "ls", third)
-    stage.cli("users", "show", third)
+    assert [user["username"] for user in stage.told("users", "ls", third)] == [third]
     stage.cli("users", "set", third, "--email", f"{third}@example.org")
+    assert stage.told("users", "show", third)["email"] == f"{third}@example.org"
     stage.cli("users", "deactivate", third)
+    assert not users.get(third).is_active
     stage.cli("users", "activate", third)
+    assert users.get(third).is_active
     stage.cli("users", "end-sessions", third)
     stage.cli("users", "reset-totp", third, "--yes")
     stage.cli("users", "delete", third, "--yes")
     fourth, _ = stage.person()
     stage.cli("users", "rm", fourth, "--yes")
+    assert not exists(third)
+    assert not exists(fourth)
 
 
 @scene(
@@ -210,19 +236,27 @@ def users(stage: Stage) -> None:
 )
 def invitations(stage: Stage) -> None:
     invitations = stage.client.invitations
+
+    def open_addresses() -> set[str]:
+        return {found.email for found in invitations.list(only_open=True)}
+
     name = stage.name("guest")
     made = invitations.create(f"{name}@example.com", project=PROJECT, project_role="viewer")
-    assert invitations.list(only_open=True).first() is not None
+    assert f"{name}@example.com" in open_addresses()
     invitations.accept(token_in(made.link), name, PASSWORD)
+    assert stage.client.users.get(name).email == f"{name}@example.com"
     invitations.create(f"{name}@example.org").revoke()
     invitations.revoke(invitations.create(f"{name}@example.net"))
     other = stage.name("guest")
     shown = stage.told("users", "invite", f"{other}@example.com")
-    stage.cli("invitations", "ls")
+    listed = {found["email"] for found in stage.told("invitations", "ls")}
+    assert f"{other}@example.com" in listed
     stage.cli("account", "accept-invitation", token_in(shown["link"]), other, "--password-stdin",
               stdin=f"{PASSWORD}\n", token="")  # fmt: skip
+    assert stage.client.users.get(other).email == f"{other}@example.com"
     shown = stage.told("users", "invite", f"{other}@example.org")
     stage.cli("invitations", "revoke", shown["uuid"])
+    assert not {address for address in open_addresses() if address.startswith((name, other))}
 
 
 @scene(
@@ -238,12 +272,15 @@ def invitations(stage: Stage) -> None:
 def keys(stage: Stage) -> None:
     keys = stage.client.keys
     made = keys.create(stage.name("key"), ["datasets:read"], days=1)
-    assert keys.list().first() is not None
-    keys.revoke(made)
-    keys.create(stage.name("key"), ["datasets:read"]).revoke()
+    other = keys.create(stage.name("key"), ["datasets:read"])
     shown = stage.told("keys", "create", stage.name("key"), "--scope", "datasets:read")
-    stage.cli("keys", "ls")
+    names = {made.name, other.name, shown["name"]}
+    assert names <= {key.name for key in keys.list()}
+    assert names <= {key["name"] for key in stage.told("keys", "ls")}
+    keys.revoke(made)
+    other.revoke()
     stage.cli("keys", "revoke", shown["uuid"], "--yes")
+    assert not names & {key.name for key in keys.list() if key.revoked_at is None}
 
 
 @scene(
@@ -266,22 +303,31 @@ def keys(stage: Stage) -> None:
 def roles(stage: Stage) -> None:
     roles = stage.client.roles
     name = stage.name("role")
+
+    def exists() -> bool:
+        return name in [role.name for role in roles.list()]
+
     assert roles.permissions()
     role = roles.create(name, ["datasets:read"])
-    assert roles.list().first() is not None
-    roles.get(name)
-    roles.update(name, description="Reads.")
-    role.update(description="Reads data.").delete()
+    assert exists()
+    assert roles.update(name, description="Reads.").description == "Reads."
+    role = roles.get(name).update(description="Reads data.")
+    assert role.description == "Reads data."
+    role.delete()
+    assert not exists()
     roles.create(name, ["datasets:read"])
     roles.delete(name)
+    assert not exists()
     stage.cli("roles", "create", name, "datasets:read")
-    stage.cli("roles", "ls")
-    stage.cli("roles", "show", name)
+    assert name in [role["name"] for role in stage.told("roles", "ls")]
     stage.cli("roles", "set", name, "--add", "models:read")
-    stage.cli("roles", "permissions")
+    assert set(stage.told("roles", "show", name)["permissions"]) == {"datasets:read", "models:read"}
+    assert "datasets:read" in stage.cli("roles", "permissions")
     stage.cli("roles", "delete", name, "--yes")
+    assert not exists()
     stage.cli("roles", "create", name, "datasets:read")
     stage.cli("roles", "rm", name, "--yes")
+    assert not exists()
 
 
 @scene(
@@ -294,12 +340,18 @@ def roles(stage: Stage) -> None:
 )
 def secrets(stage: Stage) -> None:
     secrets = stage.client.secrets
+
+    def names() -> set[str]:
+        return {secret.name for secret in secrets.list(project=PROJECT)}
+
     secrets.set("FIRST_TOKEN", "value", project=PROJECT)
-    assert secrets.list(project=PROJECT).first() is not None
+    assert "FIRST_TOKEN" in names()
     secrets.remove("FIRST_TOKEN", project=PROJECT)
     stage.cli("secrets", "set", "SECOND_TOKEN", "--project", PROJECT, stdin="value")
-    stage.cli("secrets", "ls", "--project", PROJECT)
+    listed = stage.told("secrets", "ls", "--project", PROJECT)
+    assert [secret["name"] for secret in listed] == ["SECOND_TOKEN"]
     stage.cli("secrets", "rm", "SECOND_TOKEN", "--project", PROJECT)
+    assert not names()
 
 
 @scene("Client.login_sso")

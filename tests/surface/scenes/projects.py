@@ -43,35 +43,46 @@ from tests.surface.stage import Stage, scene
 def projects(stage: Stage) -> None:
     projects = stage.client.projects
     name = stage.name("project")
+
+    def exists(of: str) -> bool:
+        return of in [project.name for project in projects.list()]
+
     made = projects.create(name, tags=["a"])
-    assert projects.get_or_create(name).uuid == made.uuid
-    assert projects.list().first() is not None
-    projects.get(name)
-    projects.resolve(name)
-    projects.path(name)
+    assert projects.get_or_create(name).uuid == projects.get(name).uuid == made.uuid
+    assert projects.resolve(name) == made.uuid
+    assert projects.path(name) == projects.path(made)
+    assert exists(name)
     made = made.update(description="Ours.")
-    projects.update(name, description="All of ours.")
-    made.archive().unarchive()
-    projects.archive(name)
-    projects.unarchive(name)
-    made.usage()
-    projects.usage(name)
-    projects.retention(name)
-    projects.set_quota(name, concurrent_tasks=4)
+    assert made.description == "Ours."
+    assert projects.update(name, description="All of ours.").description == "All of ours."
+    assert made.archive().status == "archived"
+    assert projects.unarchive(name).status == "active"
+    assert projects.archive(name).status == "archived"
+    assert made.unarchive().status == "active"
+    assert made.usage() == projects.usage(name)
+    assert projects.retention(name)
+    assert projects.set_quota(name, concurrent_tasks=4)
     projects.delete(name)
+    assert not exists(name)
     projects.create(name).delete()
+    assert not exists(name)
     other = stage.name("project")
     stage.cli("projects", "create", other)
-    stage.cli("projects", "ls")
-    stage.cli("projects", "show", other)
+    assert other in [project["name"] for project in stage.told("projects", "ls")]
     stage.cli("projects", "update", other, "--description", "Theirs.")
+    assert stage.told("projects", "show", other)["description"] == "Theirs."
     stage.cli("projects", "archive", other, "--yes")
+    assert projects.get(other).status == "archived"
     stage.cli("projects", "unarchive", other)
-    stage.cli("projects", "usage", other)
+    assert projects.get(other).status == "active"
+    assert stage.told("projects", "usage", other)
     stage.cli("projects", "quota", other, "--tasks", "4")
-    stage.cli("projects", "retention", other)
+    assert "4" in stage.cli("projects", "quota", other)
+    assert stage.told("projects", "retention", other)
     stage.cli("projects", "rm", other, "--yes")
+    assert not exists(other)
     stage.cli("projects", "restore", other)
+    assert exists(other)
 
 
 @scene(
@@ -94,20 +105,35 @@ def members(stage: Stage) -> None:
     project = stage.name("shared")
     projects.create(project)
     name, client = stage.person()
+
+    def role() -> str | None:
+        """Return the role of the person in the project."""
+        return {m.user.username: m.role for m in projects.members(project)}.get(name)
+
     projects.set_member(project, name, "viewer")
-    assert projects.members(project).first() is not None
-    projects.access(project, name)
+    assert role() == "viewer"
+    assert projects.access(project, name)
     client.projects.leave(project)
+    assert role() is None
     projects.set_member(project, name, "viewer")
     projects.remove_member(project, name)
+    assert role() is None
     stage.cli("projects", "grant", project, name, "viewer")
-    stage.cli("projects", "members", project)
-    stage.cli("projects", "access", project, name)
+    assert name in stage.cli("projects", "members", project)
+    assert stage.told("projects", "access", project, name)
     stage.cli("projects", "leave", project, "--yes", token=client.access_token())
+    assert role() is None
     stage.cli("projects", "grant", project, name, "viewer")
     stage.cli("projects", "revoke", project, name)
+    assert role() is None
     projects.transfer(project, name, keep_role="admin")
+    owner = projects.get(project).owner
+    assert owner is not None
+    assert owner.username == name
     stage.cli("projects", "transfer", project, "admin", "--yes")
+    owner = projects.get(project).owner
+    assert owner is not None
+    assert owner.username == "admin"
 
 
 @scene(
@@ -155,9 +181,11 @@ def bin_of_deleted_things(stage: Stage) -> None:
 )
 def audit_trail(stage: Stage) -> None:
     assert stage.client.audit.list(action="auth:login").first() is not None
-    stage.client.audit.export(stage.tmp / "trail.jsonl")
-    stage.cli("audit", "ls", "--limit", "3")
-    stage.cli("audit", "export", stage.tmp / "trail.csv", "--csv")
+    stage.client.audit.export(trail := stage.tmp / "trail.jsonl")
+    assert "auth:login" in trail.read_text()
+    assert len(stage.told("audit", "ls", "--limit", "3")) == 3
+    stage.cli("audit", "export", table := stage.tmp / "trail.csv", "--csv")
+    assert "auth:login" in table.read_text()
 
 
 @scene(
@@ -190,35 +218,44 @@ def audit_trail(stage: Stage) -> None:
 )
 def webhooks(stage: Stage) -> None:
     webhooks = stage.client.webhooks
+
+    def names() -> set[str]:
+        return {hook.name for hook in webhooks.list()}
+
     with receiving() as receiver:
         hook = webhooks.create(stage.name("hook"), receiver.url, events=["task:failed"])
-        assert webhooks.list().first() is not None
-        webhooks.get(hook)
-        webhooks.path(hook)
-        hook = webhooks.update(hook, is_enabled=True)
+        assert hook.name in names()
+        assert webhooks.get(hook).uuid == hook.uuid
+        assert webhooks.path(hook.name) == webhooks.path(hook)
+        hook = webhooks.update(hook, is_enabled=False)
+        assert not hook.is_enabled
         hook = hook.update(is_enabled=True)
-        hook.rotate(overlap_hours=1)
-        webhooks.rotate(hook)
+        assert hook.is_enabled
+        assert hook.rotate(overlap_hours=1).secret != webhooks.rotate(hook).secret
         delivery = hook.test(timeout=60)
-        webhooks.test(hook, timeout=60)
-        assert hook.deliveries().first() is not None
-        assert webhooks.deliveries(hook).first() is not None
-        webhooks.delivery(hook, delivery)
-        webhooks.replay(hook, delivery)
+        assert webhooks.test(hook, timeout=60).uuid != delivery.uuid
+        assert hook.deliveries().all() == webhooks.deliveries(hook).all()
+        assert webhooks.delivery(hook, delivery).uuid == delivery.uuid
+        assert webhooks.replay(hook, delivery)
         hook.delete()
-        webhooks.delete(webhooks.create(stage.name("hook"), receiver.url))
+        other = webhooks.create(stage.name("hook"), receiver.url)
+        webhooks.delete(other)
+        assert not {hook.name, other.name} & names()
         name = stage.name("hook")
         stage.cli("webhooks", "create", name, receiver.url)
-        stage.cli("webhooks", "ls")
-        stage.cli("webhooks", "show", name)
+        assert name in [found["name"] for found in stage.told("webhooks", "ls")]
         stage.cli("webhooks", "update", name, "--event", "task:failed")
-        stage.cli("webhooks", "rotate", name)
+        assert stage.told("webhooks", "show", name)["events"] == ["task:failed"]
+        assert stage.told("webhooks", "rotate", name)["secret"]
         stage.cli("webhooks", "test", name)
         found = stage.told("webhooks", "deliveries", name)
         stage.cli("webhooks", "replay", name, found[0]["uuid"])
+        assert len(stage.told("webhooks", "deliveries", name)) == len(found) + 1
         stage.cli("webhooks", "delete", name, "--yes")
+        assert name not in names()
         stage.cli("webhooks", "create", name, receiver.url)
         stage.cli("webhooks", "rm", name, "--yes")
+        assert name not in names()
 
 
 @scene(
@@ -259,15 +296,21 @@ def notifications(stage: Stage) -> None:
     first.delete()
     notifications.delete(second)
     token = client.access_token()
-    stage.cli("notifications", "ls", token=token)
-    stage.cli("notifications", "unread", token=token)
+    left = {str(found.uuid) for found in notifications.list()}
+    assert not {str(first.uuid), str(second.uuid)} & left
+    assert {found["uuid"] for found in stage.told("notifications", "ls", token=token)} == left
+    assert str(notifications.unread()) in stage.cli("notifications", "unread", token=token)
     stage.cli("notifications", "read", third.uuid, token=token)
     stage.cli("notifications", "rm", third.uuid, token=token)
-    notifications.mark_all_read()
-    notifications.delete_read()
-    notifications.preferences()
+    assert third.uuid not in [found.uuid for found in notifications.list()]
+    assert notifications.mark_all_read() > 0
+    assert notifications.unread() == 0
+    assert notifications.delete_read() > 0
+    assert notifications.list().all() == []
     notifications.set_preferences(email="off")
+    assert notifications.preferences().email == "off"
     stage.cli("notifications", "preferences", "--email", "daily", token=token)
+    assert notifications.preferences().email == "daily"
     seen: list[object] = []
 
     def see(read: Callable[[], object]) -> None:
@@ -316,16 +359,25 @@ def invitations_into_projects(stage: Stage) -> None:
         (made,) = client.projects.invitations()
         return made
 
+    def joined() -> bool:
+        return project.uuid in [found.uuid for found in client.projects.list()]
+
     invite().decline()
+    assert not joined()
     invite().accept()
+    assert joined()
     client.projects.leave(project)
     client.projects.decline(invite())
+    assert not joined()
     client.projects.accept(invite())
+    assert joined()
     client.projects.leave(project)
     invite()
-    stage.cli("projects", "invitations", token=token)
+    assert project.name in stage.cli("projects", "invitations", token=token)
     stage.cli("projects", "decline", project.name, token=token)
+    assert not joined()
     invite()
     stage.cli("projects", "accept", project.name, token=token)
+    assert joined()
     stage.cli("projects", "use", project.uuid, token=token)
     stage.cli("projects", "use", "--none", token=token)

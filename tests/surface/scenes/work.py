@@ -63,12 +63,12 @@ def models(stage: Stage) -> None:
     with stage.cordoned():
         task = tuned.evaluate(stage.held_out.uuid, max_rows=2, answers=0).cancel()
         assert task.status == "cancelled"
-        queued = stage.told("evaluate", "tuned", "--dataset", "held-out", "--detach")
+        queued = stage.told("evaluate", tuned.reference, "--dataset", "held-out", "--detach")
         stage.client.tasks.cancel(queued["uuid"])
     assert "tuned" in [model["name"] for model in stage.told("models", "ls")]
-    assert stage.told("models", "show", "tuned")["uuid"] == str(tuned.uuid)
-    assert {file["path"] for file in stage.told("models", "files", "tuned")} == paths
-    stage.cli("models", "download", "tuned", "--output", stage.tmp / "weights3")
+    assert stage.told("models", "show", tuned.reference)["uuid"] == str(tuned.uuid)
+    assert {file["path"] for file in stage.told("models", "files", tuned.reference)} == paths
+    stage.cli("models", "download", tuned.reference, "--output", stage.tmp / "weights3")
     assert any((stage.tmp / "weights3").rglob(min(paths)))
 
 
@@ -615,6 +615,7 @@ def deployments(stage: Stage) -> None:
     deployments, model = stage.client.deployments, stage.tuned
     served = deployments.create(stage.name("answers"), model).wait_ready(300)
     name = served.name
+    assert deployments.wait_ready(served).uuid == served.uuid
     assert served.uuid in [found.uuid for found in deployments.list()]
     assert deployments.get(name).refresh().status == "ready"
     found = deployments.find(name)
@@ -630,17 +631,19 @@ def deployments(stage: Stage) -> None:
     assert said.strip() == reply.text.strip()
     deployments.update(served, stage.model)
     assert deployments.wait_updated(served, 300).model == stage.model.uuid
-    assert served.update(model).wait_updated(300).model == model.uuid
-    stage.cli("deploy", "update", name, "tiny")
-    assert served.refresh().model == stage.model.uuid
-    assert served.restart().wait_ready(300).task != served.task
+    assert served.wait_updated().model == stage.model.uuid
+    stage.cli("deploy", "update", name, model.reference)
+    assert served.refresh().model == model.uuid
+    updating = served.update(stage.model).updating
+    assert updating is not None
+    assert updating.model == stage.model.uuid
     assert served.stop().wait_stopped(300).status == "stopped"
     assert served.start().status != "stopped"
+    assert served.restart().status != "stopped"
     deployments.stop(served)
     assert deployments.wait_stopped(served, 300).status == "stopped"
-    deployments.start(served)
+    assert deployments.start(served).status != "stopped"
     assert deployments.restart(served).status != "stopped"
-    assert deployments.wait_ready(served, 300).status == "ready"
     served.delete()
     assert deployments.find(name) is None
 
@@ -659,15 +662,15 @@ def deployments(stage: Stage) -> None:
 def deployments_by_commands(stage: Stage) -> None:
     deployments = stage.client.deployments
     name = stage.name("served")
-    stage.cli("deploy", "create", "tuned", "--name", name, "--no-wait")
+    stage.cli("deploy", "create", stage.tuned.reference, "--name", name, "--detach")
     made = stage.told("deploy", "show", name)
     assert (made["name"], made["model"]) == (name, str(stage.tuned.uuid))
     assert name in [found["name"] for found in stage.told("deploy", "ls")]
-    stage.cli("deploy", "restart", name, "--no-wait")
+    stage.cli("deploy", "restart", name, "--detach")
     assert deployments.get(name).task != made["task"]
     stage.cli("deploy", "stop", name)
     assert deployments.get(name).status == "stopped"
-    stage.cli("deploy", "start", name, "--no-wait")
+    stage.cli("deploy", "start", name, "--detach")
     assert deployments.get(name).status != "stopped"
     stage.cli("deploy", "rm", name, "--yes")
     assert deployments.find(name) is None
