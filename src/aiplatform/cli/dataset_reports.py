@@ -155,7 +155,7 @@ def check(
         else:
             say(
                 tr(
-                    "Queued {name}. Watch it: aiplatform tasks watch {uuid}",
+                    "Queued {name}. Watch it: aiplatform tasks watch {uuid:quoted}",
                     name=task.name,
                     uuid=task.uuid,
                 )
