@@ -80,6 +80,9 @@ def test_invites_and_prints_the_link_alone(run: Run, server: FakeServer) -> None
     assert "open" in run("invitations", "ls", "--open").out
     server.on(f"DELETE invitations/{S}", answer(status=204))
     assert run("invitations", "revoke", S).code == 0
+    assert run("invitations", "revoke", S[:8].upper()).code == 0
+    refused = run("invitations", "revoke", "ffffffff")
+    assert (refused.code, "ffffffff alone" in refused.err) == (2, True)
 
 
 def test_helps_those_who_are_locked_out(run: Run, ann: FakeServer) -> None:
@@ -97,6 +100,8 @@ def test_own_sessions(run: Run, server: FakeServer) -> None:
     server.on(f"DELETE users/me/sessions/{S}", answer(status=204))
     server.on("DELETE users/me/sessions", answer({"ended": 2}))
     assert run("account", "end-session", S).code == 0
+    assert run("account", "end-session", S[:8]).code == 0
+    assert run("account", "end-session", S[:5]).code == 2
     assert "Ended 2 sessions" in run("account", "end-session", "--others").err
     assert run("account", "end-session").code == 2
 

@@ -100,6 +100,9 @@ class TestWebhooks:
         assert "delivered" in run("webhooks", "deliveries", "chat").out
         assert "204" in run("webhooks", "deliveries", "chat", D).out
         assert run("webhooks", "replay", "chat", D).code == 0
+        assert "204" in run("webhooks", "deliveries", "chat", D[:8]).out
+        assert run("webhooks", "replay", "chat", D[:8]).code == 0
+        assert run("webhooks", "replay", "chat", "ffffffff").code == 2
         assert "delivered: 204, 7 ms" in run("webhooks", "test", "chat").err
 
     def test_a_failed_test_is_a_failure(self, server: FakeServer, run: Run) -> None:

@@ -106,6 +106,15 @@ def test_a_uuid_that_nothing_names_stays_whole(capsys: pytest.CaptureFixture[str
     assert T in capsys.readouterr().out
 
 
+def test_a_uuid_is_cut_where_nothing_else_would_be_readable(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output.print_rows(["DEVICE", "ADDRESS", "SEEN", "SINCE", "UUID"], [["words " * 5] * 4 + [T]])
+    shown = capsys.readouterr().out.splitlines()[2]
+    assert shown.rstrip().endswith(f"   {T[:8]}")
+    assert len(shown) <= 80
+
+
 def test_names_and_short_cells_are_not_cut(capsys: pytest.CaptureFixture[str]) -> None:
     row = ["tune", "running", "words " * 40, "2 min ago"]
     output.print_rows(["NAME", "STATUS", "MESSAGE", "CREATED"], [row])

@@ -10,9 +10,17 @@ from uuid import UUID
 import typer
 
 from aiplatform.cli.failures import CommandError, ExitCode
-from aiplatform.cli.names import NAMES, SHORT_UUID
+from aiplatform.cli.names import NAMES
 from aiplatform.cli.options import Json, Limit, group
-from aiplatform.cli.output import UUID_LENGTH, age_text, print_json, print_table, print_text, say
+from aiplatform.cli.output import (
+    SHORT_UUID,
+    UUID_LENGTH,
+    age_text,
+    print_json,
+    print_table,
+    print_text,
+    say,
+)
 from aiplatform.cli.production import asking_the_database, program, use_what_runs
 from aiplatform.cli.session import connect
 from aiplatform.language import tr

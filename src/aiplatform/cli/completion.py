@@ -110,7 +110,7 @@ LOOKUPS: Mapping[str, Lookup] = {
     "WORKER": lambda client, _: (found.name for found in client.workers.list()),
     "ROLE": lambda client, _: (found.name for found in client.roles.list()),
 }
-"""What stands in help for a parameter, and where its values are looked up."""
+"""Lookups of values, by what the help shows for a parameter."""
 
 MEANINGS: Mapping[str, str] = {
     "project": "PROJECT",

@@ -4,15 +4,13 @@ from typing import Annotated
 
 import typer
 
-from aiplatform.cli.failures import CommandError, ExitCode
+from aiplatform.cli.names import by_beginning
 from aiplatform.cli.options import Json, Limit, Project, Yes, group
 from aiplatform.cli.output import age_text, print_json, print_table, say, size_text
 from aiplatform.cli.session import confirm, connect
 from aiplatform.language import tr
 
 SEARCHED = 500
-SHORTEST = 6
-"""Characters of a uuid's start."""
 
 app = group("Uploads in pieces: list them, and give them up.")
 
@@ -48,15 +46,12 @@ def cancel(
 ) -> None:
     """Give up an upload, and delete what has arrived."""
     datasets = connect(project).datasets
-    start = upload.lower()
-    found = [one for one in datasets.uploads().take(SEARCHED) if str(one.uuid).startswith(start)]
-    if len(start) < SHORTEST or len(found) != 1:
-        raise CommandError(
-            tr("no upload of this project is meant by {upload} alone", upload=upload),
-            tr("`aiplatform datasets uploads ls` shows them."),
-            ExitCode.USAGE,
-        )
-    [meant] = found
+    meant = by_beginning(
+        upload,
+        datasets.uploads().take(SEARCHED),
+        refusal=tr("no upload of this project is meant by {upload} alone", upload=upload),
+        hint=tr("`aiplatform datasets uploads ls` shows them."),
+    )
     confirm(
         tr(
             "Give up the upload of {file}, of which {size} has arrived?",

@@ -87,7 +87,7 @@ def _print_event(event: "TaskEvent") -> None:
 
 
 class _Display:
-    """What a person sees of a task, on stderr; with ``show_output`` also what it prints.
+    """Progress of a task on stderr; with ``show_output`` also what the task prints.
 
     Lines of output and a bar would overwrite each other, so there is only one of them.
     """

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from aiplatform.cli.names import whole_uuid
 from aiplatform.cli.options import Json, Limit, group
 from aiplatform.cli.output import age_text, print_json, print_table, say
 from aiplatform.cli.session import connect
@@ -39,12 +40,21 @@ def ls(
 
 @app.command()
 def revoke(
-    invitation: Annotated[str, typer.Argument(help="Its uuid, as the list shows it.")],
+    invitation: Annotated[
+        str, typer.Argument(help="Its uuid, or the beginning that the list shows.")
+    ],
     json: Json = False,
 ) -> None:
     """Revoke an invitation: its link stops working."""
-    connect().invitations.revoke(invitation)
+    invitations = connect().invitations
+    meant = whole_uuid(
+        invitation,
+        invitations.list(),
+        refusal=tr("no invitation is meant by {invitation} alone", invitation=invitation),
+        hint=tr("`aiplatform invitations ls` shows them."),
+    )
+    invitations.revoke(meant)
     if json:
-        print_json({"uuid": invitation, "done": True})
+        print_json({"uuid": str(meant), "done": True})
     else:
         say(tr("The link no longer works."))

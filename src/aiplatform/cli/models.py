@@ -238,7 +238,7 @@ def rm(model: ModelArgument, project: Project = None, yes: Yes = False, json: Js
 
 
 def model_or_task(client: "Client", model: str) -> "str | Task":
-    """What a person means by a model: ``task:TASK`` is the one that this training makes."""
+    """Return the model that is meant: ``task:TASK`` is the one that this training makes."""
     kind, colon, task = model.partition(":")
     return client.tasks.get(task) if colon and kind == "task" else model
 

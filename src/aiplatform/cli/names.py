@@ -1,14 +1,25 @@
 """Names of things that a resource mentions by uuid, for people who read it."""
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from uuid import UUID
+
+from aiplatform.cli.output import SHORT_UUID
 
 if TYPE_CHECKING:
     from aiplatform.client import Client
 
-SHORT_UUID = 8
-"""Characters of a uuid that are shown where its name is not known; commands accept them."""
+LEAST_BEGINNING = 6
+"""Characters of a uuid that commands take for the whole, where only one thing has them."""
+
+
+class HasUuid(Protocol):
+    """A resource that is told from others by a uuid."""
+
+    uuid: UUID
+
+
+U = TypeVar("U", bound=HasUuid)
 
 NAMES: Mapping[str, Callable[["Client", UUID], str]] = {
     "project": lambda client, uuid: client.projects.get(uuid).name,
@@ -54,6 +65,30 @@ def with_names(client: "Client", fields: Mapping[str, Any]) -> dict[str, Any]:
         return value if uuid is None else name_of(field, uuid)
 
     return {name: named(name, value) for name, value in fields.items()}
+
+
+def by_beginning(beginning: str, items: Iterable[U], *, refusal: str, hint: str) -> U:
+    """Return the item whose uuid begins so.
+
+    Raises:
+        CommandError: with ``refusal`` and ``hint`` when none, or more than one, does.
+    """
+    from aiplatform.cli.failures import CommandError, ExitCode
+
+    start = beginning.lower()
+    found = [item for item in items if str(item.uuid).startswith(start)]
+    if len(start) < LEAST_BEGINNING or len(found) != 1:
+        raise CommandError(refusal, hint, ExitCode.USAGE)
+    return found[0]
+
+
+def whole_uuid(given: str, items: Iterable[HasUuid], *, refusal: str, hint: str) -> UUID:
+    """Return the uuid that is given, whole or by its beginning among ``items``.
+
+    Raises:
+        CommandError: see :func:`by_beginning`.
+    """
+    return _as_uuid(given) or by_beginning(given, items, refusal=refusal, hint=hint).uuid
 
 
 def _as_uuid(value: object) -> UUID | None:

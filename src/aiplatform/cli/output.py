@@ -31,6 +31,9 @@ _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _HASH = re.compile("[0-9a-f]{64}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
 UUID_LENGTH = 36
+SHORT_UUID = 8
+"""Characters of a uuid that are shown where there is no room, or its name is not known."""
+
 SHORT_HASH = 12
 GAP = 3
 """Columns between two cells."""
@@ -90,8 +93,9 @@ def print_table(
 def print_rows(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table for people; without lines when it is piped.
 
-    No line is wrapped. In a terminal that is too narrow, uuids give way where a name stands for
-    the same thing, then hashes are cut, then the widest cells; ``--json`` has everything.
+    No line is wrapped. In a terminal that is too narrow, hashes are cut. Then uuids give way where
+    a name stands for the same thing. Then the widest cells are cut, and uuids only if these would
+    be too short to read. ``--json`` has everything.
     """
     from rich import box
     from rich.table import Column, Table
@@ -142,7 +146,15 @@ def _fitting(columns: list[list[str]], width: int) -> list[list[str]]:
             for column in columns
         ]
     if is_too_wide() and any(column[0] in _naming() for column in columns):
-        columns = [column for column in columns if not _holds(column, _UUID)]
+        return [column for column in columns if not _holds(column, _UUID)]
+    if sum(map(_least_width, columns)) + GAP * (len(columns) - 1) > width:
+        # Commands about things without a name take the beginning of a uuid.
+        columns = [
+            [column[0], *(cell[:SHORT_UUID] for cell in column[1:])]
+            if _holds(column, _UUID)
+            else column
+            for column in columns
+        ]
     return columns
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from aiplatform.cli.names import whole_uuid
 from aiplatform.cli.options import Json, Limit, Yes, group
 from aiplatform.cli.output import age_text, print_json, print_record, print_table, print_text, say
 from aiplatform.cli.session import confirm, connect
@@ -46,7 +47,9 @@ def sessions(limit: Limit = 100, json: Json = False) -> None:
 
 @app.command("end-session")
 def end_session(
-    session: Annotated[str | None, typer.Argument(help="Its uuid, as the list shows it.")] = None,
+    session: Annotated[
+        str | None, typer.Argument(help="Its uuid, or the beginning that the list shows.")
+    ] = None,
     others: Annotated[
         bool, typer.Option("--others", help="End all sessions except this one.")
     ] = False,
@@ -60,7 +63,13 @@ def end_session(
     if session is None:
         ended = account.end_other_sessions()
     else:
-        account.end_session(session)
+        meant = whole_uuid(
+            session,
+            account.sessions(),
+            refusal=tr("no session of yours is meant by {session} alone", session=session),
+            hint=tr("`aiplatform account sessions` shows them."),
+        )
+        account.end_session(meant)
     text = tr("Ended 1 session.") if ended == 1 else tr("Ended {count} sessions.", count=ended)
     _done(text, json=json, ended=ended)
 

@@ -1,13 +1,19 @@
 """``aiplatform webhooks``."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aiplatform.cli.names import whole_uuid
 from aiplatform.cli.options import Json, Limit, Project, Yes, group
 from aiplatform.cli.output import age_text, print_json, print_record, print_rows, print_table, say
 from aiplatform.cli.session import confirm, connect
 from aiplatform.language import tr
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from aiplatform.client.webhooks import Webhooks
 
 app = group("Webhooks: events of a project, sent to your programs.")
 
@@ -131,7 +137,10 @@ def deliveries(
     webhook: Name,
     delivery: Annotated[
         str | None,
-        typer.Argument(metavar="[DELIVERY]", help="Uuid of a delivery, to show its calls."),
+        typer.Argument(
+            metavar="[DELIVERY]",
+            help="Uuid of a delivery, or its beginning, to show its calls.",
+        ),
     ] = None,
     project: Project = None,
     limit: Limit = 30,
@@ -140,7 +149,7 @@ def deliveries(
     """List sent and waiting deliveries of a webhook, or show one delivery with all its calls."""
     webhooks = connect(project).webhooks
     if delivery is not None:
-        found = webhooks.delivery(webhook, delivery)
+        found = webhooks.delivery(webhook, _delivery(webhooks, webhook, delivery))
         print_record(found, as_json=json, skip=["calls"])
         if not json:
             print_rows(
@@ -169,12 +178,24 @@ def deliveries(
 @app.command()
 def replay(
     webhook: Name,
-    delivery: Annotated[str, typer.Argument(help="Uuid of the delivery.")],
+    delivery: Annotated[str, typer.Argument(help="Uuid of the delivery, or its beginning.")],
     project: Project = None,
     json: Json = False,
 ) -> None:
     """Send an event again, with the same webhook-id."""
-    print_record(connect(project).webhooks.replay(webhook, delivery), as_json=json)
+    webhooks = connect(project).webhooks
+    again = webhooks.replay(webhook, _delivery(webhooks, webhook, delivery))
+    print_record(again, as_json=json)
+
+
+def _delivery(webhooks: "Webhooks", webhook: str, beginning: str) -> "UUID":
+    """Return the uuid of the delivery that is meant."""
+    return whole_uuid(
+        beginning,
+        webhooks.deliveries(webhook),
+        refusal=tr("no delivery of this webhook is meant by {delivery} alone", delivery=beginning),
+        hint=tr("`aiplatform webhooks deliveries WEBHOOK` shows them."),
+    )
 
 
 @app.command("delete", hidden=True)

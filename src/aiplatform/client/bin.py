@@ -42,7 +42,7 @@ class Bin(Group):
     def list(
         self, project: ProjectLike | None = None, *, limit: int | None = None
     ) -> Pages[BinItem]:
-        """What was deleted in a project."""
+        """Items that were deleted in a project."""
         return self._pages(BinItem, f"{self._client.projects.path(project)}/bin", limit=limit)
 
     def projects(self, *, limit: int | None = None) -> Pages[BinItem]:

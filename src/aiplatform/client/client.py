@@ -280,7 +280,7 @@ class Client:
         self.close()
 
     def __repr__(self) -> str:
-        """Without the token: clients end up in logs and notebooks."""
+        """Leave out the token: clients end up in logs and notebooks."""
         return f"Client(url={self.url!r})"
 
     def _use_kept_login(self, token: str | None) -> None:

@@ -41,7 +41,7 @@ class Session:
         return time.time() < self.expires_at - _EARLY_SECONDS
 
     def __repr__(self) -> str:
-        """Without the tokens: sessions end up in logs and notebooks."""
+        """Leave out the tokens: sessions end up in logs and notebooks."""
         return f"Session(url={self.url!r}, username={self.username!r})"
 
 

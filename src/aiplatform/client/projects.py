@@ -117,7 +117,7 @@ class KeyAccess(BaseModel):
 
 
 class Access(Resource):
-    """What a person may do in a project, and why."""
+    """Permissions of a person in a project, and their reasons."""
 
     user: UserRef
     is_active: bool = True

@@ -56,7 +56,7 @@ class WaitingReasons:
 
     @property
     def wanted(self) -> bool:
-        """Whether anybody listens."""
+        """True if somebody is told the reasons."""
         return self._on_event is not None
 
     def look(self, task: UUID | None) -> None:

@@ -372,7 +372,7 @@ class NoPandas:
         raise ModuleNotFoundError(name=spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Without which it would be no importer."""
+        """Do nothing: every import was refused before."""
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ class Upsert(Strict):
 
 
 class Delete(Strict):
-    """Without the rows whose ``key`` is in ``rows``."""
+    """Removes the rows whose ``key`` is in ``rows``."""
 
     operation: Literal["delete"] = "delete"
     rows: Path

@@ -22,7 +22,7 @@ from aiplatform.data.limits import MIB
 
 SMALLEST_PART = 2 * MIB
 LARGEST_PART = 8 * MIB
-"""Of a file that is cut at lines."""
+"""Smallest and largest part of a file that is cut at lines, in bytes."""
 
 CUT_LINES = 1024
 """One in so many lines may end a part."""

@@ -40,7 +40,7 @@ from aiplatform.data.shapes import recognise
 from aiplatform.protocol.enums import DataFormat
 
 VERSION = "2"
-"""Of the canonical layout: raised when equal rows would give other bytes."""
+"""Version of the canonical layout; raised when equal rows would give other bytes."""
 
 
 DATED = {Kind.DATE, Kind.TIMESTAMP}

@@ -320,4 +320,4 @@ REQUIRED_COLUMNS: dict[DataShape, tuple[str, ...]] = {
     DataShape.SHAREGPT: ("conversations",),
     DataShape.TEXT: ("text",),
 }
-"""Without these a row is of no use to training."""
+"""Columns that a row needs to be of use to training."""

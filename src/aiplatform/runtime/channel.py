@@ -44,7 +44,7 @@ class Reporter:
         self.stop = stop or StopRequest()
         self.outcome_sent = False
         self.traced = False
-        """Whether anybody wants to hear of phases."""
+        """True if phases are reported, for the task's trace."""
         self._phase = ""
         self._fd = fd
         self._lock = threading.Lock()

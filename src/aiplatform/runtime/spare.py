@@ -43,7 +43,7 @@ it is not imported at a low one; it takes half a second."""
 WARM = b'{"type":"warm"}\n'
 CUDA_ERROR_NOT_INITIALIZED = 3
 NICENESS = 5
-"""Of the imports, for a spare only (19 is the most that Linux knows). With this, a spare has a
+"""Niceness of the imports, in a spare only (Linux has 19 at most). With this, a spare has a
 quarter of a processor beside one busy process and is warm after some 15 seconds. At 19 it gets a
 sixtieth, so on a busy machine it would hold its memory for minutes without ever being of use."""
 

@@ -148,7 +148,7 @@ class Buckets:
 
 
 def _guard_the_door(app: FastAPI, settings: Settings, buckets: Buckets) -> None:
-    """What stands around every request; the last one added is the outermost."""
+    """Add the middleware around every request; the last one added is the outermost."""
     app.add_middleware(middleware.BodyLimit, limit=settings.max_request_bytes, streams=_streams)
     app.add_middleware(
         RateLimit,

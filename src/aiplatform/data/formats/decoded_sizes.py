@@ -18,10 +18,10 @@ AS_TEXT_BYTES = 32
 """A date, time, decimal or other value that becomes text of about this length."""
 
 LEAST_BYTES = 4
-"""Of a value, however small: a missing one takes time, too."""
+"""Bytes that each value counts at least, a missing one too: decoding it takes time."""
 
 VIEW_BYTES = 16
-"""Of a string view: its length comes first, in four of them."""
+"""Size of a string view in bytes; the first four hold the length."""
 
 
 def batch_sizes(batch: pa.RecordBatch) -> Sizes:

@@ -33,7 +33,7 @@ class Page:
 
 
 class BrokenHeaderError(ValueError):
-    """What stands where a page header should be is none."""
+    """Bytes that are not a valid page header."""
 
 
 def pages_of(file: BinaryIO, start: int, length: int) -> Iterator[Page]:

@@ -26,7 +26,7 @@ LEAST = 10
 LEAST_SHARE = 0.001
 """An answer is reported when this many rows, and this share of all, give it."""
 CELLS = 1 << 20
-"""Of the rough counts; two answers in one are told apart afterwards."""
+"""Number of cells of the rough counts; answers that share a cell are told apart later."""
 ODD = np.uint64(0x9E3779B97F4A7C15)
 
 

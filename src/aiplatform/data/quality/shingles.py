@@ -20,7 +20,7 @@ _SPACELESS = ((0x0E00, 0x0EFF), (0x3040, 0x30FF), (0x3400, 0x9FFF), (0xF900, 0xF
 """Thai and Lao, kana, Chinese characters: each character is a token."""
 _SIZE = 0x11000
 KEPT_POWERS = 1 << 20
-"""Of the few factors there are; more than pieces of rows have characters."""
+"""Powers of a factor that are kept: more than a piece of a row has characters."""
 
 
 def _classes() -> np.ndarray:

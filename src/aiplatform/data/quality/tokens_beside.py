@@ -16,7 +16,7 @@ from aiplatform.data.quality.token_lengths import TokenLengths
 PROGRAM = "aiplatform.data.quality.count_tokens"
 
 LEAST_BYTES = 4 * MIB
-"""Of a canonical Parquet: a smaller one is counted before a process has started and imported."""
+"""Least size of a Parquet file that is worth a process: a smaller one is counted sooner."""
 
 ASK_SECONDS = 1.0
 """How often a caller that waits is told how far it is; it may want to stop."""

@@ -82,7 +82,7 @@ def _run(job_file: str, rank: int, report: Any) -> int:
 
 
 def take_own_gpu() -> None:
-    """Of the node's GPUs, leave this process its own, as the first and only one it sees."""
+    """Hide all GPUs of the node but this process's own, which becomes the first one it sees."""
     devices = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     if devices:
         own = devices[int(os.environ["LOCAL_RANK"]) % len(devices)]

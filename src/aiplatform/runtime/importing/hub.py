@@ -33,7 +33,7 @@ UNSAFE_CHARACTERS = frozenset('/\\:*?[]"<>|')
 MOST_NAME_BYTES = 255
 
 GGUF_PREFERENCE = ("BF16", "F16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q4_K_M", "Q4_1", "Q4_0")
-"""Of a repository's GGUF files, the one that lost the least; F32 only if nothing else is there."""
+"""Order in which GGUF files are preferred: those that lost the least first, F32 last."""
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from aiplatform.runtime.script.usage import MIB, Usage
 
 POLL_SECONDS = 0.25
 SHARED_MEMORY_MB = 1024
-"""Of a script without a limit of memory."""
+"""Size of the shared memory of a script without a memory limit."""
 
 PASSED_ON = ("CUDA_VISIBLE_DEVICES", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ")
 

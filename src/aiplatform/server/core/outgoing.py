@@ -16,7 +16,7 @@ from aiplatform.server.core.settings import get_settings
 __all__ = ["AnswerTooLarge", "OutgoingRefused", "client", "port_of", "require_open_url"]
 
 MAX_BYTES = 1 << 20
-"""Of an answer, unless the caller expects more."""
+"""Largest answer that is read, unless the caller expects more."""
 
 
 def require_open_url(url: str) -> httpx.URL:

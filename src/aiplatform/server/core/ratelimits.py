@@ -198,7 +198,7 @@ class RateLimit:
 
 
 def token_digest(scope: Scope) -> bytes | None:
-    """What stands for the request's credentials; None when it has none."""
+    """Return a digest of the request's credentials; None if it has none."""
     credentials = Headers(scope=scope).get("authorization")
     if not credentials:
         return None

@@ -16,7 +16,7 @@ from aiplatform.server.schedules.models import Schedule, ScheduleFiring
 from aiplatform.server.tasks.models import Task
 
 FIRINGS_KEPT = 1000
-"""Of a schedule; one that is due each minute makes half a million a year."""
+"""Firings that are kept of a schedule; one that is due each minute makes half a million a year."""
 
 _last = (
     select(func.max(ScheduleFiring.id))

@@ -36,7 +36,7 @@ class SweepIn(Strict):
 
 
 class RegisterIn(Strict):
-    """Under which name the best model is registered."""
+    """The name under which the best model is registered."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "faq-best"}]})
 

@@ -128,7 +128,7 @@ class KeyReused(Conflict):
 
 
 class MalformedPoints(Invalid):
-    """What was sent as points is none."""
+    """The points of a request can't be read."""
 
     code = "malformed_points"
     title = {"en": "Invalid points", "zh": "指标数据无效"}

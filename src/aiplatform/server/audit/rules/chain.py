@@ -17,7 +17,7 @@ SEAL = b"\x02"
 """Prefix of a seal's own hash; 0x00 and 0x01 are the tree's."""
 
 GENESIS = bytes(HASH_BYTES)
-"""What stands for the seal before the first."""
+"""Hash in the place of the seal before the first one."""
 
 ROW_TEXT = """
 jsonb_build_object(

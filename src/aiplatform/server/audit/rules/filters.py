@@ -34,7 +34,7 @@ class Filters:
 
 
 def words_of(text: str) -> list[str]:
-    """What stands between spaces in ``text``."""
+    """Return the words of ``text``, which spaces separate."""
     return text.replace("\0", " ").split()
 
 

@@ -57,7 +57,7 @@ def seal_line(seal: Seal, signatures: Iterable[tuple[str, bytes]], *, whole: boo
 
 
 def proof_line(number: int, seal: int, index: int, path: Sequence[bytes]) -> str:
-    """That the row before stands in a seal at ``index``, and how to get from it to the root."""
+    """Return the line that proves where in a seal the row before it is, by its path to the root."""
     said = {"row": number, "seal": seal, "index": index, "path": [step.hex() for step in path]}
     return _line({"proof": said})
 

@@ -74,7 +74,7 @@ def _is_plain(ref: Ref) -> bool:
 
 @cache
 def _pins() -> Compiled:
-    """Of the datasets ``uuids`` the current version, and those with one of ``labels``."""
+    """Select the current versions of the datasets ``uuids``, and those with one of ``labels``."""
     # Which one is current the row says: of a dataset that was read before, the object may be older.
     is_current = DatasetVersion.version == Dataset.version
     has_label = DatasetVersion.version == any_(bindparam("labels", type_=ARRAY(String)))

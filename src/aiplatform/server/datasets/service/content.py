@@ -34,7 +34,7 @@ PAGE_BYTES = 4 << 20
 """A page ends before its limit when its rows are long."""
 
 FOOTERS_KEPT = 32
-"""Of the versions that were read last; that of ten million rows has some 100 KiB."""
+"""Footers that are kept, of the versions read last; that of ten million rows has 100 KiB."""
 
 LARGEST_FOOTER = 4 << 20
 

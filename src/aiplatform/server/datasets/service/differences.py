@@ -14,7 +14,7 @@ from aiplatform.server.datasets.service.indexes import made_once
 from aiplatform.server.datasets.service.ingest import Gone
 
 LAYOUT = "1"
-"""Of the index; raised when the same versions would give another one."""
+"""Version of the index's layout; raised when the same versions would give another index."""
 
 PAGE_BYTES = 8 << 20
 

@@ -21,7 +21,7 @@ from aiplatform.server.datasets.service.indexes import made_once
 from aiplatform.server.projects.access import ProjectContext
 
 LAYOUT = "2"
-"""Of the index; raised when the same rows would give another one."""
+"""Version of the index's layout; raised when the same rows would give another index."""
 
 NEAR = "near_duplicates"
 

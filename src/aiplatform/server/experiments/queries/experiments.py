@@ -102,7 +102,7 @@ def shown(session: Session, experiment: Experiment) -> Row[Any]:
 
 
 def details_of(session: Session, experiment: Experiment) -> ExperimentDetails:
-    """What stands beside it."""
+    """Return the details of an experiment, which are in a table of their own."""
     return session.get_one(ExperimentDetails, experiment.id)
 
 

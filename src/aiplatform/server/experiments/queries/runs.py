@@ -116,7 +116,7 @@ def get_run(session: Session, context: ProjectContext, uuid: UUID) -> Task:
 
 
 def run_details(session: Session, task_id: int) -> RunDetails | None:
-    """What stands beside a run; None for one whose project was gone when it was queued.
+    """Return the details of a run; None if its project was gone when it was queued.
 
     A trigger makes the row, so it is read from the database.
     """

@@ -104,9 +104,9 @@ def evaluation_of(result: Mapping[str, Any], **facts: Any) -> dict[str, Any]:
 
 
 def unmet(conditions: Iterable[PassCondition], result: Mapping[str, Any]) -> list[str]:
-    """Of the conditions on an evaluation's model those that do not hold, with what was measured.
+    """Return the conditions on an evaluation's model that do not hold, with what was measured.
 
-    What was not measured holds for none.
+    A condition on something that was not measured does not hold.
     """
     figures = result.get("model") or {}
     return [

@@ -30,7 +30,7 @@ NEAR = 0.9
 """Share of the storage at which a project's owner is told."""
 
 DEFAULT_PRIORITY = 5
-"""Of a task that nobody gave another; no project's limit is lower."""
+"""Priority of a task that was given none; no project's limit is lower."""
 
 GPUS = {"quota": "gpus", "quota_name": "GPUs", "quota_name_zh": "GPU"}
 FREE_SPACE = {

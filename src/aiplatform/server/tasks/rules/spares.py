@@ -11,7 +11,7 @@ SCARCE_MB = 1536
 """Available at least while one is kept. What giving it up frees is not enough to make another."""
 
 IDLE_SECONDS = 600.0
-"""Without a task that could have used it, a spare is given up after this time."""
+"""Time after which a spare is given up, if no task could have used it."""
 
 
 def is_made(mode: Mode, available_mb: float, unused_seconds: float) -> bool:

@@ -34,7 +34,7 @@ from aiplatform.server.tasks.service.kinds import Outcome
 from aiplatform.server.tasks.service.queue import add_event, finish, lock, topic
 
 QUEUE = "external"
-"""What stands where other tasks have their queue; no worker may serve it for this to hold."""
+"""Name in the place of a queue, for runs that execute elsewhere; no worker may serve it."""
 
 
 def begin(
