@@ -205,3 +205,20 @@ class TestLists:
         session.refresh(row)
         assert mine.get(f"models/{row.uuid}").json()["status"] == "pending"
         assert mine.get(f"models/{row.uuid}/lineage").json()["task"] is None
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ({"package": "x"}, "source: must have the field kind, which says what it is: one of "),
+        ({"kind": "hup"}, "source: has 'hup' in the field kind, which must be one of "),
+    ],
+)
+def test_source_of_no_kind_is_refused_with_the_kinds_there_are(
+    create: Callable[..., Any], source: dict[str, str], expected: str
+) -> None:
+    answer = create(source=source)
+    assert answer.status_code == 422
+    told = answer.json()
+    assert f"{expected}hub, package, upload" in told["detail"]
+    assert "discriminator" not in answer.text
