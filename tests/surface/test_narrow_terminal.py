@@ -1,0 +1,211 @@
+"""Every list and every record in a terminal of 80 columns, in English and Chinese.
+
+Each command runs against a real platform and prints to something that says it is a terminal. No
+line may be wider than the terminal, and no uuid may be broken: it could not be copied any more.
+"""
+
+import io
+import re
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from unittest.mock import patch
+
+import pytest
+from rich.cells import cell_len
+
+from aiplatform.cli.main import main
+from tests.e2e.conftest import PASSWORD
+from tests.surface.recorder import commands
+from tests.surface.stage import PROJECT, Stage
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+COLUMNS = 80
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+BROKEN_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){1,3}(-[0-9a-f]{0,11})?(?![0-9a-f-])")
+
+
+class Terminal(io.StringIO):
+    """Text that is printed to a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def shown(stage: Stage, *words: str, language: str = "en", token: str | None = None) -> str:
+    """Run a command in a terminal of 80 columns; return what it prints there."""
+    out, err = Terminal(), Terminal()
+    environment = {
+        **stage.environment(token),
+        "COLUMNS": str(COLUMNS),
+        "TERM": "xterm-256color",
+        "AIPLATFORM_LANG": language,
+    }
+    with (
+        patch.dict("os.environ", environment),
+        patch.object(sys, "argv", ["aiplatform", *words]),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+    assert not code, f"aiplatform {' '.join(words)}: {out.getvalue()}{err.getvalue()}"
+    return COLOURS.sub("", out.getvalue())
+
+
+LONG = "a name that somebody found important enough to spell out in full, with an 说明 too"
+LONG_MODEL = "a-model-whose-name-somebody-found-important-enough-to-spell-out-说明"
+
+CASES: dict[str, list[str]] = {
+    "account sessions": [],
+    "audit ls": [],
+    "bin ls": [],
+    "datasets columns": ["{dataset}"],
+    "datasets diff": ["{dataset}@v1", "v2"],
+    "datasets gate": [],
+    "datasets log": ["{dataset}"],
+    "datasets ls": [],
+    "datasets report": ["{dataset}"],
+    "datasets rows": ["{dataset}"],
+    "datasets show": ["{dataset}"],
+    "datasets storage": ["{dataset}"],
+    "datasets uploads ls": [],
+    "datasets versions": ["{dataset}"],
+    "deploy ls": [],
+    "deploy show": ["{deployment}"],
+    "experiments compare": ["{experiment}"],
+    "experiments compare-metrics": ["{experiment}"],
+    "experiments ls": [],
+    "experiments runs": ["{experiment}"],
+    "experiments show": ["{experiment}"],
+    "invitations ls": [],
+    "keys ls": [],
+    "models files": ["{model}"],
+    "models ls": [],
+    "models show": ["{model}"],
+    "notifications ls": [],
+    "notifications preferences": [],
+    "projects access": ["{project}", "admin"],
+    "projects invitations": ["{project}"],
+    "projects ls": [],
+    "projects members": ["{project}"],
+    "projects retention": ["{project}"],
+    "projects show": ["{project}"],
+    "projects usage": ["{project}"],
+    "roles ls": [],
+    "roles permissions": [],
+    "roles show": ["admin"],
+    "runs compare": ["{training}", "{external}"],
+    "runs ls": [],
+    "runs show": ["{training}"],
+    "runs unsent": [],
+    "schedules firings": ["{schedule}"],
+    "schedules ls": [],
+    "schedules show": ["{schedule}"],
+    "scripts bundles": [],
+    "secrets ls": [],
+    "sweep ls": [],
+    "sweep show": ["{sweep}"],
+    "tasks artifacts": ["{script}"],
+    "tasks compare": ["{training}", "{external}"],
+    "tasks ls": [],
+    "tasks metrics": ["{training}"],
+    "tasks show": ["{training}"],
+    "tasks telemetry": ["{training}"],
+    "tasks timeline": ["{training}"],
+    "users ls": [],
+    "users show": ["admin"],
+    "webhooks deliveries": ["{webhook}"],
+    "webhooks ls": [],
+    "webhooks show": ["{webhook}"],
+    "whoami": [],
+    "workers ls": [],
+    "workers show": ["{worker}"],
+}
+"""Commands that show something, with their arguments; ``{...}`` stands for a name of ``names``."""
+
+ROWS = {"datasets diff", "datasets rows"}
+"""Commands that print rows of data as they are, one a line, however long."""
+
+SHOWING = {"ls", "show", "versions", "members", "sessions", "access", "usage", "log", "compare"}
+"""Last words of commands that show something: each must be a case."""
+
+
+@pytest.fixture(scope="module")
+def names(quiet_stage: Stage) -> dict[str, str]:
+    """What the platform of this module holds."""
+    return fill(quiet_stage)
+
+
+def fill(stage: Stage) -> dict[str, str]:
+    """Fill a platform with something of everything, under long names; return the names."""
+    client = stage.client
+    dataset = client.datasets.upload(LONG, stage.rows(4)).wait_ready(300)
+    client.datasets.append(dataset, stage.rows(1))
+    dataset.refresh().wait_ready(300)
+    client.datasets.tag(dataset, "production-of-the-first-quarter", "v1")
+    client.datasets.set_gate({"min_score": 50})
+    experiment = client.experiments.create(
+        LONG, base_model=stage.model, dataset=dataset, output_name=LONG_MODEL, max_steps=2,
+        batch_size=2, max_length=64, checkpoint_steps=2, lora={"rank": 4},
+    )  # fmt: skip
+    training = experiment.run(name=LONG).wait(500)
+    assert training.model is not None
+    sweep = client.sweeps.create(
+        LONG, experiment, {"seed": [1, 2]}, max_trials=2, objective="loss"
+    ).wait(500)
+    deployment = client.deployments.create(LONG_MODEL[:60], training.model)
+    bundle = client.scripts.bundle(stage.file("main.py", "print(1)").parent, name=LONG_MODEL[:90])
+    write = 'echo a > "$AIPLATFORM_OUTPUT/a.txt"'
+    script = client.scripts.run(["sh", "-c", write], bundle=bundle, name=LONG_MODEL).wait(300)
+    schedule = client.schedules.create(LONG_MODEL[:60], "0 0 1 1 *", experiment=experiment)
+    webhook = client.webhooks.create(LONG[:60], "https://hooks.example.com/" + "a/" * 40)
+    client.secrets.set("a-secret-with-a-name-of-some-length", "value", project=PROJECT)
+    client.keys.create(LONG[:60], scopes=["datasets:read", "models:read"], project=PROJECT)
+    client.projects.create(LONG, description=LONG)
+    client.datasets.delete(client.datasets.upload("deleted", stage.rows(1)).wait_ready(300))
+    name, _ = stage.person()
+    client.users.create(
+        "somebody_with_a_long_name", f"{'a' * 40}@example.com", PASSWORD, role="user"
+    )
+    client.invitations.create(f"{'b' * 40}@example.com")
+    client.projects.set_member(PROJECT, name, "viewer")
+    worker = client.workers.list().first()
+    assert worker is not None
+    return {
+        "dataset": dataset.name,
+        "deployment": deployment.name,
+        "experiment": str(experiment.uuid),
+        "external": str(stage.endless.uuid),
+        "model": str(training.model),
+        "project": PROJECT,
+        "schedule": schedule.name,
+        "script": str(script.uuid),
+        "sweep": str(sweep.uuid),
+        "training": str(training.uuid),
+        "webhook": str(webhook.uuid),
+        "worker": worker.name,
+    }
+
+
+def test_every_command_that_shows_something_is_a_case() -> None:
+    assert {name for name in commands() if name.split()[-1] in SHOWING} <= set(CASES)
+    assert set(CASES) <= commands()
+
+
+def wide_lines(text: str) -> list[str]:
+    """Return the lines that a terminal of 80 columns would wrap."""
+    return [line for line in text.splitlines() if cell_len(line) > COLUMNS]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("command", sorted(CASES))
+def test_command_fits_into_80_columns(
+    command: str, language: str, quiet_stage: Stage, names: dict[str, str]
+) -> None:
+    words = [word.format(**names) for word in CASES[command]]
+    text = shown(quiet_stage, *command.split(), *words, language=language)
+    if command not in ROWS:
+        assert wide_lines(text) == []
+    assert [found.group() for found in BROKEN_UUID.finditer(text)] == []
