@@ -19,7 +19,7 @@ def test_both_languages_say_the_same_things(reason: str) -> None:
 
 def test_a_fault_names_its_place_first() -> None:
     fault = MalformedData("csv_ragged", line=17, expected=3, found=4)
-    assert str(fault) == fault.message == "line 17: 4 fields where the header has 3"
+    assert str(fault) == fault.message == "line 17: 4 fields, but the header has 3"
     assert fault.message_zh == "第 17 行：该行有 4 个字段，而表头有 3 个"
     assert fault.as_dict() == {
         "code": CODE,

@@ -103,13 +103,13 @@ class TestAppend:
     def test_what_training_reads_stays_what_it_is(self, do: Do) -> None:
         asked = [{"role": "user", "content": "q"}]
         base = [{"prompt": "a", "completion": "b", "n": 1}]
-        with pytest.raises(MalformedData, match="“prompt” is what training reads, and holds text"):
+        with pytest.raises(MalformedData, match="training reads “prompt”, which contains text"):
             do(base, "append", [{"prompt": asked, "completion": "b", "n": 1}])
         for odd in (5, ["x"], asked):
-            with pytest.raises(MalformedData, match="“prompt” is what training reads"):
+            with pytest.raises(MalformedData, match="training reads “prompt”"):
                 do(base, "upsert", [{"n": 1, "prompt": odd}], key="n")
         talks = [{"messages": asked, "n": 1}]
-        with pytest.raises(MalformedData, match="“messages” is what training reads"):
+        with pytest.raises(MalformedData, match="training reads “messages”"):
             do(talks, "upsert", [{"n": 1, "messages": "[]"}], key="n")
         labels: Rows = [{"text": "a", "label": 1}, {"text": "b", "label": 2}]
         made = do(labels, "upsert", [{"text": "a", "label": "one"}], key="text")

@@ -19,7 +19,7 @@ CODE = "dataset.malformed"
 
 REASONS: dict[str, Words] = {
     "file_empty": Words("the file is empty", "文件是空的"),
-    "no_rows": Words("the file holds no rows", "文件中没有任何数据行"),
+    "no_rows": Words("the file contains no rows", "文件中没有任何数据行"),
     "archive": Words(
         "this is {kind}, not a data file; unpack it and upload what is inside",
         "这是{kind}，不是数据文件；请解压后上传其中的文件",
@@ -32,9 +32,9 @@ REASONS: dict[str, Words] = {
         "{compression} 数据已损坏或不完整（{detail}）",
     ),
     "bomb": Words(
-        "the file has {packed} bytes and unpacks to more than {limit}: refused as a decompression "
-        "bomb. If the data is honest, split the file, or ask an administrator to raise "
-        "AIPLATFORM_INGEST_RATIO (now {ratio})",
+        "the file has {packed} bytes and unpacks to more than {limit}, so it was "
+        "refused as a decompression bomb. If the data is real, split the file, or ask "
+        "an administrator to raise AIPLATFORM_INGEST_RATIO (now {ratio})",
         "文件大小为 {packed} 字节，解压后超过 {limit} 字节，疑似解压炸弹，已拒绝。如果数据正常，"
         "请拆分文件，或请管理员调高 AIPLATFORM_INGEST_RATIO（当前为 {ratio}）",
     ),
@@ -45,14 +45,14 @@ REASONS: dict[str, Words] = {
         "AIPLATFORM_INGEST_MAX_UNPACKED_BYTES",
     ),
     "memory": Words(
-        "reading this file takes more memory than a reader may have ({limit} MiB); are single "
+        "reading this file needs more memory than allowed ({limit} MiB); are single "
         "values extremely large? Write it in smaller row groups or batches, or ask an "
         "administrator to raise AIPLATFORM_INGEST_MEMORY_MB",
         "读取该文件所需内存超出限制（{limit} MiB）；是否存在极大的单个值？"
         "请使用更小的行组或批次写入，或请管理员调高 AIPLATFORM_INGEST_MEMORY_MB",
     ),
     "cpu_time": Words(
-        "reading this file takes more than {limit} seconds of CPU time for each 256 MiB of it; "
+        "reading this file needs more than {limit} seconds of CPU time per 256 MiB; "
         "split the file, or ask an administrator to raise AIPLATFORM_INGEST_CPU_SECONDS",
         "读取该文件所需 CPU 时间超过每 256 MiB {limit} 秒；请拆分文件，或请管理员调高 "
         "AIPLATFORM_INGEST_CPU_SECONDS",
@@ -67,8 +67,8 @@ REASONS: dict[str, Words] = {
         "不是有效的 {encoding} 文本（字节 0x{value:02x}）；请将文件另存为 UTF-8",
     ),
     "encoding_unknown": Words(
-        "neither UTF-8, UTF-16 nor GB18030 (first odd byte 0x{value:02x}); "
-        "save the file as UTF-8, or say its encoding",
+        "neither UTF-8, UTF-16 nor GB18030 (first invalid byte 0x{value:02x}); save the "
+        "file as UTF-8, or name its encoding",
         "不是 UTF-8、UTF-16 或 GB18030 编码（首个异常字节 0x{value:02x}）；"
         "请将文件另存为 UTF-8，或指明其编码",
     ),
@@ -94,8 +94,8 @@ REASONS: dict[str, Words] = {
         '每一行必须是对象，例如 {{"text": "…"}}，此处是{found}',
     ),
     "json_surrogate": Words(
-        "half of a surrogate pair (\\ud800–\\udfff), which is no character",
-        "含有不成对的代理字符（\\ud800–\\udfff），不是有效字符",
+        "half of a surrogate pair (\\ud800–\\udfff), which is not a character; remove it",
+        "含有不成对的代理字符（\\ud800–\\udfff），不是有效字符；请去掉",
     ),
     "json_too_deep": Words("nested more than {limit} levels deep", "嵌套层数超过 {limit} 层"),
     "json_wrapped": Words(
@@ -103,7 +103,7 @@ REASONS: dict[str, Words] = {
         '数据行被包在对象的 "{key}" 字段中；请只上传列表本身：[{{…}}, {{…}}]',
     ),
     "csv_ragged": Words(
-        "{found} fields where the header has {expected}",
+        "{found} fields, but the header has {expected}",
         "该行有 {found} 个字段，而表头有 {expected} 个",
     ),
     "csv_quote": Words(
@@ -119,19 +119,20 @@ REASONS: dict[str, Words] = {
         "{found} columns; at most {limit} are read", "共有 {found} 列；最多支持 {limit} 列"
     ),
     "type_unfit": Words(
-        "“{column}” is said to be {expected}, but this value can't be read so: {value}",
-        "“{column}”被指定为 {expected} 类型，但该值无法这样读取：{value}",
+        "“{column}” should have the type {expected}, but this value does not fit: "
+        "{value}. Correct it, or choose another type",
+        "“{column}”被指定为 {expected} 类型，但该值不符合：{value}。请更正该值，或指定其他类型",
     ),
     "type_kept_unfit": Words(
-        "“{column}” was said to be {expected} for an earlier version, but this value can't be read "
-        "so: {value}. Correct the value, or give the column another type (types; --type "
-        "COLUMN=text)",
+        "“{column}” has had the type {expected} since an earlier version, but this "
+        "value does not fit: {value}. Correct the value, or give the column another "
+        "type (types; --type COLUMN=text)",
         "“{column}”在较早的版本中被指定为 {expected} 类型，但该值无法这样读取：{value}。"
         "请更正该值，或为此列指定其他类型（types；--type COLUMN=text）",
     ),
     "type_of_content": Words(
         "“{column}” can't be {expected}: rows of the shape {shape} have text there",
-        "“{column}”不能是 {expected} 类型：{shape} 形状的数据行在此处为文本",
+        "“{column}”不能是 {expected} 类型：{shape} 形态的数据行在此处为文本",
     ),
     "columns_none": Words("there are no columns", "没有任何列"),
     "arrow_invalid": Words(
@@ -142,15 +143,17 @@ REASONS: dict[str, Words] = {
         "not a readable Parquet file ({detail})", "不是可读取的 Parquet 文件（{detail}）"
     ),
     "format_mismatch": Words(
-        "the file is said to be {claimed} but is {found}", "文件声明为 {claimed}，实际是 {found}"
+        "the format was given as {claimed}, but the file is {found}",
+        "指定的格式为 {claimed}，但文件实际是 {found}",
     ),
     "binary_value": Words(
-        "“{column}” holds binary data, which is no text; leave the column out",
+        "“{column}” contains binary data, not text; leave the column out",
         "“{column}”含有二进制数据，不是文本；请去掉该列",
     ),
     "type_unknown": Words(
-        "“{column}” has the type {found}, which has no JSON form",
-        "“{column}”的类型 {found} 无法用 JSON 表示",
+        "“{column}” has the type {found}, which can't be written as JSON; convert it or "
+        "leave it out",
+        "“{column}”的类型 {found} 无法用 JSON 表示；请转换类型或去掉该列",
     ),
     "text_expected": Words(
         "“{column}” must be text, this is {found}", "“{column}”应为文本，此处是{found}"
@@ -173,7 +176,7 @@ REASONS: dict[str, Words] = {
     ),
     "column_unknown": Words("there is no column “{column}”", "没有名为“{column}”的列"),
     "condition_type": Words(
-        "“{column}” can't be compared by {op} with {value}: it holds values of another type",
+        "“{column}” can't be compared with {value} by {op}: its values have another type",
         "“{column}”无法用 {op} 与 {value} 比较：列中值的类型不同",
     ),
     "condition_has": Words(
@@ -196,16 +199,16 @@ REASONS: dict[str, Words] = {
         "the rows are {given}, the dataset holds {held}", "新数据为 {given}，数据集为 {held}"
     ),
     "content_kind": Words(
-        "“{column}” is what training reads, and holds {held}: the new rows have something else in "
-        "it",
+        "training reads “{column}”, which contains {held}, but the new rows have "
+        "another type there",
         "“{column}”是训练读取的列，其类型为 {held}；新数据中该列的类型不同",
     ),
     "fix_unknown": Words(
-        "nothing is known of how to {action} “{finding}”; the report names each finding's fixes",
+        "“{finding}” has no fix “{action}”; the report lists the fixes of each finding",
         "“{finding}”没有“{action}”这种修复方式；质量报告列出了每个问题可用的修复",
     ),
     "fix_needs_model": Words(
-        "“{finding}” is found with a base model's tokenizer: name the base model",
+        "“{finding}” needs the tokenizer of a base model: name the base model",
         "“{finding}”需要用基础模型的分词器检查：请指定基础模型",
     ),
     "no_rows_left": Words("no rows would be left", "操作后将没有任何数据行"),
@@ -220,19 +223,20 @@ REASONS: dict[str, Words] = {
         "the first is {first}",
         "{rows} 行中有 {bad} 行无法读取，超过允许隔离的 {limit}；第一处：{first}",
     ),
-    "option_misplaced": Words("“{option}” can’t be said of {found}", "“{option}”不适用于 {found}"),
+    "option_misplaced": Words("“{option}” does not apply to {found}", "“{option}”不适用于 {found}"),
     "map_taken": Words(
         "“{column}” can't become “{target}”: there is a column of that name already",
         "“{column}”不能映射为“{target}”：已有同名的列",
     ),
     "map_no_shape": Words(
-        "the columns, mapped to {targets}, make no shape: it lacks a column, or holds other values "
-        "than the shape has; there are {columns}",
-        "映射为 {targets} 后无法构成任何数据形状：缺少列，或列中的值与形状不符；现有列：{columns}",
+        "no shape has the columns {targets} as mapped: a column is missing, or its "
+        "values are of another type; the columns are {columns}",
+        "映射为 {targets} 后无法构成任何数据形态：缺少列，或列中的值与形态不符；现有列：{columns}",
     ),
     "number_inexact": Words(
-        "“{column}” holds integers too large to stand among fractions exactly",
-        "“{column}”含有过大的整数，与小数同列会损失精度",
+        "“{column}” contains integers that are too large to be stored exactly beside "
+        "fractions; make the column text",
+        "“{column}”含有过大的整数，与小数同列会损失精度；请将该列改为文本",
     ),
 }
 

@@ -66,9 +66,9 @@ def test_headers_without_a_name_get_one(upload: Upload) -> None:
 @pytest.mark.parametrize(
     ("data", "reason", "line", "said"),
     [
-        (b"a,b\n1,2\n1,2,3\n", "csv_ragged", 3, "3 fields where the header has 2"),
-        (b'a,b\n"x\ny\nz",2\n1\n', "csv_ragged", 5, "1 fields where"),
-        (b"a,b\n1,2\n\n1\n", "csv_ragged", 4, "1 fields where"),
+        (b"a,b\n1,2\n1,2,3\n", "csv_ragged", 3, "3 fields, but the header has 2"),
+        (b'a,b\n"x\ny\nz",2\n1\n', "csv_ragged", 5, "1 fields, but"),
+        (b"a,b\n1,2\n\n1\n", "csv_ragged", 4, "1 fields, but"),
         (b'a,b\n1,"2\n3,4\n', "csv_quote", 2, "never closed"),
         (b'a,b\n1,"2"x\n', "csv_quote", 2, "broken"),
         (b"a,b,a\n1,2,3\n", "column_twice", 1, "“a” appears twice"),

@@ -53,7 +53,7 @@ def faulty(database_url: str) -> Iterator[TestClient]:
 
     @app.get("/down")
     def down() -> None:
-        raise Unavailable(service="The broker", service_zh="消息队列")
+        raise Unavailable(service="The broker", service_zh="消息代理")
 
     @app.get("/bug")
     def bug() -> None:
@@ -131,7 +131,8 @@ class TestDocuments:
             "title": "Not found",
             "status": 404,
             "code": "not_found",
-            "detail": "There is no such dataset version, or you may not see it.",
+            "detail": "There is no such dataset version, or you may not see it. "
+            "Check its name or uuid.",
             "instance": "/not-found",
             "resource": "dataset version",
         }
@@ -140,9 +141,9 @@ class TestDocuments:
         answer = get(faulty, "/not-found", "zh-CN")
         assert answer.headers["content-language"] == "zh"
         assert answer.json()["title"] == "未找到"
-        assert answer.json()["detail"] == "数据集版本 不存在，或您无权查看。"
+        assert answer.json()["detail"] == "数据集版本 不存在，或您无权查看。请检查名称或 uuid。"
         assert get(faulty, "/taken", "zh").json()["detail"].startswith("名为 \"a 'b'\" 的 项目")
-        assert get(faulty, "/down", "zh").json()["detail"].startswith("消息队列")
+        assert get(faulty, "/down", "zh").json()["detail"].startswith("消息代理")
 
     def test_codes_are_the_same_in_both(self, faulty: TestClient) -> None:
         for path in ("/not-found", "/taken", "/down", "/bug", "/unique", "/nowhere"):

@@ -123,7 +123,7 @@ def test_a_fix_that_others_overtook_fails_unless_it_branches(
     assert newer.status_code == 201
     ended = perform(first)
     assert ended["status"] == "failed"
-    assert "The current version is v2" in ended["error"]
+    assert "The current version is now v2" in ended["error"]
     assert perform(branch)["result"]["version"] == "v3"
     version = mine.get(f"{path}/versions/v3").json()
     assert (version["parent"], version["message"]) == ("v1", "mine")

@@ -150,7 +150,7 @@ class TestOptions:
         assert third["columns"][1] == {"name": "score", "type": "integer"}
         refused = mine.post(path, params={**options, "types": '{"day": "date"}'}, content=data)
         assert refused.status_code == 422
-        assert "line 2: “day” is said to be date" in refused.json()["detail"]
+        assert "line 2: “day” should have the type date" in refused.json()["detail"]
 
     def test_named_types_are_kept_until_another_is_named(self, upload: Upload, mine: Api) -> None:
         first = version_of(

@@ -143,7 +143,7 @@ def test_a_priority_above_the_projects_limit_is_refused(
     fire_due()
     fired = last(mine, urgent)
     assert fired["outcome"] == "refused"
-    assert "priority 8 at most" in fired["reason"]
+    assert "at most priority 8" in fired["reason"]
 
 
 def test_due_submits_as_the_owner_and_plans_the_next(

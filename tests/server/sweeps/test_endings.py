@@ -108,14 +108,14 @@ def test_what_no_run_will_measure_is_refused_at_once(
     refused = begin(config={"eval_dataset": None}, **spec)
     assert (refused.status_code, refused.json()["code"]) == (422, "nothing_held_out")
     detail = refused.json()["detail"]
-    assert f"never measure {figure}. Give the experiment an eval_dataset" in detail
+    assert f"never measure {figure}. Set an eval_dataset" in detail
 
 
 def test_what_is_measured_at_the_end_only_prunes_nothing(begin: Callable[..., Any]) -> None:
     spec = {"objective": "loss", "pruning": {"series": "eval_loss", "min_steps": 7}}
     refused = begin(config={"eval_steps": None}, **spec)
     assert (refused.status_code, refused.json()["code"]) == (422, "never_compared")
-    assert "Set eval_steps to 7 or less, or prune by the series loss" in refused.json()["detail"]
+    assert "to 7 or less, or prune by the metric loss" in refused.json()["detail"]
     assert begin(config={"eval_steps": 7}, **spec).status_code == 201
 
 
@@ -178,7 +178,7 @@ def test_a_priority_above_the_projects_limit_is_refused(
     advance_all()
     found = shown(mine, urgent)
     assert found["status"] == "failed"
-    assert "priority 8 at most" in found["error"]
+    assert "at most priority 8" in found["error"]
 
 
 def test_an_experiment_goes_with_its_sweeps_once_they_have_ended(
@@ -188,7 +188,7 @@ def test_an_experiment_goes_with_its_sweeps_once_they_have_ended(
     path = f"experiments/{sweep['experiment']}"
     refused = mine.delete(path)
     assert (refused.status_code, refused.json()["code"]) == (409, "experiment_busy")
-    assert "sweep that has not ended (search)" in refused.json()["detail"]
+    assert "an unfinished sweep (search)" in refused.json()["detail"]
     assert mine.post(f"sweeps/{sweep['uuid']}/cancel").is_success
     assert mine.delete(path).status_code == 204
     assert mine.get(f"sweeps/{sweep['uuid']}").status_code == 404

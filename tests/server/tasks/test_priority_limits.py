@@ -60,7 +60,7 @@ def test_a_submission(send, limit, owner: Api, project):
     assert limit(7)["max_priority"] == 7
     refused = send(8)
     assert told(refused) == TOO_HIGH
-    assert "priority 7 at most, not 8" in refused.json()["detail"]
+    assert "at most priority 7, not 8" in refused.json()["detail"]
     assert "administrator" in refused.json()["detail"]
     assert send(7).status_code == 202
     items = [{"name": f"p{priority}", "spec": SPEC, "priority": priority} for priority in (7, 9)]

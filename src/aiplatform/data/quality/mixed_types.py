@@ -56,7 +56,7 @@ def _finding(name: str, tallies: dict[str, Tally], *, read: bool) -> Finding:
         ),
         Words(
             "The same thing said in several ways; templates and filters may take only one.",
-            "同一列出现多种类型，模板和筛选条件可能只适用于其中一种。",
+            "同一列出现多种类型，模板和过滤条件可能只适用于其中一种。",
         ),
         column=name,
         examples=sorted(examples, key=lambda example: example.row)[:5],

@@ -38,8 +38,9 @@ class RangeNotSatisfiable(Problem):
     code = "range_not_satisfiable"
     title = {"en": "No such range", "zh": "范围无效"}
     detail = {
-        "en": "The file has {size} bytes; the range lies outside.",
-        "zh": "文件只有 {size} 字节，请求的范围超出文件。",
+        "en": "The file has only {size} bytes, and the requested range begins after its end. "
+        "Request a smaller range.",
+        "zh": "文件只有 {size} 字节，请求的范围超出文件，请缩小范围。",
     }
 
 
@@ -50,8 +51,9 @@ class ContentMissing(Problem):
     code = "content_missing"
     title = {"en": "Content missing", "zh": "内容缺失"}
     detail = {
-        "en": "The content {sha256} is missing in the blob store. Restore it from the backup.",
-        "zh": "存储中缺少内容 {sha256}，请从备份恢复。",
+        "en": "The content {sha256} is missing in the blob store. Ask an administrator to "
+        "restore it from the backup.",
+        "zh": "存储中缺少内容 {sha256}，请联系管理员从备份恢复。",
     }
 
 

@@ -45,10 +45,10 @@ class KeyFileUnusable(Problem):
 
     status = 503
     code = "key_file_unusable"
-    title = {"en": "Secrets are out of reach", "zh": "密钥不可用"}
+    title = {"en": "Secrets are not available", "zh": "机密不可用"}
     detail = {
         "en": "The server can't use its key file, so it can neither store nor read secrets. "
-        "Tell an administrator; the server's log says what is wrong.",
+        "Ask an administrator; the log of the server gives the cause.",
         "zh": "服务器无法使用密钥文件，因此不能保存或读取机密。请联系管理员，服务器日志中有原因。",
     }
 

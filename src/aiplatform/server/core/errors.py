@@ -32,9 +32,9 @@ NOUNS = {
     "role": "角色",
     "run": "运行",
     "session": "会话",
-    "sweep": "调参",
+    "sweep": "超参数搜索",
     "tag": "标签",
-    "schedule": "定时任务",
+    "schedule": "定时计划",
     "secret": "机密",
     "task": "任务",
     "upload": "上传",
@@ -86,8 +86,8 @@ class NotFound(Problem):
     code = "not_found"
     title = {"en": "Not found", "zh": "未找到"}
     detail = {
-        "en": "There is no such {resource}, or you may not see it.",
-        "zh": "{resource} 不存在，或您无权查看。",
+        "en": "There is no such {resource}, or you may not see it. Check its name or uuid.",
+        "zh": "{resource} 不存在，或您无权查看。请检查名称或 uuid。",
     }
 
 
@@ -106,7 +106,7 @@ class NameTaken(Conflict):
     code = "name_taken"
     title = {"en": "Name taken", "zh": "名称已被占用"}
     detail = {
-        "en": "A {resource} named {name!r} exists already. Choose another name.",
+        "en": "A {resource} named {name!r} already exists. Choose another name.",
         "zh": "名为 {name!r} 的 {resource} 已存在，请换一个名称。",
     }
 
@@ -126,7 +126,7 @@ class InvalidCursor(Invalid):
     code = "invalid_cursor"
     title = {"en": "Invalid cursor", "zh": "游标无效"}
     detail = {
-        "en": "The cursor is not one that this list returned. Start again without it.",
+        "en": "The cursor was not returned by this list. Start again without a cursor.",
         "zh": "游标不是由该列表返回的，请去掉游标重新开始。",
     }
 
@@ -138,7 +138,8 @@ class PreconditionRequired(Problem):
     code = "precondition_required"
     title = {"en": "If-Match required", "zh": "需要 If-Match"}
     detail = {
-        "en": "Send the resource's ETag in If-Match, so that no other change is overwritten.",
+        "en": "Send the ETag of the resource in the header If-Match, so that you don't "
+        "overwrite another change.",
         "zh": "请在 If-Match 中发送资源的 ETag，以免覆盖他人的修改。",
     }
 
@@ -150,7 +151,8 @@ class PreconditionFailed(Problem):
     code = "precondition_failed"
     title = {"en": "Changed meanwhile", "zh": "资源已被修改"}
     detail = {
-        "en": "The {resource} was changed since you read it. Read it again and repeat the change.",
+        "en": "The {resource} has changed since you read it. Read it again, and repeat your "
+        "change.",
         "zh": "{resource} 在您读取之后已被修改，请重新读取后再修改。",
     }
 
@@ -162,8 +164,8 @@ class TooLarge(Problem):
     code = "too_large"
     title = {"en": "Request too large", "zh": "请求过大"}
     detail = {
-        "en": "The request is larger than the limit of {limit} bytes.",
-        "zh": "请求超过了 {limit} 字节的上限。",
+        "en": "The request is larger than the limit of {limit} bytes. Send less at once.",
+        "zh": "请求超过了 {limit} 字节的上限，请减少一次发送的内容。",
     }
 
 
@@ -174,7 +176,8 @@ class InsufficientStorage(Problem):
     code = "insufficient_storage"
     title = {"en": "Storage full", "zh": "存储空间已满"}
     detail = {
-        "en": "The server has no room left to store this. Free space or ask an administrator.",
+        "en": "The server has no space left to store this. Delete something, or ask an "
+        "administrator to add space.",
         "zh": "服务器存储空间不足，请清理空间或联系管理员。",
     }
 
@@ -186,7 +189,7 @@ class Unavailable(Problem):
     code = "unavailable"
     title = {"en": "Temporarily unavailable", "zh": "暂时不可用"}
     detail = {
-        "en": "{service} does not answer at the moment. Nothing was lost; try again shortly.",
+        "en": "{service} does not answer at the moment. Nothing was lost. Try again shortly.",
         "zh": "{service} 暂时没有响应。数据没有丢失，请稍后重试。",
     }
     headers = {"Retry-After": "2"}

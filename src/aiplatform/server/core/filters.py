@@ -8,7 +8,7 @@ class FilterInvalid(Invalid):
     """The text is no filter; ``position`` counts its characters from 1."""
 
     code = "filter_invalid"
-    title = {"en": "Invalid filter", "zh": "筛选条件无效"}
+    title = {"en": "Invalid filter", "zh": "过滤条件无效"}
     detail = {
         "en": "The {what} can't be read: {reason} (at character {position}).",
         "zh": "无法解析 {what}：{reason}（第 {position} 个字符处）。",

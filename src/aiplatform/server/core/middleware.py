@@ -173,8 +173,8 @@ class TooDeep(Problem):
     code = "too_deep"
     title = {"en": "Nested too deeply", "zh": "嵌套过深"}
     detail = {
-        "en": "The JSON of the request is nested more than {limit} levels deep.",
-        "zh": "请求中的 JSON 嵌套超过 {limit} 层。",
+        "en": "The JSON of the request has more than {limit} levels. Use fewer.",
+        "zh": "请求中的 JSON 嵌套超过 {limit} 层，请减少嵌套。",
     }
 
 

@@ -130,7 +130,7 @@ class NoRoute(Problem):
     code = "no_route"
     title = {"en": "No such address", "zh": "地址不存在"}
     detail = {
-        "en": "There is nothing at this address. The API is described at /api/v1/openapi.json.",
+        "en": "This address does not exist. The API is described at /api/v1/openapi.json.",
         "zh": "该地址不存在。接口说明见 /api/v1/openapi.json。",
     }
 
@@ -142,8 +142,9 @@ class MethodNotAllowed(Problem):
     code = "method_not_allowed"
     title = {"en": "Method not allowed", "zh": "方法不被允许"}
     detail = {
-        "en": "This address does not take this method.",
-        "zh": "该地址不支持此请求方法。",
+        "en": "This address does not support this method. The API is described at "
+        "/api/v1/openapi.json.",
+        "zh": "该地址不支持此请求方法。接口说明见 /api/v1/openapi.json。",
     }
 
 
@@ -163,9 +164,9 @@ class Unstorable(Problem):
     code = "unstorable"
     title = {"en": "Invalid value", "zh": "值无效"}
     detail = {
-        "en": "The request holds a value that can't be stored or looked for: a NUL character, or a "
-        "number beyond all bounds.",
-        "zh": "请求中包含无法存储或查询的值：空字符（NUL）或超出范围的数字。",
+        "en": "The request contains a value that can't be stored or searched: a NUL "
+        "character, or a number that is too large. Remove or correct it.",
+        "zh": "请求中包含无法存储或查询的值：空字符（NUL）或超出范围的数字。请去掉或更正。",
     }
 
 
@@ -175,8 +176,8 @@ class ChangedMeanwhile(Conflict):
     code = "changed_meanwhile"
     title = {"en": "Changed meanwhile", "zh": "数据已被修改"}
     detail = {
-        "en": "Something this request builds on was changed while it ran. Nothing was done; "
-        "look again and repeat it.",
+        "en": "Data that this request depends on changed while it was running. Nothing was "
+        "done. Read the data again, and repeat the request.",
         "zh": "请求所依赖的数据在执行期间已被修改。未做任何更改，请刷新后重试。",
     }
 

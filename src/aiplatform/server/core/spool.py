@@ -41,8 +41,8 @@ class InvalidDigest(Problem):
     code = "invalid_digest"
     title = {"en": "Unreadable digest", "zh": "摘要无法识别"}
     detail = {
-        "en": "The header {header} holds no SHA-256. Content-Digest is written as "
-        "`sha-256=:BASE64:`, X-Content-SHA256 as 64 hexadecimal digits.",
+        "en": "The header {header} contains no valid SHA-256. Write Content-Digest as "
+        "`sha-256=:BASE64:`, or X-Content-SHA256 as 64 hexadecimal digits.",
         "zh": "请求头 {header} 中没有有效的 SHA-256。Content-Digest 的格式为 "
         "`sha-256=:BASE64:`，X-Content-SHA256 为 64 位十六进制数。",
     }
@@ -55,8 +55,8 @@ class DigestMismatch(Problem):
     code = "digest_mismatch"
     title = {"en": "Damaged in transit", "zh": "传输损坏"}
     detail = {
-        "en": "The content that arrived has the SHA-256 {actual}, announced was {expected}. "
-        "Nothing was kept; send it again.",
+        "en": "The received content has the SHA-256 {actual}, but {expected} was announced. "
+        "Nothing was kept. Send it again.",
         "zh": "收到内容的 SHA-256 为 {actual}，而声明的是 {expected}。未保存任何内容，请重新上传。",
     }
 
@@ -66,10 +66,10 @@ class UploadAborted(Problem):
 
     status = 400
     code = "upload_aborted"
-    title = {"en": "Upload broken off", "zh": "上传中断"}
+    title = {"en": "Upload interrupted", "zh": "上传中断"}
     detail = {
-        "en": "The upload ended before its end. Nothing was kept.",
-        "zh": "上传未完成即中断，未保存任何内容。",
+        "en": "The upload was interrupted. Nothing was kept. Send it again.",
+        "zh": "上传未完成即中断，未保存任何内容。请重新上传。",
     }
 
 

@@ -43,8 +43,8 @@ class BlobGone(Conflict):
     code = "blob_gone"
     title = {"en": "Content no longer stored", "zh": "内容已被清理"}
     detail = {
-        "en": "The content was stored, but nothing referred to it in time and it was cleaned up. "
-        "Nothing was changed; send it again.",
+        "en": "The content was stored before, but nothing referred to it, so it was cleaned "
+        "up. Nothing was changed. Send it again.",
         "zh": "内容曾经上传，但长时间未被引用，已被清理。未做任何更改，请重新上传。",
     }
     headers = {"Retry-After": "1"}

@@ -44,7 +44,7 @@ class TooManyRows(Invalid):
     code = "dataset.too_many_rows"
     title = {"en": "Too many rows", "zh": "数据行过多"}
     detail = {
-        "en": "The file has {rows} rows; a version holds at most {limit}. Split the file.",
+        "en": "The file has {rows} rows, but a version has at most {limit}. Split the file.",
         "zh": "文件有 {rows} 行，单个版本最多 {limit} 行，请拆分文件。",
     }
 
@@ -79,13 +79,13 @@ class PartNameInvalid(Invalid):
     """A dataset of that name could not be addressed."""
 
     code = "dataset.part_name_invalid"
-    title = {"en": "A part can't be called so", "zh": "划分后的名称不可用"}
+    title = {"en": "Invalid name of a part", "zh": "划分后的名称不可用"}
     detail = {
-        "en": "The part {part!r} would make a dataset called {name!r}: a name has at most {limit} "
-        "characters, and none of them is @, / or a control character. Call the part something "
-        "else, or give its dataset a name in names.",
-        "zh": "部分 {part!r} 对应的数据集名称为 {name!r}：名称最多 {limit} 个字符，且不能包含 @、/ "
-        "或控制字符。请换一个部分名，或在 names 中指定数据集名称。",
+        "en": "The dataset of the part {part!r} would be named {name!r}. A name has at most "
+        "{limit} characters, without @, / and control characters. Rename the part, or "
+        "choose the name of its dataset with names (--name PART=NAME).",
+        "zh": "部分 {part!r} 对应的数据集名称为 {name!r}：名称最多 {limit} 个字符，且不能包含 "
+        "@、/ 或控制字符。请换一个部分名，或用 names（--name 部分=名称）指定数据集名称。",
     }
 
 
@@ -95,7 +95,8 @@ class DatasetInUse(Conflict):
     code = "dataset.in_use"
     title = {"en": "Dataset in use", "zh": "数据集正在使用"}
     detail = {
-        "en": "Tasks that have not ended read this dataset: {tasks}. Cancel them or wait for them.",
+        "en": "Unfinished tasks read this dataset: {tasks}. Cancel them, or wait until they "
+        "have ended.",
         "zh": "有未结束的任务正在读取该数据集：{tasks}。请先取消或等待其结束。",
     }
 
@@ -110,9 +111,10 @@ class GateFailed(Conflict):
         "rerun, retry or sweep it with a reason in override_gate (--override-gate), which needs "
         "the permission datasets:override. A schedule can't: start it by hand with `aiplatform "
         "experiments run --override-gate REASON`.",
-        "zh": "{version} 未通过项目的质量门禁：{reasons}。请修复数据集，或在启动、重跑、重试或调参"
-        "时用 override_gate（--override-gate）说明理由（需要 datasets:override 权限）。定时任务"
-        "不能强制通过，请用 `aiplatform experiments run --override-gate 理由` 手动启动。",
+        "zh": "{version} 未通过项目的质量门禁：{reasons}。请修复数据集，或在启动、重跑、重试或"
+        "超参数搜索时用 override_gate（--override-gate）说明理由（需要 datasets:override 权限）。"
+        "定时计划不能越过质量门禁，请用 "
+        "`aiplatform experiments run --override-gate 理由` 手动启动。",
     }
 
 
@@ -144,8 +146,8 @@ class ReportBeingMade(Conflict):
     code = "dataset.report_being_made"
     title = {"en": "The report is being made", "zh": "质量报告正在生成"}
     detail = {
-        "en": "The quality report of {version} is being made (task {task}, {status}). Wait until "
-        "the task has ended, and ask again.",
+        "en": "The quality report of {version} is being made (task {task}, {status}). Wait "
+        "until that task has ended, and try again.",
         "zh": "{version} 的质量报告正在生成（任务 {task}，状态 {status}）。"
         "请等待该任务结束后重试。",
     }
@@ -156,7 +158,7 @@ class FindingWithoutRows(Invalid):
     """Rows that were counted, but that nobody can name here."""
 
     code = "dataset.finding_without_rows"
-    title = {"en": "The finding names no rows", "zh": "该问题不列出数据行"}
+    title = {"en": "The finding has no list of rows", "zh": "该问题不列出数据行"}
     detail = {
         "en": "The rows of {finding} can't be listed: {reason}",
         "zh": "无法列出 {finding} 涉及的数据行：{reason}",
@@ -167,10 +169,10 @@ class VersionMoved(Conflict):
     """Somebody committed while the rows were made; to build on what was, ``parent`` says so."""
 
     code = "dataset.moved"
-    title = {"en": "The dataset has moved on", "zh": "数据集已有新版本"}
+    title = {"en": "The dataset has a newer version", "zh": "数据集已有新版本"}
     detail = {
-        "en": "The current version is {current}, not {expected} any more. Repeat the change, or "
-        "name its parent to branch off.",
+        "en": "The current version is now {current}, not {expected}. Repeat the change, or "
+        "name the parent version to create a branch.",
         "zh": "当前版本已是 {current}，不再是 {expected}。请重试，或指定 parent 以从该版本分支。",
     }
 
@@ -179,7 +181,7 @@ class VersionKept(Conflict):
     """Only a leaf that nothing was trained on goes."""
 
     code = "dataset.version_kept"
-    title = {"en": "The version stays", "zh": "该版本不能删除"}
+    title = {"en": "The version can't be deleted", "zh": "该版本不能删除"}
     detail = {
         "en": "{version} can't be deleted: {reason}.",
         "zh": "无法删除 {version}：{reason}。",
@@ -190,9 +192,9 @@ class TagIsVersion(Invalid):
     """It could not be told from a version."""
 
     code = "dataset.tag_is_version"
-    title = {"en": "A tag can't be called so", "zh": "标签名不可用"}
+    title = {"en": "Invalid name of a tag", "zh": "标签名不可用"}
     detail = {
-        "en": "{tag} is the name of a version; call the tag something else.",
+        "en": "{tag} is the name of a version. Choose another name for the tag.",
         "zh": "{tag} 是版本名，请换一个标签名。",
     }
 
@@ -203,7 +205,7 @@ class ConditionUnreadable(Invalid):
     code = "dataset.condition_unreadable"
     title = {"en": "Unreadable condition", "zh": "条件无法识别"}
     detail = {
-        "en": "{condition} is no condition ({reason}). Write it as JSON, such as "
+        "en": "{condition} is not a valid condition ({reason}). Write it as JSON, such as "
         '{{"column": "score", "op": ">=", "value": 0.5}}.',
         "zh": "{condition} 不是有效的条件（{reason}）。请写成 JSON，例如 "
         '{{"column": "score", "op": ">=", "value": 0.5}}。',
@@ -235,8 +237,8 @@ class KeyNeeded(Invalid):
     code = "dataset.key_needed"
     title = {"en": "Key column needed", "zh": "需要指定键列"}
     detail = {
-        "en": "The mode {mode} matches rows by a column; name it with key=COLUMN.",
-        "zh": "模式 {mode} 需要按某一列匹配数据行，请用 key=列名 指定。",
+        "en": "The mode {mode} matches rows by a column. Name the column with key=COLUMN (--key).",
+        "zh": "模式 {mode} 需要按某一列匹配数据行，请用 key=列名（--key）指定。",
     }
 
 
@@ -246,8 +248,10 @@ class BaseModelNotReady(Conflict):
     code = "dataset.base_model_not_ready"
     title = {"en": "Base model not ready", "zh": "基础模型未就绪"}
     detail = {
-        "en": "The base model {model} is {model_status}, so its tokenizer can't count tokens yet.",
-        "zh": "基础模型 {model} 的状态为 {model_status}，暂时无法用其分词器统计。",
+        "en": "The base model {model} is {model_status}, so its tokenizer can't count tokens. "
+        "Wait until it is ready, or choose another model.",
+        "zh": "基础模型 {model} 的状态为 {model_status}，暂时无法用其分词器统计。"
+        "请等待其就绪，或换一个模型。",
     }
 
 
@@ -258,9 +262,10 @@ class IngestFailed(Problem):
     code = "dataset.ingest_failed"
     title = {"en": "The file could not be processed", "zh": "文件处理失败"}
     detail = {
-        "en": "The program that reads uploads ended with {ending}. Nothing was kept; the server's "
-        "log has the cause.",
-        "zh": "读取上传文件的程序异常结束（{ending}）。未保存任何内容，原因见服务器日志。",
+        "en": "The program that reads uploads failed ({ending}). Nothing was kept. Ask an "
+        "administrator: the log of the server gives the cause.",
+        "zh": "读取上传文件的程序异常结束（{ending}）。未保存任何内容。请联系管理员，"
+        "原因见服务器日志。",
     }
 
 
@@ -269,8 +274,9 @@ class ExportFailed(Problem):
 
     code = "dataset.export_failed"
     detail = {
-        "en": "The program that writes the rows ended with {ending}.",
-        "zh": "导出数据的程序异常结束（{ending}）。",
+        "en": "The program that exports the rows failed ({ending}). Try again; if that fails "
+        "too, ask an administrator to look at the log of the server.",
+        "zh": "导出数据的程序异常结束（{ending}）。请重试；若仍失败，请管理员查看服务器日志。",
     }
 
 
@@ -281,8 +287,8 @@ class InvalidTusHeader(Problem):
     code = "upload.invalid_header"
     title = {"en": "Unreadable header", "zh": "请求头无法识别"}
     detail = {
-        "en": "The header {header} is missing or not as tus 1.0 has it.",
-        "zh": "请求头 {header} 缺失或不符合 tus 1.0 协议。",
+        "en": "The header {header} is missing, or not as tus 1.0 requires. Correct it.",
+        "zh": "请求头 {header} 缺失或不符合 tus 1.0 协议，请更正。",
     }
 
 
@@ -302,10 +308,10 @@ class TusVersion(Problem):
 
     status = 412
     code = "upload.protocol_version"
-    title = {"en": "Another version of tus", "zh": "tus 协议版本不支持"}
+    title = {"en": "Unsupported version of tus", "zh": "tus 协议版本不支持"}
     detail = {
-        "en": "This server speaks tus {version}.",
-        "zh": "服务器支持的 tus 版本为 {version}。",
+        "en": "This server supports tus {version} only. Send Tus-Resumable: {version}.",
+        "zh": "服务器只支持 tus {version}，请发送 Tus-Resumable: {version}。",
     }
     headers = {"Tus-Version": "1.0.0"}
 
@@ -314,10 +320,10 @@ class OffsetConflict(Conflict):
     """Somebody sent a piece meanwhile, or an answer was lost."""
 
     code = "upload.offset"
-    title = {"en": "Not where the upload is", "zh": "偏移量不符"}
+    title = {"en": "Wrong offset", "zh": "偏移量不符"}
     detail = {
-        "en": "The piece begins at {offset}, but {expected} bytes have arrived. Ask with HEAD "
-        "and go on from there.",
+        "en": "The piece begins at byte {offset}, but {expected} bytes have arrived. Send "
+        "HEAD to get the offset, and continue from there.",
         "zh": "该片段从 {offset} 开始，但已收到 {expected} 字节。请用 HEAD 查询后从该处继续。",
     }
 
@@ -327,9 +333,10 @@ class UploadLocked(Problem):
 
     status = 423
     code = "upload.locked"
-    title = {"en": "Another request writes to it", "zh": "上传正被占用"}
+    title = {"en": "Another request is writing", "zh": "上传正被占用"}
     detail = {
-        "en": "Another request sends a piece of this upload. Wait until it has ended.",
+        "en": "Another request is sending a piece of this upload. Wait until it has ended, "
+        "and try again.",
         "zh": "另一个请求正在写入该上传，请等待其结束。",
     }
 
@@ -341,8 +348,9 @@ class UploadExpired(Problem):
     code = "upload.expired"
     title = {"en": "Upload expired", "zh": "上传已过期"}
     detail = {
-        "en": "Nobody went on with this upload for a day. Begin it anew.",
-        "zh": "该上传超过一天没有继续，请重新开始。",
+        "en": "Nothing was sent to this upload for a day, so its bytes were deleted. Begin a "
+        "new upload.",
+        "zh": "该上传超过一天没有继续，已收到的内容已删除。请重新上传。",
     }
 
 
@@ -363,8 +371,8 @@ class UploadIncomplete(Conflict):
     code = "upload.incomplete"
     title = {"en": "Bytes are missing", "zh": "上传未完成"}
     detail = {
-        "en": "{missing} bytes have not arrived yet.",
-        "zh": "还有 {missing} 字节未收到。",
+        "en": "{missing} bytes have not arrived yet. Send them first.",
+        "zh": "还有 {missing} 字节未收到，请先发送。",
     }
 
 
@@ -375,7 +383,7 @@ class ChecksumMismatch(Problem):
     code = "upload.checksum"
     title = {"en": "Damaged in transit", "zh": "传输损坏"}
     detail = {
-        "en": "The piece does not have the {algorithm} that was announced. Nothing of it was kept; "
-        "send it again.",
+        "en": "The {algorithm} of the piece differs from the announced one. The piece was not "
+        "kept. Send it again.",
         "zh": "该片段的 {algorithm} 与声明不符。未保存该片段，请重新发送。",
     }

@@ -9,7 +9,7 @@ class ExperimentBusy(Conflict):
     code = "experiment_busy"
     title = {"en": "The experiment is in use", "zh": "实验正在使用中"}
     detail = {
-        "en": "The experiment has a {resource} that has not ended ({name}). Cancel it first.",
+        "en": "The experiment has an unfinished {resource} ({name}). Cancel it first.",
         "zh": "该实验还有未结束的{resource}（{name}），请先取消。",
     }
 
@@ -20,9 +20,11 @@ class NothingToLearn(Invalid):
     code = "dataset_not_learnable"
     title = {"en": "Nothing to learn from", "zh": "数据集无法用于训练"}
     detail = {
-        "en": "The rows of {dataset} have the shape {shape}. Training and evaluation read "
-        "conversations, instructions with answers, or plain text.",
-        "zh": "{dataset} 的数据形态为 {shape}。训练与评估需要对话、带答案的指令或纯文本数据。",
+        "en": "The rows of {dataset} have the shape {shape}. Training and evaluation need "
+        "conversations, instructions with answers, or plain text. Say what the columns "
+        "mean with `aiplatform datasets map`.",
+        "zh": "{dataset} 的数据形态为 {shape}。训练与评估需要对话、带答案的指令或纯文本数据。"
+        "请用 `aiplatform datasets map` 说明各列的含义。",
     }
 
 
@@ -47,9 +49,10 @@ class ExperimentArchived(Conflict):
     code = "experiment_archived"
     title = {"en": "The experiment is archived", "zh": "实验已归档"}
     detail = {
-        "en": "The experiment {name!r} is archived and starts no runs. Take it out of the archive "
-        "first, or clone it.",
-        "zh": "实验 {name!r} 已归档，不能启动运行。请先取消归档，或克隆该实验。",
+        "en": "The experiment {name!r} is archived and starts no runs. Take it out of the "
+        "archive (`aiplatform experiments archive --undo`), or clone it.",
+        "zh": "实验 {name!r} 已归档，不能启动运行。请先取消归档（`aiplatform experiments "
+        "archive --undo`），或克隆该实验。",
     }
 
 
@@ -59,8 +62,9 @@ class ExecutesElsewhere(Conflict):
     code = "run_executes_elsewhere"
     title = {"en": "The run executes elsewhere", "zh": "该运行在平台之外执行"}
     detail = {
-        "en": "The run {name!r} was executed outside the platform, which can't start it again. "
-        "Run its program again where it is; a new run is reported by client.run().",
+        "en": "The run {name!r} was executed outside the platform, so the platform can't "
+        "start it again. Run its program again in its place; client.run() reports a new "
+        "run.",
         "zh": "运行 {name!r} 在平台之外执行，平台无法再次启动它。"
         "请在原处重新运行其程序；新的运行由 client.run() 上报。",
     }
@@ -72,8 +76,10 @@ class NotRepeatable(Conflict):
     code = "not_repeatable"
     title = {"en": "The run can't be repeated", "zh": "无法重复该运行"}
     detail = {
-        "en": "{input}, which the run read, is not what it was: recorded {before}, found {now}.",
-        "zh": "该运行读取的 {input} 已发生变化：记录为 {before}，现为 {now}。",
+        "en": "An input of the run has changed: {input} was {before}, and is now {now}. Start "
+        "a new run of the experiment instead.",
+        "zh": "该运行读取的 {input} 已发生变化：记录为 {before}，现为 {now}。"
+        "请改为启动实验的新运行。",
     }
 
 
@@ -81,8 +87,8 @@ class ConfigInvalid(Invalid):
     """A config that came out of changes is none."""
 
     code = "config_invalid"
-    title = {"en": "Invalid config", "zh": "配置无效"}
+    title = {"en": "Invalid configuration", "zh": "配置无效"}
     detail = {
-        "en": "With these changes the config is invalid: {where}: {reason}",
+        "en": "With these changes the configuration is invalid: {where}: {reason}",
         "zh": "修改后的配置无效：{where}：{reason}",
     }

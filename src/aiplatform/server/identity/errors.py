@@ -10,7 +10,7 @@ class Unauthenticated(Problem):
     code = "unauthenticated"
     title = {"en": "Not signed in", "zh": "未登录"}
     detail = {
-        "en": "The request needs a valid access token. Sign in again.",
+        "en": "The request needs a valid access token. Log in again.",
         "zh": "请求需要有效的访问令牌，请重新登录。",
     }
     headers = {"WWW-Authenticate": "Bearer"}
@@ -23,8 +23,9 @@ class WrongCredentials(Problem):
     code = "wrong_credentials"
     title = {"en": "Sign-in failed", "zh": "登录失败"}
     detail = {
-        "en": "User name or password is wrong, or the account is not active.",
-        "zh": "用户名或密码错误，或账号未启用。",
+        "en": "The user name or password is wrong, or the account is not active. Try again, "
+        "or ask an administrator.",
+        "zh": "用户名或密码错误，或账号未启用。请重试，或联系管理员。",
     }
     headers = {"WWW-Authenticate": "Bearer"}
 
@@ -39,7 +40,7 @@ class TooManyAttempts(Problem):
     code = "too_many_attempts"
     title = {"en": "Too many attempts", "zh": "尝试次数过多"}
     detail = {
-        "en": "Too many failed sign-ins. Try again in {seconds} seconds.",
+        "en": "There were too many failed logins. Try again in {seconds} seconds.",
         "zh": "登录失败次数过多，请在 {seconds} 秒后重试。",
     }
 
@@ -53,7 +54,7 @@ class WrongPassword(Invalid):
 
     code = "wrong_password"
     title = {"en": "Wrong password", "zh": "密码错误"}
-    detail = {"en": "The current password is wrong.", "zh": "当前密码错误。"}
+    detail = {"en": "The current password is wrong. Try again.", "zh": "当前密码错误，请重试。"}
 
 
 class WeakPassword(Invalid):
@@ -71,10 +72,10 @@ class PasswordChangeRequired(Problem):
     code = "password_change_required"
     title = {"en": "Change the password first", "zh": "请先修改密码"}
     detail = {
-        "en": "This account still has its first password. "
-        "Change it with PUT /api/v1/users/me/password (or `aiplatform login`).",
-        "zh": "该账号仍在使用初始密码，请先通过 PUT /api/v1/users/me/password"
-        "（或 `aiplatform login`）修改。",
+        "en": "This account still has its initial password. Change it with `aiplatform login` "
+        "or PUT /api/v1/users/me/password.",
+        "zh": "该账号仍在使用初始密码，请先用 `aiplatform login` 或 PUT "
+        "/api/v1/users/me/password 修改。",
     }
 
 
@@ -85,7 +86,8 @@ class PermissionDenied(Problem):
     code = "permission_denied"
     title = {"en": "Permission denied", "zh": "权限不足"}
     detail = {
-        "en": "This needs the permission {permission}. Ask an owner or an administrator for it.",
+        "en": "This requires the permission {permission}. Ask the owner of the project or an "
+        "administrator for it.",
         "zh": "此操作需要权限 {permission}，请联系项目所有者或管理员。",
     }
 
@@ -97,9 +99,10 @@ class TotpRequired(Problem):
     code = "totp_required"
     title = {"en": "Second factor needed", "zh": "需要两步验证"}
     detail = {
-        "en": "This account has a second factor. Sign in again with the code of the authenticator "
-        "app, or with a recovery code, in the field `totp`.",
-        "zh": "该账号启用了两步验证，请在 `totp` 字段中附上验证器应用的验证码或恢复码后重新登录。",
+        "en": "This account has a second factor. Log in again with the code of the "
+        "authenticator app, or a recovery code, in the field `totp` (--totp).",
+        "zh": "该账号启用了两步验证，请在 `totp` 字段（--totp）"
+        "中附上验证器应用的验证码或恢复码后重新登录。",
     }
     headers = {"WWW-Authenticate": "Bearer"}
 
@@ -111,7 +114,7 @@ class WrongTotp(Problem):
     code = "wrong_totp"
     title = {"en": "Sign-in failed", "zh": "登录失败"}
     detail = {
-        "en": "The code is wrong or was used already. Wait for the next one and try again.",
+        "en": "The code is wrong, or it was already used. Wait for the next code, and try again.",
         "zh": "验证码错误或已被使用，请等待下一个验证码后重试。",
     }
     headers = {"WWW-Authenticate": "Bearer"}
@@ -123,7 +126,7 @@ class WrongCode(Invalid):
     code = "wrong_code"
     title = {"en": "Wrong code", "zh": "验证码错误"}
     detail = {
-        "en": "The code is wrong or was used already. Wait for the next one and try again.",
+        "en": "The code is wrong, or it was already used. Wait for the next code, and try again.",
         "zh": "验证码错误或已被使用，请等待下一个验证码后重试。",
     }
 
@@ -134,7 +137,7 @@ class TotpActive(Conflict):
     code = "totp_active"
     title = {"en": "Second factor is active", "zh": "两步验证已启用"}
     detail = {
-        "en": "This account has a second factor. Disable it before you enrol another.",
+        "en": "This account already has a second factor. Disable it before you set up another one.",
         "zh": "该账号已启用两步验证，如需更换请先停用。",
     }
 
@@ -145,8 +148,9 @@ class TotpInactive(Conflict):
     code = "totp_inactive"
     title = {"en": "No second factor", "zh": "未启用两步验证"}
     detail = {
-        "en": "This account has no second factor to do this with. Enrol one first.",
-        "zh": "该账号没有可操作的两步验证，请先启用。",
+        "en": "This account has no second factor. Set one up first (`aiplatform account totp "
+        "enable`).",
+        "zh": "该账号未启用两步验证，请先启用（`aiplatform account totp enable`）。",
     }
 
 
@@ -156,7 +160,8 @@ class InvalidLink(Invalid):
     code = "invalid_link"
     title = {"en": "Link not valid", "zh": "链接无效"}
     detail = {
-        "en": "This link is not valid: it was used, was withdrawn or has expired. Ask for another.",
+        "en": "This link is not valid: it was used or withdrawn, or it has expired. Ask for a "
+        "new one.",
         "zh": "该链接无效：已被使用、撤回或过期，请重新获取。",
     }
 
@@ -168,7 +173,7 @@ class RegistrationClosed(Problem):
     code = "registration_closed"
     title = {"en": "Registration is closed", "zh": "未开放注册"}
     detail = {
-        "en": "Accounts are made by invitation here. Ask an administrator for one.",
+        "en": "This platform creates accounts by invitation only. Ask an administrator for one.",
         "zh": "此处仅通过邀请创建账号，请联系管理员。",
     }
 
@@ -179,7 +184,8 @@ class AccountTaken(Conflict):
     code = "account_taken"
     title = {"en": "Name or address in use", "zh": "用户名或邮箱已被占用"}
     detail = {
-        "en": "This user name or address can't be used. Choose another, or sign in if it is yours.",
+        "en": "This user name or e-mail address can't be used. Choose another one, or log in "
+        "if it is yours.",
         "zh": "该用户名或邮箱无法使用，请更换；若属于您，请直接登录。",
     }
 
@@ -206,9 +212,9 @@ class AccountHoldsMore(Problem):
     code = "account_holds_more"
     title = {"en": "The account may do more than you", "zh": "该账号的权限高于您"}
     detail = {
-        "en": "{username} owns projects, or has permissions in projects, that you do not have. "
-        "Whoever changes an account could act as its holder, so only somebody who holds all that "
-        "it holds may do so. Ask an administrator with the permission * to do it.",
+        "en": "{username} owns projects, or has permissions in projects, that you don't have. "
+        "If you change an account you could take it over, so you must hold everything "
+        "that it holds. Ask an administrator with the permission *.",
         "zh": "{username} 拥有项目，或在项目中具有您没有的权限。修改账号的人可能借此冒用该账号，"
         "因此只有具备其全部权限的人才能操作。请联系拥有 * 权限的管理员。",
     }
@@ -221,8 +227,9 @@ class OwnAccount(Problem):
     code = "own_account"
     title = {"en": "Your own account", "zh": "您自己的账号"}
     detail = {
-        "en": "This is your own account. Use the routes of users/me, which ask for your password.",
-        "zh": "这是您自己的账号，请使用 users/me 下的接口，需要提供密码。",
+        "en": "This is your own account. Use the routes under users/me, which require your "
+        "password (`aiplatform account`).",
+        "zh": "这是您自己的账号，请使用 users/me 下的接口，需要提供密码（`aiplatform account`）。",
     }
 
 
@@ -244,8 +251,10 @@ class OwnsProjects(Conflict):
     code = "owns_projects"
     title = {"en": "Owner of projects", "zh": "仍拥有项目"}
     detail = {
-        "en": "{username} owns projects: {names}. Transfer them first, or name their new owner.",
-        "zh": "{username} 仍拥有项目：{names}。请先转让，或指定新的所有者。",
+        "en": "{username} owns projects: {names}. Transfer them first, or name their new "
+        "owner with transfer_to (--transfer-to).",
+        "zh": "{username} 仍拥有项目：{names}。请先转让，或用 transfer_to（--transfer-to）"
+        "指定新的所有者。",
     }
 
 
@@ -256,7 +265,7 @@ class SessionRequired(Problem):
     code = "session_required"
     title = {"en": "Sign-in required", "zh": "需要登录"}
     detail = {
-        "en": "API keys cannot do this. Sign in with your account.",
+        "en": "API keys can't do this. Log in with your account.",
         "zh": "API 密钥无法执行此操作，请使用账号登录。",
     }
 
@@ -267,7 +276,7 @@ class SystemRole(Conflict):
     code = "system_role"
     title = {"en": "System role", "zh": "系统角色"}
     detail = {
-        "en": "{name} is a system role and cannot be changed or deleted. Create one of your own.",
+        "en": "{name} is a system role and can't be changed or deleted. Create a role of your own.",
         "zh": "{name} 是系统角色，不能修改或删除，请创建自定义角色。",
     }
 
@@ -279,8 +288,9 @@ class HeldRole(Problem):
     code = "held_role"
     title = {"en": "Your own role", "zh": "您自己的角色"}
     detail = {
-        "en": "You hold the role {name} yourself. Only somebody who holds `*` may change it.",
-        "zh": "您本人拥有角色 {name}，只有拥有 `*` 权限的人才能修改它。",
+        "en": "You have the role {name} yourself. Only somebody with the permission `*` may "
+        "change it. Ask an administrator.",
+        "zh": "您本人拥有角色 {name}，只有拥有 `*` 权限的人才能修改它。请联系管理员。",
     }
 
 
@@ -290,8 +300,9 @@ class RoleInUse(Conflict):
     code = "role_in_use"
     title = {"en": "Role in use", "zh": "角色正在使用"}
     detail = {
-        "en": "The role {name} is in use: by {users} users, {members} members of projects, "
-        "{invitations} invitations, {sso} groups of single sign-on. Give them another one first.",
+        "en": "The role {name} is used by {users} users, {members} project members, "
+        "{invitations} invitations and {sso} single sign-on groups. Give them another "
+        "role first.",
         "zh": "角色 {name} 正在使用：{users} 个用户、{members} 个项目成员、{invitations} 个邀请、"
         "{sso} 个单点登录组。请先为其更换角色。",
     }
@@ -304,7 +315,7 @@ class SsoOff(Problem):
     code = "sso_off"
     title = {"en": "No single sign-on", "zh": "未启用单点登录"}
     detail = {
-        "en": "This platform has no single sign-on. Sign in with a password.",
+        "en": "This platform has no single sign-on. Log in with a password.",
         "zh": "此平台未启用单点登录，请使用密码登录。",
     }
 
@@ -316,7 +327,7 @@ class SsoFailed(Problem):
     code = "sso_failed"
     title = {"en": "Sign-in failed", "zh": "登录失败"}
     detail = {
-        "en": "Single sign-on failed: {reason} Begin again.",
+        "en": "Single sign-on failed: {reason} Try again.",
         "zh": "单点登录失败：{reason}请重新开始。",
     }
     headers = {"WWW-Authenticate": "Bearer"}
@@ -329,6 +340,6 @@ class SsoUnavailable(Problem):
     code = "sso_unavailable"
     title = {"en": "Provider unavailable", "zh": "身份提供方不可用"}
     detail = {
-        "en": "The provider of single sign-on does not answer as it should. Try again shortly.",
+        "en": "The single sign-on provider does not answer correctly. Try again shortly.",
         "zh": "单点登录的身份提供方未正常响应，请稍后重试。",
     }

@@ -9,8 +9,9 @@ class WrongDeploymentState(Conflict):
     code = "deployment_state"
     title = {"en": "Not possible in this state", "zh": "当前状态不允许此操作"}
     detail = {
-        "en": "The deployment is {state}, so it can't be {action}.",
-        "zh": "部署当前状态为 {state}，无法{action}。",
+        "en": "The deployment is {state}, so it can't be {action}. Wait until its state "
+        "changes, and try again.",
+        "zh": "部署当前状态为 {state}，无法{action}。请等待状态变化后重试。",
     }
 
 
@@ -18,10 +19,10 @@ class DeploymentWaits(Conflict):
     """Its server has not begun, and must not before the tasks that it waits for are done."""
 
     code = "deployment_waits"
-    title = {"en": "It waits for other tasks", "zh": "正在等待其他任务"}
+    title = {"en": "The deployment is waiting", "zh": "正在等待其他任务"}
     detail = {
-        "en": "The deployment waits for other tasks, so there is nothing to restart. To serve "
-        "without waiting for them, stop it and start it.",
+        "en": "The deployment is waiting for other tasks, so there is nothing to restart. To "
+        "serve without waiting, stop it and start it.",
         "zh": "该部署正在等待其他任务，尚无可重启的服务。若不想等待，请先停止再启动。",
     }
 
@@ -32,8 +33,9 @@ class DeployedModelGone(Conflict):
     code = "deployed_model_gone"
     title = {"en": "Model deleted", "zh": "模型已删除"}
     detail = {
-        "en": "The model of this deployment was deleted. Create a deployment of another model.",
-        "zh": "该部署的模型已被删除，请用其他模型新建部署。",
+        "en": "The model of this deployment was deleted. Update the deployment to another "
+        "model, or create a new one.",
+        "zh": "该部署的模型已被删除，请将部署更新为其他模型，或新建部署。",
     }
 
 
@@ -43,11 +45,11 @@ class DeploymentNamesShared(Conflict):
     code = "deployment_names_shared"
     title = {"en": "Deployment name in use", "zh": "部署名称已被使用"}
     detail = {
-        "en": "{username} owns deployments of the same name as these of {project}: {names}. A chat "
-        "request of theirs that names one could reach the other. Delete these first, or have an "
-        "administrator transfer the project.",
-        "zh": "{username} 拥有与项目“{project}”同名的部署：{names}。对方按名称发出的聊天请求"
-        "可能到达另一个部署。请先删除这些部署，或请管理员转让项目。",
+        "en": "{username} owns deployments with the same names as deployments of {project}: "
+        "{names}. A chat request with such a name could reach the wrong one. Delete "
+        "these deployments first, or ask an administrator to transfer the project.",
+        "zh": "{username} 拥有与项目“{project}”同名的部署：{names}。"
+        "对方按名称发出的聊天请求可能到达另一个部署。请先删除这些部署，或请管理员转让项目。",
     }
 
 
@@ -57,7 +59,7 @@ class DeploymentUpdating(Conflict):
     code = "deployment_updating"
     title = {"en": "Update under way", "zh": "正在更新"}
     detail = {
-        "en": "The deployment is being updated to {model} already. Wait until that is done, or "
-        "give it up by cancelling its task {task}.",
+        "en": "The deployment is already being updated to {model}. Wait until this is done, "
+        "or cancel its task {task} to give it up.",
         "zh": "该部署正在更新到 {model}。请等待更新完成，或取消任务 {task} 以放弃本次更新。",
     }

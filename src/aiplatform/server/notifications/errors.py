@@ -10,8 +10,8 @@ class Mandatory(Problem):
     code = "notification_mandatory"
     title = {"en": "Can't be switched off", "zh": "无法关闭"}
     detail = {
-        "en": "{type} always goes to the inbox, so that nobody can take over an account in "
-        "silence. Its e-mail can be switched off.",
+        "en": "Notifications of type {type} always go to the inbox, so that nobody can take "
+        "over an account unnoticed. You can switch off their e-mail.",
         "zh": "{type} 始终进入收件箱，以免账号在您不知情时被接管。您可以关闭它的邮件通知。",
     }
 
@@ -23,7 +23,7 @@ class TooManyStreams(Problem):
     code = "too_many_streams"
     title = {"en": "Too many streams", "zh": "连接过多"}
     detail = {
-        "en": "You have {limit} notification streams open already. Close one first.",
+        "en": "You already have {limit} open notification streams. Close one first.",
         "zh": "您已打开 {limit} 个通知流，请先关闭其中一个。",
     }
     headers = {"Retry-After": "5"}
@@ -36,7 +36,8 @@ class WebhookUrlRefused(Problem):
     code = "webhook_url_refused"
     title = {"en": "Address refused", "zh": "地址被拒绝"}
     detail = {
-        "en": "The webhook's address can't be called. {reason}",
+        "en": "The address of the webhook can't be called: it must be a public http(s) "
+        "address without user name and password. {reason}",
         "zh": "无法调用该 Webhook 地址：必须是公网 http(s) 地址，不含用户名和密码。{reason}",
     }
 

@@ -119,8 +119,8 @@ TEXTS: dict[N, dict[Language, Text]] = {
     N.SCHEDULE_FAILED: {
         "en": Text("Schedule refused", "{name}: refused",
                    "The schedule {name} was due and submitted nothing: {reason}"),
-        "zh": Text("定时任务被拒绝", "{name}：被拒绝",
-                   "定时任务 {name} 到期但未能提交：{reason}"),
+        "zh": Text("定时计划被拒绝", "{name}：被拒绝",
+                   "定时计划 {name} 到期但未能提交：{reason}"),
     },
     N.SECURITY_EMAIL_CHANGED: {
         "en": Text("Address changed", "Your address was changed",
@@ -192,8 +192,8 @@ TEXTS: dict[N, dict[Language, Text]] = {
         "en": Text("Sweep ended", "{name}: {status}",
                    "The sweep {name} is {status} after {trials} trials; the best {objective} is "
                    "{best}."),
-        "zh": Text("调参结束", "{name}：{status}",
-                   "调参 {name} 在 {trials} 次试验后结束（{status}），"
+        "zh": Text("超参数搜索结束", "{name}：{status}",
+                   "超参数搜索 {name} 在 {trials} 次试验后结束（{status}），"
                    "最佳 {objective} 为 {best}。"),
     },
     N.TASK_ALERT: {

@@ -19,8 +19,8 @@ class AmbiguousModel(Problem):
     code = "ambiguous_model"
     title = {"en": "Ambiguous model", "zh": "模型名称不唯一"}
     detail = {
-        "en": "Several projects have a deployment named {model!r}. "
-        "Use the uuid of the one you mean as the model: {uuids}.",
+        "en": "Several projects have a deployment named {model!r}. Use the uuid of one of "
+        "them as the model: {uuids}.",
         "zh": "多个项目都有名为 {model!r} 的部署，请改用其 uuid 作为模型名：{uuids}。",
     }
 
@@ -34,8 +34,9 @@ class ForeignModel(NotFound):
     code = "foreign_model"
     title = {"en": "Model of another project", "zh": "模型属于其他项目"}
     detail = {
-        "en": "You have no deployment named {model!r}. A project that you are in has one: "
-        "use {names} as the model, or an API key for that project.",
+        "en": "None of your own projects has a deployment named {model!r}, but another "
+        "project of which you are a member does. Use {names} as the model, or an API "
+        "key for that project.",
         "zh": "您自己的项目中没有名为 {model!r} 的部署，但您加入的项目中有：请将模型名写为 "
         "{names}，或使用该项目的 API 密钥。",
     }
@@ -47,8 +48,9 @@ class ModelNotFound(NotFound):
     code = "model_not_found"
     title = {"en": "Model not found", "zh": "模型不存在"}
     detail = {
-        "en": "The model {model!r} does not exist or you do not have access to it.",
-        "zh": "模型 {model!r} 不存在，或您无权访问。",
+        "en": "The model {model!r} does not exist, or you have no access to it. GET "
+        "/v1/models lists the models that you can use.",
+        "zh": "模型 {model!r} 不存在，或您无权访问。GET /v1/models 列出您可以使用的模型。",
     }
 
 
@@ -58,7 +60,8 @@ class NoSuchAddress(NotFound):
     code = "unknown_url"
     title = {"en": "Unknown address", "zh": "地址不存在"}
     detail = {
-        "en": "Unknown request URL: {method} {path}. Chat completions and models are offered here.",
+        "en": "Unknown request URL: {method} {path}. This server supports chat completions "
+        "and models.",
         "zh": "未知的请求地址：{method} {path}。此处仅提供 chat completions 与 models 接口。",
     }
 
@@ -70,8 +73,9 @@ class ModelNotReady(Problem):
     code = "model_not_ready"
     title = {"en": "Model not ready", "zh": "模型未就绪"}
     detail = {
-        "en": "The deployment {model!r} is {state} and answers no requests at the moment.",
-        "zh": "部署 {model!r} 当前状态为 {state}，暂时无法应答请求。",
+        "en": "The deployment {model!r} is {state} and answers no requests. Start it, or try "
+        "again later.",
+        "zh": "部署 {model!r} 当前状态为 {state}，暂时无法应答请求。请启动它，或稍后重试。",
     }
     headers = {"Retry-After": "2"}
 
@@ -83,8 +87,9 @@ class DeploymentStopped(Problem):
     code = "model_stopped"
     title = {"en": "Model stopped", "zh": "模型已停止"}
     detail = {
-        "en": "The deployment {model!r} was stopped before the answer was complete.",
-        "zh": "部署 {model!r} 在应答完成之前已停止。",
+        "en": "The deployment {model!r} was stopped before the answer was complete. Start it "
+        "again, or ask its owner.",
+        "zh": "部署 {model!r} 在应答完成之前已停止。请重新启动，或联系其所有者。",
     }
 
 
@@ -95,8 +100,8 @@ class EngineUnavailable(Problem):
     code = "engine_unavailable"
     title = {"en": "Model server unavailable", "zh": "模型服务不可用"}
     detail = {
-        "en": "The server of the deployment {model!r} went away. It is restarted by itself; "
-        "try again shortly.",
+        "en": "The server of the deployment {model!r} has crashed. It restarts automatically. "
+        "Try again shortly.",
         "zh": "部署 {model!r} 的服务进程已中断，系统会自动重启，请稍后重试。",
     }
     headers = {"Retry-After": "2"}
@@ -109,8 +114,9 @@ class EngineSilent(Problem):
     code = "engine_timeout"
     title = {"en": "Model server timed out", "zh": "模型服务超时"}
     detail = {
-        "en": "The server of the deployment {model!r} said nothing for {seconds} seconds.",
-        "zh": "部署 {model!r} 的服务在 {seconds} 秒内没有响应。",
+        "en": "The server of the deployment {model!r} did not answer for {seconds} seconds. "
+        "Try again with a shorter request.",
+        "zh": "部署 {model!r} 的服务在 {seconds} 秒内没有响应。请缩短请求后重试。",
     }
 
 
@@ -121,6 +127,7 @@ class AccessRevoked(Problem):
     code = "access_revoked"
     title = {"en": "Access revoked", "zh": "访问权限已撤销"}
     detail = {
-        "en": "Your access to this model was revoked before the answer was complete.",
-        "zh": "在应答完成之前，您对该模型的访问权限已被撤销。",
+        "en": "Your access to this model was revoked before the answer was complete. Ask the "
+        "owner of the project.",
+        "zh": "在应答完成之前，您对该模型的访问权限已被撤销。请联系项目所有者。",
     }

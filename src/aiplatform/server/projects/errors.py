@@ -9,8 +9,9 @@ class ProjectArchived(Conflict):
     code = "project_archived"
     title = {"en": "Project archived", "zh": "项目已归档"}
     detail = {
-        "en": "The project is archived and read-only. Reactivate it first.",
-        "zh": "项目已归档，只能读取。请先重新启用项目。",
+        "en": "The project is archived and read-only. Unarchive it first (`aiplatform "
+        "projects unarchive`).",
+        "zh": "项目已归档，只能读取。请先取消归档（`aiplatform projects unarchive`）。",
     }
 
 
@@ -20,8 +21,9 @@ class OwnerIsNoMember(Conflict):
     code = "owner_is_no_member"
     title = {"en": "Owner of the project", "zh": "项目所有者"}
     detail = {
-        "en": "{username} owns the project and holds all permissions in it.",
-        "zh": "{username} 是项目所有者，拥有该项目的全部权限。",
+        "en": "{username} owns the project and has all permissions in it, so no role is "
+        "needed. To change that, transfer the project.",
+        "zh": "{username} 是项目所有者，拥有该项目的全部权限，无需角色。如需改变，请转让项目。",
     }
 
 
@@ -31,8 +33,8 @@ class QuotaExceeded(Conflict):
     code = "quota_exceeded"
     title = {"en": "Quota exceeded", "zh": "超出配额"}
     detail = {
-        "en": "The project's quota of {quota_name} is {limit}; {used} are used and {asked} more "
-        "were asked for. {remedy}",
+        "en": "The project's quota for {quota_name} is {limit}. {used} are in use, and this "
+        "needs {asked} more. {remedy}",
         "zh": "项目的{quota_name}配额为 {limit}，已使用 {used}，本次还需要 {asked}。{remedy}",
     }
 
@@ -43,10 +45,10 @@ class PriorityTooHigh(Conflict):
     code = "priority_too_high"
     title = {"en": "Priority is too high", "zh": "优先级过高"}
     detail = {
-        "en": "The project's tasks may have priority {limit} at most, not {asked}. Ask for a lower "
-        "one, or have who may write the platform's settings (an administrator) raise the limit.",
+        "en": "Tasks of this project may have at most priority {limit}, not {asked}. Choose a "
+        "lower priority, or ask an administrator to raise the limit.",
         "zh": "该项目任务的优先级最高为 {limit}，不能为 {asked}。请降低优先级，"
-        "或请有平台设置权限的人（管理员）提高上限。",
+        "或请管理员提高上限。",
     }
 
 
@@ -56,7 +58,7 @@ class StillUsed(Conflict):
     code = "still_used"
     title = {"en": "Still in use", "zh": "仍在使用"}
     detail = {
-        "en": "It is still used by: {users}. Delete that first.",
+        "en": "It is still used by: {users}. Delete these first.",
         "zh": "仍被以下对象使用：{users}。请先将其删除。",
     }
 
@@ -67,7 +69,7 @@ class NotAMember(Conflict):
     code = "not_a_member"
     title = {"en": "Not a member", "zh": "不是成员"}
     detail = {
-        "en": "You have no role in this project that you could give up.",
+        "en": "You have no role in this project, so there is nothing to give up.",
         "zh": "您在该项目中没有可以放弃的角色。",
     }
 
@@ -78,8 +80,8 @@ class UnfitOwner(Conflict):
     code = "unfit_owner"
     title = {"en": "Account not active", "zh": "账号未启用"}
     detail = {
-        "en": "{username} is deactivated and cannot own a project.",
-        "zh": "{username} 已被停用，不能成为项目所有者。",
+        "en": "{username} is deactivated and can't own a project. Choose another member.",
+        "zh": "{username} 已被停用，不能成为项目所有者。请选择其他成员。",
     }
 
 
@@ -101,7 +103,7 @@ class InvitationGone(Conflict):
     code = "invitation_gone"
     title = {"en": "Invitation no longer valid", "zh": "邀请已失效"}
     detail = {
-        "en": "Whoever invited you into {project} may not give you this role any more. Ask for "
+        "en": "The person who invited you to {project} can no longer grant this role. Ask for "
         "a new invitation.",
         "zh": "邀请您加入 {project} 的人已无权授予该角色，请索取新的邀请。",
     }
@@ -126,9 +128,10 @@ class OwnerInactive(Conflict):
     code = "owner_inactive"
     title = {"en": "The owner is deactivated", "zh": "所有者账号已停用"}
     detail = {
-        "en": "The account of whoever ordered this, {username}, is deactivated or deleted, and "
-        "nothing is done in its name.",
-        "zh": "下达该任务的账号 {username} 已停用或删除，不会再以其名义执行操作。",
+        "en": "{username}, who requested this, is deactivated or deleted, and nothing is done "
+        "in their name. Somebody else must request it.",
+        "zh": "发起该操作的账号 {username} 已停用或删除，不会再以其名义执行操作。"
+        "请由他人重新发起。",
     }
 
 
@@ -138,8 +141,8 @@ class KeyGone(Conflict):
     code = "key_gone"
     title = {"en": "The API key is no longer valid", "zh": "API 密钥已失效"}
     detail = {
-        "en": "This was ordered with an API key that has been revoked or has expired. Order it "
-        "again, signed in or with another key: for a schedule, save it once more.",
-        "zh": "该操作由一个已被吊销或已过期的 API 密钥下达。请登录后或使用其他密钥重新下达；"
-        "对于计划任务，请重新保存一次。",
+        "en": "This was requested with an API key that was revoked or has expired. Request it "
+        "again after login, or with another key. Save a schedule again.",
+        "zh": "该操作由一个已被吊销或已过期的 API 密钥发起。请登录后或使用其他密钥重新发起；"
+        "对于定时计划，请重新保存一次。",
     }

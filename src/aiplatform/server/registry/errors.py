@@ -8,9 +8,9 @@ class SharedModelsProtected(PermissionDenied):
     """What all projects build on is not changed by one of them."""
 
     detail = {
-        "en": "Shared models are made and changed by administrators with the global permission * "
-        "only.",
-        "zh": "共享模型只能由拥有全局权限 * 的管理员创建和修改。",
+        "en": "Only administrators with the global permission * create and change shared "
+        "models. Ask one of them.",
+        "zh": "共享模型只能由拥有全局权限 * 的管理员创建和修改，请联系管理员。",
     }
 
 
@@ -20,7 +20,8 @@ class VersionTaken(Conflict):
     code = "model.version_taken"
     title = {"en": "Version taken", "zh": "版本号已被占用"}
     detail = {
-        "en": "{name}@{version} exists already. Choose another version, or none to get the next.",
+        "en": "{name}@{version} already exists. Choose another version, or leave it out to "
+        "get the next number.",
         "zh": "{name}@{version} 已存在。请换一个版本号，或不指定以自动编号。",
     }
 
@@ -31,8 +32,9 @@ class ModelNotReady(Conflict):
     code = "model.not_ready"
     title = {"en": "Model not ready", "zh": "模型未就绪"}
     detail = {
-        "en": "The model {model} is {model_status}, not ready.",
-        "zh": "模型 {model} 的状态为 {model_status}，尚未就绪。",
+        "en": "The model {model} is {model_status}, not ready. Wait until its import has "
+        "completed, or choose another model.",
+        "zh": "模型 {model} 的状态为 {model_status}，尚未就绪。请等待导入完成，或选择其他模型。",
     }
 
 
@@ -40,7 +42,7 @@ class ModelClosed(Conflict):
     """What is ready is immutable; what is being imported is being read."""
 
     code = "model.closed"
-    title = {"en": "The model takes no files", "zh": "模型不再接收文件"}
+    title = {"en": "The model accepts no files", "zh": "模型不再接收文件"}
     detail = {"en": "{reason}", "zh": "{reason}"}
 
 
@@ -50,7 +52,8 @@ class NoFiles(Conflict):
     code = "model.no_files"
     title = {"en": "No files yet", "zh": "尚无文件"}
     detail = {
-        "en": "The model has no files yet. PUT them to models/{{model}}/files/PATH first.",
+        "en": "The model has no files yet. Upload them first, with PUT "
+        "models/{{model}}/files/PATH.",
         "zh": "该模型还没有文件，请先通过 PUT models/{{model}}/files/PATH 上传。",
     }
 
@@ -61,8 +64,8 @@ class TooManyFiles(Conflict):
     code = "model.too_many_files"
     title = {"en": "Too many files", "zh": "文件过多"}
     detail = {
-        "en": "A model holds at most {limit} files.",
-        "zh": "一个模型最多包含 {limit} 个文件。",
+        "en": "A model has at most {limit} files. Leave some out.",
+        "zh": "一个模型最多包含 {limit} 个文件，请减少文件。",
     }
 
 
@@ -94,7 +97,7 @@ class ProjectGone(Conflict):
     code = "model.project_gone"
     title = {"en": "Its project is gone", "zh": "所属项目已删除"}
     detail = {
-        "en": "The project that this shared model was created in does not exist any more. Delete "
-        "the model and create it again in another project.",
+        "en": "The project in which this shared model was created no longer exists. Delete "
+        "the model, and create it again in another project.",
         "zh": "创建该共享模型的项目已不存在。请删除该模型，并在其他项目中重新创建。",
     }

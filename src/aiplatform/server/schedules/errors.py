@@ -9,8 +9,10 @@ class CronInvalid(Invalid):
     code = "cron_invalid"
     title = {"en": "Invalid cron expression", "zh": "cron 表达式无效"}
     detail = {
-        "en": "{cron!r} is no cron expression of five fields, or no day ever meets it: {reason}",
-        "zh": "{cron!r} 不是有效的五字段 cron 表达式，或没有任何日期符合：{reason}",
+        "en": "{cron!r} is not a cron expression with five fields (such as '30 2 * * *'), or "
+        "no date ever matches it: {reason}",
+        "zh": "{cron!r} 不是有效的五字段 cron 表达式（例如 '30 2 * * *'），"
+        "或没有任何日期符合：{reason}",
     }
 
 
@@ -20,6 +22,6 @@ class TimezoneInvalid(Invalid):
     code = "timezone_invalid"
     title = {"en": "Unknown time zone", "zh": "未知时区"}
     detail = {
-        "en": "{timezone!r} is no time zone; write it like Europe/Berlin, Asia/Shanghai or UTC.",
+        "en": "{timezone!r} is not a time zone. Write it like Europe/Berlin, Asia/Shanghai or UTC.",
         "zh": "{timezone!r} 不是有效时区，请写作 Asia/Shanghai、Europe/Berlin 或 UTC。",
     }

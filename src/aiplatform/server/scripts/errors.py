@@ -9,9 +9,9 @@ class ScriptsNotAllowed(Conflict):
     code = "script.not_allowed"
     title = {"en": "Scripts are not allowed", "zh": "未允许运行脚本"}
     detail = {
-        "en": "This platform runs no commands of its users. An administrator can allow it with "
-        "AIPLATFORM_SCRIPTS=true, for the API and for the workers that shall run them.",
-        "zh": "本平台未允许用户运行自己的命令。管理员可在 API 和相应的 worker 上设置 "
+        "en": "This platform does not allow scripts. An administrator can allow them with "
+        "AIPLATFORM_SCRIPTS=true, for the API and for the workers that should run them.",
+        "zh": "本平台未允许运行脚本。管理员可在 API 和相应的 worker 上设置 "
         "AIPLATFORM_SCRIPTS=true 开启。",
     }
 
@@ -22,7 +22,8 @@ class InvalidBundle(Invalid):
     code = "script.invalid_bundle"
     title = {"en": "Not a code bundle", "zh": "代码包无效"}
     detail = {
-        "en": "The file is no code bundle: {reason}. Send a .tar.gz of regular files.",
+        "en": "The file is not a valid code bundle: {reason}. Send a .tar.gz with regular "
+        "files only.",
         "zh": "文件不是有效的代码包：{reason}。请上传只包含普通文件的 .tar.gz。",
     }
 
@@ -33,6 +34,6 @@ class BundleInUse(Conflict):
     code = "script.bundle_in_use"
     title = {"en": "Code in use", "zh": "代码正在使用"}
     detail = {
-        "en": "The task {task} runs this code or will. Wait for its end or cancel it.",
+        "en": "The task {task} is using this code. Wait until it has ended, or cancel it.",
         "zh": "任务 {task} 正在或将要运行这份代码。请等待其结束或先取消。",
     }

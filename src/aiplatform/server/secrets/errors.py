@@ -21,6 +21,6 @@ class TooManySecrets(Conflict):
     code = "too_many_secrets"
     title = {"en": "Too many secrets", "zh": "机密数量过多"}
     detail = {
-        "en": "There may be {limit} secrets here at most. Remove one first.",
+        "en": "At most {limit} secrets can be stored here. Delete one first.",
         "zh": "此处最多可保存 {limit} 个机密，请先删除一个。",
     }

@@ -7,10 +7,10 @@ class SweepEnded(Conflict):
     """There is nothing left to be cancelled."""
 
     code = "sweep_ended"
-    title = {"en": "The sweep has ended", "zh": "调参已结束"}
+    title = {"en": "The sweep has ended", "zh": "超参数搜索已结束"}
     detail = {
-        "en": "The sweep has ended already ({sweep_status}).",
-        "zh": "该调参已结束（{sweep_status}）。",
+        "en": "The sweep has already ended ({sweep_status}). Create a new one.",
+        "zh": "该超参数搜索已结束（{sweep_status}），请创建新的搜索。",
     }
 
 
@@ -20,8 +20,8 @@ class GridTooLarge(Invalid):
     code = "grid_too_large"
     title = {"en": "The grid is too large", "zh": "网格过大"}
     detail = {
-        "en": "The grid has {size} points; at most {limit} are tried. Give fewer values, or use "
-        "random or tpe.",
+        "en": "The grid has {size} points, but at most {limit} are tried. Give fewer values, "
+        "or use the method random or tpe.",
         "zh": "网格共有 {size} 个点，最多尝试 {limit} 个。请减少取值，或改用 random、tpe。",
     }
 
@@ -45,10 +45,10 @@ class NothingHeldOut(Invalid):
     title = {"en": "No eval_dataset", "zh": "缺少评估数据集"}
     detail = {
         "en": "The experiment {experiment} has no eval_dataset, so its runs never measure "
-        "{figure}. Give the experiment an eval_dataset, or use --objective loss (and for pruning, "
-        "the series loss).",
+        "{figure}. Set an eval_dataset, or use --objective loss (and prune by the "
+        "metric loss).",
         "zh": "实验 {experiment} 没有 eval_dataset，其运行不会产生 {figure}。请为实验设置 "
-        "eval_dataset，或使用 --objective loss（剪枝则使用 loss 序列）。",
+        "eval_dataset，或使用 --objective loss（剪枝则使用指标 loss）。",
     }
 
 
@@ -58,11 +58,11 @@ class NeverCompared(Invalid):
     code = "never_compared"
     title = {"en": "No eval_steps", "zh": "缺少 eval_steps"}
     detail = {
-        "en": "Pruning goes by {series}, but the config of {experiment} has no eval_steps, so that "
-        "is measured at the end of a run only. Set eval_steps to {min_steps} or less, or prune by "
-        "the series loss.",
-        "zh": "剪枝依据 {series}，但实验 {experiment} 的配置没有 eval_steps，只在运行结束时才评估。"
-        "请将 eval_steps 设为不超过 {min_steps}，或改用 loss 序列剪枝。",
+        "en": "Pruning uses {series}, but {experiment} has no eval_steps, so it is measured "
+        "only at the end of a run. Set eval_steps of the experiment to {min_steps} or "
+        "less, or prune by the metric loss.",
+        "zh": "剪枝依据 {series}，但实验 {experiment} 没有设置 eval_steps，只在运行结束时才评"
+        "估。请将实验的 eval_steps 设为不超过 {min_steps}，或改用指标 loss 剪枝。",
     }
 
 
@@ -72,6 +72,7 @@ class NoBestModel(Conflict):
     code = "no_best_model"
     title = {"en": "No best model", "zh": "没有最佳模型"}
     detail = {
-        "en": "No trial of {sweep} has succeeded yet, or the model of its best one was deleted.",
-        "zh": "{sweep} 还没有成功的试验，或其最佳试验的模型已被删除。",
+        "en": "No trial of {sweep} has succeeded yet, or the model of the best trial was "
+        "deleted. Wait for a trial to succeed, or restore the model.",
+        "zh": "{sweep} 还没有成功的试验，或其最佳试验的模型已被删除。请等待试验成功，或恢复模型。",
     }

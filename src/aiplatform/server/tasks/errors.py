@@ -9,7 +9,7 @@ class TaskFinished(Conflict):
     code = "task_finished"
     title = {"en": "Task has ended", "zh": "任务已结束"}
     detail = {
-        "en": "The task has ended with status {task_status} and can't be changed.",
+        "en": "The task has already ended as {task_status} and can't be changed.",
         "zh": "任务已结束（状态 {task_status}），无法更改。",
     }
 
@@ -18,10 +18,10 @@ class WrongTaskType(Invalid):
     """Some types of task are made through a resource of their own."""
 
     code = "wrong_task_type"
-    title = {"en": "Not submitted here", "zh": "提交位置不正确"}
+    title = {"en": "Wrong place for this task", "zh": "提交位置不正确"}
     detail = {
-        "en": "Tasks of type {task_type} are started through {resource}.",
-        "zh": "类型为 {task_type} 的任务需要通过 {resource} 启动。",
+        "en": "Tasks of type {task_type} can't be submitted here. Start them through {resource}.",
+        "zh": "类型为 {task_type} 的任务不能在此提交，请通过 {resource} 启动。",
     }
 
 
@@ -31,7 +31,7 @@ class NoWorkerCanRun(Invalid):
     code = "no_worker_can_run"
     title = {"en": "No worker can run this", "zh": "没有 worker 可以运行"}
     detail = {
-        "en": "No worker could ever run this task: {missing}. Ask for less, or add a worker.",
+        "en": "No worker can run this task: {missing}. Ask for fewer resources, or add a worker.",
         "zh": "没有任何 worker 能运行此任务：{missing}。请降低资源需求或增加 worker。",
     }
 
@@ -40,9 +40,10 @@ class TaskNotWaiting(Conflict):
     """Order concerns tasks that have not been started."""
 
     code = "task_not_waiting"
-    title = {"en": "Task does not wait", "zh": "任务不在等待"}
+    title = {"en": "Task is not waiting", "zh": "任务不在等待"}
     detail = {
-        "en": "The task is {task_status}; priority and place can be changed while it waits.",
+        "en": "The task is {task_status}. Its priority and place in the queue can be changed "
+        "only while it is waiting.",
         "zh": "任务状态为 {task_status}；仅等待中的任务可以更改优先级和位置。",
     }
 
@@ -51,10 +52,11 @@ class NotItsNeighbour(Invalid):
     """Tasks are moved among those of their own project and queue."""
 
     code = "not_its_neighbour"
-    title = {"en": "Not in the same line", "zh": "不在同一队列"}
+    title = {"en": "Not in the same queue", "zh": "不在同一队列"}
     detail = {
-        "en": "A task is moved before another one that waits in the same queue and project.",
-        "zh": "任务只能移到同一项目、同一队列中另一个等待的任务之前。",
+        "en": "A task can only be moved before another waiting task of the same queue and "
+        "project. Choose such a task.",
+        "zh": "任务只能移到同一项目、同一队列中另一个等待的任务之前，请选择这样的任务。",
     }
 
 
@@ -64,7 +66,7 @@ class NotPausable(Conflict):
     code = "not_pausable"
     title = {"en": "Can't be paused", "zh": "无法暂停"}
     detail = {
-        "en": "Tasks of type {task_type} can't be paused; stop a deployment, cancel a run.",
+        "en": "Tasks of type {task_type} can't be paused. Stop a deployment, or cancel a run.",
         "zh": "类型为 {task_type} 的任务无法暂停；请停止部署或取消运行。",
     }
 
@@ -86,8 +88,8 @@ class DependencyFailed(Conflict):
     code = "dependency_failed"
     title = {"en": "Dependency has failed", "zh": "依赖的任务未成功"}
     detail = {
-        "en": "The task {name} has ended with status {task_status}, so nothing can wait for its "
-        "success. Retry it first; what comes after it waits for the retry.",
+        "en": "The task {name} has ended as {task_status}, so nothing can wait for its "
+        "success. Retry it first; later tasks then wait for the retry.",
         "zh": "任务 {name} 已结束（状态 {task_status}），无法再等待其成功。"
         "请先重试该任务；后续任务等待的是重试后的任务。",
     }
@@ -99,7 +101,8 @@ class MakesNoModel(Invalid):
     code = "makes_no_model"
     title = {"en": "Not a training", "zh": "不是训练任务"}
     detail = {
-        "en": "The task {name} is of type {task_type}. Name a training, or a model that is there.",
+        "en": "The task {name} has the type {task_type}, which makes no model. Name a "
+        "training, or an existing model.",
         "zh": "任务 {name} 的类型为 {task_type}。请指定训练任务，或已存在的模型。",
     }
 
@@ -108,10 +111,10 @@ class MadeNoModel(Conflict):
     """It completed without one, or the one it made was deleted."""
 
     code = "made_no_model"
-    title = {"en": "No model of this task", "zh": "任务没有模型"}
+    title = {"en": "The training left no model", "zh": "任务没有模型"}
     detail = {
-        "en": "The training {name} has completed, and there is no model of it. It may have been "
-        "deleted: restore it, or name another model.",
+        "en": "The training {name} has completed, but its model does not exist. If it was "
+        "deleted, restore it, or name another model.",
         "zh": "训练 {name} 已完成，但没有对应的模型，可能已被删除。请恢复该模型，或指定其他模型。",
     }
 
@@ -122,7 +125,7 @@ class KeyReused(Conflict):
     code = "idempotency_key_reused"
     title = {"en": "Key used for another request", "zh": "幂等键已用于其他请求"}
     detail = {
-        "en": "This Idempotency-Key came with another request before. Use a new key.",
+        "en": "This Idempotency-Key was already used for a different request. Use a new key.",
         "zh": "该 Idempotency-Key 之前已用于内容不同的请求，请使用新的键。",
     }
 
@@ -144,7 +147,7 @@ class RecordsMissing(Conflict):
     code = "records_missing"
     title = {"en": "Earlier records are missing", "zh": "缺少之前的记录"}
     detail = {
-        "en": "The writer's record {expected} comes next. Send from there.",
+        "en": "Record {expected} of this writer is expected next. Send the records from there.",
         "zh": "该写入方的下一条记录应为第 {expected} 条，请从该处开始发送。",
     }
 
@@ -155,8 +158,8 @@ class NotReportedHere(Conflict):
     code = "not_reported_here"
     title = {"en": "A worker reports for this task", "zh": "该任务由 worker 上报"}
     detail = {
-        "en": "Tasks of type {task_type} are run by a worker, which reports for them. Only runs "
-        "that execute elsewhere report here.",
+        "en": "Tasks of type {task_type} run on a worker, which reports for them. Only runs "
+        "that execute elsewhere can report here.",
         "zh": "类型为 {task_type} 的任务由 worker 运行并上报；只有在外部执行的运行才在此上报。",
     }
 
@@ -167,7 +170,7 @@ class NothingToCompare(Invalid):
     code = "nothing_to_compare"
     title = {"en": "Nothing to compare", "zh": "未指定比较对象"}
     detail = {
-        "en": "Name the tasks to compare with `task`, or their `experiment`.",
+        "en": "Name the tasks to compare in `task`, or their `experiment`.",
         "zh": "请用 task 指定要比较的任务，或用 experiment 指定实验。",
     }
 
@@ -193,6 +196,6 @@ class TooManyArtifacts(Conflict):
     code = "too_many_artifacts"
     title = {"en": "Too many artifacts", "zh": "产物过多"}
     detail = {
-        "en": "A run has at most {limit} artifacts. Pack many small files into one.",
+        "en": "A run has at most {limit} artifacts. Pack many small files into one archive.",
         "zh": "一次运行最多保存 {limit} 个产物，请将大量小文件打包成一个。",
     }

@@ -55,7 +55,7 @@ TUS_PROBLEMS = {
     **PROBLEMS,
     410: {**PROBLEMS[400], "description": "Nobody went on with it for a day"},
     412: {**PROBLEMS[400], "description": "Another version of the protocol"},
-    423: {**PROBLEMS[400], "description": "Another request writes to it"},
+    423: {**PROBLEMS[400], "description": "Another request is writing"},
     460: {**PROBLEMS[400], "description": "The piece is damaged; send it again"},
 }
 

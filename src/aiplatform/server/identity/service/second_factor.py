@@ -248,7 +248,7 @@ def _check_either(
     session: Session, principal: Principal, password: str | None, code: str | None
 ) -> Problem | None:
     if not password and not code:
-        raise Invalid(reason="Give your password or a code.", reason_zh="请提供密码或验证码。")
+        raise Invalid(reason="Enter your password or a code.", reason_zh="请提供密码或验证码。")
     if not code:
         assert password is not None
         wrong = _check_password(session, principal, password)

@@ -89,7 +89,7 @@ def read_body(raw: bytes) -> tuple[dict[str, Any], ModelName]:
     model = body.get("model")
     if not isinstance(model, str) or not model:
         raise BadChatRequest(
-            reason="Name the deployment to ask in 'model'.",
+            reason="Name the deployment in 'model'.",
             reason_zh="请在 model 字段中给出部署名称。",
             param="model",
         )

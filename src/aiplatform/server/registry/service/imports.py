@@ -75,17 +75,18 @@ def open_for_files(session: Session, model_id: int) -> tuple[Model, ModelDetails
     model, details = locked
     if details.status == ModelStatus.READY:
         raise ModelClosed(
-            reason="It is ready, and what is ready does not change. Create a new version.",
+            reason="The model is ready and can't be changed. Create a new version.",
             reason_zh="模型已就绪，内容不可更改，请创建新版本。",
         )
     if not isinstance(source_of(details), UploadSource):
         raise ModelClosed(
-            reason="Its files come from elsewhere, not by upload.",
-            reason_zh="该模型的文件来自其他来源，不接受上传。",
+            reason="The files of this model are imported, so it accepts no uploads. Create a "
+            "new model.",
+            reason_zh="该模型的文件是导入的，不接受上传。请创建新模型。",
         )
     if queries.unfinished_imports(session, model_id):
         raise ModelClosed(
-            reason="Its import is under way. Wait for its end or cancel it.",
+            reason="The model is being imported. Wait until the import has ended, or cancel it.",
             reason_zh="模型正在导入，请等待结束或先取消。",
         )
     return model, details
@@ -112,7 +113,8 @@ def add_file(
     if clashes(path, others):
         raise InvalidPath(
             path=path,
-            reason="another file of the model has it, in other case or as a folder",
+            reason="another file of the model has the same path in other case, or uses it as a "
+            "folder",
             reason_zh="与该模型的另一文件冲突（仅大小写不同，或与文件夹同名）",
         )
     if len(others) >= MAX_FILES:
@@ -155,11 +157,14 @@ def prepare_import(session: Session, model: Model, details: ModelDetails) -> Pre
     source = source_of(details)
     if source is None or details.status == ModelStatus.READY:
         raise ModelClosed(
-            reason="It is ready, and what is ready does not change. Create a new version.",
+            reason="The model is ready and can't be changed. Create a new version.",
             reason_zh="模型已就绪，内容不可更改，请创建新版本。",
         )
     if queries.unfinished_imports(session, model.id):
-        raise ModelClosed(reason="Its import is under way already.", reason_zh="模型正在导入中。")
+        raise ModelClosed(
+            reason="The model is already being imported. Wait until the import has ended.",
+            reason_zh="模型正在导入，请等待结束。",
+        )
     content_hash = None
     if isinstance(source, UploadSource):
         files = queries.source_files(session, model.id)

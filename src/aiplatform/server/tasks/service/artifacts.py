@@ -48,7 +48,7 @@ def add_artifact(
     if session.scalar(select(BlobRef.id).where(own, clash).limit(1)) is not None:
         raise ArtifactPathRefused(
             path=path[:200],
-            reason="another file of the run has a folder in this place, or is one of its folders",
+            reason="another file of the run uses this path as a folder, or a part of it as a file",
             reason_zh="与该运行的另一文件冲突（同名文件夹）",
         )
     session.execute(delete(BlobRef).where(own, BlobRef.path == path))
