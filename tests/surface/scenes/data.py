@@ -209,8 +209,10 @@ def unfinished_uploads(stage: Stage) -> None:
     first, second, third = datasets.uploads().all()
     first.cancel()
     datasets.cancel_upload(second)
-    stage.cli("datasets", "uploads", "ls")
+    listed = [upload["uuid"] for upload in stage.told("datasets", "uploads", "ls")]
+    assert listed == [str(third.uuid)]
     stage.cli("datasets", "uploads", "cancel", third.uuid, "--yes")
+    assert datasets.uploads().all() == []
 
 
 @scene(

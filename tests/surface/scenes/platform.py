@@ -83,6 +83,7 @@ def programs_of_production(stage: Stage) -> None:
             return False
 
     run_until(stage, "server", answers, AIPLATFORM_PORT=str(port))
+    assert not answers()
     name = stage.name("second")
 
     def works() -> bool:
