@@ -12,7 +12,9 @@ from unittest.mock import patch
 
 import pytest
 from rich.cells import cell_len
+from typer import rich_utils
 
+from aiplatform.cli.localised import FIXED
 from aiplatform.cli.main import main
 from tests.e2e.conftest import PASSWORD
 from tests.surface.recorder import commands
@@ -40,7 +42,10 @@ def shown(stage: Stage, *words: str, language: str = "en", token: str | None = N
         "TERM": "xterm-256color",
         "AIPLATFORM_LANG": language,
     }
+    # A command in Chinese translates the words of typer for the whole process.
+    words_of_typer = {name: getattr(rich_utils, name) for name in (*FIXED, "_make_rich_text")}
     with (
+        patch.multiple(rich_utils, **words_of_typer),
         patch.dict("os.environ", environment),
         patch.object(sys, "argv", ["aiplatform", *words]),
         redirect_stdout(out),
