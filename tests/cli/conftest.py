@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from typer import rich_utils
 
+from aiplatform.cli.localised import FIXED
 from aiplatform.cli.main import main
 from aiplatform.client.transport import Transport
 from tests.client.fake import FakeServer, answer, page
@@ -106,6 +108,9 @@ def run(
         original(self, url, **{**options, "transport": server})
 
     monkeypatch.setattr(Transport, "__init__", scripted)
+    # A command in Chinese translates these for the whole process: later tests need the English.
+    for name in (*FIXED, "_make_rich_text"):
+        monkeypatch.setattr(rich_utils, name, getattr(rich_utils, name))
 
     def run(*arguments: str) -> Ran:
         monkeypatch.setattr(sys, "argv", ["aiplatform", *arguments])
