@@ -15,6 +15,7 @@ from aiplatform.server.audit.rules.filters import Filters
 from aiplatform.server.audit.schemas import AuditOut, AuditUser
 from aiplatform.server.audit.service import exports
 from aiplatform.server.core.audit import AuditEntry, AuditLog
+from aiplatform.server.core.description import sends
 from aiplatform.server.core.pagination import Cursor, Limit, Page, written_here
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.identity.models import User
@@ -115,6 +116,7 @@ def list_audit(
         }
     },
 )
+@sends("Content-Disposition")
 def export_audit(
     principal: ReadAudit,
     session: SessionDep,

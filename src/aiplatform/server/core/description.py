@@ -5,8 +5,8 @@ have a media type of their own.
 """
 
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
@@ -34,6 +34,47 @@ ANYWHERE = {
 }
 CHANGES = {"409": "Something in the way: another state, a name in use, an archived project"}
 UPDATES = {"412": "Changed meanwhile", "428": "No If-Match"}
+HEADERS = {
+    "Accept-Ranges": "`bytes`: parts can be asked for with `Range`",
+    "Aiplatform-Dataset": "The dataset that an upload became, once it is committed",
+    "Aiplatform-Version": "The version that an upload became, once it is committed",
+    "Content-Disposition": "The name of the file",
+    "Content-Range": "Which bytes of how many these are",
+    "ETag": "Version of what the answer shows, for `If-Match` or `If-None-Match`",
+    "Idempotency-Replayed": "`true`: the same key was sent before, and this is the first answer",
+    "Location": "Address of what was created, or where to go on",
+    "Purge-After": "Time until which what was deleted can be restored",
+    "Repr-Digest": "SHA-256 of the whole file",
+    "Retry-After": "Seconds after which to try again",
+    "Set-Cookie": "Ties the sign-in to the browser that began it",
+    "Tus-Checksum-Algorithm": "Algorithms of `Upload-Checksum`",
+    "Tus-Extension": "Extensions of tus that are spoken",
+    "Tus-Max-Size": "Bytes of the largest upload",
+    "Tus-Resumable": "Version of tus that the answer speaks",
+    "Tus-Version": "Versions of tus that are spoken",
+    "Upload-Expires": "Time after which an upload that has not ended is removed",
+    "Upload-Length": "Bytes of the whole upload",
+    "Upload-Offset": "Bytes that have arrived",
+    "WWW-Authenticate": "`Bearer`: send a token",
+}
+"""Headers that answers may have, besides those of every answer, and what each says."""
+
+NUMBER = {"pattern": "^[0-9]+$"}
+VALUES: dict[str, dict[str, Any]] = {
+    "ETag": {"pattern": '^(W/)?"[^"]*"$'},
+    "Purge-After": {"format": "date-time"},
+    "Aiplatform-Dataset": {"format": "uuid"},
+    "Retry-After": NUMBER,
+    "Tus-Max-Size": NUMBER,
+    "Upload-Length": NUMBER,
+    "Upload-Offset": NUMBER,
+}
+"""What the values of headers look like."""
+
+WITH_ERRORS = {"401": ("WWW-Authenticate", True), "429": ("Retry-After", True),
+               "503": ("Retry-After", False)}  # fmt: skip
+"""Header of all errors with a status, and whether each has it."""
+
 WITH_A_BODY = {"403": "Permission denied, or sent by a foreign page", "413": "Too large a body"}
 
 
@@ -83,6 +124,31 @@ class Shortcut(BaseRoute):
         await scope["route"].handle(scope, receive, send)
 
 
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+
+
+def sends(*headers: str, sometimes: Sequence[str] = ()) -> Callable[[Endpoint], Endpoint]:
+    """Declare the headers of an endpoint's successful answers. Place it below the route.
+
+    Args:
+        headers: names from :data:`HEADERS` that each such answer has.
+        sometimes: names of headers that only some of them have.
+    """
+    sent = dict.fromkeys(headers, True) | dict.fromkeys(sometimes, False)
+
+    def declare(endpoint: Endpoint) -> Endpoint:
+        endpoint.sent_headers = sent  # type: ignore[attr-defined]
+        return endpoint
+
+    return declare
+
+
+def header(name: str, *, required: bool = True) -> dict[str, Any]:
+    """Return what a document says of a header."""
+    schema = {"type": "string", **VALUES.get(name, {})}
+    return {"description": HEADERS[name], "required": required, "schema": schema}
+
+
 class DescribedApp(FastAPI):
     """FastAPI, with what its middleware answers in its description."""
 
@@ -114,7 +180,13 @@ class DescribedApp(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """The document, made once."""
         if self.openapi_schema is None:
-            complete(super().openapi())
+            document = super().openapi()
+            described = [r for r in self.routes if isinstance(r, APIRoute) and r.include_in_schema]
+            for route in described:
+                _declare_headers(document["paths"][route.path_format], route)
+            _require_fields(document, described)
+            _restore_nulls(document["components"]["schemas"])
+            complete(document)
         assert self.openapi_schema is not None
         return self.openapi_schema
 
@@ -126,6 +198,10 @@ def complete(document: dict[str, Any]) -> None:
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     schemas["ProblemDocument"] = ProblemDocument.model_json_schema()
+    document["components"]["headers"] = {
+        f"{status}-{name}": header(name, required=required)
+        for status, (name, required) in WITH_ERRORS.items()
+    }
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             responses = operation["responses"]
@@ -141,8 +217,91 @@ def complete(document: dict[str, Any]) -> None:
             for status, description in added.items():
                 responses.setdefault(status, {"description": description})
             for status, response in responses.items():
+                if status in WITH_ERRORS:
+                    name = WITH_ERRORS[status][0]
+                    said = {"$ref": f"#/components/headers/{status}-{name}"}
+                    response.setdefault("headers", {}).setdefault(name, said)
                 if status >= "400":
                     _tell(response, FACADE_ERROR if path.startswith("/v1/") else PROBLEM)
+
+
+def _declare_headers(operations: dict[str, Any], route: APIRoute) -> None:
+    sent: dict[str, bool] = getattr(route.endpoint, "sent_headers", {})
+    for method in route.methods or ():
+        for status, response in operations[method.lower()]["responses"].items():
+            if sent and status < "400":
+                headers = response.setdefault("headers", {})
+                for name, required in sent.items():
+                    headers.setdefault(name, header(name, required=required))
+
+
+def _require_fields(document: dict[str, Any], routes: Sequence[APIRoute]) -> None:
+    """Declare the fields of answers as required, also those that have a default here.
+
+    A field that is missing in an answer is a fault, except where the route leaves nulls out, where
+    the schema is a request's as well, and where it is open because others write the document.
+    """
+    schemas = document["components"]["schemas"]
+    optional: set[str] = set()
+    answered: set[str] = set()
+    for route in routes:
+        for method in route.methods or ():
+            operation = document["paths"][route.path_format][method.lower()]
+            asked = {name: part for name, part in operation.items() if name != "responses"}
+            optional |= _schemas_in(asked, schemas)
+            answers = _schemas_in(operation["responses"], schemas)
+            answered |= answers
+            if route.response_model_exclude_none:
+                optional |= answers
+    for name in answered - optional:
+        schema = schemas[name]
+        if "properties" in schema and not schema.get("additionalProperties"):
+            schema["required"] = list(schema["properties"])
+
+
+def _restore_nulls(schemas: dict[str, Any]) -> None:
+    """Put into examples the nulls that FastAPI drops from the whole document."""
+
+    def restore(schema: dict[str, Any], value: Any) -> None:
+        if "$ref" in schema:
+            schema = schemas[schema["$ref"].rpartition("/")[2]]
+        for choice in schema.get("anyOf", ()):
+            restore(choice, value)
+        if isinstance(value, dict) and not set(value) <= set(schema.get("properties", ())):
+            return
+        if isinstance(value, list) and "items" in schema:
+            for item in value:
+                restore(schema["items"], item)
+        if isinstance(value, dict) and "properties" in schema:
+            for name, inner in schema["properties"].items():
+                if name in value:
+                    restore(inner, value[name])
+                elif name in schema.get("required", ()) and {"type": "null"} in inner.get(
+                    "anyOf", ()
+                ):
+                    value[name] = None
+
+    for schema in schemas.values():
+        for example in schema.get("examples", ()):
+            restore(schema, example)
+
+
+def _schemas_in(part: Any, schemas: dict[str, Any]) -> set[str]:
+    """Return the names of the schemas that a part of the document refers to, directly or not."""
+    found: set[str] = set()
+    waiting = [part]
+    while waiting:
+        match waiting.pop():
+            case {"$ref": str(reference)}:
+                name = reference.rpartition("/")[2]
+                if name not in found:
+                    found.add(name)
+                    waiting.append(schemas[name])
+            case dict() as inner:
+                waiting += inner.values()
+            case list() as items:
+                waiting += items
+    return found
 
 
 def _tell(response: dict[str, Any], error: dict[str, str]) -> None:

@@ -11,6 +11,7 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
 from aiplatform.data.blobs import BlobNotFoundError
+from aiplatform.server.core.description import header
 from aiplatform.server.core.errors import Problem
 from aiplatform.server.core.files import read_file
 from aiplatform.server.core.problems import render
@@ -23,11 +24,17 @@ UNTRUSTED = {
 }
 """What users uploaded is never a page of ours, whatever it holds."""
 
+HEADERS = ("ETag", "Content-Disposition", "Repr-Digest", "Accept-Ranges")
+"""Headers of what :func:`send_blob` sends."""
+
+BYTES: dict[str, object] = {"application/octet-stream": {}}
+RANGE = {"Content-Range": header("Content-Range")}
 DOCUMENTATION: dict[int | str, dict[str, object]] = {
-    200: {"description": "The file", "content": {"application/octet-stream": {}}},
-    206: {"description": "The range that was asked for"},
+    200: {"description": "The file", "content": BYTES},
+    206: {"description": "The range that was asked for", "content": BYTES, "headers": RANGE},
     304: {"description": "Not changed: `If-None-Match` names what it is"},
-    416: {"description": "The range lies outside the file"},
+    416: {"description": "The range lies outside the file", "headers": RANGE},
+    500: {"description": "The content is missing in the store"},
 }
 
 

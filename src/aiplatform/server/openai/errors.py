@@ -131,3 +131,4 @@ class AccessRevoked(Problem):
         "owner of the project.",
         "zh": "在应答完成之前，您对该模型的访问权限已被撤销。请联系项目所有者。",
     }
+    headers = {"WWW-Authenticate": "Bearer"}

@@ -97,12 +97,14 @@ class ModelList(BaseModel):
 
 
 class ErrorBody(BaseModel):
-    """What went wrong. ``code`` is stable."""
+    """What went wrong. ``code`` is stable; what a model's server refuses is passed on as it is."""
+
+    model_config = ConfigDict(extra="allow")
 
     message: str
     type: str
-    param: str | None
-    code: str
+    param: str | None = None
+    code: str | int | None = None
 
 
 class ErrorDocument(BaseModel):

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query, Response, status
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.schedules import FiringOutcome, Missed, Overlap
+from aiplatform.server.core.description import sends
 from aiplatform.server.core.etags import IfMatch, require_match, set_etag
 from aiplatform.server.core.pagination import (
     Cursor,
@@ -106,6 +107,7 @@ def list_schedules(
     summary="Create a schedule",
     responses=_problem(409, "The name is taken, or what it names is not ready"),
 )
+@sends("ETag")
 def create_schedule(
     context: Annotated[ProjectContext, Depends(access.CREATE)],
     session: SessionDep,
@@ -128,6 +130,7 @@ def create_schedule(
 
 
 @router.get("/schedules/{schedule}", summary="Read a schedule")
+@sends("ETag")
 def get_schedule(
     schedule: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],
@@ -145,6 +148,7 @@ def get_schedule(
     | _problem(412, "Changed meanwhile")
     | _problem(428, "If-Match is missing"),
 )
+@sends("ETag")
 def update_schedule(
     schedule: UUID,
     context: Annotated[ProjectContext, Depends(access.CHANGE)],

@@ -11,6 +11,7 @@ from aiplatform.protocol.names import Name
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core import audit, downloads
 from aiplatform.server.core.database import transaction
+from aiplatform.server.core.description import sends
 from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, written_here
 from aiplatform.server.core.raw_body import ExpectedDigest, described, problems, taken
 from aiplatform.server.core.settings import get_settings
@@ -112,6 +113,7 @@ def get_bundle(
     response_class=Response,
     responses=downloads.DOCUMENTATION,
 )
+@sends(*downloads.HEADERS)
 def download_bundle(
     bundle: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],

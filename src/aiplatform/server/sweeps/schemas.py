@@ -57,6 +57,18 @@ class RegisteredOut(BaseModel):
     version: str
 
 
+EXAMPLE_TRIAL: Any = {
+    "number": 1,
+    "state": "completed",
+    "params": {"lora.rank": 8},
+    "value": 1.31,
+    "task": EXAMPLE_UUID,
+    "model": EXAMPLE_UUID,
+    "progress": 1.0,
+    "error": None,
+}
+
+
 class TrialOut(BaseModel):
     """One choice of parameters, and what came of it. ``number`` counts from 1."""
 
@@ -70,27 +82,24 @@ class TrialOut(BaseModel):
     error: str | None
 
 
+EXAMPLE_SWEEP: Any = {
+    "uuid": EXAMPLE_UUID,
+    "project": EXAMPLE_UUID,
+    "experiment": EXAMPLE_UUID,
+    "name": "faq-search",
+    "status": "running",
+    "error": None,
+    "spec": EXAMPLE_SPEC,
+    "author": {"uuid": EXAMPLE_UUID, "username": "admin"},
+    "created_at": "2026-11-24T16:00:00Z",
+    "ended_at": None,
+}
+
+
 class SweepOut(BaseModel):
     """A sweep."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "uuid": EXAMPLE_UUID,
-                    "project": EXAMPLE_UUID,
-                    "experiment": EXAMPLE_UUID,
-                    "name": "faq-search",
-                    "status": "running",
-                    "error": None,
-                    "spec": EXAMPLE_SPEC,
-                    "author": {"uuid": EXAMPLE_UUID, "username": "admin"},
-                    "created_at": "2026-11-24T16:00:00Z",
-                    "ended_at": None,
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_SWEEP]})
 
     uuid: UUID
     project: UUID
@@ -106,6 +115,12 @@ class SweepOut(BaseModel):
 
 class SweepDetailOut(SweepOut):
     """A sweep with its trials by number, and the best of them."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [EXAMPLE_SWEEP | {"trials": [EXAMPLE_TRIAL], "best": EXAMPLE_TRIAL}]
+        }
+    )
 
     trials: list[TrialOut]
     best: TrialOut | None

@@ -8,6 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.database import transaction
+from aiplatform.server.core.description import sends
 from aiplatform.server.core.etags import IfMatch, require_match, set_etag, set_purge_after
 from aiplatform.server.core.pagination import (
     Cursor,
@@ -56,6 +57,7 @@ def list_datasets(
     openapi_extra=RAW_BODY,
     responses=PROBLEMS,
 )
+@sends("Location", "ETag")
 async def create_dataset(
     context: Annotated[ProjectContext, Depends(access.CREATE)],
     request: Request,
@@ -83,6 +85,7 @@ async def create_dataset(
 
 
 @router.get("/datasets/{dataset}", summary="Read a dataset")
+@sends("ETag")
 def get_dataset(
     dataset: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],
@@ -96,6 +99,7 @@ def get_dataset(
 
 
 @router.patch("/datasets/{dataset}", summary="Rename a dataset", responses=PROBLEMS)
+@sends("ETag")
 def update_dataset(
     dataset: UUID,
     context: Annotated[ProjectContext, Depends(access.WRITE)],
@@ -116,6 +120,7 @@ def update_dataset(
 @router.delete(
     "/datasets/{dataset}", status_code=status.HTTP_204_NO_CONTENT, summary="Delete a dataset"
 )
+@sends("Purge-After")
 def delete_dataset(
     dataset: UUID,
     context: Annotated[ProjectContext, Depends(access.WRITE)],

@@ -10,6 +10,7 @@ from aiplatform.data.reports import Subject, compared, page_of
 from aiplatform.protocol.gates import Gate
 from aiplatform.protocol.references import VERSION_OR_TAG
 from aiplatform.server.core import downloads
+from aiplatform.server.core.description import header, sends
 from aiplatform.server.core.pagination import (
     Cursor,
     Limit,
@@ -48,7 +49,11 @@ SinceMade = Annotated[
 Reader = Annotated[ProjectContext, Depends(access.READ)]
 
 BEING_MADE: dict[int | str, dict[str, Any]] = {
-    409: {"model": ProblemDocument, "description": "The report is being made"}
+    409: {
+        "model": ProblemDocument,
+        "description": "The report is being made",
+        "headers": {"Retry-After": header("Retry-After")},
+    }
 }
 PAGE: dict[int | str, dict[str, Any]] = {
     200: {"description": "The page", "content": {"text/html": {}}},
@@ -113,6 +118,7 @@ def compare_dataset_reports(
     response_class=Response,
     responses=PAGE,
 )
+@sends("Content-Disposition")
 def get_dataset_report_page(
     dataset: UUID,
     version: Label,

@@ -12,6 +12,7 @@ from aiplatform.data.blobs import hash_file
 from aiplatform.protocol.faults import message_of, place_of
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.database import transaction
+from aiplatform.server.core.description import header, sends
 from aiplatform.server.core.errors import Invalid, Language, Problem, TooLarge
 from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, written_here
 from aiplatform.server.core.settings import get_settings
@@ -54,10 +55,19 @@ Owner = Annotated[ProjectContext, Depends(access.RESUME)]
 TUS_PROBLEMS = {
     **PROBLEMS,
     410: {**PROBLEMS[400], "description": "Nobody went on with it for a day"},
-    412: {**PROBLEMS[400], "description": "Another version of the protocol"},
+    412: {
+        **PROBLEMS[400],
+        "description": "Another version of the protocol",
+        "headers": {"Tus-Version": header("Tus-Version")},
+    },
     423: {**PROBLEMS[400], "description": "Another request is writing"},
     460: {**PROBLEMS[400], "description": "The piece is damaged; send it again"},
 }
+
+
+PROGRESS = ("Tus-Resumable", "Upload-Offset", "Upload-Length", "Upload-Expires")
+OUTCOME = ("Aiplatform-Dataset", "Aiplatform-Version")
+"""Headers of :func:`headers_of`, always and once the upload is committed."""
 
 
 def speaks(request: Request) -> None:
@@ -87,6 +97,7 @@ def headers_of(response: Response, upload: DatasetUpload, offset: int) -> None:
     status_code=status.HTTP_204_NO_CONTENT,
     summary="What of tus is spoken",
 )
+@sends("Tus-Resumable", "Tus-Version", "Tus-Extension", "Tus-Checksum-Algorithm", "Tus-Max-Size")
 def describe_uploads(context: Creator, response: Response) -> None:
     """Version, extensions, checksums and the largest upload, as headers."""
     del context
@@ -121,6 +132,7 @@ def list_uploads(
     responses=TUS_PROBLEMS,
     response_class=Response,
 )
+@sends("Location", *PROGRESS, sometimes=OUTCOME)
 async def create_upload(context: Creator, request: Request) -> Response:
     """`Upload-Length` says how many bytes will come, `Upload-Metadata` what they are.
 
@@ -165,6 +177,7 @@ async def create_upload(context: Creator, request: Request) -> Response:
     "/uploads/{upload}", summary="How much has arrived", responses=TUS_PROBLEMS,
     response_class=Response,
 )  # fmt: skip
+@sends(*PROGRESS, sometimes=OUTCOME)
 def head_upload(upload: UUID, context: Owner, request: Request) -> Response:
     """`Upload-Offset` is where to go on."""
     speaks(request)
@@ -176,6 +189,7 @@ def head_upload(upload: UUID, context: Owner, request: Request) -> Response:
 
 
 @router.get("/uploads/{upload}", summary="Read an upload", responses=TUS_PROBLEMS)
+@sends(*PROGRESS, sometimes=OUTCOME)
 def get_upload(upload: UUID, context: Owner, response: Response) -> UploadOut:
     """How far it is, and when it has ended, what came of it."""
     with transaction() as session:
@@ -193,6 +207,7 @@ def get_upload(upload: UUID, context: Owner, response: Response) -> UploadOut:
     responses=TUS_PROBLEMS,
     response_class=Response,
 )
+@sends(*PROGRESS, sometimes=OUTCOME)
 async def append_upload(upload: UUID, context: Owner, request: Request) -> Response:
     """The piece is on disk when the answer comes. With the last one the file is read and committed.
 
@@ -235,6 +250,7 @@ async def append_upload(upload: UUID, context: Owner, request: Request) -> Respo
     summary="Give an upload up",
     responses=TUS_PROBLEMS,
 )
+@sends("Tus-Resumable")
 def delete_upload(upload: UUID, context: Owner, request: Request, response: Response) -> None:
     """What arrived goes. A dataset that was made of it stays."""
     speaks(request)

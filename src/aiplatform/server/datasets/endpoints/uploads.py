@@ -52,6 +52,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         413: "The file is too large",
         415: "A form instead of the file's bytes",
         422: "The file can't be read; `message` and `line` name the place",
+        500: "The program that reads files failed; nothing is stored",
         507: "No room left",
     }.items()
 }

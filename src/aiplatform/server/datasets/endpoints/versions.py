@@ -10,6 +10,7 @@ from aiplatform.data.browse import Found
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.references import VERSION_OR_TAG
 from aiplatform.server.core import audit, downloads
+from aiplatform.server.core.description import sends
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.pagination import (
     Cursor,
@@ -42,12 +43,11 @@ Label = Annotated[
 ]
 Reader = Annotated[ProjectContext, Depends(access.READ)]
 
+FORMATS: dict[str, dict[str, Any]] = {kind.partition(";")[0]: {} for kind in MEDIA_TYPES.values()}
 CONTENT: dict[int | str, dict[str, Any]] = {
     **downloads.DOCUMENTATION,
-    200: {
-        "description": "The file",
-        "content": {kind.partition(";")[0]: {} for kind in MEDIA_TYPES.values()},
-    },
+    200: {"description": "The file", "content": FORMATS},
+    206: {**downloads.DOCUMENTATION[206], "content": FORMATS},
 }
 
 
@@ -71,6 +71,7 @@ def list_dataset_versions(
     openapi_extra=RAW_BODY,
     responses=PROBLEMS,
 )
+@sends("Location")
 async def create_dataset_version(
     dataset: UUID,
     context: Annotated[ProjectContext, Depends(access.WRITE)],
@@ -152,6 +153,7 @@ def list_dataset_rows(
     response_class=Response,
     responses=CONTENT,
 )
+@sends("ETag", "Content-Disposition", sometimes=("Accept-Ranges", "Repr-Digest"))
 def get_dataset_content(
     dataset: UUID,
     version: Label,

@@ -112,6 +112,7 @@ class DatasetVersionOut(BaseModel):
                     },
                     "created_at": "2026-11-24T08:00:00Z",
                     "report": None,
+                    "made_by": None,
                 }
             ]
         }

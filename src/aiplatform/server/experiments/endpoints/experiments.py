@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from aiplatform.data.filters import comparisons
 from aiplatform.protocol.enums import ExperimentStatus
 from aiplatform.protocol.permissions import Permission
+from aiplatform.server.core.description import sends
 from aiplatform.server.core.etags import IfMatch, require_match, set_etag
 from aiplatform.server.core.filters import read_filter
 from aiplatform.server.core.pagination import (
@@ -139,6 +140,7 @@ def list_experiments(
     summary="Create an experiment",
     responses=_problem(409, "The base model is not ready"),
 )
+@sends("ETag")
 def create_experiment(
     context: Annotated[ProjectContext, Depends(access.CREATE)],
     session: SessionDep,
@@ -159,6 +161,7 @@ def create_experiment(
 
 
 @router.get("/experiments/{experiment}", summary="Read an experiment")
+@sends("ETag")
 def get_experiment(
     experiment: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],
@@ -174,6 +177,7 @@ def get_experiment(
     summary="Change an experiment",
     responses=_problem(412, "Changed meanwhile") | _problem(428, "If-Match is missing"),
 )
+@sends("ETag")
 def update_experiment(
     experiment: UUID,
     context: Annotated[ProjectContext, Depends(access.CHANGE)],
@@ -252,6 +256,7 @@ def start_run(
     summary="Clone an experiment",
     responses=_problem(409, "The base model is not ready"),
 )
+@sends("ETag")
 def clone_experiment(
     experiment: UUID,
     context: Annotated[ProjectContext, Depends(access.CHANGE)],

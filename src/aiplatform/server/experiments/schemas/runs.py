@@ -20,32 +20,29 @@ class ExperimentRef(BaseModel):
     name: str
 
 
+EXAMPLE_RUN: Any = {
+    "uuid": EXAMPLE_UUID,
+    "experiment": {"uuid": EXAMPLE_UUID, "name": "FAQ, rank 16"},
+    "name": "FAQ, rank 16 #1",
+    "type": "training",
+    "status": "completed",
+    "progress": 1.0,
+    "config": {"type": "training", "lora": {"rank": 16}, "seed": 42},
+    "metrics": {"eval_loss": 1.42, "loss": 1.31, "steps": 60},
+    "model": EXAMPLE_UUID,
+    "rerun_of": None,
+    "error_message": None,
+    "author": {"uuid": EXAMPLE_UUID, "username": "admin"},
+    "created_at": "2026-11-24T16:00:00Z",
+    "started_at": "2026-11-24T16:00:01Z",
+    "completed_at": "2026-11-24T16:03:00Z",
+}
+
+
 class RunOut(BaseModel):
     """A training, or a run that executes elsewhere; the task of its uuid has logs and series."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "uuid": EXAMPLE_UUID,
-                    "experiment": {"uuid": EXAMPLE_UUID, "name": "FAQ, rank 16"},
-                    "name": "FAQ, rank 16 #1",
-                    "type": "training",
-                    "status": "completed",
-                    "progress": 1.0,
-                    "config": {"type": "training", "lora": {"rank": 16}, "seed": 42},
-                    "metrics": {"eval_loss": 1.42, "loss": 1.31, "steps": 60},
-                    "model": EXAMPLE_UUID,
-                    "rerun_of": None,
-                    "error_message": None,
-                    "author": {"uuid": EXAMPLE_UUID, "username": "admin"},
-                    "created_at": "2026-11-24T16:00:00Z",
-                    "started_at": "2026-11-24T16:00:01Z",
-                    "completed_at": "2026-11-24T16:03:00Z",
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_RUN]})
 
     uuid: UUID
     experiment: ExperimentRef | None
@@ -88,6 +85,23 @@ class Record(BaseModel):
 
 class RunDetailOut(RunOut):
     """A run with its record."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                EXAMPLE_RUN
+                | {
+                    "record": {
+                        "seed": 42,
+                        "config": EXAMPLE_RUN["config"],
+                        "inputs": [{"role": "dataset", "label": "faq@v1", "sha256": "9f86d081…"}],
+                        "git": None,
+                        "environment": {"python": "3.12.3"},
+                    }
+                }
+            ]
+        }
+    )
 
     record: Record
 

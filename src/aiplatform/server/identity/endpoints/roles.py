@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Request, Response, status
 
 from aiplatform.protocol.permissions import DESCRIPTIONS, SYSTEM_ROLES, Permission
+from aiplatform.server.core.description import sends
 from aiplatform.server.core.errors import Language
 from aiplatform.server.core.etags import IfMatch
 from aiplatform.server.core.pagination import (
@@ -98,6 +99,7 @@ def list_roles(
 
 
 @router.get("/roles/{role}", summary="Read a role")
+@sends("ETag")
 def read_role(
     role: RoleName,
     principal: SignedInOrKey,
@@ -118,6 +120,7 @@ def read_role(
 @router.post(
     "/roles", summary="Create a role", status_code=status.HTTP_201_CREATED, responses=CONFLICT
 )
+@sends("ETag")
 def create_role(
     body: RoleIn, principal: RolesWrite, session: SessionDep, response: Response
 ) -> RoleOut:
@@ -128,6 +131,7 @@ def create_role(
 
 
 @router.patch("/roles/{role}", summary="Change a role", responses=CHANGED)
+@sends("ETag")
 def update_role(
     role: RoleName,
     body: RolePatch,

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Path, Query, Response, status
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.permissions import Permission
+from aiplatform.server.core.description import sends
 from aiplatform.server.core.etags import IfMatch, set_etag
 from aiplatform.server.core.pagination import (
     Cursor,
@@ -97,6 +98,7 @@ def create_user(body: UserIn, principal: UsersWrite, session: SessionDep) -> Use
 
 
 @router.get("/{user}", summary="Read an account")
+@sends("ETag")
 def read_user(
     user: NameOrUuid, _: UsersRead, session: SessionDep, response: Response
 ) -> UserDetails:
@@ -105,6 +107,7 @@ def read_user(
 
 
 @router.patch("/{user}", summary="Change an account", responses=CHANGE)
+@sends("ETag")
 def update_user(
     user: NameOrUuid,
     body: UserChanges,
@@ -125,6 +128,7 @@ def update_user(
 
 
 @router.post("/{user}/deactivate", summary="Deactivate an account", responses=LAST)
+@sends("ETag")
 def deactivate_user(
     user: NameOrUuid, principal: UsersWrite, session: SessionDep, response: Response
 ) -> UserDetails:
@@ -135,6 +139,7 @@ def deactivate_user(
 
 
 @router.post("/{user}/activate", summary="Reactivate an account")
+@sends("ETag")
 def activate_user(
     user: NameOrUuid, principal: UsersWrite, session: SessionDep, response: Response
 ) -> UserDetails:

@@ -1,7 +1,7 @@
 """Accounts as they go over the wire."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import (
@@ -131,6 +131,22 @@ class UserRef(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
+EXAMPLE_USER: dict[str, Any] = {
+    "uuid": EXAMPLE_UUID,
+    "username": "lin",
+    "email": "lin@example.com",
+    "role": "user",
+    "is_active": True,
+    "created_at": "2026-11-24T08:00:00Z",
+    "updated_at": "2026-11-24T08:00:00Z",
+    "last_login_at": None,
+}
+EXAMPLE_DETAILS: dict[str, Any] = EXAMPLE_USER | {
+    "must_change_password": False,
+    "totp_enabled": False,
+}
+
+
 class UserOut(BaseModel):
     """An account. ``created_at`` is null only for rows that other programs wrote."""
 
@@ -145,20 +161,7 @@ class UserOut(BaseModel):
 
     model_config = ConfigDict(
         from_attributes=True,
-        json_schema_extra={
-            "examples": [
-                {
-                    "uuid": EXAMPLE_UUID,
-                    "username": "lin",
-                    "email": "lin@example.com",
-                    "role": "user",
-                    "is_active": True,
-                    "created_at": "2026-11-24T08:00:00Z",
-                    "updated_at": "2026-11-24T08:00:00Z",
-                    "last_login_at": None,
-                }
-            ]
-        },
+        json_schema_extra={"examples": [EXAMPLE_USER]},
     )
 
 
@@ -168,8 +171,14 @@ class UserDetails(UserOut):
     must_change_password: bool
     totp_enabled: bool
 
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_DETAILS]})
+
 
 class MeOut(UserDetails):
     """The caller's own account, with what its global role grants outside projects."""
 
     permissions: list[str]
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [EXAMPLE_DETAILS | {"permissions": ["projects:write"]}]}
+    )

@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Request, Response, status
 
 from aiplatform.protocol.notifications import NotificationType
+from aiplatform.server.core.description import sends
 from aiplatform.server.core.etags import IfMatch, set_etag
 from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, written_here
 from aiplatform.server.core.problems import ProblemDocument, language_of
@@ -77,6 +78,7 @@ def delete_read_notifications(principal: SignedIn, session: SessionDep) -> Chang
 
 
 @router.get("/preferences", summary="Read preferences")
+@sends("ETag")
 def read_preferences(
     request: Request, principal: SignedIn, session: SessionDep, response: Response
 ) -> PreferencesOut:
@@ -88,6 +90,7 @@ def read_preferences(
 
 
 @router.patch("/preferences", summary="Change preferences", responses=CHANGED)
+@sends("ETag")
 def update_preferences(
     request: Request,
     body: PreferencesIn,

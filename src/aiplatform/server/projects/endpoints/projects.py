@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import ProjectStatus
 from aiplatform.protocol.permissions import Permission
+from aiplatform.server.core.description import sends
 from aiplatform.server.core.etags import IfMatch, set_etag, set_purge_after
 from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id, written_here
 from aiplatform.server.core.problems import ProblemDocument
@@ -100,6 +101,7 @@ def list_projects(
 @router.post(
     "", summary="Create a project", status_code=status.HTTP_201_CREATED, responses=CONFLICT
 )
+@sends("ETag")
 def create_project(
     body: ProjectIn, principal: Create, session: SessionDep, response: Response
 ) -> ProjectOut:
@@ -110,6 +112,7 @@ def create_project(
 
 
 @router.get("/{project}", summary="Read a project")
+@sends("ETag")
 def read_project(context: Read, session: SessionDep, response: Response) -> ProjectOut:
     """One project; its ETag is needed to change it."""
     project, owner = queries.get_project(session, context)
@@ -118,6 +121,7 @@ def read_project(context: Read, session: SessionDep, response: Response) -> Proj
 
 
 @router.patch("/{project}", summary="Change a project", responses=CHANGED)
+@sends("ETag")
 def update_project(
     body: ProjectPatch,
     context: Change,
@@ -138,6 +142,7 @@ def update_project(
 
 
 @router.delete("/{project}", summary="Delete a project", status_code=status.HTTP_204_NO_CONTENT)
+@sends("Purge-After")
 def delete_project(context: Delete, session: SessionDep, response: Response) -> None:
     """Delete the project with its datasets, experiments, models and deployments; stop its tasks.
 
@@ -148,6 +153,7 @@ def delete_project(context: Delete, session: SessionDep, response: Response) -> 
 
 
 @router.post("/{project}/archive", summary="Archive a project")
+@sends("ETag")
 def archive_project(context: Delete, session: SessionDep, response: Response) -> ProjectOut:
     """Make it read-only. Its tasks are cancelled, so its deployments stop; nothing is deleted.
 
@@ -157,6 +163,7 @@ def archive_project(context: Delete, session: SessionDep, response: Response) ->
 
 
 @router.post("/{project}/unarchive", summary="Reactivate a project")
+@sends("ETag")
 def unarchive_project(context: Delete, session: SessionDep, response: Response) -> ProjectOut:
     """Make an archived project writable again. What was stopped stays so until it is started."""
     return _set_archived(context, session, response, archived=False)

@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Response, status
 
 from aiplatform.protocol.permissions import Permission
+from aiplatform.server.core.description import sends
 from aiplatform.server.core.etags import IfMatch, set_etag
 from aiplatform.server.core.pagination import (
     Cursor,
@@ -74,6 +75,7 @@ def list_webhooks(
     status_code=status.HTTP_201_CREATED,
     responses=CONFLICT,
 )
+@sends("ETag")
 def create_webhook(
     body: WebhookIn, context: Create, session: SessionDep, response: Response
 ) -> NewWebhookOut:
@@ -86,6 +88,7 @@ def create_webhook(
 
 
 @router.get("/webhooks/{webhook}", summary="Read a webhook")
+@sends("ETag")
 def read_webhook(
     webhook: UUID, context: Read, session: SessionDep, response: Response
 ) -> WebhookOut:
@@ -96,6 +99,7 @@ def read_webhook(
 
 
 @router.patch("/webhooks/{webhook}", summary="Change a webhook", responses=CHANGED)
+@sends("ETag")
 def update_webhook(
     webhook: UUID,
     body: WebhookPatch,

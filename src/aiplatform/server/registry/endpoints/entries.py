@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response, status
 
 from aiplatform.protocol.enums import ModelStatus
 from aiplatform.protocol.model_sources import UploadSource
+from aiplatform.server.core.description import sends
 from aiplatform.server.core.etags import set_etag, set_purge_after
 from aiplatform.server.core.pagination import (
     Cursor,
@@ -121,6 +122,7 @@ def list_project_models(
     summary="Bring a model in",
     responses=CONFLICT,
 )
+@sends("Location")
 def create_model(
     context: Annotated[ProjectContext, Depends(access.CREATE)],
     session: SessionDep,
@@ -162,6 +164,7 @@ def import_model(context: Writer, session: SessionDep) -> TaskOut:
 
 
 @router.get("/models/{model}", summary="Read a model")
+@sends("ETag")
 def get_model(context: Reader, session: SessionDep, response: Response) -> ModelOut:
     """A model with its card."""
     entry = queries.get_entry(session, context.model_id)
@@ -199,6 +202,7 @@ def get_model_lineage(context: Reader, session: SessionDep) -> LineageOut:
     summary="Delete a model",
     responses=CONFLICT,
 )
+@sends(sometimes=("Purge-After",))
 def delete_model(context: Writer, session: SessionDep, response: Response) -> None:
     """Refused while a task that has not ended reads it, or a tuned model stands on it.
 

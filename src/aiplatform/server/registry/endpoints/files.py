@@ -8,6 +8,7 @@ from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core import audit, downloads
 from aiplatform.server.core.database import transaction
+from aiplatform.server.core.description import sends
 from aiplatform.server.core.pagination import (
     Cursor,
     Limit,
@@ -100,6 +101,7 @@ async def put_model_file(
     response_class=Response,
     responses=downloads.DOCUMENTATION,
 )
+@sends(*downloads.HEADERS)
 def get_model_file(
     path: FilePath,
     context: Annotated[ModelContext, Depends(access.READ)],

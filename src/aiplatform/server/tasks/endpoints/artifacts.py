@@ -9,6 +9,7 @@ from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core import audit, downloads
 from aiplatform.server.core.database import transaction
+from aiplatform.server.core.description import sends
 from aiplatform.server.core.pagination import (
     Cursor,
     Limit,
@@ -92,6 +93,7 @@ async def put_task_artifact(
     response_class=Response,
     responses=downloads.DOCUMENTATION,
 )
+@sends(*downloads.HEADERS)
 def get_task_artifact(
     task: UUID,
     path: Annotated[str, Path(description="as the list has it", max_length=500)],

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -89,7 +90,12 @@ class _Given(Collector):
         return self._families
 
 
-@router.get("/metrics", tags=["health"], summary="Figures for Prometheus")
+@router.get(
+    "/metrics",
+    tags=["health"],
+    summary="Figures for Prometheus",
+    response_class=PlainTextResponse,
+)
 def metrics(
     _: Annotated[Principal, Depends(PlatformGuard(Permission.SETTINGS_READ))],
     session: SessionDep,

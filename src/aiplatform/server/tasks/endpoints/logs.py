@@ -10,6 +10,7 @@ from starlette.concurrency import iterate_in_threadpool
 
 from aiplatform.protocol.enums import LogLevel, LogStream
 from aiplatform.server.core.database import transaction
+from aiplatform.server.core.description import sends
 from aiplatform.server.core.downloads import UNTRUSTED, content_disposition
 from aiplatform.server.core.pagination import (
     Cursor,
@@ -120,6 +121,7 @@ def search_task_logs(
         200: {"description": "The log", "content": {"text/plain": {}, "application/gzip": {}}}
     },
 )
+@sends("Content-Disposition")
 def download_task_logs(
     task: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],

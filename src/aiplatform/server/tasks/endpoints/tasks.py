@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.protocol.permissions import Permission
+from aiplatform.server.core.description import sends
 from aiplatform.server.core.etags import IfMatch, require_match, set_etag
 from aiplatform.server.core.pagination import (
     Cursor,
@@ -153,6 +154,7 @@ def list_tasks(
 
 
 @router.get("/tasks/{task}", summary="Read a task")
+@sends("ETag")
 def get_task(
     task: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],
@@ -184,6 +186,7 @@ def get_task(
 
 
 @router.patch("/tasks/{task}", summary="Change a waiting task's priority")
+@sends("ETag")
 def update_task(
     task: UUID,
     context: Annotated[ProjectContext, Depends(access.UPDATE)],

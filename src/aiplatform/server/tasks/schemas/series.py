@@ -69,7 +69,11 @@ class ChartsOut(BaseModel):
 class SummaryOut(BaseModel):
     """A series in few words. `best` is there when the name says which end is better."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"points": 2, "last": 0.4}]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"points": 2, "first": 0.9, "first_step": 1, "last": 0.4, "last_step": 2}]
+        }
+    )
 
     points: int
     first: float | str
