@@ -27,9 +27,9 @@ from tests.surface.tally import SURFACE
 if TYPE_CHECKING:
     from fastapi import FastAPI
     from sqlalchemy.orm import Session
-    from starlette.testclient import TestClient
 
     from aiplatform.server.identity.models import User
+    from tests.described import CheckedClient
     from tests.servers import PostgresServer
 
 ADMIN_PASSWORD = "correct horse battery staple"
@@ -159,6 +159,20 @@ def _no_home_of_ours() -> Iterator[None]:
     os.environ.update(before)
 
 
+@pytest.fixture(autouse=True)
+def _answers_as_described() -> Iterator[None]:
+    """Fail a test in which an answer was not what the OpenAPI document says of its route.
+
+    Most of them raise where they are read; those behind a socket are only noted.
+    """
+    yield
+    described = sys.modules.get("tests.described")
+    if described is not None and described.FOUND:
+        found = list(described.FOUND)
+        described.FOUND.clear()
+        pytest.fail("\n".join(str(fault) for fault in found), pytrace=False)
+
+
 def _is_setting(name: str) -> bool:
     kept = {"AIPLATFORM_POSTGRES_BIN", "AIPLATFORM_VALKEY_BIN", "AIPLATFORM_TEST_DATABASE_URL"}
     return name.startswith("AIPLATFORM_") and name not in kept
@@ -276,18 +290,20 @@ def app(database_url: str) -> "FastAPI":
 
 
 @pytest.fixture(scope="module")
-def client(app: "FastAPI") -> "Iterator[TestClient]":
+def client(app: "FastAPI") -> "Iterator[CheckedClient]":
     """Speaks with the started application; nobody is signed in."""
-    from starlette.testclient import TestClient
+    from tests.described import CheckedClient
 
-    with TestClient(app, base_url="http://127.0.0.1:8400", client=("127.0.0.1", 50000)) as client:
+    with CheckedClient(
+        app, base_url="http://127.0.0.1:8400", client=("127.0.0.1", 50000)
+    ) as client:
         yield client
 
 
 class Api:
     """The API as one user sees it: a client that sends their token. ``token`` None: anonymous."""
 
-    def __init__(self, client: "TestClient", token: str | None, prefix: str = "/api/v1") -> None:
+    def __init__(self, client: "CheckedClient", token: str | None, prefix: str = "/api/v1") -> None:
         self.client = client
         self.token = token
         self.prefix = prefix
@@ -321,7 +337,7 @@ class Api:
 
 
 @pytest.fixture
-def api(client: "TestClient", session: "Session") -> "Callable[[User | None], Api]":
+def api(client: "CheckedClient", session: "Session") -> "Callable[[User | None], Api]":
     """``api(user)`` acts as that user, with a session of their own; ``api(None)`` as nobody."""
     from tests.factories import make_token
 
@@ -332,7 +348,7 @@ def api(client: "TestClient", session: "Session") -> "Callable[[User | None], Ap
 
 
 @pytest.fixture
-def admin_user(client: "TestClient", session: "Session") -> "User":
+def admin_user(client: "CheckedClient", session: "Session") -> "User":
     """The administrator that the first start made."""
     from sqlalchemy import select
 
@@ -355,11 +371,15 @@ def server_url(app: "FastAPI") -> Iterator[str]:
     """
     import uvicorn
 
+    from tests.described import CheckedApp
+
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     server = uvicorn.Server(
-        uvicorn.Config(app, log_level="warning", log_config=None, timeout_graceful_shutdown=2)
+        uvicorn.Config(
+            CheckedApp(app), log_level="warning", log_config=None, timeout_graceful_shutdown=2
+        )
     )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

@@ -21,9 +21,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 from sqlalchemy.orm import Session
-from starlette.testclient import TestClient
 
 from tests.access_table import TABLE, Access
+from tests.described import CheckedClient
 from tests.factories import make_key
 from tests.matrix.world import Stage, World
 
@@ -44,7 +44,7 @@ CHECKS = (
 
 
 @pytest.fixture
-def api_schema(app: FastAPI, client: TestClient) -> Any:
+def api_schema(app: FastAPI, client: CheckedClient) -> Any:
     """The description; the application has started."""
     described = schemathesis.openapi.from_dict(app.openapi())
     described.app = app
@@ -52,7 +52,7 @@ def api_schema(app: FastAPI, client: TestClient) -> Any:
 
 
 @pytest.fixture
-def stage(client: TestClient, session: Session, home: Any) -> Stage:
+def stage(client: CheckedClient, session: Session, home: Any) -> Stage:
     return Stage(session, home)
 
 
@@ -74,7 +74,9 @@ def cast(stage: Stage, name: str) -> tuple[World, dict[str, str | None]]:
 @pytest.mark.parametrize(
     "access", [a for a in TABLE if not a.path.endswith(ENDLESS)], ids=lambda a: a.key
 )
-def test_keeps_its_word(access: Access, api_schema: Any, stage: Stage, client: TestClient) -> None:
+def test_keeps_its_word(
+    access: Access, api_schema: Any, stage: Stage, client: CheckedClient
+) -> None:
     operation = find(api_schema, access)
     if operation is None:
         pytest.skip("not described")

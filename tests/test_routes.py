@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from fastapi import FastAPI, routing
 from sqlalchemy.orm import Session
-from starlette.testclient import TestClient
 
 from aiplatform.server.core.description import Shortcut
 from aiplatform.server.identity.access import PublicGuard
 from tests.access_table import PUBLIC, TABLE, UNGUARDED, Access
+from tests.described import CheckedClient
 from tests.matrix.asking import BY_KEY, admits, ask, check, check_silent, sent_in
 from tests.matrix.world import PEOPLE, Stage
 
@@ -99,13 +99,13 @@ class TestGuards:
 
 
 @pytest.fixture
-def stage(client: TestClient, session: Session, home: Path) -> Stage:
+def stage(client: CheckedClient, session: Session, home: Path) -> Stage:
     """Makes projects and people."""
     return Stage(session, home)
 
 
 @pytest.mark.parametrize("access", TABLE, ids=lambda access: access.key)
-def test_access(client: TestClient, stage: Stage, access: Access) -> None:
+def test_access(client: CheckedClient, stage: Stage, access: Access) -> None:
     """Each person, to what is their own or their project's, and to somebody else's."""
     own, foreign = stage.world(), stage.world()
     own.params["notification"] = foreign.params["notification"] = str(own.project.uuid)

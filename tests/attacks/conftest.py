@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy.orm import Session
-from starlette.testclient import TestClient
 
 from tests.conftest import Api
+from tests.described import CheckedClient
 from tests.matrix.world import Stage, World
 
 
 @pytest.fixture
-def stage(client: TestClient, session: Session, home: Path) -> Stage:
+def stage(client: CheckedClient, session: Session, home: Path) -> Stage:
     return Stage(session, home)
 
 
@@ -21,6 +21,6 @@ def world(stage: Stage) -> World:
 
 
 @pytest.fixture
-def owner(client: TestClient, world: World) -> Api:
+def owner(client: CheckedClient, world: World) -> Api:
     """The API as the owner of the project."""
     return Api(client, world.tokens["owner"])

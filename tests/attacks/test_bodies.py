@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from sqlalchemy.orm import Session
-from starlette.testclient import TestClient
 
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
 from tests.access_table import TABLE, Access
 from tests.conftest import Api
+from tests.described import CheckedClient
 from tests.matrix.asking import admits
 from tests.matrix.bodies import bodies_of
 from tests.matrix.test_references import send
@@ -43,7 +43,7 @@ def described_fields(app: FastAPI, access: Access) -> set[str]:
 class TestMassAssignment:
     @pytest.mark.parametrize("access", WITH_BODIES, ids=lambda a: a.key)
     def test_undeclared_fields_are_refused(
-        self, client: TestClient, app: FastAPI, stage: Stage, access: Access
+        self, client: CheckedClient, app: FastAPI, stage: Stage, access: Access
     ) -> None:
         """Not passed over: who sends one is told that it did nothing."""
         world = _lasting(stage)
@@ -64,7 +64,7 @@ class TestMassAssignment:
             assert answer.status_code in {401, 403, 404, 409, 412, 422}, about
 
     def test_nobody_promotes_themselves(
-        self, client: TestClient, session: Session, world: World
+        self, client: CheckedClient, session: Session, world: World
     ) -> None:
         for person in ("viewer", "developer", "owner", "outsider"):
             api = Api(client, world.tokens[person])
@@ -88,7 +88,7 @@ class TestMassAssignment:
 class TestSize:
     @pytest.mark.parametrize("access", WITH_BODIES, ids=lambda a: a.key)
     def test_deep_and_large_bodies_are_refused(
-        self, client: TestClient, app: FastAPI, stage: Stage, access: Access
+        self, client: CheckedClient, app: FastAPI, stage: Stage, access: Access
     ) -> None:
         world = _lasting(stage)
         uploads = (

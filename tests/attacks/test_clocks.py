@@ -18,7 +18,6 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session
-from starlette.testclient import TestClient
 
 import aiplatform.server
 from aiplatform.protocol.enums import LogStream
@@ -30,6 +29,7 @@ from aiplatform.server.tasks.models import ExternalRun
 from aiplatform.server.tasks.service.attempts import Chunk
 from aiplatform.server.tasks.service.flooding import within_rate
 from tests.conftest import Api
+from tests.described import CheckedClient
 from tests.factories import PASSWORD, make_user
 from tests.server.audit.conftest import superuser, url
 from tests.server.audit.trail import seal, write
@@ -51,7 +51,7 @@ def jump(session: Session, column: Any, hours: float) -> None:
 
 @BOTH_WAYS
 def test_failed_sign_ins_keep_nobody_out_for_longer_than_they_would(
-    client: TestClient, session: Session, hours: float
+    client: CheckedClient, session: Session, hours: float
 ) -> None:
     user = make_user(session)
     for _ in range(rules.FREE_FAILURES + 3):
@@ -67,7 +67,7 @@ def test_failed_sign_ins_keep_nobody_out_for_longer_than_they_would(
 
 @BOTH_WAYS
 def test_used_refresh_token_is_no_repetition_of_a_lost_answer(
-    client: TestClient, session: Session, hours: float
+    client: CheckedClient, session: Session, hours: float
 ) -> None:
     first = sign_in(client, make_user(session).username).json()
     second = renew(client, first["refresh_token"]).json()
@@ -77,7 +77,7 @@ def test_used_refresh_token_is_no_repetition_of_a_lost_answer(
 
 
 def test_small_step_back_does_not_end_the_session_of_a_client_that_lost_an_answer(
-    client: TestClient, session: Session
+    client: CheckedClient, session: Session
 ) -> None:
     first = sign_in(client, make_user(session).username).json()
     renew(client, first["refresh_token"])
@@ -87,7 +87,7 @@ def test_small_step_back_does_not_end_the_session_of_a_client_that_lost_an_answe
 
 @BOTH_WAYS
 def test_session_outlives_a_jump_and_its_access_token_is_not_renewed_by_it(
-    client: TestClient, session: Session, hours: float
+    client: CheckedClient, session: Session, hours: float
 ) -> None:
     pair = sign_in(client, make_user(session).username).json()
     jump(session, AuthToken.expires_at, hours)
@@ -96,7 +96,7 @@ def test_session_outlives_a_jump_and_its_access_token_is_not_renewed_by_it(
 
 
 @BOTH_WAYS
-def test_ended_session_stays_ended(client: TestClient, session: Session, hours: float) -> None:
+def test_ended_session_stays_ended(client: CheckedClient, session: Session, hours: float) -> None:
     pair = sign_in(client, make_user(session).username).json()
     headers = {"Authorization": f"Bearer {pair['access_token']}"}
     assert client.post("/api/v1/auth/logout", headers=headers).status_code == 204
@@ -107,7 +107,7 @@ def test_ended_session_stays_ended(client: TestClient, session: Session, hours: 
 
 @BOTH_WAYS
 def test_reset_of_a_password_can_be_asked_for_again(
-    client: TestClient, session: Session, hours: float
+    client: CheckedClient, session: Session, hours: float
 ) -> None:
     user = make_user(session)
     sent = PasswordReset(
@@ -124,7 +124,7 @@ def test_reset_of_a_password_can_be_asked_for_again(
 
 @BOTH_WAYS
 def test_code_of_an_app_counts_once_and_only_in_its_own_time(
-    client: TestClient, session: Session, api: Callable[..., Api],
+    client: CheckedClient, session: Session, api: Callable[..., Api],
     monkeypatch: pytest.MonkeyPatch, hours: float,
 ) -> None:  # fmt: skip
     """Codes are of the API's clock; whoever noted one down can't use it when the clock returns."""

@@ -10,11 +10,11 @@ from urllib.parse import quote
 import pytest
 import structlog
 from sqlalchemy.orm import Session
-from starlette.testclient import TestClient
 
 from aiplatform.server.core.logging import configure_logging
 from aiplatform.server.core.settings import get_settings
 from tests.conftest import Api
+from tests.described import CheckedClient
 from tests.factories import make_blob, make_model
 from tests.matrix.world import World
 
@@ -65,7 +65,7 @@ class TestMarkup:
 
     @pytest.mark.parametrize("name", ["evil.html", "evil.svg", "evil.xhtml", "README.md", "x.js"])
     def test_in_files_is_sent_as_a_file(
-        self, client: TestClient, session: Session, world: World, home: Any, name: str
+        self, client: CheckedClient, session: Session, world: World, home: Any, name: str
     ) -> None:
         path = f"weights/{name}"
         file = make_blob(session, MARKUP[0].encode() + name.encode(), path, home)
@@ -108,7 +108,7 @@ def log(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 class TestLogs:
     def test_no_request_can_write_a_line_of_its_own(
-        self, client: TestClient, log: io.StringIO
+        self, client: CheckedClient, log: io.StringIO
     ) -> None:
         """Line ends in what is logged are escaped, in either form of the log."""
         line = "2030-01-01 [info] request path=/forged status=200"
@@ -122,7 +122,7 @@ class TestLogs:
         assert sum("/forged" in written for written in lines) >= 12
         assert [written for written in lines if written.startswith("2030")] == []
 
-    def test_request_ids_of_strangers_are_plain(self, client: TestClient) -> None:
+    def test_request_ids_of_strangers_are_plain(self, client: CheckedClient) -> None:
         for hostile in ("a" * 65, "short", "é" * 10, "x" * 8 + "\t"):
             answer = client.get("/api/v1/health", headers={"X-Request-ID": hostile.encode()})
             assert answer.headers["x-request-id"] != hostile

@@ -7,12 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
-from starlette.testclient import TestClient
 
 from aiplatform.server.core.disks import DiskChecks, examine
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.tasks.endpoints import health
 from tests.conftest import environment
+from tests.described import CheckedClient
 
 FULL = """
 import sys
@@ -28,7 +28,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "disks", DiskChecks())
 
 
-def test_a_disk_with_room_is_well(client: TestClient) -> None:
+def test_a_disk_with_room_is_well(client: CheckedClient) -> None:
     with environment(AIPLATFORM_MIN_FREE_DISK_BYTES="1"):
         checks = client.get("/api/v1/health").json()["checks"]
     for part in ("uploads", "storage"):
@@ -36,7 +36,7 @@ def test_a_disk_with_room_is_well(client: TestClient) -> None:
         assert checks[part]["detail"].startswith("writable, ")
 
 
-def test_a_disk_below_the_limit_degrades_the_platform(client: TestClient) -> None:
+def test_a_disk_below_the_limit_degrades_the_platform(client: CheckedClient) -> None:
     with environment(AIPLATFORM_MIN_FREE_DISK_BYTES=str(1 << 60)):
         answer = client.get("/api/v1/health")
     assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
@@ -47,7 +47,7 @@ def test_a_disk_below_the_limit_degrades_the_platform(client: TestClient) -> Non
 
 
 def test_a_directory_that_can_not_be_written_degrades_the_platform(
-    client: TestClient, tmp_path: Path
+    client: CheckedClient, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
     with environment(AIPLATFORM_STORAGE_URL=(tmp_path / "file" / "blobs").as_uri()):
@@ -72,7 +72,7 @@ def test_a_full_disk_can_not_be_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_health_report_leaves_no_file_behind(client: TestClient) -> None:
+def test_the_health_report_leaves_no_file_behind(client: CheckedClient) -> None:
     client.get("/api/v1/health")
     assert examine(get_settings().spool_dir, 0).ok
     assert list(get_settings().spool_dir.iterdir()) == []

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
-from starlette.testclient import TestClient
 
 from aiplatform.server.identity import rules
 from aiplatform.server.identity.models import User
+from tests.described import CheckedClient
 from tests.factories import make_user, number
 from tests.server.identity.conftest import sign_in
 
@@ -37,8 +37,8 @@ def holder(session: Session) -> User:
     return make_user(session)
 
 
-def at(app: Any, address: str) -> TestClient:
-    return TestClient(app, base_url="http://127.0.0.1", client=(address, 1))
+def at(app: Any, address: str) -> CheckedClient:
+    return CheckedClient(app, base_url="http://127.0.0.1", client=(address, 1))
 
 
 def attack(app: Any, username: str, network: str = "198.51.100") -> list[int]:

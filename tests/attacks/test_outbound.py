@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from starlette.testclient import TestClient
 
 from tests.access_table import TABLE, Access
 from tests.attacks.test_text_fields import texts
 from tests.conftest import Api, environment
+from tests.described import CheckedClient
 from tests.matrix.asking import admits
 from tests.matrix.bodies import bodies_of
 from tests.matrix.test_references import put, send
@@ -52,7 +52,7 @@ def places(app: FastAPI, access: Access, params: dict[str, str]) -> Iterator[tup
 
 class TestServerSideRequests:
     def test_no_field_takes_an_address_of_ours(
-        self, client: TestClient, app: FastAPI, world: World, inside: Inside
+        self, client: CheckedClient, app: FastAPI, world: World, inside: Inside
     ) -> None:
         """In every body of the application that has one, found by its own description."""
         asked = set()

@@ -10,7 +10,6 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from starlette.testclient import TestClient
 
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.audit import AuditLog
@@ -26,6 +25,7 @@ from aiplatform.server.sweeps.models import Sweep
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.runner.confidential import take_secrets
 from tests.conftest import Api, environment
+from tests.described import CheckedClient
 from tests.factories import (
     make_dataset,
     make_experiment,
@@ -53,7 +53,7 @@ def owner(session: Session, project: Project) -> User:
 
 
 @pytest.fixture
-def key(client: TestClient, session: Session, owner: User) -> Callable[..., Api]:
+def key(client: CheckedClient, session: Session, owner: User) -> Callable[..., Api]:
     """``key(*scopes)``: the API as the owner of the project with a key of these scopes."""
 
     def show(*scopes: str) -> Api:

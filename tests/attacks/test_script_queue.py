@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from starlette.testclient import TestClient
 
 from aiplatform.protocol.specs import InferenceSpec
 from aiplatform.server.core import audit
@@ -17,6 +16,7 @@ from aiplatform.server.tasks.errors import NoWorkerCanRun
 from aiplatform.server.tasks.models import Task
 from aiplatform.server.tasks.service.entering import new_task
 from tests.conftest import Api, environment
+from tests.described import CheckedClient
 from tests.factories import make_deployment, make_model, make_project, number
 from tests.server.experiments.hand import Hand
 
@@ -31,7 +31,7 @@ def scripts_queue() -> Iterator[None]:
 
 
 @pytest.fixture
-def project(client: TestClient, session: Session) -> Project:
+def project(client: CheckedClient, session: Session) -> Project:
     return make_project(session)
 
 

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
-from starlette.testclient import TestClient
 
 from aiplatform.protocol.enums import LogStream, TaskStatus
 from aiplatform.protocol.messages import Metrics, Progress
@@ -30,6 +29,7 @@ from aiplatform.server.tasks.service.attempts import Chunk, Claim
 from aiplatform.server.tasks.service.kinds import Outcome
 from aiplatform.server.tasks.service.telemetry import Block
 from tests.conftest import environment
+from tests.described import CheckedClient
 from tests.factories import make_token, make_user
 from tests.server.core.test_ratelimits import FEW, middle_of_the_hour
 from tests.server.identity.conftest import age_use, me, renew, sign_in
@@ -133,19 +133,22 @@ def test_guessed_fence_opens_nothing(session: Session, stale: Any, what: str, by
 
 
 @pytest.fixture
-def replicas(database_url: str, broker_url: str) -> Iterator[tuple[TestClient, TestClient]]:
+def replicas(database_url: str, broker_url: str) -> Iterator[tuple[CheckedClient, CheckedClient]]:
     """Two API processes' applications; their broker and database are the same."""
     from aiplatform.server.app import create_app
 
     with environment(**FEW, AIPLATFORM_BROKER_URL=broker_url):
         options: Any = {"base_url": "http://127.0.0.1:8400", "client": ("127.0.0.1", 1)}
-        with TestClient(create_app(), **options) as one, TestClient(create_app(), **options) as two:
+        with (
+            CheckedClient(create_app(), **options) as one,
+            CheckedClient(create_app(), **options) as two,
+        ):
             yield one, two
 
 
 @pytest.mark.usefixtures("middle_of_the_hour")
 def test_rate_limit_counts_over_all_replicas(
-    replicas: tuple[TestClient, TestClient], session: Session
+    replicas: tuple[CheckedClient, CheckedClient], session: Session
 ) -> None:
     headers = {"Authorization": f"Bearer {make_token(session, make_user(session))}"}
     for replica in replicas:  # the first of each counts as its address
@@ -157,7 +160,7 @@ def test_rate_limit_counts_over_all_replicas(
 
 @pytest.mark.usefixtures("middle_of_the_hour")
 def test_sign_ins_are_counted_over_all_replicas(
-    replicas: tuple[TestClient, TestClient], session: Session
+    replicas: tuple[CheckedClient, CheckedClient], session: Session
 ) -> None:
     user, turns = make_user(session), cycle(replicas)
     statuses = [sign_in(next(turns), user.username, "wrong one").status_code for _ in range(5)]
@@ -165,17 +168,17 @@ def test_sign_ins_are_counted_over_all_replicas(
 
 
 @pytest.fixture
-def open_replicas(app: Any, client: TestClient) -> Iterator[tuple[TestClient, TestClient]]:
+def open_replicas(app: Any, client: CheckedClient) -> Iterator[tuple[CheckedClient, CheckedClient]]:
     """Two applications without limits."""
     from aiplatform.server.app import create_app
 
     options: Any = {"base_url": "http://127.0.0.1:8400", "client": ("127.0.0.1", 50000)}
-    with TestClient(create_app(), **options) as other:
+    with CheckedClient(create_app(), **options) as other:
         yield client, other
 
 
 def test_refresh_token_that_was_used_at_one_replica_ends_the_session_at_the_other(
-    open_replicas: tuple[TestClient, TestClient], session: Session
+    open_replicas: tuple[CheckedClient, CheckedClient], session: Session
 ) -> None:
     one, two = open_replicas
     first = sign_in(one, make_user(session).username).json()
@@ -187,7 +190,7 @@ def test_refresh_token_that_was_used_at_one_replica_ends_the_session_at_the_othe
 
 
 def test_lost_answer_is_repeated_at_any_replica_and_leaves_one_living_pair(
-    open_replicas: tuple[TestClient, TestClient], session: Session
+    open_replicas: tuple[CheckedClient, CheckedClient], session: Session
 ) -> None:
     first = sign_in(open_replicas[0], make_user(session).username).json()
     with ThreadPoolExecutor(6) as pool:
@@ -201,7 +204,7 @@ def test_lost_answer_is_repeated_at_any_replica_and_leaves_one_living_pair(
 
 @pytest.mark.parametrize("how", ["signed out", "deactivated", "ended in the database"])
 def test_what_one_replica_ended_no_other_takes(
-    open_replicas: tuple[TestClient, TestClient], session: Session, admin: Any, how: str
+    open_replicas: tuple[CheckedClient, CheckedClient], session: Session, admin: Any, how: str
 ) -> None:
     one, two = open_replicas
     user = make_user(session)
@@ -223,7 +226,7 @@ def test_what_one_replica_ended_no_other_takes(
 
 
 def test_invitation_is_taken_once_at_two_replicas(
-    open_replicas: tuple[TestClient, TestClient], admin: Any, session: Session
+    open_replicas: tuple[CheckedClient, CheckedClient], admin: Any, session: Session
 ) -> None:
     made = invite(admin).json()
 

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from starlette.testclient import TestClient
 
 from tests.conftest import Api
+from tests.described import CheckedClient
 from tests.matrix.world import World
 
 FORMULAS = (
@@ -58,7 +58,7 @@ class TestFormulas:
 
     @pytest.mark.parametrize("formula", FORMULAS)
     def test_in_what_strangers_put_on_record(
-        self, client: TestClient, world: World, formula: str
+        self, client: CheckedClient, world: World, formula: str
     ) -> None:
         form: dict[str, Any] = {"username": formula, "password": "x", "grant_type": "password"}
         agent = {"User-Agent": formula.strip().encode("utf-8")}

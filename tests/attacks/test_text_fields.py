@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from starlette.testclient import TestClient
 
 from tests.access_table import TABLE, Access
 from tests.attacks.test_content import MARKUP, assert_inert
+from tests.described import CheckedClient
 from tests.matrix.asking import admits, ask
 from tests.matrix.bodies import bodies_of
 from tests.matrix.test_references import Place, put, send
@@ -48,7 +48,7 @@ def world(stage: Stage) -> World:
 
 @pytest.mark.parametrize("access", WITH_BODIES, ids=lambda a: a.key)
 def test_is_answered_as_text(
-    client: TestClient, app: FastAPI, world: World, access: Access
+    client: CheckedClient, app: FastAPI, world: World, access: Access
 ) -> None:
     """Taken or refused, whatever repeats it is nothing that a browser runs."""
     person = "owner" if admits(access, "owner") else "admin"
@@ -67,7 +67,9 @@ def test_is_answered_as_text(
 
 
 @pytest.mark.parametrize("access", READINGS, ids=lambda a: a.key)
-def test_what_was_stored_is_read_as_text(client: TestClient, world: World, access: Access) -> None:
+def test_what_was_stored_is_read_as_text(
+    client: CheckedClient, world: World, access: Access
+) -> None:
     """Every reading of what the requests before have left."""
     person = "owner" if admits(access, "owner") else "admin"
     answer = ask(client, access, world.tokens[person], world.params)
@@ -77,7 +79,7 @@ def test_what_was_stored_is_read_as_text(client: TestClient, world: World, acces
 
 
 @pytest.mark.parametrize("access", READINGS, ids=lambda a: a.key)
-def test_in_parts_of_an_address(client: TestClient, world: World, access: Access) -> None:
+def test_in_parts_of_an_address(client: CheckedClient, world: World, access: Access) -> None:
     for name in re.findall(r"{([^}]+)}", access.path):
         params = world.params | {name: "%3Csvg%20onload=alert(1)%3E"}
         assert_inert(ask(client, access, world.tokens["owner"], params))

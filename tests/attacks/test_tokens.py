@@ -5,16 +5,16 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from starlette.testclient import TestClient
 
 from aiplatform.server.core.audit import AuditLog
 from aiplatform.server.identity.models import AuthSession, User
 from aiplatform.server.notifications.models import Notification
 from tests.conftest import Api
+from tests.described import CheckedClient
 from tests.factories import PASSWORD, make_user
 
 
-def sign_in(client: TestClient, user: User, **headers: str) -> dict[str, Any]:
+def sign_in(client: CheckedClient, user: User, **headers: str) -> dict[str, Any]:
     form = {"username": user.username, "password": PASSWORD, "grant_type": "password"}
     answer = client.post("/api/v1/auth/token", data=form, headers=headers)
     assert answer.status_code == 200, answer.text
@@ -22,17 +22,17 @@ def sign_in(client: TestClient, user: User, **headers: str) -> dict[str, Any]:
     return tokens
 
 
-def refresh(client: TestClient, token: str) -> Any:
+def refresh(client: CheckedClient, token: str) -> Any:
     return client.post("/api/v1/auth/refresh", json={"refresh_token": token})
 
 
-def works(client: TestClient, token: str) -> bool:
+def works(client: CheckedClient, token: str) -> bool:
     return bool(Api(client, token).get("users/me").status_code == 200)
 
 
 class TestReplay:
     def test_a_used_refresh_token_ends_the_family(
-        self, client: TestClient, session: Session
+        self, client: CheckedClient, session: Session
     ) -> None:
         stolen = sign_in(client, make_user(session))
         second = refresh(client, stolen["refresh_token"]).json()
@@ -43,7 +43,7 @@ class TestReplay:
 
     @pytest.mark.parametrize("renewals", [0, 1, 2])
     def test_a_thief_within_the_grace_is_found_out_by_the_owners_next_refresh(
-        self, client: TestClient, session: Session, renewals: int
+        self, client: CheckedClient, session: Session, renewals: int
     ) -> None:
         """The thief repeats the owner's refresh at once, as a client that lost the answer would,
         and goes on renewing what they got."""
@@ -70,7 +70,7 @@ class TestReplay:
         assert "security:token_reused" in session.scalars(told).all()
 
     def test_one_who_comes_first_is_found_out_too(
-        self, client: TestClient, session: Session
+        self, client: CheckedClient, session: Session
     ) -> None:
         first = sign_in(client, make_user(session))["refresh_token"]
         thiefs = refresh(client, first).json()
@@ -80,7 +80,7 @@ class TestReplay:
         assert not works(client, owners["access_token"])
 
     def test_a_client_that_lost_answers_is_not_thrown_out(
-        self, client: TestClient, session: Session
+        self, client: CheckedClient, session: Session
     ) -> None:
         first = sign_in(client, make_user(session))["refresh_token"]
         for _ in range(3):
@@ -89,12 +89,14 @@ class TestReplay:
             assert works(client, tokens["access_token"])
             tokens = refresh(client, tokens["refresh_token"]).json()
 
-    def test_kinds_are_not_exchanged(self, client: TestClient, session: Session) -> None:
+    def test_kinds_are_not_exchanged(self, client: CheckedClient, session: Session) -> None:
         tokens = sign_in(client, make_user(session))
         assert refresh(client, tokens["access_token"]).status_code == 401
         assert not works(client, tokens["refresh_token"])
 
-    def test_a_token_counts_in_its_header_alone(self, client: TestClient, session: Session) -> None:
+    def test_a_token_counts_in_its_header_alone(
+        self, client: CheckedClient, session: Session
+    ) -> None:
         token = sign_in(client, make_user(session))["access_token"]
         assert works(client, token)
         for sent in (
@@ -106,7 +108,7 @@ class TestReplay:
         ):
             assert client.get("/api/v1/users/me", **sent).status_code == 401, sent
 
-    def test_signing_out_is_final(self, client: TestClient, session: Session) -> None:
+    def test_signing_out_is_final(self, client: CheckedClient, session: Session) -> None:
         tokens = sign_in(client, make_user(session))
         Api(client, tokens["access_token"]).post("auth/logout")
         assert not works(client, tokens["access_token"])
@@ -114,7 +116,9 @@ class TestReplay:
 
 
 class TestFixation:
-    def test_each_sign_in_makes_its_own_session(self, client: TestClient, session: Session) -> None:
+    def test_each_sign_in_makes_its_own_session(
+        self, client: CheckedClient, session: Session
+    ) -> None:
         """What was planted beforehand is not taken over."""
         user = make_user(session)
         planted = sign_in(client, make_user(session))["access_token"]
@@ -126,7 +130,7 @@ class TestFixation:
         again = sign_in(client, user)
         assert again["access_token"] != got["access_token"]
 
-    def test_no_answer_sets_a_cookie(self, client: TestClient, session: Session) -> None:
+    def test_no_answer_sets_a_cookie(self, client: CheckedClient, session: Session) -> None:
         user = make_user(session)
         form = {"username": user.username, "password": PASSWORD, "grant_type": "password"}
         answer = client.post("/api/v1/auth/token", data=form)
@@ -136,7 +140,7 @@ class TestFixation:
 
 class TestSurvival:
     def test_deactivation_ends_everything_at_once(
-        self, client: TestClient, session: Session
+        self, client: CheckedClient, session: Session
     ) -> None:
         user = make_user(session)
         tokens = sign_in(client, user)
@@ -147,7 +151,9 @@ class TestSurvival:
         form = {"username": user.username, "password": PASSWORD, "grant_type": "password"}
         assert client.post("/api/v1/auth/token", data=form).status_code == 401
 
-    def test_a_changed_password_ends_the_others(self, client: TestClient, session: Session) -> None:
+    def test_a_changed_password_ends_the_others(
+        self, client: CheckedClient, session: Session
+    ) -> None:
         user = make_user(session)
         mine, thief = sign_in(client, user), sign_in(client, user)
         answer = Api(client, mine["access_token"]).put(
@@ -160,7 +166,7 @@ class TestSurvival:
         assert refresh(client, thief["refresh_token"]).status_code == 401
 
     def test_a_lost_role_is_lost_at_once(
-        self, client: TestClient, session: Session, admin_user: User
+        self, client: CheckedClient, session: Session, admin_user: User
     ) -> None:
         user = make_user(session, role="admin")
         token = sign_in(client, user)["access_token"]
@@ -172,7 +178,7 @@ class TestSurvival:
 
 class TestUnknownAccounts:
     def test_cost_as_much_as_known_ones(
-        self, client: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch
+        self, client: CheckedClient, session: Session, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The same work is done, and the same is said."""
         from pwdlib import PasswordHash

@@ -8,21 +8,24 @@ import pytest
 
 from tests.cli.conftest import PROJECT, P, Ran, posted
 from tests.client.fake import FakeServer, answer, page
+from tests.described import Some
 
 Run = Callable[..., Ran]
 K = "00000000-0000-4000-8000-00000000000a"
-KEY = {
-    "uuid": K,
-    "name": "ci",
-    "prefix": "aip_key_abcd",
-    "scopes": ["datasets:read"],
-    "user": {"uuid": K, "username": "ann"},
-}
-ROLE = {"uuid": K, "name": "labeler", "permissions": ["datasets:read"], "is_system": False}
+KEY = Some(
+    {
+        "uuid": K,
+        "name": "ci",
+        "prefix": "aip_key_abcd",
+        "scopes": ["datasets:read"],
+        "user": {"uuid": K, "username": "ann"},
+    }
+)
+ROLE = Some({"uuid": K, "name": "labeler", "permissions": ["datasets:read"], "is_system": False})
 
 
 def test_a_key_is_printed_once_alone_on_stdout(run: Run, server: FakeServer) -> None:
-    server.on("POST users/me/keys", answer({**KEY, "key": "aip_key_abcdefgh"}, 201))
+    server.on("POST users/me/keys", answer(KEY | {"key": "aip_key_abcdefgh"}, 201))
     ran = run("keys", "create", "ci", "-s", "datasets:read", "--days", "3")
     assert ran.out.rstrip().endswith("\naip_key_abcdefgh")
     assert ran.out.count("aip_key_abcdefgh") == 1
@@ -36,7 +39,7 @@ def test_a_key_is_printed_once_alone_on_stdout(run: Run, server: FakeServer) -> 
 def test_keys_are_listed_and_revoked_by_name(run: Run, server: FakeServer) -> None:
     server.on("GET users/me/keys", page(KEY))
     server.on("GET users/ann/keys", page(KEY))
-    server.on("GET users/me", answer({"uuid": K, "username": "root"}))
+    server.on("GET users/me", answer(Some({"uuid": K, "username": "root"})))
     server.on(f"DELETE users/me/keys/{K}", answer(None, 204))
     server.on(f"DELETE users/ann/keys/{K}", answer(None, 204))
     assert "aip_key_abcd…" in run("keys", "ls").out
@@ -46,7 +49,7 @@ def test_keys_are_listed_and_revoked_by_name(run: Run, server: FakeServer) -> No
 
 
 def test_roles(run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    changed: dict[str, Any] = {**ROLE, "permissions": ["datasets:write"]}
+    changed: dict[str, Any] = ROLE | {"permissions": ["datasets:write"]}
     vocabulary = {
         "permission": "datasets:read", "resource": "datasets", "action": "read",
         "description": "Read datasets", "description_zh": "查看", "reaches_projects": True,
@@ -89,7 +92,9 @@ def test_ownership(run: Run, server: FakeServer) -> None:
         "is_active": True,
         "reasons": [because],
         "permissions": [{"permission": "datasets:read", "because": [because]}],
-        "keys": [{**KEY, "permissions": []}],
+        "keys": [
+            {"uuid": K, "name": "ci", "prefix": "aip_key_abcd", "scopes": [], "permissions": []}
+        ],
     }
     server.on(f"GET projects/{P}/access", answer(explained))
     assert run("projects", "leave", "demo", "--yes").code == 0

@@ -5,6 +5,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 from sqlalchemy import text
 
@@ -14,18 +15,21 @@ from aiplatform.server.core.database import transaction
 from aiplatform.server.core.settings import get_settings
 from tests.cli.conftest import Ran
 from tests.client.fake import FakeServer, answer, page, problem
+from tests.described import Some
 
 Run = Callable[..., Ran]
-ENTRY = {
-    "uuid": "00000000-0000-4000-8000-000000000009",
-    "action": "dataset:created",
-    "outcome": "success",
-    "user": {"uuid": None, "username": "lin"},
-    "resource_type": "dataset",
-    "resource_id": "x",
-    "ip_address": "192.0.2.1",
-    "created_at": "2026-11-01T00:00:00Z",
-}
+ENTRY = Some(
+    {
+        "uuid": "00000000-0000-4000-8000-000000000009",
+        "action": "dataset:created",
+        "outcome": "success",
+        "user": {"uuid": None, "username": "lin"},
+        "resource_type": "dataset",
+        "resource_id": "x",
+        "ip_address": "192.0.2.1",
+        "created_at": "2026-11-01T00:00:00Z",
+    }
+)
 
 
 @pytest.fixture
@@ -61,17 +65,17 @@ def test_resources_are_listed_by_name(run: Run, server: FakeServer) -> None:
         f"00000000-0000-4000-8000-00000000000{n}" for n in range(1, 6)
     )
 
-    def entry(uuid: str, kind: str = "dataset", **details: object) -> dict[str, object]:
-        return {**ENTRY, "resource_type": kind, "resource_id": uuid, "details": details}
+    def entry(uuid: str, kind: str = "dataset", **details: object) -> Some:
+        return ENTRY | {"resource_type": kind, "resource_id": uuid, "details": details}
 
     server.on("GET audit", page(
         entry(first), entry(first, name="faq", version="v2"), entry(second), entry(gone),
         entry(first, name="faq", version={"before": "v1", "after": "v2"}), entry(user, "user"),
         entry(session, "session"),
     ))  # fmt: skip
-    server.on(f"GET datasets/{second}", answer({"uuid": second, "name": "other"}))
+    server.on(f"GET datasets/{second}", answer(Some({"uuid": second, "name": "other"})))
     server.on(f"GET datasets/{gone}", problem(404, "not_found", "gone"))
-    server.on(f"GET users/{user}", answer({"uuid": user, "username": "lin"}))
+    server.on(f"GET users/{user}", answer(Some({"uuid": user, "username": "lin"})))
     done = run("audit", "ls")
     shown = [line.split("success")[1].split("192.")[0].strip()
              for line in done.out.splitlines()[1:]]  # fmt: skip
@@ -86,7 +90,8 @@ def test_resources_are_listed_by_name(run: Run, server: FakeServer) -> None:
 
 
 def test_exports_are_written_to_a_file(run: Run, server: FakeServer, tmp_path: Path) -> None:
-    server.on("GET audit/export", answer("time,user\n"))
+    exported = {"Content-Type": "text/csv", "Content-Disposition": "attachment"}
+    server.on("GET audit/export", httpx.Response(200, content="time,user\n", headers=exported))
     done = run("audit", "export", str(tmp_path / "f.csv"), "--csv", "--action", "task:")
     assert done.code == 0, done.err
     assert server.requests[-1].url.params["format"] == "csv"

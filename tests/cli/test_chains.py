@@ -7,11 +7,12 @@ import pytest
 
 from tests.cli.conftest import MODEL, TASK, D, E, P, Run, T
 from tests.client.fake import FakeServer, answer, sse
+from tests.described import Some
 
-TRAINING = {**TASK, "status": "running", "model": None, "config": {"output_name": "tuned"}}
+TRAINING = TASK | {"status": "running", "model": None, "config": {"output_name": "tuned"}}
 OTHER = "00000000-0000-4000-8000-000000000009"
-EVALUATION = {**TASK, "uuid": OTHER, "name": "evaluate", "type": "evaluation"}
-DEPLOYMENT = {"uuid": OTHER, "name": "tuned", "status": "starting", "model": None}
+EVALUATION = TASK | {"uuid": OTHER, "name": "evaluate", "type": "evaluation"}
+DEPLOYMENT = Some({"uuid": OTHER, "name": "tuned", "status": "starting", "model": None})
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_a_condition_that_can_not_be_read(run: Run, chain: FakeServer) -> None:
 def test_what_did_not_pass_is_shown_with_its_figures(run: Run, chain: FakeServer) -> None:
     reason = "It did not pass: loss is 3.25 and must be <= 2.0."
     figures = {"model": {"loss": 3.25, "perplexity": 25.8}}
-    failed = {**EVALUATION, "status": "failed", "error_message": reason, "result": figures}
+    failed = EVALUATION | {"status": "failed", "error_message": reason, "result": figures}
     chain.on(f"GET tasks/{OTHER}/events", sse(("1", "end", {"status": "failed"})))
     chain.on(f"GET tasks/{OTHER}", answer(failed))
     done = run("evaluate", f"task:{T}", "-d", D, "--pass-if", "loss<=2.0")
@@ -79,7 +80,7 @@ def test_a_deployment_that_waits(run: Run, chain: FakeServer) -> None:
 
 
 def test_a_deployment_that_is_waited_for(run: Run, chain: FakeServer) -> None:
-    stopped = {**DEPLOYMENT, "status": "stopped", "error": "It waited for the success of evaluate."}
+    stopped = DEPLOYMENT | {"status": "stopped", "error": "It waited for the success of evaluate."}
     chain.on(f"GET deployments/{OTHER}", answer(stopped))
     done = run("deploy", "create", f"task:{T}", "--after", OTHER, "--name", "nightly", "--wait")
     assert done.code == 1
@@ -92,11 +93,11 @@ def test_a_deployment_that_is_waited_for(run: Run, chain: FakeServer) -> None:
 def test_deploy_create_that_waits_for_a_core_prints_why(run: Run, chain: FakeServer) -> None:
     full = "needs 0.1 CPU cores, 0 of 2 free: training faq"
     waiting = {"ahead": 0, "reason": full, "reason_zh": "", "not_before": None, "blocked": True}
-    server = {**EVALUATION, "type": "inference", "status": "pending", "waiting": waiting}
+    server = EVALUATION | {"type": "inference", "status": "pending", "waiting": waiting}
     chain.on(f"GET tasks/{OTHER}", answer(server)).on(f"GET models/{MODEL['uuid']}", answer(MODEL))
-    starting = {**DEPLOYMENT, "task": OTHER}
+    starting = DEPLOYMENT | {"task": OTHER}
     chain.on(f"POST projects/{P}/deployments", answer(starting, 201))
-    ready = answer({**starting, "status": "ready"})
+    ready = answer(starting | {"status": "ready"})
     chain.on(f"GET deployments/{OTHER}", answer(starting), answer(starting), ready)
     done = run("deploy", "create", MODEL["uuid"])
     assert done.code == 0, done.err

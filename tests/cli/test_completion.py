@@ -13,7 +13,8 @@ import typer.main
 from aiplatform.cli import completion
 from aiplatform.cli.main import app
 from tests.cli.conftest import D, Ran, Run
-from tests.client.fake import FakeServer, answer, page, problem
+from tests.client.fake import FakeServer, answer, malformed, page, problem
+from tests.described import Some
 
 HOSTILE = ["my data; rm -rf x", "$(touch x)", "back\\$(touch y)", "it's", 'a "quote"', "`id`"]
 NAMED = {
@@ -50,8 +51,8 @@ def ask(run: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
     return ask
 
 
-def dataset(name: str) -> dict[str, str]:
-    return {"uuid": D, "name": name, "version": "v1", "status": "ready"}
+def dataset(name: str) -> Some:
+    return Some({"uuid": D, "name": name, "version": "v1", "status": "ready"})
 
 
 @pytest.mark.parametrize(
@@ -132,8 +133,8 @@ def test_shells_get_no_name_that_their_script_would_misread(
     "refusal",
     [
         problem(401, "unauthenticated", "no"),
-        problem(500, "internal", "broken"),
-        answer("no list"),
+        malformed("a fault of the server", problem(500, "internal", "broken")),
+        malformed("another service", answer("no list")),
         ConnectionError("away"),
     ],
 )
@@ -153,7 +154,7 @@ def test_completion_does_not_wait_for_a_platform_that_is_slow(
 
     def late(_: httpx.Request) -> httpx.Response:
         given_up.wait()
-        return page({"uuid": D, "name": "demo"})
+        return page(Some({"uuid": D, "name": "demo"}))
 
     world.on("GET projects", late)
     monkeypatch.setenv(completion.TIMEOUT_VARIABLE, "0.1")

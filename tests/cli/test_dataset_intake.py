@@ -8,10 +8,11 @@ import pytest
 
 from tests.cli.conftest import TASK, D, P, Run, T, posted
 from tests.client.fake import FakeServer, answer, page, sse
+from tests.described import Some
 
-VERSION = {"uuid": D, "dataset": D, "version": "v2", "parent": "v1", "row_count": 4,
-           "shape": "text"}  # fmt: skip
-IMPORT = {**TASK, "type": "dataset_import", "name": "import x", "result": {
+VERSION = Some({"uuid": D, "dataset": D, "version": "v2", "parent": "v1", "row_count": 4,
+           "shape": "text"})  # fmt: skip
+IMPORT = TASK | {"type": "dataset_import", "name": "import x", "result": {
     "dataset": D, "version": "v2"}}  # fmt: skip
 
 
@@ -126,7 +127,7 @@ class TestHowAFileIsRead:
         file = tmp_path / "rows.csv"
         file.write_text("x;1\n")
         aside = {"rows": 2, "reasons": {"json_broken": 2}}
-        made = {**VERSION, "read_as": {"quarantined": aside}}
+        made = VERSION | {"read_as": {"quarantined": aside}}
         world.on(f"POST datasets/{D}/versions", answer(made, 201))
         world.on(f"GET datasets/{D}/versions/v1", answer(made))
         ran = run("datasets", *(str(file) if a == "FILE" else a for a in arguments), *OPTIONS)

@@ -6,56 +6,61 @@ import pytest
 
 from tests.cli.conftest import DATASET, D, E, Run
 from tests.client.fake import FakeServer, answer
+from tests.described import Some
 
-VERSION = {"uuid": E, "dataset": D, "version": "v1", "row_count": 40}
+VERSION = Some({"uuid": E, "dataset": D, "version": "v1", "row_count": 40})
 LONG = "一句很长的话" * 40
-REPORT: dict[str, Any] = {
-    "score": 71,
-    "rows": 40,
-    "score_formula": "100 × the product",
-    "quarantined": {"rows": 3, "reasons": {"json": 2, "columns": 1}},
-    "findings": [
-        {
-            "code": "duplicates",
-            "severity": "warning",
-            "count": 10,
-            "share": 0.25,
-            "message": "exact copies",
-            "effect": "They are learned by heart.",
-            "fixes": ["deduplicate"],
-            "examples": [
-                {"row": 17, "text": f"= 3: {LONG}"},
-                {"row": 18, "text": "= 4"},
-                {"row": 19, "text": "= 5"},
-            ],
-            "groups": [[3, 17], [4, 18, 20, 21, 22, 23, 24, 25], [5, 19], [6, 30]],
-        },
-        {
-            "code": "markup",
-            "severity": "error",
-            "count": 1,
-            "share": 0.025,
-            "message": "HTML",
-            "effect": "The model learns it.",
-            "fixes": [],
-            "examples": [{"row": 2, "text": "= 9: <b>\n\nbold</b>"}],
-        },
-        {
-            "code": "refusals",
-            "severity": "info",
-            "count": 2,
-            "share": 0.05,
-            "message": "the answer refuses",
-            "effect": "It may be meant.",
-            "fixes": ["drop"],
-            "examples": [{"row": 8, "text": "I can't"}],
-        },
-    ],
-}
-REFUSED = {
-    "passed": False,
-    "failures": [{"rule": "score", "text": "its score is 71, at least 90 is asked for"}],
-}
+REPORT: dict[str, Any] = Some(
+    {
+        "score": 71,
+        "rows": 40,
+        "score_formula": "100 × the product",
+        "quarantined": {"rows": 3, "reasons": {"json": 2, "columns": 1}},
+        "findings": [
+            {
+                "code": "duplicates",
+                "severity": "warning",
+                "count": 10,
+                "share": 0.25,
+                "message": "exact copies",
+                "effect": "They are learned by heart.",
+                "fixes": ["deduplicate"],
+                "examples": [
+                    {"row": 17, "text": f"= 3: {LONG}"},
+                    {"row": 18, "text": "= 4"},
+                    {"row": 19, "text": "= 5"},
+                ],
+                "groups": [[3, 17], [4, 18, 20, 21, 22, 23, 24, 25], [5, 19], [6, 30]],
+            },
+            {
+                "code": "markup",
+                "severity": "error",
+                "count": 1,
+                "share": 0.025,
+                "message": "HTML",
+                "effect": "The model learns it.",
+                "fixes": [],
+                "examples": [{"row": 2, "text": "= 9: <b>\n\nbold</b>"}],
+            },
+            {
+                "code": "refusals",
+                "severity": "info",
+                "count": 2,
+                "share": 0.05,
+                "message": "the answer refuses",
+                "effect": "It may be meant.",
+                "fixes": ["drop"],
+                "examples": [{"row": 8, "text": "I can't"}],
+            },
+        ],
+    }
+)
+REFUSED = Some(
+    {
+        "passed": False,
+        "failures": [{"rule": "score", "text": "its score is 71, at least 90 is asked for"}],
+    }
+)
 
 
 @pytest.fixture
@@ -105,7 +110,7 @@ def test_an_example_is_cut_to_the_width_of_the_terminal(
 def test_an_upload_ends_with_the_short_form(reported: FakeServer, run: Run, tmp_path: Any) -> None:
     (tmp_path / "faq.jsonl").write_text("{}\n")
     reported.on(f"POST datasets/{D}/versions", answer(VERSION, 201))
-    head = {**DATASET, "quality_report": REPORT, "shape": "text"}
+    head = DATASET | {"quality_report": REPORT, "shape": "text"}
     reported.on(f"GET datasets/{D}", answer(head))
     ran = run("datasets", "upload", str(tmp_path / "faq.jsonl"))
     assert ran.code == 0, ran.err

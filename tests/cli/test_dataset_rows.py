@@ -7,13 +7,14 @@ import pytest
 
 from tests.cli.conftest import DATASET, D, Run
 from tests.client.fake import FakeServer, answer
+from tests.described import Some
 
 ROWS = [{"text": "一"}, {"text": "two"}]
 
 
 @pytest.fixture
 def filled(world: FakeServer) -> FakeServer:
-    found = {"items": ROWS, "places": [7, 4100], "next_cursor": None}
+    found = Some({"items": ROWS, "places": [7, 4100], "next_cursor": None})
     world.on(f"GET datasets/{D}/versions/v1/rows", answer(found))
     world.on(f"GET datasets/{D}/versions/v1/findings/empty/rows", answer(found))
     return world
@@ -49,7 +50,7 @@ def test_people_see_the_place_of_each_row(
 
 def test_a_dataset_is_renamed(world: FakeServer, run: Run) -> None:
     world.on(f"GET datasets/{D}", answer(DATASET, ETag='"1"'))
-    world.on(f"PATCH datasets/{D}", answer({**DATASET, "name": "chats"}))
+    world.on(f"PATCH datasets/{D}", answer(DATASET | {"name": "chats"}))
     ran = run("datasets", "rename", "faq", "chats")
     assert ran.code == 0, ran.err
     assert json.loads(world.bodies[-1]) == {"name": "chats"}

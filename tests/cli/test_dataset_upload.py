@@ -8,12 +8,13 @@ import pytest
 
 from tests.cli.conftest import DATASET, TASK, D, E, P, Run, T
 from tests.client.fake import FakeServer, answer, page, problem
+from tests.described import Some
 
-VERSION = {"uuid": E, "dataset": D, "version": "v1"}
+VERSION = Some({"uuid": E, "dataset": D, "version": "v1"})
 
 
 def head(status: str) -> httpx.Response:
-    return answer({**DATASET, "status": status, "shape": "text"})
+    return answer(DATASET | {"status": status, "shape": "text"})
 
 
 @pytest.fixture
@@ -51,8 +52,7 @@ def test_ctrl_c_ends_the_waiting_and_not_the_report(world: FakeServer, run: Run,
 
 
 FULL = "needs 0.5 CPU cores, 0 of 2 free: deployments a, b"
-REPORT = {
-    **TASK,
+REPORT = TASK | {
     "type": "data_quality",
     "status": "pending",
     "config": {"dataset": {"dataset": D, "version": "v1"}},
@@ -61,7 +61,7 @@ REPORT = {
 
 
 def test_upload_whose_report_waits_prints_why(world: FakeServer, run: Run, file: str) -> None:
-    other = {**REPORT, "uuid": E, "config": {"dataset": {"dataset": E, "version": "v1"}}}
+    other = REPORT | {"uuid": E, "config": {"dataset": {"dataset": E, "version": "v1"}}}
     world.on(f"GET projects/{P}/tasks", page(other, REPORT)).on(f"GET tasks/{T}", answer(REPORT))
     world.on(f"GET datasets/{D}", head("processing"), *[head("processing")] * 3, head("ready"))
     world.on(f"GET datasets/{D}/versions/v1/gate", answer({"passed": True, "failures": []}))
@@ -114,16 +114,16 @@ def test_a_version_may_follow_an_older_one(world: FakeServer, run: Run, file: st
 
 
 UPLOADS = [
-    {"uuid": E, "name": "new", "filename": "rows.jsonl", "length": 200_000_000,
-     "offset": 64_000_000, "status": "receiving"},
-    {"uuid": "7f000000-0000-4000-8000-000000000001", "dataset": D, "length": 5, "offset": 5,
-     "status": "committed"},
+    Some({"uuid": E, "name": "new", "filename": "rows.jsonl", "length": 200_000_000,
+     "offset": 64_000_000, "status": "receiving"}),
+    Some({"uuid": "7f000000-0000-4000-8000-000000000001", "dataset": D, "length": 5, "offset": 5,
+     "status": "committed"}),
 ]  # fmt: skip
 
 
 def test_uploads_that_were_broken_off_are_listed_and_given_up(world: FakeServer, run: Run) -> None:
     world.on(f"GET projects/{P}/uploads", page(*UPLOADS))
-    world.on(f"DELETE uploads/{E}", answer(status=204))
+    world.on(f"DELETE uploads/{E}", answer(status=204, Tus_Resumable="1.0.0"))
     listed = run("datasets", "uploads", "ls").out
     assert "64.0 MB of 200.0 MB" in listed
     assert "rows.jsonl" in listed

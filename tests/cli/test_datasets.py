@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from tests.cli.conftest import DATASET, TASK, D, E, P, Run, T, posted
-from tests.client.fake import FakeServer, answer, sse
+from tests.client.fake import FakeServer, answer, problem, sse
+from tests.described import Some
 
 
 def test_upload_creates_and_then_adds_versions(run: Run, world: FakeServer, tmp_path: Path) -> None:
@@ -22,14 +23,14 @@ def test_upload_creates_and_then_adds_versions(run: Run, world: FakeServer, tmp_
         "message": "2 rows are [b]double[/b]",
     }
     report = {"score": 90, "rows": 4, "findings": [finding]}
-    created = {**DATASET, "name": "new", "shape": "text", "quality_report": report}
+    created = DATASET | {"name": "new", "shape": "text", "quality_report": report}
     world.on(f"POST projects/{P}/datasets", answer(created, 201))
     world.on(f"GET datasets/{D}", answer(created))
     read_as = {
         "header_doubt": {"en": "the first line looks like a row", "zh": "…"},
         "retyped": [{"column": "day", "before": "date", "after": "text"}],
     }
-    version = {"uuid": D, "dataset": D, "version": "v1", "read_as": read_as}
+    version = Some({"uuid": D, "dataset": D, "version": "v1", "read_as": read_as})
     world.on(f"GET datasets/{D}/versions/v1", answer(version))
     world.on(f"GET datasets/{D}/versions/v1/gate", answer({"passed": True, "failures": []}))
     ran = run("datasets", "upload", str(file))
@@ -42,14 +43,15 @@ def test_upload_creates_and_then_adds_versions(run: Run, world: FakeServer, tmp_
     assert "aiplatform datasets report new@v1" in ran.err
     assert b'{"text": "a"}\n' in world.bodies
 
-    version = {"uuid": E, "dataset": D, "version": "v2"}
+    version = Some({"uuid": E, "dataset": D, "version": "v2"})
     world.on(f"POST datasets/{D}/versions", answer(version, 201))
     assert run("datasets", "upload", str(file), "--name", "faq", "--no-wait").code == 0
     assert world.count(f"POST datasets/{D}/versions") == 1
 
 
 def test_deleting_asks_first(run: Run, world: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.on(f"DELETE datasets/{D}", answer(status=204))
+    deleted = answer(status=204, purge_after="2026-12-24T08:00:00Z")
+    world.on(f"DELETE datasets/{D}", deleted)
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     ran = run("datasets", "rm", "faq")
     assert ran.code == 2
@@ -60,10 +62,14 @@ def test_deleting_asks_first(run: Run, world: FakeServer, monkeypatch: pytest.Mo
 
 
 class TestDatasetChanges:
-    MADE: dict[str, Any] = {
+    MADE = Some({
         "uuid": D, "dataset": D, "version": "v2", "parent": "v1", "row_count": 5,
         "made_by": {"operation": "patch", "from": "v1", "added": 1, "changed": 2, "deleted": 0},
-    }  # fmt: skip
+    })  # fmt: skip
+
+    def made(self, change: str, *parts: Some) -> httpx.Response:
+        """Return the answer to a change: a version, or the parts of a split."""
+        return answer(Some({"datasets": list(parts)}) if change == "split" else self.MADE, 201)
 
     def test_patch_by_places(self, world: FakeServer, run: Callable[..., Any]) -> None:
         world.on(f"POST datasets/{D}/patch", answer(self.MADE, 201))
@@ -90,7 +96,7 @@ class TestDatasetChanges:
     def test_a_named_version_is_the_one_that_is_changed(
         self, world: FakeServer, run: Run, arguments: tuple[str, ...], field: str
     ) -> None:
-        made = answer({**self.MADE, "datasets": []}, 201)
+        made = self.made(arguments[0])
         world.on(f"POST datasets/{D}/{arguments[0]}", made)
         ran = run("datasets", *arguments)
         assert ran.code == 0, ran.err
@@ -134,11 +140,11 @@ class TestDatasetChanges:
     def test_change_waits_for_its_report_unless_detached(
         self, world: FakeServer, run: Run, arguments: tuple[str, ...]
     ) -> None:
-        part = {**DATASET, "status": "processing"}
-        made = answer({**self.MADE, "datasets": [part]}, 201)
+        part = DATASET | {"status": "processing"}
+        made = self.made(arguments[0], part)
         world.on(f"POST datasets/{D}/{arguments[0]}", made)
-        ready = {**DATASET, "version": "v2", "quality_report": {"score": 88, "findings": []}}
-        states = [answer({**DATASET, "status": "processing"}), answer(ready)]
+        ready = DATASET | {"version": "v2", "quality_report": {"score": 88, "findings": []}}
+        states = [answer(DATASET | {"status": "processing"}), answer(ready)]
         world.on(f"GET datasets/{D}", *states)
         detached = run("datasets", *arguments, "--detach")
         assert detached.code == 0, detached.err
@@ -164,12 +170,12 @@ class TestDatasetChanges:
         def report(code: str) -> Any:
             return answer({"findings": [{"code": code, "severity": "error", "fixes": ["drop"]}]})
 
-        world.on(f"GET datasets/{D}", answer({**DATASET, "version": "v9"}))
+        world.on(f"GET datasets/{D}", answer(DATASET | {"version": "v9"}))
         world.on(f"GET datasets/{D}/versions/v1/report", report("markup"))
         world.on(f"GET datasets/{D}/versions/v9/report", report("duplicates"))
         world.on(f"POST datasets/{D}/fix", answer(TASK, 202))
         result = {"dataset": D, "version": "v2"}
-        world.on(f"GET tasks/{T}", answer({**TASK, "result": result}))
+        world.on(f"GET tasks/{T}", answer(TASK | {"result": result}))
         world.on(f"GET tasks/{T}/events", sse(("1", "end", {"status": "completed"})))
         world.on(f"GET datasets/{D}/versions/v2", answer(self.MADE))
         ran = run("datasets", "fix", *named, "--all")
@@ -179,7 +185,8 @@ class TestDatasetChanges:
         }  # fmt: skip
 
     def test_one_version_does_not_stand_for_all(self, world: FakeServer, run: Run) -> None:
-        world.on(f"DELETE datasets/{D}", answer(status=204))
+        deleted = answer(status=204, purge_after="2026-12-24T08:00:00Z")
+        world.on(f"DELETE datasets/{D}", deleted)
         assert run("datasets", "rm", "faq@v1", "--yes").code == 2
         assert world.count(f"DELETE datasets/{D}") == 0
 
@@ -226,11 +233,8 @@ class TestDatasetChanges:
     def test_a_filter_that_cannot_be_read_is_a_usage_error(
         self, world: FakeServer, run: Run
     ) -> None:
-        problem = {
-            "type": "about:blank", "title": "Invalid filter", "status": 422,
-            "code": "filter_invalid", "detail": "The filter can't be read: … (at character 9).",
-        }  # fmt: skip
-        world.on(f"POST datasets/{D}/filter", answer(problem, 422))
+        refused = problem(422, "filter_invalid", "The filter can't be read: … (at character 9).")
+        world.on(f"POST datasets/{D}/filter", refused)
         ran = run("datasets", "filter", "faq", "--where", "setosa >> 6")
         assert ran.code == 2
         assert "at character 9" in ran.err
@@ -263,7 +267,11 @@ class TestReports:
         assert world.requests[-1].url.params["since"] == "v1"
 
     def test_the_page(self, world: FakeServer, run: Run, tmp_path: Path) -> None:
-        page = httpx.Response(200, text="<!doctype html>报告")
+        page = httpx.Response(
+            200,
+            html="<!doctype html>报告",
+            headers={"Content-Disposition": 'attachment; filename="report.html"'},
+        )
         world.on(f"GET datasets/{D}/versions/v2/report/page", page)
         file = tmp_path / "report.html"
         ran = run("datasets", "report", "faq@v2", "--html", str(file), "--lang", "zh")
@@ -279,7 +287,7 @@ class TestReports:
         leaked = {"label": "held@v1", "role": "evaluation", "rows": 9, "exact": 2, "question": 1,
                   "near": 0}  # fmt: skip
         report = {"score": 80, "rows": 4, "findings": [], "compared_with": [leaked]}
-        world.on(f"GET datasets/{D}/versions/v2", answer({**TestDatasetChanges.MADE}))
+        world.on(f"GET datasets/{D}/versions/v2", answer(TestDatasetChanges.MADE))
         world.on(f"GET datasets/{D}/versions/v2/report", answer(report))
         world.on(f"GET datasets/{D}/versions/v2/gate", answer({"passed": True, "failures": []}))
         ran = run("datasets", "check", "faq@v2", "--against", f"{E}@v1", "--benchmark", E)
@@ -295,8 +303,7 @@ def test_the_gate_names_what_it_compares_with(world: FakeServer, run: Run) -> No
     refs = [{"dataset": D, "version": "v2"}, {"dataset": E, "version": None}]
     gate = {"min_score": None, "forbid_errors": True, "limits": [], "evaluation": refs}
     world.on(f"GET projects/{P}/dataset-gate", answer(gate))
-    gone = {"code": "not_found", "title": "gone", "status": 404}
-    world.on(f"GET datasets/{E}", answer(gone, 404))
+    world.on(f"GET datasets/{E}", problem(404, "not_found", "gone"))
     ran = run("datasets", "gate")
     assert ran.code == 0, ran.err
     assert "faq@v2" in ran.out
@@ -318,7 +325,9 @@ def test_diff_takes_versions_as_people_write_them(
     world: FakeServer, run: Run, arguments: tuple[str, ...], before: str, after: str | None
 ) -> None:
     summary = {"added": 0, "removed": 0, "changed": 0, "unchanged": 3, "columns": {}}
-    found = {"before": "v1", "after": "v2", "summary": summary, "items": [], "next_cursor": None}
+    found = Some(
+        {"before": "v1", "after": "v2", "summary": summary, "items": [], "next_cursor": None}
+    )
     world.on(f"GET datasets/{D}/diff", answer(found))
     ran = run("datasets", "diff", *arguments)
     assert ran.code == 0, ran.err

@@ -8,18 +8,19 @@ import pytest
 
 from tests.cli.conftest import MODEL, TASK, Run, T, posted
 from tests.client.fake import FakeServer, answer, problem
+from tests.described import Some
 
 BOT = "00000000-0000-4000-8000-000000000019"
 NEXT = {"model": MODEL["uuid"], "model_name": "faq@2", "task": T}
-SERVED = {"uuid": BOT, "name": "faq", "status": "ready", "model_name": "faq@1"}
-UPDATING = {**SERVED, "updating": NEXT}
+SERVED = Some({"uuid": BOT, "name": "faq", "status": "ready", "model_name": "faq@1"})
+UPDATING = SERVED | {"updating": NEXT}
 FULL = "needs 0.1 CPU cores, 0 of 2 free: training night"
 
 
 @pytest.fixture
 def bot(world: FakeServer) -> FakeServer:
     waiting = {"ahead": 0, "reason": FULL, "reason_zh": "", "not_before": None, "blocked": True}
-    world.on(f"GET tasks/{T}", answer({**TASK, "status": "pending", "waiting": waiting}))
+    world.on(f"GET tasks/{T}", answer(TASK | {"status": "pending", "waiting": waiting}))
     world.on(f"POST deployments/{BOT}/update", answer(UPDATING, 202))
     return world
 
@@ -29,7 +30,7 @@ def update(run: Run, *options: str) -> Any:
 
 
 def test_update_waits_says_why_and_tells_what_is_served(run: Run, bot: FakeServer) -> None:
-    updated = {**SERVED, "model_name": "faq@2", "updating": None}
+    updated = SERVED | {"model_name": "faq@2", "updating": None}
     bot.on(f"GET deployments/{BOT}", answer(UPDATING), answer(UPDATING), answer(updated))
     done = update(run)
     assert done.code == 0, done.err
@@ -39,7 +40,7 @@ def test_update_waits_says_why_and_tells_what_is_served(run: Run, bot: FakeServe
 
 
 def test_update_that_fails_says_why_and_what_is_served_still(run: Run, bot: FakeServer) -> None:
-    failed = {**SERVED, "updating": None, "update_error": "The weights are broken."}
+    failed = SERVED | {"updating": None, "update_error": "The weights are broken."}
     bot.on(f"GET deployments/{BOT}", answer(UPDATING), answer(failed))
     done = update(run)
     assert done.code == 1

@@ -6,21 +6,24 @@ from typing import Any
 from aiplatform.client import git_state
 from tests.cli.conftest import E, P, Run, T, posted
 from tests.client.fake import FakeServer, answer
+from tests.described import Some
 
-EXPERIMENT: dict[str, Any] = {"uuid": E, "name": "x", "tags": ["a"], "note": "# N"}
-RUN: dict[str, Any] = {
-    "uuid": T,
-    "name": "x #1",
-    "status": "completed",
-    "metrics": {"eval_loss": 1.25, "loss": 2.5},
-    "experiment": {"uuid": E, "name": "x"},
-}
+EXPERIMENT: dict[str, Any] = Some({"uuid": E, "name": "x", "tags": ["a"], "note": "# N"})
+RUN: dict[str, Any] = Some(
+    {
+        "uuid": T,
+        "name": "x #1",
+        "status": "completed",
+        "metrics": {"eval_loss": 1.25, "loss": 2.5},
+        "experiment": {"uuid": E, "name": "x"},
+    }
+)
 
 
 def test_runs_are_searched_and_show_the_figure_they_are_sorted_by(
     run: Run, world: FakeServer
 ) -> None:
-    world.on(f"GET projects/{P}/runs", answer({"items": [RUN], "next_cursor": None}))
+    world.on(f"GET projects/{P}/runs", answer(Some({"items": [RUN], "next_cursor": None})))
     ran = run("runs", "ls", "--filter", "metrics.loss < 3", "--sort", "-metrics.loss")
     assert ran.code == 0, ran.err
     assert "2.5" in ran.out
@@ -35,7 +38,7 @@ def test_a_record_in_words(run: Run, world: FakeServer) -> None:
         "git": {"commit": "abc1234", "dirty": False},
         "environment": {"python": "3.12", "packages": {"torch": "2.9", "zipp": "1"}},
     }
-    world.on(f"GET runs/{T}", answer({**RUN, "record": record}))
+    world.on(f"GET runs/{T}", answer(RUN | {"record": record}))
     ran = run("runs", "show", T)
     assert ran.code == 0, ran.err
     for told in ("42", "dataset faq@v1 sha256 abab", "abc1234", "3.12", "torch 2.9"):
@@ -45,7 +48,9 @@ def test_a_record_in_words(run: Run, world: FakeServer) -> None:
 
 def test_comparison(run: Run, world: FakeServer) -> None:
     column = {"kind": "run", "uuid": T, "name": "x #1", "status": "completed", "run": T}
-    found = {"items": [column], "differs": {"lora.rank": [8]}, "metrics": {"eval_loss": [1.25]}}
+    found = Some(
+        {"items": [column], "differs": {"lora.rank": [8]}, "metrics": {"eval_loss": [1.25]}}
+    )
     world.on(f"GET projects/{P}/comparison", answer(found))
     ran = run("runs", "compare", T)
     assert ran.code == 0, ran.err
@@ -55,8 +60,8 @@ def test_comparison(run: Run, world: FakeServer) -> None:
 
 def test_tags_and_clones(run: Run, world: FakeServer) -> None:
     world.on(f"GET experiments/{E}", answer(EXPERIMENT, ETag='"1"'))
-    world.on(f"PATCH experiments/{E}", answer({**EXPERIMENT, "tags": ["b"]}))
-    world.on(f"POST experiments/{E}/clone", answer({**EXPERIMENT, "name": "y"}, 201))
+    world.on(f"PATCH experiments/{E}", answer(EXPERIMENT | {"tags": ["b"]}))
+    world.on(f"POST experiments/{E}/clone", answer(EXPERIMENT | {"name": "y"}, 201))
     ran = run("experiments", "tag", E, "--add", "b", "--remove", "a")
     assert ran.code == 0, ran.err
     assert run("experiments", "clone", E, "--name", "y", "--set", "lora.rank=8").code == 0

@@ -9,13 +9,14 @@ import pytest
 from aiplatform.client.credentials import default_path
 from tests.cli.conftest import P, Run
 from tests.client.fake import FakeServer, answer, problem
+from tests.described import Some
 
 
 def test_login_reads_passwords_from_stdin_and_replaces_the_first_one(
     run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    token = {"access_token": "a", "refresh_token": "r", "expires_in": 900}
-    server.on("POST auth/token", answer({**token, "must_change_password": True}))
+    token = Some({"access_token": "a", "refresh_token": "r", "expires_in": 900})
+    server.on("POST auth/token", answer(token | {"must_change_password": True}))
     server.on("PUT users/me/password", answer(status=204))
     monkeypatch.setattr("sys.stdin", io.StringIO("admin123\nbetter\n"))
     monkeypatch.delenv("AIPLATFORM_TOKEN")
@@ -26,7 +27,7 @@ def test_login_reads_passwords_from_stdin_and_replaces_the_first_one(
         "new_password": "better",
     }
     assert stat.S_IMODE(default_path().stat().st_mode) == 0o600
-    server.on("GET users/me", answer({"uuid": P, "username": "admin"}))
+    server.on("GET users/me", answer(Some({"uuid": P, "username": "admin"})))
     assert "admin" in run("whoami").out
     server.on("POST auth/logout", answer(status=204))
     assert run("logout").code == 0
@@ -36,8 +37,8 @@ def test_login_reads_passwords_from_stdin_and_replaces_the_first_one(
 def test_login_says_when_the_first_password_must_go(
     run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    token = {"access_token": "a", "refresh_token": "r", "expires_in": 900}
-    server.on("POST auth/token", answer({**token, "must_change_password": True}))
+    token = Some({"access_token": "a", "refresh_token": "r", "expires_in": 900})
+    server.on("POST auth/token", answer(token | {"must_change_password": True}))
     monkeypatch.setattr("sys.stdin", io.StringIO("admin123\n"))
     ran = run("login", "-u", "admin", "--password-stdin")
     assert ran.code == 1

@@ -15,12 +15,13 @@ from typer.main import get_command
 
 from aiplatform.cli.main import app
 from tests.cli.conftest import Ran
-from tests.client.fake import Broken, FakeServer, answer, page, problem
+from tests.client.fake import Broken, FakeServer, answer, malformed, page, problem
+from tests.described import Some
 
 Run = Callable[..., Ran]
 Start = Callable[..., subprocess.Popen[str]]
 P, T = (f"00000000-0000-4000-8000-00000000000{n}" for n in (1, 2))
-TASK = {"uuid": T, "name": "train faq", "type": "training", "status": "running"}
+TASK = Some({"uuid": T, "name": "train faq", "type": "training", "status": "running"})
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -90,8 +91,12 @@ def test_what_the_sdk_can_do_a_command_can(group: str) -> None:
         (problem(403, "password_change_required", "Change it."), 1, "aiplatform login"),
         (problem(503, "unavailable", "The database does not answer."), 3, "database"),
         (httpx.ConnectError("[Errno 111] Connection refused"), 3, "aiplatform up"),
-        (problem(500, "internal", "The server failed."), 1, "The server failed."),
-        (httpx.Response(200, html="<html>"), 1, "not JSON"),
+        (
+            malformed("a fault of the server", problem(500, "internal", "The server failed.")),
+            1,
+            "The server failed.",
+        ),
+        (malformed("a page of a proxy", httpx.Response(200, html="<html>")), 1, "not JSON"),
     ],
 )
 def test_errors_are_one_line_and_what_to_do(
@@ -138,7 +143,7 @@ def test_not_being_logged_in(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_missing_files_are_named(run: Run, server: FakeServer) -> None:
-    server.on("GET projects", page({"uuid": P, "name": "demo"}))
+    server.on("GET projects", page(Some({"uuid": P, "name": "demo"})))
     server.on(f"GET projects/{P}/datasets", page())
     ran = run("datasets", "upload", "/nowhere/rows.jsonl")
     assert ran.code == 1
@@ -158,7 +163,7 @@ def test_faults_of_the_program_show_no_traceback(run: Run, monkeypatch: pytest.M
 
 def test_what_the_server_says_cannot_steer_the_terminal(run: Run, server: FakeServer) -> None:
     name = "evil\x1b]0;title\x07[bold]x[/bold]"
-    server.on("GET projects", page({"uuid": P, "name": name}))
+    server.on("GET projects", page(Some({"uuid": P, "name": name})))
     ran = run("projects", "ls")
     assert "\x1b" not in ran.out
     assert "\x07" not in ran.out
@@ -175,8 +180,8 @@ def test_url_and_language(run: Run, server: FakeServer, monkeypatch: pytest.Monk
 
 def test_a_reader_that_goes_away_is_no_error(start: Start, server: FakeServer) -> None:
     rows = [{"text": "x" * 1000} for _ in range(500)]
-    server.on(f"GET datasets/{T}", answer({"uuid": T, "name": "d", "version": "v1"}))
-    found = {"items": rows, "places": list(range(500)), "next_cursor": None}
+    server.on(f"GET datasets/{T}", answer(Some({"uuid": T, "name": "d", "version": "v1"})))
+    found = Some({"items": rows, "places": list(range(500)), "next_cursor": None})
     server.on(f"GET datasets/{T}/versions/v1/rows", answer(found))
     process = start("datasets", "rows", T, "-n", "500")
     assert process.stdout is not None
@@ -194,7 +199,10 @@ def test_ctrl_c_leaves_the_task_running_and_says_so(start: Start, server: FakeSe
             time.sleep(20)
 
     server.on(f"GET tasks/{T}", answer(TASK))
-    server.on(f"GET tasks/{T}/events", httpx.Response(200, stream=Endless()))
+    server.on(
+        f"GET tasks/{T}/events",
+        httpx.Response(200, stream=Endless(), headers={"Content-Type": "text/event-stream"}),
+    )
     process = start("tasks", "watch", T)
     assert process.stderr is not None
     assert process.stderr.readline() == "train faq: running\n"
@@ -248,6 +256,6 @@ def test_bare_install_names_the_extra_that_is_missing(arguments: list[str], tmp_
 
 
 def test_bare_install_has_the_client(url: str, server: FakeServer) -> None:
-    server.on("GET projects", page({"uuid": P, "name": "demo"}))
+    server.on("GET projects", page(Some({"uuid": P, "name": "demo"})))
     done = bare("projects", "ls", "--json", AIPLATFORM_URL=url, AIPLATFORM_TOKEN="t")
     assert json.loads(done.stdout)[0]["name"] == "demo"

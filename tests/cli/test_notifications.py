@@ -6,18 +6,24 @@ from typing import Any
 
 from tests.cli.conftest import Ran
 from tests.client.fake import FakeServer, answer, page, sse
+from tests.described import Some
 
 Run = Callable[..., Ran]
 P, W, D = (f"00000000-0000-4000-8000-00000000000{n}" for n in range(1, 4))
-PROJECT = {"uuid": P, "name": "demo", "status": "active"}
-HOOK = {"uuid": W, "project": P, "name": "chat", "url": "https://a.test/x", "events": []}
-NOTE = {"uuid": D, "type": "task:failed", "title": "tune: failed", "message": "no \x1b[31mmemory"}
-DELIVERY = {
+PROJECT = Some({"uuid": P, "name": "demo", "status": "active"})
+HOOK = Some({"uuid": W, "project": P, "name": "chat", "url": "https://a.test/x", "events": []})
+NOTE = Some(
+    {"uuid": D, "type": "task:failed", "title": "tune: failed", "message": "no \x1b[31mmemory"}
+)
+LISTED = Some({
     "uuid": D, "message_id": D, "type": "task:failed", "status": "delivered", "attempts": 1,
-    "created_at": "2026-11-24T08:00:00Z", "body": "{}",
+    "created_at": "2026-11-24T08:00:00Z",
+})  # fmt: skip
+DELIVERY = LISTED | Some({
+    "body": "{}",
     "calls": [{"attempt": 1, "started_at": "2026-11-24T08:00:00Z", "duration_ms": 7,
                "status_code": 204}],
-}  # fmt: skip
+})  # fmt: skip
 
 
 def sent(server: FakeServer, method: str) -> list[tuple[str, Any]]:
@@ -58,11 +64,11 @@ class TestNotifications:
         assert json.loads(run("notifications", "read", D, "--json").out) == {"read": 1}
 
     def test_preferences(self, server: FakeServer, run: Run) -> None:
-        found = {
+        found = Some({
             "email": "daily", "language": "en",
             "types": [{"type": "task:failed", "label": "Task failed", "inbox": True,
                        "email": False, "mandatory": False}],
-        }  # fmt: skip
+        })  # fmt: skip
         server.on("GET notifications/preferences", answer(found, ETag='"1"'))
         server.on("PATCH notifications/preferences", answer(found))
         shown = run(
@@ -83,7 +89,7 @@ class TestNotifications:
 class TestWebhooks:
     def test_create_shows_the_secret(self, server: FakeServer, run: Run) -> None:
         server.on("GET projects", page(PROJECT))
-        server.on(f"POST projects/{P}/webhooks", answer({**HOOK, "secret": "whsec_x"}, 201))
+        server.on(f"POST projects/{P}/webhooks", answer(HOOK | {"secret": "whsec_x"}, 201))
         shown = run("webhooks", "create", "chat", "https://a.test/x", "-e", "task:failed")
         assert "whsec_x" in shown.out
         assert "Keep the secret" in shown.err
@@ -93,10 +99,10 @@ class TestWebhooks:
     def test_by_name(self, server: FakeServer, run: Run) -> None:
         server.on("GET projects", page(PROJECT))
         server.on(f"GET projects/{P}/webhooks", page(HOOK))
-        server.on(f"GET webhooks/{W}/deliveries", page(DELIVERY))
+        server.on(f"GET webhooks/{W}/deliveries", page(LISTED))
         server.on(f"GET webhooks/{W}/deliveries/{D}", answer(DELIVERY))
-        server.on(f"POST webhooks/{W}/deliveries/{D}/replay", answer(DELIVERY, 202))
-        server.on(f"POST webhooks/{W}/test", answer(DELIVERY, 202))
+        server.on(f"POST webhooks/{W}/deliveries/{D}/replay", answer(LISTED, 202))
+        server.on(f"POST webhooks/{W}/test", answer(LISTED, 202))
         assert "delivered" in run("webhooks", "deliveries", "chat").out
         assert "204" in run("webhooks", "deliveries", "chat", D).out
         assert run("webhooks", "replay", "chat", D).code == 0
@@ -107,9 +113,9 @@ class TestWebhooks:
 
     def test_a_failed_test_is_a_failure(self, server: FakeServer, run: Run) -> None:
         server.on("GET projects", page(PROJECT))
-        failed = {**DELIVERY, "status": "pending"}
+        failed = DELIVERY | {"status": "pending"}
         server.on(f"GET webhooks/{W}/deliveries/{D}", answer(failed))
-        server.on(f"POST webhooks/{W}/test", answer(failed, 202))
+        server.on(f"POST webhooks/{W}/test", answer(LISTED | {"status": "pending"}, 202))
         assert run("webhooks", "test", W).code == 1
 
     def test_delete_asks(self, server: FakeServer, run: Run) -> None:

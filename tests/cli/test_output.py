@@ -8,6 +8,7 @@ from rich.console import Console
 from aiplatform.cli import output
 from tests.cli.conftest import MODEL, TASK, D, E, M, P, Run, T
 from tests.client.fake import FakeServer, answer, page
+from tests.described import Some
 
 UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 NOW = "2026-11-27T12:00:00Z"
@@ -33,38 +34,45 @@ def full(world: FakeServer) -> FakeServer:
         "lora": {"rank": 8, "dropout": 0.18999999999999997},
     }
     name = "quality of a dataset with a long name@v12"
-    task = {**TASK, "name": name, "project": P, "experiment": E, "config": config}
+    task = TASK | {"name": name, "project": P, "experiment": E, "config": config}
     series = {"loss": {"max": 3.294070243835449, "points": 1}}
     task |= {"result": {"eval_loss": 0.18999999999999997, "metrics": series}, "created_at": NOW}
-    experiment = {"uuid": E, "name": "tune", "project": P, "config": config, "base_model": "base@1"}
+    experiment = Some(
+        {"uuid": E, "name": "tune", "project": P, "config": config, "base_model": "base@1"}
+    )
     experiment |= {"metrics": {"eval_loss": 1.5, "metrics": series}}
-    entry = {"uuid": T, "action": "experiment:created", "outcome": "success", "created_at": NOW,
+    entry = Some({"uuid": T, "action": "experiment:created", "outcome": "success",
+             "created_at": NOW,
              "user": {"uuid": E, "username": "admin"}, "resource_type": "experiment",
-             "resource_id": E, "details": {"name": "tune"}, "ip_address": "127.0.0.1"}  # fmt: skip
-    told: dict[str, object] = {
-        "uuid": T,
-        "title": "import of a model: failed",
-        "message": "why " * 40,
-        "type": "x",
-    }
-    told |= {"created_at": NOW, "is_read": False, "event_id": "1"}
-    file = {"path": "weights/generation_config.json", "size": 216, "sha256": "a8" * 32}
-    compared = {
-        "items": [
-            {"uuid": uuid, "name": name, "kind": "run", "status": "completed"}
-            for uuid, name in ((T, "a"), (E, "b"))
-        ],
-        "differs": {"lora.rank": [2, 4]},
-        "metrics": {"eval_loss": [0.189999999999997, 1.5], "metrics": [None, series]},
-    }
-    model = {**MODEL, "task": T, "experiment": E, "size": 272596742, "sha": None}
-    world.on(f"GET projects/{P}", answer({"uuid": P, "name": "demo", "status": "active"}))
+             "resource_id": E, "details": {"name": "tune"}, "ip_address": "127.0.0.1"})  # fmt: skip
+    told: dict[str, object] = Some(
+        {
+            "uuid": T,
+            "title": "import of a model: failed",
+            "message": "why " * 40,
+            "type": "x",
+        }
+    )
+    told |= {"created_at": NOW, "is_read": False}
+    file = Some({"path": "weights/generation_config.json", "size": 216, "sha256": "a8" * 32})
+    compared = Some(
+        {
+            "items": [
+                {"uuid": uuid, "name": name, "kind": "run", "status": "completed"}
+                for uuid, name in ((T, "a"), (E, "b"))
+            ],
+            "differs": {"lora.rank": [2, 4]},
+            "metrics": {"eval_loss": [0.189999999999997, 1.5], "metrics": [None, series]},
+        }
+    )
+    model = MODEL | {"task": T, "experiment": E, "size": 272596742}
+    world.on(f"GET projects/{P}", answer(Some({"uuid": P, "name": "demo", "status": "active"})))
     world.on(f"GET projects/{P}/tasks", page(task, task)).on(f"GET tasks/{T}", answer(task))
     world.on(f"GET projects/{P}/experiments", page(experiment))
     world.on(f"GET experiments/{E}", answer(experiment))
     world.on(f"GET models/{M}", answer(model)).on(f"GET models/{M}/files", page(file))
-    world.on(f"GET models/{M}/lineage", answer({"dataset_versions": []}))
-    world.on(f"GET tasks/{T}/usage", answer({"task": T, "attempts": []}))
+    world.on(f"GET models/{M}/lineage", answer(Some({"dataset_versions": []})))
+    world.on(f"GET tasks/{T}/usage", answer(Some({"attempts": []})))
     world.on("GET audit", page(entry)).on("GET notifications", page(told))
     world.on(f"GET projects/{P}/comparison", answer(compared))
     return world

@@ -18,7 +18,7 @@ def test_lists_are_tables_for_people_and_arrays_for_programs(run: Run, world: Fa
     assert "NAME" in table.out
     assert "demo" in table.out
     assert json.loads(run("projects", "ls", "--json").out) == [
-        {**PROJECT, "description": None, "owner": None, "config": {}, "tags": [],
+        PROJECT | {"description": None, "owner": None, "config": {}, "tags": [],
          "updated_at": None}
     ]  # fmt: skip
 
@@ -33,7 +33,7 @@ def test_empty_lists_say_what_to_do(run: Run, server: FakeServer) -> None:
 def test_project_is_taken_from_option_or_environment(
     run: Run, world: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = {**PROJECT, "uuid": E, "name": "other"}
+    other = PROJECT | {"uuid": E, "name": "other"}
     world.on("GET projects", page(PROJECT, other)).on(f"GET projects/{E}/tasks", page(TASK))
     ran = run("tasks", "ls")
     assert ran.code == 2
@@ -44,7 +44,7 @@ def test_project_is_taken_from_option_or_environment(
 
 
 def test_archiving_usage_and_quota(run: Run, world: FakeServer) -> None:
-    archived = {**PROJECT, "status": "archived"}
+    archived = PROJECT | {"status": "archived"}
     world.on(f"POST projects/{P}/archive", answer(archived))
     world.on(f"POST projects/{P}/unarchive", answer(PROJECT))
     used = {
@@ -80,11 +80,11 @@ class TestUse:
     @pytest.fixture
     def two(self, world: FakeServer) -> FakeServer:
         """Two projects, so that one must be named; each has a task."""
-        other = {**PROJECT, "uuid": E, "name": "other"}
+        other = PROJECT | {"uuid": E, "name": "other"}
         world.on("GET projects", page(PROJECT, other))
         world.on(f"GET projects/{P}", answer(PROJECT)).on(f"GET projects/{E}", answer(other))
-        world.on(f"GET projects/{P}/tasks", page({**TASK, "name": "of demo"}))
-        world.on(f"GET projects/{E}/tasks", page({**TASK, "name": "of other"}))
+        world.on(f"GET projects/{P}/tasks", page(TASK | {"name": "of demo"}))
+        world.on(f"GET projects/{E}/tasks", page(TASK | {"name": "of other"}))
         return world
 
     def test_use_remembers_a_project_for_the_commands_that_follow(

@@ -10,6 +10,7 @@ import typer.main
 from aiplatform.cli.main import app
 from tests.cli.conftest import DATASET, MODEL, PROJECT, TASK, D, P, Ran, T
 from tests.client.fake import FakeServer, answer, page
+from tests.described import Some
 
 Run = Callable[..., Ran]
 
@@ -110,14 +111,14 @@ def project(server: FakeServer) -> FakeServer:
 
 
 def test_a_detached_check_says_how_to_watch_its_task(run: Run, project: FakeServer) -> None:
-    project.on(f"POST datasets/{D}/versions/v1/quality", answer({**TASK, "status": "pending"}))
+    project.on(f"POST datasets/{D}/versions/v1/quality", answer(TASK | {"status": "pending"}, 202))
     done = run("datasets", "check", "faq", "--detach")
     assert done.code == 0, done.err
     assert f"aiplatform tasks watch {T}" in done.err
 
 
 def test_deploy_create_takes_fields_of_the_spec(run: Run, project: FakeServer) -> None:
-    made = {"uuid": D, "name": "base", "status": "starting", "model_name": "base"}
+    made = Some({"uuid": D, "name": "base", "status": "starting"})
     project.on(f"POST projects/{P}/deployments", answer(made, 201))
     assigned = ("--set", "resources.gpus=1", "--set", "max_length=64")
     done = run("deploy", "create", "base", "--detach", *assigned)

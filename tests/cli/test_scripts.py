@@ -9,18 +9,21 @@ import pytest
 
 from tests.cli.conftest import D, M, P, Ran, T, posted
 from tests.client.fake import FakeServer, answer, page, sse
+from tests.described import Some
 
 Run = Callable[..., Ran]
 B = "00000000-0000-4000-8000-0000000000b0"
-BUNDLE = {"uuid": B, "name": "code", "sha256": "0" * 64, "size": 300, "files": 1,
-          "unpacked_bytes": 9, "source": {"commit": "1f0c2a9d11"}}  # fmt: skip
-TASK = {"uuid": T, "name": "python main.py", "type": "script", "status": "pending", "project": P}
+BUNDLE = Some({"uuid": B, "name": "code", "sha256": "0" * 64, "size": 300, "files": 1,
+          "unpacked_bytes": 9, "source": {"commit": "1f0c2a9d11"}})  # fmt: skip
+TASK = Some(
+    {"uuid": T, "name": "python main.py", "type": "script", "status": "pending", "project": P}
+)
 
 
 @pytest.fixture
 def scripts(world: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeServer:
-    world.on(f"POST projects/{P}/bundles", answer(BUNDLE))
-    world.on(f"POST projects/{P}/tasks", answer(TASK))
+    world.on(f"POST projects/{P}/bundles", answer(BUNDLE, 201))
+    world.on(f"POST projects/{P}/tasks", answer(TASK, 202))
     world.on(f"GET tasks/{T}", answer(TASK))
     (tmp_path / "work").mkdir()
     (tmp_path / "work/main.py").write_text("print(1)\n")
@@ -53,8 +56,8 @@ def test_a_command_with_options_of_its_own(run: Run, scripts: FakeServer) -> Non
 
 
 def printed(seq: int, text: str, stream: str = "stdout") -> tuple[str, str, dict[str, Any]]:
-    chunk = {"seq": seq, "attempt": 1, "stream": stream, "level": None, "text": text,
-             "kept_bytes": 0, "time": None}  # fmt: skip
+    chunk = Some({"seq": seq, "attempt": 1, "stream": stream, "level": None, "text": text,
+             "kept_bytes": 0, "time": None})  # fmt: skip
     return f"0-0-{seq}", "log", chunk
 
 
@@ -66,7 +69,7 @@ def state(status: str, kind: str = "status") -> tuple[None, str, dict[str, Any]]
 def ended(scripts: FakeServer) -> FakeServer:
     """A script of two nodes that printed to both streams and succeeded."""
     result = {"exit_code": 0, "seconds": 62.4, "metrics": {"loss": 0.18999999999999997}}
-    scripts.on(f"GET tasks/{T}", answer({**TASK, "status": "completed", "result": result}))
+    scripts.on(f"GET tasks/{T}", answer(TASK | {"status": "completed", "result": result}))
     events = [
         state("pending"),
         state("running"),
@@ -124,7 +127,7 @@ def test_run_of_a_failing_script_shows_its_output_and_why_it_failed(
     run: Run, ended: FakeServer
 ) -> None:
     why = "The command ended with exit code 3; its log says why."
-    ended.on(f"GET tasks/{T}", answer({**TASK, "status": "failed", "error_message": why}))
+    ended.on(f"GET tasks/{T}", answer(TASK | {"status": "failed", "error_message": why}))
     events = [state("running"), printed(1, "boom\n", "stderr"), state("failed", "end")]
     ended.on(f"GET tasks/{T}/events", sse(*events))
     done = run("scripts", "run", "--", "python", "main.py")

@@ -12,7 +12,8 @@ from tests.cli.conftest import Ran
 from tests.client.fake import FakeServer, answer, page, problem
 
 Run = Callable[..., Ran]
-HUB = {"name": "hub", "kind": "hub_token", "created_at": None, "updated_at": None,
+TIME = "2026-11-24T08:00:00Z"
+HUB = {"name": "hub", "kind": "hub_token", "created_at": TIME, "updated_at": TIME,
        "last_used_at": None}  # fmt: skip
 
 

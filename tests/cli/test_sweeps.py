@@ -7,31 +7,34 @@ import pytest
 from aiplatform.cli import sweeps
 from tests.cli.conftest import E, P, Run, T, posted
 from tests.client.fake import FakeServer, answer, page
+from tests.described import Some
 
 S = "00000000-0000-4000-8000-0000000000f1"
 SPEC = {"objective": "eval_loss", "max_trials": 2, "parameters": {"lora.rank": {}}}
-SWEEP = {"uuid": S, "name": "search", "status": "running", "spec": SPEC, "project": P}
-TRIAL = {"number": 1, "state": "completed", "params": {"lora.rank": 4}, "value": 1.5, "task": T}
+SWEEP = Some({"uuid": S, "name": "search", "status": "running", "spec": SPEC, "project": P})
+TRIAL = Some(
+    {"number": 1, "state": "completed", "params": {"lora.rank": 4}, "value": 1.5, "task": T}
+)
 
 
 @pytest.fixture
 def searching(world: FakeServer, monkeypatch: pytest.MonkeyPatch) -> FakeServer:
     """A sweep that has ended when it is looked at for the third time."""
     monkeypatch.setattr(sweeps, "_LOOK_SECONDS", 0.01)
-    world.on(f"GET projects/{P}/experiments", page({"uuid": E, "name": "faq"}))
+    world.on(f"GET projects/{P}/experiments", page(Some({"uuid": E, "name": "faq"})))
     world.on(f"GET projects/{P}/sweeps", page(SWEEP))
     world.on(f"POST projects/{P}/sweeps", answer(SWEEP, 201))
-    second = {**TRIAL, "number": 2, "state": "running", "value": None}
+    second = TRIAL | {"number": 2, "state": "running", "value": None}
     world.on(
         f"GET sweeps/{S}",
-        answer({**SWEEP, "trials": [TRIAL, second], "best": TRIAL}),
-        answer({**SWEEP, "trials": [TRIAL, second], "best": TRIAL}),
+        answer(SWEEP | {"trials": [TRIAL, second], "best": TRIAL}),
+        answer(SWEEP | {"trials": [TRIAL, second], "best": TRIAL}),
         answer(
-            {
-                **SWEEP,
+            SWEEP
+            | {
                 "status": "completed",
-                "trials": [TRIAL, {**second, "state": "completed", "value": 1.25}],
-                "best": {**second, "state": "completed", "value": 1.25},
+                "trials": [TRIAL, second | {"state": "completed", "value": 1.25}],
+                "best": second | {"state": "completed", "value": 1.25},
             }
         ),
     )
@@ -73,7 +76,7 @@ def test_watch_prints_lines_of_json(run: Run, searching: FakeServer) -> None:
 
 
 def test_a_sweep_that_fails_gives_exit_code_5(run: Run, searching: FakeServer) -> None:
-    searching.on(f"GET sweeps/{S}", answer({**SWEEP, "status": "failed", "error": "no figure"}))
+    searching.on(f"GET sweeps/{S}", answer(SWEEP | {"status": "failed", "error": "no figure"}))
     ran = run("sweep", "watch", "search")
     assert ran.code == 5
     assert "search is failed. no figure" in ran.err

@@ -9,10 +9,11 @@ import pytest
 
 from tests.cli.conftest import TASK, D, E, P, Run, T, posted
 from tests.client.fake import FakeServer, answer, page, problem
+from tests.described import Some
 
 
 def test_logs_are_printed_as_they_are(run: Run, server: FakeServer) -> None:
-    chunk = {"seq": 1, "stream": "stderr", "text": " 10%\r 20%\n[red]a\x1b[2J\n"}
+    chunk = Some({"seq": 1, "stream": "stderr", "text": " 10%\r 20%\n[red]a\x1b[2J\n"})
     server.on(f"GET tasks/{T}/logs", page(chunk))
     assert run("tasks", "logs", T).out == " 10%\n 20%\n[red]a\ufffd[2J\n"
     assert json.loads(run("tasks", "logs", T, "--json").out)["seq"] == 1
@@ -23,8 +24,8 @@ def test_metrics_are_summed_up_or_listed(run: Run, server: FakeServer) -> None:
     server.on(f"GET tasks/{T}/metrics", answer({"series": series}))
     loss = {"points": 3, "last": 1.25, "last_step": 3, "best": 1.25, "best_step": 3}
     summed = {"task": T, "name": "train", "status": "completed", "metrics": {"loss": loss}}
-    server.on(f"GET tasks/{T}", answer({**TASK, "project": P}))
-    server.on(f"GET projects/{P}/metrics/summary", answer({"tasks": [summed]}))
+    server.on(f"GET tasks/{T}", answer(TASK | {"project": P}))
+    server.on(f"GET projects/{P}/metrics/summary", answer(Some({"tasks": [summed]})))
     assert run("tasks", "metrics", T).out.split()[-6:] == ["train", "loss", "3", *["1.25"] * 2, "3"]
     steps = run("tasks", "metrics", T, "-k", "loss").out.split()
     assert steps == ["STEP", "loss", "1", "4", "2", "nan", "3", "1.25"]
@@ -34,7 +35,7 @@ def test_metrics_are_summed_up_or_listed(run: Run, server: FakeServer) -> None:
 def test_a_timeline_has_facts_in_short(run: Run, server: FakeServer) -> None:
     many = {f"package {number}": "1.0" for number in range(200)}
     facts = {"packages": many, "gpus": [], "learned_tokens": 3, "warm": True, "on": {"cores": 2}}
-    event = {"id": 1, "time": "2026-11-26T10:00:00Z", "kind": "environment", "data": facts}
+    event = {"time": "2026-11-26T10:00:00Z", "kind": "environment", "data": facts}
     server.on(f"GET tasks/{T}/timeline", page(event))
     shown = run("tasks", "timeline", T).out
     assert "packages (200), gpus none, learned tokens 3, warm yes, on (cores 2)" in shown
@@ -49,7 +50,7 @@ def test_a_waiting_task_is_moved(run: Run, server: FakeServer) -> None:
         "reason_zh": "",
         "not_before": None,
     }
-    moved = {**TASK, "status": "pending", "priority": 8, "waiting": waiting}
+    moved = TASK | {"status": "pending", "priority": 8, "waiting": waiting}
     server.on(f"GET tasks/{T}", answer(moved)).on(f"PATCH tasks/{T}", answer(moved))
     server.on(f"POST tasks/{T}/move", answer(moved))
     said = run("tasks", "priority", T, "8").err + run("tasks", "next", T).err
@@ -68,7 +69,7 @@ def test_a_file_of_tasks_is_queued(run: Run, server: FakeServer, tmp_path: Path)
         tasks = json.loads(request.content)["tasks"]
         assert tasks[0] == line
         sent.append(len(tasks))
-        return httpx.Response(202, json={"items": [TASK] * len(tasks), "replayed": 0})
+        return answer({"items": [TASK] * len(tasks), "replayed": 0}, 202)
 
     server.on(f"POST projects/{P}/tasks/batch", take)
     said = run("tasks", "submit", "--batch", str(file), "--project", P)
@@ -97,8 +98,8 @@ def test_one_task_is_queued_by_its_spec(
         case _:
             file = Path("-")
             monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(SPEC)))
-    server.on(f"POST projects/{P}/tasks", answer({**TASK, "name": "nightly"}, 202))
-    server.on(f"GET projects/{P}/tasks", page({**TASK, "uuid": E, "name": "train faq"}))
+    server.on(f"POST projects/{P}/tasks", answer(TASK | {"name": "nightly"}, 202))
+    server.on(f"GET projects/{P}/tasks", page(TASK | {"uuid": E, "name": "train faq"}))
     ran = run("tasks", "submit", str(file), "--name", "nightly", "--priority", "8", "--after", T,
               "--after-any", "train faq", "--idempotency-key", "k", "-p", P)  # fmt: skip
     assert ran.code == 0, ran.err
@@ -160,12 +161,12 @@ def test_telemetry_is_summed_up(run: Run, server: FakeServer) -> None:
 
 
 def test_a_task_is_paused_resumed_and_retried(run: Run, server: FakeServer) -> None:
-    asked = {**TASK, "status": "running", "stop_wanted": "pause"}
-    server.on(f"POST tasks/{T}/pause", answer(asked))
+    asked = TASK | {"status": "running", "stop_wanted": "pause"}
+    server.on(f"POST tasks/{T}/pause", answer(asked, 202))
     assert "pauses at its next checkpoint" in run("tasks", "pause", T).err
-    server.on(f"POST tasks/{T}/resume", answer({**TASK, "status": "running"}))
+    server.on(f"POST tasks/{T}/resume", answer(TASK | {"status": "running"}, 202))
     assert "is running" in run("tasks", "resume", T).err
-    server.on(f"POST tasks/{T}/retry", answer({**TASK, "uuid": E, "retry_of": T}))
+    server.on(f"POST tasks/{T}/retry", answer(TASK | {"uuid": E, "retry_of": T}, 202))
     assert E in run("tasks", "retry", T).err
     assert run("tasks", "retry").code == run("tasks", "retry", T, "--dead").code == 2
     run("tasks", "retry", T, "--override-gate", "agreed with all")
@@ -174,10 +175,10 @@ def test_a_task_is_paused_resumed_and_retried(run: Run, server: FakeServer) -> N
 
 
 def test_all_that_failed_is_retried(run: Run, server: FakeServer) -> None:
-    failed = {**TASK, "status": "failed"}
-    server.on(f"GET projects/{P}/tasks", page({**failed, "uuid": E, "name": "served"}, failed))
+    failed = TASK | {"status": "failed"}
+    server.on(f"GET projects/{P}/tasks", page(failed | {"uuid": E, "name": "served"}, failed))
     server.on(f"POST tasks/{E}/retry", problem(409, "not_retriable", "Can't be retried"))
-    server.on(f"POST tasks/{T}/retry", answer({**TASK, "uuid": E, "retry_of": T}))
+    server.on(f"POST tasks/{T}/retry", answer(TASK | {"uuid": E, "retry_of": T}, 202))
     said = run("tasks", "retry", "--dead", "--project", P).err
     assert "served is not retried: " in said
     assert f"is queued again as {E}" in said
@@ -185,11 +186,11 @@ def test_all_that_failed_is_retried(run: Run, server: FakeServer) -> None:
 
 def test_what_others_come_after_is_retried_first(run: Run, server: FakeServer) -> None:
     """Oldest first; what comes after a retry that failed again has its turn after that."""
-    failed = {**TASK, "status": "failed"}
+    failed = TASK | {"status": "failed"}
     newest_first = [
-        {**failed, "name": "its retry"},
-        {**failed, "uuid": D, "name": "last"},
-        {**failed, "uuid": E, "name": "middle"},
+        failed | {"name": "its retry"},
+        failed | {"uuid": D, "name": "last"},
+        failed | {"uuid": E, "name": "middle"},
     ]
     server.on(f"GET projects/{P}/tasks", page(*newest_first))
     refusal = problem(409, "dependency_failed", "Dependency has failed")
@@ -202,7 +203,7 @@ def test_what_others_come_after_is_retried_first(run: Run, server: FakeServer) -
             if once is not None and once not in done:
                 return refusal
             done.add(name)
-            return answer({**TASK, "name": name})
+            return answer(TASK | {"name": name}, 202)
 
         server.on(f"POST tasks/{uuid}/retry", answered)
 
@@ -226,15 +227,15 @@ def test_tasks_are_listed_by_name(run: Run, server: FakeServer) -> None:
 
 def test_workers_are_listed_and_emptied(run: Run, server: FakeServer) -> None:
     devices = [{"id": "0", "name": "T4", "memory_mb": 16000, "task": T}, {"id": "1", "task": None}]
-    worker = {"uuid": E, "name": "gpu1", "state": "active", "alive": True, "cpus": 8,
+    worker = Some({"uuid": E, "name": "gpu1", "state": "active", "alive": True, "cpus": 8,
               "cpus_free": 6.5, "devices": devices, "running": [{"task": T}],
-              "queues": ["default"], "labels": ["gpu:t4"]}  # fmt: skip
-    server.on("GET workers", page(worker, {**worker, "name": "old", "alive": False}))
+              "queues": ["default"], "labels": ["gpu:t4"]})  # fmt: skip
+    server.on("GET workers", page(worker, worker | {"name": "old", "alive": False}))
     listed = run("workers", "ls").out
     assert "6.5 of 8" in listed
     assert "1 of 2" in listed
     assert "silent" in listed
-    server.on(f"POST workers/{E}/drain", answer({**worker, "state": "draining"}))
+    server.on(f"POST workers/{E}/drain", answer(worker | {"state": "draining"}))
     assert "gpu1 is being emptied; it runs 1 task." in run("workers", "drain", "gpu1").err
     server.on(f"POST workers/{E}/resume", answer(worker))
     assert json.loads(run("workers", "resume", E, "--json").out)["state"] == "active"
@@ -268,9 +269,9 @@ def test_retries_that_were_refused_show_in_the_exit_code(
     run: Run, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aiplatform.client.transport.back_off", lambda *_: 0.0)
-    failed = {**TASK, "status": "failed"}
-    server.on(f"GET projects/{P}/tasks", page({**failed, "uuid": E, "name": "served"}, failed))
-    server.on(f"POST tasks/{T}/retry", answer({**TASK, "uuid": D, "retry_of": T}))
+    failed = TASK | {"status": "failed"}
+    server.on(f"GET projects/{P}/tasks", page(failed | {"uuid": E, "name": "served"}, failed))
+    server.on(f"POST tasks/{T}/retry", answer(TASK | {"uuid": D, "retry_of": T}, 202))
     server.on(f"POST tasks/{E}/retry", problem(409, "not_retriable", "Can't be retried"))
     refused = run("tasks", "retry", "--dead", "--project", P)
     assert refused.code == 1
@@ -279,5 +280,5 @@ def test_retries_that_were_refused_show_in_the_exit_code(
     away = run("tasks", "retry", "--dead", "--project", P)
     assert away.code == 3
     assert "is not retried" not in away.err
-    server.on(f"POST tasks/{E}/retry", answer({**TASK, "uuid": D, "retry_of": E}))
+    server.on(f"POST tasks/{E}/retry", answer(TASK | {"uuid": D, "retry_of": E}, 202))
     assert run("tasks", "retry", "--dead", "--project", P).code == 0

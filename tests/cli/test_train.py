@@ -12,6 +12,7 @@ from aiplatform.cli.train import train
 from aiplatform.protocol.specs import LoraSpec, TrainingSpec
 from tests.cli.conftest import TASK, D, E, M, P, Run, T, posted
 from tests.client.fake import FakeServer, answer, sse
+from tests.described import Some
 
 
 def unfolded(text: str) -> str:
@@ -21,10 +22,10 @@ def unfolded(text: str) -> str:
 
 @pytest.fixture
 def trainable(world: FakeServer) -> FakeServer:
-    world.on(f"POST projects/{P}/experiments", answer({"uuid": E, "name": "x"}, 201))
-    world.on(f"POST experiments/{E}/runs", answer({**TASK, "status": "pending"}, 202))
+    world.on(f"POST projects/{P}/experiments", answer(Some({"uuid": E, "name": "x"}), 201))
+    world.on(f"POST experiments/{E}/runs", answer(TASK | {"status": "pending"}, 202))
     result = {"steps": 60, "train_loss_first": 4.25, "train_loss_last": 1.5}
-    world.on(f"GET tasks/{T}", answer({**TASK, "result": result}))
+    world.on(f"GET tasks/{T}", answer(TASK | {"result": result}))
     world.on(
         f"GET tasks/{T}/events",
         sse(
@@ -138,7 +139,7 @@ def test_train_streams_json(run: Run, trainable: FakeServer) -> None:
 
 
 def test_train_that_fails_exits_with_5(run: Run, trainable: FakeServer) -> None:
-    failed = {**TASK, "status": "failed", "error_message": "out of memory"}
+    failed = TASK | {"status": "failed", "error_message": "out of memory"}
     trainable.on(f"GET tasks/{T}", answer(failed))
     ran = run("train", "-m", "base", "-d", "faq")
     assert ran.code == 5

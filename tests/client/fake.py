@@ -1,4 +1,8 @@
-"""A server of scripted answers, in the process of the test."""
+"""A server of scripted answers, in the process of the test.
+
+Each answer is checked against the OpenAPI document of the application, so that a fake can't say
+what the application never would. What is wrong on purpose says so with :func:`malformed`.
+"""
 
 import json
 import threading
@@ -6,6 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
+
+from tests.described import Some, checked_answer, platform
 
 Answer = httpx.Response | Exception | Callable[[httpx.Request], httpx.Response]
 
@@ -24,23 +30,30 @@ class Broken(httpx.SyncByteStream):
 
 
 def answer(data: Any = None, status: int = 200, **headers: str) -> httpx.Response:
+    """Return an answer. What its :class:`Some` lack, headers included, the server completes."""
     names = {name.replace("_", "-"): value for name, value in headers.items()}
+
     if data is None:
         return httpx.Response(status, headers=names)
-    return httpx.Response(status, json=data, headers=names)
+    return httpx.Response(status, json=data, headers=names, extensions={"data": data})
 
 
 def problem(status: int, code: str, detail: str, **params: Any) -> httpx.Response:
-    body = {"type": f"/problems/{code}", "title": "Title", "status": status, "detail": detail}
-    return httpx.Response(
-        status,
-        content=json.dumps({**body, "code": code, **params}),
-        headers={"Content-Type": "application/problem+json"},
-    )
+    body = {"type": f"urn:aiplatform:problem:{code}", "title": "Title", "status": status}
+    data = Some({**body, "detail": detail, "code": code, **params})
+    media_type = "application/problem+json"
+    return answer(data, status, content_type=media_type)
 
 
 def page(*items: Any, next_cursor: str | None = None) -> httpx.Response:
     return answer({"items": list(items), "next_cursor": next_cursor})
+
+
+def malformed(reason: str, response: httpx.Response) -> httpx.Response:
+    """Return an answer that the application never gives, and say why the client must stand it."""
+    assert reason
+    response.extensions["malformed"] = reason
+    return response
 
 
 def sse(*events: tuple[str | None, str, Any], error: Exception | None = None) -> httpx.Response:
@@ -63,6 +76,7 @@ class FakeServer(httpx.BaseTransport):
     """
 
     def __init__(self) -> None:
+        platform()  # read here, and not while a test measures time
         self.scripts: dict[str, list[Answer]] = {}
         self.requests: list[httpx.Request] = []
         self.bodies: list[bytes] = []
@@ -93,6 +107,4 @@ class FakeServer(httpx.BaseTransport):
             given = script.pop(0) if len(script) > 1 else script[0]
         if isinstance(given, Exception):
             raise given
-        if callable(given):
-            return given(request)
-        return given
+        return checked_answer(request, given(request) if callable(given) else given)

@@ -9,10 +9,11 @@ import pytest
 
 from aiplatform.client import ApiError, ChatReply, ChatStream, Client, ServerUnavailable
 from tests.client.fake import Broken, FakeServer, answer, page
+from tests.described import Some
 
 P, D = UUID(int=1), UUID(int=2)
 CHAT = "POST /v1/chat/completions"
-BOT = {"uuid": str(D), "name": "bot", "status": "ready"}
+BOT = Some({"uuid": str(D), "name": "bot", "status": "ready"})
 
 
 def chunk(text: str | None = None, finish: str | None = None, **more: Any) -> str:
@@ -28,7 +29,7 @@ def streamed(*parts: str, error: Exception | None = None) -> httpx.Response:
 def test_a_question_is_answered(client: Client, server: FakeServer) -> None:
     server.on(f"GET projects/{P}/deployments", page(BOT))
     choice = {"message": {"role": "assistant", "content": "42"}, "finish_reason": "stop"}
-    server.on(CHAT, answer({"choices": [choice], "usage": {"total_tokens": 7}}))
+    server.on(CHAT, answer(Some({"choices": [choice], "usage": {"total_tokens": 7}})))
     reply = client.deployments.chat("bot", "What?", project=P, base=True, max_tokens=5)
     assert isinstance(reply, ChatReply)
     assert (str(reply), reply.finish_reason, reply.usage["total_tokens"]) == ("42", "stop", 7)

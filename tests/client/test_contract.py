@@ -58,19 +58,17 @@ from aiplatform.client import (
 )
 from aiplatform.protocol.specs import QualitySpec
 from tests.client.declared import Declared, U
-
-
-@pytest.fixture(scope="module")
-def document() -> dict[str, Any]:
-    from aiplatform.server.app import create_app
-
-    found: dict[str, Any] = create_app().openapi()
-    return found
+from tests.described import Some, platform
 
 
 @pytest.fixture
-def declared(document: dict[str, Any]) -> Declared:
-    return Declared(document)
+def document() -> dict[str, Any]:
+    return platform().document
+
+
+@pytest.fixture
+def declared() -> Declared:
+    return Declared(platform())
 
 
 @pytest.fixture
@@ -276,17 +274,17 @@ def test_datasets(client: Client) -> None:
 
 def test_what_is_said_of_files(client: Client) -> None:
     """Of uploads, of changes by a file, and of imports, which say the same."""
-    told: dict[str, Any] = {
+    told: dict[str, Any] = Some({
         "map": {"q": "prompt"}, "bad_rows": "quarantine", "encoding": "gb18030",
         "delimiter": ";", "quote": "none", "header": False,
-    }  # fmt: skip
+    })  # fmt: skip
     only(client.datasets.upload("faq", b"{}", **told), Dataset)
     only(client.datasets.append(U, b"{}", **told), DatasetVersion)
     only(client.datasets.upsert(U, b"{}", key="id", **told), DatasetVersion)
     only(client.datasets.delete_rows(U, b"{}", key="id", **told), DatasetVersion)
     only(client.datasets.import_url("https://example.com/a.csv", name="n", **told), Task)
     of_faq: dict[str, Any] = {"dataset": f"{U}@v2", "message": "m", "secrets": {"A": "b"}}
-    only(client.datasets.import_s3("s3://b/k", region="r", mode="append", **of_faq), Task)
+    only(client.datasets.import_s3("s3://bucket/key", region="r", mode="append", **of_faq), Task)
     only(client.datasets.import_hub("o/n", split="s", mode="upsert", key="id", **of_faq), Task)
     only(client.datasets.import_hub("o/n", file="f", mode="delete", key="id", **of_faq), Task)
 
@@ -310,7 +308,8 @@ def test_experiments_and_tasks(client: Client, tmp_path: Path) -> None:
     only(experiment.run(after=[U], after_any=[U]), Task)
     only(client.experiments.runs(U).first(), Task)
     client.experiments.delete(U)
-    only(client.tasks.submit_batch([{"name": "t", "spec": {"type": "data_quality"}}])[0], Task)
+    spec = {"type": "data_quality", "dataset": {"dataset": U}}
+    only(client.tasks.submit_batch([{"name": "t", "spec": spec}])[0], Task)
     sweep = client.sweeps.create("s", U, {"seed": [1, 2]}, max_trials=2)
     only(sweep, Sweep)
     only(client.sweeps.list(name="s").first(), Sweep)

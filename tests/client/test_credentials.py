@@ -18,8 +18,9 @@ from aiplatform.client.credentials import default_path
 from aiplatform.client.tokens import SessionTokens
 from tests.client.conftest import URL
 from tests.client.fake import FakeServer, answer, problem
+from tests.described import Some
 
-ME = {"uuid": "6f7a5f6e-2f0b-4a54-9d6c-0d3f8a1b2c3d", "username": "ann"}
+ME = Some({"uuid": "6f7a5f6e-2f0b-4a54-9d6c-0d3f8a1b2c3d", "username": "ann"})
 Connect = Callable[..., Client]
 
 
@@ -48,7 +49,7 @@ class Rotating:
     def refresh(self, request: httpx.Request) -> httpx.Response:
         token = json.loads(request.content)["refresh_token"]
         try:
-            return answer(self.exchange(token))
+            return answer(Some(self.exchange(token)))
         except Unauthenticated:
             return problem(401, "auth.token_reused", "Log in again.")
 
@@ -66,13 +67,15 @@ def rotating(server: FakeServer) -> Rotating:
 
 
 def test_login_is_remembered_only_on_demand(server: FakeServer, connect: Connect) -> None:
-    token = {
-        "access_token": "a",
-        "refresh_token": "r",
-        "token_type": "bearer",
-        "expires_in": 900,
-        "must_change_password": True,
-    }
+    token = Some(
+        {
+            "access_token": "a",
+            "refresh_token": "r",
+            "token_type": "bearer",
+            "expires_in": 900,
+            "must_change_password": True,
+        }
+    )
     server.on("POST auth/token", answer(token)).on("GET users/me", answer(ME))
     client = connect().login("ann", "pass&word")
     assert b"username=ann&password=pass%26word" in server.bodies[0]

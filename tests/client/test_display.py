@@ -12,8 +12,8 @@ from rich.pretty import pretty_repr
 
 from aiplatform.client import Client, Dataset, Model, Pages, Resource, Task
 from aiplatform.client.base import UserRef
-from tests.client.declared import Declared
-from tests.client.fake import FakeServer, page
+from tests.client.fake import FakeServer, malformed, page
+from tests.described import Description, Some
 from tests.surface.recorder import classes
 
 U = UUID(int=5)
@@ -45,8 +45,8 @@ TABLE = {"table", "caption", "thead", "tr", "th", "td", "i"}
 def sample(kind: type[Resource]) -> Resource:
     """Return a resource all of whose texts are hostile."""
     schema = kind.model_json_schema()
-    declared = Declared({"components": {"schemas": schema.get("$defs", {})}})
-    return kind.model_validate(_hostile(declared.sample(_referring(schema))))
+    document = {"paths": {}, "components": {"schemas": _referring(schema.get("$defs", {}))}}
+    return kind.model_validate(_hostile(Description(document).sample(_referring(schema))))
 
 
 def _referring(schema: Any) -> Any:
@@ -143,7 +143,7 @@ def test_html_of_a_resource_has_its_fields_escaped() -> None:
 def test_list_shows_a_line_or_a_row_for_each_item(client: Client, server: FakeServer) -> None:
     server.on(
         "GET projects",
-        page(*({"uuid": str(UUID(int=n)), "name": f"<script>{n}"} for n in range(3))),
+        page(*(Some({"uuid": str(UUID(int=n)), "name": f"<script>{n}"}) for n in range(3))),
     )
     listed = client.projects.list()
     assert repr(listed) == (
@@ -180,7 +180,8 @@ def test_rows_of_a_dataset_are_a_table() -> None:
 
 
 def test_list_that_cant_be_read_says_why(client: Client, server: FakeServer) -> None:
-    server.on("GET projects", httpx.Response(500, text="<script>"))
+    fault = httpx.Response(500, text="<script>")
+    server.on("GET projects", malformed("a page of a proxy", fault))
     listed = client.projects.list()
     assert repr(listed).startswith("<Pages: ")
     assert "<" not in listed._repr_html_()

@@ -16,7 +16,7 @@ from aiplatform.client import (
     UnexpectedAnswer,
     ValidationFailed,
 )
-from tests.client.fake import FakeServer, answer, problem
+from tests.client.fake import FakeServer, answer, malformed, problem
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,8 @@ from tests.client.fake import FakeServer, answer, problem
 def test_status_chooses_the_class(
     client: Client, server: FakeServer, pauses: list[float], status: int, kind: type[ApiError]
 ) -> None:
-    server.on("GET users/me", problem(status, "some.code", "What was wrong.", line=17))
+    refusal = problem(status, "some.code", "What was wrong.", line=17)
+    server.on("GET users/me", malformed("no route refuses for all of these reasons", refusal))
     with pytest.raises(ApiError) as caught:
         client.me()
     assert type(caught.value) is kind
@@ -64,13 +65,15 @@ def test_fields_are_named(client: Client, server: FakeServer) -> None:
 
 def test_fastapis_own_form_is_understood(client: Client, server: FakeServer) -> None:
     detail = [{"loc": ["body", "name"], "msg": "Field required"}]
-    server.on("GET users/me", answer({"detail": detail}, 422))
+    plain = malformed("the form of a server without our handlers", answer({"detail": detail}, 422))
+    server.on("GET users/me", plain)
     with pytest.raises(ValidationFailed, match="name: Field required"):
         client.me()
 
 
 def test_openais_form_is_understood(client: Client, server: FakeServer) -> None:
-    server.on("GET users/me", answer({"error": {"message": "No such model", "code": "x"}}, 404))
+    error = answer({"error": {"message": "No such model", "code": "x"}}, 404)
+    server.on("GET users/me", malformed("the form of the OpenAI façade", error))
     with pytest.raises(NotFound, match="No such model"):
         client.me()
 
@@ -86,13 +89,15 @@ def test_connection_refused_says_what_to_do(
 
 
 def test_a_stranger_at_the_address_is_recognised(client: Client, server: FakeServer) -> None:
-    server.on("GET users/me", httpx.Response(404, html="<h1>nginx</h1>"))
+    proxy = httpx.Response(404, html="<h1>nginx</h1>")
+    server.on("GET users/me", malformed("a page of a proxy", proxy))
     with pytest.raises(NotFound, match="which AI Platform does not"):
         client.me()
-    server.on("GET users/me", httpx.Response(200, html="<h1>Sign in to the Wi-Fi</h1>"))
+    portal = httpx.Response(200, html="<h1>Sign in to the Wi-Fi</h1>")
+    server.on("GET users/me", malformed("a page of the network", portal))
     with pytest.raises(UnexpectedAnswer, match="not JSON"):
         client.me()
-    server.on("GET users/me", answer({"hello": "world"}))
+    server.on("GET users/me", malformed("another service", answer({"hello": "world"})))
     with pytest.raises(UnexpectedAnswer, match="user that this version"):
         client.me()
 

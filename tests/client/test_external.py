@@ -17,12 +17,13 @@ import pytest
 from aiplatform.client import Client, NotFound, RunCancelled, UnexpectedAnswer
 from aiplatform.client.external import sender as sending
 from aiplatform.client.external.journal import END, LOG, POINTS, Journal, Reader, Records
-from tests.client.fake import FakeServer, answer, problem
+from tests.client.fake import FakeServer, answer, malformed, problem
+from tests.described import Some
 
 RUN = "0b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21"
 PROJECT = "1b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21"
 BEGIN = f"POST projects/{PROJECT}/runs"
-TASK = {"uuid": RUN, "project": PROJECT, "status": "running"}
+TASK = Some({"uuid": RUN, "project": PROJECT, "status": "running"})
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +70,7 @@ class Platform(FakeServer):
 
     def _end(self, request: httpx.Request) -> httpx.Response:
         self.ends.append(json.loads(request.read()))
-        return answer({"uuid": RUN, "status": self.ends[-1]["status"]})
+        return answer(Some({"uuid": RUN, "status": self.ends[-1]["status"]}))
 
 
 @pytest.fixture
@@ -302,7 +303,7 @@ def test_sender_answer_without_its_fields_is_reported_as_unexpected(
 ) -> None:
     with client.run("r", mode="offline") as run:
         run.log({"loss": 1})
-    server.on(f"POST tasks/{RUN}/metrics", answer(given))
+    server.on(f"POST tasks/{RUN}/metrics", malformed("another service", answer(given)))
     with pytest.raises(UnexpectedAnswer, match="can't be read"):
         client.external.sync(run.journal.directory)
     assert client.external.unsent() == [run.journal.directory]

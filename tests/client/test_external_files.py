@@ -21,6 +21,7 @@ from aiplatform.client.transfers import body_of
 from aiplatform.protocol.enums import LogStream
 from tests.client.fake import answer, problem
 from tests.client.test_external import PROJECT, RUN, Platform, until
+from tests.described import Some
 
 PREFIX = f"PUT tasks/{RUN}/artifacts/"
 
@@ -285,7 +286,7 @@ def test_a_file_that_another_process_has_sent_is_gone(
 ) -> None:
     def by_another(_: httpx.Request) -> httpx.Response:
         (run.journal.directory / "artifacts" / "a.txt").unlink()
-        return problem(409, "quota_exceeded", "full") if server.kept else answer({})
+        return problem(409, "quota_exceeded", "full") if server.kept else answer(Some({}))
 
     server.on(PREFIX + "a.txt", by_another)
     (tmp_path / "a.txt").write_text("a")

@@ -2,12 +2,13 @@
 
 import json
 from itertools import islice
-from typing import Any
 
 import httpx
 import pytest
 
 from aiplatform.client import Client, PermissionDenied, following
+from tests.client.fake import FakeServer, answer, page
+from tests.described import Some, checked_answer
 
 U = "0b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21"
 
@@ -27,7 +28,9 @@ class Streams(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         self.resumed.append(request.headers.get("last-event-id"))
         text = self.scripts.pop(0)
-        return httpx.Response(200, stream=httpx.ByteStream(text.encode()))
+        stream = httpx.ByteStream(text.encode())
+        headers = {"Content-Type": "text/event-stream"}
+        return checked_answer(request, httpx.Response(200, stream=stream, headers=headers))
 
 
 def test_goes_on_where_a_connection_broke(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,15 +56,8 @@ def test_ends_when_one_may_not_watch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_webhook_is_found_by_its_name() -> None:
-    hook: dict[str, Any] = {"uuid": U, "project": U, "name": "chat", "url": "https://a.test"}
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        if request.url.path.endswith(f"projects/{U}/webhooks"):
-            return httpx.Response(200, json={"items": [hook], "next_cursor": None})
-        assert request.url.path.endswith(f"/webhooks/{U}")
-        return httpx.Response(200, json=hook, headers={"ETag": '"1"'})
-
-    with Client(
-        "http://platform.test", token="t", project=U, transport=httpx.MockTransport(answer)
-    ) as client:
+    hook = Some({"uuid": U, "project": U, "name": "chat", "url": "https://a.test"})
+    server = FakeServer().on(f"GET projects/{U}/webhooks", page(hook))
+    server.on(f"GET webhooks/{U}", answer(hook))
+    with Client("http://platform.test", token="t", project=U, transport=server) as client:
         assert client.webhooks.get("chat").url == "https://a.test"

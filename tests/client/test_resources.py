@@ -17,17 +17,19 @@ from aiplatform.client import (
     TrainingSpec,
     UnexpectedAnswer,
 )
-from tests.client.fake import FakeServer, answer, page, problem
+from tests.client.fake import FakeServer, answer, malformed, page, problem
+from tests.described import Some
 
 P, D, M = (UUID(int=n) for n in (1, 2, 3))
 
 
-def project(name: str = "demo", uuid: UUID = P, **more: Any) -> dict[str, Any]:
-    return {"uuid": str(uuid), "name": name, "status": "active", **more}
+def project(name: str = "demo", uuid: UUID = P, **more: Any) -> Some:
+    return Some({"uuid": str(uuid), "name": name, "status": "active", **more})
 
 
-def model(name: str, version: str, status: str = "ready", **more: Any) -> dict[str, Any]:
-    return {"uuid": str(uuid4()), "name": name, "version": version, "status": status, **more}
+def model(name: str, version: str, status: str = "ready", **more: Any) -> Some:
+    members = {"uuid": str(uuid4()), "name": name, "version": version, "status": status}
+    return Some({**members, **more})
 
 
 def test_lists_fetch_pages_as_they_are_wanted(client: Client, server: FakeServer) -> None:
@@ -62,7 +64,8 @@ def test_a_list_that_stands_still_is_noticed(client: Client, server: FakeServer)
 
 
 def test_fields_of_newer_servers_are_kept(client: Client, server: FakeServer) -> None:
-    server.on(f"GET projects/{P}", answer(project(colour="blue")))
+    newer = malformed("a newer server", answer(project(colour="blue"), ETag='"1"'))
+    server.on(f"GET projects/{P}", newer)
     assert client.projects.get(P).colour == "blue"  # type: ignore[attr-defined]
 
 
@@ -159,10 +162,10 @@ def test_shared_models_are_found_but_not_those_of_other_projects(
 
 
 def test_a_version_is_changed_and_not_the_current_one(client: Client, server: FakeServer) -> None:
-    version = {"uuid": str(M), "dataset": str(D), "version": "v1"}
+    version = Some({"uuid": str(M), "dataset": str(D), "version": "v1"})
     server.on(f"GET datasets/{D}/versions/v1", answer(version))
-    server.on(f"POST datasets/{D}/versions", answer({**version, "version": "v3"}, 201))
-    server.on(f"POST datasets/{D}/patch", answer({**version, "version": "v3"}, 201))
+    server.on(f"POST datasets/{D}/versions", answer(version | {"version": "v3"}, 201))
+    server.on(f"POST datasets/{D}/patch", answer(version | {"version": "v3"}, 201))
     read = client.datasets.version(f"{D}@v1")
     client.datasets.append(read, b"{}")
     assert server.requests[-1].url.params["parent"] == "v1"
@@ -179,8 +182,8 @@ def test_training_is_asked_for_by_name(client: Client, server: FakeServer) -> No
     base = model("base", "1")
     server.on("GET projects", page(project()))
     server.on(f"GET projects/{P}/models", page(base))
-    server.on(f"GET projects/{P}/datasets", page({"uuid": str(D), "name": "faq"}))
-    server.on(f"POST projects/{P}/experiments", answer({"uuid": str(M), "name": "x"}, 201))
+    server.on(f"GET projects/{P}/datasets", page(Some({"uuid": str(D), "name": "faq"})))
+    server.on(f"POST projects/{P}/experiments", answer(Some({"uuid": str(M), "name": "x"}), 201))
     client.experiments.create(
         "x", project="demo", base_model="base", dataset="faq@v3", max_steps=60, lora={"rank": 4}
     )
@@ -201,7 +204,7 @@ def test_misspelt_hyperparameters_are_refused_before_anything_is_sent(client: Cl
 
 def test_waiting_for_a_report(client: Client, server: FakeServer, pauses: list[float]) -> None:
     def head(status: str) -> httpx.Response:
-        return answer({"uuid": str(D), "name": "faq", "version": "v1", "status": status})
+        return answer(Some({"uuid": str(D), "name": "faq", "version": "v1", "status": status}))
 
     server.on(f"GET datasets/{D}", head("processing"), head("processing"), head("ready"))
     assert client.datasets.wait_ready(D).status == "ready"
@@ -229,13 +232,15 @@ def test_rows_with_their_places(client: Client, server: FakeServer) -> None:
     server.on(f"GET datasets/{D}/versions/v1/rows", pages[1])
     assert client.datasets.sample(D, 1, version="v1", places=True) == [(40, {"a": 2})]
     assert client.datasets.sample(D, 1, version="v1") == [{"a": 2}]
-    server.on(f"GET datasets/{D}/versions/v1/rows", answer({"items": [{"a": 1}], "places": []}))
+    server.on(
+        f"GET datasets/{D}/versions/v1/rows", answer(Some({"items": [{"a": 1}], "places": []}))
+    )
     with pytest.raises(UnexpectedAnswer, match="without their places"):
         client.datasets.rows(D, "v1", places=True).all()
 
 
 def test_waiting_for_a_deployment_that_crashed(client: Client, server: FakeServer) -> None:
-    down = {"uuid": str(D), "name": "bot", "status": "crashed", "error": "out of memory"}
+    down = Some({"uuid": str(D), "name": "bot", "status": "crashed", "error": "out of memory"})
     server.on(f"GET deployments/{D}", answer(down))
     with pytest.raises(NotReady, match="bot is crashed: out of memory"):
         client.deployments.wait_ready(D)

@@ -17,14 +17,16 @@ from aiplatform.client import (
     WaitTimeout,
 )
 from tests.client.fake import Broken, FakeServer, answer, page, problem, sse
+from tests.described import Some
 
 P, T = UUID(int=1), UUID("7f000000-0000-4000-8000-000000000001")
 TASK, EVENTS = f"GET tasks/{T}", f"GET tasks/{T}/events"
 LOST = httpx.ReadError("reset")
 
 
-def task(status: str = "running", **more: Any) -> dict[str, Any]:
-    return {"uuid": str(T), "name": "train", "type": "training", "status": status, **more}
+def task(status: str = "running", **more: Any) -> Some:
+    members = {"uuid": str(T), "name": "train", "type": "training", "status": status}
+    return Some({**members, **more})
 
 
 def test_watching_resumes_where_it_broke(
@@ -98,7 +100,8 @@ def test_waiting_for_a_task_that_fails(client: Client, server: FakeServer) -> No
 def test_waiting_ends_in_time(client: Client, server: FakeServer) -> None:
     def silent(request: httpx.Request) -> httpx.Response:
         time.sleep(request.extensions["timeout"]["read"])
-        return httpx.Response(200, stream=Broken(b": alive\n\n", error=httpx.ReadTimeout("")))
+        alive = Broken(b": alive\n\n", error=httpx.ReadTimeout(""))
+        return httpx.Response(200, stream=alive, headers={"Content-Type": "text/event-stream"})
 
     server.on(EVENTS, silent).on(TASK, answer(task()))
     started = time.monotonic()
@@ -124,7 +127,7 @@ def test_log_is_followed_through_a_broken_connection(
 
 
 def test_log_is_read_page_by_page(client: Client, server: FakeServer) -> None:
-    first, second = ([event[2] for event in log(*numbers)] for numbers in ((1, 2), (3,)))
+    first, second = ([Some(event[2]) for event in log(*numbers)] for numbers in ((1, 2), (3,)))
     server.on(f"GET tasks/{T}/logs", page(*first, next_cursor="n"), page(*second))
     assert [chunk.seq for chunk in client.tasks.logs(T)] == [1, 2, 3]
 
@@ -200,8 +203,8 @@ def test_a_name_is_looked_up_by_the_server_however_old_its_task_is(
 ) -> None:
     def tasks(request: httpx.Request) -> httpx.Response:
         if request.url.params.get("name") == "nightly-eval":
-            return page({**task(), "name": "nightly-eval"})
-        return page(*[{**task(), "uuid": str(uuid4()), "name": "newer"}] * 50, next_cursor="more")
+            return page(task() | {"name": "nightly-eval"})
+        return page(*[task() | {"uuid": str(uuid4()), "name": "newer"}] * 50, next_cursor="more")
 
     server.on(f"GET projects/{P}/tasks", tasks)
     assert client.tasks.resolve("nightly-eval", P) == T

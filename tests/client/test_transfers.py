@@ -19,11 +19,12 @@ import pytest
 
 from aiplatform.client import Client, ClientError, CorruptDownload, ServerUnavailable, resumable
 from aiplatform.client.transfers import body_of
-from tests.client.fake import Broken, FakeServer, answer, page, problem
+from tests.client.fake import Broken, FakeServer, answer, malformed, page, problem
+from tests.described import Some, checked_answer
 
 P, D, M = (UUID(int=n) for n in (1, 2, 3))
-HEAD = {"uuid": str(D), "name": "faq", "version": "v1", "status": "processing"}
-VERSION = {"uuid": str(M), "dataset": str(D), "version": "v1", "format": "csv"}
+HEAD = Some({"uuid": str(D), "name": "faq", "version": "v1", "status": "processing"})
+VERSION = Some({"uuid": str(M), "dataset": str(D), "version": "v1", "format": "csv"})
 UPLOAD = f"POST projects/{P}/datasets"
 CONTENT = f"GET datasets/{D}/versions/v1/content"
 
@@ -96,6 +97,7 @@ def test_file_that_shrinks_under_way_is_noticed(tmp_path: Path) -> None:
 
 class Counting(BaseHTTPRequestHandler):
     received = 0
+    made: httpx.Response
 
     def do_POST(self) -> None:
         total = 0
@@ -104,11 +106,11 @@ class Counting(BaseHTTPRequestHandler):
             self.rfile.readline()
         self.rfile.readline()
         type(self).received = total
-        body = json.dumps(HEAD).encode()
-        self.send_response(201)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_response(self.made.status_code)
+        for name, value in self.made.headers.items():
+            self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(self.made.content)
 
     def log_message(self, *args: Any) -> None:
         pass
@@ -117,6 +119,8 @@ class Counting(BaseHTTPRequestHandler):
 def test_memory_stays_flat_over_a_real_socket() -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Counting)
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    asked = httpx.Request("POST", f"http://platform.test/api/v1/projects/{P}/datasets")
+    Counting.made = checked_answer(asked, answer(HEAD, 201))
     row = {"text": "x" * 10_000}
     client = Client(f"http://127.0.0.1:{server.server_port}", token="t")
     tracemalloc.start()
@@ -131,13 +135,27 @@ def test_memory_stays_flat_over_a_real_socket() -> None:
     assert peak < 8_000_000
 
 
+FILE = {
+    "Content-Type": "application/octet-stream",
+    "Content-Disposition": 'attachment; filename="rows"',
+    "ETag": '"e"',
+    "Accept-Ranges": "bytes",
+}
+"""Headers of every file."""
+
+TUS = {
+    "Tus-Resumable": "1.0.0",
+    "Upload-Offset": "4",
+    "Upload-Length": "8",
+    "Upload-Expires": "Wed, 25 Nov 2026 08:00:00 GMT",
+}
+"""Headers of every answer about an upload in pieces."""
+
+
 def file_answer(content: bytes, **headers: str) -> httpx.Response:
     digest = base64.b64encode(hashlib.sha256(content).digest()).decode()
-    return httpx.Response(
-        200,
-        content=content,
-        headers={"Repr-Digest": f"sha-256=:{digest}:", "ETag": '"e"', **headers},
-    )
+    told = {**FILE, "Repr-Digest": f"sha-256=:{digest}:", "ETag": '"e"', **headers}
+    return httpx.Response(200, content=content, headers=told)
 
 
 @pytest.fixture
@@ -175,8 +193,8 @@ def test_damaged_download_leaves_the_old_file(
 def test_parquet_is_verified_against_the_versions_own_hash(
     client: Client, server: FakeServer, tmp_path: Path
 ) -> None:
-    server.on(f"GET datasets/{D}/versions/v1", answer({**VERSION, "file_hash": "0" * 64}))
-    server.on(CONTENT, httpx.Response(200, content=b"parquet"))
+    server.on(f"GET datasets/{D}/versions/v1", answer(VERSION | {"file_hash": "0" * 64}))
+    server.on(CONTENT, httpx.Response(200, content=b"parquet", headers=FILE))
     with pytest.raises(CorruptDownload):
         client.datasets.download(D, tmp_path, format="parquet")
 
@@ -186,14 +204,14 @@ def test_broken_download_goes_on_where_it_broke(
     client: Client, server: FakeServer, tmp_path: Path, pauses: list[float]
 ) -> None:
     whole = os.urandom(5_000_000)
-    offer = {"ETag": '"e"', "Accept-Ranges": "bytes", "Content-Length": str(len(whole))}
+    offer = {**FILE, "Accept-Ranges": "bytes", "Content-Length": str(len(whole))}
     digest = base64.b64encode(hashlib.sha256(whole).digest()).decode()
     cut = Broken(whole[:3_000_000], error=httpx.ReadError("reset"))
 
     def rest(request: httpx.Request) -> httpx.Response:
         assert request.headers["range"] == "bytes=3000000-"
         assert request.headers["if-range"] == '"e"'
-        headers = {"Content-Range": f"bytes 3000000-4999999/{len(whole)}"}
+        headers = {**FILE, "Content-Range": f"bytes 3000000-4999999/{len(whole)}"}
         return httpx.Response(206, content=whole[3_000_000:], headers=headers)
 
     first = {**offer, "Repr-Digest": f"sha-256=:{digest}:"}
@@ -207,7 +225,7 @@ def test_broken_download_starts_anew_when_the_file_changed(
     client: Client, server: FakeServer, tmp_path: Path, pauses: list[float]
 ) -> None:
     cut = Broken(b"old" * 1_000_000, error=httpx.ReadError("reset"))
-    offer = {"ETag": '"e"', "Accept-Ranges": "bytes"}
+    offer = {**FILE, "Accept-Ranges": "bytes"}
     server.on(CONTENT, httpx.Response(200, stream=cut, headers=offer), file_answer(b"new"))
     assert client.datasets.download(D, tmp_path / "rows").read_bytes() == b"new"
 
@@ -217,7 +235,7 @@ def test_download_that_never_gets_on_is_given_up(
     client: Client, server: FakeServer, tmp_path: Path, pauses: list[float]
 ) -> None:
     def cut(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, stream=Broken(error=httpx.ReadError("reset")))
+        return httpx.Response(200, stream=Broken(error=httpx.ReadError("reset")), headers=FILE)
 
     server.on(CONTENT, cut)
     with pytest.raises(ServerUnavailable):
@@ -251,12 +269,13 @@ def test_models_are_uploaded_file_by_file(
     (tmp_path / "m/sub/vocab.txt").write_text("words")
     (tmp_path / "m/.git").mkdir()
     (tmp_path / "m/.git/secret").write_text("no")
-    pending = {"uuid": str(M), "name": "m", "version": "1", "status": "pending"}
-    task = {"uuid": str(D), "name": "import", "type": "model_import", "status": "pending"}
+    pending = Some({"uuid": str(M), "name": "m", "version": "1", "status": "pending"})
+    task = Some({"uuid": str(D), "name": "import", "type": "model_import", "status": "pending"})
     server.on(f"POST projects/{P}/models", answer(pending, 201))
     # A PUT of a file may be repeated.
-    server.on(f"PUT models/{M}/files/config.json", httpx.ReadError("reset"), httpx.Response(204))
-    server.on(f"PUT models/{M}/files/sub/vocab.txt", httpx.Response(204))
+    stored = answer(Some({"path": "config.json", "size": 2}))
+    server.on(f"PUT models/{M}/files/config.json", httpx.ReadError("reset"), stored)
+    server.on(f"PUT models/{M}/files/sub/vocab.txt", stored)
     server.on(f"POST models/{M}/import", answer(task, 202))
     seen: list[tuple[int, int | None]] = []
     model = client.models.import_path(
@@ -281,14 +300,17 @@ def test_an_upload_in_pieces_goes_on_after_the_reason_to_stop_is_gone(
     file = tmp_path / "rows.jsonl"
     file.write_bytes(b"12345678")
     begin, place = f"POST projects/{P}/uploads", f"uploads/{M}"
-    server.on(begin, answer(status=201, Location=f"/api/v1/{place}"))
-    server.on(f"PATCH {place}", answer(status=204), problem(status, "x", "Not now."))
-    server.on(f"GET {place}", answer({"status": "receiving", "offset": 4}))
+    server.on(begin, answer(status=201, Location=f"/api/v1/{place}", **TUS))
+    refusal = problem(status, "x", "Not now.")
+    if status == 500:
+        refusal = malformed("a fault of the server", refusal)
+    server.on(f"PATCH {place}", answer(status=204, **TUS), refusal)
+    server.on(f"GET {place}", answer(Some({"status": "receiving", "offset": 4})))
     with pytest.raises(ClientError, match="Not now"):
         client.datasets.upload("faq", file, project=P, resumable=True)
-    made = {"status": "committed", "offset": 8, "result": {"dataset": str(D)}}
-    waiting = answer({"status": "receiving", "offset": 4})
-    server.on(f"GET {place}", waiting, answer(made)).on(f"PATCH {place}", answer(status=204))
+    made = Some({"status": "committed", "offset": 8, "result": {"dataset": str(D)}})
+    waiting = answer(Some({"status": "receiving", "offset": 4}))
+    server.on(f"GET {place}", waiting, answer(made)).on(f"PATCH {place}", answer(status=204, **TUS))
     server.on(f"GET datasets/{D}", answer(HEAD))
     assert client.datasets.upload("faq", file, project=P, resumable=True).uuid == D
     assert server.count(begin) == 1

@@ -18,6 +18,7 @@ import pytest
 
 from aiplatform import Client
 from aiplatform.client.models import Model
+from tests.described import checked_sdk
 from tests.tiny_model import make_tiny_model
 
 PASSWORD = "a long enough passphrase"
@@ -113,7 +114,8 @@ def running_platform(
         platform = Platform(Path(directory) / "home", free_port(), environment, prefix)
         platform.up()
         try:
-            yield platform
+            with checked_sdk():
+                yield platform
         finally:
             platform.down()
 

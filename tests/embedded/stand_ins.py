@@ -31,6 +31,15 @@ def upgrade() -> None:
         connection.execute(f"GRANT USAGE ON SEQUENCE ledger_n_seq TO {role}")
 
 
+def health(checks: dict[str, str]) -> tuple[int, dict[str, object]]:
+    """Return status and body of the answer of the application's health route."""
+    word = "ok" if set(checks.values()) == {"ok"} else "degraded"
+    if checks["database"] != "ok":
+        word = "down"
+    parts = {name: {"ok": detail == "ok", "detail": detail} for name, detail in checks.items()}
+    return (503 if word == "down" else 200), {"status": word, "version": "0", "checks": parts}
+
+
 class Health(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         broker = socket.socket(socket.AF_UNIX)
@@ -49,10 +58,10 @@ class Health(http.server.BaseHTTPRequestHandler):
             checks["database"] = "down"
         if not BEAT.exists() or time.time() - BEAT.stat().st_mtime > 2:
             checks["workers"] = "no heartbeat"
-        ok = set(checks.values()) == {"ok"}
-        parts = {name: {"ok": word == "ok", "detail": word} for name, word in checks.items()}
-        body = json.dumps({"status": "ok" if ok else "degraded", "checks": parts}).encode()
-        self.send_response(200 if ok else 503)
+        status, found = health(checks)
+        body = json.dumps(found).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

@@ -6,10 +6,9 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote
 
-from starlette.testclient import TestClient
-
 from tests.access_table import TABLE, Access
 from tests.conftest import Api
+from tests.described import CheckedClient
 from tests.matrix.tally import TALLY
 from tests.matrix.world import World
 
@@ -17,7 +16,7 @@ BY_KEY = {access.key: access for access in TABLE}
 FINE = {200, 201, 202, 204, 409, 412, 422, 428}
 
 
-def ask(client: TestClient, access: Access, token: str | None, params: dict[str, str]) -> Any:
+def ask(client: CheckedClient, access: Access, token: str | None, params: dict[str, str]) -> Any:
     """Send the request that the table declares, about the resources of ``params``."""
     # A guard that passes runs into what is missing in the request; deletions are carried out.
     path = re.sub(r"{([^}]+)}", lambda found: params[found[1]], access.path)

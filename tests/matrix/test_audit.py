@@ -10,11 +10,11 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.orm import Session
-from starlette.testclient import TestClient
 
 from aiplatform.protocol.audit import AuditAction
 from tests.access_table import TABLE, Access
 from tests.conftest import Api
+from tests.described import CheckedClient
 from tests.factories import number
 from tests.matrix.asking import ask
 from tests.matrix.bodies import bodies_of, operation_of
@@ -39,7 +39,7 @@ pieces of uploads. What becomes of them is on record.
 """
 
 
-def prepare(client: TestClient, stage: Stage, access: Access, world: World) -> None:
+def prepare(client: CheckedClient, stage: Stage, access: Access, world: World) -> None:
     """Let there be something to change."""
     admin = Api(client, world.tokens["admin"])
     if access.path.endswith("/unarchive"):
@@ -69,7 +69,7 @@ def examples(app: FastAPI, access: Access) -> list[dict[str, Any]]:
 
 
 def attempts(
-    client: TestClient, app: FastAPI, access: Access, world: World
+    client: CheckedClient, app: FastAPI, access: Access, world: World
 ) -> Iterator[Callable[[], Any]]:
     """The plain request, and those with bodies that the description shows or allows."""
     path = access.path
@@ -147,7 +147,7 @@ def check_unrecorded(
 
 @pytest.mark.parametrize("access", CHANGING, ids=lambda access: access.key)
 def test_what_succeeds_is_on_record(
-    client: TestClient,
+    client: CheckedClient,
     app: FastAPI,
     session: Session,
     owner_url: str,

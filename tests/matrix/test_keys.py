@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
-from starlette.testclient import TestClient
 
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
 from tests.access_table import TABLE, Access
+from tests.described import CheckedClient
 from tests.factories import make_key, make_project
 from tests.matrix.asking import FINE, ask, case, check_silent, sent_in
 from tests.matrix.world import Stage, World
@@ -45,7 +45,7 @@ def but(permission: Permission | None) -> tuple[str, ...]:
 @pytest.mark.parametrize("access", IN_PROJECTS, ids=lambda a: a.key)
 @pytest.mark.parametrize("person", ["owner", "admin"])
 def test_a_wrong_scope_is_refused(
-    client: TestClient, session: Session, world: World, access: Access, person: str
+    client: CheckedClient, session: Session, world: World, access: Access, person: str
 ) -> None:
     """Whatever the owner of the key may do, and though it holds every other permission."""
     token = token_for(session, world.people[person], *but(access.permission))
@@ -63,7 +63,7 @@ def test_a_wrong_scope_is_refused(
 @pytest.mark.parametrize("access", IN_PROJECTS, ids=lambda a: a.key)
 @pytest.mark.parametrize("person", ["owner", "admin"])
 def test_another_project_does_not_exist(
-    client: TestClient, session: Session, world: World, access: Access, person: str
+    client: CheckedClient, session: Session, world: World, access: Access, person: str
 ) -> None:
     """To a key for one project its owner's others are like those of strangers."""
     other = make_project(session, world.people[person])
@@ -79,7 +79,7 @@ def test_another_project_does_not_exist(
 )
 @pytest.mark.parametrize("bound", [False, True])
 def test_the_right_scope_is_enough(
-    client: TestClient, session: Session, world: World, access: Access, bound: bool
+    client: CheckedClient, session: Session, world: World, access: Access, bound: bool
 ) -> None:
     project = world.project if bound else None
     token = token_for(session, world.people["owner"], str(access.permission), project=project)
@@ -94,7 +94,7 @@ def test_the_right_scope_is_enough(
 )
 @pytest.mark.parametrize("bound", [False, True])
 def test_an_administrators_key_without_the_scope(
-    client: TestClient, session: Session, world: World, access: Access, bound: bool
+    client: CheckedClient, session: Session, world: World, access: Access, bound: bool
 ) -> None:
     """Nor does ``*`` in a key for one project reach administration."""
     scopes = (*but(access.permission), *(["*"] if bound else []))
@@ -108,7 +108,7 @@ def test_an_administrators_key_without_the_scope(
 
 @pytest.mark.parametrize("access", [a for a in TABLE if not a.takes_keys], ids=lambda a: a.key)
 def test_what_only_people_may_do(
-    client: TestClient, session: Session, world: World, access: Access
+    client: CheckedClient, session: Session, world: World, access: Access
 ) -> None:
     for person in ("owner", "admin"):
         token = token_for(session, world.people[person], "*")
@@ -125,7 +125,7 @@ def test_what_only_people_may_do(
     ids=lambda a: a.key,
 )
 def test_everything_else_is_open_to_keys(
-    client: TestClient, session: Session, world: World, access: Access
+    client: CheckedClient, session: Session, world: World, access: Access
 ) -> None:
     """So a route that refuses them is declared to."""
     token = token_for(session, world.people["owner"], "*")

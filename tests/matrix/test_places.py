@@ -6,9 +6,9 @@
 from uuid import uuid4
 
 import pytest
-from starlette.testclient import TestClient
 
 from tests.access_table import TABLE, Access
+from tests.described import CheckedClient
 from tests.matrix.asking import admits, ask, case, check, check_silent, names_of, sent_in
 from tests.matrix.world import PEOPLE, Stage, World
 
@@ -18,7 +18,9 @@ NO_UUIDS = ("0", "%00", "' OR 1=1 --", "é" * 40, "null", "{}", "a" * 2000)
 
 
 @pytest.mark.parametrize("access", IN_PROJECTS, ids=lambda a: a.key)
-def test_archived_projects_are_read_only(client: TestClient, stage: Stage, access: Access) -> None:
+def test_archived_projects_are_read_only(
+    client: CheckedClient, stage: Stage, access: Access
+) -> None:
     """Whoever is refused is refused as ever; whoever is let in is told that it is archived."""
     world = stage.world(status="archived")
     for person in sorted(PEOPLE, key=lambda person: admits(access, person)):
@@ -47,7 +49,9 @@ def lasting(stage: Stage, name: str) -> World:
 
 
 @pytest.mark.parametrize("access", WITH_PARAMETERS, ids=lambda a: a.key)
-def test_what_does_not_exist_is_not_found(client: TestClient, stage: Stage, access: Access) -> None:
+def test_what_does_not_exist_is_not_found(
+    client: CheckedClient, stage: Stage, access: Access
+) -> None:
     """Nor is it told to those who are not signed in."""
     world = lasting(stage, "own")
     name = names_of(access)[0]
@@ -65,7 +69,9 @@ def test_what_does_not_exist_is_not_found(client: TestClient, stage: Stage, acce
 @pytest.mark.parametrize(
     "access", [a for a in WITH_PARAMETERS if len(names_of(a)) > 1], ids=lambda a: a.key
 )
-def test_a_foreign_thing_under_ones_own(client: TestClient, stage: Stage, access: Access) -> None:
+def test_a_foreign_thing_under_ones_own(
+    client: CheckedClient, stage: Stage, access: Access
+) -> None:
     """The first parameter opens the door; the others must lead to what is behind that door."""
     own, foreign = stage.world(), lasting(stage, "foreign")
     for name in names_of(access)[1:]:
@@ -84,7 +90,7 @@ def test_a_foreign_thing_under_ones_own(client: TestClient, stage: Stage, access
     "access", [a for a in TABLE if a.kind in {"project", "inbox"}], ids=lambda a: a.key
 )
 def test_without_a_good_token_nobody_gets_anything(
-    client: TestClient, stage: Stage, access: Access
+    client: CheckedClient, stage: Stage, access: Access
 ) -> None:
     """Nor with one that is nearly right."""
     world = lasting(stage, "own")

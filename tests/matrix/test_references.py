@@ -11,10 +11,10 @@ from uuid import UUID
 
 import pytest
 from fastapi import FastAPI
-from starlette.testclient import TestClient
 
 from tests.access_table import TABLE, Access
 from tests.conftest import Api
+from tests.described import CheckedClient
 from tests.matrix.asking import BY_KEY, admits, case, check_silent, sent_in
 from tests.matrix.bodies import bodies_of, parameters_of
 from tests.matrix.world import PEOPLE, Stage, World
@@ -59,7 +59,7 @@ def put(body: Any, place: Place, value: str) -> Any:
 
 
 def send(
-    client: TestClient, access: Access, token: str | None, world: World, **options: Any
+    client: CheckedClient, access: Access, token: str | None, world: World, **options: Any
 ) -> Any:
     path = access.path
     for name, value in world.params.items():
@@ -73,7 +73,7 @@ def send(
     ids=lambda a: a.key,
 )
 def test_foreign_ids_in_bodies(
-    client: TestClient, app: FastAPI, stage: Stage, access: Access
+    client: CheckedClient, app: FastAPI, stage: Stage, access: Access
 ) -> None:
     """Nobody can make their own things from foreign ones, not even those who may see both."""
     own, foreign = stage.world(), stage.world()
@@ -99,7 +99,7 @@ def test_foreign_ids_in_bodies(
 
 @pytest.mark.parametrize("access", [a for a in TABLE if a.method == "GET"], ids=lambda a: a.key)
 def test_foreign_words_in_filters(
-    client: TestClient, app: FastAPI, stage: Stage, access: Access
+    client: CheckedClient, app: FastAPI, stage: Stage, access: Access
 ) -> None:
     """A filter, a sort or a search finds nothing of a project that one may not see."""
     if access.kind in {"nowhere", "platform"} or access.path.endswith("/events"):
@@ -118,7 +118,7 @@ def test_foreign_words_in_filters(
 
 
 @pytest.mark.parametrize("access", [a for a in TABLE if a.method == "GET"], ids=lambda a: a.key)
-def test_foreign_cursors(client: TestClient, app: FastAPI, stage: Stage, access: Access) -> None:
+def test_foreign_cursors(client: CheckedClient, app: FastAPI, stage: Stage, access: Access) -> None:
     """A cursor is a place in a list, not a key to it."""
     if "cursor" not in parameters_of(app, access) or access.kind in {"platform", "inbox"}:
         pytest.skip("no list of things in projects")
@@ -148,7 +148,7 @@ def lasting(stage: Stage) -> tuple[World, World]:
 
 
 def test_the_bodies_are_such_as_the_application_takes(
-    client: TestClient, app: FastAPI, stage: Stage
+    client: CheckedClient, app: FastAPI, stage: Stage
 ) -> None:
     """With ids of one's own most bodies are taken, or the refusals above would prove nothing."""
     taken, asked = set(), set()

@@ -9,9 +9,9 @@ from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
-from starlette.testclient import TestClient
 
 from tests.conftest import Api
+from tests.described import CheckedClient
 from tests.factories import (
     PASSWORD,
     make_task,
@@ -32,7 +32,7 @@ ROWS = "".join(
 class Scene:
     """A world, and what is told apart in it; ``until`` ends what was started for the scene."""
 
-    client: TestClient
+    client: CheckedClient
     session: Session
     stage: Stage
     world: World

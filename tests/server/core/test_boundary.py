@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from starlette.testclient import TestClient
 
 from aiplatform.server.core.boundary import Boundary, host_name, is_loopback
 from tests.conftest import environment
+from tests.described import CheckedClient
 from tests.factories import make_token, make_user
 
 
@@ -20,7 +20,7 @@ def boundary(*hosts: str, origins: tuple[str, ...] = ()) -> Boundary:
 
 class TestHosts:
     @pytest.mark.parametrize("host", ["127.0.0.1:8400", "[::1]:8400", "localhost", "10.1.2.3"])
-    def test_addresses_are_let_in_by_default(self, client: TestClient, host: str) -> None:
+    def test_addresses_are_let_in_by_default(self, client: CheckedClient, host: str) -> None:
         assert client.get("/api/v1/users/me", headers={"Host": host}).status_code == 401
 
     @pytest.mark.parametrize(
@@ -28,12 +28,12 @@ class TestHosts:
         ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "localhost@evil",
          "evil.example:8400", "", "127.0.0.1 evil", "localhost:8400:1", "[::1", "a/../b"],
     )  # fmt: skip
-    def test_names_of_others_are_not(self, client: TestClient, host: str) -> None:
+    def test_names_of_others_are_not(self, client: CheckedClient, host: str) -> None:
         answer = client.get("/api/v1/users/me", headers={"Host": host})
         assert answer.status_code == 421
         assert answer.json()["code"] == "host_not_allowed"
 
-    def test_the_facade_says_so_in_its_own_words(self, client: TestClient) -> None:
+    def test_the_facade_says_so_in_its_own_words(self, client: CheckedClient) -> None:
         answer = client.get("/v1/models", headers={"Host": "evil.example"})
         assert answer.status_code == 421
         assert answer.json()["error"]["code"] == "host_not_allowed"
@@ -75,7 +75,7 @@ class TestForeignPages:
          {"Sec-Fetch-Site": "same-site", "Origin": "http://127.0.0.1:8400"}],
     )  # fmt: skip
     def test_change_nothing(
-        self, client: TestClient, headers: dict[str, str], sent: dict[str, str]
+        self, client: CheckedClient, headers: dict[str, str], sent: dict[str, str]
     ) -> None:
         answer = client.post("/api/v1/projects", json={"name": "x"}, headers=headers | sent)
         assert answer.status_code == 403
@@ -89,13 +89,13 @@ class TestForeignPages:
          {"Sec-Fetch-Site": "none"}],
     )  # fmt: skip
     def test_ones_own_may(
-        self, client: TestClient, headers: dict[str, str], sent: dict[str, str]
+        self, client: CheckedClient, headers: dict[str, str], sent: dict[str, str]
     ) -> None:
         name = f"project-{len(str(sent))}-{list(sent)}"
         answer = client.post("/api/v1/projects", json={"name": name}, headers=headers | sent)
         assert answer.status_code == 201
 
-    def test_may_read_nothing_either(self, client: TestClient) -> None:
+    def test_may_read_nothing_either(self, client: CheckedClient) -> None:
         answer = client.get("/api/v1/health", headers={"Origin": "https://evil.example"})
         assert "access-control-allow-origin" not in answer.headers
         preflight = client.options(
@@ -108,15 +108,15 @@ class TestForeignPages:
 
 class TestAllowedOrigins:
     @pytest.fixture
-    def strict(self, database_url: str) -> Iterator[TestClient]:
+    def strict(self, database_url: str) -> Iterator[CheckedClient]:
         from aiplatform.server.app import create_app
 
         with environment(AIPLATFORM_CORS_ORIGINS="https://tools.example"):
             app: FastAPI = create_app()
-            with TestClient(app, base_url="http://127.0.0.1:8400") as client:
+            with CheckedClient(app, base_url="http://127.0.0.1:8400") as client:
                 yield client
 
-    def test_the_named_one_may_call(self, strict: TestClient) -> None:
+    def test_the_named_one_may_call(self, strict: CheckedClient) -> None:
         asked = {"Access-Control-Request-Method": "POST"}
         answer = strict.options(
             "/api/v1/projects", headers=asked | {"Origin": "https://tools.example"}
@@ -142,7 +142,7 @@ class TestAllowedOrigins:
         ["https://tools.example.evil", "http://tools.example", "https://TOOLS.example.evil",
          "null", "https://tools.example:444"],
     )  # fmt: skip
-    def test_its_neighbours_may_not(self, strict: TestClient, origin: str) -> None:
+    def test_its_neighbours_may_not(self, strict: CheckedClient, origin: str) -> None:
         answer = strict.post("/api/v1/projects", headers={"Origin": origin}, json={})
         assert answer.status_code == 403
         assert "access-control-allow-origin" not in answer.headers
@@ -161,13 +161,13 @@ class TestAllowedOrigins:
 
 
 class TestSizes:
-    def test_too_many_headers(self, client: TestClient) -> None:
+    def test_too_many_headers(self, client: CheckedClient) -> None:
         answer = client.get("/api/v1/health", headers={f"X-{i}": "x" for i in range(200)})
         assert answer.status_code == 431
 
-    def test_too_long_a_header(self, client: TestClient) -> None:
+    def test_too_long_a_header(self, client: CheckedClient) -> None:
         answer = client.get("/api/v1/health", headers={"X-Long": "x" * 40_000})
         assert answer.status_code == 431
 
-    def test_too_long_an_address(self, client: TestClient) -> None:
+    def test_too_long_an_address(self, client: CheckedClient) -> None:
         assert client.get("/api/v1/health?" + "x" * 20_000).status_code == 414

@@ -17,11 +17,11 @@ import psycopg
 import pytest
 from psycopg_pool import PoolTimeout
 from sqlalchemy.orm import Session
-from starlette.testclient import TestClient
 
 from aiplatform.server.core import direct as direct_module
 from aiplatform.server.core.direct import Batches, Direct
 from tests.conftest import Api, environment
+from tests.described import CheckedClient
 from tests.factories import make_project, make_token, make_user
 from tests.faults.network import Network
 
@@ -185,14 +185,14 @@ class TestSiblings:
 
 class TestRequests:
     @pytest.fixture
-    def far(self, far_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    def far(self, far_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[CheckedClient]:
         """The application on the other side of the network."""
         from aiplatform.server.app import create_app
 
         monkeypatch.setattr(direct_module, "WAIT_SECONDS", 0.5)
         with (
             environment(AIPLATFORM_DATABASE_URL=far_url),
-            TestClient(
+            CheckedClient(
                 create_app(), base_url="http://127.0.0.1:8400", client=("127.0.0.1", 1),
                 raise_server_exceptions=False,
             ) as client,
@@ -200,13 +200,13 @@ class TestRequests:
             yield client
 
     @pytest.fixture
-    def requests(self, session: Session) -> Callable[[TestClient, int], Any]:
+    def requests(self, session: Session) -> Callable[[CheckedClient, int], Any]:
         """Sends one of several kinds of requests, by number."""
         owner = make_user(session)
         project = make_project(session, owner=owner)
         token = make_token(session, owner)
 
-        def send(client: TestClient, number: int) -> Any:
+        def send(client: CheckedClient, number: int) -> Any:
             api = Api(client, token)
             match number % 5:
                 case 0:
@@ -223,7 +223,7 @@ class TestRequests:
         return send
 
     def test_are_told_to_come_again_and_are_answered_once_it_is_back(
-        self, far: TestClient, network: Network, requests: Any
+        self, far: CheckedClient, network: Network, requests: Any
     ) -> None:
         good = {200, 201, 401, 429}
         assert {requests(far, n).status_code for n in range(5)} <= good
@@ -239,7 +239,7 @@ class TestRequests:
         assert {requests(far, n).status_code for n in range(5)} <= good
 
     def test_that_are_under_way_when_it_goes_are_answered(
-        self, far: TestClient, network: Network, requests: Any
+        self, far: CheckedClient, network: Network, requests: Any
     ) -> None:
         """Some before, some while, some after it: nobody sees more than that it was away."""
         over = threading.Event()
@@ -265,7 +265,7 @@ class TestRequests:
 
 
 def test_points_are_refused_politely_too(
-    session: Session, client: TestClient, monkeypatch: pytest.MonkeyPatch
+    session: Session, client: CheckedClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are written without a session, so nothing of SQLAlchemy's is raised."""
     owner = make_user(session)

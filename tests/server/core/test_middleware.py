@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from starlette.testclient import TestClient
 
 from tests.conftest import environment
+from tests.described import CheckedClient
 from tests.factories import make_token, make_user
 
 
@@ -24,7 +24,7 @@ class TestBodyLimit:
 
     @pytest.mark.parametrize("declared", [True, False])
     def test_refuses_what_is_too_large(
-        self, client: TestClient, headers: dict[str, str], declared: bool
+        self, client: CheckedClient, headers: dict[str, str], declared: bool
     ) -> None:
         content: Any = self.chunks(5 << 20)
         if declared:
@@ -33,7 +33,7 @@ class TestBodyLimit:
         assert answer.status_code == 413
         assert answer.json()["code"] == "too_large"
 
-    def test_takes_what_is_not(self, client: TestClient, headers: dict[str, str]) -> None:
+    def test_takes_what_is_not(self, client: CheckedClient, headers: dict[str, str]) -> None:
         answer = client.post(
             "/api/v1/projects",
             content=self.chunks(1 << 20),
@@ -43,7 +43,7 @@ class TestBodyLimit:
 
     @pytest.mark.parametrize("length", ["-1", "x", "1e9", "٣"])
     def test_a_false_length_is_no_way_around(
-        self, client: TestClient, headers: dict[str, str], length: str
+        self, client: CheckedClient, headers: dict[str, str], length: str
     ) -> None:
         answer = client.post(
             "/api/v1/projects",
@@ -53,7 +53,7 @@ class TestBodyLimit:
         assert answer.status_code in {400, 413}
 
     def test_the_facade_refuses_in_its_own_words(
-        self, client: TestClient, headers: dict[str, str]
+        self, client: CheckedClient, headers: dict[str, str]
     ) -> None:
         answer = client.post("/v1/chat/completions", content=b"x" * (5 << 20), headers=headers)
         assert answer.status_code == 413
@@ -61,14 +61,14 @@ class TestBodyLimit:
 
 
 class TestDepth:
-    def post(self, client: TestClient, headers: dict[str, str], config: str) -> Any:
+    def post(self, client: CheckedClient, headers: dict[str, str], config: str) -> Any:
         self.number = getattr(self, "number", 0) + 1
         body = f'{{"name": "deep-{id(self)}-{self.number}", "config": {config}}}'
         sent = headers | {"Content-Type": "application/json"}
         return client.post("/api/v1/projects", content=body, headers=sent)
 
     @pytest.mark.parametrize("pair", ['{"a":|}', "[|]"])
-    def test_is_bounded(self, client: TestClient, headers: dict[str, str], pair: str) -> None:
+    def test_is_bounded(self, client: CheckedClient, headers: dict[str, str], pair: str) -> None:
         opening, _, closing = pair.partition("|")
         for depth in (250, 1000, 100_000):
             config = opening * depth + "1" + closing * depth
@@ -77,14 +77,14 @@ class TestDepth:
         assert self.post(client, headers, opening * 100_000).status_code == 400
 
     def test_what_is_let_through_can_be_stored_and_read(
-        self, client: TestClient, headers: dict[str, str]
+        self, client: CheckedClient, headers: dict[str, str]
     ) -> None:
         made = self.post(client, headers, '{"a":' * 195 + "1" + "}" * 195)
         assert made.status_code == 201, made.text
         read = client.get(f"/api/v1/projects/{made.json()['uuid']}", headers=headers)
         assert read.status_code == 200
 
-    def test_width_is_not_depth(self, client: TestClient, headers: dict[str, str]) -> None:
+    def test_width_is_not_depth(self, client: CheckedClient, headers: dict[str, str]) -> None:
         wide = '{"a": [' + ",".join(["[]"] * 5000) + "]}"
         assert self.post(client, headers, wide).status_code == 201
         brackets = '{"a": "' + "[{" * 5000 + '"}'
@@ -92,7 +92,7 @@ class TestDepth:
 
 
 class TestRequestContext:
-    def test_every_answer_has_an_id_and_is_not_sniffed(self, client: TestClient) -> None:
+    def test_every_answer_has_an_id_and_is_not_sniffed(self, client: CheckedClient) -> None:
         for path in ("/api/v1/health", "/nowhere", "/api/v1/users/me"):
             answer = client.get(path)
             assert len(answer.headers["x-request-id"]) == 32
@@ -104,18 +104,18 @@ class TestRequestContext:
         [("my-request-1", True), ("short", False), ("x" * 65, False), ("with\ttab000", False)],
     )
     def test_an_id_of_the_client_is_kept_when_it_is_one(
-        self, client: TestClient, sent: str, kept: bool
+        self, client: CheckedClient, sent: str, kept: bool
     ) -> None:
         answer = client.get("/nowhere", headers={"X-Request-ID": sent})
         assert (answer.headers["x-request-id"] == sent) is kept
 
-    def test_an_error_has_it_too(self, client: TestClient) -> None:
+    def test_an_error_has_it_too(self, client: CheckedClient) -> None:
         answer = client.get("/api/v1/projects/x", headers={"Authorization": "Bearer x"})
         assert answer.status_code == 401
         assert answer.headers["x-request-id"]
 
     @pytest.mark.parametrize("path", ["/api/v1/health", "/nowhere", "/v1/models", "/metrics"])
-    def test_answers_are_inert(self, client: TestClient, path: str) -> None:
+    def test_answers_are_inert(self, client: CheckedClient, path: str) -> None:
         headers = client.get(path).headers
         policy = headers["content-security-policy"]
         for part in ("default-src 'none'", "frame-ancestors 'none'", "sandbox"):
@@ -127,7 +127,7 @@ class TestRequestContext:
         assert "server" not in headers
         assert "strict-transport-security" not in headers
 
-    def test_tls_stays(self, client: TestClient) -> None:
+    def test_tls_stays(self, client: CheckedClient) -> None:
         secure = client.get("https://127.0.0.1:8400/api/v1/health")
         assert "max-age" in secure.headers["strict-transport-security"]
         claimed = client.get("/api/v1/health", headers={"X-Forwarded-Proto": "https"})

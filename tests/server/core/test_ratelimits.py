@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from starlette.testclient import TestClient
 
 from aiplatform.server.core import ratelimits
 from aiplatform.server.core.ratelimits import storage_url
 from aiplatform.server.core.settings import limit_of
 from tests.conftest import environment
+from tests.described import CheckedClient
 from tests.factories import PASSWORD, make_token, make_user
 
 FEW = {
@@ -29,12 +29,14 @@ def middle_of_the_hour(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def limited(database_url: str, broker_url: str, middle_of_the_hour: None) -> Iterator[TestClient]:
+def limited(
+    database_url: str, broker_url: str, middle_of_the_hour: None
+) -> Iterator[CheckedClient]:
     from aiplatform.server.app import create_app
 
     with (
         environment(**FEW, AIPLATFORM_BROKER_URL=broker_url),
-        TestClient(
+        CheckedClient(
             create_app(), base_url="http://127.0.0.1:8400", client=("127.0.0.1", 1)
         ) as client,
     ):
@@ -45,13 +47,13 @@ def bearer(session: Any, user: Any) -> dict[str, str]:
     return {"Authorization": f"Bearer {make_token(session, user)}"}
 
 
-def statuses(client: TestClient, times: int, path: str, **options: Any) -> list[int]:
+def statuses(client: CheckedClient, times: int, path: str, **options: Any) -> list[int]:
     return [client.get(path, **options).status_code for _ in range(times)]
 
 
 class TestLimits:
     def test_an_account_is_counted_over_all_its_tokens(
-        self, limited: TestClient, session: Any
+        self, limited: CheckedClient, session: Any
     ) -> None:
         user, other = make_user(session), make_user(session)
         one, two = bearer(session, user), bearer(session, user)
@@ -62,7 +64,7 @@ class TestLimits:
         limited.get("/api/v1/users/me", headers=bearer(session, other))
         assert limited.get("/api/v1/users/me", headers=bearer(session, other)).status_code == 200
 
-    def test_the_answer_says_when_to_come_back(self, limited: TestClient, session: Any) -> None:
+    def test_the_answer_says_when_to_come_back(self, limited: CheckedClient, session: Any) -> None:
         who = bearer(session, make_user(session))
         statuses(limited, 6, "/api/v1/users/me", headers=who)
         answer = limited.get("/api/v1/users/me", headers=who)
@@ -74,27 +76,27 @@ class TestLimits:
         assert answer.json()["code"] == "rate_limited"
         assert answer.headers["x-content-type-options"] == "nosniff"
 
-    def test_headers_count_down(self, limited: TestClient, session: Any) -> None:
+    def test_headers_count_down(self, limited: CheckedClient, session: Any) -> None:
         who = bearer(session, make_user(session))
         limited.get("/api/v1/users/me", headers=who)
         left = [limited.get("/api/v1/users/me", headers=who).headers["ratelimit"] for _ in range(3)]
         assert [text.partition(";t")[0] for text in left] == [f'"normal";r={n}' for n in (4, 3, 2)]
 
-    def test_the_facade_answers_as_openai_does(self, limited: TestClient, session: Any) -> None:
+    def test_the_facade_answers_as_openai_does(self, limited: CheckedClient, session: Any) -> None:
         who = bearer(session, make_user(session))
         assert statuses(limited, 9, "/v1/models", headers=who)[-2:] == [200, 429]
         answer = limited.get("/v1/models", headers=who)
         assert answer.json()["error"]["code"] == "rate_limited"
         assert answer.headers["retry-after"]
 
-    def test_false_tokens_count_as_their_address(self, limited: TestClient) -> None:
+    def test_false_tokens_count_as_their_address(self, limited: CheckedClient) -> None:
         got = [
             limited.get("/api/v1/users/me", headers={"Authorization": f"Bearer {n}"}).status_code
             for n in range(22)
         ]
         assert got == [401] * 20 + [429] * 2
 
-    def test_signing_in_has_a_limit_of_its_own(self, limited: TestClient, session: Any) -> None:
+    def test_signing_in_has_a_limit_of_its_own(self, limited: CheckedClient, session: Any) -> None:
         user = make_user(session)
         form = {"username": user.username, "password": PASSWORD, "grant_type": "password"}
         got = [limited.post("/api/v1/auth/token", data=form).status_code for _ in range(4)]
@@ -103,7 +105,7 @@ class TestLimits:
         answer = limited.post("/api/v1/auth/token", data=form, headers=bearer(session, user))
         assert answer.status_code == 429
 
-    def test_a_network_of_ipv6_counts_as_one_address(self, limited: TestClient) -> None:
+    def test_a_network_of_ipv6_counts_as_one_address(self, limited: CheckedClient) -> None:
         """Its owner has 2 to the power of 64 addresses to come from."""
         with environment(AIPLATFORM_TRUSTED_PROXIES="127.0.0.1"):
 
@@ -116,11 +118,11 @@ class TestLimits:
             assert got == [401, 401, 401, 429]
             assert sign_in("2001:db8:1:3::1") == 401
 
-    def test_processes_count_together(self, limited: TestClient, session: Any) -> None:
+    def test_processes_count_together(self, limited: CheckedClient, session: Any) -> None:
         from aiplatform.server.app import create_app
 
         statuses(limited, 20, "/api/v1/health")
-        with TestClient(
+        with CheckedClient(
             create_app(), base_url="http://127.0.0.1:8400", client=("127.0.0.1", 2)
         ) as second:
             assert second.get("/api/v1/health").status_code == 429
@@ -133,14 +135,14 @@ class TestLimits:
         nowhere = "redis+socket:///tmp/aip-no-such-socket?virtual_host=0"
         with (
             environment(**FEW, AIPLATFORM_BROKER_URL=nowhere),
-            TestClient(
+            CheckedClient(
                 create_app(), base_url="http://127.0.0.1:8400", client=("127.0.0.1", 1)
             ) as client,
         ):
             got = statuses(client, 22, "/api/v1/users/me")
         assert got == [401] * 20 + [429] * 2
 
-    def test_off_is_off(self, client: TestClient) -> None:
+    def test_off_is_off(self, client: CheckedClient) -> None:
         assert "ratelimit" not in client.get("/api/v1/health").headers
 
 

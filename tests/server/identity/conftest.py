@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
-from starlette.testclient import TestClient
 
 from aiplatform.server.core.audit import AuditLog
 from aiplatform.server.identity.models import AuthToken, User
 from tests.conftest import environment
+from tests.described import CheckedClient
 from tests.factories import PASSWORD
 from tests.server.identity.lying_provider import ME, Flow, LyingProvider
 
 
-def sign_in(client: TestClient, username: str, password: str = PASSWORD, **options: Any) -> Any:
+def sign_in(client: CheckedClient, username: str, password: str = PASSWORD, **options: Any) -> Any:
     return client.post(
         "/api/v1/auth/token",
         data={"username": username, "password": password, "grant_type": "password"},
@@ -24,11 +24,11 @@ def sign_in(client: TestClient, username: str, password: str = PASSWORD, **optio
     )
 
 
-def renew(client: TestClient, token: str) -> Any:
+def renew(client: CheckedClient, token: str) -> Any:
     return client.post("/api/v1/auth/refresh", json={"refresh_token": token})
 
 
-def me(client: TestClient, token: str) -> int:
+def me(client: CheckedClient, token: str) -> int:
     answer = client.get("/api/v1/users/me", headers={"Authorization": f"Bearer {token}"})
     return int(answer.status_code)
 

@@ -8,12 +8,12 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 from starlette.requests import Request
-from starlette.testclient import TestClient
 
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.audit import AuditEntry, AuditLog
 from aiplatform.server.identity.access import actor_of
 from aiplatform.server.identity.models import User
+from tests.described import CheckedClient
 from tests.factories import make_member, make_project, make_role, make_token, make_user
 
 pytestmark = pytest.mark.usefixtures("client")
@@ -55,14 +55,14 @@ class TestAuthentication:
         "header",
         [None, "", "Bearer", "Bearer ", "Bearer nonsense", "Basic YWRtaW46YWRtaW4=", "Bearer 密"],
     )
-    def test_without_a_good_token(self, client: TestClient, header: str | None) -> None:
+    def test_without_a_good_token(self, client: CheckedClient, header: str | None) -> None:
         headers = {} if header is None else {"Authorization": header.encode()}
         answer = client.get("/api/v1/users/me", headers=headers)
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"] == "Bearer"
         assert answer.json()["code"] == "unauthenticated"
 
-    def test_an_expired_token(self, client: TestClient, session: Session) -> None:
+    def test_an_expired_token(self, client: CheckedClient, session: Session) -> None:
         token = make_token(session, make_user(session), lifetime=timedelta(seconds=-1))
         headers = {"Authorization": f"Bearer {token}"}
         assert client.get("/api/v1/users/me", headers=headers).status_code == 401

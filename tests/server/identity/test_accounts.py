@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
-from starlette.testclient import TestClient
 
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.audit import AuditLog
@@ -17,6 +16,7 @@ from aiplatform.server.identity import service
 from aiplatform.server.identity.models import User, UserSecurity
 from aiplatform.server.identity.service.passwords import verify
 from tests.conftest import ADMIN_PASSWORD, environment
+from tests.described import CheckedClient
 from tests.factories import PASSWORD, make_role, make_user, number
 from tests.server.seed import DATA
 
@@ -98,7 +98,7 @@ class TestBootstrap:
 
 class TestFirstPassword:
     def test_nothing_else_is_allowed_before_it_is_replaced(
-        self, client: TestClient, session: Session, api: Callable[..., Any]
+        self, client: CheckedClient, session: Session, api: Callable[..., Any]
     ) -> None:
         user = make_user(session, role="admin", must_change_password=True)
         me = api(user)
@@ -119,7 +119,7 @@ class TestChangePassword:
         return me.put("users/me/password", json={"current_password": current, "new_password": new})
 
     def test_ends_the_other_sessions(
-        self, client: TestClient, session: Session, api: Callable[..., Any]
+        self, client: CheckedClient, session: Session, api: Callable[..., Any]
     ) -> None:
         user = make_user(session)
         mine, other = api(user), api(user)
@@ -185,7 +185,7 @@ class TestCreateUser:
             **fields,
         }
 
-    def test_makes_an_account_that_can_sign_in(self, client: TestClient, admin: Any) -> None:
+    def test_makes_an_account_that_can_sign_in(self, client: CheckedClient, admin: Any) -> None:
         body = self.body()
         answer = admin.post("users", json=body)
         assert answer.status_code == 201
@@ -201,7 +201,7 @@ class TestCreateUser:
         assert audited["resource_id"] == user["uuid"]
 
     def test_may_demand_another_password_at_the_first_sign_in(
-        self, client: TestClient, admin: Any
+        self, client: CheckedClient, admin: Any
     ) -> None:
         body = self.body(must_change_password=True)
         admin.post("users", json=body)

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from starlette.testclient import TestClient
 
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.audit import AuditLog
@@ -17,6 +16,7 @@ from aiplatform.server.identity.service.accounts import lock_accounts
 from aiplatform.server.identity.service.passwords import hash_password
 from aiplatform.server.projects.models import Project, ProjectPermission
 from tests.conftest import Api
+from tests.described import CheckedClient
 from tests.factories import (
     PASSWORD,
     make_dataset,
@@ -91,7 +91,7 @@ class TestChange:
         assert details["after"] == {"username": name, "role": "viewer"}
 
     def test_needs_the_version_that_was_read(
-        self, admin: Api, client: TestClient, session: Session
+        self, admin: Api, client: CheckedClient, session: Session
     ) -> None:
         user = make_user(session, password_hash=hash_password(PASSWORD))
         body = {"email": f"new{number()}@example.com"}
@@ -160,7 +160,7 @@ class TestChange:
 
 class TestDeactivate:
     def test_cuts_everything_at_once_and_for_good(
-        self, admin: Api, session: Session, api: Act, client: TestClient
+        self, admin: Api, session: Session, api: Act, client: CheckedClient
     ) -> None:
         user = make_user(session)
         form = {"username": user.username, "password": PASSWORD}
@@ -346,7 +346,7 @@ class TestLastAdministrator:
 
 @pytest.mark.parametrize("way", ["create", "promote", "accept"])
 def test_nobody_gives_what_they_lost_while_they_waited(
-    client: TestClient, session: Session, api: Act, way: str
+    client: CheckedClient, session: Session, api: Act, way: str
 ) -> None:
     held = make_role(session, Permission.USERS_WRITE, Permission.TASKS_READ)
     given = make_role(session, Permission.TASKS_READ)

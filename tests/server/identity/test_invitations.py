@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
-from starlette.testclient import TestClient
 
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.identity.models import Invitation, Role, User
 from aiplatform.server.projects.models import Project, ProjectPermission
 from tests.conftest import Api
+from tests.described import CheckedClient
 from tests.factories import PASSWORD, make_member, make_project, make_role, make_user, number
 
 pytestmark = pytest.mark.usefixtures("client")
@@ -24,12 +24,12 @@ def invite(api: Api, **fields: Any) -> Any:
     return api.post("invitations", json={"email": f"in{number()}@example.com", **fields})
 
 
-def accept(client: TestClient, token: str, name: str | None = None, **fields: Any) -> Any:
+def accept(client: CheckedClient, token: str, name: str | None = None, **fields: Any) -> Any:
     body = {"token": token, "username": name or f"guest{number()}", "password": PASSWORD, **fields}
     return client.post("/api/v1/auth/accept-invitation", json=body)
 
 
-def test_makes_one_account_once(admin: Api, client: TestClient, session: Session) -> None:
+def test_makes_one_account_once(admin: Api, client: CheckedClient, session: Session) -> None:
     made = invite(admin, role="viewer")
     assert made.status_code == 201
     assert made.headers["cache-control"] == "no-store"
@@ -53,7 +53,7 @@ def test_makes_one_account_once(admin: Api, client: TestClient, session: Session
     assert invitation["token"] not in str(audited)
 
 
-def test_ten_who_accept_at_once_make_one(admin: Api, client: TestClient) -> None:
+def test_ten_who_accept_at_once_make_one(admin: Api, client: CheckedClient) -> None:
     token = invite(admin).json()["token"]
     with ThreadPoolExecutor(10) as pool:
         codes = [a.status_code for a in pool.map(lambda _: accept(client, token), range(10))]
@@ -61,7 +61,7 @@ def test_ten_who_accept_at_once_make_one(admin: Api, client: TestClient) -> None
 
 
 def test_a_bad_name_or_password_does_not_use_it_up(
-    admin: Api, client: TestClient, session: Session
+    admin: Api, client: CheckedClient, session: Session
 ) -> None:
     token = invite(admin).json()["token"]
     assert accept(client, token, password="password").json()["code"] == "weak_password"
@@ -70,7 +70,7 @@ def test_a_bad_name_or_password_does_not_use_it_up(
     assert accept(client, token).status_code == 201
 
 
-def test_expires_and_can_be_revoked(admin: Api, client: TestClient, session: Session) -> None:
+def test_expires_and_can_be_revoked(admin: Api, client: CheckedClient, session: Session) -> None:
     expired, revoked = invite(admin, days=1).json(), invite(admin).json()
     session.execute(
         update(Invitation)
@@ -89,7 +89,7 @@ def test_expires_and_can_be_revoked(admin: Api, client: TestClient, session: Ses
 
 
 @pytest.mark.parametrize("token", ["nonsense", "nul\x00", "密", "x" * 200])
-def test_unknown_tokens(client: TestClient, token: str) -> None:
+def test_unknown_tokens(client: CheckedClient, token: str) -> None:
     assert accept(client, token).status_code == 422
 
 
@@ -104,7 +104,7 @@ def test_nobody_invites_to_more_than_they_hold(session: Session, api: Act) -> No
 
 @pytest.mark.parametrize("loss", ["deactivated", "demoted", "role narrowed", "deleted"])
 def test_is_worth_what_its_maker_could_still_give(
-    client: TestClient, session: Session, api: Act, loss: str
+    client: CheckedClient, session: Session, api: Act, loss: str
 ) -> None:
     role = make_role(session, "users:write", "tasks:read")
     wanted = make_role(session, "tasks:read")
@@ -123,7 +123,7 @@ def test_is_worth_what_its_maker_could_still_give(
 
 
 class TestIntoAProject:
-    def test_makes_a_member(self, admin: Api, client: TestClient, session: Session) -> None:
+    def test_makes_a_member(self, admin: Api, client: CheckedClient, session: Session) -> None:
         project = make_project(session)
         made = invite(admin, project=str(project.uuid), project_role="developer").json()
         assert made["project"] == {
@@ -161,7 +161,7 @@ class TestIntoAProject:
 
     @pytest.mark.parametrize("loss", ["left", "archived", "gone"])
     def test_not_when_the_maker_could_not_any_more(
-        self, client: TestClient, session: Session, api: Act, loss: str
+        self, client: CheckedClient, session: Session, api: Act, loss: str
     ) -> None:
         project = make_project(session)
         maker = make_user(session, role=make_role(session, "users:write").name)
@@ -190,12 +190,12 @@ class TestRegistration:
     def _open(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(get_settings(), "self_registration", True)
 
-    def test_is_off_by_default(self, client: TestClient) -> None:
+    def test_is_off_by_default(self, client: CheckedClient) -> None:
         answer = client.post("/api/v1/auth/register", json=self.body())
         assert (answer.status_code, answer.json()["code"]) == (403, "registration_closed")
 
     @pytest.mark.usefixtures("_open")
-    def test_makes_a_plain_user(self, client: TestClient, session: Session) -> None:
+    def test_makes_a_plain_user(self, client: CheckedClient, session: Session) -> None:
         body = self.body()
         answer = client.post("/api/v1/auth/register", json=body)
         assert (answer.status_code, answer.json()["role"]) == (201, "user")

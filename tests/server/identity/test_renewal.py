@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
-from starlette.testclient import TestClient
 
 from aiplatform.server.identity.models import AuthSession, AuthToken, User
+from tests.described import CheckedClient
 from tests.factories import make_user
 from tests.server.identity.conftest import actions, age_use, me, renew, sign_in
 
@@ -17,11 +17,11 @@ pytestmark = pytest.mark.usefixtures("client")
 
 
 class TestRefresh:
-    def pair(self, client: TestClient, session: Session) -> tuple[User, dict[str, str]]:
+    def pair(self, client: CheckedClient, session: Session) -> tuple[User, dict[str, str]]:
         user = make_user(session)
         return user, sign_in(client, user.username).json()
 
-    def test_rotates(self, client: TestClient, session: Session) -> None:
+    def test_rotates(self, client: CheckedClient, session: Session) -> None:
         user, first = self.pair(client, session)
         second = renew(client, first["refresh_token"]).json()
         assert me(client, second["access_token"]) == 200
@@ -31,7 +31,7 @@ class TestRefresh:
         assert third.status_code == 200
         assert actions(session, user) == ["auth:login", "auth:refresh", "auth:refresh"]
 
-    def test_a_second_use_ends_the_family(self, client: TestClient, session: Session) -> None:
+    def test_a_second_use_ends_the_family(self, client: CheckedClient, session: Session) -> None:
         user, first = self.pair(client, session)
         second = renew(client, first["refresh_token"]).json()
         age_use(session, 11)
@@ -44,7 +44,7 @@ class TestRefresh:
         assert login.end_reason == "token_reused"
 
     def test_a_second_use_after_the_successor_was_used_ends_it_even_at_once(
-        self, client: TestClient, session: Session
+        self, client: CheckedClient, session: Session
     ) -> None:
         _, first = self.pair(client, session)
         second = renew(client, first["refresh_token"]).json()
@@ -53,7 +53,7 @@ class TestRefresh:
         assert me(client, third["access_token"]) == 401
 
     def test_a_lost_answer_can_be_asked_for_again(
-        self, client: TestClient, session: Session
+        self, client: CheckedClient, session: Session
     ) -> None:
         _, first = self.pair(client, session)
         lost = renew(client, first["refresh_token"]).json()
@@ -66,7 +66,7 @@ class TestRefresh:
         assert renew(client, pair["refresh_token"]).status_code == 200
 
     def test_parallel_uses_leave_one_living_pair(
-        self, client: TestClient, session: Session
+        self, client: CheckedClient, session: Session
     ) -> None:
         _, first = self.pair(client, session)
         with ThreadPoolExecutor(6) as pool:
@@ -76,7 +76,7 @@ class TestRefresh:
         assert len(living) == 1
 
     def test_a_thief_and_the_owner_never_both_stay_in(
-        self, client: TestClient, session: Session
+        self, client: CheckedClient, session: Session
     ) -> None:
         """Both hold the same refresh token, and renew what they get, all at the same time."""
         for _ in range(6):
@@ -98,7 +98,7 @@ class TestRefresh:
 
     @pytest.mark.parametrize("gone", ["token", "session"])
     def test_what_is_cleared_away_while_it_waits(
-        self, client: TestClient, session: Session, gone: str
+        self, client: CheckedClient, session: Session, gone: str
     ) -> None:
         user, first = self.pair(client, session)
         login = session.scalars(select(AuthSession).where(AuthSession.user_id == user.id)).one()
@@ -113,7 +113,7 @@ class TestRefresh:
             session.commit()
             assert waiting.result().status_code == 401
 
-    def test_expired_tokens_are_cleared_away(self, client: TestClient, session: Session) -> None:
+    def test_expired_tokens_are_cleared_away(self, client: CheckedClient, session: Session) -> None:
         user, first = self.pair(client, session)
         login = session.scalars(select(AuthSession).where(AuthSession.user_id == user.id)).one()
         session.execute(
@@ -126,7 +126,7 @@ class TestRefresh:
         kinds = session.scalars(select(AuthToken.kind).where(AuthToken.session_id == login.id))
         assert sorted(kinds) == ["access", "refresh", "refresh"]
 
-    def test_other_sessions_go_on(self, client: TestClient, session: Session) -> None:
+    def test_other_sessions_go_on(self, client: CheckedClient, session: Session) -> None:
         user, first = self.pair(client, session)
         other = sign_in(client, user.username).json()
         renew(client, first["refresh_token"])
@@ -135,7 +135,7 @@ class TestRefresh:
         assert me(client, other["access_token"]) == 200
 
     @pytest.mark.parametrize("change", ["expired", "deactivated", "signed out", "user gone"])
-    def test_refuses(self, client: TestClient, session: Session, change: str) -> None:
+    def test_refuses(self, client: CheckedClient, session: Session, change: str) -> None:
         user, first = self.pair(client, session)
         if change == "expired":
             session.execute(update(AuthToken).values(expires_at=func.now()))
@@ -152,5 +152,5 @@ class TestRefresh:
         assert answer.json()["code"] == "unauthenticated"
 
     @pytest.mark.parametrize("token", ["nonsense", "nul\x00", "密", "x" * 200])
-    def test_unknown_tokens_are_refused(self, client: TestClient, token: str) -> None:
+    def test_unknown_tokens_are_refused(self, client: CheckedClient, token: str) -> None:
         assert renew(client, token).status_code == 401

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
-from starlette.testclient import TestClient
 
 from aiplatform.server.identity.models import PasswordReset, User
 from aiplatform.server.identity.service import hooks
 from tests.conftest import Api
+from tests.described import CheckedClient
 from tests.factories import PASSWORD, make_user, number
 
 pytestmark = pytest.mark.usefixtures("client")
@@ -26,22 +26,22 @@ def issue(api: Api, user: User) -> str:
     return str(answer.json()["token"])
 
 
-def reset(client: TestClient, token: str, password: str = NEW) -> Any:
+def reset(client: CheckedClient, token: str, password: str = NEW) -> Any:
     body = {"token": token, "new_password": password}
     return client.post("/api/v1/auth/reset-password", json=body)
 
 
-def sign_in(client: TestClient, user: User, password: str) -> int:
+def sign_in(client: CheckedClient, user: User, password: str) -> int:
     form = {"username": user.username, "password": password}
     return int(client.post("/api/v1/auth/token", data=form).status_code)
 
 
-def forgot(client: TestClient, email: str, **options: Any) -> Any:
+def forgot(client: CheckedClient, email: str, **options: Any) -> Any:
     return client.post("/api/v1/auth/forgot-password", json={"email": email}, **options)
 
 
 def test_an_issued_link_sets_a_password_once_and_ends_all_sessions(
-    admin: Api, client: TestClient, session: Session, api: Act
+    admin: Api, client: CheckedClient, session: Session, api: Act
 ) -> None:
     user = make_user(session, must_change_password=True)
     mine = api(user)
@@ -59,12 +59,12 @@ def test_an_issued_link_sets_a_password_once_and_ends_all_sessions(
     assert inbox[0]["type"] == "security:password_reset"
 
 
-def _token(client: TestClient, user: User) -> str:
+def _token(client: CheckedClient, user: User) -> str:
     form = {"username": user.username, "password": NEW}
     return str(client.post("/api/v1/auth/token", data=form).json()["access_token"])
 
 
-def test_ten_who_use_it_at_once(admin: Api, client: TestClient, session: Session) -> None:
+def test_ten_who_use_it_at_once(admin: Api, client: CheckedClient, session: Session) -> None:
     token = issue(admin, make_user(session))
     with ThreadPoolExecutor(10) as pool:
         answers = pool.map(lambda n: reset(client, token, f"sentence of number {n}"), range(10))
@@ -73,7 +73,7 @@ def test_ten_who_use_it_at_once(admin: Api, client: TestClient, session: Session
 
 
 def test_a_weak_password_does_not_use_it_up(
-    admin: Api, client: TestClient, session: Session
+    admin: Api, client: CheckedClient, session: Session
 ) -> None:
     user = make_user(session)
     token = issue(admin, user)
@@ -82,7 +82,9 @@ def test_a_weak_password_does_not_use_it_up(
 
 
 @pytest.mark.parametrize("end", ["expired", "another issued", "deactivated", "address changed"])
-def test_when_it_works_no_more(admin: Api, client: TestClient, session: Session, end: str) -> None:
+def test_when_it_works_no_more(
+    admin: Api, client: CheckedClient, session: Session, end: str
+) -> None:
     user = make_user(session)
     token = issue(admin, user)
     if end == "expired":
@@ -101,7 +103,7 @@ def test_when_it_works_no_more(admin: Api, client: TestClient, session: Session,
     assert sign_in(client, user, PASSWORD) == 200
 
 
-def test_lets_in_who_was_slowed_down(admin: Api, client: TestClient, session: Session) -> None:
+def test_lets_in_who_was_slowed_down(admin: Api, client: CheckedClient, session: Session) -> None:
     user = make_user(session)
     for _ in range(5):
         sign_in(client, user, "wrong one")
@@ -124,7 +126,7 @@ class TestForgotten:
         return kept
 
     def test_the_answer_never_tells(
-        self, client: TestClient, session: Session, sent: list[Any]
+        self, client: CheckedClient, session: Session, sent: list[Any]
     ) -> None:
         known, gone = make_user(session), make_user(session, active=False)
         answers = [forgot(client, e) for e in (known.email, gone.email, "nobody@example.com")]
@@ -132,7 +134,7 @@ class TestForgotten:
         assert [message[0] for message in sent] == [known.email]
 
     def test_sends_a_link_that_works(
-        self, client: TestClient, session: Session, sent: list[Any]
+        self, client: CheckedClient, session: Session, sent: list[Any]
     ) -> None:
         user = make_user(session)
         forgot(client, user.email.upper(), headers={"Accept-Language": "zh"})
@@ -143,7 +145,7 @@ class TestForgotten:
         assert sign_in(client, user, NEW) == 200
 
     def test_not_again_at_once_and_not_in_place_of_an_administrators(
-        self, admin: Api, client: TestClient, session: Session, sent: list[Any]
+        self, admin: Api, client: CheckedClient, session: Session, sent: list[Any]
     ) -> None:
         user = make_user(session)
         issued = issue(admin, user)
@@ -154,7 +156,7 @@ class TestForgotten:
         assert reset(client, sent[0][2].partition("#")[2]).json()["code"] == "invalid_link"
 
     def test_leaves_nothing_where_nothing_can_be_sent(
-        self, client: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch
+        self, client: CheckedClient, session: Session, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(hooks, "_send_link", [])
         user = make_user(session)

@@ -8,11 +8,11 @@ import pyotp
 import pytest
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
-from starlette.testclient import TestClient
 
 from aiplatform.server.identity.models import RecoveryCode, Totp, User
 from aiplatform.server.identity.service import second_factor
 from tests.conftest import Api
+from tests.described import CheckedClient
 from tests.factories import PASSWORD, make_user
 
 pytestmark = pytest.mark.usefixtures("client")
@@ -52,7 +52,7 @@ def enrol(api: Api) -> tuple[Phone, list[str]]:
 
 
 def sign_in(
-    client: TestClient, user: User, totp: str | None = None, password: str = PASSWORD
+    client: CheckedClient, user: User, totp: str | None = None, password: str = PASSWORD
 ) -> Any:
     form = {"username": user.username, "password": password}
     if totp is not None:
@@ -63,7 +63,7 @@ def sign_in(
 @pytest.mark.usefixtures("clock")
 class TestEnrolment:
     def test_counts_only_once_it_is_confirmed(
-        self, client: TestClient, session: Session, api: Act
+        self, client: CheckedClient, session: Session, api: Act
     ) -> None:
         user = make_user(session)
         mine = api(user)
@@ -104,7 +104,7 @@ class TestEnrolment:
 
 class TestSignIn:
     def test_asks_for_it_only_when_the_password_is_right(
-        self, client: TestClient, session: Session, api: Act, clock: Any
+        self, client: CheckedClient, session: Session, api: Act, clock: Any
     ) -> None:
         user = make_user(session)
         phone, _ = enrol(api(user))
@@ -116,7 +116,7 @@ class TestSignIn:
         assert sign_in(client, user, phone.code()).status_code == 200
 
     def test_no_code_counts_twice(
-        self, client: TestClient, session: Session, api: Act, clock: Any
+        self, client: CheckedClient, session: Session, api: Act, clock: Any
     ) -> None:
         user = make_user(session)
         phone, _ = enrol(api(user))
@@ -130,7 +130,7 @@ class TestSignIn:
         assert sign_in(client, user, phone.code(0)).status_code == 401
 
     def test_nor_for_many_at_once(
-        self, client: TestClient, session: Session, api: Act, clock: Any
+        self, client: CheckedClient, session: Session, api: Act, clock: Any
     ) -> None:
         user = make_user(session)
         phone, recovery = enrol(api(user))
@@ -142,7 +142,7 @@ class TestSignIn:
 
     @pytest.mark.parametrize(("ahead", "status"), [(-2, 401), (-1, 200), (1, 200), (2, 401)])
     def test_a_phones_clock_may_be_a_step_off(
-        self, client: TestClient, session: Session, api: Act, clock: Any, ahead: int, status: int
+        self, client: CheckedClient, session: Session, api: Act, clock: Any, ahead: int, status: int
     ) -> None:
         user = make_user(session)
         phone, _ = enrol(api(user))
@@ -150,7 +150,7 @@ class TestSignIn:
         assert sign_in(client, user, phone.code(ahead)).status_code == status
 
     def test_a_recovery_code_stands_in_once(
-        self, client: TestClient, session: Session, api: Act, clock: Any
+        self, client: CheckedClient, session: Session, api: Act, clock: Any
     ) -> None:
         user, other = make_user(session), make_user(session)
         _, codes = enrol(api(user))
@@ -161,7 +161,7 @@ class TestSignIn:
         assert api(user).get("users/me/totp").json()["recovery_codes_left"] == 9
 
     def test_guessing_is_slowed_down(
-        self, client: TestClient, session: Session, api: Act, clock: Any
+        self, client: CheckedClient, session: Session, api: Act, clock: Any
     ) -> None:
         user = make_user(session)
         enrol(api(user))
@@ -170,7 +170,7 @@ class TestSignIn:
 
     @pytest.mark.parametrize("code", ["", " ", "abcdef", "１２３４５６", "nul\x00", "x" * 64])
     def test_hostile_codes(
-        self, client: TestClient, session: Session, api: Act, clock: Any, code: str
+        self, client: CheckedClient, session: Session, api: Act, clock: Any, code: str
     ) -> None:
         user = make_user(session)
         enrol(api(user))
@@ -180,7 +180,7 @@ class TestSignIn:
 class TestDisable:
     @pytest.mark.parametrize("proof", ["password", "code", "recovery"])
     def test_needs_password_or_code(
-        self, client: TestClient, session: Session, api: Act, clock: Any, proof: str
+        self, client: CheckedClient, session: Session, api: Act, clock: Any, proof: str
     ) -> None:
         user = make_user(session)
         mine = api(user)
@@ -201,7 +201,7 @@ class TestDisable:
         assert mine.post("users/me/totp/disable", json=right).status_code in {409, 422}
 
     def test_recovery_codes_are_renewed(
-        self, client: TestClient, session: Session, api: Act, clock: Any
+        self, client: CheckedClient, session: Session, api: Act, clock: Any
     ) -> None:
         user = make_user(session)
         mine = api(user)
@@ -212,7 +212,7 @@ class TestDisable:
         assert sign_in(client, user, fresh[0]).status_code == 200
 
     def test_an_administrator_removes_it(
-        self, client: TestClient, admin: Api, session: Session, api: Act, clock: Any
+        self, client: CheckedClient, admin: Api, session: Session, api: Act, clock: Any
     ) -> None:
         user = make_user(session)
         enrol(api(user))

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from starlette.testclient import TestClient
 
 from aiplatform.server.identity.models import AuthSession
 from aiplatform.server.identity.service import standing
 from tests.conftest import Api
+from tests.described import CheckedClient
 from tests.factories import make_token, make_user
 from tests.server.identity.conftest import actions, me, sign_in
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("client")
 
 class TestSignOut:
     def test_ends_the_session_at_once(
-        self, client: TestClient, session: Session, api: Callable[..., Any]
+        self, client: CheckedClient, session: Session, api: Callable[..., Any]
     ) -> None:
         user = make_user(session)
         first, second = api(user), api(user)
@@ -31,7 +31,7 @@ class TestSignOut:
 
 
 class TestOwnSessions:
-    def test_lists_device_address_and_times(self, client: TestClient, session: Session) -> None:
+    def test_lists_device_address_and_times(self, client: CheckedClient, session: Session) -> None:
         user = make_user(session)
         first = sign_in(client, user.username, headers={"User-Agent": "phone"}).json()
         sign_in(client, user.username, headers={"User-Agent": "laptop"})
@@ -45,7 +45,7 @@ class TestOwnSessions:
         assert mine.get("users/me/sessions", params={"limit": 1}).json()["next_cursor"]
 
     def test_ends_one_or_all_others(
-        self, client: TestClient, session: Session, api: Callable[..., Any]
+        self, client: CheckedClient, session: Session, api: Callable[..., Any]
     ) -> None:
         user = make_user(session)
         mine, others = api(user), [api(user) for _ in range(3)]
@@ -76,7 +76,7 @@ class TestOwnSessions:
         token = make_token(session, user)
         mine = select(AuthSession.last_seen_at).where(AuthSession.user_id == user.id)
         assert session.scalar(mine) is None
-        with TestClient(app, base_url="http://127.0.0.1") as started:
+        with CheckedClient(app, base_url="http://127.0.0.1") as started:
             assert me(started, token) == 200
         session.rollback()  # it is written down at the end at the latest
         assert session.scalar(mine) is not None

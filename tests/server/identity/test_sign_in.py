@@ -9,13 +9,13 @@ import pytest
 from pwdlib import PasswordHash
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
-from starlette.testclient import TestClient
 
 from aiplatform.server.core.audit import AuditEntry
 from aiplatform.server.identity import rules
 from aiplatform.server.identity.models import AuthSession, LoginFailure, User
 from aiplatform.server.identity.service import passwords
 from aiplatform.server.identity.service.passwords import hash_password
+from tests.described import CheckedClient
 from tests.factories import PASSWORD, make_token, make_user, number
 from tests.server.identity.conftest import actions, me, renew, sign_in
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("client")
 
 
 class TestSignIn:
-    def test_gives_tokens_that_open_the_api(self, client: TestClient, session: Session) -> None:
+    def test_gives_tokens_that_open_the_api(self, client: CheckedClient, session: Session) -> None:
         user = make_user(session)
         answer = sign_in(client, user.username)
         assert answer.status_code == 200
@@ -37,19 +37,21 @@ class TestSignIn:
         assert user.last_login_at is not None
         assert actions(session, user) == ["auth:login"]
 
-    def test_a_refresh_token_is_no_access_token(self, client: TestClient, session: Session) -> None:
+    def test_a_refresh_token_is_no_access_token(
+        self, client: CheckedClient, session: Session
+    ) -> None:
         tokens = sign_in(client, make_user(session).username).json()
         assert me(client, tokens["refresh_token"]) == 401
         assert renew(client, tokens["access_token"]).status_code == 401
 
-    def test_tokens_rest_hashed(self, client: TestClient, session: Session) -> None:
+    def test_tokens_rest_hashed(self, client: CheckedClient, session: Session) -> None:
         tokens = sign_in(client, make_user(session).username).json()
         for table in ("auth_tokens", "auth_sessions", "audit_logs"):
             rows = str(session.execute(text(f"SELECT t::text FROM {table} t")).all())
             assert tokens["access_token"] not in rows
             assert tokens["refresh_token"] not in rows
 
-    def test_refuses_alike_whatever_is_wrong(self, client: TestClient, session: Session) -> None:
+    def test_refuses_alike_whatever_is_wrong(self, client: CheckedClient, session: Session) -> None:
         user, gone = make_user(session), make_user(session, active=False)
         answers = [
             sign_in(client, user.username, "not the password"),
@@ -65,7 +67,7 @@ class TestSignIn:
         assert actions(session, gone) == ["auth:login_failed"]
 
     def test_keeps_no_typed_name_of_an_unknown_account(
-        self, client: TestClient, session: Session
+        self, client: CheckedClient, session: Session
     ) -> None:
         typed = f"my secret {number()}"
         sign_in(client, typed)
@@ -76,14 +78,14 @@ class TestSignIn:
         ).one()
         assert outcome == "failure"
 
-    def test_records_where_from(self, client: TestClient, session: Session) -> None:
+    def test_records_where_from(self, client: CheckedClient, session: Session) -> None:
         user = make_user(session)
         sign_in(client, user.username, headers={"User-Agent": "browser"})
         login = session.scalars(select(AuthSession).where(AuthSession.user_id == user.id)).one()
         assert str(login.ip_address) == "127.0.0.1"
         assert login.user_agent == "browser"
 
-    def test_upgrades_a_bcrypt_hash(self, client: TestClient, session: Session) -> None:
+    def test_upgrades_a_bcrypt_hash(self, client: CheckedClient, session: Session) -> None:
         legacy = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
         user = make_user(session, password_hash=legacy)
         assert sign_in(client, user.username, "not the password").status_code == 401
@@ -95,7 +97,7 @@ class TestSignIn:
         assert sign_in(client, user.username).status_code == 200
 
     def test_an_account_of_the_contracts_own_sql_can_sign_in(
-        self, client: TestClient, session: Session
+        self, client: CheckedClient, session: Session
     ) -> None:
         legacy = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
         name = f"plain{number()}"
@@ -109,13 +111,13 @@ class TestSignIn:
         tokens = sign_in(client, name).json()
         assert me(client, tokens["access_token"]) == 200
 
-    def test_needs_the_form(self, client: TestClient) -> None:
+    def test_needs_the_form(self, client: CheckedClient) -> None:
         answer = client.post("/api/v1/auth/token", json={"username": "a", "password": "b"})
         assert answer.status_code == 422
         assert answer.headers["content-type"] == "application/problem+json"
 
     def test_forgets_sessions_whose_tokens_have_all_expired(
-        self, client: TestClient, session: Session
+        self, client: CheckedClient, session: Session
     ) -> None:
         user = make_user(session)
         make_token(session, user, lifetime=timedelta(days=-1))
@@ -126,7 +128,7 @@ class TestSignIn:
         assert me(client, living) == 200
 
     def test_does_the_same_work_for_an_account_that_does_not_exist(
-        self, client: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch
+        self, client: CheckedClient, session: Session, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """By what is called, since a clock would only be guessed at."""
         verified: list[str] = []
@@ -148,7 +150,7 @@ class TestSignIn:
             assert verified[0].split("$")[:4] == real.split("$")[:4]
 
     def test_a_password_that_changes_meanwhile_lets_nobody_in(
-        self, client: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch
+        self, client: CheckedClient, session: Session, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Else a session of the old password would outlive the change."""
         user = make_user(session)
@@ -170,12 +172,12 @@ class TestSignIn:
 
 
 class TestSlowDown:
-    def fail(self, client: TestClient, name: str, times: int) -> list[int]:
+    def fail(self, client: CheckedClient, name: str, times: int) -> list[int]:
         return [sign_in(client, name, "wrong one").status_code for _ in range(times)]
 
     @pytest.mark.parametrize("exists", [True, False])
     def test_too_many_failures_must_wait(
-        self, client: TestClient, session: Session, exists: bool
+        self, client: CheckedClient, session: Session, exists: bool
     ) -> None:
         name = make_user(session).username if exists else f"nobody{number()}"
         assert self.fail(client, name, 5) == [401] * 5
@@ -187,7 +189,7 @@ class TestSlowDown:
         assert "秒后重试" in chinese.json()["detail"]
 
     def test_waiting_helps(
-        self, client: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch
+        self, client: CheckedClient, session: Session, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         user = make_user(session)
         self.fail(client, user.username, 5)
@@ -200,21 +202,21 @@ class TestSlowDown:
         assert sign_in(client, user.username).status_code == 429
 
     def test_another_address_and_another_account_are_not_slowed(
-        self, app: Any, client: TestClient, session: Session
+        self, app: Any, client: CheckedClient, session: Session
     ) -> None:
         user, other = make_user(session), make_user(session)
         self.fail(client, user.username, 5)
         assert sign_in(client, other.username).status_code == 200
-        elsewhere = TestClient(app, base_url="http://127.0.0.1", client=("2001:db8::7%eth0", 1))
+        elsewhere = CheckedClient(app, base_url="http://127.0.0.1", client=("2001:db8::7%eth0", 1))
         assert sign_in(elsewhere, user.username).status_code == 200
 
     def test_all_addresses_together_are_slowed_later(
-        self, app: Any, client: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch
+        self, app: Any, client: CheckedClient, session: Session, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(rules, "FREE_FAILURES_ANYWHERE", 8)
         user = make_user(session)
         for part in range(8):
-            one = TestClient(app, base_url="http://127.0.0.1", client=(f"192.0.2.{part}", 1))
+            one = CheckedClient(app, base_url="http://127.0.0.1", client=(f"192.0.2.{part}", 1))
             assert sign_in(one, user.username, "wrong one").status_code == 401
         assert sign_in(client, user.username).status_code == 429
 
@@ -222,30 +224,34 @@ class TestSlowDown:
         self, app: Any, session: Session, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(rules, "FREE_FAILURES_ADDRESS", 6)
-        sprayer = TestClient(app, base_url="http://127.0.0.1", client=("198.51.100.9", 1))
+        sprayer = CheckedClient(app, base_url="http://127.0.0.1", client=("198.51.100.9", 1))
         mine = make_user(session)
         codes = []
         for _ in range(6):
             codes.append(sign_in(sprayer, f"nobody{number()}", "wrong one").status_code)
             codes.append(sign_in(sprayer, mine.username).status_code)  # resets nothing
         assert codes == [401, 200] * 5 + [401, 429]
-        elsewhere = TestClient(app, base_url="http://127.0.0.1", client=("198.51.100.10", 1))
+        elsewhere = CheckedClient(app, base_url="http://127.0.0.1", client=("198.51.100.10", 1))
         assert sign_in(elsewhere, mine.username).status_code == 200
 
     def test_a_customers_addresses_of_ipv6_are_one(
-        self, app: Any, client: TestClient, session: Session
+        self, app: Any, client: CheckedClient, session: Session
     ) -> None:
         user = make_user(session)
         for part in range(5):
-            one = TestClient(app, base_url="http://127.0.0.1", client=(f"2001:db8:1:2::{part}", 1))
+            one = CheckedClient(
+                app, base_url="http://127.0.0.1", client=(f"2001:db8:1:2::{part}", 1)
+            )
             assert sign_in(one, user.username, "wrong one").status_code == 401
-        neighbour = TestClient(app, base_url="http://127.0.0.1", client=("2001:db8:1:2:ffff::1", 1))
+        neighbour = CheckedClient(
+            app, base_url="http://127.0.0.1", client=("2001:db8:1:2:ffff::1", 1)
+        )
         assert sign_in(neighbour, user.username).status_code == 429
-        elsewhere = TestClient(app, base_url="http://127.0.0.1", client=("2001:db8:1:3::1", 1))
+        elsewhere = CheckedClient(app, base_url="http://127.0.0.1", client=("2001:db8:1:3::1", 1))
         assert sign_in(elsewhere, user.username).status_code == 200
 
     def test_old_failures_are_forgotten_and_cleared_away(
-        self, client: TestClient, session: Session
+        self, client: CheckedClient, session: Session
     ) -> None:
         user, other = make_user(session), make_user(session)
         self.fail(client, user.username, 5)
@@ -259,7 +265,7 @@ class TestSlowDown:
         assert session.scalar(select(func.count()).select_from(LoginFailure)) == 1
 
     def test_parallel_guesses_do_not_get_around_it(
-        self, client: TestClient, session: Session
+        self, client: CheckedClient, session: Session
     ) -> None:
         user = make_user(session)
         with ThreadPoolExecutor(12) as pool:

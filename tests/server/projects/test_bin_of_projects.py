@@ -6,13 +6,13 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
-from starlette.testclient import TestClient
 
 from aiplatform.protocol.enums import DeploymentStatus, TaskStatus
 from aiplatform.server.datasets.models import Dataset
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import BinHome, Project
 from tests.conftest import Api
+from tests.described import CheckedClient
 from tests.factories import (
     make_binned_dataset,
     make_binned_project,
@@ -103,7 +103,7 @@ class TestProjects:
         assert in_charge.post(f"bin/{gone.uuid}/restore").status_code == 200
 
     def test_a_key_sees_what_it_reaches(
-        self, session: Session, api: Act, client: TestClient, owner: User
+        self, session: Session, api: Act, client: CheckedClient, owner: User
     ) -> None:
         first, second = make_project(session, owner), make_project(session, owner)
         keys = []

@@ -9,7 +9,6 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from starlette.testclient import TestClient
 
 from aiplatform.client import Client
 from aiplatform.server.core.audit import AuditLog
@@ -18,6 +17,7 @@ from aiplatform.server.notifications.models import Notification
 from aiplatform.server.projects.models import ProjectPermission
 from aiplatform.server.projects.service import keys
 from tests.conftest import Api
+from tests.described import CheckedClient
 from tests.factories import (
     make_dataset,
     make_member,
@@ -38,7 +38,7 @@ def make(me: Any, *scopes: str, **fields: Any) -> Any:
 
 
 @pytest.fixture
-def holder(session: Session, api: Act, client: TestClient) -> Callable[..., tuple[Any, Any]]:
+def holder(session: Session, api: Act, client: CheckedClient) -> Callable[..., tuple[Any, Any]]:
     """``holder(user, *scopes)``: the API as somebody who shows such a key, and the key."""
 
     def hold(user: User, *scopes: str, **fields: Any) -> tuple[Any, Any]:

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 import structlog
 from sqlalchemy.orm import Session
-from starlette.testclient import TestClient
 
 from aiplatform.server.core import tracing
 from aiplatform.server.core.database import commit
@@ -27,6 +26,7 @@ from aiplatform.server.tasks.service import attempts
 from aiplatform.server.tasks.service.kinds import Prepared
 from tests.collector import Collector, collector
 from tests.conftest import environment
+from tests.described import CheckedClient
 from tests.factories import make_token
 from tests.server.tasks.conftest import NOWHERE
 
@@ -49,16 +49,16 @@ def collected(database_url: str) -> Iterator[Collector]:
 
 
 @pytest.fixture
-def traced_client(collected: Collector) -> Iterator[TestClient]:
+def traced_client(collected: Collector) -> Iterator[CheckedClient]:
     from aiplatform.server.app import create_app
 
-    with TestClient(create_app(), base_url="http://127.0.0.1:8400") as client:
+    with CheckedClient(create_app(), base_url="http://127.0.0.1:8400") as client:
         yield client
 
 
 @pytest.fixture
 def ask(
-    traced_client: TestClient, session: Session, project: Project, kind: Any,
+    traced_client: CheckedClient, session: Session, project: Project, kind: Any,
     monkeypatch: pytest.MonkeyPatch, home: Path,
 ) -> Callable[[str], str]:  # fmt: skip
     """Submits by HTTP within the caller's trace; returns the task's uuid."""
@@ -157,7 +157,7 @@ def test_the_log_names_the_trace(
 
 
 def test_off_by_default(
-    client: TestClient, submit: Callable[..., Task], session: Session, make_worker: Any
+    client: CheckedClient, submit: Callable[..., Task], session: Session, make_worker: Any
 ) -> None:
     """No span is made, nothing is stored or told, and the exporter is not even imported."""
     client.get("/api/v1/health", headers={"traceparent": f"00-{TRACE}-{CALLER}-01"})

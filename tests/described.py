@@ -1,0 +1,506 @@
+"""Answers held against the OpenAPI document of the application that gives them.
+
+:class:`CheckedClient` is the test client of the application, and checks every answer. Fakes of the
+application check what they are told to answer with the same :class:`Description`.
+"""
+
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any
+from unittest.mock import patch
+
+import httpx
+import jsonschema_rs
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.testclient import TestClient
+
+from aiplatform.client.transport import Transport
+
+UNDESCRIBED = {
+    "/api/v1/openapi.json": "the document itself",
+}
+"""Addresses that are left out of the document on purpose, each with the reason."""
+
+UNKNOWN_ADDRESS = frozenset({400, 401, 403, 404, 405, 413, 414, 421, 429, 431, 503})
+"""Statuses that what stands around all routes answers with where there is no route."""
+
+EVERYWHERE = frozenset({
+    "cache-control", "connection", "content-encoding", "content-language", "content-length",
+    "content-type", "date", "server", "transfer-encoding", "vary",
+    "content-security-policy", "cross-origin-opener-policy", "cross-origin-resource-policy",
+    "referrer-policy", "strict-transport-security", "x-accel-buffering",
+    "x-content-type-options", "x-frame-options", "x-request-id",
+    "access-control-allow-credentials", "access-control-allow-headers",
+    "access-control-allow-methods", "access-control-allow-origin",
+    "access-control-expose-headers", "access-control-max-age",
+    "ratelimit", "ratelimit-policy",
+})  # fmt: skip
+"""Headers that any answer may have, and that no operation declares."""
+
+
+class AnswerDiffers(AssertionError):
+    """An answer is not what the OpenAPI document says of its route."""
+
+    def __init__(self, about: str, faults: list[str]) -> None:
+        super().__init__("\n  ".join([f"{about} is not as described:", *faults]))
+        self.faults = faults
+
+
+SOME_UUID = "0b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21"
+"""Every uuid of a sample."""
+
+
+class Some(dict[str, Any]):
+    """An object that names the members a test is about; its other members are the least allowed."""
+
+    def __or__(self, other: Any) -> "Some":
+        """Return the object with further members, or with others."""
+        return Some({**self, **other})
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A method of a path template, and what the document declares of it."""
+
+    method: str
+    template: str
+    declared: dict[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.template}"
+
+    def response(self, status: int) -> dict[str, Any] | None:
+        """Return what is declared for a status, exactly, by range or by default."""
+        responses: dict[str, Any] = self.declared["responses"]
+        for key in (str(status), f"{status // 100}XX", "default"):
+            if key in responses:
+                found: dict[str, Any] = responses[key]
+                return found
+        return None
+
+
+class Description:
+    """An OpenAPI document that answers and requests are checked against.
+
+    Objects are closed: a property that a schema does not name is a fault, unless the schema allows
+    additional ones explicitly.
+    """
+
+    def __init__(self, document: dict[str, Any], spanning: Collection[str] = ()) -> None:
+        """Take the document, and the templates whose last parameter may hold slashes."""
+        self.document = document
+        self._components = {
+            name: _closed(schema) for name, schema in document["components"]["schemas"].items()
+        }
+        self._validators: dict[str, Any] = {}
+        templates = sorted(document["paths"], key=lambda path: path.count("{"))
+        self._paths = [(re.compile(_pattern(path, "[^/]+")), path) for path in templates]
+        self._paths += [(re.compile(_pattern(path, ".+")), path) for path in spanning]
+
+    @lru_cache(maxsize=4096)  # noqa: B019  (a description lives as long as the process)
+    def templates(self, path: str) -> list[str]:
+        """Return the path templates that fit an address, the most exact first."""
+        return [template for pattern, template in self._paths if pattern.fullmatch(path)]
+
+    def operation(self, method: str, path: str) -> Operation | None:
+        """Return the operation of a request, or None when none is described.
+
+        HEAD is described with GET.
+        """
+        for template in self.templates(path):
+            operations = self.document["paths"][template]
+            for name in [method, "GET"] if method == "HEAD" else [method]:
+                if name.lower() in operations:
+                    return Operation(method, template, operations[name.lower()])
+        return None
+
+    def check(
+        self, method: str, path: str, status: int, headers: Mapping[str, str], body: bytes | None
+    ) -> None:
+        """Check an answer: its route, status, headers, media type and JSON body.
+
+        ``body`` is None where it was not read, as for a stream.
+
+        Raises:
+            AnswerDiffers: naming everything that is not as described.
+        """
+        if path in UNDESCRIBED:
+            return
+        if faults := self._faults(method, path, status, headers, body):
+            raise AnswerDiffers(f"{method} {path} {status}", faults)
+
+    def _faults(
+        self, method: str, path: str, status: int, headers: Mapping[str, str], body: bytes | None
+    ) -> list[str]:
+        operation = self.operation(method, path)
+        if operation is None:
+            preflight = method == "OPTIONS" and "access-control-allow-origin" in headers
+            if status in UNKNOWN_ADDRESS or preflight:
+                return []
+            return ["the document has no such route"]
+        response = operation.response(status)
+        if response is None:
+            return [f"{operation} declares no status {status}: {(body or b'')[:300]!r}"]
+        declared = {
+            name.lower(): self._resolved(header)
+            for name, header in response.get("headers", {}).items()
+        }
+        needed = [name for name, header in declared.items() if header.get("required")]
+        unknown = {name.lower() for name in headers} - set(declared) - EVERYWHERE
+        return [
+            *(f"the header {name} is missing" for name in needed if name not in headers),
+            *(f"the header {name} is not declared" for name in sorted(unknown)),
+            *(
+                f"the header {name}: {fault}"
+                for name, header in declared.items()
+                if name in headers
+                for fault in self.faults_of(header["schema"], headers[name])
+            ),
+            *self._faults_of_content(operation, status, response, headers, body),
+        ]
+
+    def _resolved(self, declared: dict[str, Any]) -> dict[str, Any]:
+        found: Any = declared
+        if "$ref" in declared:
+            found = self.document
+            for part in declared["$ref"].split("/")[1:]:
+                found = found[part]
+        return found  # type: ignore[no-any-return]
+
+    def _faults_of_content(
+        self,
+        operation: Operation,
+        status: int,
+        response: dict[str, Any],
+        headers: Mapping[str, str],
+        body: bytes | None,
+    ) -> list[str]:
+        content = response.get("content", {})
+        media_type = _media_type(headers)
+        if operation.method == "HEAD" or status == 304:
+            return []
+        if not content:
+            return [f"a body is not declared: {body[:300]!r}"] if body else []
+        if media_type not in content:
+            return [f"the media type {media_type!r} is not declared, only {', '.join(content)}"]
+        schema = content[media_type].get("schema")
+        if body is None or not is_json(media_type) or not schema:
+            return []
+        try:
+            value = json.loads(body)
+        except ValueError:
+            return [f"the body is not JSON: {body[:300]!r}"]
+        return self.faults_of(schema, value)
+
+    def faults_of(self, schema: dict[str, Any], value: Any) -> list[str]:
+        """Return what is wrong with a JSON value by a schema of the document."""
+        key = json.dumps(schema, sort_keys=True)
+        validator = self._validators.get(key)
+        if validator is None:
+            validator = self._validators[key] = jsonschema_rs.Draft202012Validator(
+                {**_closed(schema), "components": {"schemas": self._needed(schema)}},
+                validate_formats=True,
+            )
+        if validator.is_valid(value):
+            return []
+        return [_told(error) for error in validator.iter_errors(value)]
+
+    def resolve(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """Return the schema that a reference leads to."""
+        while "$ref" in schema:
+            schema = self.document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+        return schema
+
+    def sample(self, schema: dict[str, Any], *, least: bool = False) -> Any:
+        """Return the example of a schema, or a value of it where it has none.
+
+        With ``least``, nulls and empty lists are preferred to examples.
+        """
+        schema = self.resolve(schema)
+        if schema.get("examples") and not least:
+            return schema["examples"][0]
+        choices = schema.get("anyOf", schema.get("oneOf", ()))
+        if choices:
+            empty = [choice for choice in choices if least and choice.get("type") == "null"]
+            return None if empty else self.sample(choices[0], least=least)
+        if "const" in schema or "enum" in schema:
+            return schema.get("const", schema.get("enum", [None])[0])
+        match schema.get("type"):
+            case "object" if "properties" in schema:
+                wanted = schema.get("required", ()) if least else schema["properties"]
+                made = {
+                    name: self.sample(schema["properties"][name], least=least) for name in wanted
+                }
+                return {**made, "next_cursor": None} if "next_cursor" in made else made
+            case "object":
+                return {}
+            case "array" if "prefixItems" in schema:
+                return [self.sample(item) for item in schema["prefixItems"]]
+            case "array":
+                items = schema.get("items")
+                return [] if least or not items else [self.sample(items)]
+            case "string":
+                formats = {"uuid": SOME_UUID, "date-time": "2026-11-24T08:00:00Z"}
+                return formats.get(schema.get("format", ""), "text")
+            case "integer" | "number":
+                return schema.get("minimum", 1)
+            case "boolean":
+                return False
+        return None
+
+    def sample_header(self, schema: dict[str, Any]) -> str:
+        """Return a value of a header."""
+        if "format" in schema:
+            return str(self.sample(schema))
+        return next(text for text in ("1", '"1"') if not self.faults_of(schema, text))
+
+    def sample_headers(self, operation: Operation, status: int) -> dict[str, str]:
+        """Return the headers that a declared answer needs."""
+        response = operation.response(status) or {}
+        declared = {
+            name: self._resolved(item) for name, item in response.get("headers", {}).items()
+        }
+        return {
+            name: self.sample_header(item["schema"])
+            for name, item in declared.items()
+            if item.get("required")
+        }
+
+    def complete(self, schema: dict[str, Any], value: Any, *, partly: bool = False) -> Any:
+        """Return a value with what each :class:`Some` in it lacks of the schema.
+
+        With ``partly``, all objects are taken for such, as the members of one are.
+        """
+        partly = partly or isinstance(value, Some)
+        schema = self.resolve(schema)
+        for choice in schema.get("anyOf", schema.get("oneOf", ())):
+            inner = self.resolve(choice)
+            if isinstance(value, dict) and set(value) <= set(inner.get("properties", ())):
+                return self.complete(inner, value, partly=partly)
+            if isinstance(value, list) and inner.get("type") == "array":
+                return self.complete(inner, value, partly=partly)
+        if isinstance(value, list):
+            items = schema.get("items") or {}
+            return [self.complete(items, item, partly=partly) for item in value]
+        if not isinstance(value, dict):
+            return value
+        members = schema.get("properties", {})
+        rest = schema.get("additionalProperties")
+        rest = rest if isinstance(rest, dict) else {}
+        given = {
+            name: self.complete(members.get(name, rest), item, partly=partly)
+            for name, item in value.items()
+        }
+        if not partly:
+            return given
+        missing = [name for name in schema.get("required", ()) if name not in given]
+        return {name: self.sample(members[name], least=True) for name in missing} | given
+
+    def _needed(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """Return the components that a schema refers to, directly or not."""
+        needed: dict[str, Any] = {}
+        waiting = [schema]
+        while waiting:
+            for name in re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(waiting.pop())):
+                if name not in needed:
+                    needed[name] = self._components[name]
+                    waiting.append(needed[name])
+        return needed
+
+
+def _media_type(headers: Mapping[str, str]) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def is_json(media_type: str) -> bool:
+    """Return whether a body of this media type is one JSON value."""
+    return media_type == "application/json" or media_type.endswith("+json")
+
+
+def _told(error: Any) -> str:
+    branches = [
+        branch
+        for branch in getattr(error.kind, "context", ())
+        if not any(inner.kind.name in ("type", "const") for inner in branch)
+    ]
+    if len(branches) == 1:  # of a union, the one that is meant
+        return "; ".join(_told(inner) for inner in branches[0])
+    place = ".".join(str(part) for part in error.instance_path) or "the body"
+    return f"{place}: {error.message[:400]}"
+
+
+def _closed(schema: Any) -> Any:
+    """Return a schema whose objects have no properties but those it names."""
+    if isinstance(schema, list):
+        return [_closed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {
+        key: value if key in ("examples", "example", "default", "const", "enum") else _closed(value)
+        for key, value in schema.items()
+    }
+    if isinstance(schema.get("properties"), dict) and schema.get("type") == "object":
+        closed.setdefault("additionalProperties", False)
+    return closed
+
+
+def _pattern(template: str, last: str) -> str:
+    parts = re.split(r"\{[^}]+\}", template)
+    if len(parts) == 1:
+        return re.escape(template)
+    inner = "[^/]+".join(re.escape(part) for part in parts[:-1])
+    return f"{inner}{last}{re.escape(parts[-1])}"
+
+
+_descriptions: dict[tuple[Any, ...], Description] = {}
+
+
+def describe(app: FastAPI) -> Description:
+    """Return the description of an application; those with the same routes share it."""
+    key = tuple((getattr(r, "path", ""), getattr(r, "endpoint", None)) for r in app.routes)
+    if key not in _descriptions:
+        spanning = [
+            route.path_format
+            for route in app.routes
+            if isinstance(route, APIRoute) and ":path}" in route.path and route.include_in_schema
+        ]
+        _descriptions[key] = Description(app.openapi(), spanning)
+    return _descriptions[key]
+
+
+@cache
+def platform() -> Description:
+    """Return the description of the platform's API, for what stands in for it."""
+    from aiplatform.server.app import create_app
+
+    return describe(create_app())
+
+
+def checked_answer(request: httpx.Request, response: httpx.Response) -> httpx.Response:
+    """Return what a fake of the platform answers, completed and checked.
+
+    Raises:
+        AnswerDiffers: for what the platform never answers. The running test fails as well, since
+            clients send in threads, too, and try again after errors.
+    """
+    if "malformed" in response.extensions:
+        return response
+    description = platform()
+    method, path, status = request.method, request.url.path, response.status_code
+    operation = description.operation(method, path)
+    headers = response.headers
+    if operation is not None and "data" in response.extensions:
+        declared = (operation.response(status) or {}).get("content", {})
+        schema = declared.get(_media_type(headers), {}).get("schema", {})
+        data = description.complete(schema, response.extensions["data"])
+        if isinstance(response.extensions["data"], Some):
+            headers = httpx.Headers(description.sample_headers(operation, status))
+            headers.update(response.headers)
+        headers.pop("content-length", None)
+        response = httpx.Response(status, headers=headers, content=json.dumps(data))
+    body = response.content if is_json(_media_type(response.headers)) else None
+    try:
+        description.check(method, path, status, response.headers, body)
+    except AnswerDiffers as found:
+        FOUND.append(found)
+        raise
+    return response
+
+
+class CheckedClient(TestClient):
+    """The test client, which checks every answer against the OpenAPI document of its application.
+
+    Answers that stream are checked by status, headers and media type.
+    """
+
+    __test__ = False
+    app: FastAPI
+
+    def __init__(self, app: FastAPI, **options: Any) -> None:
+        super().__init__(app, **options)
+        self._description = describe(app)
+        self.event_hooks = {"response": [self._check]}
+
+    def _check(self, response: Any) -> None:
+        body = response.read() if is_json(_media_type(response.headers)) else None
+        request = response.request
+        self._description.check(
+            request.method, request.url.path, response.status_code, response.headers, body
+        )
+
+
+class CheckedApp:
+    """The application on a socket, with its answers checked on their way out."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self.app = app
+        self._description = describe(app)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Handle one request; other scopes pass through."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        status = 0
+        headers: dict[str, str] = {}
+        body: list[bytes] | None = None
+
+        async def checked(message: Any) -> None:
+            nonlocal status, headers, body
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = {k.decode().lower(): v.decode("latin-1") for k, v in message["headers"]}
+                body = [] if is_json(_media_type(headers)) else None
+                if body is None:
+                    check()
+            elif message["type"] == "http.response.body" and body is not None:
+                body.append(message.get("body", b""))
+                if not message.get("more_body"):
+                    check()
+            await send(message)
+
+        def check() -> None:
+            content = None if body is None else b"".join(body)
+            with noting():
+                self._description.check(scope["method"], scope["path"], status, headers, content)
+
+        await self.app(scope, receive, checked)
+
+
+FOUND: list[AnswerDiffers] = []
+"""What was found where raising it fails no test: in a thread, or behind a socket."""
+
+
+@contextmanager
+def noting() -> Iterator[None]:
+    """Note an answer that differs, so that the running test fails, instead of raising it."""
+    try:
+        yield
+    except AnswerDiffers as found:
+        FOUND.append(found)
+
+
+@contextmanager
+def checked_sdk() -> Iterator[None]:
+    """Check every answer that the SDK and commands in this process get from a real platform."""
+    original = Transport.__init__
+    description = platform()
+
+    def check(response: httpx.Response) -> None:
+        body = response.read() if is_json(_media_type(response.headers)) else None
+        method, path = response.request.method, response.request.url.path
+        with noting():
+            description.check(method, path, response.status_code, response.headers, body)
+
+    def made(self: Transport, url: str, **options: Any) -> None:
+        original(self, url, **options)
+        if options.get("transport") is None:
+            self._http.event_hooks = {"response": [check]}
+
+    with patch.object(Transport, "__init__", made):
+        yield

@@ -1,0 +1,16 @@
+"""The stand-in of the server answers as the application does."""
+
+import json
+
+import pytest
+
+from tests.described import platform
+from tests.embedded.stand_ins import health
+
+
+@pytest.mark.parametrize("down", [None, "broker", "database"])
+def test_health_of_the_stand_in_is_as_described(down: str | None) -> None:
+    checks = {name: "down" if name == down else "ok" for name in ("database", "broker", "workers")}
+    status, body = health(checks)
+    headers = {"content-type": "application/json"}
+    platform().check("GET", "/api/v1/health", status, headers, json.dumps(body).encode())

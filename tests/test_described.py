@@ -1,0 +1,193 @@
+"""The check of answers against the OpenAPI document finds what differs, and is used everywhere."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import APIRouter, Response
+from pydantic import BaseModel
+
+from aiplatform.server.core.description import DescribedApp, sends
+from tests.client.fake import FakeServer, answer, malformed
+from tests.described import FOUND, AnswerDiffers, CheckedClient, Description, Some, platform
+
+TESTS = Path(__file__).parent
+OF_THEIR_OWN = {
+    "described.py": "it is made of it",
+    "server/core/test_database.py": "an application of three routes that fail",
+    "server/core/test_description.py": "applications of a few routes, to route requests",
+    "server/core/test_pagination.py": "an application of three routes, to compare them",
+    "server/core/test_problems.py": "an application whose routes fail in each way",
+}
+"""Test modules that use Starlette's client, and why: no answer in them is the platform's."""
+
+OPTIONAL = {
+    "ChatCompletion": "the model's server writes it",
+    "ErrorBody": "the model's server may write it",
+    "SummaryOut": "the route leaves out what a series has not",
+}
+"""Schemas of answers with fields that may be missing, besides those that requests have, too."""
+
+
+class Thing(BaseModel):
+    """A thing."""
+
+    name: str
+    size: int | None = None
+
+
+ANSWERS = {
+    "right": Response('{"name": "a", "size": 1}', 200, {"ETag": '"1"'}, "application/json"),
+    "status": Response('{"name": "a", "size": 1}', 202, {"ETag": '"1"'}, "application/json"),
+    "header": Response('{"name": "a", "size": 1}', 200, {}, "application/json"),
+    "value": Response('{"name": "a", "size": 1}', 200, {"ETag": "1"}, "application/json"),
+    "stray": Response(
+        '{"name": "a", "size": 1}', 200, {"ETag": '"1"', "X-New": "1"}, "application/json"
+    ),
+    "missing": Response('{"name": "a"}', 200, {"ETag": '"1"'}, "application/json"),
+    "unknown": Response(
+        '{"name": "a", "size": 1, "colour": "blue"}', 200, {"ETag": '"1"'}, "application/json"
+    ),
+    "type": Response('{"name": "a", "size": "1"}', 200, {"ETag": '"1"'}, "application/json"),
+    "broken": Response('{"name": ', 200, {"ETag": '"1"'}, "application/json"),
+    "media": Response("a,1", 200, {"ETag": '"1"'}, "text/csv"),
+}
+
+
+@pytest.fixture
+def client() -> CheckedClient:
+    router = APIRouter()
+
+    @router.get("/things/{kind}", response_model=Thing)
+    @sends("ETag")
+    def thing(kind: str) -> Response:
+        return ANSWERS[kind]
+
+    @router.get("/secret", include_in_schema=False)
+    def secret() -> None:
+        """Answer without being described."""
+
+    app = DescribedApp(openapi_url=None, docs_url=None, redoc_url=None)
+    app.add_routes(router)
+    return CheckedClient(app)
+
+
+def test_answer_as_described_passes(client: CheckedClient) -> None:
+    assert client.get("/things/right").json() == {"name": "a", "size": 1}
+
+
+@pytest.mark.parametrize(
+    ("path", "fault"),
+    [
+        ("/things/status", "declares no status 202"),
+        ("/things/header", "the header etag is missing"),
+        ("/things/value", "the header etag: "),
+        ("/things/stray", "the header x-new is not declared"),
+        ("/things/missing", '"size" is a required property'),
+        ("/things/unknown", "'colour' was unexpected"),
+        ("/things/type", "size: "),
+        ("/things/broken", "the body is not JSON"),
+        ("/things/media", "the media type 'text/csv' is not declared"),
+        ("/secret", "the document has no such route"),
+    ],
+)
+def test_answer_that_differs_is_found(client: CheckedClient, path: str, fault: str) -> None:
+    with pytest.raises(AnswerDiffers, match=re.escape(fault)):
+        client.get(path)
+
+
+PROJECT = "0b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21"
+COUNTS: dict[str, Any] = {"accepted": 1, "dropped_bytes": 0, "taken": 1, "status": "running"}
+
+
+@pytest.fixture
+def ask() -> Callable[[httpx.Response], httpx.Response]:
+    """Have the fake answer a report of metrics."""
+
+    def ask(given: httpx.Response) -> httpx.Response:
+        server = FakeServer().on(f"POST tasks/{PROJECT}/metrics", given)
+        with httpx.Client(transport=server) as http:
+            return http.post(f"http://platform.test/api/v1/tasks/{PROJECT}/metrics")
+
+    return ask
+
+
+def test_fake_answers_as_the_platform_does(
+    ask: Callable[[httpx.Response], httpx.Response],
+) -> None:
+    assert ask(answer(COUNTS)).json() == COUNTS
+    assert set(ask(answer(Some({"accepted": 1}))).json()) == set(COUNTS)
+    assert ask(malformed("another service", answer([1]))).json() == [1]
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        (
+            {name: value for name, value in COUNTS.items() if name != "dropped_bytes"},
+            '"dropped_bytes" is a required property',
+        ),
+        (COUNTS | {"colour": "blue"}, "'colour' was unexpected"),
+        (Some({"accepted": "many"}), "accepted: "),
+    ],
+)
+def test_fake_that_differs_fails_the_test(
+    ask: Callable[[httpx.Response], httpx.Response], given: Any, fault: str
+) -> None:
+    with pytest.raises(AnswerDiffers, match=re.escape(fault)):
+        ask(answer(given))
+    assert len(FOUND) == 1  # also where a client swallows the error
+    FOUND.clear()
+
+
+def test_each_example_of_the_document_is_valid() -> None:
+    description = platform()
+    for name, schema in description.document["components"]["schemas"].items():
+        for example in schema.get("examples", ()):
+            faults = description.faults_of({"$ref": f"#/components/schemas/{name}"}, example)
+            assert not faults, f"{name}: {faults}"
+
+
+def test_fields_of_answers_are_required() -> None:
+    """Without that, a field that is missing in an answer would be no fault."""
+    description = platform()
+    operations = [
+        operation
+        for methods in description.document["paths"].values()
+        for operation in methods.values()
+    ]
+    asked = names_in(description, [{**item, "responses": {}} for item in operations])
+    answered = names_in(description, [item["responses"] for item in operations])
+    optional = {
+        name: set(schema["properties"]) - set(schema.get("required", ()))
+        for name in answered - asked - set(OPTIONAL)
+        if "properties" in (schema := description.document["components"]["schemas"][name])
+    }
+    assert len(optional) > 150
+    assert {name: fields for name, fields in optional.items() if fields} == {}
+
+
+def names_in(description: Description, part: Any) -> set[str]:
+    """Return the names of the schemas that a part of the document needs."""
+    found: set[str] = set()
+    waiting = [str(part)]
+    while waiting:
+        for name in re.findall("#/components/schemas/([^'\"]+)", waiting.pop()):
+            if name not in found:
+                found.add(name)
+                waiting.append(str(description.document["components"]["schemas"][name]))
+    return found
+
+
+def test_no_other_client_is_used_in_tests() -> None:
+    using = {
+        path.relative_to(TESTS).as_posix()
+        for path in TESTS.rglob("*.py")
+        if re.search(
+            r"^ *from (starlette|fastapi)\.testclient import", path.read_text(), re.MULTILINE
+        )
+    }
+    assert using == set(OF_THEIR_OWN)
