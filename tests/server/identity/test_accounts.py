@@ -223,7 +223,7 @@ class TestCreateUser:
         [
             {"username": "a"},
             {"username": "white space"},
-            {"username": "汉字"},
+            {"username": "カナ"},
             {"username": "6f1c2f0a-9f2e-4e0b-8a53-2d0f0f4c8f11"},
             {"username": "x" * 51},
             {"email": "no address"},
