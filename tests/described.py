@@ -26,8 +26,11 @@ UNDESCRIBED = {
 }
 """Addresses that are left out of the document on purpose, each with the reason."""
 
-UNKNOWN_ADDRESS = frozenset({400, 401, 403, 404, 405, 413, 414, 421, 429, 431, 503})
-"""Statuses that what stands around all routes answers with where there is no route."""
+UNKNOWN_ADDRESS = frozenset({307, 400, 401, 403, 404, 405, 413, 414, 421, 429, 431, 503})
+"""Statuses that what stands around all routes answers with where there is no route.
+
+307 leads from an address with a slash too many to the one without.
+"""
 
 EVERYWHERE = frozenset({
     "cache-control", "connection", "content-encoding", "content-language", "content-length",
