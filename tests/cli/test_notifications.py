@@ -63,6 +63,15 @@ class TestNotifications:
         assert "3" in run("notifications", "read").err
         assert json.loads(run("notifications", "read", D, "--json").out) == {"read": 1}
 
+    def test_beginning_of_a_uuid_names_a_notification(self, server: FakeServer, run: Run) -> None:
+        server.on("GET notifications", page(NOTE))
+        server.on(f"POST notifications/{D}/read", answer(NOTE))
+        server.on(f"DELETE notifications/{D}", answer(status=204))
+        assert run("notifications", "read", D[:8]).code == 0
+        assert run("notifications", "rm", D[:8]).code == 0
+        assert run("notifications", "rm", "ffffffff").code == 2
+        assert len(sent(server, "DELETE")) == 1
+
     def test_preferences(self, server: FakeServer, run: Run) -> None:
         found = Some({
             "email": "daily", "language": "en",

@@ -1,9 +1,11 @@
 """``aiplatform notifications``."""
 
-from typing import Annotated
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aiplatform.cli.names import whole_uuid
 from aiplatform.cli.options import Json, Limit, group
 from aiplatform.cli.output import (
     age_text,
@@ -17,6 +19,14 @@ from aiplatform.cli.output import (
 )
 from aiplatform.cli.session import connect
 from aiplatform.language import tr
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from aiplatform.client.notifications import Notifications
+
+SEARCHED = 500
+"""Newest notifications among which the beginning of a uuid is looked for."""
 
 app = group("Your inbox, and how you want to be notified.")
 
@@ -74,7 +84,10 @@ def watch(
 def read(
     notification: Annotated[
         str | None,
-        typer.Argument(metavar="[UUID]", help="Uuid of the notification. By default all."),
+        typer.Argument(
+            metavar="[UUID]",
+            help="Uuid of the notification, or its first 6 characters or more. By default all.",
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -83,7 +96,7 @@ def read(
     if notification is None:
         changed = notifications.mark_all_read()
     else:
-        notifications.mark_read(notification)
+        notifications.mark_read(_meant(notifications, notification))
         changed = 1
     if json:
         print_json({"read": changed})
@@ -96,7 +109,9 @@ def rm(
     notification: Annotated[
         str | None,
         typer.Argument(
-            metavar="[UUID]", help="Uuid of the notification. By default all that you have read."
+            metavar="[UUID]",
+            help="Uuid of the notification, or its first 6 characters or more. By default all that "
+            "you have read.",
         ),
     ] = None,
     json: Json = False,
@@ -106,12 +121,22 @@ def rm(
     if notification is None:
         deleted = notifications.delete_read()
     else:
-        notifications.delete(notification)
+        notifications.delete(_meant(notifications, notification))
         deleted = 1
     if json:
         print_json({"deleted": deleted})
     else:
         say(tr("Deleted {deleted}.", deleted=deleted))
+
+
+def _meant(notifications: "Notifications", beginning: str) -> "UUID":
+    """Return the uuid of the notification that is meant."""
+    return whole_uuid(
+        beginning,
+        islice(notifications.list(), SEARCHED),
+        refusal=tr("no notification is meant by {notification} alone", notification=beginning),
+        hint=tr("`aiplatform notifications ls` shows them."),
+    )
 
 
 @app.command()

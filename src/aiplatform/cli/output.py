@@ -41,7 +41,7 @@ GAP = 3
 LEAST_NAME, LEAST_CELL = 20, 10
 """Characters that names, and other cells, keep where a table is too wide."""
 
-NAMING = frozenset({"NAME", "USERNAME", "TITLE", "TASK", "RUN"})
+NAMING = frozenset({"NAME", "USERNAME", "TASK", "RUN"})
 """Headings of columns that name what the row is about."""
 
 SIZES = frozenset({"size", "bytes", "file_size"})
