@@ -108,7 +108,11 @@ def describe_uploads(context: Creator, response: Response) -> None:
     response.headers["Tus-Max-Size"] = str(get_settings().max_upload_bytes)
 
 
-@router.get("/projects/{project}/uploads", summary="List resumable uploads")
+@router.get(
+    "/projects/{project}/uploads",
+    summary="List resumable uploads",
+    responses={409: {**PROBLEMS[400], "description": "The project is archived"}},
+)
 @written_here
 def list_uploads(
     context: Creator, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
