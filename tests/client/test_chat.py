@@ -39,6 +39,18 @@ def test_a_question_is_answered(client: Client, server: FakeServer) -> None:
     assert sent["max_tokens"] == 5
 
 
+def test_whole_answer_is_waited_for_longer_than_other_requests(
+    client: Client, server: FakeServer
+) -> None:
+    """A whole answer sends nothing until its last token is made."""
+    server.on(f"GET projects/{P}/deployments", page(BOT))
+    choice = {"message": {"role": "assistant", "content": "42"}, "finish_reason": "stop"}
+    server.on(CHAT, answer(Some({"choices": [choice]})))
+    client.deployments.chat("bot", "What?", project=P)
+    listing, asking = (request.extensions["timeout"]["read"] for request in server.requests)
+    assert asking >= 1800 > listing
+
+
 def test_an_answer_arrives_in_pieces(client: Client, server: FakeServer) -> None:
     usage = f"data: {json.dumps({'choices': [], 'usage': {'completion_tokens': 2}})}\n\n"
     server.on(

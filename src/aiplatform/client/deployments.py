@@ -9,13 +9,22 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from aiplatform.client.base import Group, Resource, UserRef, as_uuid, only
-from aiplatform.client.chat import CHAT, ChatReply, ChatStream, Messages, chat_body, reply_from
+from aiplatform.client.chat import (
+    ANSWER_SECONDS,
+    CHAT,
+    ChatReply,
+    ChatStream,
+    Messages,
+    chat_body,
+    reply_from,
+)
 from aiplatform.client.errors import NotReady
 from aiplatform.client.models import ModelLike
 from aiplatform.client.paging import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.task_watching import TaskEvent
 from aiplatform.client.tasks import Task, TaskLike
+from aiplatform.client.transport import decoded
 from aiplatform.client.waiting import WaitingReasons, poll
 from aiplatform.language import tr
 from aiplatform.protocol.enums import DeploymentStatus
@@ -410,7 +419,8 @@ class Deployments(Group):
         body = chat_body(model, messages, stream=stream, parameters=parameters)
         if stream:
             return ChatStream(self._http, body)
-        return reply_from(self._http.post(CHAT, body))
+        answer = self._http.request("POST", CHAT, json=body, read_timeout=ANSWER_SECONDS)
+        return reply_from(decoded(answer))
 
     def path(self, deployment: DeploymentLike, project: ProjectLike | None = None) -> str:
         """Where the deployment lives in the API."""

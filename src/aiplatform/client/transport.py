@@ -108,8 +108,12 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         authenticated: bool = True,
         accept_errors: bool = False,
+        read_timeout: float | None = None,
     ) -> httpx.Response:
         """Send a request and read the whole answer. ``content`` is JSON already.
+
+        ``read_timeout`` is how many seconds without a byte end the request, if these are others
+        than those of the transport.
 
         Raises:
             ApiError: for every answer that is an error, unless ``accept_errors``, and for none.
@@ -126,6 +130,11 @@ class Transport:
                 content=body,
                 data=form,
                 headers=headers,
+                timeout=(
+                    httpx.USE_CLIENT_DEFAULT
+                    if read_timeout is None
+                    else httpx.Timeout(60.0, connect=10.0, read=read_timeout)
+                ),
             )
 
         response = self._send(build, authenticated=authenticated, retried=method in _SAFE)
