@@ -38,12 +38,13 @@ def dependants(dependant: Any) -> Iterator[Any]:
 
 
 def patterns_of(node: Any) -> Iterator[str]:
-    """All patterns in a JSON document."""
+    """All patterns in a JSON document, but for those of the headers of answers."""
     if isinstance(node, dict):
         if isinstance(node.get("pattern"), str):
             yield node["pattern"]
-        for value in node.values():
-            yield from patterns_of(value)
+        for key, value in node.items():
+            if key != "headers":
+                yield from patterns_of(value)
     elif isinstance(node, list):
         for value in node:
             yield from patterns_of(value)

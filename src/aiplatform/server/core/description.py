@@ -181,6 +181,7 @@ class DescribedApp(FastAPI):
         """The document, made once."""
         if self.openapi_schema is None:
             document = super().openapi()
+            document.setdefault("components", {}).setdefault("schemas", {})
             described = [r for r in self.routes if isinstance(r, APIRoute) and r.include_in_schema]
             for route in described:
                 _declare_headers(document["paths"][route.path_format], route)
@@ -193,7 +194,7 @@ class DescribedApp(FastAPI):
 
 def complete(document: dict[str, Any]) -> None:
     """Declare, for each operation, what is answered around it, and problems as problems."""
-    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    schemas = document["components"]["schemas"]
     # FastAPI's own words for invalid requests, which nothing here answers with.
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
