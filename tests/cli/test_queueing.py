@@ -4,12 +4,11 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import pytest
 import typer.main
 
 from aiplatform.cli.main import app
-from tests.cli.conftest import DATASET, MODEL, PROJECT, TASK, D, P, Ran, T
-from tests.client.fake import FakeServer, answer, page
+from tests.cli.conftest import TASK, D, P, Ran, T
+from tests.client.fake import FakeServer, answer
 from tests.described import Some
 
 Run = Callable[..., Ran]
@@ -99,31 +98,20 @@ def test_every_command_that_makes_a_spec_has_set_and_no_other_has() -> None:
     assert found == OF_A_SPEC | SETS_OTHER
 
 
-@pytest.fixture
-def project(server: FakeServer) -> FakeServer:
-    """A server with one project, a dataset and a model."""
-    server.on("GET projects", page(PROJECT))
-    server.on(f"GET projects/{P}/datasets", page(DATASET))
-    server.on(f"GET datasets/{D}", answer(DATASET))
-    server.on(f"GET projects/{P}/models", page(MODEL))
-    server.on(f"GET models/{MODEL['uuid']}", answer(MODEL))
-    return server
-
-
-def test_a_detached_check_says_how_to_watch_its_task(run: Run, project: FakeServer) -> None:
-    project.on(f"POST datasets/{D}/versions/v1/quality", answer(TASK | {"status": "pending"}, 202))
+def test_a_detached_check_says_how_to_watch_its_task(run: Run, world: FakeServer) -> None:
+    world.on(f"POST datasets/{D}/versions/v1/quality", answer(TASK | {"status": "pending"}, 202))
     done = run("datasets", "check", "faq", "--detach")
     assert done.code == 0, done.err
     assert f"aiplatform tasks watch {T}" in done.err
 
 
-def test_deploy_create_takes_fields_of_the_spec(run: Run, project: FakeServer) -> None:
+def test_deploy_create_takes_fields_of_the_spec(run: Run, world: FakeServer) -> None:
     made = Some({"uuid": D, "name": "base", "status": "starting"})
-    project.on(f"POST projects/{P}/deployments", answer(made, 201))
+    world.on(f"POST projects/{P}/deployments", answer(made, 201))
     assigned = ("--set", "resources.gpus=1", "--set", "max_length=64")
     done = run("deploy", "create", "base", "--detach", *assigned)
     assert done.code == 0, done.err
-    body = json.loads(project.bodies[-1])
+    body = json.loads(world.bodies[-1])
     assert body["resources"] == {"gpus": 1}
     assert body["options"] == {"max_length": 64}
 

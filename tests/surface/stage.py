@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from unittest.mock import patch
 
+import pytest
 import typer.main
 
 from aiplatform import Client
@@ -38,6 +39,23 @@ class shared(cached_property[T]):  # noqa: N801  (used as a decorator)
             return super().__get__(stage, owner)
         finally:
             stage.recorder.called = called
+
+
+def run_here(
+    words: tuple[str, ...], environment: dict[str, str], out: io.StringIO, err: io.StringIO
+) -> str:
+    """Run a command in this process; return what it writes to ``out``. Fail if it fails."""
+    with (
+        patch.dict("os.environ", environment),
+        patch.object(sys, "argv", ["aiplatform", *words]),
+        redirect_stdout(out),
+        redirect_stderr(err),
+        pytest.raises(SystemExit) as end,
+    ):
+        main()
+    told = f"aiplatform {' '.join(words)}: {out.getvalue()}{err.getvalue()}"
+    assert not end.value.code, told
+    return out.getvalue()
 
 
 class Stage:
@@ -108,22 +126,13 @@ class Stage:
         :meth:`Platform.command`, in a process of their own.
         """
         words = tuple(str(argument) for argument in arguments)
-        out, err = io.StringIO(), io.StringIO()
         with (
-            patch.dict("os.environ", self.environment(token)),
-            patch.object(sys, "argv", ["aiplatform", *words]),
             patch.object(sys, "stdin", io.StringIO(stdin)),
             patch.object(typer.main, "get_command", command_tree),
-            redirect_stdout(out),
-            redirect_stderr(err),
         ):
-            try:
-                main()
-            except SystemExit as end:
-                code = end.code
-        assert not code, f"aiplatform {' '.join(words)}: {out.getvalue()}{err.getvalue()}"
+            printed = run_here(words, self.environment(token), io.StringIO(), io.StringIO())
         self.recorder.note(command_in(words))
-        return out.getvalue()
+        return printed
 
     def told(self, *arguments: object, **options: Any) -> Any:
         """Run a command with ``--json``; return what it says."""

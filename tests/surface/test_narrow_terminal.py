@@ -6,8 +6,6 @@ line may be wider than the terminal, and no uuid may be broken: it could not be 
 
 import io
 import re
-import sys
-from contextlib import redirect_stderr, redirect_stdout
 from unittest.mock import patch
 
 import pytest
@@ -15,10 +13,9 @@ from rich.cells import cell_len
 from typer import rich_utils
 
 from aiplatform.cli.localised import FIXED
-from aiplatform.cli.main import main
 from tests.e2e.conftest import PASSWORD
 from tests.surface.recorder import commands
-from tests.surface.stage import PROJECT, Stage
+from tests.surface.stage import PROJECT, Stage, run_here
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 COLUMNS = 80
@@ -35,7 +32,6 @@ class Terminal(io.StringIO):
 
 def shown(stage: Stage, *words: str, language: str = "en", token: str | None = None) -> str:
     """Run a command in a terminal of 80 columns; return what it prints there."""
-    out, err = Terminal(), Terminal()
     environment = {
         **stage.environment(token),
         "COLUMNS": str(COLUMNS),
@@ -44,19 +40,8 @@ def shown(stage: Stage, *words: str, language: str = "en", token: str | None = N
     }
     # A command in Chinese translates the words of typer for the whole process.
     words_of_typer = {name: getattr(rich_utils, name) for name in (*FIXED, "_make_rich_text")}
-    with (
-        patch.multiple(rich_utils, **words_of_typer),
-        patch.dict("os.environ", environment),
-        patch.object(sys, "argv", ["aiplatform", *words]),
-        redirect_stdout(out),
-        redirect_stderr(err),
-    ):
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code
-    assert not code, f"aiplatform {' '.join(words)}: {out.getvalue()}{err.getvalue()}"
-    return COLOURS.sub("", out.getvalue())
+    with patch.multiple(rich_utils, **words_of_typer):
+        return COLOURS.sub("", run_here(words, environment, Terminal(), Terminal()))
 
 
 LONG = "a name that somebody found important enough to spell out in full, with an 说明 too"

@@ -30,7 +30,7 @@ BREAKS = "@:="
 """Characters at which bash ends a word of its own, and which stand inside of our words."""
 
 ZSH_UNSAFE = re.compile(r"""[\\'"`$:]|\s\s|^\s|\s$""")
-"""What the script for zsh, which typer makes, does not quote."""
+"""Characters that typer's script for zsh does not quote."""
 
 SAFE = re.compile(r"[\w@+=:,./-]+")
 """Text that every shell reads as one word."""
@@ -120,7 +120,7 @@ MEANINGS: Mapping[str, str] = {
     "experiment": "EXPERIMENT",
     "role": "ROLE",
 }
-"""What parameters mean whose help shows nothing of :data:`LOOKUPS`."""
+"""Keys of :data:`LOOKUPS`, by the names of parameters whose help does not show one."""
 
 
 def is_completing() -> bool:

@@ -16,7 +16,7 @@ from aiplatform.cli.dataset_intake import (
     reading,
     reading_notes,
 )
-from aiplatform.cli.follow import follow
+from aiplatform.cli.follow import follow, say_queued
 from aiplatform.cli.options import Detach, Json, Project
 from aiplatform.cli.output import print_json, print_json_line, say
 from aiplatform.cli.session import connect
@@ -132,13 +132,7 @@ def import_rows(
         if json:
             print_json(task)
         else:
-            say(
-                tr(
-                    "Queued {name}. Watch it: aiplatform tasks watch {uuid:quoted}",
-                    name=task.name,
-                    uuid=task.uuid,
-                )
-            )
+            say_queued(task)
         return
     task = follow(client, task, as_json=json)
     if json:

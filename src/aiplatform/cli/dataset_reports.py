@@ -7,7 +7,7 @@ from uuid import UUID
 import typer
 
 from aiplatform.cli.dataset_changes import DatasetArgument
-from aiplatform.cli.follow import waiting_teller
+from aiplatform.cli.follow import say_queued, waiting_teller
 from aiplatform.cli.options import Detach, Json, Project
 from aiplatform.cli.output import age_text, print_json, print_rows, print_table, say
 from aiplatform.cli.report_text import print_report
@@ -153,13 +153,7 @@ def check(
         if json:
             print_json(task)
         else:
-            say(
-                tr(
-                    "Queued {name}. Watch it: aiplatform tasks watch {uuid:quoted}",
-                    name=task.name,
-                    uuid=task.uuid,
-                )
-            )
+            say_queued(task)
         return
     task.wait(
         on_event=None

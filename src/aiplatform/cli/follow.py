@@ -19,6 +19,17 @@ _DIGITS = re.compile(r"\d+")
 _SHOWN_METRICS = ("loss", "train_loss", "eval_loss", "perplexity")
 
 
+def say_queued(task: "Task") -> None:
+    """Say that a task is queued, and how to watch it."""
+    say(
+        tr(
+            "Queued {name}. Watch it: aiplatform tasks watch {uuid:quoted}",
+            name=task.name,
+            uuid=task.uuid,
+        )
+    )
+
+
 def follow(client: "Client", task: "Task", *, as_json: bool, show_output: bool = False) -> "Task":
     """Watch a task to its end; with ``as_json`` each event is a line of stdout.
 

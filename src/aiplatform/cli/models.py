@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aiplatform.cli.follow import follow
+from aiplatform.cli.follow import follow, say_queued
 from aiplatform.cli.options import (
     After,
     Detach,
@@ -303,13 +303,7 @@ def evaluate(
     if json:
         (print_json if detach else print_json_line)(task)
     elif detach:
-        say(
-            tr(
-                "Queued {name}. Watch it: aiplatform tasks watch {uuid:quoted}",
-                name=task.name,
-                uuid=task.uuid,
-            )
-        )
+        say_queued(task)
     else:
         print_evaluation(task.result or {})
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aiplatform.cli.follow import follow
+from aiplatform.cli.follow import follow, say_queued
 from aiplatform.cli.options import Detach, Json, Limit, OverrideGate, Priority, Project, group
 from aiplatform.cli.output import (
     SHORT_HASH,
@@ -16,7 +16,6 @@ from aiplatform.cli.output import (
     print_record,
     print_rows,
     print_table,
-    say,
 )
 from aiplatform.cli.session import connect
 from aiplatform.cli.train import print_training
@@ -112,13 +111,7 @@ def rerun(
     if json:
         (print_json if detach else print_json_line)(task)
     elif detach:
-        say(
-            tr(
-                "Queued {name}. Watch it: aiplatform tasks watch {uuid:quoted}",
-                name=task.name,
-                uuid=task.uuid,
-            )
-        )
+        say_queued(task)
     else:
         print_training(client, task)
 

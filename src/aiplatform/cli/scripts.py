@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aiplatform.cli.follow import follow
+from aiplatform.cli.follow import follow, say_queued
 from aiplatform.cli.options import Detach, Json, Limit, Priority, Project, Set, Yes, group
 from aiplatform.cli.output import (
     age_text,
@@ -150,13 +150,7 @@ def run(
         if json:
             print_json(task)
         else:
-            say(
-                tr(
-                    "Queued {name}. Watch it: aiplatform tasks watch {uuid:quoted}",
-                    name=task.name,
-                    uuid=task.uuid,
-                )
-            )
+            say_queued(task)
         return
     task = follow(client, task, as_json=json, show_output=True)
     if json:

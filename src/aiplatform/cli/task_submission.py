@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from aiplatform.cli.failures import CommandError, ExitCode
+from aiplatform.cli.follow import say_queued
 from aiplatform.cli.options import Json, Priority, Project, Set
 from aiplatform.cli.output import print_json, print_json_line, say
 from aiplatform.cli.session import connect
@@ -93,13 +94,7 @@ def submit(
     if json:
         print_json(queued)
     else:
-        say(
-            tr(
-                "Queued {name}. Watch it: aiplatform tasks watch {uuid:quoted}",
-                name=queued.name,
-                uuid=queued.uuid,
-            )
-        )
+        say_queued(queued)
 
 
 def _submit_batch(file: Path, project: str | None, *, as_json: bool) -> None:

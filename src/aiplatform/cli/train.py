@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aiplatform.cli.follow import follow
+from aiplatform.cli.follow import follow, say_queued
 from aiplatform.cli.options import Detach, Json, OverrideGate, Priority, Project
 from aiplatform.cli.output import number_text, print_json, print_json_line, print_rows, say
 from aiplatform.cli.session import connect
@@ -194,13 +194,7 @@ def train(
         if json:
             print_json(task)
         else:
-            say(
-                tr(
-                    "Queued {name}. Watch it: aiplatform tasks watch {uuid:quoted}",
-                    name=task.name,
-                    uuid=task.uuid,
-                )
-            )
+            say_queued(task)
         return
     if not json:
         say(tr("Experiment {name}, task {uuid}", name=experiment.name, uuid=task.uuid))

@@ -15,7 +15,7 @@ from aiplatform.language import tr
 CHAT = "/v1/chat/completions"
 _FIRST_TOKEN_SECONDS = 300.0
 ANSWER_SECONDS = 1800.0
-"""How long a whole answer is waited for: not a byte of it comes before its last token is made."""
+"""Seconds to wait for a whole answer, which is sent only after its last token is generated."""
 
 Messages = str | Sequence[Mapping[str, Any]]
 """A question, or a conversation of ``{"role": …, "content": …}``."""

@@ -1,4 +1,4 @@
-"""How resources and lists of them look in a shell and in a notebook.
+"""Show resources and lists of them in a shell and in a notebook.
 
 Names and texts come from other people. They stand in quotes, or escaped, and are cut: a name can
 neither break a line nor become a tag of a page.

@@ -80,7 +80,7 @@ class Pages(Generic[T]):
             return html(self._refusal(error))
 
     def _refusal(self, error: Exception) -> str:
-        """Return what is shown of a list that can't be read."""
+        """Return the text to show for a list that can't be read."""
         return printable(f"<{type(self).__name__}: {error}>")
 
     def _items(self, page_size: int) -> Iterator[T]:

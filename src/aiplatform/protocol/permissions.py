@@ -54,7 +54,7 @@ SYSTEM_ROLES: dict[SystemRoleName, tuple[str, str]] = {
     ),
     "viewer": ("Viewer, who may read and change nothing", "查看者，仅有读取权限"),
 }
-"""What each system role is for, in English and in Chinese. Its row holds the Chinese text."""
+"""Purpose of each system role, in English and Chinese. The database has the Chinese text."""
 
 WILDCARD = "*"
 PROJECT_RESOURCES = frozenset(

@@ -57,7 +57,7 @@ HEADERS = {
     "Upload-Offset": "Bytes that have arrived",
     "WWW-Authenticate": "`Bearer`: send a token",
 }
-"""Headers that answers may have, besides those of every answer, and what each says."""
+"""Headers that some answers have, with the meaning of each."""
 
 NUMBER = {"pattern": "^[0-9]+$"}
 VALUES: dict[str, dict[str, Any]] = {
@@ -69,7 +69,7 @@ VALUES: dict[str, dict[str, Any]] = {
     "Upload-Length": NUMBER,
     "Upload-Offset": NUMBER,
 }
-"""What the values of headers look like."""
+"""JSON schemas of the values of headers, where they are not just text."""
 
 WITH_ERRORS = {"401": ("WWW-Authenticate", True), "429": ("Retry-After", True),
                "503": ("Retry-After", False)}  # fmt: skip
@@ -144,7 +144,7 @@ def sends(*headers: str, sometimes: Sequence[str] = ()) -> Callable[[Endpoint], 
 
 
 def header(name: str, *, required: bool = True) -> dict[str, Any]:
-    """Return what a document says of a header."""
+    """Return the description of a header for the document."""
     schema = {"type": "string", **VALUES.get(name, {})}
     return {"description": HEADERS[name], "required": required, "schema": schema}
 

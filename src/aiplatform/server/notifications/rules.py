@@ -238,7 +238,7 @@ WORK: dict[TaskType, dict[Language, str]] = {
     TaskType.SCRIPT: {"en": "script", "zh": "脚本"},
     TaskType.TRAINING: {"en": "training", "zh": "训练"},
 }
-"""What people call the work of a task of each type."""
+"""Names of the task types for people, in English and Chinese."""
 
 MANDATORY = frozenset(kind for kind in N if kind.is_personal)
 """Always in the inbox: whoever holds somebody's session must not be able to silence them."""

@@ -97,7 +97,10 @@ class ModelList(BaseModel):
 
 
 class ErrorBody(BaseModel):
-    """What went wrong. ``code`` is stable; what a model's server refuses is passed on as it is."""
+    """An error in OpenAI's form, with a stable ``code``.
+
+    Errors of a model server are passed on unchanged.
+    """
 
     model_config = ConfigDict(extra="allow")
 

@@ -45,10 +45,10 @@ class NothingHeldOut(Invalid):
     title = {"en": "No eval_dataset", "zh": "缺少评估数据集"}
     detail = {
         "en": "The experiment {experiment} has no eval_dataset, so its runs never measure "
-        "{figure}. Set an eval_dataset, or use --objective loss (and prune by the "
+        "{figure}. Set an eval_dataset, or use the objective loss (and prune by the "
         "metric loss).",
         "zh": "实验 {experiment} 没有 eval_dataset，其运行不会产生 {figure}。请为实验设置 "
-        "eval_dataset，或使用 --objective loss（剪枝则使用指标 loss）。",
+        "eval_dataset，或使用 loss 作为目标（剪枝则使用指标 loss）。",
     }
 
 

@@ -93,8 +93,8 @@ def _take_in(session: Session, sweep: Sweep, spec: SweepSpec, trials: Sequence[S
         return
     sweep.error = sweep.error or (
         f"trial {unmeasured.number + 1} completed without {spec.objective}, so no trial has it; "
-        "give the experiment an eval_dataset, or search by a figure that its runs have, such as "
-        "--objective loss"
+        "give the experiment an eval_dataset, or search by a metric that its runs have, such as "
+        "the objective loss"
     )
     for trial in trials:
         if S(trial.state).is_active:
