@@ -159,6 +159,24 @@ def _no_home_of_ours() -> Iterator[None]:
     os.environ.update(before)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _settings_as_before() -> Iterator[None]:
+    """Fail a module that leaves a setting behind: the next ones would read it."""
+    before = _settings()
+    yield
+    after = _settings()
+    if after != before:
+        for name in after.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
+        changed = sorted(dict(after.items() ^ before.items()))
+        pytest.fail(f"this module leaves changed settings: {', '.join(changed)}", pytrace=False)
+
+
+def _settings() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if _is_setting(name)}
+
+
 @pytest.fixture(autouse=True)
 def _answers_as_described() -> Iterator[None]:
     """Fail a test in which an answer was not what the OpenAPI document says of its route.

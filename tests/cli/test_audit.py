@@ -147,14 +147,16 @@ def test_archive_prune_and_verify(run: Run) -> None:
 
 
 def test_prune_as_the_role_of_the_system_says_which_role_it_needs(
-    run: Run, database: str, monkeypatch: pytest.MonkeyPatch
+    run: Run, database: str
 ) -> None:
     write(1)
     assert run("audit", "seal").code == 0
     assert run("audit", "archive", "--days", "0").code == 0
-    monkeypatch.setenv("AIPLATFORM_MIGRATION_DATABASE_URL", database)
-    get_settings.cache_clear()
-    done = run("audit", "prune", "--days", "0")
+    # Of its own: the one of `run` would put this setting back when the database is gone.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIPLATFORM_MIGRATION_DATABASE_URL", database)
+        get_settings.cache_clear()
+        done = run("audit", "prune", "--days", "0")
     assert done.code == 1
     assert "permission denied" in done.err
     assert "AIPLATFORM_MIGRATION_DATABASE_URL" in done.err

@@ -139,10 +139,10 @@ def pid_of(client: Client, task: Any) -> int:
     return found[0]
 
 
-def test_long_stream_outlives_the_update(
+def test_stream_begun_before_the_update_is_read_to_its_end_after_it(
     platform: Platform, client: Client, models: list[Model], deployment: Deployment
 ) -> None:
-    """The former server goes on with a stream that its reader takes slowly."""
+    """So short a stream may be on its way as a whole before the update ends; it must not be cut."""
     before = deployment.refresh()
     stream = before.chat("Who are you?", stream=True, max_tokens=200)
     pieces = iter(stream)

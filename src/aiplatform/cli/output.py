@@ -41,6 +41,9 @@ GAP = 3
 LEAST_NAME, LEAST_CELL = 20, 10
 """Characters that names, and other cells, keep where a table is too wide."""
 
+ENOUGH = 16
+"""Characters of other cells for which uuids are cut."""
+
 NAMING = frozenset({"NAME", "USERNAME", "TASK", "RUN"})
 """Headings of columns that name what the row is about."""
 
@@ -147,7 +150,7 @@ def _fitting(columns: list[list[str]], width: int) -> list[list[str]]:
         ]
     if is_too_wide() and any(column[0] in _naming() for column in columns):
         return [column for column in columns if not _holds(column, _UUID)]
-    if sum(map(_least_width, columns)) + GAP * (len(columns) - 1) > width:
+    if sum(_least_width(column, ENOUGH) for column in columns) + GAP * (len(columns) - 1) > width:
         # Commands about things without a name take the beginning of a uuid.
         columns = [
             [column[0], *(cell[:SHORT_UUID] for cell in column[1:])]
@@ -175,14 +178,14 @@ def _widths(columns: list[list[str]], width: int) -> list[int]:
     return widths
 
 
-def _least_width(column: Sequence[str]) -> int:
+def _least_width(column: Sequence[str], least_cell: int = LEAST_CELL) -> int:
     """Return the width below which a column is not cut: names and short cells stay readable."""
     from rich.cells import cell_len
 
     whole = max(map(cell_len, column))
     if _holds(column, _UUID):
         return UUID_LENGTH
-    return min(whole, LEAST_NAME if column[0] in _naming() else LEAST_CELL)
+    return min(whole, LEAST_NAME if column[0] in _naming() else least_cell)
 
 
 def _holds(column: Sequence[str], pattern: "re.Pattern[str]") -> bool:

@@ -170,7 +170,9 @@ def reports(stage: Stage) -> None:
     datasets.set_gate({"min_score": 1})
     assert datasets.gate()["min_score"] == 1
     assert datasets.verdict(made)["passed"]
+    before = len(datasets.reports(made).all())
     stage.cli("datasets", "check", "questions")
+    assert len(datasets.reports(made).all()) == before + 1
     assert stage.told("datasets", "report", "questions")["rows"] == 25
     stage.cli("datasets", "gate", "--clear")
     assert datasets.gate().get("min_score") is None

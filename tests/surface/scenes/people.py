@@ -118,6 +118,13 @@ def second_factor(stage: Stage) -> None:
     assert client.account.second_factor().enabled is False
 
 
+def with_second_factor(client: Client) -> Client:
+    """Give the account of a client a second factor."""
+    secret = pyotp.TOTP(client.account.enrol_second_factor(PASSWORD).secret)
+    assert client.account.confirm_second_factor(secret.now())
+    return client
+
+
 @scene(
     "Account.change_email",
     "Account.forgot_password",
@@ -198,7 +205,10 @@ def users(stage: Stage) -> None:
     users.end_sessions(name)
     with pytest.raises(Unauthenticated):
         client.me()
+    client.login(name, PASSWORD)
+    with_second_factor(client)
     users.reset_second_factor(name)
+    assert client.login(name, PASSWORD).account.second_factor().enabled is False
     users.delete(name)
     other, _ = stage.person()
     users.get(other).delete()
@@ -207,6 +217,8 @@ def users(stage: Stage) -> None:
     third = stage.name("person")
     stage.cli("users", "create", third, f"{third}@example.com", "--password-stdin",
               stdin=f"{PASSWORD}\n")  # fmt: skip
+    signed_in = Client(stage.platform.url, credentials=stage.tmp / f"{third}.json")
+    signed_in.login(third, PASSWORD)
     assert [user["username"] for user in stage.told("users", "ls", third)] == [third]
     stage.cli("users", "set", third, "--email", f"{third}@example.org")
     assert stage.told("users", "show", third)["email"] == f"{third}@example.org"
@@ -214,8 +226,12 @@ def users(stage: Stage) -> None:
     assert not users.get(third).is_active
     stage.cli("users", "activate", third)
     assert users.get(third).is_active
+    with_second_factor(signed_in.login(third, PASSWORD))
     stage.cli("users", "end-sessions", third)
+    with pytest.raises(Unauthenticated):
+        signed_in.me()
     stage.cli("users", "reset-totp", third, "--yes")
+    assert signed_in.login(third, PASSWORD).account.second_factor().enabled is False
     stage.cli("users", "delete", third, "--yes")
     fourth, _ = stage.person()
     stage.cli("users", "rm", fourth, "--yes")
