@@ -146,9 +146,7 @@ def test_archive_prune_and_verify(run: Run) -> None:
     assert (verdict["intact"], verdict["rows"], verdict["archived"]) == (True, 4, 4)
 
 
-def test_prune_as_the_role_of_the_system_says_which_role_it_needs(
-    run: Run, database: str
-) -> None:
+def test_prune_as_the_role_of_the_system_says_which_role_it_needs(run: Run, database: str) -> None:
     write(1)
     assert run("audit", "seal").code == 0
     assert run("audit", "archive", "--days", "0").code == 0
