@@ -1,1 +1,1 @@
-"""What every domain stands on: settings, database, errors, audit, events, storage, broker."""
+"""Infrastructure of all domains: settings, database, errors, audit, events, storage, broker."""

@@ -1,4 +1,7 @@
-"""The audit writer: one row for each mutation, in the transaction of what it records."""
+"""Writer of the audit trail.
+
+Each mutation adds one audit entry, in the same transaction as the change that it records.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +21,7 @@ Outcome = Literal["success", "denied", "failure"]
 
 
 class AuditLog(Created, Base):
-    """Who did what; the contract's table. Append-only by trigger."""
+    """An entry of the audit trail, a table of the contract. A trigger makes it append-only."""
 
     __tablename__ = "audit_logs"
 
@@ -33,9 +36,10 @@ class AuditLog(Created, Base):
 
 
 class AuditEntry(Base):
-    """What an audit row needs and the contract has no column for.
+    """Columns of an audit entry for which the contract table has no room.
 
-    The row's action and user are repeated for the indexes. Deleting a user leaves the number.
+    The action and the user of the contract row are repeated here so that indexes can cover them.
+    When a user is deleted, ``user_id`` keeps the number.
     """
 
     __tablename__ = "audit_entries"
@@ -51,7 +55,10 @@ class AuditEntry(Base):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts and from where. ``user_id`` is None for the platform itself and for the unknown."""
+    """The user who acts, and the client that was used.
+
+    ``user_id`` is None for the platform itself and for unknown users.
+    """
 
     user_id: int | None = None
     user_uuid: UUID | None = None
@@ -64,8 +71,8 @@ class Actor:
 
 SYSTEM = Actor(username="system")
 
-# One statement for the row and its entry. Number, uuid and time are the database's to give; that
-# the row waits for its seal is a trigger's to see to.
+# One statement for the contract row and its entry. The database assigns number, uuid and time; a
+# trigger puts the row into the queue for sealing.
 _INSERT = text(
     """
     WITH added AS (
@@ -84,7 +91,7 @@ _INSERT_ONE = text(f"{_INSERT.text} RETURNING audit_id")
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One row to be: what :func:`record` takes, for :func:`record_many`."""
+    """An audit entry to be written: the arguments of :func:`record`, for :func:`record_many`."""
 
     actor: Actor
     action: AuditAction
@@ -96,7 +103,7 @@ class Event:
 
 
 def columns(event: Event) -> dict[str, Any]:
-    """The row as JSON can carry it, for those who write it within a statement of their own."""
+    """Return an entry's columns as JSON values, for callers with an INSERT of their own."""
     actor, details = event.actor, dict(event.details)
     if actor.username is not None:
         details["actor"] = {"uuid": actor.user_uuid, "username": actor.username}
@@ -132,10 +139,10 @@ def record(
     outcome: Outcome = "success",
     **details: Any,
 ) -> int:
-    """Add an audit row to the session's transaction. Returns its number.
+    """Add an audit entry to the session's transaction and return its number.
 
-    The actor's uuid and name are kept in ``details``, since deleting a user empties ``user_id``.
-    Secrets must never be passed in ``details``.
+    The actor's uuid and name are also kept in ``details``, because deleting a user sets ``user_id``
+    of the contract row to NULL. Never pass secrets in ``details``.
     """
     event = Event(actor, action, resource_type, resource_id, project, outcome, details)
     number: int = session.execute(_INSERT_ONE, _parameters(event)).scalar_one()
@@ -143,13 +150,13 @@ def record(
 
 
 def record_many(session: Session, events: Sequence[Event]) -> None:
-    """Add a row for each event; they travel to the database together."""
+    """Add an entry for each event, in one round trip to the database."""
     if events:
         session.execute(_INSERT, [_parameters(event) for event in events])
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """What differs, as details of a change: ``{"name": {"from": "old", "to": "new"}}``."""
+    """Return the changed fields as audit details: ``{"name": {"from": "old", "to": "new"}}``."""
     return {
         name: {"from": before.get(name), "to": value}
         for name, value in after.items()

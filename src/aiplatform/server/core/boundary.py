@@ -1,10 +1,12 @@
-"""What a request must be before anybody looks at it: for this host, from no foreign page, short.
+"""Middleware that refuses requests for a wrong host, from other sites, or with too large headers.
 
-- A name that is not ours in ``Host`` is refused, or a page elsewhere could have its own name point
-  here and read what it likes (DNS rebinding). Addresses can't be rebound, so they are let in.
-- A change that a foreign page makes the browser send is refused by what browsers say of it
-  (``Sec-Fetch-Site``, ``Origin``). Programs send neither; so does no browser that holds a cookie.
-- Headers are few and short.
+- An unknown name in ``Host`` is refused. Otherwise a page elsewhere could make its own name resolve
+  to this server and read the answers (DNS rebinding). IP addresses can't be rebound, so they are
+  accepted.
+- A change that another site makes the browser send is refused. Browsers say so in
+  ``Sec-Fetch-Site`` and ``Origin``. Programs send neither header; every browser that holds a cookie
+  sends at least one.
+- The number and size of headers and the length of the URL are limited.
 """
 
 import re
@@ -32,7 +34,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
 class HostNotAllowed(Problem):
-    """Also what a reverse proxy gets that was not announced."""
+    """A request for a host name that is not configured, for example from an unannounced proxy."""
 
     status = 421
     code = "host_not_allowed"
@@ -46,7 +48,7 @@ class HostNotAllowed(Problem):
 
 
 class CrossOrigin(Problem):
-    """A change that a page of another site asked for."""
+    """A request that changes something and was sent by a page of another site."""
 
     status = 403
     code = "cross_origin"
@@ -60,7 +62,7 @@ class CrossOrigin(Problem):
 
 
 class HeadersTooLarge(Problem):
-    """More than any client sends."""
+    """More or longer headers than any ordinary client sends."""
 
     status = 431
     code = "headers_too_large"
@@ -73,7 +75,7 @@ class HeadersTooLarge(Problem):
 
 
 class AddressTooLong(Problem):
-    """A URL longer than any that the platform makes."""
+    """A URL longer than any that the platform creates."""
 
     status = 414
     code = "address_too_long"
@@ -86,7 +88,7 @@ class AddressTooLong(Problem):
 
 
 class Boundary:
-    """Refuses what should not have come here."""
+    """ASGI middleware that refuses requests with a wrong host, origin or size."""
 
     def __init__(self, app: ASGIApp, hosts: Iterable[str], origins: Iterable[str]) -> None:
         self.app = app
@@ -102,14 +104,14 @@ class Boundary:
         if refusal is None:
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
-            # Closing one that was not accepted is what the server makes a 403 of.
+            # The ASGI server answers 403 when a WebSocket is closed before it was accepted.
             await send({"type": "websocket.close", "code": 1008, "reason": refusal.code})
         else:
             log.info("refused", code=refusal.code, path=scope["path"])
             await render(Request(scope), refusal)(scope, receive, send)
 
     def refusal(self, scope: Scope) -> Problem | None:
-        """What is wrong with the request; None when nothing is."""
+        """Return the problem of a request that must be refused; None if it is acceptable."""
         raw = scope["headers"]
         size = sum(len(name) + len(value) for name, value in raw)
         if len(raw) > MAX_HEADERS or size > MAX_HEADER_BYTES:
@@ -127,7 +129,10 @@ class Boundary:
         return None
 
     def knows(self, host: str) -> bool:
-        """Whether the name is ours: listed, or by default an address or this machine's."""
+        """Return True if the host name belongs to this server.
+
+        Without configured names, every IP address and the names of this machine do.
+        """
         if not self.hosts:
             return is_address(host) or host in own_names()
         return any(
@@ -137,25 +142,25 @@ class Boundary:
         )
 
     def is_foreign(self, headers: Headers, host: str) -> bool:
-        """Whether a page elsewhere made a browser send this."""
+        """Return True if a browser sent this request for a page of another site."""
         origin = headers.get("origin")
         if origin is not None and origin in self.origins:
             return False
         site = headers.get("sec-fetch-site")
         if site is not None:
             return site not in {"same-origin", "none"}
-        # Without scheme: it is another one behind a proxy that ends TLS.
+        # The scheme is not compared: behind a proxy that ends TLS it differs.
         return origin is not None and urlsplit(origin).netloc.lower() != host.lower()
 
 
 def host_name(header: str) -> str | None:
-    """The name in a ``Host`` header, in lower case and without port; None if it is none."""
+    """Return the name in a ``Host`` header, in lower case and without port; None if it is invalid."""
     match = re.fullmatch(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?", header.lower())
     return None if match is None else match[1].removesuffix(".")
 
 
 def is_address(host: str) -> bool:
-    """Whether the name is an IP address, in the spelling of URLs."""
+    """Return True if the host name is an IP address as it is written in URLs."""
     try:
         ip_address(host.removeprefix("[").removesuffix("]"))
     except ValueError:
@@ -164,7 +169,7 @@ def is_address(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether who listens on ``host`` hears this machine only."""
+    """Return True if a server that listens on ``host`` can be reached from this machine only."""
     if host.lower() == "localhost":
         return True
     try:
@@ -175,13 +180,13 @@ def is_loopback(host: str) -> bool:
 
 @cache
 def own_names() -> frozenset[str]:
-    """By which names this machine knows itself."""
+    """Return the host names of this machine."""
     name = socket.gethostname().lower()
     return frozenset({"localhost", name, f"{name}.local", socket.getfqdn().lower()})
 
 
 def came_by_https(connection: HTTPConnection) -> bool:
-    """Whether the client speaks TLS, to us or to a trusted proxy that says so."""
+    """Return True if the client uses TLS, either directly or to a trusted proxy that reports it."""
     if connection.scope["scheme"] in {"https", "wss"}:
         return True
     if connection.headers.get("x-forwarded-proto", "").strip().lower() != "https":

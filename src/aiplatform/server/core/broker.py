@@ -1,4 +1,7 @@
-"""Celery: the broker's messages are wake-ups, the rows in PostgreSQL are the truth."""
+"""The Celery application, and the messages that wake workers.
+
+Messages are only wake-ups. The rows in PostgreSQL decide which work exists.
+"""
 
 import math
 import threading
@@ -20,29 +23,32 @@ from aiplatform.server.core.settings import get_settings
 log = structlog.get_logger(__name__)
 
 CHORES = "chores"
-"""Queue of short work that holds no resources."""
+"""Queue for short work that needs no resources."""
 
 WAKE = "aiplatform.tasks.wake"
-"""Name of the Celery task that makes a worker look at the queue; see ``tasks/jobs.py``."""
+"""Name of the Celery task that lets a worker look for queued tasks; see ``tasks/jobs.py``."""
 
 
 COALESCE_SECONDS = 0.05
-"""Submissions of one process that come within so short a time share a wake-up."""
+"""Seconds within which the submissions of one process share a wake-up."""
 
 LONGEST_COALESCE_SECONDS = 0.4
-"""What that time grows to while they keep coming: workers are awake by then, or busy."""
+"""Upper limit, in seconds, to which that time doubles while submissions keep coming.
+
+By then, the workers are already awake or busy.
+"""
 
 
 def task_queue(name: str) -> str:
-    """The broker's queue for the tasks of a selector."""
+    """Return the name of the broker queue for tasks of the queue ``name``."""
     return f"tasks.{name}"
 
 
 class _Forgetful(redis.Channel):  # type: ignore[misc]  # kombu is untyped
-    """Gives no message back that was fetched and not begun when the connection went.
+    """A Redis channel that does not return fetched messages when its connection is lost.
 
-    kombu tries to, over that same connection, and the error of it ends the whole worker. Wake-ups
-    and chores are rows; whoever sweeps sends anew what was lost.
+    kombu tries to return them over the lost connection, and the resulting error ends the whole
+    worker. All wake-ups and chores are also rows, so the reaper sends lost messages again.
     """
 
     do_restore = False
@@ -53,7 +59,7 @@ redis.Transport.Channel = _Forgetful
 
 @cache
 def get_celery() -> Celery:
-    """The Celery application of this process."""
+    """Return the Celery application of this process."""
     settings = get_settings()
     app = Celery("aiplatform", broker=settings.broker_url)
     app.conf.update(
@@ -65,15 +71,17 @@ def get_celery() -> Celery:
         task_track_started=True,
         task_default_queue=CHORES,
         task_create_missing_queues=True,
-        # A wake-up lost with its worker is sent again by the sweep; one that were kept until the
-        # work is done would be delivered a second time while the first still runs.
+        # The reaper sends a wake-up again that was lost with its worker. If a message were
+        # acknowledged only after the work, it would be delivered a second time while the work still
+        # runs.
         task_acks_late=False,
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
         worker_send_task_events=True,
         broker_connection_retry_on_startup=True,
-        # Nor are messages kept aside until they are acknowledged, see :class:`_Forgetful`.
-        # Few and quick attempts: whoever sends is answering a request, and the sweep makes up.
+        # Messages are not kept until they are acknowledged, see :class:`_Forgetful`. There are few
+        # and quick attempts, because the sender is answering a request, and the reaper repeats lost
+        # messages.
         broker_transport_options={"ack_emulation": False, "socket_timeout": 5,
                                   "socket_connect_timeout": 2, "max_retries": 1,
                                   "interval_start": 0.1, "interval_step": 0.1},
@@ -88,18 +96,21 @@ _messages: dict[str, Callable[..., Any]] = {}
 
 
 def on_message(name: str, act: Callable[..., Any]) -> None:
-    """Have workers call ``act`` with what :func:`send` sends under ``name``; for higher domains."""
+    """Register ``act`` as the worker's handler for messages that :func:`send` sends as ``name``.
+
+    A higher domain uses this to react to messages of a lower one.
+    """
     _messages[name] = act
 
 
 def install_messages(app: Celery) -> None:
-    """Give the Celery application of a worker what domains have registered."""
+    """Add the registered message handlers to the Celery application of a worker."""
     for name, act in _messages.items():
         app.task(name=name)(act)
 
 
 def send(name: str, broker_queue: str, **kwargs: Any) -> None:
-    """Send a message now. A broker that does not take it costs time, not the work."""
+    """Send a message now. If the broker is unavailable, only log it; the reaper sends it again."""
     try:
         get_celery().send_task(
             name,
@@ -114,10 +125,11 @@ def send(name: str, broker_queue: str, **kwargs: Any) -> None:
 
 
 class Waker:
-    """Wakes workers: at once when the queue was quiet, else soon, for all who ask until then.
+    """Wakes workers, and combines wake-ups that follow each other quickly.
 
-    A worker that has claimed wakes the next one itself, so a message for each of a thousand
-    submissions would say nothing new. Every one of them has a message that is sent after it.
+    The first wake-up of a quiet queue is sent at once. Later ones are delayed and combined. A
+    worker that claims a task wakes the next worker itself, so a message for each of a thousand
+    submissions would add nothing. Every submission is still followed by at least one message.
     """
 
     def __init__(self) -> None:
@@ -129,7 +141,7 @@ class Waker:
         self._thread: threading.Thread | None = None
 
     def wake(self, queue: str) -> None:
-        """Let a worker of ``queue`` look for work."""
+        """Send a wake-up to a worker of ``queue``, at once or after a short delay."""
         with self._lock:
             if queue in self._due:
                 return
@@ -149,7 +161,7 @@ class Waker:
         send(WAKE, task_queue(queue), queue=queue)
 
     def flush(self) -> None:
-        """Send at once what is due soon: this process ends."""
+        """Send all delayed wake-ups now, because this process ends."""
         with self._lock:
             queues = list(self._due)
             self._due.clear()
@@ -163,7 +175,8 @@ class Waker:
                 now = time.monotonic()
                 due = [queue for queue, moment in self._due.items() if moment <= now]
                 for queue in due:
-                    # Before it is sent: who commits from here on gets a message of their own.
+                    # Removed before sending: a submission that commits from now on gets its own
+                    # message.
                     del self._due[queue]
                     self._sent[queue] = now
                 if not self._due:
@@ -176,17 +189,17 @@ class Waker:
 
 @cache
 def get_waker() -> Waker:
-    """The waker of this process. Call it after any fork."""
+    """Return the waker of this process. Call it after any fork."""
     return Waker()
 
 
 def wake(session: Session, queue: str) -> None:
-    """After the commit, let a worker of ``queue`` look for work."""
+    """Wake a worker of ``queue`` after the commit of the session."""
     after_commit(session, lambda: get_waker().wake(queue))
 
 
 def broker_answers() -> bool:
-    """Whether the broker takes connections."""
+    """Return True if the broker accepts connections."""
     try:
         with get_celery().connection_for_write(connect_timeout=2) as connection:
             connection.ensure_connection(max_retries=1, timeout=2)

@@ -1,12 +1,13 @@
-"""From which address a request comes, behind proxies or not.
+"""Determine the address of a client, also behind proxies.
 
-Only the peer of the connection is certain. What it says about the one before it counts when the
-peer is a proxy that ``AIPLATFORM_TRUSTED_PROXIES`` names; that one's word counts when it is named
-too, and so on: ``X-Forwarded-For`` is read from its right end, where trusted proxies append, and
-never further than the first address that nobody trusts. A client's own entries stand left of that.
+Only the address of the connection's peer is certain. ``X-Forwarded-For`` is read from its right
+end, where proxies append. An entry counts only if the address that added it is a proxy of
+``AIPLATFORM_TRUSTED_PROXIES``. Reading stops at the first address that is not trusted. Entries that
+the client wrote itself stand further left, so they are never read.
 
-The header ``Forwarded`` (RFC 7239) is not read. A proxy that is set up for one of the two headers
-passes the other on as the client sent it, so reading both would let clients name themselves.
+The header ``Forwarded`` (RFC 7239) is not read. A proxy that is configured for one of the two
+headers passes the other one on as the client sent it, so reading both would let clients forge their
+address.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,35 +20,35 @@ from starlette.requests import HTTPConnection
 from aiplatform.server.core.settings import get_settings
 
 UNIX = "unix"
-"""Stands for the peers of a unix socket, who have no address."""
+"""Word for the peers of a unix socket, which have no address."""
 
 MAX_HOPS = 32
-"""No real chain of proxies is longer; a hostile header is not walked to its end."""
+"""Largest number of entries that are read. Real chains of proxies are shorter."""
 
 IPV6_CUSTOMER = 64
-"""Bits of an IPv6 address that its owner can't choose."""
+"""Length in bits of the network prefix that identifies one IPv6 customer."""
 
 Address = IPv4Address | IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
 class TrustedProxies:
-    """Networks whose word on ``X-Forwarded-For`` counts; ``unix`` trusts peers of a socket file."""
+    """Proxies whose ``X-Forwarded-For`` is believed; ``unix`` includes all peers of a unix socket."""
 
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
     unix: bool = False
 
     @classmethod
     def parse(cls, parts: Sequence[str]) -> "TrustedProxies":
-        """From CIDRs, addresses and the word ``unix``.
+        """Parse CIDRs, addresses and the word ``unix``.
 
         Raises:
-            ValueError: names the part that is none of these.
+            ValueError: a part is none of these; the message names it.
         """
         return _parse(tuple(parts))
 
     def trusts(self, address: Address) -> bool:
-        """Whether ``address`` is such a proxy's."""
+        """Return True if ``address`` belongs to a trusted proxy."""
         return any(address in network for network in self.networks)
 
 
@@ -58,9 +59,10 @@ def _parse(parts: tuple[str, ...]) -> TrustedProxies:
 
 
 def client_address(request: HTTPConnection) -> str | None:
-    """The client's address as PostgreSQL's ``inet`` takes it: canonical, without zone or port.
+    """Return the client's address in canonical form, without zone or port.
 
-    None where there is none to be known: on a unix socket without a trusted proxy's word.
+    PostgreSQL's type ``inet`` accepts it. The result is None if the address is unknown: on a unix
+    socket, unless a trusted proxy reports one.
     """
     trusted = TrustedProxies.parse(get_settings().trusted_proxies)
     peer: Address | None = None
@@ -73,7 +75,7 @@ def client_address(request: HTTPConnection) -> str | None:
     nearest = peer
     for hop, text in enumerate(_from_the_right(request.headers.getlist("x-forwarded-for"))):
         address = parse_address(text)
-        # An entry that is no address ends what is known: the last proxy that was trusted.
+        # An invalid entry ends the chain; the last trusted proxy is then the best answer.
         if address is None or hop == MAX_HOPS:
             break
         nearest = address
@@ -84,10 +86,10 @@ def client_address(request: HTTPConnection) -> str | None:
 
 @lru_cache(maxsize=1024)
 def parse_address(text: str) -> Address | None:
-    """An address as proxies write it: ``1.2.3.4``, ``1.2.3.4:80``, ``::1``, ``[::1]:80``.
+    """Parse an address as proxies write it: ``1.2.3.4``, ``1.2.3.4:80``, ``::1``, ``[::1]:80``.
 
-    An IPv4 address in IPv6's clothes (``::ffff:1.2.3.4``) is the IPv4 address, or a dual-stack
-    socket would hide it from the networks that name it.
+    An IPv4-mapped IPv6 address (``::ffff:1.2.3.4``) becomes the IPv4 address. Otherwise a
+    dual-stack socket would hide it from the networks that contain it.
     """
     text = text.strip()
     if text.startswith("["):
@@ -104,9 +106,9 @@ def parse_address(text: str) -> Address | None:
 
 
 def network_of(address: str | None) -> str | None:
-    """What counts as one address: that of IPv4, the customer's network of IPv6.
+    """Return the network that counts as one client: one IPv4 address, or an IPv6 /64.
 
-    Who rents a machine has more addresses of IPv6 than all limits together.
+    Everybody who rents a machine has more IPv6 addresses than any limit could count one by one.
     """
     parsed = None if address is None else parse_address(address)
     if parsed is None:
@@ -116,7 +118,7 @@ def network_of(address: str | None) -> str | None:
 
 
 def neighbourhood_of(address: str | None) -> str | None:
-    """Return the network in which a provider changes a customer's address from day to day."""
+    """Return the network within which a provider usually changes a customer's address."""
     parsed = None if address is None else parse_address(address)
     if parsed is None:
         return None
@@ -125,6 +127,6 @@ def neighbourhood_of(address: str | None) -> str | None:
 
 
 def _from_the_right(values: list[str]) -> Iterator[str]:
-    """The entries of all lines of the header, the last one first."""
+    """Yield the entries of all lines of the header, the last one first."""
     for value in reversed(values):
         yield from reversed(value.split(","))

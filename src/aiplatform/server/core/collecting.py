@@ -1,10 +1,10 @@
-"""Collecting blobs that nothing refers to.
+"""Garbage collection of blobs that nothing refers to.
 
-It takes two transactions. The first replaces the blob's row by one that dooms its file; once that
-is committed and a grace period is over, the second deletes the file while it holds the doom.
-Whoever wants the content in between lifts the doom, and whoever wants it at the very moment waits
-for the lock, finds the doom gone and the file with it, and stores the content again. A crash at any
-point leaves a row that the next run goes on from.
+Collection takes two transactions. The first deletes the blob's row and inserts a row that marks its
+file as doomed. When a grace period is over, the second locks that row, deletes the file, and
+removes the row. Whoever stores the same content in between removes the mark. Whoever stores it
+while the file is being deleted waits for the lock, finds neither mark nor file, and stores the
+content again. After a crash at any point, the next run continues from the rows.
 """
 
 import itertools
@@ -33,25 +33,25 @@ from aiplatform.server.core.storage import Blob, BlobRef, DoomedBlob, get_store
 ADOPTED_AT_ONCE = 1000
 AT_ONCE = 2000
 GRACE = timedelta(days=1)
-"""How long an unreferenced blob stays, so that work in progress can still refer to it."""
+"""Time that an unreferenced blob is kept, so that work in progress can still refer to it."""
 FILE_GRACE = timedelta(hours=1)
-"""How long the file of a blob that is gone stays, for those who are just reading it."""
+"""Time that the file of a deleted blob is kept, for readers that have just opened it."""
 
 ARCHIVED = table("audit_archives", column("sha256", String))
-"""Archives of the audit trail refer to their blobs themselves; they belong to no project."""
+"""Archives of the audit trail. They refer to their blobs directly and belong to no project."""
 
 
 def collect_blobs(*, grace: timedelta = GRACE, limit: int = 1000) -> int:
-    """Doom blobs that nothing refers to and nothing touched for ``grace``; delete doomed files.
+    """Doom blobs that were unreferenced and untouched for ``grace``, and delete doomed files.
 
-    Returns how many files went.
+    Returns the number of deleted files.
     """
     doom_blobs(grace=grace, limit=limit)
     return delete_doomed(grace=min(grace, FILE_GRACE), limit=limit)
 
 
 def collect_some(*, limit: int = AT_ONCE) -> Collected:
-    """The same, telling what it did; at most ``limit`` files of each kind."""
+    """Collect at most ``limit`` blobs and ``limit`` doomed files, and return a report."""
     marked = _doom(GRACE, limit)
     deleted = _delete_doomed(FILE_GRACE, limit)
     return Collected(
@@ -64,7 +64,7 @@ def collect_some(*, limit: int = AT_ONCE) -> Collected:
 
 
 def collectable() -> Collected:
-    """What :func:`collect_some` would do now, were it not limited."""
+    """Return a report of what :func:`collect_some` would do now without a limit."""
     fresh = Blob.touched_at >= func.clock_timestamp() - GRACE
     young = DoomedBlob.doomed_at >= func.clock_timestamp() - FILE_GRACE
     with transaction() as session:
@@ -84,7 +84,7 @@ def collectable() -> Collected:
 
 
 def _amounts(size: Any, stays: ColumnElement[bool]) -> Select[Any]:
-    """Count and bytes of what is due, then of what ``stays`` for now."""
+    """Select count and bytes of the rows that are due, then of those for which ``stays`` is true."""
     columns: list[Any] = []
     for wanted in (~stays, stays):
         total = func.coalesce(func.sum(size).filter(wanted), 0)
@@ -99,12 +99,12 @@ def _unreferenced() -> ColumnElement[bool]:
 
 
 def doom_blobs(*, grace: timedelta = GRACE, limit: int = 1000) -> int:
-    """Replace the rows of unreferenced blobs by dooms of their files. Returns how many."""
+    """Replace the rows of unreferenced blobs by marks that doom their files. Returns their number."""
     return len(_doom(grace, limit))
 
 
 def _doom(grace: timedelta, limit: int) -> list[int]:
-    """The sizes of what was doomed."""
+    """Doom unreferenced blobs and return their sizes in bytes."""
     unreferenced = _unreferenced() & (Blob.touched_at < func.clock_timestamp() - grace)
     with transaction() as session:
         candidates = session.scalars(select(Blob.sha256).where(unreferenced).limit(limit)).all()
@@ -116,8 +116,9 @@ def _doom(grace: timedelta, limit: int) -> list[int]:
             )
             if locked is None:
                 continue
-            # Only now, in a statement that began with the row locked: one that began before would
-            # not see the reference of a transaction that committed while it was waiting.
+            # The condition is repeated in a statement that begins after the row was locked. A
+            # statement that began earlier would not see a reference that was committed while it
+            # waited.
             size = session.scalar(
                 delete(Blob).where(Blob.sha256 == sha256, unreferenced).returning(Blob.size)
             )
@@ -135,16 +136,16 @@ def _doom(grace: timedelta, limit: int) -> list[int]:
 
 
 def delete_doomed(*, grace: timedelta = FILE_GRACE, limit: int = 1000) -> int:
-    """Delete files that have been doomed for ``grace``. Returns how many.
+    """Delete files that have been doomed for ``grace``. Returns their number.
 
-    Each goes while its doom is locked. A crash after that leaves the doom, and deleting again what
-    is gone does no harm, since whoever stored the content meanwhile has lifted it.
+    Each file is deleted while its mark is locked. A crash after that leaves the mark. Deleting the
+    file a second time is harmless: whoever stored the content again has removed the mark.
     """
     return len(_delete_doomed(grace, limit))
 
 
 def _delete_doomed(grace: timedelta, limit: int) -> list[int]:
-    """The sizes of what was deleted."""
+    """Delete doomed files and return their sizes in bytes."""
     overdue = DoomedBlob.doomed_at < func.clock_timestamp() - grace
     with transaction() as session:
         candidates = session.scalars(select(DoomedBlob.sha256).where(overdue).limit(limit)).all()
@@ -159,7 +160,8 @@ def _delete_doomed(grace: timedelta, limit: int) -> list[int]:
             if doom is None:
                 continue
             session.delete(doom)
-            # The row of an orphan that was adopted meanwhile, or that another program wrote.
+            # There is a row if the file was adopted as an orphan meanwhile, or if another program
+            # wrote one.
             if session.get(Blob, sha256) is None:
                 get_store().delete(sha256)
                 deleted.append(doom.size)
@@ -167,11 +169,11 @@ def _delete_doomed(grace: timedelta, limit: int) -> list[int]:
 
 
 def adopt_orphans(*, grace: timedelta = GRACE) -> None:
-    """Give a row to old files of the store that have none, so that the collector sees them.
+    """Add rows for old files in the store that have none, so that garbage collection sees them.
 
-    A commit that failed after its file was stored leaves one. Who stores the same content at this
-    moment touches the row, and it stays; what is doomed is on its way already. Only whoever sweeps
-    calls this: a file that another collector takes meanwhile would get a row again.
+    A commit that fails after its file was stored leaves such a file. If the same content is stored
+    at this moment, the new row is touched and therefore kept. Doomed files are skipped. Only the
+    reaper may call this: a file that another collector deletes meanwhile would get a row again.
     """
     before = datetime.now(UTC) - grace
     old = (

@@ -1,4 +1,7 @@
-"""Sessions. Services flush, the edge commits; what leaves the process leaves after the commit."""
+"""Database sessions, and the base classes of all tables.
+
+Services flush, endpoints and jobs commit. Messages are sent after the commit.
+"""
 
 import select
 import time
@@ -39,7 +42,7 @@ from aiplatform.server.core.errors import Unavailable
 from aiplatform.server.core.settings import get_settings
 
 WAIT_SECONDS = 15
-"""How long a request waits for a connection before it is told to come again."""
+"""Seconds that a request waits for a database connection before it is answered with 503."""
 
 
 ALIVE: dict[str, Any] = {
@@ -48,20 +51,20 @@ ALIVE: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
 }
-"""For libpq: a connection over which nothing comes any more is given up in half a minute.
+"""Options of libpq that give up a dead connection within half a minute.
 
-A network that drops packets tells nobody; by TCP's own figures it takes a quarter of an hour to
-notice while something was sent, and two hours while one only listens.
+A network that drops packets reports nothing. With TCP's defaults it takes a quarter of an hour
+until a failed write is noticed, and two hours on a connection that only listens.
 """
 
 ALIVE_THERE = """
 SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3
 """
-"""The same for the server's end, where a lock of the session would be held as long."""
+"""The same options for the server's end, where a dead connection could keep a session lock."""
 
 
 class Base(DeclarativeBase):
-    """All tables. Migrations are written by hand; the models map what they made."""
+    """Base class of all tables. Migrations are written by hand; models only map their tables."""
 
     type_annotation_map = {
         datetime: DateTime(timezone=True),
@@ -73,20 +76,20 @@ class Base(DeclarativeBase):
 
 
 class Identified:
-    """The serial key that stays inside and the uuid that is shown, as the contract has them."""
+    """Columns ``id``, the internal serial key, and ``uuid``, the public identifier."""
 
     id: Mapped[int] = mapped_column(primary_key=True)
     uuid: Mapped[UUID] = mapped_column(server_default=FetchedValue(), unique=True)
 
 
 class Created:
-    """When the row was made."""
+    """Column with the time at which the row was inserted."""
 
     created_at: Mapped[datetime] = mapped_column(server_default=func.current_timestamp())
 
 
 class Updated(Created):
-    """When the row was made and last changed; the ETag of the resource."""
+    """Columns with the times of insertion and last change; the latter is the resource's ETag."""
 
     updated_at: Mapped[datetime] = mapped_column(
         server_default=func.current_timestamp(), onupdate=func.clock_timestamp()
@@ -94,28 +97,29 @@ class Updated(Created):
 
 
 BigKey = Annotated[int, mapped_column(BigInteger, primary_key=True)]
-"""A serial key of a table that grows fast."""
+"""Serial key of a table that grows fast."""
 
 
 UNASKED_SECONDS = 5.0
-"""A connection that rested for longer is asked whether it still works before it is used again.
+"""Seconds of idle time after which a connection is tested before it is used again.
 
-To ask each time costs a small request a tenth of its time. What the server has ended shows without
-asking; a network that was cut does not, and within these seconds the statement itself finds out.
+Testing it every time would add a tenth to the time of a small request. A connection that the server
+closed is recognised without a test. A cut network is not; within these seconds the statement itself
+fails.
 """
 _RESTS_SINCE = "aiplatform.rests_since"
 
 STATEMENTS_KEPT = 400
-"""How many statements a connection keeps prepared: all that a process runs again and again.
+"""Number of prepared statements that a connection keeps.
 
-A worker runs some 150 different ones for a task and its sweeps; with psycopg's own 100 each would
-push out the next before it comes again. A transaction that is rolled back loses them all, so what
-happens with every task or request had better not end so.
+A worker runs about 150 different statements for a task and its periodic work. With psycopg's
+default of 100, each would be discarded before it is used again. A rollback discards all prepared
+statements, so work that happens for every task or request should not end with one.
 """
 
 
 def _has_said_something(connection: psycopg.Connection) -> bool:
-    """Whether the server wrote while nobody asked: that it ends the connection, most often."""
+    """Return True if the server sent data without a request, usually that it closes the connection."""
     waiting = select.poll()
     waiting.register(connection.fileno(), select.POLLIN)
     return bool(waiting.poll(0))
@@ -123,23 +127,24 @@ def _has_said_something(connection: psycopg.Connection) -> bool:
 
 @cache
 def get_engine() -> Engine:
-    """The engine of this process. Call it after any fork."""
+    """Return the engine of this process. Call it after any fork."""
     settings = get_settings()
     engine = create_engine(
         settings.sqlalchemy_url,
         pool_size=settings.database_pool_size,
         max_overflow=settings.database_pool_size,
         pool_timeout=WAIT_SECONDS,
-        # The connection that was used last: what it has planned and read is still at hand.
+        # The connection that was used last has warm plans and caches.
         pool_use_lifo=True,
         json_serializer=dumps,
         json_deserializer=loads,
-        # An error's text goes to the log, and parameters are passwords' hashes and people's data.
+        # Errors are logged, and parameters contain password hashes and personal data.
         hide_parameters=True,
         connect_args={
             "connect_timeout": 10,
             "application_name": "aiplatform",
-            # What is asked a second time will be asked again; plans of a claim take as long as it.
+            # A statement that runs twice will run again, and planning a claim takes as long as
+            # running it.
             "prepare_threshold": 1,
             **ALIVE,
         },
@@ -171,7 +176,7 @@ def get_engine() -> Engine:
 
 @cache
 def session_factory() -> sessionmaker[Session]:
-    """Makes sessions on :func:`get_engine`; objects stay readable after the commit."""
+    """Return the session factory on :func:`get_engine`; objects stay readable after the commit."""
     return sessionmaker(get_engine(), expire_on_commit=False)
 
 
@@ -180,23 +185,23 @@ _AFTER_COMMIT = "aiplatform.after_commit"
 
 
 def after_commit(session: Session, action: AfterCommit) -> None:
-    """Run ``action`` once this session's transaction has committed; never if it rolls back.
+    """Run ``action`` after this session's transaction has committed; never if it rolls back.
 
-    An action must not fail for want of the broker or of a listener: a lost wake-up is made up for
-    by the sweep, a lost notification by polling.
+    An action must not fail because the broker or a listener is unavailable. The reaper repeats lost
+    wake-ups, and polling replaces lost notifications.
     """
     session.info.setdefault(_AFTER_COMMIT, []).append(action)
 
 
 @event.listens_for(Session, "after_soft_rollback")
 def _forget(session: Session, transaction: SessionTransaction) -> None:
-    # Not for a savepoint: what the transaction around it registered still holds.
+    # A savepoint is excluded: actions of the transaction around it are still valid.
     if not transaction.nested:
         session.info.pop(_AFTER_COMMIT, None)
 
 
 def commit(session: Session) -> None:
-    """Commit, then run what was waiting for it."""
+    """Commit, then run the actions that :func:`after_commit` registered."""
     session.commit()
     for action in session.info.pop(_AFTER_COMMIT, []):
         action()
@@ -204,18 +209,18 @@ def commit(session: Session) -> None:
 
 @contextmanager
 def transaction() -> Iterator[Session]:
-    """A session that commits at the end and rolls back on an error: the edge for jobs."""
+    """Yield a session that commits at the end of the block, or rolls back on an error; for jobs."""
     with session_factory()() as session:
         yield session
         commit(session)
 
 
 def sessions_at_once(pool_size: int) -> int:
-    """How many requests may hold a session, of the ``2 * pool_size`` connections there are.
+    """Return how many requests may hold a session, of ``2 * pool_size`` connections.
 
-    A request keeps its connection while it waits for a thread, so those who wait for a connection
-    in a thread must never be able to take all threads: requests wait outside, and some connections
-    are left to those who take one and give it back in the same thread.
+    A request keeps its connection while it waits for a thread. So requests that wait for a
+    connection in a thread must never occupy all threads. They wait outside of threads instead, and
+    some connections are reserved for code that takes and returns one within a single thread.
     """
     return pool_size + pool_size // 2
 
@@ -225,10 +230,10 @@ _limiters: RunVar[tuple[CapacityLimiter, CapacityLimiter]] = RunVar("aiplatform_
 
 @asynccontextmanager
 async def admitted() -> AsyncIterator[CapacityLimiter]:
-    """One of the sessions that there may be; and the threads that end them, one for each.
+    """Hold one of the limited database sessions; yield the limiter of threads that end them.
 
     Raises:
-        Unavailable: when none became free in time.
+        Unavailable: no session became free within :data:`WAIT_SECONDS`.
     """
     try:
         sessions, endings = _limiters.get()
@@ -249,7 +254,7 @@ async def admitted() -> AsyncIterator[CapacityLimiter]:
 
 
 def sessions_awaited() -> bool:
-    """Whether requests wait for a session, so that what comes before that costs them no time."""
+    """Return True if requests wait for a session; work before that then costs them no time."""
     try:
         sessions, _ = _limiters.get()
     except LookupError:
@@ -258,10 +263,10 @@ def sessions_awaited() -> bool:
 
 
 async def get_session() -> AsyncIterator[Session]:
-    """FastAPI dependency, to be used with ``scope="function"``: it commits before the answer.
+    """Yield a session to an endpoint, and commit before the answer is sent.
 
-    With FastAPI's default scope the commit would follow the answer, and a failed commit would still
-    have been told as a success.
+    This is a FastAPI dependency. Use it with ``scope="function"``: with FastAPI's default scope the
+    commit would follow the answer, and a failed commit would have been reported as success.
     """
     async with admitted() as endings:
         session = session_factory()()
@@ -273,13 +278,13 @@ async def get_session() -> AsyncIterator[Session]:
             if _is_over(session):
                 session.close()
             else:
-                # Whoever goes away meanwhile must not leave a transaction open behind them.
+                # If the client disconnects meanwhile, the transaction must still be ended.
                 with CancelScope(shield=True):
                     await run_sync(_end, session, done, limiter=endings)
 
 
 def _is_over(session: Session) -> bool:
-    """Whether closing it is nothing to wait for: it has no connection, nor owes a thing."""
+    """Return True if the session can be closed without waiting: no transaction, no pending actions."""
     return not session.in_transaction() and _AFTER_COMMIT not in session.info
 
 

@@ -1,7 +1,7 @@
-"""The OpenAPI document as the application really answers, and its routes in one list.
+"""The OpenAPI document with everything the application answers, and all routes in one flat list.
 
-FastAPI describes what a route declares. What stands around all routes refuses too, and refusals
-have a media type of their own.
+FastAPI describes only what each route declares. This module adds the errors of the middleware and
+the media type of problem documents.
 """
 
 import re
@@ -57,7 +57,7 @@ HEADERS = {
     "Upload-Offset": "Bytes that have arrived",
     "WWW-Authenticate": "`Bearer`: send a token",
 }
-"""Headers that some answers have, with the meaning of each."""
+"""Headers that some answers have, with a description of each."""
 
 NUMBER = {"pattern": "^[0-9]+$"}
 VALUES: dict[str, dict[str, Any]] = {
@@ -69,17 +69,17 @@ VALUES: dict[str, dict[str, Any]] = {
     "Upload-Length": NUMBER,
     "Upload-Offset": NUMBER,
 }
-"""JSON schemas of the values of headers, where they are not just text."""
+"""JSON schemas of header values that are more than plain text."""
 
 WITH_ERRORS = {"401": ("WWW-Authenticate", True), "429": ("Retry-After", True),
                "503": ("Retry-After", False)}  # fmt: skip
-"""Header of all errors with a status, and whether each has it."""
+"""For each status, the header of its errors and True if every such error has it."""
 
 WITH_A_BODY = {"403": "Permission denied, or sent by a foreign page", "413": "Too large a body"}
 
 
 class NotFlat(TypeError):
-    """A router was included with a prefix or dependencies that its routes lack by themselves."""
+    """A router was included with a prefix or dependencies that its own routes do not have."""
 
 
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
@@ -88,10 +88,10 @@ PATHS_KNOWN = 2000
 
 
 class Shortcut(BaseRoute):
-    """Leads to the route that a request like this one was found to lead to before.
+    """A cache from method and path to the route that matched them before.
 
-    To try two hundred routes one after the other takes as long as many a request else does. Which
-    one it is depends on nothing but the method and the path, and not on the uuids in that.
+    Trying two hundred routes one after the other takes as long as the rest of many requests. The
+    route depends only on the method and the path, and not on uuids in the path.
     """
 
     def __init__(self, routes: Sequence[BaseRoute]) -> None:
@@ -99,7 +99,7 @@ class Shortcut(BaseRoute):
         self.known: dict[tuple[str, str], BaseRoute] = {}
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """The route, if one is meant for the request; what is to be said else, the routes say."""
+        """Return the route that matches the request; errors are left to the routes themselves."""
         if scope["type"] != "http":
             return Match.NONE, {}
         kind = scope["method"], UUID.sub(SOME_UUID, scope["path"])
@@ -109,18 +109,18 @@ class Shortcut(BaseRoute):
         for route in self.routes:
             match, inner = route.matches(scope)
             if match == Match.FULL:
-                if len(self.known) >= PATHS_KNOWN:  # names of things, which users choose
+                if len(self.known) >= PATHS_KNOWN:  # paths contain names that users choose
                     self.known.clear()
                 self.known[kind] = route
                 return match, inner
         return Match.NONE, {}
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
-        """None: the routes have names, this has not."""
+        """Raise NoMatchFound: names belong to the routes."""
         raise NoMatchFound(name, path_params)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand over to the route, which has named itself."""
+        """Pass the request to the route that matched."""
         await scope["route"].handle(scope, receive, send)
 
 
@@ -128,10 +128,10 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
 def sends(*headers: str, sometimes: Sequence[str] = ()) -> Callable[[Endpoint], Endpoint]:
-    """Declare the headers of an endpoint's successful answers. Place it below the route.
+    """Declare the headers of an endpoint's successful answers. Place it below the route decorator.
 
     Args:
-        headers: names from :data:`HEADERS` that each such answer has.
+        headers: names from :data:`HEADERS` that every such answer has.
         sometimes: names of headers that only some of them have.
     """
     sent = dict.fromkeys(headers, True) | dict.fromkeys(sometimes, False)
@@ -144,27 +144,27 @@ def sends(*headers: str, sometimes: Sequence[str] = ()) -> Callable[[Endpoint], 
 
 
 def header(name: str, *, required: bool = True) -> dict[str, Any]:
-    """Return the description of a header for the document."""
+    """Return the description of a header for the OpenAPI document."""
     schema = {"type": "string", **VALUES.get(name, {})}
     return {"description": HEADERS[name], "required": required, "schema": schema}
 
 
 class DescribedApp(FastAPI):
-    """FastAPI, with what its middleware answers in its description."""
+    """A FastAPI application whose OpenAPI document includes the answers of its middleware."""
 
     def add_routes(self, *routers: APIRouter) -> None:
-        """Add all routes of ``routers``, and of those that they include, to the one list.
+        """Add all routes of ``routers``, and of routers that they include, to one flat list.
 
-        FastAPI matches a request against included routers level by level, twice, and looks each
-        time whether routes were added: for two hundred routes that takes longer than to answer.
+        FastAPI matches a request against included routers level by level, twice, and checks each
+        time whether routes were added. For two hundred routes that takes longer than the answer.
 
         Raises:
-            NotFlat: for a route that is something else by itself than where it was included.
+            NotFlat: a route has another path or other dependencies than where it was included.
         """
         routes = self.router.routes
         before = len(routes)
         for router in routers:
-            self.include_router(router)  # for what lives as long as the application, too
+            self.include_router(router)  # also registers the routers' lifespans
         contexts = list(iter_route_contexts(routes[before:]))
         del routes[before:]
         for context in contexts:
@@ -178,7 +178,7 @@ class DescribedApp(FastAPI):
         routes.insert(0, Shortcut(routes[before:]))
 
     def openapi(self) -> dict[str, Any]:
-        """The document, made once."""
+        """Return the OpenAPI document, built once."""
         if self.openapi_schema is None:
             document = super().openapi()
             document.setdefault("components", {}).setdefault("schemas", {})
@@ -193,9 +193,9 @@ class DescribedApp(FastAPI):
 
 
 def complete(document: dict[str, Any]) -> None:
-    """Declare, for each operation, what is answered around it, and problems as problems."""
+    """Add the answers of the middleware to each operation, and declare errors as problems."""
     schemas = document["components"]["schemas"]
-    # FastAPI's own words for invalid requests, which nothing here answers with.
+    # FastAPI's own schemas for invalid requests, which this application never sends.
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     schemas["ProblemDocument"] = ProblemDocument.model_json_schema()
@@ -237,10 +237,10 @@ def _declare_headers(operations: dict[str, Any], route: APIRoute) -> None:
 
 
 def _require_fields(document: dict[str, Any], routes: Sequence[APIRoute]) -> None:
-    """Declare the fields of answers as required, also those that have a default here.
+    """Declare the fields of answers as required, including those with a default value.
 
-    A field that is missing in an answer is a fault, except where the route leaves nulls out, where
-    the schema is a request's as well, and where it is open because others write the document.
+    Answers always contain all fields, with three exceptions: the route leaves out nulls, the schema
+    is also used by a request, or the schema allows extra fields because others write the document.
     """
     schemas = document["components"]["schemas"]
     optional: set[str] = set()
@@ -261,7 +261,7 @@ def _require_fields(document: dict[str, Any], routes: Sequence[APIRoute]) -> Non
 
 
 def _restore_nulls(schemas: dict[str, Any]) -> None:
-    """Put into examples the nulls that FastAPI drops from the whole document."""
+    """Put nulls back into examples, because FastAPI drops them from the whole document."""
 
     def restore(schema: dict[str, Any], value: Any) -> None:
         if "$ref" in schema:

@@ -1,8 +1,8 @@
-"""The database on the event loop: for statements that many requests ask at a time.
+"""Database access on the event loop, for statements that many requests run at the same time.
 
-Over psycopg itself, without a thread or an ORM in between, which cost more than all else about a
-small request. While one batch is with the database the next one gathers; so a request that comes
-alone does not wait, and a hundred that come together share a round trip.
+It uses psycopg directly: a thread and an ORM would cost more than the rest of a small request.
+While one batch is with the database, the next one gathers. So a single request does not wait, and a
+hundred simultaneous requests share a round trip.
 """
 
 import asyncio
@@ -21,23 +21,23 @@ from aiplatform.server.core.errors import Problem
 from aiplatform.server.core.events import libpq_url
 
 CONNECTIONS = 8
-"""Statements here take a millisecond or two, so few connections serve many callers."""
+"""Number of connections. Statements here take a millisecond or two, so a few are enough."""
 
 WAIT_SECONDS = 5.0
-"""How long a statement waits for a connection: a restart of the database is over by then."""
+"""Seconds that a statement waits for a connection; enough for a restart of the database."""
 
 RECONNECT_SECONDS = 0.5
-"""How long the pool goes on by itself with a connection that failed, before it is asked for anew.
+"""Seconds that the pool retries a failed connection on its own.
 
-Left to itself it would wait twice as long after each failure, and so for as long again as the
-database was away.
+The pool doubles its pause after each failure, so it would need as long again as the database was
+away. After this time, :class:`Direct` requests a new connection instead.
 """
 
 ANSWER_SECONDS = 10.0
-"""How long something that is only looked up may take: a database that froze tells nobody."""
+"""Seconds that a look-up may take. A frozen database closes no connection."""
 
 MAX_TOGETHER = 128
-"""Requests of one batch."""
+"""Largest number of requests in one batch."""
 
 GATHER_SECONDS = 0.01
 
@@ -47,7 +47,7 @@ T = TypeVar("T")
 
 
 class Direct:
-    """An API process's connections for this; each statement is a transaction by itself."""
+    """The connections of an API process for short statements, each a transaction of its own."""
 
     def __init__(self, url: str) -> None:
         self._pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
@@ -69,7 +69,7 @@ class Direct:
         )
 
     async def __aenter__(self) -> Self:
-        # A database that is away is waited for by whoever asks something.
+        # The database may be away: the caller of a statement waits for it.
         await self._pool.open()
         return self
 
@@ -77,11 +77,11 @@ class Direct:
         await self._pool.close()
 
     async def run(self, action: Callable[[Any], Awaitable[T]]) -> T:
-        """``action`` on a connection; on another one when a restart of the database cut it.
+        """Run ``action`` on a connection, and again on another one if the database was restarted.
 
         Raises:
-            psycopg.Error: when the database refuses.
-            PoolTimeout: when it can't be reached; one of these errors, too.
+            psycopg.Error: the database refused the statement.
+            PoolTimeout: the database can't be reached. It is a subclass of psycopg.Error.
         """
         stale = 0
         while True:
@@ -95,7 +95,7 @@ class Direct:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
-        """A connection, asked for again and again, since asking is what makes the pool connect."""
+        """Yield a connection. Request it repeatedly, because each request makes the pool connect."""
         until = time.monotonic() + WAIT_SECONDS
         while True:
             try:
@@ -110,10 +110,10 @@ class Direct:
             await self._pool.putconn(connection)
 
     async def rows(self, statement: str, values: dict[str, Any]) -> Sequence[Any]:
-        """What the statement finds; columns are attributes.
+        """Run a statement and return its rows; columns are attributes.
 
         Raises:
-            psycopg.Error: see :meth:`run`; PoolTimeout also when no answer came.
+            psycopg.Error: see :meth:`run`. PoolTimeout is also raised if no answer came in time.
         """
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -123,24 +123,25 @@ class Direct:
 
 
 async def fetched(connection: Any, statement: str, values: dict[str, Any]) -> Sequence[Any]:
-    """The same on a connection that is held."""
+    """Run a statement on the given connection and return its rows."""
     cursor = await connection.execute(statement, values)
     rows: Sequence[Any] = await cursor.fetchall()
     return rows
 
 
 async def _configure(connection: Any) -> None:
-    # Plans do not depend on what is in the parameters, and making one costs tenfold.
+    # The plans do not depend on the parameters, and planning takes ten times as long as running.
     await connection.execute("SET plan_cache_mode = force_generic_plan")
 
 
 class Batches(Generic[Asked, Answer]):
-    """Hands what gathered while it was busy to ``handle``, which answers each or raises for all.
+    """Combines calls into batches. ``handle`` answers each call of a batch, or raises for all.
 
-    ``lanes`` batches may be under way at a time. While ``patient`` says so, each is given
-    :data:`GATHER_SECONDS` to gather. Those that were answered together often ask again together:
-    the next batch waits up to ``siblings`` seconds for as many, so that it does not go with the
-    first of them and leave the others to one of their own. After one that came alone it does not.
+    Up to ``lanes`` batches run at the same time. While ``patient`` returns True, each batch gathers
+    for :data:`GATHER_SECONDS`. Callers that were answered together often call again together, so
+    the next batch waits up to ``siblings`` seconds for as many calls as before. Otherwise it would
+    start with the first call and leave the others to a second batch. After a batch with one call it
+    does not wait.
     """
 
     def __init__(
@@ -160,14 +161,15 @@ class Batches(Generic[Asked, Answer]):
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def ask(self, asked: Asked) -> Answer:
-        """The answer to one, out of some batch."""
+        """Add a call to a batch and return its answer."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((asked, future))
         if len(self._waiting) >= self._expected:
             self._all_here.set()
         if self._free:
             self._free -= 1
-            # Not in the context of who happens to come first: neither its trace nor its log lines.
+            # A new context, so that the batch does not belong to the trace and log of its first
+            # caller.
             task = asyncio.create_task(self._run(), context=Context())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -201,7 +203,7 @@ class Batches(Generic[Asked, Answer]):
             answers: list[Answer | Exception] = await self._handle([asked for asked, _ in batch])
         except (psycopg.Error, Problem) as error:
             if len(batch) > 1 and not isinstance(error, PoolTimeout):
-                # One that can't be stored must not be the others' failure.
+                # One value that can't be stored must not fail the other calls.
                 for one in batch:
                     await self._answer([one])
                 return

@@ -1,4 +1,4 @@
-"""Whether the directories that this process writes to take more data."""
+"""Checks that the directories of this process accept more data."""
 
 import tempfile
 import time
@@ -7,13 +7,13 @@ from pathlib import Path
 from shutil import disk_usage
 
 PROBE_BYTES = 1 << 16
-"""Written to find out whether a disk takes data: a few bytes may fit where no more does."""
+"""Bytes of the test file. A few bytes may still fit on a disk that is otherwise full."""
 KEPT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found out about a directory."""
+    """The result of a check of one directory."""
 
     ok: bool
     detail: str
@@ -23,13 +23,14 @@ class Finding:
 class DiskChecks:
     """Checks of directories, each repeated at most every :data:`KEPT_SECONDS`.
 
-    Anybody may ask for them, so they must stay cheap and say nothing of the machine's paths.
+    Anybody may request them without signing in, so they are cheap and reveal no paths of the
+    machine.
     """
 
     _known: dict[tuple[Path, int], tuple[float, Finding]] = field(default_factory=dict)
 
     def check(self, directory: Path, least_free: int) -> Finding:
-        """Return whether a directory can be written to and has ``least_free`` bytes left."""
+        """Return the result of :func:`examine` for a directory, at most :data:`KEPT_SECONDS` old."""
         key, now = (directory, least_free), time.monotonic()
         known = self._known.get(key)
         if known is None or now - known[0] >= KEPT_SECONDS:
@@ -38,9 +39,9 @@ class DiskChecks:
 
 
 def examine(directory: Path, least_free: int) -> Finding:
-    """Write a temporary file in a directory and look at the space that is left.
+    """Check that a directory is writable and has ``least_free`` bytes left.
 
-    A missing directory is created, as its users do.
+    A temporary file is written as a test. A missing directory is created, as normal use would do.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Files of users on their way out: attachments that no browser runs, in ranges, verifiable."""
+"""Downloads of users' files, as attachments with ranges and a digest. Browsers never run them."""
 
 import base64
 import re
@@ -22,10 +22,10 @@ UNTRUSTED = {
     "Content-Security-Policy": "sandbox; default-src 'none'",
     "Cache-Control": "private, no-cache",
 }
-"""What users uploaded is never a page of ours, whatever it holds."""
+"""Headers that keep a browser from treating a user's file as a page of this site."""
 
 HEADERS = ("ETag", "Content-Disposition", "Repr-Digest", "Accept-Ranges")
-"""Headers of what :func:`send_blob` sends."""
+"""Headers of answers that :func:`send_blob` sends."""
 
 BYTES: dict[str, object] = {"application/octet-stream": {}}
 RANGE = {"Content-Range": header("Content-Range")}
@@ -39,7 +39,7 @@ DOCUMENTATION: dict[int | str, dict[str, object]] = {
 
 
 class RangeNotSatisfiable(Problem):
-    """A range that begins behind the end."""
+    """A requested range that begins after the end of the file."""
 
     status = 416
     code = "range_not_satisfiable"
@@ -52,7 +52,7 @@ class RangeNotSatisfiable(Problem):
 
 
 class ContentMissing(Problem):
-    """A fault of the storage: the row is there, its content is not."""
+    """A fault of the storage: a blob has a row, but no content."""
 
     status = 500
     code = "content_missing"
@@ -70,7 +70,7 @@ SENT = frozenset({200, 206})
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Bytes ``start`` to before ``stop`` of a file of ``size``."""
+    """The bytes from ``start`` to before ``stop`` of a file of ``size`` bytes."""
 
     start: int
     stop: int
@@ -78,18 +78,18 @@ class Range:
 
     @property
     def length(self) -> int:
-        """How many bytes it has."""
+        """Number of bytes in the range."""
         return self.stop - self.start
 
 
 def requested_range(request: Request, size: int, etag: str) -> Range | None:
-    """The range a request asks for; None when it asks for all.
+    """Return the range that a request asks for; None if it asks for the whole file.
 
-    Several ranges, other units and malformed ones are answered with the whole file, which RFC 9110
-    allows; so is a range of another version than ``If-Range`` names.
+    Several ranges, other units and malformed ranges are answered with the whole file, as RFC 9110
+    allows. The same holds if ``If-Range`` names another version of the file.
 
     Raises:
-        RangeNotSatisfiable: when it lies outside.
+        RangeNotSatisfiable: the range begins after the end of the file.
     """
     header = request.headers.get("range", "")
     match = re.fullmatch(r"bytes=\s*(\d{0,19})-(\d{0,19})\s*", header)
@@ -110,7 +110,7 @@ def requested_range(request: Request, size: int, etag: str) -> Range | None:
 
 
 def content_disposition(filename: str) -> str:
-    """An attachment's name for all browsers, RFC 6266: in ASCII, and as it is when that differs."""
+    """Return the header that names an attachment (RFC 6266): in ASCII, and in UTF-8 if needed."""
     plain = re.sub(r'[^ -~]|["\\%/]', "_", filename)
     header = f'attachment; filename="{plain}"'
     if plain != filename:
@@ -119,7 +119,7 @@ def content_disposition(filename: str) -> str:
 
 
 def is_unchanged(request: Request, etag: str) -> bool:
-    """Whether the client has this content already."""
+    """Return True if the client already has this content."""
     parts = request.headers.get("if-none-match", "").split(",")
     known = {part.strip().removeprefix("W/") for part in parts}
     return etag in known or "*" in known
@@ -127,7 +127,7 @@ def is_unchanged(request: Request, etag: str) -> bool:
 
 @contextmanager
 def content_expected(file: StoredFile) -> Iterator[None]:
-    """Turn the absence of a blob that its row promises into the problem that says so."""
+    """Raise :class:`ContentMissing` if the block does not find a blob that has a row."""
     try:
         yield
     except BlobNotFoundError as error:
@@ -135,7 +135,7 @@ def content_expected(file: StoredFile) -> Iterator[None]:
 
 
 def send_blob(request: Request, file: StoredFile, filename: str, media_type: str) -> Response:
-    """Stream a blob, or the range of it that was asked for."""
+    """Return an answer that streams a blob, or the requested range of it."""
     etag = f'"{file.sha256}"'
     headers = {
         **UNTRUSTED,
@@ -171,8 +171,8 @@ def send_stream(
     filename: str,
     media_type: str,
 ) -> Response:
-    """Stream what is made of a blob while it is sent, so its length is not known beforehand."""
-    # The same blob gives the same text, but not byte for byte in every version of the program.
+    """Return an answer that streams content generated from a blob, of unknown length."""
+    # A weak ETag: another version of the program may generate the same text with other bytes.
     etag = f'W/"{made_from.sha256}"'
     disposition = content_disposition(filename)
     headers = {**UNTRUSTED, "ETag": etag, "Content-Disposition": disposition}

@@ -1,13 +1,13 @@
-"""Secrets at rest: AES-256-GCM under the keys of one file, bound to where they belong.
+"""Encryption of stored secrets with AES-256-GCM. Each value is bound to the row it belongs to.
 
 The key file has one key per line, 32 bytes in base64; ``#`` begins a comment. The first key
-encrypts, all of them decrypt, so that a key is replaced by putting a new one on top and running
-``aiplatform db rotate-keys``. Every process of the platform reads the same file.
+encrypts, and all keys decrypt. To replace a key, add a new one at the top and run ``aiplatform db
+rotate-keys``. All processes of the platform read the same file.
 
 A sealed value is ``1 | key id | nonce | ciphertext and tag``: one, eight, twelve and the remaining
-bytes. The key's id is taken from its hash, so a file holds nothing but keys.
+bytes. The id of a key is part of its hash, so the file needs to contain only keys.
 
-A column that holds sealed values is declared with :func:`sealed_column`; rotation finds it by that.
+Declare columns for sealed values with :func:`sealed_column`; key rotation finds them by it.
 """
 
 import base64
@@ -34,14 +34,18 @@ KEY_BYTES = 32
 ID_BYTES = 8
 NONCE_BYTES = 12
 HEADER_BYTES = 1 + ID_BYTES
-"""Version and key id: what says under which key a value rests."""
+"""Length of version and key id, which tell the key that a value is sealed with."""
 MAX_FILE_BYTES = 1 << 16
 SEALED = "sealed"
-"""Key of a column's ``info`` under which its context stands."""
+"""Key of a column's ``info`` that contains the template of its context."""
 
 
 class KeyFileUnusable(Problem):
-    """``reason`` is for the operator, in log and command line: users are not told of paths."""
+    """The key file is missing or invalid.
+
+    ``reason`` is for the operator, in the log and on the command line. Users do not see it, because
+    it contains paths.
+    """
 
     status = 503
     code = "key_file_unusable"
@@ -59,7 +63,10 @@ class KeyFileUnusable(Problem):
 
 
 class SecretUnreadable(Problem):
-    """The key is gone, or the value was altered or moved here from elsewhere."""
+    """A sealed value that can't be opened.
+
+    Its key is gone, the value was altered, or it was copied from another row.
+    """
 
     status = 503
     code = "secret_unreadable"
@@ -74,26 +81,26 @@ class SecretUnreadable(Problem):
 
 @dataclass(frozen=True)
 class Key:
-    """One key of the file."""
+    """A key of the key file."""
 
     material: bytes
 
     @property
     def id(self) -> bytes:
-        """What sealed values call it."""
+        """The id by which sealed values refer to this key."""
         return hashlib.sha256(b"aiplatform key id\0" + self.material).digest()[:ID_BYTES]
 
     @property
     def header(self) -> bytes:
-        """How values sealed under it begin."""
+        """The first bytes of all values that are sealed with this key."""
         return VERSION + self.id
 
 
 def encrypt(value: str, context: str) -> bytes:
-    """Seal ``value`` for ``context``, say ``"secret:<uuid>"``; nothing else will open it.
+    """Seal ``value`` for ``context``, such as ``"secret:<uuid>"``. Only this context can open it.
 
     Raises:
-        KeyFileUnusable: when there is no key to be had.
+        KeyFileUnusable: there is no usable key file.
     """
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
 
@@ -104,11 +111,11 @@ def encrypt(value: str, context: str) -> bytes:
 
 
 def decrypt(sealed: bytes, context: str) -> str:
-    """Open what :func:`encrypt` sealed for the same context.
+    """Open a value that :func:`encrypt` sealed for the same context.
 
     Raises:
-        KeyFileUnusable: when the key file is missing or not fit.
-        SecretUnreadable: when none of its keys opens it.
+        KeyFileUnusable: the key file is missing or invalid.
+        SecretUnreadable: none of its keys opens the value.
     """
     from cryptography.exceptions import InvalidTag  # noqa: PLC0415
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
@@ -130,16 +137,16 @@ def _bound(key: Key, context: str) -> bytes:
 
 
 def sealed_column(context: str, *, nullable: bool = False) -> MappedColumn[Any]:
-    """A column of sealed values, for ``Mapped[bytes]``.
+    """Declare a column of sealed values, for ``Mapped[bytes]``.
 
-    ``context`` names the row by columns of its own table, such as ``"totp:{user_id}"``; those must
-    never change. :func:`context_of` fills it in.
+    ``context`` names the row by columns of its own table, such as ``"totp:{user_id}"``. Their
+    values must never change. :func:`context_of` fills them in.
     """
     return mapped_column(LargeBinary, nullable=nullable, info={SEALED: context})
 
 
 def context_of(column: Any, **values: Any) -> str:
-    """The context of a row's sealed value: ``context_of(Totp.seed, user_id=7)``."""
+    """Return the context of a row's sealed value: ``context_of(Totp.seed, user_id=7)``."""
     template: str = column.info[SEALED]
     return template.format_map(values)
 
@@ -148,19 +155,19 @@ def context_of(column: Any, **values: Any) -> str:
 
 
 def key_path() -> Path:
-    """Where the keys are."""
+    """Return the path of the key file."""
     settings = get_settings()
     return settings.key_file or settings.home / "keys" / "secrets.key"
 
 
 def load_keys(*, create: bool = False) -> tuple[Key, ...]:
-    """The keys, first the one that encrypts.
+    """Return the keys, first the one that encrypts.
 
-    With ``create`` a file that nobody named is made. One that ``AIPLATFORM_KEY_FILE`` names must be
-    there: a machine that made one of its own could not read what the others sealed.
+    With ``create``, a missing default file is created. A file that ``AIPLATFORM_KEY_FILE`` names
+    must exist: if each machine created its own, none could read what another one sealed.
 
     Raises:
-        KeyFileUnusable: says what is wrong with the file.
+        KeyFileUnusable: the message says what is wrong with the file.
     """
     path = key_path()
     try:
@@ -176,7 +183,7 @@ def load_keys(*, create: bool = False) -> tuple[Key, ...]:
         return load_keys()
     except OSError as error:
         raise KeyFileUnusable(f"the key file {path} can't be read: {error.strerror}") from error
-    # Asked of the file each time, so that a rotated file counts without a restart.
+    # The file's status is part of the cache key, so a rotated file is used without a restart.
     return _read(path, found.st_mtime_ns, found.st_ino, found.st_size, found.st_mode)
 
 
@@ -185,7 +192,7 @@ def _read(path: Path, _changed: int, _inode: int, size: int, mode: int) -> tuple
     if not stat.S_ISREG(mode):
         raise KeyFileUnusable(f"the key file {path} is not a regular file")
     if mode & (stat.S_IRWXO | stat.S_IWGRP):
-        # A group may read it: that is how orchestrators hand secrets to a process.
+        # The group may read the file: that is how orchestrators pass secrets to a process.
         raise KeyFileUnusable(
             f"the key file {path} is open to other users (mode {stat.S_IMODE(mode):04o}); "
             f"run `chmod 600 {path}`"
@@ -222,16 +229,16 @@ def _new_line() -> str:
 
 
 def make_key_file(path: Path) -> None:
-    """Make a file with one fresh key, unless somebody else does at the same moment.
+    """Create a file with one new key, unless another process does at the same moment.
 
     Raises:
-        KeyFileUnusable: when it can't be written.
+        KeyFileUnusable: the file can't be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft = _write_draft(path, _new_line() + "\n")
         try:
-            # A link, not a rename: the first of two processes wins, and both read its key.
+            # A link, not a rename: of two processes the first one wins, and both read its key.
             os.link(draft, path)
         except FileExistsError:
             pass
@@ -243,10 +250,12 @@ def make_key_file(path: Path) -> None:
 
 
 def add_key() -> None:
-    """Put a fresh key on top of the file; the others stay, to decrypt. Makes the file if need be.
+    """Add a new key at the top of the key file. The other keys stay, to decrypt.
+
+    A missing file is created.
 
     Raises:
-        KeyFileUnusable: when the file is not fit, or can't be written.
+        KeyFileUnusable: the file is invalid or can't be written.
     """
     path = key_path()
     if not path.exists():

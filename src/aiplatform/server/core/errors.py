@@ -1,7 +1,7 @@
-"""Errors that reach a user: a status, a stable code, and what is wrong and what to do, twice.
+"""Base classes of errors that users see, with a status, a stable code, and texts in two languages.
 
-Each domain's ``errors.py`` derives from :class:`Problem` and gives its texts in both languages;
-:mod:`aiplatform.server.core.problems` renders them as RFC 9457 problem documents.
+The texts say what is wrong and what to do. Each domain's ``errors.py`` derives from
+:class:`Problem`; :mod:`aiplatform.server.core.problems` renders them as RFC 9457 problem documents.
 """
 
 from collections.abc import Mapping
@@ -43,13 +43,14 @@ NOUNS = {
     "webhook": "Webhook",
     "worker": "worker",
 }
-"""Chinese names of what ``resource`` names in a problem."""
+"""Chinese names for the values of ``resource`` in problems."""
 
 
 class Problem(Exception):
     """An error with a status code, a stable ``code`` and texts in both languages.
 
-    ``detail`` templates are filled from the keyword arguments, which also go into the document.
+    The keyword arguments fill the ``detail`` templates, and are also fields of the problem
+    document.
     """
 
     status: ClassVar[int] = 500
@@ -61,14 +62,14 @@ class Problem(Exception):
     }
     headers: ClassVar[dict[str, str]] = {}
     also: Mapping[Language, str] | None = None
-    """What this one says behind its detail."""
+    """Sentence that is appended to the detail, by language."""
 
     def __init__(self, **params: Any) -> None:
         self.params = params
         super().__init__(self.text("en"))
 
     def text(self, language: Language) -> str:
-        """The detail in ``language``; a parameter ``x_zh`` replaces ``x`` in Chinese."""
+        """Return the detail in ``language``; in Chinese, a parameter ``x_zh`` replaces ``x``."""
         params = dict(self.params)
         if language == "zh":
             params["resource"] = NOUNS.get(params.get("resource", ""), params.get("resource"))
@@ -80,7 +81,11 @@ class Problem(Exception):
 
 
 class NotFound(Problem):
-    """Also what members of other projects see: that a thing exists is itself knowledge."""
+    """A resource that does not exist, or that the user may not see.
+
+    Members of other projects get the same answer, because even the existence of a thing is
+    confidential.
+    """
 
     status = 404
     code = "not_found"
@@ -92,7 +97,7 @@ class NotFound(Problem):
 
 
 class Conflict(Problem):
-    """The state of the resource does not allow this."""
+    """A request that the current state of the resource does not allow."""
 
     status = 409
     code = "conflict"
@@ -101,7 +106,7 @@ class Conflict(Problem):
 
 
 class NameTaken(Conflict):
-    """A unique name is in use."""
+    """A name that must be unique and is already used."""
 
     code = "name_taken"
     title = {"en": "Name taken", "zh": "名称已被占用"}
@@ -112,7 +117,7 @@ class NameTaken(Conflict):
 
 
 class Invalid(Problem):
-    """The request is well-formed but asks for something that can't be."""
+    """A request that is well-formed but asks for something impossible."""
 
     status = 422
     code = "invalid"
@@ -121,7 +126,7 @@ class Invalid(Problem):
 
 
 class InvalidCursor(Invalid):
-    """A cursor that this server did not make."""
+    """A cursor that this server did not create."""
 
     code = "invalid_cursor"
     title = {"en": "Invalid cursor", "zh": "游标无效"}
@@ -132,7 +137,7 @@ class InvalidCursor(Invalid):
 
 
 class PreconditionRequired(Problem):
-    """An update without ``If-Match`` could overwrite somebody else's."""
+    """An update without ``If-Match``, which could overwrite another user's change."""
 
     status = 428
     code = "precondition_required"
@@ -145,7 +150,7 @@ class PreconditionRequired(Problem):
 
 
 class PreconditionFailed(Problem):
-    """Somebody changed the resource since it was read."""
+    """An update of a resource that has changed since it was read."""
 
     status = 412
     code = "precondition_failed"
@@ -158,7 +163,7 @@ class PreconditionFailed(Problem):
 
 
 class TooLarge(Problem):
-    """A body over the configured limit."""
+    """A request body over the configured limit."""
 
     status = 413
     code = "too_large"
@@ -170,7 +175,7 @@ class TooLarge(Problem):
 
 
 class InsufficientStorage(Problem):
-    """The disk that takes uploads is full."""
+    """A disk or quota of the server that is full, so that data can't be stored."""
 
     status = 507
     code = "insufficient_storage"
@@ -183,7 +188,7 @@ class InsufficientStorage(Problem):
 
 
 class Unavailable(Problem):
-    """A part that the request needs does not answer."""
+    """A service that the request needs and that does not answer."""
 
     status = 503
     code = "unavailable"

@@ -1,4 +1,4 @@
-"""ETag and If-Match, so that two people who edit the same thing do not overwrite each other."""
+"""ETag and If-Match headers, so that concurrent edits do not overwrite each other."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -16,33 +16,34 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def etag(changed_at: datetime | None) -> str:
-    """A strong ETag from the time of the last change, exact to the microsecond.
+    """Return a strong ETag from the time of the last change, in microseconds.
 
-    Rows that other programs wrote may have no such time; any change then gives them one.
+    Rows that other programs wrote may have no such time; their next change sets it.
     """
     return f'"{((changed_at or EPOCH) - EPOCH) // timedelta(microseconds=1):x}"'
 
 
 def set_etag(response: Response, changed_at: datetime | None) -> None:
-    """Send the ETag with the answer."""
+    """Set the ETag header of the answer."""
     response.headers["ETag"] = etag(changed_at)
 
 
 def require_match(if_match: str | None, changed_at: datetime | None, resource: str) -> None:
-    """Refuse an update that does not name the version it changes. ``*`` names any.
+    """Refuse an update that does not name the version that it changes. ``*`` names any version.
 
     Raises:
-        PreconditionRequired: without the header.
-        PreconditionFailed: when the resource has another version.
+        PreconditionRequired: the header is missing.
+        PreconditionFailed: the resource has another version.
     """
     require_tag(if_match, etag(changed_at), resource)
 
 
 def require_tag(if_match: str | None, tag: str, resource: str) -> None:
-    """The same for a resource whose version is not told by a time.
+    """Refuse an update unless ``If-Match`` names ``tag``, for versions that are no times.
 
     Raises:
-        PreconditionRequired, PreconditionFailed: as above.
+        PreconditionRequired: the header is missing.
+        PreconditionFailed: the resource has another version.
     """
     if if_match is None:
         raise PreconditionRequired
@@ -52,5 +53,5 @@ def require_tag(if_match: str | None, tag: str, resource: str) -> None:
 
 
 def set_purge_after(response: Response, purge_after: datetime) -> None:
-    """Say until when what was deleted can be restored."""
+    """Set the header with the time until which the deleted resource can be restored."""
     response.headers["Purge-After"] = purge_after.astimezone(UTC).isoformat()

@@ -1,9 +1,8 @@
-"""Wake-ups between processes over LISTEN/NOTIFY. Rows are the events; a notification carries an id.
+"""Wake-ups between processes by LISTEN and NOTIFY. Rows are the events; notifications carry ids.
 
-NOTIFY inside a hot transaction serialises all committers, so none is sent there: after the commit
-the id is handed to a thread that sends what has gathered on a connection of its own, each topic at
-most once per :data:`COALESCE_SECONDS`. Listeners poll as well, so a lost notification costs a
-second, not an event.
+NOTIFY within a transaction serialises all commits, so it is never used there. After the commit, the
+id is passed to a thread with its own connection, which sends each topic at most once per
+:data:`COALESCE_SECONDS`. Listeners also poll, so a lost notification costs a second, not an event.
 """
 
 import asyncio
@@ -27,12 +26,12 @@ POLL_SECONDS = 1.0
 
 
 def libpq_url(url: str) -> str:
-    """The URL as libpq reads it, without SQLAlchemy's driver name."""
+    """Return the URL in the form of libpq, without the name of SQLAlchemy's driver."""
     return url.replace("postgresql+psycopg://", "postgresql://", 1)
 
 
 class Notifier:
-    """Gathers topics and sends them from one daemon thread."""
+    """Collects topics and sends them as notifications from one daemon thread."""
 
     def __init__(self, url: str) -> None:
         self._url = libpq_url(url)
@@ -42,7 +41,7 @@ class Notifier:
         self._thread: threading.Thread | None = None
 
     def notify(self, topic: str) -> None:
-        """Tell listeners soon that ``topic`` has news. Returns at once."""
+        """Schedule a notification for ``topic``. Returns at once."""
         with self._lock:
             self._topics.add(topic)
             if self._thread is None:
@@ -67,7 +66,7 @@ class Notifier:
                     (CHANNEL, sorted(topics)),
                 )
             except psycopg.Error as error:
-                # Whoever listens polls too, so these wake-ups may be lost.
+                # These wake-ups may be lost, because listeners poll as well.
                 log.warning("notify failed", error=str(error).strip())
                 connection = None
             threading.Event().wait(COALESCE_SECONDS)
@@ -75,24 +74,28 @@ class Notifier:
 
 @cache
 def get_notifier() -> Notifier:
-    """The notifier of this process. Call it after any fork."""
+    """Return the notifier of this process. Call it after any fork."""
     return Notifier(get_settings().database_url)
 
 
 def notify(session: Session, topic: str) -> None:
-    """Wake those who watch ``topic`` once the session's transaction has committed."""
+    """Notify the watchers of ``topic`` after the session's transaction has committed."""
     after_commit(session, lambda: get_notifier().notify(topic))
 
 
 Follower = Callable[[str | None], None]
-"""Called with what follows the colon of a topic; with None when something may have been missed."""
+"""Callback for a family of topics.
+
+It is called with the part of the topic after the colon, or with None if notifications may have been
+lost.
+"""
 
 
 class Listener:
-    """One database connection per API process, however many watch.
+    """The one database connection of an API process that receives notifications for all watchers.
 
-    A watcher sees its event set after each notification for its topic, and also after every lost
-    connection, when something may have been missed.
+    A watcher's event is set after each notification for its topic. It is also set after the
+    connection was lost, because notifications may have been missed.
     """
 
     def __init__(self, url: str) -> None:
@@ -113,7 +116,7 @@ class Listener:
 
     @contextlib.asynccontextmanager
     async def watch(self, topic: str) -> AsyncIterator[asyncio.Event]:
-        """An event that is set whenever ``topic`` may have news. The watcher clears it."""
+        """Yield an event that is set whenever ``topic`` may have news. The watcher clears it."""
         event = asyncio.Event()
         self._watchers.setdefault(topic, set()).add(event)
         try:
@@ -126,7 +129,7 @@ class Listener:
 
     @contextlib.contextmanager
     def follow(self, family: str, follower: Follower) -> Iterator[None]:
-        """Have ``follower`` called for each topic ``family:…``: one for many watchers."""
+        """Call ``follower`` for each topic ``family:…`` during the block, once for all watchers."""
         self._followers.setdefault(family, set()).add(follower)
         try:
             yield
@@ -162,7 +165,7 @@ class Listener:
 
 
 async def wait(event: asyncio.Event) -> None:
-    """Until ``event`` is set or the poll interval has passed; clears it."""
+    """Wait until ``event`` is set or the poll interval has passed, then clear it."""
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), POLL_SECONDS)
     event.clear()
