@@ -154,7 +154,7 @@ class Boundary:
 
 
 def host_name(header: str) -> str | None:
-    """Return the name in a ``Host`` header, in lower case and without port; None if it is invalid."""
+    """Return the name in a ``Host`` header, in lower case and without port; None if invalid."""
     match = re.fullmatch(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?", header.lower())
     return None if match is None else match[1].removesuffix(".")
 

@@ -33,7 +33,7 @@ Address = IPv4Address | IPv6Address
 
 @dataclass(frozen=True, slots=True)
 class TrustedProxies:
-    """Proxies whose ``X-Forwarded-For`` is believed; ``unix`` includes all peers of a unix socket."""
+    """Proxies whose ``X-Forwarded-For`` is believed; ``unix`` means peers of a unix socket."""
 
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
     unix: bool = False

@@ -84,7 +84,7 @@ def collectable() -> Collected:
 
 
 def _amounts(size: Any, stays: ColumnElement[bool]) -> Select[Any]:
-    """Select count and bytes of the rows that are due, then of those for which ``stays`` is true."""
+    """Select count and bytes of the rows that are due, then of those that ``stays`` matches."""
     columns: list[Any] = []
     for wanted in (~stays, stays):
         total = func.coalesce(func.sum(size).filter(wanted), 0)
@@ -99,7 +99,7 @@ def _unreferenced() -> ColumnElement[bool]:
 
 
 def doom_blobs(*, grace: timedelta = GRACE, limit: int = 1000) -> int:
-    """Replace the rows of unreferenced blobs by marks that doom their files. Returns their number."""
+    """Replace the rows of unreferenced blobs by marks that doom their files. Returns how many."""
     return len(_doom(grace, limit))
 
 

@@ -119,7 +119,7 @@ statements, so work that happens for every task or request should not end with o
 
 
 def _has_said_something(connection: psycopg.Connection) -> bool:
-    """Return True if the server sent data without a request, usually that it closes the connection."""
+    """Return True if the server sent unexpected data, usually that it closes the connection."""
     waiting = select.poll()
     waiting.register(connection.fileno(), select.POLLIN)
     return bool(waiting.poll(0))
@@ -284,7 +284,7 @@ async def get_session() -> AsyncIterator[Session]:
 
 
 def _is_over(session: Session) -> bool:
-    """Return True if the session can be closed without waiting: no transaction, no pending actions."""
+    """Return True if closing needs no waiting: no transaction and no pending actions."""
     return not session.in_transaction() and _AFTER_COMMIT not in session.info
 
 

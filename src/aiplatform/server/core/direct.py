@@ -95,7 +95,7 @@ class Direct:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
-        """Yield a connection. Request it repeatedly, because each request makes the pool connect."""
+        """Yield a connection. Asks repeatedly, because only that makes the pool connect."""
         until = time.monotonic() + WAIT_SECONDS
         while True:
             try:

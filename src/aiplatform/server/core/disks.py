@@ -30,7 +30,7 @@ class DiskChecks:
     _known: dict[tuple[Path, int], tuple[float, Finding]] = field(default_factory=dict)
 
     def check(self, directory: Path, least_free: int) -> Finding:
-        """Return the result of :func:`examine` for a directory, at most :data:`KEPT_SECONDS` old."""
+        """Return the result of :func:`examine`, at most :data:`KEPT_SECONDS` old."""
         key, now = (directory, least_free), time.monotonic()
         known = self._known.get(key)
         if known is None or now - known[0] >= KEPT_SECONDS:
