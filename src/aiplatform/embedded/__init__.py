@@ -1,5 +1,6 @@
-"""One machine, one command: a private PostgreSQL, a private Valkey, and what supervises them.
+"""Embedded mode: a private PostgreSQL and a private Valkey on one machine, and their supervisor.
 
-``aiplatform up`` runs the same API and worker as production, on real servers started from wheels in
-one directory, the home. Nothing here imports the server: its processes are command lines.
+``aiplatform up`` runs the same API and worker as production. Their PostgreSQL and Valkey come from
+wheels and keep all data in one directory, the home. This package never imports
+``aiplatform.server``; it starts the API and the worker as commands.
 """

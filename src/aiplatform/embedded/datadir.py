@@ -1,4 +1,4 @@
-"""Whose a PostgreSQL data directory is, who can reach it, and which version made it."""
+"""Checks of a PostgreSQL data directory: owner, access rights and PostgreSQL version."""
 
 import os
 import pwd
@@ -17,13 +17,14 @@ from aiplatform.language import tr
 
 
 def server_account(data: Path) -> Account | None:
-    """Who PostgreSQL must run as: None for ourselves.
+    """Return the user that PostgreSQL must run as; None for the user of this process.
 
-    It refuses root; a data directory that exists says whose it is.
+    PostgreSQL refuses to run as root. If this process runs as root, PostgreSQL runs as the owner
+    of the data directory, or as ``postgres`` or ``nobody`` if there is none yet.
 
     Raises:
-        EmbeddedError: root, and no other user to be.
-        HomeUnusableError: the data directory is someone else's.
+        EmbeddedError: If this process runs as root and no other user was found.
+        HomeUnusableError: If the data directory belongs to someone else.
     """
     me = os.geteuid()
     try:
@@ -65,6 +66,11 @@ def server_account(data: Path) -> Account | None:
 
 
 def check_version(data: Path, binaries: PostgresBinaries) -> None:
+    """Raise an error unless the data directory is missing or has the version of ``binaries``.
+
+    Raises:
+        WrongDataVersionError: If another major version of PostgreSQL created it.
+    """
     try:
         found = (data / "PG_VERSION").read_text("ascii", "replace").strip()
     except FileNotFoundError:
@@ -105,10 +111,10 @@ def check_version(data: Path, binaries: PostgresBinaries) -> None:
 
 
 def check_reachable(directory: Path, account: Account) -> None:
-    """Whether another user can get to ``directory`` at all.
+    """Raise an error unless ``account`` can enter ``directory`` and all directories above it.
 
     Raises:
-        HomeUnusableError: a directory above is closed to it.
+        HomeUnusableError: If one of them is closed to it.
     """
     for path in [directory, *directory.parents]:
         found = path.stat()

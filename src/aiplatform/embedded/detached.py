@@ -1,4 +1,4 @@
-"""Running the supervisor in the background, and telling the terminal how its start goes."""
+"""Start of the supervisor as a background process that reports its progress to the terminal."""
 
 import json
 import os
@@ -22,24 +22,24 @@ from aiplatform.language import tr
 
 Observe = Callable[[State], None]
 MAX_INHERITED = 1024
-"""Descriptors above this are not handed down by any shell."""
+"""File descriptors up to this number are closed in the daemon; shells pass on no higher ones."""
 
 
 class Report:
-    """What the daemon tells, as JSON lines on a pipe, until it is ready or has failed."""
+    """The daemon's messages to the terminal: JSON lines on a pipe, until it is ready or failed."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor: int | None = descriptor
         self._last = ""
 
     def state(self, state: State) -> None:
-        """A step of the start. After the last one the pipe is closed: the terminal is free."""
+        """Send a step of the start. If it is the last one, close the pipe to free the terminal."""
         self._send({"state": state.as_dict()})
         if state.phase is Phase.READY:
             self._close()
 
     def error(self, error: EmbeddedError) -> None:
-        """Why it did not start."""
+        """Send the reason why the start failed, and close the pipe."""
         self._send(
             {
                 "error": {
@@ -59,7 +59,7 @@ class Report:
         try:
             with os.fdopen(os.dup(self._descriptor), "w", encoding="utf-8") as pipe:
                 pipe.write(line)
-        except BrokenPipeError:  # the terminal was closed; nobody is left to be told
+        except BrokenPipeError:  # the terminal was closed: nobody reads the messages any more
             self._close()
 
     def _close(self) -> None:
@@ -69,22 +69,23 @@ class Report:
 
 
 def start_detached(home: Home, run: Callable[[Observe], int], show: Observe) -> State:
-    """Run ``run`` in a process of its own session; returns once it reports that it is ready.
+    """Call ``run`` in a daemon process and return the state once it reports that it is ready.
 
     Raises:
-        EmbeddedError: it failed; its message, remedy and exit code are passed on.
-        KeyboardInterrupt: Ctrl-C while waiting; the background process is stopped too.
+        EmbeddedError: If the start failed; has the message, remedy and exit code of the daemon.
+        KeyboardInterrupt: On Ctrl-C while waiting. The daemon is stopped, too.
     """
     home.prepare()
     reading, writing = os.pipe()
     first = os.fork()
     if first == 0:
         os.close(reading)
-        # Two forks: the session's leader ends, so the daemon can never get a terminal again.
+        # The second fork lets the session's leader end. Only a leader can acquire a terminal, so
+        # the daemon never gets one again.
         os.setsid()
         if os.fork() != 0:
             os._exit(0)
-        # Whoever started us may wait for the end of a pipe that it passed on.
+        # Our parent may wait until a pipe is closed that we inherited from it.
         os.closerange(3, writing)
         os.closerange(writing + 1, MAX_INHERITED)
         _become_daemon(home, run, Report(writing))
@@ -107,8 +108,8 @@ def _become_daemon(home: Home, run: Callable[[Observe], int], report: Report) ->
     else:
         if code == INTERRUPTED:
             report.error(InterruptedStartError(tr("It was stopped before it was ready.")))
-    # Anything else is a bug: it goes up to the program's one handler, and so into the log. An
-    # ordinary end stops here: what is above on the stack belongs to the process that waits.
+    # Any other exception is a bug: the program's handler writes it to the log. Otherwise the
+    # daemon ends here, because the callers on the stack belong to the process that waits.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -1,4 +1,4 @@
-"""Is this machine fit, and what is missing: each finding with its remedy."""
+"""Checks of ``aiplatform doctor``: whether the machine is fit, and what to do if it is not."""
 
 import importlib.metadata
 import json
@@ -42,14 +42,14 @@ SELECT current_user, EXISTS (
 """
 GIB = 1024**3
 DISK_WANTED = 5 * GIB
-"""A small base model, a tuned copy of it and a few checkpoints."""
+"""Free bytes that a small base model, a tuned copy of it and a few checkpoints need."""
 
 MEMORY_WANTED = 4 * GIB
-"""API, worker, databases, and fine-tuning a model of 135M parameters."""
+"""Bytes that API, worker, databases and the fine-tuning of a 135M parameter model need."""
 
 
 class Outcome(StrEnum):
-    """``warn`` limits what can be done, ``fail`` stops ``up``."""
+    """The result of a check: ``warn`` limits what can be done, ``fail`` prevents ``up``."""
 
     OK = "ok"
     WARN = "warn"
@@ -58,7 +58,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at."""
+    """One checked part of the machine, with a remedy if something is wrong."""
 
     name: str
     outcome: Outcome
@@ -66,14 +66,14 @@ class Check:
     remedy: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data, for ``--json``."""
+        """Return this check as plain data, for ``--json``."""
         return asdict(self)
 
 
 def examine(
     home: Home, host: str, port: int, environ: Mapping[str, str] = os.environ
 ) -> list[Check]:
-    """Look at everything; nothing is changed."""
+    """Run all checks and return their results; nothing is changed."""
     looks: list[Callable[[], Check]] = [
         check_python,
         lambda: check_extra("server", Outcome.FAIL),
@@ -96,7 +96,7 @@ def examine(
 
 
 class _Later:
-    """Runs a check aside, for at most so many seconds: looking up a name knows no timeout."""
+    """A check that runs in a thread and has a time limit, because a DNS lookup has no timeout."""
 
     def __init__(self, check: Callable[[], Check], seconds: float) -> None:
         self._found: list[Check] = []
@@ -110,7 +110,7 @@ class _Later:
 
 
 def check_python() -> Check:
-    """The interpreter, and the system it runs on."""
+    """Check the Python version and the operating system."""
     text = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     if sys.version_info[:2] < OLDEST_PYTHON:
         return Check("python", Outcome.FAIL, text, tr("Install Python 3.11 or newer."))
@@ -125,7 +125,7 @@ def check_python() -> Check:
 
 
 def check_extra(extra: str, if_missing: Outcome) -> Check:
-    """Whether the packages of an extra are there; none is imported."""
+    """Check that the packages of an extra are installed, without importing them."""
     missing = missing_packages(extra)
     if not missing:
         return Check(f"extra {extra}", Outcome.OK, tr("installed"))
@@ -142,7 +142,7 @@ def check_extra(extra: str, if_missing: Outcome) -> Check:
 
 
 def check_gpu() -> Check:
-    """GPUs by what the driver's tool says, and whether the installed torch can use them."""
+    """Check which GPUs nvidia-smi lists, and that the installed torch can use them."""
     torch = _version("torch")
     built = f"torch {torch}" if torch else tr("no torch")
     if (command := shutil.which("nvidia-smi")) is not None:
@@ -177,7 +177,7 @@ def check_gpu() -> Check:
 
 
 def check_postgres(environ: Mapping[str, str]) -> Check:
-    """Which PostgreSQL ``up`` would start."""
+    """Check that ``up`` would find a PostgreSQL, and which one."""
     try:
         found = find_postgres(environ)
     except EmbeddedError as error:
@@ -190,7 +190,7 @@ def check_postgres(environ: Mapping[str, str]) -> Check:
 
 
 def check_valkey(environ: Mapping[str, str]) -> Check:
-    """Which Valkey ``up`` would start."""
+    """Check that ``up`` would find a Valkey, and which one."""
     try:
         return Check("valkey", Outcome.OK, str(find_valkey(environ)))
     except EmbeddedError as error:
@@ -198,7 +198,7 @@ def check_valkey(environ: Mapping[str, str]) -> Check:
 
 
 def check_home(home: Home) -> Check:
-    """Whether the home can be written, or made."""
+    """Check that the home can be written, or created."""
     path = _nearest(home.root)
     if not path.is_dir():
         return Check(
@@ -219,12 +219,12 @@ def check_home(home: Home) -> Check:
 
 
 def check_data(home: Home, environ: Mapping[str, str]) -> Check:
-    """Whether the data directory fits the PostgreSQL that would be started on it."""
+    """Check that the PostgreSQL that would be started can use the data directory."""
     data = home.postgres / "data"
     try:
         account = server_account(data)
         if account is not None:
-            # `up` opens the home itself to that user; what lies above is not its to change.
+            # `up` opens the home itself to that user, but never changes the directories above.
             check_reachable(_nearest(home.root.parent), account)
         if not data.exists():
             return Check("database", Outcome.OK, tr("not made yet; `aiplatform up` makes it"))
@@ -239,7 +239,7 @@ def check_data(home: Home, environ: Mapping[str, str]) -> Check:
 
 
 def check_disk(home: Home) -> Check:
-    """Room on the home's file system."""
+    """Check the free space on the home's file system."""
     path = _nearest(home.root)
     free = shutil.disk_usage(path).free
     text = tr("{free:.1f} GiB free for {home}", free=free / GIB, home=home.root)
@@ -257,7 +257,7 @@ def check_disk(home: Home) -> Check:
 
 
 def check_memory() -> Check:
-    """Memory of the machine, or of the container, where that is less."""
+    """Check the memory of the machine, or of the container if that is less."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = Path("/sys/fs/cgroup/memory.max")
     if limit.exists() and (text := limit.read_text().strip()).isdigit():
@@ -274,7 +274,7 @@ def check_memory() -> Check:
 
 
 def check_platform(home: Home) -> Check:
-    """Whether a platform runs on the home, and how it is."""
+    """Check whether a platform runs in the home, and its health."""
     status = platform_status(home)
     if not status.running or status.state is None:
         if status.leftovers:
@@ -302,7 +302,7 @@ def check_platform(home: Home) -> Check:
 
 
 def check_role(home: Home, environ: Mapping[str, str]) -> Check:
-    """Whether the role that runs the platform could rewrite the audit trail."""
+    """Check that the database role of the running platform can't rewrite the audit trail."""
     try:
         import psycopg  # noqa: PLC0415  (not in a bare install)
     except ImportError:
@@ -338,7 +338,7 @@ def check_role(home: Home, environ: Mapping[str, str]) -> Check:
 
 
 def check_port(home: Home, host: str, port: int) -> Check:
-    """Whether the API could listen."""
+    """Check that the API could listen on ``host`` and ``port``."""
     state = platform_status(home).state
     if state is not None and state.port == port:
         return Check("port", Outcome.OK, tr("{port}, used by this home's platform", port=port))
@@ -350,7 +350,7 @@ def check_port(home: Home, host: str, port: int) -> Check:
 
 
 def check_traces(environ: Mapping[str, str]) -> Check:
-    """Whether requests and tasks are traced, and whether whoever collects the spans is there."""
+    """Check whether requests and tasks are traced, and that the collector can be reached."""
     if not is_on(environ, "AIPLATFORM_TRACES"):
         return Check("traces", Outcome.OK, tr("off"))
     if missing := missing_packages("otel"):
@@ -381,7 +381,7 @@ def check_traces(environ: Mapping[str, str]) -> Check:
 
 
 def check_scripts(environ: Mapping[str, str]) -> Check:
-    """Return how this user, on this machine, can isolate scripts from each other."""
+    """Check how well this user can isolate scripts from each other on this machine."""
     command = [sys.executable, "-m", "aiplatform.runtime.script.isolation"]
     allowed = is_on(environ, "AIPLATFORM_SCRIPTS")
     try:
@@ -398,7 +398,13 @@ def check_scripts(environ: Mapping[str, str]) -> Check:
 def judge_isolation(
     found: Mapping[str, Any], environ: Mapping[str, str], *, allowed: bool
 ) -> Check:
-    """Return what a trial of isolation means for scripts; ``allowed``: they are switched on."""
+    """Return the check that follows from the result of a trial of isolation.
+
+    Args:
+        found: Result of :mod:`aiplatform.runtime.script.isolation`.
+        environ: Environment variables of the worker.
+        allowed: True if scripts are switched on.
+    """
     state = tr("on") if allowed else tr("off")
     limited = Outcome.WARN if allowed else Outcome.OK
     if not found["isolated"]:
@@ -477,7 +483,7 @@ def is_on(environ: Mapping[str, str], name: str) -> bool:
 
 
 def check_hub(environ: Mapping[str, str]) -> Check:
-    """Whether the model hub answers; models also come from files and packages."""
+    """Check that the model hub answers; without it, models come from files and packages."""
     address = hub_address(environ)
     try:
         answer = httpx.head(address, timeout=HUB_SECONDS, follow_redirects=False)
@@ -491,7 +497,7 @@ def check_hub(environ: Mapping[str, str]) -> Check:
 
 
 def hub_address(environ: Mapping[str, str]) -> str:
-    """The hub that imports would use."""
+    """Return the URL of the hub that imports would use."""
     for name in ("AIPLATFORM_HUB_ENDPOINT", "HF_ENDPOINT"):
         if address := environ.get(name):
             return address
@@ -514,7 +520,7 @@ def _no_hub(reason: str, environ: Mapping[str, str]) -> Check:
 
 
 def _nearest(path: Path) -> Path:
-    """``path``, or the closest thing above it that exists."""
+    """Return ``path`` or, if it doesn't exist, the nearest directory above it that does."""
     while not path.exists() and path != path.parent:
         path = path.parent
     return path

@@ -1,4 +1,4 @@
-"""What can go wrong with embedded mode, each with its remedy and exit code.
+"""Errors of embedded mode, each with a remedy and an exit code.
 
 Exit codes of ``up``, ``down``, ``status`` and ``doctor``: 0 success, 1 failure, 2 wrong usage,
 3 not running, 4 already running, 5 port not available, 6 home not usable (read-only, full, someone
@@ -12,11 +12,11 @@ from pathlib import Path
 from aiplatform.language import tr
 
 INTERRUPTED = 130
-"""Exit code of an ``up`` that was stopped by a signal before it was ready, as shells have it."""
+"""Exit code of an ``up`` that a signal stopped before it was ready; shells use the same number."""
 
 
 class EmbeddedError(Exception):
-    """A failure in words for its user: what happened, and what to do about it."""
+    """A failure, with a message for the user that says what happened, and a remedy."""
 
     exit_code = 1
 
@@ -31,33 +31,33 @@ class MissingPartError(EmbeddedError):
 
 
 class StartFailedError(EmbeddedError):
-    """Something that ``up`` started did not come up."""
+    """A process that ``up`` started did not become ready."""
 
 
 class InterruptedStartError(EmbeddedError):
-    """Somebody stopped the platform before it was ready."""
+    """The platform was stopped before it was ready."""
 
     exit_code = INTERRUPTED
 
 
 class StopFailedError(EmbeddedError):
-    """``down`` did not see the platform end in time."""
+    """The platform did not end in time after ``down``."""
 
 
 class NotRunningError(EmbeddedError):
-    """There is nothing to show or stop."""
+    """No platform is running that could be shown or stopped."""
 
     exit_code = 3
 
 
 class AlreadyRunningError(EmbeddedError):
-    """Another supervisor holds the home."""
+    """Another supervisor is using the home."""
 
     exit_code = 4
 
 
 class PortUnavailableError(EmbeddedError):
-    """The address that the API should listen on can't be had."""
+    """The API can't listen on the requested address."""
 
     exit_code = 5
 
@@ -75,7 +75,7 @@ class WrongDataVersionError(EmbeddedError):
 
 
 def from_os_error(error: OSError, path: Path) -> EmbeddedError:
-    """The error of a file operation below the home, in words."""
+    """Return the error to show for a failed file operation below the home."""
     where = Path(os.fsdecode(error.filename)) if error.filename else path
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
@@ -105,7 +105,7 @@ def from_os_error(error: OSError, path: Path) -> EmbeddedError:
 
 
 def disk_full(path: Path) -> HomeUnusableError:
-    """The file system of ``path`` has no room left."""
+    """Return the error to show when the file system of ``path`` is full."""
     return HomeUnusableError(
         tr("The disk that holds {path} is full.", path=path),
         tr("Free some space there, then run `aiplatform up` again; nothing committed is lost."),

@@ -1,4 +1,4 @@
-"""Asking the API how it is."""
+"""Client of the API's health endpoint."""
 
 import http.client
 import json
@@ -10,7 +10,7 @@ PATH = "/api/v1/health"
 
 @dataclass(frozen=True)
 class HealthCheck:
-    """One part: whether it works, and what there is to say."""
+    """The health of one part of the platform: whether it works, and a detail to show."""
 
     ok: bool
     detail: str
@@ -18,7 +18,7 @@ class HealthCheck:
 
 @dataclass(frozen=True)
 class Health:
-    """What the API says of itself, part by part."""
+    """The health of the platform and of each part, as the API reports it."""
 
     status: str
     checks: dict[str, HealthCheck] = field(default_factory=dict)
@@ -26,37 +26,37 @@ class Health:
 
     @property
     def is_ok(self) -> bool:
-        """Migrated, broker up, storage writable, and a worker's heartbeat seen."""
+        """True if the database is migrated, broker and storage work, and a worker is alive."""
         return self.status == "ok"
 
     @property
     def wanting(self) -> list[str]:
-        """The parts that don't work, each with what there is to say."""
+        """The names of the parts that don't work, each with its detail."""
         return [f"{name} ({part.detail})" for name, part in self.checks.items() if not part.ok]
 
 
 def reachable_host(host: str) -> str:
-    """The address under which a server that listens on ``host`` is reached from here."""
+    """Return the address at which this machine reaches a server that listens on ``host``."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104
 
 
 def base_url(host: str, port: int) -> str:
-    """The address to show and to open."""
+    """Return the URL of the API, to show and to open in a browser."""
     name = reachable_host(host)
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
 def ask_health(host: str, port: int, timeout: float = 2.0) -> Health | None:
-    """What the API says about itself; None when nothing sensible answers.
+    """Return the health that the API reports; None if no valid answer came.
 
-    A plain standard-library request: it is made many times while everything starts.
+    Uses only the standard library, because it is called many times while the platform starts.
     """
     connection = http.client.HTTPConnection(reachable_host(host), port, timeout=timeout)
     try:
         connection.request("GET", PATH, headers={"Accept": "application/json"})
         return _parse(json.loads(connection.getresponse().read(1 << 20)))
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError):
-        return None  # not there yet, or another program's answer
+        return None  # the API does not listen yet, or another program answered
     finally:
         connection.close()
 

@@ -1,7 +1,7 @@
-"""The home: one directory that holds everything of one embedded platform.
+"""The home: the directory that holds all files of one embedded platform, and its lock.
 
-Whoever holds the lock file's lock owns the home; the kernel lets go of it when that process dies,
-so a lock can't be stale.
+Only the process that has locked the lock file may use the home. The kernel releases the lock when
+that process dies, so a lock can't be stale.
 """
 
 import fcntl
@@ -21,78 +21,85 @@ from aiplatform.language import tr
 from aiplatform.protocol.local import STATE_FILE, home_directory
 
 MINIMUM_FREE_BYTES = 200 * 1024 * 1024
-"""A fresh database takes 40 MiB, its write-ahead log soon as much again."""
+"""Free bytes without which ``up`` refuses to start.
+
+A new database takes 40 MiB, and its write-ahead log soon as much again.
+"""
 
 LOCK_PATIENCE = 1.0
-"""Seconds to wait for the lock: a supervisor that was just killed may not be gone yet."""
+"""Seconds to wait for the lock, because a supervisor that was just killed may still be ending."""
 
 MAX_SOCKET_PATH = 103
-"""macOS allows 103 bytes and the closing NUL for a unix socket's path, Linux four more."""
+"""Bytes of the longest path of a unix socket, without the final NUL; Linux allows four more."""
 
 
 @dataclass(frozen=True)
 class Home:
-    """The layout below one home directory."""
+    """A home directory, with the paths of everything in it."""
 
     root: Path
 
     @classmethod
     def resolve(cls, given: Path | None = None, environ: Mapping[str, str] = os.environ) -> "Home":
-        """``given``, else ``AIPLATFORM_HOME``, else the user's data directory."""
+        """Return the home ``given``, else ``AIPLATFORM_HOME``, else the one in the user's data.
+
+        Raises:
+            HomeUnusableError: If the path can't be resolved.
+        """
         root = home_directory(given, environ)
         try:
             return cls(root.resolve())
         except OSError as error:
             raise from_os_error(error, root) from error
-        except RuntimeError as error:  # pathlib's word for a loop of symbolic links
+        except RuntimeError as error:  # raised by pathlib for a loop of symbolic links
             raise HomeUnusableError(tr("{root} is a loop of symbolic links.", root=root)) from error
 
     @property
     def postgres(self) -> Path:
-        """What PostgreSQL needs; its data directory is ``data`` below."""
+        """The directory of PostgreSQL's files; its data directory is ``data`` in it."""
         return self.root / "postgres"
 
     @property
     def valkey(self) -> Path:
-        """Valkey's append-only files."""
+        """The directory of Valkey's append-only files."""
         return self.root / "valkey"
 
     @property
     def blobs(self) -> Path:
-        """Content-addressed files."""
+        """The directory of blobs: files named by the hash of their content."""
         return self.root / "blobs"
 
     @property
     def logs(self) -> Path:
-        """One log per process."""
+        """The directory of logs, one per process."""
         return self.root / "logs"
 
     @property
     def run(self) -> Path:
-        """The state of what is running now."""
+        """The directory of files about the running platform: lock and state."""
         return self.root / "run"
 
     @property
     def lock_file(self) -> Path:
-        """Locked by the supervisor as long as it lives."""
+        """The file that the supervisor locks as long as it lives."""
         return self.run / "lock"
 
     @property
     def state_file(self) -> Path:
-        """What the supervisor last said about itself, see :mod:`aiplatform.embedded.state`."""
+        """The file with the supervisor's state, see :mod:`aiplatform.embedded.state`."""
         return self.root / STATE_FILE
 
     def command(self, name: str) -> str:
-        """Return the command `aiplatform NAME` as it has to be typed for this home."""
+        """Return the command ``aiplatform NAME``, with ``--home`` if this home needs it."""
         if home_directory().resolve() == self.root:
             return f"aiplatform {name}"
         return f"aiplatform {name} --home {shlex.quote(str(self.root))}"
 
     def prepare(self) -> None:
-        """Make the directories and see that they can be written.
+        """Create the directories and check that they can be written.
 
         Raises:
-            HomeUnusableError: read-only, full, not a directory, or not ours.
+            HomeUnusableError: If the home is read-only, full, not a directory, or someone else's.
         """
         try:
             if not self.root.exists():
@@ -100,7 +107,8 @@ class Home:
             for name in ("postgres", "valkey", "blobs", "logs", "run", "spool", "work"):
                 (self.root / name).mkdir(exist_ok=True, mode=0o700)
             if os.geteuid() == 0:
-                # PostgreSQL runs as another user then, who must pass through, though not look.
+                # PostgreSQL then runs as another user, who must be able to enter these
+                # directories, but need not list them.
                 for directory in (self.root, self.postgres):
                     directory.chmod(directory.stat().st_mode | 0o011)
             probe = self.run / f".probe-{os.getpid()}"
@@ -113,13 +121,16 @@ class Home:
             raise disk_full(self.root)
 
     def lock(self) -> int | None:
-        """Lock the home; the lock lasts as long as the returned descriptor is open.
+        """Lock the home and return a file descriptor; None if another process holds the lock.
 
-        None when another process holds it.
+        The lock lasts until the descriptor is closed.
+
+        Raises:
+            HomeUnusableError: If the lock file can't be opened or locked.
         """
         deadline = time.monotonic() + LOCK_PATIENCE
         try:
-            # Read and write, so that no reader can be mistaken for the owner on NFS.
+            # On NFS, an exclusive lock needs a descriptor that is open for writing.
             descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             while True:
                 try:
@@ -136,17 +147,17 @@ class Home:
 
 
 def socket_directory(home: Home) -> Path:
-    """A private directory for this home's sockets, with a path short enough for them.
+    """Create a private directory for this home's sockets, with a short path, and return it.
 
-    It hangs on the user and the home, so a second start finds the first one's. It can't be
-    squatted: a directory that someone else made is left alone and another name is taken.
+    Its name follows from the user and the home, so a second start gets the same directory. If
+    someone else owns a directory of that name, another name is chosen.
 
     Raises:
-        HomeUnusableError: when there is no place for it.
+        HomeUnusableError: If no such directory can be created.
     """
     digest = hashlib.sha256(f"{os.geteuid()}:{home.root}".encode()).hexdigest()[:16]
     base = Path(tempfile.gettempdir())
-    # "valkey/valkey.sock" and "postgres/.s.PGSQL.5432" come below it.
+    # The longest path below the directory is that of the lock beside PostgreSQL's socket.
     if len(os.fsencode(base / f"aiplatform-{digest}-123456" / "postgres/.s.PGSQL.5432.lock")) > (
         MAX_SOCKET_PATH
     ):

@@ -1,7 +1,7 @@
-"""Keeps processes running: starts them, notices when they die, starts them again, stops them.
+"""The keeper starts processes, restarts those that die, and stops them.
 
-One thread and no locks; everything happens in :meth:`Keeper.tick`, which waits for a signal, the
-death of a child, or its time to run out.
+It uses one thread and no locks. Everything happens in :meth:`Keeper.tick`, which waits until a
+signal arrives, a child dies or the given time has passed.
 """
 
 import logging
@@ -32,23 +32,27 @@ from aiplatform.language import tr
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 30.0
 STABLE_SECONDS = 60.0
-"""A process that lived this long has earned a quick restart again."""
+"""Seconds after which a process counts as stable: its next restart is quick again."""
 
 START_ATTEMPTS = 3
-"""While the platform starts, a process that fails this often is given up."""
+"""Failed starts of one process after which the start of the platform fails."""
 
 TRANSIENT_SECONDS = 60.0
-"""How long a start is repeated whose cause passes by itself."""
+"""Seconds for which a start is repeated if the cause of its failure is temporary."""
 
 POLL_SECONDS = 0.03
-"""Between two looks at whether something that was started is ready."""
+"""Seconds between two checks of whether a started process is ready."""
 
 logger = logging.getLogger("aiplatform.embedded")
 
 
 @dataclass
 class Child:
-    """One supervised process. Times are of the monotonic clock."""
+    """One supervised process. Its times are of the monotonic clock.
+
+    ``once`` is True for a process that is expected to end. ``log_start`` is the position in the
+    log where its current run begins. ``start_at`` is the time of the next start, if one is due.
+    """
 
     service: Service
     record: ServiceRecord
@@ -64,12 +68,12 @@ class Child:
 
     @property
     def alive(self) -> bool:
-        """Whether it was running when last looked at."""
+        """True if the process was running when it was last checked."""
         return self.process is not None
 
 
 class Keeper:
-    """The children of one supervisor."""
+    """The child processes of one supervisor."""
 
     def __init__(
         self,
@@ -87,16 +91,16 @@ class Keeper:
 
     @property
     def records(self) -> list[ServiceRecord]:
-        """What is known of each child that is kept running."""
+        """The records of all children that are kept running."""
         return [child.record for child in self.children.values() if not child.once]
 
     def start(self, service: Service, *, once: bool = False) -> Child:
-        """Take a process under supervision and start it.
+        """Start a process and supervise it.
 
-        With ``once``, it is expected to end and not started again.
+        With ``once``, the process is expected to end and is not restarted.
 
         Raises:
-            EmbeddedError: it can't be started at all.
+            EmbeddedError: If it can't be started.
         """
         child = Child(
             service=service,
@@ -110,11 +114,11 @@ class Keeper:
         return child
 
     def run(self, service: Service) -> None:
-        """Run a process to its end, minding the others meanwhile.
+        """Run a process until it ends, and supervise the others meanwhile.
 
         Raises:
-            StartFailedError: it did not end with exit code 0.
-            StopRequestedError: somebody asked to stop.
+            EmbeddedError: If it did not end with exit code 0, or as :meth:`tick`.
+            StopRequestedError: If a stop was requested.
         """
         child = self.start(service, once=True)
         while child.alive:
@@ -124,10 +128,11 @@ class Keeper:
             raise self._given_up(child)
 
     def until(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Mind the children until ``condition`` holds; whether it did in time.
+        """Supervise the children until ``condition`` holds. Return False if it didn't in time.
 
         Raises:
-            EmbeddedError, StopRequestedError: as :meth:`tick`.
+            EmbeddedError: As :meth:`tick`.
+            StopRequestedError: As :meth:`tick`.
         """
         deadline = time.monotonic() + seconds
         while not condition():
@@ -137,15 +142,15 @@ class Keeper:
         return True
 
     def running(self, *names: str) -> bool:
-        """Whether all of these are up and ready."""
+        """Return True if all these children run and are ready."""
         return all(self.children[name].record.state is ServiceState.RUNNING for name in names)
 
     def tick(self, seconds: float) -> None:
-        """Wait for something to happen and see to it.
+        """Wait for the next event, at most ``seconds``, and then check and restart the children.
 
         Raises:
-            EmbeddedError: while starting: a process can't be had, however often it is started.
-            StopRequestedError: somebody asked to stop.
+            EmbeddedError: If a process failed for good while the platform starts.
+            StopRequestedError: If a stop was requested.
         """
         self._signals.wait(min(seconds, self._next_event()))
         if self._signals.stop_requests:
@@ -154,9 +159,9 @@ class Keeper:
         self._on_tick()
 
     def stop(self, names: Iterable[str]) -> None:
-        """Stop these at the same time, each by its own signals.
+        """Stop these children at the same time, each with its own sequence of signals.
 
-        A second request to stop, a second Ctrl-C, hurries.
+        After a second stop request (a second Ctrl-C), each step gets at most one second.
         """
         chosen = [self.children[name] for name in names if name in self.children]
         requests = self._signals.stop_requests
@@ -191,8 +196,9 @@ class Keeper:
         if number == signal.SIGKILL:
             signal_group(child.process.pid, number)
         else:
-            # Only the leader: it knows in which order its own children stop. Not send_signal(),
-            # which might reap it before its group is seen to; unreaped, its pid is still its own.
+            # Only the leader of the group gets the signal, because it knows in which order its
+            # own children must stop. send_signal() is not used: it may reap the leader before its
+            # group was killed, and its pid could then be reused.
             os.kill(child.process.pid, number)
 
     def _next_event(self) -> float:
@@ -272,10 +278,10 @@ class Keeper:
         logger.info("%s: ended, %s", child.service.name, child.record.last_exit)
 
     def _plan_restart(self, child: Child) -> None:
-        """When to start it again, or that there is no point in it.
+        """Set the time of the next start.
 
         Raises:
-            EmbeddedError: while starting.
+            EmbeddedError: If the platform is still starting and another attempt is pointless.
         """
         now = time.monotonic()
         if now - child.began >= STABLE_SECONDS:
@@ -325,13 +331,17 @@ class Keeper:
 
 
 def pause(failures: int) -> float:
-    """Seconds before the next start after so many failures in a row."""
-    doublings = min(failures - 1, 16)  # a process that dies for weeks must not overflow this
+    """Return the seconds to wait before the next start, after this many failures in a row."""
+    # The limit prevents an overflow if a process dies for weeks.
+    doublings = min(failures - 1, 16)
     return min(FIRST_PAUSE * 2.0**doublings, LONGEST_PAUSE)
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """Our environment for a child, without libpq's variables, which would redirect connections."""
+    """Return our environment with ``extra``, for a child.
+
+    The variables of libpq (``PG...``) are left out, because they would redirect connections.
+    """
     inherited = {
         name: value
         for name, value in os.environ.items()

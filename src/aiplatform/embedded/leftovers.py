@@ -1,8 +1,8 @@
-"""Ending what a killed supervisor left running.
+"""Search for the processes that a killed supervisor left running, and their end.
 
-On Linux its children get a signal when it dies; elsewhere, or when they were stuck, they are found
-here: by recorded pid and start time, and, for their own children, by the run's id in their
-environment. Call it only while holding the home's lock.
+On Linux, the children of a supervisor get a signal when it dies. On other systems, or if they were
+stuck, they are found here: by their recorded pid and start time. Their own children are found by
+the run's id in their environment.
 """
 
 import logging
@@ -19,24 +19,28 @@ from aiplatform.embedded.process import (
 from aiplatform.embedded.state import ServiceRecord, State, read_state
 
 RUN_VARIABLE = "AIPLATFORM_RUN_ID"
-"""Marks every process of one run, however far down."""
+"""Environment variable with the id of a run; all descendants of the supervisor inherit it."""
 
 APPS_SECONDS = 5.0
 SERVERS = {"postgres": signal.SIGINT, "valkey": signal.SIGTERM, "initdb": signal.SIGKILL}
-"""What holds data is asked first, in its own language, and given time to write."""
+"""First signal for each process that holds data."""
 
 SERVER_SECONDS = 20.0
+"""Seconds that a process has to write its data before it is killed."""
 
 logger = logging.getLogger("aiplatform.embedded")
 
 
 def living(state: State) -> list[ServiceRecord]:
-    """The recorded processes that still run."""
+    """Return the recorded processes that still run."""
     return [record for record in state.services if is_same_process(record.pid, record.identity)]
 
 
 def end_leftovers(home: Home) -> list[str]:
-    """End everything that the last run of this home left; the names of what was found."""
+    """End all processes that the last run of this home left, and return their names.
+
+    The caller must hold the lock of the home.
+    """
     state = read_state(home)
     if state is None:
         return []

@@ -1,17 +1,17 @@
-"""Log files: one per process, appended to, and set aside when they have grown large."""
+"""Log files: one per process, renamed when they are large."""
 
 from pathlib import Path
 from typing import IO
 
 MAX_BYTES = 10 * 1024 * 1024
-"""A log that is larger when its process is started becomes ``NAME.log.1``."""
+"""Bytes above which a log is renamed to ``NAME.log.1`` when its process starts."""
 
 
 def open_log(path: Path) -> IO[bytes]:
-    """Open a log for appending, after setting an overgrown one aside.
+    """Open a log for appending; if it is larger than ``MAX_BYTES``, rename it before.
 
     Raises:
-        OSError: when it can't be opened.
+        OSError: If it can't be opened.
     """
     if path.exists() and path.stat().st_size > MAX_BYTES:
         path.replace(path.with_name(f"{path.name}.1"))
@@ -19,12 +19,19 @@ def open_log(path: Path) -> IO[bytes]:
 
 
 def size_of(path: Path) -> int:
-    """Where the next output will begin."""
+    """Return the size of a log in bytes; 0 if it doesn't exist."""
     return path.stat().st_size if path.exists() else 0
 
 
 def tail(path: Path, *, since: int = 0, lines: int = 15, limit: int = 64 * 1024) -> str:
-    """The last lines of a log, of what was written after position ``since``."""
+    """Return the last lines of a log.
+
+    Args:
+        path: The log; the result is empty if it can't be read.
+        since: Position in bytes; what was written before it is ignored.
+        lines: Maximum number of lines.
+        limit: Maximum number of bytes to read.
+    """
     try:
         with path.open("rb") as log:
             end = log.seek(0, 2)

@@ -1,9 +1,9 @@
-"""Whether ``db upgrade`` has anything to do, known without starting it.
+"""A quick check of whether ``db upgrade`` has migrations to run.
 
-An interpreter with SQLAlchemy and Alembic takes more than a second to say "nothing", of the six in
-which an existing home should be ready. So after an upgrade the home remembers the scripts it was
-made with and the revision it led to; while the scripts are the same and the database is at that
-revision, it would do nothing again. API and worker refuse a wrong revision all the same.
+``db upgrade`` takes more than a second even if there is nothing to do, because it imports
+SQLAlchemy and Alembic. An existing home should be ready in six. So after an upgrade, the home
+stores a hash of the migrations and the revision that they led to. While both are the same, the
+upgrade is skipped. API and worker check the revision in any case.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from aiplatform.embedded.postgres import RUNTIME
 
 
 def scripts_fingerprint(package: Path = Path(aiplatform.__file__).parent) -> str | None:
-    """What tells these migration scripts from others; None when they are not found."""
+    """Return a hash of the migrations; None if they are not found."""
     for candidate in (package / "migrations", package.parents[1] / "migrations"):
         if (candidate / "env.py").is_file():
             digest = hashlib.sha256()
@@ -28,7 +28,7 @@ def scripts_fingerprint(package: Path = Path(aiplatform.__file__).parent) -> str
 
 
 def needs_upgrade(home: Home, revision: str | None) -> bool:
-    """Whether the scripts may lead beyond the ``revision`` that the database is at."""
+    """Return True unless the migrations are known to end at the database's ``revision``."""
     scripts = scripts_fingerprint()
     if revision is None or scripts is None:
         return True
@@ -40,11 +40,11 @@ def needs_upgrade(home: Home, revision: str | None) -> bool:
 
 
 def note_upgrade(home: Home, revision: str | None) -> None:
-    """Remember that these scripts led to ``revision``."""
+    """Store that the present migrations led to ``revision``."""
     scripts = scripts_fingerprint()
     if revision is None or scripts is None:
         return
-    # A full disk costs the next start a second, no more.
+    # If the disk is full, the next start only takes a second longer.
     with contextlib.suppress(OSError):
         text = json.dumps(_noted(scripts, revision))
         temporary = _note(home).with_suffix(".tmp")
@@ -53,7 +53,8 @@ def note_upgrade(home: Home, revision: str | None) -> None:
 
 
 def _noted(scripts: str, revision: str) -> dict[str, str]:
-    # The running role is granted its rights by the upgrade; homes of before have no such role.
+    # The upgrade grants the runtime role its rights. Homes of earlier releases have no such role,
+    # so they need the upgrade once more.
     return {"scripts": scripts, "revision": revision, "role": RUNTIME}
 
 

@@ -1,4 +1,4 @@
-"""Whether the API can listen where it should, asked before anything is started."""
+"""Check that the API can listen on its address, made before anything is started."""
 
 import contextlib
 import errno
@@ -11,15 +11,17 @@ try:
     import psutil
 
     HAS_PSUTIL = True
-except ImportError:  # the bare install has no server extra; doctor must run all the same
+except ImportError:  # doctor must also run where the extra `server` is not installed
     HAS_PSUTIL = False
 
 
 def claim_port(host: str, port: int) -> int:
-    """See that ``host`` and ``port`` can be had; port 0 stands for any free one.
+    """Check that a server can listen on ``host`` and ``port``, and return the port.
+
+    Port 0 chooses any free port.
 
     Raises:
-        PortUnavailableError: in use, forbidden, or no address of this machine.
+        PortUnavailableError: If the port is in use or forbidden, or the host is not this machine.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -34,7 +36,7 @@ def claim_port(host: str, port: int) -> int:
             ),
         ) from error
     with socket.socket(family, kind, protocol) as probe:
-        # As servers do: connections of a previous server that are still closing don't count.
+        # Servers set this, too: closing connections of a previous server don't block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(address)
@@ -82,7 +84,10 @@ def _explain(error: OSError, host: str, port: int) -> PortUnavailableError:
 
 
 def port_owner(port: int) -> str | None:
-    """Which process listens on ``port``, as far as this user may know."""
+    """Return the pid and name of the process that listens on ``port``; None if unknown.
+
+    A user may not be allowed to see the processes of others.
+    """
     if not HAS_PSUTIL:
         return None
     with contextlib.suppress(psutil.Error, OSError):

@@ -1,8 +1,9 @@
-"""The private PostgreSQL: our launcher around somebody's binaries.
+"""The private PostgreSQL of a home: its data directory, service, roles and database.
 
-It listens on a unix socket in a directory that only we can enter, and nowhere else; that is why
-``trust`` is enough there. Migrations run as ``aiplatform``, who owns the database and is no
-superuser; the running platform connects as ``aiplatform_runtime``, who owns nothing.
+It listens only on a unix socket, in a directory that only its user can enter. This is why the
+authentication method ``trust`` is safe here. Migrations run as the role ``aiplatform``, which owns
+the database and is not a superuser. The running platform connects as ``aiplatform_runtime``, which
+owns nothing.
 """
 
 import os
@@ -42,7 +43,7 @@ OWNER = "aiplatform"
 RUNTIME = "aiplatform_runtime"
 DATABASE = "ai_platform"
 PORT = 5432
-"""PostgreSQL names its socket after a port, though it doesn't listen on one here."""
+"""Port number in the name of the unix socket; PostgreSQL does not listen on a port here."""
 
 FAST_STOP: StopSteps = (
     (signal.SIGINT, 30.0),  # "fast": sessions are ended, everything is written
@@ -55,7 +56,7 @@ BUSY = (
     "is already in use",
     "the database system is shutting down",
 )
-"""What a start says while the processes of a killed predecessor are still ending."""
+"""Messages of a failed start while the processes of a killed server are still ending."""
 
 TUNING = """
 # Added by AI Platform when it made this directory. Edit freely: it is not written again.
@@ -70,7 +71,11 @@ max_wal_size = '512MB'
 
 @dataclass(frozen=True)
 class Postgres:
-    """How one home's PostgreSQL is made, started and reached."""
+    """The PostgreSQL of one home.
+
+    ``account`` is the user that it runs as, or None for the user of this process. ``sockets`` is
+    the directory in which its socket directory is created.
+    """
 
     home: Home
     binaries: PostgresBinaries
@@ -79,10 +84,10 @@ class Postgres:
 
     @classmethod
     def locate(cls, home: Home, sockets: Path, environ: Mapping[str, str]) -> "Postgres":
-        """Find the binaries and the user, and make what the server needs around its data.
+        """Find the binaries and the user, and create the directories that the server needs.
 
         Raises:
-            EmbeddedError: with a remedy, whatever is missing or in the way.
+            EmbeddedError: If a part is missing, or the data directory can't be used.
         """
         data = home.postgres / "data"
         account = server_account(data)
@@ -110,12 +115,12 @@ class Postgres:
 
     @property
     def url(self) -> str:
-        """The database, for whoever runs the platform."""
+        """The database URL of the running platform."""
         return self._url(RUNTIME)
 
     @property
     def owner_url(self) -> str:
-        """The database, for whoever migrates the platform."""
+        """The database URL for migrations."""
         return self._url(OWNER)
 
     def _url(self, role: str) -> str:
@@ -124,11 +129,14 @@ class Postgres:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether there is no data directory yet."""
+        """True if the data directory has not been created yet."""
         return not (self.data / "PG_VERSION").exists()
 
     def initdb(self, env: Mapping[str, str]) -> Service:
-        """What makes the data directory, under another name until it is complete."""
+        """Return the service that creates the data directory, under a temporary name.
+
+        :meth:`adopt` renames it when it is complete.
+        """
         command = [
             str(self.binaries.initdb),
             f"--pgdata={self._unfinished}",
@@ -139,7 +147,8 @@ class Postgres:
             "--locale=C",
         ]
         if self.binaries.major >= 17:
-            # Knows upper and lower case of every script, sorts alike on every system.
+            # Handles upper and lower case of all languages, and sorts in the same way on all
+            # systems.
             command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         return Service(
             name="initdb",
@@ -153,10 +162,10 @@ class Postgres:
         )
 
     def adopt(self) -> None:
-        """Give the finished data directory its name.
+        """Write the settings into the finished data directory, and give it its final name.
 
         Raises:
-            HomeUnusableError: when the disk is full or something is in the way.
+            HomeUnusableError: If the disk is full, or a file has the name of the directory.
         """
         try:
             with (self._unfinished / "postgresql.conf").open("a", encoding="utf-8") as config:
@@ -168,7 +177,7 @@ class Postgres:
             raise from_os_error(error, self.data) from error
 
     def service(self, env: Mapping[str, str]) -> Service:
-        """The server as something to supervise."""
+        """Return the server as a service to supervise, with ``env`` as its environment."""
         options = {
             "listen_addresses": "",
             "unix_socket_directories": '"' + str(self.socket_dir).replace('"', '""') + '"',
@@ -176,7 +185,8 @@ class Postgres:
             "logging_collector": "off",
             "log_destination": "stderr",
         }
-        # A colon can't be escaped there; the migrations make the function themselves then.
+        # A colon in the path can't be escaped. In that case, the migrations create the functions
+        # of the extensions themselves.
         if self.binaries.major >= 18 and ":" not in str(self._share):
             options["extension_control_path"] = f"$system:{self._share}"
         arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
@@ -202,7 +212,10 @@ class Postgres:
         )
 
     def is_ready(self) -> bool:
-        """Whether a connection works; a server that recovers has a socket before it has that."""
+        """Return True if the server accepts connections.
+
+        The existence of its socket is not enough: it is created before the recovery ends.
+        """
         try:
             self._connect("postgres").close()
         except psycopg.Error:
@@ -210,10 +223,13 @@ class Postgres:
         return True
 
     def ensure_database(self) -> None:
-        """Make roles and database where they are missing; homes of before had one role.
+        """Create the roles and the database that are missing.
+
+        Homes of earlier releases have the database but only one of the roles.
 
         Raises:
-            StartFailedError: when the server refuses.
+            StartFailedError: If the server refuses.
+            HomeUnusableError: If the disk is full.
         """
         try:
             with self._connect("postgres") as connection:
@@ -241,7 +257,7 @@ class Postgres:
             ) from error
 
     def revision(self) -> str | None:
-        """The migration that the database is at, in Alembic's own table; None without one."""
+        """Return the database's revision from Alembic's table; None if there is none."""
         try:
             with self._connect(DATABASE) as connection:
                 row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
@@ -269,9 +285,9 @@ class Postgres:
         return self.home.postgres / "share"
 
     def _lay_out(self) -> None:
-        """Everything around the data: the socket's directory and the extensions."""
+        """Create the socket's directory, copy the extensions, and correct the data's owner."""
         self._give(self.socket_dir)
-        # The package itself may lie where the server's user can't read.
+        # The extensions are copied, because the server's user may not be able to read the package.
         target = self._share / "extension"
         target.mkdir(parents=True, exist_ok=True)
         for directory in (self._share, target):
@@ -285,7 +301,7 @@ class Postgres:
                 copied.write_text(text, "utf-8")
             copied.chmod(0o644)
         if not self.is_fresh:
-            # A restored backup often comes back as root's, or open to all; PostgreSQL refuses both.
+            # A restored backup often belongs to root or is open to all; PostgreSQL refuses both.
             found = self.data.stat()
             if self.account is not None and found.st_uid != self.account.uid:
                 for path in [self.data, *self.data.rglob("*")]:
@@ -302,7 +318,7 @@ class Postgres:
     def _clear_unfinished(self) -> None:
         shutil.rmtree(self._unfinished, ignore_errors=True)
         if self.data.exists():
-            # Not PostgreSQL's without a PG_VERSION, and not ours to delete.
+            # Without PG_VERSION it is not a data directory, so its files must not be deleted.
             try:
                 self.data.rmdir()
             except OSError as error:
@@ -318,7 +334,7 @@ class Postgres:
         self._give(self._unfinished)
 
     def _clear(self) -> None:
-        """Deal with what a killed predecessor left: a process, its pid file, its sockets."""
+        """Remove what a killed server left: its process, pid file and sockets."""
         pid_file = self.data / "postmaster.pid"
         try:
             lines = pid_file.read_text("utf-8", "replace").splitlines()
@@ -335,16 +351,16 @@ class Postgres:
                 ),
                 tr("End process {pid}, then run `aiplatform up` again.", pid=pid),
             )
-        # The pid of a dead server may meanwhile be anybody's, which PostgreSQL takes for a rival.
-        # The home is locked and no server runs on it, so the file is stale.
+        # If another process has meanwhile got the pid of the dead server, PostgreSQL would take it
+        # for a running server. The home is locked and no server runs on it, so the file is stale.
         pid_file.unlink(missing_ok=True)
         for path in self.socket_dir.glob(".s.PGSQL.*"):
             path.unlink(missing_ok=True)
 
     def _is_postmaster(self, pid: int) -> bool:
-        """Whether ``pid`` is a server on our data directory, not just a pid used again."""
+        """Return True if ``pid`` is a server on our data directory, and not a reused pid."""
         if not Path("/proc/self/cwd").exists():
-            return True  # without /proc: the safe answer, PostgreSQL's own
+            return True  # can't be checked without /proc; PostgreSQL assumes the same
         try:
             return Path(f"/proc/{pid}/cwd").samefile(self.data)
         except OSError:

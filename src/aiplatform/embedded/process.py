@@ -1,7 +1,7 @@
-"""Starting, recognising and ending processes.
+"""Functions that start, identify and end processes.
 
-A pid alone says little: it is given to someone else once its process is gone. Everything that is
-remembered across a restart is therefore a pid together with the moment its process started.
+The kernel reuses the pid of a process that has ended. Whatever is stored across a restart is
+therefore a pid together with the identity of its process, which contains its start time.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ try:
     import psutil
 
     HAS_PSUTIL = True
-except ImportError:  # the bare install has no server extra; doctor must run all the same
+except ImportError:  # doctor must also run where the extra `server` is not installed
     HAS_PSUTIL = False
 
 PR_SET_PDEATHSIG = 1
@@ -31,7 +31,7 @@ _libc = ctypes.CDLL(None, use_errno=True) if ON_LINUX else None
 
 @dataclass(frozen=True)
 class Account:
-    """The user a process runs as, when that is not our own."""
+    """A user other than our own that a process runs as."""
 
     uid: int
     gid: int
@@ -39,7 +39,7 @@ class Account:
 
 
 def user_name(uid: int) -> str:
-    """The name of a user, or its number when it has none."""
+    """Return the name of a user, or the number if there is no name."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -47,10 +47,10 @@ def user_name(uid: int) -> str:
 
 
 def identity(pid: int) -> str | None:
-    """What tells this process from a later one of the same pid; None when there is none.
+    """Return a string that no later process with the same pid has; None if there is no process.
 
-    On Linux the start in clock ticks since boot and the boot's id, which no clock step changes.
-    A zombie counts as gone: it holds nothing and runs nothing.
+    On Linux it contains the start time in clock ticks since boot, and the boot's id; setting the
+    clock changes neither. A zombie counts as gone, because it runs no code and holds no resources.
     """
     if ON_LINUX:
         try:
@@ -71,14 +71,15 @@ def identity(pid: int) -> str | None:
 
 
 def is_same_process(pid: int | None, remembered: str | None) -> bool:
-    """Whether ``pid`` is still the process whose identity was remembered."""
+    """Return True if ``pid`` still is the process with the identity ``remembered``."""
     return pid is not None and remembered is not None and identity(pid) == remembered
 
 
 def _die_with_parent(parent: int, death_signal: int) -> Callable[[], None] | None:
-    """What the child runs before exec, so that it doesn't outlive a supervisor that was SIGKILLed.
+    """Return a function that the child calls before exec, so that it dies with its supervisor.
 
-    Only Linux can do this; elsewhere the next ``up`` ends what was left over.
+    Returns None on other systems than Linux; there, the next ``up`` ends what a killed supervisor
+    left.
     """
     if _libc is None:
         return None
@@ -86,7 +87,7 @@ def _die_with_parent(parent: int, death_signal: int) -> Callable[[], None] | Non
 
     def ask() -> None:
         prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
-        if os.getppid() != parent:  # it died between the fork and the line above
+        if os.getppid() != parent:  # the parent died before the line above
             os.kill(os.getpid(), signal.SIGKILL)
 
     return ask
@@ -101,14 +102,15 @@ def spawn(
     account: Account | None = None,
     death_signal: int = signal.SIGTERM,
 ) -> subprocess.Popen[bytes]:
-    """Start a process in a session of its own, output to ``log``, input from nowhere.
+    """Start a process in its own session, with its output in ``log`` and without input.
 
-    Its own session, because Ctrl-C in a terminal goes to the whole foreground group: the supervisor
-    alone decides in which order its children stop. Call it from a thread that lives as long as the
-    children should: the death signal comes when that thread ends.
+    Ctrl-C in a terminal reaches the whole foreground group. In its own session, the process doesn't
+    get it, and the supervisor decides in which order its children stop. Call this function in a
+    thread that lives as long as the process should: the process gets ``death_signal`` when that
+    thread ends.
 
     Raises:
-        OSError: when it can't be started.
+        OSError: If the process can't be started.
     """
     return subprocess.Popen(
         list(command),
@@ -121,22 +123,22 @@ def spawn(
         user=account.uid if account else None,
         group=account.gid if account else None,
         extra_groups=[] if account else None,
-        # Safe here: the hook makes two system calls and takes no lock.
+        # This is safe: the function makes two system calls and takes no lock.
         preexec_fn=_die_with_parent(os.getpid(), death_signal),  # noqa: PLW1509
     )
 
 
 def signal_group(pid: int, number: int) -> None:
-    """Signal the process group that ``pid`` leads; nothing happens when it is gone."""
+    """Send a signal to the process group that ``pid`` leads; do nothing if it is gone."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
 
 
 def ended(process: subprocess.Popen[bytes]) -> bool:
-    """Whether a child has ended; if so, whatever is left of its group is killed and it is reaped.
+    """Return True if a child has ended. If so, kill the rest of its process group and reap it.
 
-    A server's own worker processes would otherwise live on and hold its port. The group is killed
-    before the leader is reaped, since a zombie keeps its pid from being given away.
+    Otherwise, a server's own child processes would live on and keep its port. The group is killed
+    before its leader is reaped, because the pid of a zombie can't be reused.
     """
     if process.returncode is not None:
         return True
@@ -144,7 +146,7 @@ def ended(process: subprocess.Popen[bytes]) -> bool:
         try:
             found = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
-            found = None  # reaped by someone else: let poll() settle it
+            found = None  # it was reaped elsewhere; poll() below handles that
         else:
             if found is None:
                 return False
@@ -157,19 +159,23 @@ def ended(process: subprocess.Popen[bytes]) -> bool:
 
 
 def reap_orphans(own: Iterable[int]) -> None:
-    """Reap children that are not ours by birth, which process 1 of a container inherits."""
+    """Reap ended children that we did not start; process 1 of a container inherits orphans.
+
+    Args:
+        own: Pids of the children that we started. :func:`ended` reaps them.
+    """
     if not hasattr(os, "waitid"):
         return
     known = set(own)
     with contextlib.suppress(ChildProcessError):
         while found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             if found.si_pid in known:
-                return  # ended() takes it; later orphans come in the next round
+                return  # ended() reaps it; the next call reaps the orphans after it
             os.waitpid(found.si_pid, 0)
 
 
 def describe_exit(code: int) -> str:
-    """An exit status in words."""
+    """Return the description of an exit status, such as "signal SIGKILL"."""
     if code >= 0:
         return f"exit code {code}"
     try:
@@ -179,9 +185,12 @@ def describe_exit(code: int) -> str:
 
 
 def end_process(pid: int, remembered: str, steps: Sequence[tuple[int, float]]) -> bool:
-    """End a process that is not our child: each signal in turn, with the seconds it is given.
+    """End a process that is not our child, and return True if it is gone.
 
-    Returns whether it is gone.
+    Args:
+        pid: The process.
+        remembered: Its identity; a process with another identity gets no signal.
+        steps: Signals to send in turn, each with the seconds to wait after it.
     """
     for number, seconds in steps:
         if not is_same_process(pid, remembered):
@@ -194,7 +203,7 @@ def end_process(pid: int, remembered: str, steps: Sequence[tuple[int, float]]) -
 
 
 def wait_gone(pid: int, remembered: str | None, seconds: float) -> bool:
-    """Wait until a process that is not our child has ended; whether it did."""
+    """Wait until a process that is not our child has ended; return False if it didn't in time."""
     deadline = time.monotonic() + seconds
     while is_same_process(pid, remembered):
         if time.monotonic() > deadline:
@@ -204,7 +213,7 @@ def wait_gone(pid: int, remembered: str | None, seconds: float) -> bool:
 
 
 def processes_with(variable: str, value: str) -> list[tuple[int, str]]:
-    """Processes, as pid and identity, that were started with this in their environment."""
+    """Return pid and identity of the processes whose environment has this variable and value."""
     if not HAS_PSUTIL:
         return []
     found = []
@@ -221,7 +230,7 @@ def processes_with(variable: str, value: str) -> list[tuple[int, str]]:
 
 
 def resident_bytes(pid: int) -> int | None:
-    """Resident memory of a process and its descendants."""
+    """Return the resident memory in bytes of a process and its descendants; None if unknown."""
     if not HAS_PSUTIL:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What the supervisor is told about each process."""
+"""The description of a process that the supervisor keeps running."""
 
 import signal
 from collections.abc import Callable, Mapping
@@ -9,22 +9,22 @@ from aiplatform.embedded.errors import EmbeddedError
 from aiplatform.embedded.process import Account
 
 StopSteps = tuple[tuple[int, float], ...]
-"""Signals in turn, each with the seconds it is given before the next."""
+"""Signals to send in turn, each with the seconds to wait before the next."""
 
 POLITE: StopSteps = ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0))
 
 
 def nothing() -> None:
-    """The default of :attr:`Service.before_start`."""
+    """Do nothing; the default of :attr:`Service.before_start`."""
 
 
 def at_once() -> bool:
-    """The default of :attr:`Service.is_ready`: running is ready."""
+    """Return True; the default of :attr:`Service.is_ready`: a process that runs is ready."""
     return True
 
 
 def no_diagnosis(_: str) -> EmbeddedError | None:
-    """The default of :attr:`Service.diagnose`."""
+    """Return None; the default of :attr:`Service.diagnose`."""
     return None
 
 
@@ -32,10 +32,10 @@ def no_diagnosis(_: str) -> EmbeddedError | None:
 class Service:
     """A process that is kept running.
 
-    ``before_start`` runs before every start and clears away what the last one left. ``diagnose``
-    gets the log of a start that failed and returns an error that no further attempt would cure.
-    ``transient`` are words in that log by which a failed start is simply repeated.
-    ``death_signal`` is what the process gets if the supervisor is SIGKILLed, where the system can.
+    ``before_start`` is called before every start, to remove what the last one left. ``diagnose``
+    gets the log of a failed start, and returns an error if another attempt would fail as well.
+    ``transient`` are texts in that log after which the start is simply repeated. ``death_signal``
+    is sent to the process when the supervisor is killed (on Linux only).
     """
 
     name: str

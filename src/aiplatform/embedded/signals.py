@@ -1,4 +1,4 @@
-"""Signals and deaths of children as something to wait for, in one thread."""
+"""Waiting for stop signals and for deaths of children, in one thread."""
 
 import contextlib
 import select
@@ -12,11 +12,11 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopRequestedError(Exception):
-    """Somebody asked the supervisor to stop: Ctrl-C, ``down``, the end of a session."""
+    """The supervisor was asked to stop: by Ctrl-C, by ``down`` or by the end of a session."""
 
 
 class Signals:
-    """Counts requests to stop, and wakes a waiting thread when one comes or a child dies."""
+    """Signal handlers that count stop requests and wake :meth:`wait`, also when a child dies."""
 
     def __init__(self) -> None:
         self.stop_requests = 0
@@ -29,7 +29,7 @@ class Signals:
     def __enter__(self) -> Self:
         self._wakeup_before = signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
         for number in STOP_SIGNALS:
-            # nohup and the like: what was ignored stays ignored.
+            # nohup makes a process ignore SIGHUP; this must stay so.
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._stop)
         self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, self._noted)
@@ -48,7 +48,7 @@ class Signals:
         self._write.close()
 
     def wait(self, seconds: float) -> None:
-        """Sleep until something happened, at most ``seconds``."""
+        """Sleep until a signal arrives, at most ``seconds``."""
         select.select([self._read], [], [], max(seconds, 0))
         for _ in self._drain():
             pass
@@ -62,4 +62,4 @@ class Signals:
         self.stop_requests += 1
 
     def _noted(self, *_: object) -> None:
-        """A handler must exist for the wake-up to be written."""
+        """Do nothing. Python only writes to the wake-up descriptor if a handler exists."""

@@ -1,4 +1,4 @@
-"""What the supervisor writes down about itself, for ``status``, ``down`` and the next ``up``."""
+"""The state file that the supervisor writes for ``status``, ``down`` and the next ``up``."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from aiplatform.embedded.process import is_same_process
 
 
 class Phase(StrEnum):
-    """Where the platform is in its life."""
+    """The phase of a platform's life."""
 
     STARTING = "starting"
     READY = "ready"
@@ -20,7 +20,7 @@ class Phase(StrEnum):
 
 
 class ServiceState(StrEnum):
-    """Where one process is in its life."""
+    """The state of one supervised process."""
 
     WAITING = "waiting"
     STARTING = "starting"
@@ -31,7 +31,7 @@ class ServiceState(StrEnum):
 
 @dataclass
 class ServiceRecord:
-    """One process as last seen by the supervisor."""
+    """One process, as the supervisor last saw it."""
 
     name: str
     state: ServiceState = ServiceState.WAITING
@@ -43,7 +43,7 @@ class ServiceRecord:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "ServiceRecord":
-        """Read one of a state's services."""
+        """Return the record that :meth:`State.as_dict` wrote as one of its services."""
         known = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
         known["state"] = ServiceState(known["state"])
         return cls(**known)
@@ -51,7 +51,7 @@ class ServiceRecord:
 
 @dataclass
 class State:
-    """The whole platform as last seen by its supervisor. Times are ISO 8601, UTC."""
+    """The whole platform, as its supervisor last saw it. Times are ISO 8601, UTC."""
 
     run_id: str
     pid: int
@@ -76,19 +76,21 @@ class State:
 
     @property
     def supervisor_alive(self) -> bool:
-        """Whether the process that wrote this still runs."""
+        """True if the supervisor that wrote this state still runs."""
         return is_same_process(self.pid, self.identity)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data, as it stands in the file and in ``--json``."""
+        """Return this state as plain data, as in the state file and in ``--json``."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "State":
-        """Read what :meth:`as_dict` wrote; fields of a newer version are ignored.
+        """Return the state that :meth:`as_dict` wrote; unknown fields are ignored.
 
         Raises:
-            KeyError, TypeError, ValueError: when it is something else.
+            KeyError: If a field is missing.
+            TypeError: If the data has another structure.
+            ValueError: If a value is not allowed.
         """
         known = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
         known["phase"] = Phase(known["phase"])
@@ -97,9 +99,9 @@ class State:
 
 
 def read_state(home: Home) -> State | None:
-    """What the last supervisor of this home wrote; None without one, or when it can't be read.
+    """Return the state that the last supervisor of this home wrote; None without a readable file.
 
-    An unreadable file is as good as none: its writer was cut off by a full disk or a power failure.
+    A file that can't be read counts as missing: a full disk or a power failure cut off its writer.
     """
     try:
         data = json.loads(home.state_file.read_text("utf-8"))
@@ -109,10 +111,10 @@ def read_state(home: Home) -> State | None:
 
 
 def write_state(home: Home, state: State) -> None:
-    """Replace the state file in one step.
+    """Replace the state file atomically.
 
     Raises:
-        OSError: when it can't be written.
+        OSError: If it can't be written.
     """
     temporary = home.state_file.with_suffix(f".{os.getpid()}.tmp")
     temporary.write_text(json.dumps(state.as_dict(), indent=2) + "\n", "utf-8")
@@ -120,5 +122,5 @@ def write_state(home: Home, state: State) -> None:
 
 
 def remove_state(home: Home) -> None:
-    """Say that nothing runs."""
+    """Delete the state file, which means that nothing runs in this home."""
     home.state_file.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What ``aiplatform up`` does: the order in which things start, are watched and stop."""
+"""The supervisor behind ``aiplatform up``: starts, watches and stops all parts of a platform."""
 
 import contextlib
 import logging
@@ -38,9 +38,11 @@ from aiplatform.language import tr
 Observe = Callable[[State], None]
 
 DATA_SECONDS = 300.0
-"""A database that was killed under load replays its log before it is ready."""
+"""Seconds to wait for PostgreSQL and Valkey, which may first have to replay a long log."""
 
 HEALTH_EVERY = 10.0
+"""Seconds between two checks of a healthy platform."""
+
 PRIVATE = ("AIPLATFORM_DATABASE_URL", "AIPLATFORM_BROKER_URL", "AIPLATFORM_STORAGE_URL")
 
 logger = logging.getLogger("aiplatform.embedded")
@@ -52,18 +54,18 @@ def _program(name: str, *arguments: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Programs:
-    """The command lines of the platform's own processes; tests put smaller ones in their place."""
+    """The command lines of the platform's own processes; tests replace them with small ones."""
 
     upgrade: tuple[str, ...] = field(default_factory=lambda: _program("db", "upgrade"))
     api: tuple[str, ...] = field(default_factory=lambda: _program("server"))
     worker: tuple[str, ...] = field(default_factory=lambda: _program("worker"))
     worker_stop_seconds: float = 45.0
-    """Running tasks are given 30 seconds to write a checkpoint; the rest is for the worker."""
+    """Seconds for the worker to stop: 30 for tasks to save checkpoints, the rest for itself."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What ``up`` was asked for."""
+    """The options of ``aiplatform up``."""
 
     home: Home
     host: str = "127.0.0.1"
@@ -73,7 +75,7 @@ class Options:
 
 
 class Supervisor:
-    """One run of the platform on one home."""
+    """One run of the platform in one home."""
 
     def __init__(self, options: Options, observe: Observe, environ: Mapping[str, str]) -> None:
         self._options = options
@@ -83,10 +85,10 @@ class Supervisor:
         self._began = time.monotonic()
 
     def run(self) -> int:
-        """Start everything, mind it until somebody asks to stop, stop it; the exit code.
+        """Start everything, watch it until a stop is requested, stop it, return the exit code.
 
         Raises:
-            EmbeddedError: it could not be started; what was started is stopped again.
+            EmbeddedError: If the start failed; what was started has been stopped again.
         """
         home = self._home
         home.prepare()
@@ -151,7 +153,7 @@ class Supervisor:
         programs = self._options.programs
         if needs_upgrade(self._home, postgres.revision()):
             self._step(tr("migrating"))
-            # Only this one is told of the owner; what runs has a role that owns nothing.
+            # Only the migrations get the role that owns the tables.
             owner = {"AIPLATFORM_MIGRATION_DATABASE_URL": postgres.owner_url}
             keeper.run(
                 Service(
@@ -176,8 +178,9 @@ class Supervisor:
                     (signal.SIGTERM, programs.worker_stop_seconds),
                     (signal.SIGKILL, 5.0),
                 ),
-                # With the database going down too there is nobody to say goodbye to; its tasks go
-                # on from their checkpoints, and their launchers end them when it is gone.
+                # If the supervisor is killed, the database ends too, so the worker couldn't
+                # record a clean stop. Its launchers end their tasks when the worker is gone, and
+                # the tasks later continue from their checkpoints.
                 death_signal=signal.SIGKILL,
             )
         )
@@ -191,7 +194,7 @@ class Supervisor:
         self._save()
 
     def _watch(self) -> None:
-        """Mind the children until somebody asks to stop."""
+        """Watch the children and the platform's health until a stop is requested."""
         state, keeper = self._state, self._keeper
         next_look = time.monotonic() + HEALTH_EVERY
         while True:
@@ -209,7 +212,7 @@ class Supervisor:
                 logger.info("%s %s", phase, step)
                 state.phase, state.step = phase, step
                 self._save()
-            # A busy machine answers slowly; nobody is restarted for that, only shown.
+            # On a busy machine, answers are slow. The state shows this, but nothing is restarted.
             next_look = time.monotonic() + (HEALTH_EVERY if phase is Phase.READY else 1.0)
 
     def _is_healthy(self) -> bool:
@@ -269,7 +272,7 @@ class Supervisor:
             self._save()
 
     def _save(self) -> None:
-        """Write the state and show it. A full disk must not bring down what it fills."""
+        """Write the state file and show the state. A full disk must not stop the platform."""
         self._state.services = self._keeper.records
         try:
             write_state(self._home, self._state)
@@ -306,7 +309,7 @@ def _wanting(health: Health | None) -> str:
 
 
 def already_running(home: Home) -> AlreadyRunningError:
-    """What a second ``up`` says."""
+    """Return the error for a command that finds the home locked by another process."""
     state = read_state(home)
     if state is None or not state.supervisor_alive:
         return AlreadyRunningError(
@@ -333,8 +336,8 @@ def already_running(home: Home) -> AlreadyRunningError:
 
 @contextlib.contextmanager
 def _log_to(path: Path) -> Iterator[None]:
-    """The supervisor's own log, while it runs."""
-    open_log(path).close()  # sets an overgrown one aside
+    """Write the log messages of the supervisor to ``path`` while the context is active."""
+    open_log(path).close()  # renames the log if it is too large
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.setLevel(logging.INFO)

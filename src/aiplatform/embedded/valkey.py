@@ -1,4 +1,7 @@
-"""The private Valkey: on a unix socket only, its queue on disk so that it survives a SIGKILL."""
+"""The private Valkey of a home.
+
+It listens only on a unix socket, and keeps its queue on disk so that it survives a SIGKILL.
+"""
 
 import contextlib
 import re
@@ -18,12 +21,12 @@ DAMAGED = re.compile(
     "Bad file format reading the append only file|Error reading the append only file"
     "|AOF manifest|Unable to obtain the AOF file|Internal error in RDB|Short read or OOM"
 )
-"""What Valkey says when its files are damaged elsewhere than at their end, or some are missing."""
+"""Messages of Valkey if files are missing or damaged; it repairs a damaged end by itself."""
 
 
 @dataclass(frozen=True)
 class Valkey:
-    """How one home's Valkey is started and reached."""
+    """The Valkey (or Redis) server of one home."""
 
     home: Home
     binary: Path
@@ -31,19 +34,19 @@ class Valkey:
 
     @property
     def socket(self) -> Path:
-        """In a directory that only we can enter."""
+        """The path of the unix socket, in a directory that only our user can enter."""
         return self.sockets / "valkey" / "valkey.sock"
 
     @property
     def url(self) -> str:
-        """As Celery wants it."""
+        """The broker URL, in the form that Celery expects."""
         return f"redis+socket://{quote(str(self.socket))}?virtual_host=0"
 
     def prepare(self) -> None:
-        """Make the socket's directory.
+        """Create the socket's directory.
 
         Raises:
-            HomeUnusableError: when it can't be made.
+            HomeUnusableError: If it can't be created.
         """
         try:
             self.socket.parent.mkdir(exist_ok=True, mode=0o700)
@@ -52,7 +55,7 @@ class Valkey:
             raise from_os_error(error, self.socket.parent) from error
 
     def service(self, env: Mapping[str, str]) -> Service:
-        """The server as something to supervise."""
+        """Return the server as a service to supervise, with ``env`` as its environment."""
         options = {
             "port": "0",
             "unixsocket": str(self.socket),
@@ -61,7 +64,7 @@ class Valkey:
             "appendonly": "yes",
             "appendfsync": "everysec",
             "save": "",
-            # Messages are wake-ups of a few hundred bytes; more than this is a runaway producer.
+            # Messages are wake-ups of a few hundred bytes. Only a faulty producer needs more.
             "maxmemory": "512mb",
             "maxmemory-policy": "noeviction",
             "daemonize": "no",
@@ -80,7 +83,7 @@ class Valkey:
         )
 
     def is_ready(self) -> bool:
-        """Whether it answers; while it loads its file it doesn't yet."""
+        """Return True if the server answers; it does not while it loads its files."""
         try:
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(1)
@@ -97,8 +100,9 @@ class Valkey:
         if "No space left on device" in log:
             return disk_full(self.home.root)
         if DAMAGED.search(log) and "Permission denied" not in log:
-            # The rows in PostgreSQL are the truth and the messages only wake-ups, which the sweep
-            # sends again: an empty queue costs a moment, a broker that won't start everything.
+            # Messages are only wake-ups, and the reaper sends lost ones again from the rows in
+            # PostgreSQL. An empty queue therefore only costs a delay, while without a broker the
+            # platform would not start.
             damaged = self.home.valkey / "appendonlydir"
             with contextlib.suppress(OSError):
                 damaged.rename(damaged.with_name(f"appendonlydir.damaged-{time.time_ns()}"))

@@ -1,5 +1,5 @@
--- SHA-1 is missing because PostgreSQL has none built in; passwords are hashed by the API, so crypt()
--- is not needed.
+-- SHA-1 is missing because PostgreSQL has no built-in function for it. crypt() is missing because
+-- the API hashes passwords itself.
 
 CREATE FUNCTION digest(data bytea, algorithm text) RETURNS bytea
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE

@@ -1,5 +1,5 @@
--- Version 1.0 stands below that of the C extension. A dump names no version, so it restores on a
--- server that has the real one.
+-- Version 1.0 is older than any version of the C extension. A dump doesn't name the version, so it
+-- can be restored on a server that has the C extension.
 
 CREATE FUNCTION uuid_generate_v4() RETURNS uuid
     LANGUAGE sql VOLATILE STRICT PARALLEL SAFE
