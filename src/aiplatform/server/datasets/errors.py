@@ -1,15 +1,15 @@
-"""What can go wrong with datasets."""
+"""Problems that the dataset routes answer with."""
 
 from collections.abc import Sequence
 
 from aiplatform.server.core.errors import Conflict, Invalid, NotFound, Problem
 
 MAX_LISTED = 12
-"""Versions and tags that an error lists."""
+"""Maximum number of versions and tags that an error lists."""
 
 
 class MalformedFile(Invalid):
-    """The file is not what it claims to be; the texts name the place."""
+    """An uploaded file whose content does not match its format; the messages name the line."""
 
     code = "dataset.malformed"
     title = {"en": "The file can't be read", "zh": "文件无法读取"}
@@ -17,7 +17,7 @@ class MalformedFile(Invalid):
 
 
 class NoSuchVersion(NotFound):
-    """The dataset is there, and lacks the version or tag."""
+    """A version or tag that an existing dataset does not have."""
 
     code = "dataset.no_such_version"
     title = {"en": "No such version", "zh": "版本不存在"}
@@ -27,7 +27,13 @@ class NoSuchVersion(NotFound):
     }
 
     def __init__(self, *, dataset: str, version: str, known: Sequence[str]) -> None:
-        """``known``: versions and tags that it has, the newest first."""
+        """Create the error.
+
+        Args:
+            dataset: the name of the dataset.
+            version: the label or tag that was not found.
+            known: versions and tags that the dataset has, newest first.
+        """
         shown = ", ".join(known[:MAX_LISTED]) + (", …" if len(known) > MAX_LISTED else "")
         super().__init__(
             resource="dataset version",
@@ -39,7 +45,7 @@ class NoSuchVersion(NotFound):
 
 
 class TooManyRows(Invalid):
-    """The contract counts rows in an INTEGER."""
+    """A file with more rows than ``dataset_versions.row_count``, an INTEGER, can count."""
 
     code = "dataset.too_many_rows"
     title = {"en": "Too many rows", "zh": "数据行过多"}
@@ -50,7 +56,7 @@ class TooManyRows(Invalid):
 
 
 class IdenticalContent(Conflict):
-    """Most often the wrong file was picked, or an upload was repeated."""
+    """A commit of the same rows as the parent: often the wrong file, or a repeated upload."""
 
     code = "dataset.identical_content"
     title = {"en": "Nothing has changed", "zh": "内容没有变化"}
@@ -60,7 +66,12 @@ class IdenticalContent(Conflict):
     }
 
     def __init__(self, *, version: str, can_allow: bool) -> None:
-        """``can_allow``: the request has a field that commits them all the same."""
+        """Create the error.
+
+        Args:
+            version: the label of the parent.
+            can_allow: True if the request has a field to commit the same rows all the same.
+        """
         advice, advice_zh = (
             (
                 "To commit them all the same, repeat with allow_identical=true.",
@@ -76,7 +87,7 @@ class IdenticalContent(Conflict):
 
 
 class PartNameInvalid(Invalid):
-    """A dataset of that name could not be addressed."""
+    """A part of a split whose dataset would have a name that can't be used in ``name@version``."""
 
     code = "dataset.part_name_invalid"
     title = {"en": "Invalid name of a part", "zh": "划分后的名称不可用"}
@@ -90,7 +101,7 @@ class PartNameInvalid(Invalid):
 
 
 class DatasetInUse(Conflict):
-    """Work that reads the dataset would lose its input."""
+    """A refusal to delete a dataset that unfinished tasks read."""
 
     code = "dataset.in_use"
     title = {"en": "Dataset in use", "zh": "数据集正在使用"}
@@ -102,7 +113,7 @@ class DatasetInUse(Conflict):
 
 
 class GateFailed(Conflict):
-    """The project's own rules speak against training on these rows."""
+    """A training on a version that breaks a rule of the project's quality gate."""
 
     code = "dataset.gate_failed"
     title = {"en": "The dataset fails the quality gate", "zh": "数据集未通过质量门禁"}
@@ -119,7 +130,7 @@ class GateFailed(Conflict):
 
 
 class UnknownFinding(Invalid):
-    """A limit on what no check reports would never bite."""
+    """A limit in a quality gate for a finding that no check reports, so it would never apply."""
 
     code = "dataset.unknown_finding"
     title = {"en": "No such finding", "zh": "没有该问题代码"}
@@ -130,7 +141,7 @@ class UnknownFinding(Invalid):
 
 
 class NoSuchFinding(NotFound):
-    """Neither a check of the platform nor the version's report has it; a slip, most often."""
+    """A finding that neither a check of the platform nor the report has; usually a typo."""
 
     code = "dataset.no_such_finding"
     title = {"en": "No such finding", "zh": "没有该问题"}
@@ -141,7 +152,7 @@ class NoSuchFinding(NotFound):
 
 
 class ReportBeingMade(Conflict):
-    """The task that makes the report of a version has not ended yet."""
+    """A request for a quality report whose task has not ended yet."""
 
     code = "dataset.report_being_made"
     title = {"en": "The report is being made", "zh": "质量报告正在生成"}
@@ -155,7 +166,7 @@ class ReportBeingMade(Conflict):
 
 
 class FindingWithoutRows(Invalid):
-    """Rows that were counted, but that nobody can name here."""
+    """A finding whose rows were counted but can't be listed."""
 
     code = "dataset.finding_without_rows"
     title = {"en": "The finding has no list of rows", "zh": "该问题不列出数据行"}
@@ -166,7 +177,10 @@ class FindingWithoutRows(Invalid):
 
 
 class VersionMoved(Conflict):
-    """Somebody committed while the rows were made; to build on what was, ``parent`` says so."""
+    """A commit that lost a race: the dataset got another version meanwhile.
+
+    To build on the older version on purpose, name it in ``parent``.
+    """
 
     code = "dataset.moved"
     title = {"en": "The dataset has a newer version", "zh": "数据集已有新版本"}
@@ -178,7 +192,7 @@ class VersionMoved(Conflict):
 
 
 class VersionKept(Conflict):
-    """Only a leaf that nothing was trained on goes."""
+    """A refusal to delete a version that has children, a tag or readers, or is the first one."""
 
     code = "dataset.version_kept"
     title = {"en": "The version can't be deleted", "zh": "该版本不能删除"}
@@ -189,7 +203,7 @@ class VersionKept(Conflict):
 
 
 class TagIsVersion(Invalid):
-    """It could not be told from a version."""
+    """A tag named like a version, such as ``v3``, which would be ambiguous."""
 
     code = "dataset.tag_is_version"
     title = {"en": "Invalid name of a tag", "zh": "标签名不可用"}
@@ -200,7 +214,7 @@ class TagIsVersion(Invalid):
 
 
 class ConditionUnreadable(Invalid):
-    """In a query string conditions are JSON, which nothing has checked yet."""
+    """A condition in a query string that is not valid JSON of a condition."""
 
     code = "dataset.condition_unreadable"
     title = {"en": "Unreadable condition", "zh": "条件无法识别"}
@@ -213,7 +227,7 @@ class ConditionUnreadable(Invalid):
 
 
 class ImportRefused(Invalid):
-    """The platform does not call what is there."""
+    """An import from an address that the platform does not connect to."""
 
     code = "dataset.import_refused"
     title = {"en": "Not fetched from there", "zh": "不允许从该地址导入"}
@@ -221,7 +235,7 @@ class ImportRefused(Invalid):
 
 
 class ReadingUnreadable(Invalid):
-    """What is said of how to read the file makes no sense."""
+    """Contradictory or invalid options for reading a file."""
 
     code = "dataset.reading_unreadable"
     title = {"en": "Unreadable option", "zh": "读取选项无效"}
@@ -232,7 +246,7 @@ class ReadingUnreadable(Invalid):
 
 
 class KeyNeeded(Invalid):
-    """Rows are matched by a column."""
+    """An upload whose mode matches rows by a key column, without the name of that column."""
 
     code = "dataset.key_needed"
     title = {"en": "Key column needed", "zh": "需要指定键列"}
@@ -243,7 +257,7 @@ class KeyNeeded(Invalid):
 
 
 class BaseModelNotReady(Conflict):
-    """Its tokenizer can't count while its files are still coming in."""
+    """A base model whose tokenizer can't count yet, because its files are incomplete."""
 
     code = "dataset.base_model_not_ready"
     title = {"en": "Base model not ready", "zh": "基础模型未就绪"}
@@ -256,7 +270,7 @@ class BaseModelNotReady(Conflict):
 
 
 class IngestFailed(Problem):
-    """A fault of the program or of the machine, not of the file."""
+    """An ingest process that failed because of the program or the machine, not the file."""
 
     status = 500
     code = "dataset.ingest_failed"
@@ -270,7 +284,10 @@ class IngestFailed(Problem):
 
 
 class ExportFailed(Problem):
-    """Raised when the answer has begun: it is broken off, which the client notices."""
+    """An export process that failed while the answer was being sent.
+
+    The status was sent already. The connection is closed early, which the client notices.
+    """
 
     code = "dataset.export_failed"
     detail = {
@@ -281,7 +298,7 @@ class ExportFailed(Problem):
 
 
 class InvalidTusHeader(Problem):
-    """The protocol says how it is written."""
+    """A tus header that is missing or malformed."""
 
     status = 400
     code = "upload.invalid_header"
@@ -293,7 +310,7 @@ class InvalidTusHeader(Problem):
 
 
 class InvalidTusMetadata(Invalid):
-    """What the upload is said to be makes no sense."""
+    """Metadata of a resumable upload with invalid values."""
 
     code = "upload.invalid_metadata"
     title = {"en": "Unreadable metadata", "zh": "上传元数据无效"}
@@ -304,7 +321,7 @@ class InvalidTusMetadata(Invalid):
 
 
 class TusVersion(Problem):
-    """There is one version so far."""
+    """A request for another version of the tus protocol than 1.0.0, the only one so far."""
 
     status = 412
     code = "upload.protocol_version"
@@ -317,7 +334,7 @@ class TusVersion(Problem):
 
 
 class OffsetConflict(Conflict):
-    """Somebody sent a piece meanwhile, or an answer was lost."""
+    """A piece at the wrong offset: another client sent one meanwhile, or an answer was lost."""
 
     code = "upload.offset"
     title = {"en": "Wrong offset", "zh": "偏移量不符"}
@@ -329,7 +346,7 @@ class OffsetConflict(Conflict):
 
 
 class UploadLocked(Problem):
-    """Two writers would mix their bytes."""
+    """A piece that was refused because another request is writing to the same upload."""
 
     status = 423
     code = "upload.locked"
@@ -342,7 +359,7 @@ class UploadLocked(Problem):
 
 
 class UploadExpired(Problem):
-    """Its bytes were taken away."""
+    """An upload whose bytes were deleted, because no piece arrived for a day."""
 
     status = 410
     code = "upload.expired"
@@ -355,7 +372,7 @@ class UploadExpired(Problem):
 
 
 class UploadRefused(Conflict):
-    """It is over."""
+    """A piece for an upload whose file was refused already."""
 
     code = "upload.refused"
     title = {"en": "Upload refused", "zh": "上传已被拒绝"}
@@ -366,7 +383,7 @@ class UploadRefused(Conflict):
 
 
 class UploadIncomplete(Conflict):
-    """Only a whole file is read."""
+    """An upload that can't be read yet, because bytes are missing."""
 
     code = "upload.incomplete"
     title = {"en": "Bytes are missing", "zh": "上传未完成"}
@@ -377,7 +394,7 @@ class UploadIncomplete(Conflict):
 
 
 class ChecksumMismatch(Problem):
-    """The status is tus's own."""
+    """A piece that was damaged in transit; 460 is the status that tus defines for this."""
 
     status = 460
     code = "upload.checksum"

@@ -1,4 +1,4 @@
-"""The task kinds of datasets."""
+"""Task kinds of datasets: quality reports, imports and fixes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ from aiplatform.server.tasks.service.periodic import on_hour
 
 
 class DataQuality(TaskKind):
-    """The quality report of one dataset version."""
+    """A task that makes the quality report of one dataset version."""
 
     type = TaskType.DATA_QUALITY
     permission = Permission.DATASETS_WRITE
@@ -28,41 +28,44 @@ class DataQuality(TaskKind):
     shares_commit = True
 
     def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
-        """See :func:`quality.prepare`."""
+        """Pin the inputs of the report; see :func:`quality.prepare`."""
         return quality.prepare(session, context, spec)
 
     def look_ahead(self, context: ProjectContext, specs: Sequence[Any]) -> Sequence[Question]:
-        """The datasets, and the gate, which says what else they are compared with."""
+        """Return the queries for the quality gate and for all datasets that the specs name.
+
+        The gate is needed because it names further datasets to compare with.
+        """
         gate = gates.gate_asked(context.project_id)
         refs = [ref for spec in specs for ref in (spec.dataset, *spec.against)]
         return pins.pins_asked(context, refs), gate
 
     def inputs(self, session: Session, task: Task) -> Inputs:
-        """The version's rows and, when tokens are counted, the tokenizer."""
+        """Return the version's rows and, if tokens are counted, the tokenizer."""
         return quality.task_inputs(session, task)
 
     def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
-        """Keep the report."""
+        """Store the report."""
         quality.conclude(session, task, outcome)
 
 
 class DatasetImport(TaskKind):
-    """Rows fetched from elsewhere."""
+    """A task that fetches rows from another server."""
 
     type = TaskType.DATASET_IMPORT
     permission = Permission.DATASETS_WRITE
     started_through = "projects/{project}/dataset-imports"
 
     def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
-        """See :func:`imports.prepare`."""
+        """Check the import before it is queued; see :func:`imports.prepare`."""
         return imports.prepare(session, context, spec)
 
     def inputs(self, session: Session, task: Task) -> Inputs:  # noqa: ARG002
-        """Nothing: what it reads comes from outside."""
+        """Return no inputs: an import reads only from outside."""
         return Inputs()
 
     def keep(self, write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Any:
-        """The output in parts."""
+        """Store the fetched rows in parts."""
         return imports.keep(write, task, output, result)
 
     def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
@@ -71,21 +74,21 @@ class DatasetImport(TaskKind):
 
 
 class DataFix(TaskKind):
-    """A version in which findings of the quality report are cured."""
+    """A task that commits a version in which findings of the quality report are fixed."""
 
     type = TaskType.DATA_FIX
     permission = Permission.DATASETS_WRITE
 
     def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
-        """See :func:`fixes.prepare`."""
+        """Pin the inputs of the fix; see :func:`fixes.prepare`."""
         return fixes.prepare(session, context, spec)
 
     def inputs(self, session: Session, task: Task) -> Inputs:
-        """The version's rows and what its report read beside them."""
+        """Return the version's rows, and the tokenizer and other data that its report used."""
         return quality.task_inputs(session, task)
 
     def keep(self, write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Any:
-        """The fixed rows in parts."""
+        """Store the fixed rows in parts."""
         return fixes.keep(write, task, output, result)
 
     def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
@@ -94,7 +97,7 @@ class DataFix(TaskKind):
 
 
 def register() -> None:
-    """Called by the composition roots."""
+    """Register the task kinds and the hourly deletion of expired uploads; run at start-up."""
     on_hour("uploads", resumable.forget_expired)
     kinds.register(DataFix())
     kinds.register(DatasetImport())

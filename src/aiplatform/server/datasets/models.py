@@ -1,4 +1,4 @@
-"""Datasets, their immutable versions, and reports."""
+"""Tables of datasets, their immutable versions, and quality reports."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from aiplatform.server.core.database import Base, Created, Identified, Updated
 
 
 class Dataset(Identified, Updated, Base):
-    """The head of a dataset; the contract's table. ``size`` in bytes, of the current version."""
+    """A dataset with the facts of its current version; a contract table. ``size`` is in bytes."""
 
     __tablename__ = "datasets"
 
@@ -25,7 +25,7 @@ class Dataset(Identified, Updated, Base):
 
 
 class DatasetDetails(Base):
-    """What a dataset needs and the contract has no column for."""
+    """Columns of a dataset that the contract table does not have."""
 
     __tablename__ = "dataset_details"
 
@@ -36,7 +36,7 @@ class DatasetDetails(Base):
 
 
 class DatasetTag(Base):
-    """A name for a version, which may be moved to another."""
+    """A name for a version, which can be moved to another version."""
 
     __tablename__ = "dataset_tags"
 
@@ -48,7 +48,10 @@ class DatasetTag(Base):
 
 
 class DatasetUpload(Identified, Created, Base):
-    """An upload in pieces; ``length`` in bytes. ``facts`` is what a plain one has as parameters."""
+    """A resumable upload.
+
+    ``length`` is in bytes. ``facts`` holds what a plain upload has as parameters.
+    """
 
     __tablename__ = "dataset_uploads"
 
@@ -62,7 +65,10 @@ class DatasetUpload(Identified, Created, Base):
 
 
 class DatasetVersion(Identified, Created, Base):
-    """An immutable commit; the contract's table. Hash, size (bytes) and rows are the Parquet's."""
+    """An immutable commit; a contract table.
+
+    ``file_hash``, ``file_size`` (bytes) and ``row_count`` describe the canonical Parquet file.
+    """
 
     __tablename__ = "dataset_versions"
 
@@ -77,7 +83,7 @@ class DatasetVersion(Identified, Created, Base):
 
 
 class DatasetVersionDetails(Base):
-    """What a version needs and the contract has no column for."""
+    """Columns of a version that the contract table does not have."""
 
     __tablename__ = "dataset_version_details"
 
@@ -90,7 +96,7 @@ class DatasetVersionDetails(Base):
 
 
 class QualityReport(Base):
-    """The newest report of one version."""
+    """The newest quality report of a version."""
 
     __tablename__ = "quality_reports"
 
@@ -101,7 +107,7 @@ class QualityReport(Base):
 
 
 class QualityReportMade(Identified, Created, Base):
-    """Every report that was made of a version, the newest included."""
+    """One of all quality reports that were made of a version, the newest included."""
 
     __tablename__ = "quality_reports_made"
 
@@ -111,7 +117,7 @@ class QualityReportMade(Identified, Created, Base):
 
 
 class DatasetGate(Base):
-    """A project's gate, as :class:`aiplatform.protocol.gates.Gate` has it."""
+    """A project's quality gate, stored as :class:`aiplatform.protocol.gates.Gate`."""
 
     __tablename__ = "dataset_gates"
 

@@ -1,4 +1,4 @@
-"""Pure rules of datasets: version numbers, file names, limits."""
+"""Pure rules of datasets: version labels, file names, limits, and the quality gate."""
 
 import re
 import unicodedata
@@ -15,7 +15,7 @@ from aiplatform.protocol.fixes import OURS, TOKEN_FINDINGS, tokens_counted
 from aiplatform.protocol.gates import Gate
 
 MAX_ROWS = 2**31 - 1
-"""``dataset_versions.row_count`` is an INTEGER."""
+"""Largest number of rows that ``dataset_versions.row_count``, an INTEGER, can hold."""
 
 MAX_FILENAME_BYTES = 200
 ROWS_PATH = "data.parquet"
@@ -28,7 +28,7 @@ MEDIA_TYPES = {
     "csv": "text/csv; charset=utf-8",
     "jsonl": "application/x-ndjson",
     "quarantine": "application/x-ndjson",
-    # Whatever it is called: a browser must not take it for anything that it could show.
+    # Uploads are served as binary data whatever their name is, so that no browser displays them.
     "original": "application/octet-stream",
 }
 
@@ -41,20 +41,21 @@ TAG = r"^[a-z][a-z0-9._-]{0,48}[a-z0-9]$"
 
 
 def is_label(name: str) -> bool:
-    """Whether a name is that of a version; a tag can't be called so."""
+    """Return True if a name is a version label such as ``v3``; tags can't have such names."""
     return LABEL.fullmatch(name) is not None
 
 
 def version_label(number: int) -> str:
-    """``v1``, ``v2``, …"""
+    """Return the label of a version number, such as ``v1``."""
     return f"v{number}"
 
 
 def safe_filename(name: str) -> str:
-    """The last part of what a client calls its file, without anything that means more than itself.
+    """Return the last part of a client's file name, without unsafe characters.
 
-    Separators of any system, control and format characters (some reverse the reading direction),
-    leading dots and trailing dots or spaces go; the ending stays when the name is cut.
+    Removed are separators of any system, control and format characters (some reverse the reading
+    direction), leading dots, and trailing dots or spaces. A name that is too long is cut before its
+    extension.
     """
     last = re.split(r"[/\\]", clean_text(name))[-1]
     kept = "".join(c for c in last if unicodedata.category(c)[0] != "C")
@@ -72,7 +73,7 @@ def safe_filename(name: str) -> str:
 def status_after_report(
     ended: TaskStatus, *, reported: bool, others_waiting: bool
 ) -> DatasetStatus:
-    """The status of a dataset when a quality task of its current version has ended.
+    """Return the status of a dataset after a quality task of its current version has ended.
 
     A version that has a report stays usable when making another one failed.
     """
@@ -85,7 +86,7 @@ def status_after_report(
 
 @dataclass(frozen=True, slots=True)
 class GateFailure:
-    """A rule that a report breaks, in both languages."""
+    """A rule that a report breaks, described in English and Chinese."""
 
     rule: str
     text: str
@@ -94,7 +95,10 @@ class GateFailure:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A version that a report should have been compared with; ``version`` None: any."""
+    """A version that a report should have been compared with.
+
+    ``version`` is a label or tag; None accepts any version of the dataset.
+    """
 
     dataset: UUID
     version: str | None
@@ -109,11 +113,15 @@ def gate_failures(
     dataset: UUID | None = None,
     held_out: Compared | None = None,
 ) -> list[GateFailure]:
-    """Which rules of the gate a report breaks; a missing report breaks any gate that has rules.
+    """Return the rules of the gate that a report breaks.
+
+    A missing report breaks every gate that has rules.
 
     Args:
-        dataset: whose version it is.
-        held_out: the evaluation data of the training that is asked for.
+        gate: the project's quality gate.
+        report: the quality report of the version, or None.
+        dataset: the dataset of the version.
+        held_out: the evaluation data of the training that is about to start.
     """
     if gate == Gate():
         return []
@@ -137,7 +145,7 @@ def gate_failures(
             )
         )
     for finding in report.get("findings") or ():
-        # Reports come from outside the server: what is missing speaks against the data.
+        # Reports may come from outside the server, so missing values count against the data.
         code, share = str(finding.get("code")), _number(finding.get("share"), 1)
         allowed = [limit.max_share for limit in gate.limits if _names(limit.finding, code)]
         if allowed and share > min(allowed):
@@ -154,7 +162,10 @@ def gate_failures(
 
 
 def _not_checked(gate: Gate, report: Mapping[str, Any]) -> list[GateFailure]:
-    """Limits of findings that the report could not have: whoever did not look has found nothing."""
+    """Return a failure for each limit whose finding the report did not check.
+
+    A check that did not run found nothing, which must not count as passed.
+    """
     reasons = [_unchecked(limit.finding, report) for limit in gate.limits]
     return [
         GateFailure("not_checked", f"not checked: {reason[0]}", f"未检查：{reason[1]}")
@@ -164,7 +175,7 @@ def _not_checked(gate: Gate, report: Mapping[str, Any]) -> list[GateFailure]:
 
 
 def _unchecked(pattern: str, report: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Why a report can't say whether there is such a finding, in both languages."""
+    """Return why a report can't contain a finding, in English and Chinese; None if it can."""
     found = {str(finding.get("code")) for finding in report.get("findings") or ()}
     if any(_names(pattern, code) for code in TOKEN_FINDINGS) and not tokens_counted(report):
         do = "`aiplatform datasets check DATASET@VERSION -m MODEL`"
@@ -193,21 +204,22 @@ def _unchecked(pattern: str, report: Mapping[str, Any]) -> tuple[str, str] | Non
 
 
 def is_ours(pattern: str) -> bool:
-    """Whether a limit names a finding of the platform, rather than of another's check."""
+    """Return True if a limit names a finding of the platform's own checks."""
     return any(_names(pattern, code) for code in OURS)
 
 
 def nearest_codes(pattern: str, likeness: float = 0.5) -> list[str]:
-    """The platform's codes that a limit resembles, the most similar first.
+    """Return up to three finding codes of the platform that resemble a limit, most similar first.
 
     Args:
-        likeness: from 0, whatever it is, to 1, nothing but the same.
+        pattern: the finding that the limit names, perhaps with a final ``*``.
+        likeness: required similarity, from 0 (accept anything) to 1 (only the same code).
     """
     return get_close_matches(pattern.removesuffix("*"), sorted(OURS), n=3, cutoff=likeness)
 
 
 def suggested(finding: str) -> tuple[str, str]:
-    """What to write in place of a code that is none, in both languages."""
+    """Return a hint in English and Chinese about what to write in place of an unknown code."""
     near = ", ".join(nearest_codes(finding))
     if near:
         return f"Did you mean {near}?", f"您是指 {near} 吗？"
@@ -239,8 +251,10 @@ def _not_compared(
 
 
 def is_compared(report: Mapping[str, Any], wanted: Compared) -> bool:
-    """Whether a report says how the rows compare with that version. Where a tag is, it can't know:
-    any version does.
+    """Return True if a report compared the rows with the given version.
+
+    If a tag was given, a comparison with any version of the dataset counts, since the report can't
+    know where the tag is.
     """
     version = wanted.version if wanted.version and is_label(wanted.version) else None
     return any(

@@ -1,6 +1,8 @@
-"""HTTP routes of datasets: ``heads`` for datasets, ``versions`` for what was committed to them,
-``uploads`` for the body that both take, ``changes`` for versions made of versions, ``tags``,
-``storage`` for what versions are made of and cost, ``findings`` for the rows of the report's.
+"""HTTP routes of datasets.
+
+``heads`` has the routes of datasets, ``versions`` those of their versions, ``uploads`` the request
+body that both take, ``changes`` versions made from other versions, ``tags`` tags, ``storage`` parts
+and costs, and ``findings`` the rows of a finding.
 """
 
 from fastapi import APIRouter

@@ -1,4 +1,4 @@
-"""What of a version's rows is wanted, and what differs between two versions."""
+"""Selecting rows of a version, and comparing two versions."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -26,7 +26,7 @@ _conditions = TypeAdapter(Condition)
 
 
 class RowsWanted(BaseModel):
-    """Which rows of a version."""
+    """The rows of a version that a request selects."""
 
     offset: int
     search: str | None
@@ -54,11 +54,11 @@ def rows_wanted(
     ] = None,
     seed: Annotated[int, Query(ge=0, lt=2**63, description="the same draws the same")] = 0,
 ) -> RowsWanted:
-    """What a request asks for.
+    """Return the rows that a request selects.
 
     Raises:
-        ConditionUnreadable: for a condition that is none.
-        FilterInvalid: for a text that is no filter.
+        ConditionUnreadable: for an invalid condition.
+        FilterInvalid: for an invalid filter text.
     """
     conditions: list[Condition | str] = []
     for text in where or ():
@@ -93,10 +93,10 @@ async def diff_dataset_versions(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> DiffPage:
-    """What was added, removed and changed, with the cells that differ, and changes of columns.
+    """Compare two versions: rows added, removed and changed, and the cells and columns that differ.
 
-    Rows are paired by `key`; without one, by their whole content, so that nothing is changed, only
-    added and removed. The order of rows says nothing.
+    Rows are paired by `key`. Without a key, they are paired by their whole content, so rows are
+    only added and removed, never changed. The order of rows is ignored.
     """
     offset = 0
     if cursor is not None:

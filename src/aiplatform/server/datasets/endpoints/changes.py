@@ -1,4 +1,4 @@
-"""Versions made of versions: patched, filtered, split, restored."""
+"""Routes that make versions from versions: patch, filter, fix, map, split, restore."""
 
 import re
 from typing import Annotated
@@ -53,15 +53,16 @@ async def patch_dataset_rows(
 ) -> DatasetVersionOut:
     """Commit a version with rows added, changed and deleted by their places.
 
-    Without `parent` the places are those of the current version. Many rows are changed by
-    uploading them: `mode=upsert` or `mode=delete` with a key column.
+    Without `parent`, the places are those of the current version. To change many rows, upload them
+    with `mode=upsert` or `mode=delete` and a key column.
     """
     do = {
         "operation": "patch",
         "patch": body.model_dump(include={"set", "add", "delete"}, mode="json"),
     }
     made_by = {"operation": "patch"}
-    # Places mean those of one version: a commit in between is refused, never guessed over.
+    # Places belong to one version. If somebody commits in between, the change is refused, not
+    # applied to the wrong rows.
     base = await run_in_threadpool(base_of, context, dataset, body.parent)
     commit = committing(context, dataset, body.parent, body.message, made_by)
     async with reworked(base, do, client_gone(request)) as made:
@@ -77,7 +78,7 @@ async def patch_dataset_rows(
 async def filter_dataset_rows(
     dataset: UUID, context: Committer, request: Request, response: Response, body: FilterRequest
 ) -> DatasetVersionOut:
-    """Commit a version of the rows that meet all conditions; with `drop`, of the others."""
+    """Commit a version with only the rows that meet all conditions; with `drop`, the others."""
     for condition in body.where:
         if isinstance(condition, str):
             read_filter(condition)
@@ -103,13 +104,13 @@ def fix_dataset_rows(
     session: SessionDep,
     body: FixRequest,
 ) -> TaskOut:
-    """Queue a task that commits a version in which findings of the quality report are cured.
+    """Queue a task that commits a version in which findings of the quality report are fixed.
 
-    The report says of each finding which fixes there are: `drop` its rows, `deduplicate` all but
-    the first of equal ones, `mask` personal data, `repair` what was decoded wrongly, `strip`
-    markup, `trim` white space or what follows the last answer, `rebalance` labels. Findings are
-    looked for anew in the rows, so no report need have been made. The `result` of the task names
-    the `version`. Without `parent`, the task fails when somebody commits meanwhile.
+    For each finding, the report lists the possible fixes: `drop` its rows, `deduplicate` all but
+    the first of equal rows, `mask` personal data, `repair` wrongly decoded text, `strip` markup,
+    `trim` white space or what follows the last answer, `rebalance` labels. The task looks for the
+    findings again in the rows, so no report is needed. The `result` of the task names the
+    `version`. Without `parent`, the task fails if somebody commits meanwhile.
     """
     task = fixes.request_fix(
         session,
@@ -129,9 +130,10 @@ def fix_dataset_rows(
 async def map_dataset_columns(
     dataset: UUID, context: Committer, request: Request, response: Response, body: MapRequest
 ) -> DatasetVersionOut:
-    """Commit a version whose columns are those of a shape: `question` becomes `prompt`, and so on.
+    """Commit a version with columns renamed to those of a shape, such as `question` to `prompt`.
 
-    The columns must make a shape together with those that are called so already; all others stay.
+    Together with the columns that have the right name already, they must form a shape. All other
+    columns stay.
     """
     mapped = {"map": dict(body.map)}
     message = body.message or "Mapped: " + ", ".join(f"{a} to {b}" for a, b in body.map.items())
@@ -151,11 +153,12 @@ async def map_dataset_columns(
 async def split_dataset(
     dataset: UUID, context: Committer, request: Request, body: SplitRequest
 ) -> SplitOut:
-    """Deal the rows of a version out to new datasets.
+    """Distribute the rows of a version among new datasets.
 
-    All rows of a question go to the same one, and so do rows with an equal value in `group`: what
-    is asked in training is not asked again in evaluation. With `near`, rows that differ in a few
-    words stay together, too; with `by=row`, only equal rows do. The same seed deals the same way.
+    All rows with the same question go to the same dataset, and so do rows with an equal value in
+    `group`: what is asked in training is not asked again in evaluation. With `near`, rows that
+    differ in a few words stay together, too; with `by=row`, only equal rows do. The same seed gives
+    the same split.
     """
     base = await run_in_threadpool(base_of, context, dataset, body.version)
     names = _names_of_parts(base.name, body)
@@ -196,11 +199,11 @@ async def split_dataset(
 
 
 def _names_of_parts(base: str, body: SplitRequest) -> list[str]:
-    """What the datasets will be called.
+    """Return the names of the datasets of all parts.
 
     Raises:
-        PartNameInvalid: a dataset can't be called so.
-        NameTaken: two parts would be called the same.
+        PartNameInvalid: the name of a dataset is invalid.
+        NameTaken: two parts would have the same name.
     """
     names: list[str] = []
     for part in body.fractions:
@@ -227,7 +230,7 @@ def restore_dataset_version(
     response: Response,
     body: RestoreRequest,
 ) -> DatasetVersionOut:
-    """Commit the rows of an earlier version as the next one. What came between stays."""
+    """Commit the rows of an earlier version as the next one. The versions in between stay."""
     head, version = history.restore(session, context, dataset, body.version, body.message)
     response.headers["Location"] = f"/api/v1/datasets/{dataset}/versions/{version.version}"
     return render_version(queries.get_commit(session, head, version.version))

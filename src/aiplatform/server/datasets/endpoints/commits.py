@@ -1,4 +1,4 @@
-"""Committing: what was uploaded, or rows that were made of a version's."""
+"""Committing uploads, and rows that were made from a version."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -30,7 +30,7 @@ from aiplatform.server.datasets.service.ingest import Gone
 from aiplatform.server.projects.access import ProjectContext
 
 TRIES = 5
-"""A change that raced with another commit is made again on what that left."""
+"""Attempts to apply a change; each time another commit is faster, it is applied to that one."""
 
 
 async def change_rows(
@@ -42,7 +42,10 @@ async def change_rows(
     commit: Callable[[Base, Reworked], DatasetVersionOut],
     gone: Gone | None = None,
 ) -> DatasetVersionOut:
-    """Rework the rows of ``parent``, or of the current version whatever it is by then."""
+    """Apply a change to ``parent`` or the current version, and return the new version.
+
+    If another commit makes a newer version current meanwhile, the change is applied to that one.
+    """
     tries = TRIES
     while True:
         tries -= 1
@@ -62,7 +65,7 @@ def committing(
     message: str | None,
     made_by: dict[str, Any],
 ) -> Callable[[Base, Reworked], DatasetVersionOut]:
-    """What commits reworked rows."""
+    """Return a function that commits changed rows."""
 
     def commit(base: Base, made: Reworked) -> DatasetVersionOut:
         upload = Upload(
@@ -89,7 +92,7 @@ def committing(
 
 
 class UploadChange(BaseModel):
-    """What an uploaded file does to a dataset."""
+    """The effect of an uploaded file on a dataset."""
 
     mode: UploadMode = "replace"
     key: str | None = None
@@ -115,7 +118,7 @@ def upload_change(
         bool, Query(description="commit even when the rows are those of the parent")
     ] = False,
 ) -> UploadChange:
-    """What a request says of it.
+    """Return the effect of an upload, as the request's parameters describe it.
 
     Raises:
         KeyNeeded: for a mode that matches rows, without a key.
@@ -134,9 +137,10 @@ async def commit_upload(
     *,
     settles: UUID | None = None,
 ) -> DatasetVersionOut:
-    """Commit a file that has arrived and was read, as the rows or as a change to them.
+    """Commit a parsed upload, as the new rows or as a change to those of the parent.
 
-    With ``settles``, the resumable upload of that uuid is said to be committed with it.
+    With ``settles``, the resumable upload of that uuid is marked as committed in the same
+    transaction.
     """
 
     def commit(base: Base | None, rows: Reworked | None) -> DatasetVersionOut:

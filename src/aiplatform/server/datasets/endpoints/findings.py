@@ -1,4 +1,4 @@
-"""Rows that a finding of the quality report is about."""
+"""Routes for the rows of a finding of the quality report."""
 
 from typing import Annotated
 from uuid import UUID
@@ -32,12 +32,13 @@ async def list_finding_rows(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> RowPage:
-    """The rows that the finding is about, in their order; none when it is not found.
+    """Return the rows of a finding, in their order; none if the finding does not occur.
 
-    The first request looks at all rows of the version again, which takes as long as its report
-    without token counts; `near_duplicates` by itself. 404 for a code that the report does not have
-    and no check of the platform. 422 where rows can't be named: findings about tokens, leakage and
-    contamination, which need what the report was made with, and `boilerplate`, which only counts.
+    The first request checks all rows of the version again. That takes as long as a report without
+    token counts; `near_duplicates` is checked separately. The answer is 404 for a code that is
+    neither in the report nor one of the platform's. It is 422 for findings whose rows can't be
+    listed: those about tokens, leakage and contamination need the data that the report was made
+    with, and `boilerplate` is only counted.
     """
     offset = wanted.offset
     if cursor is not None:

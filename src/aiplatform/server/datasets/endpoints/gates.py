@@ -1,4 +1,4 @@
-"""The project's quality gate, and whether a version passes it."""
+"""Routes of the project's quality gate."""
 
 from typing import Annotated
 from uuid import UUID
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/api/v1")
 def get_dataset_gate(
     context: Annotated[ProjectContext, Depends(access.LIST)], session: SessionDep
 ) -> Gate:
-    """What quality reports must say before training on a dataset."""
+    """Return the rules that a version's quality report must meet before training on it."""
     return gates.gate_of(session, context.project_id)
 
 
@@ -27,7 +27,7 @@ def get_dataset_gate(
 def set_dataset_gate(
     context: Annotated[ProjectContext, Depends(access.SET_GATE)], session: SessionDep, body: Gate
 ) -> Gate:
-    """Replace all rules. Trainings that wait or run already are not judged again."""
+    """Replace all rules. Trainings that are already queued or running are not checked again."""
     return gates.set_gate(session, context, body)
 
 
@@ -38,7 +38,7 @@ def get_dataset_version_gate(
     context: Annotated[ProjectContext, Depends(access.READ)],
     session: SessionDep,
 ) -> GateVerdict:
-    """Whether the version may be trained on, and if not, which rules it breaks."""
+    """Return whether the version may be used for training, and if not, which rules it breaks."""
     head = queries.get_dataset(session, context, dataset)
     found = queries.version_labelled(session, head, version)
     failures = gates.failures_of(session, context, found.id)

@@ -1,4 +1,4 @@
-"""Datasets: list, upload, read, rename, delete."""
+"""Routes to list, upload, read, rename and delete datasets."""
 
 from typing import Annotated
 from uuid import UUID
@@ -43,7 +43,7 @@ def list_datasets(
     cursor: Cursor = None,
     name: Annotated[str | None, Query(max_length=255, description="exactly this name")] = None,
 ) -> Page[DatasetOut]:
-    """The project's datasets, newest first."""
+    """List the project's datasets, newest first."""
     rows, following = page_by_id(
         session, queries.heads(context, name=name), Dataset.id, limit=limit, cursor=cursor
     )
@@ -67,8 +67,8 @@ async def create_dataset(
 ) -> DatasetOut:
     """Store the file as `v1` of a new dataset and queue its quality report.
 
-    The answer comes when the file is read: what is wrong with it is said at once, with the line,
-    and then nothing of it stays.
+    The answer comes after the file was read. If it can't be read, the answer says why and in which
+    line, and nothing is stored.
     """
 
     def commit(upload: Upload) -> DatasetOut:
@@ -92,7 +92,7 @@ def get_dataset(
     session: SessionDep,
     response: Response,
 ) -> DatasetOut:
-    """The head of a dataset, with the quality report of its current version."""
+    """Return a dataset with the quality report of its current version."""
     found = render(queries.get_head(session, context, dataset))
     set_etag(response, found.updated_at)
     return found
@@ -108,7 +108,7 @@ def update_dataset(
     body: DatasetChange,
     if_match: IfMatch = None,
 ) -> DatasetOut:
-    """Needs the ETag of what is changed in `If-Match`."""
+    """Rename a dataset. `If-Match` must have the dataset's ETag."""
     locked = queries.lock_dataset(session, context, dataset)
     require_match(if_match, locked.updated_at, "dataset")
     service.rename(session, context, locked, body.name)
@@ -127,8 +127,8 @@ def delete_dataset(
     session: SessionDep,
     response: Response,
 ) -> None:
-    """With all its versions. Refused while a task that has not ended reads it.
+    """Delete a dataset with all its versions. Refused while a task that has not ended reads it.
 
-    It can be restored from the project's bin until the time that the header `Purge-After` says.
+    The dataset can be restored from the project's bin until the time in the header `Purge-After`.
     """
     set_purge_after(response, service.delete_dataset(session, context, dataset).purge_after)

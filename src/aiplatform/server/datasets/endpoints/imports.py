@@ -1,4 +1,4 @@
-"""Imports: rows that the platform fetches itself."""
+"""The route of imports: rows that the platform fetches itself."""
 
 from typing import Annotated
 
@@ -32,9 +32,9 @@ def import_dataset(
 ) -> TaskOut:
     """Queue a task that fetches rows from an address, an S3 store or a hub, and commits them.
 
-    Its `result` names dataset and version. Only public addresses are fetched from, besides the hub
-    that the settings name and networks that an administrator opened. The task can be cancelled; a
-    connection that breaks is taken up where it broke, where the source allows it.
+    The task's `result` names the dataset and the version. The platform connects only to public
+    addresses, the hub named in the settings, and networks that an administrator allowed. The task
+    can be cancelled. A broken connection is continued where it broke, if the source supports that.
     """
     task = imports.start(session, context, body.spec())
     response.headers["Location"] = f"/api/v1/tasks/{task.uuid}"

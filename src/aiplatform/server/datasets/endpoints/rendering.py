@@ -1,4 +1,4 @@
-"""Datasets and versions as they go out."""
+"""Answer bodies of datasets and versions."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ READ_AS = (
 
 
 def render_dataset(head: Head) -> DatasetOut:
-    """A dataset as it goes out."""
+    """Return the answer body of a dataset."""
     dataset = head.dataset
     return DatasetOut(
         uuid=dataset.uuid,
@@ -41,18 +41,21 @@ def render_dataset(head: Head) -> DatasetOut:
 
 
 def read_as(facts: dict[str, Any]) -> dict[str, Any]:
-    """How an uploaded file, or what an import fetched, was read, of what is kept of it."""
+    """Return how an uploaded or imported file was read, from the facts stored about it."""
     found = {key: facts[key] for key in READ_AS if facts.get(key)}
     return {**found, **(facts.get("details") or {})}
 
 
 def _was_read(details: DatasetVersionDetails) -> bool:
-    """Whether files were: an import of several has a source and no file name."""
+    """Return True if the version was read from files, not made from another version.
+
+    An import of several files has a source but no file name.
+    """
     return details.filename is not None or bool(details.upload.get("source"))
 
 
 def render_version(commit: Commit) -> DatasetVersionOut:
-    """A version as it goes out."""
+    """Return the answer body of a version."""
     version, details = commit.version, commit.details
     return DatasetVersionOut(
         uuid=version.uuid,

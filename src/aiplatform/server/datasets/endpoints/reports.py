@@ -1,4 +1,4 @@
-"""Quality reports: asked for, read, compared, taken along as a page."""
+"""Routes of quality reports: request, read, compare, and download as an HTML page."""
 
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -65,7 +65,7 @@ PAGE: dict[int | str, dict[str, Any]] = {
 def get_dataset_report(
     dataset: UUID, version: Label, context: Reader, session: SessionDep, made: Made = None
 ) -> dict[str, Any]:
-    """The report of a version. 409 while it is being made, 404 when nobody makes one."""
+    """Return the report of a version. 409 while it is being made, 404 if there is none."""
     found = queries.get_dataset(session, context, dataset)
     return _report(session, queries.version_labelled(session, found, version), made)
 
@@ -80,7 +80,7 @@ def list_dataset_reports(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[ReportOut]:
-    """All reports that were ever made of a version, newest first."""
+    """List all reports that were ever made of a version, newest first."""
     head = queries.get_dataset(session, context, dataset)
     found = queries.version_labelled(session, head, version)
     rows, following = page_by_id(
@@ -101,7 +101,7 @@ def compare_dataset_reports(
     made: Made = None,
     since_made: SinceMade = None,
 ) -> ReportChanges:
-    """What got better and what worse from the report of `since` to that of the version.
+    """Compare the report of `since` with that of the version: what got better and what got worse.
 
     With `made` and `since_made`, two reports of one version can be compared.
     """
@@ -134,7 +134,10 @@ def get_dataset_report_page(
     made: Made = None,
     since_made: SinceMade = None,
 ) -> Response:
-    """One HTML file that needs nothing else. Always an attachment: rows of others are in it."""
+    """Return the report as one self-contained HTML file.
+
+    It is always sent as an attachment, because it contains rows that other people wrote.
+    """
     head = queries.get_dataset(session, context, dataset)
     found = queries.version_labelled(session, head, version)
     report = _report(session, found, made)

@@ -41,7 +41,7 @@ router = APIRouter(prefix="/api/v1")
 VERSION = "1.0.0"
 EXTENSIONS = "creation,creation-with-upload,checksum,expiration,termination"
 OF_CONTENT = (Invalid, TooLarge, IdenticalContent)
-"""What the same bytes would be refused for again, whatever is done on the server."""
+"""Problems caused by the content of the file: the same bytes would be refused again."""
 
 PIECE = "application/offset+octet-stream"
 PIECES: dict[str, Any] = {
@@ -67,11 +67,11 @@ TUS_PROBLEMS = {
 
 PROGRESS = ("Tus-Resumable", "Upload-Offset", "Upload-Length", "Upload-Expires")
 OUTCOME = ("Aiplatform-Dataset", "Aiplatform-Version")
-"""Headers of :func:`headers_of`, always and once the upload is committed."""
+"""Headers of :func:`headers_of`: those always sent, and those sent once the upload is committed."""
 
 
 def speaks(request: Request) -> None:
-    """Refuse other versions of the protocol; a client that names none is taken for a plain one.
+    """Refuse other versions of the protocol. A client that names no version is accepted.
 
     Raises:
         TusVersion: for another version.
@@ -81,7 +81,7 @@ def speaks(request: Request) -> None:
 
 
 def headers_of(response: Response, upload: DatasetUpload, offset: int) -> None:
-    """What every answer about an upload says."""
+    """Set the headers that every answer about an upload has."""
     response.headers["Tus-Resumable"] = VERSION
     response.headers["Upload-Offset"] = str(offset)
     response.headers["Upload-Length"] = str(upload.length)
@@ -99,7 +99,7 @@ def headers_of(response: Response, upload: DatasetUpload, offset: int) -> None:
 )
 @sends("Tus-Resumable", "Tus-Version", "Tus-Extension", "Tus-Checksum-Algorithm", "Tus-Max-Size")
 def describe_uploads(context: Creator, response: Response) -> None:
-    """Version, extensions, checksums and the largest upload, as headers."""
+    """Return the protocol version, extensions, checksums and maximum upload size as headers."""
     del context
     response.headers["Tus-Resumable"] = VERSION
     response.headers["Tus-Version"] = VERSION
@@ -117,7 +117,7 @@ def describe_uploads(context: Creator, response: Response) -> None:
 def list_uploads(
     context: Creator, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[UploadOut]:
-    """Those that are under way, and for a day those that have ended; newest first."""
+    """List uploads in progress, and for a day those that have ended; newest first."""
     rows, following = page_by_id(
         session, resumable.uploads(context), DatasetUpload.id, limit=limit, cursor=cursor
     )
@@ -138,11 +138,12 @@ def list_uploads(
 )
 @sends("Location", *PROGRESS, sometimes=OUTCOME)
 async def create_upload(context: Creator, request: Request) -> Response:
-    """`Upload-Length` says how many bytes will come, `Upload-Metadata` what they are.
+    """Begin an upload of `Upload-Length` bytes, which `Upload-Metadata` describes.
 
-    Its keys are the parameters of a plain upload: `name` for a new dataset or `dataset` (a uuid)
-    for a version of one, `filename`, `format`, `message`, `base_model`, `max_length`, `mode`,
-    `key`, `parent`, `allow_identical`. Pieces follow by `PATCH`, to the place in `Location`.
+    The keys of the metadata are the parameters of a plain upload: `name` for a new dataset or
+    `dataset` (a uuid) for a version of one, `filename`, `format`, `message`, `base_model`,
+    `max_length`, `mode`, `key`, `parent`, `allow_identical`. Send the pieces by `PATCH` to the
+    address in `Location`.
     """
     speaks(request)
     length = resumable.number_of("Upload-Length", request.headers.get("upload-length"))
@@ -183,7 +184,7 @@ async def create_upload(context: Creator, request: Request) -> Response:
 )  # fmt: skip
 @sends(*PROGRESS, sometimes=OUTCOME)
 def head_upload(upload: UUID, context: Owner, request: Request) -> Response:
-    """`Upload-Offset` is where to go on."""
+    """Return the number of bytes that have arrived in `Upload-Offset`; continue from there."""
     speaks(request)
     with transaction() as session:
         found = resumable.find(session, context, upload)
@@ -195,7 +196,7 @@ def head_upload(upload: UUID, context: Owner, request: Request) -> Response:
 @router.get("/uploads/{upload}", summary="Read an upload", responses=TUS_PROBLEMS)
 @sends(*PROGRESS, sometimes=OUTCOME)
 def get_upload(upload: UUID, context: Owner, response: Response) -> UploadOut:
-    """How far it is, and when it has ended, what came of it."""
+    """Return the progress of an upload and, when it has ended, its result."""
     with transaction() as session:
         found = resumable.find(session, context, upload)
         offset = resumable.offset_of(found)
@@ -213,12 +214,13 @@ def get_upload(upload: UUID, context: Owner, response: Response) -> UploadOut:
 )
 @sends(*PROGRESS, sometimes=OUTCOME)
 async def append_upload(upload: UUID, context: Owner, request: Request) -> Response:
-    """The piece is on disk when the answer comes. With the last one the file is read and committed.
+    """Append a piece; after the last one, read the file and commit it.
 
-    A file that can't be read is refused then, as a plain upload would be, and nothing of it stays.
-    When it is refused for something else, such as the quota, it stays until the upload expires.
-    `Upload-Checksum` (`sha1` or `sha256`) guards a piece. A piece of no bytes at the end tries once
-    more what was refused so, or left unfinished by a crash of the server.
+    When the answer comes, the piece is on disk. A file that can't be read is refused after the last
+    piece, as a plain upload would be, and its bytes are deleted. If it is refused for another
+    reason, such as the quota, its bytes stay until the upload expires. To try again then, or after
+    a crash of the server, send an empty piece at the end. `Upload-Checksum` (`sha1` or `sha256`)
+    verifies a piece.
     """
     speaks(request)
     if request.headers.get("content-type") != PIECE:
@@ -234,12 +236,13 @@ async def append_upload(upload: UUID, context: Owner, request: Request) -> Respo
     if found.status == "receiving":
         try:
             with resumable.writing(upload) as descriptor:
-                # Whoever wrote until now may have ended it.
+                # The writer that held the lock until now may have ended the upload.
                 found = await run_in_threadpool(find)
                 if found.status == "receiving":
                     end, found = await _piece(request, context, found, descriptor, offset)
         except UploadExpired:
-            # The bytes of an upload that has ended are gone as well: which is it?
+            # The bytes of an upload that has ended are gone, too: find out whether it ended or
+            # expired.
             found = await run_in_threadpool(find)
     if end is None:
         end = _end_of(found, offset)
@@ -256,7 +259,7 @@ async def append_upload(upload: UUID, context: Owner, request: Request) -> Respo
 )
 @sends("Tus-Resumable")
 def delete_upload(upload: UUID, context: Owner, request: Request, response: Response) -> None:
-    """What arrived goes. A dataset that was made of it stays."""
+    """Delete an upload with its bytes. A dataset that was made from it stays."""
     speaks(request)
     with transaction() as session:
         resumable.remove(session, context, upload)
@@ -280,11 +283,11 @@ def _render(upload: DatasetUpload, offset: int) -> UploadOut:
 
 
 def _end_of(upload: DatasetUpload, offset: int) -> int:
-    """Where an upload that has ended ends, for whoever repeats its last piece.
+    """Return the final offset of an ended upload, for a client that repeats the last piece.
 
     Raises:
-        UploadRefused: its file could not be read.
-        OffsetConflict: this is another piece.
+        UploadRefused: the file could not be read.
+        OffsetConflict: the request is not a repetition of the last piece.
     """
     if upload.status == "refused":
         raise UploadRefused(reason=(upload.result or {}).get("detail", ""))
@@ -300,7 +303,7 @@ async def _piece(
     descriptor: int,
     offset: int,
 ) -> tuple[int, DatasetUpload]:
-    """Take a piece in; with the last one, finish."""
+    """Receive a piece, and read the file and commit it when it is the last one."""
     checksum = resumable.checksum_of(request.headers.get("upload-checksum"))
     end = await resumable.receive_piece(
         descriptor, request.stream(), offset=offset, length=upload.length, checksum=checksum
@@ -319,12 +322,12 @@ async def _piece(
 
 
 async def finish(request: Request, context: ProjectContext, uuid: UUID) -> DatasetUpload:
-    """Read the whole file and commit it. Once begun, it does not matter whether the client waits.
+    """Read the whole file and commit it, even if the client disconnects meanwhile.
 
     Raises:
         UploadIncomplete: bytes are missing.
-        Problem: whatever a plain upload would be refused for. When that is for its content, the
-            upload is over; else what has arrived is kept for another try.
+        Problem: any reason that a plain upload would be refused for. If it is the content, the
+            upload has ended; otherwise its bytes are kept for another attempt.
     """
 
     def find() -> DatasetUpload:

@@ -1,4 +1,4 @@
-"""What versions are made of, what they cost, and cleaning up."""
+"""Routes for the parts and costs of versions, and for garbage collection."""
 
 from typing import Annotated
 from uuid import UUID
@@ -27,9 +27,9 @@ Reader = Annotated[ProjectContext, Depends(access.READ)]
 def list_version_parts(
     dataset: UUID, version: Label, context: Reader, session: SessionDep
 ) -> VersionParts:
-    """The pieces of its Parquet, each a range of `content`, with the hash of its bytes.
+    """List the parts of a version's Parquet file: ranges of `content`, each with its hash.
 
-    Whoever keeps the pieces of one version fetches only those of another that differ.
+    A client that keeps the parts of one version needs to fetch only those of another that differ.
     """
     return storage.parts_of(session, context, dataset, version)
 
@@ -38,13 +38,13 @@ def list_version_parts(
 def get_datasets_storage(
     context: Annotated[ProjectContext, Depends(access.LIST)], session: SessionDep
 ) -> StorageReport:
-    """Bytes by dataset, dearest first: as downloaded, as charged, and as stored once."""
+    """Return bytes by dataset, largest first: as downloaded, as charged, and as stored once."""
     return storage.report(session, context)
 
 
 @router.get("/datasets/{dataset}/storage", summary="Read what versions cost")
 def get_dataset_storage(dataset: UUID, context: Reader, session: SessionDep) -> DatasetStorage:
-    """Bytes by version, newest first: as downloaded, as charged, and what it alone is made of."""
+    """Return bytes by version, newest first: as downloaded, as charged, and stored only for it."""
     return storage.report_on(session, context, dataset)
 
 
@@ -54,9 +54,9 @@ def collect_storage(
     session: SessionDep,
     body: CollectRequest | None = None,
 ) -> Collected:
-    """Mark what nothing has referred to for a day, and delete what was marked an hour ago.
+    """Mark blobs unreferenced for a day, and delete those that were marked an hour ago.
 
-    Workers do the same now and then. Parts that a version still needs are never touched.
+    Workers do the same from time to time. Parts that a version still needs are never touched.
     """
     asked = body or CollectRequest()
     return storage.collect(session, principal, dry_run=asked.dry_run)

@@ -1,4 +1,4 @@
-"""Tags: names for versions that can be moved, such as `prod`."""
+"""Routes of tags: names for versions that can be moved, such as `prod`."""
 
 from typing import Annotated
 from uuid import UUID
@@ -20,7 +20,7 @@ TagName = Annotated[str, Path(pattern=TAG, description="lower-case, as in `prod`
 
 
 def listed(session: Session, context: ProjectContext, dataset: UUID) -> TagList:
-    """The tags of a dataset as they go out."""
+    """Return the answer body with all tags of a dataset."""
     head = queries.get_dataset(session, context, dataset)
     return TagList(
         items=[
@@ -41,7 +41,7 @@ def list_dataset_tags(
     context: Annotated[ProjectContext, Depends(access.READ)],
     session: SessionDep,
 ) -> TagList:
-    """All tags of a dataset, by name."""
+    """List all tags of a dataset by name."""
     return listed(session, context, dataset)
 
 
@@ -53,7 +53,7 @@ def set_dataset_tag(
     session: SessionDep,
     body: TagMove,
 ) -> TagList:
-    """Put the tag at a version. Whoever names `@tag` gets that version from now on."""
+    """Put the tag at a version. From now on, `@tag` means that version."""
     if is_label(tag):
         raise TagIsVersion(tag=tag)
     history.set_tag(session, context, dataset, tag, body.version)
@@ -67,5 +67,5 @@ def delete_dataset_tag(
     context: Annotated[ProjectContext, Depends(access.WRITE)],
     session: SessionDep,
 ) -> None:
-    """The version it was at stays."""
+    """Remove a tag. The version that it was at stays."""
     history.remove_tag(session, context, dataset, tag)

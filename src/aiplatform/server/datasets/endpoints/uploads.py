@@ -1,4 +1,4 @@
-"""The body of an upload: the file's bytes, streamed to disk and read by a child process."""
+"""Uploads: the bytes of a file, streamed to disk and read by a child process."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -62,7 +62,7 @@ def upload_facts(
     filename: Annotated[
         str | None, Query(max_length=1000, description="its ending tells the format")
     ] = None,
-    format: Annotated[  # noqa: A002  (the word of the API)
+    format: Annotated[  # noqa: A002  (the name in the API)
         DataFormat | None, Query(description="when the file name does not tell it")
     ] = None,
     message: Annotated[
@@ -125,7 +125,7 @@ def upload_facts(
         str | None, Header(description="SHA-256 in hexadecimal; refused when it differs")
     ] = None,
 ) -> UploadFacts:
-    """What a request says of the file beside its bytes."""
+    """Return the parameters of an upload."""
     return UploadFacts(
         filename=filename,
         format=format,
@@ -158,7 +158,7 @@ Facts = Annotated[UploadFacts, Depends(upload_facts)]
 
 
 def client_gone(request: Request) -> Gone:
-    """Returns when nobody waits for the answer any more."""
+    """Return an async function that returns when the client has disconnected."""
 
     async def gone() -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -177,10 +177,10 @@ async def received(
     dataset: UUID | None = None,
     parent: str | None = None,
 ) -> AsyncIterator[Upload]:
-    """The upload of a request, read and on disk for as long as the block lasts.
+    """Yield the parsed upload of a request; its files exist until the block ends.
 
-    What would be refused at the end anyway is refused before the first byte is read. Against the
-    current version of ``dataset``, if there is one, only what changed is stored.
+    What would be refused at the end anyway is refused before the first byte is read. If ``dataset``
+    is given, only parts that its current version does not have are stored.
     """
     settings = get_settings()
     headers = request.headers
@@ -224,13 +224,13 @@ async def as_upload(
     *,
     parent: str | None = None,
 ) -> Upload:
-    """A file that has arrived, read and cut into parts; its files begin with ``prefix``.
+    """Parse a file that has arrived and pack it in parts; all its files begin with ``prefix``.
 
-    The columns keep their types in the version ``parent`` of ``dataset``, by default the current
-    one, where the values fit them.
+    Columns keep the types that they have in the version ``parent`` of ``dataset``, by default the
+    current one, where the values allow it.
 
     Raises:
-        MalformedFile: it is not what it claims to be.
+        MalformedFile: the content does not match the format.
         UploadAborted, InsufficientStorage, IngestFailed: see :func:`service.ingest.ingest`.
     """
     filename = safe_filename(facts.filename or "")

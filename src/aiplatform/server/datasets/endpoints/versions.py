@@ -1,4 +1,4 @@
-"""Versions: list, commit, read; their rows and content."""
+"""Routes of versions: list, commit, read, delete; browse and download their rows."""
 
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -56,7 +56,7 @@ CONTENT: dict[int | str, dict[str, Any]] = {
 def list_dataset_versions(
     dataset: UUID, context: Reader, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[DatasetVersionOut]:
-    """All versions, newest first."""
+    """List all versions, newest first."""
     found = queries.get_dataset(session, context, dataset)
     rows, following = page_by_id(
         session, queries.commits(found), DatasetVersion.id, limit=limit, cursor=cursor
@@ -82,8 +82,9 @@ async def create_dataset_version(
 ) -> DatasetVersionOut:
     """Store the file as the next version and queue its quality report.
 
-    With another `mode` the file's rows change those of the parent: they are appended, put in place
-    of those with the same key (columns that the file lacks stay), or name the rows to delete.
+    With another `mode`, the file's rows change those of the parent: they are appended (`append`),
+    they replace rows with the same key (`upsert`; columns that the file lacks stay), or they name
+    the rows to delete (`delete`).
     """
     async with received(request, context, facts, dataset=dataset, parent=change.parent) as upload:
         created = await commit_upload(request, context, dataset, upload, change)
@@ -95,7 +96,7 @@ async def create_dataset_version(
 def get_dataset_version(
     dataset: UUID, version: Label, context: Reader, session: SessionDep
 ) -> DatasetVersionOut:
-    """One version with its quality report."""
+    """Return one version with its quality report."""
     found = queries.get_dataset(session, context, dataset)
     return render(queries.get_commit(session, found, version))
 
@@ -107,7 +108,10 @@ def delete_dataset_version(
     context: Annotated[ProjectContext, Depends(access.WRITE)],
     session: SessionDep,
 ) -> None:
-    """Only a leaf that no tag is at and no task but quality reports has read."""
+    """Delete a version that has no children and no tags.
+
+    It must not have been read by tasks other than quality reports and fixes.
+    """
     history.delete_version(session, context, dataset, version)
 
 
@@ -121,10 +125,10 @@ def list_dataset_rows(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> RowPage:
-    """Rows in their order, from any place on; those that have a text or meet conditions; or drawn.
+    """List rows in their order from any place on, rows that match a search, or a random sample.
 
-    A page of long rows may have fewer than `limit`. So may one of a search that takes long, even
-    none: it goes on at `next_cursor`.
+    A page of long rows may have fewer than `limit`. So may a page of a long search, which can even
+    be empty: continue at `next_cursor`.
     """
     offset = wanted.offset
     if cursor is not None:
@@ -160,7 +164,7 @@ def get_dataset_content(
     context: Reader,
     session: SessionDep,
     request: Request,
-    format: Annotated[  # noqa: A002  (the word of the API)
+    format: Annotated[  # noqa: A002  (the name in the API)
         Literal["parquet", "jsonl", "csv", "original", "quarantine"],
         Query(
             description="`original`: the bytes as they were uploaded; `quarantine`: the bad rows "
@@ -168,14 +172,14 @@ def get_dataset_content(
         ),
     ] = "parquet",
 ) -> Response:
-    """The rows as canonical Parquet, JSON Lines or CSV, or the uploaded file. Always an attachment.
+    """Download the rows as canonical Parquet, JSON Lines or CSV, or the uploaded file.
 
-    Parquet and original come with length, ETag, digest and ranges; text is made while it is sent.
-    In CSV, nested values are JSON text, and text that a spreadsheet would take for a formula has an
-    apostrophe before it.
+    The answer is always an attachment. Parquet and original files have a length, ETag, digest and
+    ranges; JSON Lines and CSV are made while they are sent. In CSV, nested values are JSON text,
+    and text that a spreadsheet would take for a formula begins with an apostrophe.
     """
     head, commit, file = _rows_of(session, context, dataset, version)
-    # Not the tag it was asked for by: that may be at another one by the time somebody looks.
+    # Use the label, not the tag of the request: a tag may be moved before somebody reads this.
     label = commit.version.version
     name = f"{head.name}-{label}"
     media_type = MEDIA_TYPES[format]

@@ -1,4 +1,7 @@
-"""Named selects of datasets. What belongs to a project is selected with its context as evidence."""
+"""SELECT statements of datasets.
+
+A query for a project's data takes the caller's project context as evidence of access.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,14 +34,14 @@ from aiplatform.server.tasks.models import Task, TaskInput
 
 Parent = aliased(DatasetVersion, name="parent")
 LOOKED_AT = [TaskType.DATA_FIX.value, TaskType.DATA_QUALITY.value]
-"""Tasks after which a version may be deleted all the same."""
+"""Tasks that read a version and don't prevent its deletion, once they have ended."""
 
 UNFINISHED = [status.value for status in TaskStatus if not status.is_final]
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A dataset with what its other tables say of it."""
+    """A dataset with the facts that other tables have about it."""
 
     dataset: Dataset
     project: UUID | None
@@ -48,7 +51,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A version with what its other tables say of it."""
+    """A version with the facts that other tables have about it."""
 
     version: DatasetVersion
     dataset: UUID
@@ -59,7 +62,7 @@ class Commit:
 
 
 def heads(context: ProjectContext, *, name: str | None = None) -> Select[Any]:
-    """The project's datasets, each with the facts of :class:`Head`."""
+    """Return a statement for the project's datasets with the columns of :class:`Head`."""
     statement: Any = (
         select(Dataset, Project.uuid, DatasetDetails.shape, DatasetVersion.row_count)
         .outerjoin(Project, Project.id == Dataset.project_id)
@@ -80,12 +83,12 @@ def heads(context: ProjectContext, *, name: str | None = None) -> Select[Any]:
 
 
 def head_of(row: Any) -> Head:
-    """A row of :func:`heads`."""
+    """Return a row of :func:`heads` as an object."""
     return Head(row[0], row[1], row[2], row[3] or 0)
 
 
 def get_head(session: Session, context: ProjectContext, uuid: UUID) -> Head:
-    """One dataset of the project.
+    """Return a dataset of the project with the facts of other tables.
 
     Raises:
         NotFound: when the project has no such dataset.
@@ -97,7 +100,7 @@ def get_head(session: Session, context: ProjectContext, uuid: UUID) -> Head:
 
 
 def get_dataset(session: Session, context: ProjectContext, uuid: UUID) -> Dataset:
-    """One dataset of the project.
+    """Return a dataset of the project.
 
     Raises:
         NotFound: when the project has no such dataset.
@@ -111,10 +114,10 @@ def get_dataset(session: Session, context: ProjectContext, uuid: UUID) -> Datase
 
 
 def named_types(session: Session, version: DatasetVersion) -> dict[str, str]:
-    """Return the types that uploaders named for columns, as they stand at a version.
+    """Return the column types that uploaders named, as they apply to a version.
 
-    They are with the upload of the version itself or of its nearest ancestor that has any. Uploads
-    from before types were kept have those of their own, by the names in the file.
+    They come from the version's own upload or that of its nearest ancestor that named any. Uploads
+    from before types were recorded have only their own, under the column names of the file.
     """
     line = (
         select(DatasetVersion.id, DatasetVersion.parent_version_id, literal(0).label("depth"))
@@ -142,7 +145,7 @@ def named_types(session: Session, version: DatasetVersion) -> dict[str, str]:
 
 
 def lock_dataset(session: Session, context: ProjectContext, uuid: UUID) -> Dataset:
-    """One dataset of the project, locked and as it is now. Every change of a head begins here.
+    """Lock a dataset of the project and return its present state. Every change begins with this.
 
     Raises:
         NotFound: when the project has no such dataset.
@@ -159,7 +162,7 @@ def lock_dataset(session: Session, context: ProjectContext, uuid: UUID) -> Datas
 
 
 def commits(dataset: Dataset) -> Select[Any]:
-    """The versions of a dataset, each with the facts of :class:`Commit`."""
+    """Return a statement for the versions of a dataset with the columns of :class:`Commit`."""
     return (
         select(
             DatasetVersion,
@@ -180,13 +183,13 @@ def commits(dataset: Dataset) -> Select[Any]:
 
 
 def commit_of(row: Any) -> Commit:
-    """A row of :func:`commits`."""
+    """Return a row of :func:`commits` as an object."""
     author = None if row[4] is None else (row[4], row[5])
     return Commit(row[0], row[1], row[2], row[3], author, row[6])
 
 
 def get_commit(session: Session, dataset: Dataset, label: str) -> Commit:
-    """One version by its label or tag.
+    """Return a version by its label or tag, with the facts of other tables.
 
     Raises:
         NotFound: when the dataset has no such version.
@@ -199,7 +202,7 @@ def get_commit(session: Session, dataset: Dataset, label: str) -> Commit:
 
 
 def label_of(session: Session, dataset: Dataset, name: str | None) -> str:
-    """The label that a label or a tag means; that of the current version for None.
+    """Return the label that a label or tag means; None means the current version.
 
     Raises:
         NotFound: when the dataset has no such tag.
@@ -219,7 +222,7 @@ def label_of(session: Session, dataset: Dataset, name: str | None) -> str:
 
 
 def tags(session: Session, dataset: Dataset) -> Sequence[Any]:
-    """The tags of a dataset, by name: tag, version, who moved it there."""
+    """Return the tags of a dataset by name, with their versions and who moved them last."""
     return session.execute(
         select(DatasetTag, DatasetVersion.version, User.uuid, User.username)
         .join(DatasetVersion, DatasetVersion.id == DatasetTag.version_id)
@@ -230,10 +233,10 @@ def tags(session: Session, dataset: Dataset) -> Sequence[Any]:
 
 
 def version_labelled(session: Session, dataset: Dataset, name: str) -> DatasetVersion:
-    """A version by its label or tag.
+    """Return a version by its label or tag.
 
     Raises:
-        NotFound: when there is none.
+        NotFound: when there is no such version.
     """
     found = session.scalar(
         select(DatasetVersion).where(
@@ -247,7 +250,7 @@ def version_labelled(session: Session, dataset: Dataset, name: str) -> DatasetVe
 
 
 def no_such_version(session: Session, dataset: Dataset, name: str) -> NoSuchVersion:
-    """Return the error for a version or tag that a dataset lacks; it lists those that it has."""
+    """Return the error for a version or tag that a dataset lacks; it lists those that exist."""
     versions = session.scalars(
         select(DatasetVersion.version)
         .where(DatasetVersion.dataset_id == dataset.id)
@@ -265,7 +268,7 @@ def no_such_version(session: Session, dataset: Dataset, name: str) -> NoSuchVers
 
 
 def kept_because(session: Session, version: DatasetVersion) -> tuple[str, str] | None:
-    """Why a version may not be deleted, in English and Chinese; None when it may."""
+    """Return why a version may not be deleted, in English and Chinese; None if it may."""
     child = session.scalar(
         select(DatasetVersion.version)
         .where(DatasetVersion.parent_version_id == version.id)
@@ -295,7 +298,7 @@ def kept_because(session: Session, version: DatasetVersion) -> tuple[str, str] |
 
 
 def current_version(session: Session, dataset: Dataset) -> DatasetVersion | None:
-    """The version that the head names."""
+    """Return the current version of a dataset."""
     return session.scalar(
         select(DatasetVersion).where(
             DatasetVersion.dataset_id == dataset.id, DatasetVersion.version == dataset.version
@@ -304,7 +307,7 @@ def current_version(session: Session, dataset: Dataset) -> DatasetVersion | None
 
 
 def highest_version(session: Session, dataset: Dataset) -> int:
-    """The greatest number given to a version of the dataset so far; 0 when there is none."""
+    """Return the highest number of the dataset's versions; 0 if it has none."""
     numbered = DatasetVersion.version.regexp_match("^v[0-9]{1,9}$")
     number = cast(func.substr(DatasetVersion.version, 2), Integer)
     return (
@@ -316,32 +319,32 @@ def highest_version(session: Session, dataset: Dataset) -> int:
 
 
 def is_name_taken(session: Session, context: ProjectContext, name: str) -> bool:
-    """Whether the project has a dataset of that name."""
+    """Return True if the project has a dataset with this name."""
     return session.scalar(heads(context, name=name).limit(1)) is not None
 
 
 def report_of(session: Session, version_id: int) -> QualityReport | None:
-    """The report of a version."""
+    """Return the newest quality report of a version."""
     return session.get(QualityReport, version_id)
 
 
 def rows_file(session: Session, version_id: int) -> StoredFile | None:
-    """The canonical Parquet of a version."""
+    """Return the canonical Parquet file of a version."""
     return version_file(session, version_id, ROWS_PATH)
 
 
 def upload_file(session: Session, version_id: int) -> StoredFile | None:
-    """The bytes as they were uploaded, while they are kept."""
+    """Return the uploaded file of a version, while it is kept."""
     return version_file(session, version_id, UPLOAD_FOLDER)
 
 
 def quarantine_file(session: Session, version_id: int) -> StoredFile | None:
-    """The rows of an upload that were set aside, if there are any."""
+    """Return the file with an upload's rows that were set aside, if there are any."""
     return version_file(session, version_id, QUARANTINE_PATH)
 
 
 def unfinished_readers(session: Session, dataset: Dataset) -> Sequence[Task]:
-    """Tasks that have not ended and read a version of the dataset, as they are now."""
+    """Return the present state of all unfinished tasks that read a version of the dataset."""
     reading = (
         select(TaskInput.task_id)
         .join(DatasetVersion, DatasetVersion.id == TaskInput.dataset_version_id)
@@ -356,7 +359,7 @@ def unfinished_readers(session: Session, dataset: Dataset) -> Sequence[Task]:
 
 
 def a_check_waits(session: Session, version_id: int, *, but: int | None = None) -> bool:
-    """Whether quality tasks of a version, other than the task ``but``, have not ended."""
+    """Return True if a version has unfinished quality tasks other than the task ``but``."""
     statement = (
         select(Task.id)
         .join(TaskInput, TaskInput.task_id == Task.id)

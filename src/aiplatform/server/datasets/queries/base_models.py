@@ -1,4 +1,4 @@
-"""Models whose tokenizers count, as far as datasets need to know of them."""
+"""Models whose tokenizers count tokens, read without the registry, which is a higher domain."""
 
 import hashlib
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from aiplatform.server.projects.access import ProjectContext
 _models = table("models", column("id"), column("uuid"), column("project_id"), column("name"),
                 column("version"))  # fmt: skip
 _model_details = table("model_details", column("model_id"), column("status"))
-"""Tables of the registry, of which only what a tokenizer needs is read here."""
+"""Columns of the registry's tables that are needed here."""
 
 
 @dataclass(frozen=True, slots=True)
 class BaseModel:
-    """A model whose tokenizer counts tokens: its inner id, how people call it, its files' hash."""
+    """A model whose tokenizer counts tokens: internal id, name with version, hash of its files."""
 
     id: int
     label: str
@@ -30,7 +30,7 @@ class BaseModel:
 
 
 def tokenizer_files(session: Session, model_id: int) -> list[StoredFile]:
-    """A model's files without its weights, which a tokenizer does not need."""
+    """Return a model's files except the weights, which a tokenizer does not need."""
     return [
         file
         for file in storage.files_of(session, model_id=model_id)
@@ -39,11 +39,11 @@ def tokenizer_files(session: Session, model_id: int) -> list[StoredFile]:
 
 
 def usable_base_model(session: Session, context: ProjectContext, uuid: UUID) -> BaseModel:
-    """A ready model of the project or a shared one, locked against deletion.
+    """Lock a ready model of the project, or a shared one, against deletion, and return it.
 
     Raises:
-        NotFound: for another project's, or none.
-        BaseModelNotReady: while its files are still coming in.
+        NotFound: when there is no such model, or it belongs to another project.
+        BaseModelNotReady: while its files are incomplete.
     """
     row = session.execute(
         select(_models.c.id, _models.c.name, _models.c.version, _model_details.c.status)

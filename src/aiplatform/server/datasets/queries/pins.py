@@ -20,13 +20,16 @@ from aiplatform.server.datasets.rules import is_label
 from aiplatform.server.projects.access import ProjectContext
 
 Ref = tuple[UUID, str | None]
-"""A dataset, and a label or tag of a version; None: the current one."""
+"""A dataset, and a label or tag of a version; None means the current one."""
 
 
 @dataclass(frozen=True, slots=True)
 class PinnedDataset:
-    """What a submission must know of a dataset: plain values, since scripts submit by the thousand
-    and an entity takes as long as the statement."""
+    """The facts of a dataset that a submission needs.
+
+    These are plain values: scripts submit tasks by the thousand, and loading an ORM entity takes as
+    long as the statement.
+    """
 
     id: int
     uuid: UUID
@@ -35,7 +38,7 @@ class PinnedDataset:
 
 @dataclass(frozen=True, slots=True)
 class PinnedVersion:
-    """The same of a version; ``version`` is its label."""
+    """The facts of a version that a submission needs; ``version`` is its label."""
 
     id: int
     version: str
@@ -46,7 +49,7 @@ Pin = tuple[PinnedDataset, PinnedVersion]
 
 
 def pin_version(session: Session, context: ProjectContext, uuid: UUID, label: str | None) -> Pin:
-    """A version that a task will read, by default the current one.
+    """Return a version that a task will read, by default the current one, and lock it.
 
     Raises:
         NotFound: when the project has no such dataset or the dataset no such version.
@@ -56,7 +59,7 @@ def pin_version(session: Session, context: ProjectContext, uuid: UUID, label: st
 
 
 def pins_asked(context: ProjectContext, wanted: Iterable[DatasetRef]) -> Question:
-    """What :func:`pin_version` asks for all there are of ``wanted``, in one statement."""
+    """Return one query that answers :func:`pin_version` for all references ``wanted``."""
     refs = {(ref.dataset, ref.version) for ref in wanted}
     asked = _asked(context, [ref for ref in refs if _is_plain(ref)])
     return Question(
@@ -75,7 +78,7 @@ def _is_plain(ref: Ref) -> bool:
 @cache
 def _pins() -> Compiled:
     """Select the current versions of the datasets ``uuids``, and those with one of ``labels``."""
-    # Which one is current the row says: of a dataset that was read before, the object may be older.
+    # The row says which version is current; an object that was loaded earlier may be outdated.
     is_current = DatasetVersion.version == Dataset.version
     has_label = DatasetVersion.version == any_(bindparam("labels", type_=ARRAY(String)))
     return compiled(
@@ -91,8 +94,9 @@ def _pins() -> Compiled:
             Dataset.uuid == any_(bindparam("uuids", type_=ARRAY(PG_UUID))),
             or_(is_current, has_label),
         )
-        .order_by(DatasetVersion.id)  # in which order all lock several
-        # The head is locked too: deleting it moves it, and leaves its versions as they are.
+        .order_by(DatasetVersion.id)  # the same order everywhere, to avoid deadlocks
+        # The dataset is locked, too, because deleting it moves it and leaves its versions
+        # unchanged.
         .with_for_update(read=True, key_share=True)
     )
 
@@ -106,7 +110,7 @@ def _asked(context: ProjectContext, refs: Sequence[Ref]) -> dict[str, Any]:
 
 
 def _by_ref(rows: Sequence[Any]) -> dict[Ref, Pin]:
-    """Those that were found, and perhaps others of their datasets."""
+    """Return the pins by reference; there may be others of the same datasets among them."""
     by_ref: dict[Ref, Pin] = {}
     for row in rows:
         version = PinnedVersion(row.version_id, row.version, row.file_hash)

@@ -1,4 +1,4 @@
-"""Named selects of quality reports and of what versions are compared with."""
+"""SELECT statements of quality reports and of the data that versions are compared with."""
 
 from datetime import datetime
 from typing import Any
@@ -22,7 +22,7 @@ from aiplatform.server.tasks.models import Task, TaskInput
 
 
 def dataset_of_version(session: Session, version_id: int) -> UUID | None:
-    """The uuid of a version's dataset."""
+    """Return the uuid of a version's dataset."""
     return session.scalar(
         select(Dataset.uuid)
         .join(DatasetVersion, DatasetVersion.dataset_id == Dataset.id)
@@ -31,7 +31,7 @@ def dataset_of_version(session: Session, version_id: int) -> UUID | None:
 
 
 def evaluation_data(session: Session, version_id: int) -> Compared | None:
-    """A version as what a report should be compared with."""
+    """Return a version as evaluation data that a report should be compared with."""
     row = session.execute(
         select(Dataset.uuid, Dataset.name, DatasetVersion.version)
         .join(DatasetVersion, DatasetVersion.dataset_id == Dataset.id)
@@ -43,7 +43,7 @@ def evaluation_data(session: Session, version_id: int) -> Compared | None:
 
 
 def reports_made(version: DatasetVersion) -> Select[Any]:
-    """All reports of a version, and the task that made each."""
+    """Return a statement for all reports of a version, each with the task that made it."""
     made: Any = (
         select(QualityReportMade, Task.uuid)
         .outerjoin(Task, Task.id == QualityReportMade.task_id)
@@ -54,10 +54,10 @@ def reports_made(version: DatasetVersion) -> Select[Any]:
 
 
 def report_made(session: Session, version: DatasetVersion, uuid: UUID) -> QualityReportMade:
-    """One report of a version.
+    """Return one report of a version.
 
     Raises:
-        NotFound: when there is none of that uuid.
+        NotFound: when the version has no report with that uuid.
     """
     found = session.scalar(
         select(QualityReportMade).where(
@@ -70,7 +70,7 @@ def report_made(session: Session, version: DatasetVersion, uuid: UUID) -> Qualit
 
 
 def no_report(session: Session, version: DatasetVersion) -> Problem:
-    """Return why a version has no report: it is being made, or nobody makes one."""
+    """Return the error for a version without a report: it is being made, or there is none."""
     unfinished = [status.value for status in TaskStatus if not status.is_final]
     making = session.execute(
         select(Task.uuid, Task.status)
@@ -90,11 +90,11 @@ def no_report(session: Session, version: DatasetVersion) -> Problem:
 
 
 def made_at(session: Session, version: DatasetVersion, uuid: UUID | None) -> datetime:
-    """When a report of a version was made, by default the newest.
+    """Return the time when a report of a version was made, by default the newest.
 
     Raises:
-        NotFound: when there is none.
-        ReportBeingMade: when there is none yet.
+        NotFound: when there is no such report.
+        ReportBeingMade: when the first report is not finished.
     """
     if uuid is not None:
         return report_made(session, version, uuid).created_at
@@ -105,7 +105,7 @@ def made_at(session: Session, version: DatasetVersion, uuid: UUID | None) -> dat
 
 
 def newest_check(session: Session, dataset_id: int, label: str | None = None) -> Any:
-    """The spec of the last quality task of a dataset, or of one of its versions; None if none."""
+    """Return the spec of the last quality task of a dataset or version; None if there is none."""
     statement = (
         select(Task.config)
         .join(TaskInput, TaskInput.task_id == Task.id)
@@ -124,7 +124,10 @@ def newest_check(session: Session, dataset_id: int, label: str | None = None) ->
 
 
 def is_reported(session: Session, pattern: str) -> bool:
-    """Whether any version's newest report has such a finding; with ``*``, one that begins so."""
+    """Return True if any version's newest report has a finding that matches the pattern.
+
+    A pattern that ends with ``*`` matches all codes that begin like it.
+    """
     test = "@.code starts with $code" if pattern.endswith("*") else "@.code == $code"
     wanted = func.jsonb_build_object("code", pattern.removesuffix("*"))
     found = func.jsonb_path_exists(
@@ -134,6 +137,6 @@ def is_reported(session: Session, pattern: str) -> bool:
 
 
 def outside_check_ran(session: Session) -> bool:
-    """Whether any version's newest report was made with a check of another distribution."""
+    """Return True if any version's newest report used a check of another distribution."""
     found = func.jsonb_path_exists(QualityReport.report, cast("$.outside_checks[*]", JSONPATH))
     return bool(session.scalar(select(exists().where(found))))

@@ -1,4 +1,4 @@
-"""Datasets as they go over the wire: ``datasets`` and their versions, ``uploads``, ``imports``."""
+"""Request and answer bodies of datasets and versions, uploads, imports and reports."""
 
 from aiplatform.server.datasets.schemas.datasets import (
     EXAMPLE,

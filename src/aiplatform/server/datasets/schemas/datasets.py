@@ -1,4 +1,4 @@
-"""Datasets as they go over the wire."""
+"""Request and answer bodies of datasets, their versions, tags and the quality gate."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -17,14 +17,17 @@ from aiplatform.server.identity.schemas import UserRef
 EXAMPLE = "5b1e0d0a-6c3f-4b0e-8f0a-2f1c7a9d4e10"
 EXAMPLE_HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 NAME_PATTERN = r"^[^\x00-\x1f\x7f/@]+$"
-"""Any script, but nothing that breaks a line or the form ``name@version``."""
+"""Pattern of names: any script, but no characters that break a line or ``name@version``."""
 
 MAX_NAME = 255
-"""Characters of a name."""
+"""Maximum length of a name in characters."""
 
 
 class DatasetOut(BaseModel):
-    """The head of a dataset: its current version. ``size`` in bytes, of the canonical Parquet."""
+    """A dataset with its current version.
+
+    ``size`` is that of the canonical Parquet file, in bytes.
+    """
 
     uuid: UUID
     project: UUID | None
@@ -62,7 +65,10 @@ class DatasetOut(BaseModel):
 
 
 class DatasetVersionOut(BaseModel):
-    """An immutable commit. Hash, size (bytes) and rows are those of its canonical Parquet."""
+    """An immutable version.
+
+    Hash, size (bytes) and row count are those of its canonical Parquet file.
+    """
 
     uuid: UUID
     dataset: UUID
@@ -120,7 +126,7 @@ class DatasetVersionOut(BaseModel):
 
 
 class DatasetChange(Strict):
-    """What of a dataset may be changed."""
+    """The fields of a dataset that can be changed."""
 
     name: str = Field(min_length=1, max_length=MAX_NAME, pattern=NAME_PATTERN)
 
@@ -128,16 +134,17 @@ class DatasetChange(Strict):
 
 
 class RowPage(Page[dict[str, Any]]):
-    """Rows, and the place of each in the version, from 0."""
+    """A page of rows, with the place of each row in the version, counted from 0."""
 
     places: list[int]
 
 
 class DiffPage(Page[dict[str, Any]]):
-    """Differences between two versions.
+    """A page of differences between two versions.
 
-    An item has its ``kind``, its places ``before`` and ``after``, and its ``row``, or of a changed
-    one the ``cells`` that differ. The ``summary`` is of all, whatever the page.
+    Each item has its ``kind``, its places ``before`` and ``after``, and its ``row``; a changed item
+    has the ``cells`` that differ instead. The ``summary`` covers all differences, not only this
+    page.
     """
 
     before: str
@@ -169,7 +176,7 @@ class DiffPage(Page[dict[str, Any]]):
 
 
 class ChangeFacts(Strict):
-    """What a commit of changed rows says of itself."""
+    """The message and parent of a commit that changes rows."""
 
     message: str | None = Field(None, max_length=10_000, description="what this version is")
     parent: str | None = Field(
@@ -178,7 +185,7 @@ class ChangeFacts(Strict):
 
 
 class PatchRequest(RowPatch, ChangeFacts):
-    """Rows added, changed and deleted, as a commit."""
+    """A commit that adds, changes and deletes rows."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -195,7 +202,7 @@ class PatchRequest(RowPatch, ChangeFacts):
 
 
 class FilterRequest(RowFilter, ChangeFacts):
-    """Rows that stay, as a commit."""
+    """A commit that keeps only some rows."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -207,7 +214,7 @@ class FilterRequest(RowFilter, ChangeFacts):
 
 
 class MapRequest(ChangeFacts):
-    """What columns are, as a commit."""
+    """A commit that renames columns to those of a data shape."""
 
     map: ColumnMap = Field(min_length=1, description="columns and what they are")
 
@@ -223,7 +230,7 @@ class MapRequest(ChangeFacts):
 
 
 class FixRequest(RowFix, ChangeFacts):
-    """What is done about findings of the quality report, as a commit."""
+    """A task that fixes findings of the quality report and commits the result."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -235,7 +242,7 @@ class FixRequest(RowFix, ChangeFacts):
 
 
 class GateRule(BaseModel):
-    """A rule of the gate that is broken."""
+    """A rule of the quality gate that a version breaks."""
 
     rule: str
     text: str
@@ -243,7 +250,7 @@ class GateRule(BaseModel):
 
 
 class GateVerdict(BaseModel):
-    """Whether a version passes the project's gate."""
+    """The answer of the quality gate for a version: passed, or the rules that it breaks."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"passed": True, "failures": []}]})
 
@@ -252,7 +259,10 @@ class GateVerdict(BaseModel):
 
 
 class SplitRequest(RowSplit):
-    """How a version is split, and what the parts are called: by default ``DATASET-PART``."""
+    """The parts that a version is split into, and the names of their datasets.
+
+    The default name of a part's dataset is ``DATASET-PART``.
+    """
 
     version: str | None = Field(None, pattern=VERSION_OR_TAG, description="by default the current")
     names: dict[str, Annotated[str, Field(max_length=MAX_NAME, pattern=NAME_PATTERN)]] = Field(
@@ -275,13 +285,13 @@ class SplitRequest(RowSplit):
 
 
 class SplitOut(BaseModel):
-    """The datasets that were made, in the order of the fractions."""
+    """The new datasets of a split, in the order of the fractions."""
 
     datasets: list[DatasetOut]
 
 
 class RestoreRequest(Strict):
-    """The version whose rows are to be current again."""
+    """The version whose rows become current again."""
 
     version: str = Field(pattern=VERSION_OR_TAG)
     message: str | None = Field(None, max_length=10_000)
@@ -290,7 +300,7 @@ class RestoreRequest(Strict):
 
 
 class TagMove(Strict):
-    """Where a tag goes: a version, or where another tag is."""
+    """The version that a tag moves to; may be given by another tag."""
 
     version: str = Field(pattern=VERSION_OR_TAG)
 
@@ -298,7 +308,7 @@ class TagMove(Strict):
 
 
 class TagOut(BaseModel):
-    """A tag, the version it is at, and who put it there when."""
+    """A tag with its version, and the user and time of its last move."""
 
     name: str
     version: str

@@ -1,4 +1,4 @@
-"""Imports: rows that the platform fetches itself."""
+"""Request bodies of imports: rows that the platform fetches itself."""
 
 from uuid import UUID
 
@@ -13,7 +13,10 @@ from aiplatform.server.datasets.schemas.datasets import NAME_PATTERN
 
 
 class ImportRequest(Reading):
-    """What is fetched, and what becomes of it; the other words are those of an upload."""
+    """A source to import from and the dataset that gets its rows.
+
+    The other options are those of an upload.
+    """
 
     source: DataSource
     name: str | None = Field(None, min_length=1, max_length=255, pattern=NAME_PATTERN)
@@ -57,11 +60,11 @@ class ImportRequest(Reading):
     def _one_place(self) -> "ImportRequest":
         if (self.name is None) == (self.dataset is None):
             raise ValueError("give name, for a new dataset, or dataset, for a version of one")
-        self.spec()  # which knows what modes need
+        self.spec()  # Building the spec checks which fields the mode needs.
         return self
 
     def spec(self) -> DatasetImportSpec:
-        """The same as a task's."""
+        """Return the spec of the import task."""
         reading = set(Reading.model_fields)
         return DatasetImportSpec(
             reading=Reading(**self.model_dump(include=reading)),

@@ -1,4 +1,4 @@
-"""Quality reports as they go over the wire."""
+"""Request and answer bodies of quality reports."""
 
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from aiplatform.server.datasets.schemas.datasets import EXAMPLE
 
 
 class QualityRequest(Strict):
-    """How the report shall count tokens."""
+    """The tokenizer, row length and comparison data of a new quality report."""
 
     base_model: UUID | None = Field(None, description="whose tokenizer counts; none counts none")
     max_length: int = Field(512, ge=8, le=1_048_576, description="tokens; longer rows are reported")
@@ -35,7 +35,7 @@ class QualityRequest(Strict):
 
 
 class ReportOut(BaseModel):
-    """One of the reports that were made of a version."""
+    """One of the quality reports that were made of a version."""
 
     uuid: UUID
     score: float | None
@@ -61,8 +61,10 @@ class ReportOut(BaseModel):
 
 
 class ReportChanges(BaseModel):
-    """Two reports side by side; a finding's `change` is by its share of the rows: `new`, `worse`,
-    `same`, `better`, `gone`, or `not_checked` when only one of the reports counted tokens.
+    """The differences between two quality reports.
+
+    The `change` of a finding compares its share of the rows: `new`, `worse`, `same`, `better`,
+    `gone`, or `not_checked` when only one of the reports counted tokens.
     """
 
     before: str

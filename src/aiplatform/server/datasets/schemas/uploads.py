@@ -1,4 +1,4 @@
-"""Uploads: what is said of a file beside its bytes."""
+"""Parameters of uploads, plain and resumable, and the state of resumable ones."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from aiplatform.server.datasets.schemas.datasets import EXAMPLE, NAME_PATTERN
 
 
 class UploadFacts(BaseModel):
-    """What a request says of a file beside its bytes. ``digest``: its SHA-256, hexadecimal."""
+    """The parameters of an upload. ``digest`` is the SHA-256 of the file in hexadecimal."""
 
     filename: str | None
     format: DataFormat | None
@@ -25,7 +25,7 @@ class UploadFacts(BaseModel):
 
 
 class TusFacts(Reading):
-    """What a resumable upload will be; the words of a plain one."""
+    """The metadata of a resumable upload; the keys are the parameters of a plain one."""
 
     name: str | None = Field(None, min_length=1, max_length=255, pattern=NAME_PATTERN)
     dataset: UUID | None = None
@@ -49,7 +49,10 @@ class TusFacts(Reading):
         return self
 
     def upload_facts(self) -> UploadFacts:
-        """The same, as a plain upload has it; each piece had its checksum."""
+        """Return the parameters as a plain upload has them.
+
+        There is no digest: each piece is checked by its own checksum.
+        """
         return UploadFacts(
             filename=self.filename,
             format=self.format,
@@ -62,9 +65,10 @@ class TusFacts(Reading):
 
 
 class UploadOut(BaseModel):
-    """A resumable upload; sizes in bytes. ``result`` names the version, or why it was refused.
+    """A resumable upload; sizes in bytes.
 
-    ``name`` is that of the dataset it will be, or ``dataset`` the one it will be a version of.
+    ``name`` is the name of the dataset to be created, or ``dataset`` the existing one that gets a
+    version. ``result`` names the version, or says why the file was refused.
     """
 
     uuid: UUID

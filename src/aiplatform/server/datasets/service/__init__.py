@@ -1,7 +1,7 @@
 """Use cases of datasets.
 
-``ingest`` has an upload read, ``commits`` makes datasets and versions of it,
-``quality`` asks for reports and keeps them, ``content`` reads what a version holds.
+``ingest`` has uploads parsed, ``commits`` makes datasets and versions of them, ``quality`` requests
+reports and stores them, and ``content`` reads the rows of a version.
 """
 
 from aiplatform.server.datasets.service.commits import (

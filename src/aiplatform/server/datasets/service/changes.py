@@ -1,4 +1,4 @@
-"""New versions made of old ones: a program of its own reworks the rows, then they are committed."""
+"""New versions made from old ones: a child process rewrites the rows, which are then committed."""
 
 import sys
 from collections.abc import AsyncIterator
@@ -30,7 +30,7 @@ FACTS = ("added", "changed", "deleted")
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The version that rows are made from."""
+    """The version that new rows are made from."""
 
     dataset: UUID
     name: str
@@ -41,7 +41,7 @@ class Base:
 
 @dataclass(frozen=True, slots=True)
 class Reworked:
-    """Rows that were made, in parts, and how."""
+    """New rows, packed in parts, and a record of how they were made."""
 
     ingested: Ingested
     packed: dict[str, Packed]
@@ -49,7 +49,7 @@ class Reworked:
 
 
 def base_of(context: ProjectContext, dataset: UUID, name: str | None) -> Base:
-    """A version by its label or tag, by default the current one.
+    """Return a version by its label or tag, by default the current one.
 
     Raises:
         NotFound: when there is no such dataset or version.
@@ -64,7 +64,7 @@ def base_of(context: ProjectContext, dataset: UUID, name: str | None) -> Base:
 
 
 def operation(mode: str, given: Ingested, key: str | None) -> dict[str, Any]:
-    """Return what :func:`reworked` does with the rows of a file that was read."""
+    """Return the operation for :func:`reworked` that applies the rows of an uploaded file."""
     do: dict[str, Any] = {"operation": mode, "rows": str(given.path)}
     if key is not None:
         do["key"] = key
@@ -75,7 +75,7 @@ def operation(mode: str, given: Ingested, key: str | None) -> dict[str, Any]:
 
 
 def changed(upload: Upload, made: Reworked, mode: str, key: str | None) -> Upload:
-    """An upload whose rows are what it made of those of the version before."""
+    """Return an upload with the rows that resulted from applying it to the version before."""
     by = {"operation": mode, **made.made_by}
     return replace(
         upload,
@@ -87,11 +87,12 @@ def changed(upload: Upload, made: Reworked, mode: str, key: str | None) -> Uploa
 
 @asynccontextmanager
 async def reworked(base: Base, do: dict[str, Any], gone: Gone) -> AsyncIterator[list[Reworked]]:
-    """What an operation of :mod:`aiplatform.data.rework` makes of a version's rows, on disk for as
-    long as the block lasts.
+    """Yield the rows that an operation makes from a version, on disk until the block ends.
+
+    The operations are those of :mod:`aiplatform.data.rework`.
 
     Raises:
-        MalformedFile: it can't be done to these rows.
+        MalformedFile: the operation is impossible with these rows.
         UploadAborted, InsufficientStorage, IngestFailed: see :func:`service.ingest.ingest`.
     """
     async with workplace(get_settings().spool_dir) as prefix:
@@ -99,7 +100,10 @@ async def reworked(base: Base, do: dict[str, Any], gone: Gone) -> AsyncIterator[
 
 
 async def rework(base: Base, do: dict[str, Any], prefix: Path, gone: Gone) -> list[Reworked]:
-    """The same with files whose names begin with ``prefix``, which the caller removes."""
+    """Return the rows that an operation makes from a version, as :func:`reworked` does.
+
+    The names of all files begin with ``prefix``; the caller removes them.
+    """
     job = prefix.with_suffix(".job")
 
     def write_job() -> None:

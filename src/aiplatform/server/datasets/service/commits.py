@@ -1,4 +1,4 @@
-"""Datasets and their versions: created from a file that was read already, renamed, deleted."""
+"""Datasets and their versions: create from files that were parsed already, rename, delete."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -53,11 +53,13 @@ from aiplatform.server.tasks.service import request_cancel
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that has arrived and was read, and how its first report shall count tokens: without
-    ``base_model``, like that of the version before.
+    """An uploaded file that was parsed, or rows that were made from another version.
 
-    ``filename`` has been through :func:`~aiplatform.server.datasets.rules.safe_filename`. Rows that
-    were made of others have neither it nor ``spooled``, and ``made_by`` says how.
+    ``filename`` has been through :func:`~aiplatform.server.datasets.rules.safe_filename`. Rows made
+    from others have neither ``filename`` nor ``spooled``; ``made_by`` says how they were made.
+
+    ``base_model`` and ``max_length`` say how the first quality report counts tokens. Without
+    ``base_model``, it counts like the report of the version before.
     """
 
     filename: str | None
@@ -78,12 +80,17 @@ def foresee(
     base_model: UUID | None = None,
     size: int = 0,
 ) -> None:
-    """Refuse before gigabytes travel what would be refused after them.
+    """Refuse an upload before its bytes are sent, if it would be refused afterwards.
 
-    ``size`` is the announced number of bytes.
+    Args:
+        session: the database session.
+        context: what the caller may do in the project.
+        name: the name of the new dataset, if one is created.
+        base_model: the model whose tokenizer will count, if one was named.
+        size: the announced number of bytes.
 
     Raises:
-        QuotaExceeded: when they are more than the project may still store.
+        QuotaExceeded: when ``size`` is more than the project may still store.
         NameTaken: when the project has a dataset called ``name``.
         PermissionDenied, NotFound, BaseModelNotReady: for the base model.
     """
@@ -96,10 +103,10 @@ def foresee(
 
 
 def check_rows(rows: int) -> None:
-    """Refuse what the contract's INTEGER can't count.
+    """Refuse more rows than the contract's INTEGER column can count.
 
     Raises:
-        TooManyRows: see there.
+        TooManyRows: for more than :data:`MAX_ROWS` rows.
     """
     if rows > MAX_ROWS:
         raise TooManyRows(rows=rows, limit=MAX_ROWS)
@@ -108,10 +115,10 @@ def check_rows(rows: int) -> None:
 def create_dataset(
     session: Session, context: ProjectContext, *, name: str, upload: Upload
 ) -> Dataset:
-    """A new dataset with its first version, whose quality report is queued.
+    """Create a dataset with its first version, and queue the quality report.
 
     Raises:
-        NameTaken: when the project has one of that name.
+        NameTaken: when the project has a dataset with that name.
         TooManyRows: see :func:`check_rows`.
     """
     check_rows(upload.ingested.rows)
@@ -150,16 +157,20 @@ def add_version(
     parent_label: str | None = None,
     expected: str | None = None,
 ) -> tuple[Dataset, DatasetVersion]:
-    """Commit the next version; committers of one dataset take turns by its row's lock.
+    """Commit the next version of a dataset; a lock of the dataset's row serialises commits.
 
     Args:
-        allow_identical: commit even when the rows are those of the parent; None where whoever asks
-            can't choose that.
+        session: the database session.
+        context: what the caller may do in the project.
+        uuid: the dataset.
+        upload: the rows to commit.
+        allow_identical: commit even when the rows are those of the parent; None where the caller
+            has no such option.
         parent_label: the version that it is made from, by default the current one.
-        expected: what the current version has to be.
+        expected: the label that the current version must have.
 
     Raises:
-        IdenticalContent: when the rows are those of the parent and nobody allowed it.
+        IdenticalContent: when the rows are those of the parent and that was not allowed.
         VersionMoved: when the current version is not the expected one.
         TooManyRows: see :func:`check_rows`.
         NotFound: when there is no such parent.
@@ -180,7 +191,7 @@ def add_version(
 
 
 def next_number(session: Session, dataset: Dataset) -> int:
-    """The number of the next version of a locked dataset; that of a deleted one is not reused."""
+    """Return the number of the next version of a locked dataset; numbers are never reused."""
     details = session.get(DatasetDetails, dataset.id)
     given = 0 if details is None else details.last_number
     return max(given, queries.highest_version(session, dataset)) + 1
@@ -264,7 +275,8 @@ def _commit(
         max_length=max_length or quality.MAX_LENGTH,
         by_platform=True,
     )
-    # Last, since the store can't be rolled back: what is refused above leaves nothing in it.
+    # The files come last, since the store can't be rolled back: an error above leaves nothing in
+    # it.
     _keep_files(session, context, version, upload)
     session.refresh(dataset)
     return version
@@ -285,14 +297,14 @@ def _keep_files(
                     keep_parts(session, packed, **owner)
                     session.flush()
             except BlobGone:
-                # The version they were packed against was deleted while they were.
+                # The version that the files were packed against was deleted meanwhile.
                 packed = pack_alone(upload)
                 keep_parts(session, packed, **owner)
     session.flush()
 
 
 def _facts(upload: Upload) -> dict[str, Any]:
-    """What is kept of how the rows came to be."""
+    """Return the facts to store about how the rows came to be."""
     facts: dict[str, Any] = dict(upload.ingested.found)
     if upload.spooled is not None:
         facts |= {"sha256": upload.spooled.sha256, "size": upload.spooled.size}
@@ -302,7 +314,7 @@ def _facts(upload: Upload) -> dict[str, Any]:
 
 
 def pack_alone(upload: Upload) -> dict[str, Packed]:
-    """The parts of an upload, none of them known."""
+    """Return all parts of an upload, without reusing any that are stored already."""
     return pack_upload(upload.ingested, upload.spooled, upload.filename, Known())
 
 
@@ -310,7 +322,7 @@ def rename(session: Session, context: ProjectContext, dataset: Dataset, name: st
     """Give a locked dataset another name.
 
     Raises:
-        NameTaken: when the project has one of that name.
+        NameTaken: when the project has a dataset with that name.
     """
     before = dataset.name
     if before == name:
@@ -335,20 +347,22 @@ def rename(session: Session, context: ProjectContext, dataset: Dataset, name: st
 
 
 def delete_dataset(session: Session, context: ProjectContext, uuid: UUID) -> BinEntry:
-    """Put a dataset with its versions into the bin. Reports on it are stopped; other readers
-    forbid it. Returns what says until when it can be restored.
+    """Put a dataset with its versions into the bin.
+
+    Unfinished quality reports on it are cancelled. Other unfinished tasks that read it prevent the
+    deletion. The returned entry says until when the dataset can be restored.
 
     Raises:
-        DatasetInUse: while a training, an evaluation, … that has not ended reads it.
+        DatasetInUse: while a training, evaluation or other task that has not ended reads it.
     """
     found = queries.get_dataset(session, context, uuid)
-    # Tasks are locked before the dataset here as where they end, so that the two can't deadlock.
+    # Tasks are locked before the dataset, in the same order as when they end, to avoid deadlocks.
     for task in queries.unfinished_readers(session, found):
         if task.type == TaskType.DATA_QUALITY and task.status != TaskStatus.CANCELLING:
-            with suppress(TaskFinished):  # it was faster
+            with suppress(TaskFinished):  # the task ended first
                 request_cancel(session, context.actor, task, project=context.project_uuid)
     dataset = queries.lock_dataset(session, context, uuid)
-    # Whoever submits a task locks the version it reads, so none can come in behind this check.
+    # Submitting a task locks the version that it reads, so no reader can appear after this check.
     versions = session.scalars(
         select(DatasetVersion.version)
         .where(DatasetVersion.dataset_id == dataset.id)

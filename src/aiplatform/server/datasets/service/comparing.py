@@ -1,4 +1,4 @@
-"""What the report of a dataset compares it with, and counts its tokens with."""
+"""The data that quality reports compare a dataset with, and the model that counts its tokens."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -24,14 +24,16 @@ Role = Literal["evaluation", "benchmark"]
 
 MOST = 20
 INPUT = "against_"
-"""The role of such an input, with its number behind it; the runtime finds it by that."""
+"""Prefix of the roles of comparison inputs. A number follows; the runtime finds inputs by it."""
 
 
 def pinned(
     session: Session, context: ProjectContext, dataset: DatasetRef, against: Iterable[ComparedRef]
 ) -> list[tuple[ComparedRef, InputRef]]:
-    """What the gate names and then ``against``, with their versions named, once each, and the
-    inputs they are. When they are too many, the last of ``against`` stay.
+    """Return the data to compare with, each with an exact version, and the task inputs for it.
+
+    The data that the gate names comes first, then ``against``, without duplicates. If there are
+    more than :data:`MOST`, the first ones of ``against`` are dropped.
 
     Raises:
         NotFound: for data that the project does not have.
@@ -67,8 +69,9 @@ def _exact(
 def named_by_gate(
     session: Session, context: ProjectContext, dataset: DatasetRef
 ) -> list[ComparedRef]:
-    """What the project's gate wants every dataset compared with. What it names is not compared
-    with the rest of it.
+    """Return the data that the project's gate wants every dataset compared with.
+
+    Data that the gate itself names is not compared with anything: the list is then empty.
     """
     gate = gate_of(session, context.project_id)
     refs = [
@@ -83,7 +86,7 @@ def named_by_gate(
 def as_before(
     session: Session, context: ProjectContext, dataset: Dataset | PinnedDataset
 ) -> list[ComparedRef]:
-    """What the last report of the dataset was compared with, beside what the gate names by now."""
+    """Return what the last report of the dataset was compared with, except what the gate names."""
     config = reports.newest_check(session, dataset.id) or {}
     refs = [ComparedRef.model_validate(ref) for ref in config.get("against") or ()]
     gate = named_by_gate(session, context, DatasetRef(dataset=dataset.uuid))
@@ -93,7 +96,10 @@ def as_before(
 
 
 def newest(refs: Iterable[ComparedRef]) -> list[ComparedRef]:
-    """Of each dataset in each role the last: its versions would become more with every report."""
+    """Return only the last reference to each dataset in each role.
+
+    Otherwise each new report of a dataset would compare with more versions of the same data.
+    """
     last: dict[tuple[UUID, Role], ComparedRef] = {}
     for ref in refs:
         last.pop((ref.dataset, ref.role), None)
@@ -104,8 +110,10 @@ def newest(refs: Iterable[ComparedRef]) -> list[ComparedRef]:
 def counted_as_before(
     session: Session, context: ProjectContext, dataset: Dataset, label: str
 ) -> tuple[UUID | None, int | None]:
-    """The model and the length, in tokens, that the last report of a version was made with. Nobody
-    has asked for that model, so nothing fails when it was deleted meanwhile: then there is none.
+    """Return the model and maximum length in tokens that the last report of a version used.
+
+    Both are None if no tokens were counted or the model can't be used any more. That is no error,
+    since the caller did not ask for this model.
     """
     config = reports.newest_check(session, dataset.id, label) or {}
     found = config.get("base_model")
@@ -119,8 +127,10 @@ def counted_as_before(
 def still_there(
     session: Session, context: ProjectContext, refs: Iterable[ComparedRef]
 ) -> list[ComparedRef]:
-    """Those that were not deleted meanwhile. A gate that names a deleted one says so itself: the
-    report lacks it, and the gate refuses what it has not been compared with.
+    """Return the references whose data still exists.
+
+    No error is needed for deleted data that a gate names: the report then lacks the comparison, and
+    the gate refuses the version for that.
     """
     left = []
     for ref in refs:
@@ -131,7 +141,7 @@ def still_there(
 
 
 def lacks(session: Session, version: PinnedVersion, held_out: PinnedVersion) -> bool:
-    """Whether the newest report of a version does not compare it with that evaluation data."""
+    """Return True if the newest report of a version is not compared with this evaluation data."""
     report = queries.report_of(session, version.id)
     wanted: Compared | None = reports.evaluation_data(session, held_out.id)
     return wanted is not None and (report is None or not is_compared(report.report, wanted))

@@ -1,4 +1,4 @@
-"""Reading what a version holds: pages of rows, what is found in them, and rows as text."""
+"""Reading the content of a version: pages of rows, searches, and rows as text."""
 
 import asyncio
 import contextlib
@@ -28,13 +28,13 @@ from aiplatform.server.datasets.errors import ExportFailed, MalformedFile
 from aiplatform.server.datasets.service.ingest import ending, environment
 
 SEARCH_SECONDS = 1.5
-"""A search looks for so long before it answers with what it found."""
+"""Seconds after which a search answers with the rows found so far."""
 
 PAGE_BYTES = 4 << 20
-"""A page ends before its limit when its rows are long."""
+"""Maximum bytes of a page; a page of long rows has fewer rows than asked for."""
 
 FOOTERS_KEPT = 32
-"""Footers that are kept, of the versions read last; that of ten million rows has 100 KiB."""
+"""Number of Parquet footers in the cache; that of ten million rows takes 100 KiB."""
 
 LARGEST_FOOTER = 4 << 20
 
@@ -53,8 +53,10 @@ _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKe
 
 
 def local_rows(file: StoredFile) -> Path:
-    """The whole file on this machine's disk: in the store, or a copy that the spool's sweep takes
-    away when nobody has read it for a day.
+    """Return the path of the whole file on this machine's disk.
+
+    That is the file in a local store, or a copy in the spool, which is deleted when nobody has read
+    it for a day.
     """
     if not file.parts:
         stored = get_store().local_path(file.sha256)
@@ -78,9 +80,9 @@ def local_rows(file: StoredFile) -> Path:
 def page_of_rows(
     file: StoredFile, row_count: int, offset: int, limit: int
 ) -> tuple[list[dict[str, Any]], int | None]:
-    """Rows from ``offset`` on, and the offset of the next page; None on the last.
+    """Return rows from ``offset`` on, and the offset of the next page, or None on the last page.
 
-    At least one row, then as many as fit ``limit`` and :data:`PAGE_BYTES`.
+    The page has at least one row, and then as many as fit ``limit`` and :data:`PAGE_BYTES`.
     """
     source = open_file(file) or local_rows(file)
     rows: list[dict[str, Any]] = []
@@ -97,8 +99,10 @@ def page_of_rows(
 
 
 def _footer_of(file: StoredFile, source: browse.Source) -> pq.FileMetaData:
-    """The footer of a version's rows. It is read once: it lies in a part of its own, and to unpack
-    that and to read what it says of each row group takes as long as a page of rows.
+    """Return the footer of a version's rows from the cache, or read it.
+
+    Reading it takes as long as reading a page of rows: it lies in a part of its own, which must be
+    unpacked, and describes every row group.
     """
     with _footers_lock:
         footer = _footers.get(file.sha256)
@@ -123,14 +127,13 @@ def find_rows(
     where: Sequence[Condition | str],
     among: "browse.Places | None" = None,
 ) -> Found:
-    """``limit`` rows from the place ``offset`` on that have ``text`` and meet all conditions.
+    """Return up to ``limit`` rows from ``offset`` on that contain ``text`` and meet all conditions.
 
-    Only those at the places ``among``, if there are any given.
-
-    A search that would take long ends early, with the place to look on from.
+    With ``among``, only rows at these places are considered. A long search ends early; the result
+    then has the place to continue from.
 
     Raises:
-        MalformedFile: a condition can't be judged on these columns.
+        MalformedFile: a condition can't be applied to these columns.
     """
     source = open_file(file) or local_rows(file)
     try:
@@ -157,9 +160,9 @@ def draw_rows(
     *,
     among: "browse.Places | None" = None,
 ) -> Found:
-    """``count`` rows drawn at random, in their order; fewer when they are long.
+    """Return ``count`` rows drawn at random, in the order of the version; fewer if they are long.
 
-    Only those at the places ``among``, if there are any given; ``row_count`` is how many.
+    With ``among``, only rows at these places are drawn, and ``row_count`` is their number.
     """
     places = browse.drawn(row_count, count, seed)
     if among is not None:
@@ -173,7 +176,7 @@ def draw_rows(
 
 
 def _fitting(found: Found) -> Found:
-    """As many rows as fit a page, at least one if there is any."""
+    """Return as many rows as fit a page, but at least one if there are any."""
     kept = Found([], [], found.following)
     size = 0
     for row, place in zip(found.rows, found.places, strict=True):
@@ -187,13 +190,13 @@ def _fitting(found: Found) -> Found:
 
 
 async def exported(path: Path, kind: str) -> AsyncIterator[bytes]:
-    """The rows as ``jsonl`` or ``csv``, made while they are read.
+    """Yield the rows as ``jsonl`` or ``csv`` text, produced while it is read.
 
-    By a child process, since making text of gigabytes in this one would hold up everybody else's
-    requests. It is killed when nobody reads on.
+    A child process does it, because converting gigabytes in this process would delay all other
+    requests. The child is killed when the reader stops.
 
     Raises:
-        ExportFailed: when it breaks off; the answer then ends without its end.
+        ExportFailed: when the child fails; the answer is then incomplete.
     """
     loop = asyncio.get_running_loop()
     async with _turns.setdefault(loop, asyncio.Semaphore(EXPORTS_AT_ONCE)):

@@ -1,4 +1,4 @@
-"""Differences between versions: an index made once by a program of its own, read by the page."""
+"""Differences between versions: a child process makes an index once, pages are read from it."""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,17 +14,17 @@ from aiplatform.server.datasets.service.indexes import made_once
 from aiplatform.server.datasets.service.ingest import Gone
 
 LAYOUT = "1"
-"""Version of the index's layout; raised when the same versions would give another index."""
+"""Version of the index layout; increase it when the same input would give another index."""
 
 PAGE_BYTES = 8 << 20
 
 
 async def index_of(before: StoredFile, after: StoredFile, key: str | None, gone: Gone) -> Path:
-    """The index of two files, see :func:`made_once`.
+    """Return the path of the index of two files; see :func:`made_once`.
 
     Raises:
         MalformedFile: there is no such key column.
-        UploadAborted, InsufficientStorage, IngestFailed: see there.
+        UploadAborted, InsufficientStorage, IngestFailed: see :func:`made_once`.
     """
     about = dumps([LAYOUT, before.sha256, after.sha256, key]).encode()
 
@@ -44,7 +44,7 @@ def page(
     limit: int,
     kinds: Sequence[str] | None,
 ) -> tuple[dict[str, Any], list[dict[str, Any]], int | None]:
-    """The summary, entries from ``offset`` on, and the offset of the next page."""
+    """Return the summary, the entries from ``offset`` on, and the offset of the next page."""
     entries, following = diff.page(
         index,
         open_file(before) or local_rows(before),

@@ -1,4 +1,4 @@
-"""Datasets in the bin."""
+"""Restoring and purging datasets in the bin."""
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -12,14 +12,14 @@ from aiplatform.server.projects.service.bin import BinKind, free_name
 
 
 class BinnedDatasets(BinKind):
-    """Datasets in the bin."""
+    """Restores and purges datasets that are in the bin."""
 
     kind = "dataset"
     reads = Permission.DATASETS_READ
     writes = Permission.DATASETS_WRITE
 
     def restore(self, session: Session, entry: BinEntry, name: str | None) -> str:
-        """See :class:`BinKind`."""
+        """Restore a dataset; see :class:`BinKind`."""
         dataset = _binned(session, entry)
 
         def take(wanted: str) -> None:
@@ -30,7 +30,7 @@ class BinnedDatasets(BinKind):
         return free_name(session, clean_text(entry.name), name, take, taken)
 
     def purge(self, session: Session, entry: BinEntry) -> None:
-        """See :class:`BinKind`."""
+        """Delete a dataset for good; see :class:`BinKind`."""
         dataset = _binned(session, entry)
         session.expunge(dataset)
         session.execute(delete(Dataset).where(Dataset.id == dataset.id))

@@ -1,4 +1,4 @@
-"""Rows that a finding of the report is about: an index made once by a program of its own."""
+"""Rows that a finding of a report concerns: a child process makes an index once."""
 
 import asyncio
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ from aiplatform.server.datasets.service.indexes import made_once
 from aiplatform.server.projects.access import ProjectContext
 
 LAYOUT = "2"
-"""Version of the index's layout; raised when the same rows would give another index."""
+"""Version of the index layout; increase it when the same rows would give another index."""
 
 NEAR = "near_duplicates"
 
 COMPARED = frozenset({*LEAKAGE, "contamination"})
-"""Findings that only other data shows."""
+"""Findings that can only be seen by comparing with other data."""
 
 
 async def _never() -> None:
@@ -34,12 +34,12 @@ async def _never() -> None:
 
 
 async def index_of(rows: StoredFile, finding: str) -> Path:
-    """The index of a version's findings, see :func:`made_once`.
+    """Return the path of the index of a version's findings; see :func:`made_once`.
 
-    It goes on when whoever asked has gone: the next one finds it made.
+    The child continues when the client disconnects, so that the next request finds the index.
 
     Raises:
-        InsufficientStorage, IngestFailed: see there.
+        InsufficientStorage, IngestFailed: see :func:`made_once`.
     """
 
     def facts() -> dict[str, Any]:
@@ -51,12 +51,12 @@ async def index_of(rows: StoredFile, finding: str) -> Path:
 
 
 def reported(context: ProjectContext, dataset: UUID, version: str, finding: str) -> int | None:
-    """How many rows the newest report of a version counts for a finding; None without a report.
+    """Return the number of rows that the newest report counts for a finding; None without a report.
 
     Raises:
         NotFound: when there is no such dataset or version.
-        NoSuchFinding: a code that is neither the platform's nor in the report.
-        FindingWithoutRows: it takes a tokenizer, or other data, to see the rows.
+        NoSuchFinding: the code is neither one of the platform's nor in the report.
+        FindingWithoutRows: finding the rows would need a tokenizer or other data.
     """
     with transaction() as session:
         head = queries.get_dataset(session, context, dataset)
@@ -80,11 +80,11 @@ def reported(context: ProjectContext, dataset: UUID, version: str, finding: str)
 
 
 def require_rows(index: Path, finding: str, counted: int | None) -> None:
-    """Refuse to show no rows for a finding of which the report counts some.
+    """Raise an error if the index has no rows for a finding although it should.
 
     Raises:
-        FindingWithoutRows: the check counts rows without keeping which.
-        NoSuchFinding: there is no report, and no check that has looked knows the code.
+        FindingWithoutRows: the report counts rows, but the check does not record which.
+        NoSuchFinding: there is no report, and no check that ran knows the code.
     """
     if len(places_of(index, finding)):
         return
@@ -114,7 +114,7 @@ def _unknown(finding: str) -> NoSuchFinding:
 
 
 def drawn(index: Path, file: StoredFile, finding: str, count: int, seed: int) -> Found:
-    """Rows of a finding that are drawn at random, as :func:`content.draw_rows` gives them."""
+    """Return random rows of a finding, as :func:`content.draw_rows` does."""
     among = places_of(index, finding)
     return content.draw_rows(file, len(among), count, seed, among=among)
 
@@ -129,6 +129,6 @@ def page(
     text: str | None,
     where: Sequence[Condition | str],
 ) -> Found:
-    """Rows of a finding from the place ``offset`` on, as :func:`content.find_rows` gives them."""
+    """Return rows of a finding from the place ``offset`` on, as :func:`content.find_rows` does."""
     among = places_of(index, finding)
     return content.find_rows(file, offset, limit, text=text, where=where, among=among)

@@ -1,4 +1,4 @@
-"""Fixes: a task reworks the rows, and its end commits them as a version."""
+"""Fixes: a task rewrites the rows, and its result is committed as a version when it ends."""
 
 from pathlib import Path
 from typing import Any
@@ -40,11 +40,13 @@ def request_fix(
     message: str | None,
     parent: str | None,
 ) -> Task:
-    """Queue a fix of a version, by default the current one. What its report was counted and
-    compared with, the fix is, too.
+    """Queue a fix of a version, by default the current one.
+
+    The fix counts tokens with the same model and compares with the same data as the version's
+    report.
 
     Raises:
-        MalformedFile: a finding has no such fix, or is found with a tokenizer and none was used.
+        MalformedFile: a finding has no such fix, or needs a tokenizer and the report used none.
         NotFound, BaseModelNotReady: for the dataset, its version, or the report's model.
         PermissionDenied: when the caller may not read datasets.
     """
@@ -63,14 +65,14 @@ def request_fix(
     )
     prepared = prepare(session, context, spec)
     name = f"fix of {prepared.inputs[0].label}"
-    # The report has chosen what else is read.
+    # The caller needs no permission to read the other inputs: the report has chosen them.
     return submit(
         session, context, prepared.spec, name=name, inputs=prepared.inputs, by_platform=True
     )
 
 
 def prepare(session: Session, context: ProjectContext, spec: FixSpec) -> Prepared:
-    """Pin what a fix reads.
+    """Pin the inputs of a fix.
 
     Raises:
         MalformedFile, NotFound, BaseModelNotReady: see :func:`request_fix`.
@@ -90,7 +92,7 @@ def prepare(session: Session, context: ProjectContext, spec: FixSpec) -> Prepare
 
 
 def keep(write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Upload:
-    """The fixed rows, cut into parts, of which only the new ones are stored.
+    """Cut the fixed rows into parts, and store those that are not stored yet.
 
     Raises:
         Problem: the author may not commit any more, or the disk is full.
@@ -110,7 +112,7 @@ def keep(write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Uplo
 
     spec, before = write(look)
     [described] = result.pop("outputs")
-    # Wherever the runtime says it is: the file is taken from where it had to be put.
+    # The path that the task reports is not trusted: only its file name is used.
     ingested = ingested_of(described, output / Path(described.pop("path")).name)
     with room_needed():
         packed = pack_rows(ingested, before)
@@ -133,10 +135,10 @@ def _keeping(path: Path, sha256: str, size: int) -> Any:
 
 
 def conclude(session: Session, task: Task, outcome: Outcome) -> None:
-    """Commit the fixed rows in the name of who asked for them, and name the version in the result.
+    """Commit the fixed rows in the name of the task's author, and name the version in its result.
 
     Raises:
-        Problem: they may not be committed; see :func:`add_version`.
+        Problem: the author may not commit them; see :func:`add_version`.
     """
     upload = outcome.kept
     if not isinstance(upload, Upload):

@@ -1,4 +1,4 @@
-"""The gate before training: a project's rules over quality reports."""
+"""The quality gate before training: a project's rules for quality reports."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -31,7 +31,7 @@ from aiplatform.server.datasets.rules import (
 from aiplatform.server.projects.access import ProjectContext
 
 MISSPELT = 0.85
-"""A code that is so like one of the platform's is taken for a slip, where other checks are."""
+"""Similarity (0 to 1) above which an unknown code counts as a typo of one of the platform's."""
 
 
 @cache
@@ -41,7 +41,7 @@ def _gate() -> Compiled:
 
 
 def gate_of(session: Session, project_id: int) -> Gate:
-    """The project's gate; one without rules where none was set."""
+    """Return the project's gate, or one without rules if none was set."""
 
     def read() -> Gate:
         return _gate_in(_gate().all(session, project=project_id))
@@ -50,7 +50,7 @@ def gate_of(session: Session, project_id: int) -> Gate:
 
 
 def gate_asked(project_id: int) -> Question:
-    """What :func:`gate_of` asks."""
+    """Return the query of :func:`gate_of`, to be sent with others."""
     return Question(
         _gate(), {"project": project_id}, lambda rows: {_key(project_id): _gate_in(rows)}
     )
@@ -69,7 +69,7 @@ def set_gate(session: Session, context: ProjectContext, gate: Gate) -> Gate:
 
     Raises:
         NotFound: for data to compare with that the project does not have.
-        UnknownFinding: for a limit of what no check here reports.
+        UnknownFinding: for a limit on a finding that no installed check reports.
     """
     for limit in gate.limits:
         _require_known(session, limit.finding)
@@ -96,8 +96,10 @@ def set_gate(session: Session, context: ProjectContext, gate: Gate) -> Gate:
 
 
 def _require_known(session: Session, finding: str) -> None:
-    """Refuse a code that is neither the platform's nor of other checks. Theirs say what their
-    codes are only by reporting them, so where there are any, a code may be one of theirs.
+    """Raise an error for a code that no check reports.
+
+    Checks of other distributions don't announce their codes, they only report them. So where such
+    checks exist, any code is accepted that is not an obvious typo of one of the platform's.
     """
     if is_ours(finding) or reports.is_reported(session, finding):
         return
@@ -114,7 +116,7 @@ def failures_of(
     version_id: int,
     held_out: Compared | None = None,
 ) -> list[GateFailure]:
-    """Which of the project's rules a version breaks."""
+    """Return the rules of the project's gate that a version breaks."""
     gate, report = gate_of(session, context.project_id), queries.report_of(session, version_id)
     return gate_failures(
         gate,
@@ -133,10 +135,10 @@ def require_passed(
     override: str | None,
     held_out: int | None = None,
 ) -> None:
-    """Refuse what fails the gate, unless there is a reason to go on; the audit keeps it.
+    """Refuse a version that fails the gate, unless a reason to override it is given and audited.
 
-    The caller has checked that whoever gives a reason may. ``held_out`` is the version that the
-    training will be evaluated on.
+    The caller has checked the permission to override. ``held_out`` is the version that the training
+    will be evaluated on.
 
     Raises:
         GateFailed: the version breaks a rule and no reason is given.

@@ -1,4 +1,4 @@
-"""What is done to the tree of versions: tags, going back, taking away a leaf."""
+"""Changes to the tree of versions: tags, restoring an earlier version, deleting a leaf."""
 
 from uuid import UUID
 
@@ -30,7 +30,7 @@ from aiplatform.server.projects.service import quotas
 
 
 def set_tag(session: Session, context: ProjectContext, uuid: UUID, name: str, version: str) -> None:
-    """Put a tag at a version, wherever it was before.
+    """Put a tag at a version, and remove it from where it was before.
 
     Raises:
         NotFound: when there is no such dataset or version.
@@ -68,7 +68,7 @@ def set_tag(session: Session, context: ProjectContext, uuid: UUID, name: str, ve
 
 
 def remove_tag(session: Session, context: ProjectContext, uuid: UUID, name: str) -> None:
-    """Take a tag away.
+    """Remove a tag.
 
     Raises:
         NotFound: when there is no such dataset or tag.
@@ -94,12 +94,14 @@ def remove_tag(session: Session, context: ProjectContext, uuid: UUID, name: str)
 def restore(
     session: Session, context: ProjectContext, uuid: UUID, name: str, message: str | None
 ) -> tuple[Dataset, DatasetVersion]:
-    """Commit the rows of an earlier version again. Nothing is stored anew, but it is charged.
+    """Commit the rows of an earlier version again.
+
+    No bytes are stored again, but the quota is charged.
 
     Raises:
         NotFound: when there is no such dataset or version.
-        IdenticalContent: when they are those of the current version.
-        QuotaExceeded: when the project may not store so much more.
+        IdenticalContent: when the rows are those of the current version.
+        QuotaExceeded: when the project may not store that much more.
     """
     dataset = queries.lock_dataset(session, context, uuid)
     source = queries.version_labelled(session, dataset, name)
@@ -176,7 +178,7 @@ def restore(
 
 
 def delete_version(session: Session, context: ProjectContext, uuid: UUID, name: str) -> None:
-    """Delete a leaf that nothing was trained on; if it is current, its parent becomes so.
+    """Delete a leaf that nothing depends on; if it is current, its parent becomes current.
 
     Raises:
         NotFound: when there is no such dataset or version.
@@ -184,7 +186,7 @@ def delete_version(session: Session, context: ProjectContext, uuid: UUID, name: 
     """
     dataset = queries.lock_dataset(session, context, uuid)
     found = queries.version_labelled(session, dataset, name)
-    # Whoever submits a task locks the version it reads, so none can come in behind this check.
+    # Submitting a task locks the version that it reads, so no reader can appear after this check.
     version = session.get_one(DatasetVersion, found.id, with_for_update=True)
     reason = queries.kept_because(session, version)
     if reason is not None:

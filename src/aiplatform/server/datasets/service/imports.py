@@ -1,8 +1,8 @@
-"""Rows fetched by a task: asking for one, and what follows when it has succeeded.
+"""Imports, rows fetched by a task: queue one, and commit its output when it has succeeded.
 
-The task's process fetches and reads; here its output is cut into parts and stored, and becomes a
-version in the transaction that ends the task. It is committed for whoever asked, as they stand by
-then: somebody who lost their place in the project meanwhile commits nothing.
+The task's process fetches and parses the rows. This module cuts its output into parts and stores
+them; they become a version in the transaction that ends the task. The permissions of the task's
+author are checked again at that time: an author who has left the project commits nothing.
 """
 
 import asyncio
@@ -46,12 +46,12 @@ UPLOAD = "upload"
 
 
 def prepare(session: Session, context: ProjectContext, spec: DatasetImportSpec) -> Prepared:
-    """See that the import could be committed, as far as that is known by now.
+    """Check that an import could be committed, as far as that is known before it runs.
 
     Raises:
-        NameTaken, QuotaExceeded, NotFound, BaseModelNotReady: see :func:`foresee`; there is no such
-            dataset or parent.
-        ImportRefused: for an address that is not called.
+        NameTaken, QuotaExceeded, BaseModelNotReady: see :func:`foresee`.
+        NotFound: there is no such dataset, parent or base model.
+        ImportRefused: the platform does not connect to the address.
     """
     before = None
     if spec.dataset is not None:
@@ -75,7 +75,7 @@ def start(session: Session, context: ProjectContext, spec: DatasetImportSpec) ->
     """Queue an import.
 
     Raises:
-        Problem: see :func:`prepare`, and what a submission is refused for.
+        Problem: see :func:`prepare`; also when the task can't be submitted.
     """
     prepared = prepare(session, context, spec)
     name = f"import {prepared.inputs[0].label}"
@@ -83,11 +83,11 @@ def start(session: Session, context: ProjectContext, spec: DatasetImportSpec) ->
 
 
 def keep(write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Upload:
-    """The output of a task, cut into parts that are stored; against the version before, if any.
+    """Cut the output of a task into parts and store those that the version before does not have.
 
     Raises:
-        Problem: the author may not commit any more, the rows do not fit those that they shall
-            change, or the disk is full.
+        Problem: the author may not commit any more, the rows can't be applied to the current
+            ones, or the disk is full.
     """
 
     def look(session: Session) -> tuple[ProjectContext, DatasetImportSpec]:
@@ -113,7 +113,7 @@ def keep(write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Uplo
         packed=packed,
     )
     if spec.dataset is not None and spec.mode != "replace":
-        # Of what is current now, not when it was asked for: fetching may have taken hours.
+        # Apply the rows to the version that is current now: fetching may have taken hours.
         base = base_of(context, spec.dataset, spec.parent)
         do = operation(spec.mode, ingested, spec.key)
         [made] = asyncio.run(rework(base, do, output / "changed", resumable.forever))
@@ -131,10 +131,10 @@ def _keeping(path: Path, sha256: str, size: int) -> Any:
 
 
 def conclude(session: Session, task: Task, outcome: Outcome) -> None:
-    """Commit what was kept, and name it in the task's result.
+    """Commit the stored rows, and name the version in the task's result.
 
     Raises:
-        Problem: it may not be committed; see :func:`create_dataset` and :func:`add_version`.
+        Problem: the commit is refused; see :func:`create_dataset` and :func:`add_version`.
     """
     upload = outcome.kept
     if not isinstance(upload, Upload):

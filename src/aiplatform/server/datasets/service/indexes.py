@@ -1,4 +1,4 @@
-"""Indexes that are made once, by programs of their own, and kept while they are read."""
+"""Index files that child processes make once, and that are kept while they are in use."""
 
 import os
 import sys
@@ -18,10 +18,16 @@ from aiplatform.server.datasets.service.ingest import Gone, answer_of
 async def made_once(
     name: str, module: str, facts: Callable[[], dict[str, Any]], gone: Gone
 ) -> Path:
-    """The index ``name``, made by ``module`` of ``facts`` and a path as ``output`` if it is not
-    there; the spool's sweep takes it away when nobody has read it for a day.
+    """Return the path of the index ``name``; have ``module`` make it if it does not exist.
 
-    It is whole or not there, whoever else makes it meanwhile and however that ends.
+    The index appears at its path only when it is complete, even if several processes make it at the
+    same time or one of them fails. It is deleted when nobody has read it for a day.
+
+    Args:
+        name: the file name of the index in the spool.
+        module: the program that makes it.
+        facts: returns the program's input, to which the path of the output is added.
+        gone: returns when the client has disconnected.
 
     Raises:
         MalformedFile, UploadAborted, InsufficientStorage, IngestFailed: see
@@ -30,7 +36,7 @@ async def made_once(
     directory = get_settings().spool_dir
     index = directory / name
     job = directory / f"{uuid4().hex}.job"
-    # Of this call alone: others may be making the same index.
+    # The partial file belongs to this call alone, since others may be making the same index.
     partial = job.with_suffix(".partial")
 
     def prepare() -> bool:

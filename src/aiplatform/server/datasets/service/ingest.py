@@ -1,4 +1,4 @@
-"""The program that reads what users upload, run as a child that knows nothing and may die alone."""
+"""Running the program that parses uploads, as an isolated child process without credentials."""
 
 import asyncio
 import contextlib
@@ -28,17 +28,20 @@ from aiplatform.server.datasets.service.turns import turn
 log = structlog.get_logger(__name__)
 
 PASSED_ON = ("PATH", "PYTHONPATH", "SYSTEMROOT", "TZ")
-"""All that the child inherits: no settings, so no credentials of database, broker or storage."""
+"""Environment variables that the child inherits.
+
+There are no settings among them, so no credentials of database, broker or store.
+"""
 
 NO_SPACE = b"[Errno 28]"
 
 Gone = Callable[[], Awaitable[None]]
-"""Returns when whoever waits for the answer has gone."""
+"""An async function that returns when the client no longer waits for the answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """A canonical Parquet, and what was found in the file it was made of."""
+    """A canonical Parquet file, and what was found in the file that it was made from."""
 
     path: Path
     sha256: str
@@ -51,7 +54,7 @@ class Ingested:
 
     @property
     def quarantine(self) -> Path | None:
-        """The rows that were set aside, if there are any."""
+        """The file with the rows that were set aside, if there are any."""
         aside = self.path.with_name(f"{self.path.name}.quarantine")
         return aside if self.found.get("quarantined") and aside.exists() else None
 
@@ -61,22 +64,22 @@ async def ingest(
     output: Path,
     *,
     filename: str,
-    format: DataFormat | None,  # noqa: A002  (the word of the API)
+    format: DataFormat | None,  # noqa: A002  (the name in the API)
     gone: Gone,
     reading: Reading | None = None,
     held: ColumnTypesBefore | None = None,
     project: UUID | None = None,
 ) -> Ingested:
-    """Make the canonical Parquet ``output`` of an uploaded file.
+    """Make the canonical Parquet file ``output`` from an uploaded file.
 
-    The child is killed when this coroutine is cancelled and when ``gone`` returns. ``held`` are the
-    types of columns in the version before.
+    The child is killed when this coroutine is cancelled or ``gone`` returns. ``held`` are the
+    column types of the version before.
 
     Raises:
-        MalformedFile: the file is not what it claims to be; the texts name the place.
+        MalformedFile: the content does not match the format; the messages name the place.
         UploadAborted: nobody waits for the answer any more.
         InsufficientStorage: the disk is full.
-        IngestFailed: the child ended in a way that is no verdict on the file.
+        IngestFailed: the child failed for a reason other than the file.
     """
     command = [
         *(sys.executable, "-P", "-m", "aiplatform.data.ingest"),
@@ -91,9 +94,9 @@ async def ingest(
 
 
 def reading_arguments(reading: Reading) -> list[str]:
-    """How the program is told what the uploader says, and how much may be set aside.
+    """Return the arguments for the uploader's reading options and the limit for bad rows.
 
-    Nothing, where nothing is said: it then need not load what understands it.
+    There are none for default options: the program then need not load the code that handles them.
     """
     if reading == Reading():
         return []
@@ -102,7 +105,7 @@ def reading_arguments(reading: Reading) -> list[str]:
 
 
 def limit_arguments() -> list[str]:
-    """Return how the program is told what reading a file may take."""
+    """Return the arguments that limit memory, CPU time and unpacked size of the program."""
     settings = get_settings()
     ratio = settings.ingest_ratio
     return [
@@ -116,9 +119,9 @@ def limit_arguments() -> list[str]:
 async def answer_of(
     command: list[str], scratch: Path, gone: Gone, project: UUID | None = None
 ) -> dict[str, Any]:
-    """What a program of :mod:`aiplatform.data` that works on rows prints.
+    """Return the answer that a row program of :mod:`aiplatform.data` prints.
 
-    The child is killed when this coroutine is cancelled and when ``gone`` returns.
+    The child is killed when this coroutine is cancelled or ``gone`` returns.
 
     Raises:
         MalformedFile, UploadAborted, InsufficientStorage, IngestFailed: see :func:`ingest`.
@@ -140,7 +143,7 @@ async def answer_of(
 
 
 def ingested_of(answer: dict[str, Any], output: Path) -> Ingested:
-    """The Parquet that such an answer tells of; what else it says is ``found``."""
+    """Return the Parquet file that an answer describes; all other facts go to ``found``."""
     return Ingested(
         path=output,
         sha256=answer.pop("sha256"),
@@ -154,7 +157,7 @@ def ingested_of(answer: dict[str, Any], output: Path) -> Ingested:
 
 
 def environment(scratch: Path) -> dict[str, str]:
-    """What the child sees of the world."""
+    """Return the environment of the child."""
     kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     return {**kept, "LC_ALL": "C.UTF-8", "TMPDIR": str(scratch)}
 
@@ -165,7 +168,7 @@ async def _in_turn(command: list[str], scratch: Path, project: UUID | None) -> d
 
 
 async def _run(command: list[str], scratch: Path) -> dict[str, Any]:
-    """The child's answer."""
+    """Run the child and return its answer."""
     child = await asyncio.create_subprocess_exec(
         *command,
         stdin=DEVNULL,
@@ -192,7 +195,7 @@ async def _run(command: list[str], scratch: Path) -> dict[str, Any]:
     if NO_SPACE in stderr:
         raise InsufficientStorage
     if child.returncode == -signal.SIGXCPU:
-        # The kernel ended it, so it could not say why.
+        # The kernel killed it, so it could not report the cause itself.
         limit = get_settings().ingest_cpu_seconds
         return {"ok": False, **MalformedData("cpu_time", limit=limit).as_dict()}
     log.error(
@@ -205,7 +208,7 @@ async def _run(command: list[str], scratch: Path) -> dict[str, Any]:
 
 
 def ending(code: int | None) -> str:
-    """How a child ended, in words."""
+    """Describe in words how a child ended."""
     if code is not None and code < 0:
         return f"signal {signal.Signals(-code).name}"
     return f"exit status {code}"

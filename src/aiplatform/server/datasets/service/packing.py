@@ -1,4 +1,4 @@
-"""Cutting a version's files into parts, of which only those are stored that are new."""
+"""Cutting a version's files into parts, so that only new parts are stored."""
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,14 +26,14 @@ from aiplatform.server.projects.access import ProjectContext
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The files of the version that another one is made from."""
+    """The files of the version before, whose parts can be reused."""
 
     rows: StoredFile | None = None
     upload: StoredFile | None = None
 
 
 def known(context: ProjectContext, dataset: UUID | None) -> Known:
-    """The files of a dataset's current version."""
+    """Return the files of a dataset's current version."""
     if dataset is None:
         return Known()
     with transaction() as session:
@@ -50,7 +50,7 @@ def held_types(
 ) -> ColumnTypesBefore | None:
     """Return the types of the columns of a version, by default the current one.
 
-    None where there is no such version: whether that is a fault is decided at the commit.
+    None if there is no such version: the commit decides whether that is an error.
     """
     if dataset is None:
         return None
@@ -78,10 +78,10 @@ def types_before(session: Session, head: Dataset, parent: str | None) -> ColumnT
 
 
 def pack_rows(rows: Ingested, before: StoredFile | None) -> Packed:
-    """The canonical Parquet in parts.
+    """Return the parts of the canonical Parquet file.
 
     Raises:
-        BlobDamagedError: the file is not what it was when it was written.
+        BlobDamagedError: the file has changed since it was written.
     """
     ends = row_group_ends(row_group_starts(rows.path), rows.size)
     packed = _pack(rows.path, ends, before)
@@ -93,7 +93,7 @@ def pack_rows(rows: Ingested, before: StoredFile | None) -> Packed:
 def pack_upload(
     rows: Ingested, raw: Spooled | None, filename: str | None, before: Known
 ) -> dict[str, Packed]:
-    """Rows, uploaded bytes and what was set aside, if there are any, in parts, by their paths."""
+    """Return the parts of rows, uploaded bytes and rows that were set aside, by path."""
     with ThreadPoolExecutor(1, thread_name_prefix="pack") as pool:
         uploaded = None
         if raw is not None:

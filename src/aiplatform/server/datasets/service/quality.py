@@ -1,4 +1,4 @@
-"""Quality reports: asking for one, and what follows when its task has ended."""
+"""Quality reports: request one, and store the result when its task has ended."""
 
 from typing import Any
 from uuid import UUID
@@ -39,11 +39,11 @@ DATASET = "dataset"
 BASE_MODEL = "base_model"
 
 MAX_LENGTH = 512
-"""Tokens beyond which a row is too long, unless somebody says otherwise."""
+"""Default length in tokens beyond which a row is reported as too long."""
 
 
 def dataset_input(dataset: PinnedDataset, version: PinnedVersion, role: str) -> InputRef:
-    """A dataset version as the input of a task."""
+    """Return a dataset version as the input of a task."""
     return InputRef(
         role=role,
         label=f"{dataset.name}@{version.version}",
@@ -55,7 +55,7 @@ def dataset_input(dataset: PinnedDataset, version: PinnedVersion, role: str) -> 
 def pinned_input(
     session: Session, context: ProjectContext, ref: DatasetRef, role: str
 ) -> tuple[DatasetRef, InputRef]:
-    """A reference with its version named, and the input it is, for any task that reads datasets.
+    """Return a reference with an exact version, and the task input for it.
 
     Raises:
         NotFound: when the project has no such dataset or the dataset no such version.
@@ -66,11 +66,11 @@ def pinned_input(
 
 
 def prepare(session: Session, context: ProjectContext, spec: QualitySpec) -> Prepared:
-    """Pin the version that is reported on and the model whose tokenizer counts.
+    """Pin the version to report on, the data to compare with, and the model that counts tokens.
 
     Raises:
         NotFound: for a dataset, version or model that the project may not use.
-        BaseModelNotReady: while the model's files are still coming in.
+        BaseModelNotReady: while the model's files are incomplete.
     """
     ref, dataset = pinned_input(session, context, spec.dataset, DATASET)
     compared = comparing.pinned(session, context, ref, spec.against)
@@ -84,10 +84,10 @@ def prepare(session: Session, context: ProjectContext, spec: QualitySpec) -> Pre
 def counting_inputs(
     session: Session, context: ProjectContext, base_model: UUID | None
 ) -> list[InputRef]:
-    """The model whose tokenizer counts, if there is one, as an input.
+    """Return the model whose tokenizer counts as a task input, if one was named.
 
     Raises:
-        NotFound, BaseModelNotReady: see there.
+        NotFound, BaseModelNotReady: see :func:`base_models.usable_base_model`.
     """
     if base_model is None:
         return []
@@ -106,13 +106,21 @@ def request_report(
     against: list[ComparedRef] | None = None,
     by_platform: bool = False,
 ) -> Task:
-    """Queue the quality report of a version. The head waits for its first one.
+    """Queue the quality report of a version.
+
+    Until its first report, a current version has the status ``processing``.
 
     Args:
-        by_platform: every version gets this report, whoever commits it, so whoever may only
-            commit need not be allowed to read what it compares the version with.
-        against: what to compare with, beside what the gate names; None: what the dataset's last
-            report was compared with.
+        session: the database session.
+        context: what the caller may do in the project.
+        uuid: the dataset.
+        label: the label or tag of the version.
+        base_model: the model whose tokenizer counts; None counts no tokens.
+        max_length: length in tokens beyond which a row is reported.
+        against: data to compare with in addition to what the gate names; None means what the
+            dataset's last report was compared with.
+        by_platform: True if the platform requests the report because of a commit. The author of the
+            commit then need not have permission to read the data that the report compares with.
 
     Raises:
         NotFound, BaseModelNotReady: see :func:`prepare`.
@@ -147,8 +155,7 @@ def compare_with_held_out(
     base_model: UUID | None,
     max_length: int,
 ) -> None:
-    """Queue a report that compares a dataset with the evaluation data somebody named for it,
-    unless there is one.
+    """Queue a report that compares a dataset with held-out data, unless there is one.
 
     Raises:
         NotFound, BaseModelNotReady: see :func:`prepare`.
@@ -170,7 +177,7 @@ def compare_with_held_out(
 
 
 def task_inputs(session: Session, task: Task) -> Inputs:
-    """What the runtime of a quality task reads.
+    """Return the files that the process of a quality task reads.
 
     Raises:
         NotFound: when a version was deleted meanwhile.
@@ -192,7 +199,7 @@ def task_inputs(session: Session, task: Task) -> Inputs:
 
 
 def conclude(session: Session, task: Task, outcome: Outcome) -> None:
-    """Keep the report and tell its author; a dataset deleted meanwhile needs neither."""
+    """Store the report and notify its author, unless the dataset was deleted meanwhile."""
     version_id = _version_id(session, task)
     version = None if version_id is None else session.get(DatasetVersion, version_id)
     if version is None or version.dataset_id is None:
@@ -283,7 +290,7 @@ def _keep_report(
 
 
 def _version_id(session: Session, task: Task) -> int | None:
-    """The version that the task reads; None once its dataset is deleted or in the bin."""
+    """Return the version that the task reads; None once its dataset is deleted or in the bin."""
     return session.scalar(
         select(DatasetVersion.id)
         .join(TaskInput, TaskInput.dataset_version_id == DatasetVersion.id)

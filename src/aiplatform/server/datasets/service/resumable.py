@@ -1,8 +1,8 @@
-"""Uploads in pieces: the row says what it will be, the file in the spool how much has arrived.
+"""Resumable uploads: the row describes the upload, the file in the spool has what has arrived.
 
-The file's size is the offset, so a server that dies loses nothing it had confirmed, and confirms
-nothing it might lose: a piece is on disk before it is answered. Whoever writes holds a lock on the
-file. A file that nobody wrote to for a day is taken away by the spool's sweep.
+The size of the file is the offset. A piece is on disk before it is confirmed, so a crash of the
+server loses nothing that was confirmed. The writer holds a lock on the file. A file that nobody
+wrote to for a day is deleted with other old files of the spool.
 """
 
 import base64
@@ -40,7 +40,7 @@ from aiplatform.server.datasets.models import DatasetUpload
 from aiplatform.server.projects.access import ProjectContext
 
 LIFETIME = timedelta(days=1)
-"""Since the last piece; the spool's sweep takes files as old."""
+"""Time that an upload lives after its last piece; the spool deletes files of the same age."""
 
 ALGORITHMS = ("sha1", "sha256")
 
@@ -48,10 +48,10 @@ ALGORITHMS = ("sha1", "sha256")
 def create(
     session: Session, context: ProjectContext, length: int, facts: dict[str, Any]
 ) -> DatasetUpload:
-    """A new upload of ``length`` bytes; what has expired goes.
+    """Create an upload of ``length`` bytes, and delete expired ones.
 
     Raises:
-        TooLarge: beyond what an upload may have.
+        TooLarge: beyond the maximum size of an upload.
     """
     limit = get_settings().max_upload_bytes
     if length > limit:
@@ -85,7 +85,7 @@ def create(
 
 
 def forget_expired() -> None:
-    """Drop the rows of uploads that expired, or ended long ago; their bytes go with the spool's."""
+    """Delete the rows of expired uploads; the cleanup of the spool deletes their bytes."""
     with transaction() as session:
         _forget_expired(session)
 
@@ -95,11 +95,11 @@ def _forget_expired(session: Session) -> None:
 
 
 def find(session: Session, context: ProjectContext, uuid: UUID) -> DatasetUpload:
-    """An upload of the project; whoever may upload may go on with it.
+    """Return an upload of the project; all members who may upload may continue it.
 
     Raises:
-        NotFound: when there is none.
-        UploadExpired: when nobody went on with it for a day.
+        NotFound: when there is no such upload.
+        UploadExpired: when no piece arrived for a day.
     """
     # All times are the database's: clocks of several API processes may differ.
     statement = (
@@ -109,7 +109,7 @@ def find(session: Session, context: ProjectContext, uuid: UUID) -> DatasetUpload
     )
     row = session.execute(statement).one_or_none()
     if row is not None and not is_whole(row[0]):
-        # Its end takes them away, perhaps since it was read.
+        # The upload may have ended since it was read, which deletes its bytes.
         row = session.execute(statement).one_or_none()
     if row is None:
         raise NotFound(resource="upload")
@@ -120,12 +120,12 @@ def find(session: Session, context: ProjectContext, uuid: UUID) -> DatasetUpload
 
 
 def is_whole(upload: DatasetUpload) -> bool:
-    """Whether it has ended, or its bytes are still there to be gone on with."""
+    """Return True if the upload has ended, or its bytes are still there to continue with."""
     return upload.status != "receiving" or file_of(upload.uuid).exists()
 
 
 def uploads(context: ProjectContext) -> Select[Any]:
-    """The project's uploads that have not expired."""
+    """Return a statement for the project's uploads that have not expired."""
     statement: Any = select(DatasetUpload).where(
         DatasetUpload.project_id == context.project_id,
         DatasetUpload.expires_at > func.clock_timestamp(),
@@ -135,7 +135,7 @@ def uploads(context: ProjectContext) -> Select[Any]:
 
 
 def remove(session: Session, context: ProjectContext, uuid: UUID) -> None:
-    """Give an upload up."""
+    """Abandon an upload and delete its bytes."""
     upload = find(session, context, uuid)
     session.delete(upload)
     audit.record(
@@ -156,10 +156,10 @@ def remove(session: Session, context: ProjectContext, uuid: UUID) -> None:
 def settle(
     session: Session, context: ProjectContext, uuid: UUID, status: str, result: dict[str, Any]
 ) -> None:
-    """Say how an upload ended; it can be asked for as long as it would have lived.
+    """Record the end of an upload; the result can be read for another :data:`LIFETIME`.
 
     Raises:
-        UploadLocked: another request was faster.
+        UploadLocked: another request has ended it already.
     """
     settled = session.scalar(
         update(DatasetUpload)
@@ -182,28 +182,28 @@ def settle(
 
 
 def extend(session: Session, upload: DatasetUpload) -> None:
-    """Let the upload live a day from now on."""
+    """Extend the life of an upload to a day from now."""
     upload.expires_at = session.scalars(select(func.clock_timestamp())).one() + LIFETIME
 
 
 def file_of(uuid: UUID) -> Path:
-    """Where its bytes arrive."""
+    """Return the path of the file that collects an upload's bytes."""
     return get_settings().spool_dir / f"upload-{uuid}.bin"
 
 
 def offset_of(upload: DatasetUpload) -> int:
-    """How many bytes have arrived."""
+    """Return the number of bytes that have arrived."""
     if upload.status != "receiving":
         return upload.length
     try:
         return file_of(upload.uuid).stat().st_size
-    except FileNotFoundError:  # it has ended since it was read
+    except FileNotFoundError:  # the upload has ended since it was read
         return upload.length
 
 
 @contextmanager
 def writing(uuid: UUID) -> Iterator[int]:
-    """The file, for one writer at a time, in whatever process.
+    """Yield a descriptor of the upload's file, locked against writers of all processes.
 
     Raises:
         UploadLocked: when another request writes to it.
@@ -233,15 +233,15 @@ async def receive_piece(
     length: int,
     checksum: tuple[str, bytes] | None,
 ) -> int:
-    """Append a piece; returns the new offset, whose bytes are on disk.
+    """Append a piece, and return the new offset, once all bytes are on disk.
 
-    What arrived before a cut counts, unless a checksum should tell whether it is right.
+    If the connection breaks, the bytes that arrived are kept, unless there is a checksum to verify.
 
     Raises:
         OffsetConflict: when the file does not end at ``offset``.
-        TooLarge: when more bytes come than were announced; none of them stays.
-        ChecksumMismatch: the piece is damaged; nothing of it stays.
-        InsufficientStorage: the disk is full; what was there stays.
+        TooLarge: when more bytes come than were announced; nothing of the piece is kept.
+        ChecksumMismatch: the piece is damaged; nothing of it is kept.
+        InsufficientStorage: the disk is full; earlier pieces are kept.
     """
     found = os.fstat(descriptor).st_size
     if found != offset:
@@ -289,10 +289,10 @@ def _settle_file(descriptor: int, size: int) -> None:
 
 
 def metadata_of(header: str) -> dict[str, str]:
-    """``Upload-Metadata``: keys and base64 values.
+    """Return the keys and decoded values of an ``Upload-Metadata`` header.
 
     Raises:
-        InvalidTusHeader: it is not written so.
+        InvalidTusHeader: the header is malformed.
     """
     found: dict[str, str] = {}
     for pair in header.split(","):
@@ -307,10 +307,10 @@ def metadata_of(header: str) -> dict[str, str]:
 
 
 def checksum_of(header: str | None) -> tuple[str, bytes] | None:
-    """``Upload-Checksum``: algorithm and digest.
+    """Return the algorithm and digest of an ``Upload-Checksum`` header.
 
     Raises:
-        InvalidTusHeader: another algorithm, or not written so.
+        InvalidTusHeader: the algorithm is not supported, or the header is malformed.
     """
     if header is None:
         return None
@@ -325,15 +325,15 @@ def checksum_of(header: str | None) -> tuple[str, bytes] | None:
 
 
 async def forever() -> None:
-    """Returns never: the answer is wanted whether or not the client still waits."""
+    """Wait forever: for work that continues whether or not the client still waits."""
     await sleep_forever()
 
 
 def number_of(name: str, header: str | None) -> int:
-    """A header that counts bytes.
+    """Return the value of a header that counts bytes.
 
     Raises:
-        InvalidTusHeader: it is missing or no number.
+        InvalidTusHeader: it is missing or not a number.
     """
     if header is None or not header.isascii() or not header.isdigit() or len(header) > 18:
         raise InvalidTusHeader(header=name)

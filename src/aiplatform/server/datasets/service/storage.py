@@ -1,4 +1,4 @@
-"""What versions are made of and cost, and cleaning up after those that are gone."""
+"""The parts and storage costs of versions, and garbage collection in the store."""
 
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from aiplatform.server.projects.access import ProjectContext
 
 
 def parts_of(session: Session, context: ProjectContext, uuid: UUID, name: str) -> VersionParts:
-    """The pieces of a version's canonical Parquet; one that is stored whole is one piece.
+    """Return the parts of a version's canonical Parquet file; a file stored whole is one part.
 
     Raises:
         NotFound: when there is no such dataset or version.
@@ -45,7 +45,7 @@ def parts_of(session: Session, context: ProjectContext, uuid: UUID, name: str) -
 
 
 def report(session: Session, context: ProjectContext) -> StorageReport:
-    """What the datasets of a project cost."""
+    """Return the storage costs of a project's datasets."""
     datasets = [
         DatasetStorage(
             dataset=row.uuid,
@@ -66,7 +66,7 @@ def report(session: Session, context: ProjectContext) -> StorageReport:
 
 
 def report_on(session: Session, context: ProjectContext, uuid: UUID) -> DatasetStorage:
-    """What the versions of a dataset cost.
+    """Return the storage costs of a dataset and its versions.
 
     Raises:
         NotFound: when the project has no such dataset.
@@ -92,7 +92,7 @@ def report_on(session: Session, context: ProjectContext, uuid: UUID) -> DatasetS
 
 
 def collect(session: Session, principal: Principal, *, dry_run: bool) -> Collected:
-    """Mark and delete what nothing refers to; see :mod:`~aiplatform.server.core.collecting`."""
+    """Mark and delete unreferenced blobs; see :mod:`~aiplatform.server.core.collecting`."""
     if dry_run:
         return collecting.collectable()
     done = collecting.collect_some()

@@ -1,7 +1,7 @@
-"""Turns of the programs that read uploads: few run at once, on a machine and for a project.
+"""Limits on how many programs that parse uploads run at once, per machine and per project.
 
-API processes of one machine share its home, so a turn is a lock on a file there. The kernel
-releases it when its process dies.
+API processes of one machine share its home, so a slot is a lock on a file there. The kernel
+releases it when the process that holds it dies.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from anyio import to_thread
 from aiplatform.server.core.settings import get_settings
 
 POLL_SECONDS = 0.05
-"""Time between two looks for a turn that another process may have given back."""
+"""Seconds between two attempts to get a slot that another process may have released."""
 
 _queues: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Semaphore]] = (
     WeakKeyDictionary()
@@ -28,10 +28,10 @@ _queues: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Semaphor
 
 @asynccontextmanager
 async def turn(project: UUID | None = None) -> AsyncIterator[None]:
-    """Wait for a turn on this machine, and before that for one of the project's, if it is named.
+    """Hold a slot of this machine and, if a project is named, first one of the project's slots.
 
-    Within a process, whoever came first is first. A project that waits for its own turns holds up
-    nobody else.
+    Within a process, requests are served in the order of their arrival. A project that waits for
+    its own slots delays no other project.
     """
     settings = get_settings()
     machine = settings.ingest_at_once or max(1, (os.cpu_count() or 1) // 2)
