@@ -158,13 +158,10 @@ def plain(text: str) -> str:
 SETTINGS_INTRODUCTION = """
 # Settings
 
-API and worker are configured by environment variables alone, read once at their start.
-`aiplatform up` sets the first few itself, see [Operations](operations.md).
-
-## API and worker
-
-| variable | default | |
-| --- | --- | --- |
+Environment variables configure the API and the worker, which read them once when they start.
+`AIPLATFORM_X_FILE` names a file that holds the value of `AIPLATFORM_X`, for example a secret.
+`aiplatform up` sets the addresses of database, broker and storage itself, see
+[Operations](operations.md).
 """
 
 OTHER_SETTINGS = """
@@ -172,58 +169,54 @@ OTHER_SETTINGS = """
 
 | variable | |
 | --- | --- |
-| `AIPLATFORM_URL` | Address of the server; else that of the last login, else this machine. |
-| `AIPLATFORM_TOKEN` | Access token to use in place of a login. |
-| `AIPLATFORM_PROJECT` | Project that is meant when none is named. |
-| `AIPLATFORM_LANG` | Language of help and messages: `zh` or `en`; goes before `LANG`. |
-| `AIPLATFORM_CACHE` | Directory of pulled datasets, else one in the user's cache. |
-| `AIPLATFORM_CACHE_GB` | How many GB it may have: 50. What was used longest ago goes. |
-| `AIPLATFORM_CREDENTIALS` | File that holds the logins, else one in the user's configuration. |
-| `AIPLATFORM_RUNS` | Directory of runs that are not sent yet, else one of the user's data. |
-| `AIPLATFORM_DEBUG` | When set, a fault of the command line shows where it happened. |
+| `AIPLATFORM_URL` | Address of the server. By default that of the last login, else this machine. |
+| `AIPLATFORM_TOKEN` | Access token to use instead of a login. |
+| `AIPLATFORM_PROJECT` | Project of commands that name none. |
+| `AIPLATFORM_LANG` | Language of help and messages, `zh` or `en`. It overrides `LANG`. |
+| `AIPLATFORM_CACHE` | Directory of downloaded datasets. By default in the user's cache. |
+| `AIPLATFORM_CACHE_GB` | Size of that directory in GB; default 50. The least recently used go first. |
+| `AIPLATFORM_CREDENTIALS` | File that holds the logins. By default in the user's configuration. |
+| `AIPLATFORM_RUNS` | Directory of runs that are not sent yet. By default in the user's data. |
+| `AIPLATFORM_DEBUG` | If set, an internal error of the command line shows its traceback. |
 
-## What scripts find
+## Variables of scripts
 
 The platform sets these for the commands that it runs, see [Scripts](scripts.md).
 
 | variable | |
 | --- | --- |
 | `AIPLATFORM_INPUTS` | Directory of the datasets and models that the script reads. |
-| `AIPLATFORM_OUTPUT` | Directory whose files become the task's artifacts. |
-| `AIPLATFORM_CHECKPOINTS` | Directory of checkpoints. |
-| `AIPLATFORM_RESUME_FROM` | The checkpoint to go on from, if there is one. |
-| `AIPLATFORM_REPORT_FD` | Descriptor that takes reports. |
-| `AIPLATFORM_TASK`, `AIPLATFORM_ATTEMPT` | The task's uuid, and which attempt this is. |
+| `AIPLATFORM_OUTPUT` | Directory whose files become the artifacts of the task. |
+| `AIPLATFORM_CHECKPOINTS` | Directory for checkpoints. |
+| `AIPLATFORM_RESUME_FROM` | Checkpoint from which to resume, if there is one. |
+| `AIPLATFORM_REPORT_FD` | File descriptor for reports. |
+| `AIPLATFORM_TASK`, `AIPLATFORM_ATTEMPT` | Uuid of the task, and number of the attempt. |
 
 ## Embedded servers
 
 | variable | |
 | --- | --- |
-| `AIPLATFORM_POSTGRES_BIN` | Directory with `postgres` and `initdb`, in place of the wheel's. |
-| `AIPLATFORM_VALKEY_BIN` | A `valkey-server` or `redis-server`, in place of the wheel's. |
+| `AIPLATFORM_POSTGRES_BIN` | Directory with `postgres` and `initdb` instead of the wheel's. |
+| `AIPLATFORM_VALKEY_BIN` | A `valkey-server` or `redis-server` instead of the wheel's. |
 
-S3 is reached with the usual variables: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`,
+The usual variables configure S3: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`,
 `AWS_ENDPOINT_URL`.
 """
 
 
 def settings_page() -> str:
-    """All settings of API and worker, and the variables that other parts read."""
-    # What every installation sets comes before what one part of it has.
-    own = own_fields()
-    fields = sorted(Settings.model_fields.items(), key=lambda one: one[0] not in own)
-    rows = [
-        f"| `AIPLATFORM_{name.upper()}` | {default_text(field)} | {cell(field.description)} |"
-        for name, field in fields
-    ]
-    table = SETTINGS_INTRODUCTION.strip() + "\n" + "\n".join(rows) + "\n"
-    return f"{NOTICE}\n{table}\n{OTHER_SETTINGS.lstrip()}"
-
-
-def own_fields() -> set[str]:
-    """Settings that no class of a part's own declares."""
-    parts = [base for base in Settings.__bases__ if issubclass(base, BaseSettings)]
-    return set(Settings.model_fields) - {name for part in parts for name in part.model_fields}
+    """Return the page of all settings of the API and the worker, and of other variables."""
+    parts = [NOTICE, SETTINGS_INTRODUCTION.lstrip()]
+    sections = [base for base in Settings.__bases__ if issubclass(base, BaseSettings)]
+    for section in sections:
+        rows = [
+            f"| `AIPLATFORM_{name.upper()}` | {default_text(field)} | {cell(field.description)} |\n"
+            for name, field in section.model_fields.items()
+        ]
+        heading = (section.__doc__ or "").rstrip(".")
+        table = "| variable | default | |\n| --- | --- | --- |\n" + "".join(rows)
+        parts.append(f"## {heading}\n\n{table}")
+    return "\n".join([*parts, OTHER_SETTINGS.lstrip()])
 
 
 def default_text(field: Any) -> str:
@@ -237,6 +230,8 @@ def default_text(field: Any) -> str:
         return ""
     if isinstance(default, list):
         default = ",".join(default)
+    if default in ("", {}):
+        return ""
     if isinstance(default, bool):
         default = str(default).lower()
     return f"`{default}`"

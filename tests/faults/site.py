@@ -316,7 +316,7 @@ class Site:
             "AIPLATFORM_PORT": str(self.port),
             "AIPLATFORM_RENEW_SECONDS": str(RENEW),
             "AIPLATFORM_STORAGE_URL": (self.directory / "blobs").as_uri(),
-            "AIPLATFORM_SWEEP_SECONDS": str(SWEEP),
+            "AIPLATFORM_REAPER_SECONDS": str(SWEEP),
             "AIPLATFORM_WARM_RUNTIME": "off",  # no task here is of a kind that one takes
             "AIPLATFORM_WORKER_CPUS": "6",
             "AIPLATFORM_WORKER_NAME": name,

@@ -251,7 +251,7 @@ def test_a_problem_does_not_end_the_sweeping(
 ) -> None:
     """Such as a key file that nobody can read: there is a next turn, and it may be put right."""
     turns: list[int] = []
-    with environment(AIPLATFORM_SWEEP_SECONDS="0.2"):
+    with environment(AIPLATFORM_REAPER_SECONDS="0.2"):
         process = jobs.WorkerProcess(get_settings())
 
         def turn() -> None:
@@ -272,7 +272,7 @@ def test_nor_do_chores_that_fail_each_hour_keep_leases_from_running_out(
     """One sweeper looks on: only so has it seen a lease stand still for long enough."""
     sweepers: list[Sweeper] = []
     looks: list[int] = []
-    with environment(AIPLATFORM_SWEEP_SECONDS="0.2"):
+    with environment(AIPLATFORM_REAPER_SECONDS="0.2"):
         process = jobs.WorkerProcess(get_settings())
 
         def look(sweeper: Sweeper) -> None:

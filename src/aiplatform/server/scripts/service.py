@@ -12,8 +12,7 @@ from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.specs import ScriptSpec
 from aiplatform.server.core import audit, storage
 from aiplatform.server.core.errors import NotFound
-from aiplatform.server.core.script_settings import DEFAULT_QUEUE, SCRIPT_LABEL
-from aiplatform.server.core.settings import get_settings
+from aiplatform.server.core.settings import DEFAULT_QUEUE, SCRIPT_LABEL, get_settings
 from aiplatform.server.core.spool import Spooled, room_needed
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets import queries as datasets_queries

@@ -141,7 +141,7 @@ class WorkerProcess:
                 log.warning("sweep interrupted", error=str(error)[:200])
             except Exception:  # the one handler of this thread, without which no lease runs out
                 log.exception("sweep interrupted inside the platform")
-            self.stopped.wait(self.settings.sweep_seconds)
+            self.stopped.wait(self.settings.reaper_seconds)
 
     def _sweep_with(self, connection: psycopg.Connection) -> None:
         row = connection.execute(
@@ -161,7 +161,7 @@ class WorkerProcess:
             if time.monotonic() >= self._chores_due:
                 self._chores_due = time.monotonic() + CHORES_SECONDS
                 do_chores(self.settings)
-            self.stopped.wait(self.settings.sweep_seconds)
+            self.stopped.wait(self.settings.reaper_seconds)
 
 
 def gpus_in(sample: dict[str, float]) -> dict[str, float]:

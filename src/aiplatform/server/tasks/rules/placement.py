@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from aiplatform.server.core.script_settings import SCRIPT_LABEL, SCRIPTS_REFUSED
+from aiplatform.server.core.settings import SCRIPT_LABEL, SCRIPTS_REFUSED
 
 Amount = Literal["cpus", "memory_mb", "gpus"]
 """What of a worker can run short."""

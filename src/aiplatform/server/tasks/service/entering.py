@@ -16,8 +16,7 @@ from aiplatform.protocol.specs import TaskSpec, nodes_of
 from aiplatform.server.core import audit, tracing
 from aiplatform.server.core.audit import Actor, Event, columns
 from aiplatform.server.core.broker import wake
-from aiplatform.server.core.script_settings import DEFAULT_QUEUE
-from aiplatform.server.core.settings import get_settings
+from aiplatform.server.core.settings import DEFAULT_QUEUE, get_settings
 from aiplatform.server.core.statements import compiled
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.errors import OwnerInactive

@@ -14,8 +14,7 @@ from sqlalchemy.orm import Session
 
 import aiplatform
 from aiplatform.server.core.results import end_lost
-from aiplatform.server.core.script_settings import SCRIPTS_REFUSED
-from aiplatform.server.core.settings import Settings
+from aiplatform.server.core.settings import SCRIPTS_REFUSED, Settings
 from aiplatform.server.tasks import queries
 from aiplatform.server.tasks.models import Worker
 from aiplatform.server.tasks.rules import Device
