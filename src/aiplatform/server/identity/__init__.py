@@ -1,1 +1,1 @@
-"""Accounts, sessions, tokens: who somebody is."""
+"""Accounts, roles, sessions and tokens, and the guards that authenticate requests."""

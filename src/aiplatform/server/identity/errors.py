@@ -1,10 +1,10 @@
-"""What can go wrong with accounts, tokens and permissions."""
+"""Errors about accounts, tokens and permissions, as they are answered to clients."""
 
 from aiplatform.server.core.errors import Conflict, Invalid, Problem
 
 
 class Unauthenticated(Problem):
-    """No token, or one that is unknown, expired, revoked, or whose user is deactivated."""
+    """A request without a valid token, or with the token of a deactivated user."""
 
     status = 401
     code = "unauthenticated"
@@ -17,7 +17,11 @@ class Unauthenticated(Problem):
 
 
 class WrongCredentials(Problem):
-    """The same words whether the account is unknown, the password wrong, or it is deactivated."""
+    """A failed sign-in.
+
+    The text is the same for an unknown account, a wrong password and a deactivated account, so that
+    the answer does not reveal which accounts exist.
+    """
 
     status = 401
     code = "wrong_credentials"
@@ -31,9 +35,9 @@ class WrongCredentials(Problem):
 
 
 class TooManyAttempts(Problem):
-    """Failures follow each other too fast, for an account or from an address.
+    """Too many failed sign-ins within a short time, for an account or from an address.
 
-    The same for accounts that do not exist.
+    The answer is the same for accounts that do not exist.
     """
 
     status = 429
@@ -50,7 +54,7 @@ class TooManyAttempts(Problem):
 
 
 class WrongPassword(Invalid):
-    """The current password that was given for a change is not it."""
+    """A wrong current password in a request to change the account."""
 
     code = "wrong_password"
     title = {"en": "Wrong password", "zh": "密码错误"}
@@ -58,7 +62,7 @@ class WrongPassword(Invalid):
 
 
 class WeakPassword(Invalid):
-    """The new password is too easily guessed."""
+    """A new password that is too easy to guess."""
 
     code = "weak_password"
     title = {"en": "Password too weak", "zh": "密码强度不足"}
@@ -66,7 +70,7 @@ class WeakPassword(Invalid):
 
 
 class PasswordChangeRequired(Problem):
-    """The first password must be replaced before anything else."""
+    """A request from an account that must replace its initial password first."""
 
     status = 403
     code = "password_change_required"
@@ -80,7 +84,7 @@ class PasswordChangeRequired(Problem):
 
 
 class PermissionDenied(Problem):
-    """The permission that is missing is named, so that it can be asked for."""
+    """A missing permission. The answer names it, so that the user can ask for it."""
 
     status = 403
     code = "permission_denied"
@@ -93,7 +97,7 @@ class PermissionDenied(Problem):
 
 
 class TotpRequired(Problem):
-    """The password was right; the account has a second factor."""
+    """A sign-in with the right password that lacks the code of the second factor."""
 
     status = 401
     code = "totp_required"
@@ -108,7 +112,7 @@ class TotpRequired(Problem):
 
 
 class WrongTotp(Problem):
-    """The password was right, the code was not, or it was used before."""
+    """A sign-in with the right password, and a code that is wrong or was already used."""
 
     status = 401
     code = "wrong_totp"
@@ -121,7 +125,7 @@ class WrongTotp(Problem):
 
 
 class WrongCode(Invalid):
-    """A code that was given to change the second factor is wrong or was used before."""
+    """A wrong or already used code in a request to change the second factor."""
 
     code = "wrong_code"
     title = {"en": "Wrong code", "zh": "验证码错误"}
@@ -132,7 +136,7 @@ class WrongCode(Invalid):
 
 
 class TotpActive(Conflict):
-    """There is a second factor already."""
+    """An attempt to set up a second factor for an account that already has one."""
 
     code = "totp_active"
     title = {"en": "Second factor is active", "zh": "两步验证已启用"}
@@ -143,7 +147,7 @@ class TotpActive(Conflict):
 
 
 class TotpInactive(Conflict):
-    """There is no second factor, or none was enrolled to be confirmed."""
+    """An account without a second factor, or without an enrolment that could be confirmed."""
 
     code = "totp_inactive"
     title = {"en": "No second factor", "zh": "未启用两步验证"}
@@ -155,7 +159,11 @@ class TotpInactive(Conflict):
 
 
 class InvalidLink(Invalid):
-    """Unknown, used, revoked, expired, or its maker may no longer give what it promises."""
+    """A link that can't be used.
+
+    Its token is unknown, used, revoked or expired, or the person who created it no longer has the
+    permissions that it promises.
+    """
 
     code = "invalid_link"
     title = {"en": "Link not valid", "zh": "链接无效"}
@@ -167,7 +175,7 @@ class InvalidLink(Invalid):
 
 
 class RegistrationClosed(Problem):
-    """The setting is off."""
+    """An attempt to register while the setting ``SELF_REGISTRATION`` is off."""
 
     status = 403
     code = "registration_closed"
@@ -179,7 +187,10 @@ class RegistrationClosed(Problem):
 
 
 class AccountTaken(Conflict):
-    """Said to strangers, who are not told which of the two is in use."""
+    """A user name or e-mail address that is in use.
+
+    Strangers get this error, so it does not reveal which of the two is in use.
+    """
 
     code = "account_taken"
     title = {"en": "Name or address in use", "zh": "用户名或邮箱已被占用"}
@@ -191,7 +202,7 @@ class AccountTaken(Conflict):
 
 
 class OwnRole(Problem):
-    """Nobody promotes or demotes themselves."""
+    """An attempt to change one's own role."""
 
     status = 403
     code = "own_role"
@@ -203,9 +214,9 @@ class OwnRole(Problem):
 
 
 class AccountHoldsMore(Problem):
-    """The account may do in projects what the caller may not: by owning them, or as a member.
+    """An account that has more rights in projects than the caller, as an owner or a member.
 
-    No project is named: the caller may not even see it.
+    The error names no project, because the caller may not be allowed to see it.
     """
 
     status = 403
@@ -221,7 +232,10 @@ class AccountHoldsMore(Problem):
 
 
 class OwnAccount(Problem):
-    """What takes one's password is not done past it, by a right over accounts."""
+    """An attempt to change one's own account through the routes for administrators.
+
+    The routes under ``users/me`` ask for the password; the routes for administrators do not.
+    """
 
     status = 403
     code = "own_account"
@@ -234,7 +248,7 @@ class OwnAccount(Problem):
 
 
 class LastAdministrator(Conflict):
-    """Nobody would be left who may do everything."""
+    """A change that would leave the platform without an active administrator."""
 
     code = "last_administrator"
     title = {"en": "Last administrator", "zh": "最后一位管理员"}
@@ -246,7 +260,7 @@ class LastAdministrator(Conflict):
 
 
 class OwnsProjects(Conflict):
-    """``projects`` lists what must be transferred first."""
+    """An account that can't be deleted because it owns projects; ``projects`` lists them."""
 
     code = "owns_projects"
     title = {"en": "Owner of projects", "zh": "仍拥有项目"}
@@ -259,7 +273,7 @@ class OwnsProjects(Conflict):
 
 
 class SessionRequired(Problem):
-    """An API key was shown where a person must act."""
+    """An API key in a request that requires a session."""
 
     status = 403
     code = "session_required"
@@ -271,7 +285,7 @@ class SessionRequired(Problem):
 
 
 class SystemRole(Conflict):
-    """The three roles of the contract stay as they are."""
+    """An attempt to change or delete one of the three system roles."""
 
     code = "system_role"
     title = {"en": "System role", "zh": "系统角色"}
@@ -282,7 +296,10 @@ class SystemRole(Conflict):
 
 
 class HeldRole(Problem):
-    """Who holds a role would promote themselves by changing it."""
+    """An attempt to change a role that the caller has.
+
+    Otherwise the caller could extend their own permissions.
+    """
 
     status = 403
     code = "held_role"
@@ -295,7 +312,10 @@ class HeldRole(Problem):
 
 
 class RoleInUse(Conflict):
-    """``users``, ``members``, ``invitations`` and ``sso`` say how often and where."""
+    """A role that can't be deleted because it is in use.
+
+    ``users``, ``members``, ``invitations`` and ``sso`` count its uses.
+    """
 
     code = "role_in_use"
     title = {"en": "Role in use", "zh": "角色正在使用"}
@@ -309,7 +329,7 @@ class RoleInUse(Conflict):
 
 
 class SsoOff(Problem):
-    """No provider is configured."""
+    """A request for single sign-on on a platform where no provider is configured."""
 
     status = 404
     code = "sso_off"
@@ -321,7 +341,7 @@ class SsoOff(Problem):
 
 
 class SsoFailed(Problem):
-    """A sign-in through the provider that can't be believed. The log has the exact cause."""
+    """A sign-in through the provider that can't be verified. The log contains the exact cause."""
 
     status = 401
     code = "sso_failed"
@@ -334,7 +354,7 @@ class SsoFailed(Problem):
 
 
 class SsoUnavailable(Problem):
-    """The provider does not answer as one."""
+    """A single sign-on provider that does not answer, or answers incorrectly."""
 
     status = 503
     code = "sso_unavailable"

@@ -12,7 +12,10 @@ from aiplatform.server.core.encryption import sealed_column
 
 
 class User(Identified, Updated, Base):
-    """An account; the contract's table. ``role`` names a row of ``roles``, or is ``user``."""
+    """An account, in a table of the contract.
+
+    ``role`` is the name of a row of ``roles``, or ``user`` for accounts without a global role.
+    """
 
     __tablename__ = "users"
 
@@ -25,7 +28,7 @@ class User(Identified, Updated, Base):
 
 
 class UserSecurity(Base):
-    """What an account needs and the contract has no column for."""
+    """Data about an account for which the contract's table has no columns."""
 
     __tablename__ = "user_security"
 
@@ -33,11 +36,11 @@ class UserSecurity(Base):
     must_change_password: Mapped[bool] = mapped_column(server_default="false")
     password_changed_at: Mapped[datetime | None]
     email_claimed: Mapped[bool] = mapped_column(server_default="false")
-    """Whether the holder typed the address in, and nothing shows that it is theirs."""
+    """True if the holder entered the address and nothing proves that it is theirs."""
 
 
 class UserDevice(Base):
-    """Program and network that an account has signed in from, hashed."""
+    """A program and network from which an account has signed in, as a hash."""
 
     __tablename__ = "user_devices"
 
@@ -47,7 +50,7 @@ class UserDevice(Base):
 
 
 class Role(Identified, Created, Base):
-    """A named set of permissions; the contract's table."""
+    """A named set of permissions, in a table of the contract."""
 
     __tablename__ = "roles"
 
@@ -58,7 +61,7 @@ class Role(Identified, Created, Base):
 
 
 class AuthSession(Base):
-    """One login: the family of the tokens that descend from it."""
+    """A login session. All tokens that were issued since its sign-in belong to it."""
 
     __tablename__ = "auth_sessions"
 
@@ -75,9 +78,9 @@ class AuthSession(Base):
 
 
 class AuthToken(Base):
-    """A token at rest: its SHA-256, never itself. A refresh token is used once.
+    """An access or refresh token. Only its SHA-256 is stored. A refresh token can be used once.
 
-    ``withdrawn_at``: another was given in its place, to a client that had lost this one.
+    ``withdrawn_at`` is set when the token was replaced because the client did not receive it.
     """
 
     __tablename__ = "auth_tokens"
@@ -93,7 +96,7 @@ class AuthToken(Base):
 
 
 class LoginFailure(Base):
-    """A wrong password or code, kept for as long as it slows the next attempt down."""
+    """A failed sign-in, kept for as long as it delays further attempts."""
 
     __tablename__ = "login_failures"
 
@@ -104,9 +107,10 @@ class LoginFailure(Base):
 
 
 class Invitation(Created, Base):
-    """A link that makes one account. Projects are a higher domain's, so theirs is a plain number.
+    """A link that creates one account.
 
-    ``role`` is the global one; ``project_role_id`` the one in the project.
+    ``role`` is the global role, ``project_role_id`` the role in the project. ``project_id`` is a
+    plain number, because the table of projects belongs to a higher domain.
     """
 
     __tablename__ = "invitations"
@@ -126,7 +130,7 @@ class Invitation(Created, Base):
 
 
 class PasswordReset(Created, Base):
-    """A link that sets a new password, once."""
+    """A link that sets a new password. It works once."""
 
     __tablename__ = "password_resets"
 
@@ -138,9 +142,9 @@ class PasswordReset(Created, Base):
 
 
 class Totp(Created, Base):
-    """The second factor of an account; in force once it was confirmed.
+    """The second factor of an account. It is active once it has been confirmed.
 
-    ``last_step`` is the time step of the last code that was taken: none counts twice.
+    ``last_step`` is the time step of the last accepted code, so that no code is accepted twice.
     """
 
     __tablename__ = "user_totp"
@@ -152,7 +156,7 @@ class Totp(Created, Base):
 
 
 class RecoveryCode(Base):
-    """A code that stands in for the second factor once; its SHA-256."""
+    """A code that replaces a code of the second factor once. Only its SHA-256 is stored."""
 
     __tablename__ = "recovery_codes"
 
@@ -161,10 +165,10 @@ class RecoveryCode(Base):
 
 
 class ApiKey(Base):
-    """A key of a user's for programs, at rest: its SHA-256, never itself.
+    """A user's key for programs. Only its SHA-256 is stored.
 
-    It is good for what its owner may do at that moment and ``scopes`` name too; with a project, in
-    that one alone. ``prefix`` is what lists show of it.
+    A key may do what both its owner's current permissions and ``scopes`` allow. With a project, it
+    is limited to that project. ``prefix`` is the part of the key that lists show.
     """
 
     __tablename__ = "api_keys"
@@ -172,7 +176,7 @@ class ApiKey(Base):
     id: Mapped[BigKey]
     uuid: Mapped[UUID] = mapped_column(server_default=func.gen_random_uuid())
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
-    # No ForeignKey here: the domain of projects is above this one. The table has it.
+    # No ForeignKey here, because the domain of projects is above this one. The table has it.
     project_id: Mapped[int | None]
     name: Mapped[str] = mapped_column(String(100))
     prefix: Mapped[str] = mapped_column(String(20))
@@ -186,7 +190,10 @@ class ApiKey(Base):
 
 
 class SsoIdentity(Base):
-    """Who an account is at a provider: never an address, which may change hands."""
+    """An account's identity at a provider: issuer and subject.
+
+    The e-mail address does not identify anyone, because it may be given to another person later.
+    """
 
     __tablename__ = "sso_identities"
 
@@ -198,7 +205,10 @@ class SsoIdentity(Base):
 
 
 class SsoLogin(Base):
-    """A sign-in through the provider, from its beginning to its tokens; each step counts once."""
+    """A sign-in through the provider, from its start until tokens are issued.
+
+    Each step can happen only once.
+    """
 
     __tablename__ = "sso_logins"
 

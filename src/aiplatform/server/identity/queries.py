@@ -1,4 +1,4 @@
-"""Named selects of accounts and sign-ins."""
+"""SELECT statements for accounts, roles and sessions."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -34,15 +34,17 @@ _OPEN = (
 def find_user(
     session: Session, name: str, *, lock: bool = False, for_deletion: bool = False
 ) -> User:
-    """Return the account of this uuid or user name.
+    """Return the account with this uuid or user name.
 
     Args:
-        lock: read it anew and lock it. Others may still refer to it, so that a task which ends
-            at this moment can tell its author.
-        for_deletion: nobody may refer to it either.
+        session: the database session.
+        name: uuid or user name.
+        lock: read the row again and lock it. Other rows may still refer to it, so that a task that
+            ends at this moment can read its author.
+        for_deletion: lock it against new references, too.
 
     Raises:
-        NotFound: when there is none.
+        NotFound: when there is no such account.
     """
     try:
         found = User.uuid == UUID(name)
@@ -59,7 +61,7 @@ def find_user(
 
 
 def must_change_password(session: Session, user_id: int) -> bool:
-    """Whether the account's password must be replaced before anything else."""
+    """Return True if the account's password must be replaced before any other request."""
     return bool(
         session.scalar(
             select(UserSecurity.must_change_password).where(UserSecurity.user_id == user_id)
@@ -78,7 +80,7 @@ def administrators(session: Session) -> Sequence[int]:
 
 
 def has_administrator(session: Session) -> bool:
-    """Whether an active user holds ``*`` globally."""
+    """Return True if an active user holds ``*`` globally."""
     holder = (
         select(User.id)
         .join(Role, Role.name == User.role)
@@ -88,14 +90,17 @@ def has_administrator(session: Session) -> bool:
 
 
 def user_by_name(session: Session, username: str) -> User | None:
-    """The account that signs in under ``username``, as the database has it now."""
+    """Return the account with this user name, read again from the database."""
     return session.scalar(
         select(User).where(User.username == username).execution_options(populate_existing=True)
     )
 
 
 def security_of(session: Session, user_id: int) -> UserSecurity:
-    """The side row of an account; accounts from elsewhere (the contract's own SQL) get theirs."""
+    """Return the ``user_security`` row of an account; create it if it is missing.
+
+    Accounts that other programs inserted have no such row.
+    """
     row = session.get(UserSecurity, user_id)
     if row is None:
         row = UserSecurity(user_id=user_id, must_change_password=False)
@@ -107,7 +112,7 @@ def security_of(session: Session, user_id: int) -> UserSecurity:
 def list_users(
     *, search: str | None = None, role: str | None = None, active: bool | None = None
 ) -> Select[Any]:
-    """Accounts whose name or address contains ``search``, of a role, active or not."""
+    """Select accounts by global role, by state, and by a part of their name or address."""
     statement = select(User)
     if search:
         statement = statement.where(
@@ -124,7 +129,7 @@ def list_users(
 
 
 def list_invitations(*, open_only: bool) -> Select[*tuple[Any, ...]]:
-    """Invitations with who made them."""
+    """Select invitations, each with the user who created it and the name of the project role."""
     statement = (
         select(Invitation, User, Role.name)
         .join(User, User.id == Invitation.created_by)
@@ -134,12 +139,12 @@ def list_invitations(*, open_only: bool) -> Select[*tuple[Any, ...]]:
 
 
 def open_invitation(session: Session, found: ColumnElement[bool]) -> Invitation | None:
-    """An invitation that still works, locked."""
+    """Return a usable invitation, locked."""
     return session.scalar(select(Invitation).where(found, *_OPEN).with_for_update())
 
 
 def usable_reset(session: Session, token_hash: bytes) -> PasswordReset | None:
-    """A reset that still works, locked."""
+    """Return an unexpired password reset, locked."""
     return session.scalar(
         select(PasswordReset)
         .where(PasswordReset.token_hash == token_hash, PasswordReset.expires_at > func.now())
@@ -148,21 +153,22 @@ def usable_reset(session: Session, token_hash: bytes) -> PasswordReset | None:
 
 
 def reset_sent_since(session: Session, user_id: int, pause: timedelta) -> bool:
-    """Whether somebody had a link sent to the account within ``pause``."""
+    """Return True if a user requested a reset link for the account within ``pause``."""
     sent = select(PasswordReset.id).where(
         PasswordReset.user_id == user_id,
         PasswordReset.created_by.is_(None),
-        # Not for ever, where the clock was set back since.
+        # The upper limit keeps a reset with a later time from blocking requests after the clock was
+        # set back.
         PasswordReset.created_at.between(func.now() - pause, func.now() + pause),
     )
     return session.scalar(sent.limit(1)) is not None
 
 
 def find_role(session: Session, name: str, *, lock: bool = False) -> Role:
-    """The role of this name or uuid.
+    """Return the role with this name or uuid.
 
     Raises:
-        NotFound: when there is none.
+        NotFound: when there is no such role.
     """
     try:
         found = Role.uuid == UUID(name)
@@ -178,16 +184,16 @@ def find_role(session: Session, name: str, *, lock: bool = False) -> Role:
 
 
 def list_roles() -> Select[Any]:
-    """All roles."""
+    """Select all roles."""
     return select(Role)
 
 
 _grants = table("project_permissions", column("user_id"), column("role_id"))
-"""A table of the domain above, of which only the holders of a role are read here."""
+"""Two columns of a table of the domain of projects, to find the holders of a role."""
 
 
 def role_uses(session: Session, role: Role, sso_roles: Iterable[str]) -> dict[str, int]:
-    """How many accounts, members, open invitations and groups of single sign-on have the role."""
+    """Count the accounts, project members, open invitations and SSO groups that have the role."""
     invited = or_(Invitation.role == role.name, Invitation.project_role_id == role.id)
     row = session.execute(
         select(
@@ -201,14 +207,14 @@ def role_uses(session: Session, role: Role, sso_roles: Iterable[str]) -> dict[st
 
 
 def holds_role(session: Session, user_id: int, role: Role) -> bool:
-    """Whether the account has the role, globally or in any project."""
+    """Return True if the account has the role, globally or in any project."""
     globally = exists().where(User.id == user_id, User.role == role.name)
     inside = exists().where(_grants.c.user_id == user_id, _grants.c.role_id == role.id)
     return bool(session.scalar(select(or_(globally, inside))))
 
 
 def global_permissions(session: Session, role: str | None) -> frozenset[str]:
-    """What a global role grants; the plain user's is nothing."""
+    """Return the permissions that a global role grants. The role ``user`` grants none."""
     if role is None or role == PLAIN_USER:
         return frozenset()
     held = session.scalar(select(Role.permissions).where(Role.name == role))
@@ -217,7 +223,7 @@ def global_permissions(session: Session, role: str | None) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """How many failures, and the age of the last."""
+    """The number of failures, and the time since the last one."""
 
     count: int
     since: timedelta
@@ -225,11 +231,11 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """Failures of an account since it last signed in.
+    """Recent failures that count for an attempt to sign in.
 
-    ``here`` are those from one address, ``anywhere`` those from all addresses, or from the
-    neighbourhood of the address alone where the account has signed in from there. ``address`` has
-    those from the address, of whatever account.
+    ``here`` counts the account's failures from the same address. ``anywhere`` counts those from all
+    addresses; if the account has signed in from the neighbourhood of the address, only those from
+    that neighbourhood. ``address`` counts the failures from the address for all accounts.
     """
 
     here: Failed
@@ -247,12 +253,15 @@ def recent_failures(
 ) -> Failures:
     """Return the failures within ``window``, over all processes.
 
-    One statement, whether the account exists or not.
+    The same single statement runs whether the account exists or not.
 
     Args:
-        account: what the record calls the account of ``username``.
-        address: what counts as one address.
-        neighbourhood: the network around it in which a holder's address changes from day to day.
+        session: the database session.
+        username: the user name that was entered.
+        account: the pseudonym of ``username`` in the table of failures.
+        address: the address, or the network that counts as one address.
+        neighbourhood: the wider network, within which a user's address may change from day to day.
+        window: the age up to which failures count.
     """
     mine = LoginFailure.account == account
     place = cast(address, CIDR)
@@ -279,19 +288,23 @@ def recent_failures(
         )
     ).one()
     none = timedelta(0)
-    # A clock that was set back has failures in its future; nobody waits until it gets there.
+    # After the clock was set back, failures can lie in the future. Their age then counts as 0, so
+    # that nobody waits until that time is reached.
     return Failures(*(Failed(row[at], max(row[at + 1] or none, none)) for at in (0, 2, 4)))
 
 
 def within(address: Any, network: str | None) -> ColumnElement[bool]:
-    """Return the condition that an address lies in a network. Unix sockets have neither."""
+    """Return the condition that an address lies in a network.
+
+    For requests over Unix sockets, both are NULL, which counts as a match.
+    """
     around = cast(network, CIDR)
     inside: ColumnElement[bool] = address.op("<<=", is_comparison=True)(around)
     return or_(inside, and_(address.is_(None), around.is_(None)))
 
 
 def refresh_token(session: Session, token_hash: bytes) -> AuthToken | None:
-    """A refresh token, as the database has it now."""
+    """Return a refresh token by its hash, read again from the database."""
     return session.scalar(
         select(AuthToken)
         .where(AuthToken.token_hash == token_hash, AuthToken.kind == "refresh")
@@ -300,7 +313,7 @@ def refresh_token(session: Session, token_hash: bytes) -> AuthToken | None:
 
 
 def lock_session(session: Session, session_id: int) -> AuthSession | None:
-    """A login session that nobody else renews or ends until this transaction does."""
+    """Return a login session, locked so that nobody else can renew or end it."""
     return session.scalar(
         select(AuthSession)
         .where(AuthSession.id == session_id)
@@ -310,10 +323,10 @@ def lock_session(session: Session, session_id: int) -> AuthSession | None:
 
 
 def own_session(session: Session, user_id: int, uuid: UUID) -> AuthSession:
-    """A living session of the user's, locked.
+    """Return one of the user's active sessions, locked.
 
     Raises:
-        NotFound: when there is none.
+        NotFound: when there is no such session.
     """
     login: AuthSession | None = session.scalar(
         living_sessions(user_id).where(AuthSession.uuid == uuid).with_for_update(of=AuthSession)
@@ -324,7 +337,7 @@ def own_session(session: Session, user_id: int, uuid: UUID) -> AuthSession:
 
 
 def living_sessions(user_id: int) -> Select[Any]:
-    """The user's sessions that have not ended and still have a token that counts."""
+    """Select the user's sessions that have not ended and have an unexpired token."""
     token = select(AuthToken.id).where(
         AuthToken.session_id == AuthSession.id, AuthToken.expires_at > func.now()
     )
@@ -334,7 +347,7 @@ def living_sessions(user_id: int) -> Select[Any]:
 
 
 def tokens_since(session: Session, session_id: int, token: AuthToken) -> Sequence[AuthToken]:
-    """The tokens of the session that were made after ``token``."""
+    """Return the tokens of the session that were issued after ``token``."""
     return session.scalars(
         select(AuthToken).where(AuthToken.session_id == session_id, AuthToken.id > token.id)
     ).all()

@@ -1,4 +1,4 @@
-"""Passwords, delays and grants, as plain functions."""
+"""Rules for passwords, delays after failed sign-ins, and granting permissions."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -8,46 +8,53 @@ from aiplatform.server.core.errors import Language
 from aiplatform.server.core.settings import DEFAULT_ADMIN_PASSWORD
 
 PLAIN_USER = "user"
-"""The global role of those who have none: it is no row of ``roles`` and reserved."""
+"""Global role of accounts without one. The name is reserved; ``roles`` has no such row."""
 
 RESERVED_ROLES = frozenset({PLAIN_USER, "owner"})
-"""Names of what is no row: the role of those who have none, and the owner of a project."""
+"""Names that no role may have: ``user`` and the owner of a project are not rows of ``roles``."""
 
 RESERVED_USERNAMES = frozenset({"system", "anonymous", "me"})
-"""``system`` signs what the platform does by itself, ``me`` is an address."""
+"""User names that nobody may have.
+
+``system`` is the author of what the platform does by itself; ``me`` is part of a path of the API.
+"""
 
 ADMIN = "admin"
 ADMIN_EMAIL = "admin@ai-platform.com"
 
 SEED_ADMIN_HASH = "$2b$12$LQv3c1yqBWVHxkd0LHAkCOYz6TtxMQJqhN8/X4eVCeM9e1a5t2E3a"
-"""What the contract's own SQL gives ``admin``. It verifies no password that anybody knows."""
+"""Password hash of ``admin`` in the contract's SQL. No known password matches it."""
 
 NO_PASSWORD = "!"  # noqa: S105
-"""In place of a hash, for accounts of single sign-on: no password verifies against it."""
+"""Stored in place of a hash for accounts of single sign-on. No password matches it."""
 
 MIN_PASSWORD = 8
 MAX_PASSWORD = 256
-"""Characters. More would only make hashing dear."""
+"""Maximum length in characters. Longer passwords would only make hashing expensive."""
 ESTIMATED = 72
-"""Characters whose strength is estimated."""
+"""Number of leading characters whose strength is estimated."""
 
 REPLAY_GRACE = timedelta(seconds=10)
-"""How long a used refresh token may be shown again by a client that lost the answer."""
+"""Time in which a client that lost the answer may show a used refresh token again."""
 
 FAILURE_WINDOW = timedelta(minutes=15)
 FREE_FAILURES = 5
-"""Wrong passwords for one account from one address before the next attempt must wait."""
+"""Failures for one account from one address before the next attempt must wait."""
 FREE_FAILURES_ANYWHERE = 50
-"""The same from all addresses together. Higher, or anybody could lock anybody out.
+"""Failures for one account from all addresses before the next attempt must wait.
 
-Networks from which the account has signed in have this many each: their holder can sign in there,
-whatever strangers try elsewhere.
+It is higher, because otherwise anyone could lock out anyone. Each network from which the account
+has signed in has its own count, so the account's holder can sign in there, whatever strangers try
+from elsewhere.
 """
 FREE_FAILURES_ADDRESS = 100
-"""Failures from one address over all accounts. Higher, since an office shares its address."""
+"""Failures from one address for all accounts before the next attempt must wait.
+
+It is higher, because the people of an office may share one address.
+"""
 
 RESET_PAUSE = timedelta(minutes=5)
-"""Between two messages that strangers can have sent to an account's address."""
+"""Minimum time between two reset links that strangers can request for an account."""
 RECOVERY_CODES = 10
 MAX_WAIT = timedelta(minutes=1)
 
@@ -60,10 +67,15 @@ def weakness(
     current: str | None = None,
     min_score: int = 3,
 ) -> dict[Language, str] | None:
-    """Why ``password`` is refused, in both languages; None when it may be used.
+    """Return why ``password`` is refused, in both languages, or None if it may be used.
 
-    ``current`` is the password that it replaces; ``min_score`` is of zxcvbn, which estimates how
-    many guesses it takes: 3 means about 10^8 at least. Rules of composition are no measure of that.
+    Args:
+        password: the new password.
+        username: the account's user name; the password must not be derived from it.
+        email: the account's address; the password must not be derived from it.
+        current: the password that it replaces.
+        min_score: required zxcvbn score, an estimate of how many guesses it takes; 3 means at least
+            about 10^8. Rules about kinds of characters would not measure that.
     """
     if len(password) < MIN_PASSWORD:
         return {
@@ -80,11 +92,11 @@ def weakness(
             "en": "The new password is the current one. Choose another.",
             "zh": "新密码与当前密码相同，请换一个。",
         }
-    # Its word lists take memory that a process which never sets a password need not give.
+    # Imported here because its word lists need memory, which most processes can save.
     from zxcvbn import zxcvbn  # noqa: PLC0415
 
     known = [username, email, *email.split("@"), "aiplatform", "ai-platform"]
-    # What comes after makes it no weaker, and the library's time grows with the square.
+    # Further characters make a password no weaker, but the library's time grows with their square.
     found = zxcvbn(password[:ESTIMATED], user_inputs=[word for word in known if word])
     if password != DEFAULT_ADMIN_PASSWORD and found["score"] >= min_score:
         return None
@@ -96,9 +108,10 @@ def weakness(
 
 
 def wait_after(failures: int, *, free: int) -> timedelta:
-    """How long after the last of ``failures`` wrong passwords the next may be tried.
+    """Return how long after the last of ``failures`` wrong passwords the next attempt must wait.
 
-    Nothing within the ``free`` ones, then 1, 2, 4 … seconds, at most :data:`MAX_WAIT`.
+    There is no wait for fewer than ``free`` failures. Then it is 1, 2, 4 … seconds, at most
+    :data:`MAX_WAIT`.
     """
     if failures < free:
         return timedelta(0)
@@ -106,9 +119,10 @@ def wait_after(failures: int, *, free: int) -> timedelta:
 
 
 def lacking(held: Iterable[str], wanted: Iterable[str]) -> list[str]:
-    """What of ``wanted`` somebody who holds ``held`` can't give away: nobody grants what they lack.
+    """Return the permissions in ``wanted`` that a holder of ``held`` does not have.
 
-    Only ``*`` covers ``*``, and only ``*`` or ``resource:*`` covers ``resource:*``.
+    Nobody can grant a permission that they lack. Only ``*`` covers ``*``, and only ``*`` or
+    ``resource:*`` covers ``resource:*``.
     """
     mine = frozenset(held)
     if WILDCARD in mine:

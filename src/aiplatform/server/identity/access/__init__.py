@@ -1,10 +1,11 @@
-"""Guards: who may act outside projects. Authentication and permission are one statement.
+"""Guards for routes outside projects.
 
-A bearer token is the access token of a session or an API key. A key gives what its scopes and its
-owner's permissions have in common at that moment, and only where a guard says so.
+A guard authenticates the caller and checks the permission in one SQL statement. A bearer token is
+the access token of a session, or an API key. A key grants what both its scopes and its owner's
+current permissions allow, and only guards that accept keys let it in.
 
-Every route carries exactly one guard: :data:`PUBLIC`, a :class:`PlatformGuard`, or a guard of
-:mod:`aiplatform.server.projects.access`. A route without one fails the build (see the route tests).
+Every route has exactly one guard: :data:`PUBLIC`, a :class:`PlatformGuard`, or a guard of
+:mod:`aiplatform.server.projects.access`. The tests of the routes fail for a route without one.
 """
 
 from aiplatform.server.identity.access.gate import Gate

@@ -1,4 +1,4 @@
-"""Who asks, looked up for many requests at once."""
+"""Batched look-ups of the principals of concurrent requests."""
 
 from typing import Any
 from uuid import UUID
@@ -9,9 +9,10 @@ from aiplatform.server.core.statements import Compiled
 
 
 class Gate:
-    """Runs the statements of guards. A request's is begun after the request came, never before.
+    """Batches the permission queries of concurrent requests.
 
-    So what was revoked before a request came is revoked for it, as if it had asked alone.
+    A query never starts before its requests have arrived. A token that was revoked before a request
+    arrived is therefore refused, as if the request had been checked alone.
     """
 
     def __init__(self, direct: Direct) -> None:
@@ -19,7 +20,7 @@ class Gate:
         self._lanes: dict[str, Batches[dict[str, Any], Any]] = {}
 
     async def row(self, statement: Compiled, token_hash: bytes, named: dict[str, UUID]) -> Any:
-        """The row that ``statement`` finds for the token and what is named; None for none.
+        """Return the row that ``statement`` finds for the token and the named resources, or None.
 
         Raises:
             psycopg.Error: when the database does not answer.
@@ -41,5 +42,6 @@ class Gate:
             found = {row.place: row for row in await self._direct.rows(many.text, values)}
             return [found.get(place) for place in range(1, len(asked) + 1)]
 
-        # A process that is behind looks up more at a time, and so catches up.
+        # One query at a time: requests that arrive during a query are looked up together by the
+        # next one, so a busy process catches up.
         return Batches(look_up, lanes=1, patient=sessions_awaited)

@@ -1,4 +1,4 @@
-"""Guards outside projects, and what those of projects share with them."""
+"""Guards for routes outside projects, and the base class of all guards."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -32,7 +32,7 @@ from aiplatform.server.identity.access.principals import (
 from aiplatform.server.identity.errors import PermissionDenied, SessionRequired
 
 SessionDep = Annotated[Session, Depends(get_session, scope="function")]
-"""The request's session; it commits before the answer is sent."""
+"""The request's database session. It commits before the answer is sent."""
 
 oauth2 = OAuth2PasswordBearer(tokenUrl="/api/v1/auth/token", auto_error=False)
 BearerToken = Annotated[str | None, Depends(oauth2)]
@@ -45,7 +45,7 @@ UPDATE api_keys SET last_used_at = clock_timestamp() WHERE id = (
     AND (last_used_at IS NULL OR last_used_at < clock_timestamp() - interval '1 minute')
     FOR NO KEY UPDATE SKIP LOCKED)
 """
-"""Whoever is not the first to note a key's use need not wait for who is."""
+"""Statement that notes the use of a key, unless another request is noting it at the moment."""
 
 
 def deny(
@@ -56,11 +56,11 @@ def deny(
     *,
     project: UUID | None = None,
 ) -> PermissionDenied:
-    """Record a denied attempt, and make the error that tells of it.
+    """Record a denied attempt, and return the error that reports it.
 
-    The error will roll the request's transaction back, so the record is committed here, on the same
-    connection: a second one taken while holding the first could exhaust the pool. A guard has only
-    read so far.
+    The error will roll back the request's transaction, so the record is committed here. It uses the
+    same connection: a second connection, taken while the first is held, could exhaust the pool.
+    Until then, a guard has only read, so the rollback loses nothing.
     """
     session.rollback()
     _record(session, principal, str(permission), request, project)
@@ -88,7 +88,10 @@ def _record(
 def _recorder(
     principal: Principal, request: Request, project: UUID | None
 ) -> Callable[[Problem], None]:
-    """Records what a service refuses, which knows of no request, once its transaction is gone."""
+    """Return a function that records a service's refusal after its transaction was rolled back.
+
+    A service knows nothing of the request; the record also contains the route.
+    """
 
     def record(problem: Problem) -> None:
         with transaction() as session:
@@ -99,12 +102,12 @@ def _recorder(
 
 
 class Guard(ABC, Generic[Evidence]):
-    """What guards have in common. One is called with the request and gives its evidence.
+    """Base class of the guards. A guard is called with the request and returns its evidence.
 
-    The database is asked on the event loop, for all requests that have come meanwhile in one round
-    trip (:class:`Gate`). Whoever that does not plainly let in is looked at again by
-    :meth:`authorize`, in a thread, which refuses in the right words and puts it on record. No
-    session of the request's is open while its guard is at work, nor because of it afterwards.
+    The permission query runs on the event loop, together with those of other requests
+    (:class:`Gate`). If it does not clearly admit the caller, :meth:`authorize` checks again in a
+    thread, raises the right error and records the refusal. The request's own session is not open
+    while the guard runs, and the guard leaves none open.
     """
 
     permission: Permission | None
@@ -114,23 +117,23 @@ class Guard(ABC, Generic[Evidence]):
     @property
     @abstractmethod
     def statement(self) -> Compiled:
-        """What is asked: :func:`principal_statement`, and what else decides."""
+        """:func:`principal_statement`, extended by what the guard's decision needs."""
 
     def named(self, request: Request) -> dict[str, UUID]:  # noqa: ARG002  (some read the path)
-        """The statement's parameters besides ``token_hash``."""
+        """Return the statement's parameters, except ``token_hash``."""
         return {}
 
     @abstractmethod
     def evidence(self, principal: Principal, row: Any) -> Evidence:
-        """What the statement's row comes to.
+        """Return the evidence that the statement's row gives.
 
         Raises:
-            PermissionDenied: names what is missing; it will be put on record.
-            Problem: for another reason.
+            PermissionDenied: names the missing permission; the refusal will be recorded.
+            Problem: for other reasons.
         """
 
     async def admit(self, request: Request, token: str | None) -> Evidence:
-        """The evidence.
+        """Admit the caller and return the evidence.
 
         Raises:
             Unauthenticated, PasswordChangeRequired: see :func:`principal_from`.
@@ -144,10 +147,11 @@ class Guard(ABC, Generic[Evidence]):
             try:
                 row = await gate.row(self.statement, hash_token(token), self.named(request))
             except PoolTimeout as error:
-                # It was waited for; threads that wait for it as well would keep others waiting.
+                # This request has already waited for a connection. Waiting again in a thread would
+                # keep threads from other requests.
                 raise Unavailable(service="The database", service_zh="数据库") from error
             except psycopg.Error:
-                # It may be back; if not, this says so.
+                # The database may be back. If not, this call raises the error.
                 return await run_in_threadpool(self._again, request, token)
         principal = principal_from(row, request, allow_first_password=self.allow_first_password)
         if principal.key is None or (self.accepts_keys and not row.key_use_unnoted):
@@ -161,7 +165,7 @@ class Guard(ABC, Generic[Evidence]):
             return self.authorize(request, session, token)
 
     def authorize(self, request: Request, session: Session, token: str | None) -> Evidence:
-        """The same, step by step, in a session."""
+        """Check the caller as :meth:`admit` does, step by step in a session."""
         row: Any = None
         if token is not None:
             row = self.statement.one_or_none(
@@ -172,7 +176,8 @@ class Guard(ABC, Generic[Evidence]):
         on_refusal(request, _recorder(principal, request, project))
         if principal.key is not None:
             if row.key_use_unnoted:
-                # Committed at once: a request may take long, and may fail, and was a use anyhow.
+                # Committed at once: a request may take long or fail, but the key has been used in
+                # any case.
                 session.connection().exec_driver_sql(NOTE_USE, {"key_id": principal.key.key_id})
                 commit(session)
             if not self.accepts_keys:
@@ -186,12 +191,12 @@ class Guard(ABC, Generic[Evidence]):
 
 
 class PublicGuard:
-    """Declares that a route is open to everybody."""
+    """A guard that lets everyone in."""
 
     permission = None
 
     async def __call__(self) -> None:
-        """Let everybody in."""
+        """Let everyone in."""
 
 
 PUBLIC = PublicGuard()
@@ -199,7 +204,7 @@ Public = Annotated[None, Depends(PUBLIC)]
 
 
 def is_public(route: APIRoute) -> bool:
-    """Whether the route is open to everybody."""
+    """Return True if the route is open to everyone."""
 
     def lets_in(dependant: Any) -> bool:
         return any(
@@ -216,10 +221,11 @@ def _principals() -> Compiled:
 
 
 class PlatformGuard(Guard[Principal]):
-    """Lets in who is signed in and, when a permission is named, holds it globally.
+    """A guard that lets in users who are signed in and, if it names a permission, hold it globally.
 
-    API keys pass where a permission is named that their scopes can be held against, and where
-    ``accepts_keys`` says so. A route that does without must mind the scopes itself.
+    API keys are accepted if the guard names a permission, which their scopes can be compared with,
+    or if ``accepts_keys`` is true. A route whose guard names no permission but accepts keys must
+    check the scopes itself.
     """
 
     def __init__(
@@ -234,36 +240,37 @@ class PlatformGuard(Guard[Principal]):
         self.accepts_keys = permission is not None if accepts_keys is None else accepts_keys
 
     async def __call__(self, request: Request, token: BearerToken) -> Principal:
-        """The principal.
+        """Return the principal.
 
         Raises:
-            Unauthenticated, PasswordChangeRequired, SessionRequired, PermissionDenied: see there.
+            Unauthenticated, PasswordChangeRequired, SessionRequired, PermissionDenied: see
+            :meth:`admit` and :meth:`evidence`.
         """
         return await self.admit(request, token)
 
     @property
     def statement(self) -> Compiled:
-        """Token or key, user and global role."""
+        """The query for token or key, user and global role."""
         return _principals()
 
     def evidence(self, principal: Principal, row: Any) -> Principal:  # noqa: ARG002
-        """The principal.
+        """Return the principal if the guard allows them in.
 
         Raises:
-            PermissionDenied: see there.
+            PermissionDenied: when they do not hold the permission.
         """
         if not self.allows(principal):
             raise PermissionDenied(permission=str(self.permission))
         return principal
 
     def allows(self, principal: Principal) -> bool:
-        """Whether the principal passes."""
+        """Return True if the guard lets the principal in."""
         return self.permission is None or principal.may(self.permission)
 
 
 SignedIn = Annotated[Principal, Depends(PlatformGuard())]
-"""Signed in by a session; API keys are refused."""
+"""A principal with a session. API keys are refused."""
 SignedInOrKey = Annotated[Principal, Depends(PlatformGuard(accepts_keys=True))]
-"""Signed in or by an API key, whose scopes and project the route minds."""
+"""A principal with a session or an API key. The route checks the key's scopes and project."""
 FirstPassword = Annotated[Principal, Depends(PlatformGuard(allow_first_password=True))]
-"""Signed in, perhaps with a first password that must still be replaced."""
+"""A principal with a session, whose initial password may still have to be replaced."""

@@ -1,4 +1,4 @@
-"""Who asks: the rows that a bearer token leads to, and what they come to."""
+"""The principal behind a bearer token, and the query that finds it."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -35,33 +35,36 @@ from aiplatform.server.identity.models import (
 from aiplatform.server.identity.rules import PLAIN_USER
 
 SEEN: set[int] = set()
-"""Sessions that were used since it was last written down, which is done for many at once."""
+"""Ids of the sessions that were used since ``last_seen_at`` was last written, in batches."""
 
 LAST_USED_EXACT = text("interval '1 minute'")
-"""How exact the time of a key's last use is, and so how often it costs a write at most."""
+"""Resolution of the time of a key's last use. It limits how often a use costs a write."""
 
 
 def hash_token(token: str) -> bytes:
-    """What of a token is stored. Tokens are random, so a plain digest can't be guessed back."""
+    """Return the hash under which a token is stored.
+
+    Tokens are long and random, so a plain digest can't be reversed by guessing.
+    """
     return hashlib.sha256(token.encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)
 class KeyLimits:
-    """What an API key leaves of its owner's permissions."""
+    """The limits that an API key sets to its owner's permissions."""
 
     key_id: int
     key_uuid: UUID
     scopes: frozenset[str]
     project_id: int | None
-    """The one project that it reaches; None for all that the owner does."""
+    """The only project that the key can be used in; None for all projects of the owner."""
     owner_crosses: bool
-    """Whether the owner's global role crosses into every project."""
+    """True if the owner's global role gives access to every project."""
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Somebody whose token was good at the time of the request.
+    """A user whose token was valid when the request was checked.
 
     ``permissions`` are those outside projects. ``session_id`` is 0 for an API key.
     """
@@ -78,53 +81,54 @@ class Principal:
 
     @property
     def is_superuser(self) -> bool:
-        """Whether everything is allowed, in every project and outside."""
+        """True if everything is allowed, outside projects and in every project."""
         return WILDCARD in self.permissions
 
     @property
     def crosses(self) -> bool:
-        """Whether the global role crosses into every project; a key still limits what may be done.
+        """True if the global role gives access to every project.
 
-        Projects other than a key's own are left out by :meth:`reaches`.
+        An API key still limits what is allowed, and :meth:`reaches` leaves out projects other than
+        its own.
         """
         return self.is_superuser if self.key is None else self.key.owner_crosses
 
     @property
     def key_id(self) -> int | None:
-        """Return the id of the API key that was shown; None for a session."""
+        """The id of the API key that was shown; None for a session."""
         return None if self.key is None else self.key.key_id
 
     def may(self, permission: Permission) -> bool:
-        """Whether the global role grants ``permission`` outside projects."""
+        """Return True if the global role grants ``permission`` outside projects."""
         return grants(self.permissions, permission)
 
     def outside(self, held: frozenset[str]) -> frozenset[str]:
-        """What of a global role's permissions this credential may use."""
+        """Return those of a global role's permissions that this credential may use."""
         key = self.key
         if key is None:
             return held
         return limited(list(held), key.key_id, key.key_uuid, list(key.scopes), key.project_id)[0]
 
     def within(self, held: frozenset[str]) -> frozenset[str]:
-        """What of permissions that the user holds somewhere this credential may use."""
+        """Return those of the permissions ``held`` that this credential may use."""
         return held if self.key is None else intersection(held, self.key.scopes)
 
     def in_scope(self, permission: Permission) -> bool:
-        """Whether this credential may use ``permission`` where the user holds it."""
+        """Return True if this credential may use ``permission`` where the user holds it."""
         return self.key is None or grants(self.key.scopes, permission)
 
     def reaches(self, project_id: int | None) -> bool:
-        """Whether this credential may be used in that project at all."""
+        """Return True if this credential may be used in the project at all."""
         return self.key is None or self.key.project_id in {None, project_id}
 
 
 def actor_of(request: Request) -> Actor:
-    """From where a request without a known user comes."""
+    """Return the address and program of a request whose user is not known."""
     return Actor(ip_address=client_address(request), user_agent=request.headers.get("user-agent"))
 
 
 def principal_statement() -> Select[*tuple[Any, ...]]:
-    """Selects token or key, user and global role; guards join what else they need.
+    """Select token or key, user and global role. Guards join what else they need.
 
     Its parameter is ``token_hash``, see :func:`hash_token`.
     """
@@ -163,7 +167,7 @@ def principal_statement() -> Select[*tuple[Any, ...]]:
 
 
 def key_lives() -> ColumnElement[bool]:
-    """Whether the statement's ``ApiKey`` is there and good."""
+    """Return the condition that the statement's ``ApiKey`` exists and is valid."""
     return and_(
         ApiKey.id.is_not(None),
         ApiKey.revoked_at.is_(None),
@@ -172,11 +176,11 @@ def key_lives() -> ColumnElement[bool]:
 
 
 def principal_from(row: Any, request: Request, *, allow_first_password: bool) -> Principal:
-    """The principal of a row of :func:`principal_statement`.
+    """Return the principal that a row of :func:`principal_statement` describes.
 
     Raises:
         Unauthenticated: for no row, an expired token or key, an ended session, an inactive user.
-        PasswordChangeRequired: while the first password stands.
+        PasswordChangeRequired: while the initial password must be replaced.
     """
     if row is None or not row.is_living or not row.is_active:
         raise Unauthenticated
@@ -185,7 +189,7 @@ def principal_from(row: Any, request: Request, *, allow_first_password: bool) ->
     if row.session_id:
         SEEN.add(row.session_id)
     origin = actor_of(request)
-    request.state.user_id = row.user_id  # whom the rate limits count
+    request.state.user_id = row.user_id  # read by the rate limits
     permissions, key = limited(
         row.permissions, row.key_id, row.key_uuid, row.key_scopes, row.key_project_id
     )
@@ -193,7 +197,7 @@ def principal_from(row: Any, request: Request, *, allow_first_password: bool) ->
         user_id=row.user_id,
         user_uuid=row.user_uuid,
         username=row.username,
-        # The column may be null; then nobody gave the account a role.
+        # The column may be null: then nobody has given the account a role.
         role=row.role or PLAIN_USER,
         permissions=permissions,
         session_id=row.session_id,
@@ -217,18 +221,18 @@ def limited(
     scopes: list[str] | None,
     project_id: int | None,
 ) -> tuple[frozenset[str], KeyLimits | None]:
-    """What the owner of a credential may do outside projects with it, and the key's limits."""
+    """Return a credential's permissions outside projects, and the limits of its key."""
     held = frozenset(role_permissions or ())
     if key_id is None or key_uuid is None:
         return held, None
     limits = frozenset(scopes or ())
     key = KeyLimits(key_id, key_uuid, limits, project_id, owner_crosses=WILDCARD in held)
-    # A key for one project is good for nothing outside it.
+    # A key for one project grants nothing outside it.
     return intersection(held, limits) if project_id is None else frozenset(), key
 
 
 def add_standing(statement: Select[Any]) -> Select[Any]:
-    """Adds to a select of ``User`` what :func:`still` reads.
+    """Add to a select of ``User`` the columns that :func:`still` reads.
 
     Its parameters are those of :func:`standing_values`.
     """
@@ -238,7 +242,8 @@ def add_standing(statement: Select[Any]) -> Select[Any]:
         statement.add_columns(
             User.is_active,
             Role.permissions,
-            # A session without a row was forgotten after all of its tokens had expired.
+            # A session without a row has not ended: it was deleted after all of its tokens had
+            # expired.
             AuthSession.ended_at.is_(None).label("session_lives"),
             or_(key_id == 0, key_lives()).label("key_lives"),
         )
@@ -250,7 +255,7 @@ def add_standing(statement: Select[Any]) -> Select[Any]:
 
 
 def standing_values(principal: Principal) -> dict[str, int]:
-    """The parameters of :func:`add_standing`."""
+    """Return the parameters of :func:`add_standing`."""
     return {
         "user_id": principal.user_id,
         "session_id": principal.session_id,
@@ -259,13 +264,17 @@ def standing_values(principal: Principal) -> dict[str, int]:
 
 
 def still(row: Any, before: Principal) -> Principal:
-    """The principal as a row of :func:`add_standing` has them now, long after a guard let them in.
+    """Return the principal with their current permissions, long after a guard admitted them.
 
-    An access token may have expired meanwhile, which is no reason to lose an upload; the login it
-    belongs to must not have ended, nor may a key have been revoked.
+    An access token may have expired in the meantime, which is no reason to lose an upload. But its
+    session must not have ended, and an API key must not have been revoked.
+
+    Args:
+        row: a row of :func:`add_standing`.
+        before: the principal that the guard admitted.
 
     Raises:
-        Unauthenticated: when they would not be let in any more.
+        Unauthenticated: when the principal would no longer be admitted.
     """
     if row is None or not row.is_active or not row.session_lives or not row.key_lives:
         raise Unauthenticated

@@ -1,4 +1,4 @@
-"""Signing in and accounts."""
+"""Routes for sign-in, accounts, roles and invitations."""
 
 from fastapi import APIRouter
 

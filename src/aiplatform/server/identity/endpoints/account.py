@@ -1,4 +1,4 @@
-"""The caller's own account: password, sessions, second factor."""
+"""Routes for the caller's own account: password, sessions, second factor."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -53,7 +53,7 @@ Me = Annotated[Principal, Depends(PlatformGuard(allow_first_password=True, accep
 
 @router.get("", summary="Read your account")
 def read_me(principal: Me, session: SessionDep) -> MeOut:
-    """The account that the token belongs to."""
+    """Return the account that the token belongs to."""
     user = session.get_one(User, principal.user_id)
     return MeOut(
         **UserOut.model_validate(user).model_dump(),
@@ -70,7 +70,7 @@ def read_me(principal: Me, session: SessionDep) -> MeOut:
     responses=TOO_MANY,
 )
 def change_password(body: PasswordIn, principal: FirstPassword, session: SessionDep) -> None:
-    """Replace the password. Your other sessions end; this one goes on."""
+    """Replace your password. Your other sessions end; this one continues."""
     refusal = service.change_password(
         session, principal, current=body.current_password, new=body.new_password
     )
@@ -84,7 +84,7 @@ def change_password(body: PasswordIn, principal: FirstPassword, session: Session
     responses={**TOO_MANY, **TAKEN},
 )
 def change_email(body: EmailIn, principal: SignedIn, session: SessionDep) -> None:
-    """Replace the address of your account. Links that were sent to the old one work no more."""
+    """Replace the e-mail address of your account. Links sent to the old address stop working."""
     settled(
         session,
         service.change_email(session, principal, password=body.password, email=body.email),
@@ -96,7 +96,7 @@ def change_email(body: EmailIn, principal: SignedIn, session: SessionDep) -> Non
 def list_sessions(
     principal: SignedIn, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[SessionOut]:
-    """Your sign-ins that have not ended, newest first."""
+    """List your sessions that have not ended, newest first."""
     rows, following = page_by_id(
         session,
         queries.living_sessions(principal.user_id),
@@ -120,7 +120,7 @@ def list_sessions(
 
 @router.delete("/sessions", summary="End your other sessions")
 def end_other_sessions(principal: SignedIn, session: SessionDep) -> EndedOut:
-    """End all of your sessions but this one."""
+    """End all of your sessions except this one."""
     return EndedOut(ended=service.end_other_sessions(session, principal))
 
 
@@ -128,13 +128,13 @@ def end_other_sessions(principal: SignedIn, session: SessionDep) -> EndedOut:
     "/sessions/{session}", summary="End a session", status_code=status.HTTP_204_NO_CONTENT
 )
 def end_session(session: UUID, principal: SignedIn, database: SessionDep) -> None:
-    """End one of your sessions: its tokens are dead at once."""
+    """End one of your sessions. Its tokens stop working at once."""
     service.end_own_session(database, principal, session)
 
 
 @router.get("/totp", summary="Read your second factor")
 def read_totp(principal: SignedIn, session: SessionDep) -> TotpOut:
-    """Whether there is one, and how many recovery codes are left."""
+    """Return whether a second factor is active, and how many recovery codes are left."""
     state = second_factor.state_of(session, principal.user_id)
     return TotpOut(enabled=state.enabled, recovery_codes_left=state.recovery_codes_left)
 
@@ -143,7 +143,7 @@ def read_totp(principal: SignedIn, session: SessionDep) -> TotpOut:
 def enrol_totp(
     body: EnrolIn, principal: SignedIn, session: SessionDep, response: Response
 ) -> EnrolmentOut:
-    """Get the secret for an authenticator app. Nothing changes before you confirm it."""
+    """Get the secret for an authenticator app. Nothing changes until you confirm it."""
     enrolment = settled(session, second_factor.enrol(session, principal, body.password))
     response.headers["Cache-Control"] = "no-store"
     return EnrolmentOut(secret=enrolment.secret, uri=enrolment.uri)
@@ -153,7 +153,10 @@ def enrol_totp(
 def confirm_totp(
     body: CodeIn, principal: SignedIn, session: SessionDep, response: Response
 ) -> RecoveryCodesOut:
-    """Put it in force with a first code. Keep the recovery codes: they are shown this once."""
+    """Activate the second factor with a first code.
+
+    Keep the recovery codes: they are shown only this once.
+    """
     codes = settled(session, second_factor.confirm(session, principal, body.code))
     response.headers["Cache-Control"] = "no-store"
     return RecoveryCodesOut(recovery_codes=codes)
@@ -163,7 +166,7 @@ def confirm_totp(
 def renew_recovery_codes(
     body: ProofIn, principal: SignedIn, session: SessionDep, response: Response
 ) -> RecoveryCodesOut:
-    """Replace them all."""
+    """Replace all recovery codes. The old ones stop working."""
     codes = settled(
         session,
         second_factor.renew_recovery_codes(
@@ -181,7 +184,7 @@ def renew_recovery_codes(
     responses=SECOND_FACTOR,
 )
 def disable_totp(body: ProofIn, principal: SignedIn, session: SessionDep) -> None:
-    """Sign in with the password alone from now on."""
+    """Remove the second factor. From now on, the password alone is enough to sign in."""
     settled(
         session,
         second_factor.disable(session, principal, password=body.password, code=body.code),

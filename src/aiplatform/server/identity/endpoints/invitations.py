@@ -1,4 +1,7 @@
-"""Invitations, for administrators. They are accepted at ``auth/accept-invitation``."""
+"""Routes with which administrators manage invitations.
+
+Invitations are accepted at ``auth/accept-invitation``.
+"""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -77,7 +80,7 @@ def list_invitations(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[InvitationOut]:
-    """Invitations, newest first; with `only_open` those that still work."""
+    """List invitations, newest first; with `only_open`, only those that can still be accepted."""
     rows, following = page_by_id(
         session,
         queries.list_invitations(open_only=only_open),
@@ -102,7 +105,10 @@ def create_invitation(
     session: SessionDep,
     response: Response,
 ) -> NewInvitationOut:
-    """A link that makes one account. It is shown this once, and sent where e-mail is set up."""
+    """Create a link that creates one account.
+
+    The link is shown only this once, and sent to the address if e-mail is configured.
+    """
     invitation, link, sent = service.invite(
         session,
         principal,
@@ -125,5 +131,5 @@ def create_invitation(
     "/{invitation}", summary="Revoke an invitation", status_code=status.HTTP_204_NO_CONTENT
 )
 def revoke_invitation(invitation: UUID, principal: UsersWrite, session: SessionDep) -> None:
-    """Let its link work no more."""
+    """Revoke an invitation. Its link stops working."""
     service.revoke(session, principal, invitation)

@@ -1,4 +1,4 @@
-"""The vocabulary of permissions, and roles."""
+"""Routes for permissions and roles."""
 
 from typing import Annotated, Any
 
@@ -48,7 +48,10 @@ RoleName = Annotated[str, Path(max_length=50, description="name or uuid")]
 
 
 def _render(role: Role, language: Language) -> RoleOut:
-    """Return a role as it is answered. System roles never change, so their texts are known."""
+    """Render a role for the answer.
+
+    System roles never change, so their descriptions are known in both languages.
+    """
     out = RoleOut.model_validate(role)
     if role.is_system and role.name in SYSTEM_ROLES:
         english, chinese = SYSTEM_ROLES[role.name]
@@ -58,9 +61,10 @@ def _render(role: Role, language: Language) -> RoleOut:
 
 @router.get("/permissions", summary="List the permissions")
 def list_permissions(_: SignedInOrKey) -> Page[PermissionOut]:
-    """All that a role or an API key may hold. `resource:*` is all of a resource, `*` is all.
+    """List all permissions that a role or an API key can hold.
 
-    Only those that reach into projects count in a role that somebody has in a project.
+    `resource:*` stands for all permissions of a resource, `*` for all permissions. In a role that
+    somebody has in a project, only those that apply to projects count.
     """
     return Page(
         items=[
@@ -86,10 +90,10 @@ def list_roles(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[RoleOut]:
-    """The system roles first, then your platform's own. Everybody may see what can be given.
+    """List the roles, system roles first. Everybody may see which roles can be given.
 
-    System roles are described in English or Chinese, as `Accept-Language` says; your own as they
-    were written.
+    System roles are described in English or Chinese, depending on `Accept-Language`; your own roles
+    as they were written.
     """
     language = language_of(request)
     rows, following = page_by_id(
@@ -107,7 +111,10 @@ def read_role(
     request: Request,
     response: Response,
 ) -> RoleOut:
-    """One role; its ETag is needed to change it. A system role is described as in the list."""
+    """Return a role. Its ETag is needed to change it.
+
+    A system role is described as in the list.
+    """
     found = queries.find_role(session, role)
     response.headers["ETag"] = service.role_tag(found)
     out = _render(found, language_of(request))
@@ -124,7 +131,7 @@ def read_role(
 def create_role(
     body: RoleIn, principal: RolesWrite, session: SessionDep, response: Response
 ) -> RoleOut:
-    """Make a role. Nobody puts into it what they lack themselves."""
+    """Create a role. Nobody can give a role permissions that they lack themselves."""
     role = service.create_role(session, principal, **body.model_dump())
     response.headers["ETag"] = service.role_tag(role)
     return RoleOut.model_validate(role)
@@ -140,10 +147,10 @@ def update_role(
     response: Response,
     if_match: IfMatch = None,
 ) -> RoleOut:
-    """Change what is given; it counts from the next request of its holders on.
+    """Change the given fields. The change applies from the next request of the role's holders.
 
-    Nobody puts in or takes out what they lack, or changes a role that they hold, unless they hold
-    `*`. System roles never change.
+    Nobody can add or remove permissions that they lack. Only holders of `*` can change a role that
+    they hold themselves. System roles never change.
     """
     changes = body.model_dump(exclude_unset=True)
     changed = service.update_role(session, principal, role, changes, if_match)

@@ -1,4 +1,4 @@
-"""Signing in, renewing, signing out."""
+"""Routes for sign-in, renewal of tokens, sign-out, password resets and registration."""
 
 from typing import Annotated, Any, TypeVar
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 router = APIRouter(
     prefix="/api/v1/auth",
     tags=["identity"],
-    generate_unique_id_function=lambda route: route.name,  # names the form, too
+    generate_unique_id_function=lambda route: route.name,  # also names the form's schema
 )
 TOO_MANY: dict[int | str, dict[str, Any]] = {
     429: {"model": ProblemDocument, "description": "Too many wrong passwords"}
@@ -38,15 +38,15 @@ TAKEN: dict[int | str, dict[str, Any]] = {
 
 
 def settled(session: Session, outcome: T | Problem) -> T:
-    """The outcome; or the refusal, after committing what it put on record."""
+    """Return the outcome; if it is a refusal, commit its record and raise it."""
     if isinstance(outcome, Problem):
-        commit(session)  # the failure stays on record, before the error rolls the rest back
+        commit(session)  # the failure must stay recorded before the error rolls back the rest
         raise outcome
     return outcome
 
 
 def render_tokens(signed_in: service.SignedIn, response: Response) -> TokenOut:
-    """A fresh pair of tokens, for nobody to keep on the way."""
+    """Render a new pair of tokens, in an answer that caches must not store."""
     response.headers["Cache-Control"] = "no-store"
     return TokenOut(
         access_token=signed_in.access_token,
@@ -65,9 +65,9 @@ def sign_in(
     _: Public,
     totp: Annotated[str | None, Form(max_length=64, description="see `totp_required`")] = None,
 ) -> TokenOut:
-    """OAuth2's password form: `username`, `password`, and `grant_type=password`.
+    """Sign in with OAuth2's password form: `username`, `password`, and `grant_type=password`.
 
-    For an account with a second factor the answer is 401 `totp_required`; send the form again with
+    For an account with a second factor, the answer is 401 `totp_required`. Send the form again with
     `totp`: a code of the authenticator app, or a recovery code.
     """
     outcome = service.sign_in(
@@ -80,14 +80,17 @@ def sign_in(
 def refresh(
     request: Request, response: Response, body: RefreshIn, session: SessionDep, _: Public
 ) -> TokenOut:
-    """A fresh pair for a refresh token, which is used up. Using one twice ends the session."""
+    """Exchange a refresh token for a new pair of tokens.
+
+    The refresh token is used up. Using it twice ends the session.
+    """
     outcome = service.refresh(session, get_settings(), body.refresh_token, actor_of(request))
     return render_tokens(settled(session, outcome), response)
 
 
 @router.post("/logout", summary="Sign out", status_code=status.HTTP_204_NO_CONTENT)
 def logout(principal: FirstPassword, session: SessionDep) -> None:
-    """End this session: its access and refresh tokens are dead at once."""
+    """End this session. Its access and refresh tokens stop working at once."""
     service.sign_out(session, principal)
 
 
@@ -95,10 +98,10 @@ def logout(principal: FirstPassword, session: SessionDep) -> None:
 def forgot_password(
     request: Request, background: BackgroundTasks, body: ForgotIn, _: Public
 ) -> None:
-    """Have a link sent that sets a new password, if there is an account of this address.
+    """Send a link that sets a new password, if there is an account with this address.
 
-    The answer is always the same and comes before anybody looks. Where no e-mail is set up nothing
-    is sent; an administrator can issue a link.
+    The answer is always the same and is sent before the account is looked up. Nothing is sent where
+    e-mail is not configured; an administrator can issue a link.
     """
     background.add_task(_send_reset, body.email, actor_of(request), language_of(request))
 
@@ -112,7 +115,7 @@ def _send_reset(email: str, origin: Actor, language: Language) -> None:
     "/reset-password", summary="Set a new password", status_code=status.HTTP_204_NO_CONTENT
 )
 def reset_password(request: Request, body: ResetIn, session: SessionDep, _: Public) -> None:
-    """Set the password with the token of a link. All sessions of the account end."""
+    """Set a new password with the token of a link. All sessions of the account end."""
     service.reset_password(session, body.token, body.new_password, actor_of(request))
 
 
@@ -123,7 +126,7 @@ def reset_password(request: Request, body: ResetIn, session: SessionDep, _: Publ
     responses=TAKEN,
 )
 def register(request: Request, body: RegisterIn, session: SessionDep, _: Public) -> UserOut:
-    """Make an account. Only where the setting `SELF_REGISTRATION` is on."""
+    """Create an account for yourself, if the setting `SELF_REGISTRATION` is on."""
     user = service.register(
         session,
         get_settings(),
@@ -142,7 +145,7 @@ def register(request: Request, body: RegisterIn, session: SessionDep, _: Public)
     responses=TAKEN,
 )
 def accept_invitation(request: Request, body: AcceptIn, session: SessionDep, _: Public) -> UserOut:
-    """Make the account that an invitation promises. Its link works once."""
+    """Create the account that an invitation promises. The link works once."""
     user = service.accept(
         session,
         body.token,

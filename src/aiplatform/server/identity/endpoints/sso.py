@@ -1,4 +1,4 @@
-"""Single sign-on: to the provider, back from it, and the code for tokens."""
+"""Routes for single sign-on: to the provider, back from it, and the exchange of code for tokens."""
 
 from typing import Annotated, Any
 from urllib.parse import urlencode, urlsplit
@@ -42,7 +42,7 @@ def _callback(settings: Settings) -> str:
 
 
 def _cookie(state: str) -> str:
-    # One per sign-in, so that two tabs do not end each other's.
+    # Each sign-in has its own cookie, so that sign-ins in two tabs do not disturb each other.
     return f"aip_sso_{sso.challenge_of(state)[:12]}"
 
 
@@ -59,7 +59,7 @@ def _back(redirect_uri: str, **parameters: str) -> str:
 
 @router.get("", summary="Is there single sign-on?")
 def read_sso(_: Public) -> SsoOut:
-    """Whether people sign in through a provider, and where that begins."""
+    """Return whether people can sign in through a provider, and the URL where that starts."""
     settings = get_settings()
     provider = provider_of(settings)
     if provider is None:
@@ -82,9 +82,11 @@ def begin_sso(
     code_challenge: Annotated[str, Query(pattern=r"^[A-Za-z0-9_-]{43}$", description="S256")],
     state: Annotated[str, Query(max_length=200, description="comes back as it was")] = "",
 ) -> RedirectResponse:
-    """For browsers. It ends at `redirect_uri` with a `code`, good for one exchange, or an `error`.
+    """Start single sign-on in a browser.
 
-    That address is below this platform's own, or `http://127.0.0.1:PORT/…` of a program.
+    It ends at `redirect_uri` with a `code`, which can be exchanged once, or with an `error`.
+    `redirect_uri` must be below this platform's own address, or be `http://127.0.0.1:PORT/…` of a
+    program on the same machine.
     """
     settings = get_settings()
     provider = _provider(settings)
@@ -132,7 +134,10 @@ def finish_sso(
     code: Annotated[str | None, Query(max_length=4000)] = None,
     error: Annotated[str | None, Query(max_length=200)] = None,
 ) -> RedirectResponse:
-    """For browsers that the provider sends back; each sign-in comes back once."""
+    """Finish single sign-on in a browser that comes back from the provider.
+
+    Each sign-in can come back only once.
+    """
     settings = get_settings()
     provider = _provider(settings)
     origin = actor_of(request)
@@ -148,7 +153,7 @@ def finish_sso(
                 reason=f"the provider said {error or 'nothing'}.",
                 reason_zh=f"身份提供方返回 {error or '空'}。",
             )
-        # No transaction is open while the provider is asked.
+        # No transaction may stay open while the provider is asked.
         claims = provider.redeem(code, begun.verifier, begun.nonce, _callback(settings))
         with transaction() as session:
             given = sso.admit(session, settings, login.id, claims, origin)
@@ -167,7 +172,10 @@ def finish_sso(
 def exchange_sso_code(
     request: Request, response: Response, body: SsoCodeIn, session: SessionDep, _: Public
 ) -> TokenOut:
-    """Tokens for the code that the browser brought back. It is good once, for a minute."""
+    """Exchange the code that the browser brought back for tokens.
+
+    A code can be exchanged once, within a minute.
+    """
     settings = get_settings()
     _provider(settings)
     signed_in = sso.exchange(session, settings, body.code, body.code_verifier, actor_of(request))

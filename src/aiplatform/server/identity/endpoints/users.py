@@ -1,4 +1,4 @@
-"""Accounts, for administrators."""
+"""Routes with which administrators manage accounts."""
 
 from typing import Annotated, Any
 
@@ -48,7 +48,7 @@ OWNER: dict[int | str, dict[str, Any]] = {
 NameOrUuid = Annotated[str, Path(max_length=100, description="user name or uuid")]
 UsersRead = Annotated[Principal, Depends(PlatformGuard(Permission.USERS_READ))]
 UsersWrite = Annotated[Principal, Depends(PlatformGuard(Permission.USERS_WRITE))]
-# How somebody signs in is for people to change: a key that could would be a way to any account.
+# Only people may change how somebody signs in: an API key that could would open any account.
 SignInsWrite = Annotated[
     Principal, Depends(PlatformGuard(Permission.USERS_WRITE, accepts_keys=False))
 ]
@@ -76,7 +76,7 @@ def list_users(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[UserOut]:
-    """Accounts, newest first."""
+    """List accounts, newest first."""
     statement = queries.list_users(search=q, role=role, active=active)
     rows, following = page_by_id(session, statement, User.id, limit=limit, cursor=cursor)
     return render_page(rows, following, UserOut.model_validate)
@@ -84,7 +84,7 @@ def list_users(
 
 @router.post("", summary="Create an account", status_code=status.HTTP_201_CREATED, responses=TAKEN)
 def create_user(body: UserIn, principal: UsersWrite, session: SessionDep) -> UserOut:
-    """Make an account. Nobody can give a role that grants what they lack themselves."""
+    """Create an account. Nobody can give a role with permissions that they lack themselves."""
     user = service.create_user(
         session,
         principal,
@@ -102,7 +102,7 @@ def create_user(body: UserIn, principal: UsersWrite, session: SessionDep) -> Use
 def read_user(
     user: NameOrUuid, _: UsersRead, session: SessionDep, response: Response
 ) -> UserDetails:
-    """One account, by uuid or user name."""
+    """Return an account by uuid or user name."""
     return _details(session, queries.find_user(session, user), response)
 
 
@@ -116,10 +116,11 @@ def update_user(
     response: Response,
     if_match: IfMatch = None,
 ) -> UserDetails:
-    """Change user name, address or global role.
+    """Change user name, e-mail address or global role.
 
-    Nobody changes their own role, gives one that grants what they lack, or changes somebody who
-    holds what they lack. No API key changes an address: links that set a password go there.
+    Nobody can change their own role, give a role with permissions that they lack, or change an
+    account that holds permissions that they lack. API keys can't change an address, because links
+    that set a password are sent there.
     """
     changes = body.model_dump(exclude_unset=True, exclude_none=True)
     found = service.update_user(session, principal, user, changes, if_match)
@@ -132,7 +133,7 @@ def update_user(
 def deactivate_user(
     user: NameOrUuid, principal: UsersWrite, session: SessionDep, response: Response
 ) -> UserDetails:
-    """Refuse the account's requests at once; its streams end within a second."""
+    """Deactivate an account. Its requests are refused at once; its streams end within a second."""
     found = service.set_active(session, principal, user, active=False)
     session.refresh(found)
     return _details(session, found, response)
@@ -143,7 +144,7 @@ def deactivate_user(
 def activate_user(
     user: NameOrUuid, principal: UsersWrite, session: SessionDep, response: Response
 ) -> UserDetails:
-    """Let the account sign in again. Its former sessions stay ended."""
+    """Let an account sign in again. Its former sessions stay ended."""
     found = service.set_active(session, principal, user, active=True)
     session.refresh(found)
     return _details(session, found, response)
@@ -163,10 +164,11 @@ def delete_user(
         str | None, Query(max_length=100, description="who gets its projects; name or uuid")
     ] = None,
 ) -> None:
-    """Delete an account for good. What it made stays, without an author.
+    """Delete an account permanently. The things it created stay, without an author.
 
-    Refused with the list of its projects while it owns any, unless `transfer_to` says who gets
-    them: a member of each, or anybody where an administrator adds people directly.
+    An account that owns projects is not deleted; the answer lists them. With `transfer_to`, they
+    get a new owner: a member of each of these projects, or anybody where administrators may add
+    members directly.
     """
     service.delete_user(session, principal, user, transfer_to=transfer_to)
 
@@ -179,7 +181,7 @@ def delete_user(
 def issue_password_reset(
     user: NameOrUuid, principal: SignInsWrite, session: SessionDep, response: Response
 ) -> LinkOut:
-    """A link to hand over, shown this once. It sets a new password, once."""
+    """Create a link that sets a new password once. It is shown only now; hand it over yourself."""
     found = service.manage(session, principal, user, own=False)
     link = service.issue_reset(session, principal, get_settings(), found)
     response.headers["Cache-Control"] = "no-store"
@@ -188,7 +190,7 @@ def issue_password_reset(
 
 @router.delete("/{user}/sessions", summary="End an account's sessions")
 def end_user_sessions(user: NameOrUuid, principal: UsersWrite, session: SessionDep) -> EndedOut:
-    """End all sessions of an account; it can sign in again."""
+    """End all sessions of an account. It can sign in again."""
     return EndedOut(ended=service.end_all_sessions(session, principal, user))
 
 
@@ -198,5 +200,5 @@ def end_user_sessions(user: NameOrUuid, principal: UsersWrite, session: SessionD
     status_code=status.HTTP_204_NO_CONTENT,
 )
 def reset_user_totp(user: NameOrUuid, principal: SignInsWrite, session: SessionDep) -> None:
-    """For somebody who lost both the app and the recovery codes."""
+    """Remove the second factor of somebody who lost both the app and the recovery codes."""
     service.reset_second_factor(session, principal, user)

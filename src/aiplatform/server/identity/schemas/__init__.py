@@ -1,4 +1,4 @@
-"""Accounts, tokens and the rest as they go over the wire."""
+"""Schemas of requests and answers about accounts, roles, sessions and tokens."""
 
 from aiplatform.server.identity.schemas.accounts import (
     EXAMPLE_UUID,

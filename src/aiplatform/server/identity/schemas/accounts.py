@@ -1,4 +1,4 @@
-"""Accounts as they go over the wire."""
+"""Schemas of accounts."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -21,7 +21,7 @@ EXAMPLE_UUID = "6f1c2f0a-9f2e-4e0b-8a53-2d0f0f4c8f11"
 
 
 def no_uuid(name: str) -> str:
-    """Addresses name users by uuid or user name, so no name may look like a uuid."""
+    """Refuse a name that looks like a uuid: paths identify users by either of them."""
     try:
         UUID(name)
     except ValueError:
@@ -48,7 +48,7 @@ Password = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 
 
 class PasswordIn(Strict):
-    """A change of password. Other sessions of the account end."""
+    """A change of the caller's password. Other sessions of the account end."""
 
     current_password: Password
     new_password: Password
@@ -61,7 +61,10 @@ class PasswordIn(Strict):
 
 
 class EmailIn(Strict):
-    """A change of one's own address takes the password: who has the one can have the other."""
+    """A change of the caller's e-mail address.
+
+    It requires the password, because whoever controls the address can reset the password.
+    """
 
     email: Email
     password: Password
@@ -74,7 +77,7 @@ class EmailIn(Strict):
 
 
 class UserIn(Strict):
-    """A new account. Without a role it may create projects and has what its projects give it."""
+    """A new account. Without a global role, it can create projects and join others."""
 
     username: Username
     email: Email
@@ -97,7 +100,7 @@ class UserIn(Strict):
 
 
 class UserChanges(Strict):
-    """What to change of an account; what is left out stays."""
+    """Changes to an account. Omitted fields stay as they are."""
 
     username: Username | None = None
     email: Email | None = None
@@ -107,7 +110,7 @@ class UserChanges(Strict):
 
 
 class RegisterIn(Strict):
-    """An account that somebody makes for themselves."""
+    """An account that somebody creates for themselves."""
 
     username: Username
     email: Email
@@ -123,7 +126,7 @@ class RegisterIn(Strict):
 
 
 class UserRef(BaseModel):
-    """A user, as others see them."""
+    """A user, as shown to other users."""
 
     uuid: UUID
     username: str
@@ -166,7 +169,7 @@ class UserOut(BaseModel):
 
 
 class UserDetails(UserOut):
-    """An account, with how it is secured."""
+    """An account, with the state of its password and second factor."""
 
     must_change_password: bool
     totp_enabled: bool
@@ -175,7 +178,7 @@ class UserDetails(UserOut):
 
 
 class MeOut(UserDetails):
-    """The caller's own account, with what its global role grants outside projects."""
+    """The caller's own account, with the permissions of its global role outside projects."""
 
     permissions: list[str]
 

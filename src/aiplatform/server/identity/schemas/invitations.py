@@ -1,4 +1,4 @@
-"""Invitations as they go over the wire."""
+"""Schemas of invitations."""
 
 from datetime import datetime
 from uuid import UUID
@@ -16,7 +16,7 @@ from aiplatform.server.identity.schemas.accounts import (
 
 
 class InvitationIn(Strict):
-    """Whom to invite, and to what; ``project`` and ``project_role`` go together."""
+    """A new invitation. Give both ``project`` and ``project_role``, or neither."""
 
     email: Email
     role: str = Field("user", max_length=50, description="global role, or `user` for none")
@@ -76,7 +76,7 @@ class InvitationOut(BaseModel):
 
 
 class NewInvitationOut(InvitationOut):
-    """With what is shown this once."""
+    """A new invitation, with the token and link, which are shown only this once."""
 
     token: str
     link: str
@@ -86,7 +86,7 @@ class NewInvitationOut(InvitationOut):
 
 
 class AcceptIn(Strict):
-    """The name and password of the new account, with the token of the link."""
+    """User name and password of a new account, with the token of the invitation's link."""
 
     token: str = Field(min_length=1, max_length=200)
     username: Username

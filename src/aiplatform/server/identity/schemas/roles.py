@@ -1,4 +1,4 @@
-"""Permissions and roles as they go over the wire."""
+"""Schemas of permissions and roles."""
 
 from datetime import datetime
 from typing import Annotated
@@ -34,7 +34,7 @@ RoleDescription = Annotated[
 
 
 class PermissionOut(BaseModel):
-    """One word of the vocabulary, and whether a role in a project may carry it."""
+    """A permission. ``reaches_projects`` is true if a role in a project may contain it."""
 
     permission: str
     resource: str
@@ -60,7 +60,7 @@ class PermissionOut(BaseModel):
 
 
 class RoleIn(Strict):
-    """A new role. As a global one its name may have 20 characters, in projects 50."""
+    """A new role. Its name may have 50 characters, or 20 if it is to be given as a global role."""
 
     name: RoleName
     description: RoleDescription | None = None
@@ -80,7 +80,7 @@ class RoleIn(Strict):
 
 
 class RolePatch(Strict):
-    """What is to change; what is left out stays. A role keeps its name."""
+    """Changes to a role. Omitted fields stay as they are. The name can't be changed."""
 
     description: RoleDescription | None = None
     permissions: Permissions = Field(default_factory=list)
@@ -91,7 +91,7 @@ class RolePatch(Strict):
 
 
 class RoleUses(BaseModel):
-    """Where a role is in use. ``sso``: groups of single sign-on that are given it."""
+    """The number of uses of a role. ``sso`` counts the single sign-on groups that get the role."""
 
     users: int
     members: int
@@ -100,7 +100,7 @@ class RoleUses(BaseModel):
 
 
 class RoleOut(BaseModel):
-    """A role. ``uses`` is for those who hold ``roles:read``, null in lists and for others."""
+    """A role. ``uses`` is null in lists, and for callers without ``roles:read``."""
 
     uuid: UUID
     name: str

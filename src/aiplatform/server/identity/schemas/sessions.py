@@ -1,4 +1,4 @@
-"""Sessions, second factors and resets as they go over the wire."""
+"""Schemas of sessions, second factors and password resets."""
 
 from datetime import datetime
 from uuid import UUID
@@ -10,7 +10,7 @@ from aiplatform.server.identity.schemas.accounts import EXAMPLE_UUID, Email, Pas
 
 
 class SessionOut(BaseModel):
-    """One sign-in of the caller's. ``last_seen_at`` lags behind by some seconds."""
+    """A session of the caller. ``last_seen_at`` may be some seconds old."""
 
     uuid: UUID
     current: bool
@@ -36,20 +36,20 @@ class SessionOut(BaseModel):
 
 
 class EndedOut(BaseModel):
-    """How many sessions were ended."""
+    """The number of sessions that were ended."""
 
     ended: int
 
 
 class TotpOut(BaseModel):
-    """Whether the account has a second factor."""
+    """The state of the account's second factor."""
 
     enabled: bool
     recovery_codes_left: int
 
 
 class EnrolIn(Strict):
-    """A second factor is enrolled by somebody who knows the password, not by a session alone."""
+    """A request to set up a second factor. A session alone is not enough."""
 
     password: Password
 
@@ -57,7 +57,7 @@ class EnrolIn(Strict):
 
 
 class EnrolmentOut(BaseModel):
-    """Shown once. ``uri`` is what authenticator apps read as a QR code."""
+    """The secret for an authenticator app, shown only this once. ``uri`` is shown as a QR code."""
 
     secret: str
     uri: str
@@ -72,7 +72,7 @@ class CodeIn(Strict):
 
 
 class ProofIn(Strict):
-    """Either is enough: the password, or a code of the app or of those for recovery."""
+    """Proof that the account is the caller's: the password, an app's code, or a recovery code."""
 
     password: Password | None = None
     code: str | None = Field(
@@ -83,13 +83,13 @@ class ProofIn(Strict):
 
 
 class RecoveryCodesOut(BaseModel):
-    """Shown once; each stands in for the app once."""
+    """Single-use recovery codes; returned only when they are created."""
 
     recovery_codes: list[str]
 
 
 class ForgotIn(Strict):
-    """The address of an account whose password was forgotten."""
+    """The e-mail address of an account whose password was forgotten."""
 
     email: Email
 
@@ -97,7 +97,7 @@ class ForgotIn(Strict):
 
 
 class ResetIn(Strict):
-    """A new password, with the token of the link."""
+    """A new password, with the token of the reset link."""
 
     token: str = Field(min_length=1, max_length=200)
     new_password: Password
@@ -110,7 +110,7 @@ class ResetIn(Strict):
 
 
 class LinkOut(BaseModel):
-    """A link that works once, shown once."""
+    """A single-use link; returned only when it is created."""
 
     token: str
     link: str

@@ -1,4 +1,4 @@
-"""Single sign-on as it goes over the wire."""
+"""Schemas of single sign-on."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from aiplatform.protocol.specs import Strict
 
 
 class SsoOut(BaseModel):
-    """Whether there is single sign-on; ``login_url`` is where a browser begins it."""
+    """The state of single sign-on. ``login_url`` is where a browser starts it."""
 
     enabled: bool
     issuer: str | None
@@ -28,7 +28,7 @@ class SsoOut(BaseModel):
 
 
 class SsoCodeIn(Strict):
-    """The code that the browser brought back, and the secret whose hash it was begun with."""
+    """The code that the browser brought back, and the verifier of the sign-in's challenge."""
 
     code: Annotated[str, Field(min_length=1, max_length=200)]
     code_verifier: Annotated[str, Field(min_length=43, max_length=128)]

@@ -1,4 +1,4 @@
-"""Tokens as they go over the wire."""
+"""Schemas of tokens."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -6,9 +6,10 @@ from aiplatform.protocol.specs import Strict
 
 
 class TokenOut(BaseModel):
-    """OAuth2's answer. ``expires_in`` is the access token's life in seconds.
+    """A pair of tokens, as OAuth2 defines it.
 
-    While ``must_change_password`` is true nothing but changing it is allowed.
+    ``expires_in`` is the lifetime of the access token in seconds. While ``must_change_password`` is
+    true, nothing is allowed except changing the password.
     """
 
     access_token: str
@@ -33,7 +34,7 @@ class TokenOut(BaseModel):
 
 
 class RefreshIn(Strict):
-    """The refresh token of the pair that was given last; it is used up."""
+    """The latest refresh token of the session. It is used up."""
 
     refresh_token: str = Field(min_length=1, max_length=200)
 

@@ -1,4 +1,4 @@
-"""Accounts: the first one, and further ones, made by administrators or by their holders."""
+"""Creation of accounts: the first administrator, and accounts made by administrators or users."""
 
 from collections.abc import Collection
 
@@ -25,23 +25,24 @@ from aiplatform.server.identity.service import passwords
 from aiplatform.server.identity.service.failures import actor_for
 
 MAX_GLOBAL_ROLE = 20
-"""Characters that ``users.role`` holds; the name of a role may have more."""
+"""Maximum length of the column ``users.role``. Names of roles may be longer."""
 
 
 def lock_accounts(session: Session) -> None:
-    """One change at a time of who there is and what they are, over all processes.
+    """Lock all accounts and roles until the transaction ends, over all processes.
 
-    So neither two that take a name cross, nor two administrators who deactivate each other.
+    Otherwise two transactions could take the same name, or two administrators could deactivate each
+    other.
     """
     session.execute(select(func.pg_advisory_xact_lock(int(AdvisoryLock.ACCOUNTS))))
 
 
 def bootstrap(session: Session, settings: Settings) -> User | None:
-    """Make the first administrator, or give the contract's own one a password that verifies.
+    """Create the first administrator, or give ``admin`` of the contract's SQL a usable password.
 
-    A platform that has an administrator under another name gets no second one: whoever renamed
-    ``admin`` does not want it back with a known password. Returns the account that was made or
-    repaired.
+    A platform that has an administrator with another name gets no second one: whoever renamed
+    ``admin`` does not want it back with a known password. Return the account that was created or
+    repaired, or None.
     """
     lock_accounts(session)
     user = session.scalar(select(User).where(User.username == rules.ADMIN).with_for_update())
@@ -72,13 +73,15 @@ def create_user(
     role: str = rules.PLAIN_USER,
     must_change_password: bool = False,
 ) -> User:
-    """Make an account.
+    """Create an account.
 
     Raises:
         NotFound: for a role that does not exist.
-        PermissionDenied: for a role that grants what the caller lacks.
+        PermissionDenied: for a role with permissions that the caller lacks.
         Unauthenticated: see :func:`held_now`.
-        NameTaken, WeakPassword, Invalid: for what can't be.
+        NameTaken: when the name or address is in use, or the name is reserved.
+        WeakPassword: when the password is refused.
+        Invalid: when the role's name is too long.
     """
     password_hash = fit_password(password, username=username, email=email)
     check_role(session, held_now(session, principal, Permission.USERS_WRITE), role)
@@ -105,10 +108,12 @@ def register(
     password: str,
     origin: Actor,
 ) -> User:
-    """Make an account for whoever asks, where the setting allows it.
+    """Create an account for a user who registers.
 
     Raises:
-        RegistrationClosed, AccountTaken, WeakPassword.
+        RegistrationClosed: when the setting does not allow it.
+        AccountTaken: when the name or address is in use.
+        WeakPassword: when the password is refused.
     """
     if not settings.self_registration:
         raise RegistrationClosed
@@ -131,10 +136,12 @@ def register(
 
 
 def fit_password(password: str, *, username: str, email: str) -> str:
-    """The hash of a new account's password. It takes its time: call it before the lock, not under.
+    """Check the password of a new account and return its hash.
+
+    Hashing is slow: call this before the accounts are locked, not under the lock.
 
     Raises:
-        WeakPassword: when it may not be set.
+        WeakPassword: when the password is refused.
     """
     weak = passwords.too_weak(password, username=username, email=email)
     if weak is not None:
@@ -145,10 +152,10 @@ def fit_password(password: str, *, username: str, email: str) -> str:
 def add_user(
     session: Session, *, username: str, email: str, password_hash: str, role: str = rules.PLAIN_USER
 ) -> User:
-    """The row of a new account.
+    """Add the row of a new account.
 
     Raises:
-        NameTaken: for what can't be.
+        NameTaken: when the name or address is in use, or the name is reserved.
     """
     refuse_reserved(username)
     lock_accounts(session)
@@ -161,10 +168,10 @@ def add_user(
 
 
 def refuse_reserved(username: str) -> None:
-    """Some names mean something else.
+    """Refuse user names that have another meaning.
 
     Raises:
-        NameTaken: for those.
+        NameTaken: for a reserved name.
     """
     if username.casefold() in rules.RESERVED_USERNAMES:
         raise NameTaken(resource="user", resource_zh="用户", name=username)
@@ -173,7 +180,9 @@ def refuse_reserved(username: str) -> None:
 def refuse_taken(
     session: Session, *, username: str | None, email: str | None, but: int | None = None
 ) -> None:
-    """Names and addresses are unique in any case. Call it under :func:`lock_accounts`.
+    """Refuse a user name or address that is in use, in upper or lower case.
+
+    Call it under :func:`lock_accounts`.
 
     Raises:
         NameTaken: when another account than ``but`` has one of them.
@@ -195,12 +204,13 @@ def refuse_taken(
 
 
 def held_now(session: Session, who: Principal | int, needed: Permission) -> frozenset[str]:
-    """What the caller, or the account of that id, holds once nobody else changes roles or accounts.
+    """Lock the accounts and return what the caller, or the account with that id, may do now.
 
-    A guard looked before the wait for the lock, and an invitation was made days ago.
+    The guard checked before the wait for the lock, and an invitation may have been made days ago.
 
     Raises:
-        Unauthenticated, PermissionDenied: when they were deactivated, or lost ``needed``.
+        Unauthenticated: when the account was deactivated.
+        PermissionDenied: when it lost ``needed``.
     """
     lock_accounts(session)
     user_id = who if isinstance(who, int) else who.user_id
@@ -216,12 +226,12 @@ def held_now(session: Session, who: Principal | int, needed: Permission) -> froz
 
 
 def check_role(session: Session, held: Collection[str], role: str) -> None:
-    """Whether somebody who holds ``held`` may give this global role.
+    """Check that somebody with the permissions ``held`` may give this global role.
 
     Raises:
         NotFound: when there is no such role.
-        Invalid: when its name is too long for a global one.
-        PermissionDenied: when it grants what they lack.
+        Invalid: when its name is too long for a global role.
+        PermissionDenied: when it grants permissions that they lack.
     """
     if role == rules.PLAIN_USER:
         return

@@ -1,8 +1,8 @@
-"""What administrators do to accounts: change, deactivate, delete.
+"""Changing, deactivating and deleting accounts, as administrators do.
 
-Nobody acts on an account that holds more than they do, globally or in any project: with another's
-password or address one could become them. Every change of who may administer is made under one
-lock, and at its end somebody who holds ``*`` and is active must be left.
+Nobody can act on an account that holds more permissions than they do, globally or in a project:
+with its password or address, they could take it over. All changes of who may administer run under
+one lock. After each, there must still be an active user who holds ``*``.
 """
 
 from collections.abc import Mapping
@@ -41,7 +41,9 @@ from aiplatform.server.identity.service.standing import sessions_changed
 
 
 def keep_an_administrator(session: Session) -> None:
-    """Call it under the lock of accounts, after the change: roles and accounts decide together.
+    """Check that an administrator is left after a change of roles or accounts.
+
+    Call it after the change, under the lock of accounts.
 
     Raises:
         LastAdministrator: when no active user holds ``*`` any more.
@@ -59,15 +61,24 @@ def manage(
     own: bool = True,
     for_deletion: bool = False,
 ) -> User:
-    """The account, locked, for somebody who may act on it at this moment.
+    """Return an account, locked, if the principal may act on it at this moment.
+
+    Args:
+        session: the database session.
+        principal: the caller.
+        name: uuid or user name of the account.
+        own: allow the caller's own account. Not allowed for changes that would let a stolen session
+            of an administrator set a password or remove the second factor.
+        for_deletion: see :func:`queries.find_user`.
 
     Raises:
-        OwnAccount: when it is the caller's, unless ``own``: a stolen session of an administrator
-            must not set a password, or drop the second factor, that it does not know.
-        NotFound: when there is none.
-        Unauthenticated, PermissionDenied: when the caller was deactivated, or lost the right,
-            while they waited for the lock; or when the account holds what they lack globally.
-        AccountHoldsMore: when it owns a project, or holds something in one, and they do not.
+        OwnAccount: when it is the caller's own account, unless ``own`` is true.
+        NotFound: when there is no such account.
+        Unauthenticated: when the caller was deactivated while they waited for the lock.
+        PermissionDenied: when the caller lost the permission meanwhile, or the account holds global
+            permissions that they lack.
+        AccountHoldsMore: when it owns a project, or has permissions in one, and the caller does
+            not.
     """
     held = held_now(session, principal, Permission.USERS_WRITE)
     user = queries.find_user(session, name, lock=True, for_deletion=for_deletion)
@@ -90,12 +101,17 @@ def update_user(
     changes: Mapping[str, Any],
     if_match: str | None,
 ) -> User:
-    """Change user name, address or global role; what stays the same is no change.
+    """Change user name, address or global role. Values that stay the same do not count as changes.
 
     Raises:
         PreconditionRequired, PreconditionFailed: see :func:`require_match`.
-        OwnRole, OwnAccount, LastAdministrator, NameTaken; and those of :func:`manage` and
-            :func:`check_role`.
+        OwnRole: when the caller would change their own role.
+        OwnAccount: when the caller would change their own address.
+        SessionRequired: when an API key would change an address.
+        LastAdministrator: when no active user would hold ``*`` any more.
+        NameTaken: when the name or address is in use, or the name is reserved.
+
+    The errors of :func:`manage` and :func:`check_role` also apply.
     """
     user = manage(session, principal, name)
     require_match(if_match, user.updated_at, "user")
@@ -118,7 +134,8 @@ def update_user(
         refuse_reserved(changed["username"])
     refuse_taken(session, username=changed.get("username"), email=changed.get("email"), but=user.id)
     if "email" in changed:
-        # While the account has its old address: that is where somebody else would be warned.
+        # Before the address changes: a warning must reach the old one, in case somebody else did
+        # this.
         hooks.tell(session, user, "email_changed")
         queries.security_of(session, user.id).email_claimed = False
         withdraw_resets(session, user.id)
@@ -138,19 +155,22 @@ def update_user(
 
 
 def set_active(session: Session, principal: Principal, name: str, *, active: bool) -> User:
-    """Let an account in, or out: all its sessions end at once, and its streams within a second.
+    """Activate or deactivate an account.
 
-    What it left at work goes on or is stopped, as the settings say.
+    All of its sessions end at once, and its streams within a second. Depending on the settings, its
+    tasks continue or are stopped.
 
     Raises:
-        LastAdministrator; and those of :func:`manage`.
+        LastAdministrator: when no active user would hold ``*`` any more.
+
+    The errors of :func:`manage` also apply.
     """
     user = manage(session, principal, name)
     if bool(user.is_active) == active:
         return user
     user.is_active = active
     keep_an_administrator(session)
-    # On the way in too: a sign-in that crossed the deactivation may have left one.
+    # On activation, too: a sign-in that ran beside the deactivation may have left a session.
     ended = end_sessions(session, user.id, "deactivated")
     withdraw_resets(session, user.id)
     sessions_changed(session)
@@ -171,16 +191,18 @@ def set_active(session: Session, principal: Principal, name: str, *, active: boo
 def delete_user(
     session: Session, principal: Principal, name: str, *, transfer_to: str | None = None
 ) -> None:
-    """Delete an account. What it made stays, without an author; its audit rows keep the name.
+    """Delete an account. What it created stays without an author; audit entries keep its name.
 
-    Administrators who add people to projects without asking them may name any successor; for
-    everybody else it must be a member of each project.
+    Administrators who may add people to projects without asking them may name any successor. For
+    everyone else, the successor must be a member of each project.
 
     Raises:
-        OwnsProjects: when it owns projects, unless ``transfer_to`` names who gets them.
-        NewOwnerIsNoMember: for a successor who has not agreed to be in one of them.
-        NotFound: for a successor who does not exist or is not active.
-        LastAdministrator; and those of :func:`manage`.
+        OwnsProjects: when the account owns projects and ``transfer_to`` is not given.
+        NewOwnerIsNoMember: when the successor has not agreed to be a member of one of them.
+        NotFound: when the successor does not exist or is not active.
+        LastAdministrator: when no active user would hold ``*`` any more.
+
+    The errors of :func:`manage` also apply.
     """
     user = manage(session, principal, name, for_deletion=True)
     successor = None
@@ -203,7 +225,7 @@ def delete_user(
         sessions_ended=ended,
     )
     session.flush()
-    # The schema's own foreign keys decide what goes with it and what is only let go.
+    # The foreign keys of the schema decide which rows are deleted and which lose their reference.
     session.execute(
         delete(User).where(User.id == user.id).execution_options(synchronize_session=False)
     )
@@ -212,10 +234,9 @@ def delete_user(
 
 
 def end_all_sessions(session: Session, principal: Principal, name: str) -> int:
-    """End all sessions of an account. Returns how many.
+    """End all sessions of an account and return their number.
 
-    Raises:
-        those of :func:`manage`.
+    The errors of :func:`manage` apply.
     """
     user = manage(session, principal, name)
     ended = end_sessions(session, user.id, "ended_by_administrator")
@@ -227,10 +248,9 @@ def end_all_sessions(session: Session, principal: Principal, name: str) -> int:
 
 
 def reset_second_factor(session: Session, principal: Principal, name: str) -> None:
-    """Drop the second factor of somebody who lost phone and recovery codes.
+    """Remove the second factor of somebody who lost both the app and the recovery codes.
 
-    Raises:
-        those of :func:`manage`.
+    The errors of :func:`manage` apply.
     """
     user = manage(session, principal, name, own=False)
     if second_factor.remove(session, user.id):

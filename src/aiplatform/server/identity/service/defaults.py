@@ -1,4 +1,4 @@
-"""The password that everybody knows, and whether it still opens the platform."""
+"""Check for the publicly known default password of ``admin``."""
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -13,17 +13,17 @@ from aiplatform.server.identity.service.sessions import end_sessions
 
 
 def default_password_stands(session: Session, settings: Settings) -> bool:
-    """Whether ``admin`` can sign in with the contract's own password, now or once it is made.
+    """Return True if ``admin`` can sign in with the default password, now or once it is created.
 
-    Settings that name another password replace it: with the default one nobody can have done more
-    than be asked for a better.
+    If the settings name another password, it replaces the default one. With the default password,
+    nobody can have done more than be asked to replace it.
     """
     named = settings.admin_password.get_secret_value()
     user = session.scalar(select(User).where(User.username == rules.ADMIN).with_for_update())
     if user is None:
-        # As the first start decides whether it makes one.
+        # The same decision as at the first start, which creates the account.
         return named == DEFAULT_ADMIN_PASSWORD and not queries.has_administrator(session)
-    if user.password_hash == rules.SEED_ADMIN_HASH:  # the first start makes one that verifies
+    if user.password_hash == rules.SEED_ADMIN_HASH:  # the first start sets the named password
         return named == DEFAULT_ADMIN_PASSWORD
     if not passwords.verify(DEFAULT_ADMIN_PASSWORD, user.password_hash)[0]:
         return False

@@ -1,4 +1,4 @@
-"""From where an account signs in: its holder hears of a program or network not seen before."""
+"""Notification of users about sign-ins from a program or network that is new for them."""
 
 import hashlib
 from datetime import timedelta
@@ -14,11 +14,11 @@ from aiplatform.server.identity.service import hooks
 
 MAX_AGENT = 200
 KEPT = timedelta(days=365)
-"""How long a device that does not sign in any more is known."""
+"""Time after which a device that was not used to sign in is forgotten."""
 
 
 def note_sign_in(session: Session, user: User, origin: Actor) -> None:
-    """Tell the account's holder of a sign-in from a new device, but not of the very first."""
+    """Tell the account's holder of a sign-in from a new device, except for the very first one."""
     device = device_of(origin)
     seen = session.execute(
         update(UserDevice)
@@ -29,7 +29,8 @@ def note_sign_in(session: Session, user: User, origin: Actor) -> None:
     if seen is not None:
         return
     mine = UserDevice.user_id == user.id
-    # Before the old ones go: whoever comes back after long is no newcomer.
+    # Counted before old devices are deleted: an account that returns after a long time has signed
+    # in before.
     known = session.scalars(select(func.count()).select_from(UserDevice).where(mine)).one()
     session.execute(
         delete(UserDevice)
@@ -51,6 +52,9 @@ def note_sign_in(session: Session, user: User, origin: Actor) -> None:
 
 
 def device_of(origin: Actor) -> bytes:
-    """Program and network. Providers change the last part of an address from day to day."""
+    """Return the hash of program and network.
+
+    The network is used because providers change the last part of an address from day to day.
+    """
     network = neighbourhood_of(origin.ip_address) or "-"
     return hashlib.sha256(f"{network}|{origin.user_agent or ''}".encode()).digest()

@@ -1,4 +1,4 @@
-"""Failed sign-ins and what they cost: the next attempt waits, by account and by address.
+"""Failed sign-ins, and the delays that they cause for an account or an address.
 
 Accounts that do not exist are treated like those that do.
 """
@@ -21,19 +21,19 @@ from aiplatform.server.identity.errors import TooManyAttempts
 from aiplatform.server.identity.models import LoginFailure, User
 
 PRUNED = 100
-"""Rows of the past that one failure clears away."""
+"""Maximum number of old rows that are deleted when a failure is recorded."""
 
 
 def account_key(username: str) -> str:
-    """What the record calls an account that may not exist.
+    """Return the pseudonym of an account that may not exist.
 
-    Not what was typed: people type passwords into the wrong field.
+    The entered name is not stored, because people type passwords into the wrong field.
     """
     return hashlib.sha256(username.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def actor_for(user: User, origin: Actor) -> Actor:
-    """The user as the one who acts, from where the request came."""
+    """Return the user as an actor, with address and program of the request."""
     return Actor(
         user_id=user.id,
         user_uuid=user.uuid,
@@ -44,10 +44,10 @@ def actor_for(user: User, origin: Actor) -> Actor:
 
 
 def throttle(session: Session, username: str, origin: Actor) -> TooManyAttempts | None:
-    """Let one attempt on an account pass at a time, and none too soon after too many failures.
+    """Let one attempt on an account pass at a time; return an error if it comes too early.
 
-    Where the account has signed in from the neighbourhood of the address, only failures from there
-    count against it. So nobody keeps the holder out by trying wrong passwords from elsewhere.
+    If the account has signed in from the neighbourhood of the address, only failures from there
+    count against it. So nobody can lock out the holder by trying wrong passwords from elsewhere.
     """
     key = account_key(username)
     session.execute(select(func.pg_advisory_xact_lock(int(key, 16) - 2**63)))
@@ -73,7 +73,7 @@ def throttle(session: Session, username: str, origin: Actor) -> TooManyAttempts 
 def record_failure(
     session: Session, username: str, user: User | None, origin: Actor, **details: Any
 ) -> None:
-    """Put a wrong password or code on record; :func:`throttle` counts these."""
+    """Record a wrong password or code. :func:`throttle` counts these records."""
     session.add(LoginFailure(account=account_key(username), address=network_of(origin.ip_address)))
     past = (
         select(LoginFailure.id)
@@ -99,11 +99,13 @@ def record_failure(
 
 
 def forget_failures(session: Session, username: str, *, around: Actor | None = None) -> None:
-    """Forget the failures of an account, so that its holder need not wait for them.
+    """Delete the failures of an account, so that its holder need not wait.
 
     Args:
-        around: forget only those from the neighbourhood of this address. A sign-in at one place
-            gives nobody elsewhere further attempts.
+        session: the database session.
+        username: the account's user name.
+        around: delete only those from the neighbourhood of this address. A sign-in at one place
+            must not allow further attempts from elsewhere.
     """
     forgotten = delete(LoginFailure).where(LoginFailure.account == account_key(username))
     if around is not None:

@@ -1,6 +1,7 @@
-"""What accounts cause in higher domains. The composition root registers the handlers.
+"""Hooks through which changes of accounts cause actions in higher domains.
 
-Each is called in the transaction of what it follows from, so it can still refuse by raising.
+The composition root registers the handlers. Each is called in the transaction of the change, so it
+can refuse the change by raising.
 """
 
 from collections.abc import Callable
@@ -25,30 +26,50 @@ class ProjectRole(NamedTuple):
 
 
 OnUserDelete = Callable[[Session, Actor, User, User | None, bool], None]
-"""(session, actor, user, successor, asks): raises OwnsProjects, or gives the projects to the
-successor; with ``asks`` only those that the successor has agreed to be in.
+"""Handler with the arguments session, actor, user, successor and asks.
+
+It raises OwnsProjects, or transfers the user's projects to the successor. If ``asks`` is true, it
+transfers only projects that the successor has agreed to be a member of.
 """
 
 OnDeactivate = Callable[[Session, Actor, User], dict[str, int]]
-"""(session, actor, user): stops what the user left at work; counts for the audit, by their name."""
+"""Handler with the arguments session, actor and user.
+
+It stops the tasks of the user, and returns counts for the audit entry by their names.
+"""
 
 HoldsMore = Callable[[Session, Principal, User], bool]
-"""(session, principal, user): whether the user holds in projects what the principal lacks."""
+"""Handler with the arguments session, principal and user.
+
+It returns True if the user has permissions in projects that the principal lacks.
+"""
 
 OnInvite = Callable[[Session, User, UUID, str], ProjectRole]
-"""(session, inviter, project, role): raises NotFound or PermissionDenied."""
+"""Handler with the arguments session, inviter, project and role.
+
+It returns the promised membership, or raises NotFound or PermissionDenied.
+"""
 
 OnJoin = Callable[[Session, User, User, Actor, ProjectRole], None]
-"""(session, inviter, user, actor, membership): raises as :data:`OnInvite` does."""
+"""Handler with the arguments session, inviter, user, actor and membership.
+
+It makes the user a member, or raises as :data:`OnInvite` does.
+"""
 
 DescribeProjects = Callable[[Session, list[int]], dict[int, tuple[UUID, str]]]
-"""The uuids and names of projects by their ids."""
+"""Handler that returns the uuids and names of projects by their ids."""
 
 OnSecurityEvent = Callable[[Session, User, str, dict[str, str]], None]
-"""(session, user, kind, facts): something that the account's holder should hear of."""
+"""Handler with the arguments session, user, kind and facts.
+
+It tells the account's holder of a security event.
+"""
 
 SendLink = Callable[[Session, str, str, str, Language], bool]
-"""(session, email, kind, link, language): queues a message; False when there is no way to send."""
+"""Handler with the arguments session, email, kind, link and language.
+
+It queues a message with the link; it returns False if messages can't be sent.
+"""
 
 _on_user_delete: list[OnUserDelete] = []
 _on_deactivate: list[OnDeactivate] = []
@@ -66,47 +87,47 @@ def _add(handlers: list[T], handler: T) -> None:
 
 
 def on_user_delete(handler: OnUserDelete) -> None:
-    """Let a higher domain refuse, or settle what is left behind."""
+    """Register a handler that refuses a deletion, or takes care of what the user leaves behind."""
     _add(_on_user_delete, handler)
 
 
 def on_deactivation(handler: OnDeactivate) -> None:
-    """Let a higher domain stop what a deactivated account left at work."""
+    """Register a handler that stops the tasks of a deactivated account."""
     _add(_on_deactivate, handler)
 
 
 def on_management(handler: HoldsMore) -> None:
-    """Let a higher domain compare what it grants to an account with what the caller holds."""
+    """Register a handler that compares an account's rights in its domain with the caller's."""
     _add(_holds_more, handler)
 
 
 def on_invitation(invite: OnInvite, join: OnJoin, describe: DescribeProjects) -> None:
-    """Let the domain of projects check and carry out the membership that an invitation names."""
+    """Register the handlers that check, create and describe the membership of an invitation."""
     _add(_on_invite, invite)
     _add(_on_join, join)
     _add(_describe_projects, describe)
 
 
 def on_security_event(handler: OnSecurityEvent) -> None:
-    """Let somebody tell the account's holder."""
+    """Register a handler that tells account holders of security events."""
     _add(_on_security_event, handler)
 
 
 def on_link(handler: SendLink) -> None:
-    """Let somebody deliver links, by e-mail for example."""
+    """Register a handler that delivers links, for example by e-mail."""
     _add(_send_link, handler)
 
 
 def user_goes(
     session: Session, actor: Actor, user: User, successor: User | None, *, asks: bool
 ) -> None:
-    """Call what was registered with :func:`on_user_delete`."""
+    """Call the handlers registered with :func:`on_user_delete`."""
     for handler in _on_user_delete:
         handler(session, actor, user, successor, asks)
 
 
 def user_stops(session: Session, actor: Actor, user: User) -> dict[str, int]:
-    """Call what was registered with :func:`on_deactivation`, in that order."""
+    """Call the handlers registered with :func:`on_deactivation`, in that order."""
     return {
         name: count
         for handler in _on_deactivate
@@ -120,7 +141,7 @@ def holds_more(session: Session, principal: Principal, user: User) -> bool:
 
 
 def check_membership(session: Session, inviter: User, project: UUID, role: str) -> ProjectRole:
-    """The membership that the inviter may promise."""
+    """Return the membership if the inviter may promise it."""
     (handler,) = _on_invite
     return handler(session, inviter, project, role)
 
@@ -128,27 +149,31 @@ def check_membership(session: Session, inviter: User, project: UUID, role: str) 
 def join_project(
     session: Session, inviter: User, user: User, actor: Actor, membership: ProjectRole
 ) -> None:
-    """Make the user a member, if the inviter still could."""
+    """Make the user a member, if the inviter may still promise that."""
     for handler in _on_join:
         handler(session, inviter, user, actor, membership)
 
 
 def describe_projects(session: Session, ids: list[int]) -> dict[int, tuple[UUID, str]]:
-    """What to call projects."""
+    """Return the uuids and names of projects by their ids."""
     return {
         id_: found for handler in _describe_projects for id_, found in handler(session, ids).items()
     }
 
 
 def tell(session: Session, user: User, kind: str, **facts: str) -> None:
-    """Tell the account's holder of a security event: ``kind`` is what follows ``security:``.
+    """Tell the account's holder of a security event.
 
-    Secrets must never be passed in ``facts``.
+    ``kind`` is the part of the notification type after ``security:``. ``facts`` must never contain
+    secrets.
     """
     for handler in _on_security_event:
         handler(session, user, kind, facts)
 
 
 def send_link(session: Session, email: str, kind: str, link: str, language: Language) -> bool:
-    """Deliver a link, if there is a way. ``kind`` is ``invitation`` or ``password_reset``."""
+    """Deliver a link; return False if there is no way to send it.
+
+    ``kind`` is ``invitation`` or ``password_reset``.
+    """
     return any(handler(session, email, kind, link, language) for handler in _send_link)

@@ -1,7 +1,7 @@
-"""Invitations: a link that makes one account, perhaps with a role and a membership.
+"""Invitations: links that create one account, perhaps with a role and a membership.
 
-An invitation is worth what its maker could give at the moment when it is accepted: somebody who was
-deactivated, or lost a permission meanwhile, has left no back door.
+When an invitation is accepted, the permissions that its creator has at that moment decide. So
+somebody who was deactivated or lost a permission has left no back door.
 """
 
 from datetime import datetime, timedelta
@@ -45,13 +45,14 @@ def invite(
     days: int | None,
     language: Language,
 ) -> tuple[Invitation, Link, bool]:
-    """Make an invitation; its link is shown this once, and sent by e-mail where that is set up.
+    """Create an invitation, and send its link by e-mail if that is configured.
 
-    Returns invitation, link, and whether it is on its way.
+    Return the invitation, its link, and True if a message is on its way. The link is shown only
+    this once.
 
     Raises:
         NotFound: for a role or project that does not exist, or that the caller may not see.
-        PermissionDenied: for what the caller lacks.
+        PermissionDenied: for permissions that the caller lacks.
         NameTaken: when an account has this address.
         Invalid: for a project without a role in it, or the reverse.
     """
@@ -95,10 +96,10 @@ def invite(
 
 
 def revoke(session: Session, principal: Principal, uuid: UUID) -> None:
-    """Let an invitation work no more.
+    """Revoke an invitation.
 
     Raises:
-        NotFound: when there is none that works.
+        NotFound: when there is no such invitation, or it can no longer be accepted.
     """
     invitation = queries.open_invitation(session, Invitation.uuid == uuid)
     if invitation is None:
@@ -110,11 +111,11 @@ def revoke(session: Session, principal: Principal, uuid: UUID) -> None:
 
 
 def accept(session: Session, token: str, *, username: str, password: str, origin: Actor) -> User:
-    """Make the account that the invitation promises, once.
+    """Create the account that the invitation promises. It can be accepted once.
 
     Raises:
-        InvalidLink: for a link that does not work, or whose maker could not give that any more.
-        NameTaken, WeakPassword: then it still works.
+        InvalidLink: when the link is not valid, or its creator can no longer give what it promises.
+        NameTaken, WeakPassword: when name or password are refused; the link stays valid.
     """
     invitation = queries.open_invitation(session, Invitation.token_hash == hash_token(token))
     if invitation is None:

@@ -1,4 +1,4 @@
-"""Passwords at rest: Argon2id. Hashes by bcrypt verify, and are replaced when they do."""
+"""Password hashes: Argon2id. Hashes by bcrypt are accepted, and replaced on the next sign-in."""
 
 import os
 import threading
@@ -13,19 +13,19 @@ from aiplatform.server.core.settings import get_settings
 from aiplatform.server.identity.errors import WeakPassword
 from aiplatform.server.identity.rules import MAX_PASSWORD, weakness
 
-# OWASP's figures for Argon2id: 19 MiB, two passes, one lane.
+# The minimum that OWASP recommends for Argon2id: 19 MiB, two passes, one lane.
 _passwords = PasswordHash(
     (Argon2Hasher(time_cost=2, memory_cost=19 * 1024, parallelism=1), BcryptHasher())
 )
 
 _turns = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
-"""A crowd at the door must not take 19 MiB and a core for each."""
+"""Limits concurrent hashing, because each hash takes 19 MiB and a core."""
 
 
 def too_weak(
     password: str, *, username: str, email: str, current: str | None = None
 ) -> WeakPassword | None:
-    """Why the password may not be set, or None; see :func:`rules.weakness`."""
+    """Return an error if the password may not be set, see :func:`rules.weakness`."""
     reason = weakness(
         password,
         username=username,
@@ -37,18 +37,20 @@ def too_weak(
 
 
 def hash_password(password: str) -> str:
-    """An Argon2id hash with a salt of its own."""
+    """Return an Argon2id hash with a new salt."""
     with _turns:
         return _passwords.hash(password)
 
 
 def verify(password: str, password_hash: str | None) -> tuple[bool, str | None]:
-    """Whether the password is the hash's, and the hash to store from now on if it is an old kind.
+    """Return True if the password matches, and a new hash to store if the old one is outdated.
 
-    Without a hash (an unknown account) it takes as long as with one, and is never true.
+    For an unknown account, ``password_hash`` is None. The check then takes as long as usual and
+    always fails.
     """
     known = password_hash if password_hash is not None else _nobodys_hash()
-    # bcrypt reads 72 bytes and its library refuses more; hashes made when it did not still verify.
+    # bcrypt reads only 72 bytes, and the library now refuses more. Older hashes of longer passwords
+    # must still verify.
     legacy = known.startswith("$2")
     shown: str | bytes = password.encode("utf-8", "replace")[:72] if legacy else password
     if len(password) > MAX_PASSWORD:
@@ -56,7 +58,7 @@ def verify(password: str, password_hash: str | None) -> tuple[bool, str | None]:
     with _turns:
         try:
             good = _passwords.verify(shown, known)
-        except (UnknownHashError, ValueError):  # nothing anybody could know a password for
+        except (UnknownHashError, ValueError):  # no hash, for example of single sign-on
             good = False
         if not good or password_hash is None:
             return False, None

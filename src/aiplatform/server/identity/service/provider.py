@@ -1,8 +1,8 @@
-"""The OpenID Connect provider: what it says of itself, and of whoever comes back from it.
+"""Client of the OpenID Connect provider: its metadata, its keys, and checks of its ID tokens.
 
-Nothing is believed that it did not sign with one of its published keys, by an asymmetric algorithm,
-for this platform, just now, and for the very sign-in that is under way (OpenID Connect Core 1.0,
-section 3.1.3.7). Its addresses are called by the client that reaches permitted networks only.
+An ID token is accepted only if the provider signed it with one of its published keys, by an
+asymmetric algorithm, for this platform, recently, and for the current sign-in (OpenID Connect Core
+1.0, section 3.1.3.7). All requests use the HTTP client that reaches only permitted networks.
 """
 
 import threading
@@ -25,22 +25,26 @@ log = structlog.get_logger(__name__)
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512",
               "Ed25519", "EdDSA"]  # fmt: skip
-"""Never ``none``, and nothing symmetric: the client's secret is no key of the provider's."""
+"""Accepted signature algorithms.
+
+``none`` is missing, and so are symmetric algorithms, because the client's secret is not a key of
+the provider.
+"""
 
 KINDS = frozenset({"RSA", "EC", "OKP"})
 LEEWAY_SECONDS = 60
 KEPT_SECONDS = 3600.0
-"""How long what the provider says of itself is kept."""
+"""Seconds for which the provider's metadata and keys are cached."""
 
 REFETCH_SECONDS = 5.0
-"""Keys are looked for anew at most so often, whatever key ids strangers make up."""
+"""Minimum seconds between two fetches of the keys, whatever key ids strangers invent."""
 
 MAX_TOKEN = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What the provider says of itself."""
+    """The parts of the provider's metadata that sign-ins need."""
 
     issuer: str
     authorization_endpoint: str
@@ -51,7 +55,7 @@ class Metadata:
 
 
 class Provider:
-    """One provider, as the settings name it."""
+    """An OpenID Connect provider from the settings, with its cached metadata and keys."""
 
     def __init__(self, issuer: str, client_id: str, secret: str | None) -> None:
         self.issuer = issuer
@@ -62,7 +66,7 @@ class Provider:
         self._keys: tuple[float, KeySet] | None = None
 
     def login_url(self, redirect_uri: str, **parameters: str) -> str:
-        """Where the browser goes."""
+        """Return the provider's address to which the browser is sent."""
         endpoint = self.metadata().authorization_endpoint
         query = urlencode(
             {
@@ -76,11 +80,11 @@ class Provider:
         return f"{endpoint}{'&' if urlsplit(endpoint).query else '?'}{query}"
 
     def redeem(self, code: str, verifier: str, nonce: str, redirect_uri: str) -> dict[str, Any]:
-        """The claims about whoever brought ``code``.
+        """Exchange ``code`` for tokens and return the claims about the user.
 
         Raises:
-            SsoFailed: when the provider refuses the code, or what it says can't be believed.
-            SsoUnavailable: when it does not answer.
+            SsoFailed: when the provider refuses the code, or its answer can't be verified.
+            SsoUnavailable: when the provider does not answer.
         """
         answer = self._token(code, verifier, redirect_uri)
         token = answer.get("id_token")
@@ -93,10 +97,10 @@ class Provider:
         return claims
 
     def validate(self, token: str, nonce: str) -> dict[str, Any]:
-        """The claims of an ID token, once everything about it is right.
+        """Verify an ID token and return its claims.
 
         Raises:
-            SsoFailed: when anything is not.
+            SsoFailed: when a check fails.
         """
         try:
             decoded = self._decode(token)
@@ -134,10 +138,10 @@ class Provider:
             return dict(jwt.decode(token, self.keys(), algorithms=ALGORITHMS).claims)
 
     def metadata(self) -> Metadata:
-        """What the provider says of itself; kept for an hour.
+        """Return the provider's metadata, cached for an hour.
 
         Raises:
-            SsoUnavailable: when it says nothing usable.
+            SsoUnavailable: when the provider does not answer with usable metadata.
         """
         with self._lock:
             if self._metadata is None or time.monotonic() - self._metadata[0] > KEPT_SECONDS:
@@ -146,17 +150,17 @@ class Provider:
             return self._metadata[1]
 
     def keys(self) -> KeySet:
-        """The keys that the provider signs with now.
+        """Return the provider's current signing keys.
 
         Raises:
-            SsoUnavailable: when it names none.
+            SsoUnavailable: when it publishes no usable keys.
         """
         url = self.metadata().jwks_uri
         with self._lock:
             if self._keys is None or time.monotonic() - self._keys[0] > KEPT_SECONDS:
                 published = _get(url).get("keys")
                 try:
-                    # Keys of kinds that we do not know must not spoil the others.
+                    # Keys of unknown types must not make the import of the others fail.
                     usable = [key for key in published or () if key.get("kty") in KINDS]
                     found = KeySet.import_key_set({"keys": usable})
                 except (JoseError, ValueError, TypeError, AttributeError) as error:
@@ -222,7 +226,7 @@ class Provider:
         return content
 
     def _userinfo(self, access_token: str, subject: str) -> dict[str, Any]:
-        """More about the person; nothing when the provider says it of somebody else."""
+        """Return more claims about the user; none if the answer is about somebody else."""
         url = self.metadata().userinfo_endpoint
         if url is None:
             return {}
@@ -254,7 +258,7 @@ _providers: dict[tuple[str, str, str | None], Provider] = {}
 
 
 def provider_of(settings: Settings) -> Provider | None:
-    """The provider that the settings name, with what this process knows of it; None for none."""
+    """Return the provider from the settings with its caches, or None if none is configured."""
     if settings.oidc_issuer is None or settings.oidc_client_id is None:
         return None
     secret = settings.oidc_client_secret

@@ -1,4 +1,4 @@
-"""Passwords replaced: by their holder who knows the present one, or with a link that works once."""
+"""Changes of passwords and addresses by the account's holder, and links that reset a password."""
 
 import secrets
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from aiplatform.server.identity.service.sessions import end_sessions
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A token that works once, shown this once, and the address that carries it."""
+    """A single-use token and the address that contains it. It is shown only once."""
 
     token: str
     link: str
@@ -37,7 +37,11 @@ class Link:
 
 
 def make_link(settings: Settings, page: str, lifetime: timedelta, now: datetime) -> Link:
-    """A fresh token. It stands behind ``#``, which browsers keep from servers and logs."""
+    """Create a new token and its link.
+
+    The token follows a ``#``, so browsers do not send it to servers, and it does not appear in
+    their logs.
+    """
     token = f"aip_{page.partition('-')[0]}_{secrets.token_urlsafe(32)}"
     return Link(token, f"{settings.link_base}/{page}#{token}", now + lifetime)
 
@@ -45,9 +49,9 @@ def make_link(settings: Settings, page: str, lifetime: timedelta, now: datetime)
 def change_password(
     session: Session, principal: Principal, *, current: str, new: str
 ) -> Problem | None:
-    """Replace the caller's password and end their other sessions; the refusal, or None.
+    """Replace the caller's password and end their other sessions; return the refusal or None.
 
-    Returned, not raised, because a wrong current password must stay on record.
+    A refusal is returned, not raised, because the record of a wrong password must be committed.
     """
     refusal = throttle(session, principal.username, principal.actor)
     if refusal is not None:
@@ -78,12 +82,13 @@ def change_password(
 def change_email(
     session: Session, principal: Principal, *, password: str, email: str
 ) -> Problem | None:
-    """Replace the caller's address; the refusal, or None. Links sent to the old one work no more.
+    """Replace the caller's e-mail address; return the refusal or None.
 
-    It takes the password: who has the address can have the account.
+    It requires the password, because whoever controls the address can reset the password. Links
+    sent to the old address stop working.
 
     Raises:
-        NameTaken: when another account has it.
+        NameTaken: when another account has the address.
     """
     refusal = throttle(session, principal.username, principal.actor)
     if refusal is not None:
@@ -91,7 +96,7 @@ def change_email(
     user = session.get_one(User, principal.user_id, populate_existing=True)
     shown = user.password_hash
     good, _ = passwords.verify(password, shown)
-    # Only now: the lock is everybody's, and verifying takes its time.
+    # Locked only now, because the lock blocks all changes of accounts and the verification is slow.
     lock_accounts(session)
     session.refresh(user, with_for_update={"key_share": True})
     if not good or user.password_hash != shown:
@@ -100,7 +105,7 @@ def change_email(
     if user.email == email:
         return None
     refuse_taken(session, username=None, email=email, but=user.id)
-    # While the account has its old address: that is where somebody else would be warned.
+    # Before the address changes: a warning must reach the old one, in case somebody else did this.
     hooks.tell(session, user, "email_changed")
     before, user.email = user.email, email
     queries.security_of(session, user.id).email_claimed = True
@@ -118,9 +123,9 @@ def change_email(
 
 
 def issue_reset(session: Session, principal: Principal, settings: Settings, user: User) -> Link:
-    """A link for an administrator to hand over. Those before it no longer work.
+    """Create a reset link that an administrator hands over. Earlier links stop working.
 
-    ``user`` comes from :func:`administration.manage`.
+    ``user`` must come from :func:`administration.manage`.
     """
     withdraw_resets(session, user.id)
     link, _ = _add_reset(session, settings, user, created_by=principal.user_id)
@@ -133,15 +138,17 @@ def issue_reset(session: Session, principal: Principal, settings: Settings, user
 def request_reset(
     session: Session, settings: Settings, email: str, origin: Actor, language: Language
 ) -> None:
-    """Send a link to the account of this address, if there is one, it is active, and no message
-    went out just before. Whoever asked learns nothing of that.
+    """Send a reset link to the account with this address.
+
+    Nothing is sent if there is no such account, if it is inactive, or if a link was sent shortly
+    before. The caller does not learn which.
     """
     user = session.scalar(
         select(User)
         .where(func.lower(User.email) == email.lower(), User.is_active)
         .with_for_update(key_share=True)
     )
-    # Whoever has no password signs in through the provider, and must not come around it by mail.
+    # An account without a password signs in through the provider. A reset link must not bypass it.
     if user is None or user.password_hash == rules.NO_PASSWORD:
         return
     if queries.reset_sent_since(session, user.id, rules.RESET_PAUSE):
@@ -164,8 +171,8 @@ def reset_password(session: Session, token: str, new: str, origin: Actor) -> Non
     """Set a new password and end all sessions of the account. The second factor stays.
 
     Raises:
-        InvalidLink: for a link that does not work, or not any more.
-        WeakPassword: then the link still works.
+        InvalidLink: when the link is not valid, or no longer valid.
+        WeakPassword: when the password is refused; the link stays valid.
     """
     reset = queries.usable_reset(session, hash_token(token))
     user = (
@@ -193,7 +200,7 @@ def reset_password(session: Session, token: str, new: str, origin: Actor) -> Non
 
 
 def withdraw_resets(session: Session, user_id: int) -> None:
-    """Let no link of the account work any more."""
+    """Delete all reset links of an account."""
     session.execute(
         delete(PasswordReset)
         .where(PasswordReset.user_id == user_id)

@@ -1,8 +1,9 @@
-"""Roles: sets of permissions with a name.
+"""Creating, changing and deleting roles.
 
-Whoever makes or changes one must hold all that it holds, before and after, at that moment; and
-nobody who is not all-powerful changes one that they hold themselves, globally or in a project. All
-of it under the lock of accounts: who may administer is decided by accounts and roles together.
+Whoever creates or changes a role must at that moment hold all permissions that it contains, before
+and after the change. Only holders of ``*`` can change a role that they have themselves, globally or
+in a project. All changes run under the lock of accounts, because accounts and roles together decide
+who may administer.
 """
 
 import hashlib
@@ -31,7 +32,10 @@ from aiplatform.server.identity.service.administration import keep_an_administra
 
 
 def role_tag(role: Role) -> str:
-    """The role's ETag: of what it says, since its table has no time of change."""
+    """Return the ETag of a role.
+
+    It is a hash of the role's content, because the table has no column for the time of a change.
+    """
     said = "\x00".join([role.name, role.description or "", *sorted(role.permissions)])
     return f'"{hashlib.sha256(said.encode()).hexdigest()[:16]}"'
 
@@ -44,10 +48,10 @@ def create_role(
     description: str | None,
     permissions: list[str],
 ) -> Role:
-    """Make a role.
+    """Create a role.
 
     Raises:
-        NameTaken: also for a name that differs in case only, and for the reserved ones.
+        NameTaken: when the name is reserved, or in use in upper or lower case.
         PermissionDenied: for a permission that the caller lacks.
     """
     held = held_now(session, principal, Permission.ROLES_WRITE)
@@ -78,13 +82,15 @@ def update_role(
     changes: Mapping[str, Any],
     if_match: str | None,
 ) -> Role:
-    """Change description or permissions; it counts from the next request of its holders on.
+    """Change description or permissions. It applies from the next request of the role's holders.
 
     Raises:
-        NotFound, SystemRole, HeldRole.
+        NotFound: when there is no such role.
+        SystemRole: when it is a system role.
+        HeldRole: when the caller has the role and does not hold ``*``.
         PreconditionRequired, PreconditionFailed: see :func:`require_tag`.
         PermissionDenied: for a permission, old or new, that the caller lacks.
-        LastAdministrator: when nobody would be left who may do everything.
+        LastAdministrator: when no active user would hold ``*`` any more.
     """
     role, held = _changeable(session, principal, name)
     require_tag(if_match, role_tag(role), "role")
@@ -116,15 +122,24 @@ def update_role(
 def delete_role(
     session: Session, principal: Principal, name: str, sso_roles: Iterable[str]
 ) -> None:
-    """Delete a role that nobody has; ``sso_roles`` are those that groups of single sign-on get.
+    """Delete a role that is not in use.
+
+    Args:
+        session: the database session.
+        principal: the caller.
+        name: name or uuid of the role.
+        sso_roles: the roles that groups of single sign-on get.
 
     Raises:
-        NotFound, SystemRole, HeldRole, RoleInUse.
+        NotFound: when there is no such role.
+        SystemRole: when it is a system role.
+        HeldRole: when the caller has the role and does not hold ``*``.
+        RoleInUse: when an account, member, invitation or group has it.
         PermissionDenied: for a permission that the caller lacks.
     """
     role, held = _changeable(session, principal, name)
     _refuse_beyond(held, role.permissions)
-    # The row is locked, so whoever gives the role meanwhile waits and then finds it gone.
+    # The row is locked. Whoever gives the role meanwhile waits, and then finds that it is gone.
     uses = queries.role_uses(session, role, sso_roles)
     if any(uses.values()):
         raise RoleInUse(name=role.name, **uses)

@@ -1,8 +1,8 @@
-"""The second factor: RFC 6238 codes of an authenticator app, and recovery codes in its stead.
+"""The second factor: RFC 6238 codes of an authenticator app, or recovery codes.
 
-A code is good once: the time step of the last one taken is kept, and recovery codes are deleted by
-being used. Where a wrong password or code was given the refusal is returned, not raised: the
-failure must stay on record.
+Each code is accepted once: the time step of the last accepted one is stored, and a recovery code is
+deleted when it is used. A refusal because of a wrong password or code is returned, not raised, so
+that the record of the failure is committed.
 """
 
 import base64
@@ -36,12 +36,12 @@ from aiplatform.server.identity.service.failures import record_failure, throttle
 ISSUER = "AI Platform"
 STEP_SECONDS = 30
 DRIFT = 1
-"""Steps that a phone's clock may be ahead or behind."""
+"""Number of time steps that a phone's clock may be ahead or behind."""
 
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """What an authenticator app needs; shown this once."""
+    """The secret for an authenticator app. It is shown only once."""
 
     secret: str
     uri: str
@@ -49,14 +49,14 @@ class Enrolment:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Whether there is a second factor, and how many recovery codes are left."""
+    """The state of an account's second factor, and the number of recovery codes that are left."""
 
     enabled: bool
     recovery_codes_left: int
 
 
 def state_of(session: Session, user_id: int) -> State:
-    """The state of an account's second factor."""
+    """Return the state of an account's second factor."""
     enabled = session.scalar(
         select(Totp.user_id).where(Totp.user_id == user_id, Totp.confirmed_at.is_not(None))
     )
@@ -67,7 +67,10 @@ def state_of(session: Session, user_id: int) -> State:
 
 
 def check_at_sign_in(session: Session, user: User, code: str | None) -> Problem | None:
-    """Whether somebody who knows the password is kept out: TotpRequired, WrongTotp, or None."""
+    """Return TotpRequired or WrongTotp if the code of the second factor is missing or wrong.
+
+    The password was already verified.
+    """
     row = _locked(session, user.id)
     if row is None or row.confirmed_at is None:
         return None
@@ -77,10 +80,10 @@ def check_at_sign_in(session: Session, user: User, code: str | None) -> Problem 
 
 
 def enrol(session: Session, principal: Principal, password: str) -> Enrolment | Problem:
-    """Make a seed, which counts for nothing before it is confirmed. An unconfirmed one is replaced.
+    """Create a secret that has no effect until it is confirmed. It replaces an unconfirmed one.
 
     Raises:
-        TotpActive: when there is a second factor already.
+        TotpActive: when the account has a second factor already.
     """
     refusal = _check_password(session, principal, password)
     if refusal is not None:
@@ -103,11 +106,11 @@ def enrol(session: Session, principal: Principal, password: str) -> Enrolment | 
 
 
 def confirm(session: Session, principal: Principal, code: str) -> list[str] | Problem:
-    """Put the second factor in force; returns the recovery codes, which are shown this once.
+    """Activate the second factor and return the recovery codes, which are shown only this once.
 
     Raises:
         TotpInactive: when none was enrolled.
-        TotpActive: when it is in force already.
+        TotpActive: when it is active already.
     """
     refusal: Problem | None = throttle(session, principal.username, principal.actor)
     if refusal is not None:
@@ -135,7 +138,7 @@ def renew_recovery_codes(
 
     Raises:
         TotpInactive: when there is no second factor.
-        Invalid: without password and code.
+        Invalid: when neither password nor code is given.
     """
     refusal = _check_either(session, principal, password, code)
     if refusal is not None:
@@ -149,11 +152,11 @@ def renew_recovery_codes(
 def disable(
     session: Session, principal: Principal, *, password: str | None, code: str | None
 ) -> Problem | None:
-    """Do without the second factor from now on.
+    """Remove the second factor.
 
     Raises:
         TotpInactive: when there is none.
-        Invalid: without password and code.
+        Invalid: when neither password nor code is given.
     """
     refusal = _check_either(session, principal, password, code)
     if refusal is not None:
@@ -165,7 +168,7 @@ def disable(
 
 
 def remove(session: Session, user_id: int) -> bool:
-    """Drop seed and recovery codes; whether there was a second factor."""
+    """Delete the secret and the recovery codes; return True if a second factor was active."""
     gone = session.execute(
         delete(Totp)
         .where(Totp.user_id == user_id)
@@ -176,7 +179,7 @@ def remove(session: Session, user_id: int) -> bool:
 
 
 def _locked(session: Session, user_id: int) -> Totp | None:
-    """The account's second factor, which nobody else uses until this transaction ends."""
+    """Return the account's second factor, locked until the transaction ends."""
     return session.get(Totp, user_id, populate_existing=True, with_for_update=True)
 
 
@@ -198,7 +201,7 @@ def _takes(session: Session, row: Totp, code: str) -> bool:
 
 
 def _takes_code(row: Totp, plain: str) -> bool:
-    """Whether it is a code of about now, later than the last one taken."""
+    """Return True if the code is current and later than the last accepted one."""
     import pyotp  # noqa: PLC0415
 
     seed = decrypt(row.seed, context_of(Totp.__table__.c.seed, user_id=row.user_id))
@@ -220,7 +223,7 @@ def _fresh_recovery_codes(session: Session, user_id: int) -> list[str]:
     )
     codes = []
     for _ in range(rules.RECOVERY_CODES):
-        # 80 random bits: a plain digest can't be guessed back.
+        # The codes have 80 random bits, so a plain digest can't be reversed by guessing.
         plain = base64.b32encode(os.urandom(10)).decode().lower()
         session.add(RecoveryCode(user_id=user_id, code_hash=_hash(plain)))
         codes.append("-".join(plain[start : start + 4] for start in range(0, 16, 4)))

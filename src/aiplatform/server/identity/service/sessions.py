@@ -1,8 +1,8 @@
-"""Signing in, renewing, signing out.
+"""Signing in, renewing tokens, signing out.
 
-A sign-in begins a session, the family of all tokens that descend from it. A refresh token is used
-once; shown again it ends the family, since two parties then hold what one was given. What is
-refused must stay on record, so refusals are returned, not raised: the transaction commits.
+A sign-in creates a session, to which all later tokens belong. A refresh token can be used once. A
+second use ends the session, because then two parties have a token that was given to one. Refusals
+must be recorded; so they are returned, not raised, and the transaction commits.
 """
 
 import secrets
@@ -38,7 +38,7 @@ from aiplatform.server.identity.service.standing import sessions_changed
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A fresh pair of tokens, shown this once. ``expires_in`` is the access token's, in seconds."""
+    """A new pair of tokens, shown only this once. ``expires_in`` is in seconds."""
 
     access_token: str
     refresh_token: str
@@ -55,7 +55,10 @@ def sign_in(
     *,
     totp: str | None = None,
 ) -> SignedIn | Problem:
-    """Begin a session, or the refusal. One attempt per account at a time."""
+    """Check the password and create a session, or return the refusal.
+
+    Attempts on the same account run one after the other.
+    """
     refusal: Problem | None = throttle(session, username, origin)
     if refusal is not None:
         return refusal
@@ -63,8 +66,8 @@ def sign_in(
     shown = None if user is None else user.password_hash
     good, new_hash = passwords.verify(password, shown)
     if user is not None and good:
-        # Locked, and looked at again: a change of the password that ends all sessions, or a
-        # deactivation, must come before this sign-in or find its session.
+        # Locked and checked again. A change of the password, which ends all sessions, or a
+        # deactivation must come before this sign-in or see its session.
         session.refresh(user, with_for_update={"key_share": True})
         good = user.password_hash == shown
     if user is None or not good or not user.is_active:
@@ -84,11 +87,11 @@ def sign_in(
 def begin(
     session: Session, settings: Settings, user: User, origin: Actor, **details: Any
 ) -> SignedIn:
-    """Begin a session of somebody who has proven who they are."""
+    """Create a session for a user who has been authenticated."""
     session.execute(
         update(User)
         .where(User.id == user.id)
-        # Signing in is no change of the account, so its ETag stays.
+        # A sign-in is not a change of the account, so its ETag must stay.
         .values(last_login_at=func.clock_timestamp(), updated_at=User.updated_at)
         .execution_options(synchronize_session=False)
     )
@@ -108,22 +111,24 @@ def begin(
 
 
 def refresh(session: Session, settings: Settings, shown: str, origin: Actor) -> SignedIn | Problem:
-    """A fresh pair for a refresh token, which is used up by it; or the refusal.
+    """Exchange a refresh token for a new pair of tokens, or return the refusal.
 
-    Shown a second time within :data:`rules.REPLAY_GRACE`, and before its successor was used, it
-    counts as a repetition by a client that lost the answer: the pair that went out first is
-    withdrawn and a new one made, so that at no time two parties hold a living one. Any other second
-    use ends the session. Either way a thief and the owner can't both stay in.
+    A used token that is shown again within :data:`rules.REPLAY_GRACE`, before its successor was
+    used, is taken for a repetition by a client that lost the answer. The first pair is then
+    withdrawn and a new one issued, so that two parties never hold valid tokens at the same time.
+    Any other second use ends the session. In both cases, a thief and the owner can't both stay
+    signed in.
 
-    When a withdrawn token is shown later, the first answer was not lost: two parties hold what one
-    was given, and nobody can tell which of them is the thief. That ends the session as well, so a
-    thief who repeats a refresh at once gains only the time until the owner's next one.
+    If a withdrawn token is shown later, the first answer was not lost: two parties have a token
+    that was given to one, and nobody can tell which of them is the thief. This ends the session,
+    too. A thief who repeats a refresh at once thus gains only the time until the owner's next
+    refresh.
     """
     token = queries.refresh_token(session, hash_token(shown))
     if token is None:
         return Unauthenticated()
     login = queries.lock_session(session, token.session_id)
-    # Whoever held the lock may have used the token up, or cleared it or the session away.
+    # The holder of the lock may have used the token, or deleted the token or the session.
     token = queries.refresh_token(session, hash_token(shown))
     if login is None or token is None:
         return Unauthenticated()
@@ -136,14 +141,15 @@ def refresh(session: Session, settings: Settings, shown: str, origin: Actor) -> 
         return _reused(session, login, user, actor, now, withdrawn=True)
     if token.used_at is not None:
         successors = queries.tokens_since(session, login.id, token)
-        # A clock that was set back makes the grace no longer.
+        # Absolute value, so that a clock that was set back does not extend the grace period.
         lost = abs(now - token.used_at) <= rules.REPLAY_GRACE and not any(
             successor.used_at for successor in successors
         )
         if not lost:
             return _reused(session, login, user, actor, now, withdrawn=False)
         for successor in successors:
-            # A refresh token is kept for as long as it would have lived, to be recognised.
+            # A withdrawn refresh token is kept until it would have expired, so that its use is
+            # noticed.
             if successor.kind == "refresh":
                 successor.withdrawn_at = successor.withdrawn_at or now
             else:
@@ -151,7 +157,7 @@ def refresh(session: Session, settings: Settings, shown: str, origin: Actor) -> 
     else:
         token.used_at = now
     login.refreshed_at = now
-    # A session may be renewed for years; what has expired is refused with or without its row.
+    # A session may be renewed for years. Expired tokens are refused with or without a row.
     session.execute(
         delete(AuthToken)
         .where(AuthToken.session_id == login.id, AuthToken.expires_at < now)
@@ -171,7 +177,7 @@ def _reused(
     *,
     withdrawn: bool,
 ) -> Problem:
-    """End a session whose tokens two parties hold, and tell the account's holder."""
+    """End a session whose token was used by two parties, and tell the account's holder."""
     login.ended_at, login.end_reason = now, "token_reused"
     sessions_changed(session)
     audit.record(
@@ -188,7 +194,7 @@ def _reused(
 
 
 def sign_out(session: Session, principal: Principal) -> None:
-    """End the caller's session: all of its tokens are dead at once."""
+    """End the caller's session. All of its tokens stop working at once."""
     login = queries.lock_session(session, principal.session_id)
     if login is not None and login.ended_at is None:
         login.ended_at, login.end_reason = func.clock_timestamp(), "logout"
@@ -197,7 +203,7 @@ def sign_out(session: Session, principal: Principal) -> None:
 
 
 def end_sessions(session: Session, user_id: int, reason: str, *, but: int | None = None) -> int:
-    """End a user's sessions, ``but`` one. Returns how many."""
+    """End a user's sessions, except ``but``, and return their number."""
     ended = session.execute(
         update(AuthSession)
         .where(
@@ -215,7 +221,7 @@ def end_sessions(session: Session, user_id: int, reason: str, *, but: int | None
 
 
 def end_own_session(session: Session, principal: Principal, uuid: UUID) -> None:
-    """End one of the caller's sessions, perhaps this one.
+    """End one of the caller's sessions, which may be the current one.
 
     Raises:
         NotFound: when they have no such session.
@@ -227,7 +233,7 @@ def end_own_session(session: Session, principal: Principal, uuid: UUID) -> None:
 
 
 def end_other_sessions(session: Session, principal: Principal) -> int:
-    """End all of the caller's sessions but this one. Returns how many."""
+    """End all of the caller's sessions except the current one, and return their number."""
     ended = end_sessions(session, principal.user_id, "ended_by_user", but=principal.session_id)
     if ended:
         audit.record(
@@ -265,7 +271,7 @@ def _issue(
 
 
 def _forget_old_sessions(session: Session, user_id: int) -> None:
-    """Drop the user's sessions of which every token has expired; the audit remembers them."""
+    """Delete the user's sessions whose tokens have all expired; the audit trail keeps them."""
     living = select(AuthToken.id).where(
         AuthToken.session_id == AuthSession.id, AuthToken.expires_at > func.now()
     )

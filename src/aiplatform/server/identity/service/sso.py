@@ -1,9 +1,9 @@
 """Signing in through an OpenID Connect provider.
 
 The browser gets a secret in a cookie. Nonce and code verifier are derived from it and from the
-state, so the database holds nothing that would be of use to whoever reads it, and nobody can finish
-a sign-in in another browser than the one that began it. What the client gets back is a code for one
-exchange, bound to it by PKCE (RFC 7636, and RFC 8252 for programs).
+state. So the database contains nothing that would help its readers, and only the browser that
+started a sign-in can finish it. The client gets a code that can be exchanged for tokens once, and
+is bound to the client by PKCE (RFC 7636; RFC 8252 for native programs).
 """
 
 import base64
@@ -44,29 +44,29 @@ CODE_LIFETIME = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """What a sign-in begins with: for the provider, and for the browser's cookie."""
+    """The start of a sign-in: state for the provider, and secret for the browser's cookie."""
 
     state: str
     browser: str
 
     @property
     def nonce(self) -> str:
-        """Comes back in the ID token."""
+        """The nonce that must come back in the ID token."""
         return _derived(self, "nonce")
 
     @property
     def verifier(self) -> str:
-        """Proves to the provider that we are who began."""
+        """The PKCE code verifier, which proves to the provider that we started the sign-in."""
         return _derived(self, "verifier")
 
     @property
     def challenge(self) -> str:
-        """What the provider is told of the verifier."""
+        """The PKCE code challenge, which is sent to the provider."""
         return challenge_of(self.verifier)
 
 
 def challenge_of(verifier: str) -> str:
-    """RFC 7636's S256."""
+    """Return the S256 code challenge of a verifier (RFC 7636)."""
     return _base64(hashlib.sha256(verifier.encode()).digest())
 
 
@@ -78,7 +78,7 @@ def start(
     code_challenge: str,
     client_state: str,
 ) -> Begun:
-    """Begin a sign-in that ends at ``redirect_uri``.
+    """Start a sign-in that ends at ``redirect_uri``.
 
     Raises:
         Invalid: for an address that is neither this platform nor a program on the same machine.
@@ -107,10 +107,10 @@ def start(
 
 
 def come_back(session: Session, state: str, browser: str | None) -> SsoLogin:
-    """The sign-in that this browser began; it comes back once.
+    """Return the sign-in that this browser started. Each one can come back only once.
 
     Raises:
-        SsoFailed: for a state that is unknown, used, expired, or of another browser.
+        SsoFailed: when the state is unknown, used or expired, or belongs to another browser.
     """
     row = session.scalar(
         select(SsoLogin).where(SsoLogin.state_hash == hash_token(state)).with_for_update()
@@ -129,11 +129,11 @@ def come_back(session: Session, state: str, browser: str | None) -> SsoLogin:
 def admit(
     session: Session, settings: Settings, login_id: int, claims: dict[str, Any], origin: Actor
 ) -> str:
-    """Find or make the account that the claims are of. Returns the code for its tokens.
+    """Find or create the account of the claims, and return the code that is exchanged for tokens.
 
     Raises:
-        SsoFailed: when there is none for them, or it is deactivated. Roll back then, and call
-            :func:`record_refusal`.
+        SsoFailed: when there is no account for the claims, or it is deactivated. Then roll back and
+            call :func:`record_refusal`.
     """
     lock_accounts(session)
     user = _account(session, settings, claims, origin)
@@ -153,10 +153,10 @@ def admit(
 def exchange(
     session: Session, settings: Settings, code: str, verifier: str, origin: Actor
 ) -> SignedIn:
-    """Tokens for a code, once, to whoever began the sign-in.
+    """Exchange a code for tokens. It works once, for the program that started the sign-in.
 
     Raises:
-        SsoFailed: for a code that is unknown, used, expired, or of another program.
+        SsoFailed: when the code is unknown, used or expired, or belongs to another program.
     """
     row = session.scalar(
         select(SsoLogin).where(SsoLogin.code_hash == hash_token(code)).with_for_update()
@@ -174,7 +174,7 @@ def exchange(
             "this code is unknown, was used, or has expired", "该代码无效、已使用或已过期"
         )
     row.exchanged_at = now
-    # Not shared: two who share the row and then write it wait for each other.
+    # Not a shared lock: two transactions that share the row and then write it would deadlock.
     user = session.get_one(
         User, row.user_id, populate_existing=True, with_for_update={"key_share": True}
     )
@@ -184,7 +184,7 @@ def exchange(
 
 
 def record_refusal(session: Session, problem: str, claims: dict[str, Any], origin: Actor) -> None:
-    """Put on record that somebody whom the provider knows was not let in."""
+    """Record that a user who is known to the provider was not admitted."""
     audit.record(
         session,
         origin,
@@ -218,7 +218,8 @@ def _account(session: Session, settings: Settings, claims: dict[str, Any], origi
         raise _failed("an account of this address exists already, and is not linked",
                       "该邮箱已有账号，且未关联单点登录")  # fmt: skip
     if holder is not None and queries.security_of(session, holder.id).email_claimed:
-        # Or whoever gives themselves an address before its owner comes would share their account.
+        # Otherwise, somebody who enters another person's address before that person signs in would
+        # share the account with them.
         raise _failed("the holder of the account of this address chose it themselves; an "
                       "administrator can confirm that it is yours by setting it",
                       "使用该邮箱的账号由其持有人自行填写邮箱；管理员重新设置该邮箱即可确认归属"
@@ -228,7 +229,8 @@ def _account(session: Session, settings: Settings, claims: dict[str, Any], origi
             raise _failed("there is no account for you here", "您在此平台没有账号")
         holder = User(
             username=_free_username(session, claims.get(settings.oidc_username_claim)),
-            # An address that nobody verified is nobody's: links that reset passwords go there.
+            # An unverified address must not be stored, because links that reset passwords are sent
+            # there.
             email=email or f"{uuid4().hex}@sso.invalid",
             password_hash=rules.NO_PASSWORD,
             role=rules.PLAIN_USER,
@@ -255,7 +257,10 @@ def _account(session: Session, settings: Settings, claims: dict[str, Any], origi
 def _give_role(
     session: Session, settings: Settings, user: User, claims: dict[str, Any], origin: Actor
 ) -> None:
-    """The role of the first group that has one; the settings decide, so nobody is asked."""
+    """Give the user the role of the first group that has one.
+
+    The settings decide, so no permission is checked.
+    """
     groups = claims.get(settings.oidc_groups_claim)
     mine = {groups} if isinstance(groups, str) else set(map(str, groups or ()))
     wanted = next(
@@ -301,7 +306,10 @@ def _verified_email(claims: dict[str, Any]) -> str | None:
 
 
 def _free_username(session: Session, wanted: object) -> str:
-    """A name close to what the provider calls the person. Call it under the lock of accounts."""
+    """Return a free user name that is close to the provider's name of the user.
+
+    Call it under the lock of accounts.
+    """
     plain = nearest_name(str(wanted or "").partition("@")[0], longest=40) or "user"
     if len(plain) < 2 or plain.casefold() in rules.RESERVED_USERNAMES:
         plain = f"user-{plain}"

@@ -1,8 +1,8 @@
-"""Streams end when the session that opened them does: one look at all of them together.
+"""Ending of streams when the session or API key that opened them is no longer valid.
 
-Whoever ends sessions calls :func:`sessions_changed`; after its commit every API process looks which
-of the watched sessions still stand, and it looks once a second anyway, so a lost wake-up costs a
-second. The cost is a statement for sessions and one for API keys, however many streams there are.
+Code that ends sessions calls :func:`sessions_changed`. After the commit, every API process checks
+all sessions and keys that it watches, with one statement for each kind, however many streams there
+are. It also checks once a second, so that a lost wake-up costs only a second.
 """
 
 import asyncio
@@ -25,13 +25,13 @@ from aiplatform.server.identity.models import ApiKey, AuthSession, User
 log = structlog.get_logger(__name__)
 TOPIC = "sessions"
 SEEN_SECONDS = 15.0
-"""Between two notes of which sessions were used; a write for each request would be too dear."""
+"""Seconds between two updates of ``last_seen_at``. A write per request would be too expensive."""
 UNCHECKED_SECONDS = 5.0
-"""How long streams go on while the database can't be asked: not for as long as it is away."""
+"""Seconds after which streams end if the database can't be reached."""
 
 
 def sessions_changed(session: Session) -> None:
-    """Have all API processes look, once this transaction has committed."""
+    """Let all API processes check their streams once this transaction has committed."""
     notify(session, TOPIC)
 
 
@@ -40,7 +40,7 @@ Credential = tuple[int, int]
 
 
 def living(session: Session, credentials: Iterable[Credential]) -> set[Credential]:
-    """Which of the credentials still stand, and are of users who are active."""
+    """Return the credentials that are still valid and belong to active users."""
     given = list(credentials)
     active = func.coalesce(User.is_active, False)
     sessions = session.scalars(
@@ -61,7 +61,7 @@ def living(session: Session, credentials: Iterable[Credential]) -> set[Credentia
 
 
 class Standing:
-    """Knows the sessions that have streams open in this process.
+    """The sessions and API keys with open streams in this process.
 
     ::
 
@@ -90,9 +90,10 @@ class Standing:
     async def watch(
         self, session_id: int, *, key_id: int = 0, wakes: asyncio.Event | None = None
     ) -> AsyncIterator[asyncio.Event]:
-        """An event that is set once the session, or the API key, has ended; ``wakes`` with it.
+        """Yield an event that is set once the session or the API key has ended.
 
-        So a stream that waits for news, on an event of its own, need not wait for two things.
+        ``wakes`` is set with it, so that a stream that waits for news on its own event need not
+        wait for two events.
         """
         credential = (session_id, key_id)
         ended = asyncio.Event()
@@ -120,7 +121,7 @@ class Standing:
                     checked = loop.time()
                     continue
                 try:
-                    # One that froze, or is cut off without a word, answers nothing at all.
+                    # A database that froze or was cut off may never answer.
                     with fail_after(UNCHECKED_SECONDS):
                         stand = await run_sync(_look, watched, abandon_on_cancel=True)
                 except (SQLAlchemyError, TimeoutError) as error:
@@ -154,7 +155,8 @@ def _look(credentials: set[Credential]) -> set[Credential]:
 
 def _write_seen(ids: set[int]) -> None:
     with transaction() as session:
-        # Another process may note the same ones, and who renews a session need not wait.
+        # Rows locked by others are skipped: another process may be writing the same ones, and a
+        # client that renews its session must not wait.
         free = (
             select(AuthSession.id)
             .where(AuthSession.id.in_(ids))
