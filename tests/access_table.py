@@ -1,12 +1,18 @@
-"""Who may do what: every route of the API, declared once more, by hand.
+"""The access table: every route of the API, and who may call it.
 
-The code says it in guards, this table says it in words that a reviewer can check line by line, and
-``test_routes.py`` and ``matrix/`` ask the running application whether both are true. A route that
-is missing here fails the build.
+It repeats by hand what the guards in the code say, so that a reviewer can check it line by line.
+``test_routes.py`` and ``matrix/`` send requests to the application and compare the answers with
+this table. A route that is missing here fails the build.
 
-People: *viewer* and *developer* are members of the project with the seed's roles, *owner* owns it,
-*admin* holds ``*`` globally, *outsider* is signed in and none of these. The latter five are plain
-users outside projects. Nobody but admin may touch another project, and to them it does not exist.
+The persons of the tests:
+
+- *viewer* and *developer* are members of the project, with these predefined roles,
+- *owner* owns the project,
+- *admin* has the permission ``*`` globally,
+- *outsider* is signed in, but has no role in the project.
+
+All but admin are plain users outside the project. Only admin may access other projects; to
+everybody else, another project does not exist (404).
 """
 
 from dataclasses import dataclass, field
@@ -19,20 +25,29 @@ Kind = Literal["public", "nowhere", "signed in", "inbox", "platform", "project"]
 
 @dataclass(frozen=True)
 class Access:
-    """One route; ``place`` is below ``/api/v1`` unless it begins with a slash.
+    """One route, and who may call it.
 
-    - ``public``: everybody; ``nowhere``: everybody, and nothing is there
-    - ``signed in``: whoever has a good token
-    - ``inbox``: the same, for what is their own; somebody else's does not exist, even for admin
-    - ``platform``: who holds ``permission`` globally, of these people admin alone
-    - ``project``: owner and admin, and the members named by ``viewer`` and ``developer``
-
-    ``send`` is what the request carries; by default nothing, which a route that needs a body
-    refuses after its guard has let it in. ``asks`` is what a refused developer is said to lack, if
-    that is not ``permission``. ``frozen``: refused in an archived project, by default when the
-    permission is one of writing. ``unready``: admitted people may get 503, the model does not run.
-    ``keys``: whether API keys may; by default where a permission is asked for that their scopes can
-    be held against.
+    Attributes:
+        method: HTTP method.
+        place: path below ``/api/v1``, or the whole path if it begins with a slash.
+        kind: who is let in:
+            ``public``: everybody.
+            ``nowhere``: everybody, and the answer is always 404.
+            ``signed in``: everybody with a valid token.
+            ``inbox``: the same, for their own objects; even for admin, those of others are 404.
+            ``platform``: who holds ``permission`` globally; of the test persons only admin.
+            ``project``: owner and admin, and the members named by ``viewer`` and ``developer``.
+        permission: permission that the guard asks for.
+        viewer: True if viewers are let in.
+        developer: True if developers are let in.
+        send: arguments of the request. By default none: a route that needs a body then refuses the
+            request, but only after its guard has let it in.
+        asks: permission that the answer names to a refused developer, if it is not ``permission``.
+        frozen: True if an archived project refuses the request. By default True for permissions
+            that end in ``:write``.
+        unready: True if the answer may be 503, because no model runs.
+        keys: True if API keys are let in. By default True if the route asks for a permission, since
+            the scopes of a key can be compared with it, and for public routes.
     """
 
     method: str
@@ -49,7 +64,7 @@ class Access:
 
     @property
     def path(self) -> str:
-        """The whole path, with its parameters' names."""
+        """The whole path, with the names of its parameters."""
         return self.place if self.place.startswith("/") else f"/api/v1/{self.place}"
 
     @property
@@ -59,31 +74,31 @@ class Access:
 
     @property
     def takes_away(self) -> bool:
-        """Whether what it is asked about is gone from there afterwards."""
+        """True if a request that succeeds removes the object from this path."""
         return self.method == "DELETE" or self.path.endswith("/restore")
 
     @property
     def takes_keys(self) -> bool:
-        """Whether an API key may do it, if its scopes say so."""
+        """True if API keys with the right scope are let in."""
         if self.keys is not None:
             return self.keys
         return self.permission is not None or self.kind in {"public", "nowhere"}
 
     @property
     def is_frozen(self) -> bool:
-        """Whether an archived project refuses it."""
+        """True if an archived project refuses the request."""
         if self.frozen is not None:
             return self.frozen
         return self.permission is not None and self.permission.endswith(":write")
 
 
 def reads(place: str, permission: Permission, **options: Any) -> Access:
-    """A GET in a project for all members of the seed's roles."""
+    """Return a GET in a project that viewers and developers may call."""
     return Access("GET", place, "project", permission, viewer=True, developer=True, **options)
 
 
 def writes(method: str, place: str, permission: Permission, **options: Any) -> Access:
-    """A change in a project for its developers."""
+    """Return a change in a project that developers may make, and viewers may not."""
     return Access(method, place, "project", permission, developer=True, **options)
 
 
@@ -146,7 +161,7 @@ TABLE = [
     Access("DELETE", "users/me/keys/{key}", "inbox"),
     Access("GET", "users/{user}/keys", "platform", Permission.USERS_READ),
     Access("DELETE", "users/{user}/keys/{key}", "platform", Permission.USERS_WRITE),
-    # Roles: everybody may see what there is to be given
+    # Roles: everybody may see which roles and permissions exist
     Access("GET", "permissions", "signed in", keys=True),
     Access("GET", "roles", "signed in", keys=True),
     Access("GET", "roles/{role}", "signed in", keys=True),
@@ -169,7 +184,7 @@ TABLE = [
     Access("PATCH", "notifications/preferences", "signed in"),
     Access("POST", "notifications/{notification}/read", "inbox"),
     Access("DELETE", "notifications/{notification}", "inbox"),
-    # Projects: plain users may create them; see test_projects.py for other global roles
+    # Projects: plain users may create them; test_projects.py tests other global roles
     Access("GET", "projects", "signed in", keys=True),
     Access("POST", "projects", "signed in", Permission.PROJECTS_WRITE),
     reads("projects/{project}", Permission.PROJECTS_READ),
@@ -183,7 +198,8 @@ TABLE = [
     reads("projects/{project}/retention", Permission.PROJECTS_READ),
     Access("PUT", "projects/{project}/quota", "platform", Permission.SETTINGS_WRITE,
            send={"json": {}}),
-    # The bin: deleted projects at the top, with those who may; what a project deleted below it
+    # The bin: at the top are deleted projects, for those who may restore them; the bin of a project
+    # has the datasets and models that were deleted from it
     Access("GET", "bin", "signed in", keys=True),
     Access("POST", "bin/{binned}/restore", "project", Permission.PROJECTS_WRITE, asks="*",
            frozen=False),
@@ -206,7 +222,7 @@ TABLE = [
     reads("projects/{project}/secrets", Permission.TASKS_READ),
     writes("PUT", "projects/{project}/secrets/{secret}", Permission.PROJECTS_WRITE),
     writes("DELETE", "projects/{project}/secrets/{secret}", Permission.PROJECTS_WRITE),
-    # Webhooks: what leaves the project is for those who decide who is in it
+    # Webhooks send data out of the project, so they need the permission to manage members
     *(
         Access(method, place, "project", Permission.MEMBERS_WRITE, frozen=method != "GET")
         for method, place in (
@@ -346,7 +362,7 @@ TABLE = [
     writes("PATCH", "schedules/{schedule}", Permission.TASKS_WRITE),
     writes("DELETE", "schedules/{schedule}", Permission.TASKS_WRITE),
     reads("schedules/{schedule}/firings", Permission.TASKS_READ),
-    # Models; those that no project owns are everybody's to read, see tests of the registry
+    # Models; everybody may read those that belong to no project, see the tests of the registry
     Access("GET", "models", "signed in", keys=True),
     reads("projects/{project}/models", Permission.MODELS_READ),
     writes("POST", "projects/{project}/models", Permission.MODELS_WRITE),
@@ -366,7 +382,7 @@ TABLE = [
     writes("POST", "deployments/{deployment}/stop", Permission.INFERENCE_WRITE, frozen=False),
     writes("POST", "deployments/{deployment}/restart", Permission.INFERENCE_WRITE),
     writes("POST", "deployments/{deployment}/update", Permission.INFERENCE_WRITE),
-    # OpenAI's interface
+    # The OpenAI-compatible API
     Access("GET", "/v1/models", "signed in", Permission.INFERENCE_READ),
     reads("/v1/models/{deployment}", Permission.INFERENCE_READ),
     Access(
@@ -378,7 +394,7 @@ TABLE = [
 ]  # fmt: skip
 
 UNGUARDED = {"GET /api/v1/openapi.json"}
-"""What describes the API and nothing that is in it."""
+"""Routes without a guard: the document describes the API and contains no data."""
 
 PUBLIC = {
     "POST /api/v1/auth/token",
@@ -394,4 +410,4 @@ PUBLIC = {
     "GET /api/v1/health",
     *(f"{method} /v1/{{path:path}}" for method in ("DELETE", "GET", "PATCH", "POST", "PUT")),
 }
-"""The routes without authentication. A longer list is a decision, not an accident."""
+"""Routes without authentication. A test fails if the application has others."""

@@ -1,4 +1,4 @@
-"""What a database says of the contract's twelve tables, in a form that can be compared."""
+"""The definitions of the contract's twelve tables, read from a database to be compared."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -31,7 +31,8 @@ LEFT JOIN pg_collation coll ON coll.oid = a.attcollation
 WHERE c.relname = ANY(%s) AND c.relnamespace = 'public'::regnamespace
 """
 
-# NOT NULL is a constraint of its own from PostgreSQL 18 on; it is compared with the columns.
+# From PostgreSQL 18 on, NOT NULL is a constraint of its own (type 'n'). It is left out here, since
+# the columns are compared with it.
 _CONSTRAINTS = """
 SELECT c.relname, k.conname, k.contype, pg_get_constraintdef(k.oid), k.condeferrable,
        k.condeferred, k.convalidated
@@ -52,7 +53,7 @@ Rows = frozenset[tuple[Any, ...]]
 
 @dataclass(frozen=True)
 class Catalog:
-    """Sets of rows; see the statements for their columns."""
+    """Definitions of tables as sets of rows; the SELECT statements above name their columns."""
 
     tables: Rows
     columns: Rows
@@ -62,7 +63,7 @@ class Catalog:
 
 
 def read_catalog(connection: "psycopg.Connection[Any]") -> Catalog:
-    """The catalog as it is in the connection's transaction."""
+    """Return the catalog as the connection's transaction sees it."""
 
     def rows(statement: str, *params: Any) -> Rows:
         return frozenset(connection.execute(statement, params or None).fetchall())
@@ -77,9 +78,9 @@ def read_catalog(connection: "psycopg.Connection[Any]") -> Catalog:
 
 
 def differences(contract: Catalog, actual: Catalog) -> list[str]:
-    """Where ``actual`` is not the contract, one line each.
+    """Return the differences between ``actual`` and the contract, one line each.
 
-    Allowed beyond it are further indexes, and further CHECK and UNIQUE constraints.
+    Additional indexes, and additional CHECK and UNIQUE constraints, are no difference.
     """
     found = []
     for field in fields(Catalog):

@@ -1,4 +1,4 @@
-"""An OTLP collector of the tests: takes spans by HTTP on the loopback and keeps them."""
+"""An OTLP collector for tests: receives spans over HTTP on loopback and keeps them."""
 
 import gzip
 import threading
@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 @dataclass
 class Collected:
-    """One span, as it arrived; times in seconds since the epoch."""
+    """A received span; times are seconds since the epoch."""
 
     service: str
     name: str
@@ -32,13 +32,13 @@ class Collected:
 
 @dataclass
 class Collector:
-    """What was received so far, and where to send it."""
+    """An OTLP endpoint and the spans that it has received."""
 
     endpoint: str = ""
     spans: list[Collected] = field(default_factory=list)
 
     def take(self, body: bytes) -> None:
-        """Read one export."""
+        """Read the spans of one export request."""
         request = ExportTraceServiceRequest.FromString(body)
         for resource in request.resource_spans:
             service = _plain(resource.resource.attributes)["service.name"]
@@ -60,7 +60,7 @@ class Collector:
                     )
 
     def one(self, name: str) -> Collected:
-        """The only span of that name."""
+        """Return the only span with this name."""
         (found,) = (span for span in self.spans if span.name == name)
         return found
 
@@ -71,7 +71,7 @@ def _plain(attributes: Any) -> dict[str, Any]:
 
 @contextmanager
 def collector() -> Iterator[Collector]:
-    """A collector that listens until the end."""
+    """Run a collector inside the ``with`` block."""
     found = Collector()
 
     class Handler(BaseHTTPRequestHandler):

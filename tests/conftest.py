@@ -1,7 +1,7 @@
-"""What the tests stand on: a real PostgreSQL, a real Valkey, the application, and its users.
+"""Fixtures of all tests: a real PostgreSQL, a real Valkey, the application, and its users.
 
-A test module gets a database of its own, copied from one that was migrated once. Everything that
-factories make is committed, since the application works on connections of its own.
+A test module gets its own database, a copy of one that was migrated once. Factories commit all
+rows that they create, since the application uses its own connections.
 """
 
 import os
@@ -37,21 +37,25 @@ NO_LIMITS = {
     f"AIPLATFORM_RATE_LIMIT_{bucket}": "off"
     for bucket in ("LOGIN", "ANONYMOUS", "NORMAL", "INGEST")
 }
-"""Tests ask more often than people; those of the limits set their own."""
+"""Settings that turn rate limits off: tests send many requests.
 
-# How long an example takes says how busy the machine is, and nothing about the code.
+Tests of the rate limits set their own.
+"""
+
+# No deadlines: the duration of an example depends on how busy the machine is.
 hypothesis.settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("any machine")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell's background job; its children would ignore Ctrl-C as well, and some are sent it.
+    # A background job of a shell ignores SIGINT, and so would its children, to which some tests
+    # send it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A process among several tells what its part of the matrix and of the registry counted."""
+    """Send the counts of a pytest-xdist worker to the main process."""
     output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
     if output is not None:
         output["tally"] = TALLY.as_dict()
@@ -60,26 +64,25 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_testnodedown(node: Any) -> None:
-    """One of several processes has ended; one that crashed has told nothing."""
+    """Add the counts of a pytest-xdist worker that has ended; one that crashed sent none."""
     if "tally" in getattr(node, "workeroutput", {}):
         TALLY.add(node.workeroutput["tally"])
         SURFACE.add(node.workeroutput["surface"])
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """The last lines: what the matrix asked and how often an answer went to the wrong person, and
-    how much of the SDK and of the command line was called."""
+    """Print the counts of the access matrix and of the SDK and CLI coverage as the last lines."""
     is_part = hasattr(config, "workeroutput")
     if is_part or config.getoption("verbose", 0) > 0:
         return
     if TALLY.cases:
-        print(TALLY)  # noqa: T201  (the figure that the run is for)
+        print(TALLY)  # noqa: T201  (the result of the run)
     if SURFACE.all_methods:
         print(SURFACE)  # noqa: T201
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Count the documented commands that were run, and name those that can't be."""
+    """Print how many documented commands were run, and why others were not."""
     found: dict[str, list[str]] = {}
     for reports in terminalreporter.stats.values():
         for report in reports:
@@ -104,7 +107,7 @@ _number = count(1)
 
 @contextmanager
 def environment(**variables: str) -> Iterator[None]:
-    """Set environment variables for a while, and let the process read its settings anew."""
+    """Set environment variables inside the ``with`` block; settings are read anew."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     forget_caches()
@@ -120,9 +123,9 @@ def environment(**variables: str) -> Iterator[None]:
 
 
 def forget_caches() -> None:
-    """Drop what a process reads or opens once: settings, engine, broker, store, notifier.
+    """Drop the cached settings, engine, broker, store and notifier of this process.
 
-    Only what was imported can hold something; tests of the client need no server.
+    Modules that were not imported are left alone, since tests of the client need no server.
     """
     core = "aiplatform.server.core."
     database = sys.modules.get(core + "database")
@@ -146,11 +149,11 @@ def forget_caches() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_home_of_ours() -> Iterator[None]:
-    """No test writes into the home of whoever runs the tests, or reads their settings."""
+    """Keep the tests away from the developer's own home directory and settings."""
     before = {name: os.environ.pop(name) for name in list(os.environ) if _is_setting(name)}
     directory = tempfile.mkdtemp(prefix="aip-home-")
     os.environ["AIPLATFORM_HOME"] = directory
-    # Workers live for seconds here; those that are to keep a spare are told so.
+    # Workers live for seconds here. Tests that need a spare process turn it on.
     os.environ["AIPLATFORM_WARM_RUNTIME"] = "off"
     yield
     shutil.rmtree(directory, ignore_errors=True)
@@ -161,7 +164,7 @@ def _no_home_of_ours() -> Iterator[None]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _settings_as_before() -> Iterator[None]:
-    """Fail a module that leaves a setting behind: the next ones would read it."""
+    """Fail a module that leaves changed settings behind: the next modules would read them."""
     before = _settings()
     yield
     after = _settings()
@@ -179,9 +182,10 @@ def _settings() -> dict[str, str]:
 
 @pytest.fixture(autouse=True)
 def _answers_as_described() -> Iterator[None]:
-    """Fail a test in which an answer was not what the OpenAPI document says of its route.
+    """Fail a test in which an answer contradicted the OpenAPI document.
 
-    Most of them raise where they are read; those behind a socket are only noted.
+    Most differences raise an error where the answer is read. Those behind a socket or in a thread
+    are only noted, and fail the test here.
     """
     yield
     described = sys.modules.get("tests.described")
@@ -198,7 +202,7 @@ def _is_setting(name: str) -> bool:
 
 @pytest.fixture(scope="session")
 def postgres() -> "Iterator[PostgresServer]":
-    """The PostgreSQL of this test run."""
+    """Start the PostgreSQL of this test run, or use the one that the environment names."""
     from tests.servers import postgres_server
 
     with postgres_server() as server:
@@ -207,7 +211,7 @@ def postgres() -> "Iterator[PostgresServer]":
 
 @pytest.fixture(scope="session")
 def template_database(postgres: "PostgresServer") -> Iterator[str]:
-    """The name of a migrated, otherwise empty database, to be copied."""
+    """Create a migrated, otherwise empty database to copy from, and return its name."""
     from aiplatform.server.core import migrate
 
     url = postgres.create_database(TEMPLATE)
@@ -220,7 +224,10 @@ def template_database(postgres: "PostgresServer") -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def broker_url() -> Iterator[str]:
-    """A private Valkey, as a Celery URL. Take ``broker`` to make this process use it."""
+    """Start a private Valkey and return its Celery URL.
+
+    Use the fixture ``broker`` to make this process use it.
+    """
     from tests.servers import private_valkey
 
     with private_valkey() as url:
@@ -229,7 +236,7 @@ def broker_url() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def home() -> Iterator[Path]:
-    """``AIPLATFORM_HOME`` of this module: blobs, spool and work."""
+    """Create the ``AIPLATFORM_HOME`` of this module, for blobs, spool and work files."""
     directory = Path(tempfile.mkdtemp(prefix="aip-home-"))
     yield directory
     shutil.rmtree(directory, ignore_errors=True)
@@ -237,7 +244,10 @@ def home() -> Iterator[Path]:
 
 @contextmanager
 def scratch_database(server: "PostgresServer", template: str, home: Path) -> Iterator[str]:
-    """A migrated database that the process's settings name for a while, as the running role."""
+    """Create a migrated database and point the settings to it inside the ``with`` block.
+
+    The URL is that of the runtime role.
+    """
     name = f"aip_test_{os.getpid()}_{next(_number)}"
     owner = server.create_database(name, template)
     server.forbid_shadows(name)
@@ -257,9 +267,9 @@ def scratch_database(server: "PostgresServer", template: str, home: Path) -> Ite
 
 @pytest.fixture(scope="module")
 def database_url(postgres: "PostgresServer", template_database: str, home: Path) -> Iterator[str]:
-    """A migrated database for this module, which the process's settings name.
+    """Create a migrated database for this module and point the settings to it.
 
-    Wake-ups go to an in-memory broker that nobody reads, unless the module takes ``broker``.
+    Wake-ups go to an in-memory broker that nobody reads, unless the module uses ``broker``.
     """
     with scratch_database(postgres, template_database, home) as url:
         yield url
@@ -267,20 +277,20 @@ def database_url(postgres: "PostgresServer", template_database: str, home: Path)
 
 @pytest.fixture(scope="module")
 def owner_url(database_url: str) -> str:
-    """The module's database as the role that owns it, which migrates and runs nothing."""
+    """Return the URL of the module's database for the role that owns it and migrates it."""
     return os.environ["AIPLATFORM_MIGRATION_DATABASE_URL"]
 
 
 @pytest.fixture
 def fresh_database(postgres: "PostgresServer", template_database: str, home: Path) -> Iterator[str]:
-    """A migrated database for one test, in place of the module's."""
+    """Create a migrated database for one test, in place of the module's."""
     with scratch_database(postgres, template_database, home) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def broker(database_url: str, broker_url: str) -> Iterator[str]:
-    """Makes this process use the real, emptied broker. Take it before ``app`` or ``client``."""
+    """Make this process use the real broker, emptied. List it before ``app`` or ``client``."""
     import redis
 
     path = broker_url.removeprefix("redis+socket://").partition("?")[0]
@@ -292,7 +302,7 @@ def broker(database_url: str, broker_url: str) -> Iterator[str]:
 
 @pytest.fixture
 def session(database_url: str) -> "Iterator[Session]":
-    """A session on the module's database. What it did not commit is rolled back."""
+    """Open a session on the module's database; what it does not commit is rolled back."""
     from aiplatform.server.core.database import session_factory
 
     with session_factory()() as session:
@@ -301,7 +311,7 @@ def session(database_url: str) -> "Iterator[Session]":
 
 @pytest.fixture(scope="module")
 def app(database_url: str) -> "FastAPI":
-    """The application as it is served."""
+    """Create the application as it is served."""
     from aiplatform.server.app import create_app
 
     return create_app()
@@ -309,7 +319,7 @@ def app(database_url: str) -> "FastAPI":
 
 @pytest.fixture(scope="module")
 def client(app: "FastAPI") -> "Iterator[CheckedClient]":
-    """Speaks with the started application; nobody is signed in."""
+    """Start the application and return a client for it that is not signed in."""
     from tests.described import CheckedClient
 
     with CheckedClient(
@@ -319,7 +329,7 @@ def client(app: "FastAPI") -> "Iterator[CheckedClient]":
 
 
 class Api:
-    """The API as one user sees it: a client that sends their token. ``token`` None: anonymous."""
+    """A client of the API that sends the token of one user; with ``token`` None, no token."""
 
     def __init__(self, client: "CheckedClient", token: str | None, prefix: str = "/api/v1") -> None:
         self.client = client
@@ -356,7 +366,7 @@ class Api:
 
 @pytest.fixture
 def api(client: "CheckedClient", session: "Session") -> "Callable[[User | None], Api]":
-    """``api(user)`` acts as that user, with a session of their own; ``api(None)`` as nobody."""
+    """Return a function that creates clients: ``api(user)`` signed in, ``api(None)`` anonymous."""
     from tests.factories import make_token
 
     def act_as(user: "User | None") -> Api:
@@ -367,7 +377,7 @@ def api(client: "CheckedClient", session: "Session") -> "Callable[[User | None],
 
 @pytest.fixture
 def admin_user(client: "CheckedClient", session: "Session") -> "User":
-    """The administrator that the first start made."""
+    """Return the administrator that the first start of the application created."""
     from sqlalchemy import select
 
     from aiplatform.server.identity.models import User
@@ -377,15 +387,16 @@ def admin_user(client: "CheckedClient", session: "Session") -> "User":
 
 @pytest.fixture
 def admin(api: "Callable[[User | None], Api]", admin_user: "User") -> Api:
-    """The API as the administrator."""
+    """Return a client of the API that is signed in as the administrator."""
     return api(admin_user)
 
 
 @pytest.fixture(scope="module")
 def server_url(app: "FastAPI") -> Iterator[str]:
-    """The application on a real socket, for streams and for other people's clients.
+    """Serve the application on a real socket and return its URL.
 
-    The test client reads an answer to its end before it returns; this one does not.
+    For streams and for clients of other libraries: the test client reads an answer to its end
+    before it returns it.
     """
     import uvicorn
 
@@ -414,7 +425,10 @@ def server_url(app: "FastAPI") -> Iterator[str]:
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
-    """The statements that this process sends, in one line each, and whether with others at once."""
+    """Return a list that receives each SQL statement of this process, on one line.
+
+    The second item is True if the statement was sent in a pipeline.
+    """
     import psycopg
 
     seen: list[tuple[str, bool]] = []

@@ -1,7 +1,7 @@
-"""Answers held against the OpenAPI document of the application that gives them.
+"""Checks of answers against the OpenAPI document of the application.
 
-:class:`CheckedClient` is the test client of the application, and checks every answer. Fakes of the
-application check what they are told to answer with the same :class:`Description`.
+:class:`CheckedClient` is the test client of the application and checks every answer. Fakes of the
+application check the answers that tests give them with the same :class:`Description`.
 """
 
 import json
@@ -24,16 +24,16 @@ from aiplatform.client.transport import Transport
 UNDESCRIBED = {
     "/api/v1/openapi.json": "the document itself",
 }
-"""Addresses that are left out of the document on purpose, each with the reason."""
+"""Paths that are left out of the document on purpose, each with the reason."""
 
 UNKNOWN_ADDRESS = frozenset({307, 400, 401, 403, 404, 405, 413, 414, 421, 429, 431, 503})
-"""Statuses that what stands around all routes answers with where there is no route.
+"""Statuses that middleware and router may answer with for a path that has no route.
 
-307 leads from an address with a slash too many to the one without.
+307 redirects from a path with a trailing slash to the one without.
 """
 
 CALLER_LEFT = 499
-"""The status of an answer that nobody reads, because its caller has hung up."""
+"""Status of an answer that nobody reads, because the client has closed the connection."""
 
 EVERYWHERE = frozenset({
     "cache-control", "connection", "content-encoding", "content-language", "content-length",
@@ -50,7 +50,7 @@ EVERYWHERE = frozenset({
 
 
 class AnswerDiffers(AssertionError):
-    """An answer is not what the OpenAPI document says of its route."""
+    """An answer that differs from what the OpenAPI document declares for its route."""
 
     def __init__(self, about: str, faults: list[str]) -> None:
         super().__init__("\n  ".join([f"{about} is not as described:", *faults]))
@@ -58,20 +58,23 @@ class AnswerDiffers(AssertionError):
 
 
 SOME_UUID = "0b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21"
-"""Every uuid of a sample."""
+"""The value of every uuid in samples."""
 
 
 class Some(dict[str, Any]):
-    """An object that names the members a test is about; its other members are the least allowed."""
+    """A JSON object with only the members that matter to a test.
+
+    The fake fills in the other required members with minimal values.
+    """
 
     def __or__(self, other: Any) -> "Some":
-        """Return the object with further members, or with others."""
+        """Return a copy with the members of ``other`` added or replaced."""
         return Some({**self, **other})
 
 
 @dataclass(frozen=True)
 class Operation:
-    """A method of a path template, and what the document declares of it."""
+    """An operation of the document: a method of a path template, and its declaration."""
 
     method: str
     template: str
@@ -81,7 +84,7 @@ class Operation:
         return f"{self.method} {self.template}"
 
     def response(self, status: int) -> dict[str, Any] | None:
-        """Return what is declared for a status, exactly, by range or by default."""
+        """Return the declaration of a status: its own, that of its range, or the default."""
         responses: dict[str, Any] = self.declared["responses"]
         for key in (str(status), f"{status // 100}XX", "default"):
             if key in responses:
@@ -93,12 +96,12 @@ class Operation:
 class Description:
     """An OpenAPI document that answers and requests are checked against.
 
-    Objects are closed: a property that a schema does not name is a fault, unless the schema allows
-    additional ones explicitly.
+    A property that a schema does not name is a fault, unless the schema explicitly allows
+    additional properties.
     """
 
     def __init__(self, document: dict[str, Any], spanning: Collection[str] = ()) -> None:
-        """Take the document, and the templates whose last parameter may hold slashes."""
+        """Read the document; ``spanning`` are templates whose last parameter may have slashes."""
         self.document = document
         self._components = {
             name: _closed(schema) for name, schema in document["components"]["schemas"].items()
@@ -108,15 +111,15 @@ class Description:
         self._paths = [(re.compile(_pattern(path, "[^/]+")), path) for path in templates]
         self._paths += [(re.compile(_pattern(path, ".+")), path) for path in spanning]
 
-    @lru_cache(maxsize=4096)  # noqa: B019  (a description lives as long as the process)
+    @lru_cache(maxsize=4096)  # noqa: B019  (a description is kept as long as the process runs)
     def templates(self, path: str) -> list[str]:
-        """Return the path templates that fit an address, the most exact first."""
+        """Return the path templates that match a path, those with fewest parameters first."""
         return [template for pattern, template in self._paths if pattern.fullmatch(path)]
 
     def operation(self, method: str, path: str) -> Operation | None:
-        """Return the operation of a request, or None when none is described.
+        """Return the operation of a request, or None if the document has none.
 
-        HEAD is described with GET.
+        Without a HEAD of its own, a path has the HEAD of its GET.
         """
         for template in self.templates(path):
             operations = self.document["paths"][template]
@@ -133,7 +136,7 @@ class Description:
         ``body`` is None where it was not read, as for a stream.
 
         Raises:
-            AnswerDiffers: naming everything that is not as described.
+            AnswerDiffers: the answer differs; the error names every difference.
         """
         if path in UNDESCRIBED or status == CALLER_LEFT:
             return
@@ -204,7 +207,7 @@ class Description:
         return self.faults_of(schema, value)
 
     def faults_of(self, schema: dict[str, Any], value: Any) -> list[str]:
-        """Return what is wrong with a JSON value by a schema of the document."""
+        """Return the faults of a JSON value, checked with a schema of the document."""
         key = json.dumps(schema, sort_keys=True)
         validator = self._validators.get(key)
         if validator is None:
@@ -217,15 +220,15 @@ class Description:
         return [_told(error) for error in validator.iter_errors(value)]
 
     def resolve(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """Return the schema that a reference leads to."""
+        """Return the schema itself, or the one that its reference points to."""
         while "$ref" in schema:
             schema = self.document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
         return schema
 
     def sample(self, schema: dict[str, Any], *, least: bool = False) -> Any:
-        """Return the example of a schema, or a value of it where it has none.
+        """Return the example of a schema, or a valid value if it has no example.
 
-        With ``least``, nulls and empty lists are preferred to examples.
+        With ``least``, prefer null and empty lists to examples.
         """
         schema = self.resolve(schema)
         if schema.get("examples") and not least:
@@ -260,13 +263,13 @@ class Description:
         return None
 
     def sample_header(self, schema: dict[str, Any]) -> str:
-        """Return a value of a header."""
+        """Return a valid value of a header."""
         if "format" in schema:
             return str(self.sample(schema))
         return next(text for text in ("1", '"1"') if not self.faults_of(schema, text))
 
     def sample_headers(self, operation: Operation, status: int) -> dict[str, str]:
-        """Return the headers that a declared answer needs."""
+        """Return the required headers of a declared answer, with valid values."""
         response = operation.response(status) or {}
         declared = {
             name: self._resolved(item) for name, item in response.get("headers", {}).items()
@@ -278,9 +281,9 @@ class Description:
         }
 
     def complete(self, schema: dict[str, Any], value: Any, *, partly: bool = False) -> Any:
-        """Return a value with what each :class:`Some` in it lacks of the schema.
+        """Return a value in which each :class:`Some` has all members that the schema requires.
 
-        With ``partly``, all objects are taken for such, as the members of one are.
+        With ``partly``, treat all objects like :class:`Some`. The members of one are treated so.
         """
         partly = partly or isinstance(value, Some)
         schema = self.resolve(schema)
@@ -324,7 +327,7 @@ def _media_type(headers: Mapping[str, str]) -> str:
 
 
 def is_json(media_type: str) -> bool:
-    """Return whether a body of this media type is one JSON value."""
+    """Return True if a body of this media type is one JSON value."""
     return media_type == "application/json" or media_type.endswith("+json")
 
 
@@ -334,14 +337,14 @@ def _told(error: Any) -> str:
         for branch in getattr(error.kind, "context", ())
         if not any(inner.kind.name in ("type", "const") for inner in branch)
     ]
-    if len(branches) == 1:  # of a union, the one that is meant
+    if len(branches) == 1:  # the only alternative of a union whose type fits
         return "; ".join(_told(inner) for inner in branches[0])
     place = ".".join(str(part) for part in error.instance_path) or "the body"
     return f"{place}: {error.message[:400]}"
 
 
 def _closed(schema: Any) -> Any:
-    """Return a schema whose objects have no properties but those it names."""
+    """Return a copy of the schema that forbids properties that it does not name."""
     if isinstance(schema, list):
         return [_closed(item) for item in schema]
     if not isinstance(schema, dict):
@@ -367,7 +370,7 @@ _descriptions: dict[tuple[Any, ...], Description] = {}
 
 
 def describe(app: FastAPI) -> Description:
-    """Return the description of an application; those with the same routes share it."""
+    """Return the description of an application; applications with the same routes share one."""
     key = tuple((getattr(r, "path", ""), getattr(r, "endpoint", None)) for r in app.routes)
     if key not in _descriptions:
         spanning = [
@@ -381,18 +384,18 @@ def describe(app: FastAPI) -> Description:
 
 @cache
 def platform() -> Description:
-    """Return the description of the platform's API, for what stands in for it."""
+    """Return the description of the platform's API, for fakes of the platform."""
     from aiplatform.server.app import create_app
 
     return describe(create_app())
 
 
 def checked_answer(request: httpx.Request, response: httpx.Response) -> httpx.Response:
-    """Return what a fake of the platform answers, completed and checked.
+    """Return the answer of a fake platform, completed and checked.
 
     Raises:
-        AnswerDiffers: for what the platform never answers. The running test fails as well, since
-            clients send in threads, too, and try again after errors.
+        AnswerDiffers: the platform never gives such an answer. The error is also noted and fails
+            the running test, since clients may send in a thread or retry after an error.
     """
     if "malformed" in response.extensions:
         return response
@@ -419,9 +422,9 @@ def checked_answer(request: httpx.Request, response: httpx.Response) -> httpx.Re
 
 
 class CheckedClient(TestClient):
-    """The test client, which checks every answer against the OpenAPI document of its application.
+    """A test client that checks every answer against the OpenAPI document of its application.
 
-    Answers that stream are checked by status, headers and media type.
+    Of streams, only status, headers and media type are checked.
     """
 
     __test__ = False
@@ -441,14 +444,14 @@ class CheckedClient(TestClient):
 
 
 class CheckedApp:
-    """The application on a socket, with its answers checked on their way out."""
+    """An ASGI application for a real socket that checks the answers of the one that it wraps."""
 
     def __init__(self, app: FastAPI) -> None:
         self.app = app
         self._description = describe(app)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Handle one request; other scopes pass through."""
+        """Handle one request and check its answer; other scopes pass through."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -479,12 +482,12 @@ class CheckedApp:
 
 
 FOUND: list[AnswerDiffers] = []
-"""What was found where raising it fails no test: in a thread, or behind a socket."""
+"""Differences found in a thread or behind a socket, where raising an error fails no test."""
 
 
 @contextmanager
 def noting() -> Iterator[None]:
-    """Note an answer that differs, so that the running test fails, instead of raising it."""
+    """Note an :class:`AnswerDiffers` instead of raising it; the running test fails at its end."""
     try:
         yield
     except AnswerDiffers as found:
@@ -493,7 +496,7 @@ def noting() -> Iterator[None]:
 
 @contextmanager
 def checked_sdk() -> Iterator[None]:
-    """Check every answer that the SDK and commands in this process get from a real platform."""
+    """Check every answer that the SDK and CLI in this process get from a real platform."""
     original = Transport.__init__
     description = platform()
 

@@ -1,7 +1,7 @@
-"""A server on loopback that stands in for the web, an S3 store, Hugging Face and ModelScope.
+"""A fake of the servers that files are imported from: websites, S3, Hugging Face and ModelScope.
 
-It speaks as much of their protocols as imports need: ranges with validators, redirects, signed
-addresses, and the listings of hubs. It can break connections off.
+It listens on loopback and implements as much of their protocols as imports need: ranges with
+validators, redirects, signed addresses, and the file lists of the hubs. It can break connections.
 """
 
 import hashlib
@@ -18,15 +18,15 @@ BLOCK = 64 << 10
 
 
 class Elsewhere(ThreadingHTTPServer):
-    """What is there, and what was asked of it.
+    """A fake server: its files, its faults, and the requests that it has received.
 
     Attributes:
         files: content by path.
-        repositories: of hubs: files by repository.
+        repositories: repositories of the hubs, each with its files by path.
         redirects: target by path.
-        cuts: after so many bytes an answer ends, once each.
-        answers: status codes that come in place of an answer, once each.
-        stalls: paths whose answer begins and does not go on until :attr:`released`.
+        cuts: numbers of bytes after which the next answers end, one number for each answer.
+        answers: status codes of the next answers, which are then empty.
+        stalls: paths whose answer stops after one block, until :attr:`released` is set.
     """
 
     daemon_threads = True
@@ -52,7 +52,7 @@ class Elsewhere(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def starts(self) -> list[int]:
-        """Where each request for bytes began."""
+        """Return the offset of the first byte that each request asked for."""
         found = []
         for _, headers in self.asked:
             span = re.match(r"bytes=(\d+)-", headers.get("range", ""))
@@ -62,7 +62,7 @@ class Elsewhere(ThreadingHTTPServer):
 
 @contextmanager
 def elsewhere() -> Iterator[Elsewhere]:
-    """Such a server, running."""
+    """Run a fake server inside the ``with`` block."""
     server = Elsewhere()
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:

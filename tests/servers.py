@@ -1,4 +1,4 @@
-"""Private servers for the tests: a real PostgreSQL and a real Valkey, gone when the tests end."""
+"""Private servers for the tests: a real PostgreSQL and a real Valkey, deleted when tests end."""
 
 import os
 import secrets
@@ -23,17 +23,20 @@ from aiplatform.embedded.datadir import server_account
 from aiplatform.embedded.process import Account, spawn
 
 TEST_DATABASE_URL = "AIPLATFORM_TEST_DATABASE_URL"
-"""URL of a PostgreSQL whose role may create databases; without it a private one is started."""
+"""Variable with the URL of a PostgreSQL whose role may create databases and roles.
+
+If it is not set, a private server is started.
+"""
 
 OWNER = "aiplatform"
-"""The role that migrates: it owns the databases and is no superuser."""
+"""The role that migrates the databases and owns them; it is not a superuser."""
 
 RUNTIME = "aiplatform_runtime"
-"""The role that the platform runs as, in the tests too: it owns nothing."""
+"""The role that the platform runs as, in tests as in production; it owns nothing."""
 
 EXTENSIONS = Path(__file__).parents[1] / "src/aiplatform/embedded/extensions/extension"
 
-# Nothing here outlives the tests, so nothing is worth waiting for the disk.
+# The data is deleted after the tests, so no statement needs to wait for the disk.
 HASTE = {
     "fsync": "off",
     "synchronous_commit": "off",
@@ -41,34 +44,34 @@ HASTE = {
     "jit": "off",
     "max_connections": "200",
     "shared_buffers": "64MB",
-    "timezone": "Asia/Shanghai",  # not UTC: whoever forgets to ask for UTC is found out
+    "timezone": "Asia/Shanghai",  # not UTC, so that code that forgets to ask for UTC fails
 }
 
 
 @dataclass(frozen=True)
 class PostgresServer:
-    """A running server and the role that makes databases on it."""
+    """A running PostgreSQL server and the roles to use it with."""
 
     url: str
-    """The owning role on the maintenance database; it may create databases."""
+    """URL of the maintenance database for the owning role, which may create databases."""
     superuser_url: str | None = None
     runtime: str = RUNTIME
-    """The role that runs the platform, perhaps with a password."""
+    """The role that runs the platform, as ``name`` or ``name:password``."""
 
     def url_of(self, database: str, *, role: str | None = None) -> str:
-        """The same server, another database."""
+        """Return the URL of another database on this server, for the owner or another role."""
         parts = urlsplit(self.url)
         netloc = parts.netloc if role is None else f"{role}@" + parts.netloc.rpartition("@")[2]
         # An empty host must keep its slashes: postgresql://role@/name?host=/directory.
         return urlunsplit((parts.scheme, netloc, f"/{database}", parts.query, ""))
 
     def connect(self, database: str | None = None) -> psycopg.Connection[tuple[Any, ...]]:
-        """A connection that commits each statement."""
+        """Open a connection that commits each statement."""
         url = self.url if database is None else self.url_of(database)
         return psycopg.connect(url, autocommit=True, connect_timeout=10)
 
     def create_database(self, name: str, template: str | None = None) -> str:
-        """Make a database, a copy of ``template`` if one is named. Returns its URL."""
+        """Create a database, as a copy of ``template`` if given, and return its URL."""
         statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
         if template is not None:
             statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
@@ -77,7 +80,10 @@ class PostgresServer:
         return self.url_of(name)
 
     def forbid_shadows(self, name: str) -> None:
-        """Do to a copy what ``db upgrade`` did to its template: a copy does not carry it along."""
+        """Protect table names from being shadowed, as ``db upgrade`` does.
+
+        These settings belong to the template database itself, so a copy does not have them.
+        """
         from aiplatform.server.core.roles import NO_SHADOWS
 
         with self.connect() as connection:
@@ -85,9 +91,9 @@ class PostgresServer:
                 connection.execute(sql.SQL(statement).format(database=sql.Identifier(name)))
 
     def drop_database(self, name: str) -> None:
-        """Drop a database and whoever is still connected to it.
+        """Drop a database, and end the connections to it.
 
-        As superuser where there is one: nobody else may end an autovacuum that is at work in it.
+        This uses the superuser if possible: only a superuser may end an autovacuum that runs in it.
         """
         url = self.superuser_url or self.url
         with psycopg.connect(url, autocommit=True) as connection:
@@ -98,7 +104,7 @@ class PostgresServer:
 
 @contextmanager
 def postgres_server() -> Iterator[PostgresServer]:
-    """The server that the tests use: the one named by the environment, else a private one."""
+    """Yield the server for the tests: the one that the environment names, or a private one."""
     given = os.environ.get(TEST_DATABASE_URL)
     if given:
         password = secrets.token_hex(8)
@@ -117,7 +123,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 def private_postgres(
     found: PostgresBinaries, *, extensions: bool = True
 ) -> Iterator[PostgresServer]:
-    """A fresh server that listens on a unix socket only."""
+    """Run a new PostgreSQL server that listens only on a unix socket."""
     with scratch_directory() as directory:
         data, sockets = directory / "data", directory / "sockets"
         account = server_account(data)
@@ -163,7 +169,8 @@ def private_postgres(
             with psycopg.connect(superuser, autocommit=True) as connection:
                 connection.execute(f"CREATE ROLE {OWNER} LOGIN NOSUPERUSER CREATEDB")
                 connection.execute(f"CREATE ROLE {RUNTIME} LOGIN NOSUPERUSER")
-                # To end the other's sessions when a database is dropped. Not the other way round.
+                # The owner must be able to end sessions of the runtime role when it drops a
+                # database. The runtime role must not get the rights of the owner.
                 connection.execute(f"GRANT {RUNTIME} TO {OWNER}")
             yield PostgresServer(f"postgresql://{OWNER}@/postgres?{query}", superuser)
         finally:
@@ -172,7 +179,7 @@ def private_postgres(
 
 @contextmanager
 def private_valkey() -> Iterator[str]:
-    """A fresh Valkey on a unix socket; its URL, as Celery wants it."""
+    """Run a new Valkey on a unix socket, and yield its URL for Celery."""
     binary = find_valkey()
     with scratch_directory() as directory:
         path, log = directory / "valkey.sock", directory / "valkey.log"
@@ -194,7 +201,10 @@ def private_valkey() -> Iterator[str]:
 
 @contextmanager
 def scratch_directory() -> Iterator[Path]:
-    """A short path that another user can enter; pytest's own is closed to all but its user."""
+    """Create a directory with a short path that other users can enter.
+
+    pytest's own temporary directories can be entered only by the user who runs it.
+    """
     directory = Path(tempfile.mkdtemp(prefix="aip-"))
     directory.chmod(0o755)
     try:
@@ -241,7 +251,7 @@ def _wait_for(
 
 
 def stop(process: "subprocess.Popen[bytes]", number: int) -> None:
-    """End a server by the signal it takes for that, by force when it does not listen."""
+    """Stop a server by signal ``number``, and kill it if it still runs after 10 seconds."""
     process.send_signal(number)
     try:
         process.wait(10)

@@ -1,4 +1,4 @@
-"""Every number that a person may send has bounds, so that a slip of the keyboard is refused."""
+"""Every number in a request or spec has bounds, so that typing errors are refused."""
 
 import importlib
 import math
@@ -18,7 +18,7 @@ LOWER, UPPER = ("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")
 NESTED = ("items", "prefixItems", "additionalProperties", "anyOf", "oneOf", "allOf")
 
 MEASURED = {"post /api/v1/tasks/{task}/metrics: points.value"}
-"""Values that a program measured: any number may be right, NaN and the infinities included."""
+"""Fields without bounds: values that a program measured may be any number, also NaN."""
 
 SPECS: TypeAdapter[Any] = TypeAdapter(TaskSpec)
 
@@ -28,8 +28,8 @@ def unbounded(schema: Any, place: str, known: dict[str, Any]) -> Iterator[str]:
 
     Args:
         schema: a JSON schema, or a list of them.
-        place: what leads to it.
-        known: the schemas that references name; each is looked into once.
+        place: path to the schema, for the messages.
+        known: the schemas that references name; each is checked once and then removed.
     """
     if isinstance(schema, list):
         for part in schema:
@@ -53,7 +53,7 @@ def unbounded(schema: Any, place: str, known: dict[str, Any]) -> Iterator[str]:
 
 
 def strict_models() -> list[type[BaseModel]]:
-    """Return every model of the protocol that refuses unknown fields: specs and their parts."""
+    """Return the models of the protocol that refuse unknown fields: specs and their parts."""
     for module in pkgutil.iter_modules(aiplatform.protocol.__path__, "aiplatform.protocol."):
         importlib.import_module(module.name)
     found, waiting = set(), [Strict]
@@ -66,12 +66,12 @@ def strict_models() -> list[type[BaseModel]]:
 
 
 @pytest.mark.parametrize("model", strict_models(), ids=lambda model: model.__name__)
-def test_numbers_of_a_spec_have_bounds(model: type[BaseModel]) -> None:
+def test_spec_numbers_have_bounds(model: type[BaseModel]) -> None:
     schema = model.model_json_schema()
     assert list(unbounded(schema, model.__name__, schema.get("$defs", {}))) == []
 
 
-def test_numbers_of_requests_have_bounds() -> None:
+def test_request_numbers_have_bounds() -> None:
     from aiplatform.server.app import create_app
 
     described = create_app().openapi()
@@ -94,11 +94,11 @@ def test_numbers_of_requests_have_bounds() -> None:
 @pytest.mark.parametrize(
     "name", [n for n, f in TrainingSpec.model_fields.items() if f.annotation is float]
 )
-def test_a_spec_refuses_what_is_not_finite(name: str, value: float) -> None:
+def test_spec_with_nan_or_infinity_is_refused(name: str, value: float) -> None:
     with pytest.raises(ValidationError):
         SPECS.validate_python(training_spec(**{name: value}))
 
 
-def test_an_unreasonable_number_is_refused_with_the_bound() -> None:
+def test_spec_with_huge_number_is_refused_and_error_names_the_bound() -> None:
     with pytest.raises(ValidationError, match="less than or equal to 10000000"):
         SPECS.validate_python(training_spec(max_steps=99999999999999999999999))

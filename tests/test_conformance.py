@@ -1,4 +1,4 @@
-"""The contract: a migrated database has exactly the twelve tables of the seed's own SQL."""
+"""Conformance: a migrated database has exactly the twelve tables of the contract's SQL."""
 
 import re
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ FUNCTION = (
 
 
 def debian() -> list[PostgresBinaries]:
-    """The PostgreSQL servers of this machine's system."""
+    """Return the PostgreSQL servers that the operating system's packages installed."""
     found = []
     for directory in debian_directories():
         version = postgres_version(directory)
@@ -38,13 +38,13 @@ def debian() -> list[PostgresBinaries]:
 
 @pytest.fixture(scope="module")
 def contract_url(postgres: PostgresServer) -> Iterator[str]:
-    """A database made by the seed's own SQL."""
+    """Create a database with the contract's own SQL."""
     yield make_contract(postgres, "aip_contract")
     postgres.drop_database("aip_contract")
 
 
 def make_contract(server: PostgresServer, name: str) -> str:
-    """Apply the seed to a new database, as its author would."""
+    """Create a database, apply the contract's SQL to it, and return its URL."""
     server.drop_database(name)
     url = server.create_database(name)
     with psycopg.connect(url, autocommit=True) as connection:
@@ -59,7 +59,7 @@ def make_contract(server: PostgresServer, name: str) -> str:
 
 
 def own_role(url: str) -> AbstractContextManager[None]:
-    """One role for everything, as the simplest setup has it."""
+    """Use one role to migrate and to run, as in the simplest setup."""
     return environment(AIPLATFORM_DATABASE_URL=url, AIPLATFORM_MIGRATION_DATABASE_URL=url)
 
 
@@ -68,17 +68,17 @@ def compare(contract: str, actual: str) -> list[str]:
         return differences(read_catalog(expected), read_catalog(given))
 
 
-def test_the_fixture_is_the_contract() -> None:
+def test_contract_sql_has_expected_tables_indexes_and_extensions() -> None:
     assert sorted(re.findall(r"CREATE TABLE (\w+)", SCHEMA)) == TABLES
     assert len(re.findall(r"CREATE INDEX", SCHEMA)) == 9
     assert len(EXTENSIONS) == 2
 
 
-def test_a_migrated_database_is_the_contract(owner_url: str, contract_url: str) -> None:
+def test_migrated_database_equals_contract(owner_url: str, contract_url: str) -> None:
     assert compare(contract_url, owner_url) == []
 
 
-def test_the_contract_has_what_is_compared(contract_url: str) -> None:
+def test_catalog_of_contract_contains_all_its_definitions(contract_url: str) -> None:
     with psycopg.connect(contract_url) as connection:
         catalog = read_catalog(connection)
     assert {row[0] for row in catalog.tables} == set(TABLES)
@@ -147,7 +147,9 @@ ALTERATIONS = [
 
 
 @pytest.mark.parametrize("alteration", ALTERATIONS)
-def test_no_difference_is_overlooked(owner_url: str, contract_url: str, alteration: str) -> None:
+def test_comparison_finds_each_altered_definition(
+    owner_url: str, contract_url: str, alteration: str
+) -> None:
     with psycopg.connect(contract_url) as expected, psycopg.connect(owner_url) as given:
         contract = read_catalog(expected)
         given.execute(alteration)
@@ -165,7 +167,7 @@ def test_no_difference_is_overlooked(owner_url: str, contract_url: str, alterati
         "ALTER TABLE datasets ADD UNIQUE (project_id, name, version)",
     ],
 )
-def test_what_guards_integrity_or_speed_may_be_added(
+def test_comparison_allows_additional_indexes_and_constraints(
     owner_url: str, contract_url: str, addition: str
 ) -> None:
     with psycopg.connect(contract_url) as expected, psycopg.connect(owner_url) as given:
@@ -174,8 +176,8 @@ def test_what_guards_integrity_or_speed_may_be_added(
         given.rollback()
 
 
-def test_rows_as_the_contract_writes_them_are_taken(owner_url: str) -> None:
-    """The seed's own rows, and one of each table with nothing but what must be given."""
+def test_migrated_database_accepts_rows_of_the_contract(owner_url: str) -> None:
+    """Insert the contract's own rows, and a minimal row into each table."""
     with psycopg.connect(owner_url) as connection:
         users = DATA[DATA.index("INSERT INTO users") :]
         connection.execute(users)
@@ -201,12 +203,14 @@ def test_rows_as_the_contract_writes_them_are_taken(owner_url: str) -> None:
 
 
 class TestUpgrade:
-    def test_again_changes_nothing(self, owner_url: str, contract_url: str) -> None:
+    def test_upgrade_of_current_database_changes_nothing(
+        self, owner_url: str, contract_url: str
+    ) -> None:
         assert migrate.upgrade() == (migrate.expected_revision(), migrate.expected_revision())
         assert migrate.check() == (migrate.expected_revision(), migrate.expected_revision())
         assert compare(contract_url, owner_url) == []
 
-    def test_of_two_at_once_one_does_it(self, postgres: PostgresServer) -> None:
+    def test_concurrent_upgrades_migrate_once(self, postgres: PostgresServer) -> None:
         from concurrent.futures import ThreadPoolExecutor
 
         url = postgres.create_database("aip_race")
@@ -223,7 +227,7 @@ SERVERS = {f"system-{found.major}": found for found in debian()}
 
 @pytest.fixture(scope="module", params=[*SERVERS, "bare"])
 def server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
-    """The system's servers; and ours as somebody starts it who knows nothing of extensions."""
+    """Start each server of the operating system, and the bundled one without its extensions."""
     name = request.param
     binaries = find_postgres() if name == "bare" else SERVERS[name]
     with private_postgres(binaries, extensions=False) as server:
@@ -231,7 +235,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
 
 
 @pytest.mark.parametrize("may_create_extensions", [True, False])
-def test_other_servers_whose_database_owner_is_no_superuser(
+def test_upgrade_on_other_servers_without_superuser_matches_contract(
     server: PostgresServer, may_create_extensions: bool
 ) -> None:
     url = server.create_database("platform")

@@ -1,4 +1,4 @@
-"""The check of answers against the OpenAPI document finds what differs, and is used everywhere."""
+"""Tests of the check of answers against the OpenAPI document, and that all tests use it."""
 
 import re
 from collections.abc import Callable
@@ -22,18 +22,18 @@ OF_THEIR_OWN = {
     "server/core/test_pagination.py": "an application of three routes, to compare them",
     "server/core/test_problems.py": "an application whose routes fail in each way",
 }
-"""Test modules that use Starlette's client, and why: no answer in them is the platform's."""
+"""Test modules that use Starlette's client, with the reason: they don't test the platform's API."""
 
 OPTIONAL = {
     "ChatCompletion": "the model's server writes it",
     "ErrorBody": "the model's server may write it",
     "SummaryOut": "the route leaves out what a series has not",
 }
-"""Schemas of answers with fields that may be missing, besides those that requests have, too."""
+"""Schemas that only answers use and that have optional fields, each with the reason."""
 
 
 class Thing(BaseModel):
-    """A thing."""
+    """An answer of the test application."""
 
     name: str
     size: int | None = None
@@ -68,14 +68,14 @@ def client() -> CheckedClient:
 
     @router.get("/secret", include_in_schema=False)
     def secret() -> None:
-        """Answer without being described."""
+        """Answer, but without a place in the OpenAPI document."""
 
     app = DescribedApp(openapi_url=None, docs_url=None, redoc_url=None)
     app.add_routes(router)
     return CheckedClient(app)
 
 
-def test_answer_as_described_passes(client: CheckedClient) -> None:
+def test_answer_that_matches_document_passes(client: CheckedClient) -> None:
     assert client.get("/things/right").json() == {"name": "a", "size": 1}
 
 
@@ -94,7 +94,9 @@ def test_answer_as_described_passes(client: CheckedClient) -> None:
         ("/secret", "the document has no such route"),
     ],
 )
-def test_answer_that_differs_is_found(client: CheckedClient, path: str, fault: str) -> None:
+def test_answer_that_differs_from_document_raises(
+    client: CheckedClient, path: str, fault: str
+) -> None:
     with pytest.raises(AnswerDiffers, match=re.escape(fault)):
         client.get(path)
 
@@ -105,7 +107,7 @@ COUNTS: dict[str, Any] = {"accepted": 1, "dropped_bytes": 0, "taken": 1, "status
 
 @pytest.fixture
 def ask() -> Callable[[httpx.Response], httpx.Response]:
-    """Have the fake answer a report of metrics."""
+    """Return a function that reports metrics to a fake, which gives the answer passed to it."""
 
     def ask(given: httpx.Response) -> httpx.Response:
         server = FakeServer().on(f"POST tasks/{PROJECT}/metrics", given)
@@ -115,7 +117,7 @@ def ask() -> Callable[[httpx.Response], httpx.Response]:
     return ask
 
 
-def test_fake_answers_as_the_platform_does(
+def test_fake_with_valid_answers_sends_them_completed(
     ask: Callable[[httpx.Response], httpx.Response],
 ) -> None:
     assert ask(answer(COUNTS)).json() == COUNTS
@@ -134,7 +136,7 @@ def test_fake_answers_as_the_platform_does(
         (Some({"accepted": "many"}), "accepted: "),
     ],
 )
-def test_fake_that_differs_fails_the_test(
+def test_fake_with_invalid_answer_fails_the_test(
     ask: Callable[[httpx.Response], httpx.Response], given: Any, fault: str
 ) -> None:
     with pytest.raises(AnswerDiffers, match=re.escape(fault)):
@@ -151,8 +153,8 @@ def test_each_example_of_the_document_is_valid() -> None:
             assert not faults, f"{name}: {faults}"
 
 
-def test_fields_of_answers_are_required() -> None:
-    """Without that, a field that is missing in an answer would be no fault."""
+def test_answer_schemas_have_only_required_fields() -> None:
+    """Otherwise a field that is missing in an answer would go unnoticed."""
     description = platform()
     operations = [
         operation
@@ -171,7 +173,7 @@ def test_fields_of_answers_are_required() -> None:
 
 
 def names_in(description: Description, part: Any) -> set[str]:
-    """Return the names of the schemas that a part of the document needs."""
+    """Return the names of the schemas that a part of the document uses, directly or not."""
     found: set[str] = set()
     waiting = [str(part)]
     while waiting:
@@ -182,7 +184,7 @@ def names_in(description: Description, part: Any) -> set[str]:
     return found
 
 
-def test_no_other_client_is_used_in_tests() -> None:
+def test_tests_use_no_other_test_client() -> None:
     using = {
         path.relative_to(TESTS).as_posix()
         for path in TESTS.rglob("*.py")

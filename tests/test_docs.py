@@ -1,4 +1,4 @@
-"""The documentation says what the code does: generated pages, commands, links, settings."""
+"""Tests that the documentation matches the code: generated pages, commands, links, settings."""
 
 import ast
 import importlib.util
@@ -31,19 +31,22 @@ FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def name_of(path: Path) -> str:
-    """How a test's parameter shows."""
+    """Return the path from the repository's root, as the id of a test parameter."""
     return path.relative_to(ROOT).as_posix()
 
 
 def fences(page: Path, *languages: str) -> list[str]:
-    """The code blocks of a page in one of ``languages``."""
+    """Return the code blocks of a page that are in one of ``languages``."""
     return [
         code for language, code in FENCE.findall(page.read_text("utf-8")) if language in languages
     ]
 
 
 def shell_commands(text: str) -> Iterator[list[str]]:
-    """The commands of a shell script, each as its words, without redirections and comments."""
+    """Yield the commands of a shell script as lists of words.
+
+    Comments and variables set before a command are left out.
+    """
     for line in text.replace("\\\n", " ").splitlines():
         lexer = shlex.shlex(line.removeprefix("$ "), posix=True, punctuation_chars=True)
         lexer.whitespace_split = True
@@ -60,21 +63,21 @@ def shell_commands(text: str) -> Iterator[list[str]]:
 
 
 def inline_commands(page: Path) -> list[str]:
-    """What stands between backticks and begins with the program's name."""
+    """Return the texts between backticks that begin with the program's name."""
     prose = FENCE.sub("", page.read_text("utf-8"))
     return re.findall(r"`(aiplatform(?: [^`]*)?)`", prose)
 
 
 @pytest.fixture(scope="module")
 def command_line() -> Any:
-    """The command line as one object."""
+    """Return the command line as one Click command."""
     from aiplatform.cli.main import app
 
     return typer.main.get_command(app)
 
 
 def resolve(root: Any, words: list[str]) -> tuple[Any, list[str]]:
-    """The command that ``words`` name, and the words after it."""
+    """Return the command that ``words`` name, and the words after it."""
     command, rest = root, words[1:]
     while rest and (children := getattr(command, "commands", None)) is not None:
         if rest[0].startswith("-"):
@@ -85,17 +88,17 @@ def resolve(root: Any, words: list[str]) -> tuple[Any, list[str]]:
 
 
 def parse(command: Any, arguments: list[str]) -> None:
-    """Read ``arguments`` as the command would, files included, without running it.
+    """Parse ``arguments`` as the command does, without running it.
 
-    Raises what the command line raises for an unknown option or a missing argument.
+    Raises the error of the command line for an unknown option or a missing argument.
     """
     command.make_context("aiplatform", list(arguments))
 
 
-# --- what is generated ------------------------------------------------------------------------
+# --- generated pages --------------------------------------------------------------------------
 
 
-def test_all_routes_are_listed() -> None:
+def test_api_page_lists_all_routes() -> None:
     from aiplatform.server.app import create_app
 
     page = (ROOT / "docs/api.md").read_text("utf-8")
@@ -106,7 +109,7 @@ def test_all_routes_are_listed() -> None:
             assert f"| `{method.upper()}` | `{path}` |" in page
 
 
-def test_generated_pages_are_what_the_code_says() -> None:
+def test_generated_pages_are_up_to_date() -> None:
     check = subprocess.run(
         [sys.executable, str(ROOT / "docs/generate.py"), "--check"],
         capture_output=True,
@@ -117,7 +120,7 @@ def test_generated_pages_are_what_the_code_says() -> None:
 
 
 @pytest.mark.parametrize("name", ["docs/security.md", "docs/zh/security.md"])
-def test_tests_that_promises_rest_on_exist(name: str) -> None:
+def test_security_page_names_existing_tests(name: str) -> None:
     page = (ROOT / name).read_text("utf-8")
     named = re.findall(r"`([^`]*\btests?[/_][^`]*)`", page)
     assert len(named) > 50
@@ -127,7 +130,7 @@ def test_tests_that_promises_rest_on_exist(name: str) -> None:
             assert f"class {what}:" in (ROOT / path).read_text("utf-8"), what
 
 
-def test_every_benchmark_domain_and_type_of_task_is_named() -> None:
+def test_pages_name_all_benchmarks_domains_and_task_types() -> None:
     page, _, measured = (ROOT / "docs/architecture.md").read_text("utf-8").partition("## Measured")
     programs = {path.stem for path in (ROOT / "benchmarks").glob("*.py")} - load_benchmarks().PARTS
     assert set(re.findall(r"^\| `(\w+)` \|", measured, re.MULTILINE)) == programs
@@ -146,7 +149,7 @@ def test_every_benchmark_domain_and_type_of_task_is_named() -> None:
 
 
 @pytest.mark.parametrize("page", WRITTEN, ids=name_of)
-def test_commands_in_code_blocks_can_be_run_as_they_stand(page: Path, command_line: Any) -> None:
+def test_commands_in_code_blocks_can_be_parsed(page: Path, command_line: Any) -> None:
     for code in fences(page, *SHELL):
         for words in shell_commands(code):
             if words[0] == "aiplatform":
@@ -155,10 +158,10 @@ def test_commands_in_code_blocks_can_be_run_as_they_stand(page: Path, command_li
 
 
 @pytest.mark.parametrize("page", WRITTEN, ids=name_of)
-def test_commands_in_the_text_exist(page: Path, command_line: Any) -> None:
+def test_commands_in_text_exist(page: Path, command_line: Any) -> None:
     for text in inline_commands(page):
         words = shlex.split(text.replace("…", ""))
-        # Words in capitals stand for something else.
+        # Words in capitals are placeholders.
         if any(word.isupper() for word in words[1:2]):
             continue
         command, rest = resolve(command_line, words)
@@ -167,7 +170,7 @@ def test_commands_in_the_text_exist(page: Path, command_line: Any) -> None:
         assert options <= known, f"`{text}` has unknown options"
 
 
-def test_each_option_of_a_command_has_one_meaning(command_line: Any) -> None:
+def test_command_options_have_unique_names(command_line: Any) -> None:
     def walk(path: str, command: Any) -> Iterator[tuple[str, Any]]:
         yield path, command
         for name, child in getattr(command, "commands", {}).items():
@@ -199,7 +202,7 @@ def test_make_lists_its_targets() -> None:
 
 
 @pytest.mark.parametrize("page", WRITTEN, ids=name_of)
-def test_python_in_code_blocks_names_what_exists(page: Path, tmp_path: Path) -> None:
+def test_python_code_blocks_use_existing_names(page: Path, tmp_path: Path) -> None:
     from aiplatform import Client
 
     client = Client("http://127.0.0.1:1", credentials=tmp_path / "none.json")
@@ -213,7 +216,7 @@ def test_python_in_code_blocks_names_what_exists(page: Path, tmp_path: Path) -> 
                 if all(part.isidentifier() for part in path):
                     found: Any = client
                     for part in path:
-                        # A property such as openai_url may be asked; a method is not called.
+                        # This reads properties such as openai_url, but calls no methods.
                         found = getattr(found, part)
 
 
@@ -221,7 +224,7 @@ def test_python_in_code_blocks_names_what_exists(page: Path, tmp_path: Path) -> 
 
 
 def known_variables() -> set[str]:
-    """Every AIPLATFORM_ variable that the code or its tools read."""
+    """Return every AIPLATFORM_ variable that the code names or a setting defines."""
     from aiplatform.server.core.settings import Settings
 
     known = {f"AIPLATFORM_{name.upper()}" for name in Settings.model_fields}
@@ -231,14 +234,14 @@ def known_variables() -> set[str]:
 
 
 @pytest.mark.parametrize("page", [*PAGES, *DEPLOY], ids=name_of)
-def test_settings_that_are_named_exist(page: Path) -> None:
+def test_settings_on_pages_exist(page: Path) -> None:
     named = set(re.findall(r"AIPLATFORM_[A-Z_]*[A-Z]", page.read_text("utf-8")))
-    # Each may be given as a file that holds it.
+    # With the suffix _FILE, a variable names a file that contains the value.
     known = known_variables()
     assert named <= known | {f"{name}_FILE" for name in known}
 
 
-def test_variables_that_the_code_reads_are_documented() -> None:
+def test_variables_in_code_are_documented() -> None:
     documented = (ROOT / "docs/settings.md").read_text("utf-8")
     read = set()
     for path in (ROOT / "src").rglob("*.py"):
@@ -251,7 +254,7 @@ def test_variables_that_the_code_reads_are_documented() -> None:
 
 
 def anchors_of(page: Path) -> set[str]:
-    """The anchors of a page's headings, as mkdocs makes them."""
+    """Return the anchors of a page's headings, as mkdocs builds them."""
     headings = re.findall(r"^#+ +(.+)$", FENCE.sub("", page.read_text("utf-8")), re.MULTILINE)
     words = (re.sub(r"[^\w\s-]", "", heading.lower()) for heading in headings)
     return {re.sub(r"[-\s]+", "-", text).strip("-") for text in words}
@@ -272,13 +275,13 @@ def test_links_resolve(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", WRITTEN, ids=name_of)
-def test_files_that_are_named_exist(page: Path) -> None:
+def test_files_on_pages_exist(page: Path) -> None:
     text = page.read_text("utf-8")
     named = re.findall(r"`((?:deploy|docs|examples|benchmarks)/[\w./-]*)`", text)
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
-def test_every_page_is_in_the_navigation() -> None:
+def test_navigation_lists_every_page() -> None:
     _, _, navigation = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:\n")
     listed = set(re.findall(r"[\w/-]+\.md", navigation))
     docs = ROOT / "docs"
@@ -288,14 +291,14 @@ def test_every_page_is_in_the_navigation() -> None:
 
 
 class Loads(HTMLParser):
-    """What a page makes the browser load by itself."""
+    """A parser that collects the addresses that a browser loads for a page by itself."""
 
     def __init__(self) -> None:
         super().__init__()
         self.found: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note sources, and links other than the canonical address."""
+        """Collect sources, and links other than the canonical address."""
         values = dict(attrs)
         if tag in {"script", "img", "iframe", "source"} and values.get("src"):
             self.found.append(str(values["src"]))
@@ -303,7 +306,7 @@ class Loads(HTMLParser):
             self.found.append(str(values["href"]))
 
 
-def test_the_site_builds_and_loads_nothing_from_outside(tmp_path: Path) -> None:
+def test_site_builds_and_loads_nothing_from_other_servers(tmp_path: Path) -> None:
     build = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")],
         cwd=ROOT,
@@ -323,7 +326,7 @@ def test_the_site_builds_and_loads_nothing_from_outside(tmp_path: Path) -> None:
 # --- deploy/ ----------------------------------------------------------------------------------
 
 
-def test_units_and_containers_run_commands_that_exist(command_line: Any) -> None:
+def test_units_and_containers_run_existing_commands(command_line: Any) -> None:
     commands = []
     for unit in (ROOT / "deploy").glob("*.service"):
         lines = re.findall(r"^Exec\w+=(\S+/aiplatform .*)$", unit.read_text("utf-8"), re.MULTILINE)
@@ -342,10 +345,10 @@ def test_units_and_containers_run_commands_that_exist(command_line: Any) -> None
 
 
 CAPABILITIES = {"SYS_ADMIN", "SETUID", "SETGID", "CHOWN", "FOWNER", "DAC_OVERRIDE", "KILL"}
-"""What root keeps in the worker for scripts."""
+"""Linux capabilities that root keeps in the script worker."""
 
 
-def test_worker_for_scripts_has_the_same_capabilities_in_unit_and_container() -> None:
+def test_script_worker_has_same_capabilities_in_unit_and_container() -> None:
     unit = (ROOT / "deploy/aiplatform-script-worker.service").read_text("utf-8")
     line = re.search(r"^CapabilityBoundingSet=(.*)$", unit, re.MULTILINE)
     assert line is not None
@@ -361,7 +364,7 @@ def test_worker_for_scripts_has_the_same_capabilities_in_unit_and_container() ->
     os.geteuid() != 0 or shutil.which("setpriv") is None,
     reason="only root can give up capabilities",
 )
-def test_capabilities_of_the_worker_for_scripts_are_enough_for_a_sandbox() -> None:
+def test_script_worker_capabilities_are_enough_for_a_sandbox() -> None:
     examine = [sys.executable, "-m", "aiplatform.runtime.script.isolation"]
     whole = json.loads(subprocess.check_output(examine, cwd="/"))
     if not whole["isolated"]:
@@ -373,7 +376,7 @@ def test_capabilities_of_the_worker_for_scripts_are_enough_for_a_sandbox() -> No
     assert not json.loads(subprocess.check_output([*none, *examine], cwd="/"))["isolated"]
 
 
-def test_worker_for_scripts_has_settings_of_a_queue_of_its_own() -> None:
+def test_script_worker_settings_name_its_own_queue() -> None:
     from aiplatform.server.core.settings import Settings
 
     lines = (ROOT / "deploy/script-worker.env").read_text("utf-8").splitlines()
@@ -385,7 +388,7 @@ def test_worker_for_scripts_has_settings_of_a_queue_of_its_own() -> None:
     assert "#AIPLATFORM_SCRIPT_QUEUE=scripts" in (ROOT / "deploy/aiplatform.env").read_text("utf-8")
 
 
-def test_the_environment_file_can_be_read_as_settings() -> None:
+def test_environment_file_is_valid_settings() -> None:
     from aiplatform.server.core.settings import Settings
 
     lines = (ROOT / "deploy/aiplatform.env").read_text("utf-8").splitlines()
@@ -400,7 +403,7 @@ def test_the_environment_file_can_be_read_as_settings() -> None:
 
 
 def load_benchmarks() -> Any:
-    """``benchmarks/run.py`` as a module."""
+    """Import ``benchmarks/run.py`` as a module."""
     spec = importlib.util.spec_from_file_location("bench_run", ROOT / "benchmarks/run.py")
     assert spec is not None
     assert spec.loader is not None
@@ -423,16 +426,16 @@ def load_benchmarks() -> Any:
         (1, None, None),
     ],
 )
-def test_targets_of_benchmarks(value: float, target: Any, met: bool | None) -> None:
+def test_benchmark_target_is_met_or_not(value: float, target: Any, met: bool | None) -> None:
     assert load_benchmarks().is_met(value, target) is met
 
 
-def test_a_target_that_says_nothing_is_refused() -> None:
+def test_benchmark_target_without_number_is_refused() -> None:
     with pytest.raises(ValueError, match="not a target"):
         load_benchmarks().is_met(1, "fast")
 
 
-def test_what_a_benchmark_prints_is_collected(tmp_path: Path) -> None:
+def test_benchmark_output_is_collected(tmp_path: Path) -> None:
     program = tmp_path / "sample.py"
     program.write_text(
         "print('noise')\n"

@@ -1,4 +1,4 @@
-"""Docstrings begin with what a thing is or does."""
+"""Tests of how docstrings begin."""
 
 import ast
 import re
@@ -11,7 +11,7 @@ AWKWARD = re.compile(
     r"(Of (a|an|the|what)|Without|Whether anybody|What (a person|stands)|That the|Than|Beside"
     r"|Under which|By whom|For whom|With which)\b"
 )
-"""Beginnings that only make sense with a name before them."""
+"""First words that make sense only after the name of the object."""
 
 
 def test_no_docstring_begins_in_the_middle_of_a_sentence() -> None:

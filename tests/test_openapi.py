@@ -1,7 +1,7 @@
-"""The application against its own OpenAPI description: machine-made requests of every role.
+"""Tests of the application against its own OpenAPI document, with generated requests.
 
-No request, well-formed or not, is answered with a 5xx, with a status that the operation does not
-declare, or with a body that is not what it declares for that status.
+Each role sends valid and invalid requests. No answer may be a 5xx, have a status that the operation
+does not declare, or have a body that differs from the one declared for the status.
 """
 
 import os
@@ -30,10 +30,10 @@ from tests.matrix.world import Stage, World
 pytestmark = pytest.mark.slow
 schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
 EXAMPLES = int(os.environ.get("OPENAPI_EXAMPLES", "2"))
-"""Requests of each role to each operation."""
+"""Number of requests that each role sends to each operation."""
 
 ENDLESS = ("/events", "/stream")
-"""What ends when the client goes; it is asked about in tests of streams."""
+"""Endings of paths that stream until the client disconnects; tests of streams cover them."""
 
 CHECKS = (
     not_a_server_error,
@@ -45,7 +45,7 @@ CHECKS = (
 
 @pytest.fixture
 def api_schema(app: FastAPI, client: CheckedClient) -> Any:
-    """The description; the application has started."""
+    """Start the application and return its OpenAPI document for Schemathesis."""
     described = schemathesis.openapi.from_dict(app.openapi())
     described.app = app
     return described
@@ -60,7 +60,10 @@ _worlds: dict[str, tuple[World, dict[str, str | None]]] = {}
 
 
 def cast(stage: Stage, name: str) -> tuple[World, dict[str, str | None]]:
-    """One world for all that read, and one for each operation that changes something."""
+    """Return the world with this name and the tokens of its people; create it on first use.
+
+    All operations that read share one world. Each operation that changes something has its own.
+    """
     if name not in _worlds:
         world = stage.world()
         owner = world.people["owner"]
@@ -74,7 +77,7 @@ def cast(stage: Stage, name: str) -> tuple[World, dict[str, str | None]]:
 @pytest.mark.parametrize(
     "access", [a for a in TABLE if not a.path.endswith(ENDLESS)], ids=lambda a: a.key
 )
-def test_keeps_its_word(
+def test_operation_answers_generated_requests_as_declared(
     access: Access, api_schema: Any, stage: Stage, client: CheckedClient
 ) -> None:
     operation = find(api_schema, access)
@@ -98,7 +101,7 @@ def test_keeps_its_word(
     def ask(case: Any) -> None:
         number = next(asked)
         person = list(tokens)[number % len(tokens)]
-        # Most requests are about something that is there, the others about what is made up.
+        # Most requests name objects that exist; the others have generated path parameters.
         if number // len(tokens) % 3 != 2:
             for name in case.path_parameters or {}:
                 if name in params:
@@ -112,7 +115,7 @@ def test_keeps_its_word(
 
 
 def find(api_schema: Any, access: Access) -> Any:
-    """The operation of the description; the facade calls a deployment a model."""
+    """Return the operation of the document, or None; /v1 calls a deployment a model."""
     path = access.path.replace("{path:path}", "{path}")
     if path.startswith("/v1/"):
         path = path.replace("{deployment}", "{model}")

@@ -1,4 +1,4 @@
-"""Every route has exactly one guard, and lets in exactly whom the access table says."""
+"""Tests that each route has one guard, and lets in exactly those whom the access table names."""
 
 import re
 from collections.abc import Iterator
@@ -18,10 +18,10 @@ from tests.matrix.world import PEOPLE, Stage
 
 
 def all_routes(app: FastAPI) -> list[Any]:
-    """Every route, also those of included routers, which some versions of FastAPI keep nested."""
+    """Return all routes, including those of routers that some FastAPI versions keep nested."""
     walk = getattr(routing, "iter_route_contexts", list)
     found = [(route, getattr(route, "original_route", route)) for route in walk(app.routes)]
-    # The shortcut leads to one of the others.
+    # A Shortcut only leads to one of the other routes.
     return [route for route, original in found if not isinstance(original, Shortcut)]
 
 
@@ -37,12 +37,12 @@ def guards(dependant: Any) -> Iterator[Any]:
 
 
 def comparable(key: str) -> str:
-    """The façade calls a deployment ``model``; the table says what it is."""
+    """Return the key as in the access table: /v1 calls a deployment ``model``."""
     return re.sub(r" /v1/models/{model(:path)?}", " /v1/models/{deployment}", key)
 
 
 def _methods(route: Any) -> set[str]:
-    """HEAD comes with every GET; by itself it is a route of its own."""
+    """Return the methods of a route; a HEAD that comes with a GET does not count."""
     methods: set[str] = set(route.methods)
     return methods - {"HEAD"} if "GET" in methods else methods
 
@@ -53,7 +53,7 @@ class TestGuards:
         found = {comparable(key): route for route in all_routes(app) for key in keys(route)}
         return {key: route for key, route in found.items() if key not in UNGUARDED}
 
-    def test_the_walk_sees_what_the_description_has(
+    def test_route_list_contains_all_documented_operations(
         self, app: FastAPI, routes: dict[str, Any]
     ) -> None:
         described = {
@@ -64,12 +64,12 @@ class TestGuards:
         assert len(described) > 60
         assert described <= set(routes)
 
-    def test_each_route_has_exactly_one(self, routes: dict[str, Any]) -> None:
+    def test_each_route_has_exactly_one_guard(self, routes: dict[str, Any]) -> None:
         for key, route in routes.items():
             found = list(guards(route.dependant))
             assert len(found) == 1, f"{key} has {len(found)} guards"
 
-    def test_the_public_ones_are_those_and_no_others(self, routes: dict[str, Any]) -> None:
+    def test_public_routes_are_exactly_the_listed_ones(self, routes: dict[str, Any]) -> None:
         public = {
             key
             for key, route in routes.items()
@@ -77,12 +77,12 @@ class TestGuards:
         }
         assert public == PUBLIC
 
-    def test_the_table_has_all_and_no_others(self, routes: dict[str, Any]) -> None:
+    def test_access_table_lists_exactly_all_routes(self, routes: dict[str, Any]) -> None:
         assert len(BY_KEY) == len(TABLE)
         assert set(routes) - set(BY_KEY) == set(), "not declared in tests/access_table.py"
         assert set(BY_KEY) - set(routes) == set(), "declared, but no route"
 
-    def test_each_asks_for_the_declared_permission(self, routes: dict[str, Any]) -> None:
+    def test_guards_ask_for_the_declared_permission(self, routes: dict[str, Any]) -> None:
         for key, route in routes.items():
             guard = next(guards(route.dependant))
             assert guard.permission == BY_KEY[key].permission, key
@@ -100,17 +100,19 @@ class TestGuards:
 
 @pytest.fixture
 def stage(client: CheckedClient, session: Session, home: Path) -> Stage:
-    """Makes projects and people."""
+    """Return a stage, which creates projects and people."""
     return Stage(session, home)
 
 
 @pytest.mark.parametrize("access", TABLE, ids=lambda access: access.key)
-def test_access(client: CheckedClient, stage: Stage, access: Access) -> None:
-    """Each person, to what is their own or their project's, and to somebody else's."""
+def test_route_lets_in_exactly_the_people_of_the_table(
+    client: CheckedClient, stage: Stage, access: Access
+) -> None:
+    """Each person asks for their own or their project's object, and for that of others."""
     own, foreign = stage.world(), stage.world()
     own.params["notification"] = foreign.params["notification"] = str(own.project.uuid)
     places = (own, foreign) if access.kind in {"project", "inbox"} else (own,)
-    # Those who are refused first: who is admitted may change or delete what is asked about.
+    # Those who are refused come first, since the others may change or delete the object.
     for person in sorted(PEOPLE, key=lambda person: admits(access, person)):
         if access.takes_away and admits(access, person):
             stage.refill(own)
@@ -126,7 +128,7 @@ def test_access(client: CheckedClient, stage: Stage, access: Access) -> None:
                 check_silent(answer, access, person, foreign, sent=sent_in(answer))
 
 
-def test_every_parameter_of_a_path_is_declared(app: FastAPI) -> None:
+def test_path_parameters_are_declared(app: FastAPI) -> None:
     """An OpenAPI document whose paths have undeclared parameters is invalid."""
     for path, item in app.openapi()["paths"].items():
         for method, operation in item.items():

@@ -1,7 +1,8 @@
-"""A real but tiny language model for tests: made in a second, no download, the same every time.
+"""A tiny language model for tests: created in a second, without download, always the same.
 
-Two Llama layers with random weights, a byte-level BPE tokenizer of a few hundred tokens, a ChatML
-template, and ``pad == eos`` as in SmolLM2, so that masking by token instead of by position breaks.
+It has two Llama layers with random weights, a byte-level BPE tokenizer of a few hundred tokens, and
+a ChatML template. As in SmolLM2, ``pad == eos``: code that masks by token instead of by position
+fails.
 """
 
 from pathlib import Path
@@ -26,12 +27,12 @@ CORPUS = [
 def make_tiny_model(
     directory: Path, *, seed: int = 0, chat_template: str | None = "chatml"
 ) -> Path:
-    """Make a base model in the platform's layout, ``weights/`` and a card; return ``directory``.
+    """Write a base model in the platform's layout (``weights/`` and a card), return ``directory``.
 
     Args:
-        directory: where; created if it does not exist.
-        seed: of the random weights.
-        chat_template: "chatml", another template, or None for a base model that has none.
+        directory: directory of the model; created if it does not exist.
+        seed: seed of the random weights.
+        chat_template: "chatml", the text of another template, or None for a model without one.
     """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -78,12 +79,12 @@ def make_tiny_model(
                 bos_token_id=fast.bos_token_id,
                 eos_token_id=fast.eos_token_id,
                 pad_token_id=fast.pad_token_id,
-                # As wide as a trained model's, so that greedy choices are clear and not ties.
+                # As wide as in a trained model, so that greedy decoding meets no ties.
                 initializer_range=0.2,
             )
         )
-        # The padding token's row starts as zeros, and it is the end token too: as in no trained
-        # model, no adapter could then teach this one to end an answer.
+        # The embedding of the padding token starts as zeros, and here it is also the end token.
+        # With zeros, unlike in any trained model, no adapter could learn to end an answer.
         model.get_input_embeddings().weight.data[fast.pad_token_id].normal_(std=0.2)
     model.save_pretrained(weights)
     (directory / "README.md").write_text("---\nlicense: apache-2.0\n---\n\n# tiny\n")

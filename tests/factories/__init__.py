@@ -1,4 +1,7 @@
-"""Rows for tests, made directly and committed. Each takes what matters and fills in the rest."""
+"""Factories that insert and commit rows for tests.
+
+Pass the values that matter to the test; a factory fills in the rest.
+"""
 
 from tests.factories.data import (
     make_binned_dataset,

@@ -1,4 +1,4 @@
-"""Blobs, datasets and their versions."""
+"""Factories of blobs, datasets and their versions."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ from tests.factories.numbers import number
 
 
 def make_blob(session: Session, content: bytes, path: str, home: Path) -> StoredFile:
-    """Content in the store; ``home`` is a directory for the temporary file."""
+    """Put content into the blob store; ``home`` is a directory for a temporary file."""
     sha256 = hashlib.sha256(content).hexdigest()
     source = home / f"blob{number()}"
     source.write_bytes(content)
@@ -39,7 +39,7 @@ def make_blob(session: Session, content: bytes, path: str, home: Path) -> Stored
 
 
 def make_rows(session: Session, home: Path, *, rows: int = 3) -> StoredFile:
-    """Chats as the canonical Parquet of a dataset version, in the store."""
+    """Put chats into the blob store, as the canonical Parquet of a dataset version."""
     source, output = home / f"rows{number()}.jsonl", home / f"rows{number()}.parquet"
     with source.open("w", encoding="utf-8") as lines:
         for row in range(rows):
@@ -56,7 +56,7 @@ def make_rows(session: Session, home: Path, *, rows: int = 3) -> StoredFile:
 def make_dataset(
     session: Session, project: Project, *, name: str | None = None, **columns: Any
 ) -> Dataset:
-    """The head of a dataset, without any version."""
+    """Create a dataset without any version."""
     values = {"format": "jsonl", "status": DatasetStatus.READY, **columns}
     dataset = Dataset(project_id=project.id, name=name or f"dataset{number()}", **values)
     session.add(dataset)
@@ -77,7 +77,7 @@ def make_version(
     shape: str = "chat",
     **columns: Any,
 ) -> DatasetVersion:
-    """A version of a dataset; ``file`` is its canonical Parquet, in the store."""
+    """Create a version of a dataset; ``file`` is its canonical Parquet in the store."""
     row = DatasetVersion(
         dataset_id=dataset.id,
         version=version,
@@ -100,7 +100,7 @@ def make_version(
 
 
 def make_binned_dataset(session: Session, project: Project, **columns: Any) -> Dataset:
-    """A dataset that was deleted from the project, in its bin."""
+    """Create a dataset that is in the project's bin."""
     dataset = make_dataset(session, project)
     entry = BinEntry(
         kind="dataset",
@@ -119,7 +119,7 @@ def make_binned_dataset(session: Session, project: Project, **columns: Any) -> D
 
 
 def make_report(session: Session, version: DatasetVersion, **report: Any) -> QualityReport:
-    """The quality report of a version."""
+    """Create a quality report of a version; ``report`` overrides its fields."""
     row = QualityReport(
         version_id=version.id, report={"score": 100, "rows": version.row_count, "findings": []}
     )
@@ -130,5 +130,5 @@ def make_report(session: Session, version: DatasetVersion, **report: Any) -> Qua
 
 
 def references(session: Session, sha256: str) -> int:
-    """How many owners refer to a blob."""
+    """Return the number of owners that refer to a blob."""
     return len(session.scalars(select(BlobRef.id).where(BlobRef.sha256 == sha256)).all())

@@ -1,4 +1,4 @@
-"""What makes names unique."""
+"""A counter that makes names unique."""
 
 from itertools import count
 
@@ -6,5 +6,5 @@ _number = count(1)
 
 
 def number() -> int:
-    """A number not given before, for names."""
+    """Return a number that this process has not used in a name before."""
     return next(_number)

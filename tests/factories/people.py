@@ -1,4 +1,4 @@
-"""Users and what they sign in with."""
+"""Factories of users, roles, invitations, and what users sign in with."""
 
 import secrets
 from datetime import UTC, datetime, timedelta
@@ -34,7 +34,7 @@ def make_user(
     must_change_password: bool = False,
     password_hash: str = _HASH,
 ) -> User:
-    """An account whose password is :data:`PASSWORD`."""
+    """Create an account; its password is :data:`PASSWORD` unless you pass another hash."""
     name = username or f"user{number()}"
     user = User(
         username=name,
@@ -52,7 +52,7 @@ def make_user(
 
 
 def make_role(session: Session, *permissions: str, name: str | None = None) -> Role:
-    """A custom role."""
+    """Create a custom role."""
     role = Role(name=name or f"role{number()}", permissions=[str(p) for p in permissions])
     session.add(role)
     session.commit()
@@ -61,7 +61,7 @@ def make_role(session: Session, *permissions: str, name: str | None = None) -> R
 
 
 def make_token(session: Session, user: User, *, lifetime: timedelta = timedelta(hours=1)) -> str:
-    """An access token in a login session of its own."""
+    """Create an access token in a login session of its own, and return the token."""
     login = AuthSession(user_id=user.id)
     session.add(login)
     session.flush()
@@ -79,7 +79,7 @@ def make_token(session: Session, user: User, *, lifetime: timedelta = timedelta(
 
 
 def make_session(session: Session, user: User) -> AuthSession:
-    """A login session with an access token that nobody has."""
+    """Create a login session whose access token is not returned."""
     make_token(session, user)
     newest = (
         select(AuthSession).where(AuthSession.user_id == user.id).order_by(AuthSession.id.desc())
@@ -88,7 +88,7 @@ def make_session(session: Session, user: User) -> AuthSession:
 
 
 def make_invitation(session: Session, maker: User, **columns: Any) -> Invitation:
-    """An invitation whose link nobody has."""
+    """Create an invitation with a random token hash, so that no link to it exists."""
     values: dict[str, Any] = {
         "token_hash": secrets.token_bytes(32),
         "email": f"invited{number()}@example.com",
@@ -113,7 +113,10 @@ def make_key(
     name: str | None = None,
     lifetime: timedelta | None = None,
 ) -> ApiKey:
-    """An API key; ``token`` is what its owner shows, by default nobody knows it."""
+    """Create an API key with the given scopes, by default ``*``.
+
+    ``token`` is the key in the clear. By default it is random and not returned.
+    """
     key = ApiKey(
         user_id=user.id,
         project_id=None if project is None else project.id,

@@ -1,4 +1,4 @@
-"""Projects, their members, and what they tell and keep."""
+"""Factories of projects, members, notifications, secrets and webhooks."""
 
 import base64
 from datetime import UTC, datetime, timedelta
@@ -37,7 +37,7 @@ from tests.factories.people import make_user
 def make_project(
     session: Session, owner: User | None = None, *, name: str | None = None, **columns: Any
 ) -> Project:
-    """A project; without an owner given, somebody new owns it."""
+    """Create a project; without ``owner``, a new user owns it."""
     owner = owner or make_user(session)
     project = Project(name=name or f"project{number()}", owner_id=owner.id, **columns)
     session.add(project)
@@ -49,7 +49,7 @@ def make_project(
 def make_member(
     session: Session, project: Project, role: str | Role, user: User | None = None
 ) -> User:
-    """Give a user (by default somebody new) a role in the project. Returns the user."""
+    """Give a user (by default a new one) a role in the project, and return the user."""
     user = user or make_user(session)
     if isinstance(role, str):
         role = session.scalars(select(Role).where(Role.name == role)).one()
@@ -59,7 +59,7 @@ def make_member(
 
 
 def make_project_invitation(session: Session, user: User) -> ProjectInvitation:
-    """Create an open invitation of the user into a new project of somebody else."""
+    """Create a new project of another user, and an open invitation of ``user`` into it."""
     role = session.scalars(select(Role).where(Role.name == "viewer")).one()
     invitation = ProjectInvitation(
         project_id=make_project(session).id,
@@ -76,7 +76,10 @@ def make_project_invitation(session: Session, user: User) -> ProjectInvitation:
 def make_context(
     session: Session, project: Project, user: User | None = None, *held: Permission | str
 ) -> ProjectContext:
-    """The evidence that guards give; ``user`` is by default the owner, ``held`` by default all."""
+    """Return the evidence that a project guard returns.
+
+    By default the user is the owner, and ``held`` is all permissions.
+    """
     if user is None:
         user = session.get_one(User, project.owner_id)
     permissions = frozenset(str(p) for p in held) or frozenset({"*"})
@@ -100,7 +103,7 @@ def make_context(
 
 
 def make_binned_project(session: Session, like: Project, **columns: Any) -> Project:
-    """A deleted project in the bin, with the owner and the members of another."""
+    """Create a project that is in the bin, with the owner and the members of ``like``."""
     project = Project(name=f"project{number()}", owner_id=like.owner_id, status="deleted")
     session.add(project)
     session.flush()
@@ -125,7 +128,7 @@ def make_binned_project(session: Session, like: Project, **columns: Any) -> Proj
 
 
 def make_notification(session: Session, user: User, **columns: Any) -> NotificationDetails:
-    """Something in a user's inbox; returns the row that has its uuid."""
+    """Put a notification into a user's inbox, and return the row that has its uuid."""
     values = {"type": "task", "title": f"notification{number()}", "message": "text", **columns}
     row = Notification(user_id=user.id, **values)
     session.add(row)
@@ -144,7 +147,7 @@ def make_secret(
     *,
     name: str | None = None,
 ) -> Secret:
-    """A secret of a user or a project, sealed as the application does."""
+    """Create a secret of a user or a project, encrypted as the application does it."""
     row = Secret(uuid=uuid4(), name=name or f"secret{number()}", kind="generic")
     row.user_id = owner.id if isinstance(owner, User) else None
     row.project_id = owner.id if isinstance(owner, Project) else None
@@ -163,7 +166,7 @@ def make_webhook(
     secret: str = "whsec_" + base64.b64encode(b"s" * 32).decode(),
     **columns: Any,
 ) -> Webhook:
-    """A webhook for all events."""
+    """Create a webhook for all events."""
     uuid = uuid4()
     context = context_of(Webhook.__table__.c.secret, uuid=uuid)
     values = {"name": f"webhook{number()}", "events": [], **columns}
@@ -184,7 +187,7 @@ def make_webhook(
 def make_delivery(
     session: Session, webhook: Webhook, *, body: str = "{}", **columns: Any
 ) -> WebhookDelivery:
-    """Something that waits to be sent."""
+    """Create a delivery that waits to be sent to a webhook."""
     values = {"type": "task:failed", "uuid": uuid4(), **columns}
     row = WebhookDelivery(webhook_id=webhook.id, body=body, **values)
     session.add(row)

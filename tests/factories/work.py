@@ -1,4 +1,4 @@
-"""Experiments, models, tasks, workers and deployments."""
+"""Factories of experiments, models, tasks, code bundles, workers and deployments."""
 
 from typing import Any
 from uuid import uuid4
@@ -25,7 +25,7 @@ from tests.factories.numbers import number
 def make_experiment(
     session: Session, project: Project, *, config: dict[str, Any] | None = None, **columns: Any
 ) -> Experiment:
-    """An experiment that was never run; by default of a model and data that do not exist."""
+    """Create an experiment without runs; by default its model and dataset do not exist."""
     spec = {"type": "training", "base_model": str(uuid4()), "dataset": {"dataset": str(uuid4())}}
     values = {"name": f"experiment{number()}", "status": ExperimentStatus.PENDING, **columns}
     row = Experiment(
@@ -49,7 +49,10 @@ def make_model(
     files: list[StoredFile] | None = None,
     **details: Any,
 ) -> Model:
-    """A registered model; without a project, one shared by all. ``files`` are in the store."""
+    """Create a registered model; without a project, it is shared by all.
+
+    ``files`` must be in the store.
+    """
     row = Model(
         project_id=None if project is None else project.id,
         name=name or f"model{number()}",
@@ -76,7 +79,7 @@ def make_task(
     scheduling: dict[str, Any] | None = None,
     **columns: Any,
 ) -> Task:
-    """A task with its scheduling; ``scheduling`` overrides columns of the latter."""
+    """Create a task and its scheduling row; ``scheduling`` overrides columns of the latter."""
     values = {"name": f"task{number()}", "priority": 5, **columns}
     row = Task(
         project_id=None if project is None else project.id, type=type, status=status, **values
@@ -99,7 +102,7 @@ def make_task(
 
 
 def make_bundle(session: Session, project: Project, file: StoredFile, **columns: Any) -> CodeBundle:
-    """A code bundle whose archive is in the store."""
+    """Create a code bundle; ``file`` is its archive in the store."""
     facts = {"name": f"code{number()}", "files": 1, "unpacked_bytes": file.size, **columns}
     row = CodeBundle(
         project_id=project.id,
@@ -117,7 +120,7 @@ def make_bundle(session: Session, project: Project, file: StoredFile, **columns:
 
 
 def make_worker(session: Session, **columns: Any) -> Worker:
-    """A worker that signed on just now and runs nothing."""
+    """Create a worker that has just registered and runs nothing."""
     values = {
         "name": f"worker{number()}",
         "hostname": "host",
@@ -139,7 +142,7 @@ def make_worker(session: Session, **columns: Any) -> Worker:
 def make_deployment(
     session: Session, project: Project, model: Model | None = None, **columns: Any
 ) -> Deployment:
-    """A stopped deployment of ``model`` (by default a new one)."""
+    """Create a stopped deployment of ``model`` (by default a new model)."""
     model = model or make_model(session, project)
     values = {
         "name": f"deployment{number()}",

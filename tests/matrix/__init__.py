@@ -1,1 +1,1 @@
-"""The access matrix: who gets an answer to what, asked of the running application."""
+"""The access matrix: tests that ask every route as every role, and check who gets which answer."""

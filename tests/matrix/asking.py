@@ -1,4 +1,4 @@
-"""Asking the application what the table declares, holding answers against it, and counting."""
+"""Requests that the access table declares, and checks of the answers, which are counted."""
 
 import re
 from collections.abc import Iterator
@@ -17,8 +17,9 @@ FINE = {200, 201, 202, 204, 409, 412, 422, 428}
 
 
 def ask(client: CheckedClient, access: Access, token: str | None, params: dict[str, str]) -> Any:
-    """Send the request that the table declares, about the resources of ``params``."""
-    # A guard that passes runs into what is missing in the request; deletions are carried out.
+    """Send the request that the table declares, with the resources of ``params`` in its path."""
+    # Many requests lack a body: after the guard has let them in, they are refused as invalid.
+    # Deletions are carried out.
     path = re.sub(r"{([^}]+)}", lambda found: params[found[1]], access.path)
     send = {
         key: value | {"model": params["deployment"]} if "model" in value else value
@@ -28,12 +29,12 @@ def ask(client: CheckedClient, access: Access, token: str | None, params: dict[s
 
 
 def names_of(access: Access) -> list[str]:
-    """The parameters of the path."""
+    """Return the names of the parameters in the route's path."""
     return re.findall(r"{([^}]+)}", access.path)
 
 
 def admits(access: Access, person: str) -> bool:
-    """Whether the table lets the person in, to what is in their own project."""
+    """Return True if the table lets the person in, in their own project."""
     if person in ("anonymous", "deactivated"):
         return access.kind == "public"
     if access.kind == "project":
@@ -47,7 +48,7 @@ def admits(access: Access, person: str) -> bool:
 
 @contextmanager
 def case(access: Access, person: str) -> Iterator[None]:
-    """One more case; what fails in it is a leak."""
+    """Count one case; an assertion that fails inside the ``with`` block counts as a leak."""
     TALLY.cases += 1
     TALLY.routes.add(access.key)
     TALLY.roles.add(person)
@@ -59,7 +60,7 @@ def case(access: Access, person: str) -> Iterator[None]:
 
 
 def check(answer: Any, access: Access, person: str, *, foreign: bool = False) -> None:
-    """Hold an answer against the table."""
+    """Check an answer against the table; ``foreign``: the object is another project's or user's."""
     with case(access, person):
         _check(answer, access, person, foreign=foreign)
 
@@ -82,18 +83,18 @@ def _check(answer: Any, access: Access, person: str, *, foreign: bool) -> None:
     else:
         assert answer.status_code == 403, about
         asked = access.asks if access.asks and person == "developer" else access.permission
-        if access.method != "HEAD":  # which is answered without a body
+        if access.method != "HEAD":  # an answer to HEAD has no body
             assert answer.json()["permission"] == asked, about
 
 
 def sent_in(answer: Any) -> str:
-    """What the answer's request said: an answer may repeat that."""
+    """Return the URL and body of the answer's request, which the answer may repeat."""
     request = answer.request
     return f"{unquote(str(request.url))} {request.content.decode(errors='replace')}"
 
 
 def check_silent(answer: Any, access: Access, person: str, world: World, sent: str = "") -> None:
-    """The answer, whatever it is, must tell nothing of ``world`` but what the request ``sent``."""
+    """Fail if the answer reveals anything of ``world`` that is not in ``sent``."""
     text = answer.text + str(answer.headers)
     told = [word for word in (world.mark, *world.known) if word in text and word not in sent]
     about = f"{access.key} by {person} with {sent!r}: {answer.status_code} {text[:300]}"

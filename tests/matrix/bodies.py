@@ -1,4 +1,4 @@
-"""Request bodies made from the application's OpenAPI description, with real ids in them."""
+"""Request bodies that are generated from the OpenAPI document, with ids of existing objects."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -14,7 +14,7 @@ MAX_BODIES = 12
 
 
 def operation_of(app: FastAPI, access: Access) -> dict[str, Any]:
-    """The description of the route; empty when it has none."""
+    """Return the route's operation in the document, or an empty object if there is none."""
     paths: dict[str, Any] = app.openapi()["paths"]
     path = access.path.replace("{path:path}", "{path}")
     if path.startswith("/v1/models/"):
@@ -24,13 +24,13 @@ def operation_of(app: FastAPI, access: Access) -> dict[str, Any]:
 
 
 def parameters_of(app: FastAPI, access: Access) -> list[str]:
-    """Names of the route's query parameters."""
+    """Return the names of the route's query parameters."""
     described = operation_of(app, access).get("parameters", [])
     return [item["name"] for item in described if item["in"] == "query"]
 
 
 def bodies_of(app: FastAPI, access: Access, params: dict[str, str]) -> list[dict[str, Any]]:
-    """Bodies that the description allows, whose references are to things of ``params``."""
+    """Return bodies that the document allows and that refer to the objects in ``params``."""
     content = operation_of(app, access).get("requestBody", {}).get("content", {})
     schema = content.get("application/json", {}).get("schema")
     if schema is None:
@@ -52,7 +52,7 @@ def _values(
     schema = _resolve(app, schema)
     choices = schema.get("oneOf") or schema.get("anyOf")
     if choices is not None:
-        # Null is the one choice that refers to nothing.
+        # Null is left out, since it refers to no object.
         for choice in choices:
             if choice.get("type") != "null":
                 yield from _values(app, choice, name, params, depth)
@@ -75,7 +75,7 @@ def _objects(
 ) -> Iterator[dict[str, Any]]:
     if depth > 4:
         return
-    if schema.get("minProperties"):  # a map that must not be empty: of a sweep's parameters
+    if schema.get("minProperties"):  # a map that must not be empty: the parameters of a sweep
         for inner in _values(app, schema["additionalProperties"], "seed", params, depth + 1):
             yield {"seed": inner}
         return
@@ -88,7 +88,7 @@ def _objects(
 
 
 def _refers(app: FastAPI, schema: dict[str, Any], name: str, depth: int = 0) -> bool:
-    """Whether a uuid of something can stand here."""
+    """Return True if a value of this schema can contain the uuid of an object."""
     schema = _resolve(app, schema)
     choices = schema.get("oneOf") or schema.get("anyOf") or []
     if schema.get("format") == "uuid" or any(_refers(app, c, name, depth) for c in choices):

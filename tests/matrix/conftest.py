@@ -1,4 +1,4 @@
-"""What the matrix stands on."""
+"""Fixtures of the access matrix."""
 
 from pathlib import Path
 
@@ -11,5 +11,5 @@ from tests.matrix.world import Stage
 
 @pytest.fixture
 def stage(client: CheckedClient, session: Session, home: Path) -> Stage:
-    """Makes projects and people; the application has started and made its administrator."""
+    """Start the application, which creates its administrator, and return a stage."""
     return Stage(session, home)

@@ -1,4 +1,4 @@
-"""What the matrix counts, over all processes of a test run."""
+"""Counts of the access matrix, over all processes of a test run."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass
 class Tally:
-    """What was asked in this run; a leak is an answer that somebody should not have had."""
+    """Counts of a test run; a leak is an answer that the person should not have got."""
 
     routes: set[str] = field(default_factory=set)
     roles: set[str] = field(default_factory=set)
@@ -18,7 +18,7 @@ class Tally:
         return f"routes {routes}, roles {roles}, cases {self.cases}, leaks {self.leaks}"
 
     def as_dict(self) -> dict[str, Any]:
-        """What a process tells the one that started it."""
+        """Return the counts as a process sends them to the one that started it."""
         return {
             "routes": sorted(self.routes),
             "roles": sorted(self.roles),
@@ -27,7 +27,7 @@ class Tally:
         }
 
     def add(self, told: dict[str, Any]) -> None:
-        """Count what another process told."""
+        """Add the counts of another process."""
         self.routes.update(told["routes"])
         self.roles.update(told["roles"])
         self.cases += told["cases"]

@@ -1,4 +1,4 @@
-"""Whatever changes something puts it on record: every route of the table that is no reading."""
+"""Tests that each route that changes something writes an audit entry."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -32,15 +32,15 @@ EXCEPTIONS: dict[str, str] = {
     "POST /api/v1/tasks/{task}/logs": "lines of a log; beginning and end are on record",
     "POST /api/v1/tasks/{task}/metrics": "points of metrics; beginning and end are on record",
 }
-"""Routes that change something and put nothing on record, each with the reason.
+"""Routes that change something and write no audit entry, each with the reason.
 
-What a program sends by the thousand is no act of anybody's: points of metrics, lines of logs,
-pieces of uploads. What becomes of them is on record.
+Programs send metric points, log lines and pieces of uploads by the thousand; these are not acts of
+a user. The results (a run that has ended, a version) do have audit entries.
 """
 
 
 def prepare(client: CheckedClient, stage: Stage, access: Access, world: World) -> None:
-    """Let there be something to change."""
+    """Bring the world into the state in which the route can change something."""
     admin = Api(client, world.tokens["admin"])
     if access.path.endswith("/unarchive"):
         admin.post(f"projects/{world.params['project']}/archive")
@@ -48,12 +48,12 @@ def prepare(client: CheckedClient, stage: Stage, access: Access, world: World) -
         admin.post(f"users/{world.params['user']}/deactivate")
     if access.path.endswith("/workers/{worker}/resume"):
         admin.post(f"workers/{world.params['worker']}/cordon")
-    if access.kind != "platform":  # whose objects are not the owner's own
+    if access.kind != "platform":  # objects of the platform do not belong to the owner
         stage.notify(world, "owner")
 
 
 def examples(app: FastAPI, access: Access) -> list[dict[str, Any]]:
-    """The bodies that the description shows, with other names."""
+    """Return the example bodies of the OpenAPI document, with unique names."""
     content = operation_of(app, access).get("requestBody", {}).get("content", {})
     schema = content.get("application/json", {}).get("schema", {})
     if "$ref" in schema:
@@ -71,7 +71,10 @@ def examples(app: FastAPI, access: Access) -> list[dict[str, Any]]:
 def attempts(
     client: CheckedClient, app: FastAPI, access: Access, world: World
 ) -> Iterator[Callable[[], Any]]:
-    """The plain request, and those with bodies that the description shows or allows."""
+    """Yield functions that send the plain request, or one with a body from the document.
+
+    The bodies are the examples in the document, and bodies that are generated from its schemas.
+    """
     path = access.path
     for name, value in world.params.items():
         path = path.replace(f"{{{name}}}", value)
@@ -89,7 +92,7 @@ SECRET = {"password", "new_password", "current_password", "token", "access_token
 
 
 def secrets_in(said: Any, name: str = "") -> Iterator[str]:
-    """Values of a request or an answer that must rest nowhere in the clear."""
+    """Yield the values of a request or an answer that must not be stored in the clear."""
     if isinstance(said, dict):
         for key, value in said.items():
             yield from secrets_in(value, key)
@@ -121,7 +124,7 @@ def recorded_since(session: Session, number: int) -> list[Any]:
 
 
 def check_rows(rows: list[Any], answer: Any, access: Access, world: World) -> None:
-    """Known actions, no secret, and who it was and from where."""
+    """Check that the entries have known actions, no secrets, the user, and the origin."""
     assert {row.action for row in rows} <= {action.value for action in AuditAction}, access.key
     sent = answer.request.content.decode("utf-8", "replace")
     for secret in (*secrets_in(spoken(sent)), *secrets_in(spoken(answer.text))):
@@ -135,7 +138,7 @@ def check_rows(rows: list[Any], answer: Any, access: Access, world: World) -> No
 def check_unrecorded(
     session: Session, owner_url: str, act: Callable[[], Any], access: Access
 ) -> None:
-    """A change that can't be put on record is not made: both are one transaction."""
+    """Check that a change fails if its audit entry can't be written: both are one transaction."""
     before = contents(session)
     with records_refused(session, owner_url):
         answer = act()
@@ -146,7 +149,7 @@ def check_unrecorded(
 
 
 @pytest.mark.parametrize("access", CHANGING, ids=lambda access: access.key)
-def test_what_succeeds_is_on_record(
+def test_successful_change_writes_audit_entry(
     client: CheckedClient,
     app: FastAPI,
     session: Session,
@@ -154,7 +157,7 @@ def test_what_succeeds_is_on_record(
     stage: Stage,
     access: Access,
 ) -> None:
-    """Every route is seen to succeed, or the rest would prove nothing."""
+    """A route that never succeeds fails its test, since then nothing was checked."""
     if access.key in EXCEPTIONS:
         pytest.skip(EXCEPTIONS[access.key])
     world = stage.world()

@@ -1,4 +1,4 @@
-"""API keys at every route: the wrong scope, the wrong project, and where only people may act."""
+"""Tests of API keys at every route: wrong scope, wrong project, and routes that refuse keys."""
 
 import secrets
 from typing import Any
@@ -23,7 +23,7 @@ _worlds: dict[str, World] = {}
 
 @pytest.fixture
 def world(stage: Stage) -> World:
-    """Refused requests change nothing."""
+    """Return a world that all tests here share: the refused requests don't change it."""
     if "own" not in _worlds:
         _worlds["own"] = stage.world()
     return _worlds["own"]
@@ -44,10 +44,10 @@ def but(permission: Permission | None) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("access", IN_PROJECTS, ids=lambda a: a.key)
 @pytest.mark.parametrize("person", ["owner", "admin"])
-def test_a_wrong_scope_is_refused(
+def test_key_without_the_scope_is_refused(
     client: CheckedClient, session: Session, world: World, access: Access, person: str
 ) -> None:
-    """Whatever the owner of the key may do, and though it holds every other permission."""
+    """The key has every other scope, and its owner may do what the key may not."""
     token = token_for(session, world.people[person], *but(access.permission))
     answer = ask(client, access, token, world.params)
     with case(access, "key"):
@@ -56,16 +56,15 @@ def test_a_wrong_scope_is_refused(
             assert answer.status_code == 404, about
         else:
             assert answer.status_code == 403, about
-            if access.method != "HEAD":  # which is answered without a body
+            if access.method != "HEAD":  # an answer to HEAD has no body
                 assert answer.json()["permission"] == access.permission, about
 
 
 @pytest.mark.parametrize("access", IN_PROJECTS, ids=lambda a: a.key)
 @pytest.mark.parametrize("person", ["owner", "admin"])
-def test_another_project_does_not_exist(
+def test_key_for_one_project_gets_404_in_another_project_of_its_owner(
     client: CheckedClient, session: Session, world: World, access: Access, person: str
 ) -> None:
-    """To a key for one project its owner's others are like those of strangers."""
     other = make_project(session, world.people[person])
     token = token_for(session, world.people[person], *ALL, "*", project=other)
     answer = ask(client, access, token, world.params)
@@ -78,7 +77,7 @@ def test_another_project_does_not_exist(
     "access", [a for a in IN_PROJECTS if a.method == "GET"], ids=lambda a: a.key
 )
 @pytest.mark.parametrize("bound", [False, True])
-def test_the_right_scope_is_enough(
+def test_key_with_only_the_required_scope_is_accepted(
     client: CheckedClient, session: Session, world: World, access: Access, bound: bool
 ) -> None:
     project = world.project if bound else None
@@ -93,10 +92,10 @@ def test_the_right_scope_is_enough(
     ids=lambda a: a.key,
 )
 @pytest.mark.parametrize("bound", [False, True])
-def test_an_administrators_key_without_the_scope(
+def test_key_of_admin_without_the_scope_is_refused_on_the_platform(
     client: CheckedClient, session: Session, world: World, access: Access, bound: bool
 ) -> None:
-    """Nor does ``*`` in a key for one project reach administration."""
+    """The scope ``*`` of a key for one project does not include administration."""
     scopes = (*but(access.permission), *(["*"] if bound else []))
     project = world.project if bound else None
     token = token_for(session, world.people["admin"], *scopes, project=project)
@@ -107,7 +106,7 @@ def test_an_administrators_key_without_the_scope(
 
 
 @pytest.mark.parametrize("access", [a for a in TABLE if not a.takes_keys], ids=lambda a: a.key)
-def test_what_only_people_may_do(
+def test_key_is_refused_where_a_session_is_required(
     client: CheckedClient, session: Session, world: World, access: Access
 ) -> None:
     for person in ("owner", "admin"):
@@ -124,9 +123,9 @@ def test_what_only_people_may_do(
     [a for a in TABLE if a.kind in {"signed in", "inbox"} and a.takes_keys],
     ids=lambda a: a.key,
 )
-def test_everything_else_is_open_to_keys(
+def test_key_is_accepted_by_all_other_signed_in_routes(
     client: CheckedClient, session: Session, world: World, access: Access
 ) -> None:
-    """So a route that refuses them is declared to."""
+    """So the table declares every route that refuses API keys."""
     token = token_for(session, world.people["owner"], "*")
     assert ask(client, access, token, world.params).status_code in FINE | {404}

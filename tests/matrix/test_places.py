@@ -1,6 +1,6 @@
-"""Archived projects, things that do not exist, ids that are none, and ids of two projects at once.
+"""Tests of archived projects, missing objects, invalid ids, and paths with ids of two projects.
 
-``tests/test_routes.py`` asks the plain cases, everybody about their own and about foreign things.
+``tests/test_routes.py`` covers the plain cases: each person's own objects and those of others.
 """
 
 from uuid import uuid4
@@ -18,23 +18,21 @@ NO_UUIDS = ("0", "%00", "' OR 1=1 --", "é" * 40, "null", "{}", "a" * 2000)
 
 
 @pytest.mark.parametrize("access", IN_PROJECTS, ids=lambda a: a.key)
-def test_archived_projects_are_read_only(
-    client: CheckedClient, stage: Stage, access: Access
-) -> None:
-    """Whoever is refused is refused as ever; whoever is let in is told that it is archived."""
+def test_archived_project_is_read_only(client: CheckedClient, stage: Stage, access: Access) -> None:
+    """Only those who would be let in learn that it is archived; others are refused as usual."""
     world = stage.world(status="archived")
     for person in sorted(PEOPLE, key=lambda person: admits(access, person)):
         if access.takes_away and admits(access, person) and not access.is_frozen:
             stage.refill(world)
             if access.path.endswith("/projects/{project}"):
-                continue  # gone after the first of them, which test_routes looks at
+                continue  # the first person deletes the project; test_routes covers this
         answer = ask(client, access, world.tokens[person], world.params)
         if not (access.is_frozen and admits(access, person)):
             check(answer, access, person)
             continue
         with case(access, person):
             assert answer.status_code == 409, (access.key, person, answer.text)
-            if access.method != "HEAD":  # which is answered without a body
+            if access.method != "HEAD":  # an answer to HEAD has no body
                 assert answer.json()["code"] == "project_archived", (access.key, answer.text)
 
 
@@ -42,17 +40,17 @@ _worlds: dict[str, World] = {}
 
 
 def lasting(stage: Stage, name: str) -> World:
-    """One world is enough for requests that change nothing."""
+    """Return the world with this name, which requests that change nothing share."""
     if name not in _worlds:
         _worlds[name] = stage.world()
     return _worlds[name]
 
 
 @pytest.mark.parametrize("access", WITH_PARAMETERS, ids=lambda a: a.key)
-def test_what_does_not_exist_is_not_found(
+def test_missing_or_invalid_id_gets_404_or_422(
     client: CheckedClient, stage: Stage, access: Access
 ) -> None:
-    """Nor is it told to those who are not signed in."""
+    """People without a valid token get 401, so they don't learn what exists."""
     world = lasting(stage, "own")
     name = names_of(access)[0]
     for value in (str(uuid4()), *NO_UUIDS):
@@ -69,10 +67,10 @@ def test_what_does_not_exist_is_not_found(
 @pytest.mark.parametrize(
     "access", [a for a in WITH_PARAMETERS if len(names_of(a)) > 1], ids=lambda a: a.key
 )
-def test_a_foreign_thing_under_ones_own(
+def test_object_of_another_project_below_own_project_is_refused(
     client: CheckedClient, stage: Stage, access: Access
 ) -> None:
-    """The first parameter opens the door; the others must lead to what is behind that door."""
+    """The first parameter of the path gives access; the others must be objects inside it."""
     own, foreign = stage.world(), lasting(stage, "foreign")
     for name in names_of(access)[1:]:
         params = own.params | {name: foreign.params[name]}
@@ -89,10 +87,9 @@ def test_a_foreign_thing_under_ones_own(
 @pytest.mark.parametrize(
     "access", [a for a in TABLE if a.kind in {"project", "inbox"}], ids=lambda a: a.key
 )
-def test_without_a_good_token_nobody_gets_anything(
+def test_request_with_malformed_token_gets_401(
     client: CheckedClient, stage: Stage, access: Access
 ) -> None:
-    """Nor with one that is nearly right."""
     world = lasting(stage, "own")
     good = world.tokens["owner"]
     assert good is not None

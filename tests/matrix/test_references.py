@@ -1,7 +1,6 @@
-"""Ids of a foreign project in bodies, filters, sorts, searches and cursors.
+"""Tests of ids of another project in bodies, filters, sorts, searches and cursors.
 
-Bodies are made from the application's own description, so a field that is added is asked about
-without a line here.
+Bodies are generated from the OpenAPI document, so new fields are tested without a change here.
 """
 
 import copy
@@ -25,12 +24,12 @@ OF_A_STATE = {
     "POST /api/v1/tasks/{task}/metrics",
     "POST /api/v1/tasks/{task}/move",
 }
-"""Routes that refuse even good references while what they are about is not in some state."""
+"""Routes that refuse even valid references, unless the task is in a certain state."""
 Place = tuple[str | int, ...]
 
 
 def references(body: Any, place: Place = ()) -> Iterator[Place]:
-    """Where in the body uuids stand."""
+    """Yield the positions of uuids in a body."""
     items: Any = ()
     if isinstance(body, dict):
         items = body.items()
@@ -72,10 +71,10 @@ def send(
     [a for a in TABLE if a.kind == "project" and a.method in {"POST", "PUT", "PATCH"}],
     ids=lambda a: a.key,
 )
-def test_foreign_ids_in_bodies(
+def test_body_with_id_of_another_project_is_refused(
     client: CheckedClient, app: FastAPI, stage: Stage, access: Access
 ) -> None:
-    """Nobody can make their own things from foreign ones, not even those who may see both."""
+    """Not even admin, who may see both projects, can use objects of one in the other."""
     own, foreign = stage.world(), stage.world()
     foreign_ids = {
         name: foreign.params[name]
@@ -98,10 +97,9 @@ def test_foreign_ids_in_bodies(
 
 
 @pytest.mark.parametrize("access", [a for a in TABLE if a.method == "GET"], ids=lambda a: a.key)
-def test_foreign_words_in_filters(
+def test_filter_with_words_of_another_project_finds_nothing(
     client: CheckedClient, app: FastAPI, stage: Stage, access: Access
 ) -> None:
-    """A filter, a sort or a search finds nothing of a project that one may not see."""
     if access.kind in {"nowhere", "platform"} or access.path.endswith("/events"):
         pytest.skip("no list of things in projects")
     own, foreign = lasting(stage)
@@ -118,8 +116,9 @@ def test_foreign_words_in_filters(
 
 
 @pytest.mark.parametrize("access", [a for a in TABLE if a.method == "GET"], ids=lambda a: a.key)
-def test_foreign_cursors(client: CheckedClient, app: FastAPI, stage: Stage, access: Access) -> None:
-    """A cursor is a place in a list, not a key to it."""
+def test_cursor_of_another_project_reveals_nothing(
+    client: CheckedClient, app: FastAPI, stage: Stage, access: Access
+) -> None:
     if "cursor" not in parameters_of(app, access) or access.kind in {"platform", "inbox"}:
         pytest.skip("no list of things in projects")
     own, foreign = lasting(stage)
@@ -139,7 +138,10 @@ _pairs: list[tuple[World, World]] = []
 
 
 def lasting(stage: Stage) -> tuple[World, World]:
-    """Two worlds for requests that change nothing; in the second, two of everything."""
+    """Return two worlds that requests share that change nothing.
+
+    The second one has two objects of each kind.
+    """
     if not _pairs:
         own, foreign = stage.world(), stage.world()
         stage.refill(foreign)
@@ -147,10 +149,10 @@ def lasting(stage: Stage) -> tuple[World, World]:
     return _pairs[0]
 
 
-def test_the_bodies_are_such_as_the_application_takes(
+def test_body_with_own_ids_is_accepted_by_most_routes(
     client: CheckedClient, app: FastAPI, stage: Stage
 ) -> None:
-    """With ids of one's own most bodies are taken, or the refusals above would prove nothing."""
+    """If generated bodies were always refused, the refusals above would prove nothing."""
     taken, asked = set(), set()
     for access in BY_KEY.values():
         if access.kind != "project" or access.method not in {"POST", "PUT"}:

@@ -1,4 +1,4 @@
-"""What becomes of a request whose record can't be written: nothing."""
+"""Helpers to test that a request changes nothing if its audit entry can't be written."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,18 +21,18 @@ NO_CHANGE_OF_ANYBODYS = {
     "dataset_uploads": "pieces that have come stay, so that the upload can go on",
     "workers": "they tell how they are each second",
 }
-"""Tables that may differ, each with the reason."""
+"""Tables that such a request may change, each with the reason."""
 
 ANSWERED_BEFORE = {
     "POST /api/v1/auth/forgot-password": "its time would tell whether there is such an account",
     "POST /v1/chat/completions": "changes nothing; its record waits until the database takes it",
 }
-"""Routes whose record follows their answer, each with the reason."""
+"""Routes that write their audit entry after the answer, each with the reason."""
 
 
 @contextmanager
 def records_refused(session: Session, owner_url: str) -> Iterator[None]:
-    """The audit's table takes no rows, as on a full disk."""
+    """Make ``audit_logs`` refuse new rows inside the ``with`` block, as on a full disk."""
     session.rollback()
     with psycopg.connect(owner_url, autocommit=True) as owner:
         owner.execute(REFUSE)
@@ -44,7 +44,7 @@ def records_refused(session: Session, owner_url: str) -> Iterator[None]:
 
 
 def contents(session: Session) -> dict[str, tuple[int, int]]:
-    """For each table how many rows it has, and a sum that any changed value would change."""
+    """Return for each table its number of rows and a checksum of their values."""
     session.rollback()
     names = session.scalars(
         text("SELECT c.relname FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace ="

@@ -1,4 +1,4 @@
-"""A project with one of everything in it, and the people around it."""
+"""Worlds: a project with one object of each kind, and people with different roles in it."""
 
 import json
 from collections.abc import Iterator
@@ -58,7 +58,17 @@ _rows: dict[Path, Any] = {}
 
 @dataclass
 class World:
-    """``mark`` is in every name of the project; whoever may not look must never meet it."""
+    """A project with its objects, and people with a token each.
+
+    Attributes:
+        people: users by the names in :data:`PEOPLE`.
+        tokens: access tokens by the same names.
+        params: values of path parameters that lead to the objects.
+        project: the project.
+        mark: word that is in every name of the project. An answer to somebody without access must
+            not contain it.
+        known: further values that must not appear in such an answer.
+    """
 
     people: dict[str, User | None]
     tokens: dict[str, str | None]
@@ -69,7 +79,10 @@ class World:
 
 
 def resources(session: Session, project: Project, home: Path, mark: str) -> dict[str, str]:
-    """One of everything in the project, as path parameters. New kinds of things are added here."""
+    """Create one object of each kind in the project, and return them as path parameters.
+
+    Add new kinds of objects here.
+    """
 
     def name(kind: str) -> str:
         return f"{kind}-{mark}-{uuid4().hex[:6]}"
@@ -188,7 +201,10 @@ def resources(session: Session, project: Project, home: Path, mark: str) -> dict
 
 
 def _secrets(params: dict[str, str]) -> set[str]:
-    """What only members may meet: roles are everybody's, and the others are in every project."""
+    """Return the values that only members may see.
+
+    Roles are visible to everybody; versions, findings and file paths are the same in all projects.
+    """
     return {
         value
         for name, value in params.items()
@@ -198,7 +214,7 @@ def _secrets(params: dict[str, str]) -> set[str]:
 
 @contextmanager
 def one_commit(session: Session) -> Iterator[None]:
-    """Factories commit each row; a world is made in one go."""
+    """Turn the commits of factories into flushes, and commit once at the end."""
     commit = session.commit
     session.commit = session.flush  # type: ignore[method-assign]
     try:
@@ -210,13 +226,13 @@ def one_commit(session: Session) -> Iterator[None]:
 
 @dataclass
 class Stage:
-    """Makes worlds."""
+    """A factory of worlds."""
 
     session: Session
     home: Path
 
     def world(self, **columns: Any) -> World:
-        """A new project, filled, and people with a token each."""
+        """Create a project with one object of each kind, and people with a token each."""
         session = self.session
         mark = uuid4().hex[:10]
         with one_commit(session):
@@ -243,19 +259,19 @@ class Stage:
         return world
 
     def refill(self, world: World) -> None:
-        """Replace what a request may have deleted."""
+        """Create all objects anew, since a request may have deleted some."""
         with one_commit(self.session):
             fresh = resources(self.session, world.project, self.home, world.mark)
         world.params |= fresh
         world.known |= _secrets(fresh) - {"prod"}
 
     def new_project(self, world: World) -> None:
-        """Put an empty project in place of one that a request may have deleted."""
+        """Replace the project, which a request may have deleted, by an empty one."""
         owner = world.people["owner"]
         world.params["project"] = str(make_project(self.session, owner).uuid)
 
     def notify(self, world: World, person: str) -> None:
-        """Something of the person's alone: in the inbox, a session, an API key, an invitation."""
+        """Create the person's own objects: notification, session, API key, secret, invitation."""
         user = world.people[person]
         assert user is not None
         world.params["notification"] = str(make_notification(self.session, user).uuid)

@@ -1,7 +1,7 @@
-"""What must be there before a request can succeed, for routes that the plain request is not enough.
+"""Scenes: the preparation of routes whose plain request can't succeed.
 
-A scene prepares its world and returns the request, which is to be sent once. A route that changes
-something and whose request can't be made from its description needs one.
+A scene prepares its world and returns a function that sends the request once. Routes need a scene
+if they change something and no successful request can be generated from the OpenAPI document.
 """
 
 from tests.matrix.scenes import datasets, people, work

@@ -31,7 +31,7 @@ def uploading_a_version(s: Scene) -> Act:
 
 @scene("PATCH uploads/{upload}")
 def the_last_piece(s: Scene) -> Act:
-    """What all pieces become; the others are pieces of it."""
+    """Send the piece that completes an upload; pieces before it have no audit entry."""
     content = ROWS.encode()
     names = {"name": f"rows{number()}", "filename": "rows.jsonl"}
     begun = done(
@@ -50,7 +50,7 @@ def the_last_piece(s: Scene) -> Act:
     tus = {"Tus-Resumable": "1.0.0"}
 
     def act() -> Any:
-        """What is missing; nothing, when only the upload's end could not be recorded."""
+        """Send the missing bytes: none, if only the audit entry of the end failed before."""
         offset = int(done(s.owner.request("HEAD", where, headers=tus)).headers["upload-offset"])
         headers = {
             **tus,
@@ -86,6 +86,3 @@ def tagging(s: Scene) -> Act:
 @scene("DELETE datasets/{dataset}/versions/{version}")
 def deleting_a_version(s: Scene) -> Act:
     return partial(s.owner.delete, f"{s.dataset()}/versions/v2")
-
-
-# Tasks

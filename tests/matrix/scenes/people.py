@@ -1,4 +1,4 @@
-"""Scenes of identity, projects and what people are told."""
+"""Scenes of identity, projects, secrets and notifications."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -176,7 +176,7 @@ def leaving(s: Scene) -> Act:
 
 
 def joining(s: Scene) -> tuple[Api, str]:
-    """Somebody who is invited into the project, and where their invitation is."""
+    """Invite a new user into the project; return their client and the invitation's path."""
     user, api = s.fresh()
     body = {"role": "viewer"}
     made = done(s.owner.put(f"{s.path('project')}/members/{user.username}", json=body))
@@ -215,6 +215,3 @@ def clearing_the_inbox(s: Scene) -> Act:
     s.stage.notify(s.world, "owner")
     done(s.owner.post(f"notifications/{s.world.params['notification']}/read"))
     return partial(s.owner.delete, "notifications/read")
-
-
-# Datasets

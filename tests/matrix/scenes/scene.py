@@ -1,4 +1,4 @@
-"""What a scene is, and where each is found."""
+"""The base of scenes, and the registry of all scenes."""
 
 import json
 import time
@@ -30,7 +30,7 @@ ROWS = "".join(
 
 @dataclass
 class Scene:
-    """A world, and what is told apart in it; ``until`` ends what was started for the scene."""
+    """A world with clients for its people; ``until`` stops what was started for the scene."""
 
     client: CheckedClient
     session: Session
@@ -39,7 +39,7 @@ class Scene:
     until: ExitStack
 
     def api(self, person: str) -> Api:
-        """The API as one of the world's people."""
+        """Return a client that is signed in as one of the world's people."""
         return Api(self.client, self.world.tokens[person])
 
     @property
@@ -51,11 +51,11 @@ class Scene:
         return self.api("admin")
 
     def path(self, name: str) -> str:
-        """Where the world's thing of that kind is."""
+        """Return the path of the world's object of this kind."""
         return f"{name}s/{self.world.params[name]}"
 
     def fresh(self) -> tuple[Any, Api]:
-        """An account of nobody else's, signed in."""
+        """Create a user, sign them in, and return the user and their client."""
         user = make_user(self.session)
         answer = Api(self.client, None).post(
             "auth/token", data={"username": user.username, "password": PASSWORD}
@@ -63,7 +63,7 @@ class Scene:
         return user, Api(self.client, answer.json()["access_token"])
 
     def dataset(self) -> str:
-        """A dataset of six rows with two versions, made as people make them."""
+        """Create a dataset with two versions through the API, and return its path."""
         made = done(
             self.owner.post(
                 f"{self.path('project')}/datasets",
@@ -82,13 +82,13 @@ class Scene:
         return where
 
     def task(self, status: str = "pending") -> str:
-        """Where a task in that state is."""
+        """Create a task in this state and return its path."""
         task = make_task(self.session, self.world.project, status=status)  # type: ignore[arg-type]
         return f"tasks/{task.uuid}"
 
 
 def done(answer: Any) -> Any:
-    """What prepares must succeed."""
+    """Return the answer of a request that prepares a scene; fail if it was not successful."""
     assert answer.is_success, (str(answer.request.url), answer.status_code, answer.text)
     return answer
 
@@ -97,7 +97,7 @@ SCENES: dict[str, Callable[[Scene], Act]] = {}
 
 
 def scene(key: str) -> Callable[[Callable[[Scene], Act]], Callable[[Scene], Act]]:
-    """Declares the scene of a route, by method and path below ``/api/v1``."""
+    """Register a scene for a route, given as method and path below ``/api/v1``."""
 
     def add(make: Callable[[Scene], Act]) -> Callable[[Scene], Act]:
         method, _, place = key.partition(" ")
@@ -107,11 +107,8 @@ def scene(key: str) -> Callable[[Callable[[Scene], Act]], Callable[[Scene], Act]
     return add
 
 
-# Signing in
-
-
 def wait_for_rows(count: Callable[[], int]) -> bool:
-    """Whether there are some, if need be after a while."""
+    """Wait up to 10 seconds until ``count`` is positive; return True if it is."""
     deadline = time.monotonic() + 10
     while not count() and time.monotonic() < deadline:
         time.sleep(0.02)

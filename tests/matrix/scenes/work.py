@@ -1,4 +1,4 @@
-"""Scenes of tasks, models, deployments, and what plans them."""
+"""Scenes of tasks, models, deployments, schedules, sweeps and experiments."""
 
 import json
 from functools import partial
@@ -100,7 +100,7 @@ def starting(s: Scene) -> Act:
 
 @scene("POST /v1/chat/completions")
 def chatting(s: Scene) -> Act:
-    """Put on record after the answer, many at once."""
+    """Send a chat; audit entries of chats are written after the answer, in batches."""
     engine = s.until.enter_context(FakeEngine())
     served = {"endpoint": engine.endpoint, "endpoint_token": engine.token}
     deployment = make_deployment(s.session, s.world.project, status="ready", **served)
@@ -143,7 +143,7 @@ def searching(s: Scene) -> Act:
 
 @scene("DELETE experiments/{experiment}")
 def deleting_an_experiment(s: Scene) -> Act:
-    """While one of its sweeps runs, it stays."""
+    """Cancel the sweep first: an experiment can't be deleted while one of its sweeps runs."""
     assert s.owner.post(f"{s.path('sweep')}/cancel").is_success
     return partial(s.owner.delete, s.path("experiment"))
 
