@@ -1,1 +1,1 @@
-"""The queue: submitting, claiming, leases, running, telemetry."""
+"""The task queue: submission, claims, leases, execution in child processes, and telemetry."""

@@ -1,4 +1,4 @@
-"""Guards of tasks."""
+"""Guards of the routes for tasks: who may read, submit, change and stop them."""
 
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.projects.access import ProjectGuard, Via

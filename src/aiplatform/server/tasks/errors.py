@@ -1,10 +1,10 @@
-"""What can go wrong with tasks."""
+"""Errors of tasks. Except for ``LostLease``, the API answers them as problems."""
 
 from aiplatform.server.core.errors import Conflict, Invalid
 
 
 class TaskFinished(Conflict):
-    """A final status does not change."""
+    """A change to a task that has ended: a final status never changes."""
 
     code = "task_finished"
     title = {"en": "Task has ended", "zh": "任务已结束"}
@@ -15,7 +15,7 @@ class TaskFinished(Conflict):
 
 
 class WrongTaskType(Invalid):
-    """Some types of task are made through a resource of their own."""
+    """A submission of a task whose type is started through a resource of its own."""
 
     code = "wrong_task_type"
     title = {"en": "Wrong place for this task", "zh": "提交位置不正确"}
@@ -26,7 +26,7 @@ class WrongTaskType(Invalid):
 
 
 class NoWorkerCanRun(Invalid):
-    """It would wait for ever."""
+    """A submission that would wait for ever because no worker has the resources."""
 
     code = "no_worker_can_run"
     title = {"en": "No worker can run this", "zh": "没有 worker 可以运行"}
@@ -37,7 +37,7 @@ class NoWorkerCanRun(Invalid):
 
 
 class TaskNotWaiting(Conflict):
-    """Order concerns tasks that have not been started."""
+    """A change of the queue order for a task that does not wait."""
 
     code = "task_not_waiting"
     title = {"en": "Task is not waiting", "zh": "任务不在等待"}
@@ -49,7 +49,7 @@ class TaskNotWaiting(Conflict):
 
 
 class NotItsNeighbour(Invalid):
-    """Tasks are moved among those of their own project and queue."""
+    """A move before a task of another project or queue, or before one that does not wait."""
 
     code = "not_its_neighbour"
     title = {"en": "Not in the same queue", "zh": "不在同一队列"}
@@ -61,7 +61,7 @@ class NotItsNeighbour(Invalid):
 
 
 class NotPausable(Conflict):
-    """What serves requests, or executes elsewhere, can be stopped, not paused."""
+    """A request to pause a deployment or an external run, which can only be stopped."""
 
     code = "not_pausable"
     title = {"en": "Can't be paused", "zh": "无法暂停"}
@@ -72,7 +72,7 @@ class NotPausable(Conflict):
 
 
 class NotRetriable(Conflict):
-    """Only what ended without success is tried again, once."""
+    """A retry of a task that has not failed or been cancelled, or that has been retried before."""
 
     code = "not_retriable"
     title = {"en": "Can't be retried", "zh": "无法重试"}
@@ -83,7 +83,7 @@ class NotRetriable(Conflict):
 
 
 class DependencyFailed(Conflict):
-    """It would wait for a success that can't come any more."""
+    """A submission that would wait for the success of a task that has already failed."""
 
     code = "dependency_failed"
     title = {"en": "Dependency has failed", "zh": "依赖的任务未成功"}
@@ -96,7 +96,7 @@ class DependencyFailed(Conflict):
 
 
 class MakesNoModel(Invalid):
-    """Of other tasks it is not known whether they make a model, or which."""
+    """A reference to the model of a task whose type makes no model."""
 
     code = "makes_no_model"
     title = {"en": "Not a training", "zh": "不是训练任务"}
@@ -108,7 +108,7 @@ class MakesNoModel(Invalid):
 
 
 class MadeNoModel(Conflict):
-    """It completed without one, or the one it made was deleted."""
+    """A reference to the model of a completed training that left none, or whose model is gone."""
 
     code = "made_no_model"
     title = {"en": "The training left no model", "zh": "任务没有模型"}
@@ -120,7 +120,7 @@ class MadeNoModel(Conflict):
 
 
 class KeyReused(Conflict):
-    """An Idempotency-Key names one request."""
+    """An Idempotency-Key that was used for a different request before."""
 
     code = "idempotency_key_reused"
     title = {"en": "Key used for another request", "zh": "幂等键已用于其他请求"}
@@ -131,7 +131,7 @@ class KeyReused(Conflict):
 
 
 class MalformedPoints(Invalid):
-    """The points of a request can't be read."""
+    """A request whose points can't be read."""
 
     code = "malformed_points"
     title = {"en": "Invalid points", "zh": "指标数据无效"}
@@ -142,7 +142,7 @@ class MalformedPoints(Invalid):
 
 
 class RecordsMissing(Conflict):
-    """A writer's records are taken in order, so that none is lost unnoticed."""
+    """A gap in a writer's numbered records. They are stored in order, so that none is lost."""
 
     code = "records_missing"
     title = {"en": "Earlier records are missing", "zh": "缺少之前的记录"}
@@ -153,7 +153,7 @@ class RecordsMissing(Conflict):
 
 
 class NotReportedHere(Conflict):
-    """What a worker runs is reported by the worker, under its lease."""
+    """A report about a task that a worker runs. Only the worker may report, under its lease."""
 
     code = "not_reported_here"
     title = {"en": "A worker reports for this task", "zh": "该任务由 worker 上报"}
@@ -165,7 +165,7 @@ class NotReportedHere(Conflict):
 
 
 class NothingToCompare(Invalid):
-    """Whose series are meant is not said."""
+    """A comparison that names neither tasks nor an experiment."""
 
     code = "nothing_to_compare"
     title = {"en": "Nothing to compare", "zh": "未指定比较对象"}
@@ -176,11 +176,11 @@ class NothingToCompare(Invalid):
 
 
 class LostLease(Exception):
-    """The attempt's fence is not the task's any more: somebody else may be running it."""
+    """The attempt's fencing number is out of date: another attempt may be running the task."""
 
 
 class ArtifactPathRefused(Invalid):
-    """Whoever downloads artifacts has files of these names."""
+    """An artifact path that can't be used as a file name by those who download it."""
 
     code = "artifact_path_refused"
     title = {"en": "Invalid path", "zh": "路径无效"}
@@ -191,7 +191,7 @@ class ArtifactPathRefused(Invalid):
 
 
 class TooManyArtifacts(Conflict):
-    """Each file costs a row and a look."""
+    """An artifact beyond the number of files that a run may have."""
 
     code = "too_many_artifacts"
     title = {"en": "Too many artifacts", "zh": "产物过多"}

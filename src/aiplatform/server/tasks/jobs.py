@@ -1,4 +1,4 @@
-"""Celery's side of the queue: the wake-up, and the threads that a worker runs beside it."""
+"""The Celery side of the queue: the wake-up job, and the background threads of a worker."""
 
 import contextlib
 import fcntl
@@ -52,11 +52,11 @@ CHORES_SECONDS = 3600.0
 
 
 class NameInUse(Exception):
-    """Another worker of this machine has the name."""
+    """Another worker of this machine uses the name."""
 
 
 class WorkerProcess:
-    """This process as a worker: its name, its row, its heartbeat and its turn at sweeping."""
+    """This process as a worker: its name, its row, its heartbeat thread and its reaper thread."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -69,7 +69,7 @@ class WorkerProcess:
         self._chores_due = time.monotonic()
 
     def start(self) -> None:
-        """Enter the worker and start its threads.
+        """Register the worker and start its threads.
 
         Raises:
             NameInUse: when another live process of this machine has the name.
@@ -89,7 +89,7 @@ class WorkerProcess:
             self._threads.append(thread)
 
     def stop(self) -> None:
-        """Sign off, when all attempts have ended."""
+        """Stop the threads and sign the worker off. All attempts must have ended."""
         self.stopped.set()
         if self._spares is not None:
             self._spares.stop()
@@ -125,7 +125,7 @@ class WorkerProcess:
                 log.warning("heartbeat failed", error=str(error)[:200])
 
     def _sweep(self) -> None:
-        """Sweep while this process holds the database's advisory lock, else wait for it."""
+        """Run the reaper while this process holds the advisory lock; else wait for the lock."""
         while not self.stopped.is_set():
             try:
                 with psycopg.connect(
@@ -134,12 +134,14 @@ class WorkerProcess:
                     connect_timeout=5,
                     **ALIVE,
                 ) as connection:
-                    # Nor may a worker that was cut off keep the others from sweeping.
+                    # Without this, a worker that was cut off would keep the lock, and no other
+                    # could be reaper.
                     connection.execute(ALIVE_THERE)
                     self._sweep_with(connection)
             except (psycopg.Error, SQLAlchemyError, OSError, Problem) as error:
                 log.warning("sweep interrupted", error=str(error)[:200])
-            except Exception:  # the one handler of this thread, without which no lease runs out
+            # Nothing else catches errors of this thread; without it, no lease would expire.
+            except Exception:
                 log.exception("sweep interrupted inside the platform")
             self.stopped.wait(self.settings.reaper_seconds)
 
@@ -154,7 +156,8 @@ class WorkerProcess:
             run_silence_seconds=self.settings.run_silence_seconds,
         )
         while not self.stopped.is_set():
-            # The lock lives in this connection; when that is gone, another sweeps already.
+            # The lock belongs to this connection: if it is lost, another worker is the reaper
+            # already.
             connection.execute("SELECT 1")
             sweeper.sweep()
             do_each({"notifications": notifications_jobs.sweep, **at_sweep()})
@@ -165,18 +168,21 @@ class WorkerProcess:
 
 
 def gpus_in(sample: dict[str, float]) -> dict[str, float]:
-    """What of a machine's sample is about GPUs, short enough for a list of workers."""
+    """Return the values of a machine's sample that concern GPUs, rounded for a list of workers."""
     return {key: round(value, 1) for key, value in sample.items() if key.startswith("gpu")}
 
 
 def default_name(settings: Settings) -> str:
-    """Host name and a digest of the home, so that two homes on one machine are two workers."""
+    """Return the host name with a digest of the home.
+
+    So two homes on one machine are two workers.
+    """
     digest = hashlib.sha256(str(settings.home.absolute()).encode()).hexdigest()[:8]
     return f"{socket.gethostname()}-{digest}"[:100]
 
 
 def do_chores(settings: Settings) -> None:
-    """What is due now and then: empty the bin, collect blobs, drop outcomes, clean the spool."""
+    """Do the hourly work: empty the bin, collect blobs, apply retention and delete old files."""
     do_each(
         {
             "bin": purge_overdue,
@@ -203,10 +209,10 @@ def _forget_submissions() -> None:
 
 
 def end_leftovers(work_dir: Path) -> None:
-    """Make sure that no child of a predecessor still runs, and drop the homes of its spares.
+    """End child processes of a predecessor that still run, and delete the homes of its spares.
 
-    Launchers end by themselves when their runner dies; this waits for the last of them. Those of
-    another worker in the same home have their parent still, and are none.
+    Launchers end by themselves when their worker dies; this waits for the last of them. Launchers
+    of another live worker with the same home are left alone: their parent still runs.
     """
     if not work_dir.is_dir():
         return
@@ -232,12 +238,12 @@ _process: WorkerProcess | None = None
 
 
 def wake(queue: str, passed_on: int = 0) -> dict[str, Any] | None:
-    """Claim one task of this worker's queues and run it; the rest is for further wake-ups.
+    """Claim one task of this worker's queues and run it.
 
-    While others wait, a claim is followed by another wake-up, so that everything that fits is
-    started; so is the end of a task, since its resources are free then. What begins to wait after
-    these have looked sends its own. The broker gives a wake-up to any worker, also to one that can
-    take nothing: it passes it on, once for each worker that has room.
+    If other tasks wait, a claim sends another wake-up, so that everything that fits is started. The
+    end of a task does so too, because it frees resources. A task that is submitted later sends a
+    wake-up of its own. The broker may give a wake-up to a worker that has no room; that worker
+    passes it on, at most once for each worker that has room.
     """
     if _process is None:
         return None
@@ -257,14 +263,15 @@ def wake(queue: str, passed_on: int = 0) -> dict[str, Any] | None:
     figures.CLAIMS.labels(claim.task_type).inc()
     if claim.others_wait:
         send(WAKE, task_queue(queue), queue=queue)
-    # Celery's own record of it, which it would write before the claim, costs the task that time.
+    # Celery would write this record before the claim, which would delay the task.
     with contextlib.suppress(SQLAlchemyError):
         if current_task:
             current_task.update_state(state=STARTED)
     started = time.monotonic()
     try:
         (runner.run_node if claim.node else runner.run_attempt)(claim)
-    except Exception as error:  # the one handler of this process: a fault of ours ends the attempt
+    # Nothing else catches errors of the platform itself; they end the attempt.
+    except Exception as error:
         log.exception("the attempt failed inside the platform", task=str(claim.task_uuid))
         with contextlib.suppress(LostLease), transaction() as session:
             reason = f"The platform failed while it ran the task: {type(error).__name__}: {error}"
@@ -282,7 +289,7 @@ def wake(queue: str, passed_on: int = 0) -> dict[str, Any] | None:
 
 
 def _others_wait(queues: Sequence[str]) -> bool:
-    """Whether a task waits that this worker might run; yes, too, when the database does not say."""
+    """Return True if a task waits that this worker might run, or if the database fails."""
     try:
         with transaction() as session:
             return bool(queries.some_waiting(session, queues, 1) or queries.open_places(session))
@@ -291,8 +298,8 @@ def _others_wait(queues: Sequence[str]) -> bool:
 
 
 def install(app: Celery) -> None:
-    """Give the Celery application its task and the worker its life cycle."""
-    # Recorded as started once it has work: most find none, and the others claim first.
+    """Add the wake-up job and the worker's start and stop handlers to the Celery application."""
+    # Most wake-ups find no task. Those that claim one record the start themselves, after the claim.
     app.task(name=WAKE, track_started=False)(wake)
     notifications_jobs.install(app)
     install_messages(app)
@@ -309,10 +316,10 @@ def install(app: Celery) -> None:
 
 
 def run_worker() -> None:
-    """Be a worker until a signal ends it.
+    """Run a worker until a signal ends it.
 
     Raises:
-        NameInUse: see :class:`WorkerProcess`.
+        NameInUse: when another live process of this machine has the name.
     """
     global _process  # noqa: PLW0603  (one worker per process, known to its Celery task)
     settings = get_settings()

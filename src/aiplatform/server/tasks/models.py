@@ -1,4 +1,4 @@
-"""Tasks and all that hangs on them: scheduling, leases, attempts, events, telemetry."""
+"""Tables of tasks: scheduling, workers, leases, attempts, events, metrics, logs, checkpoints."""
 
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,7 @@ from aiplatform.server.core.database import Base, BigKey, Created, Identified
 
 
 class Task(Identified, Created, Base):
-    """One piece of queued work; the contract's table. ``progress`` runs from 0 to 1."""
+    """One piece of queued work; a table of the contract. ``progress`` runs from 0 to 1."""
 
     __tablename__ = "tasks"
 
@@ -44,18 +44,18 @@ class Task(Identified, Created, Base):
 
 
 class TaskScheduling(Base):
-    """What the queue needs and the contract has no column for.
+    """The fields of a task that the queue needs and the contract has no columns for.
 
-    ``since`` is the age by which the task is sorted; ``blockers`` counts the tasks that must end
-    before it; ``stop_wanted`` is what a running attempt was asked for: ``pause`` or ``preempt``.
-    The table also has copies of the task's project, priority and whether it waits, kept by triggers
-    for the index of the queue.
+    ``since`` is the age by which tasks are sorted. ``blockers`` counts the tasks that must end
+    first. ``stop_wanted`` is what a running attempt was asked to do: ``pause`` or ``preempt``. The
+    table also has copies of the task's project and priority, and a flag for waiting; triggers
+    maintain them for the index of the queue.
 
-    What is asked for is asked of each of its ``nodes``. ``attempt`` counts starts; ``fence`` grows
-    with every claim, and every write of an attempt carries the fence that it was claimed with.
+    Resources are per node: each of the ``nodes`` needs them. ``attempt`` counts starts. ``fence``
+    grows with every claim, and every write of an attempt carries the fencing number of its claim.
 
-    Without ``personal_secrets`` the author's own secrets are out of reach: the task was submitted
-    with an API key that lacks the scope for them.
+    ``personal_secrets`` is false if the task was submitted with an API key that lacks the scope for
+    the author's own secrets; the task then can't read them.
     """
 
     __tablename__ = "task_scheduling"
@@ -90,9 +90,10 @@ class TaskScheduling(Base):
 
 
 class Worker(Base):
-    """A worker and what its machine offers. ``heartbeats`` counts, so no clock is compared.
+    """A worker and the resources of its machine.
 
-    ``devices`` are its slots for GPU work, as :class:`rules.Device`; a lease names them by place.
+    ``heartbeats`` is a counter, so that no clocks are compared. ``devices`` are the slots for GPU
+    work, as :class:`rules.Device`; a lease refers to them by index.
     """
 
     __tablename__ = "workers"
@@ -119,7 +120,7 @@ class Worker(Base):
 
 
 class TaskLease(Base):
-    """Exists while an attempt runs: who holds the task, and what it occupies."""
+    """The lease of a running attempt: the worker that holds the task, and the resources in use."""
 
     __tablename__ = "task_leases"
 
@@ -137,10 +138,10 @@ class TaskLease(Base):
 
 
 class TaskGang(Base):
-    """The nodes of an attempt over several: stands while its lease does, and goes with it.
+    """The group of nodes that run one attempt together. It exists as long as the lease.
 
-    ``state``: ``gathering`` until all are there, ``gathered`` while they prepare, ``running``;
-    ``endpoint`` is where they meet, host:port of node 0.
+    ``state``: ``gathering`` until all nodes are there, ``gathered`` while they prepare,
+    ``running``. ``endpoint`` is where the nodes meet: host:port of node 0.
     """
 
     __tablename__ = "task_gangs"
@@ -153,10 +154,10 @@ class TaskGang(Base):
 
 
 class TaskNode(Base):
-    """A worker that joined an attempt as a node other than 0, and what it holds for it.
+    """A worker that joined an attempt as a node other than 0, and the resources that it holds.
 
-    ``state``: ``joined``, ``ready`` when it has all that the job reads, ``leaving`` when its worker
-    stops, ``failed`` when its processes did; ``report`` then says how.
+    ``state``: ``joined``; ``ready`` when it has all files that the job reads; ``leaving`` when its
+    worker stops; ``failed`` when its processes failed. ``report`` then contains the reason.
     """
 
     __tablename__ = "task_nodes"
@@ -177,7 +178,7 @@ class TaskNode(Base):
 
 
 class TaskReservation(Base):
-    """A worker's promise to the first task that does not fit yet, see ``rules.placement``."""
+    """Resources of a worker, kept free for the first task that doesn't fit: ``rules.placement``."""
 
     __tablename__ = "task_reservations"
 
@@ -188,7 +189,7 @@ class TaskReservation(Base):
 
 
 class TaskDependency(Base):
-    """A task that must end before another; ``condition`` is ``ok`` or ``any``."""
+    """A task that must end before another one; ``condition`` is ``ok`` or ``any``."""
 
     __tablename__ = "task_dependencies"
 
@@ -199,7 +200,7 @@ class TaskDependency(Base):
 
 
 class TaskSubmission(Base):
-    """What was answered to a request with an ``Idempotency-Key``."""
+    """The answer to a request with an ``Idempotency-Key``."""
 
     __tablename__ = "task_submissions"
 
@@ -211,7 +212,7 @@ class TaskSubmission(Base):
 
 
 class TaskAttempt(Base):
-    """One start of a task and how it ended."""
+    """One execution of a task and its outcome."""
 
     __tablename__ = "task_attempts"
 
@@ -226,7 +227,10 @@ class TaskAttempt(Base):
 
 
 class TaskEvent(Base):
-    """A line of a task's timeline. Several processes write, so readers go by ``transaction_id``."""
+    """An entry of a task's timeline.
+
+    Several processes write entries, so readers follow ``transaction_id`` rather than ``id``.
+    """
 
     __tablename__ = "task_events"
 
@@ -238,7 +242,7 @@ class TaskEvent(Base):
 
 
 class MetricPoint(Base):
-    """One value of one series. A resumed attempt repeats steps; the later attempt counts."""
+    """One value of one series. If a resumed attempt repeats a step, its value counts."""
 
     __tablename__ = "metric_points"
 
@@ -252,11 +256,12 @@ class MetricPoint(Base):
 
 
 class ExternalRun(Base):
-    """What is known of a run that executes elsewhere. ``renewals`` counts what was heard of it.
+    """The state of a run that executes outside the platform.
 
-    ``given_up``: it was ended for its silence, and has not said since how it ended. ``client_id``
-    is the name it gave itself. ``log_allowance`` is how many bytes it may print at once, as of
-    ``log_filled_at``; null, it has printed nothing yet.
+    ``renewals`` counts the run's reports. ``given_up``: the run was ended because nothing was heard
+    of it, and it has not reported its end since. ``client_id`` is the name that the run chose for
+    itself. ``log_allowance`` is the number of bytes that it could print at once at
+    ``log_filled_at``; null if it has printed nothing yet.
     """
 
     __tablename__ = "external_runs"
@@ -272,7 +277,7 @@ class ExternalRun(Base):
 
 
 class RunWriter(Base):
-    """How far a writer's numbered records of one run were taken in."""
+    """The number up to which a writer's records of one run are stored."""
 
     __tablename__ = "run_writers"
 
@@ -284,9 +289,9 @@ class RunWriter(Base):
 class LogChunk(Base):
     """Consecutive lines of one stream. ``seq`` counts from 1 within the task.
 
-    ``level`` is the highest of its lines, ``levels`` from which line on which level it is, as
-    ``rules.levels`` reads them. ``segment`` says what of the log lies in a blob in its place: its
-    ``sha256`` (null: nothing was kept), ``bytes`` and ``lines``, and what was dropped.
+    ``level`` is the highest level of the lines. ``levels`` lists the lines at which the level
+    changes, as ``rules.levels`` reads them. If lines were moved to a blob, ``segment`` describes
+    it: ``sha256`` (null if nothing was kept), ``bytes``, ``lines``, and what was dropped.
     """
 
     __tablename__ = "log_chunks"
@@ -315,7 +320,7 @@ class TaskCheckpoint(Base):
 
 
 class TaskInput(Base):
-    """Lineage: what a task read, with its hash; ``label`` outlives the thing itself."""
+    """The lineage of a task: one input with its hash. ``label`` stays if the input is deleted."""
 
     __tablename__ = "task_inputs"
 

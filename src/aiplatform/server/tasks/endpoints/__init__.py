@@ -1,6 +1,4 @@
-"""HTTP routes: ``submit``, ``tasks``, ``logs``, ``artifacts``, ``watch`` for live streams,
-``workers``, ``health``.
-"""
+"""HTTP routes for tasks, their logs, metrics and artifacts, for workers, and for health."""
 
 from fastapi import APIRouter
 

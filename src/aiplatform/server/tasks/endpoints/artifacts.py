@@ -1,4 +1,4 @@
-"""What tasks have left: files that are no model and no dataset."""
+"""Routes for artifacts: the files that a run or script leaves as a result."""
 
 from typing import Annotated
 from uuid import UUID
@@ -34,7 +34,7 @@ router = APIRouter(prefix="/api/v1/tasks/{task}/artifacts")
 
 
 def render(file: StoredFile) -> ArtifactOut:
-    """A file as it goes out."""
+    """Return the answer that describes one artifact."""
     return ArtifactOut(path=file.path, size=file.size, sha256=file.sha256)
 
 
@@ -47,7 +47,7 @@ def list_task_artifacts(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Page[ArtifactOut]:
-    """The files that it left in its output directory, by path."""
+    """Return the files that the task left in its output directory, sorted by path."""
     found = queries.get_task(session, context, task)
     after = "" if cursor is None else decode_cursor(cursor, str)[0]
     files = queries.artifacts_after(session, found.id, after, limit=limit + 1)
@@ -69,7 +69,7 @@ async def put_task_artifact(
     expected: ExpectedDigest,
     request: Request,
 ) -> ArtifactOut:
-    """A file of a run that executes elsewhere; an earlier one of the same path is replaced."""
+    """Store a file of an external run. An earlier file with the same path is replaced."""
     artifacts.check_path(path)
 
     def look_ahead(size: int) -> None:
@@ -101,7 +101,7 @@ def get_task_artifact(
     session: SessionDep,
     request: Request,
 ) -> Response:
-    """An attachment, with length, ETag, digest and ranges."""
+    """Send the file as an attachment, with length, ETag and digest. Ranges are supported."""
     found = queries.get_task(session, context, task)
     file = queries.get_artifact(session, found.id, path)
     name = file.path.rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""Figures for Prometheus: requests of all API processes, the queue, the workers."""
+"""Metrics for Prometheus: requests of all API processes, the queue and the workers."""
 
 import os
 from collections.abc import Iterator
@@ -19,11 +19,14 @@ from aiplatform.server.tasks.service import figures
 
 router = APIRouter()
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
-"""Names the directory in which several API processes count together, see ``server.app``."""
+"""Environment variable with the directory in which several API processes add up their metrics.
+
+See ``server.app``.
+"""
 
 
 def queue_families(session: Session) -> Iterator[Metric]:
-    """How the queue stands and what the workers have and do, from the database."""
+    """Yield the metrics of the queue and of the live workers, read from the database."""
     waiting = GaugeMetricFamily(
         "aiplatform_tasks_waiting", "Tasks that wait and may start now", labels=["queue"]
     )
@@ -80,13 +83,13 @@ def _worker_families(session: Session) -> Iterator[Metric]:
 
 
 class _Given(Collector):
-    """Families that were read already."""
+    """A Prometheus collector of metric families that were read from the database before."""
 
     def __init__(self, families: list[Metric]) -> None:
         self._families = families
 
     def collect(self) -> list[Metric]:
-        """Hand them out."""
+        """Return the families."""
         return self._families
 
 
@@ -100,7 +103,7 @@ def metrics(
     _: Annotated[Principal, Depends(PlatformGuard(Permission.SETTINGS_READ))],
     session: SessionDep,
 ) -> Response:
-    """Requests of all API processes, the queue and the workers in Prometheus' text format.
+    """Return requests of all API processes, the queue and the workers in Prometheus' text format.
 
     Needs `settings:read`: give Prometheus an API key with that scope as bearer token.
     """

@@ -1,4 +1,4 @@
-"""Whether the platform can do its work, part by part."""
+"""The route that checks each part of the platform: database, broker, workers and disks."""
 
 from pathlib import Path
 from typing import Literal
@@ -24,14 +24,18 @@ disks = DiskChecks()
 
 
 class Check(BaseModel):
-    """One part: whether it works, and what there is to say."""
+    """The state of one part: ``ok`` is true if it works, ``detail`` explains."""
 
     ok: bool
     detail: str
 
 
 class Health(BaseModel):
-    """``ok`` when all parts work; ``degraded`` when requests are answered but work waits."""
+    """The state of the platform.
+
+    ``ok``: all parts work. ``degraded``: requests are answered, but some work has to wait.
+    ``down``: the database does not answer.
+    """
 
     status: Literal["ok", "degraded", "down"]
     version: str
@@ -52,7 +56,10 @@ def _database_checks(session: Session) -> dict[str, Check]:
 
 
 def _storage_check() -> Check:
-    """Check a local store. Of an object store, its own service knows more than a probe tells."""
+    """Check the directory of a local store.
+
+    An object store is not checked: its own monitoring knows more than one request could tell.
+    """
     try:
         store = get_store()
     except OSError as error:
@@ -75,7 +82,7 @@ def _disk_check(directory: Path) -> Check:
     responses={503: {"model": Health, "description": "The database does not answer"}},
 )
 def health(response: Response) -> Health:
-    """Each part by itself. 503 when the database does not answer, since nothing works without."""
+    """Check each part. The status code is 503 if the database does not answer."""
     try:
         with transaction() as session:
             checks = _database_checks(session)

@@ -1,4 +1,4 @@
-"""Logs: by page, by search, as a file."""
+"""Routes that read a task's log: in pages, by search, and as a file."""
 
 from typing import Annotated
 from uuid import UUID
@@ -33,7 +33,7 @@ Stream = Annotated[LogStream | None, Query(description="only this one")]
 
 
 def render_chunk(row: LogChunk) -> LogChunkOut:
-    """A chunk as it goes out."""
+    """Return the answer that describes one chunk."""
     highest = Level(row.level)
     return LogChunkOut(
         seq=row.seq,
@@ -56,10 +56,11 @@ def get_task_logs(
     cursor: Cursor = None,
     stream: Stream = None,
 ) -> Page[LogChunkOut]:
-    """All of the log in order, in chunks of whole lines.
+    """Return the whole log in order, in chunks of whole lines.
 
-    Where a task printed faster than `AIPLATFORM_LOG_BYTES_PER_SECOND`, a chunk of stream `system`
-    with `kept_bytes` stands for what was printed; `download` and `search` have it.
+    Where a task printed faster than `AIPLATFORM_LOG_BYTES_PER_SECOND`, there is a chunk of the
+    stream `system` instead of the lines. Its `kept_bytes` is the size of the lines that were kept:
+    `download` and `search` contain them.
     """
     found = queries.get_task(session, context, task)
     after = 0 if cursor is None else decode_cursor(cursor, int)[0]
@@ -96,10 +97,11 @@ def search_task_logs(
     ] = None,
     until: Annotated[AwareDatetime | None, Query(description="printed before this moment")] = None,
 ) -> Page[LogLineOut]:
-    """Lines in order. A page may have few lines or none and still a `next_cursor`: go on there.
+    """Return the matching lines in order.
 
-    Levels are read from what loggers write (`INFO`, `[error]`, `level=warning`, tracebacks); lines
-    that say none are found by all other means.
+    A page may contain few lines or none and still have a `next_cursor`: continue from there. The
+    level of a line is read from what loggers write (`INFO`, `[error]`, `level=warning`,
+    tracebacks). Lines without a level never match a `level`.
     """
     found = queries.get_task(session, context, task)
     after = (1, 0) if cursor is None else tuple(decode_cursor(cursor, int, int))
@@ -129,7 +131,7 @@ def download_task_logs(
     gz: Annotated[bool, Query(description="packed by gzip")] = False,
     times: Annotated[bool, Query(description="begin lines with time, stream and level")] = False,
 ) -> StreamingResponse:
-    """Every line that was kept, as a file."""
+    """Send all lines that were kept as a text file."""
     with transaction() as session:
         found = queries.get_task(session, context, task)
     name = f"{found.name}-{str(found.uuid)[:8]}.log" + (".gz" if gz else "")

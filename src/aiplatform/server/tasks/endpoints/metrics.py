@@ -1,4 +1,4 @@
-"""Metrics: taken in by the thousand, read whole, drawn with few points, summed up."""
+"""Routes that take in metrics, return whole series, reduce them for charts, and summarise them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
@@ -25,13 +25,13 @@ from aiplatform.server.tasks.service.points import read_report
 
 @asynccontextmanager
 async def lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
-    """What the process keeps for its metrics; handlers find it in ``request.state``."""
+    """Start the writer of metrics for this process; handlers find it in ``request.state``."""
     with closing(Ingest(app.state.direct)) as ingest:
         yield {"ingest": ingest}
 
 
 ingest_router = APIRouter(prefix="/api/v1", tags=["tasks"], lifespan=lifespan)
-"""The one route that is asked for thousands of times a second, to be looked for first."""
+"""Router of the busiest route. It is matched first, which saves time on each request."""
 
 router = APIRouter(prefix="/api/v1")
 MAX_TASKS = 100
@@ -57,18 +57,19 @@ OfExperiment = Annotated[UUID | None, Query(description="the newest tasks of thi
 async def report_metrics(
     request: Request, task: UUID, context: Annotated[ProjectContext, Depends(access.UPDATE)]
 ) -> Response:
-    """Points of a run that executes elsewhere, one or up to 20,000; they are stored on return.
+    """Store up to 20,000 points of an external run. They are stored when the request returns.
 
-    Any key, any step, in any order. Of several points for one step the last one sent counts.
-    `writer` and `first` number the points, so that a request can be sent again: what was taken in
-    before is left out. A run that was given up for its silence may still deliver.
+    Points may have any key and any step, in any order. If a step was sent several times, the last
+    value counts. `writer` and `first` number the points, so that a request can be repeated safely:
+    points that were stored before are skipped. A run that was ended because nothing was heard of it
+    may still send points.
     """
     report = read_report(await request.body())
     request.state.unlogged = True
     ingest: Ingest = request.state.ingest
     accepted = await ingest.write(context.project_id, task, report)
     answer = AcceptedOut(accepted=accepted.points, taken=accepted.taken, status=accepted.status)
-    # Serialised here: FastAPI would validate it a second time, on the busiest route.
+    # FastAPI would validate the answer a second time, on the busiest route.
     return Response(answer.model_dump_json(), media_type="application/json")
 
 
@@ -85,10 +86,10 @@ def get_task_metrics(
     first: First = None,
     last: Last = None,
 ) -> Response:
-    """Each key's points in order of steps. A step that was repeated counts once.
+    """Return the points of each key, sorted by step. A repeated step counts once.
 
-    With `points`, series that have more are drawn with the least and the greatest value of each of
-    so many equal parts, so that no peak is lost.
+    With `points`, longer series are reduced: they are split into equal parts, and each part keeps
+    its smallest and its largest value, so that no peak is lost.
     """
     with transaction() as session:
         found = queries.get_task(session, context, task).id
@@ -113,9 +114,9 @@ def compare_metrics(
     first: First = None,
     last: Last = None,
 ) -> Response:
-    """The series of each key in up to 100 tasks, to be drawn in one chart.
+    """Return the series of each key in up to 100 tasks, for one chart.
 
-    `total` is how many points a series has. Smoothing is left to whoever draws.
+    `total` is the number of points in the whole series. Smoothing is left to the client.
     """
     named = charts.chosen(context, task or [], experiment, limit=MAX_TASKS)
     body = charts.compared(named, key, first=first, last=last, points=points)
@@ -133,6 +134,6 @@ def summarise_metrics(
     task: Tasks = None,
     experiment: OfExperiment = None,
 ) -> SummariesOut:
-    """First, last, least, greatest and best value of each series, each with its step."""
+    """Return the first, last, smallest, largest and best value of each series, with their steps."""
     named = charts.chosen(context, task or [], experiment, limit=MAX_TASKS)
     return SummariesOut(tasks=charts.summaries(named, key))

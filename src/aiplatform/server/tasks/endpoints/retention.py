@@ -1,4 +1,4 @@
-"""What a project keeps of tasks that have ended, and what the next sweep frees."""
+"""The route that shows a project's retention policy and what the next clean-up would delete."""
 
 from typing import Annotated
 
@@ -19,7 +19,7 @@ Reader = Annotated[ProjectContext, Depends(ProjectGuard(Permission.PROJECTS_READ
 
 
 class FreedOut(BaseModel):
-    """Tasks and checkpoints that are concerned, and bytes."""
+    """The tasks, checkpoints and bytes that the next clean-up would delete."""
 
     log_tasks: int
     log_bytes: int
@@ -30,7 +30,11 @@ class FreedOut(BaseModel):
 
 
 class RetentionOut(BaseModel):
-    """Days after a task's end (null: for good), checkpoints that are kept, and what goes next."""
+    """The retention policy of a project, and what the next clean-up would delete.
+
+    The days count from a task's end; null keeps the data for good. ``checkpoints_last`` and
+    ``checkpoints_best`` are the numbers of checkpoints that are kept.
+    """
 
     log_days: int | None
     telemetry_days: int | None
@@ -58,7 +62,9 @@ def _render(session: Session, project: Project) -> RetentionOut:
 
 @router.get("/projects/{project}/retention", tags=["projects"], summary="See what retention frees")
 def get_retention(context: Reader, session: SessionDep) -> RetentionOut:
-    """The policy that holds, from the project's `config.retention` and the platform's settings, and
-    what the next hourly sweep frees by it. Nothing is changed.
+    """Return the retention policy, and what the next hourly clean-up would delete under it.
+
+    The policy consists of the project's `config.retention` and the platform's settings. This
+    changes nothing.
     """
     return _render(session, session.get_one(Project, context.project_id))

@@ -1,4 +1,4 @@
-"""Runs that execute elsewhere and report: a notebook, a cluster, a script on a laptop."""
+"""Routes for external runs: a notebook, a cluster or a script on a laptop reports to them."""
 
 import time
 from typing import Annotated
@@ -37,10 +37,10 @@ def begin_run(
     response: Response,
     body: RunIn,
 ) -> TaskOut:
-    """A task of type external, which runs from now on and no worker takes.
+    """Create a task of type external. It is running from now on, and no worker claims it.
 
-    A `client_id` that came before means the run of then, which is answered again with 200. A run
-    of which nothing is heard for `AIPLATFORM_RUN_SILENCE_SECONDS` is failed.
+    If a run with this `client_id` exists already, that run is returned with 200. A run that sends
+    nothing for `AIPLATFORM_RUN_SILENCE_SECONDS` fails.
     """
     task, new = external.begin(
         session,
@@ -63,7 +63,7 @@ def beat(
     session: SessionDep,
     body: BeatIn,
 ) -> BeatOut:
-    """Answers with the status: one that is `cancelling` was asked to stop."""
+    """Return the status of the run. `cancelling` means that it was asked to stop."""
     found = queries.get_task(session, context, task)
     return BeatOut(status=external.heard(session, found, progress=body.progress))
 
@@ -75,10 +75,11 @@ def report_log(
     session: SessionDep,
     body: LinesIn,
 ) -> AcceptedOut:
-    """Lines of a run that executes elsewhere; `writer` and `first` number them as for points.
+    """Add lines to the log of an external run.
 
-    What a run prints beyond the rate of a task's log is dropped, and a line of the platform in its
-    place says how much.
+    `writer` and `first` number the lines, as they number points of metrics. Lines beyond the rate
+    at which a task's log may grow are dropped; a line of the platform says how many bytes were
+    lost.
     """
     found = queries.get_task(session, context, task)
     lines = external.log_lines(body.lines, time.time())
@@ -95,9 +96,9 @@ def end_run(
     session: SessionDep,
     body: EndIn,
 ) -> TaskOut:
-    """Ends a run that executes elsewhere; saying the same again is no error.
+    """End an external run. It is no error to report the same end again.
 
-    One that was failed since nothing was heard of it gets the status that it says.
+    A run that failed because nothing was heard of it gets the status that is reported here.
     """
     found = queries.get_task(session, context, task)
     ended = external.end(

@@ -1,4 +1,4 @@
-"""Submitting tasks, one or many a request."""
+"""Routes that submit tasks, one or many per request."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,12 +19,12 @@ from aiplatform.server.tasks.service.group_commit import GroupCommit, Submission
 
 @asynccontextmanager
 async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
-    """What the process keeps for submissions; handlers find it in ``request.state``."""
+    """Start the group commit of this process; handlers find it in ``request.state``."""
     yield {"group_commit": GroupCommit(render_new)}
 
 
 submit_router = APIRouter(prefix="/api/v1", tags=["tasks"], lifespan=lifespan)
-"""To be looked for first, as scripts submit by the thousand."""
+"""Router that is matched first, because scripts submit thousands of tasks."""
 
 IdempotencyKey = Annotated[
     str | None,
@@ -52,9 +52,9 @@ async def submit_task(
 ) -> Response:
     """Queue an evaluation, a quality report or a model import.
 
-    The answer does not count who is ahead; read the task for its place and what it waits for.
-    With an `Idempotency-Key`, a request that is sent again within a day gets the first one's answer
-    and queues nothing.
+    The answer doesn't contain the place in the queue. Read the task to get its place and the reason
+    why it waits. If a request with an `Idempotency-Key` is repeated within a day, it gets the
+    answer of the first request and queues nothing.
     """
     together: GroupCommit = request.state.group_commit
     with tracing.span("submit", "producer"):
@@ -79,11 +79,11 @@ def submit_tasks(
     session: SessionDep,
     body: TaskBatchIn,
 ) -> TaskBatchOut:
-    """All or none of them: one that is refused refuses the whole request.
+    """Queue all tasks of the request, or none: if one is refused, the whole request is refused.
 
-    Each task may have an `idempotency_key` of its own, as a request for one task has in its header;
-    what was queued under it within a day is answered again and not queued. Keys are of all tasks of
-    a batch or of none.
+    Each task may have an `idempotency_key`, like the header of a request for one task. A task that
+    was queued with the same key within a day is returned and not queued again. Either all tasks of
+    a request have a key, or none has one.
     """
     with tracing.span("submit", "producer"):
         asked = [_submission(context, one, one.idempotency_key) for one in body.tasks]
@@ -95,7 +95,7 @@ def submit_tasks(
 
 
 def _submission(context: ProjectContext, body: TaskIn, key: str | None) -> Submission:
-    """What is asked for, under a key that means the same alone and in a batch."""
+    """Return the submission of one task. A key means the same alone and in a batch."""
     wanted = service.Wanted(
         body.spec, body.name, body.priority, body.after, traceparent=tracing.traceparent()
     )

@@ -1,4 +1,4 @@
-"""Reading, changing and cancelling tasks."""
+"""Routes that read, change, cancel, pause and retry tasks."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -53,7 +53,7 @@ def render(session: Session, context: ProjectContext | None, task: Task) -> Task
 
 
 def render_all(session: Session, context: ProjectContext, tasks: Sequence[Task]) -> list[TaskOut]:
-    """Return several tasks, with one statement for each thing that surrounds them."""
+    """Return several tasks. Related rows are read with one statement per table."""
     waiting = [
         (task.id, task.scheduling.queue) for task in tasks if TaskStatus(task.status) in CLAIMABLE
     ]
@@ -75,7 +75,10 @@ def _render(
 
 
 def render_new(session: Session, context: ProjectContext, task: Task) -> TaskOut:
-    """A task that was just submitted. Its place is not counted: thousands may be submitted."""
+    """Return a task that was just submitted, without its place in the queue.
+
+    Counting the place would cost too much where thousands of tasks are submitted.
+    """
     if task.experiment_id is None and task.model_id is None:
         actor = context.actor
         around = queries.Surroundings(
@@ -145,7 +148,7 @@ def list_tasks(
         bool, Query(description="only what failed for good and nobody has retried")
     ] = False,
 ) -> Page[TaskOut]:
-    """The project's tasks, newest first."""
+    """Return the project's tasks, newest first."""
     statement = queries.list_tasks(
         context, status=task_status, task_type=task_type, name=name, dead=dead
     )
@@ -161,7 +164,7 @@ def get_task(
     session: SessionDep,
     response: Response,
 ) -> TaskDetailOut:
-    """The task with its attempts and inputs, and when it waits, why."""
+    """Return the task with its attempts, its inputs and, if it waits, the reason."""
     found = queries.get_task(session, context, task)
     set_etag(response, found.scheduling.updated_at)
     return TaskDetailOut(
@@ -195,7 +198,10 @@ def update_task(
     body: TaskPatch,
     if_match: IfMatch = None,
 ) -> TaskOut:
-    """The queue is sorted anew at once. Tasks that run or have ended are not changed."""
+    """Change the priority. The queue is sorted anew at once.
+
+    Tasks that run or have ended can't be changed.
+    """
     found = queries.get_task(session, context, task)
     require_match(if_match, found.scheduling.updated_at, "task")
     changed = service.set_priority(session, context, found, body.priority)
@@ -211,9 +217,10 @@ def move_task(
     session: SessionDep,
     body: MoveIn,
 ) -> TaskOut:
-    """Right before another task, whose priority it takes; without one, before all: run next.
+    """Move the task right before another one, whose priority it gets.
 
-    Only the project's own tasks change places; those of other projects lose nothing.
+    Without `before`, it becomes the project's first task in the queue. Only tasks of the project
+    change places; other projects lose nothing.
     """
     found = queries.get_task(session, context, task)
     other = None if body.before is None else queries.get_task(session, context, body.before)
@@ -226,7 +233,7 @@ def move_task(
 def cancel_task(
     task: UUID, context: Annotated[ProjectContext, Depends(access.CANCEL)], session: SessionDep
 ) -> TaskOut:
-    """A waiting task ends at once; a running one writes a checkpoint and ends."""
+    """Cancel the task. A waiting task ends at once; a running one writes a checkpoint first."""
     found = queries.get_task(session, context, task)
     cancelled = service.request_cancel(session, context.actor, found, project=context.project_uuid)
     return render(session, context, cancelled)
@@ -238,9 +245,9 @@ def cancel_task(
 def pause_task(
     task: UUID, context: Annotated[ProjectContext, Depends(access.CANCEL)], session: SessionDep
 ) -> TaskOut:
-    """A waiting task pauses at once; a running one writes a checkpoint, stops and pauses.
+    """Pause the task. A waiting task pauses at once; a running one writes a checkpoint first.
 
-    `stop_wanted` says that it was asked for and is not done yet.
+    `stop_wanted` is `pause` until the running task has stopped.
     """
     found = queries.get_task(session, context, task)
     paused = service.request_pause(session, context.actor, found, project=context.project_uuid)
@@ -253,7 +260,7 @@ def pause_task(
 def resume_task(
     task: UUID, context: Annotated[ProjectContext, Depends(access.UPDATE)], session: SessionDep
 ) -> TaskOut:
-    """A paused task goes back to the queue with its age, and goes on from its checkpoint."""
+    """Put a paused task back into the queue. It keeps its age and continues from its checkpoint."""
     found = queries.get_task(session, context, task)
     resumed = service.resume(session, context.actor, found, project=context.project_uuid)
     return render(session, context, resumed)
@@ -271,10 +278,9 @@ def retry_task(
 ) -> TaskOut:
     """Queue a new task with the spec and inputs of one that failed or was cancelled.
 
-    What has ended stays as it ended; the new task's `retry_of` names it. A task is retried once;
-    its retry may be retried in turn. The new task waits for what the old one came after, or for
-    the newest retry of that.
-    `override_gate` needs the permission `datasets:override`.
+    The old task keeps its status; the new task names it in `retry_of`. A task can be retried once;
+    its retry can be retried in turn. The new task waits for the tasks that the old one waited for,
+    or for their newest retries. `override_gate` needs the permission `datasets:override`.
     """
     wanted = body or RetryIn()
     found = queries.get_task(session, context, task)
@@ -295,7 +301,7 @@ def get_task_timeline(
     limit: Limit = 200,
     cursor: Cursor = None,
 ) -> Page[TaskEventOut]:
-    """What happened to the task, in order."""
+    """Return the events of the task in order."""
     found = queries.get_task(session, context, task)
     after = 0 if cursor is None else decode_cursor(cursor, int)[0]
     rows = session.scalars(queries.settled_events(found.id, after, limit=limit + 1)).all()

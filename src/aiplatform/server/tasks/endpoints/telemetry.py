@@ -1,4 +1,4 @@
-"""What tasks and machines use: curves and sums."""
+"""Routes that return what tasks and machines use, as curves and as sums."""
 
 from typing import Annotated
 from uuid import UUID
@@ -34,7 +34,10 @@ def get_task_telemetry(
     attempt: Annotated[int | None, Query(ge=1, le=1_000_000)] = None,
     since: Since = None,
 ) -> TelemetryOut:
-    """Measured each second from outside, whatever the task does. Peaks survive in `most`."""
+    """Return curves with a value for each second, measured from outside the task's processes.
+
+    Peaks are kept in `most` when a curve has fewer points than seconds.
+    """
     found = queries.get_task(session, context, task)
     blocks = queries.task_blocks(session, found.id, attempt, since)
     return TelemetryOut(
@@ -47,8 +50,9 @@ def get_task_telemetry(
 def get_task_usage(
     task: UUID, context: Annotated[ProjectContext, Depends(access.READ)], session: SessionDep
 ) -> UsageOut:
-    """Hours of GPUs and CPU cores that its attempts held, and their cost by
-    `AIPLATFORM_GPU_PRICES`; of one that runs, until now.
+    """Return the hours of GPUs and CPU cores that the task's attempts held, and their cost.
+
+    The cost follows `AIPLATFORM_GPU_PRICES`. A running attempt counts until now.
     """
     found = queries.get_task(session, context, task)
     attempts = telemetry.usage(session, found.id)
@@ -73,7 +77,7 @@ def get_worker_telemetry(
     points: Points = 500,
     since: Since = None,
 ) -> TelemetryOut:
-    """CPU, memory, disk, network and GPUs of the machine under a worker."""
+    """Return CPU, memory, disk, network and GPUs of the worker's machine."""
     found = session.scalar(select(Worker).where(Worker.uuid == worker))
     if found is None:
         raise NotFound(resource="worker")

@@ -1,6 +1,6 @@
-"""A task live: status, progress, metrics, log and events as server-sent events.
+"""Routes that stream a task's status, progress, metrics, log and events as server-sent events.
 
-The ``id`` of each event holds the positions in the three tables that are read, so a client that
+The ``id`` of each event holds the positions in the three tables that are read. A client that
 reconnects with ``Last-Event-ID`` misses nothing and gets nothing twice.
 """
 
@@ -24,7 +24,7 @@ router = APIRouter(prefix="/api/v1")
 
 
 class Frames(StreamingResponse):
-    """Server-sent events that are bytes already: one frame serves many watchers."""
+    """A response of server-sent events that are bytes already: many watchers share one frame."""
 
     media_type = "text/event-stream"
 
@@ -47,13 +47,13 @@ async def watch_task(
     last_event_id: Annotated[str | None, Header()] = None,
     replay: Annotated[bool, Query(description="begin with what happened so far")] = True,
 ) -> Frames:
-    """Events `status`, `progress`, `waiting`, `event`, `metrics`, `log`; `end` closes the stream.
+    """Send the events `status`, `progress`, `waiting`, `event`, `metrics` and `log`, then `end`.
 
-    `waiting` says what keeps the task from starting, as in a task's `waiting`, and again when that
-    changes.
+    `waiting` contains the reason why the task waits, as the field `waiting` of a task does. It is
+    sent again when the reason changes.
 
-    Each event's `id` resumes the stream after it. A caller who may not watch any more gets an
-    `error` event within seconds.
+    To continue after an event, send its `id` as `Last-Event-ID`. A caller who loses the permission
+    to watch gets an `error` event within seconds.
     """
     after = Position.read(last_event_id)
     if last_event_id is None and not replay:
@@ -72,9 +72,9 @@ async def watch_task_log(
     ] = 0,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Frames:
-    """The log alone: events `log` with chunks as `GET …/logs` has them, `status`, and `end`.
+    """Send only the log: events `log` with chunks like those of `GET …/logs`, `status` and `end`.
 
-    `after` and `Last-Event-ID` resume it; of the two the latter counts.
+    To continue, send `after` or `Last-Event-ID`; with both, `Last-Event-ID` counts.
     """
     position = Position(chunk=after) if last_event_id is None else Position.read(last_event_id)
     feeds: Feeds = request.app.state.feeds

@@ -1,4 +1,4 @@
-"""Workers: what each offers, runs and uses; cordon, drain, resume. For administrators."""
+"""Routes for administrators: list, cordon, drain and resume workers."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -24,7 +24,7 @@ Administrator = Annotated[Principal, Depends(PlatformGuard(Permission.SETTINGS_W
 
 
 class DeviceOut(BaseModel):
-    """A slot for GPU work; ``memory_mb`` is 0 when it is not known."""
+    """A slot for GPU work; ``memory_mb`` is 0 if it is not known."""
 
     id: str
     name: str
@@ -45,7 +45,7 @@ class RunningOut(BaseModel):
 
 
 class WorkerOut(BaseModel):
-    """A worker. ``alive``: its heartbeat was seen in the last 30 s. Memory in MiB."""
+    """A worker. ``alive``: its last heartbeat is at most 30 s old. Memory is in MiB."""
 
     uuid: UUID
     name: str
@@ -136,14 +136,14 @@ def _one(worker: Worker, alive: bool, held: Sequence[Any]) -> WorkerOut:
 def list_workers(
     _: Reader, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[WorkerOut]:
-    """All that ever signed on, the newest first, with what they run now."""
+    """Return all workers that were ever registered, newest first, with the tasks they run now."""
     rows, following = page_by_id(session, select(Worker), Worker.id, limit=limit, cursor=cursor)
     return Page(items=_render(session, rows), next_cursor=following)
 
 
 @router.get("/workers/{worker}", summary="Read a worker")
 def get_worker(worker: UUID, _: Reader, session: SessionDep) -> WorkerOut:
-    """One worker, what it offers and runs."""
+    """Return one worker with its resources and the tasks it runs now."""
     found = session.scalar(select(Worker).where(Worker.uuid == worker))
     if found is None:
         raise NotFound(resource="worker")
@@ -156,20 +156,21 @@ def _change(session: Session, principal: Principal, worker: UUID, state: str) ->
 
 @router.post("/workers/{worker}/cordon", summary="Let a worker take no more tasks")
 def cordon_worker(worker: UUID, principal: Administrator, session: SessionDep) -> WorkerOut:
-    """What it runs goes on to the end."""
+    """Cordon the worker: it claims no more tasks, but its running tasks continue to the end."""
     return _change(session, principal, worker, "cordoned")
 
 
 @router.post("/workers/{worker}/drain", summary="Empty a worker")
 def drain_worker(worker: UUID, principal: Administrator, session: SessionDep) -> WorkerOut:
-    """It takes no more tasks; preemptible ones checkpoint and go on elsewhere, the rest ends here.
+    """Drain the worker: it claims no more tasks.
 
-    When `running` is empty the machine can be restarted and nothing is lost.
+    Preemptible tasks write a checkpoint and continue on another worker; the others run to their end
+    here. When `running` is empty, you can restart the machine and nothing is lost.
     """
     return _change(session, principal, worker, "draining")
 
 
 @router.post("/workers/{worker}/resume", summary="Let a worker take tasks again")
 def resume_worker(worker: UUID, principal: Administrator, session: SessionDep) -> WorkerOut:
-    """It looks for work at once."""
+    """Let the worker claim tasks again. It looks for work at once."""
     return _change(session, principal, worker, "active")

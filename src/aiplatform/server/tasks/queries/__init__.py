@@ -1,4 +1,4 @@
-"""Named selects: ``tasks`` and what hangs on them, ``counts`` of them, ``waiting`` is the queue."""
+"""SELECT statements of the queue: tasks and their parts, counts, waiting tasks, and workers."""
 
 from aiplatform.server.tasks.queries.artifacts import artifacts_after, get_artifact
 from aiplatform.server.tasks.queries.counts import (

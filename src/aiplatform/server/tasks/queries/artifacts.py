@@ -1,4 +1,4 @@
-"""Named selects of what tasks have left."""
+"""SELECT statements for the artifacts of tasks."""
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -9,7 +9,7 @@ from aiplatform.server.core.storage import Blob, BlobRef, StoredFile
 
 
 def artifacts_after(session: Session, task_id: int, path: str, *, limit: int) -> list[StoredFile]:
-    """A task's files whose path follows ``path``, in order of their paths."""
+    """Return a task's files whose path follows ``path``, sorted by path."""
     rows = session.execute(
         select(BlobRef.path, Blob.sha256, Blob.size)
         .join(Blob, Blob.sha256 == BlobRef.sha256)
@@ -21,10 +21,10 @@ def artifacts_after(session: Session, task_id: int, path: str, *, limit: int) ->
 
 
 def get_artifact(session: Session, task_id: int, path: str) -> StoredFile:
-    """One of them.
+    """Return the task's file with this path.
 
     Raises:
-        NotFound: when there is none of this path.
+        NotFound: when the task has no such file.
     """
     row = session.execute(
         select(BlobRef.path, Blob.sha256, Blob.size)

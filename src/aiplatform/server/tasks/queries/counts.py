@@ -1,4 +1,4 @@
-"""How many tasks wait and run, for figures and for the sweep."""
+"""Counts of waiting and running tasks, for Prometheus and for the reaper."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from aiplatform.server.tasks.models import Task, TaskLease
 
 
 def waiting_by_queue(session: Session) -> dict[str, int]:
-    """How many tasks wait in each queue and may start now."""
+    """Return the number of tasks in each queue that wait and may start now."""
     rows = session.execute(
         text(
             "SELECT queue, count(*) FROM task_scheduling WHERE waiting "
@@ -22,7 +22,7 @@ def waiting_by_queue(session: Session) -> dict[str, int]:
 
 
 def some_waiting(session: Session, queues: Sequence[str], most: int) -> dict[str, int]:
-    """How many wait in each of ``queues`` and may start now, counted up to ``most``."""
+    """Return the number of tasks in each queue that wait and may start, counted up to ``most``."""
     rows = session.execute(
         text(
             "SELECT q.queue, count(*) FROM unnest(CAST(:queues AS text[])) AS q(queue) "
@@ -36,7 +36,7 @@ def some_waiting(session: Session, queues: Sequence[str], most: int) -> dict[str
 
 
 def oldest_wait(session: Session) -> dict[str, float]:
-    """For how long (seconds) the oldest of each queue has waited."""
+    """Return the age in seconds of the oldest waiting task in each queue."""
     rows = session.execute(
         text(
             "SELECT queue, EXTRACT(EPOCH FROM CURRENT_TIMESTAMP - min(since))::float8 "
@@ -47,7 +47,7 @@ def oldest_wait(session: Session) -> dict[str, float]:
 
 
 def unfinished_counts(session: Session) -> Sequence[Any]:
-    """Status, priority and number of tasks that have not ended."""
+    """Return the number of tasks that have not ended, by status and priority."""
     unfinished = [status.value for status in TaskStatus if not status.is_final]
     return session.execute(
         select(Task.status, Task.priority, func.count())
@@ -57,7 +57,7 @@ def unfinished_counts(session: Session) -> Sequence[Any]:
 
 
 def running_by_type(session: Session) -> dict[str, int]:
-    """How many tasks of each type a worker holds."""
+    """Return the number of tasks of each type that hold a lease."""
     rows = session.execute(
         select(Task.type, func.count())
         .join(TaskLease, TaskLease.task_id == Task.id)

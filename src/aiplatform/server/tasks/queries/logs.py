@@ -1,4 +1,4 @@
-"""Chunks of logs."""
+"""SELECT statements for log chunks."""
 
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,7 @@ from aiplatform.server.tasks.models import LogChunk
 def chunks_after(
     task_id: int, after: int, *, limit: int = 500, stream: LogStream | None = None
 ) -> Select[Any]:
-    """Log chunks after a position."""
+    """Select the log chunks after a position."""
     statement = select(LogChunk).where(LogChunk.task_id == task_id, LogChunk.seq > after)
     if stream is not None:
         statement = statement.where(LogChunk.stream == stream.value)
@@ -21,7 +21,7 @@ def chunks_after(
 
 
 def last_chunk(session: Session, task_id: int) -> int:
-    """The number of the last chunk, 0 when there is none."""
+    """Return the number of the task's last chunk, or 0 if it has none."""
     last = select(func.max(LogChunk.seq)).where(LogChunk.task_id == task_id)
     return session.scalar(last) or 0
 
@@ -38,10 +38,11 @@ def chunks_between(
     since: datetime | None = None,
     until_time: datetime | None = None,
 ) -> Select[Any]:
-    """Chunks that may have lines of the kind. What lies in segments is for the caller to look at.
+    """Select the chunks that may contain matching lines.
 
-    A chunk's lines were read at its time or a moment later; segments last longer, so their ends are
-    not known here.
+    Chunks with a segment are always selected; the caller must search the segment itself. The time
+    of a plain chunk is the time at which its lines were read, or a moment later. A segment covers a
+    longer time, whose end is not known here.
     """
     own = [LogChunk.level >= level]
     if text is not None:

@@ -1,4 +1,4 @@
-"""The nodes of tasks that run on several workers at once."""
+"""SELECT statements for the nodes of tasks that run on several workers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 
 def open_places(session: Session) -> dict[str, int]:
-    """How many nodes are missing, by queue, of tasks that gather theirs."""
+    """Return how many nodes are still missing, by queue, for tasks that gather their nodes."""
     rows = session.execute(
         text(
             "SELECT s.queue, sum(g.nodes - 1 - (SELECT count(*) FROM task_nodes n "
@@ -32,5 +32,8 @@ ORDER BY node
 
 
 def nodes_of(session: Session, task_id: int) -> Sequence[Any]:
-    """Node, worker, state and gpus of all that run a task now; empty where one worker does."""
+    """Return node, worker, state and GPUs for each node of a task that runs on several workers.
+
+    The result is empty if the task runs on one worker.
+    """
     return session.execute(NODES, {"task_id": task_id}).all()

@@ -1,8 +1,9 @@
-"""Series of metrics: whole, drawn with few points, and summed up.
+"""Metric series: all points, charts with few points, and summaries.
 
-Points are only ever added. Of several for one step the last one written counts: that of the latest
-attempt, and of one attempt's the one that came last. ``metric_levels`` holds the extremes of pieces
-of a series, made of the points that count; a chart of ten million points is drawn from these.
+Points are only ever added. If several points have the same step, the one of the latest attempt
+counts, and within an attempt the one that was written last. ``metric_levels`` stores the extremes
+of pieces of a series, computed from the points that count; a chart of ten million points is drawn
+from these.
 """
 
 from typing import Any, NamedTuple
@@ -30,12 +31,12 @@ WITH RECURSIVE found(key) AS (
 SELECT key FROM found WHERE key IS NOT NULL
 """
 )
-"""Every key of a task, by a look-up each: reading all points for that takes seconds."""
+"""Select every key of a task, with one index look-up per key: reading all points takes seconds."""
 
 JSON = """'[' || step || ',' || CASE
     WHEN value = 'NaN' OR value = 'Infinity' OR value = '-Infinity' THEN '"' || value || '"'
     ELSE value::text END || ',' || at || ']'"""
-"""A point as the house's JSON has it. Floats are printed so that they read back the same."""
+"""SQL expression that formats a point as JSON. Floats keep their exact value."""
 
 HISTORY = text(
     f"""
@@ -97,7 +98,7 @@ chosen AS (
 SELECT (SELECT points::bigint FROM whole), string_agg({JSON}, ',' ORDER BY step) FROM chosen
 """  # noqa: S608  (our own text)
 )
-"""Of each bucket the least, the greatest and, if there is one, the first NaN; and both ends."""
+"""Select the least, the greatest and the first NaN of each bucket, and both ends of the series."""
 
 PIECES = """
 WITH fresh AS MATERIALIZED ({fresh}),
@@ -139,7 +140,7 @@ ON CONFLICT (task_id, key, level, first_step) DO UPDATE
 SET points = EXCLUDED.points, low = EXCLUDED.low, high = EXCLUDED.high, nan = EXCLUDED.nan
 RETURNING key, first_step
 """
-"""Makes anew the pieces that what is fresh lies in; one of twice its length is divided."""
+"""Compute the pieces again that contain new points. A piece of twice the length is divided."""
 
 FROM_POINTS = text(
     PIECES.format(
@@ -190,14 +191,14 @@ ORDER BY key
 
 
 class Chart(NamedTuple):
-    """A series drawn with few points; ``json`` is their text and ``total`` how many there are."""
+    """A chart of a series: ``json`` are its points, ``total`` counts those of the whole series."""
 
     total: int
     json: str
 
 
 def keys_of(session: Session, task_id: int) -> list[str]:
-    """The names of all series of a task, in order."""
+    """Return the keys of all series of a task, sorted."""
     return list(session.scalars(KEYS, {"task_id": task_id}))
 
 
@@ -210,10 +211,10 @@ def history(
     last: int = MOST_STEP,
     limit: int,
 ) -> str:
-    """The last ``limit`` points of a series between two steps, as JSON text in order of steps.
+    """Return the last ``limit`` points of a series between two steps as JSON, sorted by step.
 
-    Each is ``[step, value, seconds since the epoch]``. The database makes the text: objects in
-    between took ten times as long.
+    Each point is ``[step, value, seconds since the epoch]``. The database creates the text:
+    creating Python objects first took ten times as long.
     """
     values = {"task_id": task_id, "key": key, "first": first, "last": last, "limit": limit}
     return f"[{session.scalar(HISTORY, values) or ''}]"
@@ -228,14 +229,15 @@ def chart(
     last: int = MOST_STEP,
     points: int,
 ) -> Chart:
-    """A series between two steps with at most ``points`` points, so that no peak is lost.
+    """Return a series between two steps with at most ``points`` points, without losing a peak.
 
-    Series are divided into buckets of equally many points, of each of which the least and the
-    greatest value stay, with their own steps. A series that has no more points is whole.
+    The series is divided into buckets with the same number of points. Each bucket keeps its
+    smallest and its largest value, with their own steps. A series with no more than ``points``
+    points is returned whole.
     """
     values: dict[str, Any] = {"task_id": task_id, "key": key, "first": first, "last": last}
     buckets = bucket_count(points)
-    # The coarsest level that has a piece for every other bucket; else the points themselves.
+    # Use the coarsest level that has a piece for every other bucket, or else the points themselves.
     level, inner, outer = 0, MOST_STEP, MOST_STEP
     for candidate in range(LEVELS, 0, -1):
         found, least, most = session.execute(
@@ -247,7 +249,7 @@ def chart(
             {**values, "level": candidate},
         ).one()
         if found * 2 > buckets + 2:
-            # The piece that the last step lies in may reach beyond it.
+            # The piece that contains the last step may reach beyond it.
             level, inner, outer = candidate, least, MOST_STEP if last == MOST_STEP else most
             break
     total, drawn = session.execute(
@@ -267,13 +269,13 @@ def chart(
 
 
 def summary(session: Session, task_id: int) -> list[Any]:
-    """One row for each series of a task whose levels are up to date, in order of their names."""
+    """Return one row per series, sorted by key. The levels of the task must be up to date."""
     values = {"task_id": task_id, "first": LEAST_STEP, "last": MOST_STEP}
     return list(session.execute(SUMMARY, values))
 
 
 def add_to_levels(session: Session, task_id: int, *, after: int, up_to: int) -> None:
-    """Make the levels see the points whose ids lie between two; of these none may be missing."""
+    """Add the points with ids in ``(after, up_to]`` to the levels. No such point may be missing."""
     common = {"task_id": task_id, "least": LEAST_STEP, "most": MOST_STEP, "width": PIECE}
     made = session.execute(FROM_POINTS, {**common, "after": after, "up_to": up_to}).all()
     for statement in FROM_PIECES:

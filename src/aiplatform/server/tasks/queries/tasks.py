@@ -1,4 +1,4 @@
-"""Named selects of tasks. What belongs to a project is selected with its context as evidence."""
+"""SELECT statements for tasks. Those of a project need its context as evidence of access."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ from aiplatform.server.tasks.models import (
 
 
 def get_task(session: Session, context: ProjectContext, uuid: UUID) -> Task:
-    """One task of the project.
+    """Return one task of the project.
 
     Raises:
         NotFound: when the project has no such task.
@@ -59,17 +59,17 @@ def get_task(session: Session, context: ProjectContext, uuid: UUID) -> Task:
 
 
 def task_by_uuid(session: Session, uuid: UUID) -> Task | None:
-    """A task for callers who have its project's evidence already."""
+    """Return a task, for callers that have checked access to its project already."""
     return session.scalar(select(Task).where(Task.uuid == uuid))
 
 
 def last_event(session: Session, task_id: int) -> int:
-    """The number of the task's last event, settled or not."""
+    """Return the id of the task's last event, whether it is settled or not."""
     return session.scalar(select(func.max(TaskEvent.id)).where(TaskEvent.task_id == task_id)) or 0
 
 
 def newest_of(session: Session, uuid: UUID) -> tuple[int, int, int]:
-    """The numbers of a task's last settled event, metric point and log chunk, or 0."""
+    """Return the ids of a task's last settled event, metric point and log chunk, or 0."""
     task_id = select(Task.id).where(Task.uuid == uuid).scalar_subquery()
     settled = text("transaction_id < pg_snapshot_xmin(pg_current_snapshot())")
     event = select(func.max(TaskEvent.id)).where(TaskEvent.task_id == task_id, settled)
@@ -87,13 +87,14 @@ def list_tasks(
     experiment_id: int | None = None,
     dead: bool = False,
 ) -> Select[Any]:
-    """The project's tasks; with ``dead``, those that failed for good and that nobody retried.
+    """Select the project's tasks; with ``dead``, those that failed for good and were not retried.
 
-    A page is read by id from the index that has the filters before the id. To the planner, to go
-    through all tasks by id and leave out what does not match looks as good, and is where the
-    newest million has another status. An order by what is filtered by rules that out; a range of
-    one value keeps it from being dropped as constant. Of a ``name`` there are few tasks, in which
-    the other filters are looked for.
+    A page is read from an index whose columns are the filters, followed by the id. The planner
+    could also walk through all tasks by id and skip those that don't match. It takes that for
+    equally cheap, but it is slow where the newest million tasks have another status. Sorting by the
+    filter columns rules that plan out. A range of one value, instead of an equality, keeps the
+    planner from dropping the sort column as a constant. Few tasks share a ``name``, so with a name
+    only that is indexed and the other filters are applied to what is found.
     """
     statement = select(Task).where(Task.project_id == context.project_id)
     wanted = TaskStatus.FAILED if dead else status
@@ -118,7 +119,7 @@ def list_tasks(
 
 
 def attempts(session: Session, task_id: int) -> Sequence[TaskAttempt]:
-    """Every start of the task, oldest first."""
+    """Return all attempts of the task, oldest first."""
     return session.scalars(
         select(TaskAttempt).where(TaskAttempt.task_id == task_id).order_by(TaskAttempt.attempt)
     ).all()
@@ -126,14 +127,14 @@ def attempts(session: Session, task_id: int) -> Sequence[TaskAttempt]:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an attempt comes from: the trace of who submitted, and since when the task waited."""
+    """The trace in which a task was submitted, and the time since when an attempt waited."""
 
     traceparent: str | None
     waited_from: datetime
 
 
 def origin_of(session: Session, task_id: int, attempt: int) -> Origin | None:
-    """The origin of an attempt; a later one waited since the one before ended."""
+    """Return the origin of an attempt. A later attempt waited since the previous one ended."""
     before = (
         select(TaskAttempt.ended_at)
         .where(TaskAttempt.task_id == task_id, TaskAttempt.attempt == attempt - 1)
@@ -148,7 +149,7 @@ def origin_of(session: Session, task_id: int, attempt: int) -> Origin | None:
 
 
 def outcome_of(session: Session, task_id: int, attempt: int) -> tuple[str | None, str | None]:
-    """How an attempt ended and with which error; nothing when it has not."""
+    """Return the outcome and the error of an attempt; both are None if it has not ended."""
     outcome, error = session.execute(
         select(TaskAttempt.outcome, TaskAttempt.error).where(
             TaskAttempt.task_id == task_id, TaskAttempt.attempt == attempt
@@ -158,15 +159,15 @@ def outcome_of(session: Session, task_id: int, attempt: int) -> tuple[str | None
 
 
 def project_uuid(session: Session, task: Task) -> UUID | None:
-    """The uuid of the task's project."""
+    """Return the uuid of the task's project."""
     return session.scalar(select(Project.uuid).where(Project.id == task.project_id))
 
 
 def settled_events(task_id: int, after: int, *, limit: int = 500) -> Select[Any]:
-    """Events after a position, below the oldest transaction that still runs.
+    """Select the events after a position that are older than every running transaction.
 
-    Sequence order is not commit order: an event with a smaller id may become visible later. Below
-    the snapshot's xmin nothing can.
+    Ids are not in commit order: an event with a smaller id may become visible later. Below the
+    snapshot's xmin that can't happen.
     """
     settled = text("transaction_id < pg_snapshot_xmin(pg_current_snapshot())")
     return (
@@ -178,7 +179,7 @@ def settled_events(task_id: int, after: int, *, limit: int = 500) -> Select[Any]
 
 
 def points_after(task_id: int, after: int, *, limit: int = 2000) -> Select[Any]:
-    """Metric points after a position. Writers hold the task's lock, so ids are commit order."""
+    """Select the metric points after a position. Writers lock the task, so ids are commit order."""
     return (
         select(MetricPoint)
         .where(MetricPoint.task_id == task_id, MetricPoint.id > after)
@@ -189,7 +190,7 @@ def points_after(task_id: int, after: int, *, limit: int = 2000) -> Select[Any]:
 
 _experiments = table("experiments", column("id"), column("uuid"))
 _models = table("models", column("id"), column("uuid"), column("project_id"))
-"""Tables of higher domains, of which only the uuids are shown here."""
+"""Tables of higher domains; only their uuids are used here."""
 
 
 Retried = aliased(Task, flat=True)
@@ -197,7 +198,7 @@ Retried = aliased(Task, flat=True)
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What is shown of a task's neighbours."""
+    """The uuids and names of the things that a task refers to, as they are shown with it."""
 
     project: UUID | None = None
     experiment: UUID | None = None
@@ -210,7 +211,10 @@ class Surroundings:
 
 @cache
 def _surroundings() -> Compiled:
-    """A task's id and what :class:`Surroundings` has, in that order; its parameter is ``ids``."""
+    """Compile the statement that selects task ids and, in order, the fields of `Surroundings`.
+
+    Its parameter is ``ids``.
+    """
     return compiled(
         select(
             Task.id,
@@ -226,7 +230,7 @@ def _surroundings() -> Compiled:
         .outerjoin(Retried, Retried.id == TaskScheduling.retry_of)
         .outerjoin(Project, Project.id == Task.project_id)
         .outerjoin(_experiments, _experiments.c.id == Task.experiment_id)
-        # A model in the bin is another project's, and shows like one that is gone.
+        # A deleted model belongs to another project, and must look like one that no longer exists.
         .outerjoin(
             _models,
             and_(
@@ -242,14 +246,14 @@ def _surroundings() -> Compiled:
 
 
 def surroundings(session: Session, tasks: Sequence[Task]) -> dict[int, Surroundings]:
-    """The neighbours of several tasks in one statement, by task id."""
+    """Return the surroundings of several tasks by task id, with one statement."""
     rows = _surroundings().all(session, ids=[task.id for task in tasks])
     return {row[0]: Surroundings(*row[1:]) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A task by what leads to its series and what people call it."""
+    """The id, uuid, name and status of a task."""
 
     id: int
     uuid: UUID
@@ -265,7 +269,7 @@ def named_tasks(
     *,
     limit: int,
 ) -> list[Named]:
-    """Tasks of the project: those of ``uuids`` as they are asked for, then an experiment's newest.
+    """Return the tasks of ``uuids`` in that order, then the experiment's newest tasks.
 
     Raises:
         NotFound: when the project does not have one of ``uuids``.
@@ -291,7 +295,7 @@ def named_tasks(
 
 
 def experiment_id(session: Session, context: ProjectContext, uuid: UUID) -> int:
-    """The inner id of an experiment of the project.
+    """Return the internal id of an experiment of the project.
 
     Raises:
         NotFound: when the project has no such experiment.
@@ -308,20 +312,20 @@ def experiment_id(session: Session, context: ProjectContext, uuid: UUID) -> int:
 
 
 def inputs_of(session: Session, task_id: int) -> Sequence[TaskInput]:
-    """What the task reads."""
+    """Return the inputs of the task."""
     return session.scalars(
         select(TaskInput).where(TaskInput.task_id == task_id).order_by(TaskInput.role)
     ).all()
 
 
 STOPPABLE = {status for status in TaskStatus if not status.is_final} - {TaskStatus.CANCELLING}
-"""States in which nobody has asked for an end yet."""
+"""States of tasks that nobody has asked to stop yet."""
 
 
 def unfinished_where_nothing_runs(session: Session) -> Sequence[int]:
-    """Tasks of projects that are gone, archived or in the bin, and that nobody told to stop yet.
+    """Return the tasks whose project is gone, archived or deleted and that must be told to stop.
 
-    From the few such projects to their tasks: a hundred thousand may wait in others.
+    The query starts from the few such projects: a hundred thousand tasks may wait in others.
     """
     rows = session.execute(
         text(
@@ -337,7 +341,7 @@ def unfinished_where_nothing_runs(session: Session) -> Sequence[int]:
 
 
 def needs_of(session: Session, task_id: int) -> Sequence[Any]:
-    """The tasks that must end before one: uuid, name, status, condition, settled."""
+    """Return the tasks that must end before one: uuid, name, status, condition, settled."""
     return session.execute(
         select(Task.uuid, Task.name, Task.status, TaskDependency.condition, TaskDependency.settled)
         .join(TaskDependency, TaskDependency.needs_id == Task.id)
@@ -347,7 +351,7 @@ def needs_of(session: Session, task_id: int) -> Sequence[Any]:
 
 
 def blocking(session: Session, task_ids: Sequence[int]) -> dict[int, list[str]]:
-    """The names of those that several tasks still wait for, by the waiting task's id."""
+    """Return the names of the tasks that each of several tasks still waits for, by its id."""
     found: dict[int, list[str]] = {}
     rows = session.execute(
         select(TaskDependency.task_id, Task.name)

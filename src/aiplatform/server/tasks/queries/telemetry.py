@@ -1,4 +1,4 @@
-"""Samples of attempts and machines, and what attempts used."""
+"""SELECT statements for samples of attempts and machines, and for what attempts used."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 
 def samples_of(session: Session, task_id: int) -> Sequence[Any]:
-    """Keys and values of each block of a task, in order of time."""
+    """Return the keys and values of each block of a task, sorted by time."""
     return session.execute(
         text(
             "SELECT keys, samples FROM task_telemetry WHERE task_id = :task ORDER BY attempt, began"
@@ -21,7 +21,7 @@ def samples_of(session: Session, task_id: int) -> Sequence[Any]:
 def task_blocks(
     session: Session, task_id: int, attempt: int | None, since: datetime | None
 ) -> Sequence[Any]:
-    """Blocks of a task: began, step_seconds, keys, samples."""
+    """Return the blocks of a task: began, step_seconds, keys, samples."""
     return session.execute(
         text(
             "SELECT began, step_seconds, keys, samples FROM task_telemetry WHERE task_id = :task "
@@ -33,7 +33,7 @@ def task_blocks(
 
 
 def worker_blocks(session: Session, worker_id: int, since: datetime | None) -> Sequence[Any]:
-    """Blocks of a worker's machine: began, step_seconds, keys, samples."""
+    """Return the blocks of a worker's machine: began, step_seconds, keys, samples."""
     return session.execute(
         text(
             "SELECT began, step_seconds, keys, samples FROM worker_telemetry "
@@ -45,7 +45,7 @@ def worker_blocks(session: Session, worker_id: int, since: datetime | None) -> S
 
 
 def usage_of(session: Session, task_id: int) -> Sequence[Any]:
-    """What each attempt that has ended used: attempt, seconds, cpus, gpus, cost."""
+    """Return the usage of each attempt that has ended: attempt, seconds, cpus, gpus, cost."""
     return session.execute(
         text(
             "SELECT attempt, seconds, cpus, gpus, cost FROM attempt_usage "
@@ -56,9 +56,10 @@ def usage_of(session: Session, task_id: int) -> Sequence[Any]:
 
 
 def held_by(session: Session, task_id: int, fence: int | None = None) -> Any:
-    """What a task's lease holds: attempt, seconds, cpus, gpu_indices, devices of its worker.
+    """Return the resources of a task's lease: attempt, seconds, cpus, gpu_indices, devices, nodes.
 
-    ``nodes`` is how many workers hold as much for it.
+    ``devices`` are all devices of the worker. ``nodes`` is the number of workers that each hold the
+    same amounts for the task.
     """
     return session.execute(
         text(

@@ -1,9 +1,9 @@
-"""The queue in SQL: the first task that a worker may start, and a task's place.
+"""The queue in SQL: select the first task that a worker may start, and the place of a task.
 
-The order is ``rules.order``'s formula. Tasks of one queue, priority and project stand in the index
-in the order in which they are taken, so the queue is a merge of such lines: a loose scan of the
-index finds the head of each, heads are sorted by the formula, and only the first lines are read,
-at first only those that can hold a task of the top level.
+The order is the formula of ``rules.order``. In the index, the tasks of one queue, priority and
+project form a line, in the order in which they are started, so the queue is a merge of these lines.
+A loose index scan finds the head of each line, the heads are sorted by the formula, and only the
+first lines are read. At first only lines that can contain a task of the top level are considered.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,10 +22,10 @@ LEVEL = (
     "({0}.priority + GREATEST(FLOOR(date_part('epoch', now.at - {0}.since) / "
     f"{AGING.total_seconds():.0f})::int, 0))"
 )
-"""``rules.level`` of a row; needs ``now(at)`` in scope."""
+"""SQL expression for ``rules.level`` of a row; needs ``now(at)`` in scope."""
 
 USAGE = "COALESCE(usage_share(u.usage, u.rate, u.as_of, now.at), 0)"
-"""``rules.share`` of a joined row ``u`` of project_usage."""
+"""SQL expression for ``rules.share`` of a joined row ``u`` of project_usage."""
 
 LINES = f"""
     now AS (SELECT COALESCE(CAST(:now AS timestamptz), now()) AS at),
@@ -55,20 +55,22 @@ LINES = f"""
     )"""  # noqa: S608  (constants)
 """Loose index scan: the first task of each project, of all priorities or those of the top level.
 
-What a priority holds orders at most like its oldest task, so lines of other priorities have nothing
-of the top level.
+No task of a priority has a higher level than its oldest task. So if that one is below the top
+level, no line of the priority needs to be read.
 """
 
 FITS = """(s.cpus <= {0}cpus AND s.memory_mb <= {0}mb AND (s.gpus = 0 OR
     COALESCE((CAST({0}devices AS int[]))[s.gpus] >= s.gpu_memory_mb, false)))"""
-"""``rules.Room.holds``; devices are the memory of each, largest first."""
+"""``rules.Room.holds`` in SQL; devices are the memory of each, largest first."""
 
 STARTS_SETTING = "aiplatform.starts"
-"""The transaction's setting in which a pick names a task that may start without another look: it
-needs no devices, and no quota holds its project back."""
+"""Setting of the transaction with the id of a task that may start without another check.
+
+A pick sets it if the task needs no devices and its project has no quota.
+"""
 
 STARTS = f"CAST(NULLIF(current_setting('{STARTS_SETTING}', true), '') AS int)"
-"""The id of that task, in SQL, or null."""
+"""SQL expression for the id of that task, or null."""
 
 _PICK = f"""
 WITH RECURSIVE {LINES},
@@ -148,9 +150,10 @@ PICK = compiled(text(dense(_PICK)))
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """``task`` is locked; ``blocked`` is the first that does not fit yet, before which none can.
+    """The result of a look at the queue.
 
-    Both may be None: then nothing waits that suits the worker.
+    ``task`` is locked. ``blocked`` is the first task that does not fit yet; no task after it may
+    start. Both are None if no waiting task suits the worker.
     """
 
     task: "Picked | None"
@@ -158,13 +161,13 @@ class Pick:
 
     @property
     def task_id(self) -> int | None:
-        """The task's id."""
+        """The id of the picked task, or None."""
         return None if self.task is None else self.task.task_id
 
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """What a claim must know of a task that it may start. Memory in MiB, for each GPU."""
+    """The facts that a claim needs about a task that it may start. Memory in MiB for each GPU."""
 
     task_id: int
     project_id: int
@@ -172,9 +175,9 @@ class Picked:
     gpu_memory_mb: int
     nodes: int
     has_quota: bool
-    """Whether the project is held to a number of tasks or GPUs."""
+    """True if the project's quota limits the number of tasks or GPUs."""
     started: Any = None
-    """What the statement that was sent along has returned, where it has started the task."""
+    """The row returned by the statement that was sent along, if it has started the task."""
 
 
 def pick(
@@ -189,13 +192,15 @@ def pick(
     start: tuple[Compiled, Mapping[str, Any]] | None = None,
     now: datetime | None = None,
 ) -> Pick:
-    """The first task in queue order that suits ``total`` and fits ``free``, locked.
+    """Lock and return the first task in queue order that suits ``total`` and fits ``free``.
 
-    ``start`` is sent along, and starts :data:`STARTS`, if that is set.
+    Skips tasks that another claim has locked, tasks that a quota holds back, and tasks of projects
+    that are archived or deleted.
 
-    With ``blocked_too``, not past the first task that suits and does not fit. Tasks that another
-    claim has locked are passed over, since they are being taken. So are those that a quota of their
-    project holds back, and projects that are archived or in the bin.
+    With ``blocked_too``, the search ends at the first task that suits the worker but does not fit.
+
+    ``start`` is a statement that is sent in the same round trip. It starts the task :data:`STARTS`,
+    if that is set.
     """
     settings = get_settings()
     lines, depth, all_levels = 4, 4, False
@@ -221,7 +226,7 @@ def pick(
                 return Pick(None, blocked)
             begun = next((one for rows in started for one in rows), None)
             return Pick(replace(Picked(task_id, *known), started=begun), blocked)
-        # Everything that was looked at is being taken by others, or does not suit.
+        # All tasks that were read are locked by other claims, or don't suit. Look at more.
         if more_deep:
             depth *= 16
         else:
@@ -244,8 +249,11 @@ OTHERS_WAIT = """
         ORDER BY s.priority LIMIT 1
     ) AS first
 ) OR EXISTS (SELECT FROM task_gangs WHERE state = 'gathering'))"""
-"""Whether there is something to wake a worker for, but for the task of an id. In the index's order,
-or the planner might look for one that waits among a million that have ended."""
+"""SQL condition: True if a worker should be woken for a task other than the given one.
+
+The order is that of the index. Without it, the planner might search a million tasks that have ended
+for one that waits.
+"""
 
 
 AHEAD = f"""
@@ -266,7 +274,7 @@ WHERE (-{LEVEL.format("s")}, {USAGE}, s.since, s.task_id)
 
 
 def tasks_ahead(session: Session, task_id: int, now: datetime | None = None) -> int | None:
-    """How many tasks of its queue order before a waiting task; None when it does not wait."""
+    """Return how many tasks of its queue come before a task, or None if it does not wait."""
     waits, ahead = session.execute(text(AHEAD), {"task_id": task_id, "now": now}).one()
     return ahead if waits else None
 
@@ -292,9 +300,10 @@ SELECT count(*) FROM (
 
 
 def places(session: Session, tasks: Sequence[tuple[int, str]]) -> dict[int, int]:
-    """The places (1 is next) of several tasks, given with their queues.
+    """Return the places (1 is next) of several tasks, given with their queues.
 
-    Empty when very many wait: a list is read often, and there nobody needs the exact number.
+    The result is empty if very many tasks wait: lists are read often, and nobody needs the exact
+    number there.
     """
     if not tasks:
         return {}
@@ -308,7 +317,7 @@ def places(session: Session, tasks: Sequence[tuple[int, str]]) -> dict[int, int]
 
 
 def demand_of(session: Session, task_id: int) -> Demand:
-    """What a task asks for."""
+    """Return the resources that a task needs."""
     row = session.execute(
         text(
             "SELECT cpus, memory_mb, gpus, gpu_memory_mb, queue, labels "

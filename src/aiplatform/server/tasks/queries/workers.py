@@ -1,4 +1,4 @@
-"""Workers and what they hold."""
+"""SELECT statements for workers and their leases."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -28,13 +28,13 @@ from aiplatform.server.tasks.rules.reasons import Holder, Holders
 
 SILENT_SECONDS = 30.0
 FORGOTTEN = "interval '7 days'"
-"""A worker that was away for longer is not counted on any more."""
+"""A worker that was away for longer is not expected to come back."""
 
 
 class Held(Protocol):
-    """What a task occupies of a worker, which is its only or first node or another of its nodes.
+    """The resources that one node of a task holds on a worker.
 
-    Memory in MiB, ``gpu_indices`` are places of devices.
+    Memory is in MiB; ``gpu_indices`` are indexes into the worker's devices.
     """
 
     @property
@@ -76,13 +76,13 @@ def _held_by() -> Compiled:
 
 
 def leases_of(session: Session, worker_id: int) -> Sequence[Held]:
-    """What a worker holds: plain rows, since every claim reads them."""
+    """Return the leases of a worker as plain rows: every claim reads them."""
     rows: Sequence[Any] = _held_by().all(session, worker_id=worker_id)
     return rows
 
 
 def worker_of(session: Session, task_id: int, attempt: int, node: int) -> UUID | None:
-    """Return the uuid of the worker that runs a node of a task's attempt, or ran it."""
+    """Return the uuid of the worker that runs, or ran, a node of a task's attempt."""
     found = select(Worker.uuid)
     if node == 0:
         found = found.join(TaskAttempt, TaskAttempt.worker == Worker.name).where(
@@ -96,9 +96,10 @@ def worker_of(session: Session, task_id: int, attempt: int, node: int) -> UUID |
 
 
 def leases_to_end(session: Session, worker_id: int) -> Sequence[Held]:
-    """What a worker holds, by project: to end a lease locks what its project has used.
+    """Return the leases of a worker, sorted by project.
 
-    Workers that start at one time would else wait for each other.
+    Ending a lease locks the usage row of its project. With the same order everywhere, workers that
+    start at the same time don't deadlock.
     """
     mine = select(_held).where(_held.c.worker_id == worker_id)
     rows: Sequence[Any] = session.execute(
@@ -108,14 +109,14 @@ def leases_to_end(session: Session, worker_id: int) -> Sequence[Held]:
 
 
 def leases_of_all(session: Session, worker_ids: Sequence[int]) -> Sequence[Held]:
-    """What workers hold, oldest first."""
+    """Return the leases of several workers, oldest first."""
     of_them = select(_held).where(_held.c.worker_id.in_(worker_ids))
     rows: Sequence[Any] = session.execute(of_them.order_by(_held.c.acquired_at)).all()
     return rows
 
 
 class WorkerFacts(Protocol):
-    """A worker, as claims look at it; see :class:`Worker`."""
+    """A worker as claims see it; see :class:`Worker`."""
 
     @property
     def id(self) -> int: ...
@@ -135,8 +136,8 @@ class WorkerFacts(Protocol):
 
 @cache
 def _lock_worker() -> Compiled:
-    # What a transaction asks after it is planned once for a connection: the statements of a claim
-    # stand on indexes whatever their values are, and to plan one takes longer than to run it.
+    # With a generic plan, the statements of the transaction are planned once per connection. Those
+    # of a claim use the same indexes for all values, and planning takes longer than running them.
     return compiled(
         select(
             *(Worker.id, Worker.name, Worker.state, Worker.cpus, Worker.memory_mb),
@@ -150,11 +151,10 @@ def _lock_worker() -> Compiled:
 
 
 def lock_worker(session: Session, worker_id: int) -> tuple[WorkerFacts, bool, Sequence[Held]]:
-    """The worker's row for a claim, locked and as it is now; whether a task gathers its nodes; and
-    what the worker holds, read under the lock.
+    """Lock a worker for a claim; return it, if some task gathers nodes, and the worker's leases.
 
-    The second is from before the lock was waited for. Who begins to gather wakes workers after
-    that, so none is overlooked.
+    The leases are read under the lock. The second value is read before the lock is granted. A task
+    that begins to gather wakes the workers after its commit, so none is overlooked.
     """
     mine = {"worker_id": worker_id}
     found, held = all_of(session, (_lock_worker(), mine), (_held_by(), mine))
@@ -163,7 +163,7 @@ def lock_worker(session: Session, worker_id: int) -> tuple[WorkerFacts, bool, Se
 
 
 def live_workers(session: Session) -> Sequence[Worker]:
-    """Workers whose heartbeat was seen lately, by the database's clock alone."""
+    """Return the workers whose last heartbeat is recent by the database's clock."""
     return session.scalars(
         select(Worker).where(
             Worker.stopped_at.is_(None),
@@ -173,12 +173,12 @@ def live_workers(session: Session) -> Sequence[Worker]:
 
 
 def devices_of(worker: WorkerFacts) -> list[Device]:
-    """The worker's slots for GPU work."""
+    """Return the worker's slots for GPU work."""
     return [Device(d["id"], d["memory_mb"], d.get("name", "")) for d in worker.devices]
 
 
 def room_of(worker: WorkerFacts, leases: Sequence[Held]) -> tuple[Room, Room, list[int]]:
-    """All of a worker, what of it is free, and the places of its free devices."""
+    """Return the worker's total room, its free room, and the indexes of its free devices."""
     return _room(
         worker,
         cpus=sum(lease.cpus for lease in leases),
@@ -201,7 +201,7 @@ def _room(
     return total, free, free_places
 
 
-# Added up by the database: thousands may run, and lists are read often.
+# The database computes the sums: thousands of tasks may run, and lists are read often.
 _HELD = text("""
 SELECT worker_id, sum(cpus) AS cpus, sum(memory_mb) AS memory_mb,
        jsonb_agg(gpu_indices) FILTER (WHERE gpu_indices <> '[]') AS places
@@ -211,14 +211,14 @@ FROM held_leases GROUP BY worker_id
 
 @dataclass(frozen=True, slots=True)
 class Machines:
-    """What all workers that count offer, and which tasks a worker's next room is promised to."""
+    """The offers of all workers that count, and the worker that is reserved for each task."""
 
     offers: list[Offer]
     reserved: dict[int, str]
 
 
 def machines(session: Session) -> Machines:
-    """Workers seen in the last days; those that are away or cordoned are not ``open``."""
+    """Return the workers of the last days; ``open`` is false for those away or cordoned."""
     live = Worker.heartbeat_at > func.clock_timestamp() - text(f"interval '{SILENT_SECONDS} s'")
     rows = session.execute(
         select(Worker, live).where(Worker.heartbeat_at > func.clock_timestamp() - text(FORGOTTEN))
@@ -262,13 +262,13 @@ LIMIT 1
 
 
 def cores_of(session: Session, task_id: int, fence: int) -> Cores | None:
-    """Return the cores of the worker that runs an attempt; None when it holds no lease."""
+    """Return the cores of the worker that runs an attempt, or None if it holds no lease."""
     row = session.execute(_CORES, {"task_id": task_id, "fence": fence}).one_or_none()
     return None if row is None else Cores(float(row.total), float(row.own), float(row.others))
 
 
 HOLDERS_READ = 200
-"""Running tasks of a project that are read to name the holders of what is missing."""
+"""Number of a project's running tasks that are read to name the holders of resources."""
 
 _OWN_HOLDERS = text("""
 SELECT w.name AS worker, t.type, t.name, h.cpus, h.memory_mb,
@@ -317,16 +317,16 @@ SELECT EXISTS (
 def someone_could_run(
     session: Session, queue: str, labels: Sequence[str], *, cpus: float, memory_mb: int
 ) -> bool:
-    """Whether a worker that counts could run a task without GPUs: ``Offer.suits`` of any, in SQL.
+    """Return True if a known worker could run a task without GPUs: ``Offer.suits`` in SQL.
 
-    Nearly every submission is settled by this; what it does not settle, the rules explain.
+    This settles nearly every submission; otherwise the rules explain what is missing.
     """
     values = _demanded(queue, labels, cpus, memory_mb)
     return once(session, _key(values), lambda: bool(COULD_RUN.one(session, **values).found))
 
 
 def runnable_asked(queue: str, labels: Sequence[str], *, cpus: float, memory_mb: int) -> Question:
-    """What :func:`someone_could_run` asks."""
+    """Return the statement of :func:`someone_could_run`, to be sent together with others."""
     values = _demanded(queue, labels, cpus, memory_mb)
     return Question(COULD_RUN, values, lambda rows: {_key(values): bool(rows[0].found)})
 
@@ -345,7 +345,7 @@ def _key(demanded: dict[str, Any]) -> Key:
 
 
 def attempt_of(session: Session, task_id: int) -> int:
-    """The number of a task's last attempt."""
+    """Return the number of a task's last attempt."""
     return int(
         session.execute(
             text("SELECT attempt FROM task_scheduling WHERE task_id = :task_id"),
@@ -371,6 +371,6 @@ WHERE w.id <> :worker_id AND w.state = 'active' AND w.stopped_at IS NULL
 
 
 def others_with_room(session: Session, worker_id: int, queue: str) -> int:
-    """How many other workers serve the queue and have a core free; 0 when nothing waits in it."""
+    """Return how many other workers serve the queue and have a free core, or 0 if no task waits."""
     values = {"worker_id": worker_id, "queue": queue, "queues": dumps([queue])}
     return int(session.execute(OTHERS, values).scalar_one())

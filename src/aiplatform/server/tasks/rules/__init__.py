@@ -1,4 +1,4 @@
-"""The queue's rules, pure: ``states`` of a task, the ``order`` of the queue, ``placement``."""
+"""Pure rules of the queue: transitions of a task, the order of tasks, and their placement."""
 
 from aiplatform.server.tasks.rules.order import (
     AGING,

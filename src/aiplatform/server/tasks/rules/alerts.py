@@ -1,4 +1,4 @@
-"""When what a task uses is worth telling its author: pure, fed with one sample a second."""
+"""Rules for alerts about what a running task uses; pure, fed with one sample per second."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -8,16 +8,16 @@ IDLE_PERCENT = 5.0
 IDLE_SECONDS = 600.0
 NEAR_SHARE = 0.95
 GPU_NEAR_SHARE = 0.97
-"""Frameworks keep what they once took, and servers take 90 % on purpose."""
+"""Frameworks keep memory that they once took, and servers take 90 % on purpose."""
 DISK_FREE_SHARE = 0.05
 THROTTLED_SECONDS = 30.0
 NEAR_SECONDS = 10.0
 REARM_SECONDS = 60.0
-"""A condition must have been gone for so long before it is told of again."""
+"""Seconds for which a condition must be gone before it can cause another alert."""
 
 
 class AlertKind(StrEnum):
-    """What is told of."""
+    """The conditions that cause an alert."""
 
     DISK_NEAR = "disk_near"
     GPU_IDLE = "gpu_idle"
@@ -49,7 +49,7 @@ TEXTS: dict[AlertKind, dict[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """Told once: what, and the value that was measured when it was (percent or MiB)."""
+    """One alert, with the value that was measured at that moment (percent or MiB)."""
 
     kind: AlertKind
     value: float
@@ -64,13 +64,16 @@ class _Condition:
 
 @dataclass(slots=True)
 class Watch:
-    """The memory of one attempt. ``memory_limit_mb`` is what the task asked for; 0: nothing."""
+    """The conditions of one attempt over time.
+
+    ``memory_limit_mb`` is the memory that the task asked for; 0 if it asked for none.
+    """
 
     memory_limit_mb: float = 0.0
     _conditions: dict[AlertKind, _Condition] = field(default_factory=dict)
 
     def look(self, now: float, sample: Mapping[str, float]) -> list[Alert]:
-        """What is to be told of now. A value that is missing from ``sample`` says nothing.
+        """Return the alerts that are due now. A value that is missing from ``sample`` is ignored.
 
         Args:
             now: seconds, by any clock that does not jump.

@@ -1,4 +1,4 @@
-"""What a file that a run leaves may be called."""
+"""Rules for the paths of artifacts."""
 
 from typing import NamedTuple
 
@@ -7,16 +7,16 @@ MAX_PATH = 500
 
 
 class Fault(NamedTuple):
-    """Why not, in both languages."""
+    """The reason why a path is refused, in both languages."""
 
     en: str
     zh: str
 
 
 def fault_of(path: str) -> Fault | None:
-    """Why an artifact can't have ``path``; None when it can.
+    """Return the reason why an artifact can't have ``path``, or None if it can.
 
-    A relative path that means the same file on every system, in whatever script it is written.
+    A valid path is relative and means the same file on every system, in any script.
     """
     if not path or len(path) > MAX_PATH:
         return Fault(f"it needs 1 to {MAX_PATH} characters", f"长度必须为 1 至 {MAX_PATH} 个字符")

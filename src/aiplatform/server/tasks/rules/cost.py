@@ -1,4 +1,4 @@
-"""What an attempt costs: hours times prices that the settings name."""
+"""The cost of an attempt: hours times the prices from the settings."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,10 +12,11 @@ def cost_of(
     cpus: float,
     seconds: float,
 ) -> float | None:
-    """The cost of holding ``gpus`` and ``cpus`` for ``seconds``; None when nothing has a price.
+    """Return the cost of holding ``gpus`` and ``cpus`` for ``seconds``, or None without prices.
 
-    A GPU has a ``label`` (as in ``gpu:a100``; None when its model is not known) and the ``share``
-    of it that is held. One without a price of its own costs what ``gpu`` says, else nothing.
+    A GPU has a ``label`` (as in ``gpu:a100``; None if its model is not known) and the ``share`` of
+    it that is held. If the label has no price, the price of ``gpu`` counts, and without that the
+    GPU is free.
     """
     if not prices:
         return None

@@ -1,4 +1,4 @@
-"""Failures that trying again can cure, and how long to wait before."""
+"""Rules for failures that a retry can cure, and for the wait before a retry."""
 
 import errno
 
@@ -11,14 +11,19 @@ PASSING = frozenset(
         errno.ENOSPC, errno.ESTALE, errno.ETIMEDOUT,
     }
 )  # fmt: skip
-"""Troubles of a machine or a network at a moment; another moment or worker may not have them."""
+"""Temporary errors of a machine or network; a later attempt or another worker may not have them."""
 
 
 def curable(error: OSError) -> bool:
-    """Whether trying again may help. A file that is missing stays missing."""
+    """Return True if a retry may help. It does not for a missing file, for example."""
     return isinstance(error, ConnectionError | TimeoutError) or error.errno in PASSING
 
 
 def wait_before_retry(retry_seconds: float, failures: int) -> float:
-    """Seconds until the next attempt after ``failures`` (from 1): doubled each time, to an hour."""
+    """Return the seconds before the next attempt: doubled with each failure, at most an hour.
+
+    Args:
+        retry_seconds: the wait after the first failure.
+        failures: the number of failures so far, at least 1.
+    """
     return float(min(retry_seconds * 2.0 ** min(failures - 1, 30), LONGEST_WAIT_SECONDS))

@@ -1,4 +1,4 @@
-"""How severe the lines of a log are, read from what loggers put into them."""
+"""The severity of log lines, read from what loggers write into them."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class Level(IntEnum):
-    """Severity; ``NONE`` is a line that says none."""
+    """The severity of a line; ``NONE`` if the line does not name one."""
 
     NONE = 0
     DEBUG = 1
@@ -32,8 +32,8 @@ WORDS = {
 }
 _WORD = "|".join(sorted(WORDS, key=len, reverse=True))
 _MARKED = re.compile(
-    # INFO as loggers write it ("an error" in prose is no level); [info ], level=info and
-    # "level": "info" as structured ones do.
+    # Words in capitals are levels as loggers write them ("an error" in prose is not). Structured
+    # loggers write [info ], level=info and "level": "info".
     rf"(?-i:\b(?P<upper>{_WORD.upper()})\b)"
     rf"|\[(?P<bracket>{_WORD})\s*\]"
     rf"|\b(?:level|levelname|severity)\"?\s*[=:]\s*\"?(?P<field>{_WORD})\b"
@@ -46,20 +46,20 @@ _WARNING = re.compile(r"^\S.*:\d+: \w*Warning: ")
 _EXCEPTION = re.compile(r"^[\w.]*(?:Error|Exception|Interrupt|Exit)(?:: |$)")
 _TRACEBACK = "Traceback (most recent call last):"
 LOOKED_AT = 160
-"""Characters of a line that may name its level; further on it is part of the message."""
+"""Number of characters in which a line may name its level; later ones belong to the message."""
 
 
 class Parser:
-    """Reads one stream of one attempt, line by line; a traceback is one error of many lines."""
+    """A reader of one stream of one attempt, line by line. All lines of a traceback are errors."""
 
     def __init__(self) -> None:
         self._in_traceback = False
 
     def level(self, line: str) -> Level:
-        """The level of the next line."""
+        """Return the level of the next line."""
         head = line[:LOOKED_AT]
         if self._in_traceback:
-            # Its last line names the exception and is not indented.
+            # The last line of a traceback names the exception and is not indented.
             self._in_traceback = not head or head[0] in " \t+|"
             return Level.ERROR
         if head.endswith(_TRACEBACK):
@@ -68,7 +68,7 @@ class Parser:
         return _marked(head)
 
     def runs(self, text: str) -> tuple[Level, list[list[int]]]:
-        """The highest level of a chunk, and from which line on which level, as pairs."""
+        """Return the highest level of a chunk, and at which line each level begins, as pairs."""
         highest = current = Level.NONE
         runs: list[list[int]] = []
         for number, line in enumerate(lines_of(text)):
@@ -96,7 +96,7 @@ def _marked(head: str) -> Level:
 
 
 def lines_of(text: str) -> list[str]:
-    """A chunk's lines. Only a line feed ends one; a progress bar's carriage returns do not."""
+    """Return a chunk's lines. Only a line feed ends a line: progress bars use carriage returns."""
     lines = text.split("\n")
     if not lines[-1]:
         lines.pop()
@@ -104,7 +104,7 @@ def lines_of(text: str) -> list[str]:
 
 
 def levels_of(runs: Sequence[Sequence[int]], count: int) -> Iterator[Level]:
-    """The level of each of a chunk's ``count`` lines, see :meth:`Parser.runs`."""
+    """Yield the level of each of a chunk's ``count`` lines, from :meth:`Parser.runs`."""
     level = Level.NONE
     ends = iter([*runs, [count, 0]])
     at, following = next(ends)

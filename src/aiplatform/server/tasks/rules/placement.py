@@ -1,6 +1,6 @@
-"""Where a task can run: what it asks for against what a worker offers and has free.
+"""Rules for placement: what a task needs, against what a worker offers and has free.
 
-All of it is pure; ``queries.waiting`` says :meth:`Room.holds` in SQL.
+All of it is pure; ``queries.waiting`` has :meth:`Room.holds` in SQL.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,12 +10,12 @@ from typing import Literal
 from aiplatform.server.core.settings import SCRIPT_LABEL, SCRIPTS_REFUSED
 
 Amount = Literal["cpus", "memory_mb", "gpus"]
-"""What of a worker can run short."""
+"""A resource of a worker that can run short."""
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a task asks for. Memory in MiB; ``gpu_memory_mb`` is for each of its GPUs."""
+    """The resources that a task needs. Memory in MiB; ``gpu_memory_mb`` is for each of its GPUs."""
 
     cpus: float = 1.0
     memory_mb: int = 0
@@ -27,9 +27,10 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One slot of a worker for GPU work: a whole GPU, a MIG instance, or a declared fraction.
+    """A slot of a worker for GPU work: a whole GPU, a MIG instance, or a declared fraction.
 
-    ``id`` is what CUDA calls it; slots that share a GPU share the id. Memory in MiB, 0 if unknown.
+    ``id`` is CUDA's name for it; slots of the same GPU have the same id. Memory in MiB, 0 if
+    unknown.
     """
 
     id: str
@@ -39,7 +40,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """An amount of everything that can be counted. ``devices`` holds each one's memory in MiB."""
+    """An amount of each countable resource. ``devices`` holds the memory of each device in MiB."""
 
     cpus: float
     memory_mb: int
@@ -47,11 +48,11 @@ class Room:
 
     @property
     def largest_first(self) -> list[int]:
-        """The devices' memory, descending: a task that asks for n GPUs looks at the n-th."""
+        """The devices' memory, descending: for a task with n GPUs, the n-th decides."""
         return sorted(self.devices, reverse=True)
 
     def holds(self, demand: Demand) -> bool:
-        """Whether a task of this demand fits."""
+        """Return True if a task with this demand fits."""
         if demand.cpus > self.cpus or demand.memory_mb > self.memory_mb:
             return False
         if demand.gpus == 0:
@@ -61,13 +62,13 @@ class Room:
         return self.largest_first[demand.gpus - 1] >= demand.gpu_memory_mb
 
     def without(self, demand: Demand) -> "Room":
-        """What is left when ``demand`` was given the smallest devices that do."""
+        """Return the room that is left after ``demand`` got the smallest devices that suffice."""
         taken = pick_devices(self.devices, demand.gpus, demand.gpu_memory_mb)
         left = [memory for place, memory in enumerate(self.devices) if place not in taken]
         return Room(self.cpus - demand.cpus, self.memory_mb - demand.memory_mb, tuple(left))
 
     def meet(self, other: "Room") -> "Room":
-        """The room that both grant. Devices are compared by rank, largest first."""
+        """Return the room that both have. Devices are compared by rank, largest first."""
         devices = [min(pair) for pair in zip(self.largest_first, other.largest_first, strict=False)]
         return Room(
             min(self.cpus, other.cpus), min(self.memory_mb, other.memory_mb), tuple(devices)
@@ -75,9 +76,9 @@ class Room:
 
 
 def pick_devices(memories: Sequence[int], count: int, memory_mb: int) -> list[int]:
-    """The places of the ``count`` smallest devices with enough memory; fewer if there are fewer.
+    """Return the indexes of the ``count`` smallest devices with enough memory, or of fewer.
 
-    Small tasks take small devices, so that the large ones are there for those who need them.
+    Small tasks get small devices, so that large ones stay free for tasks that need them.
     """
     suited = [place for place, memory in enumerate(memories) if memory >= memory_mb]
     return sorted(sorted(suited, key=lambda place: (memories[place], place))[:count])
@@ -85,7 +86,7 @@ def pick_devices(memories: Sequence[int], count: int, memory_mb: int) -> list[in
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What a worker has at all, and what of it is free now."""
+    """The total resources of a worker, and those that are free now."""
 
     name: str
     queues: frozenset[str]
@@ -93,10 +94,10 @@ class Offer:
     total: Room
     free: Room
     open: bool = True
-    """Whether it takes new tasks: it lives, and nobody cordoned it."""
+    """True if the worker takes new tasks: it is alive and not cordoned."""
 
     def suits(self, demand: Demand) -> bool:
-        """Whether it could run the task if it were empty."""
+        """Return True if the worker could run the task if it were empty."""
         return (
             demand.queue in self.queues
             and demand.labels <= self.labels
@@ -106,9 +107,9 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """Something that is missing, in words for people, in both languages.
+    """A missing resource, described in both languages.
 
-    ``lacks`` names the amount that running tasks hold, where that is what is missing.
+    ``lacks`` names the amount if it is held by running tasks.
     """
 
     en: str
@@ -125,9 +126,9 @@ NOT_ISOLATED = Shortfall(
 
 
 def shortfalls(demand: Demand, offers: Iterable[Offer], nodes: int = 1) -> list[Shortfall]:
-    """What is missing for the workers to ever run the task; empty when enough of them could.
+    """Return what the workers lack to ever run the task; empty if enough of them could.
 
-    Nothing is known before the first worker came, so then nothing is missing.
+    Before the first worker is registered, nothing is known, so the result is empty.
     """
     offers = list(offers)
     suited = sum(offer.suits(demand) for offer in offers)
@@ -202,18 +203,18 @@ def shortfalls(demand: Demand, offers: Iterable[Offer], nodes: int = 1) -> list[
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A worker's promise to the first task that does not fit yet.
+    """Resources of a worker that are kept free for the first task that does not fit yet.
 
-    ``promised`` is what the task needs; ``since_then`` is what tasks that started after the promise
-    hold. Whatever starts now must leave room for both, so the first task starts at the latest when
-    those have ended that ran when the promise was made.
+    ``promised`` is what that task needs; ``since_then`` is what tasks hold that started after the
+    promise. A task that starts now must leave room for both. So the first task starts, at the
+    latest, when all tasks have ended that ran when the promise was made.
     """
 
     promised: Demand
     since_then: Sequence[Demand] = field(default=())
 
     def leaves(self, total: Room, free: Room) -> Room:
-        """What of the free room later tasks may have."""
+        """Return the part of the free room that later tasks may use."""
         rest = total.without(self.promised)
         for demand in self.since_then:
             rest = rest.without(demand)
@@ -221,7 +222,7 @@ class Reservation:
 
 
 def lacking(total: Room, free: Room, demand: Demand) -> float:
-    """How far a worker is from having room, 0 to 1: the largest share of itself that is missing."""
+    """Return how far a worker is from having room, 0 to 1: the largest share that is missing."""
     suited = sum(1 for memory in free.devices if memory >= demand.gpu_memory_mb)
     shares = [
         max(0.0, demand.cpus - free.cpus) / max(total.cpus, 1e-9),

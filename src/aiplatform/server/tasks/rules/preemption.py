@@ -1,8 +1,9 @@
-"""Whom an urgent task may interrupt, and whom it does.
+"""Rules for preemption: which running tasks an urgent task interrupts.
 
-An urgent task that fits nowhere makes preemptible ones of lower priority write a checkpoint and
-pause; they go back to the queue and resume by themselves. As few as possible, of the lowest
-priority, those first that were started last, since they lose least.
+If an urgent task fits nowhere, preemptible tasks of lower priority must write a checkpoint and
+stop; they go back to the queue and resume by themselves. As few tasks as possible are interrupted:
+those of the lowest priority first, and among these the ones that started last, since they lose
+least.
 """
 
 from collections.abc import Sequence
@@ -11,26 +12,26 @@ from dataclasses import dataclass
 from aiplatform.server.tasks.rules.placement import Demand, Room
 
 URGENT = 9
-"""From this priority on a task interrupts others; tasks below it can be interrupted."""
+"""Priority from which a task interrupts others; only tasks below it can be interrupted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """A task that runs on a worker. ``devices`` are the memory (MiB) of each that it holds."""
+    """A task that runs on a worker. ``devices`` holds the memory (MiB) of each of its devices."""
 
     task_id: int
     priority: int
     preemptible: bool
     stopping: bool
     place: int
-    """Its place among the worker's tasks by start, the first being 0."""
+    """Its index among the worker's tasks, ordered by start."""
     cpus: float
     memory_mb: int
     devices: tuple[int, ...] = ()
 
 
 def freed(room: Room, runner: Runner) -> Room:
-    """The room when ``runner`` has ended."""
+    """Return the room after ``runner`` has ended."""
     return Room(
         room.cpus + runner.cpus,
         room.memory_mb + runner.memory_mb,
@@ -39,9 +40,10 @@ def freed(room: Room, runner: Runner) -> Room:
 
 
 def choose_victims(demand: Demand, free: Room, runners: Sequence[Runner]) -> list[Runner] | None:
-    """Who must pause so that ``demand`` fits; empty when those that stop already are enough.
+    """Return the tasks that must stop so that ``demand`` fits.
 
-    None when even all that may be interrupted would not make room.
+    The list is empty if the tasks that are stopping already are enough. Returns None if there would
+    be no room even after all preemptible tasks stopped.
     """
     for runner in runners:
         if runner.stopping:
@@ -59,7 +61,7 @@ def choose_victims(demand: Demand, free: Room, runners: Sequence[Runner]) -> lis
             break
     else:
         return None
-    # What was chosen first may have become unnecessary by what was chosen last.
+    # Tasks that were chosen first may be unnecessary now that later ones were chosen, too.
     for runner in list(chosen):
         room = free
         for other in chosen:

@@ -1,4 +1,4 @@
-"""Why a task waits, in words: "2 ahead; needs 1 GPU, 0 of 4 free: deployments a, b"."""
+"""The reason why a task waits, in words: "2 ahead; needs 1 GPU, 0 of 4 free: deployments a, b"."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,10 +8,10 @@ from aiplatform.protocol.enums import TaskType
 from aiplatform.server.tasks.rules.placement import Amount, Demand, Offer, Shortfall, shortfalls
 
 STARTS_SOON = Shortfall("it starts in a moment", "即将开始")
-"""The reason of a task that nothing keeps from starting."""
+"""The reason of a task that can start now."""
 
 MOST_NAMED = 5
-"""Tasks that a reason names; the others are counted."""
+"""Number of tasks that a reason names; the others are counted."""
 
 KINDS: dict[str, tuple[str, str, str]] = {
     TaskType.INFERENCE: ("deployment", "deployments", "部署"),
@@ -23,12 +23,12 @@ KINDS: dict[str, tuple[str, str, str]] = {
     TaskType.DATASET_IMPORT: ("dataset import", "dataset imports", "数据集导入"),
     TaskType.SCRIPT: ("script", "scripts", "脚本"),
 }
-"""What the tasks of a type are called: one, several, and in Chinese."""
+"""The words for the tasks of a type: singular, plural, and Chinese."""
 
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What is known of a task that waits. ``quota`` is what its project's quota says, if full."""
+    """The facts about a waiting task. ``quota`` is set if its project's quota is used up."""
 
     demand: Demand
     ahead: int | None
@@ -39,9 +39,10 @@ class Circumstances:
 
 
 def explain(known: Circumstances, missing: Sequence[Shortfall] | None = None) -> Shortfall:
-    """All that keeps the task from starting, first its place, then what it needs.
+    """Return everything that keeps the task from starting: first its place, then its needs.
 
-    ``missing`` is what :func:`missing_now` says, where that is known from another such task.
+    ``missing`` is the result of :func:`missing_now`, if it is known from another task with the same
+    needs.
     """
     said: list[Shortfall] = []
     if known.ahead:
@@ -61,7 +62,7 @@ def explain(known: Circumstances, missing: Sequence[Shortfall] | None = None) ->
 
 
 def missing_now(demand: Demand, offers: Sequence[Offer]) -> list[Shortfall]:
-    """Return what no worker has free for the task; empty when one could start it."""
+    """Return the resources that no worker has free for the task; empty if one could start it."""
     running = [offer for offer in offers if offer.open]
     if not running:
         return [Shortfall("no worker is running", "没有正在运行的 worker")]
@@ -87,7 +88,7 @@ def missing_now(demand: Demand, offers: Sequence[Offer]) -> list[Shortfall]:
                 lacks="gpus",
             )
         )
-    # Amounts of several workers can't be put together for one task: the best of them is told.
+    # A task can't use resources of several workers together, so the text names the best worker.
     most_en, most_zh = ("", "") if len(suited) == 1 else ("at most ", "单节点最多 ")
     if all(offer.free.cpus < demand.cpus for offer in suited):
         best = max(suited, key=lambda offer: offer.free.cpus)
@@ -128,7 +129,7 @@ def suited_offers(demand: Demand, offers: Sequence[Offer]) -> list[Offer]:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A running task of the waiting task's project, and what it holds of one worker."""
+    """A running task of the waiting task's project, and what it holds on one worker."""
 
     worker: str
     type: str
@@ -140,10 +141,10 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Holders:
-    """Who holds what workers have: by name where the reader may see it.
+    """The tasks that hold the workers' resources.
 
     ``own`` are tasks of the waiting task's project. ``foreign`` are the amounts that tasks of other
-    projects hold together, by worker.
+    projects hold together, by worker; the tasks themselves must not be named.
     """
 
     own: Sequence[Holder]

@@ -1,23 +1,23 @@
-"""How series are drawn and summed up: sizes of pieces and buckets, and which value is the best."""
+"""Rules for charts and summaries of series: sizes of pieces and buckets, and the best value."""
 
 import re
 from typing import Any, Literal
 
 PIECE = 32
-"""Points of a piece of the first level, and pieces of a level in one of the next, at least."""
+"""Least number of points in a piece of the first level, and of pieces in one of the next level."""
 
 LEVELS = 3
-"""So ten million points come to some three hundred pieces of the last level."""
+"""Number of levels: ten million points become about three hundred pieces of the last level."""
 
 LEAST_STEP = -(2**63)
-"""Where the first piece of each series begins, so that no step comes before it."""
+"""First step of the first piece of each series, so that no step comes before it."""
 
 MOST_STEP = 2**63 - 1
 MAX_STEP = 2**53 - 1
-"""The largest step that is taken: the largest whole number that JSON says exactly everywhere."""
+"""Largest step that is accepted: the largest whole number that JSON holds exactly everywhere."""
 
 MAX_SECONDS = 253_402_300_799.0
-"""The end of the year 9999, the latest time that is taken."""
+"""The end of the year 9999 in seconds since the epoch: the latest time that is accepted."""
 
 _LOWER = re.compile(
     r"(^|[^a-z])(loss|error|err|perplexity|ppl|wer|cer|mae|mse|rmse|latency|divergence|nll)([^a-z]|$)"
@@ -29,15 +29,15 @@ _HIGHER = re.compile(
 
 
 def bucket_count(points: int, *, of_each: int = 2) -> int:
-    """Into how many buckets a series is divided that is drawn with at most ``points`` points.
+    """Return the number of buckets for a chart with at most ``points`` points.
 
-    ``of_each`` are drawn of each bucket, and both ends of the series besides.
+    Each bucket yields ``of_each`` points; both ends of the series are added.
     """
     return max(1, (points - 2) // of_each)
 
 
 def better(key: str) -> Literal["lower", "higher"] | None:
-    """Whether lower or higher values of a metric are better, by its name; None: nobody can tell."""
+    """Return which values of a metric are better, judged by its name, or None if unknown."""
     name = key.lower()
     if _LOWER.search(name):
         return "lower"
@@ -47,10 +47,10 @@ def better(key: str) -> Literal["lower", "higher"] | None:
 
 
 def summed_up(row: Any) -> dict[str, Any]:
-    """What is kept of a series: a row of ``queries.series.summary`` in words.
+    """Return the summary of a series from a row of ``queries.series.summary``.
 
-    ``best`` is there when the name of the metric says whether lower or higher is better. NaN is
-    neither the least nor the greatest; ``nan_step`` is the first step that had one.
+    ``best`` is set if the metric's name says whether lower or higher is better. NaN counts neither
+    as the smallest nor as the largest value; ``nan_step`` is the first step with NaN.
     """
     found: dict[str, Any] = {
         "points": row.points,

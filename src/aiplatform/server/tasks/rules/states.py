@@ -1,4 +1,4 @@
-"""The life of a task as data: which states follow which."""
+"""The state machine of a task, as data."""
 
 from aiplatform.protocol.enums import TaskStatus
 
@@ -6,10 +6,10 @@ S = TaskStatus
 
 TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
     S.PENDING: frozenset({S.RUNNING, S.PAUSED, S.CANCELLED, S.FAILED}),
-    # Back to pending when its worker was lost and attempts remain.
+    # Running becomes pending again if the worker was lost and attempts remain.
     S.RUNNING: frozenset({S.COMPLETED, S.FAILED, S.CANCELLING, S.PAUSED, S.PENDING, S.CANCELLED}),
     S.PAUSED: frozenset({S.PENDING, S.CANCELLED, S.FAILED}),
-    # It may end before it hears of the request; what it achieved is kept.
+    # A task may end before the request to cancel reaches it; its result is kept.
     S.CANCELLING: frozenset({S.CANCELLED, S.COMPLETED, S.FAILED}),
     S.COMPLETED: frozenset(),
     S.FAILED: frozenset(),
@@ -19,25 +19,28 @@ TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
 CORRECTIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
     S.FAILED: frozenset({S.COMPLETED, S.FAILED, S.CANCELLED}),
 }
-"""Further steps, of a run elsewhere that was failed for its silence and then says how it ended."""
+"""Further transitions of an external run that failed because nothing was heard of it.
+
+It may still report how it ended.
+"""
 
 CLAIMABLE = frozenset({S.PENDING})
 MOVABLE = frozenset({S.PENDING, S.PAUSED})
-"""States in which priority and place may be changed."""
+"""States in which the priority and the place in the queue may be changed."""
 
 LOG_TAIL_CHARACTERS = 64_000
-"""How much of the log ``tasks.logs`` holds; all of it is in ``log_chunks``."""
+"""Length of the log's end that ``tasks.logs`` holds; the whole log is in ``log_chunks``."""
 
 
 def may_become(current: TaskStatus, wanted: TaskStatus, *, given_up: bool = False) -> bool:
-    """Whether the state machine has this transition; more of them for what was ``given_up``."""
+    """Return True if this transition is allowed; more are if the run was ``given_up``."""
     more = CORRECTIONS.get(current, frozenset()) if given_up else frozenset()
     return wanted in TRANSITIONS[current] | more
 
 
 def attempts_left(failures: int, max_attempts: int) -> bool:
-    """Whether a task is started again after ``failures`` attempts that ended without its doing.
+    """Return True if a task gets another attempt after ``failures`` that it did not cause itself.
 
-    An attempt that a stopping worker gave back does not count.
+    An attempt that a stopping worker gave back does not count as a failure.
     """
     return failures < max_attempts

@@ -1,4 +1,4 @@
-"""Wire shapes of tasks: ``tasks`` themselves, ``logs``, ``series``, ``runs`` that report."""
+"""Shapes of requests and answers about tasks, logs, series and external runs."""
 
 from aiplatform.server.tasks.schemas.logs import (
     LogChunkOut,

@@ -1,4 +1,4 @@
-"""Logs as they are read."""
+"""Shapes of answers with logs."""
 
 from datetime import datetime
 
@@ -8,9 +8,10 @@ from aiplatform.protocol.enums import LogLevel, LogStream
 
 
 class LogChunkOut(BaseModel):
-    """Consecutive lines of one stream; ``level`` is the highest of theirs.
+    """Consecutive lines of one stream; ``level`` is the highest level among them.
 
-    ``kept_bytes``: the chunk stands for that many bytes which only downloads and searches show.
+    ``kept_bytes``: the size of the lines that this chunk replaces; only downloads and searches
+    contain these lines.
     """
 
     seq: int
@@ -23,7 +24,7 @@ class LogChunkOut(BaseModel):
 
 
 class LogLineOut(BaseModel):
-    """A line of the log; ``number`` counts from 0 in its chunk."""
+    """A line of the log; ``number`` counts from 0 within its chunk."""
 
     seq: int
     number: int

@@ -1,4 +1,4 @@
-"""What runs that execute elsewhere report."""
+"""Shapes of the reports that external runs send."""
 
 from typing import Any, Literal
 from uuid import UUID
@@ -13,7 +13,7 @@ Value = float | Literal["NaN", "Infinity", "-Infinity"]
 
 
 class PointIn(Strict):
-    """One value of one series at one step; any key, any step."""
+    """One value of one series at one step. Any key and any step are allowed."""
 
     key: str = Field(min_length=1, max_length=200)
     step: int = Field(ge=-MAX_STEP, le=MAX_STEP)
@@ -45,16 +45,16 @@ class PointsIn(Strict):
 
 
 def points_schema() -> dict[str, Any]:
-    """What describes :class:`PointsIn`, whole: the route reads its body itself."""
+    """Return the whole schema of :class:`PointsIn`: the route reads its body itself."""
     schema = PointsIn.model_json_schema()
     schema["properties"]["points"]["items"] = schema.pop("$defs")["PointIn"]
     return schema
 
 
 class AcceptedOut(BaseModel):
-    """What was stored, and how the run is: one that is `cancelling` was asked to stop.
+    """The number of stored records and the status of the run; `cancelling` asks it to stop.
 
-    `taken` is the number up to which the writer's records are in.
+    The writer's records up to the number `taken` are stored.
     """
 
     accepted: int
@@ -64,7 +64,7 @@ class AcceptedOut(BaseModel):
 
 
 class RunIn(Strict):
-    """A run that begins elsewhere, or began and is told of now."""
+    """An external run that starts now, or that started earlier and is registered now."""
 
     name: str = Field(min_length=1, max_length=255)
     experiment: UUID | None = None
@@ -86,7 +86,7 @@ class RunIn(Strict):
 
 
 class BeatIn(Strict):
-    """A sign of life, and how far the run is."""
+    """A heartbeat of a run, with its progress."""
 
     progress: float | None = Field(None, ge=0, le=1)
 
@@ -94,13 +94,13 @@ class BeatIn(Strict):
 
 
 class BeatOut(BaseModel):
-    """How the run is: one that is `cancelling` was asked to stop."""
+    """The status of a run. `cancelling` means that it was asked to stop."""
 
     status: TaskStatus
 
 
 class LineIn(Strict):
-    """One line of a log, or several."""
+    """One or several lines of a log."""
 
     text: str = Field(max_length=100_000)
     stream: LogStream = LogStream.STDOUT
@@ -126,7 +126,7 @@ class LinesIn(Strict):
 
 
 class EndIn(Strict):
-    """How a run ended."""
+    """The end of a run."""
 
     status: Literal[TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED]
     error: str | None = Field(None, max_length=10_000)

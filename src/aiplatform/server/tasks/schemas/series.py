@@ -1,4 +1,4 @@
-"""Series, telemetry and what they are summed up to."""
+"""Shapes of metric series, telemetry and their summaries."""
 
 from typing import Any
 from uuid import UUID
@@ -19,10 +19,10 @@ class TelemetryOut(BaseModel):
 
     Keys of a task: ``cpu_percent`` (of one core), ``memory_mb`` (MiB), ``processes``, ``read_mb_s``
     and ``write_mb_s``; of its n-th GPU ``gpuN.percent``, ``.memory_mb``, ``.memory_mb_total``,
-    ``.power_w``, ``.temperature_c`` and ``.throttled``. A machine has ``cpu_percent`` (of all
+    ``.power_w``, ``.temperature_c`` and ``.throttled``. A machine also has ``cpu_percent`` (of all
     cores), ``load_1m``, ``memory_percent``, ``disk_percent``, ``disk_read_mb_s``,
-    ``disk_write_mb_s``, ``net_in_mb_s`` and ``net_out_mb_s`` too. What is not measured is not
-    there; ``note`` says "no GPU" where there is none.
+    ``disk_write_mb_s``, ``net_in_mb_s`` and ``net_out_mb_s``. Values that are not measured are left
+    out; ``note`` is "no GPU" if there is none.
     """
 
     note: str | None
@@ -30,7 +30,7 @@ class TelemetryOut(BaseModel):
 
 
 class AttemptUsageOut(BaseModel):
-    """What an attempt held and for how long; one that runs, until now."""
+    """The resources that an attempt held and for how long. A running attempt counts until now."""
 
     attempt: int
     running: bool
@@ -41,7 +41,7 @@ class AttemptUsageOut(BaseModel):
 
 
 class UsageOut(BaseModel):
-    """What a task has used; ``cost`` is null when nothing it held has a price."""
+    """The resources that a task has used; ``cost`` is null if nothing that it held has a price."""
 
     seconds: float
     gpu_hours: float
@@ -52,7 +52,7 @@ class UsageOut(BaseModel):
 
 
 class LineOut(BaseModel):
-    """One task's series in a chart, of `total` points in all."""
+    """One task's series in a chart. The whole series has `total` points."""
 
     task: UUID
     name: str
@@ -61,13 +61,13 @@ class LineOut(BaseModel):
 
 
 class ChartsOut(BaseModel):
-    """A chart for each key."""
+    """Charts, one for each key."""
 
     charts: dict[str, list[LineOut]]
 
 
 class SummaryOut(BaseModel):
-    """A series in few words. `best` is there when the name says which end is better."""
+    """The summary of a series. `best` is set if the key tells which direction is better."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -90,7 +90,7 @@ class SummaryOut(BaseModel):
 
 
 class TaskSummaryOut(BaseModel):
-    """The series of one task."""
+    """The summaries of one task's series."""
 
     task: UUID
     name: str
@@ -99,6 +99,6 @@ class TaskSummaryOut(BaseModel):
 
 
 class SummariesOut(BaseModel):
-    """Tasks beside each other."""
+    """Summaries of several tasks, for a comparison."""
 
     tasks: list[TaskSummaryOut]

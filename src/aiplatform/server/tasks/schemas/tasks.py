@@ -1,4 +1,4 @@
-"""Tasks as they go over the wire."""
+"""Shapes of requests and answers about tasks."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from aiplatform.protocol.specs import Strict, TaskSpec
 from aiplatform.server.identity.schemas import UserRef
 
 MAX_BATCH = 500
-"""Tasks of one request."""
+"""Largest number of tasks in one request."""
 
 EXAMPLE_UUID = "0b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21"
 
@@ -87,7 +87,7 @@ class TaskBatchIn(Strict):
 
 
 class TaskPatch(Strict):
-    """What may be changed of a task that waits."""
+    """The changes that are possible while a task waits."""
 
     priority: int = Field(ge=1, le=10, description="higher first")
 
@@ -95,7 +95,7 @@ class TaskPatch(Strict):
 
 
 class RetryIn(Strict):
-    """How a task is tried again."""
+    """The options for retrying a task."""
 
     override_gate: OverrideReason | None = Field(
         None,
@@ -107,7 +107,7 @@ class RetryIn(Strict):
 
 
 class MoveIn(Strict):
-    """Where a waiting task goes: before another of its project, or before all of them."""
+    """The new place of a waiting task: before another one of its project, or before all of them."""
 
     before: UUID | None = Field(None, description="that task; null: run next")
 
@@ -115,10 +115,10 @@ class MoveIn(Strict):
 
 
 class WaitingOut(BaseModel):
-    """Why a task waits. ``ahead`` is null in lists of very long queues.
+    """The reason why a task waits. ``ahead`` is null in lists of very long queues.
 
-    ``reason`` names the tasks of the project that hold what is missing, if the caller may read
-    tasks. Tasks of other projects are never named.
+    ``reason`` names the tasks of the project that hold the missing resources, if the caller may
+    read tasks. Tasks of other projects are never named.
     """
 
     ahead: int | None
@@ -129,7 +129,7 @@ class WaitingOut(BaseModel):
 
 
 class AttemptOut(BaseModel):
-    """One start of the task and how it ended."""
+    """One execution of the task and its outcome."""
 
     attempt: int
     worker: str
@@ -140,10 +140,10 @@ class AttemptOut(BaseModel):
 
 
 class NodeOut(BaseModel):
-    """A worker that runs a task together with others. Node 0 holds the task.
+    """A worker that runs a task together with other workers. Node 0 holds the lease.
 
-    `state` of node 0: `gathering` while some are missing, `gathered` while they prepare, `running`;
-    of the others `joined`, `ready`, `leaving` or `failed`.
+    `state` of node 0: `gathering` until all nodes are there, `gathered` while they prepare,
+    `running`; of the others: `joined`, `ready`, `leaving` or `failed`.
     """
 
     node: int
@@ -153,7 +153,7 @@ class NodeOut(BaseModel):
 
 
 class TaskInputOut(BaseModel):
-    """Lineage: what the task reads."""
+    """The lineage of a task: one thing that it reads."""
 
     role: str
     label: str
@@ -194,14 +194,14 @@ class TaskOut(BaseModel):
 
 
 class TaskBatchOut(BaseModel):
-    """The tasks in the order of the request. ``replayed`` of them were queued before."""
+    """The tasks in the order of the request. ``replayed`` counts those that were queued before."""
 
     items: list[TaskOut]
     replayed: int
 
 
 class NeedOut(BaseModel):
-    """A task that must end first."""
+    """A task that must end before this one starts."""
 
     task: UUID
     name: str
@@ -210,9 +210,9 @@ class NeedOut(BaseModel):
 
 
 class TaskDetailOut(TaskOut):
-    """A task with its attempts, its inputs and the tasks it waits for.
+    """A task with its attempts, its inputs and the tasks that it waits for.
 
-    `nodes` are those that run it now, when it runs on several.
+    `nodes` are the workers that run it now, if there are several.
     """
 
     after: list[NeedOut]
@@ -223,7 +223,7 @@ class TaskDetailOut(TaskOut):
 
 
 class TaskEventOut(BaseModel):
-    """A line of the task's timeline."""
+    """An entry of the task's timeline."""
 
     kind: str
     data: dict[str, Any]
@@ -231,7 +231,7 @@ class TaskEventOut(BaseModel):
 
 
 class ArtifactOut(BaseModel):
-    """A file that a task has left. ``size`` in bytes."""
+    """A file that a task left as a result. ``size`` is in bytes."""
 
     path: str
     size: int
