@@ -1,1 +1,1 @@
-"""The SDK and the command line against the real application: no part of the server is replaced."""
+"""Tests of the SDK and the command line against the real application, without fakes."""

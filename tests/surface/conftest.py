@@ -1,4 +1,4 @@
-"""A platform with something of everything, for tests that read and change nothing."""
+"""A platform with objects of all kinds, for tests that only read."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from tests.surface.stage import Stage
 
 @pytest.fixture(scope="module")
 def quiet_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """A platform of its own for each module; nothing notes what is called."""
+    """Start a platform for the module; calls of the SDK and CLI are not counted."""
     limits = {f"AIPLATFORM_RATE_LIMIT_{of}": "off" for of in ("LOGIN", "ANONYMOUS", "NORMAL")}
     provider = LyingProvider()
     try:

@@ -1,4 +1,4 @@
-"""What of the SDK and the command line there is, and what of it was called with success."""
+"""Lists of all public SDK methods and commands, and a recorder of successful calls."""
 
 import functools
 import importlib
@@ -23,7 +23,7 @@ PLAIN = (Client, ExternalRun, DatasetDiff, ChatStream, Pages)
 
 
 def classes() -> list[type]:
-    """Return the public classes of the SDK whose methods ask the server."""
+    """Return the public classes of the SDK whose methods send requests."""
     for module in pkgutil.walk_packages(aiplatform.client.__path__, "aiplatform.client."):
         importlib.import_module(module.name)
     with Client("http://127.0.0.1:1") as client:
@@ -41,8 +41,8 @@ def classes() -> list[type]:
 def methods_of(kind: type) -> Iterator[tuple[str, Any]]:
     """Yield each public method and property of a class with its name.
 
-    What pydantic gives to every model, and what :class:`Resource` gives to every resource, counts
-    once, as methods of ``Resource``.
+    Methods that a resource inherits from :class:`Resource` count once, as methods of ``Resource``.
+    Methods of pydantic don't count.
     """
     for name in dir(kind):
         if name.startswith("_") or (issubclass(kind, BaseModel) and name in dir(BaseModel)):
@@ -61,7 +61,7 @@ def sdk_methods() -> set[str]:
 
 @functools.cache
 def command_tree(of: typer.Typer = app) -> Any:
-    """Return the commands as click has them, built once: that takes a tenth of a second."""
+    """Return the Click commands; cached, since building them takes a tenth of a second."""
     return build(of)
 
 
@@ -92,7 +92,7 @@ def command_in(arguments: tuple[str, ...]) -> str:
 
 
 class Recorder:
-    """Notes which public methods returned without an exception."""
+    """A record of the SDK methods and commands that returned without an exception."""
 
     def __init__(self) -> None:
         self.called: set[str] = set()
@@ -123,7 +123,7 @@ class Recorder:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Note the calls of every public method for as long as this lasts."""
+        """Record the calls of all public methods inside the ``with`` block."""
         replaced: list[tuple[type, str, Any]] = []
         for kind in classes():
             for name, member in methods_of(kind):

@@ -1,4 +1,4 @@
-"""The platform that all scenes share, and what several of them start from."""
+"""The platform that all scenes share, with the objects that several of them need."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ _number = count(1)
 
 
 class shared(cached_property[T]):  # noqa: N801  (used as a decorator)
-    """What several scenes start from: made once, and not counted as calls of the scene."""
+    """A cached property for objects that scenes share.
+
+    The object is created on first use. The calls that create it are not counted for the scene.
+    """
 
     def __get__(self, stage: Stage, owner: type | None = None) -> T:  # type: ignore[override]
         called = set(stage.recorder.called)
@@ -44,7 +47,7 @@ class shared(cached_property[T]):  # noqa: N801  (used as a decorator)
 def run_here(
     words: tuple[str, ...], environment: dict[str, str], out: io.StringIO, err: io.StringIO
 ) -> str:
-    """Run a command in this process; return what it writes to ``out``. Fail if it fails."""
+    """Run a command in this process; fail if it fails, else return what it wrote to ``out``."""
     with (
         patch.dict("os.environ", environment),
         patch.object(sys, "argv", ["aiplatform", *words]),
@@ -59,9 +62,10 @@ def run_here(
 
 
 class Stage:
-    """A running platform, and the SDK and the command line as its administrator.
+    """A running platform, with the SDK and the command line signed in as its administrator.
 
-    What takes long to make, such as a tuned model, is made once, by the scene that asks first.
+    Objects that take long to create, such as a tuned model, are created once, by the first scene
+    that needs them.
     """
 
     def __init__(
@@ -76,7 +80,7 @@ class Stage:
         self.client.project = PROJECT
 
     def name(self, of: str = "thing") -> str:
-        """Return a name that nothing has yet."""
+        """Return an unused name."""
         return f"{of}{next(_number)}"
 
     def file(self, name: str, content: str | bytes) -> Path:
@@ -87,25 +91,25 @@ class Stage:
         return path
 
     def rows(self, copies: int = 1) -> Path:
-        """Write rows of conversations that no other file has."""
+        """Write a file of conversations that are in no other file, and return its path."""
         found = chats(copies, tag=self.name("t"))
         return self.file("rows.jsonl", "".join(json.dumps(row) + "\n" for row in found))
 
     def connect(self, token: str) -> Client:
-        """Return the SDK as somebody else."""
+        """Return an SDK client that uses the given token."""
         return Client(self.platform.url, token=token, project=PROJECT)
 
     def person(self, role: str = "user") -> tuple[str, Client]:
-        """Make an account. Returns its name, and the SDK signed in as it."""
+        """Create a user; return their name and an SDK client that is signed in as them."""
         name = self.name("person")
         self.client.users.create(name, f"{name}@example.com", PASSWORD, role=role)
         client = Client(self.platform.url, credentials=self.tmp / f"{name}.json")
         return name, client.login(name, PASSWORD)
 
     def environment(self, token: str | None = None) -> dict[str, str]:
-        """Return the variables that a command needs; by default as the administrator.
+        """Return the environment variables of a command, by default for the administrator.
 
-        With an empty token a command signs in with the credentials of ``login``.
+        With an empty token, a command uses the credentials that ``aiplatform login`` stored.
         """
         token = self.client.access_token() if token is None else token
         return {
@@ -120,10 +124,10 @@ class Stage:
         }
 
     def cli(self, *arguments: object, stdin: str = "", token: str | None = None) -> str:
-        """Run a command in this process against the platform; return what it prints.
+        """Run a command in this process against the platform, and return its output.
 
-        Commands of the platform itself (``up``, ``db``, ``audit seal``) run by
-        :meth:`Platform.command`, in a process of their own.
+        Use :meth:`process` for commands that run the platform or read its database (``up``, ``db``,
+        ``audit seal``).
         """
         words = tuple(str(argument) for argument in arguments)
         with (
@@ -135,36 +139,36 @@ class Stage:
         return printed
 
     def told(self, *arguments: object, **options: Any) -> Any:
-        """Run a command with ``--json``; return what it says."""
+        """Run a command with ``--json`` and return the value that it prints."""
         return json.loads(self.cli(*arguments, "--json", **options))
 
     def process(self, *arguments: str) -> str:
-        """Run a command in a process of its own, which finds the platform by its home."""
+        """Run a command in a process of its own that finds the platform by ``AIPLATFORM_HOME``."""
         done = self.platform.command(*arguments)
         self.recorder.note(command_in(arguments))
         return done.stdout
 
     @shared
     def model(self) -> Model:
-        """A tiny base model, imported."""
+        """Import a tiny base model."""
         directory = make_tiny_model(self.tmp / "tiny")
         return self.client.models.import_path(directory / "weights", name="tiny").wait_ready(300)
 
     @shared
     def dataset(self) -> Dataset:
-        """A dataset with a report and a second version."""
+        """Create a dataset with a quality report and a second version."""
         made = self.client.datasets.upload("questions", self.rows(4)).wait_ready(300)
         self.client.datasets.append(made, self.rows(1))
         return made.refresh().wait_ready(300)
 
     @shared
     def held_out(self) -> Dataset:
-        """A dataset to evaluate on."""
+        """Create a dataset to evaluate on."""
         return self.client.datasets.upload("held-out", self.rows(1)).wait_ready(300)
 
     @shared
     def experiment(self) -> Experiment:
-        """An experiment of two steps, whose only run is :attr:`training`."""
+        """Create an experiment of two training steps; its only run is :attr:`training`."""
         return self.client.experiments.create(
             "tiny-steps", base_model=self.model, dataset=self.dataset, output_name="tuned",
             max_steps=2, batch_size=2, max_length=64, checkpoint_steps=2, lora={"rank": 4},
@@ -172,25 +176,25 @@ class Stage:
 
     @shared
     def training(self) -> Task:
-        """A training that has ended well."""
+        """Run a training until it has completed."""
         return self.experiment.run(name="first").wait(500)
 
     @shared
     def tuned(self) -> Model:
-        """The model that it made."""
+        """Return the model that :attr:`training` has created."""
         assert self.training.model is not None
         return self.client.models.get(self.training.model)
 
     @shared
     def endless(self) -> Task:
-        """A run that executes elsewhere and never says that it has ended."""
+        """Create an external run that never ends."""
         path = self.client.projects.path(PROJECT)
         made = self.client.transport.post(f"{path}/runs", {"name": "endless"})
         return self.client.tasks.get(made["uuid"])
 
     @contextmanager
     def cordoned(self) -> Iterator[None]:
-        """Have no task begin for as long as this lasts."""
+        """Cordon all workers inside the ``with`` block, so that no task starts."""
         for worker in self.client.workers.list():
             self.client.workers.cordon(worker)
         try:
@@ -200,7 +204,7 @@ class Stage:
                 self.client.workers.resume(worker)
 
     def cancel_pending(self) -> None:
-        """Cancel every task that waits."""
+        """Cancel all pending tasks."""
         for task in self.client.tasks.list(status="pending").all():
             task.cancel()
 
@@ -212,7 +216,7 @@ class Stage:
 
 @contextmanager
 def open_stage(tmp: Path) -> Iterator[Stage]:
-    """Start the platform of all scenes, and record the calls of the SDK as long as it runs."""
+    """Run the platform of all scenes, and record the calls of the SDK while it runs."""
     provider = LyingProvider()
     limits = ("LOGIN", "ANONYMOUS", "NORMAL", "INGEST")
     settings = {
@@ -235,14 +239,14 @@ def open_stage(tmp: Path) -> Iterator[Stage]:
 
 Scene = Callable[[Stage], None]
 SCENES: dict[str, tuple[Scene, frozenset[str]]] = {}
-"""Each scene with the methods and commands that it is there to call."""
+"""Scenes by name, each with the methods and commands that it declares to call."""
 
 LAST: list[str] = []
-"""Names of the scenes that leave no platform to the others."""
+"""Names of the scenes that run last, since they stop the platform."""
 
 
 def scene(*calls: str, last: bool = False) -> Callable[[Scene], Scene]:
-    """Register a scene, and say which methods and commands it calls with success."""
+    """Register a scene with the SDK methods and commands that it calls successfully."""
 
     def register(run: Scene) -> Scene:
         SCENES[run.__name__] = run, frozenset(calls)

@@ -1,4 +1,4 @@
-"""What the registry of the SDK and the command line counts, over all processes of a test run."""
+"""Counts of SDK methods and commands that were called, over all processes of a test run."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass
 class SurfaceTally:
-    """Methods and commands that were called with success, and how many there are."""
+    """SDK methods and commands that were called successfully, and their total numbers."""
 
     methods: set[str] = field(default_factory=set)
     commands: set[str] = field(default_factory=set)
@@ -21,7 +21,7 @@ class SurfaceTally:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what a process tells the one that started it."""
+        """Return the counts as a process sends them to the one that started it."""
         return {
             "methods": sorted(self.methods),
             "commands": sorted(self.commands),
@@ -30,7 +30,7 @@ class SurfaceTally:
         }
 
     def add(self, told: dict[str, Any]) -> None:
-        """Count what another process told."""
+        """Add the counts of another process."""
         self.methods.update(told["methods"])
         self.commands.update(told["commands"])
         self.all_methods = max(self.all_methods, told["all_methods"])

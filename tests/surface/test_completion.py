@@ -1,6 +1,6 @@
-"""Completion as shells ask for it, against a real platform, and in real shells.
+"""Tests of command completion against a real platform, also in real shells.
 
-The tests of a shell type a line and a tab, and then have the shell itself say which words it reads.
+The shell tests type a line and a tab, and let the shell print the words that it then reads.
 """
 
 import os
@@ -23,7 +23,7 @@ Ask = Callable[..., list[str]]
 
 @pytest.fixture(scope="module")
 def stage(quiet_stage: Stage) -> Stage:
-    """A platform with names of every kind, some of which a shell would misread."""
+    """Create objects of all kinds; a shell would misread some names unless they are quoted."""
     client = quiet_stage.client
     for name in ("questions", "my data; touch broken", "$(touch broken)", "客户 数据"):
         client.datasets.upload(name, quiet_stage.rows(1))
@@ -40,7 +40,7 @@ def stage(quiet_stage: Stage) -> Stage:
 
 @pytest.fixture(scope="module")
 def environment(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The surroundings of a shell in which ``aiplatform`` is a command."""
+    """Return the environment variables of a shell in which ``aiplatform`` is a command."""
     programs = tmp_path_factory.mktemp("bin")
     program = programs / "aiplatform"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m aiplatform "$@"\n')
@@ -57,7 +57,7 @@ def environment(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> dict[
 
 @pytest.fixture(scope="module")
 def ask(environment: dict[str, str]) -> Ask:
-    """Ask as the script for bash does; returns the completions."""
+    """Return a function that asks for completions as the completion script for bash does."""
 
     def ask(*words: str) -> list[str]:
         done = subprocess.run(
@@ -95,18 +95,18 @@ def ask(environment: dict[str, str]) -> Ask:
         ("roles show adm", ["admin"]),
     ],
 )
-def test_names_of_the_platform_are_completed(line: str, expected: list[str], ask: Ask) -> None:
+def test_completion_offers_names_of_the_platform(line: str, expected: list[str], ask: Ask) -> None:
     found = ask(*line.split(" "))
     assert set(expected) <= set(found)
     assert len(found) == len(set(found))
 
 
-def test_task_is_completed_by_the_beginning_of_its_uuid(stage: Stage, ask: Ask) -> None:
+def test_completion_with_beginning_of_task_uuid_offers_the_uuid(stage: Stage, ask: Ask) -> None:
     uuid = str(stage.endless.uuid)
     assert ask("tasks", "show", uuid[:6]) == [uuid]
 
 
-def test_project_of_the_line_decides_whose_names_are_completed(ask: Ask) -> None:
+def test_completion_offers_names_of_the_project_option(ask: Ask) -> None:
     assert ask("datasets", "show", "-p", "second", "que") == []
     assert ask("datasets", "show", "-p", PROJECT, "que") == ["questions"]
 
@@ -134,7 +134,7 @@ class Shell:
         self._process.expect_exact(READY)
 
     def completed(self, line: str) -> list[str]:
-        """Type a line and a tab; return the words that the shell reads."""
+        """Type a line and a tab, and return the words that the shell then reads."""
         self._process.send(f"{line}\t\x01words \x05\r")
         self._process.expect("\r?\nEND")
         assert self._process.before is not None

@@ -1,7 +1,7 @@
-"""Every list and every record in a terminal of 80 columns, in English and Chinese.
+"""Tests of the output of all lists and records in a terminal of 80 columns, in both languages.
 
-Each command runs against a real platform and prints to something that says it is a terminal. No
-line may be wider than the terminal, and no uuid may be broken: it could not be copied any more.
+Each command runs against a real platform and prints to a simulated terminal. No line may be wider
+than the terminal, and no uuid may be split over two lines, since it could not be copied.
 """
 
 import io
@@ -24,21 +24,21 @@ BROKEN_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){1,3}(-[0-9a-f]{0,11})?(?![0
 
 
 class Terminal(io.StringIO):
-    """Text that is printed to a terminal."""
+    """A text buffer that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
 
 
 def shown(stage: Stage, *words: str, language: str = "en", token: str | None = None) -> str:
-    """Run a command in a terminal of 80 columns; return what it prints there."""
+    """Run a command in a terminal of 80 columns, and return its output without colours."""
     environment = {
         **stage.environment(token),
         "COLUMNS": str(COLUMNS),
         "TERM": "xterm-256color",
         "AIPLATFORM_LANG": language,
     }
-    # A command in Chinese translates the words of typer for the whole process.
+    # A command in Chinese translates Typer's texts for the whole process; restore them afterwards.
     words_of_typer = {name: getattr(rich_utils, name) for name in (*FIXED, "_make_rich_text")}
     with patch.multiple(rich_utils, **words_of_typer):
         return COLOURS.sub("", run_here(words, environment, Terminal(), Terminal()))
@@ -113,23 +113,23 @@ CASES: dict[str, list[str]] = {
     "workers ls": [],
     "workers show": ["{worker}"],
 }
-"""Commands that show something, with their arguments; ``{...}`` stands for a name of ``names``."""
+"""Commands that show something, with their arguments; ``{key}`` is replaced by ``names[key]``."""
 
 ROWS = {"datasets diff", "datasets rows"}
-"""Commands that print rows of data as they are, one a line, however long."""
+"""Commands that print each row of data on one line, however long it is."""
 
 SHOWING = {"ls", "show", "versions", "members", "sessions", "access", "usage", "log", "compare"}
-"""Last words of commands that show something: each must be a case."""
+"""Last words of commands that show something: such a command must be in :data:`CASES`."""
 
 
 @pytest.fixture(scope="module")
 def names(quiet_stage: Stage) -> dict[str, str]:
-    """What the platform of this module holds."""
+    """Fill the platform of this module, and return the names of its objects."""
     return fill(quiet_stage)
 
 
 def fill(stage: Stage) -> dict[str, str]:
-    """Fill a platform with something of everything, under long names; return the names."""
+    """Create objects of all kinds with long names, and return the names."""
     client = stage.client
     dataset = client.datasets.upload(LONG, stage.rows(4)).wait_ready(300)
     client.datasets.append(dataset, stage.rows(1))
@@ -179,7 +179,7 @@ def fill(stage: Stage) -> dict[str, str]:
     }
 
 
-def test_every_command_that_shows_something_is_a_case() -> None:
+def test_cases_contain_every_command_that_shows_something() -> None:
     assert {name for name in commands() if name.split()[-1] in SHOWING} <= set(CASES)
     assert set(CASES) <= commands()
 

@@ -1,4 +1,4 @@
-"""Runs that ``client.run()`` reports, against the application on a real socket."""
+"""Tests of external runs (``client.run()``) against the application on a real socket."""
 
 import importlib.util
 import time
@@ -32,7 +32,7 @@ def project(session: Session, client: object) -> Project:
 
 @pytest.fixture
 def sdk(server_url: str, session: Session, project: Project) -> Iterator[Client]:
-    """The SDK as the owner of a project."""
+    """Return an SDK client that is signed in as the owner of the project."""
     token = make_token(session, session.get_one(User, project.owner_id))
     with Client(server_url, token=token, project=project.uuid) as sdk:
         yield sdk
@@ -45,7 +45,7 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_client_run_points_lines_and_files_are_stored_and_the_run_ends(
+def test_external_run_with_metrics_logs_and_file_is_stored_and_completed(
     sdk: Client, tmp_path: Path
 ) -> None:
     (tmp_path / "weights.bin").write_bytes(b"\x00\x01" * 5000)
@@ -71,7 +71,7 @@ def test_client_run_points_lines_and_files_are_stored_and_the_run_ends(
     assert saved.read_bytes() == b"\x00\x01" * 5000
 
 
-def test_client_run_fails_with_its_block(sdk: Client) -> None:
+def test_external_run_whose_block_raises_has_failed(sdk: Client) -> None:
     run = sdk.run("fails")
     run.log({"loss": 1.0})
     with pytest.raises(ZeroDivisionError), run:
@@ -84,7 +84,7 @@ def test_client_run_fails_with_its_block(sdk: Client) -> None:
     )
 
 
-def test_sync_sends_an_offline_run_whole_and_only_once(sdk: Client, tmp_path: Path) -> None:
+def test_sync_of_offline_run_sends_everything_once(sdk: Client, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("kept")
     with sdk.run("offline", mode="offline") as run:
         run.log({"loss": 2.0}, step=1)
@@ -102,7 +102,7 @@ def test_sync_sends_an_offline_run_whole_and_only_once(sdk: Client, tmp_path: Pa
 
 
 def report(sdk: Client, name: str, loss: float, **config: Any) -> UUID:
-    """Report one run without an experiment, from its beginning to its end."""
+    """Report a run without an experiment from beginning to end, and return its uuid."""
     with sdk.run(name, config=config) as run:
         run.log({"loss": 2 * loss}, step=1)
         run.log({"loss": loss}, step=2)
@@ -153,7 +153,7 @@ def test_runs_without_an_experiment_are_listed_filtered_sorted_and_compared(
     assert refused.value.code == "run_executes_elsewhere"
 
 
-def test_metrics_of_a_running_run_are_kept_when_it_ends(sdk: Client) -> None:
+def test_external_run_that_ends_keeps_its_earlier_metrics(sdk: Client) -> None:
     with sdk.run("live") as run:
         run.log({"loss": 1.0})
         until(lambda: sdk.runs.list("status = 'running'").first() is not None)
@@ -163,14 +163,14 @@ def test_metrics_of_a_running_run_are_kept_when_it_ends(sdk: Client) -> None:
     assert found.metrics == {"loss": 1.0, "accuracy": 0.9, "f1": 0.8}
 
 
-def test_a_run_with_a_seed_that_is_no_number_can_be_read(sdk: Client) -> None:
+def test_external_run_with_textual_seed_can_be_read(sdk: Client) -> None:
     report(sdk, "odd", 1.0, seed="today")
     record = sdk.runs.get("odd").record
     assert record is not None
     assert (record.seed, record.config) == (None, {"seed": "today"})
 
 
-def test_migration_enters_runs_that_were_reported_before_it(
+def test_migration_indexes_external_runs_reported_before_it(
     sdk: Client, session: Session, owner_url: str
 ) -> None:
     report(sdk, "earlier", 0.5, lr=0.1)

@@ -1,9 +1,13 @@
-"""Every public method of the SDK and every command is called against a real platform.
+"""Tests that call every public method of the SDK and every command against a real platform.
 
-The platform is one that ``aiplatform up`` starts: PostgreSQL, Valkey, API, worker. Each scene
-declares what it is there to call. A method or a command that no scene declares fails the tests by
-its name; so does a declaration that names nothing, or something that the scene did not call with
-success. No method and no command is exempt.
+``aiplatform up`` starts the platform: PostgreSQL, Valkey, API, worker. Each scene declares the
+methods and commands that it calls. The tests fail if
+
+- no scene declares a method or command,
+- a scene declares something that does not exist,
+- a scene did not call successfully what it declares.
+
+There are no exceptions.
 """
 
 import inspect
@@ -21,23 +25,23 @@ assert scenes.__all__, "importing the scenes registers them"
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """The platform of all scenes."""
+    """Start the platform that all scenes share."""
     with open_stage(tmp_path_factory.mktemp("surface")) as stage:
         yield stage
 
 
 def declared() -> set[str]:
-    """Return what all scenes together call."""
+    """Return the methods and commands that all scenes together declare."""
     return set().union(*(calls for _, calls in SCENES.values()))
 
 
-def test_every_public_method_and_command_has_a_scene() -> None:
+def test_scenes_declare_every_public_method_and_command() -> None:
     existing = sdk_methods() | commands()
     assert not sorted(existing - declared()), "no scene calls these"
     assert not sorted(declared() - existing), "scenes declare what does not exist"
 
 
-def test_every_scene_asserts_what_its_calls_have_done() -> None:
+def test_every_scene_has_assertions() -> None:
     silent = [name for name, (run, _) in SCENES.items() if "assert " not in inspect.getsource(run)]
     assert not silent
 
@@ -45,7 +49,7 @@ def test_every_scene_asserts_what_its_calls_have_done() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", sorted(SCENES, key=LAST.__contains__))
-def test_scene_calls_what_it_declares_with_success(name: str, stage: Stage) -> None:
+def test_scene_calls_everything_it_declares(name: str, stage: Stage) -> None:
     run, calls = SCENES[name]
     recorder = stage.recorder
     recorder.called.clear()

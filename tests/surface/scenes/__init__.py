@@ -1,4 +1,4 @@
-"""Scenes: each calls some methods of the SDK and some commands against the shared platform."""
+"""Scenes: functions that call SDK methods and commands on the shared platform."""
 
 from tests.surface.scenes import data, people, platform, projects, work
 

@@ -1,4 +1,4 @@
-"""Datasets: uploads, changes, reading, reports, gates, imports."""
+"""Scenes of datasets: uploads, changes, reading, quality reports, quality gates, imports."""
 
 import base64
 import http.server
@@ -19,7 +19,7 @@ WHERE = [{"column": "n", "op": ">", "value": 1}]
 
 @contextmanager
 def serving(directory: Path) -> Iterator[str]:
-    """Serve the files of a directory; give their address."""
+    """Serve the files of a directory over HTTP, and yield their base URL."""
     handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(directory))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -31,7 +31,7 @@ def serving(directory: Path) -> Iterator[str]:
 
 
 def table(*numbers: int, column: str = "text") -> bytes:
-    """Return rows of a number and a text."""
+    """Return JSON lines, each with a number and a text."""
     return b"".join(json.dumps({"n": n, column: f"row {n}"}).encode() + b"\n" for n in numbers)
 
 
@@ -191,7 +191,7 @@ def unfinished_uploads(stage: Stage) -> None:
     project = stage.client.projects.get(PROJECT).uuid
 
     def begin() -> str:
-        """Begin a resumable upload as the protocol has it, and leave it there."""
+        """Begin a resumable upload by the tus protocol, and leave it unfinished."""
         name = stage.name("partial").encode()
         pairs = {"name": name, "filename": b"a.jsonl"}
         metadata = ",".join(f"{k} {base64.b64encode(v).decode()}" for k, v in pairs.items())
@@ -248,12 +248,12 @@ def changes(stage: Stage) -> None:
     assert fixed.row_count == 3
 
     def numbers(version: DatasetVersion) -> list[int]:
-        """Return the numbers of the rows of the newest version, which is this one."""
+        """Return the numbers in the rows of ``version``, which must be the newest."""
         rows = datasets.rows(name).all()
         assert version.row_count == len(rows)
         return [row["n"] for row in rows]
 
-    # The quality reports of all these versions would take longer than everything else.
+    # Without quality reports, which would take longer than the rest of the scene.
     with stage.cordoned():
         assert numbers(made.add_version(table(1, 2, 3, 3, 4, column="remark"))) == [1, 2, 3, 3, 4]
         assert numbers(datasets.append(made, table(5, column="remark"))) == [1, 2, 3, 3, 4, 5]
@@ -304,14 +304,14 @@ def changes_by_commands(stage: Stage) -> None:
     more = stage.file("b.jsonl", table(4, 5, column="remark"))
 
     def numbers() -> list[int]:
-        """Return the numbers of the rows of the newest version."""
+        """Return the numbers in the rows of the newest version."""
         return [row["n"] for row in stage.client.datasets.rows(name)]
 
     stage.cli("datasets", "upload", rows, "--name", name)
     assert {"n", "remark"} <= set(stage.cli("datasets", "columns", name).split())
     stage.cli("datasets", "fix", name, "duplicates=deduplicate", "--detach")
     assert numbers() == [1, 2, 3]
-    # The quality reports of all these versions would take longer than everything else.
+    # Without quality reports, which would take longer than the rest of the scene.
     with stage.cordoned():
         stage.cli("datasets", "append", name, more, "--detach")
         assert numbers() == [1, 2, 3, 4, 5]
@@ -361,7 +361,7 @@ def imports(stage: Stage) -> None:
         for task in (first, second, stage.client.tasks.get(queued["uuid"])):
             assert task.wait(300).status == "completed"
     assert [datasets.get(name).row_count for name in names] == [3, 3, 3]
-    # There is no hub and no bucket here: only that the server takes the order is shown.
+    # There is no hub and no bucket here: this tests only that the server accepts the request.
     with stage.cordoned():
         for task in (
             datasets.import_s3("s3://bucket/rows.jsonl", name=stage.name("fetched")),

@@ -1,4 +1,4 @@
-"""Accounts, sessions, second factors, keys, roles, invitations, secrets."""
+"""Scenes of accounts, sessions, second factors, API keys, roles, invitations and secrets."""
 
 import httpx
 import pyotp
@@ -11,7 +11,7 @@ from tests.surface.stage import NEW_PASSWORD, PROJECT, Stage, scene
 
 
 def token_in(link: str | None) -> str:
-    """Return the token of a link, which stands behind its ``#``."""
+    """Return the token of a link: the part after ``#``."""
     assert link is not None
     return link.partition("#")[2]
 
@@ -119,7 +119,7 @@ def second_factor(stage: Stage) -> None:
 
 
 def with_second_factor(client: Client) -> Client:
-    """Give the account of a client a second factor."""
+    """Turn the second factor on for the account of a client, and return the client."""
     secret = pyotp.TOTP(client.account.enrol_second_factor(PASSWORD).secret)
     assert client.account.confirm_second_factor(secret.now())
     return client
@@ -375,7 +375,7 @@ def sign_in_with_a_provider(stage: Stage) -> None:
     stage.provider.person = {"sub": stage.name("dora")}
 
     def visit(address: str) -> None:
-        """Do what a browser does once somebody has opened the address."""
+        """Open an address and follow it through the sign-in, as a browser does."""
         with httpx.Client() as browser:
             to_provider = browser.get(address).headers["location"]
             back = stage.provider.authorize(to_provider)

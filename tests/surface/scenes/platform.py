@@ -1,4 +1,4 @@
-"""Commands that run the platform or read its database, each in a process of its own."""
+"""Scenes of commands that run the platform or read its database, in their own processes."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tests.surface.stage import Stage, scene
 
 
 def run_until(stage: Stage, command: str, ready: Callable[[], bool], **variables: str) -> None:
-    """Run ``aiplatform server`` or ``worker`` until it works, and end it as a service manager."""
+    """Run ``aiplatform server`` or ``worker`` until it is ready, then stop it with SIGTERM."""
     state = stage.platform.status()["platform"]
     process = subprocess.Popen(
         [sys.executable, "-m", "aiplatform", command],

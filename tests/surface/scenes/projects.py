@@ -1,4 +1,4 @@
-"""Projects, their members and limits, the bin, the audit trail, notifications, webhooks."""
+"""Scenes of projects, members, quotas, the bin, the audit trail, notifications and webhooks."""
 
 import os
 import signal
@@ -282,7 +282,7 @@ def notifications(stage: Stage) -> None:
     stage.client.projects.create(project := stage.name("shared"))
 
     def notify() -> None:
-        """Have the person told of something: an invitation into a project."""
+        """Cause a notification for the person, by an invitation into a project."""
         stage.client.projects.set_member(project, user, "viewer")
         stage.client.projects.remove_member(project, user)
 
@@ -313,7 +313,7 @@ def notifications(stage: Stage) -> None:
     seen: list[object] = []
 
     def see(read: Callable[[], object]) -> None:
-        """Read until something comes, and have the person told of something until then."""
+        """Read until a notification arrives, and cause notifications until then."""
         watching = threading.Thread(target=lambda: seen.append(read()))
         watching.start()
         while watching.is_alive():
@@ -353,7 +353,7 @@ def invitations_into_projects(stage: Stage) -> None:
     project = owner.projects.create(stage.name("shared"))
 
     def invite() -> ProjectInvitation:
-        """Invite the guest, who is not yet or no longer a member."""
+        """Invite the guest, who must not be a member."""
         assert owner.projects.set_member(project, guest, "viewer") is not None
         (made,) = client.projects.invitations()
         return made

@@ -1,4 +1,4 @@
-"""Models, experiments, runs, tasks, sweeps, schedules, scripts, deployments, workers."""
+"""Scenes of models, experiments, runs, tasks, sweeps, schedules, scripts and deployments."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -486,7 +486,8 @@ def model_imports(stage: Stage) -> None:
     stage.cli("models", "rm", name, "--yes")
     names = {model.name for model in models.list()}
     assert not {made.name, whole.name, name} & names
-    # No package with weights and no hub is here: only that the server takes the order is shown.
+    # There is no package with weights and no model hub here: this tests only that the server
+    # accepts the request.
     with stage.cordoned():
         package = models.import_package("no-such-package", name=stage.name("package"))
         hub = models.import_hub("somebody/model", name=stage.name("hub"))
