@@ -1,9 +1,9 @@
-"""Runs one attempt: lays out its inputs, starts the child, stores what it says, ends it.
+"""Runs one attempt on a worker: prepares its files, supervises its child, stores its output.
 
-``attempt`` is the supervision, ``gang`` and ``member`` that of several nodes, ``layout`` what the
-child finds, ``process`` the child with its pipes, ``printed`` and ``output`` what it prints,
-``writes`` how things are written, ``sampling`` what it uses of the machine, ``spans`` its trace,
-``spares`` the child that is started ahead of its attempt.
+``attempt`` supervises the child; ``gang`` and ``member`` do so for attempts on several nodes.
+``layout`` prepares the child's files; ``process`` is the child with its pipes. ``printed`` and
+``output`` handle its log, ``writes`` its transactions, ``sampling`` its use of the machine and
+``spans`` its trace. ``spares`` starts a child ahead of its attempt.
 """
 
 from aiplatform.server.tasks.runner.attempt import run_attempt

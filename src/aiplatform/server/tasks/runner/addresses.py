@@ -1,4 +1,4 @@
-"""Where a child must listen: one that serves, and one that others train with."""
+"""Addresses at which a child listens, to serve requests or to train with other nodes."""
 
 import secrets
 import socket
@@ -9,12 +9,12 @@ from aiplatform.server.tasks.service.attempts import Claim
 
 
 def serving_address(claim: Claim, settings: Settings) -> ServingAddress:
-    """A socket of the attempt's own, or this machine's address for an API that is elsewhere."""
+    """Return a socket for this attempt, or this machine's address if the API runs elsewhere."""
     token = secrets.token_urlsafe(32)
     host = settings.advertise_host
     if host is not None:
         return ServingAddress(host=host, token=token)
-    # A socket's path may have about 107 bytes, so it does not lie in the attempt's directory.
+    # A socket's path may have about 107 bytes, so the attempt's directory could be too long.
     directory = settings.home / "run"
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     name = f"{claim.task_id:x}-{claim.fence:x}.sock"
@@ -22,18 +22,19 @@ def serving_address(claim: Claim, settings: Settings) -> ServingAddress:
 
 
 def node_address(settings: Settings) -> str:
-    """The address at which other workers reach this machine."""
+    """Return the address at which other workers reach this machine."""
     return settings.node_host or settings.advertise_host or outbound_address()
 
 
 def outbound_address() -> str:
-    """This machine's address on the way out, or the loopback where there is no way. Sends nothing.
+    """Return this machine's address for outgoing connections, or the loopback address.
 
-    By what a host is called one often finds an address that only itself can reach.
+    This sends nothing. Resolving the host's own name often gives an address that only the host
+    itself can reach.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))  # of documentation: nobody has it
+            probe.connect(("192.0.2.1", 9))  # for documentation: nobody has it
         except OSError:
             return "127.0.0.1"
         address: str = probe.getsockname()[0]
@@ -41,7 +42,7 @@ def outbound_address() -> str:
 
 
 def free_port(address: str) -> int:
-    """A port of the address at which nobody listens at this moment."""
+    """Return a port of the address on which nobody listens at this moment."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family) as listener:
         listener.bind((address, 0))
@@ -50,5 +51,5 @@ def free_port(address: str) -> int:
 
 
 def host_port(address: str, port: int) -> str:
-    """Both in one, as URLs have them."""
+    """Return ``host:port`` as in URLs, with brackets around an IPv6 address."""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

@@ -68,7 +68,7 @@ POLL_SECONDS = 0.5
 
 
 def run_attempt(claim: Claim) -> None:
-    """Run a claimed task to its outcome. Returns when nothing of it runs here any more."""
+    """Run a claimed task to its outcome. When this returns, none of its processes run here."""
     with (
         structlog.contextvars.bound_contextvars(task=str(claim.task_uuid), attempt=claim.attempt),
         traced(claim),
@@ -77,7 +77,7 @@ def run_attempt(claim: Claim) -> None:
 
 
 class Attempt:
-    """One attempt's state on this worker."""
+    """The state of one attempt on this worker."""
 
     renew = staticmethod(attempts.renew)
 
@@ -106,12 +106,12 @@ class Attempt:
         self.place_directory(str(claim.task_uuid))
 
     def place_directory(self, name: str) -> None:
-        """Say where the attempt's files lie, below the worker's own."""
+        """Set the directory of the attempt's files, below the worker's own directory."""
         self.directory = self.settings.work_dir / name / f"attempt-{self.claim.attempt}"
         self.printed = Printed(self.directory, self.settings, self.write)
 
     def run(self) -> None:
-        """Everything in order; the lease is renewed beside it from the first moment."""
+        """Run the attempt. A second thread renews its lease from the first moment."""
         renewer = threading.Thread(target=self._renew, daemon=True, name="renewer")
         renewer.start()
         try:
@@ -129,7 +129,7 @@ class Attempt:
 
     def _run(self) -> None:
         try:
-            # It may have been queued before the queue was the queue of scripts.
+            # The task may have been queued before the settings reserved this queue for scripts.
             require_fitting_queue(self.claim.task_type, self.claim.queue)
             if self.gang is not None and not self.gang.gather():
                 return
@@ -156,13 +156,13 @@ class Attempt:
         self.look_for_leftovers()
         if self.lost.is_set():
             raise LostLease
-        # What it used is summed up when it ends, so it is written before.
+        # The end of the attempt sums up its usage, so the last samples must be stored before.
         if self.watched is not None:
             get_sampler().release(self.watched)
         self._conclude(code)
 
     def _lay_out(self) -> Job:
-        """The attempt's directory: inputs, the newest checkpoint; what the job is told of them."""
+        """Prepare the attempt's directory with inputs and the newest checkpoint; return the job."""
         make_directory(self.directory)
         with transaction() as session:
             found = plan(session, self.claim)
@@ -193,7 +193,7 @@ class Attempt:
         )
 
     def _prefix(self, spec: dict[str, Any]) -> str | None:
-        """The environment of a script; None for the worker's own."""
+        """Return the directory of a script's Python environment, or None for the worker's own."""
         found = self.settings.script_environments.get(spec.get("environment", ""))
         return None if found is None else str(found)
 
@@ -236,7 +236,10 @@ class Attempt:
 
     @staticmethod
     def _drain(child: Child) -> list[Item]:
-        """What arrived, gathered for a moment so that many small messages share a transaction."""
+        """Return the messages that arrived.
+
+        They are collected for a moment, so that many small ones share a transaction.
+        """
         items: list[Item] = []
         deadline = time.monotonic() + FLUSH_SECONDS
         while (wait := deadline - time.monotonic()) > 0 and len(items) < processes.QUEUE_ITEMS:
@@ -315,19 +318,19 @@ class Attempt:
         return progress.model_copy(update={"seconds_left": round(left, 1)})
 
     def _break_off(self, fault: Malformed) -> None:
-        """End a child that does not keep to the protocol; nothing it says later counts."""
+        """End a child that broke the protocol; its later messages are ignored."""
         assert self.child is not None
         self.ending = fault
         self.child.abandon()
 
     def ask_to_stop(self) -> None:
-        """Have the child end what it does, within its grace period. Asking twice is no error."""
+        """Ask the child to stop within its grace period. Further calls do nothing."""
         if not self.asked_to_stop and self.child is not None:
             self.asked_to_stop = True
             self.child.say(Cancel(grace_seconds=self.settings.cancel_grace_seconds))
 
     def _completes_answers(self) -> bool:
-        """Return whether a server that was cancelled may go on with what it is answering."""
+        """Return True if a cancelled server may finish the requests that it is answering."""
         kind = kind_of(self.claim.task_type)
         if not kind.serves or self.asked_to_stop or self.child is None:
             return False
@@ -355,7 +358,7 @@ class Attempt:
         )
 
     def look_for_leftovers(self) -> None:
-        """Make the task fail and the worker take no more where its processes can't be ended."""
+        """Fail the task and cordon the worker if some of its processes can't be ended."""
         left = end_leftovers_of(self.directory)
         if not left:
             return
@@ -377,7 +380,8 @@ class Attempt:
             case Stopped() | None if self.too_long and not self.cancelled:
                 error = f"It ran longer than its time limit of {self.time_limit} s."
                 self._end(Outcome(TaskStatus.FAILED, error=error))
-            # What did not stop within its grace period was ended, and goes on from its checkpoint.
+            # A child that did not stop within its grace period was killed. The task resumes from
+            # its last checkpoint.
             case Stopped() | None if self.pausing and not self.cancelled:
                 self.write(lambda s: attempts.pause(s, self.claim))
             case Stopped() if not self.cancelled and processes.stopping.is_set():
@@ -406,16 +410,16 @@ class Attempt:
             files = [] if kept is not None else self.write.keep_tree(output, move=True)
             self._end(Outcome(TaskStatus.COMPLETED, result=result, files=files, kept=kept))
         except Problem as refused:
-            # What was made may not be kept: a name was taken meanwhile, a quota is full.
+            # The result could not be stored: its name was taken meanwhile, or a quota is used up.
             self._end(Outcome(TaskStatus.FAILED, error=str(refused)))
 
     def _end(self, outcome: Outcome) -> None:
         self.write(lambda s: attempts.end_attempt(s, self.claim, outcome))
 
     def _renew(self) -> None:
-        """Renew the lease and pass the new deadline on.
+        """Renew the lease and tell the child its new deadline.
 
-        Without a renewal the child's launcher ends it at its deadline, before the lease can expire.
+        Without a renewal, the launcher ends the child at its deadline, before the lease can expire.
         """
         settings = self.settings
         due = time.monotonic() + settings.renew_seconds

@@ -1,7 +1,8 @@
-"""The secrets that a task names: taken when it starts, given to its process alone, never told on.
+"""The secrets of a task: read when it starts, given only to its process, masked in its output.
 
-They exist in the memory of the runner and in the environment of the child. Job file, row and log
-have names only; what the child says is searched for the values before it is kept.
+The values exist only in the memory of the worker and in the environment of the child. The job file,
+the task's row and the log contain only names. Everything that the child sends is searched for the
+values before it is stored.
 """
 
 from typing import Any
@@ -16,13 +17,13 @@ from aiplatform.server.tasks.runner.process import Item, Malformed
 from aiplatform.server.tasks.service.attempts import Chunk
 
 SHORTEST_MASKED = 6
-"""Shorter values stand in too much that is none."""
+"""Values shorter than six characters are not masked: they match too much ordinary text."""
 
 MASK = "[secret]"
 
 
 def take_secrets(session: Session, task: Task) -> dict[str, str]:
-    """Values by environment variable, for this start of the task.
+    """Return the values by environment variable, for this start of the task.
 
     Raises:
         NoSuchSecret, KeyFileUnusable, SecretUnreadable: the task can't be started.
@@ -42,7 +43,7 @@ def take_secrets(session: Session, task: Task) -> dict[str, str]:
 
 
 def masked(item: Item, secrets: dict[str, str]) -> Item:
-    """What the child said, without the values in it."""
+    """Replace the values of secrets in a message or log chunk of the child."""
     values = [value for value in secrets.values() if len(value) >= SHORTEST_MASKED]
     if not values:
         return item

@@ -1,11 +1,11 @@
-"""What is known of a child that ended without a word."""
+"""The error message for a child that ended without a result."""
 
 import signal
 from collections.abc import Iterable
 
 
 def death_of(code: int, last_lines: Iterable[str]) -> str:
-    """In words for the task's author: how it ended, and what it wrote last."""
+    """Describe for the task's author how the child ended and what it printed last."""
     number = -code if code < 0 else code - 128 if code > 128 else 0
     if number:
         try:

@@ -1,4 +1,4 @@
-"""Node 0's part in an attempt over several nodes: gather, meet, watch the others, judge."""
+"""Node 0's part in an attempt on several nodes: gather the nodes, watch them, end the attempt."""
 
 import random
 import time
@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 LOOK_SECONDS = 0.5
 CAUSE_SECONDS = 10.0
-"""How long who only lost the others waits for one that knows why, or who is done for the others."""
+"""Seconds for which node 0 waits for the other nodes at the end.
+
+A node that only lost contact waits this long for a node that knows the cause. A node that is done
+waits this long for the others.
+"""
 
 
 class Gang:
@@ -36,10 +40,11 @@ class Gang:
         self.leaving: str | None = None
 
     def gather(self) -> bool:
-        """Wait until all nodes are there; false when the attempt ended before.
+        """Wait until all nodes are there. Return False if the attempt ended before.
 
-        What does not gather in time gives its places back, so that two tasks that hold half of what
-        each needs do not wait for each other for good: they try again at different moments.
+        If some are still missing after ``gather_seconds``, the attempt gives back what it holds.
+        Otherwise two tasks that each hold half of what they need would wait for each other for
+        ever. They retry after random times.
         """
         deadline = time.monotonic() + self.attempt.settings.gather_seconds
         while True:
@@ -61,7 +66,10 @@ class Gang:
         )
 
     def meet(self, job: Job) -> Job | None:
-        """Wait until all nodes have what they need and say where they meet; None as above."""
+        """Wait until all nodes are ready, and add the address where they meet to the job.
+
+        Returns None if the attempt ended before.
+        """
         while True:
             view = self._look()
             if self._ends(view):
@@ -83,13 +91,13 @@ class Gang:
             self.attempt.ask_to_stop()
         if self.failure is None or child is None:
             return
-        # Who only lost the others may have lost us, and our own child is about to say why.
+        # A node that only lost contact may have lost us, and our own child is about to report why.
         lost_us = self.failure.report is not None and self.failure.report["retryable"]
         if not lost_us or time.monotonic() - self.failed_at > CAUSE_SECONDS:
             child.abandon()
 
     def conclude(self) -> bool:
-        """End the attempt for what happened on another node; false when nothing did."""
+        """End the attempt if another node caused its end; return False if none did."""
         attempt = self.attempt
         if isinstance(attempt.ending, Result):
             self._wait_for_others()
@@ -113,7 +121,7 @@ class Gang:
         return False
 
     def _wait_for_others(self) -> None:
-        """The work is done; let them say their last words before their places go."""
+        """Wait, after the work is done, until the other nodes have sent their last output."""
         deadline = time.monotonic() + CAUSE_SECONDS
         while time.monotonic() < deadline and self._look().members:
             self._pause()
@@ -139,7 +147,7 @@ class Gang:
                     self.failure = member
 
     def _ends(self, view: View) -> bool:
-        """Whether the attempt is over before it ran; then it has been ended."""
+        """Return True, and end the attempt, if it must end before the job has started."""
         claim = self.attempt.claim
         self._hear(view)
         if view.wanted is TaskStatus.CANCELLING:

@@ -1,4 +1,4 @@
-"""What GPUs are doing, as NVML tells. What a device does not tell is left out, never made up."""
+"""Samples of the GPUs of this machine, read by NVML. A value that a device lacks is left out."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,12 +7,14 @@ import structlog
 
 log = structlog.get_logger(__name__)
 SLOWED_DOWN = 0x08 | 0x20 | 0x40 | 0x80
-"""Reasons for lower clocks that are trouble: hardware slowdown, heat (by software or hardware) and
-the power brake. A power cap that is set on purpose is none."""
+"""Reasons for lower clocks that count as throttling: hardware slowdown, heat and the power brake.
+
+A power cap that is set on purpose does not count.
+"""
 
 
 class Gpus:
-    """The devices of this machine, by the ids that workers offer them under: uuids or places."""
+    """The GPUs of this machine, by the ids that workers offer: uuids or indexes."""
 
     def __init__(self) -> None:
         self._nvml: Any = None
@@ -29,10 +31,11 @@ class Gpus:
         self._nvml = pynvml
 
     def read(self, device: str) -> dict[str, float]:
-        """One sample: ``percent``, ``memory_mb``, ``memory_mb_total``, ``power_w``,
-        ``temperature_c`` and ``throttled`` (0 or 1), those that the device tells of.
+        """Return one sample of a device, with the values that it reports.
 
-        A MIG instance has memory of its own; power, temperature and clocks are of its whole GPU.
+        The keys are ``percent``, ``memory_mb``, ``memory_mb_total``, ``power_w``, ``temperature_c``
+        and ``throttled`` (0 or 1). A MIG instance has memory of its own; power, temperature and
+        clocks are those of the whole GPU.
         """
         if self._nvml is None:
             return {}
@@ -67,7 +70,7 @@ class Gpus:
 
     def _reasons(self, handle: Any) -> int:
         nvml = self._nvml
-        # The name changed with version 12 of the library.
+        # The function was renamed in version 12 of the library.
         newer = getattr(nvml, "nvmlDeviceGetCurrentClocksEventReasons", None)
         return int((newer or nvml.nvmlDeviceGetCurrentClocksThrottleReasons)(handle))
 

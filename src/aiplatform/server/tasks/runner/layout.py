@@ -1,4 +1,4 @@
-"""What an attempt finds in its directory: inputs, the newest checkpoint, room for its output."""
+"""Prepares the directory of an attempt: inputs, the newest checkpoint, and room for its output."""
 
 import shutil
 from collections.abc import Sequence
@@ -25,9 +25,10 @@ from aiplatform.server.tasks.service.kinds import Inputs, kind_of
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that the rows say about an attempt, read in one transaction when it begins.
+    """All that the database says about an attempt, read in one transaction when it starts.
 
-    ``seq`` and ``tail`` are where the log stands; ``saved`` is the checkpoint of step ``resumes``.
+    ``seq`` and ``tail`` are the last number and the end of the log so far; ``saved`` are the files
+    of the checkpoint at step ``resumes``.
     """
 
     spec: dict[str, Any]
@@ -45,11 +46,11 @@ class Plan:
 
 
 def plan(session: Session, claim: Claim) -> Plan:
-    """Read what the attempt is to do.
+    """Read what an attempt needs from the database.
 
     Raises:
-        LostLease: when the task moved on.
-        Problem: when a secret that it names can't be had any more.
+        LostLease: when the attempt has lost its lease.
+        Problem: when a secret that the task names no longer exists or can't be read.
     """
     task = attempts.hold(session, claim)
     kind = kind_of(task.type)
@@ -79,9 +80,9 @@ def plan(session: Session, claim: Claim) -> Plan:
 
 
 def shared_by(spec: dict[str, Any], claim: Claim, settings: Settings) -> Ranks | None:
-    """The processes that share the job: as many as were asked for, or a training as GPUs leased.
+    """Return the ranks of the job: the number of processes asked for, or one per GPU of a training.
 
-    None where one runs all. DeepSpeed wants to be launched even then.
+    Returns None if one process runs the whole job. DeepSpeed needs ranks even then.
     """
     if claim.task_type not in {TaskType.TRAINING, TaskType.SCRIPT}:
         return None
@@ -99,15 +100,15 @@ def shared_by(spec: dict[str, Any], claim: Claim, settings: Settings) -> Ranks |
 
 
 def uses_deepspeed(spec: dict[str, Any]) -> bool:
-    """Whether a training goes by a DeepSpeed config."""
+    """Return True if a training uses a DeepSpeed config."""
     return bool((spec.get("accelerator") or {}).get("deepspeed"))
 
 
 def make_directory(directory: Path) -> None:
-    """Make the attempt's directory, empty.
+    """Create the attempt's directory, empty.
 
     Raises:
-        OSError: when the disk does not take it.
+        OSError: when the disk refuses it.
     """
     shutil.rmtree(directory, ignore_errors=True)
     for name in ("inputs", "output", "checkpoints"):
@@ -115,10 +116,10 @@ def make_directory(directory: Path) -> None:
 
 
 def fetch_inputs(plan: Plan, directory: Path) -> dict[str, str]:
-    """Bring what the attempt reads into its directory; returns the paths by role.
+    """Copy the inputs of the attempt into its directory; return their paths by role.
 
     Raises:
-        OSError: when the disk does not take it or the storage does not give it.
+        OSError: when the disk refuses them or the store can't be read.
     """
     paths: dict[str, str] = {}
     for role, file in plan.inputs.single.items():
@@ -134,10 +135,10 @@ def fetch_inputs(plan: Plan, directory: Path) -> dict[str, str]:
 
 
 def fetch_checkpoint(plan: Plan, directory: Path) -> str | None:
-    """Bring the newest checkpoint; returns its directory, None where there is none.
+    """Copy the newest checkpoint; return its directory, or None if there is no checkpoint.
 
     Raises:
-        OSError: when the disk does not take it or the storage does not give it.
+        OSError: when the disk refuses it or the store can't be read.
     """
     if plan.resumes is None:
         return None

@@ -1,4 +1,4 @@
-"""Processes of a script that are still there when its runtime has ended."""
+"""Ends the processes of a script that still run when its runtime has ended."""
 
 import contextlib
 import time
@@ -9,14 +9,14 @@ import psutil
 from aiplatform.protocol.messages import SCRIPT_USER_FILE
 
 SECONDS = 5.0
-"""What processes that were killed get to be gone; the runtime has waited for them before."""
+"""Seconds until killed processes must be gone; the runtime has waited for them before."""
 
 
 def end_leftovers_of(directory: Path) -> list[int]:
-    """Kill what an attempt's script has left, and return the process ids that remain.
+    """Kill the processes that an attempt's script has left; return the process ids that remain.
 
-    Only a script with a user of its own leaves a note in the attempt's directory, so that they can
-    be told from other processes. Usually the runtime has ended them, however it ended itself.
+    They can be told from other processes only if the script had a user of its own; then there is a
+    note in the attempt's directory. Usually the runtime has killed them already, however it ended.
     """
     try:
         uid = int((directory / SCRIPT_USER_FILE).read_text())

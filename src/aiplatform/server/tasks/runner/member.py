@@ -1,7 +1,7 @@
-"""A node other than 0 of an attempt over several: it runs its ranks and says how they ended.
+"""A node other than 0 of an attempt on several nodes: it runs its ranks and reports their end.
 
-What it may do it reads from the rows of the attempt; when the attempt has ended, its place is gone
-and its child is ended like that of any lost lease.
+It reads from the rows of the attempt what it may do. When the attempt ends, the node's row is
+deleted, and its child is ended like that of any lost lease.
 """
 
 from dataclasses import replace
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 
 def run_node(claim: Claim) -> None:
-    """Be a node of a task that another worker holds, until it ends or this node does."""
+    """Run a node of a task that another worker holds, until the node or the attempt ends."""
     with structlog.contextvars.bound_contextvars(
         task=str(claim.task_uuid), attempt=claim.attempt, node=claim.node
     ):
@@ -34,7 +34,7 @@ def run_node(claim: Claim) -> None:
 
 
 class Member(Attempt):
-    """The state of one such node on this worker."""
+    """The state of such a node on this worker."""
 
     renew = staticmethod(nodes.renew)
 
@@ -49,7 +49,8 @@ class Member(Attempt):
             return
         try:
             job = self._lay_out()
-            # Node 0 watches it; were it ours to stop, the attempt would end as if nobody had.
+            # Node 0 enforces the limit. If this node stopped by itself, the attempt would end
+            # without that reason.
             self.time_limit = None
             self.write(lambda s: nodes.say(s, self.claim, "ready"))
             view = self._until("running")
@@ -74,7 +75,7 @@ class Member(Attempt):
         self._conclude(code)
 
     def _until(self, *states: str) -> View | None:
-        """Wait until the attempt is that far; None when this worker is about to stop."""
+        """Wait until the attempt is in one of the states; return None if this worker stops."""
         while not processes.stopping.is_set():
             view: View = self.write(lambda s: nodes.look(s, self.claim))
             if view.state in states:
@@ -87,14 +88,14 @@ class Member(Attempt):
         super()._take([self._labelled(item) for item in items], final=final)
 
     def _labelled(self, item: Item) -> Item:
-        """The log is one; its lines say which node they are of, but for node 0's."""
+        """Mark the lines of the log with the node's number. Those of node 0 have no mark."""
         if not isinstance(item, Chunk):
             return item
         lines = item.text.splitlines(keepends=True)
         return replace(item, text="".join(f"[node {self.claim.node}] {line}" for line in lines))
 
     def ask_to_stop(self) -> None:
-        """Tell the child; and node 0, when it is this worker that stops and not the task."""
+        """Ask the child to stop. If the reason is that this worker stops, tell node 0."""
         if not self.asked_to_stop and processes.stopping.is_set():
             self.write(lambda s: nodes.say(s, self.claim, "leaving"))
         super().ask_to_stop()
@@ -115,7 +116,7 @@ class Member(Attempt):
                 self._failed(death_of(code, self.printed.last_stderr), retryable=False)
 
     def _leaving(self) -> None:
-        """Hold the place until node 0 has ended the attempt for it."""
+        """Keep the node's row until node 0 has ended the attempt because of it."""
         self.write(lambda s: nodes.say(s, self.claim, "leaving"))
         self.lost.wait(self.settings.cancel_grace_seconds)
 

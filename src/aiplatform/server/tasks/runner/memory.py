@@ -1,4 +1,4 @@
-"""How much memory a new process may take: what the machine has, or the container it runs in."""
+"""The memory that a new process may use, limited by the machine and its container."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,13 +10,13 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def available_mb(cgroups: Path = CGROUPS, own: Path = Path("/proc/self/cgroup")) -> float:
-    """What can be had without swapping or reaching a limit, in MiB."""
+    """Return the memory in MiB that can be used without swapping or reaching a limit."""
     found = float(psutil.virtual_memory().available)
     return min([found, *(_left(group) for group in _groups(cgroups, own))]) / MIB
 
 
 def _groups(cgroups: Path, own: Path) -> Iterator[Path]:
-    """This process's control group and those around it, where Linux has version 2 of them."""
+    """Yield this process's control group and its parents, on Linux with cgroups version 2."""
     try:
         lines = own.read_text().splitlines()
     except OSError:
@@ -29,7 +29,7 @@ def _groups(cgroups: Path, own: Path) -> Iterator[Path]:
 
 
 def _left(group: Path) -> float:
-    """Bytes below the group's limit; infinite where it has none. Cached files can be dropped."""
+    """Return the bytes below the group's limit, infinity without one. File caches count as free."""
     try:
         limit = int((group / "memory.max").read_text())
         used = int((group / "memory.current").read_text())

@@ -1,8 +1,8 @@
-"""What a child prints, on its way to the database: levels read, rate bounded, nothing lost.
+"""The rate limit of a task's log, between the child and the database.
 
-Up to a rate, lines become rows. What exceeds it goes to a compressed file, a *segment*, which
-becomes a blob; a row in its place says so, and downloads and searches read it there. So a child
-that prints without end costs the database a row every few seconds.
+Up to a rate, lines become rows. Lines beyond it go to a compressed file, a *segment*, which becomes
+a blob; one row takes their place, and downloads and searches read the blob. So a child that prints
+without end costs the database a row every few seconds.
 """
 
 import json
@@ -22,17 +22,17 @@ from aiplatform.server.tasks.service.attempts import Chunk
 
 MERGED_CHARACTERS = 64_000
 SEGMENT_BYTES = 64 << 20
-"""Text of one segment, uncompressed."""
+"""Largest size of the text in one segment, before compression."""
 
 SHOWN_BYTES = 16_384
-"""What comes last of a flood is shown all the same: it may be the reason why it ended."""
+"""Bytes at the end of a flood that become rows all the same: they may show why it ended."""
 
 CALM_SECONDS = 2.0
-"""The rate must have been kept this long before a flood counts as over."""
+"""Seconds for which the rate must be kept before a flood counts as over."""
 
 
 def merge_chunks(chunks: list[Chunk]) -> list[Chunk]:
-    """Join neighbouring chunks of one stream, so that a chatty child makes few rows."""
+    """Join neighbouring chunks of one stream, so that many small writes become few rows."""
     merged: list[Chunk] = []
     for chunk in chunks:
         last = merged[-1] if merged else None
@@ -48,9 +48,10 @@ def merge_chunks(chunks: list[Chunk]) -> list[Chunk]:
 
 
 class Segment:
-    """A compressed file of what exceeded the rate.
+    """A compressed file with the output beyond the rate.
 
-    For each chunk: a line of JSON (stream, time, bytes), and that many bytes of text.
+    Each chunk is stored as a line of JSON (stream, time, bytes), followed by that many bytes of
+    text.
     """
 
     def __init__(self, path: Path) -> None:
@@ -61,7 +62,6 @@ class Segment:
         self._writer = zstandard.ZstdCompressor(level=1).stream_writer(self._file)
 
     def write(self, chunk: Chunk) -> None:
-        """Add a chunk."""
         data = chunk.text.encode("utf-8", "replace")
         head = {"stream": chunk.stream.value, "time": chunk.time, "bytes": len(data)}
         self._writer.write(json.dumps(head).encode() + b"\n" + data)
@@ -74,9 +74,9 @@ class Segment:
 
 
 class Output:
-    """One attempt's output. ``rate`` in bytes a second, ``burst`` and ``most`` in bytes.
+    """The output of one attempt. ``rate`` is in bytes per second, ``burst`` and ``most`` in bytes.
 
-    ``most`` bounds what an attempt may put into segments; what exceeds that, too, is dropped and
+    ``most`` limits what an attempt may write to segments. Output beyond that is dropped and
     counted.
     """
 
@@ -95,7 +95,7 @@ class Output:
         self.most = most
         self.clock = clock
         self.flooded = False
-        """Whether the rate was ever exceeded."""
+        """True if the rate was ever exceeded."""
         self._allowance = burst
         self._looked = clock()
         self._parsers: dict[LogStream, Parser] = {}
@@ -104,7 +104,7 @@ class Output:
         self._stored = 0
         self._lost_bytes = 0
         self._lost_lines = 0
-        # By stream: what comes last of stderr is often earlier than what comes last of stdout.
+        # Per stream, because the last lines of stderr are often earlier than those of stdout.
         self._held: defaultdict[LogStream, deque[Chunk]] = defaultdict(deque)
         self._held_bytes: Counter[LogStream] = Counter()
         self._calm_since = 0.0
@@ -112,11 +112,11 @@ class Output:
 
     @property
     def flooding(self) -> bool:
-        """Whether lines go to a segment at this moment."""
+        """True if lines go to a segment at this moment."""
         return self._segment is not None
 
     def take(self, chunks: list[Chunk]) -> list[Chunk]:
-        """What of ``chunks`` becomes rows, in order."""
+        """Return the chunks that become rows, in order."""
         now = self.clock()
         self._allowance = min(self.burst, self._allowance + self.rate * (now - self._looked))
         self._looked = now
@@ -137,7 +137,7 @@ class Output:
         return kept
 
     def finish(self) -> list[Chunk]:
-        """What is still held when the child has ended."""
+        """Return what is still held back when the child has ended."""
         return self._end() if self._segment is not None else []
 
     def _parsed(self, chunk: Chunk) -> Chunk:
@@ -182,7 +182,7 @@ class Output:
             self._lost_lines += chunk.text.count("\n")
 
     def _is_calm(self, now: float) -> bool:
-        """Whether no more than the rate came for a while; time is looked at piece by piece."""
+        """Return True if the rate was kept for the last period of ``CALM_SECONDS``."""
         if now - self._calm_since < CALM_SECONDS:
             return False
         calm = self._arrived <= self.rate * (now - self._calm_since)
@@ -190,7 +190,10 @@ class Output:
         return calm
 
     def _end(self, *, again: bool = False) -> list[Chunk]:
-        """Close the segment: the row in its place, then what came last. ``again``: open another."""
+        """Close the segment; return the row that takes its place, and the lines that came last.
+
+        With ``again``, open another segment.
+        """
         assert self._segment is not None
         segment, self._segment = self._segment, None
         segment.close()

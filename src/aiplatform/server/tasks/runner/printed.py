@@ -1,4 +1,4 @@
-"""What a child prints, on its way to the log: kept within its rate, stored, its tail remembered."""
+"""The log of an attempt: limits its rate, stores segments, and keeps the end of the log."""
 
 import time
 from collections import deque
@@ -14,7 +14,7 @@ from aiplatform.server.tasks.service import figures
 from aiplatform.server.tasks.service.attempts import Chunk
 
 TAIL_SECONDS = 5.0
-"""How old the tail in the task's row may be."""
+"""Largest age in seconds of the end of the log in the task's row."""
 
 
 class Printed:
@@ -36,7 +36,7 @@ class Printed:
     def take(
         self, chunks: list[Chunk], events: list[tuple[str, dict[str, Any]]], *, final: bool
     ) -> list[Chunk]:
-        """What of the output becomes rows; what they stand for is stored before."""
+        """Return the chunks that become rows. Segments are put into the blob store before."""
         for chunk in chunks:
             if chunk.stream is LogStream.STDERR:
                 self.last_stderr.extend(chunk.text[-4000:].splitlines())
@@ -53,18 +53,18 @@ class Printed:
         return kept
 
     def due_tail(self, kept: list[Chunk], *, final: bool) -> str | None:
-        """The tail for the task's row, when it is time to write it."""
+        """Return the end of the log if it is time to write it to the task's row, else None."""
         old = time.monotonic() - self._tail_written >= TAIL_SECONDS
         return self.tail if final or (kept and old) else None
 
     def written(self, kept: list[Chunk], tail: str | None) -> None:
-        """They are rows now."""
+        """Record that the chunks, and the end of the log if given, are in the database."""
         self.seq += len(kept)
         if tail is not None:
             self._tail_written = time.monotonic()
 
     def _store_segment(self, chunk: Chunk) -> None:
-        """Put what a chunk stands for into the blob store, before its row is written."""
+        """Put the segment of a chunk into the blob store, before the chunk's row is written."""
         if chunk.segment is None:
             return
         if chunk.segment_file is None:

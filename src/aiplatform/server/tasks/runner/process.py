@@ -1,4 +1,4 @@
-"""The child of an attempt and the pipes between: messages, control, stdout and stderr."""
+"""The child process of an attempt and its pipes: messages, control, stdout and stderr."""
 
 import contextlib
 import os
@@ -34,28 +34,28 @@ from aiplatform.server.tasks.service.attempts import Chunk
 log = structlog.get_logger(__name__)
 RUNTIME = [sys.executable, "-m", "aiplatform.runtime"]
 QUEUE_ITEMS = 2000
-"""How far the child may be ahead of the database; then its pipes fill and it waits."""
+"""Number of messages that the child may be ahead of the database; then it has to wait."""
 
 LOG_READ_BYTES = 64 * 1024
 SILENCE_SECONDS = 10.0
-"""How long the pipes of a child that has ended must be silent where somebody holds them open."""
+"""Seconds of silence after which pipes of an ended child that somebody keeps open are given up."""
 
 SPARE = "spare-"
-"""How the names of directories begin that spares have as their homes."""
+"""Prefix of the home directories of spares."""
 
 
 stopping = threading.Event()
-"""Set when this worker shuts down: attempts checkpoint and go back to the queue."""
+"""Set when this worker shuts down: attempts then write a checkpoint and requeue their tasks."""
 
 
 def stop_everything() -> None:
-    """Ask all attempts of this process to checkpoint and give their tasks back."""
+    """Ask all attempts of this process to write a checkpoint and requeue their tasks."""
     stopping.set()
 
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """The child wrote something to the messages pipe that is not of the protocol."""
+    """A message of the child that is not valid in the protocol."""
 
     reason: str
 
@@ -75,17 +75,17 @@ PASSED_ON = (
     "VIRTUAL_ENV",
 )
 TRANSPORTS = ("GLOO_", "NCCL_")
-"""How the variables begin that tell the nodes of a training how to reach each other."""
+"""Prefixes of the variables that tell the nodes of a training how to reach each other."""
 
 NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 
 
 NETWORKED = {TaskType.DATASET_IMPORT, TaskType.MODEL_IMPORT}
-"""The types of tasks that fetch something; no other sees a network."""
+"""The types of tasks that download something; only they may use the network."""
 
 
 def import_environment(settings: Settings) -> dict[str, str]:
-    """What a child that fetches something is told of the settings."""
+    """Return the settings that a child needs to download something, as environment variables."""
     told = {
         "AIPLATFORM_HUB": settings.hub,
         "AIPLATFORM_MAX_UPLOAD_BYTES": str(settings.max_upload_bytes),
@@ -104,7 +104,7 @@ def import_environment(settings: Settings) -> dict[str, str]:
 def child_environment(
     home: Path, devices: tuple[str, ...], extra: Mapping[str, str], *, network: bool
 ) -> dict[str, str]:
-    """The scrubbed environment: no credentials, no home of a person, only the leased GPUs."""
+    """Return a clean environment: no credentials, no personal home, only the leased GPUs."""
     names = PASSED_ON + NETWORK if network else PASSED_ON
     environment = {name: os.environ[name] for name in names if name in os.environ}
     environment |= {name: os.environ[name] for name in os.environ if name.startswith(TRANSPORTS)}
@@ -122,32 +122,32 @@ def child_environment(
 
 
 def whole_characters(data: bytes) -> int:
-    """How many bytes of ``data`` are whole characters of UTF-8; all, when it is something else."""
+    """Return how many bytes of ``data`` are whole UTF-8 characters; all if it is not UTF-8."""
     for back in range(1, min(4, len(data)) + 1):
         byte = data[-back]
         if byte < 0x80:
             return len(data)
-        if byte >= 0xC0:  # begins a character of 2, 3 or 4 bytes
+        if byte >= 0xC0:  # first byte of a character of 2, 3 or 4 bytes
             length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
             return len(data) if back >= length else len(data) - back
     return len(data)
 
 
 def fits_at_once(message: ControlMessage) -> bool:
-    """Whether any system's pipes take a message whole, so that nobody waits for its reader."""
+    """Return True if the message fits into the pipe of any system, so that writing never blocks."""
     return len(encode(message)) <= 16 * 1024
 
 
 def record(directory: Path, child: "Child") -> None:
-    """Leave a note of who runs for whom, for the next worker in case this one dies."""
+    """Write the ids of child and worker to a file, for a worker that starts after a crash."""
     (directory / "launcher.pid").write_text(f"{child.pid} {os.getpid()}")
 
 
 class Child:
-    """A running child. Its output arrives in :attr:`items`.
+    """A running child process. Its output arrives in :attr:`items`.
 
-    Without a job it is a spare: ``warm`` is set when it has imported what it can, and
-    :meth:`begin` gives it one.
+    Without a job it is a spare: ``warm`` is set when its imports are done, and :meth:`begin` gives
+    it a job.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class Child:
         self.warm = threading.Event()
         self.is_spare = job_file is None
         self.scratch: Path | None = None
-        """A directory that goes when it does."""
+        """A directory that is deleted when the child is closed."""
         self._begun = threading.Event()
         self._silent_since = float("inf")
         messages_read, messages_write = os.pipe()
@@ -208,7 +208,7 @@ class Child:
         return self.process.pid
 
     def say(self, message: ControlMessage) -> None:
-        """Send a control message; a child that is gone or never reads is left to its fate."""
+        """Send a control message. Nothing happens if the child has ended or doesn't read."""
         with self._control_lock:
             if self._control < 0:
                 return
@@ -218,11 +218,12 @@ class Child:
                 log.warning("child does not take control messages", error=str(error))
 
     def begin(self, begin: Begin, within: float) -> bool:
-        """Give a spare its job. False when it did not say hello in so many seconds.
+        """Give a spare its job. Return False if it did not say hello within ``within`` seconds.
 
-        It may then still be about to, so it must be closed before another child has the job.
+        After False, the spare may still start the job, so close it before you give the job to
+        another child.
         """
-        # What its imports have printed is nothing of the task's.
+        # Output of the spare's imports does not belong to the task.
         with contextlib.suppress(queue.Empty):
             while True:
                 self.items.get_nowait()
@@ -235,9 +236,10 @@ class Child:
 
     @property
     def gone(self) -> bool:
-        """Whether the child has ended and its pipes are read to their ends.
+        """True if the child has ended and its pipes are read to their ends.
 
-        A process that can't be ended keeps the pipes open; then it counts that they are silent.
+        If a process that can't be ended keeps the pipes open, they count as read once they are
+        silent.
         """
         if self.process.poll() is None:
             return False
@@ -258,11 +260,11 @@ class Child:
 
     @property
     def finished(self) -> bool:
-        """Whether the child is gone and everything it wrote was taken."""
+        """True if the child is gone and all its output was taken."""
         return self.gone and self.items.empty()
 
     def close(self) -> int:
-        """End what is left and return the exit code (negative: the signal)."""
+        """End the child if it still runs; return the exit code (negative: the signal)."""
         self.abandon()
         try:
             return self.process.wait(timeout=10)
@@ -292,7 +294,7 @@ class Child:
         rest = b""
         while data := pipe.read1(LOG_READ_BYTES):  # type: ignore[attr-defined]
             data = rest + data
-            # A chunk ends with a line; a line longer than a chunk is cut, between characters.
+            # A chunk ends with a line. A line longer than a chunk is cut between two characters.
             end = data.rfind(b"\n") + 1
             if not end and len(data) >= LOG_READ_BYTES:
                 end = whole_characters(data)

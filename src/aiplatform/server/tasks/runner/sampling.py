@@ -1,7 +1,8 @@
-"""One thread of a worker that measures each second: every attempt it runs, and the machine.
+"""A thread that measures every attempt of this worker and its machine once per second.
 
-Processes are listed once for all attempts. Samples gather in blocks of a minute, which are written
-every few seconds as they grow, so that curves are live and the table has a row a minute.
+Processes are listed once for all attempts. Samples are collected in blocks of a minute. The last
+block is written every few seconds while it grows, so curves are live and the table has one row per
+minute.
 """
 
 import threading
@@ -31,17 +32,17 @@ FLUSH_SECONDS = 5.0
 MIB = 1 << 20
 MB = 1e6
 KEPT_BLOCKS = 30
-"""Blocks that wait at most while the database is away: half an hour."""
+"""Number of blocks that are kept while the database is away: half an hour."""
 
 
 class Series:
-    """Blocks of one attempt or machine that are not written yet, the last one still growing."""
+    """The blocks of one attempt or machine that are not written yet; the last one still grows."""
 
     def __init__(self) -> None:
         self.blocks: list[Block] = []
 
     def add(self, moment: float, values: Mapping[str, float]) -> None:
-        """Take a sample; with other keys than before, or after a gap, a new block begins."""
+        """Add a sample. After a gap, or if the keys differ, a new block begins."""
         if not values:
             return
         last = self.blocks[-1] if self.blocks else None
@@ -52,7 +53,7 @@ class Series:
         last.add(values)
 
     def written(self, blocks: Iterable[Block]) -> None:
-        """Forget what was written, but for the block that still grows."""
+        """Drop the blocks that were written, except for the one that still grows."""
         done = {id(block) for block in blocks if len(block) >= BLOCK_SAMPLES}
         growing = self.blocks[-1] if self.blocks else None
         self.blocks = [b for b in self.blocks if b is growing and id(b) not in done]
@@ -60,7 +61,7 @@ class Series:
 
 @dataclass(eq=False)
 class Watched:
-    """An attempt. ``pid`` is its launcher's, once there is one."""
+    """An attempt that is measured. ``pid`` is its launcher's, once it has been started."""
 
     claim: Claim
     watch: Watch
@@ -71,7 +72,7 @@ class Watched:
 
 
 class Sampler:
-    """The attempts of this process and the machine under them."""
+    """Measures the attempts of this process, and the machine."""
 
     def __init__(self, disk: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self.disk = disk
@@ -81,7 +82,7 @@ class Sampler:
         self.worker_devices: tuple[str, ...] = ()
         self.machine = Series()
         self.latest: dict[str, float] = {}
-        """The machine's last sample."""
+        """The last sample of the machine."""
         self._watched: set[Watched] = set()
         self._lock = threading.Lock()
         self._writing = threading.Lock()
@@ -98,13 +99,16 @@ class Sampler:
         return watched
 
     def watch_machine(self, worker_id: int, devices: Iterable[str]) -> None:
-        """Measure the machine, as that of a worker."""
+        """Measure the machine from now on, and store the samples for this worker."""
         self.worker_id = worker_id
         self.worker_devices = tuple(dict.fromkeys(devices))
         self._begin()
 
     def release(self, watched: Watched) -> None:
-        """Measure an attempt no more; what was measured is written. Once; the task may end then."""
+        """Stop measuring an attempt and write its samples. Further calls do nothing.
+
+        Call this before the attempt ends, because then its usage is summed up.
+        """
         with self._lock:
             if watched not in self._watched:
                 return
@@ -158,7 +162,7 @@ class Sampler:
             one.alerts += one.watch.look(now, {**around, **values})
 
     def flush(self) -> None:
-        """Write what has gathered."""
+        """Write all samples that were collected."""
         with self._lock:
             watched = list(self._watched)
         for one in watched:
@@ -221,7 +225,10 @@ class Sampler:
 
 
 def _processes() -> tuple[dict[int, psutil.Process], dict[int, list[int]]]:
-    """All processes, and the children of each. Objects are the same from call to call."""
+    """Return all processes, and the children of each, by process id.
+
+    ``psutil`` returns the same objects on every call, which CPU percentages need.
+    """
     found: dict[int, psutil.Process] = {}
     children: dict[int, list[int]] = {}
     for process in psutil.process_iter():
@@ -248,9 +255,10 @@ def _tree(
 def _measure_tree(
     tree: list[psutil.Process], before: dict[int, tuple[int, int]]
 ) -> dict[str, float]:
-    """Memory in MiB, CPU in percent of one core, what was read and written in MB since before.
+    """Return CPU in percent of one core, memory in MiB, and MB per second read and written.
 
-    Empty when no process of the tree is left.
+    The result is empty if no process of the tree is left. ``before`` holds the counters of the last
+    call.
     """
     memory = cpu = read = written = 0.0
     seen = 0
@@ -281,15 +289,15 @@ def _measure_tree(
 
 
 def _io_of(process: Any) -> tuple[int, int] | None:
-    """Bytes read and written; None where the system does not tell."""
+    """Return the bytes read and written, or None if the system does not report them."""
     try:
         counters = process.io_counters()
-    except (psutil.Error, AttributeError):  # macOS has no such thing
+    except (psutil.Error, AttributeError):  # macOS does not report them
         return None
     return counters.read_bytes, counters.write_bytes
 
 
 @cache
 def get_sampler() -> Sampler:
-    """The sampler of this process."""
+    """Return the sampler of this process."""
     return Sampler(get_settings().home)

@@ -1,4 +1,4 @@
-"""The trace of an attempt: how long the task waited, the attempt itself, what its runtime did."""
+"""The trace of an attempt: spans for the wait in the queue, the attempt and its phases."""
 
 import time
 from collections.abc import Iterator
@@ -19,9 +19,9 @@ log = structlog.get_logger(__name__)
 
 @contextmanager
 def traced(claim: Claim) -> Iterator[None]:
-    """Within, the attempt is the current span, in the trace of who submitted the task.
+    """Make the attempt the current span, in the trace of the request that submitted the task.
 
-    That the database is away costs the trace its context, not the task its attempt.
+    If the database is away, the trace has no parent; the attempt runs all the same.
     """
     if not tracing.is_on():
         yield
@@ -52,24 +52,24 @@ def _judge(claim: Claim) -> None:
     except DBAPIError as away:
         log.warning("the outcome is not known to the trace", error=str(away.orig)[:200])
         return
-    # None: it lost its lease, and somebody else is about to end it.
+    # None means that the attempt lost its lease; another process ends it.
     tracing.describe(outcome=outcome or "lost")
     if outcome in {None, "failed", "lost"}:
         tracing.fail((error or "")[:500])
 
 
 class Phases:
-    """What the runtime does, as spans: one ends where the next begins."""
+    """Spans of the runtime's phases: each ends where the next begins."""
 
     def __init__(self) -> None:
         self._current: Any = None
 
     def begin(self, phase: Phase) -> None:
-        """The runtime began a phase."""
+        """Begin the span of a phase, and end the last one."""
         self.end(phase.time)
         self._current = tracing.begin(phase.name, phase.time)
 
     def end(self, at: float | None = None) -> None:
-        """The last phase is over."""
+        """End the span of the last phase."""
         current, self._current = self._current, None
         tracing.end(current, time.time() if at is None else at)

@@ -1,8 +1,8 @@
-"""The spare: a runtime that a worker starts ahead, so that no task waits for imports.
+"""The spare of a worker: a runtime that is started ahead, so that no task waits for imports.
 
-It is a child like any other, under a launcher and with a deadline, but no attempt's: no row knows
-of it. It is given one job and is that attempt's child from then on; whatever is wrong with it
-before, the attempt starts one of its own instead.
+A spare is a child with a launcher and a deadline, but it belongs to no attempt, and no row knows
+it. It gets one job and is that attempt's child from then on. If anything is wrong with it before,
+the attempt starts a child of its own.
 """
 
 import importlib.util
@@ -29,25 +29,25 @@ log = structlog.get_logger(__name__)
 NEEDED = ("torch", "transformers", "peft", "trl")
 LOOK_SECONDS = 1.0
 SETTLE_SECONDS = 5.0
-"""After the worker or a task has started: both have better uses for the processors then."""
+"""Seconds after a worker or task has started in which no spare is made, to leave it the CPU."""
 
 HELLO_SECONDS = 10.0
-"""In which a spare must take its job; it takes a millisecond."""
+"""Seconds within which a spare must accept its job; normally it takes a millisecond."""
 
 RETRY_SECONDS = 60.0
-"""After a spare that broke; doubled with each further one, up to an hour."""
+"""Seconds to wait after a spare failed; doubled with each further failure, up to an hour."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spare:
-    """One that is getting ready, or waits. ``directory`` is its home."""
+    """A spare that is importing or ready. ``directory`` is its home."""
 
     child: Child
     directory: Path
 
 
 class Spares:
-    """The spare of this worker, and the thread that looks after it."""
+    """Manages the spare of this worker in a thread of its own."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Spares:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Keep a spare from now on, where the settings say so and the packages are there."""
+        """Start to keep a spare, if the settings allow it and the packages are installed."""
         if self.settings.warm_runtime == "off" or not all(map(importlib.util.find_spec, NEEDED)):
             return
         self._thread = threading.Thread(target=self._run, name="spares", daemon=True)
@@ -85,15 +85,15 @@ class Spares:
 
     @property
     def ready(self) -> bool:
-        """Whether a spare waits for a job."""
+        """True if a spare is ready for a job."""
         spare = self._spare
         return spare is not None and spare.child.warm.is_set()
 
     def suits(self, job: Job, devices: tuple[str, ...]) -> bool:
-        """Whether a spare may run the job: one process of ours that needs what spares import.
+        """Return True if a spare may run the job: a single process that needs what spares import.
 
-        What a library finds out about GPUs at its import holds for the process, so where there are
-        some a spare is for those jobs that have one.
+        Libraries look for GPUs when they are imported and keep the result. So on a machine with
+        GPUs, a spare suits only jobs that have some.
         """
         if job.ranks is not None or bool(devices) != self.gpus:
             return False
@@ -107,10 +107,10 @@ class Spares:
     def begin(
         self, job: Job, devices: tuple[str, ...], begin: Begin, deadline_seconds: float
     ) -> Child | None:
-        """Return the spare as the job's child; None where the job must be started afresh.
+        """Return the spare as the job's child, or None if the job must start its own.
 
-        A job that has the worker to itself is: its threads need not wait passively, as those of a
-        spare do.
+        A job that has the worker to itself starts its own: its threads need not wait passively, but
+        those of a spare do.
         """
         shares = PASSIVE.items() <= begin.environment.items()
         if not shares or not self.suits(job, devices):
@@ -142,7 +142,7 @@ class Spares:
             _end(spare)
 
     def look(self) -> None:
-        """Renew the spare, give it up, or make one, as it is due.
+        """Renew the spare, end it, or make one, whichever is due.
 
         Raises:
             OSError: when none can be started.
@@ -172,11 +172,11 @@ class Spares:
     def _make(self) -> Spare:
         self.settings.work_dir.mkdir(parents=True, exist_ok=True)
         directory = Path(tempfile.mkdtemp(prefix=process.SPARE, dir=self.settings.work_dir))
-        # Read once, when torch is imported; see begin().
+        # These variables take effect when torch is imported; see begin().
         environment = child_environment(directory, (), PASSIVE, network=False)
         if self.gpus:
-            # Not yet known which. Were none to be seen, a library that looks too early could not be
-            # told from a machine without any.
+            # The devices are not known yet. If all were hidden, a library that looks for GPUs
+            # during the imports would find none, as on a machine without GPUs.
             del environment["CUDA_VISIBLE_DEVICES"]
         try:
             spare = Spare(Child(None, directory, environment), directory)
@@ -206,7 +206,7 @@ _spares: Spares | None = None
 
 
 def keep_spares(settings: Settings, *, gpus: bool) -> Spares:
-    """Keep a spare in this process, for all that it runs."""
+    """Keep a spare in this process, for all attempts that it runs."""
     global _spares  # noqa: PLW0603  (one worker per process)
     _spares = Spares(settings, gpus=gpus)
     _spares.start()
@@ -220,7 +220,7 @@ def from_spare(
     environment: Mapping[str, str],
     deadline_seconds: float,
 ) -> Child | None:
-    """The child of a job that a spare takes; None where it must be started afresh."""
+    """Return the spare as the job's child, or None if the job must start its own."""
     if _spares is None:
         return None
     begin = Begin(job=str(job_file), directory=str(job_file.parent), environment=dict(environment))

@@ -1,4 +1,4 @@
-"""What an attempt writes: transactions that wait where the database is away, and files kept."""
+"""Transactions of an attempt, which wait while the database is away, and files that it stores."""
 
 import threading
 from pathlib import Path
@@ -18,16 +18,16 @@ DATABASE_RETRY_SECONDS = 0.5
 
 
 class Writes:
-    """Does something in a transaction of the attempt. ``lost`` is set when the task moved on."""
+    """Runs transactions of an attempt. ``lost`` is set when the attempt has lost its lease."""
 
     def __init__(self, lost: threading.Event) -> None:
         self.lost = lost
 
     def __call__(self, action: Any) -> Any:
-        """Run ``action`` in a transaction; wait out a database that is away while we hold the task.
+        """Run ``action`` in a transaction. If the database is away, wait and try again.
 
         Raises:
-            LostLease: when the task moved on.
+            LostLease: when the attempt loses its lease meanwhile.
         """
         while True:
             try:
