@@ -174,7 +174,7 @@ OTHER_SETTINGS = """
 | `AIPLATFORM_PROJECT` | Project of commands that name none. |
 | `AIPLATFORM_LANG` | Language of help and messages, `zh` or `en`. It overrides `LANG`. |
 | `AIPLATFORM_CACHE` | Directory of downloaded datasets. By default in the user's cache. |
-| `AIPLATFORM_CACHE_GB` | Size of that directory in GB; default 50. The least recently used go first. |
+| `AIPLATFORM_CACHE_GB` | Size of that directory in GB; default 50. Least recently used first out. |
 | `AIPLATFORM_CREDENTIALS` | File that holds the logins. By default in the user's configuration. |
 | `AIPLATFORM_RUNS` | Directory of runs that are not sent yet. By default in the user's data. |
 | `AIPLATFORM_DEBUG` | If set, an internal error of the command line shows its traceback. |
