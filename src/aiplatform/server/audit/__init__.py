@@ -1,1 +1,1 @@
-"""Reading the audit trail."""
+"""The audit trail: reading, exporting, sealing, archiving and verifying it."""

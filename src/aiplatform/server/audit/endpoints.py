@@ -1,4 +1,4 @@
-"""Reading the audit trail."""
+"""Routes for reading and exporting the audit trail."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -24,7 +24,7 @@ router = APIRouter(prefix="/api/v1/audit", tags=["audit"])
 
 
 def _render(row: AuditLog, entry: AuditEntry, user: User | None) -> AuditOut:
-    # Rows that other programs wrote may hold any JSON, or none.
+    # Rows that other programs wrote may contain any JSON, or NULL.
     details = dict(row.details) if isinstance(row.details, dict) else {}
     actor = details.pop("actor", None)
     who = None
@@ -97,7 +97,7 @@ Asked = Annotated[Filters, Depends(_filters)]
 def list_audit(
     _: ReadAudit, session: SessionDep, filters: Asked, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[AuditOut]:
-    """Who did what, newest first."""
+    """List audit entries, newest first."""
     rows, following = queries.page(session, filters, limit=limit, cursor=cursor)
     return Page(items=[_render(*row) for row in rows], next_cursor=following)
 
@@ -125,10 +125,11 @@ def export_audit(
         Literal["jsonl", "csv"], Query(alias="format", description="what to write")
     ] = "jsonl",
 ) -> StreamingResponse:
-    """All rows that match, newest first, as a file.
+    """Export all matching rows as a file, newest first.
 
-    The export itself is on record before its first byte leaves. JSON lines carry the proof of each
-    sealed row and the seals; CSV is for people, with cells defused that look like formulas.
+    The export is recorded in the audit trail before its first byte is sent. JSON lines contain a
+    proof for each sealed row, and the seals. CSV is for people; cells that look like formulas are
+    made harmless.
     """
     media_type = "application/jsonl" if form == "jsonl" else "text/csv; charset=utf-8"
     return StreamingResponse(

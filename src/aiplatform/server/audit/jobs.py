@@ -1,4 +1,4 @@
-"""What a worker does for the audit trail beside its tasks: seal it, archive it when asked to."""
+"""Background work of a worker for the audit trail: sealing, and archiving if it is configured."""
 
 import threading
 import time
@@ -16,10 +16,10 @@ log = structlog.get_logger(__name__)
 
 
 def start_sealing() -> threading.Thread:
-    """Seal now and then for as long as the process lives.
+    """Start a thread that seals the audit trail regularly for as long as the process lives.
 
-    Every worker does; a lock in the database lets one at a time. A crash between two seals costs
-    nothing, since what waits is in the database.
+    Every worker has such a thread; a lock in the database lets one of them seal at a time. A crash
+    between two seals loses nothing, because the queue of unsealed rows is in the database.
     """
     thread = threading.Thread(target=_run, args=(get_settings(),), name="audit-sealer", daemon=True)
     thread.start()
@@ -33,7 +33,7 @@ def _run(settings: Settings) -> None:
 
 
 def take_turn(settings: Settings) -> None:
-    """Seal what waits, and archive what is old enough; what fails is said, and tried again."""
+    """Seal waiting rows and archive old ones. Errors are logged; the next turn tries again."""
     try:
         if rows := seal_all(settings.audit_signing_key_file):
             log.debug("sealed", rows=rows)

@@ -1,4 +1,7 @@
-"""Tables of the sealed trail. The rows themselves are in :mod:`aiplatform.server.core.audit`."""
+"""Tables of seals, signatures and archives.
+
+The rows themselves are in :mod:`aiplatform.server.core.audit`.
+"""
 
 from datetime import datetime
 
@@ -10,7 +13,7 @@ from aiplatform.server.core.database import Base
 
 
 class AuditSeal(Base):
-    """A sealed batch; see :class:`aiplatform.server.audit.rules.chain.Seal`."""
+    """A sealed batch of rows; see :class:`aiplatform.server.audit.rules.chain.Seal`."""
 
     __tablename__ = "audit_seals"
 
@@ -24,7 +27,7 @@ class AuditSeal(Base):
 
 
 class AuditSignature(Base):
-    """An operator's signature over a seal, and so over all before it."""
+    """An operator's signature on a seal, and so on all seals before it."""
 
     __tablename__ = "audit_signatures"
 
@@ -35,7 +38,10 @@ class AuditSignature(Base):
 
 
 class AuditArchive(Base):
-    """Consecutive seals with their rows in one blob; ``pruned_at``: the rows are only there."""
+    """Consecutive seals with their rows in one blob.
+
+    If ``pruned_at`` is set, the rows are only in the archive.
+    """
 
     __tablename__ = "audit_archives"
 

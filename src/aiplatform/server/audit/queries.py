@@ -1,8 +1,9 @@
-"""Named selects of the audit trail. Only who may read all of it gets here.
+"""SELECT statements for the audit trail. Callers must check that the user may read all of it.
 
-Rows are in the order of time, then number, which every index of the two tables ends with: so a page
-of one filter, or of two of user, action, project and outcome, is read from an index in its order
-and does not grow with the table. An entry has its row's action and user for that.
+Rows are ordered by time, then number; every index of the two tables ends with these columns. A page
+with one filter, or with two of user, action, project and outcome, is therefore read from an index
+in its order, and its cost does not grow with the table. For this, an entry repeats the action and
+user of its row.
 """
 
 import operator
@@ -59,7 +60,7 @@ log = aliased(AuditLog, name="l")
 entry = aliased(AuditEntry, name="e")
 Statement: TypeAlias = Select[*tuple[Any, ...]]
 
-# The expression of the index ix_audit_logs_words.
+# Must be the expression of the index ix_audit_logs_words.
 _HAS_WORDS = """
 jsonb_to_tsvector('simple', l.details, '["string", "numeric"]') @@ CAST(:words AS tsquery)
 """
@@ -69,8 +70,8 @@ _READINGS = text(
     " FROM unnest(CAST(:words AS text[])) word"
 )
 _ESTIMATE = text(f"EXPLAIN (FORMAT JSON) SELECT FROM audit_logs l WHERE {_HAS_WORDS}")
-# True, and said to be dear: the planner takes making a row's words for cheap, and would do that for
-# all rows of a time.
+# This function always returns true and is declared expensive. Otherwise the planner takes computing
+# the words of a row for cheap, and computes them for all rows of a period.
 _FEW: ColumnElement[bool] = literal_column("audit_row_read(l.id)", Boolean())
 FOREVER = datetime.max.replace(tzinfo=UTC)
 _LAST = text("""
@@ -84,7 +85,10 @@ _ROWS = text("SELECT greatest(reltuples, 1) FROM pg_class WHERE oid = 'audit_log
 def page(
     session: Session, filters: Filters, *, limit: int, cursor: str | None
 ) -> tuple[list[tuple[AuditLog, AuditEntry, User | None]], str | None]:
-    """Rows with what hangs on them and their user, if still there; and the next page's cursor."""
+    """Return a page of rows, each with its entry and user, and the cursor of the next page.
+
+    The user is None if they were deleted.
+    """
     key = _key(filters)
     words = _words(session, filters)
     conditions = _conditions(session, filters, words)
@@ -111,11 +115,11 @@ def _newest_with_words(
     place: tuple[datetime, int] | None,
     wanted: int,
 ) -> list[int]:
-    """The numbers of the newest rows that have words of few, and meet the other conditions.
+    """Return the numbers of the newest rows that contain rare words and meet the conditions.
 
-    The index of words has no order, and fetching all rows that have them takes longer than finding
-    them. So it is asked together with the one of times, for a piece of the trail's end that is made
-    longer until it has enough.
+    The index of words has no order, and fetching all rows with the words takes longer than finding
+    them. So the index is combined with the index of times, for a part of the trail's end, which is
+    extended until it contains enough rows.
     """
     time = _key(filters)[0]
     statement = select(log.id, time).select_from(log).where(*conditions)
@@ -135,7 +139,7 @@ def _newest_with_words(
                 log.created_at <= _unseen(FOREVER if place is None else place[0]),
                 _FEW,
             )
-        # A fence, or the planner would go through the newest rows for the order that is asked for.
+        # MATERIALIZED keeps the planner from reading the newest rows in order instead.
         fenced = piece.cte("found").prefix_with("MATERIALIZED", dialect="postgresql")
         number, at = fenced.c
         numbers = session.scalars(
@@ -147,32 +151,33 @@ def _newest_with_words(
 
 
 def in_order(session: Session, filters: Filters, *columns: Any) -> Statement:
-    """``columns`` of all rows that match, newest first, for streaming."""
+    """Select ``columns`` of all matching rows, newest first, for streaming."""
     conditions = _conditions(session, filters, _words(session, filters))
     statement = _joined(select(*columns)).where(*conditions)
     return statement.order_by(*(column.desc() for column in _key(filters)))
 
 
 TEXT: ColumnElement[str] = literal_column(ROW_TEXT)
-"""A row's canonical text."""
+"""SQL expression for the canonical text of a row."""
 
 
 def _by_entry(filters: Filters) -> bool:
-    """Whether an index of the entries serves ``filters``, and not one of the rows themselves."""
+    """Return True if an index of the entries serves ``filters``, rather than one of the rows."""
     return filters.project is not None or filters.outcome not in {None, "success"}
 
 
 def _key(filters: Filters) -> tuple[Any, Any]:
-    """The columns of time and number of the table whose index serves ``filters``."""
+    """Return the columns of time and number of the table whose index serves ``filters``."""
     if _by_entry(filters):
         return entry.created_at, entry.audit_id
     return log.created_at, log.id
 
 
 def _unseen(time: datetime) -> ScalarSelect[datetime]:
-    """A time that the planner does not see: of the newest rows its statistics know nothing.
+    """Return a time as a subquery, so that the planner does not see its value.
 
-    Between two such times it expects a two hundredth of all rows.
+    The planner's statistics do not cover the newest rows. Between two unknown times, it expects
+    1/200 of all rows.
     """
     return select(literal(time)).scalar_subquery()
 
@@ -182,7 +187,7 @@ def _joined(statement: Statement) -> Statement:
 
 
 def _words(session: Session, filters: Filters) -> str | None:
-    """The words that are asked for, as PostgreSQL reads them; None when there are none."""
+    """Return the search for the filter's words, as PostgreSQL parses them; None without words."""
     words = words_of(clean_text(filters.text or ""))
     if not words:
         return None
@@ -242,10 +247,10 @@ _FIELDS = ("created", "user", *_TEXTS)
 
 
 def check_filter(wanted: str | None) -> None:
-    """Refuse a filter that can't be read, before the trail is.
+    """Check that a filter can be parsed, before the trail is read.
 
     Raises:
-        FilterInvalid: says what is wrong with it, and where.
+        FilterInvalid: says what is wrong with it, and at which position.
     """
     node = read_filter(wanted)
     if node is None:
@@ -295,7 +300,10 @@ ORDERED: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def _asked(session: Session, node: Node) -> ColumnElement[bool]:
-    """The filter as SQL, never null; :func:`check_filter` has passed it."""
+    """Return the condition of a filter, which is never NULL.
+
+    The filter must have passed :func:`check_filter`.
+    """
     found: ColumnElement[bool] = fold(
         node,
         comparison=lambda one: func.coalesce(_meets(session, one), false()),
@@ -338,7 +346,7 @@ def _action(wanted: str, column: Any) -> ColumnElement[bool]:
         found = column == wanted
         return found
     known = [action.value for action in AuditAction if action.value.startswith(wanted)]
-    # A list of names is read from the index; a prefix is not, in most collations.
+    # A list of names is read from the index. In most collations, a prefix is not.
     found = column.in_(known) if known else column.startswith(wanted, autoescape=True)
     return found
 
@@ -351,7 +359,7 @@ def _done_by(session: Session, name: str, column: Any) -> ColumnElement[bool]:
     if user_id is not None:
         done: ColumnElement[bool] = column == user_id
         return done
-    # Deleting a user empties user_id; who it was stays in the details.
+    # When a user is deleted, user_id becomes NULL; the details keep name and uuid.
     key = "{actor,username}" if uuid is None else "{actor,uuid}"
     value = name if uuid is None else str(uuid)
     details: ColumnElement[str] = literal_column(f"(l.details #>> '{key}')")

@@ -1,4 +1,4 @@
-"""The audit trail as it goes over the wire."""
+"""Schemas of audit entries."""
 
 from datetime import datetime
 from typing import Any
@@ -8,14 +8,14 @@ from pydantic import BaseModel, ConfigDict
 
 
 class AuditUser(BaseModel):
-    """Who acted, by the name of that time; ``uuid`` is null for the platform itself."""
+    """The actor, by their user name at that time. ``uuid`` is null for the platform itself."""
 
     uuid: UUID | None
     username: str | None
 
 
 class AuditOut(BaseModel):
-    """Who did what to which resource, from where, with what outcome."""
+    """An audit entry: actor, action, resource, outcome, and the address of the client."""
 
     uuid: UUID | None
     created_at: datetime

@@ -1,1 +1,1 @@
-"""What a sealed audit trail is: hashes, trees, chains and signatures. No database, no files."""
+"""Rules of the sealed audit trail: hashes, trees, chains, signatures. No database, no files."""

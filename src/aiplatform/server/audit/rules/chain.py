@@ -1,9 +1,9 @@
 """Seals: each covers a batch of audit rows and the seal before it.
 
-What a seal says of a row is the hash of the row's canonical text: one line of JSON as PostgreSQL
-prints a ``jsonb`` object (:data:`ROW_TEXT`). The same line is the row in exports and archives, so
-whoever has one only needs to hash it. ``user_id`` is no part of it: the schema empties it when a
-user is deleted, and ``details.actor`` keeps who it was.
+A seal contains a hash of each row's canonical text: one line of JSON as PostgreSQL prints a
+``jsonb`` object (:data:`ROW_TEXT`). Exports and archives contain the same line, so it only needs to
+be hashed to verify it. ``user_id`` is not part of the text, because it becomes NULL when the user
+is deleted; ``details.actor`` keeps name and uuid.
 """
 
 import json
@@ -14,10 +14,10 @@ from hashlib import sha256
 from aiplatform.server.audit.rules.merkle import HASH_BYTES, leaf_hash, root_of
 
 SEAL = b"\x02"
-"""Prefix of a seal's own hash; 0x00 and 0x01 are the tree's."""
+"""Prefix of what is hashed for a seal; the tree uses the prefixes 0x00 and 0x01."""
 
 GENESIS = bytes(HASH_BYTES)
-"""Hash in the place of the seal before the first one."""
+"""The first seal's hash of the seal before it."""
 
 ROW_TEXT = """
 jsonb_build_object(
@@ -27,20 +27,23 @@ jsonb_build_object(
     'created_at', to_char(l.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
 )::text
 """
-"""A row's canonical text, of ``audit_logs l`` and ``audit_entries e``."""
+"""SQL expression for the canonical text of a row of ``audit_logs l`` and ``audit_entries e``."""
 
 Ranges = list[tuple[int, int]]
-"""Sets of row numbers: ascending, first and last of each run included."""
+"""A set of row numbers: ascending runs, each with its first and last number."""
 
 
 def row_leaf(text: str) -> bytes:
-    """The leaf of a row's canonical text."""
+    """Return the leaf hash of a row's canonical text."""
     return leaf_hash(text.encode())
 
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """A sealed batch. ``leaves`` in the order of row numbers; ``sealed_at`` ISO 8601 in UTC."""
+    """A sealed batch of rows.
+
+    ``leaves`` are in the order of the row numbers. ``sealed_at`` is in ISO 8601, in UTC.
+    """
 
     id: int
     sealed_at: str
@@ -54,7 +57,7 @@ class Seal:
     def over(
         cls, number: int, sealed_at: str, rows: Sequence[tuple[int, bytes]], previous: bytes
     ) -> "Seal":
-        """Seal ``rows``: their numbers, ascending, and leaves."""
+        """Create the seal over ``rows``: their numbers, ascending, and their leaf hashes."""
         leaves = tuple(leaf for _, leaf in rows)
         ranges = tuple(runs(number for number, _ in rows))
         root = root_of(leaves)
@@ -63,11 +66,11 @@ class Seal:
 
     @property
     def size(self) -> int:
-        """How many rows it covers."""
+        """The number of rows that the seal covers."""
         return size_of(self.ranges)
 
     def fault(self) -> str | None:
-        """What does not fit within the seal itself; None when all does."""
+        """Return what is inconsistent within the seal itself, or None."""
         if self.head != head_of(self.id, self.sealed_at, self.ranges, self.root, self.previous):
             return "its own hash is not that of what it says"
         if len(self.leaves) != self.size or self.root != root_of(self.leaves):
@@ -78,7 +81,7 @@ class Seal:
 def head_of(
     number: int, sealed_at: str, ranges: Iterable[tuple[int, int]], root: bytes, previous: bytes
 ) -> bytes:
-    """The hash of a seal, which the next one carries."""
+    """Return the hash of a seal, which the next seal contains."""
     ranges = list(ranges)
     said = {
         "id": number,
@@ -93,7 +96,7 @@ def head_of(
 
 
 def runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Ascending numbers as runs without a gap."""
+    """Yield ascending numbers as runs without gaps."""
     first = last = None
     for number in numbers:
         if first is None or last is None:
@@ -108,26 +111,26 @@ def runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
 
 
 def size_of(ranges: Iterable[tuple[int, int]]) -> int:
-    """How many numbers there are in ``ranges``."""
+    """Return the count of numbers in ``ranges``."""
     return sum(last - first + 1 for first, last in ranges)
 
 
 def numbers_in(ranges: Iterable[tuple[int, int]]) -> Iterator[int]:
-    """The numbers in ``ranges``, ascending."""
+    """Yield the numbers in ``ranges`` in ascending order."""
     for first, last in ranges:
         yield from range(first, last + 1)
 
 
 def ranges_text(ranges: Iterable[tuple[int, int]]) -> str:
-    """Such as ``1..100,103``."""
+    """Return ``ranges`` as text, such as ``1..100,103``."""
     return ",".join(str(first) if first == last else f"{first}..{last}" for first, last in ranges)
 
 
 def parse_ranges(text: str) -> Ranges:
-    """What :func:`ranges_text` wrote.
+    """Parse a text that :func:`ranges_text` wrote.
 
     Raises:
-        ValueError: for anything else, and for runs that do not ascend.
+        ValueError: when the text has another form, or its runs are not in ascending order.
     """
     found: Ranges = []
     for part in text.split(",") if text else ():
@@ -141,7 +144,10 @@ def parse_ranges(text: str) -> Ranges:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The newest seal's number and hash: what to keep elsewhere, to hold the trail against."""
+    """The number and hash of the newest seal.
+
+    Keep it in another place, to compare the trail with it later.
+    """
 
     id: int
     hash: bytes
@@ -151,10 +157,10 @@ class Head:
 
     @classmethod
     def parse(cls, text: str) -> "Head":
-        """What :meth:`__str__` wrote.
+        """Parse a text that :meth:`__str__` wrote.
 
         Raises:
-            ValueError: for anything else.
+            ValueError: when the text has another form.
         """
         number, _, digest = text.strip().partition(":")
         head = cls(int(number), bytes.fromhex(digest))

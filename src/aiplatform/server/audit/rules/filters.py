@@ -1,4 +1,4 @@
-"""What of the trail is asked for."""
+"""Filters of the audit trail, and the choice of the faster way to read rows with given words."""
 
 import re
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from uuid import UUID
 from aiplatform.data.spreadsheets import defused
 
 LEXEME = re.compile(r"'((?:[^']|'')*)'")
-"""A word in the text of a ``tsquery``."""
+"""Matches a word in the text of a ``tsquery``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """All that are given must hold.
+    """Filters of the audit trail. All that are given must match.
 
-    ``user`` is a uuid or a name, also of somebody who was deleted; ``action`` ending in ``:``
-    stands for all actions of a resource; ``resource`` is a type or a uuid; ``text`` are words, or
-    beginnings of words, in the details; ``filter`` is a text in the filter language.
+    ``user`` is a uuid or a user name, which may belong to a deleted user. ``action`` ending in
+    ``:`` means all actions of a resource. ``resource`` is a type or a uuid. ``text`` contains
+    words, or beginnings of words, in the details. ``filter`` is a text in the filter language.
     """
 
     user: str | None = None
@@ -39,11 +39,11 @@ def words_of(text: str) -> list[str]:
 
 
 def by_beginning(word: str, query: str) -> str:
-    """``query``, PostgreSQL's reading of ``word``, such that what the word ends with may go on.
+    """Turn ``query``, PostgreSQL's reading of ``word``, into a search for the beginning of a word.
 
     A word may be read as several: ``run-7`` as ``run`` followed by ``-7``, and ``run-se`` as itself
-    and both halves. What comes before the end is whole. Looking that up by its beginning as well
-    would mean to go through all rows that have any word of that beginning.
+    and both halves. Only what the word ends with becomes a prefix. Treating the earlier parts as
+    prefixes, too, would require reading all rows that contain any word with that prefix.
     """
     end = re.sub(r"\W+$", "", word).lower()
     last = max((found.start() for found in LEXEME.finditer(query)), default=-1)
@@ -57,28 +57,39 @@ def by_beginning(word: str, query: str) -> str:
 
 
 READING_PER_FETCH = 4.0
-"""How many times as long it takes to make a row's words as to fetch a row that has them."""
+"""The cost of computing a row's words, as a multiple of the cost of fetching a row by its words."""
 
 
 def fetching_is_less(rows: float, found: float, page: int) -> bool:
-    """Whether to fetch all rows that have some words, or to read the newest until a page is full.
+    """Return True if fetching all rows with the words costs less than reading the newest rows.
 
-    Of ``rows`` rows ``found`` have them, so about ``page * rows / found`` would be read.
+    Reading the newest rows until a page is full reads about ``page * rows / found`` of them.
+
+    Args:
+        rows: the number of all rows.
+        found: the number of rows that contain the words.
+        page: the number of rows of a page.
     """
     return found * found < READING_PER_FETCH * page * rows
 
 
 FIRST_PIECE = 40_000
-"""How many of the newest rows are first looked through for words that few have."""
+"""Number of newest rows that are searched first for rare words."""
 FETCHED = 4_000
-"""How many rows may be fetched to find the newest of them."""
+"""Number of matching rows up to which all are fetched to find the newest of them."""
 
 
 def longer_piece(length: int, found: int, wanted: int, rows: float) -> int | None:
-    """The next piece after one of ``length`` rows, which had ``found`` of the ``wanted``.
+    """Return the length of the next part of the trail to search, or None to search all rows.
 
-    Twice what should be enough, so that it rarely takes a third; None for all of ``rows``, when
-    they should have few enough to fetch them all.
+    It is twice what should be enough, so that a third search is rarely needed. All rows are
+    searched when few enough matches are expected to fetch them all.
+
+    Args:
+        length: the number of rows of the last part.
+        found: the number of matches in it.
+        wanted: the number of matches that are needed.
+        rows: the number of all rows.
     """
     if found * rows <= FETCHED * length:
         return None
@@ -86,5 +97,5 @@ def longer_piece(length: int, found: int, wanted: int, rows: float) -> int | Non
 
 
 def csv_cell(value: object) -> str:
-    """A cell that no spreadsheet takes for a formula: such a one gets an apostrophe in front."""
+    """Return the text of a cell, with an apostrophe in front if it looks like a formula."""
     return "" if value is None else defused(str(value))

@@ -1,4 +1,4 @@
-"""What a verification finds."""
+"""Findings and verdict of a verification."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -6,11 +6,11 @@ from enum import StrEnum
 from aiplatform.server.audit.rules.chain import Head
 
 MOST = 20
-"""Findings that are listed; one is enough to know, and a million tell no more."""
+"""Maximum number of findings that are listed; a longer list would not tell more."""
 
 
 class Kind(StrEnum):
-    """How the trail differs from what was sealed."""
+    """The way in which the trail differs from what was sealed."""
 
     ALTERED = "altered"
     ARCHIVE_UNREADABLE = "archive unreadable"
@@ -26,7 +26,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One difference, with the row and the seal that it is about, where it is about one."""
+    """A difference between the trail and its seals, with the row and seal that it concerns."""
 
     kind: Kind
     text: str
@@ -36,7 +36,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Verdict:
-    """What was looked at, and what was found, the first difference first."""
+    """The result of a verification: counts of what was checked, and the findings in their order."""
 
     seals: int = 0
     rows: int = 0
@@ -47,17 +47,17 @@ class Verdict:
     findings: list[Finding] = field(default_factory=list)
     more: int = 0
     filters: dict[str, str] | None = None
-    """What a selection says that it was asked for; of everything else it says nothing."""
+    """The filters of a selection, as its file states them. Other rows were not checked."""
 
     @property
     def is_intact(self) -> bool:
-        """Whether nothing was found."""
+        """True if there are no findings."""
         return not self.findings
 
     def add(
         self, kind: Kind, text: str, *, row: int | None = None, seal: int | None = None
     ) -> None:
-        """Note a difference."""
+        """Add a finding. Beyond :data:`MOST`, findings are only counted."""
         if len(self.findings) < MOST:
             self.findings.append(Finding(kind, text, row, seal))
         else:

@@ -1,9 +1,9 @@
-"""Exports and archives: lines of JSON, of which each row is its canonical text.
+"""The lines of exports and archives: JSON, in which each row is its canonical text.
 
-The first line says what the file is, the last how much there was, so that a cut-off file is known
-for one. Between them are, in a file of whole seals, each seal followed by its rows; in a selection,
-rows each followed by the proof that its seal covers it, and the seals after them. Whoever verifies
-needs nothing else: the hash of a row's line is its leaf.
+The first line names the kind of the file; the last contains the counts, so that a truncated file is
+recognised. A file of whole seals contains each seal followed by its rows. A selection contains
+rows, each followed by the proof that its seal covers it, and then the seals. Verification needs
+nothing else: the hash of a row's line is its leaf.
 """
 
 import base64
@@ -18,30 +18,41 @@ FORMAT = "aiplatform-audit/1"
 SEALS, SELECTION = "seals", "selection"
 
 MOST_ROWS = 1_000_000
-"""Rows that one seal may claim in a file: a hundred times what a seal covers. A forged seal that
-claims every number there is would otherwise fill the memory of whoever verifies it."""
+"""Maximum number of rows that a seal in a file may claim: a hundred times what a seal covers.
+
+Otherwise, verifying a forged seal that claims every possible number would exhaust the memory.
+"""
 
 
 class NotALine(ValueError):
-    """A line that no export of ours has."""
+    """A line that no export of the platform contains."""
 
 
 def header_line(kind: str, filters: Mapping[str, str] | None = None) -> str:
-    """The first line; ``kind`` is :data:`SEALS` or :data:`SELECTION`, of what ``filters`` let in.
+    """Return the first line of a file.
 
-    A selection without any has every row of its seals, so that one that is not there is missing.
+    A selection without filters contains every row of its seals, so a row that is not there is
+    reported as missing.
+
+    Args:
+        kind: :data:`SEALS` or :data:`SELECTION`.
+        filters: the filters of a selection.
     """
     said: dict[str, Any] = {"format": FORMAT, "kind": kind}
     return _line(said if filters is None else {**said, "filters": dict(filters)})
 
 
 def end_line(rows: int, seals: int) -> str:
-    """The last line."""
+    """Return the last line of a file."""
     return _line({"end": {"rows": rows, "seals": seals}})
 
 
 def seal_line(seal: Seal, signatures: Iterable[tuple[str, bytes]], *, whole: bool) -> str:
-    """A seal; ``whole`` with the leaves, which tell the row that does not fit."""
+    """Return the line of a seal.
+
+    If ``whole`` is true, it contains the leaf hashes, so that the row that does not match can be
+    named.
+    """
     said: dict[str, Any] = {
         "id": seal.id,
         "sealed_at": seal.sealed_at,
@@ -57,16 +68,16 @@ def seal_line(seal: Seal, signatures: Iterable[tuple[str, bytes]], *, whole: boo
 
 
 def proof_line(number: int, seal: int, index: int, path: Sequence[bytes]) -> str:
-    """Return the line that proves where in a seal the row before it is, by its path to the root."""
+    """Return the line that proves the preceding row's place in a seal, by its path to the root."""
     said = {"row": number, "seal": seal, "index": index, "path": [step.hex() for step in path]}
     return _line({"proof": said})
 
 
 def parse(line: bytes) -> tuple[str, dict[str, Any]]:
-    """What a line is (``format``, ``seal``, ``row``, ``proof``, ``end``) and what it says.
+    """Return a line's kind (``format``, ``seal``, ``row``, ``proof`` or ``end``) and content.
 
     Raises:
-        NotALine: for anything else.
+        NotALine: when the line has another form.
     """
     try:
         said = json.loads(line)
@@ -84,10 +95,10 @@ def parse(line: bytes) -> tuple[str, dict[str, Any]]:
 
 
 def parse_seal(said: dict[str, Any]) -> tuple[Seal, list[tuple[str, bytes]]]:
-    """A seal with its signatures; without leaves where the line has none.
+    """Return a seal with its signatures. It has no leaves if the line contains none.
 
     Raises:
-        NotALine: when something is missing or of another shape.
+        NotALine: when something is missing or has another form.
     """
     try:
         packed = base64.b64decode(said.get("leaves", ""), validate=True)
@@ -112,10 +123,10 @@ def parse_seal(said: dict[str, Any]) -> tuple[Seal, list[tuple[str, bytes]]]:
 
 
 def parse_proof(said: dict[str, Any]) -> tuple[int, int, int, list[bytes]]:
-    """A proof: the row's number, its seal's, its place there, and the way to the root.
+    """Return a proof: number of the row, number of the seal, index in it, and path to the root.
 
     Raises:
-        NotALine: when something is missing or of another shape.
+        NotALine: when something is missing or has another form.
     """
     try:
         path = [bytes.fromhex(step) for step in said["path"]]

@@ -1,8 +1,8 @@
-"""Merkle trees as in RFC 6962 (Certificate Transparency), over SHA-256.
+"""Merkle trees over SHA-256, as in RFC 6962 (Certificate Transparency).
 
-A leaf is hashed with the prefix 0x00 and a node with 0x01, so that no node can be passed off as a
-leaf. A tree of n leaves splits at the largest power of two below n; pairing from the left, level by
-level, and passing an odd one up unchanged, gives the same tree.
+A leaf is hashed with the prefix 0x00 and a node with 0x01, so that a node can't be presented as a
+leaf. RFC 6962 splits a tree of n leaves at the largest power of two below n. Pairing hashes from
+the left, level by level, and passing up an odd one unchanged, gives the same tree.
 """
 
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ HASH_BYTES = 32
 
 
 def leaf_hash(content: bytes) -> bytes:
-    """The hash of a leaf."""
+    """Return the hash of a leaf."""
     return sha256(LEAF + content).digest()
 
 
 class Tree:
-    """A tree over leaf hashes, of which there is at least one; its levels are kept for paths."""
+    """A tree over at least one leaf hash. Its levels are kept to compute paths."""
 
     def __init__(self, leaves: Sequence[bytes]) -> None:
         self._levels = [list(leaves)]
@@ -27,11 +27,11 @@ class Tree:
 
     @property
     def root(self) -> bytes:
-        """The hash that stands for all leaves."""
+        """The hash that covers all leaves."""
         return self._levels[-1][0]
 
     def path(self, index: int) -> list[bytes]:
-        """The sibling hashes that lead from the leaf at ``index`` up to the root."""
+        """Return the sibling hashes from the leaf at ``index`` up to the root."""
         path = []
         for level in self._levels[:-1]:
             sibling = index ^ 1
@@ -42,12 +42,12 @@ class Tree:
 
 
 def root_of(leaves: Sequence[bytes]) -> bytes:
-    """The root of a tree over leaf hashes; of no leaves, the hash of nothing."""
+    """Return the root of a tree over leaf hashes; without leaves, the hash of an empty string."""
     return Tree(leaves).root if leaves else sha256(b"").digest()
 
 
 def root_by(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes | None:
-    """The root that ``path`` leads to; None when it does not fit a tree of ``size`` leaves."""
+    """Return the root that ``path`` leads to; None if it does not fit a tree of ``size`` leaves."""
     if not 0 <= index < size:
         return None
     rest = list(path)

@@ -1,6 +1,6 @@
-"""Signatures over seals, with an Ed25519 key of the operator's (RFC 8032).
+"""Signatures on seals with an operator's Ed25519 key (RFC 8032).
 
-A signature on a seal covers every seal before it, since each carries the hash of the one before.
+A signature on a seal covers all seals before it, because each contains the hash of the one before.
 """
 
 from hashlib import sha256
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     )
 
 CONTEXT = b"aiplatform audit seal v1\n"
-"""Before what is signed, so that the key's other signatures are never taken for one of these."""
+"""Prefix of what is signed, so that other signatures of the key can't be used for a seal."""
 
 
 class NotAKey(ValueError):
-    """The file holds no Ed25519 key of the kind asked for."""
+    """A file that contains no Ed25519 key of the expected kind."""
 
 
 def make_key() -> tuple[bytes, bytes]:
-    """A fresh private and public key, in PEM."""
+    """Create a private and public key, in PEM."""
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
         Ed25519PrivateKey,
@@ -40,10 +40,10 @@ def make_key() -> tuple[bytes, bytes]:
 
 
 def read_private(pem: bytes) -> "Ed25519PrivateKey":
-    """The private key in ``pem``.
+    """Return the private key in ``pem``.
 
     Raises:
-        NotAKey: when there is none.
+        NotAKey: when it contains none.
     """
     from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
@@ -61,10 +61,10 @@ def read_private(pem: bytes) -> "Ed25519PrivateKey":
 
 
 def read_public(pem: bytes) -> "Ed25519PublicKey":
-    """The public key in ``pem``.
+    """Return the public key in ``pem``.
 
     Raises:
-        NotAKey: when there is none.
+        NotAKey: when it contains none.
     """
     from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
@@ -82,7 +82,7 @@ def read_public(pem: bytes) -> "Ed25519PublicKey":
 
 
 def key_id(key: "Ed25519PublicKey") -> str:
-    """Which key it was: 32 hexadecimal digits of its hash."""
+    """Return the id of a key: 32 hexadecimal digits of its hash."""
     return sha256(key.public_bytes_raw()).hexdigest()[:32]
 
 
@@ -92,7 +92,7 @@ def sign(key: "Ed25519PrivateKey", head: bytes) -> bytes:
 
 
 def is_signed(key: "Ed25519PublicKey", head: bytes, signature: bytes) -> bool:
-    """Whether ``signature`` is this key's over the hash of a seal."""
+    """Return True if ``signature`` is this key's signature on the hash of a seal."""
     from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
 
     try:

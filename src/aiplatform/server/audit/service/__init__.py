@@ -1,1 +1,1 @@
-"""Use cases of the audit trail: seal it, verify it, hand it out, archive it."""
+"""Use cases of the audit trail: sealing, verifying, exporting and archiving it."""

@@ -1,7 +1,7 @@
-"""Archives: sealed batches with their rows in the store, after which the table may forget them.
+"""Archives: sealed batches of rows in the blob store, after which the table may drop the rows.
 
-An archive is a file like an export of whole seals, packed, and verified before its rows are pruned.
-The seals themselves stay in the database: they are small, and the chain must not have holes.
+An archive is a compressed file in the format of an export of whole seals. It is verified before its
+rows are pruned. The seals stay in the database: they are small, and the chain must have no gaps.
 """
 
 import gzip
@@ -30,11 +30,11 @@ ROWS_AT_ONCE = 100_000
 
 
 class Unfit(RuntimeError):
-    """An archive is not what its rows are; they stay where they are."""
+    """An archive that does not match its rows or seals. The rows stay in the table."""
 
 
 def archive_all(days: int) -> int:
-    """Archive the sealed batches that are ``days`` old. Returns how many rows."""
+    """Archive the sealed batches that are at least ``days`` old, and return the number of rows."""
     rows = 0
     while True:
         with transaction() as session:
@@ -45,7 +45,10 @@ def archive_all(days: int) -> int:
 
 
 def _archive_next(session: Session, days: int) -> int | None:
-    """One archive of consecutive seals; None when none is old enough, or another is at it."""
+    """Archive consecutive seals and return the number of their rows.
+
+    Return None if no seal is old enough, or another process is archiving.
+    """
     lock = func.pg_try_advisory_xact_lock(int(AdvisoryLock.AUDIT_ARCHIVE))
     if not session.scalar(select(lock)):
         return None
@@ -67,7 +70,7 @@ def _archive_next(session: Session, days: int) -> int | None:
     directory = get_settings().spool_dir
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.NamedTemporaryFile(dir=directory, prefix="audit-") as file:
-        # Without a name or a time inside, the same rows give the same bytes.
+        # File name and time are left out, so that the same rows give the same bytes.
         with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
             for line in sealed_lines(session, last + 1, through):
                 packed.write(line.encode() + b"\n")
@@ -89,10 +92,10 @@ def _archive_next(session: Session, days: int) -> int | None:
 
 
 def rows_of_archive(sha256: str) -> Iterator[tuple[int, str]]:
-    """The rows of an archive: their numbers and canonical texts.
+    """Yield the numbers and canonical texts of the rows of an archive.
 
     Raises:
-        OSError, ValueError: when the store has no such file, or another one.
+        OSError, ValueError: when the blob store does not have the file, or has another one.
     """
     with tempfile.TemporaryDirectory(prefix="aip-audit-") as directory:
         path = _fetch(sha256, Path(directory))
@@ -104,14 +107,14 @@ def rows_of_archive(sha256: str) -> Iterator[tuple[int, str]]:
 
 
 def prune(url: str, days: int) -> int:
-    """Take rows out of the table that an archive of ``days`` has. Returns how many.
+    """Delete rows from the table that have been in an archive for ``days``; return their number.
 
-    Runs as the role that owns the tables. Each archive is fetched back and held against the seals
-    in the database first.
+    This runs as the database role that owns the tables. Each archive is first fetched and compared
+    with the seals in the database.
 
     Raises:
-        Unfit: when an archive is not what was sealed.
-        psycopg.Error: when the role may not, or the database does not answer.
+        Unfit: when an archive differs from what was sealed.
+        psycopg.Error: when the role lacks the privilege, or the database does not answer.
     """
     pruned = 0
     with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
@@ -168,7 +171,7 @@ def _fetch(sha256: str, directory: Path) -> Path:
         get_store().fetch(sha256, path)
     except BlobNotFoundError as error:
         raise ValueError("the store does not have it") from error
-    except BlobDamagedError as error:  # stores that fetch over a network look themselves
+    except BlobDamagedError as error:  # raised by stores that fetch over a network
         raise ValueError("the store has something else under this name") from error
     with path.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != sha256:

@@ -1,7 +1,7 @@
-"""Attempts without a good token: on record by address and minute, not one by one.
+"""Records of requests without a valid token, summed up by address and minute.
 
-Whoever is unknown can't be named, and may ask a thousand times a second; a row for each would let
-them fill the disk. So they are counted in memory, and each address gets one row a minute.
+Such callers are unknown and may send a thousand requests a second; with an entry for each, they
+could fill the disk. So requests are counted in memory, and each address gets one entry a minute.
 """
 
 import threading
@@ -32,7 +32,7 @@ class _Seen:
 
 
 class Denials:
-    """What was refused since the last rows were written, by address."""
+    """Counts, by address, of the requests refused since the last entries were written."""
 
     def __init__(self, seconds: float = SECONDS) -> None:
         self._seconds = seconds
@@ -41,7 +41,7 @@ class Denials:
         self._thread: threading.Thread | None = None
 
     def note(self, address: str | None, agent: str | None, route: str) -> None:
-        """Count one. Returns at once."""
+        """Count a refused request. Returns at once."""
         with self._lock:
             if address not in self._seen and len(self._seen) >= MOST_ADDRESSES:
                 address = OTHERS
@@ -54,10 +54,10 @@ class Denials:
                 self._thread.start()
 
     def write(self) -> int:
-        """Put on record what was counted. Returns how many rows.
+        """Write the counts as audit entries and return the number of entries.
 
         Raises:
-            SQLAlchemyError: when the database does not take them; they are kept then.
+            SQLAlchemyError: when the database does not accept them; the counts are kept.
         """
         with self._lock:
             seen, self._seen = self._seen, {}
@@ -100,4 +100,4 @@ class Denials:
 
 
 denials = Denials()
-"""Of this process; started by the first denial, after any fork."""
+"""The counts of this process. The first denial starts the thread, so it runs after any fork."""

@@ -1,7 +1,7 @@
-"""The trail as a file: for machines with proofs, or as a table for people.
+"""Exports of the audit trail: JSON lines with proofs for programs, or a CSV table for people.
 
-Rows are read from one snapshot by a cursor in the database and written as they come, so an export
-of any size takes the same memory.
+A database cursor reads the rows from one snapshot, and they are sent as they come. So an export of
+any size needs the same memory.
 """
 
 import io
@@ -47,7 +47,7 @@ _ROWS_OF_SEAL = text(
 def export(
     session: Session, actor: Actor, filters: Filters, form: Literal["jsonl", "csv"]
 ) -> Iterator[bytes]:
-    """Put an export on record and return its pieces, to be read once that is committed."""
+    """Record an export and return its pieces, which may be read once the record is committed."""
     audit.record(
         session,
         actor,
@@ -61,7 +61,7 @@ def export(
 
 
 def stream(filters: Filters, form: Literal["jsonl", "csv"]) -> Iterator[bytes]:
-    """An export in pieces, from a session and a snapshot of its own."""
+    """Yield an export in pieces, read in a session and snapshot of its own."""
     with session_factory()() as session:
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
         if form == "csv":
@@ -82,7 +82,7 @@ def _said(filters: Filters) -> dict[str, str]:
 
 
 def sealed_lines(session: Session, first: int, last: int) -> Iterator[str]:
-    """Whole seals with their rows, as an archive has them."""
+    """Yield the lines of whole seals with their rows, as in an archive."""
     yield lines.header_line(lines.SEALS)
     rows = seals = 0
     for number in range(first, last + 1):
@@ -96,9 +96,10 @@ def sealed_lines(session: Session, first: int, last: int) -> Iterator[str]:
 
 
 def selected_lines(session: Session, filters: Filters) -> Iterator[str]:
-    """Rows that match, newest first, each with its proof, then the seals from there on.
+    """Yield matching rows, newest first, each with its proof, then the seals that cover them.
 
-    A row that is not sealed yet has no proof. Rows that were pruned are in their archives only.
+    The seals go from the oldest of these to the newest of all, so that the chain has no gaps. Rows
+    that are not sealed yet have no proof. Rows that were pruned are only in their archives.
     """
     yield lines.header_line(lines.SELECTION, _said(filters))
     proofs = _Proofs(session)
@@ -122,7 +123,7 @@ def selected_lines(session: Session, filters: Filters) -> Iterator[str]:
 
 
 def csv_lines(session: Session, filters: Filters) -> Iterator[str]:
-    """The rows that match as CSV with a heading. Cells that look like formulas are defused."""
+    """Yield the matching rows as CSV with a header. Cells can't be taken for formulas."""
     buffer = io.StringIO(newline="")
     buffer.write(csv_line(COLUMNS))
     statement = queries.in_order(session, filters, queries.TEXT)
@@ -178,7 +179,7 @@ def _plain(row: AuditSeal) -> Seal:
 
 
 class _Proofs:
-    """Proofs of rows; a few seals are kept, since rows that follow each other share theirs."""
+    """Proofs of rows. A few seals are cached, because consecutive rows share their seal."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -186,7 +187,7 @@ class _Proofs:
         self.oldest: int | None = None
 
     def of(self, number: int) -> tuple[int, int, list[bytes]] | None:
-        """Seal, place and path of a row; None when it is not sealed."""
+        """Return seal, index and path of a row; None if it is not sealed."""
         for seal, (places, tree) in reversed(self._kept.items()):
             if number in places:
                 return self._proof(seal, places[number], tree)

@@ -1,7 +1,8 @@
-"""Verification of an exported or archived file: needs the file and nothing else.
+"""Verification of an exported or archived file, without a database.
 
-Read line by line, so a file of any size takes little memory; gzip is read too. In a selection the
-seals come after the rows, and the proofs are kept until then: some hundred bytes a row.
+The file is read line by line, so a file of any size needs little memory. It may be compressed with
+gzip. In a selection, the seals come after the rows, and the proofs are kept until then: some
+hundred bytes per row.
 """
 
 import gzip
@@ -32,7 +33,7 @@ LONGEST_LINE = 64 << 20
 def verify_file(
     path: Path, *, expected: Sequence[Head] = (), keys: Sequence["Ed25519PublicKey"] = ()
 ) -> Verdict:
-    """Hold a file against the seals in it, heads kept elsewhere, and signatures.
+    """Check a file against the seals in it, heads kept elsewhere, and signatures.
 
     Raises:
         OSError: when the file can't be read.
@@ -49,10 +50,10 @@ def verify_file(
 
 
 def read_lines(file: IO[bytes]) -> Iterator[bytes]:
-    """The lines of a file, packed or not.
+    """Yield the lines of a file, which may be compressed.
 
     Raises:
-        ValueError: for a line longer than any of ours, and where it can't be unpacked.
+        ValueError: when a line is too long for an export, or the file can't be decompressed.
     """
     packed = file.read(2) == b"\x1f\x8b"
     file.seek(0)
@@ -71,7 +72,7 @@ def _read_line(source: IO[bytes]) -> bytes:
 
 
 class _Check:
-    """What has been read so far."""
+    """The state of the verification of a file, and its verdict so far."""
 
     def __init__(self, expected: Sequence[Head], keys: Sequence["Ed25519PublicKey"]) -> None:
         self.verdict = Verdict()
@@ -88,7 +89,7 @@ class _Check:
         self._all = False
 
     def take(self, line: bytes) -> bool:
-        """Look at one line; False when there is no sense in reading on."""
+        """Check a line. Return False if further reading makes no sense."""
         verdict = self.verdict
         try:
             self._take(line, *lines.parse(line))
@@ -105,7 +106,7 @@ class _Check:
             if self._kind not in {lines.SEALS, lines.SELECTION}:
                 raise lines.NotALine("its first line does not say what kind of export it is")
             if self._kind == lines.SELECTION and not isinstance(filters, dict):
-                # Without them, rows could be left out and nobody would miss them.
+                # Otherwise rows could be left out without being missed.
                 raise lines.NotALine("its first line does not say which rows were asked for")
             self._begun = True
             if self._kind == lines.SELECTION and isinstance(filters, dict):
@@ -123,7 +124,7 @@ class _Check:
             self._end(said)
 
     def close(self) -> Verdict:
-        """The verdict, when all has been read."""
+        """Finish the verification and return the verdict."""
         verdict = self.verdict
         self._finish_seal()
         if not self._ended:
@@ -145,7 +146,7 @@ class _Check:
         leaf = row_leaf(line.decode("utf-8", "replace"))
         if self._kind == lines.SELECTION:
             verdict.rows += 1
-            verdict.unsealed += 1  # until its proof comes
+            verdict.unsealed += 1  # until its proof follows
             self._unproven.add(number)
             self._row = (number, leaf)
             if self._last is not None:
@@ -229,9 +230,9 @@ class _Check:
         self._row = None
 
     def _settle(self, seal: Seal) -> None:
-        """Follow the proofs that lead to this seal's root, and miss rows where all should be.
+        """Check the proofs of this seal's rows; without filters, also that no row is missing.
 
-        A row without a proof passes as unsealed only as long as no seal of the file covers it.
+        A row without a proof counts as unsealed only if no seal in the file covers it.
         """
         verdict = self.verdict
         proofs = self._proofs.pop(seal.id, [])

@@ -1,8 +1,9 @@
-"""Sealing: what has been written since the last seal goes into the next one.
+"""Sealing: the next seal covers what has been written since the last one.
 
-Writers are not held up: each row leaves its number in a queue, in its own transaction, and one
-sealer at a time takes from there what has been committed. A row whose transaction ends late is in
-the queue late and in a later seal; none is ever skipped, which reading by number or time could do.
+Writers do not wait: each row puts its number into a queue within its own transaction, and one
+sealer at a time takes committed numbers from it. A row whose transaction ends late enters the queue
+late and gets into a later seal. No row is skipped, as could happen if rows were read by number or
+time.
 """
 
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from aiplatform.server.core.database import transaction
 from aiplatform.server.core.locks import AdvisoryLock
 
 BATCH = 10_000
-"""Most rows of one seal: a proof is 14 hashes then, and sealing takes a fraction of a second."""
+"""Maximum number of rows of a seal. A proof then has 14 hashes; sealing takes under a second."""
 
 _WAITING = text(
     f"""
@@ -32,10 +33,10 @@ _TAKE = text("DELETE FROM audit_unsealed WHERE audit_id = ANY(:numbers)")
 
 
 def seal_all(key_file: Path | None = None, *, most: int = BATCH) -> int:
-    """Seal everything that waits; each seal is a transaction. Returns how many rows.
+    """Seal all waiting rows, with a transaction for each seal, and return their number.
 
     Raises:
-        OSError, NotAKey: when ``key_file`` holds no private key; nothing is sealed then.
+        OSError, NotAKey: when ``key_file`` contains no private key; then nothing is sealed.
     """
     key = None if key_file is None else read_private(key_file.read_bytes())
     rows = 0
@@ -56,7 +57,10 @@ def seal_all(key_file: Path | None = None, *, most: int = BATCH) -> int:
 
 
 def seal_next(session: Session, *, most: int = BATCH) -> Seal | None:
-    """Seal what waits, up to ``most`` rows; None when nothing does or somebody else is at it."""
+    """Seal up to ``most`` waiting rows.
+
+    Return None if none are waiting or another process is sealing.
+    """
     lock = func.pg_try_advisory_xact_lock(int(AdvisoryLock.AUDIT_SEAL))
     if not session.scalar(select(lock)):
         return None
@@ -90,10 +94,10 @@ def seal_next(session: Session, *, most: int = BATCH) -> Seal | None:
 
 
 def sign_head(session: Session, key_file: Path) -> Head | None:
-    """Sign the newest seal, and with it all before; None without a seal.
+    """Sign the newest seal, and thereby all seals before it. Return None if there is no seal.
 
     Raises:
-        OSError, NotAKey: when ``key_file`` holds no private key.
+        OSError, NotAKey: when ``key_file`` contains no private key.
     """
     key = read_private(key_file.read_bytes())
     head = newest(session)
@@ -105,7 +109,7 @@ def sign_head(session: Session, key_file: Path) -> Head | None:
 
 
 def newest(session: Session) -> Head | None:
-    """The newest seal: what to keep elsewhere."""
+    """Return the newest seal's number and hash, to keep elsewhere; None if there is no seal."""
     row = session.execute(
         select(AuditSeal.id, AuditSeal.head).order_by(AuditSeal.id.desc()).limit(1)
     ).one_or_none()
@@ -113,5 +117,5 @@ def newest(session: Session) -> Head | None:
 
 
 def time_text(time: datetime) -> str:
-    """A seal's time as it is hashed: UTC, to the microsecond."""
+    """Return a seal's time as it is hashed: in UTC, with microseconds."""
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

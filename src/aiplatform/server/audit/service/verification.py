@@ -1,7 +1,7 @@
-"""Verification: does the trail still say what was sealed? Of a database, by reading it once.
+"""Verification of a database: does the audit trail still match its seals?
 
-Everything is computed anew here; the database is only asked for its rows. It runs in one snapshot,
-so the system may go on meanwhile.
+All hashes are computed here; the database only supplies its rows. It is read once, in one snapshot,
+so the platform can continue to run.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,16 +28,19 @@ if TYPE_CHECKING:
 
 Connection: TypeAlias = "psycopg.Connection[Any]"
 Archived: TypeAlias = Callable[[str], Iterator[tuple[int, str]]]
-"""Reads the rows of an archive, by its SHA-256: their numbers and canonical texts."""
+"""Function that reads the rows of an archive with a given SHA-256: numbers and canonical texts."""
 
 LATE = timedelta(days=1)
-"""Longer than any transaction of ours: a row that claims to be older was put in afterwards."""
+"""Longer than any transaction. A row whose time is earlier by more than this was inserted later."""
 
 LOWEST = -(2**31)
 
 
 def _plausible(column: str) -> str:
-    """A time as SQL; NULL for an infinite one and for years that Python does not have."""
+    """Return an SQL expression for a time that Python can represent.
+
+    It is NULL for infinite times, and for years that Python does not support.
+    """
     return f"CASE WHEN {column} >= '0001-01-02' AND {column} < '9999-12-31' THEN {column} END"
 
 
@@ -48,7 +51,7 @@ SELECT l.id, {ROW_TEXT}, {_plausible("l.created_at")},
 FROM unnest(%s::int4multirange) r JOIN audit_logs l ON l.id >= lower(r) AND l.id < upper(r)
 LEFT JOIN audit_entries e ON e.audit_id = l.id ORDER BY l.id
 """  # noqa: S608  (a constant)
-# A forged run without an end counts up to the last number that the column can hold.
+# A forged run without an end counts up to the largest number of the column's type.
 _SEAL = f"""
 SELECT id, {_plausible("sealed_at")}, root, previous, head, leaves, ids::text, ARRAY(
     SELECT ARRAY[coalesce(lower(r), -2147483648), coalesce(upper(r) - 1, 2147483647)]
@@ -70,7 +73,7 @@ def verify_database(
     keys: Sequence["Ed25519PublicKey"] = (),
     archived: Archived | None = None,
 ) -> Verdict:
-    """Hold the trail of a database against its seals, heads kept elsewhere, and signatures.
+    """Check a database's trail against its seals, heads kept elsewhere, and signatures.
 
     Raises:
         psycopg.Error: when the database does not answer, or has no such tables.
@@ -82,7 +85,7 @@ def verify_database(
 
 
 class _Walk:
-    """From the first seal to the last, and what lies between and beyond them."""
+    """A walk over all seals in order, and over the rows that no seal covers."""
 
     def __init__(self, connection: Connection, archived: Archived | None) -> None:
         self._connection = connection
@@ -120,8 +123,8 @@ class _Walk:
                 )
             self._signatures(seal, signing)
             previous = seal.head
-            # Only a seal that is not full took all that waited: what was there before it and is
-            # sealed after it would be suspicious. A backlog takes several.
+            # Only a seal that is not full took all waiting rows. A row that existed before it but
+            # was sealed after it is suspicious. A backlog fills several seals.
             if seal.size < BATCH:
                 last_time = sealed_at
             verdict.head = Head(seal.id, seal.head)
@@ -141,13 +144,16 @@ class _Walk:
             number, sealed_at, root, previous, head, leaves, ids, runs = row
             hashes = tuple(leaves[at : at + HASH_BYTES] for at in range(0, len(leaves), HASH_BYTES))
             ranges = tuple((first, last) for first, last in runs)
-            # Without a time it is not what its hash was made of, which its fault says.
+            # Without a time, the seal's hash can't match, and its fault reports that.
             said = "" if sealed_at is None else time_text(sealed_at)
             seal = Seal(number, said, ranges, hashes, root, previous, head)
             yield seal, ids, sealed_at
 
     def _rows_of(self, seal: Seal, ids: str, before: Any) -> None:
-        """Compare each row with its leaf, and gather the numbers between that are others'."""
+        """Compare each row with its leaf, and collect the numbers between them.
+
+        Rows with these numbers belong to other seals, or wait for one.
+        """
         verdict = self._verdict
         found = self._connection.execute(_ROWS, [ids])
         row = found.fetchone()
@@ -187,7 +193,7 @@ class _Walk:
             self._highest = last
 
     def _unsealed(self) -> None:
-        """Rows in no seal must be waiting for theirs."""
+        """Check that all rows without a seal wait for one."""
         verdict = self._verdict
         waiting = {
             number for (number,) in self._connection.execute(_WAITING, [sorted(self._loose)])
@@ -232,7 +238,7 @@ class _Walk:
         return [(first, last, sha256) for first, last, sha256 in rows]
 
     def _from_archive(self, seal: Seal, number: int) -> str | None:
-        """The text of a row that is in an archive only; its absence is a finding."""
+        """Return the text of a row that is only in an archive; add a finding if it is missing."""
         verdict = self._verdict
         names = [name for first, last, name in self._pruned if first <= seal.id <= last]
         if not names:
