@@ -1,1 +1,1 @@
-"""Each user's inbox."""
+"""Notifications: inboxes, e-mail, preferences, live streams and webhook deliveries."""

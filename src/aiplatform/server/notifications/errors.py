@@ -1,10 +1,10 @@
-"""What can be wrong with notifications and webhooks."""
+"""Errors about notifications and webhooks, as they are answered to clients."""
 
 from aiplatform.server.core.errors import Conflict, Problem
 
 
 class Mandatory(Problem):
-    """Security events stay in the inbox."""
+    """An attempt to remove security events from the inbox."""
 
     status = 409
     code = "notification_mandatory"
@@ -17,7 +17,7 @@ class Mandatory(Problem):
 
 
 class TooManyStreams(Problem):
-    """One user has more streams open than anybody needs."""
+    """A request for a further stream by a user who has the maximum number open."""
 
     status = 429
     code = "too_many_streams"
@@ -30,7 +30,7 @@ class TooManyStreams(Problem):
 
 
 class WebhookUrlRefused(Problem):
-    """An address that is not called."""
+    """A webhook address that the platform does not call."""
 
     status = 422
     code = "webhook_url_refused"
@@ -43,7 +43,7 @@ class WebhookUrlRefused(Problem):
 
 
 class TooManyWebhooks(Conflict):
-    """A project has only so many."""
+    """An attempt to create more webhooks than a project may have."""
 
     code = "too_many_webhooks"
     title = {"en": "Too many webhooks", "zh": "Webhook 过多"}
@@ -54,7 +54,7 @@ class TooManyWebhooks(Conflict):
 
 
 class WebhookDisabled(Conflict):
-    """It sends nothing."""
+    """A request that requires a webhook to be switched on."""
 
     code = "webhook_disabled"
     title = {"en": "Webhook switched off", "zh": "Webhook 已停用"}

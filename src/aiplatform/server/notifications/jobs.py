@@ -1,4 +1,4 @@
-"""The worker's side: wake-ups that send what is due, and the sweep that makes up for lost ones."""
+"""Worker jobs of notifications: sending what is due, on wake-ups and regularly."""
 
 import threading
 import time
@@ -18,26 +18,29 @@ from aiplatform.server.notifications.service import calls, email
 from aiplatform.server.notifications.service.outbox import DELIVER
 
 AT_ONCE = 4
-"""Wake-ups of a worker that send at the same time: its other threads run tasks."""
+"""Number of wake-ups of a worker that send at the same time. Its other threads run tasks."""
 STRETCH_SECONDS = 60.0
 KEEP = timedelta(days=30)
-"""How long deliveries that ended stay in the log."""
+"""Time for which finished deliveries stay in the log."""
 
 _turns = threading.BoundedSemaphore(AT_ONCE)
 
 
 def deliver() -> int:
-    """Call webhooks for what is due, one after the other; how many calls there were."""
+    """Call webhooks for the due deliveries, one after the other, and return the number of calls."""
     return _drain(DELIVER, calls.deliver_next)
 
 
 def send_mail() -> int:
-    """Send the mails that are due; how many there were."""
+    """Send the due e-mails and return their number."""
     return _drain(SEND_MAIL, mail.send_next)
 
 
 def _drain(name: str, send_next: Callable[[], bool]) -> int:
-    """The first success wakes another, so that several are sent side by side."""
+    """Send until nothing is due, and return the number of messages.
+
+    The first success wakes another worker, so that several messages are sent in parallel.
+    """
     if not _turns.acquire(blocking=False):
         return 0
     sent = 0
@@ -56,14 +59,17 @@ def _drain(name: str, send_next: Callable[[], bool]) -> int:
 
 
 def sweep() -> None:
-    """Write digests, and wake a worker for what is due: retries, and what was left behind."""
+    """Send due digests, and wake a worker for deliveries and e-mails that are due.
+
+    This includes retries, and messages whose wake-up was lost.
+    """
     with transaction() as session:
         users = email.due_digests(session)
     try:
         for user_id in users:
             with transaction() as session:
                 email.send_digest(session, user_id)
-    except KeyFileUnusable:  # for all of them, and in the log by now
+    except KeyFileUnusable:  # concerns all users; already logged
         with transaction() as session:
             email.put_off(session, users)
     with transaction() as session:
@@ -74,7 +80,7 @@ def sweep() -> None:
 
 
 def clean_up() -> None:
-    """Drop what ended long ago."""
+    """Delete deliveries and e-mails that ended long ago."""
     with transaction() as session:
         session.execute(
             delete(WebhookDelivery)
@@ -85,6 +91,6 @@ def clean_up() -> None:
 
 
 def install(app: Celery) -> None:
-    """Give the Celery application its tasks."""
+    """Register the jobs with the Celery application."""
     app.task(name=DELIVER)(deliver)
     app.task(name=SEND_MAIL)(send_mail)

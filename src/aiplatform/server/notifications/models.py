@@ -1,4 +1,4 @@
-"""The inbox, preferences, webhooks and what is on its way to them."""
+"""Tables of inboxes, preferences, digests, webhooks and webhook deliveries."""
 
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from aiplatform.server.core.encryption import sealed_column
 
 
 class Notification(Created, Base):
-    """Something a user is told; the contract's table."""
+    """A message to a user, in a table of the contract."""
 
     __tablename__ = "notifications"
 
@@ -26,9 +26,9 @@ class Notification(Created, Base):
 
 
 class NotificationDetails(Base):
-    """The uuid that is shown, and the project that the notification is about.
+    """The public uuid of a notification, and the project that it is about.
 
-    The table has the transaction that made it too, by which streams order what they send.
+    The table also has the transaction that created the notification; streams send in its order.
     """
 
     __tablename__ = "notification_details"
@@ -39,7 +39,7 @@ class NotificationDetails(Base):
 
 
 class NotificationSettings(Updated, Base):
-    """How a user wants to be told. A user without a row has the defaults."""
+    """A user's choice of e-mail mode and language. Users without a row have the defaults."""
 
     __tablename__ = "notification_settings"
 
@@ -49,7 +49,7 @@ class NotificationSettings(Updated, Base):
 
 
 class NotificationPreference(Base):
-    """Where a user wants notifications of one type; without a row the defaults hold."""
+    """A user's choice of channels for one type. Without a row, the defaults apply."""
 
     __tablename__ = "notification_preferences"
 
@@ -60,7 +60,7 @@ class NotificationPreference(Base):
 
 
 class NotificationDigest(Base):
-    """What waits for the next digest of a user."""
+    """A notification that waits for a user's next digest."""
 
     __tablename__ = "notification_digests"
 
@@ -73,12 +73,12 @@ class NotificationDigest(Base):
 
 
 class Webhook(Updated, Base):
-    """Where a project's events go. ``previous_secret`` signs too until ``previous_until``."""
+    """A receiver of a project's events. ``previous_secret`` also signs until ``previous_until``."""
 
     __tablename__ = "webhooks"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    # Given by the application: the sealed secret is bound to it.
+    # Set by the application, because the encryption of the secret is bound to it.
     uuid: Mapped[UUID]
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
     project_uuid: Mapped[UUID]
@@ -95,9 +95,9 @@ class Webhook(Updated, Base):
 
 
 class WebhookDelivery(Created, Base):
-    """One event on its way to one webhook, and the record of it afterwards. The row is the truth.
+    """A delivery of one event to one webhook, and the record of it afterwards.
 
-    ``locked_until`` is the lease of the worker that sends it at the moment.
+    ``locked_until`` is the end of the lease of the worker that is sending it.
     """
 
     __tablename__ = "webhook_deliveries"
@@ -116,7 +116,7 @@ class WebhookDelivery(Created, Base):
 
 
 class WebhookAttempt(Base):
-    """One call of a webhook. Without an outcome: it runs, or its worker died on the way."""
+    """A call of a webhook. Without an outcome, it is running or its worker has died."""
 
     __tablename__ = "webhook_attempts"
 

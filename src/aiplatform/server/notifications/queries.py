@@ -1,4 +1,4 @@
-"""Named selects of the inbox, scoped to its owner."""
+"""SELECT statements for notifications, limited to the caller's own."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ from aiplatform.server.notifications.models import (
 def inbox(
     principal: Principal, *, unread: bool = False, kind: NotificationType | None = None
 ) -> Select[*tuple[Any, ...]]:
-    """The principal's notifications, each with the row that has its uuid."""
+    """Select the principal's notifications, each with the row that contains its uuid."""
     statement = (
         select(Notification, NotificationDetails)
         .join(NotificationDetails, NotificationDetails.notification_id == Notification.id)
@@ -51,17 +51,17 @@ def inbox(
     )
     if kind is not None:
         statement = statement.where(Notification.type == kind.value)
-    # Written as the contract's partial index has it, so that it is used.
+    # Written like the condition of the contract's partial index, so that the index is used.
     return statement.where(Notification.is_read == false()) if unread else statement
 
 
 def get_notification(
     session: Session, principal: Principal, uuid: UUID
 ) -> tuple[Notification, NotificationDetails]:
-    """One of the principal's notifications, locked.
+    """Return one of the principal's notifications, locked.
 
     Raises:
-        NotFound: when there is none, or it is somebody else's.
+        NotFound: when there is none, or it belongs to somebody else.
     """
     row = session.execute(
         inbox(principal).where(NotificationDetails.uuid == uuid).with_for_update(of=Notification)
@@ -72,7 +72,7 @@ def get_notification(
 
 
 def count_unread(session: Session, users: Collection[int]) -> dict[int, int]:
-    """How many notifications each of ``users`` has not read; in one statement."""
+    """Count the unread notifications of each of ``users``, in one statement."""
     rows = session.execute(
         select(Notification.user_id, func.count())
         .where(Notification.user_id.in_(users), Notification.is_read == false())
@@ -82,7 +82,7 @@ def count_unread(session: Session, users: Collection[int]) -> dict[int, int]:
 
 
 def mark_all_read(session: Session, principal: Principal) -> int:
-    """Mark all of the principal's as read; how many were not."""
+    """Mark all of the principal's notifications as read, and return the number that were unread."""
     result = session.execute(
         update(Notification)
         .where(Notification.user_id == principal.user_id, Notification.is_read == false())
@@ -94,7 +94,7 @@ def mark_all_read(session: Session, principal: Principal) -> int:
 
 
 def delete_read(session: Session, principal: Principal) -> int:
-    """Delete what the principal has read; how many there were."""
+    """Delete the notifications that the principal has read, and return their number."""
     result = session.execute(
         delete(Notification)
         .where(Notification.user_id == principal.user_id, Notification.is_read == true())
@@ -105,7 +105,7 @@ def delete_read(session: Session, principal: Principal) -> int:
 
 
 def settings_of(session: Session, user_id: int, *, lock: bool = False) -> NotificationSettings:
-    """How the user wants to be told; makes the row that is missing."""
+    """Return the user's notification settings; create the row if it is missing."""
     session.execute(insert(NotificationSettings).values(user_id=user_id).on_conflict_do_nothing())
     statement = select(NotificationSettings).where(NotificationSettings.user_id == user_id)
     if lock:
@@ -114,7 +114,7 @@ def settings_of(session: Session, user_id: int, *, lock: bool = False) -> Notifi
 
 
 def preferences_of(session: Session, user_id: int) -> dict[str, NotificationPreference]:
-    """The user's own preferences by type; types without one have the defaults."""
+    """Return the user's own preferences by type. Types without one have the defaults."""
     rows: Sequence[NotificationPreference] = session.scalars(
         select(NotificationPreference).where(NotificationPreference.user_id == user_id)
     ).all()
@@ -122,18 +122,18 @@ def preferences_of(session: Session, user_id: int) -> dict[str, NotificationPref
 
 
 class XID8(UserDefinedType[str]):
-    """PostgreSQL's 64-bit transaction numbers."""
+    """PostgreSQL's type of 64-bit transaction numbers."""
 
     cache_ok = True
 
     def get_col_spec(self, **_: Any) -> str:
-        """Its name."""
+        """Return the name of the type."""
         return "xid8"
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """Where one user wants to hear of one type."""
+    """The channels through which a user wants to hear of one type of notification."""
 
     user_id: int
     inbox: bool
@@ -144,7 +144,7 @@ class Wish:
 
 
 def wishes(session: Session, users: Collection[int], kind: NotificationType) -> list[Wish]:
-    """For those of ``users`` who exist, where they want to hear of ``kind``."""
+    """Return the channels for notifications of ``kind`` of those of ``users`` who exist."""
     if not users:
         return []
     rows = session.execute(
@@ -184,21 +184,21 @@ def wishes(session: Session, users: Collection[int], kind: NotificationType) -> 
     return found
 
 
-# --- streams: in the order of transactions, below the oldest that still runs -------------------
+# --- streams: read in the order of transactions, up to the oldest that is still running ---------
 
 Told = Any
-"""A row: a notification, the row that has its uuid, and ``position``, its transaction."""
+"""A row of three: notification, details with its uuid, and its transaction (``position``)."""
 
 _transaction: ColumnElement[Any] = literal_column("notification_details.transaction_id")
 
 
 def oldest_running(session: Session) -> int:
-    """The oldest transaction that still runs; all before it are over, and seen by who reads now."""
+    """Return the oldest running transaction. All earlier ones have ended and are visible."""
     return int(session.scalars(text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text")).one())
 
 
 def newest_transaction(session: Session) -> int:
-    """The transaction that would come next."""
+    """Return the number that the next transaction will get."""
     return int(session.scalars(text("SELECT pg_snapshot_xmax(pg_current_snapshot())::text")).one())
 
 
@@ -214,9 +214,9 @@ def told_between(
     limit: int,
     user_id: int | None = None,
 ) -> Sequence[Told]:
-    """What lies between two positions, of one user or of all, in order.
+    """Return the notifications between two positions, of one user or of all, in order.
 
-    ``before`` must be no later than :func:`oldest_running` said before this is called.
+    ``before`` must not be later than an earlier result of :func:`oldest_running`.
     """
     place = tuple_(_transaction, NotificationDetails.notification_id)
     statement = (
@@ -232,7 +232,7 @@ def told_between(
 
 
 def waits(session: Session, after: tuple[int, int]) -> bool:
-    """Whether something is committed that lies at or above the oldest running transaction."""
+    """Return True if a notification after ``after`` is already committed."""
     place = tuple_(_transaction, NotificationDetails.notification_id)
     found = session.scalars(
         select(NotificationDetails.notification_id).where(place > _position(*after)).limit(1)
@@ -241,9 +241,10 @@ def waits(session: Session, after: tuple[int, int]) -> bool:
 
 
 def settle_restored(session: Session) -> None:
-    """Let rows that came from another database server, with its numbers, count as long since over.
+    """Make notifications that were restored from another database server count as old.
 
-    Else they would lie above every transaction of this one, and be waited for.
+    The numbers of that server's transactions may be higher than all of this one's; streams would
+    wait for them.
     """
     session.execute(
         text(

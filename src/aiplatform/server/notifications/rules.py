@@ -1,4 +1,4 @@
-"""What notifications say, in both languages, and who gets which by default."""
+"""Texts of notifications in both languages, default channels, and retries of webhooks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ MAX_MESSAGE = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A kind of notification in one language: its name, and templates over what it tells."""
+    """A type of notification in one language: its label, and templates for its data."""
 
     label: str
     title: str
@@ -241,20 +241,20 @@ WORK: dict[TaskType, dict[Language, str]] = {
 """Names of the task types for people, in English and Chinese."""
 
 MANDATORY = frozenset(kind for kind in N if kind.is_personal)
-"""Always in the inbox: whoever holds somebody's session must not be able to silence them."""
+"""Types that always go to the inbox, so that somebody with a stolen session can't hide them."""
 
 EMAILED = MANDATORY | {
     N.MEMBER_ADDED, N.MEMBER_INVITED, N.MEMBER_REMOVED, N.PROJECT_RECEIVED, N.PROJECT_TRANSFERRED,
     N.QUOTA_NEAR, N.TASK_FAILED, N.WEBHOOK_DISABLED, N.WORKER_CORDONED,
 }  # fmt: skip
-"""Sent by e-mail too, unless the user says otherwise."""
+"""Types that are also sent by e-mail, unless the user chose otherwise."""
 
 WEBHOOK_EVENTS = tuple(
     kind
     for kind in N
     if not kind.is_personal and kind not in {N.WEBHOOK_DISABLED, N.WORKER_CORDONED}
 )
-"""What a project's webhooks can be told of."""
+"""Types of events that a project's webhooks can receive."""
 
 
 class _Known(dict[str, Any]):
@@ -263,9 +263,9 @@ class _Known(dict[str, Any]):
 
 
 def render(kind: N, data: Mapping[str, Any], language: Language) -> tuple[str, str]:
-    """Title and message. What a template names and ``data`` lacks shows as a question mark."""
+    """Return title and message. Values that ``data`` lacks are shown as a question mark."""
     text = TEXTS[kind][language]
-    # A key ``x_zh`` replaces ``x`` in Chinese, as in problems.
+    # In Chinese, a key ``x_zh`` replaces ``x``, as in the texts of errors.
     known = _Known(data)
     if language == "zh":
         known.update({key[:-3]: data[key] for key in data if key.endswith("_zh")})
@@ -276,7 +276,10 @@ def render(kind: N, data: Mapping[str, Any], language: Language) -> tuple[str, s
 
 
 def known_type(kind: str) -> N | None:
-    """The type of this name; rows of older or other programs may have names we don't know."""
+    """Return the type with this name, or None.
+
+    Rows of older versions or other programs may contain unknown names.
+    """
     try:
         return N(kind)
     except ValueError:
@@ -289,11 +292,14 @@ RETRIES = tuple(
     timedelta(seconds=seconds)
     for seconds in (5, 30, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 )
-"""Waits after the first, second … failure: over three days in all, as the scheme proposes."""
+"""Waits after the first, second … failure; over three days in all.
+
+These are the values that the Standard Webhooks specification proposes.
+"""
 
 JITTER = 0.2
 DISABLE_AFTER = timedelta(days=3)
-"""A webhook that has failed for so long without one success is switched off."""
+"""Time of failures without a success after which a webhook is switched off."""
 
 DISABLED: dict[str, dict[Language, str]] = {
     "failing": {
@@ -308,9 +314,10 @@ DISABLED: dict[str, dict[Language, str]] = {
 
 
 def retry_delay(failures: int, chance: float) -> timedelta | None:
-    """How long to wait after so many failures; None when it was the last attempt.
+    """Return how long to wait after this many failures, or None if there are no further attempts.
 
-    ``chance`` from 0 to 1 spreads what failed together, by :data:`JITTER` either way.
+    ``chance``, from 0 to 1, spreads deliveries that failed together, by up to :data:`JITTER` in
+    both directions.
     """
     if failures > len(RETRIES):
         return None

@@ -1,4 +1,4 @@
-"""Notifications as they go over the wire."""
+"""Schemas of notifications and preferences."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -29,7 +29,7 @@ EXAMPLE: dict[str, Any] = {
 
 
 class NotificationOut(BaseModel):
-    """Something a user is told. ``type`` is stable; ``data`` has what a program needs of it."""
+    """A message to a user. ``type`` is stable; ``data`` contains the values for programs."""
 
     uuid: UUID
     type: str
@@ -44,7 +44,7 @@ class NotificationOut(BaseModel):
 
 
 class UnreadOut(BaseModel):
-    """How many notifications are unread."""
+    """The number of unread notifications."""
 
     unread: int
 
@@ -52,7 +52,7 @@ class UnreadOut(BaseModel):
 
 
 class ChangedOut(BaseModel):
-    """How many notifications were changed or deleted."""
+    """The number of notifications that were changed or deleted."""
 
     changed: int
 
@@ -60,7 +60,7 @@ class ChangedOut(BaseModel):
 
 
 class ChannelsIn(BaseModel):
-    """Where one type is wanted; what is not given stays."""
+    """Changes to the channels of one type. Omitted fields stay as they are."""
 
     inbox: bool | None = None
     email: bool | None = None
@@ -69,7 +69,7 @@ class ChannelsIn(BaseModel):
 
 
 class PreferencesIn(BaseModel):
-    """What is to change."""
+    """Changes to the preferences. Omitted fields stay as they are."""
 
     email: EmailMode | None = None
     language: Literal["en", "zh"] | None = None
@@ -84,7 +84,7 @@ class PreferencesIn(BaseModel):
 
 
 class TypeOut(BaseModel):
-    """One type of notification and where it is wanted. ``mandatory``: stays in the inbox."""
+    """A type of notification and its channels. If ``mandatory`` is true, it stays in the inbox."""
 
     type: NotificationType
     label: str
@@ -94,7 +94,7 @@ class TypeOut(BaseModel):
 
 
 class PreferencesOut(BaseModel):
-    """How you want to be told; ``email`` is when e-mails are sent, ``language`` theirs."""
+    """A user's preferences. ``email`` is when e-mails are sent, ``language`` is their language."""
 
     email: EmailMode
     language: Literal["en", "zh"]
@@ -122,7 +122,7 @@ class PreferencesOut(BaseModel):
 
 
 def render(row: Notification, details: NotificationDetails, language: Language) -> NotificationOut:
-    """A notification in the reader's language, whatever that of its writing was."""
+    """Render a notification in the reader's language, whatever language it was written in."""
     title, message = row.title, row.message
     kind = rules.known_type(row.type)
     if kind is not None and language != "en":
@@ -144,7 +144,7 @@ def render_preferences(
     chosen: dict[str, NotificationPreference],
     language: Language,
 ) -> PreferencesOut:
-    """All types with what holds for them."""
+    """Render the preferences, with the channels of every type."""
     return PreferencesOut(
         email=EmailMode(settings.email),
         language="zh" if settings.language == "zh" else "en",

@@ -1,4 +1,4 @@
-"""The caller's inbox."""
+"""Routes of the caller's inbox."""
 
 from fastapi import APIRouter
 

@@ -1,4 +1,4 @@
-"""Reading and clearing one's inbox, and saying how one wants to be told."""
+"""Routes for reading and clearing the caller's inbox, and for preferences."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -44,7 +44,7 @@ def list_notifications(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[NotificationOut]:
-    """Your inbox, newest first, in the language of `Accept-Language`."""
+    """List the notifications in your inbox, newest first, in the language of `Accept-Language`."""
     rows, following = page_by_id(
         session,
         queries.inbox(principal, unread=unread, kind=type),
@@ -60,7 +60,7 @@ def list_notifications(
 
 @router.get("/unread", summary="Count unread notifications")
 def count_unread(principal: SignedIn, session: SessionDep) -> UnreadOut:
-    """How many you have not read."""
+    """Count the notifications that you have not read."""
     counts = queries.count_unread(session, {principal.user_id})
     return UnreadOut(unread=counts[principal.user_id])
 
@@ -73,7 +73,7 @@ def read_all_notifications(principal: SignedIn, session: SessionDep) -> ChangedO
 
 @router.delete("/read", summary="Delete what was read")
 def delete_read_notifications(principal: SignedIn, session: SessionDep) -> ChangedOut:
-    """Delete everything in your inbox that you have read."""
+    """Delete all notifications in your inbox that you have read."""
     return ChangedOut(changed=service.delete_read(session, principal))
 
 
@@ -82,7 +82,7 @@ def delete_read_notifications(principal: SignedIn, session: SessionDep) -> Chang
 def read_preferences(
     request: Request, principal: SignedIn, session: SessionDep, response: Response
 ) -> PreferencesOut:
-    """How you want to be told, type by type; its ETag is needed to change it."""
+    """Return your preferences for each type of notification. The ETag is needed to change them."""
     settings = queries.settings_of(session, principal.user_id)
     set_etag(response, settings.updated_at)
     chosen = queries.preferences_of(session, principal.user_id)
@@ -99,7 +99,7 @@ def update_preferences(
     response: Response,
     if_match: IfMatch = None,
 ) -> PreferencesOut:
-    """Change what is given. Security events stay in the inbox."""
+    """Change the given preferences. Security events stay in the inbox."""
     settings = service.update_preferences(
         session,
         principal,
@@ -117,7 +117,7 @@ def update_preferences(
 def read_notification(
     request: Request, notification: Uuid, principal: SignedIn, session: SessionDep
 ) -> NotificationOut:
-    """Mark one as read. Doing it again changes nothing."""
+    """Mark a notification as read. Doing it again changes nothing."""
     row, details = service.mark_read(session, principal, notification)
     return render(row, details, language_of(request))
 
@@ -126,5 +126,5 @@ def read_notification(
     "/{notification}", summary="Delete a notification", status_code=status.HTTP_204_NO_CONTENT
 )
 def delete_notification(notification: Uuid, principal: SignedIn, session: SessionDep) -> None:
-    """Delete one."""
+    """Delete a notification."""
     service.delete_notification(session, principal, notification)

@@ -1,4 +1,4 @@
-"""The caller's inbox, live."""
+"""Route of the caller's inbox as a live stream."""
 
 from typing import Annotated, Any
 
@@ -11,7 +11,7 @@ from aiplatform.server.notifications.service import Hub
 
 
 class Frames(StreamingResponse):
-    """Server-sent events that are bytes already: one frame serves many watchers."""
+    """A response of server-sent events, already encoded: many watchers get the same bytes."""
 
     media_type = "text/event-stream"
 
@@ -34,10 +34,13 @@ async def stream_notifications(
     last_event_id: Annotated[str | None, Header(max_length=50)] = None,
     follow: Annotated[bool, Query(description="false: end after what there is")] = True,
 ) -> Frames:
-    """Events `notification` as they are made, `unread` with the new count, `ready` when all that
-    was missed has been sent.
+    """Watch your inbox as a stream of server-sent events.
 
-    With `Last-Event-ID` the stream goes on after that event: nothing is lost and nothing comes
+    - `notification`: a new notification,
+    - `unread`: the new number of unread notifications,
+    - `ready`: all missed notifications have been sent.
+
+    With `Last-Event-ID`, the stream continues after that event: nothing is lost and nothing is sent
     twice. When your session ends, an `error` event with the problem follows within a second.
     """
     hub: Hub = request.app.state.notifications

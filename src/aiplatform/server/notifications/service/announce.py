@@ -1,4 +1,4 @@
-"""Telling people and programs that something happened, in the transaction in which it did."""
+"""Notification of users and webhooks, in the transaction of the event that they hear of."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -24,15 +24,15 @@ def announce(
     project: UUID | None = None,
     **data: Any,
 ) -> None:
-    """Tell the users ``to``, as each of them prefers, and the project's webhooks.
+    """Notify the users ``to`` through their chosen channels, and the project's webhooks.
 
     Args:
-        session: the transaction of what is told; if it rolls back, nobody hears of it.
-        kind: what happened.
-        to: ids of users; None and users who are gone are passed over.
-        project: where it happened.
-        **data: what the texts of ``kind`` name (see ``rules.TEXTS``), and what a program needs to
-            find the resource. Secrets must never be passed.
+        session: the transaction of the event; if it rolls back, nobody is notified.
+        kind: the type of the notification.
+        to: ids of users; None and deleted users are skipped.
+        project: the project of the event.
+        **data: the values that the texts of ``kind`` use (see ``rules.TEXTS``), and those that a
+            program needs to find the resource. Secrets must never be passed.
     """
     facts = jsonable(data)
     for wish in queries.wishes(session, {user for user in to if user is not None}, kind):
@@ -44,7 +44,7 @@ def announce(
 
 
 def tell_of_security(session: Session, user: User, kind: str, facts: dict[str, str]) -> None:
-    """Tell an account's holder of a change of what protects it; identity calls this."""
+    """Notify an account's holder of a change of its security settings. Called by identity."""
     data: dict[str, Any] = dict(facts)
     announce(session, NotificationType(f"security:{kind}"), to=[user.id], **data)
 

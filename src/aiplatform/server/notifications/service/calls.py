@@ -1,8 +1,8 @@
-"""Calling webhooks until their receivers take what is delivered.
+"""Webhook calls, repeated until the receiver accepts the delivery.
 
-A delivery is claimed for :data:`LEASE`, called without a transaction, and its outcome recorded. A
-worker that dies in between leaves a lease that runs out, so the event is sent again under the same
-``webhook-id``: at least once, and a receiver can tell.
+A worker claims a delivery for :data:`LEASE`, calls the webhook without a transaction, and records
+the outcome. If it dies in between, the lease ends and the event is sent again with the same
+``webhook-id``. So events are delivered at least once, and receivers can recognise duplicates.
 """
 
 import contextlib
@@ -35,14 +35,14 @@ log = structlog.get_logger(__name__)
 CALL_SECONDS = 15.0
 LEASE = timedelta(seconds=60)
 AT_ONCE = 2
-"""Calls of one webhook at the same time: a slow receiver must not hold up the others."""
+"""Number of concurrent calls of one webhook, so that a slow receiver does not delay the others."""
 KEPT_ANSWER = 2000
-"""Characters of a receiver's answer that the log keeps."""
+"""Number of characters of a receiver's answer that the log keeps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One claimed delivery with all that its call needs."""
+    """A claimed delivery with all that its call needs."""
 
     delivery_id: int
     message_id: UUID
@@ -54,7 +54,7 @@ class Call:
 
 
 def due() -> Any:
-    """What may be sent now: pending, its time has come, and nobody sends it."""
+    """Return the conditions of deliveries to send now: pending, due, and not leased."""
     return (
         WebhookDelivery.status == S.PENDING.value,
         WebhookDelivery.next_attempt_at <= func.clock_timestamp(),
@@ -66,7 +66,7 @@ def due() -> Any:
 
 
 def next_webhook(session: Session) -> int | None:
-    """The webhook whose delivery has waited longest, of those that may be called now."""
+    """Return the id of the webhook with the longest waiting delivery that may be sent now."""
     return session.scalar(
         select(Webhook.id)
         .join(WebhookDelivery, WebhookDelivery.webhook_id == Webhook.id)
@@ -77,10 +77,11 @@ def next_webhook(session: Session) -> int | None:
 
 
 def claim(session: Session, webhook_id: int) -> Call | None:
-    """Take the delivery of a webhook that has waited longest, if others left any and room for it.
+    """Claim the longest waiting delivery of a webhook.
 
-    Whoever claims of one webhook waits for the others and counts again what they left, so that it
-    is never called more often than :data:`AT_ONCE` at a time.
+    Return None if other workers claimed all of them, or the limit of concurrent calls is reached.
+    Claims of one webhook wait for each other, and each counts again, so that never more than
+    :data:`AT_ONCE` calls of it run at the same time.
     """
     session.execute(
         select(Webhook.id).where(Webhook.id == webhook_id).with_for_update(key_share=True)
@@ -118,7 +119,7 @@ def claim(session: Session, webhook_id: int) -> Call | None:
 
 
 def busy() -> Any:
-    """How many calls of one webhook are under way."""
+    """Return a subquery that counts the running calls of a webhook."""
     other = aliased(WebhookDelivery)
     return (
         select(func.count())
@@ -133,7 +134,7 @@ def busy() -> Any:
 
 
 def secrets_of(webhook: Webhook) -> tuple[str, ...]:
-    """The secrets that sign now: after a rotation the one before, too, for a time.
+    """Return the secrets that sign now; for a time after a rotation, also the previous one.
 
     Raises:
         KeyFileUnusable, SecretUnreadable: see :func:`decrypt`.
@@ -149,7 +150,7 @@ def secrets_of(webhook: Webhook) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How a call ended."""
+    """The result of a call."""
 
     milliseconds: int
     status: int | None = None
@@ -159,14 +160,15 @@ class Answer:
 
     @property
     def taken(self) -> bool:
-        """Whether the receiver has it."""
+        """True if the receiver accepted the delivery."""
         return self.status is not None and 200 <= self.status < 300
 
 
 def perform(call: Call) -> Answer:
-    """Call the receiver. Redirects are not followed, so the signature goes where it was meant to.
+    """Call the receiver.
 
-    What the log keeps names the kind of failure, never the request and its signature.
+    Redirects are not followed, so that the signature is sent only to the configured address. The
+    error that the log keeps names the kind of failure, never the request or its signature.
     """
     if call.unreadable is not None:
         return Answer(0, error=call.unreadable)
@@ -200,16 +202,19 @@ def perform(call: Call) -> Answer:
 
 
 def _beginning_of(answer: httpx.Response) -> str:
-    """What of an answer's body can be had: by its status the receiver has said all that counts."""
+    """Return the beginning of the answer's body, as far as it can be read.
+
+    The status alone decides, so an error while reading does not matter.
+    """
     read = b""
     with contextlib.suppress(httpx.HTTPError):
         for chunk in answer.iter_raw():
             read += chunk
-            if len(read) >= 4 * KEPT_ANSWER:  # bytes of as many characters
+            if len(read) >= 4 * KEPT_ANSWER:  # bytes for as many characters
                 break
     try:
         text = read.decode(answer.charset_encoding or "utf-8", "replace")
-    except (LookupError, ValueError):  # what it calls an encoding is none, or none of text
+    except (LookupError, ValueError):  # unknown encoding, or not a text encoding
         text = read.decode("utf-8", "replace")
     return clean_text(text)[:KEPT_ANSWER]
 
@@ -219,7 +224,7 @@ def _since(began: float) -> int:
 
 
 def conclude(session: Session, call: Call, answer: Answer) -> None:
-    """Record how a call ended, and when to try again if it did not succeed."""
+    """Record the result of a call and, if it failed, the time of the next attempt."""
     session.execute(
         update(WebhookAttempt)
         .where(
@@ -237,7 +242,7 @@ def conclude(session: Session, call: Call, answer: Answer) -> None:
         .join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
         .where(
             WebhookDelivery.id == call.delivery_id,
-            # Another worker may have taken it over when this one's lease ran out.
+            # Another worker may have claimed the delivery after this one's lease ended.
             WebhookDelivery.attempts == call.attempt,
             WebhookDelivery.status == S.PENDING.value,
         )
@@ -272,7 +277,7 @@ def conclude(session: Session, call: Call, answer: Answer) -> None:
 def _note_failing(session: Session, webhook: Webhook, since: datetime | None) -> None:
     if webhook.failing_since == since:
         return
-    # No change of what its owner set, so its ETag stays.
+    # Not a change by the webhook's owner, so the ETag must stay.
     session.execute(
         update(Webhook)
         .where(Webhook.id == webhook.id)
@@ -282,10 +287,10 @@ def _note_failing(session: Session, webhook: Webhook, since: datetime | None) ->
 
 
 def disable(session: Session, webhook: Webhook, reason: str) -> None:
-    """Switch a webhook off that has failed for long, and tell who made it.
+    """Switch off a webhook that has failed for a long time, and notify its creator.
 
-    ``reason`` is ``failing`` or ``gone``. What waits for it is sent when it is switched on again.
-    One that is off already, by another call or by its owner, stays as it is.
+    ``reason`` is ``failing`` or ``gone``. Waiting deliveries are sent once it is switched on again.
+    A webhook that is already off, because of another call or its owner, stays as it is.
     """
     if not webhook.is_enabled:
         return
@@ -315,7 +320,10 @@ def disable(session: Session, webhook: Webhook, reason: str) -> None:
 
 
 def deliver_next() -> bool:
-    """Send one delivery that is due, or see that others did; False when none was due."""
+    """Send one due delivery. Return False if none was due.
+
+    It also returns True if another worker claimed the delivery first.
+    """
     with transaction() as session:
         webhook_id = next_webhook(session)
     if webhook_id is None:
@@ -338,7 +346,7 @@ def deliver_next() -> bool:
 
 
 def is_due(session: Session) -> bool:
-    """Whether anything waits to be sent now."""
+    """Return True if a delivery is due now."""
     waiting = (
         select(WebhookDelivery.id)
         .join(Webhook, Webhook.id == WebhookDelivery.webhook_id)

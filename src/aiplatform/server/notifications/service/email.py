@@ -1,4 +1,4 @@
-"""Notifications by e-mail, at once or gathered in digests; and the links of identity."""
+"""E-mails: notifications, sent at once or collected in digests, and links for accounts."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -18,10 +18,10 @@ from aiplatform.server.notifications import queries, rules
 from aiplatform.server.notifications.models import NotificationDigest
 
 WAIT = {EmailMode.HOURLY: timedelta(hours=1), EmailMode.DAILY: timedelta(days=1)}
-"""How long a digest gathers after its first notification."""
+"""Time from the first notification in a digest until the digest is sent."""
 
 AGAIN = timedelta(minutes=5)
-"""How long a mail that could not be sealed waits in a digest until that is tried again."""
+"""Time after which an e-mail that could not be encrypted is tried again, as part of a digest."""
 
 MAX_IN_DIGEST = 100
 
@@ -56,27 +56,28 @@ WORDS: dict[Language, dict[str, str]] = {
 }
 
 Told = tuple[str, str]
-"""Title and message."""
+"""Title and message of a notification."""
 
 
 def mail_wish(
     session: Session, wish: queries.Wish, kind: NotificationType, data: dict[str, Any]
 ) -> None:
-    """Send, or put aside for the digest, what a user wants by e-mail.
+    """Send the e-mail that a user wants, or add the notification to their next digest.
 
-    What is told goes on without its mail: with no key to seal that, it is put aside, too.
+    If there is no usable key to encrypt the e-mail, the notification also goes to a digest, so that
+    the event itself does not fail.
     """
     if wish.email is EmailMode.OFF or not can_send():
         return
     wait = WAIT.get(wish.email)
-    # Whoever loses an account wants to know now.
+    # Whoever is losing an account must hear of it at once.
     if wait is not None and kind not in rules.MANDATORY:
         _put_aside(session, wish, kind, data, wait)
         return
     title, message = rules.render(kind, data, wish.language)
     try:
         _send(session, wish.address, kind.value, title, [(title, message)], wish.language)
-    except KeyFileUnusable:  # which is in the log by now
+    except KeyFileUnusable:  # already logged
         _put_aside(session, wish, kind, data, AGAIN)
 
 
@@ -96,7 +97,7 @@ def _put_aside(
 
 
 def due_digests(session: Session) -> Sequence[int]:
-    """Users whose oldest waiting notification has waited long enough."""
+    """Return the ids of users with a due digest."""
     return session.scalars(
         select(NotificationDigest.user_id)
         .where(NotificationDigest.due_at <= func.clock_timestamp())
@@ -106,10 +107,13 @@ def due_digests(session: Session) -> Sequence[int]:
 
 
 def send_digest(session: Session, user_id: int) -> bool:
-    """Send one user what has gathered; False when another worker did.
+    """Send a user's collected notifications in one e-mail.
+
+    Return False if another worker has sent them, or the user gets no e-mail.
 
     Raises:
-        KeyFileUnusable: when the mail can't be sealed. Nothing may be committed then.
+        KeyFileUnusable: when the e-mail can't be encrypted. Then the transaction must be rolled
+            back.
     """
     rows = session.execute(
         delete(NotificationDigest)
@@ -135,7 +139,7 @@ def send_digest(session: Session, user_id: int) -> bool:
 
 
 def put_off(session: Session, users: Sequence[int]) -> None:
-    """Let digests that are due wait for :data:`AGAIN`."""
+    """Delay due digests by :data:`AGAIN`."""
     session.execute(
         update(NotificationDigest)
         .where(
@@ -148,10 +152,10 @@ def put_off(session: Session, users: Sequence[int]) -> None:
 
 
 def send_link(session: Session, email: str, kind: str, link: str, language: Language) -> bool:
-    """Send a link that identity made; False when there is no way to."""
+    """Send a link of an invitation or password reset. Return False if e-mail is not configured."""
     words = WORDS[language]
     text = words[f"{kind}_text"]
-    # No anchor: it is what the command takes, and no page to open.
+    # Not an anchor: the link is an argument of the command, not a page to open.
     html = f"<p>{escape(text)}</p><p><code>{escape(link)}</code></p>"
     return send_mail(
         session,

@@ -1,4 +1,4 @@
-"""Reading and clearing one's inbox."""
+"""Reading and clearing an inbox."""
 
 from typing import Any
 from uuid import UUID
@@ -30,7 +30,7 @@ def mark_read(
 
 
 def mark_all_read(session: Session, principal: Principal) -> int:
-    """Mark everything in the principal's inbox as read; how many were not."""
+    """Mark everything in the principal's inbox as read, and return the number of changes."""
     changed = queries.mark_all_read(session, principal)
     if changed:
         _record(session, principal, AuditAction.NOTIFICATION_READ, None, count=changed)
@@ -50,7 +50,7 @@ def delete_notification(session: Session, principal: Principal, uuid: UUID) -> N
 
 
 def delete_read(session: Session, principal: Principal) -> int:
-    """Delete what the principal has read; how many there were."""
+    """Delete the notifications that the principal has read, and return their number."""
     deleted = queries.delete_read(session, principal)
     if deleted:
         _record(session, principal, AuditAction.NOTIFICATION_DELETED, None, count=deleted)

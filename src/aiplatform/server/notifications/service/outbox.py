@@ -1,4 +1,4 @@
-"""Webhook deliveries are rows, written in the transaction of what they tell."""
+"""Webhook deliveries, written as rows in the transaction of their event."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -19,12 +19,15 @@ PING = "webhook:ping"
 
 
 def wake(session: Session) -> None:
-    """After the commit, let a worker look for what is due."""
+    """Wake a worker after the commit, to send what is due."""
     after_commit(session, lambda: send(DELIVER, CHORES))
 
 
 def body_of(kind: str, project: UUID, data: dict[str, Any], title: str, message: str) -> str:
-    """What is sent, as the scheme proposes: ``type``, ``timestamp``, ``data``."""
+    """Return a delivery's body with the fields ``type``, ``timestamp`` and ``data``.
+
+    These are the fields that the Standard Webhooks specification proposes.
+    """
     return dumps(
         {
             "type": kind,
@@ -35,7 +38,7 @@ def body_of(kind: str, project: UUID, data: dict[str, Any], title: str, message:
 
 
 def fan_out(session: Session, kind: NotificationType, project: UUID, data: dict[str, Any]) -> None:
-    """Write a delivery for each of the project's webhooks that wants to hear of it."""
+    """Add a delivery for each webhook of the project that subscribes to the event."""
     title, message = rules.render(kind, data, "en")
     made = session.execute(
         insert(WebhookDelivery)
@@ -60,7 +63,7 @@ def fan_out(session: Session, kind: NotificationType, project: UUID, data: dict[
 def add_delivery(
     session: Session, webhook: Webhook, kind: str, body: str, *, replay_of: UUID | None = None
 ) -> WebhookDelivery:
-    """One delivery to one webhook: a ping, or an event once more."""
+    """Add a delivery for one webhook: a ping, or an event that is sent again."""
     delivery = WebhookDelivery(
         webhook_id=webhook.id, type=kind, body=body, uuid=uuid4(), replay_of=replay_of
     )

@@ -1,4 +1,4 @@
-"""How a user wants to be told."""
+"""Changes of a user's notification preferences."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,11 +27,11 @@ def update_preferences(
     language: str | None = None,
     types: Mapping[NotificationType, Channels] | None = None,
 ) -> NotificationSettings:
-    """Change what is given, by channel (``inbox``, ``email``) for ``types``.
+    """Change the given preferences; ``types`` has the channels (``inbox``, ``email``) by type.
 
     Raises:
         PreconditionRequired, PreconditionFailed: see :func:`require_match`.
-        Mandatory: for taking security events out of the inbox.
+        Mandatory: when a security event would be removed from the inbox.
     """
     settings = queries.settings_of(session, principal.user_id, lock=True)
     require_match(if_match, settings.updated_at, "preferences")

@@ -1,9 +1,9 @@
-"""Inboxes live: one task per API process reads what is new and hands it to whoever watches.
+"""Live streams of inboxes: one task per API process reads new notifications for all watchers.
 
-A position is a transaction and a notification: numbers are given before commits, so only what lies
-below the oldest transaction that still runs is read, and nothing can come in behind a position. The
-cost of a thousand watchers is one statement per wake-up for all of them together; no watcher holds
-a thread or a connection.
+A position consists of a transaction and a notification. Transactions get their numbers before they
+commit, so only notifications below the oldest running transaction are read; nothing can appear
+before a position later. A wake-up costs one statement for all watchers together, and a watcher
+needs no thread or connection of its own.
 """
 
 import asyncio
@@ -32,40 +32,40 @@ from aiplatform.server.notifications.schemas import render
 log = structlog.get_logger(__name__)
 POLL_SECONDS = 1.0
 SETTLE_SECONDS = 0.05
-"""How soon to look again for what is committed but not yet below the oldest running transaction."""
+"""Seconds until the next look, if committed notifications are not yet below that transaction."""
 HEARTBEAT_SECONDS = 15.0
 MAX_STREAMS = 20
-"""Of one user at the same time on one API process."""
+"""Maximum number of streams of one user on one API process."""
 PAGE = 500
 HEARTBEAT = b": still here\n\n"
 
 
 class Position(NamedTuple):
-    """Everything up to here was sent."""
+    """A position in the order of notifications; everything up to it was sent."""
 
     transaction: int
     notification: int
 
     def __str__(self) -> str:
-        """As the ``id`` of an event has it."""
+        """Return the position as the ``id`` of an event."""
         return f"{self.transaction}-{self.notification}"
 
     @classmethod
     def read(cls, text: str | None) -> "Position | None":
-        """The position of an event's id; None for anything else."""
+        """Return the position in an event's id, or None if the text is not such an id."""
         match = re.fullmatch(r"(\d{1,19})-(\d{1,10})", text or "")
         return None if match is None else cls(int(match[1]), int(match[2]))
 
 
 def frame(event: str, data: object, position: Position | None = None) -> bytes:
-    """An event as it goes over the wire. Those without a position are state, not history."""
+    """Encode an event. Events without a position describe the current state, not history."""
     number = "" if position is None else f"id: {position}\n"
     return f"event: {event}\n{number}data: {dumps(data)}\n\n".encode()
 
 
 @dataclass(slots=True, eq=False)
 class Watcher:
-    """One open stream."""
+    """An open stream."""
 
     user_id: int
     language: Language
@@ -74,13 +74,13 @@ class Watcher:
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     def give(self, data: bytes) -> None:
-        """Have ``data`` sent."""
+        """Queue ``data`` for sending."""
         self.frames.append(data)
         self.woken.set()
 
 
 class Hub:
-    """Who watches on this API process, and the one task that serves them."""
+    """The watchers on this API process, and the one task that serves them."""
 
     def __init__(self, listener: Listener, standing: Standing) -> None:
         self._listener = listener
@@ -95,7 +95,7 @@ class Hub:
 
     @property
     def watching(self) -> int:
-        """How many streams are open."""
+        """The number of open streams."""
         return sum(map(len, self._watchers.values()))
 
     def watch(
@@ -106,7 +106,7 @@ class Hub:
         *,
         follow: bool = True,
     ) -> AsyncIterator[bytes]:
-        """What the principal is told from now on, or after ``last_event_id``.
+        """Return the stream of the principal's events from now on, or after ``last_event_id``.
 
         Raises:
             TooManyStreams: when they have :data:`MAX_STREAMS` open already.
@@ -120,8 +120,8 @@ class Hub:
             if self._tail is None:
                 self._tail = await run_sync(_watermark)
                 self._task = asyncio.create_task(self._run(), name="notifications")
-        # Nothing else runs between this look at the tail and the watcher's entry: what is read
-        # after the tail reaches it, what lies before can be read for it.
+        # There is no await between reading the tail and adding the watcher. So notifications after
+        # the tail reach the watcher, and those before it can be read for it.
         watcher = Watcher(user_id, language, self._tail)
         self._watchers.setdefault(user_id, set()).add(watcher)
         return watcher
@@ -133,7 +133,7 @@ class Hub:
             after = await run_sync(_known, after)
         watcher = await self._enter(principal.user_id, language)
         tail = watcher.position
-        # Another process may have sent already what this one has yet to read.
+        # Another process may have sent notifications that this one has not read yet.
         watcher.position = max(tail, after or tail)
         try:
             key_id = 0 if principal.key is None else principal.key.key_id
@@ -164,7 +164,10 @@ class Hub:
             self._watchers.pop(watcher.user_id, None)
 
     def _told(self, user: str | None) -> None:
-        """Called by the listener with whose inbox changed; None when something may be missed."""
+        """Note whose inbox changed, or with None, that changes may have been missed.
+
+        Called by the listener.
+        """
         if user is None:
             self._missed = True
         elif user.isdecimal() and int(user) in self._watchers:
@@ -172,7 +175,7 @@ class Hub:
         self._woken.set()
 
     def close(self) -> None:
-        """Serve nobody any more."""
+        """Stop serving all streams."""
         if self._task is not None:
             self._task.cancel()
 
@@ -184,7 +187,7 @@ class Hub:
                 try:
                     settled = await self._look()
                 except SQLAlchemyError as error:
-                    # Streams end within seconds if the database stays away, see Standing.
+                    # If the database stays away, Standing ends the streams within seconds.
                     log.warning("could not read what is new", error=str(error)[:200])
                     settled = True
                 if loop.time() - beat >= HEARTBEAT_SECONDS:
@@ -196,7 +199,7 @@ class Hub:
 
     @contextlib.contextmanager
     def _forgetting_the_tail(self) -> Iterator[None]:
-        # However the task ends, the next watcher starts another from where things are then.
+        # However the task ends, the next watcher starts another one at the position of that time.
         try:
             yield
         finally:
@@ -208,7 +211,11 @@ class Hub:
         self._woken.clear()
 
     async def _look(self) -> bool:
-        """Read and hand out what is new; whether nothing waits for a running transaction."""
+        """Read and distribute what is new.
+
+        Return False if more can be read soon, because a page was full or a transaction is still
+        running.
+        """
         changed, self._changed = self._changed, set()
         if self._missed:
             self._missed = False
@@ -234,7 +241,7 @@ class Hub:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What one look found. ``settled``: nothing is committed that can't be read yet."""
+    """The result of one look. ``settled`` is true if nothing committed is still to be read."""
 
     tail: Position
     rows: list[tuple[Position, int, dict[Language, bytes]]]
@@ -248,7 +255,7 @@ def _watermark() -> Position:
 
 
 def _known(after: Position) -> Position | None:
-    """The position, unless it is none of this database's."""
+    """Return the position, or None if it can't come from this database."""
     with transaction() as session:
         return after if after.transaction <= queries.newest_transaction(session) else None
 
@@ -259,7 +266,10 @@ def _unread(user_id: int) -> int:
 
 
 def _page(watcher: Watcher, after: Position, tail: Position) -> tuple[list[bytes], Position | None]:
-    """What lies between the two for one user, and where to go on; None at the end."""
+    """Return a page of a user's events between two positions, and the position to continue from.
+
+    The position is None at the end.
+    """
     with transaction() as session:
         rows = queries.told_between(session, after, tail, limit=PAGE, user_id=watcher.user_id)
     page = [_frames(row, watcher.language)[watcher.language] for row in rows]
