@@ -1,4 +1,4 @@
-"""The API: routers, error handlers and what lives as long as the process."""
+"""The API application: its routers, error handlers, middleware and lifespan."""
 
 import contextlib
 import os
@@ -67,7 +67,10 @@ token as bearer. Errors are RFC 9457 problem documents with stable codes, in Eng
 
 
 def _streams(scope: Scope) -> bool:
-    """Routes that take bodies of any size count them themselves: uploads are never JSON."""
+    """Return True for requests whose body is streamed and counted by the route itself.
+
+    These are uploads, which are never JSON.
+    """
     content_type = dict(scope["headers"]).get(b"content-type", b"")
     uploads = ("/bundles", "/datasets", "/versions")
     upload = scope["method"] == "POST" and scope["path"].endswith(uploads)
@@ -77,7 +80,7 @@ def _streams(scope: Scope) -> bool:
 
 
 def _reports(scope: Scope) -> bool:
-    """Routes that a run calls for as long as it lasts."""
+    """Return True for the requests that a run sends as long as it lasts."""
     path: str = scope["path"]
     ends = ("/metrics", "/logs", "/heartbeat")
     return scope["method"] == "POST" and path.startswith("/api/v1/tasks/") and path.endswith(ends)
@@ -85,7 +88,10 @@ def _reports(scope: Scope) -> bool:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-    """The first administrator, and the process's one database listener."""
+    """Create the first administrator, and hold what lives as long as the process.
+
+    Examples are the listener and the pool of connections for short statements.
+    """
     settings = get_settings()
     with transaction() as session:
         identity_service.bootstrap(session, settings)
@@ -110,25 +116,25 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
 
 
 OPEN = frozenset({"begin_sso", "finish_sso", "health", "read_sso", "refuse_unknown_address"})
-"""Names of public routes that nothing can be guessed by; they count as any other.
+"""Names of public routes that reveal nothing to guessing; they have the normal limit.
 
-What a browser brings back from single sign-on counts with its cookie only, and the exchange that
-follows is limited.
+The answer of a single sign-on provider is only accepted with the browser's cookie, and the exchange
+that follows has the strict limit.
 """
 
 
 class Buckets:
-    """Which rate limit a request falls under.
+    """A function from requests to the names of their rate limits.
 
-    What anybody may ask for without a token is where tokens, passwords and links are guessed, so
-    it has the strictest limit by itself, unless it is named in :data:`OPEN`.
+    Public routes are where tokens, passwords and links could be guessed. So they have a strict
+    limit of their own, except for those in :data:`OPEN`.
     """
 
     def __init__(self) -> None:
         self.guessable: list[tuple[str, re.Pattern[str]]] = []
 
     def learn(self, app: FastAPI) -> None:
-        """Take note of the public routes."""
+        """Remember the public routes of ``app``."""
         self.guessable = [
             (method, route.path_regex)
             for route in app.routes
@@ -137,7 +143,7 @@ class Buckets:
         ]
 
     def __call__(self, scope: Scope) -> Bucket:
-        """The limit's name."""
+        """Return the name of the limit for a request."""
         path: str = scope["path"]
         method: str = scope["method"]
         if any(method == known and place.match(path) for known, place in self.guessable):
@@ -163,17 +169,17 @@ def _guard_the_door(app: FastAPI, settings: Settings, buckets: Buckets) -> None:
     )
     app.add_middleware(Boundary, hosts=settings.allowed_hosts, origins=settings.cors_origins)
     if settings.cors_origins:
-        # Without credentials: tokens are sent by programs, and no cookie lets anybody in.
+        # No credentials: programs send tokens, and no cookie authenticates a request.
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"],
-            # What uploads, ranges and repeatable requests send and are answered with, too.
+            # Uploads, ranges and repeatable requests use headers of their own.
             allow_headers=["*"],
             expose_headers=["*"],
             max_age=600,
         )  # fmt: skip
-    # A failed login puts itself on record, with the account.
+    # A failed login writes its own audit entry, with the account.
     app.add_middleware(middleware.CountDenials, note=denials.note, except_for="/api/v1/auth/token")
     app.add_middleware(middleware.RequestContext)
     if tracing.is_on():
@@ -181,7 +187,7 @@ def _guard_the_door(app: FastAPI, settings: Settings, buckets: Buckets) -> None:
 
 
 def create_app() -> FastAPI:
-    """The application with all its routes."""
+    """Create the application with all its routes."""
     settings = get_settings()
     configure_logging(settings)
     tracing.start(settings, "api")
@@ -200,7 +206,7 @@ def create_app() -> FastAPI:
     buckets = Buckets()
     _guard_the_door(app, settings, buckets)
     app.add_routes(
-        # First those whose requests can't wait.
+        # First the routes whose requests are urgent.
         ingest_router,
         submit_router,
         openai_router,
@@ -223,14 +229,14 @@ def create_app() -> FastAPI:
 
 
 class Exposed(RuntimeError):
-    """Others could reach the platform and sign in with what everybody knows."""
+    """An API that would be reachable from other machines with the default password."""
 
 
 def require_own_password(settings: Settings) -> None:
-    """Refuse to listen beyond this machine while the contract's own password opens it.
+    """Refuse to listen beyond this machine while the default password is still valid.
 
     Raises:
-        Exposed: says what to do.
+        Exposed: the message says what to do.
     """
     if is_loopback(settings.host):
         return
@@ -246,9 +252,9 @@ def require_own_password(settings: Settings) -> None:
 
 
 def count_together(settings: Settings) -> None:
-    """Let the API processes that are about to start count in one place, for ``/metrics``.
+    """Let all API processes count their metrics in one directory, for ``/metrics``.
 
-    prometheus-client reads the variable when it is imported, which those processes do anew.
+    prometheus-client reads the variable when it is imported, which happens anew in each process.
     """
     runs = settings.home / "run"
     runs.mkdir(parents=True, exist_ok=True)
@@ -262,14 +268,14 @@ def count_together(settings: Settings) -> None:
 
 
 def served_app() -> FastAPI:
-    """The application of a process that does nothing else."""
+    """Create the application of a process that only serves the API."""
     app = create_app()
     memory.settle()
     return app
 
 
 def serve() -> int:
-    """Run the API until a signal ends it. Returns the exit code."""
+    """Run the API until a signal ends it. Return the exit code."""
     settings = get_settings()
     configure_logging(settings)
     try:
@@ -293,7 +299,7 @@ def serve() -> int:
         log_config=None,
         access_log=False,
         server_header=False,
-        # Whom to believe about addresses is a setting of ours; uvicorn would believe 127.0.0.1.
+        # Our setting names the trusted proxies; uvicorn would trust 127.0.0.1.
         proxy_headers=False,
         timeout_graceful_shutdown=5,
     )

@@ -1,4 +1,4 @@
-"""What both composition roots plug together: task kinds, and what follows a project's deletion."""
+"""Registration of handlers that connect the domains, for the API and for workers."""
 
 import importlib.util
 import pkgutil
@@ -26,7 +26,7 @@ from aiplatform.server.tasks.service import cancel_project_tasks, stop_author_ta
 
 
 def compose() -> None:
-    """Register everything that a lower domain must cause in a higher one."""
+    """Register the handlers by which a lower domain causes something in a higher one."""
     for domain in (
         datasets_jobs,
         registry_jobs,
@@ -40,7 +40,7 @@ def compose() -> None:
     projects_service.on_delete(cancel_project_tasks)
     projects_service.on_handover(refuse_shared_names)
     identity_service.on_user_delete(projects_service.settle_projects)
-    # Schedules and sweeps before the tasks that they would submit anew.
+    # Schedules and sweeps come first, because they would submit the cancelled tasks again.
     for stop in (switch_off_schedules, stop_author_sweeps, stop_author_tasks):
         identity_service.on_deactivation(stop)
     identity_service.on_management(projects_service.holds_more)
@@ -57,13 +57,13 @@ def compose() -> None:
 
 
 def rotate_keys(*, new_key: bool = False) -> list[Rotated]:
-    """Seal every secret of every domain anew, see :func:`aiplatform.server.core.rotation.rotate`.
+    """Re-encrypt the secrets of all domains, see :func:`aiplatform.server.core.rotation.rotate`.
 
     Raises:
-        KeyFileUnusable: says what is wrong with the key file.
+        KeyFileUnusable: the message says what is wrong with the key file.
     """
     for domain in pkgutil.iter_modules(aiplatform.server.__path__):
-        # A sealed column is found through its model, so no domain's may be missing.
+        # Rotation finds the columns through the models, so all domains must be imported.
         if domain.ispkg and importlib.util.find_spec(f"aiplatform.server.{domain.name}.models"):
             importlib.import_module(f"aiplatform.server.{domain.name}.models")
     return rotation.rotate(new_key=new_key)

@@ -79,7 +79,7 @@ WITH_A_BODY = {"403": "Permission denied, or sent by a foreign page", "413": "To
 
 
 class NotFlat(TypeError):
-    """A router was included with a prefix or dependencies that its own routes do not have."""
+    """A router that was included with a prefix or dependencies that its own routes do not have."""
 
 
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)

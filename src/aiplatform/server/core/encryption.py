@@ -41,7 +41,7 @@ SEALED = "sealed"
 
 
 class KeyFileUnusable(Problem):
-    """The key file is missing or invalid.
+    """A missing or invalid key file.
 
     ``reason`` is for the operator, in the log and on the command line. Users do not see it, because
     it contains paths.

@@ -175,7 +175,7 @@ class TooLarge(Problem):
 
 
 class InsufficientStorage(Problem):
-    """A disk or quota of the server that is full, so that data can't be stored."""
+    """A disk of the server that is too full to store the request's data."""
 
     status = 507
     code = "insufficient_storage"

@@ -1,4 +1,4 @@
-"""Files of dataset versions, in parts of which each is stored once; and files laid out on disk."""
+"""Files of dataset versions, stored in deduplicated parts, and functions that read or copy them."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ from aiplatform.server.core.storage import (
 
 
 class VersionFile(Base):
-    """A file of a dataset version that is stored in parts: SHA-256 and bytes of the whole."""
+    """A file of a dataset version that is stored in parts; SHA-256 and size are of the whole."""
 
     __tablename__ = "version_files"
 
@@ -35,7 +35,7 @@ class VersionFile(Base):
 
 
 class VersionPart(Base):
-    """A part of such a file; the version refers to each blob of its chain by a :class:`BlobRef`."""
+    """A part of such a file. The version has a :class:`BlobRef` for each blob of its chain."""
 
     __tablename__ = "version_parts"
 
@@ -56,10 +56,10 @@ def keep_parts(
     project_id: int | None,
     dataset_version_id: int,
 ) -> None:
-    """Store files in parts, by their paths, and let a version refer to all they are made of.
+    """Store packed files by their paths, and add references from the version to all their blobs.
 
     Raises:
-        BlobGone: what they were packed against is gone; pack them alone.
+        BlobGone: blobs that the files were packed against are gone. Pack them without.
     """
     fresh = {sha256: (path, size) for file in packed.values() for path, sha256, size in file.new}
     used = {blob for file in packed.values() for part in file.parts for blob in part.blobs}
@@ -96,7 +96,7 @@ def keep_parts(
 
 
 def version_file(session: Session, version_id: int, path_prefix: str) -> StoredFile | None:
-    """A dataset version's file whose path begins so, with its parts."""
+    """Return the first file of a dataset version whose path has this prefix, with its parts."""
     found = session.scalar(
         select(VersionFile).where(
             VersionFile.dataset_version_id == version_id,
@@ -116,10 +116,15 @@ def version_file(session: Session, version_id: int, path_prefix: str) -> StoredF
 
 
 def read_file(file: StoredFile, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
-    """The bytes of a file from ``offset`` on, ``length`` of them or all, in pieces of 1 MiB.
+    """Return an iterator over a file's bytes, in pieces of 1 MiB.
+
+    Args:
+        file: the file to read.
+        offset: number of the first byte.
+        length: number of bytes; None reads to the end.
 
     Raises:
-        BlobNotFoundError: it is not there; raised by the call, not by the first piece.
+        BlobNotFoundError: a blob is missing. The call itself raises it, not the first piece.
     """
     store = get_store()
     if file.parts:
@@ -128,17 +133,18 @@ def read_file(file: StoredFile, offset: int = 0, length: int | None = None) -> I
 
 
 def open_file(file: StoredFile) -> PartsFile | Path | None:
-    """A file to seek in without fetching the whole; None when it has to be fetched."""
+    """Return a file to seek in without copying all of it; None if it has to be fetched first."""
     if file.parts:
         return PartsFile(file.parts, blob_reader(get_store()))
     return get_store().local_path(file.sha256)
 
 
 def fetch_file(file: StoredFile, target: Path) -> None:
-    """Make ``target`` a read-only file with its content, checked.
+    """Copy a file's content to the read-only file ``target``, and verify it.
 
     Raises:
-        BlobNotFoundError, BlobDamagedError: it is not there, or not what it was.
+        BlobNotFoundError: a blob is missing.
+        BlobDamagedError: the content has changed.
     """
     if not file.parts:
         get_store().fetch(file.sha256, target)
@@ -147,7 +153,7 @@ def fetch_file(file: StoredFile, target: Path) -> None:
     try:
         size = 0
         with temporary.open("wb") as output:
-            # Each part is checked against its hash, and together they are the file.
+            # Each part is verified against its hash, so only the total size is left to check.
             for piece in read_file(file):
                 size += output.write(piece)
         if size != file.size:
@@ -159,10 +165,10 @@ def fetch_file(file: StoredFile, target: Path) -> None:
 
 
 def fetch_tree(files: Sequence[StoredFile], directory: Path) -> None:
-    """Lay ``files`` out below ``directory`` under their own paths.
+    """Copy ``files`` to their own paths below ``directory``.
 
     Raises:
-        ValueError: for a path that leads out of it, which no writer of ours makes.
+        ValueError: a path leads out of the directory. The platform itself never stores such a path.
     """
     for file in files:
         target = directory / file.path

@@ -1,11 +1,11 @@
-"""The filter language in requests: one way to read it, and one problem for what can't be read."""
+"""Parsing of filters in requests, and the problem for filters that can't be parsed."""
 
 from aiplatform.data.filters import FilterError, Node, parse
 from aiplatform.server.core.errors import Invalid
 
 
 class FilterInvalid(Invalid):
-    """The text is no filter; ``position`` counts its characters from 1."""
+    """A filter that can't be parsed; ``position`` counts its characters from 1."""
 
     code = "filter_invalid"
     title = {"en": "Invalid filter", "zh": "过滤条件无效"}
@@ -16,10 +16,10 @@ class FilterInvalid(Invalid):
 
 
 def read_filter(text: str | None) -> Node | None:
-    """Return the tree of a request's filter; None where it has none.
+    """Return the syntax tree of a request's filter; None if there is no filter.
 
     Raises:
-        FilterInvalid: says what is wrong with it, and where.
+        FilterInvalid: the message says what is wrong, and where.
     """
     if text is None:
         return None
@@ -30,5 +30,5 @@ def read_filter(text: str | None) -> Node | None:
 
 
 def invalid(error: FilterError, what: str = "filter") -> FilterInvalid:
-    """Return the problem that goes out."""
+    """Return the problem that reports a parse error."""
     return FilterInvalid(what=what, reason=error.reason, position=error.position)

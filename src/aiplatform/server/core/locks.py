@@ -1,24 +1,24 @@
-"""The keys of all advisory locks, in one place, so that no two uses share one."""
+"""Keys of all advisory locks, collected in one place so that no two uses share a key."""
 
 from enum import IntEnum
 
 
 class AdvisoryLock(IntEnum):
-    """A database-wide lock and what it keeps apart."""
+    """A lock on the whole database, described by the operations that it keeps apart."""
 
     MIGRATION = 0x41495031
-    """Two processes that migrate."""
+    """Two migrations."""
     ACCOUNTS = 0x41495032
-    """API processes that start together make one administrator together."""
+    """Creation of the first administrator by API processes that start together."""
     SWEEP = 0x41495033
-    """Two workers that sweep; held for as long as a worker does."""
+    """Reapers of two workers. A worker holds the lock for as long as it runs."""
     RUNS = 0x4149503A
-    """Two requests that begin one run elsewhere; with a hash of what names it."""
+    """Two requests that start the same external run. Combined with a hash of the run's name."""
     KEYS = 0x41495034
     """Two commands that change the key file."""
     BIN = 0x41495039
-    """Two deletions that make the project that the bin is."""
+    """Two deletions that create the bin's project."""
     AUDIT_SEAL = 0x41495036
-    """Two sealers of the audit trail; held for one seal."""
+    """Two processes that seal the audit trail. Held for one seal."""
     AUDIT_ARCHIVE = 0x41495037
-    """Two workers that archive sealed audit rows; held for one archive."""
+    """Two workers that archive sealed audit rows. Held for one archive."""

@@ -1,4 +1,4 @@
-"""The log: structured, with request and task ids bound by whoever handles one."""
+"""Configuration of the structured log. Request and task ids are bound where they are handled."""
 
 import logging
 import sys
@@ -10,7 +10,7 @@ from aiplatform.server.core.settings import Settings
 
 
 def configure_logging(settings: Settings) -> None:
-    """Send structlog's and the standard library's records to stderr in one format."""
+    """Write the records of structlog and of the standard library to stderr in one format."""
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -42,5 +42,5 @@ def configure_logging(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # One line per request is the access log's; httpx's own would double it.
+    # The access log has one line per request; httpx would add a second one.
     logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -1,8 +1,8 @@
-"""E-mail by SMTP. A mail is a row in the transaction of what it tells, and sent after the commit.
+"""E-mail by SMTP. A mail is a row of the transaction that causes it, and is sent after the commit.
 
-What it says rests sealed until it is sent, and is then dropped: links that set a password are in
-there. A worker that dies while it sends leaves a lease that runs out, so a mail may come twice, but
-is not lost.
+Its content is stored encrypted and is deleted after sending, because it may contain links that set
+a password. If a worker dies while sending, its lease expires and another worker sends the mail. So
+a mail may arrive twice, but it is not lost.
 """
 
 import json
@@ -39,7 +39,7 @@ MAX_SUBJECT = 200
 
 
 class OutgoingMail(Created, Base):
-    """A mail on its way, and the record of it afterwards, without its content."""
+    """A mail to be sent, and afterwards the record of it without its content."""
 
     __tablename__ = "outgoing_mail"
 
@@ -57,11 +57,11 @@ class OutgoingMail(Created, Base):
 
 
 class MailRefused(Exception):
-    """No later attempt would help: the address is none, or the server wants no such mail."""
+    """A permanent failure: the address is invalid, or the mail server rejects the mail."""
 
 
 def can_send() -> bool:
-    """Whether the settings name a server."""
+    """Return True if the settings name a mail server."""
     return get_settings().smtp_host is not None
 
 
@@ -74,18 +74,18 @@ def send_mail(
     text: str,
     html: str | None = None,
 ) -> bool:
-    """Have a mail sent once the session's transaction has committed.
+    """Schedule a mail; it is sent after the session's transaction has committed.
 
     Args:
         session: the transaction; if it rolls back, nothing is sent.
         to: one address.
         kind: a word for the record.
         subject: one line; line breaks become spaces.
-        text: what it says.
-        html: the same for programs that show it. Whoever makes it escapes what users wrote.
+        text: the content as plain text.
+        html: the same content as HTML. The caller must escape what users wrote.
 
     Returns:
-        False when no server is set up; then nothing is kept.
+        False if no mail server is configured; then nothing is stored.
     """
     if not can_send():
         return False
@@ -101,10 +101,10 @@ def send_mail(
 def compose(
     settings: Settings, to: str, uuid: UUID, content: dict[str, str | None]
 ) -> EmailMessage:
-    """The message.
+    """Build the message. User-provided text can't add headers.
 
     Raises:
-        MailRefused: for an address that is none. Nothing that users write can begin a new header.
+        MailRefused: the address is invalid.
     """
     message = EmailMessage(policy=SMTP)
     try:
@@ -119,7 +119,7 @@ def compose(
     message["Subject"] = _one_line(content["subject"] or "")
     message["Date"] = format_datetime(datetime.now(UTC))
     message["Message-ID"] = f"<{uuid}@{address.partition('@')[2]}>"
-    # Out-of-office programs answer no such mail.
+    # Tells out-of-office programs not to reply.
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(content["text"] or "")
     if content["html"]:
@@ -133,11 +133,11 @@ def _one_line(text: str) -> str:
 
 
 def transmit(settings: Settings, message: EmailMessage) -> None:
-    """Hand a message to the server.
+    """Send a message to the mail server.
 
     Raises:
-        MailRefused: when it refuses for good.
-        smtplib.SMTPException, OSError: when it may work later.
+        MailRefused: the server rejects it permanently.
+        smtplib.SMTPException, OSError: a later attempt may succeed.
     """
     assert settings.smtp_host is not None
     context = ssl.create_default_context()
@@ -167,7 +167,7 @@ def transmit(settings: Settings, message: EmailMessage) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A mail that this worker sends now."""
+    """A mail that this worker is sending."""
 
     id: int
     uuid: UUID
@@ -177,7 +177,7 @@ class Claimed:
 
 
 def send_next() -> bool:
-    """Send one mail that is due; False when there is none."""
+    """Send one mail that is due. Return False if there is none."""
     settings = get_settings()
     if settings.smtp_host is None:
         return False
@@ -194,7 +194,7 @@ def send_next() -> bool:
     except MailRefused as refusal:
         error = str(refusal)
     except (smtplib.SMTPException, OSError, Problem) as failure:
-        # Servers quote what was said to them, so only the kind of failure is kept.
+        # Servers quote what they received, so only the kind of failure is stored.
         code = getattr(failure, "smtp_code", None)
         error = type(failure).__name__ + ("" if code is None else f" {code}")
         final = claimed.attempt > len(RETRIES)
@@ -251,13 +251,13 @@ def _conclude(session: Session, claimed: Claimed, error: str | None, *, final: b
 
 
 def is_due(session: Session) -> bool:
-    """Whether any mail waits to be sent now."""
+    """Return True if a mail is due now."""
     waiting = exists(select(OutgoingMail.id).where(*_due()))  # type: ignore[arg-type]
     return can_send() and bool(session.scalar(select(waiting)))
 
 
 def clean_up(session: Session) -> None:
-    """Drop the record of what ended long ago."""
+    """Delete the records of mails that ended long ago."""
     session.execute(
         delete(OutgoingMail)
         .where(OutgoingMail.ended_at < func.now() - KEEP)

@@ -1,17 +1,19 @@
-"""What the garbage collector does in a process that runs for weeks."""
+"""Settings of the garbage collector for processes that run for weeks."""
 
 import gc
 
 YOUNG = 10_000
-"""Objects, less those that went, until the collector looks at the new ones. Its default of 700 is
-reached by every few requests."""
+"""Number of new objects after which the garbage collector examines the youngest generation.
+
+The default of 700 is reached by every few requests.
+"""
 
 
 def settle() -> None:
-    """Take what is there at the end of the start out of the collector's sight, for good.
+    """Exclude all objects that exist after start-up from garbage collection.
 
-    That are modules, classes and statements: some hundred thousand objects that go with the
-    process. To look through them takes a few tenths of a second, in which every request waits.
+    These are modules, classes and statements: some hundred thousand objects that live as long as
+    the process. Examining them takes a few tenths of a second, during which every request waits.
     """
     gc.collect()
     gc.freeze()

@@ -1,6 +1,6 @@
-"""Around every request: an id for the log, a limit on bodies, headers that browsers obey, figures.
+"""Middleware for every request: request ids, body limits, security headers, metrics and traces.
 
-Plain ASGI, since a middleware that wraps requests in objects would buffer streams.
+It is plain ASGI, because middleware that wraps requests in objects would buffer streams.
 """
 
 import time
@@ -32,20 +32,20 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    # Answers are data: nothing in one is to be run, shown in a frame, or sent from.
+    # Answers are data. No browser may run them, show them in a frame, or send forms from them.
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; "
     "form-action 'none'; sandbox",
     "Cache-Control": "no-store",
 }
-"""What every answer carries that does not say otherwise itself."""
+"""Headers of every answer, unless the answer sets them itself."""
 
 HSTS = "max-age=31536000"
 MAX_DEPTH = 200
-"""The parser's own limit; what is stored may have 254 levels."""
+"""Largest number of nested levels. It is the parser's own limit; stored data may have 254."""
 
 
 class RequestContext:
-    """Binds a request id to the log and counts what was answered."""
+    """Binds a request id to the log, adds security headers, and counts and logs each request."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -81,7 +81,8 @@ class RequestContext:
             finally:
                 route = getattr(scope.get("route"), "path", "none")
                 REQUESTS.labels(scope["method"], route, status).inc()
-                # What a program asks for a thousand times a second would be the log.
+                # Requests that programs send a thousand times a second would drown the rest of the
+                # log.
                 quiet = status < 400 and scope.get("state", {}).get("unlogged", False)
                 (log.debug if quiet else log.info)(
                     "request",
@@ -93,9 +94,10 @@ class RequestContext:
 
 
 class TraceRequests:
-    """A span for each request, which goes on with the trace that the caller may have begun.
+    """Records a span for each request, which continues the caller's trace if there is one.
 
-    FastAPI's own would tell queries too, and single sign-on puts codes into them.
+    The instrumentation for FastAPI would also record query strings, and single sign-on puts codes
+    into them.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -124,7 +126,7 @@ class TraceRequests:
             try:
                 await self.app(scope, receive, send_and_note)
             finally:
-                # Only now is it known which route took it.
+                # The route is known only after the request was handled.
                 route = getattr(scope.get("route"), "path", None)
                 if span is not None and route is not None:
                     span.update_name(f"{method} {route}")
@@ -136,9 +138,9 @@ class TraceRequests:
 
 
 class CountDenials:
-    """Tells ``note`` of every request that is refused for want of a good token.
+    """Calls ``note`` for every request that is refused because it has no valid token.
 
-    ``note`` gets the client's address, its user agent, and method and path of the route.
+    ``note`` gets the client's address, its user agent, and the route's method and path.
     """
 
     def __init__(
@@ -167,7 +169,7 @@ class CountDenials:
 
 
 class TooDeep(Problem):
-    """JSON nested beyond what any request needs, and what parsers behind us stand."""
+    """JSON that is nested more deeply than any request needs and than parsers can handle."""
 
     status = 400
     code = "too_deep"
@@ -181,7 +183,8 @@ class TooDeep(Problem):
 class BodyLimit:
     """Refuses bodies over ``limit`` bytes and JSON that is nested too deeply.
 
-    Routes that ``streams`` names read their bodies in pieces and count themselves.
+    Requests for which ``streams`` returns True are exempt: their routes read the body in pieces and
+    enforce their own limit.
     """
 
     def __init__(self, app: ASGIApp, limit: int, streams: Callable[[Scope], bool]) -> None:
@@ -202,7 +205,8 @@ class BodyLimit:
         if declared.isascii() and declared.isdigit() and int(declared) > self.limit:
             await render(Request(scope), TooLarge(limit=self.limit))(scope, receive, send)
             return
-        # Whole before anybody looks at it: the framework would read it before its guard, too.
+        # The whole body is read here: the framework, too, would read it before the route's guard
+        # runs.
         pieces: list[bytes] = []
         size = 0
         more = True
@@ -234,14 +238,14 @@ class BodyLimit:
 
 
 def is_too_deep(body: bytes) -> bool:
-    """Whether ``body``, if it is JSON, nests more than :data:`MAX_DEPTH` levels.
+    """Return True if ``body`` is JSON with more than :data:`MAX_DEPTH` nested levels.
 
-    Most bodies have fewer brackets than that and are not looked at more closely.
+    Most bodies contain fewer brackets than that and are not parsed.
     """
     if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
         return False
     try:
-        # The parser stops at that depth by itself, and is quick on what was made to be slow.
+        # The parser stops at that depth by itself, and is fast even on malicious input.
         from_json(body)
     except ValueError as error:
         return "recursion limit" in str(error)

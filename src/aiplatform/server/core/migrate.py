@@ -1,4 +1,4 @@
-"""``aiplatform db upgrade`` and ``check``: the schema and this program's revision."""
+"""Migration of the database, and the check of its revision, for ``aiplatform db``."""
 
 import time
 from pathlib import Path
@@ -17,7 +17,7 @@ from aiplatform.server.core.settings import get_settings
 
 
 def migrations_dir() -> Path:
-    """The scripts: inside an installed package, or at the root of a checkout."""
+    """Return the directory of the migrations, in an installed package or in a checkout."""
     package = Path(aiplatform.__file__).parent
     for candidate in (package / "migrations", package.parents[1] / "migrations"):
         if (candidate / "env.py").is_file():
@@ -28,31 +28,31 @@ def migrations_dir() -> Path:
 def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(migrations_dir()))
-    # The option is split on a separator; the directory may contain one.
+    # Alembic splits this option at the separator, and a directory may contain the default one.
     config.set_main_option("path_separator", "newline")
     return config
 
 
 def expected_revision() -> str:
-    """The newest revision that this program knows."""
+    """Return the newest revision that this program knows."""
     head = ScriptDirectory.from_config(_config()).get_current_head()
     assert head is not None
     return head
 
 
 def current_revision(connection: Connection) -> str | None:
-    """The revision that the database is at; None for an empty one."""
+    """Return the revision of the database; None if it is empty."""
     return MigrationContext.configure(connection).get_current_revision()
 
 
 def upgrade() -> tuple[str | None, str]:
-    """Migrate to the newest revision. Returns the revisions before and after.
+    """Migrate to the newest revision. Return the revisions before and after.
 
-    What the running role needs is granted each time: that costs little, and makes up for whatever
-    was restored or granted by hand.
+    The privileges of the runtime role are granted every time. That costs little, and corrects what
+    was restored from a dump or granted by hand.
 
     Raises:
-        RoleMissing: when that role does not exist; the schema is migrated then.
+        RoleMissing: the runtime role does not exist. The schema is migrated nevertheless.
     """
     config = _config()
     role = roles.runtime_role(get_settings())
@@ -84,7 +84,7 @@ def upgrade() -> tuple[str | None, str]:
 
 
 def check() -> tuple[str | None, str]:
-    """The revision of the database and the one this program expects."""
+    """Return the revision of the database and the one that this program expects."""
     engine = create_engine(get_settings().sqlalchemy_url)
     try:
         with engine.connect() as connection:
@@ -94,15 +94,15 @@ def check() -> tuple[str | None, str]:
 
 
 class WrongRevision(RuntimeError):
-    """The database is not at the revision of this program."""
+    """A database whose revision is not the one that this program needs."""
 
 
 def require_current(*, attempts: int = 10, pause_seconds: float = 0.5) -> None:
-    """Wait for the database for a few seconds, and refuse to start on another revision.
+    """Wait a few seconds for the database, and refuse to start if its revision is another one.
 
     Raises:
-        WrongRevision: says what to run.
-        OperationalError: when the database can't be reached.
+        WrongRevision: the message says what to run.
+        OperationalError: the database can't be reached.
     """
     for attempt in range(1, attempts + 1):
         try:

@@ -1,8 +1,8 @@
-"""What of :mod:`.tracing` speaks with OpenTelemetry; imported only when traces are on.
+"""The part of :mod:`.tracing` that uses OpenTelemetry; imported only while tracing is on.
 
-Where spans go, how many are kept and what they say of this process is configured by the standard
-variables (``OTEL_EXPORTER_OTLP_ENDPOINT``, ``OTEL_TRACES_SAMPLER``, ``OTEL_SERVICE_NAME``, …).
-The SDK reads them itself.
+OpenTelemetry's standard variables configure the exporter, the sampling and the service name
+(``OTEL_EXPORTER_OTLP_ENDPOINT``, ``OTEL_TRACES_SAMPLER``, ``OTEL_SERVICE_NAME``, …). The SDK reads
+them itself.
 """
 
 import os
@@ -31,7 +31,7 @@ _propagator = TraceContextTextMapPropagator()
 
 
 class Traces:
-    """This process's tracer; it is nobody else's, so that libraries add nothing by themselves."""
+    """The tracer of this process; not registered globally, so libraries add no spans to it."""
 
     def __init__(self, service: str) -> None:
         attributes = {
@@ -45,7 +45,7 @@ class Traces:
         self._tracer = self._provider.get_tracer("aiplatform", aiplatform.__version__)
 
     def shut_down(self) -> None:
-        """Send what waits, and end."""
+        """Send the remaining spans and stop."""
         self._provider.shutdown()
 
     @contextmanager
@@ -64,24 +64,24 @@ class Traces:
 
     @staticmethod
     def describe(attributes: Mapping[str, Attribute]) -> None:
-        """Add to the current span."""
+        """Add attributes to the current span."""
         trace.get_current_span().set_attributes(dict(attributes))
 
     @staticmethod
     def fail(reason: str) -> None:
-        """Mark the current span."""
+        """Mark the current span as failed."""
         trace.get_current_span().set_status(Status(StatusCode.ERROR, reason))
 
     @staticmethod
     def traceparent() -> str | None:
-        """The current span, as it travels."""
+        """Return the current span as a W3C ``traceparent``."""
         carrier: dict[str, str] = {}
         _propagator.inject(carrier)
         return carrier.get("traceparent")
 
     @staticmethod
     def ids() -> dict[str, str]:
-        """The current span, as the log has it."""
+        """Return the ids of the current span for the log."""
         found = trace.get_current_span().get_span_context()
         if not found.is_valid:
             return {}
@@ -92,5 +92,8 @@ class Traces:
 
 
 def _context(parent: str | None) -> Context | None:
-    """None: the current one. What is no ``traceparent`` begins a trace, as the standard says."""
+    """Return the context of a ``traceparent``; None means the current context.
+
+    An invalid ``traceparent`` begins a new trace, as the standard demands.
+    """
     return None if parent is None else _propagator.extract({"traceparent": parent}, Context())

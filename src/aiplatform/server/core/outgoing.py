@@ -1,10 +1,11 @@
-"""Calls to the outside, as the settings allow them; see :mod:`aiplatform.data.outgoing`.
+"""HTTP calls to addresses that users typed in, such as webhooks and sign-on providers.
 
-Webhooks and sign-on providers are at addresses that people type in. Redirects are not followed. An
-administrator opens networks of their own with ``AIPLATFORM_OUTGOING_NETWORKS``. Models come from a
-hub that the settings name, fetched by a worker, and are none of this.
+The settings decide which networks may be called; see :mod:`aiplatform.data.outgoing`. By default
+only public networks are allowed; administrators add networks with ``AIPLATFORM_OUTGOING_NETWORKS``.
+Redirects are not followed.
 
-Our own engines are reached by another, internal client.
+This module is not used for model downloads, which workers fetch from the configured hub, nor for
+the platform's own model servers, which have an internal client.
 """
 
 import httpx
@@ -16,24 +17,24 @@ from aiplatform.server.core.settings import get_settings
 __all__ = ["AnswerTooLarge", "OutgoingRefused", "client", "port_of", "require_open_url"]
 
 MAX_BYTES = 1 << 20
-"""Largest answer that is read, unless the caller expects more."""
+"""Largest answer in bytes that is read, unless the caller expects more."""
 
 
 def require_open_url(url: str) -> httpx.URL:
-    """Judge an address that somebody types in by its form alone; nothing is looked up.
+    """Check a URL that a user typed in by its form alone. Nothing is looked up.
 
     Raises:
-        OutgoingRefused: saying what is wrong with it.
+        OutgoingRefused: the message says what is wrong.
     """
     return outgoing.require_open_url(url, get_settings().outgoing_networks)
 
 
 def client(*, timeout: float = 10.0, max_bytes: int = MAX_BYTES) -> httpx.Client:
-    """A client for addresses that people type in. It follows no redirects.
+    """Return a client for addresses that users typed in. It follows no redirects.
 
     Args:
-        timeout: seconds that one call may take in all, name look-up and answer included.
-        max_bytes: of an answer's body; more raises :class:`AnswerTooLarge`.
+        timeout: seconds for a whole call, including name look-up and answer.
+        max_bytes: largest body of an answer; more raises :class:`AnswerTooLarge`.
     """
     return httpx.Client(
         transport=JudgedTransport(
@@ -41,7 +42,7 @@ def client(*, timeout: float = 10.0, max_bytes: int = MAX_BYTES) -> httpx.Client
         ),
         timeout=timeout,
         headers={"Accept-Encoding": "identity", "User-Agent": "AI-Platform"},
-        # A proxy of the environment would look names up itself, after we did.
+        # A proxy from the environment would resolve the name a second time, after our check.
         trust_env=False,
         follow_redirects=False,
     )

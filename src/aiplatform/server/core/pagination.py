@@ -1,4 +1,4 @@
-"""Cursor pages: a list is walked by key, so rows that come or go meanwhile shift nothing."""
+"""Pagination by cursors. A cursor names a key, so inserted or deleted rows shift nothing."""
 
 import base64
 import binascii
@@ -27,22 +27,22 @@ Cursor = Annotated[
 
 
 class Page(BaseModel, Generic[T]):
-    """One page; ``next_cursor`` is null on the last."""
+    """A page of a list; ``next_cursor`` is null on the last page."""
 
     items: list[T]
     next_cursor: str | None = None
 
 
 def encode_cursor(*key: Any) -> str:
-    """An opaque cursor that stands after the row with ``key``."""
+    """Return an opaque cursor for the position after the row with ``key``."""
     return base64.urlsafe_b64encode(dumps(list(key)).encode()).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str, *kinds: type) -> list[Any]:
-    """The key inside ``cursor``.
+    """Return the key that ``cursor`` contains.
 
     Raises:
-        InvalidCursor: when it does not hold exactly values of ``kinds``.
+        InvalidCursor: the cursor does not contain exactly one value of each of ``kinds``.
     """
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
@@ -69,13 +69,14 @@ def page_by_id(
     cursor: str | None,
     newest_first: bool = True,
 ) -> tuple[Sequence[Any], str | None]:
-    """One page of ``statement`` in the order of its serial ``key``, and the cursor of the next.
+    """Return a page of ``statement``, ordered by its serial ``key``, and the next cursor.
 
-    The statement's first entity must carry ``key``; rows are returned as its scalars, or as tuples
-    when it selects more than one.
+    The statement's first entity must have ``key``. If it selects one entity, the rows are its
+    scalars, otherwise tuples.
     """
     if cursor is not None:
-        # Wider than the key: a made-up cursor past its end is the end, not an error.
+        # BIGINT is wider than the key, so an invented cursor past the end gives an empty page, no
+        # error.
         after = literal(decode_cursor(cursor, int)[0], BigInteger)
         condition: ColumnElement[bool] = key < after if newest_first else key > after
         statement = statement.where(condition)
@@ -92,16 +93,16 @@ def page_by_id(
 def render_page(
     rows: Sequence[Any], next_cursor: str | None, render: Callable[[Any], T]
 ) -> Page[T]:
-    """The page as it goes out."""
+    """Return the page with its rows rendered for the answer."""
     return Page(items=[render(row) for row in rows], next_cursor=next_cursor)
 
 
 def written_here(endpoint: Callable[P, Page[T]]) -> Callable[P, Page[T]]:
-    """Has the endpoint's page written, and its ``session`` ended, in the thread that it runs in.
+    """Serialise the endpoint's page and commit its ``session`` in the endpoint's own thread.
 
-    Otherwise a second thread compares the page with what is declared, the event loop writes it
-    while all other requests wait, and a third thread ends the session: a page takes as long to
-    change hands as to be found. To FastAPI, and so in the API's description, nothing is different.
+    Otherwise a second thread would validate the page, the event loop would serialise it while all
+    other requests wait, and a third thread would end the session. Together these take as long as
+    finding the page. FastAPI, and therefore the API's description, sees no difference.
     """
 
     @wraps(endpoint)

@@ -1,13 +1,13 @@
-"""Routes whose last parameter is a path of any characters."""
+"""Route parameters for paths that may contain any characters."""
 
 from starlette.convertors import PathConvertor, register_url_convertor
 
 
 class AnyPath(PathConvertor):
-    """A path of any characters.
+    """A path that may contain any characters, for the end of a route.
 
-    Starlette's own ``path`` does not match line ends: a name with one inside found no route, and
-    one at the end was cut off without a word, so that two names meant one file.
+    Starlette's own ``path`` does not match line breaks: a name with one inside matched no route,
+    and one at the end was cut off silently, so that two names meant the same file.
     """
 
     regex = r"[\s\S]*"
@@ -16,4 +16,4 @@ class AnyPath(PathConvertor):
 register_url_convertor("path", AnyPath())
 
 ANY_PATH = "/{path:path}"
-"""The end of a route, whose parameter ``path`` is the rest of the address."""
+"""End of a route; the parameter ``path`` is the rest of the URL's path."""

@@ -1,4 +1,4 @@
-"""Every error leaves as an RFC 9457 problem document, in the language that was asked for."""
+"""Handlers that answer every error with an RFC 9457 problem document, in the client's language."""
 
 import re
 from collections.abc import Callable
@@ -53,7 +53,7 @@ class ProblemDocument(BaseModel):
 
 
 def language_of(request: Request) -> Language:
-    """``zh`` when Chinese is what the client likes best of the two, else ``en``."""
+    """Return ``zh`` if the client prefers Chinese to English, else ``en``."""
     best: tuple[float, Language] = (0.0, "en")
     for part in request.headers.get("accept-language", "").split(","):
         tag, _, params = part.strip().partition(";")
@@ -69,7 +69,7 @@ def language_of(request: Request) -> Language:
 
 
 def document(request: Request, problem: Problem) -> dict[str, Any]:
-    """The problem document of ``problem`` for this request."""
+    """Return the problem document of ``problem`` for this request."""
     language = language_of(request)
     extra = {key: value for key, value in problem.params.items() if not key.endswith("_zh")}
     return {
@@ -87,20 +87,20 @@ _envelopes: dict[str, Envelope] = {}
 
 
 def speak(prefix: str, envelope: Envelope) -> None:
-    """Below ``prefix``, tell of problems as ``envelope`` does: a façade's clients expect that."""
+    """Report errors below ``prefix`` with ``envelope``, for clients that expect another shape."""
     _envelopes[prefix] = envelope
 
 
 def on_refusal(request: Request, action: Callable[[Problem], None] | None) -> None:
-    """Have ``action`` run before this request is answered with 403; None: it has been seen to.
+    """Set an action that runs before this request is answered with 403; None removes it.
 
-    It runs when the request's own session is closed, so it may open one.
+    It runs after the request's own session was closed, so it may open one.
     """
     request.state.on_refusal = action
 
 
 def render(request: Request, problem: Problem) -> JSONResponse:
-    """The answer that tells of ``problem``."""
+    """Return the answer that reports ``problem``."""
     language = language_of(request)
     headers = {**problem.headers, "Content-Language": language}
     for prefix, envelope in _envelopes.items():
@@ -115,7 +115,7 @@ def render(request: Request, problem: Problem) -> JSONResponse:
 
 
 class RequestMalformed(Problem):
-    """The request does not have the declared shape."""
+    """A request that does not have the declared shape."""
 
     status = 422
     code = "validation"
@@ -124,7 +124,7 @@ class RequestMalformed(Problem):
 
 
 class NoRoute(Problem):
-    """No route has this path."""
+    """A request for a path that no route has."""
 
     status = 404
     code = "no_route"
@@ -136,7 +136,7 @@ class NoRoute(Problem):
 
 
 class MethodNotAllowed(Problem):
-    """The path exists, the method does not."""
+    """A request for a path that exists, with a method that it does not support."""
 
     status = 405
     code = "method_not_allowed"
@@ -149,7 +149,7 @@ class MethodNotAllowed(Problem):
 
 
 class BadRequest(Problem):
-    """The framework could not read the request at all."""
+    """A request that the framework could not read."""
 
     status = 400
     code = "bad_request"
@@ -158,7 +158,7 @@ class BadRequest(Problem):
 
 
 class Unstorable(Problem):
-    """A value that is of the declared type and that PostgreSQL can't hold all the same."""
+    """A value of the declared type that PostgreSQL can't store."""
 
     status = 422
     code = "unstorable"
@@ -171,7 +171,7 @@ class Unstorable(Problem):
 
 
 class ChangedMeanwhile(Conflict):
-    """What the request built on was deleted, or what it makes was made, while it ran."""
+    """A conflict with a simultaneous request that deleted or created data."""
 
     code = "changed_meanwhile"
     title = {"en": "Changed meanwhile", "zh": "数据已被修改"}
@@ -183,11 +183,11 @@ class ChangedMeanwhile(Conflict):
 
 
 CROSSED = frozenset({"23503", "23505", "40001", "40P01"})
-"""SQLSTATEs of two transactions that crossed: foreign key, unique, serialisation, deadlock."""
+"""SQLSTATEs of conflicting transactions: foreign key, unique, serialisation, deadlock."""
 
 
 UNREACHABLE = (OperationalError, PoolTimeoutError, psycopg.OperationalError)
-"""Through sessions, and from what speaks with the database without them."""
+"""Errors of an unreachable database, from SQLAlchemy and from psycopg."""
 
 
 def _http_problem(error: HTTPException) -> Problem:
@@ -208,7 +208,7 @@ def _validation_problem(error: RequestValidationError) -> Problem:
             "message": message_of(item),
             "kind": item["type"],
         }
-        if found not in places:  # members of a union complain about the same field
+        if found not in places:  # each member of a union reports the same field
             places.append(found)
     first = places[0]
     more = f" (+{len(places) - 1})" if len(places) > 1 else ""
@@ -220,7 +220,7 @@ def _validation_problem(error: RequestValidationError) -> Problem:
 
 
 def install(app: FastAPI) -> None:
-    """Give ``app`` handlers for every error that can leave a route."""
+    """Add handlers for all errors that can leave a route to ``app``."""
 
     async def on_problem(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Problem)
@@ -235,7 +235,7 @@ def install(app: FastAPI) -> None:
     async def on_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         answer = render(request, _http_problem(error))
-        answer.headers.update(error.headers or {})  # 405 says with Allow what would be
+        answer.headers.update(error.headers or {})  # 405 has Allow, with the supported methods
         return answer
 
     async def on_validation(request: Request, error: Exception) -> JSONResponse:

@@ -1,7 +1,6 @@
-"""What a transaction asks the database before it writes: one time each, and together where it is
-known beforehand what will be asked.
+"""A cache of queries within one transaction, which can also send several queries together.
 
-Each way to the server and back wakes two processes, which takes longer than most answers.
+Each round trip to the server wakes two processes, which takes longer than most queries.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ _KNOWN = "aiplatform.known"
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A statement, and what its rows answer: what :func:`once` is to find, by its keys."""
+    """A query to run ahead, and a function from its rows to results of :func:`once` by key."""
 
     statement: Compiled
     parameters: Mapping[str, Any]
@@ -29,10 +28,10 @@ class Question:
 
 @contextmanager
 def asked_once(session: Session) -> Iterator[None]:
-    """Within, what :func:`once` is asked is asked of the database one time.
+    """Cache the results of :func:`once` during the block.
 
-    For transactions that do one thing for many requests which are there already. What is asked so
-    must not be changed within.
+    Use it for transactions that handle many waiting requests together. The transaction must not
+    change the data that it reads this way.
     """
     session.info[_KNOWN] = {}
     try:
@@ -42,7 +41,7 @@ def asked_once(session: Session) -> Iterator[None]:
 
 
 def once(session: Session, key: Key, ask: Callable[[], Answer]) -> Answer:
-    """What ``ask`` finds, or found for the same ``key`` before, see :func:`asked_once`."""
+    """Return the cached result for ``key``, or call ``ask``; see :func:`asked_once`."""
     known: dict[Key, Any] | None = session.info.get(_KNOWN)
     if known is None:
         return ask()
@@ -53,7 +52,7 @@ def once(session: Session, key: Key, ask: Callable[[], Answer]) -> Answer:
 
 
 def ask_ahead(session: Session, questions: Sequence[Question]) -> None:
-    """Ask now, and all together, what :func:`once` will be asked for within :func:`asked_once`."""
+    """Run queries together, and cache their results for :func:`once` in :func:`asked_once`."""
     if not questions:
         return
     answered = all_of(session, *((one.statement, one.parameters) for one in questions))

@@ -1,12 +1,12 @@
-"""How often somebody may ask: by address while unknown, by account once known.
+"""Rate limits: per address for anonymous requests, per account for authenticated ones.
 
-Fixed windows, counted in the broker's Redis or Valkey so that all API processes count together; in
-this process where there is none (RabbitMQ), or while it is away: a limit that fails must not stop
-the platform, and one that is counted in each process is still a limit.
+Requests are counted in fixed windows, in the broker's Redis or Valkey, so that all API processes
+share a count. If the broker is RabbitMQ or can't be reached, each process counts for itself: a
+broken counter must not stop the platform, and a limit per process is still a limit.
 
-Who a token belongs to is known only behind the guard. The guard leaves it with the request, and
-this remembers it by a digest of the token, for counting only: a token seen for the first time
-counts as its address.
+The owner of a token is known only after the guard has checked it. The guard stores the owner in the
+request's state. The middleware remembers it by a digest of the token, only for counting. So a token
+that is seen for the first time counts for its address.
 """
 
 import hashlib
@@ -35,13 +35,13 @@ Bucket = Literal["login", "anonymous", "normal", "ingest"]
 REFUSED = Counter("aiplatform_rate_limited", "Requests refused for their number", ["bucket"])
 REMEMBERED_TOKENS = 20_000
 AWAY_SECONDS = 5.0
-"""How long a store that failed is left alone."""
+"""Seconds during which a store that failed is not used."""
 
 TIMEOUT_SECONDS = 0.25
 
 
 class RateLimited(Problem):
-    """Too many requests in a window."""
+    """A request beyond the limit of its window."""
 
     status = 429
     code = "rate_limited"
@@ -55,7 +55,7 @@ class RateLimited(Problem):
 
 @dataclass(frozen=True)
 class Count:
-    """Where somebody stands in a window."""
+    """The number of requests in a window, and their limit."""
 
     bucket: Bucket
     limit: int
@@ -65,7 +65,7 @@ class Count:
 
     @property
     def headers(self) -> dict[str, str]:
-        """As the IETF's draft on rate limit headers has them."""
+        """Headers of the answer, as the IETF's draft on rate limit headers defines them."""
         left = max(0, self.limit - self.used)
         return {
             "RateLimit-Policy": f'"{self.bucket}";q={self.limit};w={self.seconds}',
@@ -74,7 +74,7 @@ class Count:
 
 
 def storage_url(broker_url: str) -> str | None:
-    """The broker's URL as ``limits`` spells it; None when it is neither Redis nor Valkey."""
+    """Return the broker's URL in the form of ``limits``; None if it is neither Redis nor Valkey."""
     parts = urlsplit(broker_url)
     match parts.scheme:
         case "redis" | "rediss":
@@ -86,7 +86,7 @@ def storage_url(broker_url: str) -> str | None:
 
 
 class Counters:
-    """Counts in Redis, and in this process while that is away or where there is none."""
+    """Counters in Redis, or in this process while Redis is unavailable or not configured."""
 
     def __init__(self, url: str | None) -> None:
         self.url = url
@@ -95,7 +95,7 @@ class Counters:
         self._away_until = 0.0
 
     async def add(self, key: str, seconds: int) -> int:
-        """Count one more, and return how many there were in the window."""
+        """Add one to the counter of a window, and return its new value."""
         if self.url is not None and time.monotonic() >= self._away_until:
             try:
                 return await self._shared_storage(self.url).incr(key, seconds)
@@ -107,7 +107,7 @@ class Counters:
         return await self._here.incr(key, seconds)
 
     def _shared_storage(self, url: str) -> Storage:
-        # Made in the loop that uses it: connections belong to one.
+        # Created within the event loop that uses it, because its connections belong to that loop.
         if self._shared is None:
             options: dict[str, Any] = {
                 "socket_timeout": TIMEOUT_SECONDS,
@@ -118,7 +118,7 @@ class Counters:
 
 
 class RateLimit:
-    """Refuses who asks too often. ``bucket`` says which limit a request falls under."""
+    """Middleware that refuses requests beyond a limit; ``bucket`` returns the limit's name."""
 
     def __init__(
         self,
@@ -164,7 +164,7 @@ class RateLimit:
             self._remember(digest, state.get("user_id"))
 
     async def count(self, scope: Scope, owner: int | None) -> Count | None:
-        """Count the request; None when its bucket has no limit."""
+        """Count the request. Return None if its bucket has no limit."""
         name = self.bucket(scope)
         if owner is None and name != "login":
             name = "anonymous"
@@ -179,7 +179,7 @@ class RateLimit:
         else:
             who = f"user:{owner}"
         used = await self.counters.add(f"{name}:{window}:{who}", seconds)
-        if used == item.amount + 1:  # once in a window, or the log would be the attack
+        if used == item.amount + 1:  # once per window, or an attack would flood the log
             REFUSED.labels(name).inc()
             log.warning("rate limit reached", bucket=name, who=who)
         elif used > item.amount:

@@ -1,4 +1,4 @@
-"""Routes that take one file as their body, whole and unwrapped."""
+"""Helpers for routes whose request body is one raw file."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
@@ -23,13 +23,13 @@ T = TypeVar("T")
 
 
 def described(what: str) -> dict[str, Any]:
-    """The body as the OpenAPI document tells of it."""
+    """Return the OpenAPI description of the request body."""
     content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
     return {"requestBody": {"required": True, "description": what, "content": content}}
 
 
 def problems(what: str, **more: str) -> dict[int | str, dict[str, Any]]:
-    """What may be wrong with the body; ``more`` by status, as ``s409="Taken"``."""
+    """Return the OpenAPI descriptions of errors; ``more`` by status, such as ``s409="Taken"``."""
     told = {
         400: "Damaged in transit: the digest differs",
         413: f"The {what} is too large",
@@ -54,7 +54,7 @@ async def _expected(
 
 
 ExpectedDigest = Annotated[str | None, Depends(_expected)]
-"""The SHA-256 that the client announces, in hexadecimal. Take it after the guard."""
+"""SHA-256 in hexadecimal that the client announces. Declare it after the guard."""
 
 
 async def taken(
@@ -65,13 +65,17 @@ async def taken(
     look_ahead: Callable[[int], None],
     keep: Callable[[Spooled], T],
 ) -> T:
-    """Receive the body into the spool and have ``keep`` make something of it.
+    """Receive the body into the spool and return the result of ``keep``.
 
-    ``look_ahead`` is told the declared size in bytes, and refuses before anything is sent. Both run
-    in threads, with transactions of their own.
+    ``look_ahead`` gets the declared size in bytes and may refuse it before the body is read. Both
+    functions run in threads, with transactions of their own.
 
     Raises:
-        InvalidDigest, DigestMismatch, RawBodyRequired, UploadAborted, TooLarge: see there.
+        RawBodyRequired: the body is a form.
+        DigestMismatch: the content does not have the ``expected`` SHA-256.
+        UploadAborted: the client disconnected.
+        TooLarge: the body has more than ``limit`` bytes.
+        InsufficientStorage: the disk is full.
     """
     headers = request.headers
     check_headers(headers.get("content-type"), headers.get("content-length"), limit)

@@ -1,4 +1,4 @@
-"""Celery's result backend on the contract's own table: every invocation outlives the broker."""
+"""Celery's result backend on a contract table, so that results do not depend on the broker."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,11 +13,11 @@ from aiplatform.protocol.encoding import clean_text, jsonable
 from aiplatform.server.core.database import Base, Created, transaction
 
 KEPT_LOST = timedelta(days=1)
-"""How long the end of an invocation whose worker was lost is kept; as Celery keeps the others."""
+"""Time that the result of a lost worker's invocation is kept; the same as for other results."""
 
 
 class CeleryTask(Created, Base):
-    """One invocation of a Celery task; the contract's table. ``runtime`` in seconds."""
+    """An invocation of a Celery task; a table of the contract. ``runtime`` in seconds."""
 
     __tablename__ = "celery_tasks"
 
@@ -36,7 +36,7 @@ class CeleryTask(Created, Base):
 
 
 class DatabaseBackend(BaseBackend):  # type: ignore[misc]  # celery is untyped
-    """Stores outcomes in ``celery_tasks``."""
+    """A Celery result backend that stores results in ``celery_tasks``."""
 
     supports_autoexpire = False
     persistent = True
@@ -68,14 +68,14 @@ class DatabaseBackend(BaseBackend):  # type: ignore[misc]  # celery is untyped
             "kwargs": jsonable(dict(getattr(request, "kwargs", None) or {})),
             "worker": (getattr(request, "hostname", None) or "")[:100] or None,
         }
-        # Not the transaction's own time, which is later than the start that it records.
+        # Not the transaction's own time, which is later than the recorded start.
         statement = insert(CeleryTask).values(**described, **values, created_at=now)
         updates = {
             **values,
             "worker": func.coalesce(statement.excluded.worker, CeleryTask.worker),
         }
         if "completed_at" in values:
-            # A clock that was set back must not end an invocation before its start.
+            # If the clock was set back, an invocation must not end before its start.
             ended = func.greatest(now, CeleryTask.started_at)
             updates["completed_at"] = ended
             updates["runtime"] = func.extract("epoch", ended - CeleryTask.started_at)
@@ -86,7 +86,7 @@ class DatabaseBackend(BaseBackend):  # type: ignore[misc]  # celery is untyped
                 statement.on_conflict_do_update(
                     index_elements=[CeleryTask.id],
                     set_=updates,
-                    # What is told late must not undo the end.
+                    # A late message must not overwrite a final state.
                     where=None
                     if state in states.READY_STATES
                     else CeleryTask.status.not_in(states.READY_STATES),
@@ -116,27 +116,27 @@ class DatabaseBackend(BaseBackend):  # type: ignore[misc]  # celery is untyped
             session.execute(delete(CeleryTask).where(CeleryTask.id == task_id))
 
     def cleanup(self) -> None:
-        """Delete outcomes that have expired."""
+        """Delete expired results."""
         with transaction() as session:
             session.execute(delete(CeleryTask).where(CeleryTask.expires_at < func.now()))
 
     def ensure_chords_allowed(self) -> None:
-        """Chords need counters that this table does not have; nothing here uses them.
+        """Refuse chords: they need counters that this table does not have.
 
         Raises:
-            NotImplementedError: always.
+            NotImplementedError: always. The platform uses no chords.
         """
         raise NotImplementedError("chords are not supported by this result backend")
 
 
 def end_lost(session: Session, worker: str) -> int:
-    """Record as failed what a worker that is gone had started; return how many.
+    """Mark the unfinished invocations of a lost worker as failed, and return their number.
 
-    If the worker was only cut off, what it tells later replaces this.
+    If the worker was only disconnected, its later result replaces this one.
 
     Args:
-        session: the caller's; not committed here.
-        worker: its name, as the platform knows it.
+        session: the caller's session; not committed here.
+        worker: the worker's name on the platform.
     """
     reason = f"The worker {worker} ended before the invocation did."
     now = func.greatest(func.clock_timestamp(), CeleryTask.started_at)

@@ -1,11 +1,13 @@
-"""Two database roles: one owns the schema and migrates it, the other runs the system.
+"""Privileges of two database roles: one owns the schema and migrates, the other runs the platform.
 
-The running role reads and writes rows. It can't change tables, and of the audit trail it can only
-add rows: not their numbers or times, which the database gives, and nothing that is there already.
-So neither a fault of the program nor SQL that somebody smuggles into it rewrites the trail. Nor
-can it put something else in the trail's place: it makes no temporary tables and no schemas, which
-would be found before the real tables, and the search path of the database is pinned. A
-setup with one role for both works too, without that promise; `aiplatform db check` tells.
+The runtime role reads and writes rows. It can't change tables. In the audit trail it can only add
+rows. It can't set their numbers or times, which the database assigns, and can't change existing
+rows. So neither a bug nor injected SQL can rewrite the audit trail.
+
+The runtime role can't replace the audit trail either. It may not create temporary tables or
+schemas, which would be found before the real tables, and the database's search path is fixed.
+
+One role for both purposes works too, but without this protection; ``aiplatform db check`` says so.
 """
 
 from dataclasses import dataclass
@@ -26,10 +28,10 @@ APPEND_ONLY = {
     "audit_signatures": ("seal_id", "key_id", "signature"),
     "audit_archives": ("first_seal", "last_seal", "rows", "sha256", "size"),
 }  # fmt: skip
-"""Tables that the running role may read and add to, and the columns that it may give."""
+"""Tables that the runtime role may read and add rows to, and the columns that it may set."""
 
 TAKEN_FROM = ("audit_unsealed",)
-"""A queue that only a trigger fills."""
+"""Queue tables that only triggers fill."""
 
 READ_ONLY = ("alembic_version",)
 
@@ -62,8 +64,10 @@ NO_SHADOWS = (
     "REVOKE TEMPORARY, CREATE ON DATABASE {database} FROM PUBLIC",
     "ALTER DATABASE {database} SET search_path = public, pg_temp",
 )
-"""What keeps names like ``audit_logs`` from meaning anything but the real table. It belongs to the
-database itself, so neither a dump nor a copy of the database carries it along."""
+"""Statements that prevent a name like ``audit_logs`` from meaning another table.
+
+They change properties of the database itself, which neither a dump nor a copy of it contains.
+"""
 
 _SHADOWS = """
 SELECT has_database_privilege(current_database(), 'TEMPORARY')
@@ -73,14 +77,14 @@ SELECT has_database_privilege(current_database(), 'TEMPORARY')
 
 
 class RoleMissing(RuntimeError):
-    """The role that shall run the system does not exist."""
+    """A configured runtime role that does not exist in the database."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunningRole:
-    """The role of ``AIPLATFORM_DATABASE_URL`` and the audit tables that it could rewrite.
+    """The role of ``AIPLATFORM_DATABASE_URL``, and the audit tables that it could rewrite.
 
-    ``could_shadow``: it may make tables that would be found in place of the audit's.
+    ``could_shadow`` is True if it may create tables that would be found before the audit tables.
     """
 
     name: str
@@ -89,12 +93,12 @@ class RunningRole:
 
     @property
     def is_restricted(self) -> bool:
-        """Whether the audit trail is safe from it."""
+        """True if the role can neither rewrite nor replace the audit trail."""
         return not self.could_rewrite and not self.could_shadow
 
 
 def runtime_role(settings: Settings) -> str | None:
-    """The role that runs the system, when it is another than the one that migrates."""
+    """Return the runtime role; None if it is the same as the migrating role."""
     if settings.runtime_role:
         return settings.runtime_role
     if settings.migration_database_url is None:
@@ -105,10 +109,10 @@ def runtime_role(settings: Settings) -> str | None:
 
 
 def forbid_shadows(connection: Connection) -> None:
-    """Take from everybody but the owner the right to make temporary tables or schemas.
+    """Revoke the right to create temporary tables or schemas from everybody but the owner.
 
-    Runs as the role that migrates. Unless that owns the database it changes nothing, and
-    ``aiplatform db check`` says what is missing.
+    Runs as the migrating role. If that role does not own the database, nothing is changed, and
+    ``aiplatform db check`` reports what is missing.
     """
     raw = connection.connection.driver_connection
     assert isinstance(raw, psycopg.Connection)
@@ -120,12 +124,12 @@ def forbid_shadows(connection: Connection) -> None:
 
 
 def grant(connection: Connection, role: str) -> None:
-    """Give ``role`` what the running system needs, of what is there and of what will be.
+    """Grant ``role`` the privileges of the running platform, on existing and future tables.
 
-    Runs as the owner, after every migration; what was granted too much is taken back.
+    Runs as the owner, after every migration. Excess privileges are revoked.
 
     Raises:
-        RoleMissing: says what to run.
+        RoleMissing: the message says what to run.
     """
     raw = connection.connection.driver_connection
     assert isinstance(raw, psycopg.Connection)
@@ -168,7 +172,7 @@ def grant(connection: Connection, role: str) -> None:
 
 def _statements(name: str, *, sequence: bool) -> tuple[str, ...]:
     if sequence:
-        # Not UPDATE: setval would let it give numbers anew.
+        # No UPDATE: setval could then assign numbers again.
         return ("REVOKE ALL ON SEQUENCE {table} FROM {role}",
                 "GRANT USAGE, SELECT ON SEQUENCE {table} TO {role}")  # fmt: skip
     revoke = "REVOKE ALL ON {table} FROM {role}"
@@ -182,7 +186,7 @@ def _statements(name: str, *, sequence: bool) -> tuple[str, ...]:
 
 
 def examine() -> RunningRole:
-    """What the role of ``AIPLATFORM_DATABASE_URL`` could do to the audit trail."""
+    """Return what the role of ``AIPLATFORM_DATABASE_URL`` could do to the audit trail."""
     engine = create_engine(get_settings().sqlalchemy_url)
     try:
         with engine.connect() as connection:

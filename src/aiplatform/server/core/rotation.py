@@ -1,7 +1,7 @@
-"""Sealing everything anew under the first key of the key file.
+"""Re-encryption of all stored secrets with the first key of the key file.
 
-Works in batches that commit one by one and takes only what rests under another key, so it goes on
-where it was interrupted, and the platform may run meanwhile.
+It works in batches that commit separately, and selects only values under other keys. So it can
+continue after an interruption, and the platform may run meanwhile.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ BATCH = 500
 
 @dataclass
 class Rotated:
-    """What became of one column: ``unreadable`` values rest as they were."""
+    """The result for one column: counts of re-encrypted and of unreadable, unchanged values."""
 
     column: str
     sealed_anew: int = 0
@@ -27,7 +27,7 @@ class Rotated:
 
 
 def sealed_columns() -> list[Column[bytes]]:
-    """All columns declared with :func:`aiplatform.server.core.encryption.sealed_column`."""
+    """Return all columns declared with :func:`~aiplatform.server.core.encryption.sealed_column`."""
     return [
         column
         for table in Base.metadata.sorted_tables
@@ -37,13 +37,13 @@ def sealed_columns() -> list[Column[bytes]]:
 
 
 def rotate(*, new_key: bool = False) -> list[Rotated]:
-    """Seal anew what does not rest under the first key; ``new_key`` makes a fresh first key.
+    """Re-encrypt all values that are not under the first key; ``new_key`` adds a key first.
 
     Raises:
-        KeyFileUnusable: says what is wrong with the key file.
+        KeyFileUnusable: the message says what is wrong with the key file.
     """
     with transaction() as session:
-        # Two that add a key at once would lose one of the two.
+        # Of two commands that add a key at the same time, one would overwrite the other's key.
         session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": int(AdvisoryLock.KEYS)})
         if new_key:
             encryption.add_key()
@@ -68,10 +68,10 @@ def _rotate_batch(
     after: tuple[object, ...] | None,
     done: Rotated,
 ) -> tuple[object, ...] | None:
-    """One batch; returns the key to go on after, None at the end."""
+    """Re-encrypt one batch. Return the key to continue after; None at the end."""
     header = encryption.load_keys(create=True)[0].header
     keys = list(table.primary_key.columns)
-    # Nothing that anybody set is changed, so ETags stay.
+    # Keeps the time of the last change, so that ETags stay valid.
     stay = {other.name: other for other in table.columns if other.onupdate is not None}
     statement = (
         select(table)

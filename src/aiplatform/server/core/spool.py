@@ -1,6 +1,7 @@
-"""Uploads on their way in: a stream becomes a file on disk, with its hash, and never stays behind.
+"""Temporary files of uploads. A stream is written to disk and hashed on the way.
 
-Nothing but a buffer is held in memory, and neither hashing nor writing blocks the event loop.
+The files never outlive their upload. Only one buffer is held in memory, and neither hashing nor
+writing blocks the event loop.
 """
 
 import base64
@@ -24,10 +25,10 @@ from aiplatform.server.core.errors import InsufficientStorage, Problem, TooLarge
 log = structlog.get_logger(__name__)
 
 BUFFER_BYTES = 1 << 20
-"""Network chunks are gathered to this size: one hop to a thread per buffer, not per packet."""
+"""Size to which network chunks are collected, so that a thread runs per buffer, not per packet."""
 
 KEPT = timedelta(days=1)
-"""How long a file that nobody writes to stays in the spool."""
+"""Age at which an unchanged file is deleted from the spool."""
 
 CLEANED_EVERY = timedelta(hours=1)
 
@@ -35,7 +36,7 @@ NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class InvalidDigest(Problem):
-    """A digest header that can't be read must not pass for one that matched."""
+    """A digest header that can't be read. Ignoring it would treat the upload as verified."""
 
     status = 400
     code = "invalid_digest"
@@ -49,7 +50,7 @@ class InvalidDigest(Problem):
 
 
 class DigestMismatch(Problem):
-    """The bytes that arrived are not those that were sent."""
+    """Received content whose hash is not the announced one."""
 
     status = 400
     code = "digest_mismatch"
@@ -62,7 +63,10 @@ class DigestMismatch(Problem):
 
 
 class UploadAborted(Problem):
-    """The client went away; nobody reads this, but the log should not call it a fault of ours."""
+    """An upload whose client disconnected.
+
+    Nobody reads this answer, but the log should not report an internal error.
+    """
 
     status = 400
     code = "upload_aborted"
@@ -74,7 +78,10 @@ class UploadAborted(Problem):
 
 
 class RawBodyRequired(Problem):
-    """Forms would have to be parsed to be streamed, and their boundary is no part of the file."""
+    """A form instead of the file itself.
+
+    Forms would have to be parsed while streaming, and their boundaries are not part of the file.
+    """
 
     status = 415
     code = "raw_body_required"
@@ -89,7 +96,7 @@ class RawBodyRequired(Problem):
 
 @dataclass(frozen=True, slots=True)
 class Spooled:
-    """A file that has arrived whole: where it lies, its SHA-256 and its size in bytes."""
+    """A completely received file: its path, SHA-256 and size in bytes."""
 
     path: Path
     sha256: str
@@ -97,12 +104,16 @@ class Spooled:
 
 
 def announced_digest(content_digest: str | None, hexadecimal: str | None) -> str | None:
-    """The SHA-256 that a client announced (RFC 9530's header, or the simpler one), in hexadecimal.
+    """Return the SHA-256 that a client announced, in hexadecimal; None if it announced none.
 
-    Other algorithms of ``Content-Digest`` are passed over, as the RFC says.
+    Other algorithms in ``Content-Digest`` (RFC 9530) are ignored, as the RFC demands.
+
+    Args:
+        content_digest: the header ``Content-Digest``.
+        hexadecimal: the simpler header ``X-Content-SHA256``.
 
     Raises:
-        InvalidDigest: for one that is no SHA-256.
+        InvalidDigest: a header does not contain a valid SHA-256.
     """
     if content_digest is not None:
         named = re.search(r"(?:^|,)\s*sha-256=([^,;]*)", content_digest)
@@ -123,11 +134,11 @@ def announced_digest(content_digest: str | None, hexadecimal: str | None) -> str
 
 
 def check_headers(content_type: str | None, content_length: str | None, limit: int) -> None:
-    """Refuse before the first byte what its headers already give away.
+    """Refuse a request by its headers, before the body is read.
 
     Raises:
-        RawBodyRequired: for a form.
-        TooLarge: for a length over ``limit`` bytes.
+        RawBodyRequired: the body is a form.
+        TooLarge: the announced length is over ``limit`` bytes.
     """
     if (content_type or "").lower().startswith("multipart/"):
         raise RawBodyRequired
@@ -136,12 +147,15 @@ def check_headers(content_type: str | None, content_length: str | None, limit: i
 
 
 def declared_size(content_length: str | None) -> int:
-    """How many bytes the headers announce; 0 when they do not tell."""
+    """Return the number of bytes that the headers announce; 0 if they do not."""
     return int(content_length) if content_length is not None and content_length.isdigit() else 0
 
 
 def clean_directory(directory: Path, age: timedelta) -> int:
-    """Delete files of ``directory`` that nobody wrote to for ``age``: their process died."""
+    """Delete the files of ``directory`` that did not change for ``age``. Return how many.
+
+    Such files remain when a process dies.
+    """
     removed = 0
     if not directory.is_dir():
         return removed
@@ -158,9 +172,10 @@ def clean_directory(directory: Path, age: timedelta) -> int:
 
 @asynccontextmanager
 async def kept_clean(directory: Path) -> AsyncIterator[None]:
-    """Clean ``directory`` now and every hour for as long as the block lasts.
+    """Clean ``directory`` now and every hour during the block.
 
-    Workers clean the spool of their own machine, so an API on another one has to see to its own.
+    Workers only clean the spool of their own machine, so an API on another machine must do so
+    itself.
     """
 
     async def clean() -> None:
@@ -181,7 +196,7 @@ async def kept_clean(directory: Path) -> AsyncIterator[None]:
 
 @contextmanager
 def room_needed() -> Iterator[None]:
-    """Turn a full disk into the problem that says so."""
+    """Raise :class:`InsufficientStorage` if the disk is full within the block."""
     try:
         yield
     except OSError as error:
@@ -192,9 +207,10 @@ def room_needed() -> Iterator[None]:
 
 @asynccontextmanager
 async def workplace(directory: Path) -> AsyncIterator[Path]:
-    """A path prefix for files of one upload; whatever bears it is gone at the end.
+    """Yield a path prefix for the files of one upload, and delete these files at the end.
 
-    The files lie flat in ``directory``, where a sweep finds those of a process that died.
+    The files lie directly in ``directory``, where :func:`clean_directory` finds those of dead
+    processes.
     """
     with room_needed():
         await to_thread.run_sync(lambda: directory.mkdir(parents=True, exist_ok=True, mode=0o700))
@@ -214,12 +230,12 @@ def _remove(prefix: Path) -> None:
 async def receive(
     chunks: AsyncIterator[bytes], path: Path, *, limit: int, expected: str | None = None
 ) -> Spooled:
-    """Write a stream to the new file ``path``, hashing it on the way.
+    """Write a stream to the new file ``path``, and hash it on the way.
 
     Raises:
-        TooLarge: beyond ``limit`` bytes; the rest is not read.
-        DigestMismatch: when the content does not have the ``expected`` SHA-256.
-        InsufficientStorage: when the disk is full.
+        TooLarge: the stream has more than ``limit`` bytes; the rest is not read.
+        DigestMismatch: the content does not have the ``expected`` SHA-256.
+        InsufficientStorage: the disk is full.
     """
     digest = hashlib.sha256()
     size = 0

@@ -1,7 +1,7 @@
-"""Statements that are built once per process.
+"""SQL statements that are compiled once per process and run directly on psycopg.
 
-Building a select of many joins, and having SQLAlchemy see that it compiled the like before, costs
-far more than all else about it. What runs in every request is therefore kept as text.
+Building a select with many joins, and SQLAlchemy's look-up of its compiled form, cost far more than
+running it. So statements that run in every request are kept as text.
 """
 
 import re
@@ -20,21 +20,22 @@ from sqlalchemy.orm import Session
 
 @dataclass(frozen=True)
 class Compiled:
-    """A statement as text for psycopg, for every request the same but for its parameters."""
+    """A statement as text for psycopg; only its parameters differ between requests."""
 
     text: str
     fixed: dict[str, Any]
 
     def values(self, **parameters: Any) -> dict[str, Any]:
-        """The parameters of one run: those of the ``bindparam`` that the statement names."""
+        """Return the parameters of one execution: fixed ones, and those named by ``bindparam``."""
         return {**self.fixed, **parameters}
 
     def one(self, session: Session, **parameters: Any) -> Any:
-        """The only row, in the session's transaction; columns are attributes, by their labels.
+        """Return the only row, in the session's transaction. Columns are attributes, by label.
 
         Raises:
-            NoResultFound, MultipleResultsFound: SQLAlchemy's, when it is not the only one.
-            DBAPIError: when the database refuses.
+            NoResultFound: there is no row (an error of SQLAlchemy).
+            MultipleResultsFound: there are several rows (an error of SQLAlchemy).
+            DBAPIError: the database refused the statement.
         """
         row = self.one_or_none(session, **parameters)
         if row is None:
@@ -42,22 +43,22 @@ class Compiled:
         return row
 
     def one_or_none(self, session: Session, **parameters: Any) -> Any:
-        """The row, if there is one, the same way."""
+        """Return the only row, or None; otherwise like :meth:`one`."""
         rows = self.all(session, **parameters)
         if len(rows) > 1:
             raise MultipleResultsFound("Multiple rows were found when one or none was required")
         return rows[0] if rows else None
 
     def all(self, session: Session, **parameters: Any) -> Sequence[Any]:
-        """The rows, the same way."""
+        """Return all rows, in the session's transaction; otherwise like :meth:`one`."""
         with _driver(session, self) as driver:
             return _sent(driver, self, parameters).fetchall()
 
     def of_many(self, **types: str) -> "Compiled":
-        """The same for many at once: each parameter of ``types`` becomes an array of that type.
+        """Return the statement for many values at once: parameters become arrays of given types.
 
-        Rows have a column ``place``, which counts the array's elements from 1. An element for which
-        nothing is found has no row.
+        The rows have a column ``place``, which is the position in the arrays, from 1. Positions
+        without a result have no row.
         """
         text = self.text
         for name in types:
@@ -72,13 +73,14 @@ class Compiled:
 
 
 def all_of(session: Session, *asked: tuple[Compiled, Mapping[str, Any]]) -> list[Sequence[Any]]:
-    """The rows of several statements, one after the other in the session's transaction.
+    """Return the rows of several statements, which run one after the other in the transaction.
 
-    They are sent together, and so is what begins the transaction: each way to the server and back
-    wakes two processes. Each sees what was committed until it runs, not until it is sent.
+    They are sent together, with the statement that begins the transaction, because each round trip
+    wakes two processes. Each statement sees what was committed before it runs, not before it is
+    sent.
 
     Raises:
-        DBAPIError: as when they are asked one by one; of those after the first that fails none ran.
+        DBAPIError: a statement failed, as if they were sent one by one; those after it did not run.
     """
     with _driver(session, *(statement for statement, _ in asked)) as driver:
         with driver.pipeline():
@@ -93,12 +95,12 @@ def _sent(driver: Any, statement: Compiled, parameters: Mapping[str, Any]) -> ps
 
 @contextmanager
 def _driver(session: Session, *asked: Compiled) -> Iterator[Any]:
-    """psycopg's connection below the session's, in its transaction, for what is asked within.
+    """Yield the psycopg connection of the session, within its transaction.
 
-    SQLAlchemy's own way to a result takes as long as a small statement does. Errors are told as it
-    tells them, so that callers know one kind.
+    SQLAlchemy's own handling of results takes as long as a small statement. Errors are raised as
+    SQLAlchemy would, so that callers handle one kind.
     """
-    if session.autoflush:  # as before any statement of the session's own
+    if session.autoflush:  # as before each statement that the session runs itself
         session.flush()
     connection = session.connection()
     driver: Any = connection.connection.driver_connection
@@ -119,7 +121,7 @@ def _driver(session: Session, *asked: Compiled) -> Iterator[Any]:
 
 
 def compiled(statement: Select[*tuple[Any, ...]] | TextClause) -> Compiled:
-    """The text of ``statement``. Lists in ``IN`` can't be among its parameters."""
+    """Compile ``statement`` to text. Its parameters must not include lists for ``IN``."""
     dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]
     done = statement.compile(dialect=dialect)
     assert not getattr(done, "post_compile_params", None)
@@ -127,10 +129,10 @@ def compiled(statement: Select[*tuple[Any, ...]] | TextClause) -> Compiled:
 
 
 def dense(text: str) -> str:
-    """SQL without comments and without the white space it is laid out with.
+    """Return SQL without comments and superfluous white space.
 
-    psycopg finds the parameters of a text of more than 4096 characters anew each time. The text
-    must have neither comments' signs nor such white space in its literals.
+    psycopg caches the parsed parameters only of texts of at most 4096 characters. Literals in the
+    text must contain neither comment signs nor such white space.
     """
     bare = re.sub(r"--.*", "", text)
     return re.sub(r"(?<=[(,]) | (?=\))", "", " ".join(bare.split()))

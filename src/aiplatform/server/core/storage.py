@@ -1,7 +1,7 @@
-"""Blobs and who refers to them. The bytes are in the store, the truth about them is here.
+"""Blobs and the references to them. The store has the bytes, the database decides what exists.
 
-References hang on their owners by foreign key: deleting the owner deletes the reference, and the
-collector (:mod:`~aiplatform.server.core.collecting`) takes what nothing refers to.
+References have a foreign key to their owner, so deleting the owner deletes them. Garbage collection
+(:mod:`~aiplatform.server.core.collecting`) deletes what nothing refers to.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -34,11 +34,14 @@ from aiplatform.server.core.settings import get_settings
 
 ROWS_AT_ONCE = 1000
 FILES_AT_ONCE = 8
-"""Written at the same time: a disk syncs several in the time of one, an object store anyway."""
+"""Number of files that are written at the same time.
+
+A disk syncs several files in the time of one, and an object store serves them in parallel anyway.
+"""
 
 
 class BlobGone(Conflict):
-    """Content that was stored a while ago, and that nobody referred to in time."""
+    """Content that was stored earlier, but deleted because nothing referred to it in time."""
 
     code = "blob_gone"
     title = {"en": "Content no longer stored", "zh": "内容已被清理"}
@@ -61,7 +64,7 @@ class Blob(Created, Base):
 
 
 class DoomedBlob(Base):
-    """A file whose blob is gone; it goes too, unless its content is wanted again before that."""
+    """The file of a deleted blob. It will be deleted, unless its content is stored again before."""
 
     __tablename__ = "doomed_blobs"
 
@@ -71,7 +74,7 @@ class DoomedBlob(Base):
 
 
 class BlobRef(Base):
-    """One owner's use of a blob under a path of its own; exactly one owner column is set."""
+    """A reference from an owner to a blob, under a path; exactly one owner column is set."""
 
     __tablename__ = "blob_refs"
 
@@ -82,21 +85,22 @@ class BlobRef(Base):
     model_id: Mapped[int | None] = mapped_column(ForeignKey("models.id"))
     checkpoint_id: Mapped[int | None] = mapped_column(ForeignKey("task_checkpoints.id"))
     log_task_id: Mapped[int | None] = mapped_column(ForeignKey("tasks.id"))
-    # Foreign keys too, but a program that knows nothing of those tables must be able to write here.
+    # These have foreign keys, too. The models omit them, because a program without those tables
+    # must be able to write here.
     task_id: Mapped[int | None]
     bundle_id: Mapped[int | None] = mapped_column(BigInteger)
     path: Mapped[str] = mapped_column(String(500))
 
 
 PARTS_FOLDER = "parts/"
-"""Below it are the references of a version to what its files are made of."""
+"""Folder of a version's references to the blobs that its files are made of."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file of an owner: its relative path, content hash and size in bytes.
+    """A file of an owner: its relative path, SHA-256 and size in bytes.
 
-    It is the blob of that hash, or made of ``parts``.
+    Its content is the blob with that hash, or consists of ``parts``.
     """
 
     path: str
@@ -107,14 +111,14 @@ class StoredFile:
 
 @cache
 def get_store() -> BlobStore:
-    """The store of this process."""
+    """Return the store of this process."""
     return open_store(get_settings().blobs_url)
 
 
 def keep(session: Session, path: Path, sha256: str, size: int, *, move: bool = False) -> None:
     """Put a local file into the store and lock its row until the transaction ends.
 
-    Identical content is stored once. ``move`` allows the local file to be consumed.
+    Identical content is stored once. ``move`` allows the function to consume the local file.
     """
     row = insert(Blob).values(sha256=sha256, size=size)
     session.execute(
@@ -122,7 +126,8 @@ def keep(session: Session, path: Path, sha256: str, size: int, *, move: bool = F
             index_elements=[Blob.sha256], set_={"touched_at": func.clock_timestamp()}
         )
     )
-    # Waits for a collector that is just deleting the file; a file that is still there is kept.
+    # Waits for a collector that is deleting the file at the moment. A file that still exists is
+    # kept.
     session.execute(delete(DoomedBlob).where(DoomedBlob.sha256 == sha256))
     get_store().put_file(path, sha256, move=move)
 
@@ -130,19 +135,18 @@ def keep(session: Session, path: Path, sha256: str, size: int, *, move: bool = F
 def keep_all(
     session: Session, fresh: Mapping[str, tuple[Path, int]], used: Collection[str]
 ) -> None:
-    """Keep many small files as :func:`keep` does, and lock them and others that will be referred
-    to, until the transaction ends.
+    """Store many small files like :func:`keep`, and lock all blobs in use until the commit.
 
     Args:
-        session: whoever refers to them does so in its transaction.
+        session: the transaction in which the caller refers to the blobs.
         fresh: path and size in bytes of new content, by its SHA-256; the files are consumed.
-        used: all that will be referred to.
+        used: all hashes that the caller will refer to, new and old.
 
     Raises:
-        BlobGone: what is used and not fresh was collected.
+        BlobGone: a blob that is used and not new was collected.
     """
-    # First the rows that are there, then those that are missing, each in the order of their hashes:
-    # so writers of the same content wait for each other, but never in a circle.
+    # First the existing rows are locked, then the missing ones are inserted, each in the order of
+    # their hashes. So writers of the same content wait for each other, but never in a circle.
     locked = _lock_all(session, used)
     for sha256 in sorted(set(used) - set(fresh) - locked):
         _revive(session, sha256)
@@ -152,27 +156,27 @@ def keep_all(
             batch = missing[start : start + ROWS_AT_ONCE]
             rows = insert(Blob).values([{"sha256": h, "size": fresh[h][1]} for h in batch])
             session.execute(rows.on_conflict_do_nothing(index_elements=[Blob.sha256]))
-        # A row that somebody else wrote meanwhile may even have gone again.
+        # A row that another transaction inserted meanwhile may already be deleted again.
         locked = _lock_all(session, missing)
         missing = [sha256 for sha256 in missing if sha256 not in locked]
-    # Waits for a collector that is just deleting a file; one that is still there is kept.
+    # Waits for a collector that is deleting a file at the moment. A file that still exists is kept.
     session.execute(delete(DoomedBlob).where(DoomedBlob.sha256 == any_(_array(fresh))))
     store = get_store()
     with ThreadPoolExecutor(FILES_AT_ONCE, thread_name_prefix="blobs") as pool:
         stored = pool.map(
             lambda item: store.put_file(item[1][0], item[0], move=True), sorted(fresh.items())
         )
-        for _ in stored:  # raises what one of them raised
+        for _ in stored:  # raises the error of a failed file
             pass
 
 
 def _array(hashes: Iterable[str]) -> ColumnElement[list[str]]:
-    """One parameter, however many they are."""
+    """Return one array parameter for any number of hashes."""
     return literal(list(hashes), ARRAY(String))
 
 
 def _lock_all(session: Session, hashes: Collection[str]) -> set[str]:
-    """Keep blobs from being collected until the transaction ends. Returns those that there are."""
+    """Lock blobs against collection until the transaction ends. Returns those that exist."""
     locked = (
         select(Blob.sha256)
         .where(Blob.sha256 == any_(_array(hashes)))
@@ -194,10 +198,10 @@ def refer(
     task_id: int | None = None,
     bundle_id: int | None = None,
 ) -> None:
-    """Let an owner refer to a blob that :func:`keep` has stored in this transaction or before.
+    """Add an owner's reference to a blob that :func:`keep` has stored, now or earlier.
 
     Raises:
-        BlobGone: when it was collected since; whoever still has the content keeps it again.
+        BlobGone: the blob was collected meanwhile. If you still have the content, keep it again.
     """
     if not _lock(session, file.sha256):
         _revive(session, file.sha256)
@@ -217,21 +221,25 @@ def refer(
 
 
 def _lock(session: Session, sha256: str) -> bool:
-    """Keep a blob from being collected until the transaction ends. False when there is none."""
+    """Lock a blob against collection until the transaction ends. Return False if it is missing."""
     locked = select(Blob.sha256).where(Blob.sha256 == sha256).with_for_update(read=True)
     return session.scalar(locked) is not None
 
 
 def _revive(session: Session, sha256: str) -> None:
-    """Make a blob again of a file that is doomed and still there."""
+    """Restore the blob of a doomed file that still exists, and lock it.
+
+    Raises:
+        BlobGone: the file does not exist any more.
+    """
     size = session.scalar(
         delete(DoomedBlob).where(DoomedBlob.sha256 == sha256).returning(DoomedBlob.size)
     )
-    # A collector that died at its work may have left the doom of a file that is gone.
+    # A collector that died may have left the mark of a file that is already deleted.
     if size is not None and get_store().exists(sha256):
         row = insert(Blob).values(sha256=sha256, size=size)
         session.execute(row.on_conflict_do_nothing(index_elements=[Blob.sha256]))
-    # Without a doom, somebody else may have been faster to revive it.
+    # If there was no mark, another transaction may have restored the blob.
     if not _lock(session, sha256):
         raise BlobGone
 
@@ -245,7 +253,7 @@ def files_of(
     task_id: int | None = None,
     bundle_id: int | None = None,
 ) -> list[StoredFile]:
-    """The files of one owner that are blobs, by path."""
+    """Return the files of one owner that are whole blobs, by path."""
     statement = select(BlobRef.path, Blob.sha256, Blob.size).join(
         Blob, Blob.sha256 == BlobRef.sha256
     )

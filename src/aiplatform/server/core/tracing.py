@@ -1,7 +1,7 @@
-"""Traces, when ``AIPLATFORM_TRACES`` is on: from the request through its task to the runtime.
+"""Optional traces (``AIPLATFORM_TRACES``), from the request through its task to the child process.
 
-Whoever does something worth a span says so here. While traces are off that costs a look at a
-variable, and nothing is imported; :mod:`.otel` is what speaks with it.
+Code that is worth a span calls the functions here. While tracing is off, they only check a
+variable, and OpenTelemetry is not imported; :mod:`.otel` is the part that uses it.
 """
 
 import importlib.util
@@ -25,29 +25,29 @@ _traces: "Traces | None" = None
 
 
 class TracesUnavailable(RuntimeError):
-    """They are switched on, and the packages that make them are not installed."""
+    """A process with tracing switched on, but without the packages that it needs."""
 
 
 def start(settings: Settings, service: str) -> None:
-    """Begin to trace, if the settings say so; ``service`` is what this process is: api or worker.
+    """Start tracing, if the settings say so. ``service`` is ``api`` or ``worker``.
 
     Raises:
-        TracesUnavailable: says what to install.
+        TracesUnavailable: the message says what to install.
     """
     global _traces  # noqa: PLW0603  (one tracer per process)
     if not settings.traces or _traces is not None:
         return
     require_packages(settings)
-    from aiplatform.server.core.otel import Traces  # noqa: PLC0415  (not paid for while it is off)
+    from aiplatform.server.core.otel import Traces  # noqa: PLC0415  (slow; needed only while on)
 
     _traces = Traces(service)
 
 
 def require_packages(settings: Settings) -> None:
-    """Make sure that what the settings ask for can be had; nothing is imported.
+    """Check, without imports, that the packages are installed that the settings require.
 
     Raises:
-        TracesUnavailable: says what to install.
+        TracesUnavailable: the message says what to install.
     """
     if settings.traces and not packages_installed():
         raise TracesUnavailable(
@@ -57,15 +57,15 @@ def require_packages(settings: Settings) -> None:
 
 
 def packages_installed() -> bool:
-    """Whether the extra ``otel`` is there."""
+    """Return True if the extra ``otel`` is installed."""
     try:
         return importlib.util.find_spec("opentelemetry.exporter.otlp.proto.http") is not None
-    except ModuleNotFoundError:  # not even its parents
+    except ModuleNotFoundError:  # its parent packages are missing, too
         return False
 
 
 def stop() -> None:
-    """Send what has not been sent yet, and trace no more."""
+    """Send the remaining spans and stop tracing."""
     global _traces
     traces, _traces = _traces, None
     if traces is not None:
@@ -73,7 +73,7 @@ def stop() -> None:
 
 
 def is_on() -> bool:
-    """Whether this process traces."""
+    """Return True if this process records traces."""
     return _traces is not None
 
 
@@ -85,10 +85,10 @@ def span(
     parent: str | None = None,
     attributes: Mapping[str, Attribute] | None = None,
 ) -> Iterator["Span | None"]:
-    """Within, everything is part of one span; None while traces are off.
+    """Yield a span that covers the block; None while tracing is off.
 
-    ``parent`` is a W3C ``traceparent``; without one it is the current span, if there is one. An
-    exception that passes marks the span as failed.
+    ``parent`` is a W3C ``traceparent``; by default it is the current span, if there is one. An
+    exception that leaves the block marks the span as failed.
     """
     if _traces is None:
         yield None
@@ -98,7 +98,7 @@ def span(
 
 
 def describe(**attributes: Attribute) -> None:
-    """Say more about the current span: ``task_type`` becomes ``aiplatform.task.type``."""
+    """Add attributes to the current span: ``task_type`` becomes ``aiplatform.task.type``."""
     if _traces is not None:
         _traces.describe({f"aiplatform.{k.replace('_', '.')}": v for k, v in attributes.items()})
 
@@ -110,29 +110,29 @@ def fail(reason: str) -> None:
 
 
 def begin(name: str, at: float) -> Any:
-    """A span below the current one that began ``at`` (seconds since the epoch); see :func:`end`."""
+    """Start a span below the current one at ``at`` (seconds since the epoch); see :func:`end`."""
     return None if _traces is None else _traces.begin(name, at)
 
 
 def end(begun: Any, at: float) -> None:
-    """The end of what :func:`begin` returned."""
+    """End a span that :func:`begin` returned."""
     if begun is not None:
         begun.end(round(at * 1e9))
 
 
 def record(name: str, begun: float, ended: float, parent: str | None) -> None:
-    """A span that is over already; times in seconds since the epoch."""
+    """Record a span that has already ended; times in seconds since the epoch."""
     if _traces is not None:
         end(_traces.begin(name, begun, parent), ended)
 
 
 def traceparent() -> str | None:
-    """The current span as a W3C ``traceparent``, for those who go on with the trace elsewhere."""
+    """Return the current span as a W3C ``traceparent``, to continue the trace elsewhere."""
     return None if _traces is None else _traces.traceparent()
 
 
 def add_ids(_logger: Any, _method: str, line: EventDict) -> EventDict:
-    """For the log: which trace and span a line belongs to."""
+    """Add the ids of trace and span to a log line."""
     if _traces is not None:
         line.update(_traces.ids())
     return line

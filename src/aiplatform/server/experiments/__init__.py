@@ -1,1 +1,1 @@
-"""Questions asked of a base model, and their runs."""
+"""Experiments (a base model and a training spec), their runs, and evaluations."""

@@ -1,10 +1,10 @@
-"""What can go wrong with experiments."""
+"""Problems of experiments and runs."""
 
 from aiplatform.server.core.errors import Conflict, Invalid
 
 
 class ExperimentBusy(Conflict):
-    """Its runs would be left without it, and a search would go with it."""
+    """An experiment with an unfinished task or sweep, which can't be deleted."""
 
     code = "experiment_busy"
     title = {"en": "The experiment is in use", "zh": "实验正在使用中"}
@@ -15,7 +15,7 @@ class ExperimentBusy(Conflict):
 
 
 class NothingToLearn(Invalid):
-    """Supervised fine-tuning needs conversations or texts."""
+    """A dataset without conversations or texts, which supervised fine-tuning needs."""
 
     code = "dataset_not_learnable"
     title = {"en": "Nothing to learn from", "zh": "数据集无法用于训练"}
@@ -29,7 +29,10 @@ class NothingToLearn(Invalid):
 
 
 class PreferencesNotTaught(Invalid):
-    """Supervised fine-tuning would learn the chosen answers and ignore the rejected ones."""
+    """A dataset of preference pairs for supervised fine-tuning.
+
+    The training would learn the chosen answers and ignore the rejected ones.
+    """
 
     code = "dataset_has_preferences"
     title = {"en": "These are preference pairs", "zh": "这是偏好数据"}
@@ -44,7 +47,7 @@ class PreferencesNotTaught(Invalid):
 
 
 class ExperimentArchived(Conflict):
-    """What is archived is kept as it is."""
+    """An archived experiment, which starts no runs."""
 
     code = "experiment_archived"
     title = {"en": "The experiment is archived", "zh": "实验已归档"}
@@ -57,7 +60,7 @@ class ExperimentArchived(Conflict):
 
 
 class ExecutesElsewhere(Conflict):
-    """The platform only keeps what such a run reported; it has neither its code nor its data."""
+    """A rerun of an external run, of which the platform has neither code nor data."""
 
     code = "run_executes_elsewhere"
     title = {"en": "The run executes elsewhere", "zh": "该运行在平台之外执行"}
@@ -71,7 +74,7 @@ class ExecutesElsewhere(Conflict):
 
 
 class NotRepeatable(Conflict):
-    """What a run read is not there any more, or is not the same."""
+    """A rerun whose inputs were changed or deleted since the first run."""
 
     code = "not_repeatable"
     title = {"en": "The run can't be repeated", "zh": "无法重复该运行"}
@@ -84,7 +87,7 @@ class NotRepeatable(Conflict):
 
 
 class ConfigInvalid(Invalid):
-    """A config that came out of changes is none."""
+    """A config that is invalid after the requested changes."""
 
     code = "config_invalid"
     title = {"en": "Invalid configuration", "zh": "配置无效"}

@@ -1,4 +1,4 @@
-"""The queue's side of experiments: tasks of type training and evaluation."""
+"""Task kinds of experiments: trainings, evaluations and external runs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,7 @@ from aiplatform.server.tasks.service.kinds import Inputs, Outcome, Prepared, Tas
 
 
 class Training(TaskKind):
-    """One run of an experiment."""
+    """A training, which is a run of an experiment."""
 
     type = TaskType.TRAINING
     permission = Permission.TRAINING_WRITE
@@ -46,15 +46,15 @@ class Training(TaskKind):
         trainings.take_over(session, task, again)
 
     def inputs(self, session: Session, task: Task) -> Inputs:
-        """Base model, rows and held-out rows."""
+        """Return base model, rows and held-out rows."""
         return task_inputs(session, task)
 
     def started(self, session: Session, task_id: int) -> None:
-        """The experiment runs."""
+        """Set the experiment to running."""
         trainings.show_running(session, task_id)
 
     def requeued(self, session: Session, task: Task) -> None:
-        """The experiment waits again."""
+        """Set the experiment to pending."""
         trainings.follow(session, task, ExperimentStatus.PENDING)
 
     def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
@@ -63,7 +63,7 @@ class Training(TaskKind):
 
 
 class Evaluation(TaskKind):
-    """A model beside its base on held-out rows."""
+    """An evaluation of a model and its base model on held-out rows."""
 
     type = TaskType.EVALUATION
     permission = Permission.TRAINING_WRITE
@@ -74,7 +74,7 @@ class Evaluation(TaskKind):
         return evaluations.prepare(session, context, spec)
 
     def look_ahead(self, context: ProjectContext, specs: Sequence[Any]) -> Sequence[Question]:
-        """The datasets."""
+        """Return the queries for the datasets of the specs."""
         return (pins.pins_asked(context, [spec.dataset for spec in specs]),)
 
     def model_made(self, session: Session, task: Task, maker: Task) -> None:
@@ -86,7 +86,7 @@ class Evaluation(TaskKind):
         return evaluations.missed(task, result)
 
     def inputs(self, session: Session, task: Task) -> Inputs:
-        """The model, its base and the rows."""
+        """Return the model, its base model and the rows."""
         return task_inputs(session, task)
 
     def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
@@ -95,7 +95,7 @@ class Evaluation(TaskKind):
 
 
 class External(TaskKind):
-    """A run that executes elsewhere and reports."""
+    """A run that executes outside the platform and reports its metrics."""
 
     type = TaskType.EXTERNAL
     elsewhere = True
@@ -107,7 +107,7 @@ class External(TaskKind):
 
 
 def register() -> None:
-    """Called by the composition roots."""
+    """Register the task kinds; called when the API or a worker starts."""
     kinds.register(External())
     kinds.register(Training())
     kinds.register(Evaluation())

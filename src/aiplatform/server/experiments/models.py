@@ -1,4 +1,4 @@
-"""Experiments, their runs, and what both are searched by."""
+"""Tables of experiments, their runs, and the values that both are searched by."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from aiplatform.server.core.database import Base, Identified, Updated
 
 
 class Experiment(Identified, Updated, Base):
-    """A question asked of a base model; the contract's table. ``config`` is the training spec."""
+    """A base model and a training spec (``config``); a table of the contract."""
 
     __tablename__ = "experiments"
 
@@ -24,7 +24,7 @@ class Experiment(Identified, Updated, Base):
 
 
 class ExperimentDetails(Base):
-    """What an experiment needs and the contract has no column for. ``note`` is Markdown."""
+    """Columns of an experiment that the contract table lacks. ``note`` is Markdown."""
 
     __tablename__ = "experiment_details"
 
@@ -38,7 +38,7 @@ class ExperimentDetails(Base):
 
 
 class ExperimentTag(Base):
-    """A word that people find experiments by."""
+    """A word that marks an experiment, so that people find it."""
 
     __tablename__ = "experiment_tags"
 
@@ -47,9 +47,10 @@ class ExperimentTag(Base):
 
 
 class RunDetails(Base):
-    """What the queue does not know of a run, made by a trigger when one is queued.
+    """Columns of a run that the task tables lack. A trigger inserts the row with the task.
 
-    ``metrics`` are its figures, ``record`` is what makes it repeatable (see ``rules.records``).
+    ``metrics`` are the run's figures. ``record`` is what makes it repeatable (see
+    ``rules.records``).
     """
 
     __tablename__ = "run_details"
@@ -63,7 +64,7 @@ class RunDetails(Base):
 
 
 class ExperimentFact(Base):
-    """A number or a word of config or metrics by its path; triggers keep these."""
+    """A number or text in an experiment's config or metrics, by path; triggers maintain it."""
 
     __tablename__ = "experiment_facts"
 
@@ -75,7 +76,7 @@ class ExperimentFact(Base):
 
 
 class RunFact(Base):
-    """The same of runs."""
+    """A number or text in a run's config or metrics, by path; triggers maintain it."""
 
     __tablename__ = "run_facts"
 

@@ -1,4 +1,4 @@
-"""Experiments and their runs over HTTP."""
+"""HTTP routes of experiments and their runs."""
 
 from fastapi import APIRouter
 

@@ -1,4 +1,4 @@
-"""What lists of experiments and of runs are asked with."""
+"""Filter and sort parameters of the lists of experiments and runs."""
 
 from difflib import get_close_matches
 from typing import Annotated
@@ -24,7 +24,7 @@ Filter = Annotated[
     str | None,
     Query(
         alias="filter",
-        # A longer one is told what is wrong with it, in words.
+        # The limit is high, so that the filter's parser explains what is wrong with a long filter.
         max_length=4 * MAX_LENGTH,
         description='such as `metrics.loss < 1.5 and config.lora.rank = 16 and tags has "prod"`',
     ),
@@ -39,10 +39,10 @@ Sort = Annotated[
 
 
 def read_sort(text: str | None) -> Order:
-    """The order of a request.
+    """Return the order that a request asks for.
 
     Raises:
-        FilterInvalid: when it is none.
+        FilterInvalid: the text is not a valid order.
     """
     try:
         return read_order(text)
@@ -51,11 +51,11 @@ def read_sort(text: str | None) -> Order:
 
 
 def conditions(subject: Subject, node: Node | None) -> search.Conditions:
-    """The filter as SQL, or nothing.
+    """Return the filter as SQL conditions; without a filter, no conditions.
 
     Raises:
-        FilterInvalid: for a time that is none. What is returned raises it, too: for a field that
-            does not exist, or a comparison that it does not have.
+        FilterInvalid: a value is not a valid time. The returned object raises it for an unknown
+            field, or for a comparison that a field does not support.
     """
     if node is None:
         return search.Conditions(lambda _: [])
@@ -77,10 +77,10 @@ def conditions(subject: Subject, node: Node | None) -> search.Conditions:
 def require_known_figures(
     session: Session, subject: Subject, context: ProjectContext, node: Node | None
 ) -> None:
-    """Refuse a filter on figures that nothing has; called when it found nothing.
+    """Refuse a filter on figures that nothing in the project has. Call it for an empty result.
 
     Raises:
-        FilterInvalid: names the figure, and those that are spelled alike.
+        FilterInvalid: the message names the figure, and existing ones with a similar name.
     """
     asked = list(comparisons(node)) if node is not None else []
     figures = [one for one in asked if one.field.root in ROOTS and "." in one.field.path]

@@ -1,4 +1,4 @@
-"""Experiments."""
+"""HTTP routes of experiments."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -100,9 +100,9 @@ def list_experiments(
     asked: Filter = None,
     sort: Sort = None,
 ) -> Page[ExperimentOut]:
-    """The project's experiments, newest first; found by a filter, sorted by any figure.
+    """List the project's experiments, newest first; filter them, or sort them by any figure.
 
-    Who asks for a name or with a filter about `archived` finds what is in the archive, too.
+    Archived experiments are included if you give a name, or a filter about `archived`.
     """
     node = read_filter(asked)
     about_archive = node is not None and any(
@@ -147,7 +147,7 @@ def create_experiment(
     body: ExperimentIn,
     response: Response,
 ) -> ExperimentOut:
-    """Ask a question of a base model. Nothing is trained until a run is started."""
+    """Create an experiment. Nothing is trained until a run is started."""
     experiment = service.create_experiment(
         session,
         context,
@@ -168,7 +168,7 @@ def get_experiment(
     session: SessionDep,
     response: Response,
 ) -> ExperimentOut:
-    """The experiment, with its ETag."""
+    """Return an experiment with its ETag."""
     return _show(session, context, queries.get_experiment(session, context, experiment), response)
 
 
@@ -186,7 +186,7 @@ def update_experiment(
     response: Response,
     if_match: IfMatch = None,
 ) -> ExperimentOut:
-    """Change what describes it, or its config. Runs that were queued before keep theirs."""
+    """Change an experiment's description or config. Runs that are already queued keep theirs."""
     found = queries.lock_experiment(session, context, experiment)
     require_match(if_match, found.updated_at, "experiment")
     changes = {field: getattr(body, field) for field in body.model_fields_set}
@@ -205,7 +205,7 @@ def delete_experiment(
     context: Annotated[ProjectContext, Depends(access.CHANGE)],
     session: SessionDep,
 ) -> Response:
-    """Delete it and its sweeps; its tasks and models stay."""
+    """Delete an experiment and its sweeps. Its tasks and models are kept."""
     service.delete_experiment(session, context, experiment)
     return Response(status_code=status.HTTP_204_NO_CONTENT)
 
@@ -227,14 +227,15 @@ def start_run(
     session: SessionDep,
     body: RunIn | None = None,
 ) -> TaskOut:
-    """Queue a training with the experiment's config, its dataset versions pinned now.
+    """Queue a training with the experiment's config. Its dataset versions are pinned now.
 
     `override_gate` needs the permission `datasets:override`.
     """
     run = body or RunIn()
     if run.override_gate is not None:
         require_also(session, context, Permission.DATASETS_OVERRIDE, request)
-    # A run of the experiment that ends locks itself first, and the experiment after.
+    # The end of a run locks the run's task first and then its experiment. The same order here
+    # prevents a deadlock.
     dependencies.look_up(session, context.project_id, run.after)
     found = queries.lock_experiment(session, context, experiment)
     task = service.submit_run(
@@ -264,7 +265,7 @@ def clone_experiment(
     body: CloneIn,
     response: Response,
 ) -> ExperimentOut:
-    """A new experiment with its config, but for `changes`, its description, note and tags."""
+    """Copy an experiment with description, note, tags and config, except for `changes`."""
     original = queries.get_experiment(session, context, experiment)
     made = service.clone_experiment(
         session, context, original, name=body.name, changes=body.changes
@@ -281,7 +282,7 @@ def list_runs(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[TaskOut]:
-    """Trainings, and runs of the experiment that execute elsewhere; newest first."""
+    """List the experiment's trainings and external runs, newest first."""
     statement = queries.list_runs(queries.get_experiment(session, context, experiment))
     rows, following = page_by_id(session, statement, Task.id, limit=limit, cursor=cursor)
     return Page(items=render_tasks(session, context, rows), next_cursor=following)

@@ -1,4 +1,4 @@
-"""Runs of a project: search, record, rerun, comparison."""
+"""HTTP routes of runs: search, read with record, rerun, compare."""
 
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -76,9 +76,9 @@ def list_runs_of_project(
     asked: Filter = None,
     sort: Sort = None,
 ) -> Page[RunOut]:
-    """All runs, newest first; found by a filter, sorted by any figure.
+    """List runs, newest first; select them with a filter, or sort them by any figure.
 
-    A run is a training, or one that executes elsewhere and reports. It may have no experiment.
+    A run is a training, or an external run that reports its metrics. It may have no experiment.
     """
     node = read_filter(asked)
     rows, following = search.page(
@@ -102,7 +102,7 @@ def get_run(
     context: Annotated[ProjectContext, Depends(access.READ_RUN)],
     session: SessionDep,
 ) -> RunDetailOut:
-    """The run, and all that makes it repeatable."""
+    """Return a run and its record, which contains all that is needed to repeat it."""
     row = queries.shown_run(session, context, run)
     record = service.record(session, queries.get_run(session, context, run))
     return RunDetailOut(**_fields(row), record=Record(**record))
@@ -121,9 +121,10 @@ def rerun(
     request: Request,
     body: RerunIn | None = None,
 ) -> TaskOut:
-    """Queue the same once more: its config, its versions, its seed, whatever changed since.
+    """Queue a run again, with the same config, dataset versions and seed.
 
-    `override_gate` needs the permission `datasets:override`.
+    Later changes of the experiment do not matter. `override_gate` needs the permission
+    `datasets:override`.
     """
     wanted = body or RerunIn()
     if wanted.override_gate is not None:
@@ -146,7 +147,7 @@ def compare(
     experiment: Annotated[list[UUID] | None, Query(max_length=MAX_COMPARED)] = None,
     run: Annotated[list[UUID] | None, Query(max_length=MAX_COMPARED)] = None,
 ) -> ComparisonOut:
-    """What the configs have in common and what not, and their figures, side by side."""
+    """Compare configs and figures: common values, and differing ones side by side."""
     found = service.compare(session, context, experiments=experiment or (), runs=run or ())
     return ComparisonOut(
         items=[ComparedOut.model_validate(asdict(item)) for item in found.items],

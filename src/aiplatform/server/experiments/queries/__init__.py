@@ -1,4 +1,4 @@
-"""Named selects: ``experiments`` with what their tasks read, ``runs``, and ``search`` over both."""
+"""SELECT statements of experiments and their inputs, of runs, and of searches over both."""
 
 from aiplatform.server.experiments.queries.experiments import (
     columns_of,

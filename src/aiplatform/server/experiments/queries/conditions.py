@@ -1,13 +1,14 @@
-"""Filters as SQL: everything that a user wrote is a bound parameter.
+"""Translation of filters to SQL. Everything that a user wrote becomes a bound parameter.
 
-The SQL is built once for all filters that differ in paths and values alone (:func:`shape`): that
-takes longer than to look for a page. Each comparison's parameters are named by its place in the
-filter (:func:`values`).
+Building the SQL takes longer than finding a page, so filters that differ only in paths and values
+share a statement (:func:`shape`). The parameters of each comparison are named by its position in
+the filter (:func:`values`).
 
-To the planner, the figures of a path are spread like those of all paths together, so its estimates
-are of no use here: what meets a comparison is therefore made a set, once, whatever it expects, and
-the cost of a page grows with the project's runs and never with their product. Only among the newest
-few, where most filters find a page, each is looked up by itself (``Subject.one_by_one``).
+PostgreSQL's planner assumes that the values of each path are distributed like those of all paths
+together, so its estimates are useless here. Therefore the matches of a comparison are collected
+into a set once, whatever the planner expects. The cost of a page then grows with the number of
+runs, and never with its square. Only among the newest few, where most filters find a page, each run
+is checked individually (``Subject.one_by_one``).
 """
 
 import math
@@ -53,14 +54,14 @@ ORDERED: Mapping[str, Callable[[Any, Any], ColumnElement[bool]]] = {
     ">=": lambda column, value: column >= value,
 }
 NAN = literal("NaN", Double)
-"""PostgreSQL takes NaN for equal to itself and for more than every number."""
+"""NaN, which PostgreSQL treats as equal to itself and greater than every number."""
 
 PROJECT = bindparam("project", type_=Integer)
-"""The project that is searched."""
+"""Parameter for the id of the searched project."""
 
 
 def shape(node: Node) -> Hashable:
-    """What the SQL of a filter depends on."""
+    """Return the part of a filter that its SQL depends on."""
     found: Hashable = filters.fold(
         node,
         comparison=lambda one: (
@@ -76,10 +77,10 @@ def shape(node: Node) -> Hashable:
 
 
 def values(subject: Subject, node: Node) -> dict[str, Any]:
-    """The parameters of a filter.
+    """Return the parameters of a filter's SQL by name.
 
     Raises:
-        FilterError: for a text that is to be a time and is none.
+        FilterError: a value that must be a time is none.
     """
     found: dict[str, Any] = {}
     for place, one in enumerate(comparisons(node)):
@@ -95,10 +96,10 @@ def values(subject: Subject, node: Node) -> dict[str, Any]:
 
 
 def condition(subject: Subject, node: Node) -> ColumnElement[bool]:
-    """The filter over ``subject`` in the project, never null.
+    """Return the filter as an SQL condition on ``subject`` that is never NULL.
 
     Raises:
-        FilterError: for a field that does not exist, or a comparison that it does not have.
+        FilterError: a field does not exist, or does not support the comparison.
     """
     places = count()
     found: ColumnElement[bool] = filters.fold(
@@ -112,7 +113,7 @@ def condition(subject: Subject, node: Node) -> ColumnElement[bool]:
 
 
 def _is_figure(one: Comparison) -> bool:
-    """Whether it is about something in config or metrics."""
+    """Return True if the comparison is about a value in config or metrics."""
     return one.field.root in ROOTS and one.field.path != one.field.root
 
 
@@ -139,7 +140,7 @@ def _bound(one: Comparison, value: Value) -> Value:
 
 
 def _moment(one: Comparison, value: Value) -> datetime | None:
-    """The time that is meant; None where the comparison will be refused for being none."""
+    """Return the time that a value means; None if the comparison will be refused anyway."""
     if not isinstance(value, str) or one.operator not in ORDERED:
         return None
     try:
@@ -175,14 +176,14 @@ def _compared(subject: Subject, one: Comparison, place: int) -> ColumnElement[bo
             *[_fact_meets(facts, one, value, name) for value, name in asked],
         )
         if subject.one_by_one:
-            # A scalar, since an EXISTS would be made a join.
+            # A scalar subquery, because the planner would turn EXISTS into a join.
             own = select(true()).where(facts.owner_id == subject.key, facts.path == named, meets)
             found: ColumnElement[bool] = own.scalar_subquery().is_(true())
             return found
         owners = select(facts.owner_id).where(
             facts.project_id == PROJECT, facts.path == named, meets
         )
-        # Without IS TRUE it would be joined, row by row where few are expected.
+        # Without IS TRUE, the planner would join row by row where it expects few rows.
         among: ColumnElement[bool] = subject.key.in_(owners)
         return among.is_(true())
     attribute = subject.attributes.get(path)
@@ -206,7 +207,7 @@ def _fact_meets(facts: Any, one: Comparison, value: Value, name: str) -> ColumnE
         case "=" | "in":
             return and_(number.is_not(None), number == asked)
         case "!=":
-            # A text differs from every number.
+            # A text is unequal to every number.
             return or_(facts.word.is_not(None), number != asked)
     compare = ORDERED.get(one.operator)
     if compare is None:

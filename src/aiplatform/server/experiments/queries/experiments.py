@@ -1,4 +1,4 @@
-"""Experiments, and what their tasks read."""
+"""SELECT statements of experiments, and of the inputs of their tasks."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -34,9 +34,12 @@ UNFINISHED = [status.value for status in TaskStatus if not status.is_final]
 
 
 def those(key: Any, *, named: bool, archived: bool | None) -> list[ColumnElement[bool]]:
-    """Conditions on experiments: their name, and whether they are in the archive; None for all.
+    """Return conditions on the name and the archived state of experiments.
 
-    ``key`` is their key in a statement that has them, the name its parameter ``name``.
+    Args:
+        key: column with the experiment's id.
+        named: True if the name must equal the parameter ``name``.
+        archived: True for archived experiments, False for the others, None for both.
     """
     conditions: list[ColumnElement[bool]] = []
     if named:
@@ -50,7 +53,7 @@ def those(key: Any, *, named: bool, archived: bool | None) -> list[ColumnElement
 
 
 def _shown_experiments() -> Select[Any]:
-    """All experiments, each with what is shown of it, and its key as ``key``."""
+    """Select all experiments with the columns that are shown, and their key as ``key``."""
     tags = (
         select(func.array_agg(aggregate_order_by(ExperimentTag.tag, ExperimentTag.tag)))
         .where(ExperimentTag.experiment_id == Experiment.id)
@@ -87,7 +90,7 @@ def _shown_experiments() -> Select[Any]:
 
 @cache
 def experiments_by_key() -> Compiled:
-    """What is shown of a project's experiments; its parameters are ``project`` and ``keys``."""
+    """Return the statement for the shown columns of experiments, by ``project`` and ``keys``."""
     return compiled(
         _shown_experiments().where(
             Experiment.project_id == bindparam("project"),
@@ -97,17 +100,17 @@ def experiments_by_key() -> Compiled:
 
 
 def shown(session: Session, experiment: Experiment) -> Row[Any]:
-    """One row like those of :func:`experiments_by_key`."""
+    """Return an experiment with the columns of :func:`experiments_by_key`."""
     return session.execute(_shown_experiments().where(Experiment.id == experiment.id)).one()
 
 
 def details_of(session: Session, experiment: Experiment) -> ExperimentDetails:
-    """Return the details of an experiment, which are in a table of their own."""
+    """Return the details of an experiment."""
     return session.get_one(ExperimentDetails, experiment.id)
 
 
 def tags_of(session: Session, experiment: Experiment) -> list[str]:
-    """Its tags, in alphabetical order."""
+    """Return the tags of an experiment in alphabetical order."""
     return list(
         session.scalars(
             select(ExperimentTag.tag)
@@ -118,19 +121,19 @@ def tags_of(session: Session, experiment: Experiment) -> list[str]:
 
 
 def get_experiment(session: Session, context: ProjectContext, uuid: UUID) -> Experiment:
-    """One experiment of the project.
+    """Return an experiment of the project.
 
     Raises:
-        NotFound: when the project has no such experiment.
+        NotFound: the project has no such experiment.
     """
     return _one(session, context, uuid, lock=False)
 
 
 def lock_experiment(session: Session, context: ProjectContext, uuid: UUID) -> Experiment:
-    """The same, locked and as it is now. Every change begins here.
+    """Lock an experiment of the project, and return its current state for a change.
 
     Raises:
-        NotFound: when the project has no such experiment.
+        NotFound: the project has no such experiment.
     """
     return _one(session, context, uuid, lock=True)
 
@@ -148,7 +151,7 @@ def _one(session: Session, context: ProjectContext, uuid: UUID, *, lock: bool) -
 
 
 def lock_asked_by(session: Session, experiment_id: int | None) -> Experiment | None:
-    """The experiment that a task or a model belongs to, locked; None when it is gone."""
+    """Lock and return the experiment of a task or model; None if it was deleted."""
     if experiment_id is None:
         return None
     return session.scalar(
@@ -160,7 +163,7 @@ def lock_asked_by(session: Session, experiment_id: int | None) -> Experiment | N
 
 
 def list_runs(experiment: Experiment) -> Select[Any]:
-    """Select the experiment's runs: trainings, and runs that execute elsewhere."""
+    """Select the experiment's runs: trainings and external runs."""
     statement: Any = select(Task).where(
         Task.experiment_id == experiment.id, Task.type.in_(RUN_TYPES)
     )
@@ -169,12 +172,12 @@ def list_runs(experiment: Experiment) -> Select[Any]:
 
 
 def count_runs(session: Session, experiment: Experiment) -> int:
-    """Return how many runs it has had."""
+    """Return the number of runs that an experiment has had."""
     return session.scalars(select(func.count()).select_from(list_runs(experiment).subquery())).one()
 
 
 def latest_run(session: Session, experiment: Experiment) -> int | None:
-    """The id of its newest training."""
+    """Return the id of an experiment's newest training."""
     return session.scalar(
         select(func.max(Task.id)).where(
             Task.experiment_id == experiment.id, Task.type == TaskType.TRAINING.value
@@ -183,7 +186,7 @@ def latest_run(session: Session, experiment: Experiment) -> int | None:
 
 
 def unfinished_task(session: Session, experiment: Experiment) -> Task | None:
-    """A training, or an evaluation of what one has made, that has not ended."""
+    """Return a task of an experiment that has not ended: a training, evaluation or external run."""
     return session.scalar(
         select(Task)
         .where(Task.experiment_id == experiment.id, Task.status.in_(UNFINISHED))
@@ -193,21 +196,21 @@ def unfinished_task(session: Session, experiment: Experiment) -> Task | None:
 
 
 def inputs_of(session: Session, task: Task) -> Sequence[TaskInput]:
-    """What a task reads."""
+    """Return the inputs of a task, ordered by role."""
     return session.scalars(
         select(TaskInput).where(TaskInput.task_id == task.id).order_by(TaskInput.role)
     ).all()
 
 
 def shape_of(session: Session, version_id: int | None) -> str | None:
-    """The shape of a dataset version's rows."""
+    """Return the shape of a dataset version's rows."""
     return session.scalar(
         select(DatasetVersionDetails.shape).where(DatasetVersionDetails.version_id == version_id)
     )
 
 
 def columns_of(session: Session, version_id: int | None) -> list[str]:
-    """The names of the columns of a dataset version."""
+    """Return the column names of a dataset version."""
     columns = session.scalar(
         select(DatasetVersionDetails.columns).where(DatasetVersionDetails.version_id == version_id)
     )
@@ -215,5 +218,5 @@ def columns_of(session: Session, version_id: int | None) -> list[str]:
 
 
 def project_uuid(session: Session, project_id: int | None) -> UUID | None:
-    """The uuid of a project."""
+    """Return the uuid of a project."""
     return session.scalar(select(Project.uuid).where(Project.id == project_id))

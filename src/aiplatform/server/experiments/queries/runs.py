@@ -1,4 +1,4 @@
-"""Runs of a project: trainings, and runs that execute elsewhere and report."""
+"""SELECT statements of runs: trainings and external runs."""
 
 from functools import cache
 from typing import Any
@@ -17,7 +17,7 @@ from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.registry.models import Model
 from aiplatform.server.tasks.models import Task, TaskEvent, TaskScheduling
 
-# One look at the index for each key, however many points a series has.
+# Reads one index entry per key, however many points a series has.
 _LAST = text(
     """
 WITH RECURSIVE keys AS (
@@ -35,7 +35,7 @@ LATERAL (SELECT value FROM metric_points WHERE task_id = :task AND key = k.key
 
 
 def _shown_runs() -> Select[Any]:
-    """All runs, each with what is shown of it, and its key as ``key``."""
+    """Select all runs with the columns that are shown, and their key as ``key``."""
     original = aliased(Task)
     statement: Any = (
         select(
@@ -74,7 +74,7 @@ def _shown_runs() -> Select[Any]:
 
 @cache
 def runs_by_key() -> Compiled:
-    """What is shown of a project's runs; its parameters are ``project`` and ``keys``."""
+    """Return the statement for the shown columns of runs, by ``project`` and ``keys``."""
     return compiled(
         _shown_runs().where(
             RunDetails.project_id == bindparam("project"),
@@ -84,10 +84,10 @@ def runs_by_key() -> Compiled:
 
 
 def shown_run(session: Session, context: ProjectContext, uuid: UUID) -> Row[Any]:
-    """One row like those of :func:`runs_by_key`.
+    """Return a run with the columns of :func:`runs_by_key`.
 
     Raises:
-        NotFound: when the project has no such run.
+        NotFound: the project has no such run.
     """
     found = session.execute(
         _shown_runs().where(RunDetails.project_id == context.project_id, Task.uuid == uuid)
@@ -98,10 +98,10 @@ def shown_run(session: Session, context: ProjectContext, uuid: UUID) -> Row[Any]
 
 
 def get_run(session: Session, context: ProjectContext, uuid: UUID) -> Task:
-    """Return the task of one run of the project.
+    """Return the task of a run.
 
     Raises:
-        NotFound: when the project has no run of this uuid.
+        NotFound: the project has no run with this uuid.
     """
     found = session.scalar(
         select(Task).where(
@@ -116,20 +116,20 @@ def get_run(session: Session, context: ProjectContext, uuid: UUID) -> Task:
 
 
 def run_details(session: Session, task_id: int) -> RunDetails | None:
-    """Return the details of a run; None if its project was gone when it was queued.
+    """Return the details of a run; None if its project was deleted before it was queued.
 
-    A trigger makes the row, so it is read from the database.
+    A trigger inserts the row, so it is always read from the database.
     """
     return session.get(RunDetails, task_id, populate_existing=True)
 
 
 def last_values(session: Session, task_id: int) -> dict[str, float]:
-    """The last value of every series of a task."""
+    """Return the last value of every series of a task."""
     return {row.key: row.value for row in session.execute(_LAST, {"task": task_id})}
 
 
 def environment_of(session: Session, task_id: int) -> dict[str, Any]:
-    """What the task's last attempt said of its machine and software; empty when it did not."""
+    """Return the environment that the task's last attempt reported; empty if it did not."""
     found = session.scalar(
         select(TaskEvent.data)
         .where(TaskEvent.task_id == task_id, TaskEvent.kind == "environment")

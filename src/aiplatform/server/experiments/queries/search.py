@@ -1,8 +1,8 @@
-"""Pages of what a filter finds, in an order that a user wrote.
+"""Search of experiments and runs: pages that match a filter, in an order of the user's choice.
 
-A page is found in two steps. The first looks for keys alone, in indexes, with no more tables than
-the filter asks about; the second fetches what is shown of them. The statements of both are kept as
-text, those of the first for each kind of question that is asked (:class:`Conditions`).
+A page is found in two steps. The first selects only keys, by indexes, with no more tables than the
+filter needs. The second selects the shown columns for these keys. The statements are cached as
+text; those of the first step for each kind of filter (:class:`Conditions`).
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -35,31 +35,31 @@ from aiplatform.server.experiments.queries.subjects import Subject
 from aiplatform.server.projects.access import ProjectContext
 
 WINDOW = 12
-"""How many times as many as a page holds are looked through for it before a set is made."""
+"""Number of pages of newest keys that are checked one by one, before all matches are collected."""
 
 MOST_LOOKED_THROUGH = 1000
-"""But at most so many: to look each up costs more by then."""
+"""Upper limit of keys that are checked one by one. Beyond it, collecting all matches is cheaper."""
 
 KINDS_KEPT = 100
-"""Statements of each sort that are kept as text; their filters are as users write them."""
+"""Number of cached statements per function, as there is no limit to users' filters."""
 
 END = 2**62
-"""A key that is after all of them, walked from the newest."""
+"""Key that is greater than all others, to start a page that is ordered from the newest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """``path`` None: by time of creation, which is that of the serial key."""
+    """An order of a list. Without ``path`` it is the order of creation, and of the keys."""
 
     path: str | None = None
     descending: bool = True
 
 
 def read_order(text: str | None) -> Order:
-    """``created``, ``metrics.…`` or ``config.…``; a minus before it for the largest first.
+    """Parse an order: ``created``, ``metrics.…`` or ``config.…``; a minus means largest first.
 
     Raises:
-        FilterError: for anything else.
+        FilterError: the text is none of these.
     """
     if text is None:
         return Order()
@@ -74,10 +74,10 @@ def read_order(text: str | None) -> Order:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What is asked of a subject; ``of_figures``: of its config or metrics, among others.
+    """Conditions of a search. ``of_figures`` is True if any is about config or metrics.
 
-    ``of`` writes SQL that depends on ``shape`` alone; its parameters are ``values``, by name. So
-    two are equal if they differ in values only.
+    ``of`` builds SQL that depends only on ``shape``. The parameters, by name, are ``values``.
+    Therefore two objects that differ only in their values are equal, and share a cached statement.
     """
 
     of: Callable[[Subject], Sequence[ColumnElement[bool]]] = field(compare=False)
@@ -86,7 +86,7 @@ class Conditions:
     of_figures: bool = False
 
     def __call__(self, subject: Subject) -> Sequence[ColumnElement[bool]]:
-        """The same for ``subject``."""
+        """Return the SQL conditions for ``subject``."""
         return self.of(subject)
 
 
@@ -101,25 +101,25 @@ def page(
     limit: int,
     cursor: str | None,
 ) -> tuple[Sequence[Any], str | None]:
-    """One page in ``order`` of what meets ``conditions``, and the cursor of the next.
+    """Return a page of matches in ``order``, and the cursor of the next page.
 
-    ``shown`` selects what is shown of it, with the subject's key as ``key``; its parameters are
-    ``project`` and ``keys``. What has no number to be sorted by comes last, newest first.
+    Rows without a number to sort by come last, newest first. ``shown`` is the statement for the
+    shown columns, with the subject's key as ``key``; its parameters are ``project`` and ``keys``.
     """
     asked = {**conditions.values, "project": context.project_id, "path": order.path}
     found, following = _keys(session, subject, conditions, order, asked, limit, cursor)
     keys = [row.key for row in found]
     rows = {row.key: row for row in shown.all(session, project=context.project_id, keys=keys)}
-    # What was deleted meanwhile is missing.
+    # Rows that were deleted meanwhile are missing.
     return [rows[row.key] for row in found if row.key in rows], following
 
 
 def unknown_figure(
     session: Session, subject: Subject, context: ProjectContext, paths: Sequence[str]
 ) -> tuple[str, list[str]] | None:
-    """Return the first of ``paths`` that nothing of the project has, and some that there are.
+    """Return the first of ``paths`` that nothing in the project has, with some existing paths.
 
-    None when each is there, or when nothing of the project has any figure yet.
+    Returns None if all paths exist, or if the project has no figures yet.
     """
     facts = subject.facts
     for path in paths:
@@ -162,7 +162,8 @@ def _keys(
             last = rows[limit - 1]
             return rows[:limit], encode_cursor("n", repr(last.number), last.key)
         after = END
-    # On the first page, these are all that have one: where few do, they are soonest told by name.
+    # On the first page, ``rows`` has all keys with a number. If they are few, excluding them by key
+    # is fastest.
     without = _without_number(subject, conditions, named=numbered and start is None)
     asked |= {"after": after, "limit": limit + 1 - len(rows), "named": [row.key for row in rows]}
     rest = without.all(session, **asked)
@@ -170,13 +171,13 @@ def _keys(
     if len(rows) <= limit:
         return rows, None
     last = rows[limit - 1]
-    if len(rows) - len(rest) == limit:  # what has numbers filled the page exactly
+    if len(rows) - len(rest) == limit:  # rows with numbers filled the page exactly
         return rows[:limit], encode_cursor("k", "", END)
     return rows[:limit], encode_cursor("k", "", last.key)
 
 
 def _position(cursor: str | None) -> tuple[bool, float | None, int]:
-    """Whether the page begins among what has numbers, and after which number and key."""
+    """Return True if a page starts among rows with numbers; also its start's number and key."""
     kind, number, key = ("n", "", 0) if cursor is None else decode_cursor(cursor, str, str, int)
     try:
         place = float(number) if number else None
@@ -191,7 +192,7 @@ PATH = bindparam("path", type_=String)
 
 
 def _of_project(subject: Subject) -> Select[Any]:
-    """The keys of all of the project, as ``key``; conditions may be about any attribute."""
+    """Select the keys of the project as ``key``; conditions may use any attribute."""
     return (
         select(subject.key.label("key"))
         .select_from(subject.tables)
@@ -201,9 +202,9 @@ def _of_project(subject: Subject) -> Select[Any]:
 
 @lru_cache(KINDS_KEPT)
 def _among_newest(subject: Subject, conditions: Conditions, *, later: bool) -> Compiled:
-    """A page's keys, if those that come next hold one: see :data:`WINDOW`.
+    """Compile a search for a page's keys among the newest rows only, see :data:`WINDOW`.
 
-    A set of all that meet a condition costs more than that, unless few do.
+    Collecting all matches of a condition costs more, unless they are few.
     """
     subject = replace(subject, one_by_one=True)
     floor = _in_order(_of_project(subject), subject, later=later)
@@ -217,7 +218,7 @@ def _among_newest(subject: Subject, conditions: Conditions, *, later: bool) -> C
 
 @lru_cache(KINDS_KEPT)
 def _by_key(subject: Subject, conditions: Conditions, *, descending: bool, later: bool) -> Compiled:
-    """A page's keys by time of creation."""
+    """Compile a search for a page's keys in the order of creation."""
     statement = _of_project(subject).where(*conditions(subject))
     in_order = _in_order(statement, subject, descending=descending, later=later)
     return compiled(in_order.limit(LIMIT))
@@ -225,9 +226,10 @@ def _by_key(subject: Subject, conditions: Conditions, *, descending: bool, later
 
 @lru_cache(KINDS_KEPT)
 def _without_number(subject: Subject, conditions: Conditions, *, named: bool) -> Compiled:
-    """A page's keys of what has no number to be sorted by.
+    """Compile a search for a page's keys of rows without a number to sort by.
 
-    All but those of the parameter ``named``, or but those of which that is found now.
+    If ``named``, the parameter ``named`` lists the keys to exclude. Otherwise a subquery excludes
+    all keys that have a number.
     """
     if named:
         without = subject.key != all_(bindparam("named", type_=ARRAY(Integer)))
@@ -254,9 +256,9 @@ def _in_order(
 def _by_number(
     subject: Subject, conditions: Conditions, *, descending: bool, later: bool
 ) -> Compiled:
-    """A page's keys by what is sorted by, as ``number``."""
-    # Facts have their owner's key and project: unless an attribute is asked about, nothing else is
-    # read.
+    """Compile a search for a page's keys in the order of a figure, which is ``number``."""
+    # The facts contain key and project of their owner, so no other table is read unless the filter
+    # needs an attribute.
     facts = aliased(subject.facts, name="sorted")
     table = outerjoin(facts, subject.key.class_, subject.key == facts.owner_id)
     sorted_ = replace(

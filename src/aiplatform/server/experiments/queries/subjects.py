@@ -1,4 +1,4 @@
-"""What is searched: experiments and runs, with the attributes that all of them have."""
+"""Subjects of searches: experiments and runs, with their tables and attributes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from aiplatform.server.tasks.models import Task, TaskScheduling
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """Something that all have: a text or a time; ``of`` may be a subselect."""
+    """An attribute that every row has: a text, a time or a flag. ``of`` may be a subquery."""
 
     of: Any
     is_time: bool = False
@@ -29,22 +29,24 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subject:
-    """What is searched."""
+    """A kind of rows that can be searched."""
 
     key: Any
     project: Any
-    """The column of its project."""
+    """Column with the id of the row's project."""
     tables: Any
-    """Where key, project and attributes are: left joins by unique keys, of which the planner drops
-    those that a statement does not use."""
+    """Tables with key, project and attributes.
+
+    They are left joins by unique keys, so the planner omits tables that a statement does not use.
+    """
     around: Callable[[Any, Any], Any]
-    """The tables beside the one of the key, joined to it by a key."""
+    """Function that joins the other tables to the table of the key."""
     facts: type[ExperimentFact] | type[RunFact]
     tagged: ColumnElement[int | None]
-    """The experiment whose tags count."""
+    """Column with the id of the experiment whose tags count."""
     attributes: Mapping[str, Attribute]
     one_by_one: bool = False
-    """Whether figures are looked up for each in turn: right for a few, and wrong for all."""
+    """True if figures are looked up row by row, which is fast for a few rows and slow for all."""
 
 
 def _text(column: Any) -> Attribute:

@@ -1,7 +1,7 @@
 """Pure rules of experiments.
 
-``runs`` says what can be learned and which run is the best, ``filters`` reads the filter language,
-``comparison`` tells what differs between several, ``records`` what makes a run repeatable.
+``runs`` decides what can be learned and which run is the best, ``comparison`` finds the differences
+between configs, ``records`` builds the record that makes a run repeatable.
 """
 
 from aiplatform.server.experiments.rules.runs import (

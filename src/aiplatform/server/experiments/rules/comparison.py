@@ -1,11 +1,11 @@
-"""What differs between several configs and their figures."""
+"""Comparison and changes of configs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 
 def flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A document's leaves by their paths: ``{"lora": {"rank": 8}}`` has ``lora.rank``."""
+    """Return a document's leaves by their paths: ``{"lora": {"rank": 8}}`` has ``lora.rank``."""
     found: dict[str, Any] = {}
     for key, value in document.items():
         path = f"{prefix}{key}"
@@ -19,7 +19,10 @@ def flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def compare(
     documents: Sequence[Mapping[str, Any]],
 ) -> tuple[dict[str, Any], dict[str, list[Any]]]:
-    """What all have in common, and what not: a value for each by path, None where one lacks it."""
+    """Return the values that all documents share, and the differing ones.
+
+    Both are by path. Differing values are lists with a value per document, None where it has none.
+    """
     leaves = [flat(document) for document in documents]
     paths = sorted({path for one in leaves for path in one})
     same: dict[str, Any] = {}
@@ -34,7 +37,7 @@ def compare(
 
 
 def merged(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The document with ``changes``, whose keys may be paths; what is nested is merged."""
+    """Return the document with ``changes`` merged into it. Keys of ``changes`` may be paths."""
     result = dict(document)
     for key, value in changes.items():
         head, _, rest = key.partition(".")

@@ -1,4 +1,4 @@
-"""What makes a run repeatable, put together from what is stored of it."""
+"""Records of runs, which contain what is needed to repeat them."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,15 +10,15 @@ def record_of(
     told: Mapping[str, Any],
     environment: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The record of a run.
+    """Return the record of a run.
 
     Args:
-        config: the whole spec, its dataset versions pinned.
-        inputs: role, label and SHA-256 of what it read.
-        told: what was stored of it: ``git`` by who queued it, ``environment`` when it ended.
-        environment: what its last attempt has said, where nothing is stored yet.
+        config: the whole spec with its pinned dataset versions.
+        inputs: role, label and SHA-256 of each input.
+        told: stored facts: ``git`` from whoever queued the run, ``environment`` from its end.
+        environment: the environment that the last attempt reported, in case none is stored yet.
     """
-    # The config of a run that executes elsewhere is as its author wrote it.
+    # The config of an external run has no fixed shape.
     seed = config.get("seed")
     return {
         "seed": seed if type(seed) is int else None,

@@ -1,4 +1,4 @@
-"""Pure rules of experiments: what can be learned, which run is the best, what is kept of it."""
+"""Pure rules of runs: what can be learned, which run is the best, which figures are kept."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -9,16 +9,16 @@ from aiplatform.protocol.enums import DataShape, ExperimentStatus, TaskStatus, T
 from aiplatform.protocol.pass_conditions import PassCondition
 
 LEARNABLE = frozenset(DataShape) - {DataShape.CLASSIFICATION, DataShape.TABLE}
-"""Shapes that supervised fine-tuning reads a conversation or a text from."""
+"""Data shapes from which supervised fine-tuning can read conversations or texts."""
 
 RUN_TYPES = (TaskType.TRAINING.value, TaskType.EXTERNAL.value)
-"""Types of the tasks that are runs; the trigger ``tasks_are_runs`` names them too."""
+"""Types of the tasks that are runs. The trigger ``tasks_are_runs`` lists them, too."""
 
 RUNS_KEPT = 200
-"""Runs whose summaries ``experiments.metrics`` holds; all are in ``tasks``."""
+"""Number of runs that are summarised in ``experiments.metrics``; ``tasks`` has all of them."""
 
 SERIES_KEPT = 30
-"""Series of a run that are summed up there."""
+"""Number of series per run that such a summary contains."""
 
 SUMMARY = (
     "train_loss_first",
@@ -35,7 +35,7 @@ SUMMARY = (
     "seconds",
     "seconds_per_step",
 )
-"""What of a training's result is repeated in the summary of its experiment and in its model."""
+"""Fields of a training's result that its experiment and its model repeat."""
 
 STATUS_AFTER = {
     TaskStatus.COMPLETED: ExperimentStatus.COMPLETED,
@@ -45,12 +45,12 @@ STATUS_AFTER = {
 
 
 def summary_of(result: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of a training's result."""
+    """Return the figures of a training's result that are kept."""
     return {key: result[key] for key in SUMMARY if result.get(key) is not None}
 
 
 def figures_of(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the numbers of the result that a run which executes elsewhere has reported."""
+    """Return the numbers in the result of an external run."""
     return {
         key: value
         for key, value in result.items()
@@ -59,14 +59,14 @@ def figures_of(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def own_config(task_type: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the config of a run, which a reported one keeps beside facts of its machine."""
+    """Return the config of a run. An external run stores it beside facts about its machine."""
     return dict(config["config"] if task_type == TaskType.EXTERNAL else config)
 
 
 def best_run(runs: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The run with the lowest held-out loss; where none has one, with the lowest last loss.
+    """Return the run with the lowest held-out loss; if none has one, with the lowest last loss.
 
-    Of equals the earlier. A loss that is no number is never the best.
+    Of several equal runs, the earliest one is returned. A loss that is not finite never counts.
     """
     for key in ("eval_loss", "train_loss_last"):
         measured = [run for run in runs if math.isfinite(number_of(run.get(key)))]
@@ -76,20 +76,20 @@ def best_run(runs: list[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def with_run(metrics: Mapping[str, Any], run: dict[str, Any]) -> dict[str, Any]:
-    """The experiment's metrics with one more run: the best one's figures, and ``runs``."""
+    """Return the experiment's metrics with one more run: the best run's figures, and ``runs``."""
     runs = [*metrics.get("runs", []), run]
     return _summarised(runs)
 
 
 def few_of(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Of summed-up series as many as an experiment repeats of each run; all are with the task."""
+    """Return the first summarised series of a run; its task has all of them."""
     return dict(islice(metrics.items(), SERIES_KEPT))
 
 
 def with_evaluation(
     metrics: Mapping[str, Any], model: str, evaluation: dict[str, Any]
 ) -> dict[str, Any]:
-    """The same with the evaluation of the model that one of the runs has made."""
+    """Return the experiment's metrics with the evaluation of the model of one of its runs."""
     runs = [
         {**run, "evaluation": evaluation} if run.get("model") == model else run
         for run in metrics.get("runs", [])
@@ -98,15 +98,15 @@ def with_evaluation(
 
 
 def evaluation_of(result: Mapping[str, Any], **facts: Any) -> dict[str, Any]:
-    """What the registry keeps of an evaluation; the answers stay in the task's result."""
+    """Return the part of an evaluation that the registry keeps; the answers stay with the task."""
     kept = {key: result[key] for key in ("rows", "tokens", "base", "model") if key in result}
     return {**facts, **kept}
 
 
 def unmet(conditions: Iterable[PassCondition], result: Mapping[str, Any]) -> list[str]:
-    """Return the conditions on an evaluation's model that do not hold, with what was measured.
+    """Return the pass conditions that the evaluated model fails, with the measured values.
 
-    A condition on something that was not measured does not hold.
+    A condition on a figure that was not measured fails.
     """
     figures = result.get("model") or {}
     return [
@@ -125,7 +125,10 @@ def _summarised(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def number_of(value: Any) -> float:
-    """NaN and infinities are stored as strings; what is no number counts as NaN."""
+    """Convert a stored figure to a float; NaN if it is no number.
+
+    NaN and infinities are stored as strings.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return math.nan
     try:

@@ -1,4 +1,4 @@
-"""Wire shapes: ``experiments``, and ``runs`` with records and comparisons."""
+"""Shapes of requests and answers: ``experiments``, and ``runs`` with records and comparisons."""
 
 from aiplatform.server.experiments.schemas.experiments import (
     CloneIn,

@@ -1,4 +1,4 @@
-"""Experiments and what is asked of them."""
+"""Shapes of experiments and of the requests that change them."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -29,7 +29,7 @@ Tags = Annotated[list[Tag], Field(max_length=50)]
 
 
 class ExperimentIn(Strict):
-    """A question asked of a base model. Without a version, a run reads the version of its day."""
+    """An experiment to create. If its dataset has no version, each run reads the newest one."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -53,7 +53,7 @@ class ExperimentIn(Strict):
 
 
 class ExperimentChange(Strict):
-    """What is given is changed. A changed config counts for later runs only."""
+    """Changes of an experiment; omitted fields stay. A changed config affects later runs only."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -79,7 +79,7 @@ class ExperimentChange(Strict):
 
 
 class CloneIn(Strict):
-    """A new experiment like another. Keys of ``changes`` may be paths: ``lora.rank``."""
+    """A copy of an experiment. Keys of ``changes`` may be paths: ``lora.rank``."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -94,7 +94,7 @@ class CloneIn(Strict):
 
 
 class GitState(Strict):
-    """The caller's source code: what was checked out, and whether something else lay there."""
+    """The state of the caller's source code: its commit, and whether files differed from it."""
 
     commit: str = Field(pattern=r"^[0-9a-f]{7,64}$")
     branch: Annotated[str, Field(max_length=255)] | None = None
@@ -102,7 +102,7 @@ class GitState(Strict):
 
 
 class RunIn(Strict):
-    """A training run of the experiment as it is now."""
+    """A training run with the experiment's current config."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"priority": 5}]})
 
@@ -119,7 +119,7 @@ class RunIn(Strict):
 
 
 class ExperimentOut(BaseModel):
-    """An experiment. ``metrics`` has the figures of its best run, and ``runs`` with each one's."""
+    """An experiment. ``metrics`` has the figures of its best run, and of each run in ``runs``."""
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -1,4 +1,4 @@
-"""Runs, their records, and comparisons."""
+"""Shapes of runs, their records, and comparisons."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -40,7 +40,7 @@ EXAMPLE_RUN: Any = {
 
 
 class RunOut(BaseModel):
-    """A training, or a run that executes elsewhere; the task of its uuid has logs and series."""
+    """A training or an external run. The task with the same uuid has its logs and series."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_RUN]})
 
@@ -64,7 +64,7 @@ class RunOut(BaseModel):
 
 
 class RecordedInput(BaseModel):
-    """What a run read: a label for people, and the hash of its content."""
+    """An input of a run: a label for people, and the hash of its content."""
 
     role: str
     label: str
@@ -72,7 +72,7 @@ class RecordedInput(BaseModel):
 
 
 class Record(BaseModel):
-    """All that is needed to do a run again, and to see why another came out differently."""
+    """Everything that is needed to repeat a run, and to explain differences between runs."""
 
     seed: int | None
     config: dict[str, Any]
@@ -107,7 +107,7 @@ class RunDetailOut(RunOut):
 
 
 class RerunIn(Strict):
-    """The same once more: config, dataset versions, base model and seed of the run."""
+    """A repetition of a run with the same config, dataset versions, base model and seed."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"priority": 5}]})
 
@@ -120,7 +120,7 @@ class RerunIn(Strict):
 
 
 class ComparedOut(BaseModel):
-    """One column of a comparison. ``run`` is whose figures these are."""
+    """A column of a comparison. ``run`` is the run that the figures come from."""
 
     kind: Literal["experiment", "run"]
     uuid: UUID
@@ -130,7 +130,7 @@ class ComparedOut(BaseModel):
 
 
 class ComparisonOut(BaseModel):
-    """Experiments and runs side by side; lists are in the order of ``items``."""
+    """A comparison of experiments and runs; lists are in the order of ``items``."""
 
     model_config = ConfigDict(
         json_schema_extra={

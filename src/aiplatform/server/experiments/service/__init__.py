@@ -1,8 +1,8 @@
 """Use cases of experiments.
 
-``experiments`` makes and changes them, ``trainings`` and ``evaluations`` are their tasks, from
-submission to what is kept of the outcome; ``inputs`` is what those read; ``comparisons`` puts
-several side by side.
+``experiments`` creates and changes them. ``trainings`` and ``evaluations`` handle their tasks, from
+the submission to the stored outcome, and ``inputs`` what these tasks read. ``external`` handles
+external runs. ``comparisons`` compares experiments and runs.
 """
 
 from aiplatform.server.experiments.service.comparisons import compare, record

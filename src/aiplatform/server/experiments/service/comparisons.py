@@ -1,4 +1,4 @@
-"""Reading several experiments and runs side by side, and the record of one."""
+"""Comparison of several experiments and runs, and the record of one run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from aiplatform.server.tasks.models import Task
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One of what is compared. ``run`` is whose figures these are: an experiment's best."""
+    """A compared item. ``run`` is the run that the figures come from: an experiment's best one."""
 
     kind: Literal["experiment", "run"]
     uuid: UUID
@@ -33,7 +33,7 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What several have in common and what not; lists are in the order of ``items``."""
+    """Common and differing values of several items; lists are in the order of ``items``."""
 
     items: list[Compared]
     same: dict[str, Any]
@@ -49,10 +49,10 @@ def compare(
     experiments: Sequence[UUID],
     runs: Sequence[UUID],
 ) -> Comparison:
-    """Put experiments and runs of the project side by side.
+    """Compare experiments and runs of the project.
 
     Raises:
-        NotFound: for one that the project does not have.
+        NotFound: the project has no such experiment or run.
     """
     items = [_experiment(queries.get_experiment(session, context, uuid)) for uuid in experiments]
     items += [_run(session, queries.get_run(session, context, uuid)) for uuid in runs]
@@ -98,11 +98,11 @@ def _run(session: Session, task: Task) -> Compared:
 
 
 def record(session: Session, task: Task) -> dict[str, Any]:
-    """What makes the run repeatable, see ``rules.records``."""
+    """Return the record that makes the run repeatable, see ``rules.records``."""
     details = queries.run_details(session, task.id)
     told = {} if details is None else details.record
     if task.type == TaskType.EXTERNAL:
-        # Such a run says of itself where it executes, and from which commit.
+        # An external run reports its environment and commit itself.
         facts = dict(task.config["facts"])
         git = facts.pop("git", None)
         told = {"git": git if isinstance(git, dict) else None, "environment": facts}

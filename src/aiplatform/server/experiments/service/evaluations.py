@@ -1,4 +1,4 @@
-"""Evaluations: a model beside its base on held-out rows, and where the outcome is kept."""
+"""Evaluations: comparison of a model with its base model on held-out rows, and its outcome."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -19,12 +19,15 @@ from aiplatform.server.tasks.service.kinds import Outcome, Prepared
 
 
 def prepare(session: Session, context: ProjectContext, spec: EvaluationSpec) -> Prepared:
-    """Check what an evaluation names, and pin what it will read; a model that a training has yet to
-    make is pinned by :func:`read_made`.
+    """Check the references of an evaluation, and pin what it will read.
+
+    If a training has yet to make the model, :func:`read_made` pins it later.
 
     Raises:
-        NotFound: for a model, task or dataset that the project may not use.
-        ModelNotReady, MakesNoModel, DependencyFailed, MadeNoModel, NothingToLearn: see there.
+        NotFound: the project may not use a model, task or dataset.
+        ModelNotReady, MakesNoModel, DependencyFailed, MadeNoModel: the model can't be used, see
+            ``registry.service.model_meant``.
+        NothingToLearn: the rows are neither conversations nor texts.
     """
     model = registry.model_meant(session, context, spec.model)
     dataset, rows = pinned_rows(session, context, spec.dataset, DATASET)
@@ -32,7 +35,7 @@ def prepare(session: Session, context: ProjectContext, spec: EvaluationSpec) -> 
     if model is None:
         return Prepared(spec=pinned, inputs=[rows])
     details = registry_queries.details_of(session, model)
-    # The evaluation of a shared model is no other project's experiment.
+    # A shared model may belong to an experiment of another project.
     own = model.project_id == context.project_id
     return Prepared(
         spec=pinned.model_copy(update={"model": model.uuid}),
@@ -43,7 +46,7 @@ def prepare(session: Session, context: ProjectContext, spec: EvaluationSpec) -> 
 
 
 def read_made(session: Session, task: Task, training: Task) -> None:
-    """Let an evaluation that waited for a training read what that has made.
+    """Pin the model that a training has made, for an evaluation that waited for it.
 
     Raises:
         MadeNoModel: see ``registry.service.pin_made``.
@@ -54,14 +57,14 @@ def read_made(session: Session, task: Task, training: Task) -> None:
 
 
 def missed(task: Task, result: dict[str, Any]) -> str | None:
-    """Which conditions the measured model does not meet, if any."""
+    """Return a sentence with the pass conditions that the model fails; None if it fails none."""
     spec = EvaluationSpec.model_validate(task.config)
     found = unmet(spec.pass_if, result)
     return f"It did not pass: {'; '.join(found)}." if found else None
 
 
 def conclude(session: Session, task: Task, outcome: Outcome) -> None:
-    """Keep what was measured with the model and with the experiment that made it."""
+    """Store the result of an evaluation with its model, and with the model's experiment."""
     if not outcome.result or task.project_id is None:
         return
     experiment = queries.lock_asked_by(session, task.experiment_id)
@@ -74,7 +77,7 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
     evaluation = _summary(session, task, jsonable(outcome.result))
     if task.config.get("pass_if"):
         evaluation["passed"] = outcome.status is TaskStatus.COMPLETED
-    # A shared model is others' too: what one project measured on its data is not for them.
+    # Other projects use a shared model, too. Results on one project's data are not for them.
     if model.project_id == task.project_id:
         model.metrics = {**model.metrics, "evaluation": evaluation}
     if experiment is not None:

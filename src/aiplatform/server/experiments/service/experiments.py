@@ -1,4 +1,4 @@
-"""Creating, cloning, changing and deleting experiments."""
+"""Use cases: create, clone, change and delete experiments."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -26,15 +26,17 @@ from aiplatform.server.registry.models import Model
 from aiplatform.server.tasks.service import require_readable
 
 OnDelete = Callable[[Session, Experiment], Mapping[str, Any]]
-"""Called in the transaction with the locked experiment, whose rows still stand. Returns what of its
-own goes with it, for the audit; raises :class:`ExperimentBusy` when that may not be.
+"""Handler of the deletion of an experiment.
+
+It is called in the transaction with the locked experiment, before rows are deleted. It returns
+audit details of what it deletes itself, or raises :class:`ExperimentBusy` to prevent the deletion.
 """
 
 _on_delete: list[OnDelete] = []
 
 
 def on_delete(handler: OnDelete) -> None:
-    """Let a higher domain act when an experiment goes; it registers itself when composed."""
+    """Register a handler that a higher domain needs when an experiment is deleted."""
     if handler not in _on_delete:
         _on_delete.append(handler)
 
@@ -50,10 +52,10 @@ def create_experiment(
     tags: Iterable[str] = (),
     cloned_from: Experiment | None = None,
 ) -> Experiment:
-    """Ask a question of a base model. A dataset without a version is pinned by each run.
+    """Create an experiment. If a dataset has no version, each run pins the newest one.
 
     Raises:
-        NotFound: for a model or dataset that the project may not use.
+        NotFound: the project may not use the model or dataset.
         ModelNotReady, NothingToLearn: see ``trainings.prepare``.
     """
     base = _checked(session, context, config)
@@ -102,10 +104,10 @@ def clone_experiment(
     name: str | None,
     changes: Mapping[str, Any],
 ) -> Experiment:
-    """A new experiment like ``original`` but for ``changes`` of its config; runs are not copied.
+    """Create a copy of ``original`` with ``changes`` of its config. Runs are not copied.
 
     Raises:
-        ConfigInvalid: when the changed config is none.
+        ConfigInvalid: the changed config is invalid.
         NotFound, ModelNotReady, NothingToLearn: see :func:`create_experiment`.
     """
     details = queries.details_of(session, original)
@@ -123,10 +125,10 @@ def clone_experiment(
 
 
 def changed_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> TrainingSpec:
-    """The config with ``changes``, see ``rules.comparison.merged``.
+    """Return the config with ``changes``, see ``rules.comparison.merged``.
 
     Raises:
-        ConfigInvalid: says what is wrong with it, and where.
+        ConfigInvalid: the message says what is wrong, and where.
     """
     try:
         return TrainingSpec.model_validate(merged(config, changes))
@@ -144,10 +146,10 @@ def changed_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> Tra
 def update_experiment(
     session: Session, context: ProjectContext, experiment: Experiment, changes: dict[str, Any]
 ) -> Experiment:
-    """Change a locked experiment; ``changes`` are of the fields of ``ExperimentChange``.
+    """Change a locked experiment. ``changes`` has fields of ``ExperimentChange``.
 
     Raises:
-        NotFound, ModelNotReady, NothingToLearn: for a config, see :func:`create_experiment`.
+        NotFound, ModelNotReady, NothingToLearn: for a new config, see :func:`create_experiment`.
     """
     details = session.get_one(ExperimentDetails, experiment.id)
     if "name" in changes:
@@ -164,7 +166,7 @@ def update_experiment(
         details.archived_at = func.clock_timestamp() if archive else None
         action = AuditAction.EXPERIMENT_ARCHIVED if archive else AuditAction.EXPERIMENT_UNARCHIVED
     if not changes.keys().isdisjoint({"description", "note", "tags", "archived"}):
-        # The resource's ETag is the time in the other table.
+        # These are in other tables, but the experiment's ETag comes from its own time.
         experiment.updated_at = func.clock_timestamp()
     if "config" in changes:
         config: TrainingSpec = changes["config"]
@@ -179,11 +181,11 @@ def update_experiment(
 
 
 def delete_experiment(session: Session, context: ProjectContext, uuid: UUID) -> None:
-    """Delete it and its sweeps; its tasks and models stay.
+    """Delete an experiment and its sweeps. Its tasks and models are kept.
 
     Raises:
-        NotFound: when the project has no such experiment.
-        ExperimentBusy: while one of its tasks or sweeps has not ended.
+        NotFound: the project has no such experiment.
+        ExperimentBusy: one of its tasks or sweeps has not ended.
     """
     experiment = queries.lock_experiment(session, context, uuid)
     gone: dict[str, Any] = {}
@@ -207,11 +209,11 @@ def _set_tags(session: Session, experiment: Experiment, tags: Iterable[str]) -> 
 
 
 def _checked(session: Session, context: ProjectContext, config: TrainingSpec) -> Model:
-    """Return the base model, after checking that the caller may read and use what is named."""
+    """Check that the caller may read and use what a config names. Return the base model."""
     require_readable(context, config)
     trainings.prepare(session, context, config)
     if config.eval_dataset is not None:
-        # What a model will be judged on must not be in what it learns from: a report tells.
+        # Held-out rows must not be in the training data. A quality report finds such rows.
         compare_with_held_out(
             session,
             context,

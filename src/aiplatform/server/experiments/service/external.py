@@ -1,4 +1,4 @@
-"""Runs that execute elsewhere, in their experiment."""
+"""The end of external runs."""
 
 from sqlalchemy.orm import Session
 
@@ -13,7 +13,7 @@ from aiplatform.server.tasks.service.summaries import metrics_of
 
 
 def conclude(session: Session, task: Task, outcome: Outcome) -> None:
-    """Sum the run up: for searches, in its result, and in its experiment when it succeeded."""
+    """Store the figures of a run for searches, in its result, and on success in its experiment."""
     keep_figures(session, task, figures_of(jsonable(outcome.result)))
     metrics = metrics_of(session, task)
     if not metrics:

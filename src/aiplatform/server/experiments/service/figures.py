@@ -1,4 +1,4 @@
-"""The figures that runs are searched and sorted by."""
+"""Figures by which runs are searched and sorted."""
 
 from collections.abc import Mapping
 from typing import Any

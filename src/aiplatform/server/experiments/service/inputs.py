@@ -1,4 +1,4 @@
-"""What trainings and evaluations read: checked and pinned on submission, laid out at the start."""
+"""Inputs of trainings and evaluations. They are checked and pinned before the task is queued."""
 
 import shlex
 from uuid import UUID
@@ -27,11 +27,11 @@ EVAL_DATASET = "eval_dataset"
 def pinned_rows(
     session: Session, context: ProjectContext, ref: DatasetRef, role: str
 ) -> tuple[DatasetRef, InputRef]:
-    """A dataset reference with its version named, and the input it is.
+    """Return a dataset reference with its version pinned, and the task input for it.
 
     Raises:
-        NotFound: when the project has no such dataset or version.
-        NothingToLearn: when its rows are no conversations and no texts.
+        NotFound: the project has no such dataset or version.
+        NothingToLearn: its rows are neither conversations nor texts.
     """
     pinned, item = datasets.pinned_input(session, context, ref, role)
     shape = queries.shape_of(session, item.dataset_version_id)
@@ -41,15 +41,15 @@ def pinned_rows(
 
 
 def require_answers(session: Session, item: InputRef, method: str) -> None:
-    """Refuse preference pairs for supervised fine-tuning, which would ignore half of each.
+    """Refuse preference pairs for supervised fine-tuning, which would ignore half of each pair.
 
     Raises:
-        PreferencesNotTaught: it tells how to say that the chosen answers are meant.
+        PreferencesNotTaught: the message tells how to train on the chosen answers.
     """
     version = item.dataset_version_id
     if method != "sft" or queries.shape_of(session, version) != DataShape.PREFERENCE:
         return
-    # Without a prompt, it is in the conversations of both sides.
+    # Without a column for the prompt, both conversations of a pair contain it.
     target = "completion" if "prompt" in queries.columns_of(session, version) else "messages"
     name = item.label.partition("@")[0]
     raise PreferencesNotTaught(
@@ -60,7 +60,7 @@ def require_answers(session: Session, item: InputRef, method: str) -> None:
 
 
 def base_model(session: Session, context: ProjectContext, uuid: UUID) -> tuple[Model, InputRef]:
-    """A model to be tuned, and the input it is.
+    """Return a model to be tuned, and the task input for it.
 
     Raises:
         NotFound, ModelNotReady: see ``registry.service.usable_model``.
@@ -70,10 +70,10 @@ def base_model(session: Session, context: ProjectContext, uuid: UUID) -> tuple[M
 
 
 def task_inputs(session: Session, task: Task) -> Inputs:
-    """The files behind a task's inputs.
+    """Return the files of a task's inputs.
 
     Raises:
-        NotFound: for an input that was deleted meanwhile.
+        NotFound: an input was deleted meanwhile.
     """
     inputs = Inputs()
     for item in queries.inputs_of(session, task):

@@ -1,4 +1,4 @@
-"""Runs of experiments: queueing one, following its state, registering what it has made."""
+"""Trainings: queue a run, show its state in its experiment, and register its model."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -45,15 +45,16 @@ WEIGHTS = "weights/"
 
 
 class NothingMade(Exception):
-    """A training said that it succeeded and left no model."""
+    """A training that reported success but left no model."""
 
 
 def prepare(session: Session, context: ProjectContext, spec: TrainingSpec) -> Prepared:
-    """Check what a training names, and pin the versions that it will read.
+    """Check the references of a training, and pin the versions that it will read.
 
     Raises:
-        NotFound: for a model or dataset that the project may not use.
-        ModelNotReady, NothingToLearn, PreferencesNotTaught: see there.
+        NotFound: the project may not use a model or dataset.
+        ModelNotReady: the base model's files are not complete.
+        NothingToLearn, PreferencesNotTaught: a dataset is unsuitable.
     """
     _, base = base_model(session, context, spec.base_model)
     dataset, rows = pinned_rows(session, context, spec.dataset, DATASET)
@@ -71,7 +72,7 @@ def prepare(session: Session, context: ProjectContext, spec: TrainingSpec) -> Pr
 def require_reference(
     session: Session, context: ProjectContext, spec: TrainingSpec, path: str
 ) -> None:
-    """Check what the field at ``path`` of a training's config refers to, if it refers to anything.
+    """Check the dataset or model in the field at ``path`` of a config; do nothing for other fields.
 
     Raises:
         NotFound, ModelNotReady, NothingToLearn, PreferencesNotTaught: see :func:`prepare`.
@@ -99,18 +100,25 @@ def submit_run(
     rerun_of: Task | None = None,
     after: Sequence[After] = (),
 ) -> Task:
-    """Queue a training of a locked experiment as it is configured now.
+    """Queue a training of a locked experiment with its current config.
 
     Args:
-        override_gate: why it is trained although the data fails the project's gate.
-        config: what is trained in place of the experiment's config.
-        git: the state of the caller's source code.
-        rerun_of: the run that is done once more.
-        after: what must end first; locked already, since tasks are locked before experiments.
+        session: the caller's session; not committed here.
+        context: the project, and what the caller may do in it.
+        experiment: the locked experiment.
+        name: name of the run; by default that of the experiment with a number.
+        priority: priority of the task, from 1 to 10; higher ones run first.
+        override_gate: reason for training although the data fails the quality gate.
+        config: config to train instead of the experiment's.
+        git: state of the caller's source code.
+        rerun_of: run that this one repeats.
+        after: tasks that must end first. The caller has locked them, because tasks are locked
+            before experiments.
 
     Raises:
-        ExperimentArchived: for one in the archive.
-        PermissionDenied: when the caller may not read what it trains on.
+        ExperimentArchived: the experiment is archived.
+        PermissionDenied: the caller may not read the training's data.
+        NotRepeatable: an input of ``rerun_of`` has changed.
         NotFound, ModelNotReady, NothingToLearn: see :func:`prepare`.
         GateFailed, QuotaExceeded: see :func:`require_trainable`.
     """
@@ -152,14 +160,14 @@ def rerun(
     priority: int,
     override_gate: str | None = None,
 ) -> Task:
-    """Queue once more what a run was: its config, versions and seed, whatever the experiment says.
+    """Queue a run again with its own config, dataset versions and seed.
 
-    On the same machine with the same packages it gives the same loss curve.
+    On the same machine with the same packages, it gives the same loss curve.
 
     Raises:
-        ExecutesElsewhere: for a run that was only reported.
-        NotFound: when its experiment, or something that it read, is gone.
-        NotRepeatable: when something that it read has other content by now.
+        ExecutesElsewhere: the run is an external run.
+        NotFound: its experiment, or one of its inputs, was deleted.
+        NotRepeatable: the content of an input has changed.
         ExperimentArchived, GateFailed, QuotaExceeded: see :func:`submit_run`.
     """
     if task.type != TaskType.TRAINING:
@@ -193,7 +201,7 @@ def _require_same_inputs(before: Iterable[TaskInput], now: Iterable[InputRef]) -
 
 
 def take_over(session: Session, task: Task, again: Task) -> None:
-    """A retry trains with the code that the run was queued with, and repeats what that repeated."""
+    """Copy the original run and the state of the code from a failed run to its retry."""
     before, details = (queries.run_details(session, each.id) for each in (task, again))
     if before is None or details is None:
         return
@@ -205,12 +213,12 @@ def take_over(session: Session, task: Task, again: Task) -> None:
 def prepare_retry(
     session: Session, context: ProjectContext, task: Task, *, override_gate: str | None = None
 ) -> None:
-    """Have a failed training's experiment wait for one more, which is its config as it was then.
+    """Prepare a failed training and its experiment for a retry with the same config.
 
-    A reason that was given against the gate for the first does not count for this one.
+    A reason that overrode the quality gate for the first attempt does not count for the retry.
 
     Raises:
-        ExperimentArchived: for one in the archive.
+        ExperimentArchived: the experiment is archived.
         GateFailed, QuotaExceeded: see :func:`require_trainable`.
     """
     experiment = queries.lock_asked_by(session, task.experiment_id)
@@ -229,12 +237,12 @@ def require_trainable(
     *,
     override_gate: str | None = None,
 ) -> None:
-    """Refuse a training, the first or one more, that must not begin.
+    """Refuse a training, or its retry, that must not start.
 
     Raises:
-        GateFailed: the data fails the gate and no reason is given.
-        QuotaExceeded: when the project has no storage left. What a run has made is kept at any
-            price, so it must not begin then.
+        GateFailed: the data fails the quality gate, and there is no reason to override it.
+        QuotaExceeded: the project has no storage left. The result of a training is stored even
+            beyond the quota, so the training must not start then.
     """
     quotas.foresee_storage(session, context.project_id, 0)
     read = {item.role: item for item in inputs if item.dataset_version_id is not None}
@@ -251,7 +259,7 @@ def require_trainable(
 
 
 def follow(session: Session, task: Task, status: ExperimentStatus) -> Experiment | None:
-    """Let the experiment show the state of its latest run. Returns it, locked."""
+    """Set the experiment to the status of its latest run. Return the locked experiment."""
     experiment = queries.lock_asked_by(session, task.experiment_id)
     if experiment is not None and queries.latest_run(session, experiment) == task.id:
         experiment.status = status.value
@@ -277,9 +285,10 @@ RETURNING e.id
 
 
 def show_running(session: Session, task_id: int) -> None:
-    """Let the experiment that a task belongs to run, if the task is its newest training.
+    """Set a training's experiment to running, unless it has a newer training.
 
-    Plain statements: this is part of a claim. What is newest is read under the lock.
+    Uses plain SQL, because this is part of claiming a task. The second statement runs under the
+    lock of the first, so it sees the newest training.
     """
     mine = {"task_id": task_id}
     runs = {"running": ExperimentStatus.RUNNING.value, "training": TaskType.TRAINING.value}
@@ -287,16 +296,16 @@ def show_running(session: Session, task_id: int) -> None:
 
 
 def conclude(session: Session, task: Task, outcome: Outcome) -> None:
-    """Register what was made, and sum the run up in its experiment.
+    """Register the model of an ended training, and summarise the run in its experiment.
 
     Raises:
-        NothingMade: when a success left no weights.
+        NothingMade: the training succeeded but left no weights.
     """
     experiment = follow(session, task, STATUS_AFTER[outcome.status])
     keep_figures(session, task, summary_of(jsonable(outcome.result)))
     _keep_environment(session, task)
-    # A project that was deleted meanwhile takes its work with it: without one, what was tuned on
-    # its data would be registered as shared by all.
+    # If the project was deleted meanwhile, its result is discarded. A model without a project would
+    # be shared with all projects, although it was tuned on private data.
     if outcome.status is not TaskStatus.COMPLETED or task.project_id is None:
         return
     metrics = metrics_of(session, task)
@@ -314,7 +323,7 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
 
 
 def _keep_environment(session: Session, task: Task) -> None:
-    """Store in the run's record what its last attempt said of machine and software."""
+    """Store the environment that the last attempt reported in the run's record."""
     details = queries.run_details(session, task.id)
     environment = queries.environment_of(session, task.id)
     if details is not None and environment:
@@ -361,7 +370,7 @@ def _register(
 def _card(
     spec: TrainingSpec, result: dict[str, Any], inputs: dict[str, Any], run: RunDetails | None
 ) -> dict[str, Any]:
-    """What a model must say of itself: from which data, how, how well, by which software."""
+    """Return the model card as data: training data, config, metrics, software versions and seed."""
     read = {
         role: {"label": item.label, "sha256": item.content_hash} for role, item in inputs.items()
     }
