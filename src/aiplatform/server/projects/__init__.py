@@ -1,1 +1,1 @@
-"""The tenant boundary: projects, members, and what they may do."""
+"""Projects, which separate tenants: members, permissions, quotas, bin, API keys and webhooks."""

@@ -1,8 +1,8 @@
-"""Guards: who may do what in a project. They return evidence that scoped queries require.
+"""Permission guards of projects. They return evidence that project queries require.
 
-A project is named by the path, or found through the resource that the path names. Either way one
-statement reads token, user, global role, project and membership. Who may not see the project gets
-the 404 of a project that does not exist.
+The path names a project, or a resource that leads to its project. In both cases one statement reads
+token, user, global role, project and membership. A caller who may not see the project gets the same
+404 as for a project that does not exist.
 """
 
 import inspect
@@ -41,19 +41,19 @@ from aiplatform.server.projects.models import BinEntry, Project, ProjectPermissi
 from aiplatform.server.projects.rules import DELETED
 
 OWNER = "owner"
-"""What a refusal names that asks for the owner; no role has this name."""
+"""The permission named when only the owner is allowed; no role has this name."""
 
 MemberRole = aliased(Role, name="member_role")
 
 
 class CreateProjectGuard(PlatformGuard):
-    """Lets in who may create projects: plain users, and global roles with ``projects:write``."""
+    """A guard for creating projects: plain users, and global roles with ``projects:write``."""
 
     def __init__(self) -> None:
         super().__init__(Permission.PROJECTS_WRITE)
 
     def allows(self, principal: Principal) -> bool:
-        """A plain user may: that is how one comes to a first project."""
+        """Return True for plain users, too: otherwise they could never get a first project."""
         if not principal.reaches(None) or not principal.in_scope(Permission.PROJECTS_WRITE):
             return False
         return principal.role == PLAIN_USER or super().allows(principal)
@@ -71,11 +71,11 @@ class ProjectContext:
 
     @property
     def actor(self) -> Actor:
-        """Who acts, for the audit."""
+        """The principal as recorded in audit entries."""
         return self.principal.actor
 
     def may(self, permission: Permission) -> bool:
-        """Whether ``permission`` is held in this project."""
+        """Return True if ``permission`` is held in this project."""
         return permission.reaches_projects and grants(self.permissions, permission)
 
     def require(self, permission: Permission) -> None:
@@ -86,9 +86,9 @@ class ProjectContext:
 
 @dataclass(frozen=True, slots=True)
 class Via:
-    """How a resource leads to its project: its uuid column, its project column, its path parameter.
+    """The way from a resource to its project: uuid column, project column and path parameter.
 
-    ``noun`` is what a 404 calls it.
+    ``noun`` is the name of the resource in a 404.
     """
 
     uuid: InstrumentedAttribute[UUID]
@@ -98,9 +98,10 @@ class Via:
 
 
 def project_permissions(row: Any, principal: Principal) -> frozenset[str] | None:
-    """What the principal holds in the row's project; None when it is none of theirs.
+    """Return the principal's permissions in the row's project; None if it can't see the project.
 
-    An API key has of that what its scopes name, and nothing in other projects than its own.
+    With an API key, only the permissions in its scopes count, and only in its own project if it has
+    one.
     """
     if not principal.reaches(row.project_id):
         return None
@@ -112,7 +113,7 @@ def project_permissions(row: Any, principal: Principal) -> frozenset[str] | None
 
 
 def reaching(permissions: Iterable[str]) -> frozenset[str]:
-    """What a role's permissions come to in a project."""
+    """Return those permissions of a role that have an effect in a project."""
     return frozenset(
         held
         for held in permissions
@@ -121,7 +122,10 @@ def reaching(permissions: Iterable[str]) -> frozenset[str]:
 
 
 def add_membership(statement: Select[Any]) -> Select[Any]:
-    """Adds what decides about a project, once ``Project`` and ``User`` are joined."""
+    """Add the columns that decide about access to a project.
+
+    The statement must have joined ``Project`` and ``User`` already.
+    """
     return (
         statement.add_columns(
             Project.id.label("project_id"),
@@ -147,7 +151,8 @@ def _statement(via: Via | None, *, binned: bool = False) -> Compiled:
     else:
         owner = select(via.project_id).where(via.uuid == named).scalar_subquery()
         found = Project.id == owner
-    # The bin's own project has no entry, so that nobody gets into that.
+    # The project that holds deleted datasets and models has no bin entry, so no guard admits
+    # anybody to it.
     in_bin = and_(
         Project.status == DELETED,
         exists().where(BinEntry.project_id == Project.id, BinEntry.kind == "project"),
@@ -166,10 +171,11 @@ def _confirmation() -> Compiled:
 def confirm(
     session: Session, context: ProjectContext, permission: Permission, *, writes: bool = True
 ) -> ProjectContext:
-    """See whether evidence still holds: an upload may take hours, a revocation must not wait.
+    """Check again that the evidence holds, after work that took long, such as an upload.
 
-    The access token may have expired meanwhile, which is no reason to lose the upload. The
-    project's row is locked against archiving and deletion. ``writes`` is refused in archived ones.
+    Revoked permissions must take effect at once. An access token that has expired meanwhile is
+    accepted, because it is no reason to lose the upload. The project's row is locked against
+    archiving and deletion. With ``writes``, archived projects are refused.
 
     Raises:
         NotFound, Unauthenticated, PermissionDenied, ProjectArchived: as the guard would.
@@ -194,9 +200,10 @@ def confirm(
 def confirm_author(
     session: Session, user_id: int | None, project_id: int | None, permission: Permission
 ) -> ProjectContext:
-    """Evidence of somebody who asked for work that ends now, as they stand now.
+    """Return the present evidence of a task's author, when the result of the task is stored.
 
-    The login or key that they asked with may be gone by then; they and their role may not.
+    The session or key that the author used may have ended; the account and its role must still
+    exist.
 
     Raises:
         NotFound, Unauthenticated, PermissionDenied, ProjectArchived: as the guard would.
@@ -220,10 +227,10 @@ def confirm_author(
 
 
 def with_path_parameter(call: Callable[..., Any], name: str) -> inspect.Signature:
-    """The signature of a guard's ``__call__`` with the path parameter that it reads.
+    """Return the signature of a guard's ``__call__`` with the path parameter that it reads.
 
-    Guards read it from the request, since its name differs; FastAPI must still know of it, or the
-    OpenAPI document would have paths whose parameters nobody declares.
+    Guards read the parameter from the request, because its name differs. FastAPI must still know
+    it, or the OpenAPI document would have undeclared path parameters.
     """
     signature = inspect.signature(call)
     kept = [
@@ -231,16 +238,16 @@ def with_path_parameter(call: Callable[..., Any], name: str) -> inspect.Signatur
         for parameter in signature.parameters.values()
         if parameter.name != "self" and parameter.kind is not inspect.Parameter.VAR_KEYWORD
     ]
-    # A string, not a UUID: what is no uuid is answered like one that does not exist.
+    # The type is str, not UUID: an invalid uuid is answered like one that does not exist.
     annotation = Annotated[str, Path(json_schema_extra={"format": "uuid"})]
     read = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
     return signature.replace(parameters=[*kept, read])
 
 
 def uuid_or_none_such(text: str) -> UUID:
-    """The uuid, or one that nothing has.
+    """Return the uuid, or for invalid text one that no resource has.
 
-    Authentication comes first: an anonymous caller learns nothing from the form of an id.
+    Authentication comes first: an anonymous caller learns nothing from the format of an id.
     """
     try:
         return UUID(text)
@@ -249,13 +256,19 @@ def uuid_or_none_such(text: str) -> UUID:
 
 
 class ProjectGuard(Guard[ProjectContext]):
-    """Lets in who holds ``permission`` in the project of the path; None: whoever is in it.
+    """A guard for callers who hold ``permission`` in the project of the path.
 
-    ``writes`` (by default: the permission is one of writing) is refused in archived projects.
-    ``everything`` asks for ``*`` as well: what takes the whole project away is for its owner, and
-    for administrators of it. ``owner`` asks to be the owner, or to hold ``*`` globally: a member's
-    ``*`` is no title to the project. A project in the bin is no project, but for a guard that is
-    made for them: it is ``binned``.
+    Args:
+        permission: the permission needed; None admits all members.
+        via: the resource that leads to the project, if the path does not name the project itself.
+        writes: True to refuse archived projects; by default True for permissions that end in
+            ``:write``.
+        everything: True to also require ``*``: only the owner and administrators of the project may
+            archive or delete it.
+        binned: True for routes of projects in the bin. Other guards treat these as nonexistent.
+        owner: True to require the owner, or a principal with a global ``*``; a member with ``*`` is
+            not enough.
+        accepts_keys: False to refuse API keys.
     """
 
     def __init__(
@@ -280,34 +293,36 @@ class ProjectGuard(Guard[ProjectContext]):
 
     @property
     def param(self) -> str:
-        """The path parameter that is read."""
+        """The name of the path parameter that is read."""
         if self.binned:
             return "binned"
         return "project" if self.via is None else self.via.param
 
     @property
     def statement(self) -> Compiled:
-        """What is asked of the database; its parameters are ``token_hash`` and ``named``."""
+        """The statement that decides about access, with parameters ``token_hash`` and ``named``."""
         return _statement(self.via, binned=self.binned)
 
     async def __call__(self, request: Request, token: BearerToken, **_: str) -> ProjectContext:
-        """The evidence.
+        """Return the evidence for a request.
 
         Raises:
-            Unauthenticated, PasswordChangeRequired, NotFound, PermissionDenied, ProjectArchived.
+            Unauthenticated, PasswordChangeRequired, NotFound, PermissionDenied, ProjectArchived: if
+                the request is refused.
         """
         return await self.admit(request, token)
 
     def named(self, request: Request) -> dict[str, UUID]:
-        """What the path names."""
+        """Return the statement's parameter for the resource that the path names."""
         return {"named": uuid_or_none_such(request.path_params[self.param])}
 
     def evidence(self, principal: Principal, row: Any) -> ProjectContext:
-        """What the principal holds in the project.
+        """Return the evidence for a principal, from the row that the statement returned.
 
         Raises:
-            NotFound: when it is none of theirs.
-            PermissionDenied, ProjectArchived: see there.
+            NotFound: when the principal can't see the project.
+            PermissionDenied: when a permission is missing.
+            ProjectArchived: when the guard is for writing and the project is archived.
         """
         held = None if row.project_id is None else project_permissions(row, principal)
         if held is None:
@@ -333,8 +348,9 @@ class ProjectGuard(Guard[ProjectContext]):
 def require_also(
     session: Session, context: ProjectContext, permission: Permission, request: Request
 ) -> None:
-    """Refuse what a request asks for beyond what its route needs; the audit keeps the attempt.
-    Nothing may have been written yet.
+    """Require a permission in addition to the route's guard, and audit a refusal.
+
+    The transaction must not have written anything yet.
 
     Raises:
         PermissionDenied: without the permission.
@@ -346,10 +362,11 @@ def require_also(
 def who_may_no_more(
     session: Session, contexts: Sequence[ProjectContext], permission: Permission, *, hidden: Problem
 ) -> list[Problem | None]:
-    """What each of the contexts, all of one project, would be refused with now: one statement.
+    """Return what each context would be refused with now, in one statement.
 
-    None where ``permission`` still holds, ``hidden`` for who is let in but may not see the project.
-    Whether their sessions and keys live is not asked here, see ``identity.service.Standing``.
+    All contexts must be of one project. The result is None where ``permission`` still holds, and
+    ``hidden`` for users who can sign in but can't use the project any more. Sessions and keys are
+    not checked here, see ``identity.service.Standing``.
     """
     if not contexts:
         return []

@@ -1,10 +1,10 @@
-"""What can go wrong with projects and members."""
+"""Problems that the project routes answer with."""
 
 from aiplatform.server.core.errors import Conflict
 
 
 class ProjectArchived(Conflict):
-    """Archived projects are read-only."""
+    """A change in an archived project, which is read-only."""
 
     code = "project_archived"
     title = {"en": "Project archived", "zh": "项目已归档"}
@@ -16,7 +16,7 @@ class ProjectArchived(Conflict):
 
 
 class OwnerIsNoMember(Conflict):
-    """The owner holds everything in the project; no role can add to that or take from it."""
+    """A change of the owner's role: owners have all permissions without a role."""
 
     code = "owner_is_no_member"
     title = {"en": "Owner of the project", "zh": "项目所有者"}
@@ -28,7 +28,7 @@ class OwnerIsNoMember(Conflict):
 
 
 class QuotaExceeded(Conflict):
-    """A project has used what it was given."""
+    """A request that would exceed the project's quota."""
 
     code = "quota_exceeded"
     title = {"en": "Quota exceeded", "zh": "超出配额"}
@@ -40,7 +40,10 @@ class QuotaExceeded(Conflict):
 
 
 class PriorityTooHigh(Conflict):
-    """Urgent tasks take room from those of all projects."""
+    """A task with a higher priority than the project's quota allows.
+
+    Urgent tasks take resources from the tasks of all projects.
+    """
 
     code = "priority_too_high"
     title = {"en": "Priority is too high", "zh": "优先级过高"}
@@ -53,7 +56,7 @@ class PriorityTooHigh(Conflict):
 
 
 class StillUsed(Conflict):
-    """Purging would take away what something else stands on."""
+    """A purge of something that is still in use elsewhere."""
 
     code = "still_used"
     title = {"en": "Still in use", "zh": "仍在使用"}
@@ -64,7 +67,7 @@ class StillUsed(Conflict):
 
 
 class NotAMember(Conflict):
-    """Who has no role in the project has none to give up."""
+    """An attempt to leave a project by a user who has no role in it."""
 
     code = "not_a_member"
     title = {"en": "Not a member", "zh": "不是成员"}
@@ -75,7 +78,7 @@ class NotAMember(Conflict):
 
 
 class UnfitOwner(Conflict):
-    """An owner must be able to sign in."""
+    """A transfer to a deactivated account, which could not sign in."""
 
     code = "unfit_owner"
     title = {"en": "Account not active", "zh": "账号未启用"}
@@ -86,7 +89,10 @@ class UnfitOwner(Conflict):
 
 
 class NewOwnerIsNoMember(Conflict):
-    """Nobody is given a project without having agreed to be in it. The same for unknown names."""
+    """A transfer to a user who is not a member, and so has not agreed to be in the project.
+
+    Unknown names get the same answer.
+    """
 
     code = "new_owner_is_no_member"
     title = {"en": "Not a member", "zh": "不是成员"}
@@ -98,7 +104,7 @@ class NewOwnerIsNoMember(Conflict):
 
 
 class InvitationGone(Conflict):
-    """An invitation is worth what its maker could give at the moment when it is accepted."""
+    """An invitation whose author can no longer grant the role."""
 
     code = "invitation_gone"
     title = {"en": "Invitation no longer valid", "zh": "邀请已失效"}
@@ -110,7 +116,7 @@ class InvitationGone(Conflict):
 
 
 class TooManyInvitations(Conflict):
-    """More open invitations than a project needs."""
+    """An invitation beyond the maximum number of open invitations of a project."""
 
     code = "too_many_invitations"
     title = {"en": "Too many invitations", "zh": "邀请数量过多"}
@@ -123,7 +129,7 @@ class TooManyInvitations(Conflict):
 
 
 class OwnerInactive(Conflict):
-    """What somebody ordered is not done while they may do nothing themselves."""
+    """Work in the name of a user who is deactivated or deleted."""
 
     code = "owner_inactive"
     title = {"en": "The owner is deactivated", "zh": "所有者账号已停用"}
@@ -136,7 +142,7 @@ class OwnerInactive(Conflict):
 
 
 class KeyGone(Conflict):
-    """Work that was ordered with an API key ends with that key."""
+    """Work that was requested with an API key which is revoked or expired by now."""
 
     code = "key_gone"
     title = {"en": "The API key is no longer valid", "zh": "API 密钥已失效"}

@@ -1,4 +1,4 @@
-"""Projects, their members, the bin and quotas."""
+"""Tables of projects, their members, invitations, bin and quotas."""
 
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from aiplatform.server.core.database import Base, BigKey, Identified, Updated
 
 
 class Project(Identified, Updated, Base):
-    """The tenant boundary; the contract's table."""
+    """A project, which separates tenants; a contract table."""
 
     __tablename__ = "projects"
 
@@ -24,7 +24,7 @@ class Project(Identified, Updated, Base):
 
 
 class ProjectPermission(Base):
-    """One role of one user in one project; the contract's table."""
+    """A role of a user in a project; a contract table."""
 
     __tablename__ = "project_permissions"
 
@@ -36,9 +36,10 @@ class ProjectPermission(Base):
 
 
 class ProjectInvitation(Identified, Base):
-    """An offer of a role in a project, which the invited person accepts or declines.
+    """An invitation to a project, which the invited user accepts or declines.
 
-    ``user_id`` is null where nobody has the name: then the invitation is only shown to its makers.
+    ``user_id`` is null if no account has the name; such an invitation is only visible in the
+    project.
     """
 
     __tablename__ = "project_invitations"
@@ -52,7 +53,7 @@ class ProjectInvitation(Identified, Base):
 
 
 class BinHome(Base):
-    """The project that deleted datasets and models belong to, in its only row."""
+    """The project that holds deleted datasets and models. The table has a single row."""
 
     __tablename__ = "bin_home"
 
@@ -63,8 +64,9 @@ class BinHome(Base):
 class BinEntry(Base):
     """Something deleted that can be restored until ``purge_after``.
 
-    ``project_id`` is the deleted project, or the one that the thing came from; ``shared`` marks a
-    model that belonged to none. ``name`` is what it was called, ``was_status`` the project's.
+    ``project_id`` is the deleted project, or the project that the resource came from; ``shared``
+    marks a model that belonged to no project. ``name`` is the former name, ``was_status`` the
+    former status of a project.
     """
 
     __tablename__ = "bin_entries"
@@ -86,7 +88,7 @@ class BinEntry(Base):
 
 
 class ProjectQuota(Base):
-    """What one project may use; null where the platform's default holds."""
+    """The limits of one project; null means the platform's default."""
 
     __tablename__ = "project_quotas"
 
@@ -102,7 +104,7 @@ class ProjectQuota(Base):
 
 
 class ProjectStorage(Base):
-    """Locked by whoever is about to store more; what is stored is counted under the lock."""
+    """A row to lock before storing more in a project; usage is counted under this lock."""
 
     __tablename__ = "project_storage"
 

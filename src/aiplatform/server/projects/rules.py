@@ -1,18 +1,18 @@
-"""Rules of projects, their bin and their quotas."""
+"""Rules of projects, their bin and their retention policy."""
 
 from collections.abc import Mapping
 from typing import Any
 
 DELETED = "deleted"
-"""The status of a project in the bin. It is no ``ProjectStatus``: no answer ever shows it."""
+"""Status of a project in the bin. It is not a ``ProjectStatus``, because no answer shows it."""
 
 MAX_BIN_DAYS = 3650
 BIN_DAYS = "bin_days"
-"""The key of a project's ``config`` that says how long its bin keeps what is deleted."""
+"""Key in a project's ``config`` for the days that its bin keeps deleted things."""
 
 
 def days_in_bin(config: Mapping[str, Any] | None, default: int) -> int:
-    """How many days the bin keeps what a project with ``config`` deletes; 0 deletes at once."""
+    """Return the days that the bin keeps what a project deletes; 0 means immediate deletion."""
     days = (config or {}).get(BIN_DAYS)
     if isinstance(days, bool) or not isinstance(days, int) or not 0 <= days <= MAX_BIN_DAYS:
         return default
@@ -20,21 +20,23 @@ def days_in_bin(config: Mapping[str, Any] | None, default: int) -> int:
 
 
 RETENTION = "retention"
-"""The key of a project's ``config`` that says what is kept of tasks that have ended."""
+"""Key in a project's ``config`` for the data that is kept of ended tasks."""
 RETENTION_DAYS = ("log_days", "telemetry_days", "checkpoint_days")
 RETENTION_COUNTS = ("checkpoints_last", "checkpoints_best")
 MAX_CHECKPOINTS = 100
 
 
 def retention_in(config: Mapping[str, Any] | None) -> dict[str, int | None]:
-    """What a project says of retention; days may be None, which keeps for good.
+    """Return the retention policy in a project's ``config``.
+
+    Days that are None mean forever.
 
     Raises:
-        ValueError: for what is no such policy.
+        ValueError: for an invalid policy.
     """
     found = (config or {}).get(RETENTION, {})
     if not isinstance(found, Mapping):
-        raise ValueError(f"{RETENTION} must be an object")  # noqa: TRY004  (a schema's error)
+        raise ValueError(f"{RETENTION} must be an object")  # noqa: TRY004  (a schema error)
     for key, value in found.items():
         days = key in RETENTION_DAYS
         if not days and key not in RETENTION_COUNTS:
@@ -49,7 +51,10 @@ def retention_in(config: Mapping[str, Any] | None) -> dict[str, int | None]:
 
 
 def stored_retention(config: Mapping[str, Any] | None) -> dict[str, int | None]:
-    """What a stored ``config`` says; one from before the key meant anything says nothing."""
+    """Return the retention policy of a stored ``config``.
+
+    A value that was stored before the key had a meaning may be invalid, and counts as empty.
+    """
     try:
         return retention_in(config)
     except ValueError:
@@ -57,6 +62,6 @@ def stored_retention(config: Mapping[str, Any] | None) -> dict[str, int | None]:
 
 
 def restored_name(name: str, attempt: int, limit: int = 255) -> str:
-    """What something that leaves the bin is called when its name was given away meanwhile."""
+    """Return the new name for something restored from the bin whose old name is in use."""
     suffix = "-restored" if attempt == 1 else f"-restored-{attempt}"
     return name[: limit - len(suffix)] + suffix

@@ -1,1 +1,1 @@
-"""Submissions that recur by the calendar."""
+"""Schedules: tasks and runs that are submitted at recurring times."""

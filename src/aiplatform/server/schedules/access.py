@@ -1,4 +1,4 @@
-"""Guards of schedules."""
+"""Permission guards of schedules."""
 
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.projects.access import ProjectGuard, Via

@@ -1,4 +1,4 @@
-"""Schedules over HTTP."""
+"""Routes of schedules."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -95,7 +95,7 @@ def list_schedules(
     cursor: Cursor = None,
     name: Annotated[str | None, Query(max_length=100, description="exact name")] = None,
 ) -> Page[ScheduleOut]:
-    """The project's schedules, newest first."""
+    """List the project's schedules, newest first."""
     statement = queries.list_schedules(context, name=name)
     rows, following = page_by_id(session, statement, Schedule.id, limit=limit, cursor=cursor)
     return render_page(rows, following, lambda row: _render(context, row))
@@ -114,7 +114,7 @@ def create_schedule(
     body: ScheduleIn,
     response: Response,
 ) -> ScheduleOut:
-    """Submit a task or a run by the calendar, with the permissions that you have then."""
+    """Create a schedule, which submits a task or run with the permissions that you have then."""
     schedule = service.create_schedule(
         session,
         context,
@@ -137,7 +137,7 @@ def get_schedule(
     session: SessionDep,
     response: Response,
 ) -> ScheduleOut:
-    """The schedule, with its next times and its ETag."""
+    """Return a schedule with its next times and its ETag."""
     return _show(session, context, queries.get_schedule(session, context, schedule), response)
 
 
@@ -157,7 +157,10 @@ def update_schedule(
     response: Response,
     if_match: IfMatch = None,
 ) -> ScheduleOut:
-    """Change it, or switch it on and off. Times that passed meanwhile do not count."""
+    """Change a schedule, or switch it on or off.
+
+    Times that passed while it was off are not made up for.
+    """
     found = queries.lock_schedule(session, context, schedule)
     require_match(if_match, found.updated_at, "schedule")
     changes = {field: getattr(body, field) for field in body.model_fields_set}
@@ -175,7 +178,7 @@ def delete_schedule(
     context: Annotated[ProjectContext, Depends(access.CHANGE)],
     session: SessionDep,
 ) -> Response:
-    """Delete it; tasks that it has submitted stay."""
+    """Delete a schedule. Tasks that it has submitted stay."""
     service.delete_schedule(session, context, schedule)
     return Response(status_code=status.HTTP_204_NO_CONTENT)
 
@@ -189,7 +192,7 @@ def list_firings(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[FiringOut]:
-    """The last times at which it was due, newest first, each with its task or why there is none."""
+    """List the last due times, newest first, each with its task or the reason why there is none."""
     statement = queries.list_firings(queries.get_schedule(session, context, schedule))
     rows, following = page_by_id(session, statement, ScheduleFiring.id, limit=limit, cursor=cursor)
     return render_page(rows, following, lambda row: _firing(row[0], row.task))

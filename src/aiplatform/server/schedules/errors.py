@@ -1,10 +1,10 @@
-"""What can go wrong with schedules."""
+"""Problems that the routes of schedules answer with."""
 
 from aiplatform.server.core.errors import Invalid
 
 
 class CronInvalid(Invalid):
-    """No times come of it."""
+    """A cron expression that can't be read, or that never matches a time."""
 
     code = "cron_invalid"
     title = {"en": "Invalid cron expression", "zh": "cron 表达式无效"}
@@ -17,7 +17,7 @@ class CronInvalid(Invalid):
 
 
 class TimezoneInvalid(Invalid):
-    """No zone of the IANA database."""
+    """A name that is not a time zone of the IANA database."""
 
     code = "timezone_invalid"
     title = {"en": "Unknown time zone", "zh": "未知时区"}

@@ -1,15 +1,15 @@
-"""The sweep's side: every schedule that is due, each in a transaction of its own."""
+"""Firing of due schedules, called regularly; each schedule has its own transaction."""
 
 from aiplatform.server.core.database import transaction
 from aiplatform.server.schedules.service import fire_next
 from aiplatform.server.tasks.service.periodic import on_sweep
 
 AT_ONCE = 100
-"""Schedules of one sweep; the others follow in the next."""
+"""Maximum number of schedules per call; the others follow in the next."""
 
 
 def fire_due() -> int:
-    """Do what is due; how many there were."""
+    """Fire all schedules that are due, and return their number."""
     for fired in range(AT_ONCE):
         with transaction() as session:
             if fire_next(session) is None:
@@ -18,5 +18,5 @@ def fire_due() -> int:
 
 
 def register() -> None:
-    """Called by the composition roots."""
+    """Register the job; called by the composition roots."""
     on_sweep("schedules", fire_due)

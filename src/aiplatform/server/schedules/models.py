@@ -1,4 +1,4 @@
-"""Schedules and what came of them."""
+"""Tables of schedules and of their firings."""
 
 from datetime import datetime
 from typing import Any
@@ -10,10 +10,10 @@ from aiplatform.server.core.database import Base, BigKey, Identified, Updated
 
 
 class Schedule(Identified, Updated, Base):
-    """A submission that recurs. ``next_at`` is empty while it is switched off.
+    """A recurring submission. ``next_at`` is null while it is switched off.
 
-    It fires with the permissions of ``created_by``, who is the last one to have changed it, within
-    the scopes of the API key that this was done with, if any.
+    It fires with the permissions of ``created_by``, the user who changed it last, within the scopes
+    of the API key that this user did it with, if any.
     """
 
     __tablename__ = "schedules"
@@ -28,12 +28,12 @@ class Schedule(Identified, Updated, Base):
     enabled: Mapped[bool]
     next_at: Mapped[datetime | None]
     created_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
-    # No foreign key: a key that is gone must not become no limit at all.
+    # There is no foreign key, because deleting a key must not remove the limit of its scopes.
     key_id: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class ScheduleFiring(Base):
-    """A time at which a schedule was due, and what came of it."""
+    """A time at which a schedule was due, and the result."""
 
     __tablename__ = "schedule_firings"
 

@@ -1,4 +1,4 @@
-"""Named selects of schedules."""
+"""SELECT statements of schedules and their firings."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,7 +16,7 @@ from aiplatform.server.schedules.models import Schedule, ScheduleFiring
 from aiplatform.server.tasks.models import Task
 
 FIRINGS_KEPT = 1000
-"""Firings that are kept of a schedule; one that is due each minute makes half a million a year."""
+"""Number of firings kept per schedule; one that is due each minute makes half a million a year."""
 
 _last = (
     select(func.max(ScheduleFiring.id))
@@ -26,7 +26,7 @@ _last = (
 
 
 def list_schedules(context: ProjectContext, *, name: str | None = None) -> Select[Any]:
-    """The project's schedules, each with its owner and what came of the last time."""
+    """Return a statement for the project's schedules, each with its owner and its last firing."""
     last, task = aliased(ScheduleFiring), aliased(Task)
     statement: Any = (
         select(
@@ -52,24 +52,24 @@ def list_schedules(context: ProjectContext, *, name: str | None = None) -> Selec
 
 
 def shown(session: Session, context: ProjectContext, schedule: Schedule) -> Row[Any]:
-    """One row of :func:`list_schedules`."""
+    """Return one schedule as a row of :func:`list_schedules`."""
     return session.execute(list_schedules(context).where(Schedule.id == schedule.id)).one()
 
 
 def get_schedule(session: Session, context: ProjectContext, uuid: UUID) -> Schedule:
-    """One of the project.
+    """Return a schedule of the project.
 
     Raises:
-        NotFound: when it has no such schedule.
+        NotFound: when the project has no such schedule.
     """
     return _one(session, context, uuid, lock=False)
 
 
 def lock_schedule(session: Session, context: ProjectContext, uuid: UUID) -> Schedule:
-    """The same, locked and as it is now.
+    """Lock a schedule of the project and return its present state.
 
     Raises:
-        NotFound: when it has no such schedule.
+        NotFound: when the project has no such schedule.
     """
     return _one(session, context, uuid, lock=True)
 
@@ -87,7 +87,7 @@ def _one(session: Session, context: ProjectContext, uuid: UUID, *, lock: bool) -
 
 
 def name_in_use(session: Session, context: ProjectContext, name: str) -> bool:
-    """Whether the project has one of this name."""
+    """Return True if a schedule with this name exists in the project."""
     found = select(Schedule.id).where(
         Schedule.project_id == context.project_id, Schedule.name == name
     )
@@ -95,7 +95,7 @@ def name_in_use(session: Session, context: ProjectContext, name: str) -> bool:
 
 
 def list_firings(schedule: Schedule) -> Select[Any]:
-    """What came of the times at which it was due."""
+    """Return a statement for the firings of a schedule, each with its task."""
     statement: Any = (
         select(ScheduleFiring, Task.uuid.label("task"))
         .outerjoin(Task, Task.id == ScheduleFiring.task_id)
@@ -106,7 +106,7 @@ def list_firings(schedule: Schedule) -> Select[Any]:
 
 
 def lock_due(session: Session) -> Schedule | None:
-    """A schedule whose time has come, locked; those that another holds are passed over."""
+    """Lock and return a schedule that is due, skipping those locked by other transactions."""
     return session.scalar(
         select(Schedule)
         .where(Schedule.enabled, Schedule.next_at <= func.clock_timestamp())
@@ -117,7 +117,7 @@ def lock_due(session: Session) -> Schedule | None:
 
 
 def lock_enabled_of(session: Session, owner_id: int) -> Sequence[Schedule]:
-    """Return somebody's schedules that are on, locked, in the order of their ids."""
+    """Lock and return a user's enabled schedules, in the order of their ids."""
     return session.scalars(
         select(Schedule)
         .where(Schedule.created_by == owner_id, Schedule.enabled)
@@ -128,7 +128,7 @@ def lock_enabled_of(session: Session, owner_id: int) -> Sequence[Schedule]:
 
 
 def last_firing(session: Session, schedule: Schedule) -> ScheduleFiring | None:
-    """What came of the last time."""
+    """Return the last firing of a schedule; None if it never fired."""
     return session.scalar(
         select(ScheduleFiring)
         .where(ScheduleFiring.schedule_id == schedule.id)
@@ -138,8 +138,10 @@ def last_firing(session: Session, schedule: Schedule) -> ScheduleFiring | None:
 
 
 def forget_old_firings(session: Session, schedule: Schedule) -> None:
-    """Keep the last :data:`FIRINGS_KEPT`, and those since it last submitted something, which may
-    still run. The audit keeps all.
+    """Delete old firings of a schedule; the audit trail keeps all.
+
+    The last :data:`FIRINGS_KEPT` stay, and those since the last submitted task, which may still
+    run.
     """
     of_it = ScheduleFiring.schedule_id == schedule.id
     newest = select(ScheduleFiring.id).where(of_it).order_by(ScheduleFiring.id.desc())
@@ -157,7 +159,7 @@ def forget_old_firings(session: Session, schedule: Schedule) -> None:
 
 
 def last_task(session: Session, schedule: Schedule) -> Task | None:
-    """The task that it submitted last, unless that is gone."""
+    """Return the task that a schedule submitted last; None if it is gone."""
     return session.scalar(
         select(Task)
         .join(ScheduleFiring, ScheduleFiring.task_id == Task.id)
@@ -168,11 +170,11 @@ def last_task(session: Session, schedule: Schedule) -> Task | None:
 
 
 def project_of(session: Session, schedule: Schedule) -> Project:
-    """Its project."""
+    """Return the project of a schedule."""
     return session.get_one(Project, schedule.project_id)
 
 
 def database_time(session: Session) -> datetime:
-    """What time it is for all processes alike."""
+    """Return the present time by the database's clock, which all processes share."""
     now: datetime = session.scalars(select(func.clock_timestamp())).one()
     return now

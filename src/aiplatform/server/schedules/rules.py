@@ -1,4 +1,4 @@
-"""When a schedule is due. Pure: the caller says what time it is."""
+"""Rules for the times of schedules. They are pure: the caller gives the present time."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -7,18 +7,18 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from cronsim import CronSim, CronSimError
 
 MISSED_AFTER = timedelta(minutes=5)
-"""What is fired later than this was missed; the sweep looks every few seconds."""
+"""Delay after which a firing counts as missed; due schedules are looked for every few seconds."""
 
 
 class NoTimes(ValueError):
-    """The expression can't be read, or no day meets it."""
+    """A cron expression that can't be read, or that never matches a time."""
 
 
 def zone_of(name: str) -> ZoneInfo:
-    """The zone of the IANA database.
+    """Return a time zone of the IANA database.
 
     Raises:
-        LookupError: when there is none of that name.
+        LookupError: when there is no zone with that name.
     """
     try:
         return ZoneInfo(name)
@@ -27,14 +27,14 @@ def zone_of(name: str) -> ZoneInfo:
 
 
 def times_after(cron: str, timezone: str, moment: datetime, count: int = 1) -> list[datetime]:
-    """The next times after ``moment``, in UTC; fewer than ``count`` when there are no more.
+    """Return the next times after ``moment``, in UTC; fewer than ``count`` if there are no more.
 
-    Times are those of a clock on the wall of ``timezone``, with Debian's rules for the two days a
-    year on which it is changed: what falls into the hour that is left out is due right after it,
-    what falls into the hour that comes twice is due once.
+    Times are local times of ``timezone``, with Debian's rules for daylight saving changes: a time
+    in the hour that is skipped is due right after it, and a time in the hour that occurs twice is
+    due once.
 
     Raises:
-        NoTimes: for what is no expression of five fields, or never due.
+        NoTimes: for an expression without five fields, or one that never matches.
         LookupError: for an unknown zone.
     """
     zone = zone_of(timezone)
@@ -50,5 +50,5 @@ def times_after(cron: str, timezone: str, moment: datetime, count: int = 1) -> l
 
 
 def was_missed(due: datetime, now: datetime) -> bool:
-    """Whether the platform was not there when it should have been fired."""
+    """Return True if the platform was not running when the schedule should have fired."""
     return now - due > MISSED_AFTER

@@ -1,4 +1,4 @@
-"""Schedules as they go over the wire."""
+"""Request and answer bodies of schedules."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -21,7 +21,7 @@ Timezone = Annotated[str, Field(min_length=1, max_length=64, description="such a
 
 
 class ScheduleIn(Strict):
-    """A submission that recurs."""
+    """A task or run to submit at recurring times."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -49,7 +49,10 @@ class ScheduleIn(Strict):
 
 
 class ScheduleChange(Strict):
-    """What is given is changed. Whoever does more than switch it off becomes its owner."""
+    """The fields of a schedule to change.
+
+    A caller who does more than switch the schedule off becomes its owner.
+    """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"enabled": False}]})
 
@@ -70,7 +73,7 @@ class ScheduleChange(Strict):
 
 
 class FiringOut(BaseModel):
-    """A time at which it was due, and what came of it."""
+    """A time at which a schedule was due, and the result."""
 
     due_at: datetime
     fired_at: datetime
@@ -82,7 +85,7 @@ class FiringOut(BaseModel):
 
 
 class ScheduleOut(BaseModel):
-    """A schedule. It fires with the permissions that its owner has then."""
+    """A schedule. It fires with the permissions that its owner has at that time."""
 
     model_config = ConfigDict(
         json_schema_extra={

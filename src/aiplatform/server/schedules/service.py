@@ -1,4 +1,4 @@
-"""Schedules: what is written down, and what is done when a time has come."""
+"""Use cases of schedules: create, change, delete and fire them."""
 
 from datetime import datetime
 from typing import Any
@@ -44,7 +44,7 @@ from aiplatform.server.tasks.service.kinds import kind_of
 
 actions: TypeAdapter[Action] = TypeAdapter(Action)
 PLAN = ("cron", "timezone")
-"""What decides when it is due."""
+"""Fields that determine when a schedule is due."""
 
 
 def create_schedule(
@@ -59,12 +59,13 @@ def create_schedule(
     overlap: Overlap,
     enabled: bool,
 ) -> Schedule:
-    """Write a schedule down; the caller becomes its owner.
+    """Create a schedule; the caller becomes its owner.
 
     Raises:
-        NameTaken: when the project has one of this name.
-        CronInvalid, TimezoneInvalid: when no times come of it.
-        PermissionDenied, NotFound, WrongTaskType: when the caller could not submit the same now.
+        NameTaken: when the project has a schedule with this name.
+        CronInvalid, TimezoneInvalid: when the schedule would never be due.
+        PermissionDenied, NotFound, WrongTaskType, PriorityTooHigh: when the caller could not submit
+            the same now.
     """
     if queries.name_in_use(session, context, name):
         raise NameTaken(resource="schedule", name=name)
@@ -93,13 +94,13 @@ def create_schedule(
 def update_schedule(
     session: Session, context: ProjectContext, schedule: Schedule, changes: dict[str, Any]
 ) -> Schedule:
-    """Change a locked schedule. Whoever does more than switch it off becomes its owner.
+    """Change a locked schedule. A caller who does more than switch it off becomes its owner.
 
-    So nobody makes a schedule do with another's permissions what they may not do themselves.
+    Otherwise, somebody could make a schedule use permissions of another user.
 
     Raises:
-        NameTaken, CronInvalid, TimezoneInvalid, PermissionDenied, NotFound, WrongTaskType,
-            PriorityTooHigh: see :func:`create_schedule`.
+        NameTaken, CronInvalid, TimezoneInvalid: see :func:`create_schedule`.
+        PermissionDenied, NotFound, WrongTaskType, PriorityTooHigh: see :func:`create_schedule`.
     """
     name = changes.get("name", schedule.name)
     if name != schedule.name and queries.name_in_use(session, context, name):
@@ -113,7 +114,7 @@ def update_schedule(
         schedule.key_id = context.principal.key_id
     for field, value in changes.items():
         setattr(schedule, field, jsonable(value))
-    # What was due before a change of the plan, or while it was off, does not count.
+    # Times that were due before the plan was changed, or while the schedule was off, don't count.
     if not changes.keys().isdisjoint({*PLAN, "enabled"}):
         schedule.next_at = first if schedule.enabled else None
     _record(session, context, AuditAction.SCHEDULE_UPDATED, schedule, changed=sorted(changes))
@@ -123,7 +124,7 @@ def update_schedule(
 
 
 def delete_schedule(session: Session, context: ProjectContext, uuid: UUID) -> None:
-    """Delete it; tasks that it has submitted stay.
+    """Delete a schedule. Tasks that it has submitted stay.
 
     Raises:
         NotFound: when the project has no such schedule.
@@ -135,10 +136,7 @@ def delete_schedule(session: Session, context: ProjectContext, uuid: UUID) -> No
 
 
 def switch_off_schedules(session: Session, actor: Actor, owner: User) -> dict[str, int]:
-    """Switch off the schedules of somebody, in every project.
-
-    Returns how many, under ``schedules_stopped``.
-    """
+    """Switch off all schedules of a user, and return their number as ``schedules_stopped``."""
     schedules = queries.lock_enabled_of(session, owner.id)
     for schedule in schedules:
         schedule.enabled, schedule.next_at = False, None
@@ -157,10 +155,11 @@ def switch_off_schedules(session: Session, actor: Actor, owner: User) -> dict[st
 
 
 def require_times(session: Session, cron: str, timezone: str) -> datetime:
-    """The next time; a plan from which none comes is refused.
+    """Return the next time of a plan, and refuse a plan that has none.
 
     Raises:
-        CronInvalid, TimezoneInvalid: see there.
+        CronInvalid: for an invalid expression, or one that never matches.
+        TimezoneInvalid: for an unknown time zone.
     """
     try:
         return times_after(cron, timezone, queries.database_time(session))[0]
@@ -171,10 +170,13 @@ def require_times(session: Session, cron: str, timezone: str) -> datetime:
 
 
 def require_submittable(session: Session, context: ProjectContext, action: Action) -> None:
-    """Refuse what the caller could not submit now.
+    """Refuse an action that the caller could not submit now.
 
     Raises:
-        PermissionDenied, NotFound, WrongTaskType, PriorityTooHigh: see there.
+        PermissionDenied: when a permission is missing.
+        NotFound: for an experiment, dataset or model that the project may not use.
+        WrongTaskType: for a task type that is submitted by a route of its own.
+        PriorityTooHigh: when the priority is above the project's limit.
     """
     quotas.require_priority(session, context.project_id, action.priority)
     match action:
@@ -198,9 +200,9 @@ def _require_inputs(session: Session, context: ProjectContext, spec: TaskSpec) -
 
 
 def fire_next(session: Session) -> Schedule | None:
-    """Do what one schedule is due for, in the caller's transaction. None when none is due.
+    """Fire one schedule that is due, in the caller's transaction. Return None if none is due.
 
-    However many times have passed, it is done once, and the next time is after now.
+    If several of its times have passed, it fires once. The next time is after now.
     """
     schedule = queries.lock_due(session)
     if schedule is None or schedule.next_at is None:
@@ -235,10 +237,10 @@ def _still_runs(session: Session, schedule: Schedule) -> bool:
 
 
 def _submit(session: Session, schedule: Schedule) -> Task:
-    """Submit as the owner, with what they may do now.
+    """Submit the action as the owner, with the owner's present permissions.
 
     Raises:
-        Problem: what they would be told if they submitted it by hand.
+        Problem: what the owner would be answered when submitting it by hand.
     """
     context = acting_for(session, schedule.created_by, schedule.project_id, key_id=schedule.key_id)
     context.require(Permission.TASKS_WRITE)
@@ -279,7 +281,7 @@ def _tell(
         code=firing.code,
         reason=firing.reason,
     )
-    # Once, not every minute: as long as the reason is the same, nothing new is told.
+    # Notify once, not every minute: the same reason as last time is no news.
     if refused and (before is None or before.code != firing.code):
         announce(
             session,

@@ -1,1 +1,1 @@
-"""Scripts: users' own commands on code bundles."""
+"""Scripts: commands that users run as tasks, with the code in bundles."""

@@ -1,4 +1,4 @@
-"""Guards of code bundles."""
+"""Permission guards of code bundles."""
 
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.projects.access import ProjectGuard, Via, confirm

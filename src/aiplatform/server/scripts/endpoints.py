@@ -1,4 +1,4 @@
-"""HTTP routes of code bundles. Scripts themselves are tasks, see ``POST …/tasks``."""
+"""Routes of code bundles. Scripts themselves are tasks, see ``POST …/tasks``."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -28,7 +28,7 @@ router = APIRouter(prefix="/api/v1", tags=["scripts"])
 
 
 def render(bundle: CodeBundle, author: str | None) -> BundleOut:
-    """A bundle as it goes out."""
+    """Return the answer body of a bundle."""
     return BundleOut(
         uuid=bundle.uuid,
         name=bundle.name,
@@ -43,7 +43,7 @@ def render(bundle: CodeBundle, author: str | None) -> BundleOut:
 
 
 def told(**source: str | None) -> dict[str, Any] | None:
-    """Where a bundle comes from, as far as its sender tells."""
+    """Return the origin of a bundle, as far as its sender gave it."""
     return {key: clean_text(value) for key, value in source.items() if value is not None} or None
 
 
@@ -65,7 +65,7 @@ async def upload_bundle(
     ] = None,
     directory: Annotated[str | None, Query(max_length=255, description="its name")] = None,
 ) -> BundleOut:
-    """The code that tasks of type `script` run. Refused where scripts are not allowed."""
+    """Upload the code that tasks of type `script` run. Refused where scripts are not allowed."""
     service.require_allowed()
     source = told(commit=commit, remote=remote, directory=directory)
 
@@ -92,7 +92,7 @@ def list_bundles(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[BundleOut]:
-    """The project's bundles, newest first."""
+    """List the project's bundles, newest first."""
     rows, following = page_by_id(
         session, queries.bundles(context), CodeBundle.id, limit=limit, cursor=cursor
     )
@@ -103,7 +103,7 @@ def list_bundles(
 def get_bundle(
     bundle: UUID, context: Annotated[ProjectContext, Depends(access.READ)], session: SessionDep
 ) -> BundleOut:
-    """Its hash, and where it comes from."""
+    """Return the facts of a bundle, such as its hash and its origin."""
     return render(*queries.get_bundle(session, context, bundle))
 
 
@@ -120,7 +120,7 @@ def download_bundle(
     session: SessionDep,
     request: Request,
 ) -> Response:
-    """The archive as it was uploaded: an attachment, with ETag, digest and ranges."""
+    """Download the archive as it was uploaded: an attachment, with ETag, digest and ranges."""
     found, _ = queries.get_bundle(session, context, bundle)
     file = StoredFile(service.FILE, found.sha256, found.size)
     response = downloads.send_blob(
@@ -145,5 +145,5 @@ def download_bundle(
 def delete_bundle(
     bundle: UUID, context: Annotated[ProjectContext, Depends(access.DELETE)], session: SessionDep
 ) -> None:
-    """Tasks that ran it keep its hash. Refused while one runs it or will."""
+    """Delete a bundle that no unfinished task needs. Tasks that ran it keep its hash."""
     service.delete_bundle(session, context, bundle)

@@ -1,10 +1,10 @@
-"""What can go wrong with scripts."""
+"""Problems that the routes of code bundles and scripts answer with."""
 
 from aiplatform.server.core.errors import Conflict, Invalid
 
 
 class ScriptsNotAllowed(Conflict):
-    """Running strangers' commands is an administrator's decision."""
+    """A script on a platform where no administrator has allowed users to run commands."""
 
     code = "script.not_allowed"
     title = {"en": "Scripts are not allowed", "zh": "未允许运行脚本"}
@@ -17,7 +17,7 @@ class ScriptsNotAllowed(Conflict):
 
 
 class InvalidBundle(Invalid):
-    """An archive that nobody should unpack."""
+    """An archive that is not safe to unpack."""
 
     code = "script.invalid_bundle"
     title = {"en": "Not a code bundle", "zh": "代码包无效"}
@@ -29,7 +29,7 @@ class InvalidBundle(Invalid):
 
 
 class BundleInUse(Conflict):
-    """A task that has not ended needs the code."""
+    """A refusal to delete a bundle that an unfinished task needs."""
 
     code = "script.bundle_in_use"
     title = {"en": "Code in use", "zh": "代码正在使用"}

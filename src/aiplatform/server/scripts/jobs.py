@@ -16,14 +16,14 @@ from aiplatform.server.tasks.service.kinds import Inputs, Outcome, Prepared, Tas
 
 
 class Script(TaskKind):
-    """A user's own command."""
+    """A task that runs a user's own command."""
 
     type = TaskType.SCRIPT
     permission = Permission.TRAINING_WRITE
     checkpoints = True
 
     def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
-        """See :func:`service.prepare`."""
+        """Check and pin what the script names; see :func:`service.prepare`."""
         return service.prepare(session, context, spec)
 
     def retried(
@@ -32,25 +32,25 @@ class Script(TaskKind):
         context: ProjectContext,
         task: Task,
         *,
-        override_gate: str | None = None,  # noqa: ARG002  (a script passes no gate)
+        override_gate: str | None = None,  # noqa: ARG002  (scripts pass no gate)
     ) -> None:
-        """See :func:`service.require_runnable`."""
+        """Check that the script may run again; see :func:`service.require_runnable`."""
         service.require_runnable(session, context, task)
 
     def inputs(self, session: Session, task: Task) -> Inputs:
-        """Code, datasets and models."""
+        """Return the code, datasets and models."""
         return service.task_inputs(session, task)
 
     def keep(self, write: Write, task: UUID, output: Path, result: dict[str, Any]) -> None:  # noqa: ARG002
-        """See :func:`service.require_room`; the files are then stored one by one."""
+        """Check names and total size of the output before its files are stored one by one."""
         service.require_names(output)
         write(lambda session: service.require_room(session, task, output))
 
     def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
-        """See :func:`service.conclude`."""
+        """Record the output as artifacts; see :func:`service.conclude`."""
         service.conclude(session, task, outcome)
 
 
 def register() -> None:
-    """Called by the composition roots."""
+    """Register the task kind; called by the composition roots."""
     kinds.register(Script())

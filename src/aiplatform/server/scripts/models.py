@@ -1,4 +1,4 @@
-"""Tables of scripts."""
+"""The table of code bundles."""
 
 from typing import Any
 from uuid import UUID
@@ -10,7 +10,7 @@ from aiplatform.server.core.database import Base, BigKey, Created
 
 
 class CodeBundle(Created, Base):
-    """A .tar.gz of code. ``source`` says where it comes from, such as a git commit."""
+    """A .tar.gz archive of code. ``source`` is its origin, such as a git commit."""
 
     __tablename__ = "code_bundles"
 

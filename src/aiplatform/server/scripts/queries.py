@@ -1,4 +1,4 @@
-"""Named selects of code bundles."""
+"""SELECT statements of code bundles and of tasks that run them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,7 @@ UNFINISHED = [status.value for status in TaskStatus if not status.is_final]
 
 
 def bundles(context: ProjectContext) -> Any:
-    """The project's bundles, each with the name of who uploaded it."""
+    """Return a statement for the project's bundles, each with the name of its author."""
     return (
         select(CodeBundle, User.username)
         .outerjoin(User, User.id == CodeBundle.created_by)
@@ -27,7 +27,7 @@ def bundles(context: ProjectContext) -> Any:
 
 
 def get_bundle(session: Session, context: ProjectContext, uuid: UUID) -> tuple[CodeBundle, Any]:
-    """One of them.
+    """Return a bundle of the project and the name of its author.
 
     Raises:
         NotFound: when the project has no such bundle.
@@ -39,7 +39,7 @@ def get_bundle(session: Session, context: ProjectContext, uuid: UUID) -> tuple[C
 
 
 def lock_bundle(session: Session, context: ProjectContext, uuid: UUID) -> CodeBundle:
-    """One of them, kept from being deleted until the transaction ends.
+    """Lock a bundle of the project against deletion, and return it.
 
     Raises:
         NotFound: when the project has no such bundle.
@@ -55,7 +55,7 @@ def lock_bundle(session: Session, context: ProjectContext, uuid: UUID) -> CodeBu
 
 
 def unfinished_runs(session: Session, context: ProjectContext, uuid: UUID) -> Sequence[str]:
-    """Names of tasks that run the bundle or will."""
+    """Return the names of unfinished tasks that run the bundle; at most one."""
     return session.scalars(
         select(Task.name)
         .where(
@@ -69,13 +69,13 @@ def unfinished_runs(session: Session, context: ProjectContext, uuid: UUID) -> Se
 
 
 def inputs_of(session: Session, task: Task) -> Sequence[TaskInput]:
-    """What the task reads, by role."""
+    """Return the inputs of a task, sorted by role."""
     rows = select(TaskInput).where(TaskInput.task_id == task.id)
     return session.scalars(rows.order_by(TaskInput.role)).all()
 
 
 def bundle_of(session: Session, task: Task) -> CodeBundle | None:
-    """The code that a task runs, unless it was deleted."""
+    """Return the bundle that a task runs; None if it was deleted."""
     uuid = (task.config or {}).get("bundle")
     return session.scalar(
         select(CodeBundle).where(CodeBundle.uuid == uuid, CodeBundle.project_id == task.project_id)

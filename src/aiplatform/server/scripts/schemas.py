@@ -1,4 +1,4 @@
-"""Code bundles as they go over the wire."""
+"""Answer bodies of code bundles."""
 
 from datetime import datetime
 from typing import Any
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class BundleOut(BaseModel):
-    """A code bundle. ``size`` and ``unpacked_bytes`` in bytes."""
+    """A code bundle. ``size`` and ``unpacked_bytes`` are in bytes."""
 
     uuid: UUID
     name: str

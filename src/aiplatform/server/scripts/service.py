@@ -1,4 +1,4 @@
-"""Code bundles, and what running one asks and leaves."""
+"""Use cases of code bundles, and of the tasks that run them."""
 
 from pathlib import Path
 from typing import Any
@@ -38,20 +38,20 @@ FILE = "bundle.tar.gz"
 
 
 def require_allowed() -> None:
-    """Refuse where no administrator has allowed scripts.
+    """Raise an error unless an administrator has allowed scripts.
 
     Raises:
-        ScriptsNotAllowed: says how they would.
+        ScriptsNotAllowed: its message says how to allow them.
     """
     if not get_settings().scripts:
         raise ScriptsNotAllowed
 
 
 def look_into(path: Path) -> BundleFacts:
-    """What is in an archive.
+    """Return the facts about the content of an archive.
 
     Raises:
-        InvalidBundle: when nobody should unpack it.
+        InvalidBundle: when the archive is not safe to unpack.
     """
     try:
         return inspect(path)
@@ -68,7 +68,7 @@ def add_bundle(
     *,
     source: dict[str, Any] | None,
 ) -> CodeBundle:
-    """Keep an uploaded bundle.
+    """Store an uploaded bundle.
 
     Raises:
         QuotaExceeded: when the project has no room for it.
@@ -117,7 +117,7 @@ def delete_bundle(session: Session, context: ProjectContext, uuid: UUID) -> None
 
     Raises:
         NotFound: when the project has no such bundle.
-        BundleInUse: see there.
+        BundleInUse: when an unfinished task runs it.
     """
     bundle = queries.lock_bundle(session, context, uuid)
     users = queries.unfinished_runs(session, context, uuid)
@@ -138,10 +138,10 @@ def delete_bundle(session: Session, context: ProjectContext, uuid: UUID) -> None
 
 
 def require_runnable(session: Session, context: ProjectContext, task: Task) -> None:
-    """See before a script is queued once more whether it may still run, and has its code.
+    """Check that a script may still run and has its code, before it is queued again.
 
     Raises:
-        ScriptsNotAllowed: when administrators have changed their mind.
+        ScriptsNotAllowed: when administrators no longer allow scripts.
         NotFound: when the bundle was deleted.
     """
     require_allowed()
@@ -149,14 +149,14 @@ def require_runnable(session: Session, context: ProjectContext, task: Task) -> N
 
 
 def prepare(session: Session, context: ProjectContext, spec: ScriptSpec) -> Prepared:
-    """Check what a script names, pin the versions that it reads, and ask for its environment.
+    """Check what a script names, pin the versions that it reads, and add its environment's label.
 
-    What it leaves open of its bounds is filled in here, so that the scheduler counts with it, too.
+    Missing limits are filled in here, so that the scheduler counts with them, too.
 
     Raises:
         ScriptsNotAllowed: where no administrator has allowed scripts.
         NotFound: for a bundle, dataset or model that the project may not use.
-        ModelNotReady: see there.
+        ModelNotReady: while the files of a model are incomplete.
     """
     require_allowed()
     bundle = queries.lock_bundle(session, context, spec.bundle)
@@ -184,10 +184,10 @@ def prepare(session: Session, context: ProjectContext, spec: ScriptSpec) -> Prep
 
 
 def task_inputs(session: Session, task: Task) -> Inputs:
-    """The files that a script finds.
+    """Return the files that a script gets.
 
     Raises:
-        NotFound: for what was deleted meanwhile.
+        NotFound: when one of its inputs was deleted meanwhile.
     """
     bundle = queries.bundle_of(session, task)
     if bundle is None:
@@ -208,11 +208,11 @@ def task_inputs(session: Session, task: Task) -> Inputs:
 
 
 def require_names(output: Path) -> None:
-    """See that every file of a script's output can be an artifact, before any is stored.
+    """Check that every file of a script's output can be an artifact, before any is stored.
 
     Raises:
-        ArtifactPathRefused: one has a name that not every system can read.
-        TooManyArtifacts: see there.
+        ArtifactPathRefused: when a file has a name that not every system supports.
+        TooManyArtifacts: beyond :data:`MAX_ARTIFACTS`.
     """
     found = artifacts_in(output)
     if len(found) > MAX_ARTIFACTS:
@@ -222,10 +222,10 @@ def require_names(output: Path) -> None:
 
 
 def require_room(session: Session, task: UUID, output: Path) -> None:
-    """See that the project has room for a script's output, before any of it is stored.
+    """Check that the project has room for a script's output, before any of it is stored.
 
     Raises:
-        QuotaExceeded: when it has not.
+        QuotaExceeded: when it has no room.
     """
     project_id = session.scalar(select(Task.project_id).where(Task.uuid == task))
     size = sum(path.lstat().st_size for path in artifacts_in(output))
@@ -239,12 +239,12 @@ def artifacts_in(output: Path) -> list[Path]:
 
 
 def conclude(session: Session, task: Task, outcome: Outcome) -> None:
-    """Keep what the script left in its output directory, as the task's artifacts.
+    """Record the files in the script's output directory as artifacts of the task.
 
     Raises:
-        QuotaExceeded: when others have taken the project's room meanwhile.
+        QuotaExceeded: when other uploads have filled the project's quota meanwhile.
     """
-    if task.project_id is None:  # its project is gone, and nobody could ask for them
+    if task.project_id is None:  # the project is deleted, so nobody could read them
         return
     if outcome.files:
         size = sum(file.size for file in outcome.files)

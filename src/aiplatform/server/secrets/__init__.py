@@ -1,1 +1,1 @@
-"""Secrets that users and projects give, and that tasks use by name."""
+"""Secrets of users and projects, which tasks use by name."""

@@ -1,4 +1,4 @@
-"""Secrets. Values go in and never come out."""
+"""Routes of secrets. No route returns the value of a secret."""
 
 from typing import Annotated, Any
 
@@ -43,7 +43,7 @@ CREATED: dict[int | str, dict[str, Any]] = {
 def list_my_secrets(
     principal: SignedIn, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[SecretOut]:
-    """Their names and when they were used; never their values."""
+    """List the names of your secrets and when they were used, never their values."""
     statement = queries.list_secrets(queries.of_user(principal.user_id))
     rows, following = page_by_id(session, statement, Secret.id, limit=limit, cursor=cursor)
     return render_page(rows, following, SecretOut.model_validate)
@@ -57,7 +57,7 @@ def set_my_secret(
     session: SessionDep,
     response: Response,
 ) -> SecretOut:
-    """Store a value under the name, in place of an earlier one. Only your own tasks can use it."""
+    """Store a value under the name, replacing an earlier one. Only your own tasks can use it."""
     place = queries.of_user(principal.user_id)
     value = body.value.get_secret_value()
     stored, new = service.set_secret(session, principal.actor, place, secret, value, body.kind)
@@ -71,7 +71,7 @@ def set_my_secret(
     status_code=status.HTTP_204_NO_CONTENT,
 )
 def remove_my_secret(secret: SecretName, principal: SignedIn, session: SessionDep) -> None:
-    """Forget it. Waiting tasks that name it will fail."""
+    """Delete one of your secrets. Waiting tasks that name it will fail."""
     place = queries.of_user(principal.user_id)
     service.remove_secret(session, principal.actor, place, secret)
 
@@ -81,7 +81,7 @@ def remove_my_secret(secret: SecretName, principal: SignedIn, session: SessionDe
 def list_project_secrets(
     context: ReadProject, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[SecretOut]:
-    """Their names and when they were used; never their values."""
+    """List the names of the project's secrets and when they were used, never their values."""
     statement = queries.list_secrets(queries.of_project(context))
     rows, following = page_by_id(session, statement, Secret.id, limit=limit, cursor=cursor)
     return render_page(rows, following, SecretOut.model_validate)
@@ -99,7 +99,10 @@ def set_project_secret(
     session: SessionDep,
     response: Response,
 ) -> SecretOut:
-    """Store a value under the name. Tasks of all who may start some in the project can use it."""
+    """Store a value under the name, replacing an earlier one.
+
+    Tasks of all users who may start tasks in the project can use it.
+    """
     stored, new = service.set_secret(
         session,
         context.actor,
@@ -119,7 +122,7 @@ def set_project_secret(
     status_code=status.HTTP_204_NO_CONTENT,
 )
 def remove_project_secret(secret: SecretName, context: ChangeProject, session: SessionDep) -> None:
-    """Forget it. Waiting tasks that name it will fail."""
+    """Delete one of the project's secrets. Waiting tasks that name it will fail."""
     service.remove_secret(
         session, context.actor, queries.of_project(context), secret, project=context.project_uuid
     )

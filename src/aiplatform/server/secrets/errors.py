@@ -1,10 +1,10 @@
-"""What can go wrong with secrets."""
+"""Problems that the routes of secrets and tasks with secrets answer with."""
 
 from aiplatform.server.core.errors import Conflict, Invalid
 
 
 class NoSuchSecret(Invalid):
-    """A task names a secret that its author has not, nor its project."""
+    """A task that names a secret which neither its author nor its project has."""
 
     code = "no_such_secret"
     title = {"en": "No such secret", "zh": "机密不存在"}
@@ -16,7 +16,7 @@ class NoSuchSecret(Invalid):
 
 
 class TooManySecrets(Conflict):
-    """More than anybody needs."""
+    """A secret beyond the maximum number of secrets of a user or project."""
 
     code = "too_many_secrets"
     title = {"en": "Too many secrets", "zh": "机密数量过多"}

@@ -1,4 +1,4 @@
-"""Secrets: of a user or of a project, sealed."""
+"""The table of secrets of users and projects, encrypted."""
 
 from datetime import datetime
 from uuid import UUID
@@ -11,7 +11,7 @@ from aiplatform.server.core.encryption import sealed_column
 
 
 class Secret(Updated, Base):
-    """A named value. Either ``user_id`` or ``project_id`` says whose it is."""
+    """A named value of a user (``user_id``) or of a project (``project_id``)."""
 
     __tablename__ = "secrets"
 

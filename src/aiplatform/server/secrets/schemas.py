@@ -1,4 +1,4 @@
-"""Wire shapes of secrets. None has a value that goes out."""
+"""Request and answer bodies of secrets. No answer contains a value."""
 
 from datetime import datetime
 from typing import Annotated
@@ -18,7 +18,7 @@ def _without_nul(value: SecretStr) -> SecretStr:
 
 
 class SecretIn(Strict):
-    """What to store."""
+    """A value to store as a secret."""
 
     value: Annotated[SecretStr, AfterValidator(_without_nul)] = Field(
         min_length=1, max_length=MAX_VALUE
@@ -31,7 +31,7 @@ class SecretIn(Strict):
 
 
 class SecretOut(BaseModel):
-    """What may be known of a secret: everything but its value."""
+    """A secret without its value."""
 
     model_config = ConfigDict(from_attributes=True)
 

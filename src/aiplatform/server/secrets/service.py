@@ -1,4 +1,4 @@
-"""Use cases of secrets: stored, replaced, removed, and given to a task; never shown."""
+"""Use cases of secrets: store, replace, delete, and give to a task. Values are never shown."""
 
 from collections.abc import Mapping
 from uuid import UUID, uuid4
@@ -22,7 +22,7 @@ from aiplatform.server.secrets.queries import Place
 
 MAX_SECRETS = 200
 USES_PROJECT_SECRETS = Permission.TASKS_WRITE
-"""What an author must hold in a project for its secrets to reach a task."""
+"""Permission that a task's author must hold in a project for the task to get its secrets."""
 
 
 def set_secret(
@@ -35,11 +35,13 @@ def set_secret(
     *,
     project: UUID | None = None,
 ) -> tuple[Secret, bool]:
-    """Store a value under a name, in place of an earlier one. Returns whether it is new.
+    """Store a value under a name, replacing an earlier one.
+
+    Return True in second place if it is new.
 
     Raises:
-        TooManySecrets: see there.
-        KeyFileUnusable: when there is no key to encrypt under.
+        TooManySecrets: beyond :data:`MAX_SECRETS`.
+        KeyFileUnusable: when there is no key to encrypt with.
     """
     found = queries.find(session, place, name, lock=True)
     new = found is None
@@ -71,10 +73,10 @@ def set_secret(
 def remove_secret(
     session: Session, actor: Actor, place: Place, name: str, *, project: UUID | None = None
 ) -> None:
-    """Forget a secret. Tasks that wait and name it will fail and say so.
+    """Delete a secret. Waiting tasks that name it will fail with a message that says so.
 
     Raises:
-        NotFound: when there is none of that name.
+        NotFound: when there is no secret with that name.
     """
     found = queries.find(session, place, name, lock=True)
     if found is None:
@@ -89,28 +91,28 @@ def remove_secret(
 def may_use_own(context: ProjectContext) -> bool:
     """Return True if tasks of the caller get the caller's own secrets.
 
-    They are of no project, so no role grants them. An API key needs the scope.
+    These belong to no project, so no role grants them. An API key needs the scope ``secrets:use``.
     """
     return context.principal.in_scope(Permission.SECRETS_USE)
 
 
 def require_usable(session: Session, context: ProjectContext, wanted: Mapping[str, str]) -> None:
-    """See that a task that the caller submits could be given the secrets it names.
+    """Check that a task submitted by the caller could be given the secrets that it names.
 
     Raises:
-        NoSuchSecret: names one that is neither the caller's nor the project's.
-        PermissionDenied: when it is the project's and the caller may not start tasks there, or when
-            it could only be the caller's own and the API key lacks the scope for these.
+        NoSuchSecret: for a name that neither the caller nor the project has.
+        PermissionDenied: for a secret of the project, when the caller may not start tasks there;
+            for one that could only be the caller's own, when the API key lacks the scope.
     """
     own, shared = queries.of_user(context.principal.user_id), queries.of_project(context)
     for name in sorted(set(wanted.values())):
         if may_use_own(context) and queries.find(session, own, name) is not None:
             continue
-        # Whoever may not use them is not told which there are.
+        # A caller who may not use the project's secrets must not learn their names.
         if not context.may(USES_PROJECT_SECRETS):
             raise PermissionDenied(permission=USES_PROJECT_SECRETS.value)
         if queries.find(session, shared, name) is None:
-            # The same for a key without the scope whether its owner has such a secret or not.
+            # A key without the scope must not learn whether its owner has such a secret.
             if not may_use_own(context):
                 raise PermissionDenied(permission=Permission.SECRETS_USE.value)
             raise NoSuchSecret(name=name)
@@ -125,14 +127,14 @@ def reveal_for_task(
     project: UUID | None,
     task: UUID,
 ) -> dict[str, str]:
-    """Values of the secrets that a task names, by the variable that each is for.
+    """Return the values of the secrets that a task names, by environment variable.
 
-    The author's own secret goes before the project's. A deactivated author's are out of reach;
-    without ``author_id`` all personal ones are.
+    The author's own secret takes precedence over the project's. Secrets of a deactivated author are
+    not used; without ``author_id``, no personal secrets are.
 
     Raises:
-        NoSuchSecret: when one was removed since the task was submitted.
-        KeyFileUnusable, SecretUnreadable: when it can't be decrypted here.
+        NoSuchSecret: when one was deleted since the task was submitted.
+        KeyFileUnusable, SecretUnreadable: when it can't be decrypted on this machine.
     """
     active = author_id is not None and session.scalar(
         select(User.is_active).where(User.id == author_id)
@@ -149,7 +151,9 @@ def reveal_for_task(
         context = encryption.context_of(Secret.__table__.c.sealed, uuid=found.uuid)
         values[variable] = encryption.decrypt(found.sealed, context)
         found.last_used_at = session.scalar(select(func.clock_timestamp()))
-        # Use is no change. The value it has would be none either, and be left out of the UPDATE.
+        # Using a secret must not change ``updated_at``. Assigning the column keeps its value:
+        # assigning an equal value would be left out of the UPDATE, which then sets the present
+        # time.
         found.updated_at = Secret.updated_at
         audit.record(
             session,

@@ -1,4 +1,4 @@
-"""Projects, their members, and API keys over HTTP."""
+"""HTTP routes of projects, their members, quotas, bin, webhooks, and of API keys."""
 
 from fastapi import APIRouter
 

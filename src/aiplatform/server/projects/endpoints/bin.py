@@ -1,4 +1,4 @@
-"""The bin: what was deleted, and how it comes back or goes for good."""
+"""Routes of the bin: list deleted things, restore or purge them."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -60,7 +60,7 @@ def _render(row: Any) -> BinItemOut:
 def list_deleted_projects(
     principal: SignedInOrKey, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[BinItemOut]:
-    """Those that you may restore, the latest first."""
+    """List the deleted projects that you may restore, latest first."""
     rows, following = page_by_id(
         session, queries.binned_projects(principal), BinEntry.id, limit=limit, cursor=cursor
     )
@@ -71,9 +71,9 @@ def list_deleted_projects(
 def restore_project(
     context: Binned, session: SessionDep, body: RestoreIn | None = None
 ) -> RestoredOut:
-    """With all that was in it and its members. Its tasks stay cancelled.
+    """Restore a deleted project with all its content and members. Its tasks stay cancelled.
 
-    For its owner, and for those who hold everything in it.
+    Only for its owner, and for members who hold everything in it.
     """
     name = None if body is None else body.name
     project, entry = service.restore_project(session, context, name)
@@ -87,7 +87,7 @@ def restore_project(
     responses=CONFLICT,
 )
 def purge_project(context: Binned, session: SessionDep) -> None:
-    """Delete a project in the bin for good, with all that belongs to it."""
+    """Delete a project in the bin for good, with all its content."""
     service.purge_project(session, context)
 
 
@@ -96,7 +96,7 @@ def purge_project(context: Binned, session: SessionDep) -> None:
 def list_bin(
     context: Read, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[BinItemOut]:
-    """Datasets and models that can be restored, of kinds that you may read, the latest first."""
+    """List the deleted datasets and models of kinds that you may read, latest first."""
     statement = queries.bin_of_project(context, service.readable_kinds(context))
     rows, following = page_by_id(session, statement, BinEntry.id, limit=limit, cursor=cursor)
     return render_page(rows, following, _render)
@@ -110,7 +110,10 @@ def list_bin(
 def restore_bin_item(
     item: UUID, context: Restore, session: SessionDep, body: RestoreIn | None = None
 ) -> RestoredOut:
-    """Named by its uuid. You must be allowed to write what it is."""
+    """Restore a dataset or model by its uuid.
+
+    You need permission to write this kind of resource.
+    """
     name = None if body is None else body.name
     entry, restored = service.restore_item(session, context, item, name)
     return RestoredOut.model_validate(
@@ -125,5 +128,5 @@ def restore_bin_item(
     responses=CONFLICT,
 )
 def purge_bin_item(item: UUID, context: Purge, session: SessionDep) -> None:
-    """Delete it for good. For the project's owner, and for those who hold everything in it."""
+    """Delete a dataset or model for good. Only for the owner and members who hold everything."""
     service.purge_item(session, context, item)

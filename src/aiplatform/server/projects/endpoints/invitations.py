@@ -1,4 +1,4 @@
-"""Invitations into projects, for those who make them and those who get them."""
+"""Routes of invitations to projects, for those who invite and those who are invited."""
 
 from typing import Annotated
 from uuid import UUID
@@ -21,7 +21,7 @@ ReadMembers = Annotated[ProjectContext, Depends(ProjectGuard(Permission.MEMBERS_
 
 
 def render_invitation(row: queries.InvitationRow) -> InvitationOut:
-    """Return the invitation as it goes out."""
+    """Return the answer body of an invitation."""
     invitation, project, role, inviter = row
     return InvitationOut(
         uuid=invitation.uuid,
@@ -39,7 +39,7 @@ def render_invitation(row: queries.InvitationRow) -> InvitationOut:
 def list_project_invitations(
     context: ReadMembers, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[InvitationOut]:
-    """Who has been invited into the project and has not answered yet, newest first."""
+    """List the project's open invitations, newest first."""
     rows, following = page_by_id(
         session,
         queries.list_invitations(context),
@@ -56,7 +56,7 @@ def list_project_invitations(
 def list_my_invitations(
     principal: SignedIn, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[InvitationOut]:
-    """Projects that you may join, newest first."""
+    """List the open invitations that you have received, newest first."""
     rows, following = page_by_id(
         session,
         queries.my_invitations(principal.user_id),
@@ -78,7 +78,7 @@ def accept_project_invitation(
 ) -> InvitationOut:
     """Become a member with the role that the invitation names.
 
-    Refused when whoever invited you could not give it any more.
+    Refused if the person who invited you can't grant that role any more.
     """
     return render_invitation(service.accept(session, principal, invitation))
 
@@ -89,5 +89,5 @@ def accept_project_invitation(
     status_code=status.HTTP_204_NO_CONTENT,
 )
 def decline_project_invitation(invitation: UUID, principal: SignedIn, session: SessionDep) -> None:
-    """Stay out of the project; whoever invited you is told."""
+    """Decline an invitation; the person who invited you is notified."""
     service.decline(session, principal, invitation)

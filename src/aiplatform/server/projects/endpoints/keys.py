@@ -1,4 +1,4 @@
-"""API keys: one's own, and those of others for administrators."""
+"""Routes of API keys: your own, and for administrators those of others."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -65,7 +65,7 @@ def list_my_keys(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[KeyOut]:
-    """Your keys, newest first. What they are is not kept, so it can't be shown again."""
+    """List your keys, newest first. Their secret values are not stored, so they can't be shown."""
     me = session.get_one(User, principal.user_id)
     rows, following = page_by_id(
         session, queries.list_keys(me, revoked=revoked), ApiKey.id, limit=limit, cursor=cursor
@@ -82,9 +82,11 @@ def list_my_keys(
 def create_my_key(
     body: KeyIn, principal: SignedIn, session: SessionDep, response: Response
 ) -> NewKeyOut:
-    """Make a key for a program. It does what you may do at that moment, within its scopes.
+    """Create a key for a program.
 
-    The answer has the key itself; it is shown this once. A key can't make keys.
+    It has the permissions that you have at the time, within its scopes.
+
+    The answer contains the key itself, which is shown only once. A key can't create keys.
     """
     row, shown = service.create_key(session, principal, **body.model_dump())
     response.headers["Cache-Control"] = "no-store"
@@ -95,7 +97,10 @@ def create_my_key(
     "/me/keys/{key}", summary="Revoke an API key", status_code=status.HTTP_204_NO_CONTENT
 )
 def revoke_my_key(key: KeyPath, principal: SignedIn, session: SessionDep) -> None:
-    """Requests with the key are refused from now on, and its streams end within a second."""
+    """Revoke one of your keys.
+
+    Requests with it are refused at once, and streams end within a second.
+    """
     service.revoke_key(session, principal, session.get_one(User, principal.user_id), key)
 
 
@@ -109,7 +114,7 @@ def list_keys_of(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[KeyOut]:
-    """An account's keys, newest first."""
+    """List a user's keys, newest first."""
     owner = find_user(session, user)
     rows, following = page_by_id(
         session, queries.list_keys(owner, revoked=revoked), ApiKey.id, limit=limit, cursor=cursor
@@ -123,5 +128,5 @@ def list_keys_of(
     status_code=status.HTTP_204_NO_CONTENT,
 )
 def revoke_key_of(user: UserName, key: KeyPath, principal: UsersWrite, session: SessionDep) -> None:
-    """Requests with the key are refused from now on; its owner is told."""
+    """Revoke a user's key. Requests with it are refused at once; its owner is notified."""
     service.revoke_key(session, principal, manage(session, principal, user), key)

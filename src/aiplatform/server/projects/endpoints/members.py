@@ -1,4 +1,4 @@
-"""Members of projects."""
+"""Routes of members: roles, leaving, transferring, and the explanation of access."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any
@@ -38,7 +38,7 @@ router = APIRouter(prefix="/api/v1/projects", tags=["projects"])
 
 ReadMembers = Annotated[ProjectContext, Depends(ProjectGuard(Permission.MEMBERS_READ))]
 ChangeMembers = Annotated[ProjectContext, Depends(ProjectGuard(Permission.MEMBERS_WRITE))]
-# Whoever is in it may leave it, archived or not; a key does not decide that.
+# All members may leave, even if the project is archived. An API key can't do that.
 Leave = Annotated[ProjectContext, Depends(ProjectGuard(None, accepts_keys=False))]
 Transfer = Annotated[
     ProjectContext,
@@ -88,7 +88,7 @@ def _render_access(found: service.Explanation) -> AccessOut:
 def list_members(
     context: ReadMembers, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[MemberOut]:
-    """Who has which role in the project: first its owner, then the others as they came."""
+    """List the members and their roles: the owner first, then the others as they joined."""
     members: list[MemberOut] = []
     if cursor is None:
         project, owner = queries.get_project(session, context)
@@ -117,12 +117,12 @@ INVITED: dict[int | str, dict[str, Any]] = {
 def set_member(
     user: UserName, body: MemberIn, context: ChangeMembers, session: SessionDep, response: Response
 ) -> MemberOut | InvitationOut:
-    """Give a user a role in the project, in place of the one they had.
+    """Give a user a role in the project, replacing an earlier role.
 
-    Whoever is no member yet is invited: the answer is 202, and they become one by accepting. The
-    answer is the same for a name that nobody has. Administrators make people members at once, see
-    `AIPLATFORM_ADMINISTRATORS_ADD_MEMBERS`. Nobody gives a role that grants what they lack in the
-    project.
+    A user who is not a member yet is invited: the answer is 202, and the user becomes a member by
+    accepting. A name without an account gets the same answer. Administrators add members without an
+    invitation, see `AIPLATFORM_ADMINISTRATORS_ADD_MEMBERS`. You can't give a role with permissions
+    that you lack in the project.
     """
     done = service.set_member(session, context, user, body.role)
     if isinstance(done, queries.InvitationRow):
@@ -138,7 +138,7 @@ def set_member(
     responses=CONFLICT,
 )
 def remove_member(user: UserName, context: ChangeMembers, session: SessionDep) -> None:
-    """Take a user's role in the project away, or withdraw their invitation."""
+    """Remove a user's role in the project, or withdraw the user's invitation."""
     service.remove_member(session, context, user)
 
 
@@ -149,7 +149,7 @@ def remove_member(user: UserName, context: ChangeMembers, session: SessionDep) -
     responses=CONFLICT,
 )
 def leave_project(context: Leave, session: SessionDep) -> None:
-    """Give up your own role in the project. Its owner can only transfer it."""
+    """Give up your own role in the project. The owner can't leave, only transfer the project."""
     service.leave(session, context)
 
 
@@ -157,7 +157,7 @@ def leave_project(context: Leave, session: SessionDep) -> None:
 def transfer_project(body: TransferIn, context: Transfer, session: SessionDep) -> ProjectOut:
     """Make another member the owner. You keep `keep_role` in the project, or leave it.
 
-    For the owner, and for those who hold `*` globally.
+    Only for the owner, and for principals with a global `*`.
     """
     return render(*service.transfer(session, context, body.user, body.keep_role))
 
@@ -168,5 +168,5 @@ def explain_access(
     session: SessionDep,
     user: Annotated[str, Query(max_length=50, description="uuid or user name")],
 ) -> AccessOut:
-    """Which permissions a user has in the project, and where each of them comes from."""
+    """Return a user's permissions in the project, and the sources of each of them."""
     return _render_access(service.explain(session, context, user))

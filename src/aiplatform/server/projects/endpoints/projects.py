@@ -1,4 +1,4 @@
-"""Projects."""
+"""Routes of projects: list, create, read, change, archive, delete."""
 
 from typing import Annotated, Any
 
@@ -35,7 +35,7 @@ CHANGED: dict[int | str, dict[str, Any]] = CONFLICT | {
 
 Create = Annotated[Principal, Depends(CreateProjectGuard())]
 Read = Annotated[ProjectContext, Depends(ProjectGuard(Permission.PROJECTS_READ))]
-# Activating an archived project is a change of it; the service refuses the others.
+# Activating an archived project is a change, too. The service refuses all others.
 Change = Annotated[ProjectContext, Depends(ProjectGuard(Permission.PROJECTS_WRITE, writes=False))]
 Delete = Annotated[
     ProjectContext,
@@ -44,7 +44,7 @@ Delete = Annotated[
 
 
 def render(project: Project, owner: User | None, readable: bool = True) -> ProjectOut:
-    """Return the project as it goes out; only what it is called, unless it is ``readable``."""
+    """Return the answer body of a project; if not ``readable``, only its name, uuid and status."""
     if not readable:
         return ProjectOut(
             uuid=project.uuid,
@@ -61,7 +61,7 @@ def render(project: Project, owner: User | None, readable: bool = True) -> Proje
         uuid=project.uuid,
         name=project.name,
         description=project.description,
-        # Rows that other programs wrote may hold nulls where ours never do.
+        # Rows written by other programs may contain nulls where the platform writes none.
         status=ProjectStatus(project.status or ProjectStatus.ACTIVE),
         owner=None if owner is None else UserRef.model_validate(owner),
         config=project.config or {},
@@ -83,10 +83,10 @@ def list_projects(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[ProjectOut]:
-    """The projects that you may read, newest first.
+    """List the projects that you may read, newest first.
 
-    An API key for one project sees that one, without the permission to read it with its name, uuid
-    and status alone.
+    An API key for one project sees only that project. Without the permission to read it, the key
+    gets its name, uuid and status only.
     """
     rows, following = page_by_id(
         session,
@@ -105,7 +105,7 @@ def list_projects(
 def create_project(
     body: ProjectIn, principal: Create, session: SessionDep, response: Response
 ) -> ProjectOut:
-    """Make a project that you own. Among your own projects its name must be new."""
+    """Create a project that you own. Its name must differ from those of your other projects."""
     project = service.create_project(session, principal, **body.model_dump())
     set_etag(response, project.updated_at)
     return render(project, session.get(User, principal.user_id))
@@ -114,7 +114,7 @@ def create_project(
 @router.get("/{project}", summary="Read a project")
 @sends("ETag")
 def read_project(context: Read, session: SessionDep, response: Response) -> ProjectOut:
-    """One project; its ETag is needed to change it."""
+    """Return one project. Its ETag is needed to change it."""
     project, owner = queries.get_project(session, context)
     set_etag(response, project.updated_at)
     return render(project, owner)
@@ -129,10 +129,10 @@ def update_project(
     response: Response,
     if_match: IfMatch = None,
 ) -> ProjectOut:
-    """Change what is given. An archived project only takes `{"status": "active"}`.
+    """Change the given fields. An archived project only takes `{"status": "active"}`.
 
-    A new `status` (see `archive`), and `bin_days` in `config`, are for the owner, and for those who
-    hold everything.
+    A new `status` (see `archive`), and `bin_days` and `retention` in `config`, are only for the
+    owner and members who hold everything.
     """
     project, owner = service.update_project(
         session, context, body.model_dump(exclude_unset=True), if_match
@@ -146,8 +146,8 @@ def update_project(
 def delete_project(context: Delete, session: SessionDep, response: Response) -> None:
     """Delete the project with its datasets, experiments, models and deployments; stop its tasks.
 
-    For its owner, and for those who hold everything in it. It can be restored from the bin until
-    the time that the header `Purge-After` says.
+    Only for its owner, and for members who hold everything in it. It can be restored from the bin
+    until the time in the header `Purge-After`.
     """
     set_purge_after(response, service.delete_project(session, context).purge_after)
 
@@ -155,9 +155,9 @@ def delete_project(context: Delete, session: SessionDep, response: Response) -> 
 @router.post("/{project}/archive", summary="Archive a project")
 @sends("ETag")
 def archive_project(context: Delete, session: SessionDep, response: Response) -> ProjectOut:
-    """Make it read-only. Its tasks are cancelled, so its deployments stop; nothing is deleted.
+    """Make a project read-only. Its tasks are cancelled, so deployments stop; nothing is deleted.
 
-    For its owner, and for those who hold everything in it. Archiving what is archived is fine.
+    Only for its owner, and for members who hold everything in it. Archiving it again is no error.
     """
     return _set_archived(context, session, response, archived=True)
 
@@ -165,7 +165,10 @@ def archive_project(context: Delete, session: SessionDep, response: Response) ->
 @router.post("/{project}/unarchive", summary="Reactivate a project")
 @sends("ETag")
 def unarchive_project(context: Delete, session: SessionDep, response: Response) -> ProjectOut:
-    """Make an archived project writable again. What was stopped stays so until it is started."""
+    """Make an archived project writable again.
+
+    Tasks and deployments that were stopped stay stopped.
+    """
     return _set_archived(context, session, response, archived=False)
 
 

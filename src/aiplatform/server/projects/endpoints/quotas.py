@@ -1,4 +1,4 @@
-"""What a project uses, and what it may."""
+"""Routes of a project's quotas and usage."""
 
 from typing import Annotated
 from uuid import UUID
@@ -38,14 +38,17 @@ def _render(usage: Usage) -> UsageOut:
 
 @router.get("/usage", summary="Read what a project uses")
 def get_usage(context: Read, session: SessionDep) -> UsageOut:
-    """Storage, running tasks and GPUs, each with its limit. The bin counts until it is purged."""
+    """Return storage, running tasks and GPUs, each with its limit.
+
+    The bin counts until it is purged.
+    """
     return _render(quotas.usage_of(session, context.project_id))
 
 
 @router.put("/quota", summary="Set a project's quotas")
 def set_quota(project: UUID, body: QuotaIn, principal: Set, session: SessionDep) -> UsageOut:
-    """Replace the project's own limits. What is used beyond a new limit stays; more is refused.
+    """Replace the project's own limits. Usage beyond a new limit stays, but nothing can be added.
 
-    Tasks that wait keep their priority.
+    Waiting tasks keep their priority.
     """
     return _render(quotas.set_quota(session, principal, project, body.model_dump()))

@@ -1,4 +1,4 @@
-"""Webhooks of a project, and the log of what they were sent."""
+"""Routes of a project's webhooks and their delivery logs."""
 
 from datetime import timedelta
 from typing import Annotated, Any
@@ -47,8 +47,8 @@ CHANGED: dict[int | str, dict[str, Any]] = CONFLICT | {
     428: {"model": ProblemDocument, "description": "If-Match is missing"},
 }
 VIA = Via(Webhook.uuid, Webhook.project_id, "webhook", "webhook")
-# Addresses and what is sent to them are for those who may decide about both, so reading asks for
-# the same permission.
+# Reading needs the same permission as changing: addresses may contain tokens, and deliveries show
+# what happens in the project.
 _permission = Permission.MEMBERS_WRITE
 List = Annotated[ProjectContext, Depends(ProjectGuard(_permission, writes=False))]
 Create = Annotated[ProjectContext, Depends(ProjectGuard(_permission))]
@@ -62,7 +62,7 @@ DeliveryUuid = Annotated[UUID, Path(description="uuid of the delivery")]
 def list_webhooks(
     context: List, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[WebhookOut]:
-    """The project's webhooks, newest first, without their secrets."""
+    """List the project's webhooks, newest first, without their secrets."""
     rows, following = page_by_id(
         session, queries.list_webhooks(context), Webhook.id, limit=limit, cursor=cursor
     )
@@ -79,7 +79,10 @@ def list_webhooks(
 def create_webhook(
     body: WebhookIn, context: Create, session: SessionDep, response: Response
 ) -> NewWebhookOut:
-    """Have the project's events sent to an address. The secret that signs them is shown once."""
+    """Create a webhook: the project's events are sent to its address.
+
+    The secret that signs the events is shown only once.
+    """
     webhook, secret = service.create_webhook(
         session, context, name=body.name, url=body.url, events=body.events
     )
@@ -92,7 +95,7 @@ def create_webhook(
 def read_webhook(
     webhook: UUID, context: Read, session: SessionDep, response: Response
 ) -> WebhookOut:
-    """One webhook; its ETag is needed to change it."""
+    """Return one webhook. Its ETag is needed to change it."""
     row = queries.get_webhook(session, context, webhook)
     set_etag(response, row.updated_at)
     return render_webhook(row)
@@ -108,7 +111,7 @@ def update_webhook(
     response: Response,
     if_match: IfMatch = None,
 ) -> WebhookOut:
-    """Change what is given. Switched on again, it is sent what waited."""
+    """Change the given fields. When a webhook is switched on again, waiting events are sent."""
     changes = {
         key: value
         for key, value in body.model_dump(exclude_unset=True).items()
@@ -126,7 +129,7 @@ def update_webhook(
     responses=CONFLICT,
 )
 def delete_webhook(webhook: UUID, context: Change, session: SessionDep) -> None:
-    """Delete it with its log; what waits is not sent."""
+    """Delete a webhook with its log; waiting deliveries are not sent."""
     service.delete_webhook(session, context, webhook)
 
 
@@ -134,7 +137,7 @@ def delete_webhook(webhook: UUID, context: Change, session: SessionDep) -> None:
 def rotate_webhook(
     webhook: UUID, context: Change, session: SessionDep, body: RotateIn | None = None
 ) -> NewWebhookOut:
-    """Give it a new secret, shown once. For a time the one before signs too."""
+    """Give a webhook a new secret, shown only once. The old one signs, too, for some hours."""
     hours = (body or RotateIn()).overlap_hours
     row, secret = service.rotate_secret(session, context, webhook, timedelta(hours=hours))
     return render_new_webhook(row, secret)
@@ -147,7 +150,7 @@ def rotate_webhook(
     responses=CONFLICT,
 )
 def test_webhook(webhook: UUID, context: Change, session: SessionDep) -> DeliveryOut:
-    """Send it a `webhook:ping`; read the delivery to see how it went."""
+    """Send a `webhook:ping`. Read the delivery to see the result."""
     return render_delivery(service.test_webhook(session, context, webhook))
 
 
@@ -156,7 +159,7 @@ def test_webhook(webhook: UUID, context: Change, session: SessionDep) -> Deliver
 def list_deliveries(
     webhook: UUID, context: Read, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[DeliveryOut]:
-    """What was sent to it and what waits, newest first; kept for 30 days."""
+    """List sent and waiting deliveries, newest first. They are kept for 30 days."""
     row = queries.get_webhook(session, context, webhook)
     rows, following = page_by_id(
         session, queries.list_deliveries(row), WebhookDelivery.id, limit=limit, cursor=cursor
@@ -168,7 +171,7 @@ def list_deliveries(
 def read_delivery(
     webhook: UUID, delivery: DeliveryUuid, context: Read, session: SessionDep
 ) -> DeliveryDetailOut:
-    """One delivery: what is sent, and how every call went."""
+    """Return one delivery with its body and all calls."""
     row = queries.get_delivery(session, queries.get_webhook(session, context, webhook), delivery)
     return render_detail(row, list(queries.attempts_of(session, row)))
 
@@ -182,5 +185,5 @@ def read_delivery(
 def replay_delivery(
     webhook: UUID, delivery: DeliveryUuid, context: Change, session: SessionDep
 ) -> DeliveryOut:
-    """Send the event once more, under the same `webhook-id`."""
+    """Send the event again, with the same `webhook-id`."""
     return render_delivery(service.replay_delivery(session, context, webhook, delivery))

@@ -1,6 +1,4 @@
-"""Named selects: ``projects`` with members and keys, ``invitations``, ``bin``, ``usage``,
-``dataset_storage``, ``webhooks``.
-"""
+"""SELECT statements: ``projects`` with members and keys, ``invitations``, ``bin`` and others."""
 
 from aiplatform.server.projects.queries.bin import (
     after_days,

@@ -1,4 +1,4 @@
-"""Named selects of what is in the bin."""
+"""SELECT statements of the bin."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -20,11 +20,11 @@ from aiplatform.server.projects.models import BinEntry, BinHome, Project, Projec
 from aiplatform.server.projects.rules import DELETED
 
 _versions = table("dataset_versions", column("id"), column("dataset_id"))
-"""A table of a higher domain, of which only what belongs to what is read here."""
+"""Columns of a table of a higher domain that are needed here."""
 
 
 def bin_home(session: Session) -> int:
-    """The id of the project that deleted datasets and models belong to; made when first needed."""
+    """Return the id of the project that holds deleted datasets and models; create it if needed."""
     found: int | None = session.scalar(select(BinHome.project_id))
     if found is not None:
         return found
@@ -64,7 +64,7 @@ _bytes = case(
 
 
 def bin_of_project(context: ProjectContext, kinds: list[str]) -> Select[*tuple[Any, ...]]:
-    """What was deleted in the project, each with its bytes and who deleted it."""
+    """Return a statement for the project's deleted things, their bytes and who deleted them."""
     return (
         select(BinEntry, _bytes, User)
         .outerjoin(User, User.id == BinEntry.deleted_by)
@@ -73,7 +73,10 @@ def bin_of_project(context: ProjectContext, kinds: list[str]) -> Select[*tuple[A
 
 
 def binned_projects(principal: Principal) -> Select[*tuple[Any, ...]]:
-    """Deleted projects that the principal may restore, each with its bytes and who deleted it."""
+    """Return a statement for the deleted projects that the principal may restore.
+
+    Each has its bytes and the user who deleted it.
+    """
     statement = (
         select(BinEntry, _bytes, User)
         .join(Project, Project.id == BinEntry.project_id)
@@ -96,7 +99,7 @@ def binned_projects(principal: Principal) -> Select[*tuple[Any, ...]]:
 
 
 def lock_bin_entry(session: Session, project_id: int, uuid: UUID) -> BinEntry:
-    """Something in the project's bin, locked. Whoever restores or purges begins here.
+    """Lock an entry of the project's bin; restoring and purging begin with this.
 
     Raises:
         NotFound: when it is not there (any more).
@@ -113,7 +116,7 @@ def lock_bin_entry(session: Session, project_id: int, uuid: UUID) -> BinEntry:
 
 
 def lock_bin_items(session: Session, project_id: int) -> Sequence[BinEntry]:
-    """Datasets and models that the project deleted before it was deleted itself, locked."""
+    """Lock the datasets and models that the project deleted before it was deleted itself."""
     return session.scalars(
         select(BinEntry)
         .where(BinEntry.project_id == project_id, BinEntry.kind != "project")
@@ -123,7 +126,7 @@ def lock_bin_items(session: Session, project_id: int) -> Sequence[BinEntry]:
 
 
 def overdue(session: Session, limit: int, *, after: int = 0) -> Sequence[int]:
-    """Entries whose time in the bin is over, by their numbers, from the one ``after`` on."""
+    """Return the ids of entries whose time in the bin is over, in order, above ``after``."""
     return session.scalars(
         select(BinEntry.id)
         .where(BinEntry.purge_after <= func.clock_timestamp(), BinEntry.id > after)
@@ -133,7 +136,7 @@ def overdue(session: Session, limit: int, *, after: int = 0) -> Sequence[int]:
 
 
 def lock_overdue(session: Session, entry_id: int) -> BinEntry | None:
-    """One of :func:`overdue`, locked; None when somebody else has it or had it."""
+    """Lock one entry of :func:`overdue`; return None if another process has it or has purged it."""
     return session.scalar(
         select(BinEntry)
         .where(BinEntry.id == entry_id, BinEntry.purge_after <= func.clock_timestamp())
@@ -142,6 +145,6 @@ def lock_overdue(session: Session, entry_id: int) -> BinEntry | None:
 
 
 def after_days(session: Session, days: int) -> datetime:
-    """The time in so many days, by the database's clock."""
+    """Return the time in so many days, by the database's clock."""
     later: datetime = session.scalars(select(func.clock_timestamp() + timedelta(days=days))).one()
     return later

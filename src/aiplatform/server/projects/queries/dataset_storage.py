@@ -1,4 +1,4 @@
-"""Named selects of what dataset versions are made of; of the project's own references only."""
+"""SELECT statements of the storage of dataset versions; only references of the project count."""
 
 from typing import Any
 from uuid import UUID
@@ -13,12 +13,13 @@ _versions = table("dataset_versions", column("id"), column("dataset_id"), column
 _datasets = table(
     "datasets", column("id"), column("uuid", Uuid), column("project_id"), column("name")
 )
-"""Tables of a higher domain, of which only names are read here."""
+"""Columns of tables of a higher domain that are needed here."""
 
 
 def _references(project_id: int) -> Any:
-    """Each blob of each version once, and how many versions of the project have it, those in the
-    bin too.
+    """Select each blob of each version once, with the number of versions that have it.
+
+    All versions of the project count, those in the bin, too.
     """
     return (
         select(
@@ -36,7 +37,7 @@ def _references(project_id: int) -> Any:
 
 
 def _logical() -> Any:
-    """Bytes of each version's files as they are downloaded."""
+    """Select the bytes of each version's files as they are downloaded."""
     in_parts = select(VersionFile.dataset_version_id.label("version_id"), VersionFile.size)
     whole = (
         select(BlobRef.dataset_version_id, Blob.size)
@@ -56,7 +57,7 @@ def _bytes(size: Any) -> Any:
 
 
 def storage_by_dataset(session: Session, project_id: int) -> list[Row[Any]]:
-    """Of each dataset uuid, name, versions, logical, charged and stored bytes; dearest first."""
+    """Return uuid, name, versions, logical, charged and stored bytes by dataset; largest first."""
     used, files = _references(project_id), _logical()
     of_version = (
         select(used.c.version_id, _bytes(used.c.size * used.c.uses).label("charged"))
@@ -95,7 +96,7 @@ def storage_by_dataset(session: Session, project_id: int) -> list[Row[Any]]:
 
 
 def stored_once(session: Session, project_id: int) -> int:
-    """Bytes that the living datasets of a project are made of, each blob counted once."""
+    """Return the bytes of a project's datasets, each blob counted once, without the bin."""
     blobs = (
         select(BlobRef.sha256, Blob.size)
         .join(Blob, Blob.sha256 == BlobRef.sha256)
@@ -109,7 +110,7 @@ def stored_once(session: Session, project_id: int) -> int:
 
 
 def storage_by_version(session: Session, project_id: int, dataset: UUID) -> list[Row[Any]]:
-    """Of each version of a dataset its label, logical, charged and own bytes; newest first."""
+    """Return label, logical, charged and own bytes by version of a dataset; newest first."""
     used, files = _references(project_id), _logical()
     return list(
         session.execute(

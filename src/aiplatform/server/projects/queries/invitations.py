@@ -1,4 +1,4 @@
-"""Named selects of invitations into projects."""
+"""SELECT statements of invitations to projects."""
 
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -14,7 +14,7 @@ from aiplatform.server.projects.queries.projects import stands
 
 
 class InvitationRow(NamedTuple):
-    """An invitation, its project and role, and who made it unless that account is gone."""
+    """An invitation with its project, role, and inviter (None if that account is deleted)."""
 
     invitation: ProjectInvitation
     project: Project
@@ -43,7 +43,7 @@ def my_invitations(user_id: int) -> Select[*tuple[Any, ...]]:
 
 
 def my_invitation(session: Session, user_id: int, uuid: UUID) -> InvitationRow:
-    """Return an invitation of the user, locked.
+    """Lock an invitation of the user, and return it.
 
     Raises:
         NotFound: when the user has no such invitation.
@@ -58,7 +58,7 @@ def my_invitation(session: Session, user_id: int, uuid: UUID) -> InvitationRow:
 def find_invitation(
     session: Session, context: ProjectContext, username: str
 ) -> ProjectInvitation | None:
-    """Return the open invitation of somebody by the name that it was made with, locked."""
+    """Lock a project's open invitation by the invited name, and return it."""
     return session.scalar(
         select(ProjectInvitation)
         .where(
@@ -70,7 +70,7 @@ def find_invitation(
 
 
 def count_invitations(session: Session, context: ProjectContext) -> int:
-    """Return how many open invitations the project has."""
+    """Return the number of the project's open invitations."""
     mine = ProjectInvitation.project_id == context.project_id
     counted = select(func.count()).select_from(ProjectInvitation).where(mine)
     return session.scalar(counted) or 0

@@ -1,4 +1,4 @@
-"""Named selects of projects and members, scoped to what somebody may see."""
+"""SELECT statements of projects, members and keys, limited to what a principal may see."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from aiplatform.server.projects.models import Project, ProjectPermission
 from aiplatform.server.projects.rules import DELETED
 
 stands = Project.status.is_distinct_from(DELETED)
-"""Projects that are not in the bin; a status that another program left empty is none."""
+"""Condition for projects that are not in the bin, including those with an empty status."""
 
 _READERS = array([WILDCARD, f"projects:{WILDCARD}", Permission.PROJECTS_READ.value])
 
@@ -25,12 +25,16 @@ _READERS = array([WILDCARD, f"projects:{WILDCARD}", Permission.PROJECTS_READ.val
 def visible_projects(
     principal: Principal, *, name: str | None = None, status: str | None = None
 ) -> Select[*tuple[Any, ...]]:
-    """Select the projects that the principal may see: each with its owner (or None) and whether
-    the principal may read it.
+    """Select the projects that the principal may see.
 
-    An API key for one project sees that project as long as its owner is in it, whatever its scopes:
-    programs are told the project's name and need its uuid. More than that takes the permission.
-    ``name`` is looked for anywhere in the project's name, in either case.
+    Each has its owner (or None) and True if the principal may read it. An API key for one project
+    sees that project while the key's owner is a member, whatever its scopes: programs know the
+    project's name and need its uuid. Reading more needs the permission.
+
+    Args:
+        principal: the caller.
+        name: a part of the project's name, in upper or lower case.
+        status: the status of the projects.
     """
     grant = and_(
         ProjectPermission.project_id == Project.id,
@@ -64,7 +68,7 @@ def visible_projects(
 def get_project(
     session: Session, context: ProjectContext, *, lock: bool = False
 ) -> tuple[Project, User | None]:
-    """The project of the context and its owner; locked until the transaction ends if asked to.
+    """Return the project of the context and its owner; with ``lock``, locked for the transaction.
 
     Raises:
         NotFound: when it was deleted since the guard saw it.
@@ -82,7 +86,10 @@ def get_project(
 def name_in_use(
     session: Session, owner_id: int | None, name: str, *, but: UUID | None = None
 ) -> bool:
-    """Whether the owner has a project of that name, ``but`` one. The bin gives names away."""
+    """Return True if the owner has another project with that name than ``but``.
+
+    Names of projects in the bin are free.
+    """
     named = exists().where(Project.owner_id == owner_id, Project.name == name, stands)
     if but is not None:
         named = named.where(Project.uuid != but)
@@ -90,12 +97,12 @@ def name_in_use(
 
 
 def lock_names(session: Session, owner_id: int) -> None:
-    """One naming of an owner's projects at a time."""
+    """Lock the names of an owner's projects against changes by other transactions."""
     session.execute(select(User.id).where(User.id == owner_id).with_for_update(key_share=True))
 
 
 def list_members(context: ProjectContext) -> Select[*tuple[Any, ...]]:
-    """The grants of the project, each with its user and role."""
+    """Return a statement for the roles granted in the project, each with its user and role."""
     return (
         select(ProjectPermission, User, Role)
         .join(User, User.id == ProjectPermission.user_id)
@@ -107,7 +114,7 @@ def list_members(context: ProjectContext) -> Select[*tuple[Any, ...]]:
 def get_grant(
     session: Session, context: ProjectContext, user_id: int, *, lock: bool = True
 ) -> tuple[ProjectPermission, Role] | None:
-    """What a user was granted in the project, locked; None when nothing."""
+    """Return a user's role in the project, locked by default; None if the user has none."""
     statement = (
         select(ProjectPermission, Role)
         .join(Role, Role.id == ProjectPermission.role_id)
@@ -123,7 +130,7 @@ def get_grant(
 
 
 class KeyRow(NamedTuple):
-    """An API key, whose it is, and the uuid of the one project that it reaches, if it is one."""
+    """An API key with its owner, and the uuid of its project if it is limited to one."""
 
     key: ApiKey
     owner: User
@@ -131,7 +138,10 @@ class KeyRow(NamedTuple):
 
 
 def list_keys(owner: User, *, revoked: bool = False) -> Select[*tuple[Any, ...]]:
-    """The keys of an account as :class:`KeyRow`; with ``revoked``, those too."""
+    """Return a statement for the keys of an account as :class:`KeyRow`, without revoked ones.
+
+    With ``revoked``, these are included.
+    """
     statement = (
         select(ApiKey, User, Project.uuid)
         .join(User, User.id == ApiKey.user_id)
@@ -142,10 +152,10 @@ def list_keys(owner: User, *, revoked: bool = False) -> Select[*tuple[Any, ...]]
 
 
 def get_key(session: Session, owner: User, uuid: UUID, *, lock: bool = False) -> KeyRow:
-    """A key of that account.
+    """Return a key of an account.
 
     Raises:
-        NotFound: when it has none of that uuid.
+        NotFound: when the account has no key with that uuid.
     """
     statement = list_keys(owner, revoked=True).where(ApiKey.uuid == uuid)
     if lock:
@@ -157,7 +167,7 @@ def get_key(session: Session, owner: User, uuid: UUID, *, lock: bool = False) ->
 
 
 def living_keys(session: Session, user_id: int) -> Sequence[tuple[ApiKey, bool]]:
-    """The keys of an account that were not revoked, and of each whether it has expired."""
+    """Return the keys of an account that were not revoked, each with True if it has expired."""
     expired = func.coalesce(ApiKey.expires_at <= func.clock_timestamp(), False)
     rows = session.execute(
         select(ApiKey, expired).where(ApiKey.user_id == user_id, ApiKey.revoked_at.is_(None))
@@ -168,8 +178,10 @@ def living_keys(session: Session, user_id: int) -> Sequence[tuple[ApiKey, bool]]
 def holdings(
     session: Session, principal: Principal, project_id: int | None
 ) -> Sequence[tuple[bool, list[str] | None]]:
-    """Of each project that the principal owns or is a member of (of the one, if one is given):
-    whether they own it, and what their role there holds."""
+    """Return the principal's holdings in each of its projects, or in the given one.
+
+    Each is True if the principal owns the project, and the permissions of its role there.
+    """
     statement = (
         select(
             func.coalesce(Project.owner_id == principal.user_id, False),
@@ -193,10 +205,10 @@ def holdings(
 
 
 def reachable_project(session: Session, principal: Principal, uuid: UUID) -> int:
-    """The id of a project in which the principal has anything at all; locked against deletion.
+    """Lock a project in which the principal has any permissions against deletion; return its id.
 
     Raises:
-        NotFound: for any other.
+        NotFound: for any other project.
     """
     statement = select(Project.id).where(Project.uuid == uuid, stands)
     if not principal.crosses:
@@ -212,10 +224,10 @@ def reachable_project(session: Session, principal: Principal, uuid: UUID) -> int
 
 
 def lock_project(session: Session, project_id: int) -> Project:
-    """A project, locked against other changes of it, but not against rows that refer to it.
+    """Lock a project against other changes, but not against new rows that refer to it.
 
-    Whoever ends the tasks of a project holds this lock while workers that finish them write such
-    rows; a stronger one would have the two wait for each other.
+    A transaction that ends the tasks of a project holds this lock while workers that finish them
+    write such rows. A stronger lock would be a deadlock.
 
     Raises:
         NotFound: when it was deleted meanwhile.

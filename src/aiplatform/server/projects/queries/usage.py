@@ -1,4 +1,4 @@
-"""Named selects of what projects use."""
+"""SELECT statements of the usage of projects."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +12,12 @@ from aiplatform.server.projects.models import BinEntry
 
 _usage = table("project_usage", column("project_id"), column("running"), column("gpus"))
 _versions = table("dataset_versions", column("id"), column("dataset_id"))
-"""Tables of higher domains, of which only what usage is counted from is read here."""
+"""Columns of tables of higher domains that are needed here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Bytes that a project's files count for; what is stored once but used twice counts twice."""
+    """A project's stored bytes by kind; content stored once but used twice counts twice."""
 
     datasets: int
     models: int
@@ -27,12 +27,12 @@ class Stored:
 
     @property
     def total(self) -> int:
-        """All of them; what the quota of storage limits."""
+        """The sum of all kinds, which the storage quota limits."""
         return self.datasets + self.models + self.checkpoints + self.artifacts + self.bin
 
 
 def stored(session: Session, project_id: int) -> Stored:
-    """What the project stores."""
+    """Return the project's stored bytes by kind."""
     of_dataset, of_model = aliased(BinEntry), aliased(BinEntry)
     binned = or_(of_dataset.id.is_not(None), of_model.id.is_not(None))
 
@@ -58,7 +58,7 @@ def stored(session: Session, project_id: int) -> Stored:
 
 
 def leased(session: Session, project_id: int) -> tuple[int, int]:
-    """How many tasks of the project run, and how many GPUs they hold."""
+    """Return the number of the project's running tasks, and of the GPUs that they hold."""
     row = session.execute(
         select(_usage.c.running, _usage.c.gpus).where(_usage.c.project_id == project_id)
     ).one_or_none()
@@ -66,7 +66,7 @@ def leased(session: Session, project_id: int) -> tuple[int, int]:
 
 
 def lock_leased(session: Session, project_id: int) -> tuple[int, int]:
-    """The same, locked until the transaction ends against whoever starts or ends a task."""
+    """Return the same as :func:`leased`, locked so that no task starts or ends until the commit."""
     row = insert(_usage).values(project_id=project_id)
     session.execute(row.on_conflict_do_nothing(index_elements=["project_id"]))
     locked = select(_usage.c.project_id).where(_usage.c.project_id == project_id)

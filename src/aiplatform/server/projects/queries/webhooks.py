@@ -1,4 +1,4 @@
-"""Named selects of a project's webhooks."""
+"""SELECT statements of a project's webhooks."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,17 +13,17 @@ from aiplatform.server.projects.access import ProjectContext
 
 
 def list_webhooks(context: ProjectContext) -> Select[Any]:
-    """The project's webhooks."""
+    """Return a statement for the project's webhooks."""
     return select(Webhook).where(Webhook.project_id == context.project_id)
 
 
 def get_webhook(
     session: Session, context: ProjectContext, uuid: UUID, *, lock: bool = False
 ) -> Webhook:
-    """A webhook of the project.
+    """Return a webhook of the project.
 
     Raises:
-        NotFound: when there is none of this uuid.
+        NotFound: when it has none with this uuid.
     """
     statement = list_webhooks(context).where(Webhook.uuid == uuid)
     if lock:
@@ -35,15 +35,15 @@ def get_webhook(
 
 
 def list_deliveries(webhook: Webhook) -> Select[Any]:
-    """What was and is to be sent to a webhook."""
+    """Return a statement for sent and waiting deliveries of a webhook."""
     return select(WebhookDelivery).where(WebhookDelivery.webhook_id == webhook.id)
 
 
 def get_delivery(session: Session, webhook: Webhook, uuid: UUID) -> WebhookDelivery:
-    """One delivery of a webhook.
+    """Return a delivery of a webhook.
 
     Raises:
-        NotFound: when there is none of this uuid.
+        NotFound: when it has none with this uuid.
     """
     statement = list_deliveries(webhook).where(WebhookDelivery.uuid == uuid)
     delivery: WebhookDelivery | None = session.scalars(statement).one_or_none()
@@ -53,7 +53,7 @@ def get_delivery(session: Session, webhook: Webhook, uuid: UUID) -> WebhookDeliv
 
 
 def attempts_of(session: Session, delivery: WebhookDelivery) -> Sequence[WebhookAttempt]:
-    """The calls that were made for a delivery."""
+    """Return all calls that were made for a delivery."""
     return session.scalars(
         select(WebhookAttempt)
         .where(WebhookAttempt.delivery_id == delivery.id)

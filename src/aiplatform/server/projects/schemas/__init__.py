@@ -1,4 +1,4 @@
-"""Projects, members and API keys as they go over the wire."""
+"""Request and answer bodies of projects, members, quotas, the bin, webhooks and API keys."""
 
 from aiplatform.server.projects.schemas.access import (
     AccessOut,

@@ -1,4 +1,4 @@
-"""Transfers, and the explanation of access, as they go over the wire."""
+"""Request and answer bodies of transfers and of the explanation of access."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -11,7 +11,7 @@ from aiplatform.server.identity.schemas import EXAMPLE_UUID, UserRef
 
 
 class TransferIn(Strict):
-    """The new owner, and the role that the present one keeps; without one they leave."""
+    """The new owner, and the role that the old one keeps; without a role, the old owner leaves."""
 
     user: Annotated[str, Field(min_length=1, max_length=50, description="uuid or user name")]
     keep_role: SystemRoleName | None = None
@@ -30,14 +30,14 @@ class ReasonOut(BaseModel):
 
 
 class HeldOut(BaseModel):
-    """A permission, and the roles that it comes from (``owner`` for owning the project)."""
+    """A permission with all its sources; the role is ``owner`` for the project's owner."""
 
     permission: str
     because: list[ReasonOut]
 
 
 class KeyAccessOut(BaseModel):
-    """An API key of the user that reaches the project, and what it may do there."""
+    """An API key of the user that can be used in the project, and its permissions there."""
 
     uuid: UUID
     name: str
@@ -47,9 +47,9 @@ class KeyAccessOut(BaseModel):
 
 
 class AccessOut(BaseModel):
-    """What a user may do in the project, and why. Whoever is deactivated may do nothing.
+    """A user's permissions in the project, with their sources. Deactivated users have none.
 
-    ``keys`` are shown to the user and to those who hold `*` globally; null for others.
+    ``keys`` are shown to the user and to principals with a global `*`; null for others.
     """
 
     user: UserRef

@@ -1,4 +1,4 @@
-"""What is in the bin, as it goes over the wire."""
+"""Request and answer bodies of the bin."""
 
 from datetime import datetime
 from typing import Literal
@@ -12,7 +12,7 @@ from aiplatform.server.projects.schemas.projects import EXAMPLE_UUID, ProjectNam
 
 
 class BinItemOut(BaseModel):
-    """Something deleted that can be restored until ``purge_after``; ``bytes`` count to quotas."""
+    """Something deleted that can be restored until ``purge_after``; ``bytes`` count for quotas."""
 
     uuid: UUID
     kind: Literal["project", "dataset", "model"]
@@ -44,7 +44,7 @@ class BinItemOut(BaseModel):
 
 
 class RestoreIn(Strict):
-    """What it shall be called; by default as before, or much like it when that was given away."""
+    """The name after restoring; by default the old one, or a similar one if that is in use."""
 
     name: ProjectName | None = None
 
@@ -52,7 +52,7 @@ class RestoreIn(Strict):
 
 
 class RestoredOut(BaseModel):
-    """What came back from the bin, and what it is called now."""
+    """Something restored from the bin, with its present name."""
 
     uuid: UUID
     kind: Literal["project", "dataset", "model"]

@@ -1,4 +1,4 @@
-"""API keys as they go over the wire."""
+"""Request and answer bodies of API keys."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -31,7 +31,10 @@ _EXAMPLE: dict[str, Any] = {
 
 
 class KeyIn(Strict):
-    """A new key. Without a project it reaches all that you do; without days it never expires."""
+    """A new API key.
+
+    Without a project, it can be used in all projects of the user; without days, it never expires.
+    """
 
     name: KeyName
     scopes: Annotated[list[PermissionText], Field(min_length=1, max_length=50)]
@@ -53,7 +56,7 @@ class KeyIn(Strict):
 
 
 class KeyOut(BaseModel):
-    """An API key, of which ``prefix`` is all that is kept readable."""
+    """An API key. Only ``prefix`` is stored in readable form."""
 
     uuid: UUID
     name: str
@@ -70,7 +73,7 @@ class KeyOut(BaseModel):
 
 
 class NewKeyOut(KeyOut):
-    """A new key, with itself: it is shown this once."""
+    """A new API key with its secret value, which is shown only once."""
 
     key: str
 

@@ -1,4 +1,4 @@
-"""Members as they go over the wire."""
+"""Request and answer bodies of members and invitations."""
 
 from datetime import datetime
 from uuid import UUID
@@ -10,7 +10,7 @@ from aiplatform.server.identity.schemas import EXAMPLE_UUID, UserRef
 
 
 class MemberIn(Strict):
-    """The role to give: ``viewer``, ``developer``, ``admin`` or one of your own."""
+    """The role to give: ``viewer``, ``developer``, ``admin`` or a custom one."""
 
     role: str = Field(min_length=1, max_length=50)
 
@@ -18,7 +18,7 @@ class MemberIn(Strict):
 
 
 class InvitationOut(BaseModel):
-    """An invitation into a project that is neither accepted nor declined yet."""
+    """An invitation to a project that is neither accepted nor declined yet."""
 
     uuid: UUID
     project: UUID
@@ -46,7 +46,7 @@ class InvitationOut(BaseModel):
 
 
 class MemberOut(BaseModel):
-    """Somebody's role in the project. The owner comes first, with the role ``owner``."""
+    """A user's role in the project. The owner is listed first, with the role ``owner``."""
 
     user: UserRef
     role: str

@@ -1,4 +1,4 @@
-"""Projects as they go over the wire."""
+"""Request and answer bodies of projects."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -65,7 +65,7 @@ class ProjectIn(Strict):
 
 
 class ProjectPatch(Strict):
-    """What is to change; what is left out stays. ``archived`` makes the project read-only."""
+    """The fields to change; fields left out stay. ``archived`` makes the project read-only."""
 
     name: ProjectName | None = None
     description: Description | None = None

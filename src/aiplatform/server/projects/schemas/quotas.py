@@ -1,4 +1,4 @@
-"""Quotas and usage as they go over the wire."""
+"""Request and answer bodies of quotas and usage."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -6,7 +6,7 @@ from aiplatform.protocol.specs import Strict
 
 
 class QuotaIn(Strict):
-    """A project's limits; null, or left out, is the platform's default."""
+    """A project's own limits; null or a missing field means the platform's default."""
 
     storage_bytes: int | None = Field(None, ge=0, lt=2**63)
     concurrent_tasks: int | None = Field(None, ge=0, lt=2**31)
@@ -30,7 +30,7 @@ class QuotaIn(Strict):
 
 
 class StorageUsage(BaseModel):
-    """Bytes, by what they belong to; ``limit`` is null where there is none."""
+    """Stored bytes by kind; ``limit`` is null if there is none."""
 
     datasets: int
     models: int
@@ -42,14 +42,14 @@ class StorageUsage(BaseModel):
 
 
 class CountUsage(BaseModel):
-    """How many are in use now; ``limit`` is null where there is none."""
+    """The number in use now; ``limit`` is null if there is none."""
 
     used: int
     limit: int | None
 
 
 class UsageOut(BaseModel):
-    """What a project uses of its quotas. Content that is used twice counts twice."""
+    """A project's usage and limits. Content that is used twice counts twice."""
 
     storage: StorageUsage
     tasks: CountUsage

@@ -1,4 +1,4 @@
-"""Webhooks and their deliveries as they go over the wire."""
+"""Request and answer bodies of webhooks and their deliveries."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -54,7 +54,7 @@ class WebhookIn(BaseModel):
 
 
 class WebhookPatch(BaseModel):
-    """What is to change."""
+    """The fields of a webhook to change."""
 
     name: Name | None = None
     url: Url | None = None
@@ -67,7 +67,7 @@ class WebhookPatch(BaseModel):
 
 
 class RotateIn(BaseModel):
-    """How long the secret before signs too, in hours."""
+    """Hours for which the old secret signs deliveries, too."""
 
     overlap_hours: Annotated[float, Field(ge=0, le=720)] = 24
 
@@ -77,7 +77,7 @@ class RotateIn(BaseModel):
 
 
 class WebhookOut(BaseModel):
-    """Where a project's events go. Its secret is never shown again."""
+    """A webhook: an address that a project's events are sent to. Its secret is not included."""
 
     uuid: UUID
     project: UUID
@@ -95,7 +95,7 @@ class WebhookOut(BaseModel):
 
 
 class NewWebhookOut(WebhookOut):
-    """A webhook with its secret, shown this once."""
+    """A webhook with its secret, which is shown only once."""
 
     secret: str
 
@@ -103,7 +103,10 @@ class NewWebhookOut(WebhookOut):
 
 
 class AttemptOut(BaseModel):
-    """One call. Without status and error: it runs, or its worker died on the way."""
+    """One call of a webhook.
+
+    Without status code and error, the call is in progress or its worker died meanwhile.
+    """
 
     attempt: int
     started_at: datetime
@@ -114,7 +117,10 @@ class AttemptOut(BaseModel):
 
 
 class DeliveryOut(BaseModel):
-    """One event on its way to a webhook. ``message_id`` is the ``webhook-id`` that it carries."""
+    """An event to be delivered to a webhook.
+
+    ``message_id`` is sent in the header ``webhook-id``.
+    """
 
     uuid: UUID
     message_id: UUID
@@ -144,7 +150,7 @@ class DeliveryOut(BaseModel):
 
 
 class DeliveryDetailOut(DeliveryOut):
-    """A delivery with what is sent and every call."""
+    """A delivery with the body to send and all calls."""
 
     body: str
     calls: list[AttemptOut]
@@ -153,7 +159,7 @@ class DeliveryDetailOut(DeliveryOut):
 
 
 def render_webhook(row: Webhook) -> WebhookOut:
-    """A webhook without its secret."""
+    """Return the answer body of a webhook, without its secret."""
     return WebhookOut(
         uuid=row.uuid,
         project=row.project_uuid,
@@ -170,12 +176,12 @@ def render_webhook(row: Webhook) -> WebhookOut:
 
 
 def render_new_webhook(row: Webhook, secret: str) -> NewWebhookOut:
-    """A webhook with its secret."""
+    """Return the answer body of a webhook, with its secret."""
     return NewWebhookOut(**render_webhook(row).model_dump(), secret=secret)
 
 
 def render_delivery(row: WebhookDelivery) -> DeliveryOut:
-    """A line of the log."""
+    """Return the answer body of a delivery."""
     pending = row.status == DeliveryStatus.PENDING
     return DeliveryOut(
         uuid=row.uuid,
@@ -190,7 +196,7 @@ def render_delivery(row: WebhookDelivery) -> DeliveryOut:
 
 
 def render_detail(row: WebhookDelivery, calls: list[WebhookAttempt]) -> DeliveryDetailOut:
-    """A line of the log with all that belongs to it."""
+    """Return the answer body of a delivery with all its calls."""
     return DeliveryDetailOut(
         **render_delivery(row).model_dump(),
         body=row.body,

@@ -1,4 +1,4 @@
-"""What happens to projects when accounts go, and memberships that invitations promise."""
+"""Projects of accounts that are deleted, and memberships granted by account invitations."""
 
 from uuid import UUID
 
@@ -27,27 +27,27 @@ from aiplatform.server.projects.rules import DELETED
 from aiplatform.server.projects.service.handover import check_handover
 
 NAMED = 10
-"""Projects that a refusal names; it counts them all."""
+"""Maximum number of projects that a refusal names; its count includes all."""
 
 
 def settle_projects(
     session: Session, actor: Actor, user: User, successor: User | None, asks: bool
 ) -> None:
-    """Give the projects of an account that goes to ``successor``.
+    """Give all projects of an account that is being deleted to ``successor``.
 
-    With ``asks`` nobody is made an owner who has not agreed to be in the project.
+    With ``asks``, only members of a project can become its owner.
 
     Raises:
-        OwnsProjects: without a successor, when there are any.
-        NewOwnerIsNoMember: with ``asks``, when the successor is no member of one of them.
-        NameTaken: when the successor owns one of the same name.
+        OwnsProjects: without a successor, if the account owns projects.
+        NewOwnerIsNoMember: with ``asks``, when the successor is not a member of one of them.
+        NameTaken: when the successor owns a project with the same name.
         DeploymentNamesShared: with ``asks``, when the successor owns deployments of the same names.
     """
     owned = session.scalars(
         select(Project)
         .where(Project.owner_id == user.id)
         .order_by(Project.id)
-        # As in ``queries.lock_project``.
+        # The same lock as in ``queries.lock_project``.
         .with_for_update(key_share=True)
     ).all()
     if not owned:
@@ -104,8 +104,8 @@ def settle_projects(
 def holds_more(session: Session, principal: Principal, user: User) -> bool:
     """Return True if the user owns a project, or holds in one what the principal lacks there.
 
-    So does the role of an open invitation, which whoever has the account can accept. A project in
-    the bin counts: its owner can restore it. The principal holds no global ``*``.
+    The role of an open invitation counts, too: anybody who controls the account can accept it. So
+    does a project in the bin, since its owner can restore it. The principal holds no global ``*``.
     """
     if session.scalar(select(Project.id).where(Project.owner_id == user.id).limit(1)) is not None:
         return True
@@ -142,11 +142,12 @@ def holds_more(session: Session, principal: Principal, user: User) -> bool:
 def check_invitation(
     session: Session, inviter: User, project_uuid: UUID, role_name: str
 ) -> ProjectRole:
-    """The membership, if the inviter may give it.
+    """Return the membership that an account invitation grants, if the inviter may grant it.
 
     Raises:
-        NotFound: for a project that is none of theirs, or a role that does not exist.
-        PermissionDenied: without ``members:write`` there, or for a role that grants what they lack.
+        NotFound: for a project that the inviter can't see, or a role that does not exist.
+        PermissionDenied: without ``members:write`` there, or for a role that grants more than the
+            inviter has.
     """
     project = session.scalar(select(Project).where(Project.uuid == project_uuid, stands))
     if project is None:
@@ -159,10 +160,10 @@ def check_invitation(
 def join_invited(
     session: Session, inviter: User, user: User, actor: Actor, membership: ProjectRole
 ) -> None:
-    """Make the user a member.
+    """Make an invited user a member.
 
     Raises:
-        NotFound, PermissionDenied: when the inviter could not any more.
+        NotFound, PermissionDenied: when the inviter could not grant the membership any more.
     """
     lock = {"key_share": True}
     project = session.get(Project, membership.project_id, with_for_update=lock)
@@ -186,7 +187,7 @@ def join_invited(
 
 
 def describe_projects(session: Session, ids: list[int]) -> dict[int, tuple[UUID, str]]:
-    """Uuids and names by id."""
+    """Return uuids and names of projects by their ids."""
     rows = session.execute(
         select(Project.id, Project.uuid, Project.name).where(Project.id.in_(ids))
     )
@@ -207,7 +208,7 @@ def _refuse_beyond(session: Session, inviter: User, project: Project, role: Role
 
 
 def _held(session: Session, user: User, project: Project) -> frozenset[str] | None:
-    """What the user holds in the project; None when it is none of theirs."""
+    """Return the user's permissions in the project; None if the user can't see it."""
     if project.owner_id == user.id or WILDCARD in global_permissions(session, user.role):
         return frozenset({WILDCARD})
     role = session.scalar(

@@ -1,4 +1,4 @@
-"""Acting for somebody who asked for it earlier: with what they may do now."""
+"""Acting in the name of a user who requested work earlier, with the user's present permissions."""
 
 from typing import Any
 
@@ -20,19 +20,22 @@ from aiplatform.server.projects.rules import DELETED
 def acting_for(
     session: Session, user_id: int | None, project_id: int, *, key_id: int | None = None
 ) -> ProjectContext:
-    """Return the evidence that a guard would give the user now, without a request of theirs.
+    """Return the evidence that a guard would give the user now, without a request.
 
     The project's row is locked against archiving and deletion.
 
     Args:
-        key_id: the API key by which the work was asked for. Its scopes limit what may be done, and
-            once it is revoked or has expired, nothing may.
+        session: the database session.
+        user_id: the user in whose name the work is done.
+        project_id: the project.
+        key_id: the API key with which the work was requested. Its scopes limit the permissions, and
+            nothing is permitted once it is revoked or has expired.
 
     Raises:
         KeyGone: when the key is no longer valid.
         OwnerInactive: when the account is deactivated or deleted.
-        NotFound: when the project is gone, or none of theirs any more.
-        ProjectArchived: when nothing may be changed in it.
+        NotFound: when the project is gone, or the user can't see it any more.
+        ProjectArchived: when the project is archived.
     """
     statement: Any = (
         select(

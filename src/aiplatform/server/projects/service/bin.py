@@ -1,8 +1,8 @@
-"""The bin: what was deleted stays for a while, out of sight, and can be restored.
+"""The bin: deleted projects, datasets and models stay hidden for a while and can be restored.
 
-Everything is selected by its project, so a deleted dataset or model is moved to the project that
-the bin is, which nobody can enter, and a deleted project gets a status that no guard lets through.
-Its row, its files and what they count for stay until it is purged.
+All queries select by project. A deleted dataset or model is therefore moved to the project of the
+bin, which nobody can enter, and a deleted project gets a status that no guard admits. Rows and
+files stay, and count towards quotas, until they are purged.
 """
 
 from abc import ABC, abstractmethod
@@ -45,7 +45,7 @@ PURGED = {
 
 
 class BinKind(ABC):
-    """What a higher domain does with its own things in the bin; registered by compositions."""
+    """The operations of a higher domain on its resources in the bin, registered at start-up."""
 
     kind: ClassVar[str]
     reads: ClassVar[Permission]
@@ -53,9 +53,9 @@ class BinKind(ABC):
 
     @abstractmethod
     def restore(self, session: Session, entry: BinEntry, name: str | None) -> str:
-        """Move it back to where it came from. Returns what it is called now.
+        """Move a resource back to its project, and return its present name.
 
-        Without a ``name`` it gets its own, or one like it when that was given away.
+        Without ``name``, it gets its old name, or a similar one if that is in use.
 
         Raises:
             NameTaken: when ``name`` is in use.
@@ -63,10 +63,10 @@ class BinKind(ABC):
 
     @abstractmethod
     def purge(self, session: Session, entry: BinEntry) -> None:
-        """Delete it for good.
+        """Delete a resource for good.
 
         Raises:
-            StillUsed: when something that is not in the bin stands on it.
+            StillUsed: when something that is not in the bin needs it.
         """
 
 
@@ -74,7 +74,7 @@ _kinds: dict[str, BinKind] = {}
 
 
 def register_kind(kind: BinKind) -> None:
-    """Let a higher domain's things be restored and purged."""
+    """Register the bin operations of a higher domain."""
     _kinds[kind.kind] = kind
 
 
@@ -88,7 +88,7 @@ def put(
     name: str,
     **columns: Any,
 ) -> BinEntry:
-    """Note what was deleted and until when it can be restored; the caller moves it out of sight."""
+    """Create the bin entry of something deleted; the caller hides the resource itself."""
     config = session.scalars(select(Project.config).where(Project.id == project_id)).one()
     days = days_in_bin(config, get_settings().bin_days)
     entry = BinEntry(
@@ -110,17 +110,17 @@ def put(
 def free_name(
     session: Session, former: str, name: str | None, take: Callable[[str], None], taken: NameTaken
 ) -> str:
-    """Give what is restored ``name``, or its former one, or one like that; returns which.
+    """Find a free name for a restored resource, move it back under that name, and return the name.
 
     Args:
-        session: the caller's.
-        former: what it was called.
-        name: what somebody asks it to be called.
-        take: moves it to where it came from, under a name.
-        taken: says that the name is in use.
+        session: the caller's session.
+        former: the name before the deletion.
+        name: the name that the caller asked for; None for the former one or a similar one.
+        take: moves the resource back under a name.
+        taken: the error to raise if the name is in use.
 
     Raises:
-        NameTaken: when ``name`` is in use, or so many like the former one are.
+        NameTaken: when ``name`` is in use, or too many names similar to the former one are.
     """
     for attempt in range(1 if name is not None else NAMES_TRIED):
         wanted = name or (restored_name(former, attempt) if attempt else former)
@@ -137,11 +137,11 @@ def free_name(
 def restore_item(
     session: Session, context: ProjectContext, uuid: UUID, name: str | None
 ) -> tuple[BinEntry, str]:
-    """Bring a dataset or model back into its project. Returns its former entry and its name.
+    """Restore a dataset or model to its project, and return its former entry and present name.
 
     Raises:
         NotFound: when it is not in the project's bin.
-        PermissionDenied: for those who may not write what it is.
+        PermissionDenied: without the permission to write resources of this kind.
         NameTaken: when ``name`` is in use.
     """
     entry = _item(session, context, uuid)
@@ -155,7 +155,7 @@ def purge_item(session: Session, context: ProjectContext, uuid: UUID) -> None:
 
     Raises:
         NotFound, PermissionDenied: as for :func:`restore_item`.
-        StillUsed: when something stands on it.
+        StillUsed: when something else needs it.
     """
     purge(session, context.actor, _item(session, context, uuid))
 
@@ -173,7 +173,7 @@ def _item(session: Session, context: ProjectContext, uuid: UUID) -> BinEntry:
 def restore_project(
     session: Session, context: ProjectContext, name: str | None
 ) -> tuple[Project, BinEntry]:
-    """Bring a deleted project back with all that was in it; its tasks stay cancelled.
+    """Restore a deleted project with all its content; its tasks stay cancelled.
 
     Raises:
         NotFound: when it is not in the bin (any more).
@@ -194,7 +194,7 @@ def restore_project(
 
 
 def _free_name(session: Session, owner_id: int | None, before: str, wanted: str | None) -> str:
-    """What a project that comes back is called: as ``wanted``, as before, or much like it.
+    """Return a free name for a restored project: the wanted one, the old one, or a similar one.
 
     Raises:
         NameTaken: when ``wanted`` is in use.
@@ -212,18 +212,18 @@ def _free_name(session: Session, owner_id: int | None, before: str, wanted: str 
 
 
 def purge_project(session: Session, context: ProjectContext) -> None:
-    """Delete a project in the bin for good, with all that belongs to it.
+    """Delete a project in the bin for good, with all its content.
 
     Raises:
         NotFound: when it is not in the bin (any more).
-        StillUsed: when something of another project stands on it.
+        StillUsed: when another project needs something of it.
     """
     entry = queries.lock_bin_entry(session, context.project_id, context.project_uuid)
     purge(session, context.actor, entry)
 
 
 def purge(session: Session, actor: Actor, entry: BinEntry) -> None:
-    """Delete what a locked entry stands for, in this transaction: all of it, or nothing.
+    """Delete the resource of a locked entry completely, or raise an error and change nothing.
 
     Raises:
         StillUsed: see :meth:`BinKind.purge`.
@@ -246,19 +246,19 @@ def purge(session: Session, actor: Actor, entry: BinEntry) -> None:
         for item in queries.lock_bin_items(session, entry.project_id):
             purge(session, actor, item)
         session.flush()
-        # The schema's own foreign keys decide what goes with it and what is only let go.
+        # The foreign keys of the schema decide which rows are deleted with it and which are kept.
         gone = delete(Project).where(Project.id == entry.project_id)
         session.execute(gone.execution_options(synchronize_session=False))
     if entry in session:
-        # The foreign keys have taken its row.
+        # The foreign keys have deleted the row of the entry.
         session.expunge(entry)
 
 
 def purge_overdue() -> int:
-    """Purge what has been in the bin for its time, each in a transaction. Returns how many.
+    """Purge everything that is overdue, each in its own transaction, and return the number.
 
-    A process that dies at it has purged what it had committed, and the next one goes on. What is
-    still used stays, however long, and keeps nothing else from going.
+    If the process dies, what it has committed stays purged, and the next run continues. Things
+    still in use stay in the bin and don't prevent the purge of others.
     """
     purged = last = 0
     while True:
@@ -296,5 +296,5 @@ def _forget(session: Session, actor: Actor, entry: BinEntry, project: UUID, rest
 
 
 def readable_kinds(context: ProjectContext) -> list[str]:
-    """The kinds that the context may see in the project's bin."""
+    """Return the kinds of resources that the context may see in the project's bin."""
     return [kind.kind for kind in _kinds.values() if context.may(kind.reads)]

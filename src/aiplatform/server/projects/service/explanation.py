@@ -1,4 +1,4 @@
-"""Why somebody may do what they may in a project."""
+"""Explanation of a user's permissions in a project."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from aiplatform.server.projects.queries import KeyRow
 
 
 class Reason(NamedTuple):
-    """Where permissions come from. ``role`` is the role's name, ``owner`` for the owner."""
+    """A source of permissions. ``role`` is the role's name, or ``owner`` for the owner."""
 
     source: str
     role: str
@@ -24,7 +24,7 @@ class Reason(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """What a user has in a project. ``keys`` are None when they are not the caller's to see."""
+    """A user's permissions in a project. ``keys`` is None if the caller may not see them."""
 
     user: User
     held: dict[Permission, list[Reason]]
@@ -33,13 +33,13 @@ class Explanation(NamedTuple):
 
 
 def explain(session: Session, context: ProjectContext, user_name: str) -> Explanation:
-    """Each permission that the user holds in the project, with every reason for it.
+    """Return each permission that the user holds in the project, with all its sources.
 
-    A deactivated user holds nothing, for all the reasons there are.
+    A deactivated user holds no permissions, but the sources are listed.
 
     Raises:
-        NotFound: when there is no such user, or one who has nothing here and whom the caller may
-            not see: that would tell which accounts exist.
+        NotFound: when there is no such user, or one without permissions here whom the caller may
+            not see: the answer must not tell which accounts exist.
     """
     user = find_user(session, user_name)
     project, _ = queries.get_project(session, context)
@@ -69,7 +69,7 @@ def explain(session: Session, context: ProjectContext, user_name: str) -> Explan
 def _keys(
     session: Session, context: ProjectContext, user: User, held: dict[Permission, list[Reason]]
 ) -> list[tuple[KeyRow, list[Permission]]]:
-    """The living keys that reach the project, and what each may do there."""
+    """Return the user's valid keys that can be used in the project, and their permissions there."""
     rows = [KeyRow(*row) for row in session.execute(queries.list_keys(user).where(key_lives()))]
     return [
         (row, [permission for permission in held if covers(row.key.scopes, permission)])

@@ -1,4 +1,4 @@
-"""What higher domains have against giving a project to a new owner."""
+"""Objections of higher domains to giving a project to a new owner."""
 
 from collections.abc import Callable
 
@@ -8,18 +8,18 @@ from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
 
 OnHandover = Callable[[Session, Project, User], None]
-"""(session, project, new owner): called before the change; refuses it by raising."""
+"""Handler (session, project, new owner), called before the change; refuses it by raising."""
 
 _on_handover: list[OnHandover] = []
 
 
 def on_handover(handler: OnHandover) -> None:
-    """Let a higher domain refuse a new owner; the composition root calls this."""
+    """Register a handler that may refuse a new owner; called by the composition root."""
     if handler not in _on_handover:
         _on_handover.append(handler)
 
 
 def check_handover(session: Session, project: Project, owner: User) -> None:
-    """Call what was registered with :func:`on_handover`."""
+    """Call all handlers registered with :func:`on_handover`."""
     for handler in _on_handover:
         handler(session, project, owner)

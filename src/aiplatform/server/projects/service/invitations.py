@@ -1,7 +1,7 @@
-"""Invitations into projects: somebody becomes a member once they agree.
+"""Invitations to projects: users become members once they accept.
 
-Otherwise anybody could put anybody into a project of theirs, whose deployments would then compete
-for names with those of the person's own.
+Without their consent, anybody could add anybody to a project, whose deployments would then compete
+for names with the user's own.
 """
 
 from uuid import UUID
@@ -26,7 +26,7 @@ from aiplatform.server.projects.queries import InvitationRow
 from aiplatform.server.projects.service.accounts import join_invited
 
 MAX_INVITATIONS = 200
-"""Open invitations of one project."""
+"""Maximum number of open invitations per project."""
 
 
 def adds_directly(context: ProjectContext) -> bool:
@@ -37,12 +37,13 @@ def adds_directly(context: ProjectContext) -> bool:
 def invite(
     session: Session, context: ProjectContext, name: str, user: User | None, role: Role
 ) -> InvitationRow:
-    """Invite somebody, in place of an earlier invitation. ``user`` is None if nobody has the name.
+    """Invite a user, replacing an earlier invitation. ``user`` is None if no account has the name.
 
-    Then the invitation stands as it would for anybody, or it would tell which accounts exist.
+    The invitation of an unknown name is stored like any other: the answer must not tell which
+    accounts exist.
 
     Raises:
-        TooManyInvitations: see there.
+        TooManyInvitations: for more than :data:`MAX_INVITATIONS` open invitations.
     """
     shown = name if user is None else user.username
     row = queries.find_invitation(session, context, shown)
@@ -84,7 +85,7 @@ def invite(
 
 
 def withdraw(session: Session, context: ProjectContext, name: str, user: User | None) -> bool:
-    """Withdraw the open invitation of somebody. Returns False if there is none."""
+    """Withdraw a user's open invitation. Return False if there is none."""
     row = queries.find_invitation(session, context, name if user is None else user.username)
     if row is None:
         return False
@@ -103,19 +104,19 @@ def withdraw(session: Session, context: ProjectContext, name: str, user: User | 
 
 
 def accept(session: Session, principal: Principal, uuid: UUID) -> InvitationRow:
-    """Become a member. The inviter must still be able to give the role.
+    """Accept an invitation, and become a member. The inviter must still be able to grant the role.
 
     Raises:
         NotFound: when the caller has no such invitation.
-        InvitationGone: when the inviter could not give the role any more, or is gone.
-        ProjectArchived: see there.
+        InvitationGone: when the inviter can't grant the role any more, or is gone.
+        ProjectArchived: when the project is archived.
     """
     found = queries.my_invitation(session, principal.user_id, uuid)
     row, project, role, inviter = found
     user = session.get_one(User, principal.user_id)
     if inviter is None or not inviter.is_active:
         raise InvitationGone(project=project.name)
-    # Meanwhile they may have become a member in another way.
+    # The user may have become a member in another way meanwhile.
     if project.owner_id != user.id and not queries.is_member(session, project.id, user.id):
         membership = ProjectRole(row.project_id, row.role_id)
         try:
@@ -137,7 +138,7 @@ def accept(session: Session, principal: Principal, uuid: UUID) -> InvitationRow:
 
 
 def decline(session: Session, principal: Principal, uuid: UUID) -> None:
-    """Refuse an invitation; the inviter is told.
+    """Decline an invitation, and notify the inviter.
 
     Raises:
         NotFound: when the caller has no such invitation.

@@ -1,7 +1,7 @@
-"""API keys: making, listing and revoking them.
+"""API keys: create, list and revoke them.
 
-They are kept here and not beside the accounts, since what somebody has to give to a key comes from
-their projects as well as from their global role.
+They are in this domain and not with the accounts, because the permissions that a user can give to a
+key come from projects as well as from the global role.
 """
 
 import secrets
@@ -26,13 +26,13 @@ from aiplatform.server.projects.access import reaching
 from aiplatform.server.projects.queries import KeyRow
 
 PREFIX = "aip_key_"
-"""Lets secret scanners recognise a key that leaked."""
+"""Prefix of all keys, by which secret scanners recognise a leaked key."""
 
 SHOWN = len(PREFIX) + 4
-"""Characters of a key that lists show: enough to tell one's keys apart, of 43 random ones."""
+"""Characters of a key that lists show: enough to tell keys apart, out of 43 random ones."""
 
 MAX_KEYS = 200
-"""Living keys of one account."""
+"""Maximum number of valid keys per account."""
 
 
 def create_key(
@@ -44,16 +44,17 @@ def create_key(
     project: UUID | None = None,
     expires_in_days: int | None = None,
 ) -> tuple[KeyRow, str]:
-    """Make a key for the caller. Returns it and what is to be shown this once.
+    """Create a key for the caller. Return it with its secret value, which is shown only once.
 
     Raises:
-        PermissionDenied: for a scope that the caller has nowhere (in the project, if one is given).
-        NotFound: for a project that they may not see.
-        Invalid: for a scope that reaches no project in a key for one, and for one key too many.
-        NameTaken: when a living key of theirs has that name.
+        PermissionDenied: for a scope that the caller holds nowhere, or not in the project if one is
+            given.
+        NotFound: for a project that the caller may not see.
+        Invalid: for a scope without effect in the key's project, or for one key too many.
+        NameTaken: when the caller has a valid key with that name.
     """
-    # Nobody makes two keys at once, and none while the account is being deactivated: that revokes
-    # the keys that there are.
+    # The lock keeps an account from creating two keys at once, and from creating one while it is
+    # deactivated, which revokes its keys.
     owner = session.get_one(User, principal.user_id, with_for_update={"key_share": True})
     session.refresh(owner)
     if not owner.is_active:
@@ -119,7 +120,7 @@ def create_key(
 
 
 def revoke_key(session: Session, principal: Principal, owner: User, uuid: UUID) -> None:
-    """Revoke a key of ``owner``; a guard has seen that the caller may. Twice is as good as once.
+    """Revoke a key of ``owner``; the guard has checked the caller. Revoked keys stay as they are.
 
     Raises:
         NotFound: when the owner has no such key.
@@ -154,15 +155,16 @@ def revoke_key(session: Session, principal: Principal, owner: User, uuid: UUID) 
 def _lacking(
     session: Session, principal: Principal, project_id: int | None, scopes: list[str]
 ) -> list[str]:
-    """The scopes that the caller can't give: nobody makes a key with more than they have."""
+    """Return the scopes that the caller lacks: no key has more permissions than its author."""
     inside = _inside(scopes, project_id)
     missing = lacking(principal.permissions, set(scopes) - inside)
-    # A secret of one's own needs no role: everybody may let their keys use it.
+    # Everybody may let their keys use their own secrets: no role is needed for that.
     held: set[str] = {Permission.SECRETS_USE.value}
     for owns, permissions in queries.holdings(session, principal, project_id):
         held |= {WILDCARD} if owns or principal.crosses else reaching(permissions or ())
     if project_id is None:
-        # All in one project is not all: a key without a project would carry it to every other.
+        # A ``*`` in one project must not become a ``*`` everywhere, which a key without a project
+        # would have.
         if WILDCARD in held:
             held = (held - {WILDCARD}) | {f"{name}:{WILDCARD}" for name in PROJECT_RESOURCES}
         held |= principal.permissions
@@ -172,7 +174,7 @@ def _lacking(
 
 
 def _inside(scopes: list[str], project_id: int | None) -> set[str]:
-    """The scopes that count in projects. For one project, ``*`` means all that is in it."""
+    """Return the scopes that apply in projects. With one project, ``*`` means everything in it."""
     return {
         scope
         for scope in scopes

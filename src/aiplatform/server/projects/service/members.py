@@ -1,4 +1,4 @@
-"""Members: who has which role in a project."""
+"""Members of a project and their roles; leaving and transferring a project."""
 
 from typing import Any
 
@@ -31,16 +31,17 @@ from aiplatform.server.projects.service.handover import check_handover
 def set_member(
     session: Session, context: ProjectContext, user_name: str, role_name: str
 ) -> tuple[ProjectPermission, User, Role] | InvitationRow:
-    """Give a user, named by uuid or user name, a role in the project, in place of the one they had.
+    """Give a user, named by uuid or user name, a role in the project, replacing an earlier role.
 
-    Whoever is no member yet is invited, and becomes one by accepting. Administrators make people
-    members at once, unless the settings say otherwise. Only they are told that nobody has the name.
+    Users who are not members yet are invited, and become members when they accept. Administrators
+    add members without asking, unless the settings say otherwise; only they learn that no account
+    has the name.
 
     Raises:
-        NotFound: for a role that does not exist, or, from an administrator, a user.
-        TooManyInvitations: see there.
-        OwnerIsNoMember: for the owner, who holds everything already.
-        PermissionDenied: when the new or the old role grants what the caller lacks.
+        NotFound: for a role that does not exist; for administrators also for an unknown user.
+        TooManyInvitations: beyond the maximum number of open invitations.
+        OwnerIsNoMember: for the owner, who has all permissions already.
+        PermissionDenied: when the new or the old role grants more than the caller has.
     """
     user = _known(session, user_name)
     context = _begin(session, context, user)
@@ -79,12 +80,12 @@ def set_member(
 
 
 def remove_member(session: Session, context: ProjectContext, user_name: str) -> None:
-    """Take a user's role in the project away, or withdraw their invitation.
+    """Remove a user's role in the project, or withdraw the user's invitation.
 
     Raises:
-        NotFound: when they have neither.
+        NotFound: when the user has neither.
         OwnerIsNoMember: for the owner.
-        PermissionDenied: when they hold what the caller lacks.
+        PermissionDenied: when the user's role grants more than the caller has.
     """
     user = _known(session, user_name)
     context = _begin(session, context, user)
@@ -102,11 +103,11 @@ def remove_member(session: Session, context: ProjectContext, user_name: str) -> 
 
 
 def leave(session: Session, context: ProjectContext) -> None:
-    """Give up the caller's own role in the project.
+    """Remove the caller's own role in the project.
 
     Raises:
-        OwnerIsNoMember: for the owner, who can transfer it.
-        NotAMember: for whoever has no role in it.
+        OwnerIsNoMember: for the owner, who can transfer the project.
+        NotAMember: for users without a role in it.
     """
     project, _ = queries.get_project(session, context, lock=True)
     principal = context.principal
@@ -125,19 +126,19 @@ def leave(session: Session, context: ProjectContext) -> None:
 def transfer(
     session: Session, context: ProjectContext, user_name: str, keep_role: SystemRoleName | None
 ) -> tuple[Project, User]:
-    """Make somebody else the owner; who was it keeps ``keep_role``, or leaves.
+    """Make another user the owner; the old owner keeps ``keep_role``, or leaves.
 
-    The new owner must be a member, who has agreed to be in the project; administrators need not
-    ask, unless the settings say otherwise.
+    The new owner must be a member, and so has agreed to be in the project. This does not apply to
+    administrators, unless the settings say otherwise.
 
     Raises:
-        NewOwnerIsNoMember: for anybody else.
-        UnfitOwner: for one who is deactivated.
-        NameTaken: when they own a project of that name.
-        DeploymentNamesShared: when they own deployments of the same names; administrators who
-            need not ask may do it all the same.
-        PermissionDenied: when the caller is no longer the owner, nor all-powerful.
-        Unauthenticated: when they were deactivated meanwhile.
+        NewOwnerIsNoMember: for users who are not members, and for unknown names.
+        UnfitOwner: for a deactivated user.
+        NameTaken: when the new owner has a project with that name.
+        DeploymentNamesShared: when the new owner has deployments of the same names; not raised for
+            administrators who may skip consent.
+        PermissionDenied: when the caller is no longer the owner and holds no global ``*``.
+        Unauthenticated: when the caller was deactivated meanwhile.
     """
     user = _known(session, user_name, lock=True)
     if user is None:
@@ -146,7 +147,7 @@ def transfer(
         raise NewOwnerIsNoMember(username=user_name, project=context.project_name)
     queries.lock_names(session, user.id)
     project, before = queries.get_project(session, context, lock=True)
-    # Another transfer may have been faster, or a demotion.
+    # Another transfer may have been faster, or the caller may have lost a role meanwhile.
     principal = confirm(session, context, Permission.PROJECTS_WRITE, writes=False).principal
     if not principal.is_superuser and project.owner_id != principal.user_id:
         raise PermissionDenied(permission=OWNER)
@@ -193,10 +194,10 @@ def transfer(
 
 
 def _known(session: Session, name: str, *, lock: bool = False) -> User | None:
-    """Return the user of that uuid or name; None for nobody.
+    """Return the user with that uuid or name; None if there is none.
 
-    What follows answers for nobody as for a stranger: members of projects may not find out which
-    accounts exist.
+    The callers treat an unknown name like a user who is not a member: members of projects may not
+    find out which accounts exist.
     """
     try:
         return find_user(session, name, lock=lock)
@@ -205,10 +206,10 @@ def _known(session: Session, name: str, *, lock: bool = False) -> User | None:
 
 
 def _begin(session: Session, context: ProjectContext, user: User | None) -> ProjectContext:
-    """The evidence as it is once nobody else changes the project's members.
+    """Lock the project's members, and return the evidence as it is then.
 
-    The project's row is locked, so that grants, transfers and the deletion of the project do not
-    cross: whoever lost the right to give roles while they waited gives none.
+    The project's row is locked, so that grants, transfers and the deletion of the project happen
+    one after another: a caller who lost the permission while waiting can't grant roles.
     """
     project, _ = queries.get_project(session, context, lock=True)
     now = confirm(session, context, Permission.MEMBERS_WRITE)
@@ -218,7 +219,7 @@ def _begin(session: Session, context: ProjectContext, user: User | None) -> Proj
 
 
 def _refuse_beyond(context: ProjectContext, role: Role) -> None:
-    """Nobody grants, or takes, what they lack themselves. A role counts by what it gives here."""
+    """Refuse a role with permissions that the caller lacks here, to grant it or to take it."""
     missing = lacking(context.permissions, reaching(role.permissions))
     if missing:
         raise PermissionDenied(permission=", ".join(missing))

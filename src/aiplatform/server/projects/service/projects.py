@@ -1,7 +1,7 @@
-"""Projects: making, changing and deleting them.
+"""Projects: create, change, archive and delete them.
 
 Names are unique among the projects of one owner: two owners may both have a ``demo``, but nobody
-has two that they can't tell apart.
+has two projects with the same name.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,20 +28,20 @@ from aiplatform.server.projects.rules import DELETED, days_in_bin, stored_retent
 from aiplatform.server.projects.service import bin as project_bin
 
 OnDelete = Callable[[Session, Actor, int, UUID], None]
-"""Called in the transaction with the project's id and uuid; its rows still stand."""
+"""Handler called in the transaction with the project's id and uuid, while its rows still exist."""
 
 _on_delete: list[OnDelete] = []
 _on_archive: list[OnDelete] = []
 
 
 def on_delete(handler: OnDelete) -> None:
-    """Let a higher domain act when a project goes; the composition root calls this."""
+    """Register a handler for the deletion of projects; called by the composition root."""
     if handler not in _on_delete:
         _on_delete.append(handler)
 
 
 def on_archive(handler: OnDelete) -> None:
-    """Let a higher domain act when a project becomes read-only; the composition root calls this."""
+    """Register a handler for the archiving of projects; called by the composition root."""
     if handler not in _on_archive:
         _on_archive.append(handler)
 
@@ -55,10 +55,10 @@ def create_project(
     config: Mapping[str, Any] | None = None,
     tags: list[str] | None = None,
 ) -> Project:
-    """Make a project that the caller owns.
+    """Create a project that the caller owns.
 
     Raises:
-        NameTaken: when they own one of that name.
+        NameTaken: when the caller owns a project with that name.
     """
     queries.lock_names(session, principal.user_id)
     if queries.name_in_use(session, principal.user_id, name):
@@ -88,15 +88,17 @@ def create_project(
 def update_project(
     session: Session, context: ProjectContext, changes: Mapping[str, Any], if_match: str | None
 ) -> tuple[Project, User | None]:
-    """Change name, description, status, config or tags; what stays the same is no change.
+    """Change name, description, status, config or tags; equal values are ignored.
 
-    An archived project takes nothing but being activated, alone or together with other changes.
+    An archived project can't be changed, except that it can be activated, even together with other
+    changes.
 
     Raises:
         PreconditionRequired, PreconditionFailed: see :func:`require_match`.
-        PermissionDenied: for a status, or how long the bin keeps what is deleted: both are for
-            those who hold everything in the project.
-        ProjectArchived, NameTaken.
+        PermissionDenied: for the status, the days in the bin and the retention policy, if the
+            caller does not hold everything in the project.
+        ProjectArchived: when the project is archived and not activated.
+        NameTaken: when the owner has another project with that name.
     """
     project, context = _lock(session, context)
     owner = None if project.owner_id is None else session.get(User, project.owner_id)
@@ -104,8 +106,8 @@ def update_project(
     changed = {key: value for key, value in changes.items() if getattr(project, key) != value}
     if not changed:
         return project, owner
-    # Without days in the bin deleting is purging, and retention deletes by itself: both are for
-    # those who hold everything too.
+    # With 0 days in the bin, deleting is purging, and the retention policy deletes without a
+    # request. Both therefore need all permissions in the project.
     rebinned = "config" in changed and (
         days_in_bin(changed["config"], -1) != days_in_bin(project.config, -1)
         or stored_retention(changed["config"]) != stored_retention(project.config)
@@ -141,10 +143,10 @@ def update_project(
 
 
 def set_archived(session: Session, context: ProjectContext, archived: bool) -> Project:
-    """Make the project read-only, or take that back; nothing happens if it is so already.
+    """Archive or reactivate a project; nothing happens if it has that status already.
 
     Raises:
-        NotFound, Unauthenticated, PermissionDenied: for who lost the right meanwhile.
+        NotFound, Unauthenticated, PermissionDenied: when the caller lost the permission meanwhile.
     """
     project, context = _lock_for_all_holders(session, context)
     wanted = ProjectStatus.ARCHIVED if archived else ProjectStatus.ACTIVE
@@ -154,7 +156,7 @@ def set_archived(session: Session, context: ProjectContext, archived: bool) -> P
 
 
 def _lock(session: Session, context: ProjectContext) -> tuple[Project, ProjectContext]:
-    """The project, locked, and the evidence as it is now that nobody else changes who may what."""
+    """Lock the project against other changes, and return it with the evidence as it is then."""
     project = queries.lock_project(session, context.project_id)
     return project, confirm(session, context, Permission.PROJECTS_WRITE, writes=False)
 
@@ -162,7 +164,7 @@ def _lock(session: Session, context: ProjectContext) -> tuple[Project, ProjectCo
 def _lock_for_all_holders(
     session: Session, context: ProjectContext
 ) -> tuple[Project, ProjectContext]:
-    """The same, for those who hold everything in it."""
+    """Lock the project as :func:`_lock` does, and require all permissions in it."""
     project, now = _lock(session, context)
     if WILDCARD not in now.permissions:
         raise PermissionDenied(permission=WILDCARD)
@@ -172,7 +174,7 @@ def _lock_for_all_holders(
 def _change_status(
     session: Session, context: ProjectContext, project: Project, status: ProjectStatus
 ) -> None:
-    """An archived project runs nothing: its tasks are cancelled, and so deployments stop."""
+    """Set the status, and record it. Archiving cancels all tasks, and so stops deployments."""
     project.status = status
     session.flush()
     archived = status == ProjectStatus.ARCHIVED
@@ -191,13 +193,14 @@ def _change_status(
 
 
 def delete_project(session: Session, context: ProjectContext) -> BinEntry:
-    """Put the project into the bin with all that belongs to it, and stop its tasks.
+    """Put the project with all its content into the bin, and stop its tasks.
 
-    Its row is locked first; an upload that ends meanwhile waits and then finds it gone.
+    Its row is locked first: an upload that ends meanwhile waits for the lock, and then finds the
+    project gone.
 
     Raises:
-        NotFound, Unauthenticated, PermissionDenied: for who lost the right meanwhile, as by a
-            transfer: it would be somebody else's project that they delete.
+        NotFound, Unauthenticated, PermissionDenied: when the caller lost the permission meanwhile,
+            for instance by a transfer: nobody may delete somebody else's project.
     """
     project, context = _lock_for_all_holders(session, context)
     before, project.status = project.status, DELETED

@@ -1,7 +1,7 @@
-"""Quotas: what a project may use, what it uses, and the refusal in between.
+"""Quotas: a project's limits and usage, and the check that usage stays within them.
 
-Whoever is about to use more locks a row of the project, counts, and commits with what it has added,
-so two who ask at the same time never get more than there is.
+Before a transaction uses more, it locks a row of the project and counts, and keeps the lock until
+it commits. Concurrent requests therefore never exceed the limit together.
 """
 
 from collections.abc import Iterator
@@ -27,10 +27,10 @@ from aiplatform.server.projects.models import Project, ProjectQuota, ProjectStor
 
 STORAGE = {"quota": "storage", "quota_name": "storage (in bytes)", "quota_name_zh": "存储（字节）"}
 NEAR = 0.9
-"""Share of the storage at which a project's owner is told."""
+"""Share of the storage limit at which a project's owner is notified."""
 
 DEFAULT_PRIORITY = 5
-"""Priority of a task that was given none; no project's limit is lower."""
+"""Default priority of a task; no project's limit can be lower."""
 
 GPUS = {"quota": "gpus", "quota_name": "GPUs", "quota_name_zh": "GPU"}
 FREE_SPACE = {
@@ -48,8 +48,10 @@ Limit = TypeVar("Limit", int, int | None)
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """What a project may use; None is no limit. Bytes, tasks that run at once, GPUs they hold,
-    and the highest priority that its tasks may have.
+    """A project's limits; None means no limit.
+
+    They are stored bytes, tasks that run at once, GPUs that these hold, and the highest priority of
+    a task.
     """
 
     storage_bytes: int | None
@@ -60,7 +62,7 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a project uses of its quota."""
+    """A project's limits with its present usage."""
 
     quota: Quota
     stored: queries.Stored
@@ -69,7 +71,7 @@ class Usage:
 
 
 def quota_of(session: Session, project_id: int) -> Quota:
-    """The project's own limits, and the platform's where it has none."""
+    """Return the project's own limits, with the platform's defaults where it has none."""
     settings = get_settings()
     own = session.get(ProjectQuota, project_id, populate_existing=True)
 
@@ -86,18 +88,18 @@ def quota_of(session: Session, project_id: int) -> Quota:
 
 
 def running(session: Session, project_id: int) -> tuple[int, int]:
-    """How many tasks of the project run, and how many GPUs they hold."""
+    """Return the number of the project's running tasks, and of the GPUs that they hold."""
     return queries.leased(session, project_id)
 
 
 def usage_of(session: Session, project_id: int) -> Usage:
-    """What the project may use and uses."""
+    """Return the project's limits and usage."""
     tasks, gpus = running(session, project_id)
     return Usage(quota_of(session, project_id), queries.stored(session, project_id), tasks, gpus)
 
 
 def lock_storage(session: Session, project_id: int) -> None:
-    """Wait until nobody else is about to store more in the project."""
+    """Lock the project's storage, so that no other transaction stores more at the same time."""
     locked = (
         select(ProjectStorage.project_id)
         .where(ProjectStorage.project_id == project_id)
@@ -110,7 +112,7 @@ def lock_storage(session: Session, project_id: int) -> None:
 
 
 def foresee_storage(session: Session, project_id: int, asked: int) -> None:
-    """Refuse before gigabytes travel what :func:`charge_storage` would refuse after them.
+    """Refuse an upload before its bytes are sent, if :func:`charge_storage` would refuse it later.
 
     Raises:
         QuotaExceeded: when ``asked`` more bytes are too many already, or nothing is left.
@@ -119,9 +121,9 @@ def foresee_storage(session: Session, project_id: int, asked: int) -> None:
 
 
 def charge_storage(session: Session, project_id: int | None, asked: int) -> None:
-    """Make sure that ``asked`` bytes may be added, until the transaction ends.
+    """Ensure that ``asked`` bytes may be added, until the transaction ends.
 
-    To be called before the references are made. What belongs to no project is charged to none.
+    Call it before you add references to blobs. Without a project, nothing is charged.
 
     Raises:
         QuotaExceeded: when they are too many.
@@ -135,10 +137,10 @@ def charge_storage(session: Session, project_id: int | None, asked: int) -> None
 
 @contextmanager
 def charging(session: Session, project_id: int, *, at_least: int = 0) -> Iterator[None]:
-    """The same for references whose bytes are known only once they are made, in the block.
+    """Charge the references to blobs that are added in the block, whose bytes are not known before.
 
     Raises:
-        QuotaExceeded: when they are too many, before the block if ``at_least`` says so.
+        QuotaExceeded: when they are too many; before the block if ``at_least`` is too much already.
     """
     limit = quota_of(session, project_id).storage_bytes
     if limit is None:
@@ -157,7 +159,11 @@ def charging(session: Session, project_id: int, *, at_least: int = 0) -> Iterato
 
 
 def _check_storage(session: Session, project_id: int, asked: int) -> int:
-    """What is used already; 0 where it does not matter."""
+    """Return the bytes in use; 0 if there is no limit.
+
+    Raises:
+        QuotaExceeded: when ``asked`` more bytes are too many.
+    """
     limit = quota_of(session, project_id).storage_bytes
     if limit is None:
         return 0
@@ -170,7 +176,7 @@ def _check_storage(session: Session, project_id: int, asked: int) -> int:
 def _warn_near(
     session: Session, project_id: int, before: int, after: int, limit: int | None
 ) -> None:
-    """Tell the owner once when what is stored passes :data:`NEAR` of the limit."""
+    """Notify the owner once when storage passes :data:`NEAR` of the limit."""
     if limit is None or not before < NEAR * limit <= after:
         return
     project = session.get_one(Project, project_id)
@@ -192,10 +198,10 @@ def _storage_exceeded(limit: int, used: int, asked: int) -> QuotaExceeded:
 
 
 def require_gpus(session: Session, project_id: int, asked: int) -> None:
-    """Refuse a task that the project's quota would never let run.
+    """Refuse a task that could never run because of the project's quota.
 
     Raises:
-        QuotaExceeded: when it asks for more GPUs than the project may ever hold.
+        QuotaExceeded: when it asks for more GPUs than the project may hold at all.
     """
     limit = quota_of(session, project_id).gpus
     if asked and limit is not None and asked > limit:
@@ -207,7 +213,7 @@ def require_priority(session: Session, project_id: int, asked: int) -> None:
     """Refuse a priority above the project's limit, which is never below the default priority.
 
     Raises:
-        PriorityTooHigh: it says what is allowed, and who may allow more.
+        PriorityTooHigh: its message names the limit and who can raise it.
     """
     if asked <= DEFAULT_PRIORITY:
         return
@@ -217,7 +223,7 @@ def require_priority(session: Session, project_id: int, asked: int) -> None:
 
 
 def may_start(session: Session, project_id: int, gpus: int) -> bool:
-    """Whether one more task of the project, with so many GPUs, may run. Locks its usage row."""
+    """Return True if one more task with ``gpus`` GPUs may run; lock the project's usage row."""
     quota = quota_of(session, project_id)
     if quota.concurrent_tasks is None and quota.gpus is None:
         return True
@@ -228,16 +234,16 @@ def may_start(session: Session, project_id: int, gpus: int) -> bool:
 
 
 def may_hold(session: Session, project_id: int, gpus: int) -> bool:
-    """Whether a task of the project that runs may have so many GPUs more. Locks its usage row."""
+    """Return True if a running task of the project may get ``gpus`` more; lock its usage row."""
     limit = quota_of(session, project_id).gpus
     return limit is None or queries.lock_leased(session, project_id)[1] + gpus <= limit
 
 
 def set_quota(session: Session, principal: Principal, uuid: UUID, limits: dict[str, Any]) -> Usage:
-    """Give a project limits of its own; None is the platform's default. What is used stays.
+    """Set a project's own limits; None means the platform's default. Present usage is not reduced.
 
     Raises:
-        NotFound: for no such project.
+        NotFound: for a project that does not exist.
     """
     project = session.scalar(select(Project).where(Project.uuid == uuid, queries.stands))
     if project is None:

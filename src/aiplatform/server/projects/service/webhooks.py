@@ -1,4 +1,4 @@
-"""Webhooks of a project: who manages its members also decides which programs hear of it."""
+"""Webhooks of a project. Managing them needs the same permission as managing members."""
 
 import base64
 import secrets
@@ -40,10 +40,12 @@ def create_webhook(
     url: str,
     events: list[NotificationType],
 ) -> tuple[Webhook, str]:
-    """Make one; returns it and its secret, which is shown this once.
+    """Create a webhook. Return it with its secret, which is shown only once.
 
     Raises:
-        WebhookUrlRefused, NameTaken, TooManyWebhooks.
+        WebhookUrlRefused: when the platform does not connect to the address.
+        NameTaken: when the project has a webhook with that name.
+        TooManyWebhooks: beyond :data:`MAX_WEBHOOKS`.
     """
     _check_url(url)
     queries.get_project(session, context, lock=True)
@@ -80,10 +82,12 @@ def update_webhook(
     changes: Mapping[str, Any],
     if_match: str | None,
 ) -> Webhook:
-    """Change name, address, events, or switch it on or off.
+    """Change the name, address or events of a webhook, or switch it on or off.
 
     Raises:
-        NotFound, PreconditionRequired, PreconditionFailed, WebhookUrlRefused, NameTaken.
+        NotFound: when the project has no such webhook.
+        PreconditionRequired, PreconditionFailed: see :func:`require_match`.
+        WebhookUrlRefused, NameTaken: see :func:`create_webhook`.
     """
     webhook = queries.get_webhook(session, context, uuid, lock=True)
     require_match(if_match, webhook.updated_at, "webhook")
@@ -123,10 +127,10 @@ def update_webhook(
 def rotate_secret(
     session: Session, context: ProjectContext, uuid: UUID, overlap: timedelta
 ) -> tuple[Webhook, str]:
-    """Give it a new secret, shown this once; for ``overlap`` the one before signs too.
+    """Give a webhook a new secret, shown only once; the old one signs, too, for ``overlap``.
 
     Raises:
-        NotFound.
+        NotFound: when the project has no such webhook.
     """
     webhook = queries.get_webhook(session, context, uuid, lock=True)
     sealed_for = context_of(Webhook.__table__.c.secret, uuid=uuid)
@@ -151,10 +155,10 @@ def rotate_secret(
 
 
 def delete_webhook(session: Session, context: ProjectContext, uuid: UUID) -> None:
-    """Delete it with its log; what waits is not sent.
+    """Delete a webhook with its log; waiting deliveries are not sent.
 
     Raises:
-        NotFound.
+        NotFound: when the project has no such webhook.
     """
     webhook = queries.get_webhook(session, context, uuid, lock=True)
     _record(session, context, AuditAction.WEBHOOK_DELETED, webhook, url=host_of(webhook.url))
@@ -163,10 +167,11 @@ def delete_webhook(session: Session, context: ProjectContext, uuid: UUID) -> Non
 
 
 def test_webhook(session: Session, context: ProjectContext, uuid: UUID) -> WebhookDelivery:
-    """Send it a ``webhook:ping``, by the way that events take.
+    """Send a ``webhook:ping`` to a webhook, in the same way as events.
 
     Raises:
-        NotFound, WebhookDisabled.
+        NotFound: when the project has no such webhook.
+        WebhookDisabled: when it is switched off.
     """
     webhook = _enabled(session, context, uuid)
     body = outbox.body_of(
@@ -184,10 +189,11 @@ def test_webhook(session: Session, context: ProjectContext, uuid: UUID) -> Webho
 def replay_delivery(
     session: Session, context: ProjectContext, uuid: UUID, delivery_uuid: UUID
 ) -> WebhookDelivery:
-    """Send an event of the log once more, under the ``webhook-id`` that it had.
+    """Send an event of the log again, with the same ``webhook-id``.
 
     Raises:
-        NotFound, WebhookDisabled.
+        NotFound: when there is no such webhook or delivery.
+        WebhookDisabled: when the webhook is switched off.
     """
     webhook = _enabled(session, context, uuid)
     first = queries.get_delivery(session, webhook, delivery_uuid)
@@ -199,12 +205,12 @@ def replay_delivery(
 
 
 def new_secret() -> str:
-    """A secret as the scheme writes them."""
+    """Return a new secret in the format of the Standard Webhooks specification."""
     return "whsec_" + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
 def host_of(url: str) -> str:
-    """What the audit keeps of an address: paths and queries often carry tokens."""
+    """Return the part of an address for the audit trail: paths and queries often contain tokens."""
     parsed = urlsplit(url)
     return f"{parsed.scheme}://{parsed.netloc}"
 
