@@ -310,7 +310,7 @@ class Attempt:
         return {"pid": hello.pid, "protocol": hello.protocol, **node, **warm}
 
     def _estimated(self, progress: Progress) -> Progress:
-        """With the time left as it was seen here; at first, what the runtime thinks itself."""
+        """Set the time left, estimated from past progress, or at first by the runtime itself."""
         self.estimate.add(time.monotonic(), progress.value)
         left = self.estimate.seconds_left()
         if left is None:

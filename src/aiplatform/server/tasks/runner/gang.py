@@ -84,7 +84,7 @@ class Gang:
         return job.model_copy(update={"ranks": job.ranks.model_copy(update={"endpoint": endpoint})})
 
     def watch(self) -> None:
-        """Hear what the others say while the attempt runs."""
+        """Read the states of the other nodes during the attempt; stop if one leaves or fails."""
         self._hear(self._look())
         child = self.attempt.child
         if self.leaving is not None:

@@ -1,8 +1,9 @@
 """Use cases of the queue.
 
-``kinds`` is what the owning domains register, ``queue`` submits and cancels, ``ordering`` changes
-who goes first, ``control`` pauses, resumes and retries, ``claims`` takes a task for a worker,
-``attempts`` is what a worker does with a task it holds, ``sweep`` makes up for whoever died.
+``kinds`` holds what the owning domains register for their types of tasks. ``queue`` submits and
+cancels, ``ordering`` changes priority and place, ``control`` pauses, resumes and retries.
+``claims`` takes a task for a worker, and ``attempts`` contains what the worker does with it.
+``sweep`` is the reaper of leases whose worker is gone.
 """
 
 from aiplatform.server.tasks.service.control import request_pause, resume, retry

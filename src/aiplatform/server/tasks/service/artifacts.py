@@ -1,4 +1,4 @@
-"""Files that runs elsewhere leave here; those of other tasks are kept when they end."""
+"""Artifacts that external runs upload. Artifacts of other tasks are stored when they end."""
 
 from sqlalchemy import delete, func, literal, or_, select
 from sqlalchemy.orm import Session
@@ -30,14 +30,14 @@ def check_path(path: str) -> None:
 def add_artifact(
     session: Session, context: ProjectContext, task: Task, path: str, spooled: Spooled
 ) -> StoredFile:
-    """Keep a file of a run that executes elsewhere, in place of an earlier one of the same path.
+    """Store a file of an external run, replacing an earlier one with the same path.
 
     Raises:
-        NotReportedHere: when a worker runs the task, and so keeps its files.
-        TaskFinished: when it has ended, and was not given up for its silence.
-        ArtifactPathRefused: when a file would lie where another has a folder.
-        TooManyArtifacts: see there.
-        QuotaExceeded: when the project has no room for it.
+        NotReportedHere: when a worker runs the task, and so stores its files.
+        TaskFinished: when the run has ended, unless it was ended because nothing was heard of it.
+        ArtifactPathRefused: when the path is used as a folder by another file, or the reverse.
+        TooManyArtifacts: when the run has ``MAX_ARTIFACTS`` files already.
+        QuotaExceeded: when the project has no storage left for it.
         InsufficientStorage: when the disk is full.
     """
     task = lock(session, task.id)

@@ -1,4 +1,4 @@
-"""What a worker does with tasks it claimed: renew, write, finish. Every write carries the fence."""
+"""Renewing, writing and ending of claimed tasks. Every write checks the fencing number."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -42,10 +42,10 @@ MAX_METRIC_KEY = 200
 
 
 def renew(session: Session, claim: Claim) -> None:
-    """Say that the attempt lives.
+    """Renew the lease of the attempt.
 
     Raises:
-        LostLease: when the task has moved on.
+        LostLease: when the attempt no longer holds the task.
     """
     renewed = session.execute(
         update(TaskLease)
@@ -58,12 +58,12 @@ def renew(session: Session, claim: Claim) -> None:
 
 
 def hold(session: Session, claim: Claim) -> Task:
-    """Lock lease and task for one write of the attempt; returns the task as it is now.
+    """Lock the lease and the task for one write of the attempt; return the current task.
 
-    The lease is locked before the task, here as in the sweep, so the two can't deadlock.
+    The lease is locked before the task, here as in the reaper, so the two can't deadlock.
 
     Raises:
-        LostLease: when the fence is not the task's any more; nothing may be written then.
+        LostLease: when the fencing number is out of date; nothing may be written then.
     """
     lease = session.scalar(
         select(TaskLease.task_id)
@@ -77,10 +77,10 @@ def hold(session: Session, claim: Claim) -> Task:
 
 @dataclass(slots=True)
 class Chunk:
-    """Consecutive lines of one stream of the child; ``time`` in seconds since the epoch.
+    """Consecutive lines of one stream of the child; ``time`` is in seconds since the epoch.
 
-    ``level``, ``levels`` and ``segment`` as in :class:`LogChunk`; ``segment_file`` is the file that
-    the runner stores before the row is written.
+    ``level``, ``levels`` and ``segment`` are as in :class:`LogChunk`. ``segment_file`` is the file
+    that the runner stores before the row is written.
     """
 
     stream: LogStream
@@ -103,9 +103,9 @@ def write_telemetry(
     progress: Progress | None = None,
     events: Sequence[tuple[str, dict[str, Any]]] = (),
 ) -> TaskStatus:
-    """Store what the child said since the last time. Returns what is wanted of the attempt.
+    """Store what the child sent since the last call; return the status for the attempt to obey.
 
-    That is the task's status, which may be ``cancelling``, or ``paused`` when it is to pause.
+    This is the task's status, such as ``cancelling``, or ``paused`` if the attempt should stop.
 
     Raises:
         LostLease: see :func:`hold`.
@@ -116,7 +116,7 @@ def write_telemetry(
         tell_of_points(session, task, metrics)
     if chunks:
         if claim.nodes > 1:
-            # The nodes write one log, each when it holds the task.
+            # All nodes write to one log. The task is locked here, so the number is still right.
             first_seq = log_position(session, claim)[0] + 1
         session.add_all(
             LogChunk(
@@ -153,7 +153,7 @@ def write_telemetry(
 
 
 def wanted_of(task: Task) -> TaskStatus:
-    """What is wanted of an attempt, see :func:`write_telemetry`."""
+    """Return the status that an attempt should obey, see :func:`write_telemetry`."""
     status = TaskStatus(task.status)
     if status is TaskStatus.RUNNING and task.scheduling.stop_wanted is not None:
         return TaskStatus.PAUSED
@@ -185,14 +185,14 @@ def _copy_points(session: Session, claim: Claim, metrics: Sequence[Metrics]) -> 
 
 
 def log_position(session: Session, claim: Claim) -> tuple[int, str]:
-    """Where the log of earlier attempts ended: its last sequence number, and the tail."""
+    """Return the last sequence number of the task's log, and the end of its text."""
     seq = session.scalar(select(func.max(LogChunk.seq)).where(LogChunk.task_id == claim.task_id))
     tail = session.scalar(select(Task.logs).where(Task.id == claim.task_id))
     return seq or 0, tail or ""
 
 
 def add_checkpoint(session: Session, claim: Claim, step: int, files: Sequence[StoredFile]) -> None:
-    """Record a complete checkpoint whose files are in the store; older ones are let go.
+    """Record a complete checkpoint whose files are in the store, and delete older ones.
 
     Raises:
         LostLease: see :func:`hold`.
@@ -218,7 +218,7 @@ def add_checkpoint(session: Session, claim: Claim, step: int, files: Sequence[St
 
 
 def newest_checkpoint(session: Session, task_id: int) -> TaskCheckpoint | None:
-    """From where a new attempt goes on."""
+    """Return the checkpoint from which a new attempt continues, or None."""
     return session.scalar(
         select(TaskCheckpoint)
         .where(TaskCheckpoint.task_id == task_id)
@@ -228,7 +228,7 @@ def newest_checkpoint(session: Session, task_id: int) -> TaskCheckpoint | None:
 
 
 def set_ready(session: Session, claim: Claim, endpoint: str, token: str) -> None:
-    """The child serves; let its domain know where.
+    """Tell the domain of the task's kind at which address the child serves requests.
 
     Raises:
         LostLease: see :func:`hold`.
@@ -240,7 +240,7 @@ def set_ready(session: Session, claim: Claim, endpoint: str, token: str) -> None
 
 
 def end_attempt(session: Session, claim: Claim, outcome: Outcome) -> None:
-    """Finish the task with the outcome of this attempt and give its resources back.
+    """Finish the task with the outcome of this attempt, and free its resources.
 
     Raises:
         LostLease: see :func:`hold`; the outcome is dropped.
@@ -253,13 +253,13 @@ def end_attempt(session: Session, claim: Claim, outcome: Outcome) -> None:
     status = outcome.status
     close(session, claim, status.value, outcome.error)
     finish(session, task, outcome)
-    # Checkpoints serve to resume, and a finished task does not: at most the best are kept.
+    # Checkpoints are for resuming, which a finished task never does. At most the best are kept.
     if status is TaskStatus.COMPLETED:
         prune_checkpoints(session, task)
 
 
 def retry(session: Session, claim: Claim, error: str) -> None:
-    """End an attempt through no fault of the task's, and let the task try again.
+    """End an attempt that failed through no fault of the task, and requeue the task.
 
     Raises:
         LostLease: see :func:`hold`.
@@ -274,7 +274,7 @@ def retry(session: Session, claim: Claim, error: str) -> None:
 
 
 def pause(session: Session, claim: Claim) -> None:
-    """End an attempt that obeyed the wish to pause; the task goes on from its checkpoint later.
+    """End an attempt that has stopped on request. The task resumes from its checkpoint later.
 
     Raises:
         LostLease: see :func:`hold`.
@@ -286,7 +286,7 @@ def pause(session: Session, claim: Claim) -> None:
 
 
 def release(session: Session, claim: Claim, reason: str) -> None:
-    """Give the task back to the queue, since this worker stops. It costs no attempt.
+    """Requeue the task because this worker stops. The attempt does not count as a failure.
 
     Raises:
         LostLease: see :func:`hold`.
@@ -297,9 +297,9 @@ def release(session: Session, claim: Claim, reason: str) -> None:
 
 
 def requeue(session: Session, task: Task, reason: str) -> None:
-    """Put a task whose lease is gone back into the queue, or fail it when attempts are used up.
+    """Requeue a task that has lost its lease, or fail it if it has no attempts left.
 
-    One that somebody paused stays out of the queue; one that was preempted resumes by itself.
+    A task that somebody paused stays paused; one that was preempted resumes by itself.
     """
     if TaskStatus(task.status) is TaskStatus.CANCELLING:
         finish(session, task, Outcome(TaskStatus.CANCELLED))
@@ -339,9 +339,9 @@ def requeue(session: Session, task: Task, reason: str) -> None:
 def expire(
     session: Session, task_id: int, fence: int, reason: str, *, of_member: bool = False
 ) -> bool:
-    """End a lease whose holder is gone. False when it was renewed away or released meanwhile.
+    """End a lease whose holder is gone. Return False if it was renewed or released meanwhile.
 
-    ``of_member``: not the holder is gone but another node, so the holder may well be writing.
+    ``of_member``: another node is gone, not the holder, which may be writing at this moment.
     """
     lease = session.scalar(
         select(TaskLease)

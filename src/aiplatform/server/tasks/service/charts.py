@@ -1,4 +1,7 @@
-"""Reading series: each part in a transaction of its own, since levels may have to be made first."""
+"""Reads metric series for charts and summaries.
+
+Each part has a transaction of its own, because levels may have to be brought up to date before.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +20,7 @@ from aiplatform.server.tasks.service.rollups import bring_up_to_date, ready_for_
 def chosen(
     context: ProjectContext, tasks: Sequence[UUID], experiment: UUID | None, *, limit: int
 ) -> list[Named]:
-    """The tasks that are to be compared.
+    """Return the tasks to be compared.
 
     Raises:
         NothingToCompare: when neither tasks nor an experiment were named.
@@ -33,21 +36,21 @@ def chosen(
 def histories(
     task_id: int, keys: Sequence[str] | None, *, first: int | None, last: int | None, limit: int
 ) -> str:
-    """``{"series": …}`` as JSON text, with the last ``limit`` points of each key."""
+    """Return ``{"series": …}`` as JSON text, with the last ``limit`` points of each key."""
     with transaction() as session:
         names = series.keys_of(session, task_id) if keys is None else list(dict.fromkeys(keys))
         parts = [
             (name, series.history(session, task_id, name, **_between(first, last), limit=limit))
             for name in names
         ]
-    # A series that is asked for and has no points is left out, as it always was.
+    # A requested series without points is left out.
     return _object("series", {name: points for name, points in parts if points != "[]"})
 
 
 def drawn(
     task_id: int, keys: Sequence[str] | None, *, first: int | None, last: int | None, points: int
 ) -> str:
-    """The same with at most ``points`` points of each key, see :func:`series.chart`."""
+    """Return ``{"series": …}`` with at most ``points`` points of each key, see `series.chart`."""
     ready_for_charts(task_id)
     with transaction() as session:
         names = series.keys_of(session, task_id) if keys is None else list(dict.fromkeys(keys))
@@ -66,7 +69,7 @@ def compared(
     last: int | None,
     points: int,
 ) -> str:
-    """``{"charts": {key: [{"task", "name", "total", "points"}]}}`` as JSON text."""
+    """Return ``{"charts": {key: [{"task", "name", "total", "points"}]}}`` as JSON text."""
     lines: dict[str, list[str]] = {key: [] for key in keys}
     for task in tasks:
         ready_for_charts(task.id)
@@ -80,7 +83,7 @@ def compared(
 
 
 def summaries(tasks: Sequence[Named], keys: Sequence[str] | None) -> list[dict[str, Any]]:
-    """Each task's series summed up, see :func:`summed_up`."""
+    """Return the summaries of each task's series, see :func:`summed_up`."""
     found = []
     for task in tasks:
         bring_up_to_date(task.id)

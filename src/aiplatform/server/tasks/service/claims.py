@@ -1,7 +1,7 @@
-"""Claiming: which task a worker starts next, and what that takes from it and from its project.
+"""Claims: choose the task that a worker starts next, and lease it resources.
 
-The worker's row is locked first and what it holds is counted under that lock, so neither CPUs nor
-GPUs are handed out twice.
+The worker's row is locked first, and its leases are counted under this lock. So neither CPUs nor
+GPUs are leased twice.
 """
 
 from collections.abc import Sequence
@@ -33,8 +33,8 @@ from aiplatform.server.tasks.service.kinds import kind_of
 class Claim:
     """An attempt that this worker holds, or one of its nodes.
 
-    ``devices`` are what CUDA calls the leased GPUs. Whoever has node 0 holds the task's lease.
-    ``others_wait`` is whether another wake-up has anything to look for.
+    ``devices`` are CUDA's names of the leased GPUs. Node 0 holds the task's lease. ``others_wait``
+    is true if another wake-up would find work.
     """
 
     task_id: int
@@ -55,11 +55,11 @@ class _QuotaTaken(Exception):
 
 
 def claim_next(session: Session, worker_id: int, queues: Sequence[str]) -> Claim | None:
-    """Take the first task in queue order that the worker's free resources can run.
+    """Claim the first task in queue order for which the worker has free resources.
 
-    What its project's quotas leave it is looked at again with the project's usage locked; a claim
-    that came too late rolls back, to give its locks away, and picks again with the other counted.
-    So the session must have written nothing yet.
+    The project's quota is checked again with the project's usage locked. If another claim was
+    faster, this one rolls back to release its locks, and picks again. So the session must not have
+    written anything yet.
     """
     while True:
         try:
@@ -69,10 +69,11 @@ def claim_next(session: Session, worker_id: int, queues: Sequence[str]) -> Claim
 
 
 def _claim(session: Session, worker_id: int, queues: Sequence[str]) -> Claim | None:
-    """One try.
+    """Try once to claim a task.
 
-    When the first that suits the worker does not fit yet, the worker's next room is promised to it,
-    and later ones start only if they leave it that room; see :class:`Reservation`.
+    If the first task that suits the worker does not fit yet, the resources that become free next
+    are reserved for it. Later tasks start only if they leave it this room; see
+    :class:`Reservation`.
     """
     worker, some_gather, leases = queries.lock_worker(session, worker_id)
     if worker.state != "active":
@@ -157,17 +158,18 @@ SELECT uuid, type, queue, attempt, fence, nodes,
 FROM started JOIN task ON id = task_id
 """)  # noqa: S608  (constants)
 )
-"""All that a start writes, in one statement: claims are the busiest path of the queue. Without a
-``task_id`` it starts what the pick that it was sent along with has found, if that may start so.
+"""Everything that a start writes, in one statement: claims are the busiest path of the queue.
 
-A promise that another claim has locked is left to it: that one may wait for what is promised here.
+Without a ``task_id``, it starts the task that the pick in the same round trip has found, if that
+task needs no further check. A reservation that another claim has locked is left to that claim,
+which may wait for rows that this one has locked.
 """
 
 
 def _start_of(
     worker: WorkerFacts, queues: Sequence[str], task_id: int | None = None, gpus: Sequence[int] = ()
 ) -> dict[str, Any]:
-    """The parameters of :data:`TAKE`."""
+    """Return the parameters of :data:`TAKE`."""
     assert may_become(TaskStatus.PENDING, TaskStatus.RUNNING)
     return {
         "task_id": task_id,
@@ -186,7 +188,7 @@ def _take(
     leases: Sequence[Held],
     picked: Picked,
 ) -> Claim:
-    """Start a new attempt of a task that :func:`queries.pick` has locked while it was pending."""
+    """Start a new attempt of a pending task that :func:`queries.pick` has locked."""
     task_id = picked.task_id
     gpus: tuple[int, ...] = ()
     started = picked.started
@@ -214,7 +216,7 @@ def _take(
         attempt=attempt,
         fence=fence,
         gpu_indices=gpus,
-        # Slots of one GPU share its id; CUDA wants to hear it once.
+        # Slots of one GPU share its id, and CUDA must get it only once.
         devices=tuple(dict.fromkeys(names[place] for place in gpus)),
         nodes=nodes,
         others_wait=others_wait or nodes > 1,
@@ -222,7 +224,7 @@ def _take(
 
 
 def _as_node(session: Session, worker: WorkerFacts, node: TaskNode) -> Claim:
-    """The claim of a worker that joined a task which another one holds."""
+    """Return the claim of a worker that joined a task of another worker as a node."""
     names = [device.id for device in queries.devices_of(worker)]
     uuid, task_type, queue, nodes = session.execute(
         select(Task.uuid, Task.type, TaskScheduling.queue, TaskScheduling.nodes)
@@ -246,10 +248,10 @@ def _as_node(session: Session, worker: WorkerFacts, node: TaskNode) -> Claim:
 def _reserve(
     session: Session, worker: WorkerFacts, leases: Sequence[Held], task_id: int
 ) -> Reservation | None:
-    """Promise the worker's next room to a task; None when another worker has promised its own.
+    """Reserve the worker's next free room for a task; return None if another worker keeps it.
 
-    The promise moves to a worker that is closer to having the room, and away from one that takes no
-    tasks any more. A worker makes one promise, to the first task that it must turn away.
+    A reservation moves to a worker that is closer to having the room, and away from one that takes
+    no more tasks. A worker reserves only for the first task that it must turn away.
     """
     known = {
         row.task_id: row
@@ -270,7 +272,7 @@ def _reserve(
         return Reservation(demand, [held_as_demand(worker, lease) for lease in later])
     if made is not None and not _closer(session, worker, leases, made, demand):
         return None
-    # Rows that another claim holds are left to it; it decides about them at this moment.
+    # Rows that another claim has locked are left to it: it decides about them at this moment.
     locked = session.scalars(
         select(TaskReservation)
         .where(TaskReservation.task_id.in_(known))
@@ -298,13 +300,13 @@ def _closer(
     made: TaskReservation,
     demand: Demand,
 ) -> bool:
-    """Whether ``worker`` is nearer to having room than the worker that promised its own."""
+    """Return True if ``worker`` is closer to having room than the worker with the reservation."""
     other = next((row for row in queries.live_workers(session) if row.id == made.worker_id), None)
     if other is None or other.state != "active":
         return True
     others_leases = queries.leases_of(session, other.id)
     if preemption.could_make_room(session, other, others_leases, made.task_id, demand):
-        return False  # tasks are pausing there
+        return False  # preempted tasks are stopping there
     if preemption.could_make_room(session, worker, leases, made.task_id, demand):
         return True
     total, free, _ = queries.room_of(worker, leases)

@@ -1,4 +1,4 @@
-"""Pausing and resuming by hand, and trying again what has failed."""
+"""Pause, resume and retry tasks on request."""
 
 from uuid import UUID
 
@@ -27,13 +27,13 @@ from aiplatform.server.tasks.service.queue import add_event, change_status, lock
 
 
 def request_pause(session: Session, actor: Actor, task: Task, *, project: UUID) -> Task:
-    """Ask for a pause. A waiting task pauses at once; a running one checkpoints first.
+    """Ask for a pause. A waiting task pauses at once; a running one writes a checkpoint first.
 
-    Asking twice is no error. The worker is heard of it at the next write of the attempt.
+    Asking twice is no error. The attempt reads the request with its next write.
 
     Raises:
-        TaskFinished: when it has ended, or was asked to end.
-        NotPausable: for what serves requests, and what executes elsewhere.
+        TaskFinished: when the task has ended, or was asked to end.
+        NotPausable: for deployments and external runs.
     """
     task = lock(session, task.id)
     status = TaskStatus(task.status)
@@ -58,12 +58,12 @@ def request_pause(session: Session, actor: Actor, task: Task, *, project: UUID) 
 
 
 def resume(session: Session, actor: Actor, task: Task, *, project: UUID) -> Task:
-    """Let a paused task go back to the queue; it keeps its age, and goes on from its checkpoint.
+    """Put a paused task back into the queue. It keeps its age and continues from its checkpoint.
 
-    A task that was asked to pause and still runs goes on, or starts again when it has stopped.
+    A task that was asked to pause but still runs goes on, or starts again after it has stopped.
 
     Raises:
-        TaskFinished: when it has ended.
+        TaskFinished: when the task has ended.
     """
     task = lock(session, task.id)
     status = TaskStatus(task.status)
@@ -87,13 +87,14 @@ def retry(
 ) -> Task:
     """Queue a new task with the spec and inputs of one that failed or was cancelled.
 
-    What has ended stays as it ended; the new task says whose retry it is. It waits for what the
-    old one waited for, or for the newest retry of that. A priority above the project's limit of
-    now is lowered to it.
+    The old task keeps its status, and the new one refers to it. The new task waits for the tasks
+    that the old one waited for, or for their newest retries. If its priority is above the project's
+    current limit, it is lowered to the limit.
 
     Raises:
-        NotRetriable: when it has not failed, was retried already, or is started elsewhere.
-        DependencyFailed: when one that must succeed has failed and was not retried.
+        NotRetriable: when the task has not failed, was retried already, or is started through
+            another resource.
+        DependencyFailed: when a task that must succeed has failed and was not retried.
         NoWorkerCanRun: see :func:`queue.submit`.
         Problem: see :meth:`TaskKind.retried`.
     """
@@ -149,9 +150,10 @@ def retry(
 
 
 def _as_before(session: Session, context: ProjectContext, task: Task) -> Prepared:
-    """What a task was, with its references pinned as they were; one that was never, is now.
+    """Return the old task's spec with its pinned references.
 
-    The model of a training that was retried is that of its newest retry.
+    A model that a training was to make could not be pinned; it is now the model of that training's
+    newest retry.
     """
     spec: TaskSpec = task_specs.validate_python(task.config)
     maker = made_by(spec)

@@ -1,8 +1,8 @@
 """Tasks that wait for others: ``ok`` for their success, ``any`` for their end.
 
-A task names tasks that exist already, so there are no circles. Whoever ends a task settles what
-depends on it in the same transaction: what waited for its success fails with it, with the reason,
-and so do those that depend on that; what is to read the model that it made is told of it.
+A task names tasks that exist already, so there are no cycles. The end of a task settles its
+dependents in the same transaction. Those that wait for its success fail with it, with the reason,
+and so do their own dependents. Those that read the model that it made get this model.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from aiplatform.server.tasks.models import Task, TaskDependency, TaskScheduling
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """A task that must end first, locked so that it can't end unnoticed meanwhile."""
+    """A task that must end first. It is locked, so that its end can't be missed."""
 
     task: Task
     condition: str
@@ -31,13 +31,13 @@ class Needs:
 
 
 def needs_of(spec: TaskSpec, after: Sequence[After] = ()) -> list[After]:
-    """What a task must wait for: what is asked for, and whose model it reads."""
+    """Return the tasks that a task must wait for: those named, and the one whose model it reads."""
     maker = made_by(spec)
     return [*after] if maker is None else [*after, After(task=maker)]
 
 
 def look_up(session: Session, project_id: int, after: Sequence[After]) -> list[Needs]:
-    """The tasks that are named, locked.
+    """Lock and return the named tasks.
 
     Raises:
         NotFound: for a task that is not of the project.
@@ -45,7 +45,7 @@ def look_up(session: Session, project_id: int, after: Sequence[After]) -> list[N
     """
     wanted: dict[UUID, str] = {}
     for item in after:
-        # Whoever names a task twice means the stricter.
+        # If a task is named twice, the stricter condition counts.
         wanted[item.task] = "ok" if "ok" in (item.condition, wanted.get(item.task)) else "any"
     if not wanted:
         return []
@@ -69,9 +69,10 @@ def look_up(session: Session, project_id: int, after: Sequence[After]) -> list[N
 
 
 def renewed(session: Session, task_id: int) -> list[After]:
-    """What a retry of the task must wait for: what the task waited for, or its newest retries.
+    """Return the tasks that a retry must wait for: those of the old task, or their newest retries.
 
-    They are locked, which whoever locks the task, too, does first: so does who ends one of them.
+    They are locked before the task itself. The end of one of them takes the locks in the same
+    order, so the two can't deadlock.
     """
     chain = (
         select(TaskDependency.condition, TaskDependency.needs_id.label("id"))
@@ -95,7 +96,7 @@ def renewed(session: Session, task_id: int) -> list[After]:
 
 
 def newest_retry(session: Session, task: UUID) -> UUID:
-    """The retry of a task that has not been retried itself; the task, when it never was."""
+    """Return the last retry in the chain of retries, or the task if it was never retried."""
     while True:
         old = select(Task.id).where(Task.uuid == task).scalar_subquery()
         retry = (
@@ -110,7 +111,7 @@ def newest_retry(session: Session, task: UUID) -> UUID:
 
 
 def write(session: Session, task: Task, needs: Sequence[Needs]) -> None:
-    """Record what ``task`` waits for."""
+    """Store the dependencies of ``task``."""
     for need in needs:
         session.add(
             TaskDependency(
@@ -125,14 +126,14 @@ def write(session: Session, task: Task, needs: Sequence[Needs]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Whom the end of a task concerns: those that fail by it, and those that read its model."""
+    """The tasks that the end of a task concerns: those that fail, and those that read its model."""
 
     doomed: Sequence[Task] = ()
     readers: Sequence[Task] = ()
 
 
 def settle(session: Session, ended: Task) -> Settled:
-    """Let go those that waited for a task's end."""
+    """Settle the dependencies on a task that has ended."""
     rows = session.execute(
         update(TaskDependency)
         .where(TaskDependency.needs_id == ended.id, TaskDependency.settled.is_(False))
@@ -142,7 +143,7 @@ def settle(session: Session, ended: Task) -> Settled:
     ).all()
     if not rows:
         return Settled()
-    # Whoever changes a task locks its row first and what is beside it after; so does this.
+    # Every change of a task locks its row before the rows that belong to it; so does this one.
     session.execute(
         select(Task.id)
         .where(Task.id.in_([task_id for task_id, _ in rows]))

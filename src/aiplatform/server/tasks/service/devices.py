@@ -1,4 +1,4 @@
-"""The GPUs of this machine as NVML tells of them, MIG instances one by one."""
+"""The GPUs of this machine as NVML reports them, with MIG instances one by one."""
 
 import re
 from typing import Any
@@ -11,9 +11,9 @@ log = structlog.get_logger(__name__)
 
 
 def machine_devices() -> list[Device]:
-    """One for each GPU, or for each MIG instance of one that is divided.
+    """Return a device for each GPU, or for each MIG instance of a divided GPU.
 
-    Empty without the library or a driver; a GPU that does not answer is left out.
+    The list is empty without the library or a driver. A GPU that does not answer is left out.
     """
     try:
         import pynvml  # noqa: PLC0415  (optional: only machines with NVIDIA GPUs have it)
@@ -41,13 +41,13 @@ def _devices_of(nvml: Any, place: int) -> list[Device]:
     except nvml.NVMLError:  # most GPUs have no MIG
         divided = False
     if not divided:
-        # By uuid: CUDA may count the GPUs in another order than NVML.
+        # The uuid, because CUDA may number the GPUs in another order than NVML.
         return [Device(_text(nvml.nvmlDeviceGetUUID(gpu)), _memory_mb(nvml, gpu), name)]
     instances = []
     for number in range(nvml.nvmlDeviceGetMaxMigDeviceCount(gpu)):
         try:
             instance = nvml.nvmlDeviceGetMigDeviceHandleByIndex(gpu, number)
-        except nvml.NVMLError:  # there may be fewer than the most there can be
+        except nvml.NVMLError:  # the count is a maximum
             continue
         identity = _text(nvml.nvmlDeviceGetUUID(instance))
         instances.append(Device(identity, _memory_mb(nvml, instance), name))
@@ -63,7 +63,10 @@ def _text(value: str | bytes) -> str:
 
 
 def gpu_label(name: str) -> str:
-    """``gpu:a100`` for "NVIDIA A100-SXM4-80GB", ``gpu:rtx-4090`` for "NVIDIA GeForce RTX 4090"."""
+    """Return the label of a model: ``gpu:a100`` for "NVIDIA A100-SXM4-80GB".
+
+    "NVIDIA GeForce RTX 4090" becomes ``gpu:rtx-4090``.
+    """
     words = [
         word
         for word in re.split(r"[^a-z0-9]+", name.lower())

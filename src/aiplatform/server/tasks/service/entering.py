@@ -1,4 +1,4 @@
-"""Entering new tasks: all rows of all of them in one statement."""
+"""Inserts new tasks: all rows of several tasks in one statement."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -87,7 +87,7 @@ FROM new JOIN task USING (uuid) JOIN scheduling ON scheduling.task_id = task.id
 ORDER BY place
 """)
 )
-"""Whoever submits knows the uuids, by which the rows of a task find each other."""
+"""Insert tasks with all their rows. The caller chooses the uuids, which join a task's rows."""
 
 TASK = ("project_id", "experiment_id", "model_id", "name", "type", "status", "priority", "config")
 SCHEDULING = (
@@ -99,7 +99,7 @@ SCHEDULING = (
 
 @dataclass(slots=True)
 class NewTask:
-    """A task to be, with what is written beside it. Its uuid is the session's from the start."""
+    """A task before it is inserted, with the rows that belong to it."""
 
     task: Task
     recorded: Event
@@ -109,10 +109,9 @@ class NewTask:
 
 
 def insert_tasks(session: Session, new: Sequence[NewTask]) -> None:
-    """Write tasks with their scheduling, what they read, the first lines of their timelines, and
-    the audit's rows. Their numbers follow their order.
+    """Insert tasks with their scheduling, inputs, first events and audit entries.
 
-    Afterwards they are objects of the session, as after a flush.
+    Their ids follow their order. Afterwards they are objects of the session, as after a flush.
     """
     rows = [_row(place, one) for place, one in enumerate(new)]
     written = INSERT.all(session, rows=dumps(rows))
@@ -130,8 +129,8 @@ def insert_tasks(session: Session, new: Sequence[NewTask]) -> None:
 def require_active_authors(session: Session, new: Sequence[NewTask]) -> None:
     """Lock the accounts of the authors, so that none is deactivated before the commit.
 
-    A deactivation that stops the author's tasks waits for the commit and then sees these; one that
-    came before is seen here. Without the lock, each could miss the other.
+    A deactivation that stops the author's tasks waits for the commit and then sees these tasks; an
+    earlier deactivation is seen here. Without the lock, each could miss the other.
 
     Raises:
         OwnerInactive: for an author who is deactivated.
@@ -173,7 +172,7 @@ def _row(place: int, new: NewTask) -> dict[str, Any]:
 
 
 def _as_new(task: Task) -> None:
-    """What a new task has by the table's defaults; it need not be read back."""
+    """Set the table's defaults on a new task, so that they need not be read back."""
     task.progress = 0.0
     task.gpu_usage = {}
     task.error_message = task.started_at = task.completed_at = None
@@ -184,15 +183,15 @@ def _as_new(task: Task) -> None:
 
 
 def enqueue(session: Session, spec: TaskSpec, **facts: Any) -> Task:
-    """Queue what the platform itself wants, which acts without a request's context.
+    """Queue a task that the platform itself starts, without a request's context.
 
-    ``facts`` are those of :func:`new_task`.
+    ``facts`` are the arguments of :func:`new_task`.
     """
     return enqueue_all(session, [new_task(spec, **facts)])[0]
 
 
 def fits_queue(task_type: str, queue: str) -> bool:
-    """Return False for another task than a script in the queue of scripts.
+    """Return False if the queue is reserved for scripts and the task is not one.
 
     Workers of that queue may run as root, which only the isolation of scripts makes safe.
     """
@@ -201,7 +200,7 @@ def fits_queue(task_type: str, queue: str) -> bool:
 
 
 def require_fitting_queue(task_type: str, queue: str) -> None:
-    """Refuse other tasks than scripts in the queue of scripts, see :func:`fits_queue`.
+    """Refuse a task other than a script in the queue of scripts, see :func:`fits_queue`.
 
     Raises:
         NoWorkerCanRun: it names the queue.
@@ -229,7 +228,7 @@ def new_task(
     needs: Sequence[Needs] = (),
     personal_secrets: bool = True,
 ) -> NewTask:
-    """Return a task as :func:`enqueue_all` writes it. Every new task is made here.
+    """Return a task for :func:`enqueue_all`. Every new task is made here.
 
     Raises:
         NoWorkerCanRun: see :func:`require_fitting_queue`.
@@ -285,7 +284,7 @@ def new_task(
 def enqueue_all(session: Session, new: Sequence[NewTask]) -> list[Task]:
     """Queue several tasks at once. Workers are woken after the commit."""
     with tracing.span("submit", "producer"):
-        # The trace goes on where the task runs: there the line is read again.
+        # The worker reads this from the event, so that the trace continues there.
         if (traceparent := tracing.traceparent()) is not None:
             for one in new:
                 one.event["traceparent"] = traceparent
@@ -296,7 +295,7 @@ def enqueue_all(session: Session, new: Sequence[NewTask]) -> list[Task]:
 
 
 def enter_all(session: Session, new: Sequence[NewTask]) -> list[Task]:
-    """:func:`enqueue_all` for those who see to the traces themselves.
+    """Queue tasks like :func:`enqueue_all`, for callers that create the trace spans themselves.
 
     Raises:
         OwnerInactive: see :func:`require_active_authors`.

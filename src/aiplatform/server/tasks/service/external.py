@@ -1,7 +1,8 @@
-"""Runs that execute elsewhere: begun, heard of, ended, and given up when nothing is heard.
+"""External runs: their begin, their reports and their end.
 
-Such a task is running from the start and holds no lease, so no worker takes it and it counts for
-no quota. Whoever may write the project's tasks may report for it.
+The task of such a run is running from the start. It holds no lease, so no worker claims it and it
+counts for no quota. Everybody who may write the project's tasks may report for it. A run that
+reports nothing for too long is given up: the platform ends it.
 """
 
 import time
@@ -34,7 +35,7 @@ from aiplatform.server.tasks.service.kinds import Outcome
 from aiplatform.server.tasks.service.queue import add_event, finish, lock, topic
 
 QUEUE = "external"
-"""Name in the place of a queue, for runs that execute elsewhere; no worker may serve it."""
+"""Placeholder for the queue of external runs; no worker may serve it."""
 
 
 def begin(
@@ -47,15 +48,15 @@ def begin(
     client_id: str | None = None,
     started_at: datetime | None = None,
 ) -> tuple[Task, bool]:
-    """Enter a run that has begun elsewhere. Returns it, and whether it is new.
+    """Create an external run. Return it, and True if it is new.
 
-    A ``client_id`` that the project has seen before means the run of then.
+    If the project has a run with this ``client_id`` already, that run is returned.
 
     Raises:
         NotFound: when the project has no such experiment.
     """
     if client_id is not None:
-        # Sent again while the first is still being entered, it waits for that.
+        # A repeated request waits here until the first one is committed.
         named = func.hashtext(f"{context.project_id}:{client_id}")
         session.execute(select(func.pg_advisory_xact_lock(int(AdvisoryLock.RUNS), named)))
         known = session.scalar(
@@ -107,7 +108,7 @@ def begin(
 
 
 def heard(session: Session, task: Task, *, progress: float | None = None) -> TaskStatus:
-    """The run lives. Returns its status, which says whether it is to stop.
+    """Record a heartbeat of the run; return its status, which may ask it to stop.
 
     Raises:
         NotReportedHere: when a worker runs the task.
@@ -137,10 +138,13 @@ def write_log(
     writer: UUID | None = None,
     first: int | None = None,
 ) -> tuple[int, int, int | None, TaskStatus]:
-    """Add to the log. Returns how many lines were new, how many bytes of them were dropped, how far
-    the writer is, and the status.
+    """Add lines to the log of a run.
 
-    Of a run that prints faster than a task may, the excess is dropped, and the log says so.
+    If the run prints faster than a task may, the excess is dropped, and a line in the log says so.
+
+    Returns:
+        The number of new lines, the number of bytes dropped, the number up to which the writer's
+        records are stored, and the status.
 
     Raises:
         NotReportedHere, TaskFinished, RecordsMissing: as for points.
@@ -163,7 +167,7 @@ def write_log(
 
 
 def _kept(session: Session, task: Task, run: ExternalRun, lines: Sequence[Chunk]) -> list[Chunk]:
-    """The lines as they are stored, within the run's rate."""
+    """Return the lines to store, within the run's rate."""
     settings = get_settings()
     for line in lines:
         text = clean_text(line.text)
@@ -220,14 +224,15 @@ def end(
     error: str | None = None,
     ended_at: datetime | None = None,
 ) -> Task:
-    """The run has ended, and says how and when. Saying the same again is no error.
+    """End a run with the outcome that it reports. Reporting the same end again is no error.
 
-    One that was failed for its silence is now what it says, and takes nothing more. One that was to
-    stop, and was given up as cancelled, stays so; what it says stands in its result.
+    A run that failed because nothing was heard of it gets the reported status, and accepts no more
+    reports. A run that was asked to stop and given up stays cancelled; the report is added to its
+    result.
 
     Raises:
         NotReportedHere: when a worker runs the task.
-        TaskFinished: when it has ended otherwise.
+        TaskFinished: when it has ended with another status.
     """
     task = lock(session, task.id)
     run = session.get(ExternalRun, task.id)
@@ -249,14 +254,14 @@ def end(
             _note_report(session, context, task, status)
             session.flush()
         return task
-    # A run that was cancelled here and completes there has ended all the same.
+    # It is no error if a run was cancelled here and completed before it knew.
     if current is status or current is TaskStatus.CANCELLED:
         return task
     raise TaskFinished(task_status=task.status)
 
 
 def _note_report(session: Session, context: ProjectContext, task: Task, status: TaskStatus) -> None:
-    """A run that was given up has said after all how it ended."""
+    """Record that a run that was given up has reported its end after all."""
     add_event(session, task, "reported", status=status.value, before=task.status)
     audit.record(
         session,
@@ -271,7 +276,7 @@ def _note_report(session: Session, context: ProjectContext, task: Task, status: 
 
 
 def give_up(session: Session, task_id: int, renewals: int, seconds: float) -> bool:
-    """End a run of which nothing was heard. False when something was, at the last moment."""
+    """End a run of which nothing was heard. Return False if it reported at the last moment."""
     task = lock(session, task_id)
     run = session.get(ExternalRun, task_id, populate_existing=True)
     if run is None or run.renewals != renewals or TaskStatus(task.status).is_final:
@@ -286,11 +291,11 @@ def give_up(session: Session, task_id: int, renewals: int, seconds: float) -> bo
 
 
 def require_open(session: Session, task: Task) -> ExternalRun:
-    """The run of a locked task of which something may still be taken.
+    """Return the run of a locked task if it still accepts reports.
 
     Raises:
         NotReportedHere: when a worker runs the task.
-        TaskFinished: when it has ended, and was not given up for its silence.
+        TaskFinished: when it has ended, unless it was ended because nothing was heard of it.
     """
     run = session.get(ExternalRun, task.id, populate_existing=True)
     if run is None:
@@ -319,7 +324,7 @@ def _take(session: Session, task_id: int, writer: UUID, taken: int) -> None:
 
 
 def log_lines(lines: Sequence[Any], now: float) -> list[Chunk]:
-    """What was sent as lines, as the log has them."""
+    """Convert the lines of a request to chunks of the log."""
     return [
         Chunk(LogStream(line.stream), line.text, now if line.time is None else line.time)
         for line in lines

@@ -1,11 +1,11 @@
-"""Tasks live: one reader per task and API process, however many watch it.
+"""Live streams of tasks: one reader per task and API process, for any number of watchers.
 
-A look at the database makes frames, bytes that go to every watcher as they are. Whoever comes
-later, or reads too slowly, is *behind*: it reads by itself, page by page, up to where the feed is,
-and then gets the same frames as all others.
+The reader turns new rows into frames, bytes that are sent to every watcher unchanged. A watcher
+that comes later or reads too slowly is *behind*: it reads page by page until it reaches the feed's
+position, and then gets the same frames as the others.
 
-Who watches is asked about once a second, in one statement for all; sessions and keys that end are
-seen to by :class:`Standing`.
+About once a second, one statement checks the permissions of all watchers. Ended sessions and API
+keys are handled by :class:`Standing`.
 """
 
 import asyncio
@@ -39,18 +39,18 @@ from aiplatform.server.tasks.service.frames import (
 log = structlog.get_logger(__name__)
 POLL_SECONDS = 1.0
 SETTLE_SECONDS = 0.05
-"""How soon to look again for what is committed but not yet below the oldest running transaction."""
+"""Seconds until the next look if a row is committed but newer than a running transaction."""
 LOOK_SECONDS = 0.2
-"""Between two looks: more often, nobody sees the difference."""
+"""Least seconds between two looks: nobody would notice more frequent ones."""
 HEARTBEAT_SECONDS = 15.0
 HEARTBEAT = b": still here\n\n"
 SLOW_BYTES = 1 << 20
-"""What waits for a watcher at most; one that reads more slowly is behind."""
+"""Largest number of bytes that wait for a watcher; one that reads more slowly is behind."""
 
 
 @dataclass(slots=True, eq=False)
 class Watcher:
-    """One open stream. ``gone`` is set when its context does not hold any more."""
+    """One open stream. ``gone`` is set when its context is no longer valid."""
 
     context: ProjectContext
     position: Position
@@ -62,7 +62,7 @@ class Watcher:
     gone: Problem | None = None
 
     def give(self, data: bytes) -> None:
-        """Have ``data`` sent, unless too much waits already."""
+        """Queue ``data`` for sending, unless too much waits already."""
         if self.waiting + len(data) > SLOW_BYTES:
             self.behind = True
             self.frames.clear()
@@ -73,7 +73,7 @@ class Watcher:
         self.woken.set()
 
     def take(self) -> bytes:
-        """All that waits."""
+        """Remove and return all waiting data."""
         data = b"".join(self.frames)
         self.frames.clear()
         self.waiting = 0
@@ -81,7 +81,7 @@ class Watcher:
 
 
 class Feed:
-    """One task on this API process: its reader and whoever watches."""
+    """One task on this API process: its reader and its watchers."""
 
     def __init__(self, uuid: UUID, permission: Permission, *, log_only: bool) -> None:
         self.uuid = uuid
@@ -94,14 +94,14 @@ class Feed:
         self._looking = asyncio.Lock()
 
     def part(self, position: Position) -> Position:
-        """What of a position this feed goes by."""
+        """Return the parts of a position that this feed uses."""
         return Position(chunk=position.chunk) if self.log_only else position
 
     async def advance(self) -> Look:
-        """Look once, and give what was found to all who are not behind."""
+        """Look once, and give new frames to all watchers that are not behind."""
         async with self._looking:
             if self.state is None:
-                # Watchers read the history by themselves, each from where it was.
+                # Watchers read the history themselves, each from its own position.
                 self.reached = self.part(await run_sync(newest, self.uuid))
             found = await run_sync(look, self.uuid, self.reached, self.log_only)
             data = found.frames
@@ -121,7 +121,7 @@ class Feed:
             return found
 
     async def run(self, changed: asyncio.Event) -> None:
-        """Read on until nobody watches."""
+        """Read until the task is deleted, or until the feed is cancelled because nobody watches."""
         loop = asyncio.get_running_loop()
         checked = loop.time()
         while True:
@@ -147,7 +147,7 @@ class Feed:
             changed.clear()
 
     async def _check(self) -> None:
-        """Dismiss those who may not watch any more."""
+        """Dismiss watchers that have lost the permission to watch."""
         asked = list(self.watchers)
         contexts = [watcher.context for watcher in asked]
         refusals = await run_sync(_refusals, contexts, self.permission)
@@ -168,7 +168,7 @@ def _refusals(contexts: list[ProjectContext], permission: Permission) -> list[Pr
 
 
 class Feeds:
-    """All tasks that are watched on this API process, for ``app.state.feeds``."""
+    """The feeds of this API process, one per watched task; in ``app.state.feeds``."""
 
     def __init__(self, listener: Listener, standing: Standing, permission: Permission) -> None:
         self._listener = listener
@@ -186,11 +186,11 @@ class Feeds:
         *,
         log_only: bool = False,
     ) -> AsyncIterator[bytes]:
-        """Frames from ``after`` on, to the end of the task or of the right to watch it."""
+        """Yield frames from ``after`` on, until the task ends or the caller may not watch it."""
         return self._serve(uuid, context, after, render_problem, log_only=log_only)
 
     def close(self) -> None:
-        """Serve nobody any more."""
+        """Stop all readers."""
         for reader in self._readers.values():
             reader.cancel()
 
@@ -247,7 +247,7 @@ class Feeds:
                 else:
                     data = watcher.take()
                 if session_ended.is_set() or watcher.gone is not None:
-                    continue  # what a slow reader has not taken by then it does not get
+                    continue  # a watcher that may not watch any more gets no data that still waits
                 if data:
                     yield data
                     continue
@@ -263,11 +263,11 @@ class Feeds:
 
     @staticmethod
     async def _catch_up(feed: Feed, watcher: Watcher) -> bytes:
-        """A page of what the watcher has not seen; it is behind until it stands with the feed."""
+        """Return a page that the watcher has not seen; it is behind until it reaches the feed."""
         if feed.state is None:
-            return b""  # the reader's first look is on its way, and wakes all
+            return b""  # the reader's first look is on its way, and wakes all watchers
         if watcher.position.within(feed.reached) != watcher.position:
-            # Another process may have sent what this one has yet to read.
+            # The client may have received newer rows from another process.
             await feed.advance()
             watcher.position = watcher.position.within(feed.reached)
         if watcher.position == feed.reached:

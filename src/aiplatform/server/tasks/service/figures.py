@@ -1,7 +1,7 @@
-"""What a worker counts, and how it reaches ``/metrics``: with the heartbeat, through the database.
+"""Prometheus metrics of a worker; they reach ``/metrics`` with the heartbeat, by the database.
 
-So one address is scraped for all, and workers need not be reached. Counters begin at 0 when a
-worker is started, as Prometheus expects.
+So Prometheus scrapes one address for all workers, and needs no access to them. Counters begin at 0
+when a worker is started, as Prometheus expects.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.encoding import dumps
 
 WORKER = CollectorRegistry()
-"""Of this process, when it is a worker."""
+"""The registry of this process, if it is a worker."""
 
 BUCKETS = (0.05, 0.1, 0.5, 1, 5, 30, 60, 300, 1800, 3600, 4 * 3600, 24 * 3600)
 CLAIMS = Counter(
@@ -42,7 +42,7 @@ LOG_BYTES = Counter("aiplatform_worker_log_bytes", "Text that tasks printed", re
 
 
 def snapshot() -> list[Any]:
-    """All that this worker has counted, as JSON."""
+    """Return all metrics of this worker as JSON."""
     return [
         [
             family.name,
@@ -59,7 +59,7 @@ def snapshot() -> list[Any]:
 
 
 def store(session: Session, worker_id: int, figures: list[Any]) -> None:
-    """Let ``/metrics`` know."""
+    """Store the metrics of a worker for ``/metrics``."""
     session.execute(
         text(
             "INSERT INTO worker_figures (worker_id, figures) "
@@ -71,7 +71,7 @@ def store(session: Session, worker_id: int, figures: list[Any]) -> None:
 
 
 def of_workers(session: Session, names: dict[int, str]) -> Iterator[Metric]:
-    """What workers have counted, each sample with the label ``worker``; names by id."""
+    """Yield the metrics of workers, each sample with the label ``worker``; names are by id."""
     rows = session.execute(
         text("SELECT worker_id, figures FROM worker_figures WHERE worker_id = ANY(:ids)"),
         {"ids": list(names)},

@@ -1,4 +1,4 @@
-"""What administrators do with workers: cordon, drain, resume."""
+"""Administration of workers: cordon, drain, resume."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -27,16 +27,16 @@ STATES = {
 
 
 def set_state(session: Session, actor: Actor, uuid: UUID, state: str) -> Worker:
-    """Let a worker take tasks (``active``), or none any more.
+    """Set the state of a worker; only an ``active`` worker takes new tasks.
 
-    A ``cordoned`` one runs what it runs to the end. One that is ``draining`` also asks what may be
-    preempted to write a checkpoint and go back to the queue, for other workers; the rest ends in
-    its own time. The state outlives a restart of the worker.
+    The tasks of a ``cordoned`` worker run to their end. A ``draining`` worker also asks its
+    preemptible tasks to write a checkpoint and go back to the queue, for other workers; the other
+    tasks run to their end. The state is kept when the worker restarts.
 
     Raises:
         NotFound: for no such worker.
     """
-    # A claim holds this row, so none is between its look at the state and its start.
+    # A claim locks this row, so no task starts after the state has changed.
     worker = session.scalars(
         select(Worker)
         .where(Worker.uuid == uuid)
@@ -70,9 +70,10 @@ def set_state(session: Session, actor: Actor, uuid: UUID, state: str) -> Worker:
 
 
 def cordon_for_leftovers(session: Session, claim: Claim, processes: Sequence[int]) -> None:
-    """Let the worker of an attempt take no more tasks: processes of it can't be ended there.
+    """Cordon the worker of an attempt whose processes can't be ended.
 
-    They would run beside other tasks, and hold what those are leased. Administrators are told.
+    They would run beside other tasks and use resources that are leased to those. Administrators are
+    notified.
     """
     uuid = queries.worker_of(session, claim.task_id, claim.attempt, claim.node)
     if uuid is None:

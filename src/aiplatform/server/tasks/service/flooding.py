@@ -1,6 +1,6 @@
-"""How much of what a run elsewhere prints becomes rows: a rate and bursts, as for other tasks.
+"""The rate limit for the logs of external runs, with the rates and bursts of other tasks.
 
-Unlike theirs, what exceeds it is gone: the run's machine has it, and it is not brought here.
+Lines beyond the rate are dropped, not stored in segments: the run's own machine has them.
 """
 
 from collections.abc import Sequence
@@ -12,20 +12,20 @@ from aiplatform.server.tasks.rules.levels import Level
 from aiplatform.server.tasks.service.attempts import Chunk
 
 CALM_SECONDS = 2.0
-"""Once lines are dropped, so much of the rate must be free before others are kept."""
+"""Once lines are dropped, this many seconds' worth of the rate must be free to keep lines again."""
 
 
 def within_rate(
     run: ExternalRun, lines: Sequence[Chunk], *, rate: float, burst: float, now: float
 ) -> list[Chunk]:
-    """The lines that are kept, with a line of the platform in place of those that are not.
+    """Return the lines that are kept, with a line of the platform in place of dropped ones.
 
-    The run's allowance is taken from, and filled again as time passes from line to line, up to
-    ``now``: a log that is sent late, all at once, is no flood. ``rate`` in bytes a second,
-    ``burst`` in bytes, times in seconds since the epoch.
+    This reduces the run's allowance, which refills as time passes from line to line, up to ``now``:
+    a log that is sent late, all at once, is no flood. ``rate`` is in bytes per second, ``burst`` in
+    bytes, times are in seconds since the epoch.
     """
     allowance = burst if run.log_allowance is None else run.log_allowance
-    # A clock that was set back since would give no allowance until it reaches that time again.
+    # If the clock was set back, the allowance would not refill until the old time is reached again.
     filled = None if run.log_filled_at is None else min(run.log_filled_at.timestamp(), now)
     kept: list[Chunk] = []
     lost: list[int] = []

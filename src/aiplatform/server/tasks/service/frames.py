@@ -1,7 +1,7 @@
-"""What watchers of a task are sent, and up to where: one look at the database makes frames.
+"""Frames for the watchers of a task, made by one look at the database, and positions.
 
-A position is one number for each table that is read, so what a client has seen is known exactly,
-and nothing comes twice.
+A position has a number for each table that is read. So it is known exactly what a client has seen,
+and nothing is sent twice.
 """
 
 import re
@@ -25,24 +25,24 @@ from aiplatform.server.tasks.service.reasons import Waiting, waiting_reasons
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The last that was sent of each table: event, metric point, log chunk."""
+    """The numbers of the last event, metric point and log chunk that were sent."""
 
     event: int = 0
     point: int = 0
     chunk: int = 0
 
     def __str__(self) -> str:
-        """As the ``id`` of an event has it."""
+        """Return the position as the ``id`` of a server-sent event."""
         return f"{self.event}-{self.point}-{self.chunk}"
 
     @classmethod
     def read(cls, text: str | None) -> "Position":
-        """From the id of the last event that a client saw; anything else is the beginning."""
+        """Parse the id of the last event that a client saw; anything invalid is the beginning."""
         match = re.fullmatch(r"(\d{1,18})-(\d{1,18})-(\d{1,18})", text or "")
         return cls() if match is None else cls(*map(int, match.groups()))
 
     def within(self, other: "Position") -> "Position":
-        """Each part no further than the other's."""
+        """Return a position that is in no part beyond the other."""
         return Position(
             min(self.event, other.event),
             min(self.point, other.point),
@@ -52,9 +52,9 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a task is now, which is not history: it is told once, and when it changes.
+    """The current state of a task. It is sent once, and again when it changes.
 
-    ``waiting`` is None unless something keeps the task from starting.
+    ``waiting`` is None if nothing keeps the task from starting.
     """
 
     status: str
@@ -66,7 +66,7 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one look found, from one position to another."""
+    """The result of one look, from one position to another."""
 
     state: State
     frames: bytes
@@ -76,18 +76,18 @@ class Look:
 
     @property
     def ended(self) -> bool:
-        """Whether all is told and nothing will follow."""
+        """True if everything was sent and nothing will follow."""
         final = TaskStatus(self.state.status).is_final
         return final and self.settled and not self.more
 
 
 def frame(kind: str, data: object, position: Position) -> bytes:
-    """An event as it goes over the wire."""
+    """Return a server-sent event as bytes."""
     return f"event: {kind}\nid: {position}\ndata: {dumps(data)}\n\n".encode()
 
 
 def state_frames(state: State, before: State | None, position: Position) -> bytes:
-    """What of the state has changed."""
+    """Return the frames for the parts of the state that have changed."""
     out = b""
     if before is None or state.status != before.status:
         out += frame("status", {"status": state.status, "error": state.error}, position)
@@ -100,10 +100,10 @@ def state_frames(state: State, before: State | None, position: Position) -> byte
 
 
 def look(uuid: UUID, after: Position, log_only: bool) -> Look:
-    """Read what follows ``after``: everything, or only the log.
+    """Read the rows that follow ``after``: of all tables, or only of the log.
 
     Raises:
-        NotFound: the task is gone.
+        NotFound: when the task was deleted.
     """
     with transaction() as session:
         task = queries.task_by_uuid(session, uuid)
@@ -161,7 +161,7 @@ def look(uuid: UUID, after: Position, log_only: bool) -> Look:
 
 
 def _waiting(session: Session, task: Task) -> Waiting | None:
-    """Return what keeps the task from starting. Whoever watches a task may see its project's."""
+    """Return what keeps the task from starting. Watchers may see all tasks of its project."""
     if TaskStatus(task.status) not in MOVABLE:
         return None
     ahead = queries.tasks_ahead(session, task.id)
@@ -171,13 +171,13 @@ def _waiting(session: Session, task: Task) -> Waiting | None:
 
 
 def newest(uuid: UUID) -> Position:
-    """Where a task is now: everything up to there can be read."""
+    """Return the position of the task's newest readable rows."""
     with transaction() as session:
         return Position(*queries.newest_of(session, uuid))
 
 
 def _steps(points: Sequence[MetricPoint]) -> list[list[MetricPoint]]:
-    """Points of one step and one moment together, as the runtime reported them."""
+    """Group points of the same step and moment, as the runtime reported them."""
     groups: list[list[MetricPoint]] = []
     for point in points:
         last = groups[-1][0] if groups else None

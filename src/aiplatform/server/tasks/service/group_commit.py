@@ -1,9 +1,10 @@
-"""Group commit: requests that submit a task each, at one time, share a transaction.
+"""Group commit: requests that submit tasks at the same time share a transaction.
 
-Most of what a submission costs is its transaction's, not its own, and under load hundreds come in
-a second. A request that comes alone does not wait for others; of those that were answered together
-the next is given a moment, as the others are likely to come, too. What may share is little
-(:attr:`TaskKind.shares_commit`): whatever else happens, a request gets a transaction of its own.
+Most of the cost of a submission is its transaction, and under load hundreds come in a second. A
+request that comes alone does not wait. After several requests were answered together, the next one
+waits a moment, because the other clients are likely to come back, too. Only few kinds of tasks may
+share (:attr:`TaskKind.shares_commit`). If anything goes wrong, each request gets a transaction of
+its own.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,16 +35,16 @@ from aiplatform.server.tasks.service.queue import Wanted, possible_asked, prepar
 from aiplatform.server.tasks.service.submissions import Key
 
 LANES = 1
-"""Transactions under way at a time: with more of them, each has less to share."""
+"""Number of transactions at a time: with more of them, each would have fewer requests to share."""
 
 SIBLINGS_SECONDS = 0.005
-"""A client that submits one task after the other is back in less than this."""
+"""Seconds within which a client that submits one task after the other comes back."""
 
 IMPATIENT = "SET LOCAL lock_timeout = '100ms'"
-"""What one request waits for must not hold up those that came with it."""
+"""Limits the wait for a lock: it must not hold up the other requests of the transaction."""
 
 Render = Callable[[Session, ProjectContext, Task], BaseModel]
-"""What is told of a task that was just queued."""
+"""A function that renders the answer for a task that was just queued."""
 
 
 def _request_id() -> str | None:
@@ -52,8 +53,10 @@ def _request_id() -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """One ``request`` to queue a task, which with a ``key`` can be repeated. To be made where the
-    log knows the id of the HTTP request."""
+    """One ``request`` to queue a task; with a ``key`` it can be repeated.
+
+    Create it where the id of the HTTP request is bound to the log.
+    """
 
     context: ProjectContext
     wanted: Wanted
@@ -63,7 +66,7 @@ class Submission:
 
     @property
     def may_share(self) -> bool:
-        """Whether it harms nobody in the same transaction."""
+        """True if the task may share a transaction with others."""
         kind = kind_of(self.wanted.spec.type)
         waits = needs_of(self.wanted.spec, self.wanted.after)
         return kind.shares_commit and not waits and self.context.may(kind.permission)
@@ -71,18 +74,18 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """What is answered: what was rendered, or as JSON what was answered ``before``."""
+    """The answer: a rendered model, or the JSON of the first answer if it was queued ``before``."""
 
     answer: Any
     before: bool = False
 
 
 class _Alone(Exception):
-    """Nothing came of the transaction that was shared: each request is to have one of its own."""
+    """The shared transaction has failed: each request must get one of its own."""
 
 
 class GroupCommit:
-    """The submissions of an API process that are on their way."""
+    """The submissions in progress of an API process."""
 
     def __init__(self, render: Render) -> None:
         self._render = render
@@ -92,7 +95,7 @@ class GroupCommit:
         )
 
     async def submit(self, asked: Submission) -> Submitted:
-        """Queue a task; when this returns it is committed.
+        """Queue a task; when this returns, it is committed.
 
         Raises:
             Problem: see :func:`submit_all`.
@@ -120,8 +123,8 @@ def _alone(asked: Submission, render: Render) -> Submitted:
 def _all(asked: list[Submission], render: Render) -> list[Submitted | Exception]:
     keys = [one.key for one in asked if one.key is not None]
     if len(set(keys)) < len(keys):
-        raise _Alone  # the second is to be answered what the first was
-    # What the log tells of the transaction may be about any of them.
+        raise _Alone  # the second request must get the answer of the first
+    # Log lines of the transaction may concern any of the requests.
     ids = ",".join(one.request_id for one in asked if one.request_id is not None)
     with bound_contextvars(request=ids or None), session_factory()() as session:
         try:
@@ -132,23 +135,22 @@ def _all(asked: list[Submission], render: Render) -> list[Submitted | Exception]
             if _is_away(error):
                 raise
             raise _Alone from error
-        # From here on nobody can tell whether a failure comes before the commit or after it, so
-        # that is what all are told.
+        # A failure from here on may come before or after the commit, so all requests get the error.
         commit(session)
     return answers
 
 
 def _is_away(error: Exception) -> bool:
-    """Whether the database can't be reached: to wait for it once more for each would take long."""
+    """Return True if the database can't be reached: trying again for each request takes long."""
     if not isinstance(error, DBAPIError):
         return isinstance(error, PoolTimeoutError)
-    # What the database refuses has a state; what psycopg does not even send is of another kind.
+    # Errors from the database have an SQLSTATE; errors of psycopg itself are of other classes.
     unreached = isinstance(error.orig, psycopg.OperationalError) and error.orig.sqlstate is None
     return error.connection_invalidated or unreached
 
 
 def submit_all(session: Session, asked: Sequence[Submission], render: Render) -> list[Submitted]:
-    """Queue all of them or none, but for those that were queued before under their keys.
+    """Queue all tasks or none; those that were queued before under their keys are returned.
 
     Raises:
         KeyReused: when a key came with another request.
@@ -163,7 +165,10 @@ def submit_all(session: Session, asked: Sequence[Submission], render: Render) ->
 
 
 def _look_ahead(session: Session, asked: Sequence[Submission]) -> None:
-    """Ask at once what all will be asked for. Those that wait for tasks lock these before."""
+    """Send the queries of all submissions at once.
+
+    Submissions that wait for other tasks are left out: they must lock these tasks first.
+    """
     alike: dict[tuple[int, TaskType], list[Submission]] = {}
     for one in asked:
         if not needs_of(one.wanted.spec, one.wanted.after):
@@ -179,7 +184,7 @@ def _look_ahead(session: Session, asked: Sequence[Submission]) -> None:
 def _submit(
     session: Session, asked: Sequence[Submission], render: Render
 ) -> list[Submitted | Exception]:
-    """An answer for each, which is a problem where one is refused; nothing is left of those."""
+    """Return an answer for each submission; a refused one gets its problem and leaves no rows."""
     keyed = {one.key: one.request for one in asked if one.key is not None}
     before = submissions.begin(session, keyed) if keyed else {}
     answers: dict[int, Submitted | Exception] = {}
@@ -202,7 +207,7 @@ def _submit(
                 answers[place] = refused
                 continue
             if not kind_of(one.wanted.spec.type).shares_commit:
-                enter()  # the next one may look for it
+                enter()  # the next one may refer to it
         enter()
     told: dict[Key, BaseModel] = {}
     for place, task in tasks.items():

@@ -1,7 +1,7 @@
-"""What higher domains hear of tasks that are not of a kind of theirs.
+"""Hooks by which higher domains learn about tasks of any kind.
 
-They are called in the transaction of what they hear of, and so often that what they do must be
-cheap: look whether it concerns them, and have the rest done after the commit.
+They are called often, and within the transaction of the change. So they must be cheap: check if the
+task concerns them, and do the work after the commit.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,19 +20,19 @@ _points: list[HeardOfPoints] = []
 
 
 def on_halt(act: HeardOfHalt) -> None:
-    """Call ``act`` for every task that ends or comes to a pause."""
+    """Call ``act`` for every task that ends or pauses."""
     if act not in _halts:
         _halts.append(act)
 
 
 def on_points(act: HeardOfPoints) -> None:
-    """Call ``act`` with what the runtime of a task has measured, once it is written."""
+    """Call ``act`` with new metrics from a task's runtime, after they are written."""
     if act not in _points:
         _points.append(act)
 
 
 def tell_of_status(session: Session, task: Task) -> None:
-    """The task has a new status."""
+    """Call the hooks for a task that has ended or paused, after a change of status."""
     status = TaskStatus(task.status)
     if status.is_final or status is TaskStatus.PAUSED:
         for act in _halts:
@@ -40,6 +40,6 @@ def tell_of_status(session: Session, task: Task) -> None:
 
 
 def tell_of_points(session: Session, task: Task, metrics: Sequence[Metrics]) -> None:
-    """The task has new points."""
+    """Call the hooks for new points of a task."""
     for act in _points:
         act(session, task, metrics)

@@ -1,4 +1,4 @@
-"""Points from outside are written on the event loop, those of many requests at once."""
+"""Stores points of external runs on the event loop, those of many requests together."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -36,7 +36,7 @@ SELECT l.id, l.uuid, l.project_id, l.type, l.status, h.given_up
 FROM locked l LEFT JOIN heard h ON h.task_id = l.id
 """
 LOCK = LOCKED + FOUND
-"""Locks the tasks, always in one order, and lets their runs be seen to live.
+"""Locks the tasks, always in the same order, and records heartbeats of their runs.
 
 With the lock held, points of a task get their ids in the order of their commits.
 """
@@ -52,13 +52,13 @@ ADD = f"""{LOCKED}, added AS (
     WHERE l.status IN ('running', 'cancelling') OR h.given_up
     ORDER BY sent.place
 ){FOUND}"""  # noqa: S608  (our own text)
-"""The same, and a few points with it: one round trip, where a COPY is four.
+"""Does the same and inserts a few points: one round trip instead of the four of a COPY.
 
-Whom it takes nothing of is whom :func:`refusal` refuses.
+The tasks whose points it ignores are those for which :func:`refusal` returns a problem.
 """
 
 FEW_POINTS = 400
-"""Up to how many points one statement costs less than a COPY."""
+"""Number of points up to which one statement costs less than a COPY."""
 
 TAKEN = """
 SELECT task_id, writer, taken FROM run_writers
@@ -73,7 +73,7 @@ ON CONFLICT (task_id, writer) DO UPDATE SET taken = EXCLUDED.taken
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One request, of somebody who may write the project's tasks."""
+    """One request of a caller that may write the project's tasks."""
 
     project_id: int
     task: UUID
@@ -82,7 +82,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What became of it. ``taken``: the number up to which the writer's points are in."""
+    """The answer to a request; the writer's points up to the number ``taken`` are stored."""
 
     points: int
     taken: int | None
@@ -90,7 +90,7 @@ class Accepted:
 
 
 class Ingest:
-    """What an API process keeps for metrics: the batches of reports that are on their way."""
+    """The metrics ingestion of an API process: batches of the reports in progress."""
 
     def __init__(self, direct: Direct) -> None:
         self._direct = direct
@@ -98,11 +98,11 @@ class Ingest:
         self._rollups = RollUps()
 
     def close(self) -> None:
-        """Write no more summaries."""
+        """Stop the summaries."""
         self._rollups.close()
 
     async def write(self, project_id: int, task: UUID, report: Report) -> Accepted:
-        """Store the points of one request; when this returns they are committed.
+        """Store the points of one request; when this returns, they are committed.
 
         Raises:
             NotFound: when the project has no such task.
@@ -210,10 +210,9 @@ class Ingest:
 
 
 def refusal(task: Any, sent: Sent) -> Problem | None:
-    """Why nothing is taken of a request for ``task``, a row of :data:`LOCK`; None if it is.
+    """Return the problem of a request for ``task``, a row of :data:`LOCK`, or None if it is valid.
 
-    A run that was given up for its silence may still deliver what it measured: being cut off is
-    when one buffers.
+    A run that was given up may still send its points: runs that are cut off buffer them.
     """
     if task is None or task.project_id != sent.project_id:
         return NotFound(resource="task")

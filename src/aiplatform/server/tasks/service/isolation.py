@@ -1,4 +1,4 @@
-"""Whether this worker's machine can isolate scripts from each other."""
+"""Checks if this worker's machine can isolate scripts from each other."""
 
 import json
 import subprocess
@@ -10,12 +10,12 @@ import structlog
 log = structlog.get_logger(__name__)
 EXAMINE = [sys.executable, "-m", "aiplatform.runtime.script.isolation"]
 SECONDS = 120
-"""What the trial may take on a machine that is busy; alone it takes less than one second."""
+"""Time limit of the check in seconds. It takes less than one second on an idle machine."""
 
 
 @cache
 def missing_isolation() -> str | None:
-    """Return why scripts can't be isolated here; None where they can.
+    """Return the reason why scripts can't be isolated here, or None if they can.
 
     The runtime tries it in a process of its own, once for each worker process.
     """

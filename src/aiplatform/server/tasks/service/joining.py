@@ -1,9 +1,10 @@
-"""Joining a task over several nodes: which workers gather, and whose room is kept for them.
+"""Workers that join a task on several nodes, and resources that are kept free for it.
 
-A task over several nodes is claimed like any other, by whoever becomes its node 0; it is then first
-in line at every worker that suits it and is not one of its nodes yet. One that has room joins; one
-that has none keeps its next room, as it does for the first of the queue. Nobody starts before all
-are there, and node 0 gives all places back when that takes too long, see ``nodes``.
+Such a task is claimed like any other; the worker that claims it runs node 0. Then the task comes
+first at every other suitable worker that has not joined it. A worker that has room joins. One that
+has none keeps the resources that become free next, as it does for the first task of the queue. No
+node starts before all have joined. If that takes too long, node 0 gives all resources back, see
+``nodes``.
 """
 
 from collections.abc import Sequence
@@ -37,7 +38,7 @@ ORDER BY l.acquired_at, g.task_id
 
 @dataclass(frozen=True, slots=True)
 class Gathering:
-    """A task that gathers its nodes, and what each of them must have free."""
+    """A task that gathers its nodes, and the resources that each node needs."""
 
     task_id: int
     since: datetime
@@ -48,7 +49,7 @@ class Gathering:
 def gathering(
     session: Session, worker: WorkerFacts, queues: Sequence[str], total: Room
 ) -> list[Gathering]:
-    """Tasks that ``worker`` could be a node of if it were empty, those first that began first."""
+    """Return the tasks that ``worker`` could join if it were empty, oldest lease first."""
     rows = session.execute(GATHERING, {"worker_id": worker.id, "queues": list(queues)})
     found = [
         Gathering(
@@ -68,7 +69,7 @@ def gathering(
 
 def join(session: Session, worker: WorkerFacts, free: Room, places: Sequence[int],
          waiting: Sequence[Gathering]) -> TaskNode | None:  # fmt: skip
-    """Become a node of the first task that there is room for; the caller holds the worker's row."""
+    """Join the first task that fits, as one of its nodes. The caller has locked the worker."""
     for task in waiting:
         if not free.holds(task.demand):
             continue
@@ -79,7 +80,7 @@ def join(session: Session, worker: WorkerFacts, free: Room, places: Sequence[int
             .execution_options(populate_existing=True)
         )
         if gang is None:
-            continue  # it ended, or is complete, since it was looked for
+            continue  # it ended or became complete meanwhile
         taken = set(session.scalars(select(TaskNode.node).where(TaskNode.task_id == task.task_id)))
         open_places = [node for node in range(1, gang.nodes) if node not in taken]
         if not open_places or not _has_quota(session, task):
@@ -116,7 +117,7 @@ def kept_back(
     total: Room,
     free: Room,
 ) -> Room:
-    """What of the free room is left for others, while tasks gather that had no room here."""
+    """Return the free room that is left after reserving room for the tasks that gather nodes."""
     for task in waiting:
         later = [lease for lease in leases if lease.acquired_at > task.since]
         promise = Reservation(task.demand, [held_as_demand(worker, lease) for lease in later])
@@ -125,7 +126,7 @@ def kept_back(
 
 
 def held_as_demand(worker: WorkerFacts, lease: Held) -> Demand:
-    """What a lease occupies, as a demand; each of its devices counts with its own memory."""
+    """Return the resources of a lease as a demand, so that it can be subtracted from a room."""
     devices = queries.devices_of(worker)
     memories = [devices[place].memory_mb for place in lease.gpu_indices if place < len(devices)]
     return Demand(

@@ -1,8 +1,8 @@
-"""What a domain must say about its kind of task, registered by type in the composition root.
+"""The interface between the queue and the domains that own the types of tasks.
 
-A task ends here, but what its end means (a model to register, a report to keep) is decided above:
-the domain that owns the type gives a :class:`TaskKind`, and the queue calls it inside its own
-transactions.
+A task ends in the queue, but a higher domain decides what its end means, such as a model to
+register or a report to store. That domain implements :class:`TaskKind`, and the composition root
+registers it. The queue calls it inside its own transactions.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ from aiplatform.server.tasks.models import Task
 
 @dataclass(frozen=True, slots=True)
 class InputRef:
-    """Lineage of one input: its role, a label that outlives the thing itself, and its hash."""
+    """The lineage of one input: its role, its hash, and a label that stays if it is deleted."""
 
     role: str
     label: str
@@ -35,7 +35,7 @@ class InputRef:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A spec whose references were checked and pinned, and what it will read."""
+    """A spec whose references were checked and pinned, and the inputs of the task."""
 
     spec: TaskSpec
     inputs: list[InputRef] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What is laid out for the runtime: ``single`` files and ``trees`` of files, by role."""
+    """Files for the runtime: ``single`` files and ``trees`` of files, by role."""
 
     single: dict[str, StoredFile] = field(default_factory=dict)
     trees: dict[str, list[StoredFile]] = field(default_factory=dict)
@@ -53,20 +53,18 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a task ended. ``files`` are the output directory's, already in the blob store;
-    ``gathered`` is what the kind has made of the output before.
-    """
+    """The end of a task. ``files`` are those of the output directory, already in the blob store."""
 
     status: TaskStatus
     result: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
     files: list[StoredFile] = field(default_factory=list)
     kept: Any = None
-    """What :meth:`TaskKind.keep` gave."""
+    """The value that :meth:`TaskKind.keep` returned."""
 
 
 Write = Callable[[Callable[[Session], Any]], Any]
-"""Does something in a transaction of the attempt, and waits where the database is away."""
+"""Runs a function in a transaction of the attempt, and waits while the database is away."""
 
 
 class TaskKind:
@@ -74,33 +72,35 @@ class TaskKind:
 
     type: ClassVar[TaskType]
     permission: ClassVar[Permission] = Permission.TASKS_WRITE
-    """What submitting one needs, beside ``tasks:write``."""
+    """Permission that a submission needs, in addition to ``tasks:write``."""
     started_through: ClassVar[str | None] = None
-    """The resource that starts tasks of this type, when ``POST …/tasks`` does not."""
+    """The resource that starts tasks of this type, if ``POST …/tasks`` does not."""
     serves: ClassVar[bool] = False
-    """Whether the runtime listens for requests, and so needs an address and a token."""
+    """True if the runtime answers requests, and so needs an address and a token."""
 
     elsewhere: ClassVar[bool] = False
-    """Whether it executes outside the platform, which can ask it to stop and nothing more."""
+    """True if it executes outside the platform, which can only ask it to stop."""
 
     announces_success: ClassVar[bool] = False
-    """Whether ``finished`` tells the author of a success itself, in its domain's words."""
+    """True if ``finished`` itself notifies the author of a success."""
 
     checkpoints: ClassVar[bool] = False
-    """Whether an attempt that stops can be gone on from; such tasks may be preempted."""
+    """True if a stopped attempt can be continued; such tasks may be preempted."""
 
     shares_commit: ClassVar[bool] = False
-    """Whether submissions may share a transaction with others'. Their :meth:`prepare` only reads,
-    looks for no tasks, and locks against deletion at most."""
+    """True if submissions may share a transaction with others.
+
+    Their :meth:`prepare` only reads, looks up no tasks, and takes no locks except against deletion.
+    """
 
     @property
     def retriable(self) -> bool:
-        """Whether a task that failed may be submitted again as it is."""
+        """True if a failed task may be submitted again unchanged."""
         return not self.serves and not self.elsewhere
 
     @property
     def hears_of_starts(self) -> bool:
-        """Whether :meth:`started` does anything."""
+        """True if the class overrides :meth:`started`."""
         return type(self).started is not TaskKind.started
 
     def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
@@ -112,7 +112,7 @@ class TaskKind:
         raise NotImplementedError
 
     def look_ahead(self, context: ProjectContext, specs: Sequence[Any]) -> Sequence[Question]:  # noqa: ARG002  (overridden)
-        """What :meth:`prepare` will ask for ``specs``, as far as that is known before."""
+        """Return the queries that :meth:`prepare` will run for ``specs``, if they are known."""
         return ()
 
     def retried(
@@ -123,66 +123,69 @@ class TaskKind:
         *,
         override_gate: str | None = None,
     ) -> None:
-        """``task`` is to be queued once more as it is; check what must hold anew by now.
+        """Check ``task`` before it is queued again unchanged, against the current rules.
 
         Args:
-            override_gate: why a training goes on although its data fails the project's gate; of no
-                matter to other kinds. The caller has checked that whoever gives it may.
+            session: the database session.
+            context: the caller's access to the project.
+            task: the task to retry.
+            override_gate: the reason to go on although the training data fails the quality gate;
+                other kinds ignore it. The caller has checked the permission.
 
         Raises:
-            Problem: what a new submission would be refused for.
+            Problem: if a new submission would be refused.
         """
 
     def queued_again(self, session: Session, task: Task, again: Task) -> None:
-        """``again`` is the retry of ``task``; take over what stands beside the task."""
+        """Copy what belongs to ``task`` in other tables to its retry ``again``."""
 
     def model_made(self, session: Session, task: Task, maker: Task) -> None:
-        """``maker``, whose model ``task`` is to read, has completed; pin that model.
+        """Pin the model of ``maker``, which has completed, as the model that ``task`` reads.
 
-        Called in the transaction in which it ends, so before ``task`` can start.
+        Called in the transaction in which ``maker`` ends, so before ``task`` can start.
 
         Raises:
-            Problem: there is no such model; ``task`` fails for that.
+            Problem: if there is no such model; then ``task`` fails.
         """
 
     def missed(self, task: Task, result: dict[str, Any]) -> str | None:
-        """Why a task whose attempt succeeded fails all the same, and keeps its result."""
+        """Return why a task must fail although its attempt succeeded; it keeps its result."""
 
     def inputs(self, session: Session, task: Task) -> Inputs:
-        """What the runtime of ``task`` reads."""
+        """Return the files that the runtime of ``task`` reads."""
         raise NotImplementedError
 
     def started(self, session: Session, task_id: int) -> None:
-        """An attempt was claimed; called in the claim's transaction, which others wait for."""
+        """React to the claim of an attempt, in the claim's transaction, so this must be fast."""
 
     def ready(self, session: Session, task: Task, endpoint: str, token: str) -> None:
-        """The runtime accepts requests at ``endpoint`` from whoever shows ``token``."""
+        """React to the start of a server that accepts requests at ``endpoint`` with ``token``."""
 
     def drain_seconds(self, session: Session, task_id: int) -> float | None:  # noqa: ARG002  (overridden)
-        """Return how long a server that was cancelled may complete its answers, in seconds.
+        """Return for how many seconds a cancelled server may go on to complete its answers.
 
-        Asked again while it does. None or 0: it is told to stop now.
+        Called repeatedly meanwhile. None or 0: it must stop now.
         """
         return None
 
     def requeued(self, session: Session, task: Task) -> None:
-        """An attempt ended before the task did, which waits for the next, or is paused."""
+        """React to the end of an attempt whose task waits for the next one, or is paused."""
 
     def keep(self, write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Any:
-        """Put a successful attempt's output into the store in a way of the kind's own.
+        """Store the output of a successful attempt in a special way, if this kind has one.
 
-        Called before the transaction of :meth:`finished`, which gets what this returns. None: the
+        Called before the transaction of :meth:`finished`, which gets the returned value. None: the
         files are stored one by one.
 
         Raises:
-            Problem: it may not be kept; the task fails for that.
+            Problem: if the output may not be stored; then the task fails.
         """
 
     def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
-        """The task reached its final status; called in the same transaction.
+        """React to the final status of the task, in the same transaction.
 
         Raises:
-            Problem: what a completed one made may not be kept; it fails for that.
+            Problem: if the output of a completed task may not be stored; then the task fails.
         """
 
 
@@ -190,14 +193,14 @@ _KINDS: dict[TaskType, TaskKind] = {}
 
 
 def register(kind: TaskKind) -> None:
-    """Make ``kind`` known to this process; the last registration of a type counts."""
+    """Register ``kind`` for this process; the last registration of a type counts."""
     _KINDS[kind.type] = kind
 
 
 def kind_of(task_type: str) -> TaskKind:
-    """The kind of a type.
+    """Return the kind of a type.
 
     Raises:
-        KeyError: when the composition root did not register it, which is a fault of the program.
+        KeyError: when the composition root did not register it, which is a bug.
     """
     return _KINDS[TaskType(task_type)]

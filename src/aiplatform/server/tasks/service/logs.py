@@ -1,4 +1,4 @@
-"""Reading logs line by line: search and download, also of what lies in segments."""
+"""Reads logs line by line, for search and download, including lines in segments."""
 
 import io
 import json
@@ -21,15 +21,15 @@ from aiplatform.server.tasks.models import LogChunk
 from aiplatform.server.tasks.rules.levels import Level, Parser, levels_of, lines_of
 
 SEARCH_SECONDS = 2.0
-"""After that long a search answers with what it has, and where to go on."""
+"""Seconds after which a search returns the lines found so far, and where to continue."""
 WINDOW = 1000
-"""Chunks that are looked at in one statement."""
+"""Number of chunks that are read with one statement."""
 DOWNLOAD_ROWS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line; ``number`` counts from 0 in its chunk."""
+    """A line of the log; ``number`` counts from 0 in its chunk."""
 
     seq: int
     number: int
@@ -42,7 +42,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What a line must be: ``level`` and more, words in it (no matter the case), when."""
+    """Conditions for a line. ``level`` is the lowest level; ``text`` is matched in any case."""
 
     text: str | None = None
     level: LogLevel | None = None
@@ -57,7 +57,7 @@ class Filters:
         return Level.NONE if self.level is None else Level[self.level.name]
 
     def match(self, line: Line) -> bool:
-        """Whether a line is one of those."""
+        """Return True if a line meets all conditions."""
         if self.least and (line.level is None or Level[line.level.name] < self.least):
             return False
         if self.stream is not None and line.stream is not self.stream:
@@ -70,16 +70,16 @@ class Filters:
 
 
 Place = tuple[int, int]
-"""A chunk and a line in it, from which to go on."""
+"""The chunk, and the line in it, at which a search continues."""
 
 
 def search(
     session: Session, task_id: int, filters: Filters, after: Place, limit: int
 ) -> tuple[list[Line], Place | None]:
-    """Lines from ``after`` on, in order, at most ``limit``, and where to go on; None at the end.
+    """Return at most ``limit`` matching lines from ``after`` on, and the place to continue at.
 
-    It may return few or none and a place to go on from, when the log is long: see
-    :data:`SEARCH_SECONDS`.
+    The place is None at the end of the log. In a long log, the result may have few lines or none,
+    and a place: see :data:`SEARCH_SECONDS`.
     """
     deadline = time.monotonic() + SEARCH_SECONDS
     last = queries.last_chunk(session, task_id)
@@ -115,7 +115,7 @@ def search(
 
 
 def lines_in(row: LogChunk) -> Iterator[Line]:
-    """The lines of a chunk, or of the segment that it stands for."""
+    """Yield the lines of a chunk, or of its segment if it has one."""
     segment = row.segment
     if segment is not None and segment.get("sha256") is not None:
         yield from _lines_of_segment(row, segment["sha256"])
@@ -147,7 +147,7 @@ def _line(
 
 
 class _Pieces(io.RawIOBase):
-    """An iterator of bytes as a file to read from."""
+    """A readable file over an iterator of bytes."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
@@ -166,7 +166,7 @@ class _Pieces(io.RawIOBase):
 
 
 def read_segment(pieces: Iterator[bytes]) -> Iterator[tuple[LogStream, float, str]]:
-    """Stream, time (seconds since the epoch) and text of each chunk of a segment."""
+    """Yield the stream, time (seconds since the epoch) and text of each chunk of a segment."""
     packed = io.BufferedReader(_Pieces(pieces))
     with zstandard.ZstdDecompressor().stream_reader(packed) as reader:
         plain = io.BufferedReader(reader, 1 << 17)
@@ -179,9 +179,9 @@ def read_segment(pieces: Iterator[bytes]) -> Iterator[tuple[LogStream, float, st
 def download(
     task_id: int, *, stream: LogStream | None, times: bool, packed: bool
 ) -> Iterator[bytes]:
-    """All of the log as text, a page of it at a time; ``packed`` by gzip.
+    """Yield the whole log as text, in pages; with ``packed``, compressed by gzip.
 
-    With ``times`` each line begins with when it was read, its stream and its level.
+    With ``times``, each line begins with its time, stream and level.
     """
     packer = zlib.compressobj(6, zlib.DEFLATED, 31) if packed else None
     for data in _pages(task_id, stream, times=times):
@@ -195,7 +195,7 @@ def download(
 def _pages(task_id: int, stream: LogStream | None, *, times: bool) -> Iterator[bytes]:
     after = 0
     while True:
-        # Each page has a transaction of its own: a slow reader must not hold one open.
+        # Each page has a transaction of its own, because a slow reader must not keep one open.
         with transaction() as session:
             rows = session.scalars(queries.chunks_after(task_id, after, limit=DOWNLOAD_ROWS)).all()
         for row in rows:

@@ -1,4 +1,4 @@
-"""What the nodes of an attempt tell each other, by their rows. Every write carries the fence."""
+"""Communication of an attempt's nodes through their rows. Every write checks the fencing number."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from aiplatform.server.tasks.service.queue import add_event
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A node other than 0, as the others see it."""
+    """A node other than 0, as the other nodes see it."""
 
     node: int
     worker: str
@@ -27,7 +27,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How the nodes of an attempt stand. ``wanted`` is what is wanted of it, as its status."""
+    """The state of an attempt's nodes. ``wanted`` is the status that the attempt should obey."""
 
     nodes: int
     state: str
@@ -37,20 +37,20 @@ class View:
 
     @property
     def gathered(self) -> int:
-        """How many are there."""
+        """The number of nodes that have joined, including node 0."""
         return 1 + len(self.members)
 
     @property
     def complete(self) -> bool:
-        """Whether all are."""
+        """True if all nodes have joined."""
         return self.gathered == self.nodes
 
 
 def look(session: Session, claim: Claim) -> View:
-    """How the nodes stand now.
+    """Return the current state of the nodes.
 
     Raises:
-        LostLease: when the attempt has ended, or this node is not one of it any more.
+        LostLease: when the attempt has ended, or this node no longer belongs to it.
     """
     task = session.scalar(
         select(Task)
@@ -80,7 +80,9 @@ def look(session: Session, claim: Claim) -> View:
 
 
 def all_there(session: Session, claim: Claim) -> bool:
-    """Node 0 closes the gathering, when all are there; from then on none comes or goes.
+    """End the gathering if all nodes are there; from then on, none joins or leaves.
+
+    Called by node 0. Return False if nodes are missing.
 
     Raises:
         LostLease: see :func:`hold`.
@@ -107,7 +109,7 @@ def all_there(session: Session, claim: Claim) -> bool:
 
 
 def announce_meeting(session: Session, claim: Claim, endpoint: str) -> None:
-    """Node 0 says where all meet; they start now.
+    """Store the address where the nodes meet, at which they start. Called by node 0.
 
     Raises:
         LostLease: see :func:`hold`.
@@ -121,7 +123,7 @@ def announce_meeting(session: Session, claim: Claim, endpoint: str) -> None:
 
 
 def say(session: Session, claim: Claim, state: str, report: dict[str, Any] | None = None) -> None:
-    """A node other than 0 says how it stands.
+    """Store the state of a node other than 0.
 
     Raises:
         LostLease: when the attempt has ended.
@@ -131,7 +133,7 @@ def say(session: Session, claim: Claim, state: str, report: dict[str, Any] | Non
 
 
 def leave(session: Session, claim: Claim) -> None:
-    """A node other than 0 is done, or goes before anything began, and gives its place back.
+    """Delete a node other than 0 that is done, or that leaves before the job has started.
 
     Raises:
         LostLease: when the attempt has ended.
@@ -141,10 +143,10 @@ def leave(session: Session, claim: Claim) -> None:
 
 
 def renew(session: Session, claim: Claim) -> None:
-    """Say that a node other than 0 lives.
+    """Renew the lease of a node other than 0.
 
     Raises:
-        LostLease: when it is none any more.
+        LostLease: when the node no longer belongs to the attempt.
     """
     renewed = session.execute(
         update(TaskNode)
@@ -159,7 +161,7 @@ def renew(session: Session, claim: Claim) -> None:
 def give_back(
     session: Session, claim: Claim, gathered: int, seconds: float, *, wait: float
 ) -> None:
-    """Let the task try to gather again later, ``wait`` seconds from now. It costs no attempt.
+    """Requeue the task to gather again, ``wait`` seconds from now. It does not count as a failure.
 
     Raises:
         LostLease: see :func:`hold`.

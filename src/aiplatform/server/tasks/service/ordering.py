@@ -1,4 +1,4 @@
-"""Changing the order of tasks that wait: their priority, and their place within their project."""
+"""Changes the order of waiting tasks: their priority, and their place within their project."""
 
 from datetime import datetime, timedelta
 
@@ -29,7 +29,7 @@ def _lock_waiting(session: Session, task_id: int) -> Task:
 
 
 def set_priority(session: Session, context: ProjectContext, task: Task, priority: int) -> Task:
-    """Give a task that waits another priority.
+    """Give a waiting task another priority.
 
     Raises:
         TaskNotWaiting: when it runs or has ended.
@@ -61,20 +61,20 @@ def set_priority(session: Session, context: ProjectContext, task: Task, priority
 def move_before(
     session: Session, context: ProjectContext, task: Task, other: Task | None = None
 ) -> Task:
-    """Put a task right before ``other``; without one, before all of its project in its queue.
+    """Put a task right before ``other``, or else before all tasks of its project in its queue.
 
-    It takes the other's priority and an age just greater. That reorders a project's own
-    tasks and takes nothing from other projects: the place was its project's already.
+    It gets the priority of the other task, and an age just greater. So only the tasks of one
+    project change places; other projects lose nothing.
 
     Raises:
         TaskNotWaiting: when one of the two does not wait.
         NotItsNeighbour: when they are not of one project and queue.
-        PriorityTooHigh: when the other's priority is above the project's limit by now.
+        PriorityTooHigh: when the other's priority is above the project's current limit.
     """
     first = other.id if other is not None else _first_of(session, context, task)
     if first is None or first == task.id:
         return _lock_waiting(session, task.id)
-    # In the order of ids, so that two who move tasks about each other can't deadlock.
+    # Locked in the order of ids, so that two moves of the same tasks can't deadlock.
     locked = {task_id: _lock_waiting(session, task_id) for task_id in sorted((task.id, first))}
     task, target = locked[task.id], locked[first]
     if (target.project_id, target.scheduling.queue) != (task.project_id, task.scheduling.queue):
@@ -100,7 +100,7 @@ def move_before(
 
 
 def _age_before(session: Session, task: Task, target: Task) -> datetime:
-    """An age between ``target`` and whoever stands right before it in its line."""
+    """Return an age between ``target`` and the task right before it in its line."""
     line = (
         TaskScheduling.queue == target.scheduling.queue,
         Task.project_id == target.project_id,
@@ -117,7 +117,7 @@ def _age_before(session: Session, task: Task, target: Task) -> datetime:
     if before is None:
         return after - A_MOMENT
     if after - before < 2 * LEAST_GAP:
-        # Many moves have used the gap up: whoever stands before makes room.
+        # Many moves have used up the gap. All tasks before the target get older to make room.
         earlier = select(Task.id).join(TaskScheduling, TaskScheduling.task_id == Task.id)
         session.execute(
             update(TaskScheduling)
@@ -130,7 +130,7 @@ def _age_before(session: Session, task: Task, target: Task) -> datetime:
 
 
 def _first_of(session: Session, context: ProjectContext, task: Task) -> int | None:
-    """The task of the project that is taken first from the queue of ``task``."""
+    """Return the id of the project's first task in the queue of ``task``."""
     now: datetime = session.execute(select(func.now())).scalar_one()
     heads = session.execute(
         select(Task.priority, TaskScheduling.since, Task.id)

@@ -1,7 +1,7 @@
-"""What the one that sweeps does beside: at each sweep, and about once an hour.
+"""Periodic work beside the reaper: at each of its rounds, and about once an hour.
 
-Higher domains register theirs. It is done by one worker at a time, and by another when that is
-gone.
+Higher domains register their work here. One worker at a time does it; if it is lost, another takes
+over.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -15,45 +15,45 @@ from aiplatform.server.core.errors import Problem
 
 log = structlog.get_logger(__name__)
 Chore = Callable[[], object]
-"""What it returns, if anything, is what it did, for the log."""
+"""A piece of periodic work. If it returns something, that is logged."""
 
 _AT_SWEEPS: dict[str, Chore] = {}
 _HOURLY: dict[str, Chore] = {}
 
 
 def on_sweep(name: str, chore: Chore) -> None:
-    """Have ``chore`` done at each sweep; the last registration of a name counts."""
+    """Register ``chore`` for each round of the reaper; the last registration of a name counts."""
     _AT_SWEEPS[name] = chore
 
 
 def on_hour(name: str, chore: Chore) -> None:
-    """Have ``chore`` done about once an hour; the last registration of a name counts."""
+    """Register ``chore`` for about once an hour; the last registration of a name counts."""
     _HOURLY[name] = chore
 
 
 def at_sweep() -> Mapping[str, Chore]:
-    """What was registered for each sweep."""
+    """Return the work for each round of the reaper, by name."""
     return _AT_SWEEPS
 
 
 def hourly() -> Mapping[str, Chore]:
-    """What was registered for each hour."""
+    """Return the hourly work, by name."""
     return _HOURLY
 
 
 @contextmanager
 def isolated(what: str, **facts: Any) -> Iterator[None]:
-    """Do one of several things: when it fails, that is logged with ``facts``, and others follow."""
+    """Log an error within the block, with ``facts``, and go on with the next piece of work."""
     try:
         yield
     except (SQLAlchemyError, Problem, OSError) as error:
         log.warning("failed", what=what, **facts, error=str(error)[:200])
-    except Exception:  # a fault of ours, or a row that nobody expected; it would end the thread
+    except Exception:  # A bug or an unexpected row must not end the thread.
         log.exception("failed inside the platform", what=what, **facts)
 
 
 def do_each(chores: Mapping[str, Chore]) -> None:
-    """Do them all. One that fails keeps no other from its turn, nor leases from running out."""
+    """Do all chores. If one fails, the others still run, and leases still expire."""
     for name, chore in chores.items():
         with isolated(f"the chore {name}"):
             if done := chore():

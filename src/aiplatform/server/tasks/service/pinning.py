@@ -1,4 +1,4 @@
-"""A model that was not there when a task was submitted becomes what it reads."""
+"""Pins the model that a waiting task reads, when a training has made that model."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -16,8 +16,9 @@ from aiplatform.server.tasks.service.queue import add_event
 def pin_model(
     session: Session, task: Task, model_id: int, uuid: UUID, inputs: Sequence[InputRef]
 ) -> None:
-    """Put a model into the spec and the lineage of a task that waits; the first of ``inputs`` is
-    the model itself.
+    """Put a model into the spec and the lineage of a waiting task.
+
+    The first of ``inputs`` is the model itself.
     """
     task.config = {**task.config, "model": str(uuid)}
     task.model_id = model_id

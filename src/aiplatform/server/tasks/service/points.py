@@ -1,4 +1,4 @@
-"""Points as they are sent: read, checked, and made into the lines of a COPY."""
+"""Parses metric points from requests and packs them into rows of a binary COPY."""
 
 import struct
 import time
@@ -20,14 +20,14 @@ COPY_BEGIN = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_END = b"\xff\xff"
 MAX_KEY = 200
 MAX_POINTS = 20_000
-"""Points of one request."""
+"""Largest number of points in one request."""
 
 SPECIAL = {"NaN": "NaN", "Infinity": "Infinity", "-Infinity": "-Infinity"}
-"""How the house's JSON spells what JSON has no number for; PostgreSQL reads the same words."""
+"""The platform's JSON spelling of values that JSON has no number for; PostgreSQL's is the same."""
 
 
 class Point(msgspec.Struct):
-    """One value. ``time`` is in seconds since the epoch, by default now."""
+    """One value. ``time`` is in seconds since the epoch; the default is now."""
 
     key: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_KEY)]
     step: Annotated[int, msgspec.Meta(ge=-MAX_STEP, le=MAX_STEP)]
@@ -36,9 +36,10 @@ class Point(msgspec.Struct):
 
 
 class Report(msgspec.Struct):
-    """A request. ``writer`` numbers its points from 1 on, and ``first`` is the first one's number.
+    """The body of a request.
 
-    What was taken in already is left out then, so that a request can be sent again.
+    ``writer`` numbers its points from 1 on, and ``first`` is the number of the first one. So points
+    that are stored already can be skipped when a request is repeated.
     """
 
     points: Annotated[list[Point], msgspec.Meta(max_length=MAX_POINTS)]
@@ -51,14 +52,14 @@ _HEAD = struct.Struct(">hiiiii")
 """Number of columns; task and attempt with their lengths; the length of the key that follows."""
 
 _TAIL = struct.Struct(">iqidiq")
-"""Step, value, and microseconds, each with its length."""
+"""Step, value and microseconds, each with its length."""
 
 _EPOCH = 946_684_800.0
-"""PostgreSQL counts from the year 2000."""
+"""The year 2000 in seconds since the epoch; PostgreSQL counts from there."""
 
 
 def read_report(body: bytes) -> Report:
-    """The request of a body.
+    """Parse the body of a request.
 
     Raises:
         MalformedPoints: says what is wrong, and with which point.
@@ -78,9 +79,9 @@ def read_report(body: bytes) -> Report:
 
 
 def copy_rows(task_id: int, attempt: int, points: Sequence[Point]) -> bytes:
-    """The rows of :data:`COPY`, in its binary format.
+    """Return the rows of :data:`COPY` in its binary format.
 
-    Text would have every float printed here and read there again, which takes thrice as long.
+    Text takes three times as long: every float is printed here and parsed there.
     """
     now = _micros(time.time())
     heads: dict[str, bytes] = {}

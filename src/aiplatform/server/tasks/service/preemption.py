@@ -1,4 +1,4 @@
-"""Making room for an urgent task: the tasks that must pause for it are told so."""
+"""Makes room for an urgent task by asking running tasks to stop."""
 
 from collections.abc import Sequence
 
@@ -19,10 +19,10 @@ def make_room(
     task_id: int,
     demand: Demand,
 ) -> None:
-    """Ask tasks of a worker to pause for one that it promised its room to, if that is urgent.
+    """Ask tasks of a worker to stop for the task with its reservation, if that is urgent.
 
-    The caller holds the worker's row. An attempt hears of it at its next write, within a second;
-    what has not stopped after its grace period is ended.
+    The caller has locked the worker's row. An attempt reads the request with its next write, within
+    a second; if it has not stopped after its grace period, it is killed.
     """
     urgent = session.execute(select(Task.priority, Task.uuid).where(Task.id == task_id)).one()
     if urgent.priority < URGENT:
@@ -47,7 +47,7 @@ def make_room(
 def could_make_room(
     session: Session, worker: WorkerFacts, leases: Sequence[Held], task_id: int, demand: Demand
 ) -> bool:
-    """Whether :func:`make_room` would succeed on this worker."""
+    """Return True if :func:`make_room` would succeed on this worker."""
     priority = session.execute(select(Task.priority).where(Task.id == task_id)).scalar_one()
     if priority < URGENT:
         return False

@@ -1,4 +1,4 @@
-"""Submitting, cancelling and ending tasks, and the steps of their status."""
+"""Submits, cancels and ends tasks, and changes their status."""
 
 import contextlib
 from collections import deque
@@ -44,7 +44,7 @@ from aiplatform.server.tasks.service.hearing import tell_of_status
 from aiplatform.server.tasks.service.kinds import InputRef, Outcome, kind_of
 
 task_specs: TypeAdapter[TaskSpec] = TypeAdapter(TaskSpec)
-"""Reads the spec that a task's ``config`` holds."""
+"""Validates the spec in a task's ``config``."""
 
 ENDINGS = {
     TaskStatus.COMPLETED: AuditAction.TASK_COMPLETED,
@@ -54,14 +54,14 @@ ENDINGS = {
 
 
 def topic(task: Task) -> str:
-    """What watchers of the task listen for."""
+    """Return the channel on which watchers of the task are notified."""
     return f"task:{task.uuid}"
 
 
 def add_event(session: Session, task: Task, kind: str, /, **data: Any) -> None:
-    """Add a line to the task's timeline; watchers are told after the commit.
+    """Add an entry to the task's timeline; watchers are notified after the commit.
 
-    A task names the fields of its events as it likes, so none of them may name a parameter.
+    The positional-only parameters allow any name for a field in ``data``.
     """
     session.add(TaskEvent(task_id=task.id, kind=kind, data=data))
     notify(session, topic(task))
@@ -84,17 +84,27 @@ def submit(
     """Queue a task whose references exist and are pinned. A worker is woken after the commit.
 
     Args:
-        by_platform: the platform itself wants the task, as part of something that the caller may
-            do, and chose what it reads. Then the caller need not be allowed to read that.
+        session: the database session.
+        context: the caller's access to the project.
+        spec: the spec of the task.
+        name: the name of the task.
+        priority: the priority, 1 to 10.
+        experiment_id: the experiment that the task belongs to.
+        model_id: the model that the task refers to.
+        inputs: the lineage of the task.
+        not_before: the earliest start.
+        after: tasks that must end first.
+        by_platform: True if the platform itself starts the task, as part of something that the
+            caller may do, and chose its inputs. Then the caller need not be allowed to read these.
 
     Raises:
         PermissionDenied: when the caller may not read something that the task reads.
-        NoWorkerCanRun: when it asks for what no worker has.
-        QuotaExceeded: when it asks for more GPUs than the project may ever hold.
+        NoWorkerCanRun: when it needs resources that no worker has.
+        QuotaExceeded: when it needs more GPUs than the project may ever hold.
         PriorityTooHigh: when its priority is above the project's limit.
-        NoSuchSecret, PermissionDenied: when it names a secret that is not to be had.
+        NoSuchSecret, PermissionDenied: when it names a secret that is missing or not allowed.
         NotFound: when a task of ``after`` is not of the project.
-        DependencyFailed: when one that must succeed has failed already.
+        DependencyFailed: when a task that must succeed has failed already.
     """
     return enqueue_all(
         session,
@@ -117,10 +127,10 @@ def submit(
 
 
 def require_readable(context: ProjectContext, spec: BaseModel) -> None:
-    """Refuse a spec that names what the caller may not read, whatever else they may do with it.
+    """Refuse a spec that names something that the caller may not read.
 
-    A task lays out its inputs for code of its author's, or for a model that its author gets. So
-    each input takes the permission to read it, with the scopes of the key that is shown.
+    A task hands its inputs to code of its author, or to a model that its author gets. So each input
+    needs the permission to read it, within the scopes of the API key.
 
     Raises:
         PermissionDenied: it names the permission.
@@ -140,7 +150,7 @@ def _checked(
     by_platform: bool = False,
     **facts: Any,
 ) -> NewTask:
-    """What :func:`submit` queues, after its checks. ``needs``: what it waits for, looked up."""
+    """Return the task for :func:`submit` after its checks. ``needs``: its locked dependencies."""
     if not by_platform:
         require_readable(context, spec)
     require_possible(session, spec)
@@ -166,7 +176,7 @@ def _checked(
 
 
 def require_possible(session: Session, spec: TaskSpec) -> None:
-    """Refuse what no worker that was seen lately could ever run, even an idle one.
+    """Refuse a task that no worker of the last days could run, even if it were idle.
 
     Raises:
         NoWorkerCanRun: it says what is missing.
@@ -187,7 +197,7 @@ def require_possible(session: Session, spec: TaskSpec) -> None:
 
 
 def possible_asked(specs: Iterable[TaskSpec]) -> list[Question]:
-    """What :func:`require_possible` will ask for ``specs``, each once."""
+    """Return the distinct queries that :func:`require_possible` will run for ``specs``."""
     plain = {
         (spec.queue, tuple(spec.labels), spec.resources.cpus, spec.resources.memory_mb)
         for spec in specs
@@ -200,20 +210,20 @@ def possible_asked(specs: Iterable[TaskSpec]) -> list[Question]:
 
 
 def _is_plain(spec: TaskSpec) -> bool:
-    """Whether it can be told in SQL if some worker could run it."""
+    """Return True if SQL alone can tell whether a worker could run it."""
     return not spec.resources.gpus and nodes_of(spec) == 1
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One submission as a request has it."""
+    """One submission, as in a request."""
 
     spec: TaskSpec
     name: str
     priority: int = 5
     after: Sequence[After] = ()
     traceparent: str | None = None
-    """The span of who asks, where that is not the current one."""
+    """The caller's span, if it is not the current one."""
 
 
 def submit_checked(session: Session, context: ProjectContext, wanted: Wanted) -> Task:
@@ -226,12 +236,12 @@ def submit_checked(session: Session, context: ProjectContext, wanted: Wanted) ->
 
 
 def prepared(session: Session, context: ProjectContext, wanted: Wanted) -> NewTask:
-    """The task that is wanted, after its kind has checked and pinned what it refers to.
+    """Return the task to queue, after its kind has checked and pinned its references.
 
     Raises:
         WrongTaskType: for types that are started through a resource of their own.
         PermissionDenied: when the kind needs a permission that the caller lacks.
-        NotFound: for references to what does not exist or is not theirs.
+        NotFound: for references to what does not exist or belongs to another project.
         Problem: see :func:`submit`.
     """
     kind = kind_of(wanted.spec.type)
@@ -239,7 +249,7 @@ def prepared(session: Session, context: ProjectContext, wanted: Wanted) -> NewTa
         raise WrongTaskType(task_type=wanted.spec.type.value, resource=kind.started_through)
     context.require(kind.permission)
     require_readable(context, wanted.spec)
-    # Tasks are locked before models, here as where tasks end.
+    # Tasks are locked before models, as at the end of a task, to prevent deadlocks.
     needs = dependencies.look_up(
         session, context.project_id, dependencies.needs_of(wanted.spec, wanted.after)
     )
@@ -268,12 +278,12 @@ def change_status(
     ended_at: datetime | None = None,
     given_up: bool = False,
 ) -> None:
-    """Take a step of the transition table; all take it here, but for starts (see ``claims``).
+    """Change the status as the transition table allows. Only ``claims`` changes it elsewhere.
 
-    With ``ended_at`` it ended then, though not before it began and not later than now.
+    ``ended_at`` is the reported end; it is limited to the time between the start and now.
 
     Raises:
-        TaskFinished: when the transition table has no such step.
+        TaskFinished: when the transition table does not allow the change.
     """
     if not may_become(TaskStatus(task.status), status, given_up=given_up):
         raise TaskFinished(task_status=task.status)
@@ -290,7 +300,7 @@ def change_status(
 
 
 def lock(session: Session, task_id: int) -> Task:
-    """The task, locked and as it is now."""
+    """Lock a task and return its current row."""
     return session.scalars(
         select(Task)
         .where(Task.id == task_id)
@@ -308,11 +318,11 @@ def finish(
     ended_at: datetime | None = None,
     given_up: bool = False,
 ) -> None:
-    """Bring a task to its final status and let its domain do what follows, in one transaction.
+    """Bring a task to its final status and run its kind's handler, in one transaction.
 
-    What waited for its success fails with it, and so does what waited for that; what is to read the
-    model that it made is told of it. One that was ``given_up`` has a final status already and gets
-    the right one; what failed with it meanwhile stays failed.
+    Tasks that wait for its success fail with it, and so do tasks that wait for those. Tasks that
+    read the model that it made get this model. A run that was ``given_up`` has a final status
+    already, and gets the right one; tasks that failed with it meanwhile stay failed.
     """
     _finish(session, task, outcome, actor, ended_at=ended_at, given_up=given_up)
     ended = deque([task])
@@ -369,7 +379,7 @@ def _tell_author(session: Session, task: Task, outcome: Outcome, project: UUID |
     if outcome.status is TaskStatus.CANCELLED:
         return
     done = outcome.status is TaskStatus.COMPLETED
-    # Its domain tells of what was made; the project's webhooks hear of the task all the same.
+    # The domain notifies the author itself; webhooks of the project are still called.
     told_already = done and kind_of(task.type).announces_success
     announce(
         session,
@@ -386,7 +396,7 @@ def _tell_author(session: Session, task: Task, outcome: Outcome, project: UUID |
 def request_cancel(
     session: Session, actor: Actor, task: Task, *, project: UUID | None = None
 ) -> Task:
-    """Ask for a stop. A waiting task ends at once; a running one is asked to checkpoint and end.
+    """Cancel a task: a waiting one ends at once; a running one writes a checkpoint first.
 
     Raises:
         TaskFinished: when it has ended already.
@@ -410,9 +420,9 @@ def request_cancel(
 
 
 def stop_author_tasks(session: Session, actor: Actor, author: User) -> dict[str, int]:
-    """Cancel the queued and running tasks of somebody, in every project.
+    """Cancel the queued and running tasks of a user, in every project.
 
-    Returns how many, under ``tasks_stopped``.
+    Returns the number of tasks under ``tasks_stopped``.
     """
     unfinished = [
         status.value
@@ -424,9 +434,9 @@ def stop_author_tasks(session: Session, actor: Actor, author: User) -> dict[str,
         select(Task)
         .join(TaskScheduling, TaskScheduling.task_id == Task.id)
         .where(TaskScheduling.created_by == author.id, Task.status.in_(unfinished))
-        .order_by(Task.id)  # in which order all lock several
+        .order_by(Task.id)  # the order in which several tasks are always locked
     ).all():
-        # One that ends in this very moment needs no cancelling.
+        # A task that ends at this moment needs no cancelling.
         with contextlib.suppress(TaskFinished):
             request_cancel(session, actor, task, project=queries.project_uuid(session, task))
             stopped += 1
@@ -434,16 +444,16 @@ def stop_author_tasks(session: Session, actor: Actor, author: User) -> dict[str,
 
 
 def cancel_project_tasks(session: Session, actor: Actor, project_id: int, project: UUID) -> None:
-    """Stop all of a project's tasks, since deleting it would orphan them.
+    """Cancel all tasks of a project that is about to be deleted.
 
-    Running ones hear of it at their next write; a task without a project is never claimed.
+    Running tasks read the request with their next write; a task without a project is never claimed.
     """
     unfinished = [status.value for status in TaskStatus if not status.is_final]
     for task in session.scalars(
         select(Task)
         .where(Task.project_id == project_id, Task.status.in_(unfinished))
-        .order_by(Task.id)  # in which order all lock several
+        .order_by(Task.id)  # the order in which several tasks are always locked
     ).all():
-        # One that ends in this very moment needs no cancelling.
+        # A task that ends at this moment needs no cancelling.
         with contextlib.suppress(TaskFinished):
             request_cancel(session, actor, task, project=project)

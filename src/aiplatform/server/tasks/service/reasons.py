@@ -1,4 +1,4 @@
-"""Why tasks wait, for those who look at them."""
+"""Finds the reasons why tasks wait, for the people who look at them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,9 +25,9 @@ from aiplatform.server.tasks.rules.reasons import (
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Why a task waits.
+    """The reason why a task waits.
 
-    ``ahead`` is None in very long queues. ``blocked`` is false when it starts in a moment.
+    ``ahead`` is None in very long queues. ``blocked`` is false if the task can start now.
     """
 
     ahead: int | None
@@ -38,7 +38,7 @@ class Waiting:
 
 
 def _demand(task: Task) -> Demand:
-    """What a task asks for."""
+    """Return the resources that a task needs."""
     scheduling = task.scheduling
     return Demand(
         cpus=scheduling.cpus,
@@ -53,14 +53,14 @@ def _demand(task: Task) -> Demand:
 def waiting_reasons(
     session: Session, tasks: Sequence[Task], places: dict[int, int], *, names: bool
 ) -> dict[int, Waiting]:
-    """Return why tasks wait, by task id; tasks that don't wait are left out.
+    """Return the reasons why tasks wait, by task id; tasks that don't wait are left out.
 
     Args:
         session: the database.
         tasks: any tasks.
         places: their places in the queue, by task id.
-        names: whether the reader may see the tasks of their projects. If so, the running tasks that
-            hold what is missing are named; tasks of other projects never are.
+        names: True if the reader may see the tasks of their projects. Then the running tasks that
+            hold the missing resources are named; tasks of other projects never are.
     """
     waiting = [task for task in tasks if TaskStatus(task.status) in MOVABLE]
     if not waiting:
@@ -73,7 +73,7 @@ def waiting_reasons(
     }
     blocked = queries.blocking(session, [task.id for task in waiting if task.scheduling.blockers])
     found: dict[int, Shortfall] = {}
-    # Most tasks ask for the same.
+    # Most tasks need the same resources, so this is computed once for each demand.
     missing: dict[tuple[Demand, int | None], list[Shortfall]] = {}
     holders: dict[int | None, Holders] = {}
     for task in waiting:
@@ -121,7 +121,7 @@ def _waiting(task: Task, place: int | None, reason: Shortfall) -> Waiting:
 
 
 def _quota(usages: dict[int, tuple[Quota, int, int]], task: Task) -> Shortfall | None:
-    """What of the project's quota keeps the task waiting."""
+    """Return the reason if the project's quota keeps the task waiting, else None."""
     if task.project_id is None:
         return None
     quota, running, held = usages[task.project_id]

@@ -1,4 +1,4 @@
-"""What projects keep of tasks that have ended, and for how long; what that frees is told before."""
+"""Deletes old logs, telemetry and checkpoints of ended tasks, and previews what it would delete."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -17,12 +17,12 @@ from aiplatform.server.projects.rules import stored_retention
 from aiplatform.server.tasks.models import Task
 
 TASKS_AT_ONCE = 200
-"""In one transaction: nothing that others wait for may be locked for long."""
+"""Number of tasks in one transaction. It is small so that no lock is held for long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Days after a task's end; None keeps for good."""
+    """Days after a task's end for which its data is kept; None keeps it for good."""
 
     log_days: int | None
     telemetry_days: int | None
@@ -31,10 +31,10 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Freed:
-    """What goes: tasks whose logs, telemetry or checkpoints are concerned, and bytes.
+    """Deleted data: numbers of tasks or checkpoints, and bytes.
 
-    Bytes of checkpoints and of what logs have in the store count for this project; a blob that
-    another still refers to stays.
+    Bytes of checkpoints and log segments count even if the blob stays because something else refers
+    to it.
     """
 
     log_tasks: int = 0
@@ -53,7 +53,7 @@ class Freed:
 
 
 def policy_of(config: Mapping[str, Any] | None, settings: Settings) -> Policy:
-    """A project's own days where it says some, else the platform's."""
+    """Return the project's own days, completed by the platform's."""
     own = stored_retention(config)
     return Policy(
         own.get("log_days", settings.retention_log_days),
@@ -63,7 +63,7 @@ def policy_of(config: Mapping[str, Any] | None, settings: Settings) -> Policy:
 
 
 CHECKPOINTS_LAST = 2
-"""The newest, and the one before it, in case the newest turns out to be damaged."""
+"""The newest checkpoint, and the one before it in case the newest is damaged."""
 BEST = """
 SELECT c.id FROM task_checkpoints c
 JOIN metric_points m ON m.task_id = c.task_id AND m.step = c.step AND m.key = 'eval_loss'
@@ -79,10 +79,10 @@ DELETE FROM task_checkpoints WHERE task_id = :task AND id NOT IN (
 
 
 def prune_checkpoints(session: Session, task: Task) -> None:
-    """Let go of checkpoints that the project's policy does not keep.
+    """Delete the checkpoints of a task that the project's policy does not keep.
 
-    While a task may go on, that is all but the newest (2, or ``checkpoints_last``) and the best by
-    ``eval_loss`` (none, or ``checkpoints_best``); of one that completed, all but the best.
+    While a task may go on, the newest checkpoints are kept (2, or ``checkpoints_last``), and the
+    best by ``eval_loss`` (none, or ``checkpoints_best``); of a completed task, only the best.
     """
     project = None if task.project_id is None else session.get(Project, task.project_id)
     own = stored_retention(None if project is None else project.config)
@@ -118,12 +118,12 @@ FIELDS = {
 
 
 def preview(session: Session, project: Project) -> Freed:
-    """What the next sweep would free, and nothing is changed."""
+    """Return what the next clean-up would delete. This changes nothing."""
     return _each(session, project, limit=None, delete=False)
 
 
 def apply(session: Session, project: Project) -> Freed:
-    """Free what is overdue, of at most :data:`TASKS_AT_ONCE` tasks a kind; the audit says what."""
+    """Delete overdue data of at most :data:`TASKS_AT_ONCE` tasks per table, and audit it."""
     freed = _each(session, project, limit=TASKS_AT_ONCE, delete=True)
     if freed:
         audit.record(
@@ -161,14 +161,14 @@ def _each(session: Session, project: Project, *, limit: int | None, delete: bool
             if table == "log_chunks":
                 refs = "DELETE FROM blob_refs WHERE log_task_id = ANY(:ids)"
                 session.execute(text(refs), {"ids": ids})
-            # The names are those above, not anybody's input.
+            # The table names are the constants above, not user input.
             rows = f"DELETE FROM {table} WHERE task_id = ANY(:ids)"  # noqa: S608
             session.execute(text(rows), {"ids": ids})
     return Freed(**found)
 
 
 def sweep() -> Freed:
-    """Apply every project's policy; machines' telemetry goes by the platform's. For the chores."""
+    """Apply the retention policy of every project, and the platform's to telemetry of machines."""
     settings = get_settings()
     with transaction() as session:
         projects = list(session.scalars(select(Project.id)))

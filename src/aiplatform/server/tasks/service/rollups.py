@@ -1,4 +1,4 @@
-"""Keeping the levels of series up to date: behind the ingest, and before somebody reads."""
+"""Keeps the levels of metric series up to date: after points are stored, and before reads."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -14,14 +14,14 @@ from aiplatform.server.tasks.queries import series
 
 log = structlog.get_logger(__name__)
 EVERY = 50_000
-"""Points of a task that gather before its levels are brought up to date behind the ingest."""
+"""Number of new points of a task after which its levels are brought up to date."""
 
 SLICE = 200_000
-"""Points that are seen to in one transaction."""
+"""Number of points that are added to the levels in one transaction."""
 
 MAX_COUNTED = 10_000
 FEW = 5_000
-"""A task with no more points than this needs no levels for charts."""
+"""Number of points up to which a task needs no levels for charts."""
 
 _LOCK_TASK = text("SELECT id FROM tasks WHERE id = :task_id FOR NO KEY UPDATE")
 _SEEN = text("SELECT up_to FROM metric_rollups WHERE task_id = :task_id")
@@ -35,10 +35,10 @@ _NEXT = text(
 
 
 def bring_up_to_date(task_id: int) -> None:
-    """Let the levels of a task see all its points, in transactions of its own.
+    """Add all points of a task to its levels, in transactions of its own.
 
-    Whoever writes points holds the task's lock, and ids are given under it. So with the lock held
-    for a moment, every id that is there is there for good.
+    Points get their ids under the task's lock. So while this holds the lock for a moment, no
+    smaller id can appear later.
     """
     while True:
         with transaction() as session:
@@ -55,7 +55,7 @@ def bring_up_to_date(task_id: int) -> None:
 
 
 def bring_up_to_date_within(session: Session, task_id: int) -> None:
-    """The same for who holds the task's lock in a transaction, and needs the levels in it."""
+    """Do the same in the caller's transaction, which must hold the task's lock."""
     more = True
     while more:
         after = session.scalar(_SEEN, {"task_id": task_id}) or 0
@@ -66,7 +66,7 @@ def bring_up_to_date_within(session: Session, task_id: int) -> None:
 
 
 def ready_for_charts(task_id: int) -> None:
-    """Bring the levels up to date when the task has so many points that it matters."""
+    """Bring the levels up to date if the task has so many points that a chart needs them."""
     with transaction() as session:
         after = session.scalar(_SEEN, {"task_id": task_id}) or 0
         values = {"task_id": task_id, "after": after, "slice": FEW + 1}
@@ -91,7 +91,7 @@ def _advance(session: Session, task_id: int, up_to: int) -> None:
 
 
 class RollUps:
-    """Behind the ingest of a process: counts points by task and brings levels up to date."""
+    """Counts new points by task, and brings the levels up to date in a thread of its own."""
 
     def __init__(self) -> None:
         self._counts: dict[int, int] = {}
@@ -99,7 +99,7 @@ class RollUps:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rollups")
 
     def count(self, task_id: int, points: int) -> None:
-        """So many points were added to a task. Returns at once."""
+        """Count new points of a task. Returns at once."""
         if len(self._counts) > MAX_COUNTED:
             self._counts.clear()
         counted = self._counts.get(task_id, 0) + points
@@ -111,7 +111,7 @@ class RollUps:
         self._counts[task_id] = counted
 
     def close(self) -> None:
-        """Let what is under way end; what is not done is done before somebody reads."""
+        """Stop the thread after its current work; the rest is done before somebody reads."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     @staticmethod

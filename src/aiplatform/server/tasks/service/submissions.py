@@ -1,4 +1,4 @@
-"""Idempotent submission: what was answered to each ``Idempotency-Key``, kept for a day."""
+"""Idempotent submission: the answer to each ``Idempotency-Key``, kept for a day."""
 
 import hashlib
 from collections.abc import Collection, Mapping
@@ -17,14 +17,14 @@ KEPT = timedelta(hours=24)
 
 
 class Key(NamedTuple):
-    """What names a request. Two people who choose the same one mean two requests."""
+    """The identity of a request. The name contains the user, so users can't clash."""
 
     project_id: int
     name: str
 
 
 def key_of(context: ProjectContext, key: str) -> Key:
-    """The caller's ``key`` in the project."""
+    """Return the identity of the caller's ``key`` in the project."""
     return Key(context.project_id, f"{context.principal.user_id}:{key}")
 
 
@@ -36,7 +36,7 @@ FROM unnest(CAST(:projects AS integer[]), CAST(:keys AS text[]), CAST(:hashes AS
 ORDER BY project_id, key
 ON CONFLICT DO NOTHING RETURNING project_id, key
 """)
-"""By key, so that two transactions with several keys in common can't wait for each other."""
+"""Inserted in the order of the keys, so that two transactions with common keys can't deadlock."""
 
 REMEMBER = text("""
 UPDATE task_submissions s SET answer = r.answer
@@ -52,9 +52,9 @@ DELETE FROM task_submissions WHERE (project_id, key) IN (
 
 
 def begin(session: Session, requests: Mapping[Key, Any]) -> dict[Key | None, Any]:
-    """Take the keys for these requests; returns what those of them were answered that came before.
+    """Take the keys for these requests; return the answers to those that came before.
 
-    A second request waits here for the transaction of a first that is still being answered.
+    If the first request with a key is still in progress, the second waits here for its transaction.
 
     Raises:
         KeyReused: when a key came with another request.
@@ -80,7 +80,7 @@ def begin(session: Session, requests: Mapping[Key, Any]) -> dict[Key | None, Any
 
 
 def remember(session: Session, answers: Mapping[Key, Any]) -> None:
-    """Keep the answers by key, in the transaction of what was done."""
+    """Store the answers by key, in the transaction that queues the tasks."""
     rows = [
         {"project_id": key.project_id, "key": key.name, "answer": jsonable(answer)}
         for key, answer in answers.items()
@@ -89,7 +89,7 @@ def remember(session: Session, answers: Mapping[Key, Any]) -> None:
 
 
 def give_back(session: Session, keys: Collection[Key]) -> None:
-    """Let go of keys that were taken in this transaction, and whose requests were refused."""
+    """Delete keys that were taken in this transaction but whose requests were refused."""
     session.execute(GIVE_BACK, _columns(keys))
 
 
@@ -101,7 +101,7 @@ def _columns(keys: Collection[Key]) -> dict[str, Any]:
 
 
 def forget_old(session: Session) -> None:
-    """Let go of keys that are older than a day."""
+    """Delete keys that are older than a day."""
     session.execute(
         delete(TaskSubmission).where(TaskSubmission.created_at < func.clock_timestamp() - KEPT)
     )

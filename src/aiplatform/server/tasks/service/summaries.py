@@ -1,4 +1,4 @@
-"""What is kept of a task's metrics when it ends."""
+"""The summary of a task's metrics that is stored when it ends."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ from aiplatform.server.tasks.rules.series import summed_up
 from aiplatform.server.tasks.service.rollups import bring_up_to_date_within
 
 KEPT = 200
-"""Series of a task that are summed up where it is kept; all can be read."""
+"""Largest number of series in the stored summary; all series stay readable."""
 
 
 def metrics_of(session: Session, task: Task) -> dict[str, Any]:
-    """What :func:`summed_up` says of each series; the caller holds the task's lock."""
+    """Return the summary of each series by key. The caller has locked the task."""
     bring_up_to_date_within(session, task.id)
     rows = series.summary(session, task.id)[:KEPT]
     found: dict[str, Any] = jsonable({row.key: summed_up(row) for row in rows})

@@ -1,8 +1,9 @@
-"""Makes up for whoever died: expired leases, lost wake-ups. One sweep at a time, in any worker.
+"""The reaper: ends expired leases, gives up silent runs, and sends lost wake-ups again.
 
-A lease is judged by renewals that this process did not see for a whole lease on its own monotonic
-clock, never by timestamps: a clock step expires nothing. Nor does an outage of the database, since
-only time during which the sweep could look counts.
+It runs in one worker at a time. A lease expires if its renewals have not changed for the length of
+a lease on the reaper's own monotonic clock. No timestamps are compared, so a change of the system
+clock ends no lease. An outage of the database does not either, because only time in which the
+reaper could look counts.
 """
 
 import contextlib
@@ -31,14 +32,14 @@ from aiplatform.server.tasks.service.queue import lock, request_cancel
 
 log = structlog.get_logger(__name__)
 MAX_WAKE_UPS = 8
-"""For each queue: a claim is followed by another wake-up, so that these are only the first."""
+"""Largest number of wake-ups per queue. Each claim sends another one, so a few are enough."""
 
 Key = TypeVar("Key")
 
 
 @dataclass(slots=True)
 class Sighting:
-    """What was seen of a counter: its value, and for how long (seconds) it has stood still."""
+    """A counter's last value, and for how many seconds it has not changed."""
 
     fence: int
     count: int
@@ -47,7 +48,7 @@ class Sighting:
 
 @dataclass(slots=True)
 class Sweeper:
-    """The memory of the process that sweeps. A process that takes over starts without any."""
+    """The reaper's memory. A process that takes over starts with an empty one."""
 
     lease_seconds: float
     clock: Callable[[], float] = time.monotonic
@@ -59,13 +60,13 @@ class Sweeper:
     looked_at: float | None = None
 
     def sweep(self) -> list[int]:
-        """Look once. Returns the ids of tasks whose lease was ended.
+        """Run one round; return the ids of tasks whose lease was ended.
 
-        A task that can't be ended keeps no other from it; it is tried again when it was silent for
-        as long once more.
+        A task that can't be ended does not keep others from it; it is tried again after it was
+        silent for as long once more.
 
-        At most a tenth of a lease counts between two looks, so time in which this process slept or
-        the database was away is not held against those who could not renew meanwhile.
+        At most a tenth of a lease counts between two rounds. So time in which this process slept,
+        or the database was away, is not held against workers that could not renew meanwhile.
         """
         now = self.clock()
         passed = 0.0 if self.looked_at is None else now - self.looked_at
@@ -112,7 +113,7 @@ class Sweeper:
         ]
 
     def _silent_nodes(self, session: Session, passed: float) -> list[tuple[tuple[int, int], int]]:
-        """Nodes other than 0; one that said that it failed need not say more."""
+        """Return silent nodes other than 0; a node that reported its failure may be silent."""
         rows = session.execute(
             select(TaskNode.task_id, TaskNode.node, TaskNode.fence, TaskNode.renewals).where(
                 TaskNode.state != "failed"
@@ -148,7 +149,7 @@ class Sweeper:
                 end_lost(session, name)
 
     def _silent_runs(self, session: Session, passed: float) -> list[tuple[int, int]]:
-        """Runs that execute elsewhere and of which nothing was heard for too long."""
+        """Return external runs of which nothing was heard for too long."""
         unfinished = [status.value for status in TaskStatus if not status.is_final]
         rows = session.execute(
             select(ExternalRun.task_id, ExternalRun.renewals)
@@ -165,7 +166,7 @@ class Sweeper:
 
     @staticmethod
     def _cancel_orphans() -> None:
-        """Tasks whose project was archived or deleted just when they were submitted or claimed."""
+        """Cancel tasks whose project was archived or deleted during their submission or claim."""
         with transaction() as session:
             orphans = queries.unfinished_where_nothing_runs(session)
         for task_id in orphans:
@@ -188,9 +189,9 @@ def _compare(
 
 
 def wake_idle_workers() -> None:
-    """Send wake-ups for tasks that wait where slots are free: some may have been lost.
+    """Send wake-ups for tasks that wait while workers have room: some may have been lost.
 
-    Only to queues that a worker reads which takes tasks; others would keep the messages for ever.
+    Only queues that an active worker reads get them; in other queues they would pile up.
     """
     free: dict[str, float] = {}
     with transaction() as session:

@@ -1,4 +1,4 @@
-"""Telemetry of attempts and machines: stored, summed up, told of; and what attempts cost."""
+"""Telemetry of attempts and machines: storage, summaries, alerts and curves; cost of attempts."""
 
 import math
 from array import array
@@ -26,13 +26,13 @@ from aiplatform.server.tasks.service.queue import add_event
 
 BLOCK_SAMPLES = 60
 GAP_STEPS = 2.5
-"""After a longer pause a new block begins: samples in one lie a step apart."""
+"""Number of steps after which a new block begins: samples in a block are one step apart."""
 SUMMED_UP = ("cpu_percent", "memory_mb", "read_mb_s", "write_mb_s")
 SUMMED_UP_GPU = ("memory_mb", "percent", "power_w", "temperature_c")
 
 
 class Block:
-    """Samples of the same keys, a step apart. ``began`` in seconds since the epoch."""
+    """Samples of the same keys, one step apart. ``began`` is in seconds since the epoch."""
 
     def __init__(self, began: float, step_seconds: float, keys: tuple[str, ...]) -> None:
         self.began = began
@@ -44,7 +44,7 @@ class Block:
         return len(self.samples) // len(self.keys)
 
     def takes(self, moment: float, values: Mapping[str, float]) -> bool:
-        """Whether a sample belongs here."""
+        """Return True if a sample belongs to this block."""
         due = self.began + len(self) * self.step_seconds
         return (
             len(self) < BLOCK_SAMPLES
@@ -53,7 +53,7 @@ class Block:
         )
 
     def add(self, values: Mapping[str, float]) -> None:
-        """Take a sample that :meth:`takes` allows."""
+        """Add a sample for which :meth:`takes` returns True."""
         self.samples.extend(values.get(key, math.nan) for key in self.keys)
 
 
@@ -81,10 +81,10 @@ def _row(block: Block) -> dict[str, Any]:
 
 
 def store(session: Session, claim: Claim, blocks: Sequence[Block]) -> None:
-    """Write blocks of an attempt; one that has grown replaces what was written of it.
+    """Store blocks of an attempt; a block that has grown replaces its earlier version.
 
     Raises:
-        LostLease: when the task has moved on; nothing is written then.
+        LostLease: when the attempt no longer holds the task; nothing is written then.
     """
     facts = {"task_id": claim.task_id, "attempt": claim.attempt, "fence": claim.fence}
     for block in blocks:
@@ -93,16 +93,16 @@ def store(session: Session, claim: Claim, blocks: Sequence[Block]) -> None:
 
 
 def store_machine(session: Session, worker_id: int, blocks: Sequence[Block]) -> None:
-    """Write blocks of a worker's machine."""
+    """Store blocks of a worker's machine."""
     for block in blocks:
         session.execute(STORE_MACHINE, {"worker_id": worker_id, **_row(block)})
 
 
 def raise_alert(session: Session, claim: Claim, alert: Alert) -> None:
-    """Put an alert into the task's timeline and tell its author.
+    """Add an alert to the task's timeline and notify its author.
 
     Raises:
-        LostLease: when the task has moved on.
+        LostLease: when the attempt no longer holds the task.
     """
     held = session.execute(
         text("SELECT 1 FROM task_leases WHERE task_id = :task AND fence = :fence"),
@@ -128,7 +128,7 @@ def raise_alert(session: Session, claim: Claim, alert: Alert) -> None:
 
 
 def gpus_of(devices: Sequence[Mapping[str, Any]], places: Sequence[int]) -> list[dict[str, Any]]:
-    """The GPUs of a lease: label of the model, and which share of the GPU a slot of it is."""
+    """Return the GPUs of a lease: label of the model, and the share of the GPU that the slot is."""
     ids = [device["id"] for device in devices]
     return [
         {
@@ -141,13 +141,13 @@ def gpus_of(devices: Sequence[Mapping[str, Any]], places: Sequence[int]) -> list
 
 
 def close_attempt(session: Session, claim: Claim, held: Any) -> None:
-    """Note what an attempt used while it held its lease, and sum up the task.
+    """Store what an attempt used while it held its lease, and sum up the task.
 
     Args:
         session: the transaction that ends the lease.
         claim: the attempt.
         held: ``seconds``, ``cpus``, ``gpu_indices`` and ``devices`` of the lease and its worker,
-            and how many ``nodes`` hold as much.
+            and the number of ``nodes`` that each hold as much.
     """
     gpus = gpus_of(held.devices, held.gpu_indices) * held.nodes
     cpus = held.cpus * held.nodes
@@ -173,7 +173,7 @@ def close_attempt(session: Session, claim: Claim, held: Any) -> None:
 
 
 def summary(session: Session, task_id: int, places: list[int]) -> dict[str, Any]:
-    """What is kept in ``tasks.gpu_usage``: of all attempts together."""
+    """Return the value for ``tasks.gpu_usage``: the usage of all attempts together."""
     found = queries.usage_of(session, task_id)
     values: dict[str, list[Any]] = {}
     samples = 0
@@ -205,7 +205,7 @@ def summary(session: Session, task_id: int, places: list[int]) -> dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class AttemptUsage:
-    """What an attempt held and for how long (seconds)."""
+    """The resources that an attempt held, and for how many seconds."""
 
     attempt: int
     running: bool
@@ -216,7 +216,7 @@ class AttemptUsage:
 
 
 def usage(session: Session, task_id: int) -> list[AttemptUsage]:
-    """Of each attempt that has ended, and of the one that runs until now."""
+    """Return the usage of each attempt; a running one counts until now."""
     found = [
         AttemptUsage(row.attempt, False, row.seconds, row.cpus, row.gpus, row.cost)
         for row in queries.usage_of(session, task_id)
@@ -231,12 +231,12 @@ def usage(session: Session, task_id: int) -> list[AttemptUsage]:
 
 
 def gpu_hours(gpus: Sequence[Mapping[str, Any]], seconds: float) -> float:
-    """GPU-hours of ``seconds`` with these GPUs; a slot that is half a GPU counts half."""
+    """Return the GPU-hours of ``seconds`` with these GPUs; half a GPU counts half."""
     return sum(float(gpu["share"]) for gpu in gpus) * seconds / 3600
 
 
 def total_cost(costs: Sequence[float | None]) -> float | None:
-    """The sum; None when nothing had a price."""
+    """Return the sum, or None if nothing had a price."""
     known = [cost for cost in costs if cost is not None]
     return round(sum(known), 4) if known else None
 
@@ -256,9 +256,9 @@ def _series(parts: list[Any]) -> dict[str, float]:
 def series(
     blocks: Sequence[Any], keys: Sequence[str] | None, points: int
 ) -> dict[str, list[list[float]]]:
-    """Each key's curve as ``[seconds since the epoch, mean, least, most]``, at most ``points``.
+    """Return each key's curve as ``[seconds since the epoch, mean, least, most]``.
 
-    What is longer is put into as many buckets of equal time; least and most keep the peaks.
+    Longer curves are divided into ``points`` buckets of equal time; least and most keep the peaks.
     """
     times: dict[str, list[Any]] = {}
     values: dict[str, list[Any]] = {}

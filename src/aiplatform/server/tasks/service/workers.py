@@ -1,4 +1,4 @@
-"""Workers: what a machine offers, and its heartbeat."""
+"""Workers: the resources of a machine, registration and heartbeat."""
 
 import os
 import socket
@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What a worker offers: CPU cores, memory in MiB, GPUs or slots of them, labels."""
+    """The resources that a worker offers: CPU cores, memory in MiB, GPUs or slots, labels."""
 
     cpus: float
     memory_mb: int
@@ -37,7 +37,7 @@ class Capacity:
 
 
 def capacity(settings: Settings) -> Capacity:
-    """What this machine has, unless the settings say otherwise."""
+    """Return the resources of this machine, as far as the settings don't override them."""
     devices = tuple(settings_devices(settings) or machine_devices())
     if settings.worker_gpus is not None:
         few = devices[: settings.worker_gpus]
@@ -53,9 +53,9 @@ def capacity(settings: Settings) -> Capacity:
 
 
 def script_labels(settings: Settings) -> set[str]:
-    """Return the environments that this worker offers to scripts, if it can isolate those.
+    """Return the environments that this worker offers to scripts, if it can isolate scripts.
 
-    Otherwise it offers a label that lets people read why it does not run any.
+    Otherwise return a label that tells people why it runs none.
     """
     if not settings.scripts or settings.scripts_without_isolation:
         return settings.script_labels
@@ -71,7 +71,7 @@ def script_labels(settings: Settings) -> set[str]:
 
 
 def settings_devices(settings: Settings) -> list[Device]:
-    """Slots that the settings declare: ``id:MiB``, one for each; a GPU may be named repeatedly."""
+    """Return the slots from the settings: ``id:MiB`` for each; a GPU may be named repeatedly."""
     found = []
     for slot in settings.worker_gpu_slots:
         name, _, memory = slot.rpartition(":")
@@ -80,11 +80,10 @@ def settings_devices(settings: Settings) -> list[Device]:
 
 
 def register(session: Session, name: str, queues: Sequence[str], offers: Capacity) -> int:
-    """Enter this process under its name, and take the name over from a predecessor that died.
+    """Register this process under its name, replacing a predecessor that died; return its id.
 
-    The caller holds the lock of the name and has made sure that the predecessor's children are
-    gone, so what the predecessor held goes back to the queue at once; a task that can't is the
-    sweep's. Returns the worker's id.
+    The caller has locked the name and made sure that the predecessor's children are gone. So the
+    tasks that the predecessor held are requeued at once; if that fails for one, the reaper does it.
     """
     values = {
         "name": name,
@@ -121,7 +120,7 @@ def register(session: Session, name: str, queues: Sequence[str], offers: Capacit
 
 
 def measured_load() -> dict[str, Any]:
-    """What the machine is doing: CPU in percent of all cores, memory in MiB, load average."""
+    """Return the load of the machine: CPU in percent of all cores, memory in MiB, load average."""
     memory = psutil.virtual_memory()
     return {
         "cpu_percent": psutil.cpu_percent(),
@@ -131,7 +130,7 @@ def measured_load() -> dict[str, Any]:
 
 
 def heartbeat(session: Session, worker_id: int, load: dict[str, Any] | None = None) -> None:
-    """Count one more sign of life."""
+    """Record a heartbeat of the worker."""
     session.execute(
         update(Worker)
         .where(Worker.id == worker_id)
@@ -145,7 +144,7 @@ def heartbeat(session: Session, worker_id: int, load: dict[str, Any] | None = No
 
 
 def sign_off(session: Session, worker_id: int) -> None:
-    """Say that the worker stopped in order."""
+    """Record that the worker stopped in order."""
     name = session.scalar(
         update(Worker)
         .where(Worker.id == worker_id)
