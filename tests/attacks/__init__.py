@@ -1,4 +1,5 @@
-"""What an attacker would try, one class each; ``docs/security.md`` lists them.
+"""Tests of attacks; ``docs/security.md`` lists them.
 
-Access to foreign things, also by ids in bodies, filters and cursors, is ``tests/matrix``.
+``tests/matrix`` tests access to objects of other projects, also by ids in bodies, filters and
+cursors.
 """

@@ -1,4 +1,4 @@
-"""A project and the people around it."""
+"""Fixtures of a project and the people around it."""
 
 from pathlib import Path
 
@@ -22,5 +22,5 @@ def world(stage: Stage) -> World:
 
 @pytest.fixture
 def owner(client: CheckedClient, world: World) -> Api:
-    """The API as the owner of the project."""
+    """Return a client of the API that is signed in as the owner of the project."""
     return Api(client, world.tokens["owner"])

@@ -1,4 +1,4 @@
-"""Archives that are more, or other, than they say."""
+"""Attack: archives that are larger than they look, or contain other things than rows."""
 
 import gzip
 import io
@@ -22,8 +22,8 @@ def upload(owner: Api, world: World, content: bytes, filename: str) -> tuple[int
 
 class TestBombs:
     @pytest.mark.slow
-    def test_one_that_unpacks_without_end(self, owner: Api, world: World) -> None:
-        """512 MiB of one row in half a mebibyte."""
+    def test_gzip_that_unpacks_to_512_mib_is_refused(self, owner: Api, world: World) -> None:
+        """One row of 512 MiB is compressed to half a MiB."""
         packer = io.BytesIO()
         with gzip.GzipFile(fileobj=packer, mode="wb", compresslevel=9) as file:
             block = b"x" * (1 << 20)
@@ -34,14 +34,14 @@ class TestBombs:
         status, text = upload(owner, world, packer.getvalue(), "rows.jsonl.gz")
         assert status == 422, text
 
-    def test_one_inside_another(self, owner: Api, world: World) -> None:
+    def test_nested_gzip_is_refused(self, owner: Api, world: World) -> None:
         content = b'{"text": "x"}\n'
         for _ in range(3):
             content = gzip.compress(content)
         status, text = upload(owner, world, content, "rows.jsonl.gz")
         assert status == 422, text
 
-    def test_one_that_ends_early(self, owner: Api, world: World) -> None:
+    def test_truncated_gzip_is_refused(self, owner: Api, world: World) -> None:
         content = gzip.compress(b'{"text": "x"}\n' * 1000)[:-20]
         status, text = upload(owner, world, content, "rows.jsonl.gz")
         assert status == 422, text
@@ -64,10 +64,10 @@ class TestArchives:
     @pytest.mark.parametrize("kind", ["zip", "tar"])
     @pytest.mark.parametrize("name", ["rows.jsonl", "../../../tmp/aip-evil.jsonl"])
     @pytest.mark.parametrize("filename", ["rows.jsonl", "rows.zip", "rows.tar.gz", "rows.jsonl.gz"])
-    def test_are_not_unpacked(
+    def test_archive_is_refused_or_read_without_unpacking(
         self, owner: Api, world: World, kind: str, name: str, filename: str
     ) -> None:
-        """Either they are refused, or a ZIP's rows are read without a file being made."""
+        """A TAR is refused. A ZIP is refused, or its rows are read without writing its files."""
         from pathlib import Path
 
         status, text = upload(owner, world, self.packed(kind, name), filename)

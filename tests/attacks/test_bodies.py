@@ -1,4 +1,4 @@
-"""Fields that nobody may set, and bodies that are too much."""
+"""Attack: request bodies with fields that nobody may set, and bodies that are too large."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ class TestMassAssignment:
     def test_undeclared_fields_are_refused(
         self, client: CheckedClient, app: FastAPI, stage: Stage, access: Access
     ) -> None:
-        """Not passed over: who sends one is told that it did nothing."""
+        """Undeclared fields are not ignored, so the sender learns that they have no effect."""
         world = _lasting(stage)
         if access.path.startswith("/v1/"):
             pytest.skip("OpenAI's clients send fields that are passed over")
@@ -60,10 +60,10 @@ class TestMassAssignment:
             answer = send(client, access, world.tokens[person], world, json=hostile,
                           headers={"If-Match": '"0"'})  # fmt: skip
             about = (access.key, name, answer.status_code, answer.text)
-            # Some are refused for another reason first: whose they are, a stale ETag.
+            # Some requests are refused earlier, for other reasons: permissions, a stale ETag.
             assert answer.status_code in {401, 403, 404, 409, 412, 422}, about
 
-    def test_nobody_promotes_themselves(
+    def test_user_cannot_give_themselves_a_role_or_project(
         self, client: CheckedClient, session: Session, world: World
     ) -> None:
         for person in ("viewer", "developer", "owner", "outsider"):

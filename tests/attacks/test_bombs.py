@@ -1,4 +1,7 @@
-"""Small files that become huge: dictionaries, runs, views, prefixes, nested lists, compression."""
+"""Attack: small files that unpack to huge data.
+
+They use dictionaries, run lengths, views, prefixes, nested lists and compression.
+"""
 
 import gzip
 import io
@@ -21,10 +24,10 @@ PROGRAM = [sys.executable, "-P", "-m", "aiplatform.data.ingest"]
 
 MANY = 100_000
 LONG = "x" * 200_000
-"""Together 20 GB."""
+"""A text of 200 kB; :data:`MANY` rows of it are 20 GB."""
 
 MOST_MEMORY_MB = 1200
-"""What a reader may hold while it refuses a bomb; most of these would take 10 GB and more."""
+"""Limit of the reader's memory in MiB; most bombs here would take 10 GB or more."""
 
 Bomb = Callable[[Path], None]
 
@@ -52,7 +55,7 @@ def parquet_dictionary(path: Path) -> None:
 
 
 def parquet_dictionary_without_its_type(path: Path) -> None:
-    """The column reads as plain text, which Arrow itself would spell out."""
+    """Write a dictionary without Arrow's schema: Arrow itself would expand it to plain text."""
     parquet({"text": repeated(pa.array([LONG]))}, path, store_schema=False)
 
 
@@ -68,7 +71,7 @@ def parquet_dictionary_in_lists(path: Path) -> None:
 
 
 def parquet_prefixes(path: Path) -> None:
-    """Each text repeats the one before it."""
+    """Write texts that are encoded as repetitions of the text before them."""
     table = pa.table({"text": pa.array(["x" * 500_000] * 100)})
     with pq.ParquetWriter(
         path, table.schema, compression="zstd", use_dictionary=False, write_statistics=False,
@@ -89,14 +92,17 @@ def parquet_nulls(path: Path) -> None:
 
 
 def parquet_zeros_in_gzip(path: Path) -> None:
-    """Padding makes the unpacked file large, and the ratio of its bytes small."""
+    """Write a bomb with padding.
+
+    The padding makes the unpacked file large, so that its rows look small in comparison.
+    """
     inside = io.BytesIO()
     pq.write_table(
         pa.table({"text": repeated(pa.array([LONG]))}), inside, compression="zstd",
         dictionary_pagesize_limit=1 << 30,
     )  # fmt: skip
     data = inside.getvalue()
-    # The footer's place is counted from the end, so zeros before it change nothing else.
+    # Readers find the footer from the end of the file, so zeros before it have no other effect.
     footer = int.from_bytes(data[-8:-4], "little") + 8
     path.write_bytes(gzip.compress(data[:-footer] + bytes(200 << 20) + data[-footer:], 9))
 
@@ -116,7 +122,7 @@ def arrow_dictionary_in_structs(path: Path) -> None:
 
 
 def arrow_nested_nulls(path: Path) -> None:
-    """Lists of nothing take no space at all."""
+    """Write a list of 2,000,000,000 nulls, which takes no space in the file."""
     values = pa.Array.from_buffers(pa.null(), 2_000_000_000, [None])
     column = pa.ListArray.from_arrays(pa.array([0, 2_000_000_000], pa.int32()), values)
     arrow({"row": column}, path)
@@ -127,7 +133,7 @@ def arrow_endless_nulls(path: Path) -> None:
 
 
 def arrow_views(path: Path) -> None:
-    """Each row is a view of the same text."""
+    """Write rows that are all views of the same text."""
     text = LONG.encode()
     view = np.frombuffer(
         len(text).to_bytes(4, "little") + text[:4] + bytes(8), np.uint8
@@ -191,10 +197,11 @@ print(json.dumps({"answer": json.loads(done.stdout), "peak": peak // 1024}))
 
 
 def refused(path: Path, name: str, *options: str) -> tuple[dict[str, Any], int]:
-    """Return the answer of the program, and the most memory that it held, in MiB.
+    """Return the answer of the program and its peak memory in MiB.
 
-    A small process of its own starts the program: what Linux says of a process counts in what its
-    parent held when it was started, and a process that runs tests may hold more than the limit.
+    A small intermediate process starts the program: on Linux, the peak memory of a child includes
+    the memory that its parent had when it started the child. The process that runs the tests may
+    have more than the limit.
     """
     command = [
         *PROGRAM, f"--input={path}", f"--output={path.with_name('rows.parquet')}",
@@ -208,7 +215,7 @@ def refused(path: Path, name: str, *options: str) -> tuple[dict[str, Any], int]:
 
 
 @pytest.mark.parametrize(("make", "name"), BOMBS, ids=lambda given: getattr(given, "__name__", ""))
-def test_a_bomb_is_refused_before_it_takes_memory(tmp_path: Path, make: Bomb, name: str) -> None:
+def test_bomb_is_refused_within_the_memory_limit(tmp_path: Path, make: Bomb, name: str) -> None:
     path = tmp_path / "upload"
     make(path)
     answer, peak = refused(path, name)
@@ -219,7 +226,7 @@ def test_a_bomb_is_refused_before_it_takes_memory(tmp_path: Path, make: Bomb, na
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_lists_of_too_many_values_are_refused(tmp_path: Path) -> None:
+def test_list_with_too_many_values_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "upload"
     arrow_nested_nulls(path)
     answer, peak = refused(path, "x.arrow")
@@ -230,8 +237,8 @@ def test_lists_of_too_many_values_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_rows_that_lack_columns_take_little_memory(tmp_path: Path) -> None:
-    """Each row of two bytes has two thousand missing values."""
+def test_rows_with_missing_columns_take_little_memory(tmp_path: Path) -> None:
+    """Each row of two bytes lacks 1999 columns."""
     path = tmp_path / "upload"
     wide = json.dumps({f"c{n}": "x" for n in range(1999)}).encode()
     path.write_bytes(wide + b"\n" + b"{}\n" * 120_000)
@@ -240,7 +247,7 @@ def test_rows_that_lack_columns_take_little_memory(tmp_path: Path) -> None:
     assert peak < MOST_MEMORY_MB
 
 
-def test_an_api_refuses_a_bomb_and_keeps_nothing(owner: Api, world: World, home: Path) -> None:
+def test_upload_of_bomb_is_refused_and_leaves_no_file(owner: Api, world: World, home: Path) -> None:
     made = io.BytesIO()
     pq.write_table(
         pa.table({"text": repeated(pa.array([LONG]))}), made, compression="zstd",

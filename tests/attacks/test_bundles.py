@@ -1,4 +1,4 @@
-"""Attack: archives whose headers lie, and paths that no file system takes."""
+"""Attack: code bundles with forged headers, and with paths that file systems don't accept."""
 
 import gzip
 import io
@@ -51,24 +51,24 @@ def sparse(**more: str) -> dict[str, str]:
     ],
     ids=str,
 )
-def test_headers_that_lie_are_told_of(pack: Pack, headers: dict[str, str]) -> None:
-    """As a fault of the archive, if it is one, and never as one of the server."""
+def test_bundle_with_forged_header_is_read_or_refused(pack: Pack, headers: dict[str, str]) -> None:
+    """A fault is reported as :class:`BundleError`; no other exception may be raised."""
     path = pack(**headers)
     with suppress(BundleError):
         assert inspect(path).files == 1
 
 
-def test_a_sparse_file_is_refused(pack: Pack) -> None:
+def test_bundle_with_sparse_file_is_refused(pack: Pack) -> None:
     with pytest.raises(BundleError):
         inspect(pack(**sparse(major="1", minor="0", name="x", realsize="10")))
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "a/" + "x" * 256 + "/b", "字" * 86])
-def test_names_that_no_file_system_takes_are_refused_at_once(pack: Pack, name: str) -> None:
+def test_bundle_with_name_over_255_bytes_is_refused(pack: Pack, name: str) -> None:
     with pytest.raises(BundleError, match="255 bytes"):
         inspect(pack(name))
 
 
 @pytest.mark.parametrize("name", ["x" * 255, "字" * 85])
-def test_the_longest_names_are_taken(pack: Pack, name: str) -> None:
+def test_bundle_with_name_of_255_bytes_is_accepted(pack: Pack, name: str) -> None:
     assert inspect(pack(name)).files == 1

@@ -1,8 +1,8 @@
 """Attack: a clock jumps by hours, forwards or back.
 
-The database's clock decides what expires. A jump of it is told here by moving the stored times the
-other way, which is the same to every comparison. The clock of an API process or a worker decides
-nothing that is stored; see the last test.
+The database's clock decides what expires. To simulate a jump, the tests move the stored times in
+the other direction, which has the same effect on every comparison. The clock of an API process or a
+worker decides nothing that is stored; the last test checks this.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ BOTH_WAYS = pytest.mark.parametrize("hours", [HOURS, -HOURS], ids=["forwards", "
 
 
 def jump(session: Session, column: Any, hours: float) -> None:
-    """Let the database's clock jump, as far as the times in a column can tell."""
+    """Simulate a jump of the database's clock by moving all times in a column."""
     model = column.class_
     session.execute(update(model).values({column: column - timedelta(hours=hours)}))
     session.commit()
 
 
 @BOTH_WAYS
-def test_failed_sign_ins_keep_nobody_out_for_longer_than_they_would(
+def test_clock_jump_does_not_extend_the_wait_after_failed_sign_ins(
     client: CheckedClient, session: Session, hours: float
 ) -> None:
     user = make_user(session)
@@ -66,7 +66,7 @@ def test_failed_sign_ins_keep_nobody_out_for_longer_than_they_would(
 
 
 @BOTH_WAYS
-def test_used_refresh_token_is_no_repetition_of_a_lost_answer(
+def test_used_refresh_token_after_clock_jump_ends_the_session(
     client: CheckedClient, session: Session, hours: float
 ) -> None:
     first = sign_in(client, make_user(session).username).json()
@@ -76,7 +76,7 @@ def test_used_refresh_token_is_no_repetition_of_a_lost_answer(
     assert me(client, second["access_token"]) == 401
 
 
-def test_small_step_back_does_not_end_the_session_of_a_client_that_lost_an_answer(
+def test_repeated_refresh_after_small_step_back_is_accepted(
     client: CheckedClient, session: Session
 ) -> None:
     first = sign_in(client, make_user(session).username).json()
@@ -86,7 +86,7 @@ def test_small_step_back_does_not_end_the_session_of_a_client_that_lost_an_answe
 
 
 @BOTH_WAYS
-def test_session_outlives_a_jump_and_its_access_token_is_not_renewed_by_it(
+def test_session_can_be_refreshed_after_clock_jump(
     client: CheckedClient, session: Session, hours: float
 ) -> None:
     pair = sign_in(client, make_user(session).username).json()
@@ -96,7 +96,9 @@ def test_session_outlives_a_jump_and_its_access_token_is_not_renewed_by_it(
 
 
 @BOTH_WAYS
-def test_ended_session_stays_ended(client: CheckedClient, session: Session, hours: float) -> None:
+def test_ended_session_after_clock_jump_stays_ended(
+    client: CheckedClient, session: Session, hours: float
+) -> None:
     pair = sign_in(client, make_user(session).username).json()
     headers = {"Authorization": f"Bearer {pair['access_token']}"}
     assert client.post("/api/v1/auth/logout", headers=headers).status_code == 204
@@ -106,7 +108,7 @@ def test_ended_session_stays_ended(client: CheckedClient, session: Session, hour
 
 
 @BOTH_WAYS
-def test_reset_of_a_password_can_be_asked_for_again(
+def test_password_reset_can_be_requested_again_after_clock_jump(
     client: CheckedClient, session: Session, hours: float
 ) -> None:
     user = make_user(session)
@@ -123,11 +125,11 @@ def test_reset_of_a_password_can_be_asked_for_again(
 
 
 @BOTH_WAYS
-def test_code_of_an_app_counts_once_and_only_in_its_own_time(
+def test_totp_code_is_accepted_once_and_only_at_its_time(
     client: CheckedClient, session: Session, api: Callable[..., Api],
     monkeypatch: pytest.MonkeyPatch, hours: float,
 ) -> None:  # fmt: skip
-    """Codes are of the API's clock; whoever noted one down can't use it when the clock returns."""
+    """Codes depend on the API's clock. A used code stays used when the clock returns."""
     now = [1_800_000_000.0]
     monkeypatch.setattr(second_factor.time, "time", lambda: now[0])
     user = make_user(session)
@@ -147,7 +149,7 @@ def test_code_of_an_app_counts_once_and_only_in_its_own_time(
 
 
 @BOTH_WAYS
-def test_log_of_a_run_is_kept_after_the_clock_of_the_api_jumped(hours: float) -> None:
+def test_log_of_external_run_is_kept_after_clock_jump_of_the_api(hours: float) -> None:
     now = time.time()
     run = ExternalRun(
         log_allowance=0.0,
@@ -166,7 +168,7 @@ def test_log_of_a_run_is_kept_after_the_clock_of_the_api_jumped(hours: float) ->
 
 
 @BOTH_WAYS
-def test_trail_that_was_written_across_a_jump_verifies(
+def test_audit_trail_written_across_clock_jump_verifies(
     url: str, superuser: Any, hours: float
 ) -> None:
     write(5)
@@ -202,11 +204,11 @@ DECIDES_NOTHING = {
     "tasks/service/external.py": "fills the allowance of a log; never from the future",
     "tasks/service/points.py": "times of metrics that come without",
 }
-"""Where the server reads the clock of its own machine, and why a jump of it does no harm."""
+"""Modules that read the clock of their machine, and why a jump of it does no harm."""
 
 
 def readers() -> Iterator[str]:
-    """Yield the modules of the server that read the clock of their machine."""
+    """Yield the paths of the server's modules that read the clock of their machine."""
     root = Path(aiplatform.server.__file__).parent
     for path in sorted(root.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -217,5 +219,5 @@ def readers() -> Iterator[str]:
                     yield path.relative_to(root).as_posix()
 
 
-def test_clock_of_a_process_decides_nothing_that_is_stored() -> None:
+def test_server_modules_that_read_the_clock_are_all_listed() -> None:
     assert set(readers()) == set(DECIDES_NOTHING)

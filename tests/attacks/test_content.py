@@ -1,4 +1,4 @@
-"""What users write, sent back to others: markup, log lines."""
+"""Attack: content of users that the server sends to others: markup and log lines."""
 
 import io
 import json
@@ -28,7 +28,7 @@ MARKUP = (
 
 
 def assert_inert(answer: Any) -> None:
-    """A browser that opens the answer runs nothing of it."""
+    """Check that a browser that opens the answer runs none of its content."""
     headers = answer.headers
     assert headers["x-content-type-options"] == "nosniff"
     assert "sandbox" in headers["content-security-policy"]
@@ -40,7 +40,7 @@ def assert_inert(answer: Any) -> None:
 
 class TestMarkup:
     @pytest.mark.parametrize("markup", MARKUP)
-    def test_in_text_fields_stays_text(self, owner: Api, world: World, markup: str) -> None:
+    def test_markup_in_text_fields_stays_text(self, owner: Api, world: World, markup: str) -> None:
         project = world.params["project"]
         made = owner.post(
             "projects",
@@ -64,7 +64,7 @@ class TestMarkup:
             assert_inert(answer)
 
     @pytest.mark.parametrize("name", ["evil.html", "evil.svg", "evil.xhtml", "README.md", "x.js"])
-    def test_in_files_is_sent_as_a_file(
+    def test_markup_in_model_files_is_sent_as_attachment(
         self, client: CheckedClient, session: Session, world: World, home: Any, name: str
     ) -> None:
         path = f"weights/{name}"
@@ -77,7 +77,7 @@ class TestMarkup:
         assert "svg" not in answer.headers["content-type"]
         assert_inert(answer)
 
-    def test_in_datasets_is_sent_as_a_file(self, owner: Api, world: World) -> None:
+    def test_markup_in_datasets_is_sent_as_attachment(self, owner: Api, world: World) -> None:
         made = owner.post(
             f"projects/{world.params['project']}/datasets",
             params={"name": "markup", "filename": '<b>".jsonl'},
@@ -93,7 +93,7 @@ class TestMarkup:
 
 @pytest.fixture(params=["json", "console"])
 def log(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
-    """What the server writes to stderr, in either form of the log."""
+    """Capture the server's log on stderr, once as JSON and once as plain text."""
     written = io.StringIO()
     monkeypatch.setattr("sys.stderr", written)
     root = logging.getLogger()
@@ -107,10 +107,10 @@ def log(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 class TestLogs:
-    def test_no_request_can_write_a_line_of_its_own(
+    def test_request_with_line_ends_forges_no_log_line(
         self, client: CheckedClient, log: io.StringIO
     ) -> None:
-        """Line ends in what is logged are escaped, in either form of the log."""
+        """Line ends in logged values are escaped, in JSON and in plain text."""
         line = "2030-01-01 [info] request path=/forged status=200"
         for end in ("\n", "\r", "\r\n", "\x0b", "\x85", "\u2028"):
             forged = f"x{end}{line}"
@@ -122,7 +122,9 @@ class TestLogs:
         assert sum("/forged" in written for written in lines) >= 12
         assert [written for written in lines if written.startswith("2030")] == []
 
-    def test_request_ids_of_strangers_are_plain(self, client: CheckedClient) -> None:
+    def test_request_id_with_unusual_characters_or_length_is_replaced(
+        self, client: CheckedClient
+    ) -> None:
         for hostile in ("a" * 65, "short", "é" * 10, "x" * 8 + "\t"):
             answer = client.get("/api/v1/health", headers={"X-Request-ID": hostile.encode()})
             assert answer.headers["x-request-id"] != hostile

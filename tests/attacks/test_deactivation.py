@@ -1,4 +1,4 @@
-"""Attack: somebody whose account is deactivated goes on computing with what they left running."""
+"""Attack: a user whose account is deactivated goes on using the platform by work left running."""
 
 import time
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ def stopping(client: Any) -> Iterator[None]:
 
 
 class Work:
-    """What a user has left at work in a project."""
+    """A user's tasks, sweep and schedule in a project."""
 
     def __init__(self, session: Session, project: Project, user: User) -> None:
         self._session = session
@@ -79,7 +79,7 @@ AT_WORK = ["pending", "paused", "running", "completed", "running", True]
 STOPPED = ["cancelled", "cancelled", "cancelling", "completed", "cancelled", False]
 
 
-def test_by_default_the_work_of_a_deactivated_author_goes_on(
+def test_work_of_deactivated_author_continues_by_default(
     admin: Api, session: Session, project: Project, author: User
 ) -> None:
     work = Work(session, project, author)
@@ -87,7 +87,7 @@ def test_by_default_the_work_of_a_deactivated_author_goes_on(
     assert work.states() == AT_WORK
 
 
-def test_the_work_of_a_deactivated_author_is_stopped_where_the_setting_says_so(
+def test_work_of_deactivated_author_is_stopped_if_the_setting_says_so(
     stopping: None, admin: Api, session: Session, project: Project, author: User
 ) -> None:
     elsewhere = make_project(session)
@@ -97,13 +97,13 @@ def test_the_work_of_a_deactivated_author_is_stopped_where_the_setting_says_so(
     assert [work.states() for work in works] == [STOPPED, STOPPED]
     assert others.states() == AT_WORK
 
-    # Activation gives access back, and starts nothing again.
+    # Activation gives access back, but does not restart the work.
     assert admin.post(f"users/{author.uuid}/activate").status_code == 200
     assert [work.states() for work in works] == [STOPPED, STOPPED]
 
 
 def queue_one(session: Session, project: Project, author: User) -> Task:
-    """Queue a task as a request of the author would."""
+    """Queue a task in the name of the author."""
     spec = ScriptSpec(bundle=uuid4(), command=["true"])
     return enqueue(
         session, spec, actor=Actor(user_id=author.id, username=author.username),
@@ -111,10 +111,10 @@ def queue_one(session: Session, project: Project, author: User) -> Task:
     )  # fmt: skip
 
 
-def test_task_that_is_queued_while_its_author_is_deactivated_is_stopped_with_the_others(
+def test_task_submitted_before_deactivation_is_cancelled(
     stopping: None, admin: Api, session: Session, project: Project, author: User
 ) -> None:
-    """The submission came first and commits during the deactivation."""
+    """The submission starts first, and commits during the deactivation."""
     place = f"users/{author.uuid}/deactivate"
     with ThreadPoolExecutor(1) as pool, transaction() as submitting:
         task = queue_one(submitting, project, author).uuid
@@ -126,10 +126,10 @@ def test_task_that_is_queued_while_its_author_is_deactivated_is_stopped_with_the
     assert session.scalars(select(Task.status).where(Task.uuid == task)).one() == "cancelled"
 
 
-def test_task_whose_author_is_deactivated_while_it_is_queued_is_refused(
+def test_task_submitted_after_deactivation_is_refused(
     stopping: None, admin: Api, session: Session, project: Project, author: User
 ) -> None:
-    """The deactivation came first and commits during the submission."""
+    """The deactivation starts first, and commits during the submission."""
 
     def submit() -> None:
         with transaction() as submitting:
@@ -149,7 +149,7 @@ def test_task_whose_author_is_deactivated_while_it_is_queued_is_refused(
 
 
 def wait_for_lock(session: Session) -> None:
-    """Return once another transaction waits for a lock."""
+    """Wait until another transaction waits for a lock."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
     deadline = time.monotonic() + 60
     while session.scalar(text(waiting)) == 0:
@@ -158,7 +158,7 @@ def wait_for_lock(session: Session) -> None:
         time.sleep(0.02)
 
 
-def test_each_stop_is_on_record_with_whoever_deactivated_the_account(
+def test_stopped_work_has_audit_entries_of_the_deactivating_user(
     stopping: None, admin: Api, admin_user: User, session: Session, project: Project, author: User
 ) -> None:
     work = Work(session, project, author)
@@ -185,7 +185,7 @@ def test_each_stop_is_on_record_with_whoever_deactivated_the_account(
     assert counted == {"tasks_stopped": 3, "sweeps_stopped": 1, "schedules_stopped": 1}
 
 
-def test_a_deactivation_that_can_not_stop_the_work_changes_nothing(
+def test_deactivation_that_cannot_stop_the_work_changes_nothing(
     stopping: None, admin: Api, session: Session, project: Project, author: User,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -201,8 +201,13 @@ def test_a_deactivation_that_can_not_stop_the_work_changes_nothing(
     assert author.is_active
 
 
-def test_a_task_that_ends_meanwhile_can_tell_its_author(session: Session, author: User) -> None:
-    """Or it would wait for the account, and the deactivation for the task."""
+def test_task_that_ends_during_deactivation_does_not_deadlock(
+    session: Session, author: User
+) -> None:
+    """To notify its author, the ending task locks the account, which is locked already.
+
+    If its lock conflicted, the task would wait for the account, and the deactivation for the task.
+    """
     with transaction() as deactivating, transaction() as ending:
         identity_queries.find_user(deactivating, str(author.uuid), lock=True)
         share = select(User.id).where(User.id == author.id)

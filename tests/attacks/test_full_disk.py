@@ -1,4 +1,4 @@
-"""Attack: somebody fills the disk, and the health report goes on saying that all is well."""
+"""Attack: a user fills the disk, while the health report still says that all is well."""
 
 import shutil
 import subprocess
@@ -28,7 +28,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "disks", DiskChecks())
 
 
-def test_a_disk_with_room_is_well(client: CheckedClient) -> None:
+def test_health_with_free_disk_space_is_ok(client: CheckedClient) -> None:
     with environment(AIPLATFORM_MIN_FREE_DISK_BYTES="1"):
         checks = client.get("/api/v1/health").json()["checks"]
     for part in ("uploads", "storage"):
@@ -36,7 +36,7 @@ def test_a_disk_with_room_is_well(client: CheckedClient) -> None:
         assert checks[part]["detail"].startswith("writable, ")
 
 
-def test_a_disk_below_the_limit_degrades_the_platform(client: CheckedClient) -> None:
+def test_health_with_disk_below_limit_is_degraded(client: CheckedClient) -> None:
     with environment(AIPLATFORM_MIN_FREE_DISK_BYTES=str(1 << 60)):
         answer = client.get("/api/v1/health")
     assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
@@ -46,7 +46,7 @@ def test_a_disk_below_the_limit_degrades_the_platform(client: CheckedClient) -> 
         assert "AIPLATFORM_MIN_FREE_DISK_BYTES demands" in found["detail"]
 
 
-def test_a_directory_that_can_not_be_written_degrades_the_platform(
+def test_health_with_unwritable_directory_is_degraded(
     client: CheckedClient, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
@@ -58,9 +58,9 @@ def test_a_directory_that_can_not_be_written_degrades_the_platform(
 
 
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare to mount a small disk")
-def test_a_full_disk_can_not_be_written(tmp_path: Path) -> None:
+def test_disk_check_on_full_disk_fails(tmp_path: Path) -> None:
     mounted = f"mount -t tmpfs -o size=32k tmpfs {tmp_path} && exec "
-    # The directory of temporary files is another one, on a disk that has room.
+    # The system's directory for temporary files is not on the small disk.
     program = f"{mounted} '{sys.executable}' -c \"$0\" {tmp_path}"
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", program, FULL],
@@ -72,13 +72,13 @@ def test_a_full_disk_can_not_be_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_health_report_leaves_no_file_behind(client: CheckedClient) -> None:
+def test_health_report_leaves_no_file(client: CheckedClient) -> None:
     client.get("/api/v1/health")
     assert examine(get_settings().spool_dir, 0).ok
     assert list(get_settings().spool_dir.iterdir()) == []
 
 
-def test_a_check_is_repeated_only_after_some_seconds(
+def test_disk_check_is_cached_for_some_seconds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checks, directory = DiskChecks(), tmp_path / "spool"

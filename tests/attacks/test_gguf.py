@@ -1,4 +1,4 @@
-"""Malformed GGUF files: an import refuses each in words, soon, and in little memory."""
+"""Attack: malformed GGUF files. An import refuses each with a clear message and little memory."""
 
 import struct
 from pathlib import Path
@@ -50,7 +50,7 @@ def array(kind: int, count: int, content: bytes = b"") -> bytes:
 
 
 def nested(depth: int) -> bytes:
-    """Arrays of one array each: as near to a cycle as the format comes."""
+    """Return nested arrays of one element each; the format has no real cycles."""
     return entry(b"x", ARRAY, struct.pack("<IQ", ARRAY, 1) * depth + struct.pack("<IQ", 0, 0))
 
 
@@ -140,7 +140,7 @@ def test_file_cut_at_any_byte_is_refused(good: Path, tmp_path: Path) -> None:
 
 
 def test_file_with_any_flipped_byte_is_refused_or_read(good: Path, tmp_path: Path) -> None:
-    """Nothing but a refusal in words may come of it."""
+    """The file is read, or refused with :class:`JobError`; other exceptions fail the test."""
     content = good.read_bytes()
     flipped = tmp_path / "flipped.gguf"
     for at in range(0, 480, 3):

@@ -1,4 +1,4 @@
-"""Headers that lie."""
+"""Attack: forged request headers."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -28,7 +28,7 @@ def fail(client: CheckedClient, username: str, headers: dict[str, str]) -> Any:
 
 class TestAddresses:
     @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: next(iter(claim)))
-    def test_are_not_taken_from_strangers(
+    def test_forwarded_address_of_stranger_is_not_recorded(
         self, client: CheckedClient, session: Session, claim: dict[str, str]
     ) -> None:
         user = make_user(session)
@@ -39,7 +39,7 @@ class TestAddresses:
         ).one()  # fmt: skip
         assert recorded == "127.0.0.1"
 
-    def test_do_not_get_around_the_slowing_down(
+    def test_forged_addresses_do_not_avoid_the_sign_in_wait(
         self, client: CheckedClient, session: Session
     ) -> None:
         user = make_user(session)
@@ -61,7 +61,7 @@ class TestAddresses:
         ):
             yield client
 
-    def test_nor_around_rate_limits(self, limited: CheckedClient) -> None:
+    def test_forged_addresses_do_not_avoid_rate_limits(self, limited: CheckedClient) -> None:
         codes = [
             limited.get(
                 "/api/v1/users/me",
@@ -73,7 +73,7 @@ class TestAddresses:
 
 
 class TestOtherClaims:
-    def test_no_header_makes_another_method_or_path(self, client: CheckedClient) -> None:
+    def test_override_headers_change_neither_method_nor_path(self, client: CheckedClient) -> None:
         for header in (
             {"X-HTTP-Method-Override": "DELETE"},
             {"X-Original-URL": "/api/v1/health"},
@@ -85,14 +85,18 @@ class TestOtherClaims:
     @pytest.mark.parametrize("path", ["/api/v1//users/me", "//api/v1/users", "/api/v1/users/me/",
                                       "/API/v1/users/me", "/api/v1/./users/me",
                                       "/api/v1/health/../users"])  # fmt: skip
-    def test_no_other_spelling_gets_past_a_guard(self, client: CheckedClient, path: str) -> None:
+    def test_other_spelling_of_path_does_not_bypass_guard(
+        self, client: CheckedClient, path: str
+    ) -> None:
         assert client.get(path, follow_redirects=True).status_code in {401, 404}
 
 
 class TestForeignPages:
-    """What a page elsewhere can make a browser send: cookies, forms, and no header of ours."""
+    """Requests that a foreign web page can make a browser send: cookies and forms."""
 
-    def test_cookies_are_nobody(self, client: CheckedClient, session: Session) -> None:
+    def test_cookie_with_token_does_not_authenticate(
+        self, client: CheckedClient, session: Session
+    ) -> None:
         user = make_user(session)
         form = {"username": user.username, "password": "a password of tests"}
         token = client.post("/api/v1/auth/token", data=form).json()["access_token"]
@@ -105,7 +109,9 @@ class TestForeignPages:
 
     @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded",
                                       "multipart/form-data; boundary=x"])  # fmt: skip
-    def test_forms_are_no_json(self, client: CheckedClient, session: Session, kind: str) -> None:
+    def test_json_sent_as_form_is_refused(
+        self, client: CheckedClient, session: Session, kind: str
+    ) -> None:
         from tests.factories import make_token
 
         bearer = f"Bearer {make_token(session, make_user(session))}"
@@ -119,7 +125,7 @@ class TestForeignPages:
     @pytest.mark.parametrize(
         "path", ["/api/v1/auth/token", "/api/v1/auth/logout", "/api/v1/projects"]
     )
-    def test_nothing_is_changed_for_them(self, client: CheckedClient, path: str) -> None:
+    def test_cross_origin_request_is_refused(self, client: CheckedClient, path: str) -> None:
         headers = {"Origin": "https://evil.example", "Content-Type": "text/plain"}
         answer = client.post(path, content=b"", headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (403, "cross_origin")

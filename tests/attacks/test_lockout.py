@@ -1,7 +1,7 @@
-"""Attack: a stranger tries wrong passwords from many addresses, so that the holder can't sign in.
+"""Attack: a stranger tries wrong passwords from many addresses to lock the account's owner out.
 
-The limit for an account from everywhere is reached with a few failures from each of many addresses;
-after that even the right password is answered with 429.
+A few failures from each of many addresses reach the limit of an account for all addresses together.
+Then even the right password is answered with 429.
 """
 
 from datetime import timedelta
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("client")
 
 @pytest.fixture(autouse=True)
 def limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fewer attempts, and waits that don't end during the test."""
+    """Lower the limit of attempts, and make waits longer than the test."""
     monkeypatch.setattr(rules, "FREE_FAILURES_ANYWHERE", 12)
     monkeypatch.setattr(
         rules, "wait_after", lambda failures, free: timedelta(hours=failures >= free)
@@ -42,7 +42,7 @@ def at(app: Any, address: str) -> CheckedClient:
 
 
 def attack(app: Any, username: str, network: str = "198.51.100") -> list[int]:
-    """Two wrong passwords from each of many addresses. Returns the statuses."""
+    """Try two wrong passwords from each of many addresses; return the statuses."""
     statuses = []
     for part in range(ADDRESSES):
         client = at(app, f"{network}.{part}")
@@ -50,7 +50,7 @@ def attack(app: Any, username: str, network: str = "198.51.100") -> list[int]:
     return statuses
 
 
-def test_wrong_passwords_from_many_addresses_do_not_lock_the_holder_out(
+def test_wrong_passwords_from_many_addresses_do_not_lock_out_the_owner(
     app: Any, holder: User
 ) -> None:
     assert sign_in(at(app, OFFICE), holder.username).status_code == 200
@@ -61,23 +61,21 @@ def test_wrong_passwords_from_many_addresses_do_not_lock_the_holder_out(
     assert sign_in(at(app, OFFICE_TOMORROW), holder.username).status_code == 200
 
 
-def test_the_holders_sign_in_gives_the_attacker_no_further_attempts(app: Any, holder: User) -> None:
+def test_sign_in_of_owner_gives_attacker_no_further_attempts(app: Any, holder: User) -> None:
     assert sign_in(at(app, OFFICE), holder.username).status_code == 200
     attack(app, holder.username)
     assert sign_in(at(app, OFFICE), holder.username).status_code == 200
     assert sign_in(at(app, "192.0.2.50"), holder.username, "wrong one").status_code == 429
 
 
-def test_known_networks_have_a_limit_too(app: Any, holder: User) -> None:
+def test_wrong_passwords_from_known_network_are_limited(app: Any, holder: User) -> None:
     assert sign_in(at(app, OFFICE), holder.username).status_code == 200
     statuses = attack(app, holder.username, network="203.0.113")
     assert statuses.count(401) == rules.FREE_FAILURES_ANYWHERE
     assert sign_in(at(app, OFFICE), holder.username).status_code == 429
 
 
-def test_one_address_in_a_known_network_waits_after_its_own_failures(
-    app: Any, holder: User
-) -> None:
+def test_address_in_known_network_waits_after_its_own_failures(app: Any, holder: User) -> None:
     office = at(app, OFFICE)
     assert sign_in(office, holder.username).status_code == 200
     for _ in range(rules.FREE_FAILURES):
@@ -85,14 +83,14 @@ def test_one_address_in_a_known_network_waits_after_its_own_failures(
     assert sign_in(office, holder.username).status_code == 429
 
 
-def test_an_attacker_can_not_tell_whether_the_account_exists(app: Any, holder: User) -> None:
+def test_attack_does_not_reveal_whether_the_account_exists(app: Any, holder: User) -> None:
     assert sign_in(at(app, OFFICE), holder.username).status_code == 200
     known = attack(app, holder.username)
     unknown = attack(app, f"nobody{number()}", network="198.51.101")
     assert known == unknown
 
 
-def test_a_network_of_somebody_else_is_not_known_to_the_account(
+def test_network_of_another_user_is_not_a_known_network(
     app: Any, session: Session, holder: User
 ) -> None:
     assert sign_in(at(app, OFFICE), make_user(session).username).status_code == 200

@@ -1,4 +1,7 @@
-"""Attack: somebody is put into a foreign project, whose deployments then answer in their name."""
+"""Attack: a user is added to another user's project without consent.
+
+Their requests could then reach the deployments of that project.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -58,7 +61,7 @@ def recorded(session: Session, user: User) -> list[str]:
 
 
 class TestConsent:
-    def test_nobody_becomes_a_member_without_agreeing(
+    def test_invited_user_is_no_member_before_accepting(
         self, session: Session, api: Act, invite: Any, project: Project, owner: User
     ) -> None:
         victim = make_user(session)
@@ -72,7 +75,7 @@ class TestConsent:
         assert item == answer.json()
         assert (item["project_name"], item["role"]) == (project.name, "viewer")
 
-    def test_accepting_makes_a_member(
+    def test_invited_user_who_accepts_becomes_member(
         self, session: Session, api: Act, invite: Any, project: Project, owner: User
     ) -> None:
         user = make_user(session)
@@ -84,9 +87,9 @@ class TestConsent:
         assert recorded(session, user)[-1] == "member:added"
         assert told(session, owner)[-1] == "member:joined"
         assert api(user).post(f"{where}/accept").status_code == 404
-        assert invite(user.username, "viewer").status_code == 200  # a change of the role
+        assert invite(user.username, "viewer").status_code == 200  # changes the role of a member
 
-    def test_declining_leaves_them_out(
+    def test_invited_user_who_declines_is_no_member(
         self, session: Session, api: Act, invite: Any, project: Project, owner: User
     ) -> None:
         user = make_user(session)
@@ -97,7 +100,7 @@ class TestConsent:
         assert told(session, owner)[-1] == "member:declined"
         assert api(user).get(MINE).json()["items"] == []
 
-    def test_a_new_invitation_takes_the_place_of_the_old_one(
+    def test_second_invitation_replaces_the_first(
         self, session: Session, api: Act, invite: Any
     ) -> None:
         user = make_user(session)
@@ -105,7 +108,7 @@ class TestConsent:
         assert first.json()["uuid"] == second.json()["uuid"]
         assert [item["role"] for item in api(user).get(MINE).json()["items"]] == ["developer"]
 
-    def test_withdrawing(
+    def test_withdrawn_invitation_cannot_be_accepted(
         self, session: Session, api: Act, invite: Any, project: Project, owner: User
     ) -> None:
         user = make_user(session)
@@ -117,7 +120,7 @@ class TestConsent:
         assert "member:invitation_withdrawn" in recorded(session, owner)
 
     @pytest.mark.parametrize("loss", ["role", "membership", "account"])
-    def test_it_is_worth_what_its_maker_could_still_give(
+    def test_invitation_is_void_once_its_author_may_not_give_the_role(
         self, session: Session, api: Act, invite: Any, project: Project, loss: str
     ) -> None:
         giver = make_member(session, project, make_role(session, "members:*", "datasets:read"))
@@ -139,13 +142,13 @@ class TestConsent:
         assert (answer.status_code, answer.json()["code"]) == (409, "invitation_gone")
         assert user.id not in members(session, project)
 
-    def test_nobody_invites_with_a_role_beyond_their_own(
+    def test_invitation_with_higher_role_than_own_is_refused(
         self, session: Session, api: Act, invite: Any, project: Project
     ) -> None:
         giver = make_member(session, project, make_role(session, "members:*"))
         assert invite(make_user(session).username, "viewer", api(giver)).status_code == 403
 
-    def test_administrators_need_not_ask_unless_the_settings_say_so(
+    def test_administrator_adds_members_directly_unless_the_setting_forbids_it(
         self, session: Session, admin: Api, invite: Any, project: Project
     ) -> None:
         one, two = make_user(session), make_user(session)
@@ -156,10 +159,10 @@ class TestConsent:
             assert invite(two.username, by=admin).status_code == 202
         assert members(session, project) == {one.id}
 
-    def test_nobody_is_given_a_project_without_agreeing_to_be_in_it(
+    def test_transfer_to_user_who_is_no_member_is_refused(
         self, session: Session, api: Act, project: Project, owner: User
     ) -> None:
-        """A deployment in it would be one of the victim's own."""
+        """Otherwise the deployments in it would count as the victim's own."""
         victim = make_user(session)
         place, body = f"projects/{project.uuid}/transfer", {"user": victim.username}
         answer = api(owner).post(place, json=body)
@@ -168,7 +171,7 @@ class TestConsent:
         assert api(owner).post(place, json=body).status_code == 200
 
     @pytest.mark.parametrize("who", ["oneself", "administrator who asks"])
-    def test_deleting_an_owner_gives_nobody_a_project_who_has_not_agreed(
+    def test_deletion_of_owner_with_transfer_to_no_member_is_refused(
         self, session: Session, api: Act, admin: Api, who: str
     ) -> None:
         role = make_role(session, "users:read", "users:write")
@@ -188,7 +191,7 @@ class TestConsent:
         session.expire_all()
         assert {agreed.owner_id, project.owner_id} == {victim.id}
 
-    def test_administrator_gives_the_projects_of_a_deleted_account_to_anybody(
+    def test_administrator_transfers_projects_of_deleted_account_to_any_user(
         self, session: Session, admin: Api, project: Project, owner: User
     ) -> None:
         heir = make_user(session)
@@ -199,10 +202,10 @@ class TestConsent:
 
     @pytest.mark.parametrize("way", ["transfer", "deletion"])
     @pytest.mark.parametrize("binned", [False, True])
-    def test_received_project_takes_no_name_of_ones_own_deployments(
+    def test_transfer_with_deployment_names_of_the_receiver_is_refused(
         self, session: Session, api: Act, way: str, binned: bool
     ) -> None:
-        """With it, her requests for the bare name would reach the attacker's model."""
+        """Otherwise the victim's requests for the bare name would reach the attacker's model."""
         attacker = make_user(session, role=make_role(session, "users:*").name)
         victim, project = make_user(session), make_project(session, attacker)
         make_member(session, project, "viewer", victim)
@@ -230,7 +233,7 @@ class TestConsent:
         session.commit()
         assert give().status_code in {200, 204}
 
-    def test_administrator_transfers_despite_shared_names_unless_they_ask(
+    def test_administrator_transfers_despite_shared_names_unless_the_setting_forbids_it(
         self, session: Session, admin: Api, project: Project
     ) -> None:
         heir = make_member(session, project, "viewer")
@@ -245,7 +248,9 @@ class TestConsent:
 class TestWhoHasAnAccount:
     """The owner of a project can't find out which user names exist."""
 
-    def test_by_inviting(self, session: Session, api: Act, invite: Any, owner: User) -> None:
+    def test_invitation_does_not_reveal_whether_user_exists(
+        self, session: Session, api: Act, invite: Any, owner: User
+    ) -> None:
         real, unreal = invite(make_user(session).username), invite(f"no-{uuid4().hex[:8]}")
         assert real.status_code == unreal.status_code == 202
         shapes = []
@@ -256,7 +261,7 @@ class TestWhoHasAnAccount:
             shapes.append((body, sorted(answer.headers)))
         assert shapes[0] == shapes[1]
 
-    def test_by_the_list_of_invitations(
+    def test_list_of_invitations_does_not_reveal_whether_user_exists(
         self, session: Session, api: Act, invite: Any, project: Project, owner: User
     ) -> None:
         names = [make_user(session).username, f"no-{uuid4().hex[:8]}"]
@@ -270,7 +275,7 @@ class TestWhoHasAnAccount:
             assert api(owner).delete(place).status_code == 204
 
     @pytest.mark.parametrize("way", ["removing", "transferring", "explaining"])
-    def test_by_other_answers(
+    def test_other_answers_do_not_reveal_whether_user_exists(
         self, session: Session, api: Act, project: Project, owner: User, way: str
     ) -> None:
         me, here = api(owner), f"projects/{project.uuid}"

@@ -1,6 +1,6 @@
-"""Attack: a model whose config.json says absurd sizes, to exhaust whoever loads it.
+"""Attack: a model whose config.json has absurd sizes, to exhaust the machine that loads it.
 
-Such a model must not become ready: its import says which field is wrong.
+Such a model must not become ready. The error of its import names the wrong field.
 """
 
 import json
@@ -46,7 +46,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("max_position_embeddings", 10**15),
     ],
 )
-def test_a_size_that_does_not_fit_the_weights_is_refused_by_name(
+def test_config_size_that_contradicts_weights_is_refused_and_named(
     model: Path, tmp_path: Path, heard: Heard, field: str, value: float
 ) -> None:
     upload = Path(shutil.copytree(model, tmp_path / "upload"))
@@ -57,7 +57,7 @@ def test_a_size_that_does_not_fit_the_weights_is_refused_by_name(
     assert not refused.value.retryable
 
 
-def test_sizes_are_bounded_at_every_depth() -> None:
+def test_nested_config_size_out_of_bounds_is_refused() -> None:
     with pytest.raises(JobError, match=r"text_config\.hidden_size = 1000000000000, but"):
         check_bounds({"model_type": "gemma3", "text_config": {"hidden_size": 10**12}})
     with pytest.raises(JobError, match="num_key_value_heads = 1000000000000, but"):
@@ -85,7 +85,7 @@ SMALL: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("model_type", SMALL)
-def test_every_architecture_fits_its_own_configuration(model_type: str) -> None:
+def test_config_of_each_architecture_matches_its_own_weights(model_type: str) -> None:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 

@@ -1,4 +1,4 @@
-"""Hostile names of a model's files: uploaded over HTTP, and listed by a hub."""
+"""Attack: hostile names of model files, in uploads over HTTP and in file lists of model hubs."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ REFUSED = {
     "quotes": '"config".json',
     "template": "{{config}}.json",
 }
-"""What is refused, whatever system a worker runs."""
+"""File names that are refused on every operating system, by description."""
 
 COLLIDING = [
     ("Config.json", "config.json"), ("a/b.json", "A/b.json"), ("a/b.json", "a/B.JSON"),
@@ -100,16 +100,16 @@ def kept(owner: Api, model: str) -> list[str]:
 
 @pytest.mark.parametrize("what", REFUSED)
 def test_hostile_name_is_refused(what: str) -> None:
-    """The rule that every upload passes; the words must not carry the name's own tricks."""
+    """Every upload passes this rule. Its message must not contain the name's unusual characters."""
     fault = fault_of_path(REFUSED[what])
     assert fault is not None
     assert (fault.en + fault.zh).isprintable()
 
 
-def test_no_hostile_name_comes_in_over_http(
+def test_upload_with_hostile_name_is_refused(
     owner: Api, world: World, model: str, server_url: str
 ) -> None:
-    """Sent percent-encoded on a real connection: clients would normalise or refuse many of them."""
+    """The names are sent percent-encoded: HTTP clients would normalise or refuse many of them."""
     answers = {}
     for what, name in REFUSED.items():
         connection = HTTPConnection(urlsplit(server_url).netloc, timeout=60)
@@ -127,7 +127,7 @@ def test_no_hostile_name_comes_in_over_http(
 
 
 @pytest.mark.parametrize(("first", "second"), COLLIDING)
-def test_names_that_collide_on_some_systems_are_refused(
+def test_upload_with_name_that_collides_on_some_systems_is_refused(
     owner: Api, model: str, first: str, second: str
 ) -> None:
     assert owner.put(f"{model}/{first}", content=b"one").status_code == 200
@@ -145,14 +145,14 @@ LISTED = [
 
 
 @pytest.mark.parametrize("name", LISTED, ids=lambda name: repr(name[:20]))
-def test_hostile_names_of_a_hub_are_not_downloaded(name: str) -> None:
-    """Whatever a hub lists: only plain names of the top level become files."""
+def test_hub_listing_with_hostile_name_is_refused(name: str) -> None:
+    """Only plain names at the top level of a hub's listing become files."""
     listing: Any = {"Data": {"Files": [{"Path": name, "Size": 4, "Type": "blob"}]}}
     with pytest.raises(JobError):
         choose(parse_modelscope_listing(listing, "a/b"), "a/b")
 
 
-def test_listings_of_a_hub_that_are_no_names_are_refused() -> None:
+def test_malformed_hub_listing_is_refused() -> None:
     for path in (None, 7, ["a"], {"a": 1}, ""):
         with pytest.raises(JobError):
             choose(parse_modelscope_listing({"Data": {"Files": [{"Path": path}]}}, "a/b"), "a/b")

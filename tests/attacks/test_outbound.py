@@ -1,4 +1,4 @@
-"""Making the server ask for something on the attacker's behalf."""
+"""Attack: requests that make the server call an internal address (SSRF)."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from tests.server.core.test_outgoing import ODD, PUBLIC, Inside, inside, names
 __all__ = ["inside", "names"]  # fixtures
 
 ADDRESSES = {"url", "endpoint"}
-"""Names of fields that hold one; a field of another name that does is to be added here."""
+"""Names of request fields that contain a URL. Add new ones here."""
 
 CLOSED = (
-    *(url for url in ODD if "localhost" not in url),  # a name is looked up when it is called
+    *(url for url in ODD if "localhost" not in url),  # host names are resolved only at the call
     "http://10.1.2.3/", "http://192.168.0.1/", "http://169.254.169.254/latest/meta-data",
     "http://[fd00:ec2::254]/", "http://[::ffff:169.254.169.254]/", "http://100.100.100.200/",
     "http://somebody:secret@127.0.0.1/", "http://127.0.0.1:6379/", "https://127.0.0.1:22/",
@@ -35,26 +35,26 @@ WITH_BODIES = [a for a in TABLE if a.method in {"POST", "PUT", "PATCH"} and a.ki
 
 @pytest.fixture(autouse=True)
 def closed(world: World) -> Iterator[None]:
-    """Nobody opened a network."""
+    """Set ``AIPLATFORM_OUTGOING_NETWORKS`` to allow no internal network."""
     with environment(AIPLATFORM_OUTGOING_NETWORKS=""):
         yield
 
 
 def places(app: FastAPI, access: Access, params: dict[str, str]) -> Iterator[tuple[Any, Any]]:
-    """Bodies of the route, and where in them an address stands."""
+    """Yield bodies of the route, each with the position of a URL in it."""
     for body in bodies_of(app, access, params):
         if body.get("source", {}).get("kind") == "s3":
-            body["source"]["endpoint"] = "https://store.example.com"  # one may go without
+            body["source"]["endpoint"] = "https://store.example.com"  # optional field
         for place in texts(body):
             if place[-1] in ADDRESSES:
                 yield body, place
 
 
 class TestServerSideRequests:
-    def test_no_field_takes_an_address_of_ours(
+    def test_body_with_internal_address_is_refused(
         self, client: CheckedClient, app: FastAPI, world: World, inside: Inside
     ) -> None:
-        """In every body of the application that has one, found by its own description."""
+        """Every URL field of every route is tried; the OpenAPI document names them."""
         asked = set()
         for access in WITH_BODIES:
             person = "owner" if admits(access, "owner") else "admin"
@@ -74,7 +74,7 @@ class TestServerSideRequests:
         }
         assert inside.hits == []
 
-    def test_a_webhook_can_not_be_moved_there_later(
+    def test_change_of_webhook_to_internal_address_is_refused(
         self, owner: Api, world: World, inside: Inside
     ) -> None:
         place = f"webhooks/{world.params['webhook']}"
@@ -86,7 +86,7 @@ class TestServerSideRequests:
         assert inside.hits == []
 
     @pytest.mark.parametrize("name", ["localhost", "localhost."])
-    def test_names_of_this_machine_are_refused_at_once(
+    def test_webhook_to_localhost_is_refused(
         self, owner: Api, world: World, inside: Inside, name: str
     ) -> None:
         made = owner.post(
@@ -96,10 +96,10 @@ class TestServerSideRequests:
         assert (made.status_code, made.json()["code"]) == (422, "webhook_url_refused")
         assert inside.hits == []
 
-    def test_a_name_that_is_ours_when_it_is_called_is_not(
+    def test_webhook_whose_name_becomes_internal_is_not_called(
         self, owner: Api, world: World, inside: Inside, names: dict[str, list[list[str]]]
     ) -> None:
-        """Whatever it was when it was typed in."""
+        """The name has a public address when the webhook is created."""
         name = "rebind.test"
         from tests.server.notifications.deliveries import drain
 
@@ -116,7 +116,7 @@ class TestServerSideRequests:
         assert delivery["status"] == "pending"
         assert inside.hits == []
 
-    def test_a_redirect_inwards_is_not_followed(
+    def test_webhook_redirect_to_internal_address_is_not_followed(
         self, owner: Api, world: World, inside: Inside
     ) -> None:
         from tests.server.notifications.deliveries import drain

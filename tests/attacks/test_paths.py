@@ -1,4 +1,4 @@
-"""Traversal in everything that looks like a path."""
+"""Attack: path traversal in every field that looks like a path."""
 
 from pathlib import Path
 from urllib.parse import quote
@@ -41,14 +41,14 @@ LOOT = {"passwd", "secret", "win.ini", "id_rsa", "etc", "windows", "config.json"
 
 
 def landed(home: Path) -> set[str]:
-    """Names of hostile paths that became files, in the home or where one that escapes would be."""
+    """Return the names from hostile paths that became files, inside ``home`` or next to it."""
     within = {file.name for file in home.rglob("*")}
     return LOOT & (within | {path.name for path in home.parent.iterdir()})
 
 
 class TestTraversal:
     @pytest.mark.parametrize("path", HOSTILE)
-    def test_in_files_of_models(
+    def test_hostile_path_of_model_file_reads_and_writes_nothing(
         self, owner: Api, world: World, session: Session, home: Path, path: str
     ) -> None:
         made = owner.post(
@@ -70,8 +70,10 @@ class TestTraversal:
         assert not landed(home)
 
     @pytest.mark.parametrize("path", HOSTILE)
-    def test_in_names_of_uploads(self, owner: Api, world: World, home: Path, path: str) -> None:
-        """A file's name is remembered as a name, and picks a format; nothing is opened by it."""
+    def test_hostile_path_as_upload_name_opens_no_file(
+        self, owner: Api, world: World, home: Path, path: str
+    ) -> None:
+        """The name of an upload is only stored and used to choose a format."""
         answer = owner.post(
             f"projects/{world.params['project']}/datasets",
             params={"name": f"d{abs(hash(path))}", "filename": f"{path}.jsonl"},
@@ -91,7 +93,9 @@ class TestTraversal:
 
     @pytest.mark.parametrize("path", HOSTILE)
     @pytest.mark.parametrize("field", ["repository", "revision", "package"])
-    def test_in_sources_of_models(self, owner: Api, world: World, path: str, field: str) -> None:
+    def test_hostile_path_in_model_source_is_refused(
+        self, owner: Api, world: World, path: str, field: str
+    ) -> None:
         source = {"kind": "hub", "repository": "a/b", "revision": "main"}
         if field == "package":
             source = {"kind": "package"}
@@ -100,14 +104,14 @@ class TestTraversal:
             json={"name": "x", "source": source | {field: path}},
         )
         if field == "package" and path == "con":
-            return  # as good a name as any; no such package is installed
+            return  # a valid package name, but no such package is installed
         if field == "revision" and path in {"con", "a/./b"}:
-            return  # a branch may be called so; what leaves is a URL of the hub's
+            return  # valid branch names, which are only used in URLs of the hub
         assert answer.status_code == 422, answer.text
 
     @pytest.mark.parametrize("path", HOSTILE)
     @pytest.mark.parametrize("place", ["models", "deployments"])
-    def test_in_names_that_become_addresses(
+    def test_hostile_path_as_model_or_deployment_name_is_refused(
         self, owner: Api, world: World, path: str, place: str
     ) -> None:
         body = {"name": path, "source": {"kind": "upload"}}

@@ -1,4 +1,4 @@
-"""DNS rebinding: a name is public when it is checked and private when it is called."""
+"""Attack: DNS rebinding. A host name is public when checked, and private when called."""
 
 import os
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ PRIVATE = [
 
 @pytest.fixture(autouse=True)
 def closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Nobody opened a network."""
+    """Set ``AIPLATFORM_OUTGOING_NETWORKS`` to allow no internal network, and shorten waits."""
     monkeypatch.setattr(web_module, "FIRST_WAIT_SECONDS", 0.001)
     with environment(AIPLATFORM_OUTGOING_NETWORKS=""):
         yield
@@ -39,7 +39,7 @@ def closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def connected(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The addresses to which connections were tried; none is made."""
+    """Record the addresses that would be connected to, and make all connections fail."""
     tried: list[str] = []
 
     def connect(self: Any, host: str, *_: Any, **__: Any) -> Any:
@@ -63,10 +63,10 @@ def import_file(url: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("address", PRIVATE)
-def test_webhook_provider_and_import_refuse_a_name_that_became_private(
+def test_webhook_sso_and_import_refuse_name_that_became_private(
     names: Names, connected: list[str], tmp_path: Path, address: str
 ) -> None:
-    """The name was public when it was typed in and checked."""
+    """The name was public when it was entered and checked."""
     url = "http://rebind.test/x"
     require_open_url(url)
     names["rebind.test"] = [[address]]

@@ -1,4 +1,4 @@
-"""Attack: an API key reads through a task what its scopes do not let it read."""
+"""Attack: an API key uses a task to read what its scopes don't let it read."""
 
 import io
 import tarfile
@@ -39,7 +39,7 @@ from tests.factories import (
 )
 
 WORK = ("tasks:*", "training:*", "inference:*", "datasets:write", "models:write")
-"""All that starts tasks, and no permission to read their inputs."""
+"""Scopes that allow starting tasks of all kinds, but not reading their inputs."""
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def owner(session: Session, project: Project) -> User:
 
 @pytest.fixture
 def key(client: CheckedClient, session: Session, owner: User) -> Callable[..., Api]:
-    """``key(*scopes)``: the API as the owner of the project with a key of these scopes."""
+    """Return a function that creates a key of the owner with given scopes, and a client for it."""
 
     def show(*scopes: str) -> Api:
         token = f"aip_key_{uuid4().hex}"
@@ -91,7 +91,7 @@ def bundle(api: Callable[[User], Api], owner: User, project: Project) -> Iterato
 
 
 def specs(dataset: str, model: str, bundle: str) -> dict[str, tuple[dict[str, Any], set[str]]]:
-    """Every kind of task that ``POST …/tasks`` takes, and what reading its inputs needs."""
+    """Return each kind of task that ``POST …/tasks`` accepts, with the scopes for its inputs."""
     ref = {"dataset": dataset}
     script = {"type": "script", "bundle": bundle, "command": ["true"]}
     return {
@@ -117,7 +117,7 @@ NAMES = list(specs("", "", ""))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_input_takes_the_permission_to_read_it(
+def test_task_with_input_needs_the_scope_to_read_it(
     key: Callable[..., Api], project: Project, session: Session,
     dataset: str, model: str, bundle: str, name: str,
 ) -> None:  # fmt: skip
@@ -130,7 +130,7 @@ def test_each_input_takes_the_permission_to_read_it(
             assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")
             assert missing in answer.json()["detail"]
         answer = key(*WORK, *needed).post(place, json=body)
-        # Nobody offers the environment of scripts here: that is refused after the inputs.
+        # No worker here offers the environment of scripts; this is checked after the inputs.
         allowed = answer.status_code in {201, 202} or answer.json()["code"] == "no_worker_can_run"
         assert allowed, answer.text
     denied = session.scalars(
@@ -139,7 +139,7 @@ def test_each_input_takes_the_permission_to_read_it(
     assert needed <= set(denied)
 
 
-def test_trainings_sweeps_schedules_and_deployments_read_nothing_else(
+def test_run_sweep_schedule_and_deployment_need_the_scope_of_their_inputs(
     key: Callable[..., Api], project: Project, session: Session, dataset: str, model: str
 ) -> None:
     config = {"type": "training", "base_model": model, "dataset": {"dataset": dataset}}
@@ -166,7 +166,7 @@ def test_trainings_sweeps_schedules_and_deployments_read_nothing_else(
         assert missing in answer.json()["detail"], path
 
 
-def test_a_retry_reads_what_a_submission_may(
+def test_retry_needs_the_scope_of_the_inputs(
     key: Callable[..., Api], project: Project, session: Session, dataset: str
 ) -> None:
     failed = make_task(
@@ -180,10 +180,10 @@ def test_a_retry_reads_what_a_submission_may(
     assert key(*WORK, "datasets:read").post(f"tasks/{failed.uuid}/retry").status_code == 202
 
 
-def test_a_schedule_keeps_the_limits_of_the_key_that_made_it(
+def test_schedule_keeps_the_limits_of_the_key_that_created_it(
     key: Callable[..., Api], project: Project, session: Session, dataset: str, model: str
 ) -> None:
-    """Also where what it runs is changed later, by somebody who may do more."""
+    """The limits also apply if a user with more permissions changes the experiment later."""
     config = {"type": "training", "base_model": model, "dataset": {"dataset": dataset}}
     experiment = make_experiment(session, project, config=config)
     reader = key(*WORK, "datasets:read", "models:read")
@@ -213,7 +213,7 @@ def test_a_schedule_keeps_the_limits_of_the_key_that_made_it(
     assert (fired.outcome, fired.code) == ("refused", "key_gone")
 
 
-def test_a_sweep_keeps_the_limits_of_the_key_that_made_it(
+def test_sweep_keeps_the_limits_of_the_key_that_created_it(
     key: Callable[..., Api], project: Project, session: Session, dataset: str, model: str
 ) -> None:
     config = {"type": "training", "base_model": model, "dataset": {"dataset": dataset}}
@@ -258,7 +258,7 @@ class TestPersonalSecrets:
             "secrets": {"HF_TOKEN": name},
         }
 
-    def test_take_a_scope_of_their_own(
+    def test_key_without_secrets_scope_cannot_use_personal_secret(
         self, key: Callable[..., Api], session: Session, project: Project, owner: User
     ) -> None:
         make_secret(session, owner, name="mine")
@@ -266,24 +266,24 @@ class TestPersonalSecrets:
         answers = [
             thief.post(self.place(project), json=self.body(name)) for name in ("mine", "nowhere")
         ]
-        # The key does not even learn which secrets its owner has.
+        # The answers don't reveal which secrets the owner has.
         assert {answer.status_code for answer in answers} == {403}
         assert {answer.json()["detail"] for answer in answers} == {answers[0].json()["detail"]}
         assert "secrets:use" in answers[0].json()["detail"]
         allowed = key(*self.SCOPES, "secrets:use").post(self.place(project), json=self.body("mine"))
         assert allowed.status_code == 201, allowed.text
 
-    def test_the_projects_own_takes_none(
+    def test_key_without_secrets_scope_can_use_project_secret(
         self, key: Callable[..., Api], session: Session, project: Project
     ) -> None:
         make_secret(session, project, name="shared")
         answer = key(*self.SCOPES).post(self.place(project), json=self.body("shared"))
         assert answer.status_code == 201, answer.text
 
-    def test_one_of_the_same_name_does_not_take_the_projects_place(
+    def test_personal_secret_does_not_replace_project_secret_of_same_name(
         self, key: Callable[..., Api], session: Session, project: Project, owner: User
     ) -> None:
-        """The task starts later: by then, too, the key's limits count."""
+        """The task starts later than the request; the key's limits still apply then."""
         make_secret(session, project, "of the project", name="same")
         make_secret(session, owner, "of the owner", name="same")
         answer = key(*self.SCOPES).post(self.place(project), json=self.body("same"))
@@ -291,7 +291,7 @@ class TestPersonalSecrets:
         with transaction() as own:
             assert take_secrets(own, own.scalars(task).one()) == {"HF_TOKEN": "of the project"}
 
-    def test_anybody_may_give_the_scope(
+    def test_any_user_can_create_key_with_secrets_scope(
         self, api: Callable[[User], Api], session: Session, project: Project, owner: User
     ) -> None:
         from tests.factories import make_member

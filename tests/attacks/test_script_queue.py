@@ -1,4 +1,4 @@
-"""Attack: another task than a script gets to the worker that runs as root for scripts alone."""
+"""Attack: a task that is not a script reaches the script worker, which runs as root."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -41,7 +41,7 @@ def tasks(session: Session, project: Project) -> list[Task]:
 
 
 def stopped(session: Session, project: Project) -> Deployment:
-    """A deployment of that queue from before it was the queue of scripts."""
+    """Create a stopped deployment in the queue, as from before it became the script queue."""
     model = make_model(session, project)
     spec = {"type": "inference", "model": str(model.uuid), "queue": QUEUE}
     return make_deployment(session, project, model, spec=spec)
@@ -49,7 +49,9 @@ def stopped(session: Session, project: Project) -> Deployment:
 
 @pytest.mark.usefixtures("scripts_queue")
 class TestRefused:
-    def test_new_deployment(self, session: Session, admin: Api, project: Project) -> None:
+    def test_new_deployment_in_script_queue_is_refused(
+        self, session: Session, admin: Api, project: Project
+    ) -> None:
         body = {"name": "faq", "model": str(make_model(session, project).uuid), "queue": QUEUE}
         place = f"projects/{project.uuid}/deployments"
         answer = admin.post(place, json=body)
@@ -59,7 +61,9 @@ class TestRefused:
         assert admin.get(place).json()["items"] == []
 
     @pytest.mark.parametrize("way", ["start", "update"])
-    def test_old_deployment(self, session: Session, admin: Api, project: Project, way: str) -> None:
+    def test_old_deployment_in_script_queue_is_refused(
+        self, session: Session, admin: Api, project: Project, way: str
+    ) -> None:
         deployment = stopped(session, project)
         place = f"deployments/{deployment.uuid}"
         if way == "start":
@@ -71,15 +75,17 @@ class TestRefused:
         assert WORDS in answer.json()["detail"]
         assert tasks(session, project) == []
 
-    def test_every_new_task(self, session: Session, project: Project) -> None:
-        """Whatever the platform queues by itself passes the same guard."""
+    def test_new_task_in_script_queue_is_refused(self, session: Session, project: Project) -> None:
+        """Tasks that the platform itself queues pass the same check."""
         spec = InferenceSpec(model=make_model(session, project).uuid, queue=QUEUE)
         facts: dict[str, Any] = {"project_id": project.id, "project_uuid": project.uuid}
         with pytest.raises(NoWorkerCanRun):
             new_task(spec, actor=audit.SYSTEM, name="server", **facts)
 
 
-def test_worker_ends_what_was_queued_before(session: Session, admin: Api, project: Project) -> None:
+def test_task_queued_before_is_failed_by_the_worker(
+    session: Session, admin: Api, project: Project
+) -> None:
     hand = Hand(f"queue{number()}")
     body = {"name": "faq", "model": str(make_model(session, project).uuid), "queue": hand.queue}
     made = admin.post(f"projects/{project.uuid}/deployments", json=body)
@@ -92,10 +98,10 @@ def test_worker_ends_what_was_queued_before(session: Session, admin: Api, projec
     assert f"the queue {hand.queue!r} is for scripts alone" in (task.error_message or "")
 
 
-def test_crashed_server_is_not_started_again(
+def test_crashed_model_server_in_script_queue_is_not_restarted(
     session: Session, admin: Api, project: Project
 ) -> None:
-    """The end of its task must not fail either."""
+    """Ending its task must not fail either."""
     hand = Hand(f"queue{number()}")
     body = {"name": "faq", "model": str(make_model(session, project).uuid), "queue": hand.queue}
     place = f"projects/{project.uuid}/deployments"

@@ -1,4 +1,4 @@
-"""Forged and truncated seals: a verification reports them and never fails on them."""
+"""Attack: forged and truncated seals. A verification must report them without crashing."""
 
 import gzip
 import json
@@ -26,7 +26,7 @@ Change = Callable[[dict[str, Any]], object]
 
 
 def forge_seal(change: Change) -> Callable[[list[str]], None]:
-    """Change the first seal of a file and correct its own hash, as a careful forger does."""
+    """Return a function that changes the first seal in the lines of a file."""
 
     def apply(found: list[str]) -> None:
         at = next(i for i, line in enumerate(found) if line.startswith('{"seal"'))
@@ -38,7 +38,7 @@ def forge_seal(change: Change) -> Callable[[list[str]], None]:
 
 
 def claim_every_number(said: dict[str, Any]) -> None:
-    """Let the seal cover four thousand million rows, with a hash that fits."""
+    """Make the seal cover all 2**32 possible row numbers, with a matching hash."""
     whole = (-(2**31), 2**31 - 1)
     root, previous = bytes.fromhex(said["root"]), bytes.fromhex(said["previous"])
     said["ids"] = f"{whole[0]}..{whole[1]}"
@@ -78,7 +78,7 @@ def test_file_with_forged_seal_is_reported(tmp_path: Path, kind: str, name: str)
     assert not verify_file(edit(path, forge_seal(FORGED[name]))).is_intact
 
 
-def test_whole_seal_with_truncated_leaves_is_reported(tmp_path: Path) -> None:
+def test_seal_with_truncated_leaves_is_reported(tmp_path: Path) -> None:
     write(6)
     seal(most=3)
     for leaves in ("", "AAAA", 7, None, "\u00e9"):
@@ -105,7 +105,7 @@ def test_forged_proof_is_reported(tmp_path: Path, field: dict[str, Any]) -> None
 
 
 def test_altered_row_without_its_proof_is_reported(tmp_path: Path) -> None:
-    """Without a proof a row looks unsealed, but its seal is in the file and names it."""
+    """Without a proof the row looks unsealed, but the seal in the file covers its number."""
     rows = write(4)
     seal()
     path = write_selection(tmp_path / "f", action="dataset:")
@@ -120,10 +120,8 @@ def test_altered_row_without_its_proof_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("filters", [None, 1, "drop"], ids=str)
-def test_selection_that_hides_what_it_was_asked_for_is_reported(
-    tmp_path: Path, filters: Any
-) -> None:
-    """Without its filters a selection could leave out rows and pass for the whole trail."""
+def test_selection_without_valid_filters_is_reported(tmp_path: Path, filters: Any) -> None:
+    """Without filters, a selection that leaves out rows could pass for the whole trail."""
     rows = write(4)
     seal()
     path = write_selection(tmp_path / "f")
@@ -166,7 +164,7 @@ def test_file_cut_at_any_byte_is_reported(tmp_path: Path) -> None:
 
 
 def test_seal_of_another_trail_is_reported(tmp_path: Path) -> None:
-    """A seal that is whole in itself does not fit behind another one."""
+    """A seal that is valid by itself does not fit after a seal of this trail."""
     write(4)
     seal(most=2)
     path = write_seals(tmp_path / "f", 1, 2)

@@ -1,7 +1,7 @@
-"""Attack: a worker that lost its lease goes on writing, and API replicas are played off.
+"""Attack: a worker writes after it lost its lease, and clients play off API replicas.
 
-Two workers, of which the first is thought dead while it still runs the task that the second has by
-now; and two API processes on one database and one broker.
+There are two workers: the first counts as lost, but still runs the task that the second has claimed
+since. And there are two API processes with the same database and broker.
 """
 
 from __future__ import annotations
@@ -77,11 +77,11 @@ WRITES: dict[str, Write] = {
     "end of a node": nodes.leave,
     "renewal of a node": nodes.renew,
 }
-"""What a worker writes of a task that it holds."""
+"""Writes of a worker about a task whose lease it has, by name."""
 
 
 def traces(session: Session, task: Task) -> dict[str, Any]:
-    """Return all that is stored of a task."""
+    """Return everything that the database has about a task."""
     session.rollback()
     of_task = {"task": task.id}
     found: dict[str, Any] = {}
@@ -99,7 +99,10 @@ def traces(session: Session, task: Task) -> dict[str, Any]:
 
 @pytest.fixture
 def stale(session: Session, submit: Callable[..., Task], make_worker: Callable[..., int]) -> Any:
-    """A task that a second worker runs by now, and the claims of the first and of the second."""
+    """Create a task whose lease expired and that a second worker claimed.
+
+    Returns the task and the claims of the first and the second worker.
+    """
     task = submit()
     first = attempts.claim_next(session, make_worker("w1"), ["default"])
     commit(session)
@@ -114,7 +117,9 @@ def stale(session: Session, submit: Callable[..., Task], make_worker: Callable[.
 
 
 @pytest.mark.parametrize("what", WRITES)
-def test_worker_that_lost_its_lease_writes_nothing(session: Session, stale: Any, what: str) -> None:
+def test_write_of_worker_that_lost_its_lease_is_refused(
+    session: Session, stale: Any, what: str
+) -> None:
     task, first, _ = stale
     before = traces(session, task)
     with pytest.raises(LostLease), transaction() as writing:
@@ -124,7 +129,9 @@ def test_worker_that_lost_its_lease_writes_nothing(session: Session, stale: Any,
 
 @pytest.mark.parametrize("what", WRITES)
 @pytest.mark.parametrize("by", [-1, 1, 1000])
-def test_guessed_fence_opens_nothing(session: Session, stale: Any, what: str, by: int) -> None:
+def test_write_with_guessed_fencing_number_is_refused(
+    session: Session, stale: Any, what: str, by: int
+) -> None:
     task, _, second = stale
     before = traces(session, task)
     with pytest.raises(LostLease), transaction() as writing:
@@ -134,7 +141,7 @@ def test_guessed_fence_opens_nothing(session: Session, stale: Any, what: str, by
 
 @pytest.fixture
 def replicas(database_url: str, broker_url: str) -> Iterator[tuple[CheckedClient, CheckedClient]]:
-    """Two API processes' applications; their broker and database are the same."""
+    """Start two applications with low rate limits and the same database and broker."""
     from aiplatform.server.app import create_app
 
     with environment(**FEW, AIPLATFORM_BROKER_URL=broker_url):
@@ -147,11 +154,11 @@ def replicas(database_url: str, broker_url: str) -> Iterator[tuple[CheckedClient
 
 
 @pytest.mark.usefixtures("middle_of_the_hour")
-def test_rate_limit_counts_over_all_replicas(
+def test_rate_limit_counts_requests_at_all_replicas(
     replicas: tuple[CheckedClient, CheckedClient], session: Session
 ) -> None:
     headers = {"Authorization": f"Bearer {make_token(session, make_user(session))}"}
-    for replica in replicas:  # the first of each counts as its address
+    for replica in replicas:  # the first request at each replica counts for the address
         replica.get("/api/v1/users/me", headers=headers)
     turns = cycle(replicas)
     statuses = [next(turns).get("/api/v1/users/me", headers=headers).status_code for _ in range(8)]
@@ -159,7 +166,7 @@ def test_rate_limit_counts_over_all_replicas(
 
 
 @pytest.mark.usefixtures("middle_of_the_hour")
-def test_sign_ins_are_counted_over_all_replicas(
+def test_sign_in_limit_counts_attempts_at_all_replicas(
     replicas: tuple[CheckedClient, CheckedClient], session: Session
 ) -> None:
     user, turns = make_user(session), cycle(replicas)
@@ -169,7 +176,7 @@ def test_sign_ins_are_counted_over_all_replicas(
 
 @pytest.fixture
 def open_replicas(app: Any, client: CheckedClient) -> Iterator[tuple[CheckedClient, CheckedClient]]:
-    """Two applications without limits."""
+    """Start two applications without rate limits."""
     from aiplatform.server.app import create_app
 
     options: Any = {"base_url": "http://127.0.0.1:8400", "client": ("127.0.0.1", 50000)}
@@ -177,7 +184,7 @@ def open_replicas(app: Any, client: CheckedClient) -> Iterator[tuple[CheckedClie
         yield client, other
 
 
-def test_refresh_token_that_was_used_at_one_replica_ends_the_session_at_the_other(
+def test_refresh_token_used_at_two_replicas_ends_the_session(
     open_replicas: tuple[CheckedClient, CheckedClient], session: Session
 ) -> None:
     one, two = open_replicas
@@ -189,7 +196,7 @@ def test_refresh_token_that_was_used_at_one_replica_ends_the_session_at_the_othe
     assert [me(replica, second["access_token"]) for replica in open_replicas] == [401, 401]
 
 
-def test_lost_answer_is_repeated_at_any_replica_and_leaves_one_living_pair(
+def test_refresh_repeated_at_any_replica_leaves_one_valid_access_token(
     open_replicas: tuple[CheckedClient, CheckedClient], session: Session
 ) -> None:
     first = sign_in(open_replicas[0], make_user(session).username).json()
@@ -203,7 +210,7 @@ def test_lost_answer_is_repeated_at_any_replica_and_leaves_one_living_pair(
 
 
 @pytest.mark.parametrize("how", ["signed out", "deactivated", "ended in the database"])
-def test_what_one_replica_ended_no_other_takes(
+def test_session_ended_at_one_replica_is_refused_by_the_other(
     open_replicas: tuple[CheckedClient, CheckedClient], session: Session, admin: Any, how: str
 ) -> None:
     one, two = open_replicas
@@ -225,7 +232,7 @@ def test_what_one_replica_ended_no_other_takes(
     assert renew(two, pair["refresh_token"]).status_code == 401
 
 
-def test_invitation_is_taken_once_at_two_replicas(
+def test_invitation_accepted_at_two_replicas_counts_once(
     open_replicas: tuple[CheckedClient, CheckedClient], admin: Any, session: Session
 ) -> None:
     made = invite(admin).json()

@@ -1,4 +1,4 @@
-"""References and secrets as values of a sweep, in a project's gate and in a fix."""
+"""Attack: references and secrets as values of a sweep, in a quality gate, or in a fix."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ __all__ = [
 
 @pytest.fixture
 def foreign(session: Session, tmp_path: Any) -> dict[str, str]:
-    """A dataset and a model of a project of somebody else."""
+    """Create a dataset and a model in another user's project, and return their uuids."""
     theirs = make_project(session)
     row = make_dataset(session, theirs)
     make_version(session, row, file=make_rows(session, tmp_path))
@@ -75,7 +75,7 @@ SWEPT = [
 
 @pytest.mark.parametrize("place", [0, 1])
 @pytest.mark.parametrize(("path", "kind"), SWEPT)
-def test_swept_reference_of_another_project_is_never_read(
+def test_sweep_with_reference_to_another_project_is_refused(
     session: Session, project: Project, begin: Callable[..., Any], mine: Api,
     base: Any, dataset: Any, held_out: Any, foreign: dict[str, str],
     path: str, kind: str, place: int,
@@ -105,7 +105,7 @@ def test_swept_reference_of_another_project_is_never_read(
         ("base_model", ["no uuid"], "no uuid"),
     ],
 )
-def test_value_that_no_trial_can_have_is_refused_at_once(
+def test_sweep_with_invalid_value_is_refused(
     session: Session, project: Project, begin: Callable[..., Any], path: str, values: list[Any],
     said: str,
 ) -> None:  # fmt: skip
@@ -115,14 +115,14 @@ def test_value_that_no_trial_can_have_is_refused_at_once(
     assert tasks_of(session, project) == []
 
 
-def test_range_that_leaves_what_a_config_may_hold_is_refused(begin: Callable[..., Any]) -> None:
+def test_sweep_with_range_beyond_the_bounds_is_refused(begin: Callable[..., Any]) -> None:
     rank = {"kind": "int", "low": 8, "high": 5000}
     answer = begin(parameters={"lora.rank": rank}, method="random")
     assert (answer.status_code, answer.json()["code"]) == (422, "swept_value_refused")
     assert "5000" in answer.json()["detail"]
 
 
-def test_references_that_the_project_may_use_are_tried(
+def test_sweep_with_references_of_own_project_runs_them(
     session: Session, project: Project, begin: Callable[..., Any], dataset: Any, held_out: Any
 ) -> None:
     values = [str(dataset.uuid), str(held_out.uuid)]
@@ -135,7 +135,7 @@ def test_references_that_the_project_may_use_are_tried(
 
 @pytest.mark.parametrize("value", ["../../etc/passwd", "\u0000", "a" * 5000, "{{secrets.hub}}"])
 @pytest.mark.parametrize("path", ["base_model", "dataset.dataset", "dataset.version"])
-def test_swept_text_that_is_no_reference_starts_nothing(
+def test_sweep_with_text_as_reference_starts_no_task(
     session: Session, project: Project, begin: Callable[..., Any], path: str, value: str
 ) -> None:
     answer = begin(parameters={path: {"kind": "choice", "values": [value]}})
@@ -152,7 +152,7 @@ def test_swept_text_that_is_no_reference_starts_nothing(
         "override_gate", "lora.__init__.__globals__", "..", "dataset..dataset", "resources.secrets",
     ],
 )  # fmt: skip
-def test_swept_path_reaches_no_secret_and_no_internals(
+def test_sweep_over_secrets_or_internals_is_refused(
     session: Session, project: Project, owner: User, begin: Callable[..., Any], path: str
 ) -> None:
     make_secret(session, owner, "s3cr3t-value", name="mine")
@@ -162,7 +162,7 @@ def test_swept_path_reaches_no_secret_and_no_internals(
     assert tasks_of(session, project) == []
 
 
-def test_sweep_of_a_key_without_the_scope_for_secrets_uses_none(
+def test_sweep_with_secret_by_key_without_secrets_scope_is_refused(
     client: Any, session: Session, project: Project, owner: User, create: Callable[..., Any]
 ) -> None:
     make_secret(session, owner, "s3cr3t-value", name="mine")
@@ -180,7 +180,7 @@ def test_sweep_of_a_key_without_the_scope_for_secrets_uses_none(
 
 
 @pytest.mark.parametrize("field", ["evaluation", "benchmarks"])
-def test_gate_that_names_data_of_another_project_is_refused(
+def test_gate_with_dataset_of_another_project_is_refused(
     mine: Api, project: Project, foreign: dict[str, str], field: str
 ) -> None:
     for uuid in foreign.values():
@@ -190,9 +190,7 @@ def test_gate_that_names_data_of_another_project_is_refused(
         assert answer.status_code == 404, answer.text
 
 
-def test_fix_of_a_dataset_of_another_project_is_not_found(
-    mine: Api, foreign: dict[str, str]
-) -> None:
+def test_fix_of_dataset_of_another_project_gets_404(mine: Api, foreign: dict[str, str]) -> None:
     answer = mine.post(
         f"datasets/{foreign['dataset']}/fix", json={"fixes": {"duplicates": "deduplicate"}}
     )
@@ -200,10 +198,10 @@ def test_fix_of_a_dataset_of_another_project_is_not_found(
 
 
 @pytest.mark.parametrize("more", [{"against": "dataset"}, {"base_model": "model"}], ids=str)
-def test_fix_takes_no_reference_besides_its_own(
+def test_fix_with_further_reference_is_refused(
     mine: Api, dataset: Any, foreign: dict[str, str], more: dict[str, str]
 ) -> None:
-    """What a fix compares with is what the report was compared with; nobody can choose it."""
+    """A fix uses the same data for comparison as the quality report; a request can't choose it."""
     ((field, kind),) = more.items()
     value: Any = foreign[kind]
     if field == "against":
@@ -220,7 +218,7 @@ def test_fix_takes_no_reference_besides_its_own(
     ["(a+)+$", "((.*)*)*x" + "a" * 40, "duplicates\u0000", "a" * 100_000, "\u202eexe", "%s%s%n"],
     ids=lambda text: repr(text[:12]),
 )
-def test_finding_that_looks_like_a_pattern_is_text(
+def test_finding_name_with_pattern_or_unusual_characters_is_refused(
     mine: Api, project: Project, dataset: Any, finding: str
 ) -> None:
     limit = {"finding": finding, "max_count": 0}
@@ -231,11 +229,10 @@ def test_finding_that_looks_like_a_pattern_is_text(
 
 
 @pytest.mark.parametrize("role", ["viewer", "developer"])
-def test_gate_is_overridden_by_nobody_without_the_permission(
+def test_override_of_gate_without_permission_is_refused(
     api: Callable[..., Api], session: Session, mine: Api, project: Project,
     create: Callable[..., Any], role: str,
 ) -> None:  # fmt: skip
-    """Neither by a run nor by a sweep."""
     uuid = create().json()["uuid"]
     user = make_user(session)
     make_member(session, project, role, user)

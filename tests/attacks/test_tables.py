@@ -1,4 +1,4 @@
-"""Formulas in what is downloaded as a table and opened in a spreadsheet."""
+"""Attack: formulas in CSV files that are downloaded and opened in a spreadsheet."""
 
 import csv
 import io
@@ -20,7 +20,7 @@ RUNS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 
 
 def cells(text: str) -> list[str]:
-    """As spreadsheets read them: what parts cells depends on the country, and on who opens it."""
+    """Return the cells of a CSV file, split by each delimiter that a spreadsheet may use."""
     return [
         cell
         for delimiter in ",;\t"
@@ -30,7 +30,7 @@ def cells(text: str) -> list[str]:
 
 
 def runs(cell: str) -> bool:
-    """Whether a spreadsheet would take the cell for a formula; some trim it first."""
+    """Return True if a spreadsheet would run the cell as a formula; some remove leading spaces."""
     return cell.lstrip(" ").startswith(RUNS) and not is_number(cell)
 
 
@@ -43,7 +43,7 @@ def is_number(cell: str) -> bool:
 
 
 class TestFormulas:
-    def test_in_rows_and_names_of_columns(self, owner: Api, world: World) -> None:
+    def test_formulas_in_rows_and_column_names_are_escaped(self, owner: Api, world: World) -> None:
         rows = [{"text": formula, formula: "x", "n": -1} for formula in FORMULAS]
         made = owner.post(
             f"projects/{world.params['project']}/datasets",
@@ -57,7 +57,7 @@ class TestFormulas:
         assert [cell for cell in cells(table) if runs(cell)] == []
 
     @pytest.mark.parametrize("formula", FORMULAS)
-    def test_in_what_strangers_put_on_record(
+    def test_formulas_of_strangers_in_audit_export_are_escaped(
         self, client: CheckedClient, world: World, formula: str
     ) -> None:
         form: dict[str, Any] = {"username": formula, "password": "x", "grant_type": "password"}
@@ -66,6 +66,6 @@ class TestFormulas:
         admin = Api(client, world.tokens["admin"])
         params = {"format": "csv", "action": "auth:login_failed"}
         found = admin.get("audit/export", params=params)
-        if formula.isascii():  # as headers are
+        if formula.isascii():  # headers are ASCII
             assert formula.strip()[:4] in found.text.replace("'", "")
         assert [cell for cell in cells(found.text.removeprefix("\ufeff")) if runs(cell)] == []

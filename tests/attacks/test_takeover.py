@@ -1,7 +1,8 @@
-"""Attack: somebody who manages accounts takes over one that may do more than they do.
+"""Attack: a user who manages accounts takes over an account with more permissions.
 
-With a link that sets a password, another address or no second factor, they could sign in as its
-holder; by ending its sessions or deactivating it, they could lock out whoever is above them.
+With a link that sets a password, a changed e-mail address or a removed second factor, they could
+sign in as the account's owner. By ending its sessions or deactivating it, they could lock out users
+with more permissions than their own.
 """
 
 from collections.abc import Callable
@@ -60,7 +61,7 @@ WAYS: dict[str, Callable[[Api, User], Any]] = {
 
 @pytest.fixture
 def clerk(session: Session) -> User:
-    """Somebody who manages accounts and has no project."""
+    """Create a user who manages accounts and has no project."""
     role = make_role(session, "users:read", "users:write", "datasets:read")
     return make_user(session, role=role.name)
 
@@ -82,14 +83,14 @@ def member_elsewhere(session: Session, clerk: User) -> User:
 
 
 def member_above(session: Session, clerk: User) -> User:
-    """In a project where the clerk is a member, too, with less."""
+    """Create a developer of a project in which the clerk is only a viewer."""
     project = make_project(session)
     make_member(session, project, "viewer", user=clerk)
     return make_member(session, project, "developer")
 
 
 def invited_elsewhere(session: Session, clerk: User) -> User:
-    """Whoever takes the account accepts the invitation."""
+    """Create a user with an open invitation, which a thief of the account could accept."""
     return make_invited(session, make_project(session), "viewer")
 
 
@@ -100,7 +101,7 @@ def invited_above(session: Session, clerk: User) -> User:
 
 
 def make_invited(session: Session, project: Project, role: str) -> User:
-    """A user with an open invitation into the project."""
+    """Create a user with an open invitation into the project."""
     user = make_user(session)
     role_id = session.scalars(select(Role.id).where(Role.name == role)).one()
     session.add(
@@ -124,7 +125,7 @@ ABOVE = [
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("above", ABOVE, ids=lambda found: found.__name__)
-def test_what_an_account_holds_in_projects_protects_it(
+def test_account_with_more_permissions_in_projects_cannot_be_managed(
     api: Act, session: Session, clerk: User, above: Callable[[Session, User], User], way: str
 ) -> None:
     target = above(session, clerk)
@@ -140,7 +141,7 @@ def test_what_an_account_holds_in_projects_protects_it(
     assert session.scalars(denied).first() is not None
 
 
-def test_the_refusal_names_no_project(api: Act, session: Session, clerk: User) -> None:
+def test_refusal_names_no_project(api: Act, session: Session, clerk: User) -> None:
     project = make_project(session, name=f"secret-{number()}")
     target = session.get_one(User, project.owner_id)
     answer = api(clerk).post(f"users/{target.uuid}/password-reset")
@@ -173,7 +174,7 @@ def member_of_the_clerks_own(session: Session, clerk: User) -> User:
     "below", [no_project, member_below, member_of_the_clerks_own, invited_below],
     ids=lambda found: found.__name__,
 )  # fmt: skip
-def test_who_holds_no_more_can_be_managed(
+def test_account_without_more_permissions_can_be_managed(
     api: Act, session: Session, clerk: User, below: Callable[[Session, User], User], way: str
 ) -> None:
     target = below(session, clerk)
@@ -186,15 +187,15 @@ def test_who_holds_no_more_can_be_managed(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_an_administrator_may_all_of_it(admin: Api, session: Session, way: str) -> None:
+def test_administrator_can_manage_any_account(admin: Api, session: Session, way: str) -> None:
     target = member_elsewhere(session, None)  # type: ignore[arg-type]
     assert WAYS[way](admin, target).status_code < 300
 
 
-def test_a_key_has_no_more_of_it_than_its_scopes(
+def test_key_of_administrator_cannot_manage_account_beyond_its_scopes(
     client: Any, session: Session, admin_user: User
 ) -> None:
-    """An administrator's key for accounts reaches no account that holds something in projects."""
+    """The key's scopes contain no permissions in projects, so a member has more than the key."""
     token = f"aip_key_{number()}-of-accounts"
     make_key(session, admin_user, "users:write", "users:read", token=token)
     project: Project = make_project(session)

@@ -1,4 +1,4 @@
-"""Markup in every text field of every route, found by the application's own description."""
+"""Attack: markup in every text field of every route; the OpenAPI document names the fields."""
 
 import re
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from tests.matrix.world import Stage, World
 
 WITH_BODIES = [a for a in TABLE if a.method in {"POST", "PUT", "PATCH"} and a.kind != "nowhere"]
 OWN_WORDS = {"GET /metrics"}
-"""What is plain text and holds no word of anybody's: methods, routes, numbers."""
+"""Routes whose plain text contains only methods, routes and numbers, and no text of users."""
 
 READINGS = [
     a for a in TABLE if a.method == "GET" and a.kind != "nowhere" and a.key not in OWN_WORDS
@@ -26,7 +26,7 @@ _worlds: list[World] = []
 
 
 def texts(body: Any, place: Place = ()) -> Iterator[Place]:
-    """Where in the body texts stand."""
+    """Yield the positions of texts in a body."""
     items: Any = ()
     if isinstance(body, dict):
         items = body.items()
@@ -47,10 +47,10 @@ def world(stage: Stage) -> World:
 
 
 @pytest.mark.parametrize("access", WITH_BODIES, ids=lambda a: a.key)
-def test_is_answered_as_text(
+def test_markup_in_request_body_is_answered_as_inert_text(
     client: CheckedClient, app: FastAPI, world: World, access: Access
 ) -> None:
-    """Taken or refused, whatever repeats it is nothing that a browser runs."""
+    """The answer may accept or refuse the markup, but a browser must not run it."""
     person = "owner" if admits(access, "owner") else "admin"
     bodies = bodies_of(app, access, world.params)
     if not bodies:
@@ -67,10 +67,10 @@ def test_is_answered_as_text(
 
 
 @pytest.mark.parametrize("access", READINGS, ids=lambda a: a.key)
-def test_what_was_stored_is_read_as_text(
+def test_stored_markup_is_read_as_inert_text(
     client: CheckedClient, world: World, access: Access
 ) -> None:
-    """Every reading of what the requests before have left."""
+    """The markup was stored by the requests of the test before."""
     person = "owner" if admits(access, "owner") else "admin"
     answer = ask(client, access, world.tokens[person], world.params)
     if answer.is_redirect or not answer.content:
@@ -79,7 +79,9 @@ def test_what_was_stored_is_read_as_text(
 
 
 @pytest.mark.parametrize("access", READINGS, ids=lambda a: a.key)
-def test_in_parts_of_an_address(client: CheckedClient, world: World, access: Access) -> None:
+def test_markup_in_path_is_answered_as_inert_text(
+    client: CheckedClient, world: World, access: Access
+) -> None:
     for name in re.findall(r"{([^}]+)}", access.path):
         params = world.params | {name: "%3Csvg%20onload=alert(1)%3E"}
         assert_inert(ask(client, access, world.tokens["owner"], params))

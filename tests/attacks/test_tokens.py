@@ -1,4 +1,4 @@
-"""Replayed, planted and surviving tokens."""
+"""Attack: tokens that are replayed, planted, or used after they should have ended."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def works(client: CheckedClient, token: str) -> bool:
 
 
 class TestReplay:
-    def test_a_used_refresh_token_ends_the_family(
+    def test_used_refresh_token_ends_the_session(
         self, client: CheckedClient, session: Session
     ) -> None:
         stolen = sign_in(client, make_user(session))
@@ -42,11 +42,13 @@ class TestReplay:
         assert refresh(client, third["refresh_token"]).status_code == 401
 
     @pytest.mark.parametrize("renewals", [0, 1, 2])
-    def test_a_thief_within_the_grace_is_found_out_by_the_owners_next_refresh(
+    def test_refresh_by_thief_within_grace_ends_session_at_next_refresh_of_owner(
         self, client: CheckedClient, session: Session, renewals: int
     ) -> None:
-        """The thief repeats the owner's refresh at once, as a client that lost the answer would,
-        and goes on renewing what they got."""
+        """The thief repeats the owner's refresh at once, like a client that lost the answer.
+
+        Then the thief keeps refreshing the new tokens.
+        """
         user = make_user(session)
         first = sign_in(client, user)["refresh_token"]
         owners = refresh(client, first).json()
@@ -69,7 +71,7 @@ class TestReplay:
         told = select(Notification.type).where(Notification.user_id == user.id)
         assert "security:token_reused" in session.scalars(told).all()
 
-    def test_one_who_comes_first_is_found_out_too(
+    def test_refresh_by_thief_before_owner_ends_session_at_next_refresh_of_thief(
         self, client: CheckedClient, session: Session
     ) -> None:
         first = sign_in(client, make_user(session))["refresh_token"]
@@ -79,7 +81,7 @@ class TestReplay:
         assert refresh(client, thiefs["refresh_token"]).status_code == 401
         assert not works(client, owners["access_token"])
 
-    def test_a_client_that_lost_answers_is_not_thrown_out(
+    def test_client_that_repeats_lost_refresh_keeps_its_session(
         self, client: CheckedClient, session: Session
     ) -> None:
         first = sign_in(client, make_user(session))["refresh_token"]
@@ -89,12 +91,14 @@ class TestReplay:
             assert works(client, tokens["access_token"])
             tokens = refresh(client, tokens["refresh_token"]).json()
 
-    def test_kinds_are_not_exchanged(self, client: CheckedClient, session: Session) -> None:
+    def test_access_and_refresh_token_cannot_replace_each_other(
+        self, client: CheckedClient, session: Session
+    ) -> None:
         tokens = sign_in(client, make_user(session))
         assert refresh(client, tokens["access_token"]).status_code == 401
         assert not works(client, tokens["refresh_token"])
 
-    def test_a_token_counts_in_its_header_alone(
+    def test_token_outside_the_bearer_header_is_refused(
         self, client: CheckedClient, session: Session
     ) -> None:
         token = sign_in(client, make_user(session))["access_token"]
@@ -108,7 +112,9 @@ class TestReplay:
         ):
             assert client.get("/api/v1/users/me", **sent).status_code == 401, sent
 
-    def test_signing_out_is_final(self, client: CheckedClient, session: Session) -> None:
+    def test_tokens_after_sign_out_are_refused(
+        self, client: CheckedClient, session: Session
+    ) -> None:
         tokens = sign_in(client, make_user(session))
         Api(client, tokens["access_token"]).post("auth/logout")
         assert not works(client, tokens["access_token"])
@@ -116,10 +122,8 @@ class TestReplay:
 
 
 class TestFixation:
-    def test_each_sign_in_makes_its_own_session(
-        self, client: CheckedClient, session: Session
-    ) -> None:
-        """What was planted beforehand is not taken over."""
+    def test_sign_in_creates_new_session(self, client: CheckedClient, session: Session) -> None:
+        """A token that an attacker planted in the request is not used for the session."""
         user = make_user(session)
         planted = sign_in(client, make_user(session))["access_token"]
         headers = {"Authorization": f"Bearer {planted}", "Cookie": f"session={planted}"}
@@ -130,7 +134,7 @@ class TestFixation:
         again = sign_in(client, user)
         assert again["access_token"] != got["access_token"]
 
-    def test_no_answer_sets_a_cookie(self, client: CheckedClient, session: Session) -> None:
+    def test_sign_in_sets_no_cookie(self, client: CheckedClient, session: Session) -> None:
         user = make_user(session)
         form = {"username": user.username, "password": PASSWORD, "grant_type": "password"}
         answer = client.post("/api/v1/auth/token", data=form)
@@ -139,7 +143,7 @@ class TestFixation:
 
 
 class TestSurvival:
-    def test_deactivation_ends_everything_at_once(
+    def test_deactivation_ends_all_tokens_at_once(
         self, client: CheckedClient, session: Session
     ) -> None:
         user = make_user(session)
@@ -151,7 +155,7 @@ class TestSurvival:
         form = {"username": user.username, "password": PASSWORD, "grant_type": "password"}
         assert client.post("/api/v1/auth/token", data=form).status_code == 401
 
-    def test_a_changed_password_ends_the_others(
+    def test_changed_password_ends_other_sessions(
         self, client: CheckedClient, session: Session
     ) -> None:
         user = make_user(session)
@@ -165,7 +169,7 @@ class TestSurvival:
         assert not works(client, thief["access_token"])
         assert refresh(client, thief["refresh_token"]).status_code == 401
 
-    def test_a_lost_role_is_lost_at_once(
+    def test_removed_role_takes_effect_at_once(
         self, client: CheckedClient, session: Session, admin_user: User
     ) -> None:
         user = make_user(session, role="admin")
@@ -177,10 +181,9 @@ class TestSurvival:
 
 
 class TestUnknownAccounts:
-    def test_cost_as_much_as_known_ones(
+    def test_sign_in_to_unknown_account_takes_same_work_and_answer(
         self, client: CheckedClient, session: Session, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The same work is done, and the same is said."""
         from pwdlib import PasswordHash
 
         asked: list[str] = []

@@ -1,4 +1,4 @@
-"""A platform that allows scripts; see ``tests/server/scripts``."""
+"""Fixtures of a platform that allows scripts, from ``tests/server/scripts``."""
 
 from tests.server.scripts.conftest import allowed, bundle, mine, project, run, submit
 

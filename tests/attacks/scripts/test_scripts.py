@@ -1,7 +1,7 @@
-"""Scripts against each other, against their worker, and against the limits of both.
+"""Attack: scripts attack each other, their worker, and the limits of both.
 
-Every script is a real one, run by the real runtime as root. ``doctor`` says which isolation a
-machine gives; where the kernel lacks a part, the tests of that part say so and are skipped.
+The real runtime runs every script, as root. ``aiplatform doctor`` tells which isolation a machine
+offers. If the kernel lacks a part, the tests of this part are skipped.
 """
 
 import json
@@ -295,7 +295,7 @@ pathlib.Path(os.environ["AIPLATFORM_OUTPUT"], "got.json").write_text(json.dumps(
 
 @pytest.fixture
 def begin(session: Session) -> Iterator[Callable[[], "Begun"]]:
-    """Run the next script on a thread, as a worker does."""
+    """Return a function that runs the next script in a thread, as a worker does."""
     begun: list[Begun] = []
 
     def begin() -> Begun:
@@ -315,7 +315,7 @@ def begin(session: Session) -> Iterator[Callable[[], "Begun"]]:
 
 
 class Begun:
-    """A script that runs."""
+    """A running script; its thread, and its directory once it has started."""
 
     def __init__(self, claim: Any) -> None:
         self.claim = claim
@@ -331,7 +331,10 @@ class Begun:
         return self.place / "home"
 
     def _found(self) -> Path | None:
-        """The place of the script's user, whose id stands in the attempt's directory."""
+        """Return the directory of the script's user, or None if it is not there yet.
+
+        A file in the attempt's directory contains the user id.
+        """
         work = get_settings().work_dir / str(self.claim.task_uuid)
         for note in work.glob(f"*/{SCRIPT_USER_FILE}"):
             for home in PLACES.glob("aiplatform-script-*/home"):
@@ -378,7 +381,7 @@ def artifacts(api: Api, task: str) -> list[str]:
     return [item["path"] for item in api.get(f"tasks/{task}/artifacts").json()["items"]]
 
 
-def test_a_script_gets_nothing_of_its_neighbour(
+def test_script_cannot_access_another_script(
     session: Session, mine: Api, project: Project, bundle: Any, submit: Any,
     run: Callable[[], Task], begin: Callable[[], Begun], tmp_path: Path,
     record_property: Callable[[str, object], None],
@@ -422,7 +425,7 @@ pathlib.Path(os.environ["AIPLATFORM_OUTPUT"], "who").write_text(f"{os.getuid()} 
 """
 
 
-def test_no_process_survives_its_task(
+def test_processes_of_script_end_with_its_task(
     mine: Api, bundle: Any, submit: Any, run: Callable[[], Task]
 ) -> None:
     task = submit(bundle(main_py=SURVIVORS).json()["uuid"]).json()["uuid"]
@@ -481,13 +484,15 @@ MEMORY = {
 
 @bounds_memory
 @pytest.mark.parametrize("how", MEMORY)
-def test_memory_is_bounded(bundle: Any, submit: Any, run: Callable[[], Task], how: str) -> None:
+def test_script_that_exceeds_its_memory_fails(
+    bundle: Any, submit: Any, run: Callable[[], Task], how: str
+) -> None:
     code = "import os, time\n" + textwrap.dedent(MEMORY[how]) + "\ntime.sleep(2)\n"
     submit(bundle(main_py=code).json()["uuid"], resources={"memory_mb": 256, "cpus": 1})
     done = run()
     assert done.status == "failed", done.logs
-    # A file in shared memory is full at the limit, before the memory is.
-    # Inside a sandbox nobody may mount.
+    # Writing a file in shared memory may fail before the memory limit is reached. And a sandbox may
+    # not allow mounting.
     expected = ["had asked for 256"]
     if "file" in how or "tmpfs" in how:
         expected.append("exit code 1")
@@ -495,7 +500,7 @@ def test_memory_is_bounded(bundle: Any, submit: Any, run: Callable[[], Task], ho
 
 
 @bounds_processes
-def test_a_fork_bomb_stays_small(
+def test_fork_bomb_is_limited_to_max_processes(
     mine: Api, bundle: Any, submit: Any, run: Callable[[], Task]
 ) -> None:
     code = """
@@ -548,7 +553,7 @@ OUTPUTS = {
 
 
 @pytest.mark.parametrize("what", OUTPUTS)
-def test_what_a_script_leaves_is_not_believed(
+def test_malformed_output_of_script_is_refused(
     session: Session, mine: Api, bundle: Any, submit: Any, run: Callable[[], Task], what: str
 ) -> None:
     code, said = OUTPUTS[what]
@@ -611,7 +616,7 @@ UNLINKED = {
 
 
 @pytest.mark.parametrize("what", UNLINKED)
-def test_files_without_a_name_count_against_the_disk(
+def test_unlinked_files_count_against_the_disk_limit(
     bundle: Any, submit: Any, run: Callable[[], Task], what: str
 ) -> None:
     code = (
@@ -625,7 +630,7 @@ def test_files_without_a_name_count_against_the_disk(
     assert "may write 4; max_disk_mb" in str(done.error_message), done.logs
 
 
-def test_one_file_without_a_name_counts_once(
+def test_unlinked_file_with_many_descriptors_counts_once(
     bundle: Any, submit: Any, run: Callable[[], Task]
 ) -> None:
     code = """
@@ -644,7 +649,7 @@ time.sleep(4)
     assert (done.status, done.error_message) == ("completed", None), done.logs
 
 
-def test_a_checkpoint_with_holes_is_not_copied(
+def test_sparse_checkpoint_over_disk_limit_is_not_copied(
     bundle: Any, submit: Any, run: Callable[[], Task]
 ) -> None:
     code = """
@@ -663,7 +668,7 @@ time.sleep(3)
     assert "passed over" in done.logs
 
 
-def test_artifacts_count_against_the_quota_before_they_are_stored(
+def test_artifacts_over_the_quota_are_not_stored(
     session: Session, mine: Api, project: Project, bundle: Any, submit: Any,
     run: Callable[[], Task],
 ) -> None:  # fmt: skip
@@ -708,7 +713,7 @@ REPORTS = [
 ]
 
 
-def test_no_report_ends_a_task(
+def test_forged_report_does_not_end_the_task(
     session: Session, bundle: Any, submit: Any, run: Callable[[], Task]
 ) -> None:
     code = f"""
@@ -729,7 +734,7 @@ os.write(fd, b"\\xff\\xfe\\n\\0\\n[]\\n1\\n\\n")
     assert {"event": "x", "event_": "mine", "name": "n", "self": 1, "kind": "k"} in own
 
 
-def test_processes_that_cannot_be_ended_cordon_the_worker(
+def test_worker_with_process_that_cannot_be_killed_is_cordoned(
     session: Session, bundle: Any, submit: Any, begin: Callable[[], Begun]
 ) -> None:
     freezer = Path("/sys/fs/cgroup/freezer")
@@ -780,7 +785,7 @@ def wait_until_gone(group: Path) -> None:
             return
 
 
-def test_a_user_id_that_somebody_still_has_is_not_given_out() -> None:
+def test_user_id_in_use_is_not_assigned_again() -> None:
     taken = FIRST_UID + os.getpid()
     with subprocess.Popen(["sleep", "60"], user=taken) as holder:
         try:
