@@ -1,1 +1,1 @@
-"""Deployments: models that answer."""
+"""Deployments: models that are served."""

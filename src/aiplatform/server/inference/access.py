@@ -10,5 +10,5 @@ LIST = ProjectGuard(Permission.INFERENCE_READ)
 CREATE = ProjectGuard(Permission.INFERENCE_WRITE)
 READ = ProjectGuard(Permission.INFERENCE_READ, DEPLOYMENT)
 CHANGE = ProjectGuard(Permission.INFERENCE_WRITE, DEPLOYMENT)
-# What runs in an archived project must still be stoppable.
+# A deployment in an archived project can be stopped.
 STOP = ProjectGuard(Permission.INFERENCE_WRITE, DEPLOYMENT, writes=False)

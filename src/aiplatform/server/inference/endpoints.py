@@ -1,4 +1,4 @@
-"""Deployments over HTTP."""
+"""Routes of deployments."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -89,7 +89,7 @@ def list_deployments(
     cursor: Cursor = None,
     name: Annotated[str | None, Query(max_length=100, description="exact name")] = None,
 ) -> Page[DeploymentOut]:
-    """The project's deployments, newest first."""
+    """List the project's deployments, newest first."""
     statement = queries.list_deployments(context, name=name)
     rows, following = page_by_id(session, statement, Deployment.id, limit=limit, cursor=cursor)
     return render_page(rows, following, lambda row: _render(context, row))
@@ -108,8 +108,8 @@ def create_deployment(
 ) -> DeploymentOut:
     """Serve a model under a name. It answers at `/v1/chat/completions` once it is `ready`.
 
-    With `after`, or the model of a training that has not ended, it is `starting` until those tasks
-    have completed, and `stopped` with the reason in `error` if one of them fails.
+    With `after`, or with the model of a training that has not ended, it is `starting` until those
+    tasks have completed. If one of them fails, it is `stopped`, with the reason in `error`.
     """
     deployment = service.create_deployment(
         session, context, body.name, body.spec(), after=body.after
@@ -123,7 +123,7 @@ def get_deployment(
     context: Annotated[ProjectContext, Depends(access.READ)],
     session: SessionDep,
 ) -> DeploymentOut:
-    """The deployment as it is now."""
+    """Return a deployment."""
     return _show(session, context, queries.get_deployment(session, context, deployment))
 
 
@@ -137,7 +137,7 @@ def delete_deployment(
     context: Annotated[ProjectContext, Depends(access.CHANGE)],
     session: SessionDep,
 ) -> Response:
-    """Answers end within a second; the task and its log stay."""
+    """Stop and delete a deployment. Its answers end within a second; its task and log stay."""
     service.delete_deployment(session, context, deployment)
     return Response(status_code=status.HTTP_204_NO_CONTENT)
 
@@ -153,7 +153,7 @@ def start_deployment(
     context: Annotated[ProjectContext, Depends(access.CHANGE)],
     session: SessionDep,
 ) -> DeploymentOut:
-    """Start it after it was stopped or crashed."""
+    """Start a deployment that was stopped or has crashed."""
     return _show(session, context, service.start(session, context, deployment))
 
 
@@ -168,7 +168,7 @@ def stop_deployment(
     context: Annotated[ProjectContext, Depends(access.STOP)],
     session: SessionDep,
 ) -> DeploymentOut:
-    """Answers end within a second."""
+    """Stop a deployment. Its answers end within a second."""
     return _show(session, context, service.stop(session, context, deployment))
 
 
@@ -183,7 +183,7 @@ def restart_deployment(
     context: Annotated[ProjectContext, Depends(access.CHANGE)],
     session: SessionDep,
 ) -> DeploymentOut:
-    """Replace its server by a new one, or start it when it is down."""
+    """Replace the deployment's server with a new one, or start it if it is down."""
     return _show(session, context, service.restart(session, context, deployment))
 
 
@@ -199,12 +199,12 @@ def update_deployment(
     session: SessionDep,
     body: DeploymentUpdateIn,
 ) -> DeploymentOut:
-    """Start a server of the model beside the present one; it takes over when it is ready.
+    """Start a server with another model beside the current one; it takes over when it is ready.
 
-    Until then `updating` names it. The present server completes the answers that it has begun, for
-    ten minutes at most, and ends. If the new one fails to start, the present one goes on, and
-    `update_error` says why. The former model comes back by another update. A deployment that is
-    down is started with the model.
+    Until then, `updating` describes it. The current server completes the answers that it has begun,
+    for ten minutes at most, and ends. If the new server fails to start, the current one continues,
+    and `update_error` contains the reason. To go back to the former model, update again. A
+    deployment that is down is started with the new model.
     """
     updated = service.update(session, context, deployment, body.model)
     return _show(session, context, updated)

@@ -1,10 +1,10 @@
-"""What can go wrong with deployments."""
+"""Errors about deployments, as they are answered to clients."""
 
 from aiplatform.server.core.errors import Conflict
 
 
 class WrongDeploymentState(Conflict):
-    """The state machine has no such step."""
+    """An action that the current state of the deployment does not allow."""
 
     code = "deployment_state"
     title = {"en": "Not possible in this state", "zh": "当前状态不允许此操作"}
@@ -16,7 +16,7 @@ class WrongDeploymentState(Conflict):
 
 
 class DeploymentWaits(Conflict):
-    """Its server has not begun, and must not before the tasks that it waits for are done."""
+    """An attempt to restart a deployment whose server waits for other tasks and has not started."""
 
     code = "deployment_waits"
     title = {"en": "The deployment is waiting", "zh": "正在等待其他任务"}
@@ -28,7 +28,7 @@ class DeploymentWaits(Conflict):
 
 
 class DeployedModelGone(Conflict):
-    """The model was deleted from the registry since it was deployed."""
+    """A deployment whose model was deleted from the registry after it was deployed."""
 
     code = "deployed_model_gone"
     title = {"en": "Model deleted", "zh": "模型已删除"}
@@ -40,7 +40,7 @@ class DeployedModelGone(Conflict):
 
 
 class DeploymentNamesShared(Conflict):
-    """A project would bring its new owner deployments that are called like their own."""
+    """A transfer of a project whose deployments have the same names as others of the new owner."""
 
     code = "deployment_names_shared"
     title = {"en": "Deployment name in use", "zh": "部署名称已被使用"}
@@ -54,7 +54,7 @@ class DeploymentNamesShared(Conflict):
 
 
 class DeploymentUpdating(Conflict):
-    """Another update is under way."""
+    """An attempt to update a deployment while another update is under way."""
 
     code = "deployment_updating"
     title = {"en": "Update under way", "zh": "正在更新"}

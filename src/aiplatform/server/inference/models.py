@@ -1,4 +1,4 @@
-"""Deployments."""
+"""Tables of deployments."""
 
 from datetime import datetime
 from typing import Any
@@ -11,14 +11,14 @@ from aiplatform.server.core.database import Base, Updated
 
 
 class Deployment(Updated, Base):
-    """A model that answers under a name. Each run of its server is a task of type inference.
+    """A model that is served under a name. Each run of its server is a task of type inference.
 
-    ``endpoint`` and ``endpoint_token`` are set while the server is ready: where it listens, and the
-    token it was given for this one run.
+    ``endpoint`` and ``endpoint_token`` are set while the server is ready: its address, and the
+    token of this run.
 
-    While an update is under way, ``next_task_id`` is the run of the server that will take over, and
-    ``next_model_id`` and ``next_spec`` are what it serves. ``update_error`` says why the last
-    update failed.
+    During an update, ``next_task_id`` is the run of the server that will take over, and
+    ``next_model_id`` and ``next_spec`` describe what it serves. ``update_error`` is the reason why
+    the last update failed.
     """
 
     __tablename__ = "deployments"
@@ -43,9 +43,9 @@ class Deployment(Updated, Base):
 
 
 class DeploymentRetirement(Base):
-    """A server that another has replaced, and that finishes the answers that it has begun.
+    """A server that was replaced by another and completes the answers that it has begun.
 
-    The row goes when its task has ended, or when it must stop at once.
+    The row is deleted when its task has ended, or when the server must stop at once.
     """
 
     __tablename__ = "deployment_retirements"

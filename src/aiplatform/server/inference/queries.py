@@ -1,4 +1,4 @@
-"""Named selects of deployments."""
+"""SELECT statements for deployments."""
 
 from datetime import timedelta
 from typing import Any
@@ -22,13 +22,13 @@ _NextModel = aliased(Model, name="next_model")
 
 
 NAMED = 10
-"""Names that a refusal lists."""
+"""Maximum number of names that an error lists."""
 
 
 def names_shared(session: Session, project_id: int, owner_id: int) -> list[str]:
-    """Return names of the project's deployments that others in the owner's projects have too.
+    """Return names of the project's deployments that other projects of the owner have, too.
 
-    Projects in the bin count, since their owner can restore them.
+    Projects in the bin count, because their owner can restore them.
     """
     theirs = aliased(Deployment)
     return list(
@@ -49,7 +49,7 @@ def names_shared(session: Session, project_id: int, owner_id: int) -> list[str]:
 
 
 def list_deployments(context: ProjectContext, *, name: str | None = None) -> Select[Any]:
-    """The project's deployments, each with what is shown beside it."""
+    """Select the project's deployments, each with the names and uuids that are shown with it."""
     statement: Any = (
         select(
             Deployment,
@@ -65,7 +65,7 @@ def list_deployments(context: ProjectContext, *, name: str | None = None) -> Sel
             _NextModel.version.label("next_model_version"),
         )
         .outerjoin(Task, Task.id == Deployment.task_id)
-        # A model in the bin is another project's, and shows like one that is gone.
+        # A model in the bin belongs to another project, and is shown like a deleted one.
         .outerjoin(
             Model,
             and_(
@@ -91,14 +91,14 @@ def list_deployments(context: ProjectContext, *, name: str | None = None) -> Sel
 
 
 def shown(session: Session, context: ProjectContext, deployment: Deployment) -> Row[Any]:
-    """One row of :func:`list_deployments`."""
+    """Return the row of :func:`list_deployments` for a deployment."""
     return session.execute(list_deployments(context).where(Deployment.id == deployment.id)).one()
 
 
 def get_deployment(
     session: Session, context: ProjectContext, uuid: UUID, *, lock: bool = False
 ) -> Deployment:
-    """One deployment of the project; with ``lock``, locked and as it is now.
+    """Return a deployment of the project; with ``lock``, locked and read again.
 
     Raises:
         NotFound: when the project has no such deployment.
@@ -117,7 +117,7 @@ def get_deployment(
 def lock_served_by(session: Session, task_id: int) -> Deployment | None:
     """Return the deployment whose current or next run is the task, locked.
 
-    None when it has moved on.
+    Return None if it has another run by now.
     """
     return session.scalar(
         select(Deployment)
@@ -128,7 +128,7 @@ def lock_served_by(session: Session, task_id: int) -> Deployment | None:
 
 
 def served_models(session: Session, task: Task) -> list[tuple[str, Model]]:
-    """The models that a run reads, by role."""
+    """Return the models that a run reads, with their roles."""
     rows = session.execute(
         select(TaskInput.role, Model)
         .join(Model, Model.id == TaskInput.model_id)
@@ -138,7 +138,7 @@ def served_models(session: Session, task: Task) -> list[tuple[str, Model]]:
 
 
 def failed_runs(session: Session, deployment: Deployment, within: timedelta) -> int:
-    """How many runs under the deployment's name failed lately, by the database's clock."""
+    """Count the runs with the deployment's name that failed ``within`` the given time."""
     since = func.clock_timestamp() - within
     return session.scalars(
         select(func.count())
@@ -159,7 +159,7 @@ def run_replaced_by(session: Session, task_id: int) -> int | None:
 
 
 def drain_seconds(session: Session, task_id: int) -> float | None:
-    """Return how long a replaced server may go on with its answers; None for any other run."""
+    """Return the seconds that a replaced server may continue its answers; None for other runs."""
     left = DRAIN - (func.clock_timestamp() - DeploymentRetirement.retired_at)
     found = session.scalar(
         select(func.date_part("epoch", left)).where(DeploymentRetirement.task_id == task_id)
@@ -168,5 +168,5 @@ def drain_seconds(session: Session, task_id: int) -> float | None:
 
 
 def forget_retirement(session: Session, task_id: int) -> None:
-    """Delete the note that a server completes its answers, since its run has ended."""
+    """Delete the record that a server completes its answers, after its run has ended."""
     session.execute(delete(DeploymentRetirement).where(DeploymentRetirement.task_id == task_id))

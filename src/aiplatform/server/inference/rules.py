@@ -1,4 +1,4 @@
-"""The life of a deployment as data, and how often a crashed one is started again."""
+"""The states of a deployment, their transitions, and the delays before restarts."""
 
 from datetime import timedelta
 
@@ -9,35 +9,35 @@ S = DeploymentStatus
 TRANSITIONS: dict[DeploymentStatus, frozenset[DeploymentStatus]] = {
     S.STARTING: frozenset({S.READY, S.RESTARTING, S.STOPPING, S.STOPPED, S.CRASHED}),
     S.READY: frozenset({S.RESTARTING, S.STOPPING, S.STOPPED, S.CRASHED}),
-    # Its task waits for a worker, or for the end of the back-off.
+    # The task waits for a worker, or for the end of the back-off.
     S.RESTARTING: frozenset({S.STARTING, S.READY, S.RESTARTING, S.STOPPING, S.STOPPED, S.CRASHED}),
-    # A restart need not wait for the end of the run before: the new run is a task of its own.
+    # A restart need not wait until the previous run has ended: the new run is another task.
     S.STOPPING: frozenset({S.STARTING, S.RESTARTING, S.STOPPED}),
     S.STOPPED: frozenset({S.STARTING}),
     S.CRASHED: frozenset({S.STARTING}),
 }
 
 DOWN = frozenset({S.STOPPED, S.CRASHED})
-"""Nothing runs and nothing will by itself."""
+"""States in which nothing runs, and nothing will start by itself."""
 
 MAX_CRASHES = 5
 CRASH_WINDOW = timedelta(minutes=10)
-"""So many crashes within this time, and a deployment is given up."""
+"""Time in which :data:`MAX_CRASHES` crashes mean that the deployment is not restarted."""
 
 DRAIN = timedelta(minutes=10)
-"""How long a server that was replaced may take to complete its answers."""
+"""Time that a replaced server has to complete its answers."""
 
 FIRST_DELAY = timedelta(seconds=1)
 MAX_DELAY = timedelta(seconds=30)
 
 
 def may_become(current: DeploymentStatus, wanted: DeploymentStatus) -> bool:
-    """Whether the state machine has this transition."""
+    """Return True if the transition is allowed."""
     return wanted in TRANSITIONS[current]
 
 
 def restart_delay(crashes: int) -> timedelta | None:
-    """How long to wait after the last of ``crashes`` in a row; None when it was one too many."""
+    """Return the wait after ``crashes`` in a row, or None if there is no further restart."""
     if crashes >= MAX_CRASHES:
         return None
     doubled: timedelta = FIRST_DELAY * 2 ** (crashes - 1)

@@ -1,4 +1,4 @@
-"""Deployments as they go over the wire."""
+"""Schemas of deployments."""
 
 from datetime import datetime
 from typing import Literal
@@ -23,7 +23,7 @@ EXAMPLE_UUID = "7d1f6a8e-0c64-4d6b-b5d5-35b8a3d7a9f0"
 
 
 class DeploymentOptions(Strict):
-    """How the model is served; what is not given is as in the inference spec."""
+    """Options for serving a model. The defaults are those of the inference spec."""
 
     engine: Literal["transformers", "vllm"] = "transformers"
     max_length: int = Field(2048, ge=8, le=1_048_576, description="context, in tokens")
@@ -32,7 +32,7 @@ class DeploymentOptions(Strict):
 
 
 class DeploymentIn(Strict):
-    """A model to serve. ``name`` is what chat requests call it."""
+    """A model to serve. Chat requests use ``name`` as the name of the model."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -59,7 +59,7 @@ class DeploymentIn(Strict):
     )
 
     def spec(self) -> InferenceSpec:
-        """The spec of the task that serves it."""
+        """Return the spec of the task that serves the model."""
         return InferenceSpec(
             model=self.model,
             resources=self.resources,
@@ -77,7 +77,7 @@ class DeploymentUpdateIn(Strict):
 
 
 class DeploymentUpdateOut(BaseModel):
-    """An update that is under way: its server starts and will take over when it is ready."""
+    """An update that is under way. Its server starts, and takes over when it is ready."""
 
     model: UUID | None = Field(description="null when it was deleted since")
     model_name: str | None
@@ -85,7 +85,7 @@ class DeploymentUpdateOut(BaseModel):
 
 
 class DeploymentOut(BaseModel):
-    """A deployment. ``restarts`` counts since it was last started by hand."""
+    """A deployment. ``restarts`` counts the restarts since a person last started it."""
 
     model_config = ConfigDict(
         json_schema_extra={

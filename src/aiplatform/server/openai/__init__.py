@@ -1,1 +1,1 @@
-"""The OpenAI API in front of deployments."""
+"""The OpenAI-compatible API: chat requests to deployments."""

@@ -1,6 +1,7 @@
-"""Guards of the façade. The bearer token is the platform's: an access token or an API key.
+"""Guards of the OpenAI-compatible API.
 
-One statement tells who asks and which deployments they may ask.
+The bearer token is one of the platform: an access token or an API key. One SQL statement finds the
+caller and the deployments that they may use.
 """
 
 from collections.abc import Sequence
@@ -19,16 +20,18 @@ from aiplatform.server.openai.service import ChatCall, ChatService, choose, read
 
 
 class ChatGuard:
-    """Lets in who may ask the model that the body names."""
+    """A guard that lets in callers who may use the model that the request body names."""
 
     permission = Permission.INFERENCE_READ
 
     async def __call__(self, request: Request, token: BearerToken) -> ChatCall:
-        """The call, with its target.
+        """Return the chat call, with its target.
 
         Raises:
-            Unauthenticated, PasswordChangeRequired: before anything is said about the body.
-            BadChatRequest, ModelNotFound, AmbiguousModel, ModelNotReady: see there.
+            Unauthenticated, PasswordChangeRequired: checked before any error in the body is
+            reported.
+            BadChatRequest: see :func:`read_body`.
+            ModelNotFound, ForeignModel, AmbiguousModel, ModelNotReady: see :func:`choose`.
         """
         if token is None:
             raise Unauthenticated
@@ -58,22 +61,22 @@ class ChatGuard:
 
 @dataclass(frozen=True, slots=True)
 class Reachable:
-    """Evidence: the rows of deployments that the principal may ask."""
+    """A principal, and the rows of the deployments that they may use."""
 
     principal: Principal
     rows: Sequence[Any]
 
 
 class ModelsGuard:
-    """Lets in who is signed in, to the models that they may ask."""
+    """A guard that lets in every authenticated caller, with the models that they may use."""
 
     permission = Permission.INFERENCE_READ
 
     async def __call__(self, request: Request, token: BearerToken) -> Reachable:
-        """The principal and their models.
+        """Return the principal and the models that they may use.
 
         Raises:
-            Unauthenticated, PasswordChangeRequired: see there.
+            Unauthenticated, PasswordChangeRequired: see :func:`principal_from`.
         """
         if token is None:
             raise Unauthenticated

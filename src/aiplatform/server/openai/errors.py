@@ -1,10 +1,10 @@
-"""What can go wrong between an OpenAI client and a deployment."""
+"""Errors of the OpenAI-compatible API."""
 
 from aiplatform.server.core.errors import NotFound, Problem
 
 
 class BadChatRequest(Problem):
-    """OpenAI answers 400 where the rest of this API answers 422."""
+    """A malformed request. OpenAI answers 400 where the rest of this API answers 422."""
 
     status = 400
     code = "invalid_request"
@@ -13,7 +13,10 @@ class BadChatRequest(Problem):
 
 
 class AmbiguousModel(Problem):
-    """Several projects have the name, all the caller's own, or all called the same."""
+    """A model name that fits deployments of several projects.
+
+    All of them are the caller's own projects, or all of these projects have the same name.
+    """
 
     status = 400
     code = "ambiguous_model"
@@ -26,9 +29,11 @@ class AmbiguousModel(Problem):
 
 
 class ForeignModel(NotFound):
-    """A bare name means one's own deployments; others are named with their project.
+    """A bare name that only deployments of other people's projects have.
 
-    Otherwise whoever shares a project with somebody could answer in place of their deployments.
+    A bare name means a deployment of the caller's own projects; others must be named with their
+    project. Otherwise, members of a shared project could answer in place of the caller's
+    deployments.
     """
 
     code = "foreign_model"
@@ -43,7 +48,7 @@ class ForeignModel(NotFound):
 
 
 class ModelNotFound(NotFound):
-    """Also for deployments that the caller may not see."""
+    """A model that does not exist, or that the caller may not see."""
 
     code = "model_not_found"
     title = {"en": "Model not found", "zh": "模型不存在"}
@@ -55,7 +60,7 @@ class ModelNotFound(NotFound):
 
 
 class NoSuchAddress(NotFound):
-    """A part of OpenAI's interface that is not offered here."""
+    """A part of OpenAI's interface that the platform does not offer."""
 
     code = "unknown_url"
     title = {"en": "Unknown address", "zh": "地址不存在"}
@@ -67,7 +72,7 @@ class NoSuchAddress(NotFound):
 
 
 class ModelNotReady(Problem):
-    """The deployment exists and does not answer now."""
+    """A deployment that exists but does not answer at the moment."""
 
     status = 503
     code = "model_not_ready"
@@ -81,7 +86,7 @@ class ModelNotReady(Problem):
 
 
 class DeploymentStopped(Problem):
-    """The deployment stopped while it was answering."""
+    """A deployment that was stopped while it was answering."""
 
     status = 503
     code = "model_stopped"
@@ -94,7 +99,7 @@ class DeploymentStopped(Problem):
 
 
 class EngineUnavailable(Problem):
-    """The model server can't be reached, or went away while it was answering."""
+    """A model server that can't be reached, or that ended while it was answering."""
 
     status = 503
     code = "engine_unavailable"
@@ -108,7 +113,7 @@ class EngineUnavailable(Problem):
 
 
 class EngineSilent(Problem):
-    """The model server keeps its connection and says nothing."""
+    """A model server that keeps its connection open but sends nothing."""
 
     status = 504
     code = "engine_timeout"
@@ -121,7 +126,7 @@ class EngineSilent(Problem):
 
 
 class AccessRevoked(Problem):
-    """Session, account or permission ended while an answer was on its way."""
+    """A session, account or permission that ended before the answer was complete."""
 
     status = 401
     code = "access_revoked"

@@ -1,4 +1,7 @@
-"""Selects of the façade. Each reads who asks and what they may ask in one statement."""
+"""SELECT statements of the OpenAI-compatible API.
+
+Each reads the caller and the deployments that they may use in one statement.
+"""
 
 from collections.abc import Collection
 from functools import cache
@@ -38,21 +41,22 @@ _HomeProject = aliased(Project, name="chat_project")
 
 
 class Credential(NamedTuple):
-    """A session or an API key; the other is 0."""
+    """The id of a session or of an API key; the other one is 0."""
 
     session_id: int
     key_id: int
 
 
 HELD = (WILDCARD, f"inference:{WILDCARD}", Permission.INFERENCE_READ.value)
-"""What a role in the project must hold one of, see ``protocol.permissions.grants``."""
+"""A role in the project must contain one of these; as in ``protocol.permissions.grants``."""
 
 
 def may_ask() -> ColumnElement[bool]:
-    """Whether the statement's ``User`` with its ``Role`` may ask the statement's ``Deployment``.
+    """Return the condition that the statement's ``User`` may use its ``Deployment``.
 
-    The same rule as ``projects.access``: a global ``*``, the owner, or a role in the project; an
-    API key (the statement's ``ApiKey``) must name the permission too, and reach the project.
+    This is the rule of ``projects.access``: the user needs a global ``*``, must own the project, or
+    have a role in it. An API key (the statement's ``ApiKey``) must also contain the permission, and
+    apply to the project.
     """
     held = array(HELD)
     member_holds = type_coerce(_MemberRole.permissions, JSONB).has_any(held)
@@ -98,7 +102,8 @@ def _reachable(which: ColumnElement[bool]) -> Select[Any]:
             ModelDetails.base_model_id,
             Project.uuid.label("project_uuid"),
             Project.name.label("project_name"),
-            # Without a project of its own a key's is null, and so is this.
+            # The condition is NULL if the caller is not the owner and has no API key for one
+            # project.
             func.coalesce(
                 or_(Project.owner_id == User.id, ApiKey.project_id == Project.id), False
             ).label("at_home"),
@@ -112,20 +117,29 @@ def _reachable(which: ColumnElement[bool]) -> Select[Any]:
 
 @cache
 def named() -> Compiled:
-    """The caller, and each deployment they may ask that has the ``name`` or the ``uuid``."""
+    """Return the query for the caller, and for each usable deployment with the name or uuid.
+
+    Its parameters are ``token_hash``, ``name`` and ``uuid``.
+    """
     name, uuid = bindparam("name", type_=Text), bindparam("uuid", type_=UUID(as_uuid=True))
     return compiled(_reachable(or_(Deployment.name == name, Deployment.uuid == uuid)))
 
 
 @cache
 def ready() -> Compiled:
-    """The caller, and each deployment they may ask that answers now."""
+    """Return the query for the caller, and for each usable deployment that is ready.
+
+    Its parameter is ``token_hash``.
+    """
     return compiled(_reachable(Deployment.status == DeploymentStatus.READY.value))
 
 
 @cache
 def serving() -> Compiled:
-    """Where the deployment of an id answers now."""
+    """Return the query for the endpoint and token of a deployment, if it is ready.
+
+    Its parameter is ``id``.
+    """
     return compiled(
         select(Deployment.endpoint, Deployment.endpoint_token).where(
             Deployment.id == bindparam("id", type_=Integer),
@@ -138,13 +152,16 @@ def serving() -> Compiled:
 def standing(
     pairs: Collection[tuple[Credential, int]],
 ) -> list[Select[Any]]:
-    """For pairs of a credential and a deployment: may it still ask, and who answers there now.
+    """Return statements that check whether running answers may continue.
 
-    ``retired_tokens`` are those of servers that were replaced and complete their answers.
+    There is one for sessions and one for API keys. A row tells if the credential may still use the
+    deployment (``allowed``), and the current token of its server. ``retired_tokens`` are the tokens
+    of servers that were replaced and complete their answers. If the credential or the deployment no
+    longer exists, there is no row. An access token that expires meanwhile does not end an answer:
+    the session continues, and its next token is as good.
 
-    One select for sessions and one for API keys. A credential that has gone, or whose deployment
-    has, gives no row. That an access token expires meanwhile ends no answer: the session goes on
-    and its next token is as good.
+    Args:
+        pairs: credentials, each with the id of the deployment that answers it.
     """
     sessions = {(shown.session_id, where) for shown, where in pairs if shown.key_id == 0}
     keys = {(shown.key_id, where) for shown, where in pairs if shown.key_id}
@@ -187,7 +204,7 @@ def standing(
         .join(Deployment, true())
         .where(
             tuple_(credential, Deployment.id).in_(list(some)),
-            # Said twice so that both tables are read by their keys.
+            # Repeated for each column, so that both tables are read by their keys.
             credential.in_({shown for shown, _ in some}),
             Deployment.id.in_({where for _, where in some}),
         )

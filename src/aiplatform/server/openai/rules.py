@@ -1,4 +1,4 @@
-"""Pure parts of the façade: how a model is named, and what an error is called."""
+"""Rules of the OpenAI-compatible API: names of models, types of errors, and time limits."""
 
 import re
 from dataclasses import dataclass
@@ -9,20 +9,20 @@ from aiplatform.protocol.encoding import clean_text
 
 BASE_SUFFIX = ":base"
 RECHECK_SECONDS = 1.0
-"""How often a running answer's right to go on is looked at."""
+"""Seconds between two checks that running answers may continue."""
 
 UNCHECKED_SECONDS = 5.0
-"""How long answers go on while that look fails, for want of the database."""
+"""Seconds for which answers continue if the database can't be reached for this check."""
 
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 600.0
-"""How long a model server may say nothing: as long as OpenAI's own clients wait."""
+"""Seconds that a model server may send nothing; the same limit as in OpenAI's own clients."""
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Variant(StrEnum):
-    """Which weights answer; also the name that a model server knows them by."""
+    """The weights that answer: the model or its base model. Model servers use the same names."""
 
     MODEL = "model"
     BASE = "base"
@@ -30,9 +30,10 @@ class Variant(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ModelName:
-    """What a request calls its model: a deployment's name or uuid, perhaps with ``:base``.
+    """The model name in a request: a deployment's name or uuid, perhaps with ``:base``.
 
-    ``project`` is the name before the last slash; a bare name is never one of a foreign project.
+    ``project`` is the part before the last slash. A name without it never means a deployment of
+    somebody else's project.
     """
 
     text: str
@@ -42,15 +43,15 @@ class ModelName:
 
     @property
     def uuid(self) -> UUID | None:
-        """The uuid, when it is written as one."""
+        """The uuid, if the deployment is given by uuid."""
         return UUID(self.deployment) if _UUID.fullmatch(self.deployment) else None
 
 
 def parse_model(text: str) -> ModelName:
-    """Take a model's name apart. Names of deployments hold no colon and no slash; names of projects
-    may.
+    """Parse a model name.
 
-    What PostgreSQL can't store is no deployment's name, and must not reach it to be refused there.
+    Names of deployments contain no colon and no slash; names of projects may. Characters that
+    PostgreSQL can't store are removed, because it would refuse the query.
     """
     text = clean_text(text)
     is_base = text.endswith(BASE_SUFFIX)
@@ -60,7 +61,7 @@ def parse_model(text: str) -> ModelName:
 
 
 def error_type(status: int) -> str:
-    """The ``type`` of an OpenAI error with this status."""
+    """Return the ``type`` of an OpenAI error with this status."""
     match status:
         case 401:
             return "authentication_error"

@@ -1,4 +1,4 @@
-"""OpenAI's wire shapes, as far as this façade looks at them. All else passes through."""
+"""Schemas of OpenAI's API, as far as the platform reads them. All other fields pass through."""
 
 from typing import Any, Literal
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class ChatCompletionRequest(BaseModel):
-    """What is looked at here; further fields go to the model server as they are."""
+    """A chat request. Further fields are passed to the model server unchanged."""
 
     model_config = ConfigDict(
         extra="allow",
@@ -30,7 +30,7 @@ class ChatCompletionRequest(BaseModel):
 
 
 class ChatCompletion(BaseModel):
-    """An answer that is no stream, as the model server gives it."""
+    """A complete answer that is not a stream, as the model server sends it."""
 
     model_config = ConfigDict(
         extra="allow",
@@ -63,7 +63,7 @@ class ChatCompletion(BaseModel):
 
 
 class ModelOut(BaseModel):
-    """A deployment that answers now. ``owned_by`` is its project."""
+    """A deployment that is ready. ``owned_by`` is its project."""
 
     id: str
     object: Literal["model"] = "model"
@@ -72,7 +72,7 @@ class ModelOut(BaseModel):
 
 
 class ModelList(BaseModel):
-    """What may be asked."""
+    """The models that the caller may use."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -97,7 +97,7 @@ class ModelList(BaseModel):
 
 
 class ErrorBody(BaseModel):
-    """An error in OpenAI's form, with a stable ``code``.
+    """An error in OpenAI's format, with a stable ``code``.
 
     Errors of a model server are passed on unchanged.
     """
@@ -111,6 +111,6 @@ class ErrorBody(BaseModel):
 
 
 class ErrorDocument(BaseModel):
-    """An error in OpenAI's shape."""
+    """An error answer in OpenAI's format."""
 
     error: ErrorBody

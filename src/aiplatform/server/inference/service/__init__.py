@@ -1,8 +1,8 @@
 """Use cases of deployments.
 
-``deployments`` is what people ask for, ``servers`` what the queue tells of their servers,
-``running`` what both do. Locks are taken in one order everywhere, task before deployment, since the
-queue calls this domain with the task locked.
+``deployments`` contains what users request, ``servers`` what the task queue reports about model
+servers, and ``running`` what both use. Locks are always taken in the same order, task before
+deployment, because the queue calls this domain with the task locked.
 """
 
 from aiplatform.server.inference.service.deployments import (

@@ -1,4 +1,4 @@
-"""Making deployments, starting, stopping and deleting them."""
+"""Creating, starting, stopping, updating and deleting deployments."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,15 +52,17 @@ def create_deployment(
     *,
     after: Sequence[After] = (),
 ) -> Deployment:
-    """Serve a model under a name, once the tasks of ``after`` and the one that makes it are done.
+    """Create a deployment, and queue its server.
+
+    The server starts after the tasks in ``after``, and after the task that makes the model.
 
     Raises:
         PermissionDenied: when the caller may not read models.
         NotFound: for a model or task that the project may not use.
-        ModelNotReady: while its files are still coming in.
+        ModelNotReady: while the model's files are being imported.
         MakesNoModel, MadeNoModel: see ``registry.service.model_meant``.
-        DependencyFailed: when a task that must succeed has failed already.
-        NameTaken: when the project has a deployment of that name.
+        DependencyFailed: when a task that must succeed has already failed.
+        NameTaken: when the project has a deployment with this name.
         NoWorkerCanRun: for the queue of scripts.
     """
     require_fitting_queue(spec.type, spec.queue)
@@ -99,12 +101,17 @@ def create_deployment(
 
 
 def start(session: Session, context: ProjectContext, uuid: UUID) -> Deployment:
-    """Start it after it stopped or crashed. Of the tasks that it once waited for, it waits for the
-    one that makes its model.
+    """Start a deployment that was stopped or has crashed.
+
+    Of the tasks that it waited for when it was created, it now waits only for the one that makes
+    its model.
 
     Raises:
-        NotFound, WrongDeploymentState, DeployedModelGone, ModelNotReady: see there.
-        DependencyFailed, MadeNoModel: when its model was never made, or is gone.
+        NotFound: when the project has no such deployment.
+        WrongDeploymentState: when the deployment is not down.
+        DeployedModelGone: when its model was deleted.
+        ModelNotReady: while the model's files are being imported.
+        DependencyFailed, MadeNoModel: when its model was never made, or was deleted.
         NoWorkerCanRun: when its queue has become the queue of scripts.
     """
     held = _hold_model(session, context, uuid)
@@ -118,19 +125,19 @@ def start(session: Session, context: ProjectContext, uuid: UUID) -> Deployment:
 
 
 def restart(session: Session, context: ProjectContext, uuid: UUID) -> Deployment:
-    """Replace the server by a new one; the old one is told to stop at the same time.
+    """Replace the server with a new one; the old one is told to stop at the same time.
 
     Raises:
-        NotFound, DeployedModelGone, ModelNotReady: see there.
+        NotFound, DeployedModelGone, ModelNotReady: see :func:`start`.
         DependencyFailed, MadeNoModel: see :func:`start`.
-        DeploymentWaits: while it waits for other tasks, which a new run would not.
+        DeploymentWaits: while it waits for other tasks, because a new run would not wait for them.
     """
     held = _hold_model(session, context, uuid)
     deployment, task, _ = _lock(session, context, uuid)
     if task is not None and not TaskStatus(task.status).is_final and task.scheduling.blockers:
         raise DeploymentWaits
     _start_anew(session, context, deployment, held, AuditAction.DEPLOYMENT_RESTARTED)
-    # The old run is nobody's any more, so its end changes nothing here.
+    # The old run no longer belongs to the deployment, so its end changes nothing here.
     _cancel(session, context, task)
     return deployment
 
@@ -138,13 +145,14 @@ def restart(session: Session, context: ProjectContext, uuid: UUID) -> Deployment
 def update(session: Session, context: ProjectContext, uuid: UUID, model_uuid: UUID) -> Deployment:
     """Serve another model under the same name, without a gap.
 
-    A server of the new model starts beside the present one and takes over when it is ready; if it
-    fails to start, the present one goes on. A deployment that is down is started with the model.
+    A server with the new model starts beside the current one and takes over when it is ready. If it
+    fails to start, the current one continues. A deployment that is down is started with the new
+    model.
 
     Raises:
         PermissionDenied: when the caller may not read models.
         NotFound: for a deployment or a model that the project may not use.
-        ModelNotReady: while the model's files are still coming in.
+        ModelNotReady: while the model's files are being imported.
         DeploymentUpdating: while another update is under way.
         WrongDeploymentState: while the deployment is stopping.
         NoWorkerCanRun: when its queue has become the queue of scripts.
@@ -191,11 +199,11 @@ def _next_name(session: Session, deployment: Deployment) -> str:
 
 
 def stop(session: Session, context: ProjectContext, uuid: UUID) -> Deployment:
-    """Stop it; its server is given its grace period to finish what it is answering.
+    """Stop a deployment. Its server has a grace period to complete its answers.
 
     Raises:
         NotFound: when the project has no such deployment.
-        WrongDeploymentState: when it is stopping or down already.
+        WrongDeploymentState: when it is already stopping or down.
     """
     deployment, task, following = _lock(session, context, uuid)
     if deployment.status in DOWN or deployment.status == S.STOPPING:
@@ -212,7 +220,7 @@ def stop(session: Session, context: ProjectContext, uuid: UUID) -> Deployment:
 
 
 def delete_deployment(session: Session, context: ProjectContext, uuid: UUID) -> None:
-    """Stop it and forget it; its task stays, with its log.
+    """Stop and delete a deployment. Its task stays, with its log.
 
     Raises:
         NotFound: when the project has no such deployment.
@@ -226,13 +234,13 @@ def delete_deployment(session: Session, context: ProjectContext, uuid: UUID) -> 
 
 
 def refuse_shared_names(session: Session, project: Project, owner: User) -> None:
-    """Refuse to give a project to somebody in whose own projects it would share deployment names.
+    """Refuse a new owner whose own projects have deployments with the same names.
 
-    A bare name in chat requests means a deployment of one's own projects, so a foreign one would
-    come to answer, or make the name ambiguous.
+    A bare name in a chat request means a deployment of the caller's own projects. After the
+    transfer, another deployment could answer, or the name would be ambiguous.
 
     Raises:
-        DeploymentNamesShared: it names some of them.
+        DeploymentNamesShared: lists some of the names.
     """
     names = queries.names_shared(session, project.id, owner.id)
     if names:
@@ -243,17 +251,17 @@ def refuse_shared_names(session: Session, project: Project, owner: User) -> None
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A deployment's model, or the training that has yet to make it; neither can vanish now."""
+    """A deployment's model, or the training that will make it, locked against deletion."""
 
     model: Model | None
     needs: Sequence[Needs]
 
 
 def _hold_model(session: Session, context: ProjectContext, uuid: UUID) -> _Held:
-    """Keep the deployment's model from being deleted, before the deployment itself is locked.
+    """Lock the deployment's model against deletion, before the deployment itself is locked.
 
-    Deleting a model locks it first and its deployments after; the other way round, the two could
-    wait for each other.
+    The deletion of a model locks the model first and then its deployments. In the opposite order,
+    the two could wait for each other.
     """
     deployment = queries.get_deployment(session, context, uuid)
     spec = InferenceSpec.model_validate(deployment.spec)
@@ -285,10 +293,10 @@ def _start_anew(
 def _lock(
     session: Session, context: ProjectContext, uuid: UUID
 ) -> tuple[Deployment, Task | None, Task | None]:
-    """Return the deployment, the task of its run, and that of an update's; locked and as they are.
+    """Return the deployment, the task of its run and that of its update, all locked and current.
 
-    The younger task is locked first: whoever lets a new server take over has its task already, and
-    locks that of the old one then.
+    The younger task is locked first, because the take-over by a new server has that task locked and
+    then locks the one of the old server.
     """
     while True:
         with session.begin_nested() as attempt:
@@ -301,7 +309,7 @@ def _lock(
             deployment = queries.get_deployment(session, context, uuid, lock=True)
             if (deployment.task_id, deployment.next_task_id) == expected:
                 return deployment, task, following
-            # It got another run meanwhile; that one's task comes first again.
+            # It got another run meanwhile, whose task must be locked before the deployment.
             attempt.rollback()
 
 

@@ -1,4 +1,4 @@
-"""What both sides do to a deployment: queue a run of its server, take a step of its state."""
+"""Functions for both users' requests and the task queue: queue a server, change the state."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -73,13 +73,17 @@ def queue_server(
 
 
 def serve(deployment: Deployment, model: Model) -> None:
-    """Say that it is this model that is served; what made it need not be waited for any more."""
+    """Set the model that the deployment serves. It no longer waits for the task that made it."""
     deployment.model_id = model.id
     deployment.spec = {**deployment.spec, "model": str(model.uuid)}
 
 
 def become(session: Session, deployment: Deployment, status: DeploymentStatus) -> None:
-    """The one door: every change of a deployment's status goes through here."""
+    """Change a deployment's status. All changes of the status must use this function.
+
+    Raises:
+        WrongDeploymentState: when the transition is not allowed.
+    """
     if not may_become(S(deployment.status), status):
         raise WrongDeploymentState(state=deployment.status, action=str(status), action_zh="更改")
     deployment.status = status.value
@@ -91,14 +95,14 @@ def become(session: Session, deployment: Deployment, status: DeploymentStatus) -
 
 
 def end_retirements(session: Session, deployment: Deployment) -> None:
-    """Have replaced servers stop now, whatever they answer."""
+    """Let replaced servers stop now, even if they are answering."""
     session.execute(
         delete(DeploymentRetirement).where(DeploymentRetirement.deployment_id == deployment.id)
     )
 
 
 def forget_update(session: Session, deployment: Deployment) -> int | None:
-    """Take note that no update is under way any more; return the task of its server."""
+    """Record that no update is under way any more, and return the task of its server."""
     task_id, deployment.next_task_id = deployment.next_task_id, None
     deployment.next_model_id = deployment.next_spec = None
     session.flush()

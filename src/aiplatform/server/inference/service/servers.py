@@ -1,4 +1,4 @@
-"""What the queue tells of the servers of deployments."""
+"""Handlers for what the task queue reports about model servers."""
 
 from sqlalchemy.orm import Session
 
@@ -31,7 +31,7 @@ S = DeploymentStatus
 
 
 def task_inputs(session: Session, task: Task) -> Inputs:
-    """What the runtime reads: the model, and its base where it was tuned from one."""
+    """Return the inputs of a run: the model's files, and those of its base model if it is tuned."""
     return Inputs(
         trees={
             role: registry_queries.files(session, model)
@@ -41,7 +41,7 @@ def task_inputs(session: Session, task: Task) -> Inputs:
 
 
 def model_made(session: Session, task: Task, training: Task) -> None:
-    """The training that makes the model has completed; serve what it has made.
+    """Serve the model of a training that has completed.
 
     Raises:
         MadeNoModel: see ``registry.service.pin_made``.
@@ -53,7 +53,7 @@ def model_made(session: Session, task: Task, training: Task) -> None:
 
 
 def server_starts(session: Session, task_id: int) -> None:
-    """A worker has taken the task."""
+    """Note that a worker has claimed the task."""
     deployment = queries.lock_served_by(session, task_id)
     if deployment is None or deployment.next_task_id == task_id:
         return
@@ -62,14 +62,15 @@ def server_starts(session: Session, task_id: int) -> None:
 
 
 def server_ready(session: Session, task: Task, endpoint: str, token: str) -> None:
-    """The server answers at ``endpoint``, to whoever shows ``token``."""
+    """Note that the server is ready at ``endpoint`` and accepts ``token``."""
     deployment, former = _lock_with_former(session, task)
     if deployment is not None and deployment.next_task_id == task.id:
         if task.status == TaskStatus.CANCELLING:
-            # Somebody gave the update up while its server was starting; the present one goes on.
+            # Somebody cancelled the update while its server was starting. The current one
+            # continues.
             return
         if deployment.status == S.STOPPED:
-            # Somebody cancelled the task of the present server meanwhile.
+            # Somebody has cancelled the task of the current server in the meantime.
             request_cancel(session, audit.SYSTEM, task)
         else:
             take_over(session, deployment, task, former, endpoint, token)
@@ -93,7 +94,7 @@ def server_ready(session: Session, task: Task, endpoint: str, token: str) -> Non
 def _lock_with_former(session: Session, task: Task) -> tuple[Deployment | None, Task | None]:
     """Return the deployment of a run, and the run that it would replace, both locked.
 
-    The task itself is locked already, and is the younger of the two; see
+    The task itself is already locked, and is the younger of the two; see
     ``service.deployments._lock``.
     """
     while True:
@@ -104,7 +105,7 @@ def _lock_with_former(session: Session, task: Task) -> tuple[Deployment | None, 
             updates = deployment is not None and deployment.next_task_id == task.id
             if deployment is None or not updates or deployment.task_id == expected:
                 return deployment, former
-            # The deployment got another run meanwhile.
+            # The deployment got another run in the meantime.
             attempt.rollback()
 
 
@@ -127,7 +128,8 @@ def take_over(
                 )
             )
             session.flush()
-        # From now on the former run is no longer the deployment's, so its end changes nothing.
+        # From here on, the former run no longer belongs to the deployment, so its end changes
+        # nothing.
         deployment.task_id = task.id
         session.flush()
         request_cancel(session, audit.SYSTEM, former)
@@ -167,7 +169,7 @@ def take_over(
 
 
 def _update_ended(session: Session, deployment: Deployment, task: Task, outcome: Outcome) -> None:
-    """Give an update up whose server has ended before it was ready."""
+    """Give up an update whose server ended before it was ready."""
     model = _model_name(session, deployment.next_model_id)
     error = outcome.error or "The update was cancelled."
     forget_update(session, deployment)
@@ -203,20 +205,20 @@ def _model_name(session: Session, model_id: int | None) -> str | None:
 
 
 def _concerned(deployment: Deployment, task: Task) -> list[int | None]:
-    """Return who made the deployment, and who asked for the update."""
+    """Return the ids of the deployment's author and of the user who requested the update."""
     return list(dict.fromkeys([deployment.created_by, task.scheduling.created_by]))
 
 
 def drain_seconds(session: Session, task_id: int) -> float | None:
-    """Return how long a run that was cancelled may go on with its answers; None: not at all."""
+    """Return the seconds that a cancelled run may continue its answers; None if it may not."""
     return queries.drain_seconds(session, task_id)
 
 
 def server_lost(session: Session, task: Task) -> None:
-    """The worker was lost or stopped; the same task waits for another."""
+    """Note that the worker was lost or stopped. The same task waits for another worker."""
     deployment = queries.lock_served_by(session, task.id)
     if deployment is None or deployment.next_task_id == task.id:
-        # The server of an update is started again by the next worker; the present one goes on.
+        # The next worker starts the server of the update again; the current one continues.
         return
     if not may_become(S(deployment.status), S.RESTARTING):
         return
@@ -226,9 +228,10 @@ def server_lost(session: Session, task: Task) -> None:
 
 
 def server_ended(session: Session, task: Task, outcome: Outcome) -> None:
-    """The run is over: stopped as asked, or crashed and started again unless that is hopeless.
+    """Note that a run has ended, and queue another one after a crash.
 
-    One that waited for a task that failed never began; the deployment is stopped, with the reason.
+    There is no further run if the deployment was stopped, or has crashed too often. A run that
+    never started because a task that it waited for failed stops the deployment, with the reason.
     """
     deployment = queries.lock_served_by(session, task.id)
     if deployment is None:
@@ -248,17 +251,17 @@ def server_ended(session: Session, task: Task, outcome: Outcome) -> None:
         return
     deployment.error = outcome.error
     if task.scheduling.attempt == 0:
-        # No worker ever had it: a task that it waited for has failed, which no restart cures.
+        # No worker ever claimed it: a task that it waited for has failed. A restart would not help.
         record(
             session, audit.SYSTEM, AuditAction.DEPLOYMENT_STOPPED, deployment, project,
             outcome="failure", task=task.uuid, error=outcome.error,
         )  # fmt: skip
         become(session, deployment, S.STOPPED)
         return
-    # Runs from before somebody started it by hand do not count against it.
+    # Runs from before a person last started the deployment do not count.
     crashes = min(queries.failed_runs(session, deployment, CRASH_WINDOW), deployment.restarts + 1)
     delay = restart_delay(max(crashes, 1))
-    # Its queue may have become the queue of scripts since it was made.
+    # Its queue may have become the queue of scripts after the deployment was created.
     fits = fits_queue(task.type, task.scheduling.queue)
     if deployment.model_id is None or not fits:
         delay = None

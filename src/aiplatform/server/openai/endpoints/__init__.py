@@ -1,4 +1,4 @@
-"""``/v1``: what OpenAI's own clients and all that speak like them can use unchanged."""
+"""Routes under ``/v1``, for unchanged OpenAI clients and compatible programs."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -35,7 +35,7 @@ from aiplatform.server.openai.service import (
 
 @asynccontextmanager
 async def lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
-    """What the process keeps for its chats; handlers find it in ``request.state``."""
+    """Create the process's chat service; routes find it in ``request.state``."""
     async with ChatService(app.state.direct) as chats:
         yield {"chats": chats}
 
@@ -82,7 +82,7 @@ router = APIRouter(
 async def create_chat_completion(
     request: Request, call: Annotated[ChatCall, Depends(access.CHAT)]
 ) -> Response:
-    """OpenAI's chat completions. The body goes to the model server as it is."""
+    """Answer a chat request like OpenAI. The body is passed to the model server unchanged."""
     chats: ChatService = request.state.chats
     try:
         answer = await until_gone(request.receive, chats.ask(call))
@@ -97,18 +97,19 @@ async def create_chat_completion(
 
 @router.get("/models", summary="List what may be asked")
 def list_chat_models(reachable: Annotated[Reachable, Depends(access.MODELS)]) -> ModelList:
-    """Deployments that answer now, in every project where one may ask; all of them, as OpenAI does.
+    """List the deployments that are ready, in all projects where you may use them.
 
-    Deployments of your own projects, and of an API key's project, are listed by their names, those
-    of other projects as `project/name`. Tuned models are listed a second time as `name:base`, which
-    answers without the adapter. What shares its name with another is listed as a uuid.
+    The list has one page, as OpenAI's has. Deployments of your own projects, and of an API key's
+    project, are listed by name, those of other projects as `project/name`. Tuned models are listed
+    a second time as `name:base`, which answers without the adapter. Deployments that share their
+    name with another one are listed by uuid.
     """
     return ModelList(data=[_render(model) for model in callable_models(reachable.rows)])
 
 
 @router.get("/models/{model:path}", summary="Read what may be asked")
 def get_chat_model(model: str, reachable: Annotated[Reachable, Depends(access.MODELS)]) -> ModelOut:
-    """One of them, by `name`, `project/name` or uuid."""
+    """Return a model by `name`, `project/name` or uuid."""
     for found in callable_models(reachable.rows):
         if model in found.names:
             return _render(found, model)
@@ -122,7 +123,7 @@ def get_chat_model(model: str, reachable: Annotated[Reachable, Depends(access.MO
     dependencies=[Depends(PUBLIC)],
 )
 def refuse_unknown_address(request: Request, path: str) -> Response:
-    """What else OpenAI's interface has is refused in words that its clients show."""
+    """Refuse all other paths of OpenAI's API, with an error that its clients show."""
     raise NoSuchAddress(method=request.method, path=f"/v1/{path}")
 
 

@@ -1,4 +1,4 @@
-"""Errors in OpenAI's shape, so that its clients raise what their users catch."""
+"""Errors in OpenAI's format, so that OpenAI's clients raise their usual exceptions."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -20,7 +20,7 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 def envelope(problem: Problem, language: Language) -> dict[str, Any]:
-    """``problem`` as OpenAI's clients expect an error."""
+    """Return ``problem`` in the format that OpenAI's clients expect."""
     code = "invalid_api_key" if problem.code == "unauthenticated" else problem.code
     return {
         "error": {
@@ -33,15 +33,15 @@ def envelope(problem: Problem, language: Language) -> dict[str, Any]:
 
 
 def error_event(problem: Problem, language: Language) -> bytes:
-    """The last event of a stream that can't go on."""
+    """Return the last event of a stream that can't continue."""
     return b"data: " + orjson.dumps(envelope(problem, language)) + b"\n\n"
 
 
 class FacadeRoute(APIRoute):
-    """A route whose errors have OpenAI's shape. What is nobody's fault but ours passes on."""
+    """A route whose errors have OpenAI's format, except for internal errors."""
 
     def get_route_handler(self) -> Handler:
-        """The handler, with its errors told."""
+        """Return the route's handler, with its errors turned into answers."""
         handler = super().get_route_handler()
 
         async def told(request: Request) -> Response:

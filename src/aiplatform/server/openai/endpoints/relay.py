@@ -1,4 +1,4 @@
-"""Sends an answer on while the client listens, and lets the engine go when it does not."""
+"""Relays an answer while the client listens, and stops the model server when it does not."""
 
 import asyncio
 import contextlib
@@ -16,18 +16,18 @@ from aiplatform.server.openai.service import Answer
 T = TypeVar("T")
 STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 CLIENT_CLOSED_REQUEST = 499
-"""What the log says of a request whose client left before there was anything to answer."""
+"""Status in the log for a request whose client left before there was an answer."""
 
 
 class ClientGone(Exception):
-    """The client has hung up."""
+    """The client has closed its connection."""
 
 
 async def until_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """The result of ``work``, which is cancelled when the client hangs up first.
+    """Return the result of ``work``; cancel it if the client closes the connection first.
 
     Raises:
-        ClientGone: then.
+        ClientGone: when the client closed the connection.
     """
     working = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_hung_up(receive))
@@ -49,7 +49,7 @@ async def _hung_up(receive: Receive) -> None:
 
 
 class Relay(Response):
-    """A stream that has begun, as an HTTP answer. It ends the answer, however that goes."""
+    """A started answer stream as an HTTP response. It always ends the answer."""
 
     def __init__(self, request: Request, answer: Answer) -> None:
         super().__init__(
@@ -60,7 +60,7 @@ class Relay(Response):
         self.language = language_of(request)
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
-        """Send head and events as they come; what breaks the stream off is told as its last."""
+        """Send the headers, and events as they come. An error is sent as the last event."""
         failure: Problem | None = None
 
         async def relay() -> None:

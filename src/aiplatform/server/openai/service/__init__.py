@@ -1,8 +1,8 @@
-"""Use cases of the façade.
+"""Use cases of the OpenAI-compatible API.
 
-``lookups`` finds who asks and what they may, ``calls`` says what is asked of whom, ``answers``
-brings the answer over ``connections`` to the model servers; ``watch`` ends answers whose right has
-ended, ``journal`` puts all into the audit.
+``lookups`` finds the caller and their deployments. ``calls`` decides which deployment gets a
+request. ``answers`` gets the answer over ``connections`` to the model servers. ``watch`` ends
+answers when the right to them ends, and ``journal`` writes the audit entries.
 """
 
 from aiplatform.server.openai.service.answers import Answer, ChatService

@@ -1,4 +1,4 @@
-"""One answer: from the model server to whoever sends it on, and its end in the audit."""
+"""Answers of model servers, from the request until they are recorded in the audit trail."""
 
 import time
 from collections.abc import Iterator
@@ -30,11 +30,12 @@ ERROR = b'data: {"error":'
 
 
 class Answer:
-    """First :meth:`begin`, which makes ``status`` and ``media_type`` known; then :meth:`read`.
+    """An answer of a model server.
 
-    Whoever has begun it must :meth:`end` it. Streams are handed out in whole events, so that an
-    error can follow the last of them. Anything else is complete before it is handed out at all, so
-    that its error still has a status.
+    Call :meth:`begin` first, which sets ``status`` and ``media_type``, then :meth:`read`. An answer
+    that has begun must be ended with :meth:`end`. Streams are returned in whole events, so that an
+    error can follow the last one. Other answers are complete before they are returned, so that an
+    error still has a status.
     """
 
     def __init__(self, service: "ChatService", call: ChatCall) -> None:
@@ -55,14 +56,14 @@ class Answer:
 
     @property
     def is_stream(self) -> bool:
-        """Whether it comes as server-sent events."""
+        """True if the answer consists of server-sent events."""
         return self.media_type.startswith(EVENT_STREAM)
 
     async def begin(self) -> None:
-        """Ask, and wait for the first events of a stream, or for all of another answer.
+        """Send the request, and wait for the first events of a stream or for the whole answer.
 
         Raises:
-            Problem: why there is no answer; it has ended then.
+            Problem: why there is no answer; the answer has then ended.
         """
         try:
             with self._in_words():
@@ -72,10 +73,10 @@ class Answer:
             raise
 
     async def read(self) -> bytes:
-        """The next events, or all of an answer that is no stream; empty when that was all.
+        """Return the next events, or all of an answer that is not a stream; empty at the end.
 
         Raises:
-            Problem: why the answer can't go on.
+            Problem: why the answer can't continue.
         """
         if self._first:
             first, self._first = self._first, b""
@@ -86,7 +87,10 @@ class Answer:
             return await self._next_events()
 
     def end(self, error: BaseException | None = None) -> None:
-        """It was sent on, or will not be; an engine that is still at it stops. Never waits."""
+        """End the answer and record it. Never waits.
+
+        A model server that is still answering stops.
+        """
         self._unwatch()
         if self._connection is not None:
             self._service.connections.give_back(self.call.target.endpoint, self._connection)
@@ -125,11 +129,11 @@ class Answer:
         self._first_ms = self._elapsed()
 
     async def _exchange(self) -> Connection:
-        """Send the request. Returns the connection once the head of the answer is there.
+        """Send the request, and return the connection once the headers of the answer are there.
 
-        The engine may have closed a kept connection without our having noticed; then the request
-        goes out again on another, since nobody has read it. Where another server has taken over
-        since the call was routed, it goes to that one, unless the answer had begun.
+        The model server may have closed a kept connection unnoticed. Then nobody has read the
+        request, and it is sent again on another connection. If another server has taken over since
+        the call was routed, the request goes to that one, unless the answer has begun.
         """
         while True:
             connection: Connection | None = None
@@ -149,7 +153,7 @@ class Answer:
                 return connection
 
     async def _follow(self) -> bool:
-        """Turn to the server that has taken over; return False when there is none."""
+        """Switch to the server that has taken over; return False if there is none."""
         target = self.call.target
         found = await self._service.lookups.serving(target.deployment_id)
         if found is None or found.endpoint_token == target.token:
@@ -181,7 +185,7 @@ class Answer:
 
     @contextmanager
     def _in_words(self) -> Iterator[None]:
-        """Turns what went wrong with the engine into what the caller is told."""
+        """Turn errors of the model server into the errors that the caller gets."""
         model = self.call.model.deployment
         try:
             yield
@@ -191,7 +195,7 @@ class Answer:
             raise EngineSilent(model=model, seconds=int(SILENCE_SECONDS)) from error
 
     def _fail(self, problem: Problem) -> None:
-        """End it from outside, for ``problem``."""
+        """End the answer from outside with ``problem``."""
         self._failure = problem
         if self._connection is not None:
             self._connection.fail(problem)
@@ -201,7 +205,7 @@ class Answer:
 
 
 class ChatService:
-    """What lives as long as the process: look-ups, connections to engines, watch, journal."""
+    """The parts of the API that live as long as the process."""
 
     def __init__(self, direct: Direct) -> None:
         self.connections = Connections()
@@ -218,10 +222,11 @@ class ChatService:
         await self.journal.aclose()
 
     async def ask(self, call: ChatCall) -> Answer:
-        """The answer to ``call``, begun.
+        """Return the answer to ``call``, already begun.
 
         Raises:
-            EngineUnavailable, EngineSilent, AccessRevoked, DeploymentStopped: see there.
+            EngineUnavailable, EngineSilent: when the model server fails.
+            AccessRevoked, DeploymentStopped: see :func:`watch.verdict`.
         """
         answer = Answer(self, call)
         await answer.begin()
@@ -229,7 +234,7 @@ class ChatService:
 
 
 def usage_in(data: bytes) -> dict[str, int] | None:
-    """The token counts in an answer, or in the events of a stream that have them."""
+    """Return the token counts in an answer, or in the events of a stream that contain them."""
     for line in data.splitlines() if data.startswith(b"data:") else [data]:
         if USAGE not in line:
             continue

@@ -1,4 +1,4 @@
-"""What is asked of which deployment, once it is known that the caller may."""
+"""The choice of the deployment for a chat request, among those that the caller may use."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ CHAT_PATH = "/v1/chat/completions"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A deployment that answers now: where, and to whoever shows which token."""
+    """A deployment that is ready: its address, and the token that it accepts."""
 
     deployment_id: int
     deployment_uuid: UUID
@@ -37,7 +37,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class ChatCall:
-    """A chat completion that ``actor`` may ask of ``target``. ``body`` is as the client sent it."""
+    """A chat request of ``actor`` to ``target``. ``body`` is as the client sent it."""
 
     actor: Actor
     credential: Credential
@@ -47,21 +47,21 @@ class ChatCall:
 
     @property
     def streams(self) -> bool:
-        """Whether the answer comes piece by piece."""
+        """True if the answer is a stream."""
         return bool(self.body.get("stream"))
 
     def request(self) -> bytes:
-        """The HTTP request to the model server.
+        """Return the HTTP request to the model server.
 
-        The server is told the public name of the model, and answers under it: so the pieces of an
-        answer pass through here as they are.
+        It contains the public name of the model, which the server puts into its answer. So the
+        parts of the answer need no changes here.
         """
         body = orjson.dumps({**self.body, "model": self.model.variant.value})
         head = (
             f"POST {CHAT_PATH} HTTP/1.1\r\n"
             "Host: engine\r\n"
             f"Authorization: Bearer {self.target.token}\r\n"
-            # A project's name may hold anything, line ends included.
+            # The name of a project may contain any character, including line ends.
             f"X-Model-Name: {quote(self.model.text, safe='/:')}\r\n"
             "Content-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
@@ -70,10 +70,10 @@ class ChatCall:
 
 
 def read_body(raw: bytes) -> tuple[dict[str, Any], ModelName]:
-    """The request's JSON and the model it names. All else is for the model server to judge.
+    """Parse a request body, and return it with the model name. The model server checks the rest.
 
     Raises:
-        BadChatRequest: for what is no JSON object, or names no model.
+        BadChatRequest: when the body is not a JSON object, or a field that is read here is invalid.
     """
     try:
         body = orjson.loads(raw)
@@ -110,21 +110,21 @@ def read_body(raw: bytes) -> tuple[dict[str, Any], ModelName]:
 
 
 def choose(rows: Sequence[Any], model: ModelName) -> Target:
-    """The one deployment that ``rows`` of ``queries.named`` leave.
+    """Return the target of a model name among ``rows`` of ``queries.named``.
 
-    A bare name means a deployment of the API key's project or of the caller's own projects, and
-    never one of a foreign project. Which one a name means never depends on what happens to run or
-    to be left: a request must not reach another project's model because one's own is restarting, or
-    was deleted.
+    A bare name means a deployment of the API key's project or of the caller's own projects, never
+    one of another project. The choice never depends on which deployments are ready or exist: a
+    request must not reach another project's model because the caller's own is restarting or was
+    deleted.
 
     Raises:
-        ModelNotFound: when there is none, or it has no base model and that was asked for.
-        ForeignModel: when only foreign projects have one of that bare name.
+        ModelNotFound: when there is none, or its base model is asked for and it has none.
+        ForeignModel: when only other people's projects have one with this bare name.
         AmbiguousModel: when there are several.
-        ModelNotReady: when it does not answer now.
+        ModelNotReady: when it is not ready.
     """
     found = [row for row in rows if row.deployment_id is not None]
-    # A deployment may be named like another one's uuid; the uuid is the stronger claim.
+    # A deployment may be named like another one's uuid. The uuid takes precedence.
     by_uuid = [row for row in found if model.project is None and row.deployment_uuid == model.uuid]
     if by_uuid:
         found = by_uuid
@@ -157,7 +157,7 @@ def choose(rows: Sequence[Any], model: ModelName) -> Target:
 
 @dataclass(frozen=True, slots=True)
 class CallableModel:
-    """Something that may be asked now. ``names``: the one to show first, then the others."""
+    """A model that can be used now. The first of ``names`` is the one to show."""
 
     names: tuple[str, ...]
     created: int
@@ -165,10 +165,10 @@ class CallableModel:
 
 
 def callable_models(rows: Sequence[Any]) -> list[CallableModel]:
-    """Return what rows of ``queries.ready`` offer: each deployment, and its base where it has one.
+    """Return the models of rows of ``queries.ready``: each deployment, and its base model if any.
 
-    A deployment of the caller's own is shown by its name, a foreign one as ``project/name``; one
-    that shares what it would be called with another, by the next name that is its alone.
+    A deployment of the caller's own projects is shown by its name, others as ``project/name``. If
+    that name is not unique, the next longer name that is unique is used.
     """
     full = {row.deployment_id: f"{row.project_name}/{row.deployment_name}" for row in rows}
     bare_uses = Counter(row.deployment_name for row in rows if row.at_home)
@@ -178,7 +178,7 @@ def callable_models(rows: Sequence[Any]) -> list[CallableModel]:
     for row in rows:
         name = full[row.deployment_id]
         names: tuple[str, ...] = (str(row.deployment_uuid),)
-        # As :func:`choose` decides: of several that are called the same, one's own goes first.
+        # As in :func:`choose`: if several have the same name, the caller's own comes first.
         if (own_uses[name] if row.at_home else full_uses[name]) == 1:
             names = (name, *names)
         if row.at_home and bare_uses[row.deployment_name] == 1:

@@ -1,8 +1,9 @@
-"""HTTP to our own model servers: connections that are kept alive, over unix sockets or TCP.
+"""HTTP connections to model servers, kept alive, over Unix sockets or TCP.
 
-This client is for engines alone, never for addresses that users give. It is written on asyncio's
-protocols and httptools because it handles every token of every answer: per chunk it costs a tenth
-of what a general client does, and on a machine that serves its own model that time is the model's.
+This client is only for the platform's own model servers, never for addresses from users. It is
+written with asyncio protocols and httptools because it handles every token of every answer. Per
+chunk, it needs a tenth of the time of a general client; on a machine that also runs the model, the
+model can use that time.
 """
 
 import asyncio
@@ -14,22 +15,22 @@ import httptools
 from aiplatform.server.openai.rules import CONNECT_SECONDS, SILENCE_SECONDS
 
 IDLE_KEPT = 32
-"""Unused connections kept per engine."""
+"""Maximum number of unused connections that are kept per model server."""
 
 BUFFER_BYTES = 1 << 18
-"""Reading from the engine stops while the caller is this far behind."""
+"""Number of unread bytes above which reading from the model server pauses."""
 
 
 class EngineLost(Exception):
-    """The engine can't be reached, closed the connection, or speaks no HTTP."""
+    """A model server that can't be reached, closed the connection, or does not speak HTTP."""
 
 
 class EngineTimeout(Exception):
-    """The engine said nothing for :data:`SILENCE_SECONDS`."""
+    """A model server that sent nothing for :data:`SILENCE_SECONDS`."""
 
 
 class Connection(asyncio.Protocol):
-    """One connection, with one exchange at a time: :meth:`send`, then :meth:`read` to the end."""
+    """A connection with one exchange at a time: :meth:`send`, then :meth:`read` to the end."""
 
     def __init__(self) -> None:
         self.status = 0
@@ -48,15 +49,15 @@ class Connection(asyncio.Protocol):
         self._failure: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
 
-    # What the event loop calls
+    # Called by the event loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Connected."""
-        # A cast, since uvloop's transports derive from nothing of asyncio's.
+        """Keep the transport."""
+        # A cast, because uvloop's transports are not derived from asyncio's classes.
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Something came from the engine."""
+        """Parse data from the model server."""
         self.heard = True
         if self._complete:
             self._drop(EngineLost("the engine spoke out of turn"))
@@ -72,45 +73,47 @@ class Connection(asyncio.Protocol):
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection has gone."""
+        """Note that the connection was lost."""
         self._lost = self._lost or EngineLost(str(exc or "the engine closed the connection"))
         self.reusable = False
         self._transport = None
         self._wake()
 
-    # What the parser calls
+    # Called by the parser
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header."""
+        """Keep a header."""
         self.headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
-        """Status and headers are known."""
+        """Note that status and headers are complete."""
         self.status = self._parser.get_status_code()
         self._head = True
 
     def on_body(self, body: bytes) -> None:
-        """A piece of the body, without its framing."""
+        """Keep a part of the body, without its framing."""
         self._pieces.append(body)
         self._size += len(body)
 
     def on_message_complete(self) -> None:
-        """The answer has ended."""
+        """Note that the answer is complete."""
         self._complete = True
         self.reusable = self._parser.should_keep_alive()
 
-    # What the service calls
+    # Called by the service
 
     @property
     def is_open(self) -> bool:
-        """Whether another exchange may be tried."""
+        """True if the connection can be used for another exchange."""
         return self._transport is not None and not self._transport.is_closing()
 
     async def send(self, request: bytes) -> None:
-        """Send a whole request and wait for the head of the answer.
+        """Send a whole request and wait for the headers of the answer.
 
         Raises:
-            EngineLost, EngineTimeout: see there; or what :meth:`fail` was given.
+            EngineLost: when the connection is lost.
+            EngineTimeout: when the model server sends nothing.
+            Exception: the error that was passed to :meth:`fail`.
         """
         self.exchanges += 1
         self.heard = self.reusable = False
@@ -124,10 +127,12 @@ class Connection(asyncio.Protocol):
             await self._more()
 
     async def read(self) -> bytes:
-        """What came since the last call, waiting for something; empty at the end of the answer.
+        """Return what arrived since the last call, or wait for it; empty at the end of the answer.
 
         Raises:
-            EngineLost, EngineTimeout: see there; or what :meth:`fail` was given.
+            EngineLost: when the connection is lost.
+            EngineTimeout: when the model server sends nothing.
+            Exception: the error that was passed to :meth:`fail`.
         """
         while not self._pieces:
             if self._complete and self._failure is None:
@@ -140,13 +145,13 @@ class Connection(asyncio.Protocol):
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def fail(self, error: Exception) -> None:
-        """End the exchange from outside: whoever reads gets ``error``, the engine a closed door."""
+        """End the exchange from outside: the reader gets ``error``, the connection is closed."""
         self._failure = error
         self._pieces.clear()
         self._drop(error)
 
     def close(self) -> None:
-        """Hang up. An engine that is still answering stops then."""
+        """Close the connection. A model server that is still answering stops then."""
         self.reusable = False
         if self._transport is not None:
             self._transport.abort()
@@ -176,21 +181,21 @@ class Connection(asyncio.Protocol):
 
 
 class Connections:
-    """Connections to all engines, kept per address while they are good."""
+    """Connections to all model servers, kept per address while they can be used."""
 
     def __init__(self) -> None:
         self._idle: dict[str, list[Connection]] = {}
 
     async def get(self, endpoint: str) -> Connection:
-        """A connection for one exchange: a kept one, else a new one.
+        """Return a connection for one exchange, a kept one if possible.
 
         Raises:
-            EngineLost: when the engine can't be reached.
+            EngineLost: when the model server can't be reached.
         """
         return self._take(endpoint) or await _connect(endpoint)
 
     def give_back(self, endpoint: str, connection: Connection) -> None:
-        """Keep the connection for the next exchange if it is good for one, else hang up."""
+        """Keep the connection for the next exchange if it can be used, else close it."""
         idle = self._idle.setdefault(endpoint, [])
         if connection.reusable and connection.is_open and len(idle) < IDLE_KEPT:
             idle.append(connection)
@@ -199,7 +204,7 @@ class Connections:
             self._forget_closed(endpoint)
 
     def close(self) -> None:
-        """Hang up everywhere."""
+        """Close all connections."""
         for idle in self._idle.values():
             for connection in idle:
                 connection.close()
@@ -215,7 +220,10 @@ class Connections:
         return None
 
     def _forget_closed(self, endpoint: str) -> None:
-        """An engine that is gone is never asked again, so its list must not stay behind."""
+        """Remove closed connections, and the list of a model server that has none left.
+
+        Addresses of ended model servers are never used again, so their lists must not pile up.
+        """
         left = [connection for connection in self._idle.get(endpoint, []) if connection.is_open]
         if left:
             self._idle[endpoint] = left

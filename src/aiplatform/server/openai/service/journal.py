@@ -1,7 +1,7 @@
-"""An audit row for each chat request, written when its answer has ended.
+"""Audit entries of chat requests, written after their answers have ended.
 
-Not in the request's way: rows gather while one transaction is being written and go into the next,
-so they cost the answers nothing, and a database that is away costs only time.
+Requests do not wait for them: entries collect while one transaction is being written and go into
+the next one. If the database is away, they are only written later.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ from aiplatform.server.openai.service.calls import ChatCall
 log = structlog.get_logger(__name__)
 BATCH = 200
 HELD = 50_000
-"""Rows kept while the database is away; the oldest go first beyond it, into the log."""
+"""Maximum number of entries kept while the database is away; then the oldest are only logged."""
 
 GATHER_SECONDS = 0.5
-"""Rows that are written together cost less than half of what each would by itself."""
+"""Seconds for which entries collect. Written together, each costs less than half."""
 
 RETRY_SECONDS = 1.0
 CLOSE_SECONDS = 3.0
@@ -33,7 +33,7 @@ CLOSE_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A request that has ended. ``first_ms`` and ``ms``: until the first piece, and in all."""
+    """An ended request. ``first_ms`` is the time to the first part of the answer, ``ms`` in all."""
 
     call: ChatCall
     outcome: Outcome
@@ -44,14 +44,14 @@ class Entry:
 
 
 class Journal:
-    """Gathers entries and writes them behind the answers."""
+    """Collects entries and writes them in the background."""
 
     def __init__(self) -> None:
         self._entries: list[Entry] = []
         self._task: asyncio.Task[None] | None = None
 
     def add(self, entry: Entry) -> None:
-        """Have ``entry`` written soon. Returns at once."""
+        """Queue ``entry`` for writing. Returns at once."""
         self._entries.append(entry)
         if len(self._entries) > HELD:
             lost = self._entries.pop(0)
@@ -60,7 +60,7 @@ class Journal:
             self._task = asyncio.create_task(self._run(), name="chat-journal")
 
     async def aclose(self) -> None:
-        """Write what is left, if the database takes it in time."""
+        """Write the remaining entries, if the database accepts them in time."""
         if self._task is None:
             return
         _, late = await asyncio.wait({self._task}, timeout=CLOSE_SECONDS)
@@ -80,7 +80,8 @@ class Journal:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             except SQLAlchemyError:
-                # One row that the database refuses must not hold up the others: find it alone.
+                # An entry that the database refuses must not block the others. Write one by one to
+                # find it.
                 if size > 1:
                     size = 1
                     continue

@@ -1,8 +1,9 @@
-"""Who asks, and what they may ask: read on the event loop, without a thread or an ORM in between.
+"""Look-ups of callers and their deployments on the event loop, without threads and ORM.
 
-The rest of the server uses sync sessions in threads. Here that was measured to cost more than the
-5 ms that the whole way to the first token may add: on a machine whose cores a model keeps busy,
-each change of thread and each round trip waits for a core. This takes one round trip and no thread.
+The rest of the server uses synchronous sessions in threads. Measurements showed that this takes
+more than the 5 ms that the API may add to the time to the first token: where a model keeps the
+cores busy, each change of thread and each round trip waits for a core. This takes one round trip
+and no thread.
 """
 
 from collections.abc import Sequence
@@ -18,13 +19,13 @@ Rows = Sequence[Any]
 
 
 class Lookups:
-    """The façade's statements."""
+    """Runs the statements of the OpenAI-compatible API."""
 
     def __init__(self, direct: Direct) -> None:
         self._direct = direct
 
     async def named(self, token: str, name: str, uuid: UUID | None) -> Rows:
-        """See :func:`queries.named`.
+        """Return the rows of :func:`queries.named`.
 
         Raises:
             psycopg.Error: when the database does not answer.
@@ -32,7 +33,7 @@ class Lookups:
         return await self._rows(queries.named(), token, name=name, uuid=uuid)
 
     async def ready(self, token: str) -> Rows:
-        """See :func:`queries.ready`.
+        """Return the rows of :func:`queries.ready`.
 
         Raises:
             psycopg.Error: when the database does not answer.
@@ -40,7 +41,7 @@ class Lookups:
         return await self._rows(queries.ready(), token)
 
     async def serving(self, deployment_id: int) -> Any:
-        """Return endpoint and token of a deployment that answers now, else None.
+        """Return endpoint and token of a deployment that is ready, else None.
 
         Raises:
             psycopg.Error: when the database does not answer.
@@ -50,7 +51,7 @@ class Lookups:
         return rows[0] if rows else None
 
     async def note_use(self, key_id: int) -> None:
-        """Note that an API key is in use.
+        """Record that an API key was used.
 
         Raises:
             psycopg.Error: when the database does not answer.

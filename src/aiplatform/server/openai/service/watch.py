@@ -1,4 +1,4 @@
-"""Running answers end when the right to them does: one look a second at all of them together."""
+"""Ending of running answers when the right to them ends; all are checked together every second."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,18 +21,21 @@ from aiplatform.server.openai.service.calls import ChatCall
 log = structlog.get_logger(__name__)
 Fail = Callable[[Problem], None]
 Pair = tuple[Credential, int]
-"""A credential, and the deployment that answers it."""
+"""A credential, and the id of the deployment that answers it."""
 
 
 class Watch:
-    """Knows who is being answered. The cost is one statement a second, however many there are."""
+    """The calls being answered. A check costs at most two statements a second, for any number."""
 
     def __init__(self) -> None:
         self._calls: dict[object, tuple[ChatCall, Fail]] = {}
         self._task: asyncio.Task[None] | None = None
 
     def add(self, call: ChatCall, fail: Fail) -> Callable[[], None]:
-        """Have ``fail`` called once ``call`` must end, until the returned function is called."""
+        """Watch ``call``, and call ``fail`` once it must end.
+
+        The returned function stops this.
+        """
         ticket = object()
         self._calls[ticket] = (call, fail)
         if self._task is None or self._task.done():
@@ -44,7 +47,7 @@ class Watch:
         return remove
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop checking."""
         if self._task is not None:
             self._task.cancel()
 
@@ -56,7 +59,7 @@ class Watch:
             watched = list(self._calls.values())
             pairs = {(call.credential, call.target.deployment_id) for call, _ in watched}
             try:
-                # One that froze, or is cut off without a word, answers nothing at all.
+                # A database that froze or was cut off may never answer.
                 with fail_after(UNCHECKED_SECONDS):
                     rows = await run_sync(_look, pairs, abandon_on_cancel=True)
             except (SQLAlchemyError, TimeoutError) as error:
@@ -80,13 +83,13 @@ def _look(pairs: set[Pair]) -> dict[Pair, Any]:
 
 
 def verdict(call: ChatCall, rows: dict[Pair, Any]) -> Problem | None:
-    """Why ``call`` must end, or None. ``rows`` are of ``queries.standing``, by their pair."""
+    """Return why ``call`` must end, or None. ``rows`` are those of ``queries.standing`` by pair."""
     row = rows.get((call.credential, call.target.deployment_id))
     if row is not None and not row.allowed:
         return AccessRevoked()
-    # A restarted deployment has another token: what answers this call is the one before, on its
-    # way out. One that was replaced by an update completes its answers. Without a row, session or
-    # deployment were deleted.
+    # A restarted deployment has another token: this call is answered by its previous server, which
+    # is stopping. A server that was replaced by an update completes its answers. If there is no
+    # row, the session or the deployment was deleted.
     answers = row is not None and (
         (row.status == DeploymentStatus.READY and row.endpoint_token == call.target.token)
         or call.target.token in (row.retired_tokens or ())
