@@ -1,7 +1,7 @@
-"""AI Platform: the whole life of a language model under one permission model and one lineage.
+"""AI Platform: a self-hosted system for the whole life of a language model.
 
-``from aiplatform import Client`` is the SDK. The name is resolved on first use, so that the
-runtime and the launcher, which share this package, start without importing an HTTP client.
+``from aiplatform import Client`` is the SDK. The name is resolved on first use, so that the runtime
+and the launcher, which share this package, start without importing an HTTP client.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""``python -m aiplatform`` is the command line, for when the script is not on the PATH."""
+"""The command line as ``python -m aiplatform``, for when its script is not on the PATH."""
 
 from aiplatform.cli.main import main
 

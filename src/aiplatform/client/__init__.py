@@ -1,6 +1,7 @@
-"""The Python SDK: a client of the HTTP API, and of nothing else.
+"""The Python SDK, a client of the platform's HTTP API.
 
-What is exported here is the public surface; everything else may change without notice.
+The names that this module exports are the public interface. Everything else may change without
+notice.
 """
 
 from aiplatform.client import reporting

@@ -1,4 +1,4 @@
-"""Your own account: sessions and second factor; and invitations, by which others get one."""
+"""Your own account (sessions, second factor, password) and invitations for other people."""
 
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from aiplatform.client.transport import decoded, segment
 
 
 class LoginSession(Resource):
-    """A place where you are logged in."""
+    """A session in which you are logged in."""
 
     uuid: UUID
     current: bool = False
@@ -22,26 +22,26 @@ class LoginSession(Resource):
     user_agent: str | None = None
 
     def end(self) -> None:
-        """Log out there."""
+        """End this session."""
         self.client.account.end_session(self)
 
 
 class SecondFactor(Resource):
-    """Whether logging in takes a code of an authenticator app."""
+    """The state of the second factor (a code of an authenticator app) of your account."""
 
     enabled: bool = False
     recovery_codes_left: int = 0
 
 
 class Enrolment(Resource):
-    """What an authenticator app needs; ``uri`` is what it reads as a QR code."""
+    """The secret that an authenticator app needs; ``uri`` is for its QR code."""
 
     secret: str = Field(repr=False)
     uri: str = Field(repr=False)
 
 
 class Link(Resource):
-    """A link that works once. It is shown this once."""
+    """A single-use link, returned only when it is created."""
 
     token: str = Field(repr=False)
     link: str = Field(repr=False)
@@ -49,7 +49,7 @@ class Link(Resource):
 
 
 class InvitedProject(BaseModel):
-    """The project of an invitation, and the role in it."""
+    """The project that an invitation leads to, and the role in it."""
 
     uuid: UUID
     name: str
@@ -57,9 +57,10 @@ class InvitedProject(BaseModel):
 
 
 class Invitation(Resource):
-    """A link that makes one account; the last three are there only when it is made.
+    """An invitation, whose link creates one account.
 
-    ``sent`` says whether a message with the link is on its way.
+    ``token``, ``link`` and ``sent`` are set only in the answer to its creation. ``sent`` is true if
+    a message with the link is on its way.
     """
 
     uuid: UUID
@@ -75,12 +76,12 @@ class Invitation(Resource):
     sent: bool | None = None
 
     def revoke(self) -> None:
-        """Let its link work no more."""
+        """Revoke the invitation, so that its link no longer works."""
         self.client.invitations.revoke(self)
 
 
 class Invitations(Group):
-    """``client.invitations``."""
+    """The operations on invitations (``client.invitations``)."""
 
     def create(
         self,
@@ -91,7 +92,7 @@ class Invitations(Group):
         project_role: str | None = None,
         days: int | None = None,
     ) -> Invitation:
-        """Invite somebody, perhaps with a global role, perhaps into a project with a role there."""
+        """Invite a person, optionally with a global role, or to a project with a role in it."""
         body = {
             "email": email,
             "role": role,
@@ -103,63 +104,63 @@ class Invitations(Group):
         return self._make(Invitation, self._http.post("invitations", given))
 
     def revoke(self, invitation: Invitation | UUID | str) -> None:
-        """Let its link work no more."""
+        """Revoke an invitation, so that its link no longer works."""
         key = invitation.uuid if isinstance(invitation, Invitation) else invitation
         self._http.request("DELETE", f"invitations/{segment(key)}")
 
     def accept(self, token: str, username: str, password: str) -> None:
-        """Make the account that a link promises; ``token`` is what stands behind its ``#``."""
+        """Create the account of an invitation; ``token`` is the part of its link after ``#``."""
         body = {"token": token, "username": username, "password": password}
         self._http.request("POST", "auth/accept-invitation", json=body, authenticated=False)
 
     def list(self, *, only_open: bool | None = None, limit: int | None = None) -> Pages[Invitation]:
-        """Invitations, newest first."""
+        """List invitations, newest first."""
         return self._pages(Invitation, "invitations", only_open=only_open, limit=limit)
 
 
 class Account(Group):
-    """``client.account``: what is yours alone."""
+    """The operations on your own account (``client.account``)."""
 
     def sessions(self, *, limit: int | None = None) -> Pages[LoginSession]:
-        """Where you are logged in, newest first."""
+        """List your sessions, newest first."""
         return self._pages(LoginSession, "users/me/sessions", limit=limit)
 
     def end_session(self, session: LoginSession | UUID | str) -> None:
-        """Log out there."""
+        """End one of your sessions."""
         key = session.uuid if isinstance(session, LoginSession) else session
         self._http.request("DELETE", f"users/me/sessions/{segment(key)}")
 
     def end_other_sessions(self) -> int:
-        """Log out everywhere but here; returns from how many places."""
+        """End all of your sessions except this one, and return how many ended."""
         answer = decoded(self._http.request("DELETE", "users/me/sessions"))
         return int(answer["ended"])
 
     def second_factor(self) -> SecondFactor:
-        """Whether there is one."""
+        """Return the state of your second factor."""
         return self._get(SecondFactor, "users/me/totp")
 
     def enrol_second_factor(self, password: str) -> Enrolment:
-        """Get a secret for an authenticator app; nothing changes before it is confirmed."""
+        """Request a secret for an authenticator app; it has no effect until it is confirmed."""
         return self._make(Enrolment, self._http.post("users/me/totp", {"password": password}))
 
     def confirm_second_factor(self, code: str) -> list[str]:
-        """Put it in force; returns the recovery codes, which are shown this once."""
+        """Enable the second factor, and return the recovery codes, which can't be read again."""
         return _codes(self._http.post("users/me/totp/confirm", {"code": code}))
 
     def renew_recovery_codes(
         self, *, password: str | None = None, code: str | None = None
     ) -> list[str]:
-        """Replace the recovery codes; needs the password or a code."""
+        """Replace the recovery codes; requires the password or a code."""
         return _codes(self._http.post("users/me/totp/recovery-codes", _proof(password, code)))
 
     def disable_second_factor(
         self, *, password: str | None = None, code: str | None = None
     ) -> None:
-        """Log in with the password alone from now on; needs the password or a code."""
+        """Disable the second factor; requires the password or a code."""
         self._http.post("users/me/totp/disable", _proof(password, code))
 
     def change_email(self, email: str, password: str) -> None:
-        """Replace the address of your account."""
+        """Replace the email address of your account."""
         body = {"email": email, "password": password}
         self._http.request("PUT", "users/me/email", json=body)
 
@@ -169,13 +170,16 @@ class Account(Group):
         self._http.request("POST", "auth/register", json=body, authenticated=False)
 
     def forgot_password(self, email: str) -> None:
-        """Have a link sent that sets a new password. The answer never tells who has an account."""
+        """Request a link that sets a new password.
+
+        The answer does not reveal if an account with this address exists.
+        """
         self._http.request(
             "POST", "auth/forgot-password", json={"email": email}, authenticated=False
         )
 
     def reset_password(self, token: str, new_password: str) -> None:
-        """Set a new password with a link's token. All sessions of the account end."""
+        """Set a new password with the token of a link, and end all sessions of the account."""
         body = {"token": token, "new_password": new_password}
         self._http.request("POST", "auth/reset-password", json=body, authenticated=False)
 

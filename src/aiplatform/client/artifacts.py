@@ -1,4 +1,4 @@
-"""What tasks have left: files that are no model and no dataset."""
+"""Artifacts: files that tasks leave as results, other than models and datasets."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Artifact(Resource):
-    """A file of a task. ``size`` in bytes."""
+    """A file that a task left as a result. ``size`` is in bytes."""
 
     path: str
     size: int
@@ -25,7 +25,7 @@ class Artifact(Resource):
 
 
 def artifacts_of(client: "Client", task: UUID, *, limit: int | None = None) -> Pages[Artifact]:
-    """A task's files, by path."""
+    """List the artifacts of a task, ordered by path."""
 
     def made(item: object) -> Artifact:
         artifact = Artifact.model_validate(item)
@@ -44,10 +44,10 @@ def artifacts_of(client: "Client", task: UUID, *, limit: int | None = None) -> P
 def download_artifacts(
     client: "Client", task: UUID, artifacts: Iterable[Artifact], directory: Path
 ) -> list[Path]:
-    """Fetch files below ``directory``, each checked against its hash.
+    """Download artifacts below ``directory``, and check each file against its hash.
 
     Raises:
-        ClientError: for a path that would lead out of it.
+        ClientError: if the path of an artifact would lead out of the directory.
     """
     root = directory.resolve()
     fetched = []

@@ -1,4 +1,4 @@
-"""What all resources and groups of resources share."""
+"""Base classes of all resources and groups of operations, and the search by name."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 class Resource(BaseModel):
-    """Something the server has, as it was when read, tied to the client that read it.
+    """An object of the server as it was when read, tied to the client that read it.
 
-    Fields that a newer server adds are kept and can be read as attributes too.
+    Fields that a newer server adds are kept, and can be read as attributes, too.
     """
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
@@ -32,22 +32,22 @@ class Resource(BaseModel):
 
     @property
     def client(self) -> "Client":
-        """The client that read it."""
+        """The client that read this resource."""
         client: Client = self._client
         return client
 
     @property
     def etag(self) -> str | None:
-        """The version of the resource that updates refer to, when it was read by itself."""
+        """The ETag for conditional updates; None if the resource came from a list."""
         return self._etag
 
     def bind(self, client: "Client", etag: str | None = None) -> None:
-        """Tie the resource to a client; done by whoever reads it."""
+        """Tie the resource to the client that read it."""
         self._client = client
         self._etag = etag
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        """Name and state: what a resource holds may be pages long."""
+        """Return only name and state: a complete resource may fill pages."""
         return summary(self)
 
     def __str__(self) -> str:
@@ -59,7 +59,7 @@ class Resource(BaseModel):
 
 
 class UserRef(BaseModel):
-    """A person, where a resource names one."""
+    """A user, as other resources refer to one."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -68,7 +68,7 @@ class UserRef(BaseModel):
 
 
 def purge_time(response: httpx.Response) -> datetime | None:
-    """Until when what a DELETE was about can be restored; None when it is gone for good."""
+    """Return until when a deleted resource can be restored; None if it is gone for good."""
     told = response.headers.get("purge-after")
     return None if told is None else datetime.fromisoformat(told)
 
@@ -77,7 +77,7 @@ R = TypeVar("R", bound=Resource)
 
 
 def as_uuid(value: object) -> UUID | None:
-    """``value`` as a uuid when it is one, as an object or as text."""
+    """Return ``value`` as a UUID, or None if it is not one."""
     if isinstance(value, UUID):
         return value
     if isinstance(value, str):
@@ -130,9 +130,9 @@ class Group:
         )
 
     def _patch(self, kind: type[R], path: str, held: object, changes: Mapping[str, Any]) -> R:
-        """Change a resource, unless it is no longer what the caller read.
+        """Change a resource, unless somebody has changed it since the caller read it.
 
-        One that came from a list has no ETag; then its time of change decides.
+        A resource that came from a list has no ETag; then its time of change is compared instead.
         """
         etag = held.etag if isinstance(held, Resource) else None
         if etag is None:
@@ -151,7 +151,7 @@ class Group:
 
 
 def name_of(resource: Resource) -> str:
-    """The name of a resource, or nothing."""
+    """Return the name of a resource, or an empty text if it has none."""
     return str(getattr(resource, "name", ""))
 
 
@@ -162,11 +162,11 @@ def only(
     where: str,
     called: Callable[[R], str] = name_of,
 ) -> R:
-    """The one resource of that name, which is what ``called`` says of it.
+    """Return the only resource with the given name, as ``called`` returns it.
 
     Raises:
-        NotFound: naming some that exist, since a name is easily misspelt.
-        AmbiguousName: when several have it.
+        NotFound: if there is none; the hint lists existing names, as a name is easily misspelt.
+        AmbiguousName: if several resources have this name.
     """
     named = [resource for resource in pages(name=name) if called(resource) == name]
     if len(named) == 1:

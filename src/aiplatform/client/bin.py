@@ -1,4 +1,4 @@
-"""The bin: what was deleted, and how it comes back or goes for good."""
+"""The bin: deleted projects, datasets and models, which can be restored or purged."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -10,7 +10,10 @@ from aiplatform.client.projects import ProjectLike
 
 
 class BinItem(Resource):
-    """Something deleted that can be restored until ``purge_after``; ``bytes`` count to quotas."""
+    """A deleted object that can be restored until ``purge_after``.
+
+    Its ``bytes`` still count towards quotas.
+    """
 
     uuid: UUID
     kind: Literal["project", "dataset", "model"]
@@ -24,7 +27,7 @@ class BinItem(Resource):
 
 
 class Restored(Resource):
-    """What came back from the bin, and what it is called now."""
+    """An object that was restored from the bin, with the name that it has now."""
 
     uuid: UUID
     kind: Literal["project", "dataset", "model"]
@@ -33,20 +36,20 @@ class Restored(Resource):
 
 
 BinItemLike = BinItem | UUID | str
-"""Something in the bin, its uuid, its name, or ``name@version``."""
+"""An item of the bin, its uuid, its name, or ``name@version``."""
 
 
 class Bin(Group):
-    """``client.bin``: the datasets and models of a project, and projects themselves."""
+    """The operations on the bin (``client.bin``), for datasets, models and projects."""
 
     def list(
         self, project: ProjectLike | None = None, *, limit: int | None = None
     ) -> Pages[BinItem]:
-        """Items that were deleted in a project."""
+        """List the deleted datasets and models of a project."""
         return self._pages(BinItem, f"{self._client.projects.path(project)}/bin", limit=limit)
 
     def projects(self, *, limit: int | None = None) -> Pages[BinItem]:
-        """Deleted projects that you may restore."""
+        """List the deleted projects that you may restore."""
         return self._pages(BinItem, "bin", limit=limit)
 
     def restore(
@@ -56,22 +59,22 @@ class Bin(Group):
         project: ProjectLike | None = None,
         name: str | None = None,
     ) -> Restored:
-        """Bring a dataset or model back, by default under its own name if that is still free."""
+        """Restore a dataset or model, by default under its old name if that is still free."""
         path = f"{self._client.projects.path(project)}/bin/{self._item(item, project)}/restore"
         return self._make(Restored, self._http.post(path, _named(name)))
 
     def purge(self, item: BinItemLike, *, project: ProjectLike | None = None) -> None:
-        """Delete a dataset or model for good."""
+        """Delete a dataset or model from the bin for good."""
         path = f"{self._client.projects.path(project)}/bin/{self._item(item, project)}"
         self._http.request("DELETE", path)
 
     def restore_project(self, item: BinItemLike, *, name: str | None = None) -> Restored:
-        """Bring a project back with all that was in it; its tasks stay cancelled."""
+        """Restore a project with everything that was in it; its tasks stay cancelled."""
         path = f"bin/{self._project(item)}/restore"
         return self._make(Restored, self._http.post(path, _named(name)))
 
     def purge_project(self, item: BinItemLike) -> None:
-        """Delete a project for good, with all that belongs to it."""
+        """Delete a project from the bin for good, with everything that belongs to it."""
         self._http.request("DELETE", f"bin/{self._project(item)}")
 
     def _item(self, item: BinItemLike, project: ProjectLike | None) -> UUID:

@@ -1,4 +1,4 @@
-"""Code bundles: a directory or a git commit, packed so that equal code gives equal bytes."""
+"""Code bundles: a directory or git commit, packed so that equal code gives equal bytes."""
 
 import gzip
 import io
@@ -25,10 +25,10 @@ PASSED_OVER = frozenset(
     {".git", ".hg", ".svn", ".venv", "venv", "__pycache__", ".mypy_cache", ".pytest_cache",
      ".ruff_cache", "node_modules"}
 )  # fmt: skip
-"""Directories that no bundle of a directory holds."""
+"""Names of directories that are never packed."""
 
 VENV_MARK = "pyvenv.cfg"
-"""The file by which Python knows a virtual environment, whatever its name."""
+"""The file that marks a virtual environment, whatever the environment's name."""
 
 LEAVE_OUT = "Leave it out by a line in .gitignore, or name a smaller directory (--directory)."
 LEAVE_OUT_CHECK = "What .gitignore names is left out."
@@ -37,7 +37,7 @@ Progress = Callable[[int, int], None]
 
 
 class Bundle(Resource):
-    """Code that scripts run. ``size`` and ``unpacked_bytes`` in bytes."""
+    """Code that scripts run. ``size`` and ``unpacked_bytes`` are in bytes."""
 
     uuid: UUID
     name: str
@@ -50,37 +50,38 @@ class Bundle(Resource):
     created_at: datetime | None = None
 
     def download(self, directory: Path | str = ".") -> Path:
-        """Fetch the archive into a directory, checked against its hash."""
+        """Download the archive into a directory, and check it against its hash."""
         path = Path(directory) / f"{self.name}.tar.gz"
         return download(
             self.client.transport, f"bundles/{self.uuid}/content", path, sha256=self.sha256
         )
 
     def delete(self) -> None:
-        """Delete it; refused while a task runs it or will."""
+        """Delete the bundle; refused while a task uses or will use it."""
         self.client.transport.request("DELETE", f"bundles/{self.uuid}")
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A packed bundle, and where it comes from."""
+    """A packed bundle, and the directory or commit that it was made from."""
 
     content: bytes
     source: dict[str, str]
 
 
 def pack_directory(directory: Path, *, on_progress: Progress | None = None) -> Packed:
-    """Pack the files of a directory, without what git ignores and virtual environments.
+    """Pack the files of a directory, except files that git ignores and virtual environments.
 
-    Names and sizes are checked before any file is read, so what can't be packed is refused at once.
+    Names and sizes are checked before any file is read, so an invalid directory is refused at once.
 
     Args:
-        directory: what to pack.
-        on_progress: called with the bytes that are packed so far and those of all files: first
-            with 0, then after each file.
+        directory: the directory to pack.
+        on_progress: called with the bytes packed so far and the bytes of all files: first with 0,
+            then after each file.
 
     Raises:
-        ClientError: for a symbolic link, more than a bundle holds, or nothing to pack.
+        ClientError: for a symbolic link, more files or bytes than a bundle can hold, or no files at
+            all.
     """
     found = survey(directory)
     total = sum(found.values())
@@ -102,10 +103,12 @@ def pack_directory(directory: Path, *, on_progress: Progress | None = None) -> P
 
 
 def survey(directory: Path) -> dict[Path, int]:
-    """Return the files that a bundle of the directory holds, in order, with their sizes in bytes.
+    """Return the files that a bundle of the directory contains, in order, with their sizes.
+
+    Sizes are in bytes.
 
     Raises:
-        ClientError: for the first file that a bundle can't hold, by name; or when there is none.
+        ClientError: for the first file that a bundle can't hold, or if there is no file.
     """
     found: dict[Path, int] = {}
     total = 0
@@ -158,10 +161,10 @@ def survey(directory: Path) -> dict[Path, int]:
 
 
 def pack_commit(repository: Path, commit: str) -> Packed:
-    """Pack what a commit of a local git repository holds; what is not committed is left out.
+    """Pack the files of a commit in a local git repository, without uncommitted changes.
 
     Raises:
-        ClientError: when git is missing, or knows no such commit.
+        ClientError: if git is missing, or there is no such commit.
     """
     if commit.startswith("-"):
         raise ClientError(tr("{commit!r} is no commit", commit=commit))
@@ -173,7 +176,7 @@ def pack_commit(repository: Path, commit: str) -> Packed:
     source = {"commit": sha}
     try:
         remote = _git(repository, "remote", "get-url", "origin").decode().strip()
-    except ClientError:  # it has none
+    except ClientError:  # the repository has no such remote
         return Packed(buffer.getvalue(), source)
     return Packed(buffer.getvalue(), {**source, "remote": _without_password(remote)})
 
@@ -197,12 +200,12 @@ def _git(repository: Path, *arguments: str) -> bytes:
 
 
 def _gzipped(buffer: BinaryIO) -> gzip.GzipFile:
-    # Without the time of packing, so that the same code has the same hash.
+    # Leave out the time of packing, so that the same code has the same hash.
     return gzip.GzipFile(filename="", mode="wb", fileobj=buffer, mtime=0)
 
 
 def _files(directory: Path) -> Iterator[Path]:
-    """Yield the files to pack, folder by folder, each folder's in the order of their names."""
+    """Yield the files to pack, folder by folder, sorted by name within each folder."""
     ignored = Ignored(directory)
     for place, inner, names in os.walk(directory):
         folder = Path(place)
@@ -234,7 +237,7 @@ def _files(directory: Path) -> Iterator[Path]:
 
 
 class Ignored:
-    """The patterns of the ``.gitignore`` files of a directory and of its repository above it."""
+    """The ``.gitignore`` patterns of a directory and of the repository that contains it."""
 
     def __init__(self, directory: Path) -> None:
         self._specs: dict[Path, GitIgnoreSpec] = {}
@@ -249,13 +252,13 @@ class Ignored:
                 self.read(parent)
 
     def read(self, folder: Path) -> None:
-        """Take a folder's own ``.gitignore`` into account."""
+        """Add the patterns of the folder's own ``.gitignore``."""
         with suppress(OSError):
             lines = (folder / ".gitignore").read_text(encoding="utf-8", errors="replace")
             self._specs[folder.resolve()] = GitIgnoreSpec.from_lines(lines.splitlines())
 
     def matches(self, path: Path, *, is_directory: bool = False) -> bool:
-        """Return True if git ignores the path. The nearest file that knows it decides."""
+        """Return True if git ignores the path. The nearest file with a matching pattern decides."""
         own = path.parent.resolve() / path.name
         for folder in own.parents:
             if folder in self._specs:

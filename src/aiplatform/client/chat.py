@@ -1,4 +1,4 @@
-"""Talking to a deployment: the part of OpenAI's chat interface that people use most."""
+"""Chat with a deployment: the most used part of OpenAI's chat interface."""
 
 import json
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -15,15 +15,15 @@ from aiplatform.language import tr
 CHAT = "/v1/chat/completions"
 _FIRST_TOKEN_SECONDS = 300.0
 ANSWER_SECONDS = 1800.0
-"""Seconds to wait for a whole answer, which is sent only after its last token is generated."""
+"""Seconds to wait for a complete answer, which is sent only after its last token."""
 
 Messages = str | Sequence[Mapping[str, Any]]
-"""A question, or a conversation of ``{"role": …, "content": …}``."""
+"""A question as text, or a conversation of ``{"role": …, "content": …}``."""
 
 
 @dataclass(frozen=True)
 class ChatReply:
-    """A whole answer. ``raw`` is what the server sent."""
+    """A complete answer. ``raw`` is the JSON that the server sent."""
 
     text: str
     finish_reason: str | None = None
@@ -31,14 +31,14 @@ class ChatReply:
     raw: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
-        """The text."""
+        """Return the text."""
         return self.text
 
 
 class ChatStream:
-    """An answer as it is generated: iterate over its pieces of text.
+    """An answer while it is generated: iterate over its pieces of text.
 
-    After the last piece, ``text``, ``finish_reason`` and ``usage`` are known. Leaving the loop
+    After the last piece, ``text``, ``finish_reason`` and ``usage`` are complete. Leaving the loop
     early ends the generation.
     """
 
@@ -98,7 +98,7 @@ class ChatStream:
 def chat_body(
     model: str, messages: Messages, *, stream: bool, parameters: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The request as OpenAI's interface has it."""
+    """Return the body of a request in the format of OpenAI's interface."""
     if isinstance(messages, str):
         messages = [{"role": "user", "content": messages}]
     body = {"model": model, "messages": list(messages), "stream": stream, **parameters}
@@ -108,7 +108,7 @@ def chat_body(
 
 
 def reply_from(answer: Any) -> ChatReply:
-    """Read a ``chat.completion``."""
+    """Convert an OpenAI ``chat.completion`` to a reply."""
     try:
         choice = answer["choices"][0]
         return ChatReply(

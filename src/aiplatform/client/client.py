@@ -1,4 +1,4 @@
-"""The client: one server, one login, and the resources behind it."""
+"""The client: one server, one login, and access to all resources."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -40,25 +40,27 @@ from aiplatform.language import tr
 
 
 class Client:
-    """AI Platform from Python::
+    """A client of one AI Platform server.
 
-        client = Client()  # as `aiplatform login` left it
+    For example::
+
+        client = Client()  # uses the session of `aiplatform login`
         dataset = client.datasets.upload("questions", "examples/questions.jsonl").wait_ready()
 
     Args:
-        url: address of the server; else ``AIPLATFORM_URL``, else that of the last login, else
-            that of the platform which `aiplatform up` runs in ``AIPLATFORM_HOME``.
-        token: an access token or an API key; else ``AIPLATFORM_TOKEN``, else the session that
-            ``aiplatform login`` left. Only a session is renewed when it expires.
-        project: used where an operation needs a project and is given none; else
+        url: the address of the server. By default ``AIPLATFORM_URL``, then the server of the last
+            login, then the platform that `aiplatform up` runs in ``AIPLATFORM_HOME``.
+        token: an access token or an API key. By default ``AIPLATFORM_TOKEN``, then the session of
+            ``aiplatform login``. Only a session is renewed when it expires.
+        project: the project for operations that need one and are not given one. By default
             ``AIPLATFORM_PROJECT``.
-        timeout: seconds without an answer before a request is given up.
-        language: of the server's messages, ``en`` or ``zh``.
-        credentials: the file that holds the sessions; else ``AIPLATFORM_CREDENTIALS``, else one in
-            the user's configuration directory.
-        transport: replaces the network, for tests.
+        timeout: seconds without an answer after which a request fails.
+        language: the language of the server's messages, ``en`` or ``zh``.
+        credentials: the file that stores the sessions. By default ``AIPLATFORM_CREDENTIALS``, then
+            a file in the user's configuration directory.
+        transport: replaces the network in tests.
 
-    A client may be used by several threads.
+    Several threads may use the same client.
     """
 
     def __init__(
@@ -104,38 +106,38 @@ class Client:
 
     @property
     def url(self) -> str:
-        """Address of the server."""
+        """The address of the server."""
         return self.transport.url
 
     @property
     def openai_url(self) -> str:
-        """What the ``openai`` package calls ``base_url``."""
+        """The address to use as ``base_url`` of the ``openai`` package."""
         return f"{self.url}/v1"
 
     @property
     def must_change_password(self) -> bool:
-        """Whether the password must be replaced before anything else is allowed."""
+        """True if the password must be changed before anything else is allowed."""
         tokens = self.transport.tokens
         return isinstance(tokens, SessionTokens) and tokens.session.must_change_password
 
     def access_token(self) -> str:
-        """A token for other programs, such as ``OpenAI(api_key=client.access_token)``.
+        """Return a token for other programs, such as ``OpenAI(api_key=client.access_token)``.
 
-        It expires; ask again then.
+        A token expires; call this method again then.
         """
         return self.transport.tokens.current()
 
     def login(
         self, username: str, password: str, *, totp: str | None = None, remember: bool = False
     ) -> "Client":
-        """Log in; with ``remember`` for later clients and the command line too.
+        """Log in; with ``remember``, also for later clients and the command line.
 
         Check :attr:`must_change_password` afterwards.
 
         Raises:
-            Unauthenticated: when username or password is wrong; with the code ``totp_required``
-                when they are right and a code of the authenticator app, or one for recovery, is
-                wanted too.
+            Unauthenticated: if username or password is wrong. The code ``totp_required`` means that
+                they are right, and that a code of the authenticator app or a recovery code is
+                needed, too.
         """
         form = {"grant_type": "password", "username": username, "password": password}
         if totp is not None:
@@ -143,7 +145,8 @@ class Client:
         try:
             answer = self.transport.request("POST", "auth/token", form=form, authenticated=False)
         except Unauthenticated as error:
-            error.hint = ""  # "log in" is no help to one who does
+            # Its hint is to log in, which the caller is doing just now.
+            error.hint = ""
             raise
         session = session_from(self.url, username, decoded(answer))
         if remember:
@@ -157,16 +160,16 @@ class Client:
     def login_sso(
         self, show: Callable[[str], None], *, remember: bool = False, timeout: float = 300.0
     ) -> "Client":
-        """Sign in through the provider that the server names, with a browser on this machine.
+        """Log in through the server's single sign-on provider, with a browser on this machine.
 
         Args:
-            show: is given the address to open, such as ``webbrowser.open``.
-            remember: for later clients and the command line too.
-            timeout: seconds that whoever sits there has.
+            show: called with the address to open, such as ``webbrowser.open``.
+            remember: keep the session for later clients and the command line.
+            timeout: seconds that the user has to sign in.
 
         Raises:
-            ClientError: when the server has no single sign-on, or nobody came back.
-            Unauthenticated: when the sign-in was refused.
+            ClientError: if the server has no single sign-on, or the user did not finish in time.
+            Unauthenticated: if the sign-in was refused.
         """
         offer = decoded(self.transport.request("GET", "auth/oidc", authenticated=False))
         if not offer["enabled"]:
@@ -197,7 +200,7 @@ class Client:
             self._use_kept_login(None)
 
     def change_password(self, current: str, new: str) -> None:
-        """Replace your password. Your other sessions end; this one goes on."""
+        """Replace your password. Your other sessions end; this one continues."""
         body = {"current_password": current, "new_password": new}
         self.transport.request("PUT", "users/me/password", json=body)
         tokens = self.transport.tokens
@@ -205,12 +208,12 @@ class Client:
             tokens.password_changed()
 
     def me(self) -> User:
-        """The account that is logged in."""
+        """Return the account that is logged in."""
         return self.users.me()
 
     def health(self) -> dict[str, Any]:
-        """How the server is, in detail; needs no login."""
-        # A server that is not well answers 503, with the same document.
+        """Return the state of the server in detail; needs no login."""
+        # An unhealthy server answers 503, with the same document.
         response = self.transport.request("GET", "health", authenticated=False, accept_errors=True)
         answer = decoded(response)
         if not isinstance(answer, dict):
@@ -230,31 +233,34 @@ class Client:
         end_timeout: float = 60.0,
         capture_output: bool = False,
     ) -> ExternalRun:
-        """Report a run that executes here, in a notebook or on a cluster, to the platform::
+        """Report a run that executes here, in a notebook or on a cluster, to the platform.
+
+        For example::
 
             with client.run("baseline", project="demo", config={"lr": 1e-3}) as run:
                 for step, batch in enumerate(batches):
                     run.log({"loss": train(batch)}, step=step)
 
-        What is logged goes to files first and is sent by a thread, so the loop neither waits for
-        the server nor breaks with it. A server that is away is waited for; what is not sent when
-        the run ends is sent by ``aiplatform runs sync``, and nothing twice.
+        Everything that is logged is first written to files, and a thread sends it. Therefore the
+        loop neither waits for the server nor fails with it. The thread retries while the server is
+        away. Anything that is not sent when the run ends can be sent by ``aiplatform runs sync``;
+        nothing is stored twice.
 
         Args:
-            name: what people call it.
-            project: where; by default the client's.
-            experiment: what it is a run of.
-            config: its hyper-parameters.
+            name: the name of the run.
+            project: the project of the run; by default the client's.
+            experiment: the experiment that the run belongs to.
+            config: the hyper-parameters of the run.
             mode: ``offline`` sends nothing until ``aiplatform runs sync``.
-            directory: where the files go; by default ``AIPLATFORM_RUNS``, else below the user's
-                data directory.
-            raise_when_cancelled: have :meth:`ExternalRun.log` raise ``RunCancelled`` once the run
-                was cancelled on the platform; :attr:`ExternalRun.cancelled` says it in any case.
-            end_timeout: seconds that the end may wait for the server.
-            capture_output: have what the program prints in the run's log, too.
+            directory: the directory for the files; by default ``AIPLATFORM_RUNS``, else a directory
+                in the user's data directory.
+            raise_when_cancelled: let :meth:`ExternalRun.log` raise ``RunCancelled`` after the run
+                was cancelled on the platform; :attr:`ExternalRun.cancelled` is set in any case.
+            end_timeout: seconds to wait for the server when the run ends.
+            capture_output: also write the output of the program to the run's log.
 
         Raises:
-            ApiError: when the server is there and refuses; a server that is away is no error.
+            ApiError: if the server refuses the run. A server that is away causes no error.
         """
         return self.external.begin(
             name,

@@ -1,8 +1,8 @@
-"""Where ``login`` keeps its session: one file for all processes of a person on a machine.
+"""Storage of login sessions: one file for all processes of a user on a machine.
 
-The file is written atomically with mode 0600. Refresh tokens rotate, so two processes that used the
-same one would end the session; whoever refreshes holds the lock beside the file and looks at the
-file again first.
+The file is written atomically, with mode 0600. Refresh tokens rotate, and the server ends a session
+whose token is used twice. Therefore a process that refreshes a session locks a file beside this
+one, and reads it again first.
 """
 
 import contextlib
@@ -27,7 +27,10 @@ _EARLY_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A login at one server. ``expires_at`` is the access token's, in seconds since the epoch."""
+    """A login at one server.
+
+    ``expires_at`` is when the access token expires, in seconds since the epoch.
+    """
 
     url: str
     username: str
@@ -37,7 +40,7 @@ class Session:
     must_change_password: bool = False
 
     def is_fresh(self) -> bool:
-        """Whether the access token is good for some time yet, by this machine's clock."""
+        """Return True if the access token is valid for some more time, by this machine's clock."""
         return time.time() < self.expires_at - _EARLY_SECONDS
 
     def __repr__(self) -> str:
@@ -46,7 +49,7 @@ class Session:
 
 
 def default_path() -> Path:
-    """``AIPLATFORM_CREDENTIALS``, else a file in the user's configuration directory."""
+    """Return ``AIPLATFORM_CREDENTIALS``, or else a file in the user's configuration directory."""
     override = os.environ.get("AIPLATFORM_CREDENTIALS")
     if override:
         return Path(override).expanduser()
@@ -54,7 +57,7 @@ def default_path() -> Path:
 
 
 class CredentialStore:
-    """The sessions by server address, and which address was logged in to last."""
+    """The sessions by server address, and the address of the last login."""
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or default_path()
@@ -69,7 +72,7 @@ class CredentialStore:
         )
 
     def read(self, url: str) -> Session | None:
-        """The session at ``url``, if one is kept."""
+        """Return the stored session for ``url``, or None."""
         kept = self._read()["sessions"].get(url)
         if kept is None:
             return None
@@ -81,12 +84,12 @@ class CredentialStore:
     def write(
         self, session: Session, *, make_current: bool = False, home: Path | None = None
     ) -> None:
-        """Keep ``session``, in place of an earlier one at the same address.
+        """Store ``session``, and replace an earlier one for the same address.
 
         Args:
-            session: the login.
-            make_current: use its server where no other is named.
-            home: of the platform that it is a login at, when `aiplatform up` runs it here.
+            session: the session to store.
+            make_current: use this server when no other is named.
+            home: the directory of the platform, if `aiplatform up` runs it on this machine.
         """
         content = self._read()
         content["sessions"][session.url] = asdict(session)
@@ -96,20 +99,20 @@ class CredentialStore:
         self._write(content)
 
     def remove(self, url: str) -> None:
-        """Forget the session at ``url``."""
+        """Remove the session for ``url``."""
         content = self._read()
         if content["sessions"].pop(url, None) is not None:
             self._write(content)
 
     def project(self, url: str) -> tuple[str, str] | None:
-        """Return uuid and name of the project that commands use at ``url``, if one was chosen."""
+        """Return uuid and name of the project that commands use with ``url``, or None."""
         kept = self._read().get("projects", {}).get(url)
         if not isinstance(kept, dict):
             return None
         return str(kept.get("uuid")), str(kept.get("name"))
 
     def use_project(self, url: str, chosen: tuple[str, str] | None) -> None:
-        """Remember a project, its uuid and name, for commands at ``url``; None forgets it."""
+        """Store the project (uuid, name) that commands use with ``url``; None removes it."""
         with self.lock():
             content = self._read()
             projects = content.setdefault("projects", {})
@@ -140,7 +143,7 @@ class CredentialStore:
     def _write(self, content: dict[str, Any]) -> None:
         self._make_directory()
         temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}")
-        # O_EXCL with the mode at creation: there is no moment at which others could read it.
+        # O_EXCL with the mode at creation: the file is never readable for others.
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:

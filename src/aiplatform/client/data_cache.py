@@ -1,7 +1,8 @@
-"""Versions of datasets on this machine: fetched part by part, kept under their hashes.
+"""A cache of dataset versions on this machine, fetched in parts that are named by their hashes.
 
-Of a version that is like one that is there, only the parts that differ travel. What was fetched
-before a cut is found again by its hashes, so nothing has to be written down meanwhile.
+If a similar version is in the cache, only the parts that differ are downloaded. After an
+interrupted download, the parts that had arrived are recognised by their hashes, so no other record
+is needed.
 """
 
 import contextlib
@@ -32,7 +33,7 @@ _DEFAULT_GB = 50.0
 
 
 def default_directory() -> Path:
-    """``AIPLATFORM_CACHE``, else a directory of the user's cache."""
+    """Return ``AIPLATFORM_CACHE``, or else a directory in the user's cache directory."""
     override = os.environ.get("AIPLATFORM_CACHE")
     if override:
         return Path(override).expanduser()
@@ -40,24 +41,24 @@ def default_directory() -> Path:
 
 
 def default_limit() -> int:
-    """Bytes, from ``AIPLATFORM_CACHE_GB`` (10^9 bytes); 50 GB by default."""
+    """Return the limit in bytes: ``AIPLATFORM_CACHE_GB`` times 10^9, or 50 GB."""
     return int(float(os.environ.get("AIPLATFORM_CACHE_GB") or _DEFAULT_GB) * 1e9)
 
 
 @dataclass(frozen=True)
 class Cached:
-    """A complete, verified file, and how many bytes of it travelled for that."""
+    """A complete, verified file, and the number of bytes that were downloaded for it."""
 
     path: Path
     fetched: int
 
 
 class DataCache:
-    """Complete files under their hashes, which several programs may use at once.
+    """Complete files, named by their hashes; several programs may use the cache at once.
 
     Args:
-        directory: made if it is not there; only its owner may look into it.
-        limit: bytes of all files, beyond which those go that were used longest ago.
+        directory: created if missing; readable only by its owner.
+        limit: bytes of all files. Beyond it, the least recently used files are removed.
     """
 
     def __init__(self, directory: Path | None = None, limit: int | None = None) -> None:
@@ -71,11 +72,12 @@ class DataCache:
         wanted: VersionParts,
         progress: ProgressCallback | None = None,
     ) -> Cached:
-        """The file of a version; what is not here of it is fetched from ``content``.
+        """Return the file of a version; download the missing parts from ``content``.
 
         Raises:
-            CorruptDownload: what the server sends is not what it said.
-            ApiError: it refuses or stays away; what has arrived is used the next time.
+            CorruptDownload: if the server sends other bytes than it announced.
+            ApiError: if the server refuses or stays away. The next call uses the parts that have
+                arrived.
         """
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         target = self.directory / f"{wanted.file_hash}.parquet"
@@ -90,7 +92,7 @@ class DataCache:
         return Cached(target, fetched)
 
     def _is_good(self, path: Path, sha256: str) -> bool:
-        """Whether the file is there and still what it was; another one is removed."""
+        """Return True if the file exists and has this hash. Remove a file with another hash."""
         try:
             with path.open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() == sha256:
@@ -132,17 +134,17 @@ class DataCache:
         return assembly.fetched
 
     def _known(self) -> dict[str, tuple[Path, int]]:
-        """Where the parts lie that are here: a file, and where in it."""
+        """Return, for each part in the cache, its file and its offset in bytes."""
         known: dict[str, tuple[Path, int]] = {}
         for index in self.directory.glob("*.json"):
-            # One that is just being evicted, or that a program of another version wrote.
+            # The index may be evicted meanwhile, or come from another version of the program.
             with contextlib.suppress(OSError, ValueError):
                 for part in map(VersionPart.model_validate, json.loads(index.read_bytes())):
                     known[part.sha256] = (index.with_suffix(".parquet"), part.start)
         return known
 
     def _evict(self, kept: Path) -> None:
-        """Remove what was used longest ago, until the rest is within the limit."""
+        """Remove the least recently used files until the others are within the limit."""
         files = []
         for path in self.directory.glob("*.parquet"):
             with contextlib.suppress(FileNotFoundError):
@@ -162,7 +164,7 @@ class DataCache:
 
 
 class _Assembly:
-    """A file that is put together from what was begun, from other files, and from the server."""
+    """A file that is assembled from an earlier attempt, from other files and from the server."""
 
     def __init__(
         self, file: BinaryIO, wanted: VersionParts, progress: ProgressCallback | None
@@ -174,13 +176,13 @@ class _Assembly:
         self._missing = {part.start: part for part in wanted.parts}
 
     def find(self) -> None:
-        """Look for parts that an earlier attempt left here."""
+        """Keep the parts that an earlier attempt left in the file."""
         for part in list(self._missing.values()):
             if _hash_of(self._file, part.start, part.size) == part.sha256:
                 self._has(part)
 
     def copy_from(self, known: dict[str, tuple[Path, int]]) -> None:
-        """Take parts that other files have."""
+        """Copy the parts that other files contain."""
         for part in list(self._missing.values()):
             if part.sha256 not in known:
                 continue
@@ -192,12 +194,12 @@ class _Assembly:
                     self._file.seek(part.start)
                     for chunk in _chunks(source, start, part.size):
                         self._file.write(chunk)
-            except FileNotFoundError:  # evicted since
+            except FileNotFoundError:  # evicted meanwhile
                 continue
             self._has(part)
 
     def fetch(self, http: Transport, content: str) -> None:
-        """Fetch the rest, as few ranges as there are gaps; go on where the connection broke."""
+        """Download the missing parts, with one request per gap; resume after connection errors."""
         failures = 0
         while self._missing:
             before = len(self._missing)
@@ -215,7 +217,7 @@ class _Assembly:
                 time.sleep(back_off(failures - 1))
 
     def _gap(self) -> list[VersionPart]:
-        """The first missing parts that lie side by side."""
+        """Return the first missing parts that lie side by side."""
         run: list[VersionPart] = []
         for part in self._wanted.parts:
             if part.start in self._missing:
@@ -225,7 +227,7 @@ class _Assembly:
         return run
 
     def _receive(self, response: httpx.Response, run: Sequence[VersionPart]) -> None:
-        # A proxy that takes the range away gets us the whole file.
+        # If a proxy removes the range from the request, the answer is the whole file.
         at = run[0].start if response.status_code == HTTPStatus.PARTIAL_CONTENT else 0
         rest = iter(run)
         part = next(rest)

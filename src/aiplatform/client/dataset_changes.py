@@ -1,4 +1,4 @@
-"""Versions made of versions, and tags: ``client.datasets.append``, ``patch``, ``split``, …"""
+"""New versions made from existing ones, and tags: methods of ``client.datasets``."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class DatasetTag(Resource):
-    """A name for a version, which may be moved to another."""
+    """A name for a version, which can be moved to another version."""
 
     name: str
     version: str
@@ -23,10 +23,10 @@ class DatasetTag(Resource):
 
 
 class DatasetChanges(Group):
-    """What of ``client.datasets`` makes versions of versions.
+    """The methods of ``client.datasets`` that make new versions from existing ones.
 
-    They are made from ``parent``, else from the version that the dataset is given with
-    (``name@v2``, or a :class:`DatasetVersion`), else from the current one.
+    The new version is made from ``parent``. By default, that is the version that the dataset
+    argument names (``name@v2``, or a :class:`DatasetVersion`), or else the current version.
     """
 
     if TYPE_CHECKING:
@@ -38,25 +38,25 @@ class DatasetChanges(Group):
         add_version: Callable[..., DatasetVersion]
 
     def append(self, dataset: "DatasetLike", data: UploadData, **options: Any) -> "DatasetVersion":
-        """Commit a version with more rows behind those of the current one, or of ``parent``.
+        """Commit a version with rows added after those of the current version, or of ``parent``.
 
-        Other options as in :meth:`Datasets.add_version`.
+        Other options are those of :meth:`Datasets.add_version`.
         """
         return self.add_version(dataset, data, mode="append", **options)
 
     def upsert(
         self, dataset: "DatasetLike", data: UploadData, *, key: str, **options: Any
     ) -> "DatasetVersion":
-        """Commit a version with rows in place of those with the same ``key``; others are added.
+        """Commit a version in which rows replace those with the same ``key``; other rows are added.
 
-        Columns that ``data`` lacks stay as they were.
+        Columns that ``data`` lacks keep their values.
         """
         return self.add_version(dataset, data, mode="upsert", key=key, **options)
 
     def delete_rows(
         self, dataset: "DatasetLike", data: UploadData, *, key: str, **options: Any
     ) -> "DatasetVersion":
-        """Commit a version without the rows whose ``key`` is in ``data``."""
+        """Commit a version without the rows whose ``key`` occurs in ``data``."""
         return self.add_version(dataset, data, mode="delete", key=key, **options)
 
     def patch(
@@ -70,14 +70,16 @@ class DatasetChanges(Group):
         parent: str | None = None,
         project: ProjectLike | None = None,
     ) -> "DatasetVersion":
-        """Commit a version with single rows changed, by their places in it, from 0.
+        """Commit a version with changes of single rows, given by their positions (from 0).
 
         Args:
-            set: other values for some cells, by the row's place.
-            add: rows that come behind the others.
-            delete: places of rows that go.
-            message: what this version is.
-            parent: the version or tag whose places these are.
+            dataset: the dataset.
+            set: new values of cells, by the position of the row.
+            add: rows to add after the others.
+            delete: positions of rows to delete.
+            message: a description of the version.
+            parent: the version or tag that the positions refer to.
+            project: the project in which to look up a name.
         """
         body = {
             "set": [{"row": row, "values": dict(cells)} for row, cells in (set or {}).items()],
@@ -98,11 +100,17 @@ class DatasetChanges(Group):
         parent: str | None = None,
         project: ProjectLike | None = None,
     ) -> "DatasetVersion":
-        """Commit a version of the rows that meet all conditions, or with ``drop`` of the others.
+        """Commit a version with the rows that meet all conditions, or with ``drop`` the others.
 
         Args:
-            where: a filter such as ``'score >= 0.5 and not label in ("a", "b")'``, or several of
-                them, or of ``{"column": "score", "op": ">=", "value": 0.5}``; all must be met.
+            dataset: the dataset.
+            where: a filter such as ``'score >= 0.5 and not label in ("a", "b")'``, or a list of
+                filters or of ``{"column": "score", "op": ">=", "value": 0.5}``. All of them must be
+                met.
+            drop: remove the matching rows instead of keeping them.
+            message: a description of the version.
+            parent: the version or tag to filter.
+            project: the project in which to look up a name.
         """
         body = {
             "where": [one if isinstance(one, str) else dict(one) for one in conditions_of(where)],
@@ -121,11 +129,16 @@ class DatasetChanges(Group):
         parent: str | None = None,
         project: ProjectLike | None = None,
     ) -> "DatasetVersion":
-        """Commit a version whose columns are called what they are, which makes its shape.
+        """Commit a version with renamed columns, from which its shape is detected again.
 
         Args:
-            columns: such as ``{"question": "prompt", "answer": "completion"}``; the names that
-                shapes have are those of :data:`aiplatform.protocol.intake.ShapeColumn`.
+            dataset: the dataset.
+            columns: new names by old names, such as ``{"question": "prompt", "answer":
+                "completion"}``. :data:`aiplatform.protocol.intake.ShapeColumn` lists the names that
+                shapes use.
+            message: a description of the version.
+            parent: the version or tag to change.
+            project: the project in which to look up a name.
         """
         body = {
             "map": dict(columns),
@@ -149,19 +162,23 @@ class DatasetChanges(Group):
         message: str | None = None,
         project: ProjectLike | None = None,
     ) -> "list[Dataset]":
-        """Deal the rows out to new datasets, one for each fraction and in their order.
+        """Split the rows into new datasets, one for each fraction, in the order of the fractions.
 
         Args:
+            dataset: the dataset.
             fractions: such as ``{"train": 0.9, "eval": 0.1}``.
-            seed: the same one deals the same way.
-            stratify: a column whose values shall be as frequent in each part.
-            group: a column whose equal values stay together.
-            by: ``question`` keeps all rows of a question together, whatever is answered; ``row``
-                only equal rows.
-            near: whether rows that differ in a few words stay together, too.
-            names: of the datasets, by part; else ``DATASET-PART``.
+            seed: the same seed splits in the same way.
+            stratify: a column whose values shall be equally frequent in each part.
+            group: a column; rows with equal values in it stay together.
+            by: ``question`` keeps all rows with the same question together, whatever the answer;
+                ``row`` keeps only equal rows together.
+            near: also keep rows together that differ in a few words.
+            names: the names of the new datasets, by part; by default ``DATASET-PART``.
+            version: the version or tag to split.
+            message: a description of the new versions.
+            project: the project in which to look up a name.
         """
-        from aiplatform.client.datasets import Dataset  # noqa: PLC0415  (which imports this)
+        from aiplatform.client.datasets import Dataset  # noqa: PLC0415  (circular import)
 
         body = {
             "fractions": dict(fractions),
@@ -199,14 +216,14 @@ class DatasetChanges(Group):
     def tags(
         self, dataset: "DatasetLike", *, project: ProjectLike | None = None
     ) -> list[DatasetTag]:
-        """The tags of a dataset."""
+        """Return the tags of a dataset."""
         found = self._http.get(f"{self.path(dataset, project)}/tags")
         return self._make_all(DatasetTag, found["items"])
 
     def tag(
         self, dataset: "DatasetLike", name: str, version: str, *, project: ProjectLike | None = None
     ) -> list[DatasetTag]:
-        """Put a tag at a version, wherever it was before. Returns all tags."""
+        """Set a tag to a version, or move it there, and return all tags of the dataset."""
         path = f"{self.path(dataset, project)}/tags/{segment(name)}"
         found = self._http.request("PUT", path, json={"version": version}).json()
         return self._make_all(DatasetTag, found["items"])
@@ -214,10 +231,10 @@ class DatasetChanges(Group):
     def untag(
         self, dataset: "DatasetLike", name: str, *, project: ProjectLike | None = None
     ) -> None:
-        """Take a tag away."""
+        """Remove a tag."""
         self._http.request("DELETE", f"{self.path(dataset, project)}/tags/{segment(name)}")
 
     def _version(self, data: Any) -> "DatasetVersion":
-        from aiplatform.client.datasets import DatasetVersion  # noqa: PLC0415  (which imports this)
+        from aiplatform.client.datasets import DatasetVersion  # noqa: PLC0415  (circular import)
 
         return self._make(DatasetVersion, data)

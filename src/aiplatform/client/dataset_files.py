@@ -1,4 +1,4 @@
-"""Versions as files: ``download`` and ``pull`` of datasets, and what they cost: ``storage``."""
+"""Versions as files (``download``, ``pull``) and the storage that they use."""
 
 import os
 import re
@@ -25,7 +25,7 @@ _COPY_BYTES = 1 << 20
 
 
 class DatasetFiles(Group):
-    """What of ``client.datasets`` is about files."""
+    """The methods of ``client.datasets`` that work with files."""
 
     if TYPE_CHECKING:
         get: Callable[..., Any]
@@ -43,15 +43,17 @@ class DatasetFiles(Group):
         destination: str | Path = ".",
         *,
         version: str | None = None,
-        format: str = "jsonl",  # noqa: A002  (the word of the API)
+        format: str = "jsonl",  # noqa: A002  (the API's name)
         project: ProjectLike | None = None,
         progress: ProgressCallback | None = None,
     ) -> Path:
-        """Fetch a version as ``jsonl``, ``csv``, ``parquet``, in its ``original`` bytes, or the bad
-        rows of its upload (``quarantine``).
+        """Download a version as ``jsonl``, ``csv``, ``parquet``, ``original`` or ``quarantine``.
+
+        ``original`` is the uploaded file itself; ``quarantine`` are the rows of the upload that
+        could not be read.
 
         Returns:
-            The file: ``destination``, or one in it when that is a directory.
+            The written file: ``destination``, or a file in it if that is a directory.
         """
         read = self.version(dataset, version, project=project)
         target = Path(destination)
@@ -81,22 +83,23 @@ class DatasetFiles(Group):
         progress: ProgressCallback | None = None,
         cache: DataCache | None = None,
     ) -> LocalDataset:
-        """A version as a Parquet file on this machine, verified by its hash.
+        """Return a version as a Parquet file on this machine, verified by its hash.
 
-        It is kept in the cache (``AIPLATFORM_CACHE``, at most ``AIPLATFORM_CACHE_GB``), where the
-        next call finds it. Of a version that is like another one there, only the parts that differ
-        are fetched; a pull that was cut goes on. Several programs may pull at once.
+        The file is kept in the cache (``AIPLATFORM_CACHE``, at most ``AIPLATFORM_CACHE_GB``), where
+        the next call finds it. If a similar version is in the cache, only the parts that differ are
+        downloaded. An interrupted pull continues where it stopped. Several programs may pull at
+        once.
 
         Args:
-            dataset: a name, also as ``faq@v3`` or ``faq@prod``, a dataset, or a version.
-            version: a label or tag, by default the current version.
-            to: a directory or file to copy it to.
-            project: where a name is looked up.
-            progress: called with bytes done and bytes in all.
-            cache: another cache.
+            dataset: a dataset, a version, or a name, also as ``faq@v3`` or ``faq@prod``.
+            version: a label or tag; by default the current version.
+            to: a directory or file to copy the file to.
+            project: the project in which to look up a name.
+            progress: called with the bytes that are done and the bytes in total.
+            cache: another cache than the default one.
 
         Raises:
-            CorruptDownload: when what arrives is not what the server announced.
+            CorruptDownload: if other bytes arrive than the server announced.
         """
         path = self._version_path(dataset, version, project)
         data = self._http.get(f"{path}/parts")
@@ -106,7 +109,7 @@ class DatasetFiles(Group):
             raise UnexpectedAnswer(
                 tr("the server describes the parts of {path} otherwise", path=path)
             ) from error
-        # By its label: a tag may move meanwhile.
+        # Use the label, because a tag may be moved in the meantime.
         content = f"datasets/{wanted.dataset}/versions/{wanted.version}/content"
         found = (cache or DataCache()).get(self._http, content, wanted, progress)
         place = found.path
@@ -124,31 +127,31 @@ class DatasetFiles(Group):
         )
 
     def storage(self, project: ProjectLike | None = None) -> StorageReport:
-        """What the datasets of a project cost: as downloaded, as charged, and stored once."""
+        """Return the storage of a project's datasets: as downloaded, as charged, and as stored."""
         path = f"{self._client.projects.path(project)}/datasets/storage"
         return StorageReport.model_validate(self._http.get(path))
 
     def storage_of(
         self, dataset: "DatasetLike", *, project: ProjectLike | None = None
     ) -> DatasetStorage:
-        """The same of one dataset, version by version."""
+        """Return the storage that one dataset uses, version by version."""
         return DatasetStorage.model_validate(
             self._http.get(f"{self.path(dataset, project)}/storage")
         )
 
     def gc(self, *, dry_run: bool = False) -> Collected:
-        """Clean up the store of the platform; for administrators.
+        """Run the garbage collection of the platform's blob store; for administrators.
 
-        Files that nothing has referred to for a day are marked, and those that were marked an hour
-        ago are deleted. Workers do the same now and then.
+        Files that nothing has referred to for a day are marked. Files that were marked at least an
+        hour ago are deleted. Workers do the same from time to time.
 
         Args:
-            dry_run: tell what it would do, and do nothing.
+            dry_run: only return what would be deleted.
         """
         return Collected.model_validate(self._http.post("storage/gc", {"dry_run": dry_run}))
 
 
 def _file_name(name: str) -> str:
-    """Return ``name`` without what could leave the directory, short enough for a file name."""
+    """Return ``name`` as a file name that can't leave the directory and is not too long."""
     plain = re.sub(r"[^\w.-]+", "_", name).lstrip(".") or "dataset"
     return plain.encode()[:MAX_NAME_BYTES].decode("utf-8", "ignore")

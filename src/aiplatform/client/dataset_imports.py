@@ -1,4 +1,4 @@
-"""Rows that the platform fetches itself: ``client.datasets.import_url``, ``import_s3``, …"""
+"""Datasets that the platform fetches itself: ``import_url``, ``import_s3``, ``import_hub``."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class DatasetImports(Group):
-    """What of ``client.datasets`` fetches rows from elsewhere.
+    """The methods of ``client.datasets`` that import rows from other places.
 
-    Each queues a task and returns it; ``task.wait()`` waits for its end, and ``task.result`` names
-    ``dataset`` and ``version``. Further options are those of :meth:`import_from`.
+    Each queues a task and returns it. ``task.wait()`` waits for its end, and ``task.result`` then
+    contains ``dataset`` and ``version``. Further options are those of :meth:`import_from`.
     """
 
     if TYPE_CHECKING:
@@ -33,22 +33,23 @@ class DatasetImports(Group):
         ) -> dict[str, Any]: ...
 
     def import_url(self, url: str, **options: Any) -> Task:
-        """Fetch a file from a public address.
+        """Import a file from a public URL.
 
-        A secret for ``HTTP_TOKEN`` goes with the request as a bearer token.
+        A secret for ``HTTP_TOKEN`` is sent as a bearer token.
         """
         return self.import_from({"kind": "url", "url": url}, **options)
 
     def import_s3(
         self, uri: str, *, region: str | None = None, endpoint: str | None = None, **options: Any
     ) -> Task:
-        """Fetch an object, ``s3://bucket/key``.
+        """Import an object, ``s3://bucket/key``.
 
         Args:
-            region: of the bucket; by default ``us-east-1``.
-            endpoint: of a store other than Amazon's.
-            options: ``secrets`` with ``AWS_ACCESS_KEY_ID`` and ``AWS_SECRET_ACCESS_KEY``, and those
-                of :meth:`import_from`.
+            uri: the address of the object.
+            region: the region of the bucket; by default ``us-east-1``.
+            endpoint: the address of a store other than Amazon's.
+            options: ``secrets`` with ``AWS_ACCESS_KEY_ID`` and ``AWS_SECRET_ACCESS_KEY``, and the
+                other options of :meth:`import_from`.
         """
         source = {"kind": "s3", "uri": uri, "region": region, "endpoint": endpoint}
         return self.import_from({k: v for k, v in source.items() if v is not None}, **options)
@@ -63,14 +64,15 @@ class DatasetImports(Group):
         split: str | None = None,
         **options: Any,
     ) -> Task:
-        """Fetch the files of a dataset on the hub that the platform's settings name.
+        """Import the files of a dataset from the model hub in the platform's settings.
 
         Args:
             repository: ``owner/name``.
             revision: a branch, a tag or a commit.
-            file: one file by its path; else those of ``split``.
+            file: the path of a single file; by default all files of ``split``.
             subset: a configuration of the dataset.
             split: such as ``train``.
+            options: further options of :meth:`import_from`.
         """
         source = {
             "kind": "hub",
@@ -89,7 +91,7 @@ class DatasetImports(Group):
         name: str | None = None,
         dataset: "DatasetLike | None" = None,
         project: ProjectLike | None = None,
-        format: str | None = None,  # noqa: A002  (the word of the API)
+        format: str | None = None,  # noqa: A002  (the API's name)
         message: str | None = None,
         base_model: ModelLike | None = None,
         max_length: int | None = None,
@@ -100,19 +102,25 @@ class DatasetImports(Group):
         secrets: Mapping[str, str] | None = None,
         **reading: Any,
     ) -> Task:
-        """Fetch rows from a source of :mod:`aiplatform.protocol.sources`.
+        """Import rows from a source of :mod:`aiplatform.protocol.sources`.
 
         Args:
-            source: where from.
-            name: of the new dataset.
-            dataset: which gets a version, in place of ``name``.
-            format: when the file's name does not tell it.
-            mode: what the rows do to those of ``dataset``: ``replace``, ``append``, ``upsert``, or
+            source: the source, as a mapping.
+            name: the name of the new dataset.
+            dataset: an existing dataset that gets a version, instead of ``name``.
+            project: the project of the dataset.
+            format: the format, if the name of the file does not show it.
+            message: a description of the version.
+            base_model: the model whose tokenizer counts the tokens in the quality report.
+            max_length: tokens beyond which the report calls a row too long.
+            allow_identical: commit even if nothing changed.
+            mode: how the rows change those of ``dataset``: ``replace``, ``append``, ``upsert``, or
                 ``delete``.
-            key: the column that ``upsert`` and ``delete`` match rows by.
-            parent: the version or tag that it is made from; else that of ``dataset``, or what is
-                current when the rows have been fetched.
-            secrets: variables and the names of the stored secrets that fill them.
+            key: the column by which ``upsert`` and ``delete`` match rows.
+            parent: the version or tag that the new version is made from. By default, the version
+                that ``dataset`` names, or else the version that is current when the rows have been
+                fetched.
+            secrets: environment variables, and the names of the stored secrets that fill them.
             reading: how rows are read, see :class:`~aiplatform.protocol.intake.Reading`.
         """
         options = reading_params(reading)

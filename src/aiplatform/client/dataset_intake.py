@@ -1,4 +1,4 @@
-"""How files of rows are read: what ``client.datasets.upload`` and ``add_version`` may be told."""
+"""Options that say how files of rows are read, for uploads and new versions."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,11 +8,11 @@ from aiplatform.protocol.intake import Reading
 
 
 def reading_params(reading: Mapping[str, Any]) -> dict[str, Any]:
-    """What an upload has as parameters for how it is read.
+    """Convert the options for reading rows to parameters of an upload request.
 
     Raises:
-        TypeError: for an option that there is none of.
-        pydantic.ValidationError: for a value that makes no sense.
+        TypeError: for an unknown option.
+        pydantic.ValidationError: for an invalid value.
     """
     unknown = sorted(set(reading) - set(Reading.model_fields))
     if unknown:

@@ -1,4 +1,4 @@
-"""Quality reports and what follows: ``client.datasets.report``, ``fix``, ``gate``, ``verdict``."""
+"""Quality reports, fixes and the quality gate: methods of ``client.datasets``."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ReportMade(Resource):
-    """One of the reports that were made of a version."""
+    """A quality report that was made of a version."""
 
     uuid: UUID
     score: float | None = None
@@ -27,7 +27,7 @@ class ReportMade(Resource):
 
 
 class DatasetQuality(Group):
-    """What of ``client.datasets`` acts on quality reports."""
+    """The methods of ``client.datasets`` for quality reports and the quality gate."""
 
     if TYPE_CHECKING:
 
@@ -54,9 +54,9 @@ class DatasetQuality(Group):
         project: ProjectLike | None = None,
         made: UUID | None = None,
     ) -> dict[str, Any]:
-        """The quality report of a version, the current one by default.
+        """Return a quality report of a version, by default of the current one.
 
-        ``made`` names one of :meth:`reports`; by default it is the newest.
+        ``made`` is the uuid of one of :meth:`reports`; by default the newest report is returned.
         """
         path = f"{self._version_path(dataset, version, project)}/report"
         return dict(self._http.get(path, made=_text(made)) or {})
@@ -72,13 +72,18 @@ class DatasetQuality(Group):
         against: Iterable["DatasetLike"] | None = None,
         benchmarks: Iterable["DatasetLike"] | None = None,
     ) -> Task:
-        """Make the quality report of a version again.
+        """Queue a task that makes the quality report of a version again.
 
         Args:
-            base_model, max_length: how to count tokens.
-            against: evaluation data (``"held-out@v2"``), of which no row may be trained on.
-            benchmarks: data of which not even a passage may be. With neither, the data that the
-                dataset's last report was compared with.
+            dataset: the dataset.
+            version: a version or tag; by default the current version.
+            project: the project in which to look up a name.
+            base_model: the model whose tokenizer counts the tokens.
+            max_length: tokens beyond which the report calls a row too long.
+            against: evaluation data (``"held-out@v2"``). None of its rows may be trained on.
+            benchmarks: benchmark data. Not even a passage of it may be trained on. Without
+                ``against`` and ``benchmarks``, the data of the dataset's last report is compared
+                again.
         """
         path = f"{self._version_path(dataset, version, project)}/quality"
         body = self._counting(base_model, max_length, project)
@@ -105,17 +110,21 @@ class DatasetQuality(Group):
         project: ProjectLike | None = None,
         timeout: float | None = 3600.0,
     ) -> "DatasetVersion":
-        """Commit a version in which findings of the quality report are cured; a task does it.
+        """Commit a version in which findings of the quality report are fixed, and wait for it.
 
         Args:
-            fixes: what to do about each finding, such as ``{"duplicates": "deduplicate",
-                "personal_email": "mask"}``; the report names the fixes of each.
-            parent: the version or tag to cure; else the one that ``dataset`` names, or the current.
-            timeout: seconds to wait for it.
+            dataset: the dataset.
+            fixes: the fix for each finding, such as ``{"duplicates": "deduplicate",
+                "personal_email": "mask"}``; the report lists the possible fixes of each finding.
+            message: a description of the version.
+            parent: the version or tag to fix. By default, the version that ``dataset`` names, or
+                else the current one.
+            project: the project in which to look up a name.
+            timeout: seconds to wait for the task.
 
         Raises:
-            TaskFailed: when it could not be done, or somebody committed meanwhile.
-            WaitTimeout: after ``timeout`` seconds; the task goes on.
+            TaskFailed: if the fix failed, or somebody committed another version in the meantime.
+            WaitTimeout: after ``timeout`` seconds; the task continues.
         """
         started = self.start_fix(dataset, fixes, message=message, parent=parent, project=project)
         made = started.wait(timeout).result or {}
@@ -130,7 +139,7 @@ class DatasetQuality(Group):
         parent: str | None = None,
         project: ProjectLike | None = None,
     ) -> Task:
-        """Queue what :meth:`fix` waits for; the task's ``result`` will name the ``version``."""
+        """Queue the task of :meth:`fix`; its ``result`` will contain the ``version``."""
         body = {"fixes": dict(fixes), "message": message, "parent": self._parent(dataset, parent)}
         return self._make(Task, self._http.post(f"{self.path(dataset, project)}/fix", body))
 
@@ -142,7 +151,7 @@ class DatasetQuality(Group):
         project: ProjectLike | None = None,
         limit: int | None = None,
     ) -> Pages[ReportMade]:
-        """All reports that were ever made of a version, newest first; see :meth:`report`."""
+        """List all reports that were made of a version, newest first; see :meth:`report`."""
         return self._pages(
             ReportMade, f"{self._version_path(dataset, version, project)}/reports", limit=limit
         )
@@ -157,17 +166,21 @@ class DatasetQuality(Group):
         since_made: UUID | None = None,
         project: ProjectLike | None = None,
     ) -> dict[str, Any]:
-        """What got better and what worse since another report.
+        """Compare a quality report with an earlier one.
 
         Args:
-            since: a version or tag; by default the same version, of which ``since_made`` then names
-                an earlier report.
-            made, since_made: which of all :meth:`reports` of the two; by default the newest.
+            dataset: the dataset.
+            since: a version or tag to compare with; by default the same version, and ``since_made``
+                then selects an earlier report of it.
+            version: the version of the newer report; by default the current one.
+            made: the uuid of the newer report, one of :meth:`reports`; by default the newest.
+            since_made: the uuid of the earlier report; by default the newest of ``since``.
+            project: the project in which to look up a name.
 
         Returns:
             ``score`` and ``rows`` with ``before`` and ``after``, and ``findings``, each with its
-            ``change``: ``new``, ``worse``, ``same``, ``better``, ``gone``, or ``not_checked`` when
-            only one of the two counted tokens.
+                ``change``: ``new``, ``worse``, ``same``, ``better``, ``gone``, or ``not_checked``
+                if only one of the two reports counted tokens.
         """
         path = self._version_path(dataset, version, project)
         wanted = {
@@ -188,13 +201,17 @@ class DatasetQuality(Group):
         language: str | None = None,
         project: ProjectLike | None = None,
     ) -> str:
-        """The report as one HTML file that needs nothing else.
+        """Return the quality report as one self-contained HTML file.
 
         Args:
+            dataset: the dataset.
+            version: a version or tag; by default the current version.
             since: a version or tag to compare with.
-            made, since_made: which of all :meth:`reports` of the two; by default the newest. With
-                ``since_made`` alone, an earlier report of the same version is compared with.
+            made: the uuid of the report, one of :meth:`reports`; by default the newest.
+            since_made: the uuid of the report to compare with; by default the newest of ``since``.
+                Without ``since``, it is an earlier report of the same version.
             language: ``en`` or ``zh``; by default the client's.
+            project: the project in which to look up a name.
         """
         path = self._version_path(dataset, version, project)
         if since is None and since_made is not None:
@@ -208,13 +225,13 @@ class DatasetQuality(Group):
         return self._http.request("GET", f"{path}/report/page", params=wanted).text
 
     def gate(self, *, project: ProjectLike | None = None) -> dict[str, Any]:
-        """The project's quality gate: ``min_score``, ``forbid_errors``, ``limits``."""
+        """Return the project's quality gate: ``min_score``, ``forbid_errors``, ``limits``."""
         return dict(self._http.get(f"{self._client.projects.path(project)}/dataset-gate"))
 
     def set_gate(
         self, gate: Mapping[str, Any], *, project: ProjectLike | None = None
     ) -> dict[str, Any]:
-        """Replace the project's quality gate; ``{}`` takes all rules away."""
+        """Replace the project's quality gate; ``{}`` removes all rules."""
         path = f"{self._client.projects.path(project)}/dataset-gate"
         return dict(self._http.request("PUT", path, json=dict(gate)).json())
 
@@ -225,7 +242,10 @@ class DatasetQuality(Group):
         *,
         project: ProjectLike | None = None,
     ) -> dict[str, Any]:
-        """Whether a version, by default the current one, ``passed`` the gate; its ``failures``."""
+        """Check a version against the quality gate; return ``passed`` and ``failures``.
+
+        By default, the current version is checked.
+        """
         return dict(self._http.get(f"{self._version_path(dataset, version, project)}/gate"))
 
 

@@ -1,4 +1,4 @@
-"""Rows of versions, and what differs between two: ``rows``, ``sample``, ``diff`` of datasets."""
+"""Rows of versions, and differences between two versions: methods of ``client.datasets``."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ Where: TypeAlias = "str | Sequence[str | Mapping[str, Any]]"
 
 
 def conditions_of(where: Where) -> Sequence[str | Mapping[str, Any]]:
-    """Return the conditions one by one."""
+    """Return the conditions as a list."""
     return [where] if isinstance(where, str) else where
 
 
 class PlacedRow(NamedTuple):
-    """A row and its place in the version, from 0: what ``patch`` knows it by."""
+    """A row and its position in the version (from 0), which ``patch`` takes."""
 
     place: int
     row: dict[str, Any]
@@ -34,13 +34,15 @@ class PlacedRow(NamedTuple):
 
 @dataclass(frozen=True)
 class DatasetDiff:
-    """Differences between two versions.
+    """The differences between two versions.
 
     Attributes:
-        before: the label of the one.
-        after: the label of the other.
-        summary: how many rows were added, removed, changed; cells by column; changes of columns.
-        entries: each with its ``kind``, its places, and its ``row`` or the ``cells`` that differ.
+        before: the label of the older version.
+        after: the label of the newer version.
+        summary: the numbers of rows added, removed and changed; changed cells by column; changed
+            columns.
+        entries: the differences, each with its ``kind``, its positions, and its ``row`` or the
+            ``cells`` that differ.
     """
 
     before: str
@@ -50,7 +52,7 @@ class DatasetDiff:
 
 
 class DatasetRows(Group):
-    """What of ``client.datasets`` reads rows."""
+    """The methods of ``client.datasets`` that read rows."""
 
     if TYPE_CHECKING:
 
@@ -103,15 +105,20 @@ class DatasetRows(Group):
         project: ProjectLike | None = None,
         limit: int | None = None,
     ) -> Pages[dict[str, Any]] | Pages[PlacedRow]:
-        """The rows of a version, the current one by default.
+        """List the rows of a version, by default of the current one.
 
         Args:
-            offset: the place of the first.
-            search: only rows with this text somewhere, in whatever case.
+            dataset: the dataset.
+            version: a version or tag; by default the current version.
+            offset: the position of the first row.
+            search: only rows that contain this text in some column; case is ignored.
             where: only rows that meet all conditions, as in :meth:`filter`.
-            finding: only rows that this finding of the quality report is about, by its code. The
-                first time they are looked for, which takes as long as the report.
-            places: each row as a :class:`PlacedRow`, ``(place, row)``; :meth:`patch` takes places.
+            finding: only rows with this finding of the quality report, by its code. The first call
+                for a version searches them, which takes as long as the report.
+            places: return each row as a :class:`PlacedRow`, ``(place, row)``; :meth:`patch` takes
+                places.
+            project: the project in which to look up a name.
+            limit: the largest number of rows to return.
         """
         path = self._version_path(dataset, version, project)
         path += "/rows" if finding is None else f"/findings/{segment(finding)}/rows"
@@ -172,10 +179,10 @@ class DatasetRows(Group):
         places: bool = False,
         project: ProjectLike | None = None,
     ) -> list[dict[str, Any]] | list[PlacedRow]:
-        """At most 200 rows drawn at random, of a finding if one is named; the same seed draws the
-        same.
+        """Return rows of a version drawn at random, at most 200; the same seed draws the same rows.
 
-        With ``places`` as in :meth:`rows`.
+        With ``finding``, only rows with this finding of the quality report are drawn. ``places`` is
+        as in :meth:`rows`.
         """
         path = self._version_path(dataset, version, project)
         path += "/rows" if finding is None else f"/findings/{segment(finding)}/rows"
@@ -194,13 +201,16 @@ class DatasetRows(Group):
         kinds: Iterable[str] = (),
         project: ProjectLike | None = None,
     ) -> "DatasetDiff":
-        """What differs between two versions.
+        """Compare two versions row by row.
 
         Args:
+            dataset: the dataset.
             before: a version or tag.
-            after: another one, by default the current version.
-            key: the column that pairs rows; without one, rows are only added or removed.
-            kinds: only ``added``, ``removed`` or ``changed``.
+            after: another one; by default the current version.
+            key: the column that identifies rows. Without it, rows are only added or removed, never
+                changed.
+            kinds: only these kinds of differences: ``added``, ``removed``, ``changed``.
+            project: the project in which to look up a name.
         """
         path = f"{self.path(dataset, project)}/diff"
         wanted = {"before": before, "after": after, "key": key, "kind": list(kinds) or None}
@@ -212,10 +222,10 @@ class DatasetRows(Group):
 
 
 def _placed(page: dict[str, Any]) -> dict[str, Any]:
-    """A page of rows with each item's place beside it.
+    """Pair each row of a page with its position.
 
     Raises:
-        UnexpectedAnswer: the page does not say where its rows are.
+        UnexpectedAnswer: if the page does not contain the positions.
     """
     items, places = page.get("items") or [], page.get("places")
     if not isinstance(places, list) or len(places) != len(items):

@@ -1,4 +1,4 @@
-"""Uploads in pieces that are under way: ``client.datasets.uploads``, ``cancel_upload``."""
+"""Resumable uploads: ``client.datasets.uploads``, ``cancel_upload``."""
 
 from datetime import datetime
 from typing import Any
@@ -10,10 +10,11 @@ from aiplatform.client.projects import ProjectLike
 
 
 class PartialUpload(Resource):
-    """An upload in pieces; sizes in bytes.
+    """A resumable upload, sent in pieces; sizes are in bytes.
 
-    ``name`` is that of the dataset it will be, or ``dataset`` the one it will be a version of.
-    ``status``: ``receiving``, then ``committed`` or ``refused``, which ``result`` explains.
+    ``name`` is the name of the dataset that the upload creates; ``dataset`` is the existing one
+    that gets a version. ``status`` is ``receiving``, then ``committed`` or ``refused``; ``result``
+    gives details.
     """
 
     uuid: UUID
@@ -28,25 +29,25 @@ class PartialUpload(Resource):
     expires_at: datetime | None = None
 
     def cancel(self) -> None:
-        """Give it up, see :meth:`DatasetUploads.cancel_upload`."""
+        """Cancel the upload, see :meth:`DatasetUploads.cancel_upload`."""
         self.client.datasets.cancel_upload(self)
 
 
 class DatasetUploads(Group):
-    """What of ``client.datasets`` is about uploads that were broken off."""
+    """The methods of ``client.datasets`` for resumable uploads."""
 
     def uploads(
         self, *, project: ProjectLike | None = None, limit: int | None = None
     ) -> Pages[PartialUpload]:
-        """Uploads in pieces that are under way, and for a day those that have ended."""
+        """List the resumable uploads in progress, and those that ended within the last day."""
         path = f"{self._client.projects.path(project)}/uploads"
         return self._pages(PartialUpload, path, limit=limit)
 
     def cancel_upload(self, upload: PartialUpload | UUID | str) -> None:
-        """Give an upload up: what has arrived goes. A dataset that was made of it stays.
+        """Cancel an upload and delete what has arrived. A dataset that it already created stays.
 
         Raises:
-            NotFound: when there is none of this uuid.
+            NotFound: if there is no upload with this uuid.
         """
         uuid = upload.uuid if isinstance(upload, PartialUpload) else UUID(str(upload))
         self._http.request("DELETE", f"uploads/{uuid}")

@@ -30,11 +30,11 @@ from aiplatform.protocol.enums import DatasetStatus, TaskStatus, TaskType
 from aiplatform.protocol.references import DatasetRef
 
 _REPORTS_SEARCHED = 50
-"""Reports that wait among which the one of a dataset is looked for, newest first."""
+"""Number of pending report tasks, newest first, among which that of a dataset is searched."""
 
 
 class Dataset(Pullable, Resource):
-    """The head of a dataset: what its current version is."""
+    """A dataset, with the facts about its current version."""
 
     uuid: UUID
     name: str
@@ -50,7 +50,7 @@ class Dataset(Pullable, Resource):
     updated_at: datetime | None = None
 
     def refresh(self) -> "Dataset":
-        """Read it again."""
+        """Read the dataset again."""
         return self.client.datasets.get(self.uuid)
 
     def wait_ready(
@@ -58,7 +58,7 @@ class Dataset(Pullable, Resource):
         timeout: float | None = 600.0,
         on_event: Callable[[TaskEvent], None] | None = None,
     ) -> "Dataset":
-        """Wait for the report of the current version, see :meth:`Datasets.wait_ready`."""
+        """Wait for the quality report of the current version, see :meth:`Datasets.wait_ready`."""
         return self.client.datasets.wait_ready(self, timeout=timeout, on_event=on_event)
 
     def add_version(self, data: UploadData, **options: Any) -> "DatasetVersion":
@@ -66,34 +66,34 @@ class Dataset(Pullable, Resource):
         return self.client.datasets.add_version(self, data, **options)
 
     def versions(self, *, limit: int | None = None) -> Pages["DatasetVersion"]:
-        """All versions, newest first."""
+        """List all versions, newest first."""
         return self.client.datasets.versions(self, limit=limit)
 
     def rows(
         self, version: str | None = None, *, limit: int | None = None
     ) -> Pages[dict[str, Any]]:
-        """The rows of a version, the current one by default."""
+        """List the rows of a version, by default of the current one."""
         return self.client.datasets.rows(self, version, limit=limit)
 
     def report(self, version: str | None = None) -> dict[str, Any]:
-        """The quality report of a version, the current one by default."""
+        """Return the quality report of a version, by default of the current one."""
         return self.client.datasets.report(self, version)
 
     def download(self, destination: str | Path = ".", **options: Any) -> Path:
-        """Fetch the rows as a file, see :meth:`Datasets.download`."""
+        """Download the rows as a file, see :meth:`Datasets.download`."""
         return self.client.datasets.download(self, destination, **options)
 
     def update(self, **changes: Any) -> "Dataset":
-        """Change its name."""
+        """Change the name of the dataset."""
         return self.client.datasets.update(self, **changes)
 
     def delete(self) -> datetime | None:
-        """Delete it with all its versions. Returns until when it can be restored."""
+        """Delete the dataset with all its versions. Return until when it can be restored."""
         return self.client.datasets.delete(self)
 
 
 class DatasetVersion(Pullable, Resource):
-    """An immutable commit; hash, size and rows are those of its canonical Parquet file."""
+    """An immutable version of a dataset; hash, size and rows are of its canonical Parquet file."""
 
     uuid: UUID
     dataset: UUID
@@ -121,7 +121,7 @@ DatasetLike = Dataset | DatasetVersion | UUID | str
 class Datasets(
     DatasetChanges, DatasetFiles, DatasetImports, DatasetQuality, DatasetRows, DatasetUploads
 ):
-    """``client.datasets``."""
+    """The operations on datasets (``client.datasets``)."""
 
     def upload(
         self,
@@ -130,7 +130,7 @@ class Datasets(
         *,
         project: ProjectLike | None = None,
         filename: str | None = None,
-        format: str | None = None,  # noqa: A002  (the word of the API)
+        format: str | None = None,  # noqa: A002  (the API's name)
         message: str | None = None,
         base_model: ModelLike | None = None,
         max_length: int | None = None,
@@ -141,15 +141,21 @@ class Datasets(
         """Create a dataset from a file, an open file, bytes, a table or rows.
 
         Args:
+            name: the name of the dataset.
             data: a path, bytes, a file opened for reading bytes, a DataFrame of pandas or Polars,
-                an Arrow table, a ``datasets.Dataset``, or an iterable of rows. Of a pandas index
-                only a named one is kept, as a column.
-            filename: tells the format by its ending, when ``data`` has no name of its own.
-            format: a :class:`~aiplatform.protocol.enums.DataFormat`, when its name is wrong.
-            base_model: whose tokenizer counts the tokens in the quality report.
+                an Arrow table, a ``datasets.Dataset``, or an iterable of rows. The index of a
+                pandas DataFrame is kept, as a column, only if it has a name.
+            project: the project of the dataset; by default the client's.
+            filename: a name whose ending shows the format, if ``data`` has no name of its own.
+            format: a :class:`~aiplatform.protocol.enums.DataFormat`, if the file name is
+                misleading.
+            message: a description of the first version.
+            base_model: the model whose tokenizer counts the tokens in the quality report.
             max_length: tokens beyond which the report calls a row too long.
-            resumable: send a file in pieces, so that a cut costs one of them, and the same call
-                within a day goes on. By default for files of 64 MiB and more.
+            progress: called with the bytes that are sent and the bytes in total.
+            resumable: send a file in pieces, so that a broken connection costs only one of them,
+                and the same call continues the upload within a day. By default for files of 64 MiB
+                and more.
             reading: how rows are read, see :class:`~aiplatform.protocol.intake.Reading`.
         """
         body = body_of(data, progress)
@@ -189,17 +195,29 @@ class Datasets(
         resumable: bool | None = None,
         **reading: Any,
     ) -> DatasetVersion:
-        """Commit a new version of a dataset; further arguments as in :meth:`upload`.
+        """Commit a new version of a dataset; further arguments are as in :meth:`upload`.
 
         Args:
-            allow_identical: commit even when nothing changed.
-            mode: what the rows do to those of the parent: ``replace``, ``append``, ``upsert``, or
+            dataset: the dataset.
+            data: the rows, as in :meth:`upload`.
+            project: the project in which to look up a name.
+            filename: as in :meth:`upload`.
+            format: as in :meth:`upload`.
+            message: a description of the version.
+            base_model: as in :meth:`upload`.
+            max_length: as in :meth:`upload`.
+            progress: as in :meth:`upload`.
+            allow_identical: commit even if nothing changed.
+            mode: how the rows change those of the parent: ``replace``, ``append``, ``upsert``, or
                 ``delete``.
-            key: the column that ``upsert`` and ``delete`` match rows by.
-            parent: the version or tag that it is made from; else that of ``dataset``, or current.
+            key: the column by which ``upsert`` and ``delete`` match rows.
+            parent: the version or tag that the new version is made from. By default, the version
+                that ``dataset`` names, or else the current one.
+            resumable: as in :meth:`upload`.
+            reading: how rows are read, see :class:`~aiplatform.protocol.intake.Reading`.
 
         Raises:
-            Conflict: when the rows are those of the current version, unless ``allow_identical``.
+            Conflict: if the rows equal those of the current version, unless ``allow_identical``.
         """
         body = body_of(data, progress)
         params = {
@@ -229,19 +247,19 @@ class Datasets(
         return self._make(DatasetVersion, self._http.upload("POST", path, body, params=params))
 
     def get(self, dataset: DatasetLike, *, project: ProjectLike | None = None) -> Dataset:
-        """Read one, by uuid or by name in a project."""
+        """Read a dataset, by uuid or by its name in a project."""
         return self._get(Dataset, self.path(dataset, project))
 
     def update(
         self, dataset: DatasetLike, *, project: ProjectLike | None = None, **changes: Any
     ) -> Dataset:
-        """Change its name."""
+        """Change the name of the dataset."""
         return self._patch(Dataset, self.path(dataset, project), dataset, changes)
 
     def delete(
         self, dataset: DatasetLike, *, project: ProjectLike | None = None
     ) -> datetime | None:
-        """Delete it, not just a version of it. Returns until when it can be restored."""
+        """Delete the dataset with all its versions. Return until when it can be restored."""
         if self._parent(dataset, None) is not None:
             raise ValueError("this deletes all versions; delete_version() deletes one")
         return purge_time(self._http.request("DELETE", self.path(dataset, project)))
@@ -257,15 +275,15 @@ class Datasets(
         """Wait for the quality report of the current version.
 
         Args:
-            dataset: which one.
-            project: where to look for a name.
-            timeout: seconds to wait at most; None waits as long as it is being made.
-            on_event: called with an event of kind ``waiting`` when something keeps the report's
-                task from starting.
+            dataset: the dataset.
+            project: the project in which to look up a name.
+            timeout: seconds to wait at most; None waits as long as the report is being made.
+            on_event: called with an event of kind ``waiting`` if something keeps the report's task
+                from starting.
 
         Raises:
-            NotReady: when the report could not be made, or is not made because it was cancelled.
-            WaitTimeout: after ``timeout`` seconds; the report goes on.
+            NotReady: if the report failed, or its task was cancelled.
+            WaitTimeout: after ``timeout`` seconds; the task continues.
         """
         path = self.path(dataset, project)
         reasons = WaitingReasons(self._client, on_event)
@@ -302,7 +320,10 @@ class Datasets(
         return ready
 
     def _waiting_report(self, dataset: Dataset) -> UUID | None:
-        """Return the task that will make the dataset's report, if it waits and may be read."""
+        """Return the pending task that will make the dataset's report, or None.
+
+        None is also returned if the user may not read tasks.
+        """
         queued = self._client.tasks.list(
             project=dataset.project, type=TaskType.DATA_QUALITY, status=TaskStatus.PENDING
         )
@@ -311,14 +332,14 @@ class Datasets(
                 if task.config.get("dataset", {}).get("dataset") == str(dataset.uuid):
                     return task.uuid
         except ApiError:
-            # Whoever may not read tasks waits without being told why.
+            # A user without permission to read tasks waits without a reason.
             return None
         return None
 
     def versions(
         self, dataset: DatasetLike, *, project: ProjectLike | None = None, limit: int | None = None
     ) -> Pages[DatasetVersion]:
-        """All versions, newest first."""
+        """List all versions, newest first."""
         return self._pages(DatasetVersion, f"{self.path(dataset, project)}/versions", limit=limit)
 
     def version(
@@ -332,17 +353,17 @@ class Datasets(
         return self._get(DatasetVersion, self._version_path(dataset, version, project))
 
     def reference(self, dataset: DatasetLike, *, project: ProjectLike | None = None) -> DatasetRef:
-        """What a task spec says for it; a dataset without version means its current one."""
+        """Return the reference for a task spec; without a version, it means the current one."""
         return DatasetRef(
             dataset=self.resolve(dataset, project), version=self._parent(dataset, None)
         )
 
     def path(self, dataset: DatasetLike, project: ProjectLike | None = None) -> str:
-        """Where the dataset lives in the API."""
+        """Return the path of the dataset in the API."""
         return f"datasets/{self.resolve(dataset, project)}"
 
     def resolve(self, dataset: DatasetLike, project: ProjectLike | None = None) -> UUID:
-        """The uuid that is meant."""
+        """Return the uuid of a dataset."""
         if isinstance(dataset, Dataset):
             return dataset.uuid
         if isinstance(dataset, DatasetVersion):
@@ -355,14 +376,14 @@ class Datasets(
         return only(pages, name, "dataset", "in this project").uuid
 
     def find(self, name: str, *, project: ProjectLike | None = None) -> Dataset | None:
-        """The dataset of that name in a project, or ``None``."""
+        """Return the dataset with this name in a project, or ``None``."""
         try:
             return self.get(name, project=project)
         except NotFound:
             return None
 
     def _parent(self, dataset: DatasetLike, parent: str | None) -> str | None:
-        """The version that is meant: one that is named by itself, else that of ``dataset``."""
+        """Return ``parent`` if given, else the version that ``dataset`` names, else None."""
         if parent is not None:
             return parent
         if isinstance(dataset, DatasetVersion):
@@ -375,14 +396,14 @@ class Datasets(
         version = self._parent(dataset, version)
         path = self.path(dataset, project)
         if version is None:
-            # Of a head that was read a while ago, the current version may be another by now.
+            # Read the dataset again: its current version may have changed since the caller read it.
             version = self._get(Dataset, path).version
         return f"{path}/versions/{version}"
 
     def _counting(
         self, base_model: ModelLike | None, max_length: int | None, project: ProjectLike | None
     ) -> dict[str, Any]:
-        """How the quality report shall count tokens."""
+        """Return the parameters that say how the quality report counts tokens."""
         counting: dict[str, Any] = {}
         if base_model is not None:
             counting["base_model"] = str(self._client.models.resolve(base_model, project))
@@ -393,6 +414,6 @@ class Datasets(
     def list(
         self, *, project: ProjectLike | None = None, limit: int | None = None, **filters: Any
     ) -> Pages[Dataset]:
-        """All datasets of a project."""
+        """List the datasets of a project."""
         path = f"{self._client.projects.path(project)}/datasets"
         return self._pages(Dataset, path, limit=limit, **filters)

@@ -1,4 +1,4 @@
-"""Deployments: models that answer."""
+"""Deployments: models that are served."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -35,7 +35,7 @@ _DOWN = {DeploymentStatus.CRASHED, DeploymentStatus.STOPPED}
 
 
 class DeploymentUpdate(BaseModel):
-    """An update that is under way: the model, and the task of the server that will take over."""
+    """An update in progress: the new model, and the task of the server that will take over."""
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 
@@ -45,7 +45,7 @@ class DeploymentUpdate(BaseModel):
 
 
 class Deployment(Resource):
-    """A model that is being served, or was."""
+    """A model that is served, or was."""
 
     uuid: UUID
     name: str
@@ -66,7 +66,7 @@ class Deployment(Resource):
     updated_at: datetime | None = None
 
     def refresh(self) -> "Deployment":
-        """Read it again."""
+        """Read the deployment again."""
         return self.client.deployments.get(self.uuid)
 
     def wait_ready(
@@ -74,27 +74,27 @@ class Deployment(Resource):
         timeout: float | None = 300.0,
         on_event: Callable[[TaskEvent], None] | None = None,
     ) -> "Deployment":
-        """Wait until it answers, see :meth:`Deployments.wait_ready`."""
+        """Wait until the deployment answers, see :meth:`Deployments.wait_ready`."""
         return self.client.deployments.wait_ready(self, timeout, on_event)
 
     def wait_stopped(self, timeout: float | None = 60.0) -> "Deployment":
-        """Wait until it has stopped."""
+        """Wait until the deployment has stopped."""
         return self.client.deployments.wait_stopped(self, timeout)
 
     def start(self) -> "Deployment":
-        """Start it."""
+        """Start the deployment."""
         return self.client.deployments.start(self)
 
     def stop(self) -> "Deployment":
-        """Stop it; requests under way are answered first."""
+        """Stop the deployment, after it has answered the requests in progress."""
         return self.client.deployments.stop(self)
 
     def restart(self) -> "Deployment":
-        """Stop and start it."""
+        """Stop the deployment and start it again."""
         return self.client.deployments.restart(self)
 
     def update(self, model: ModelLike) -> "Deployment":
-        """Serve another model without a gap, see :meth:`Deployments.update`."""
+        """Serve another model without downtime, see :meth:`Deployments.update`."""
         return self.client.deployments.update(self, model)
 
     def wait_updated(
@@ -102,11 +102,11 @@ class Deployment(Resource):
         timeout: float | None = 300.0,
         on_event: Callable[[TaskEvent], None] | None = None,
     ) -> "Deployment":
-        """Wait for the end of its update, see :meth:`Deployments.wait_updated`."""
+        """Wait until the update has ended, see :meth:`Deployments.wait_updated`."""
         return self.client.deployments.wait_updated(self, timeout, on_event)
 
     def delete(self) -> None:
-        """Stop and delete it."""
+        """Stop and delete the deployment."""
         self.client.deployments.delete(self)
 
     @overload
@@ -132,7 +132,7 @@ class Deployment(Resource):
     def chat(
         self, messages: Messages, *, stream: bool = False, base: bool = False, **parameters: Any
     ) -> ChatReply | ChatStream:
-        """Ask it, see :meth:`Deployments.chat`."""
+        """Send messages to the deployment, see :meth:`Deployments.chat`."""
         return self.client.deployments.chat(self, messages, stream=stream, base=base, **parameters)
 
 
@@ -141,7 +141,7 @@ DeploymentLike = Deployment | UUID | str
 
 
 class Deployments(Group):
-    """``client.deployments``."""
+    """The operations on deployments (``client.deployments``)."""
 
     def create(
         self,
@@ -157,12 +157,12 @@ class Deployments(Group):
         precision: str | None = None,
         resources: Resources | None = None,
     ) -> Deployment:
-        """Serve a model; ``name`` is what requests call it.
+        """Serve a model; requests call it by ``name``.
 
-        ``model`` may be the task of a training, whose model is served once it is there. It starts
-        when the tasks of ``after`` have succeeded and those of ``after_any`` have ended, and is
-        stopped, with the reason, when one fails. What is not given is as in
-        :class:`~aiplatform.protocol.specs.InferenceSpec`.
+        ``model`` may be the task of a training, whose model is then served as soon as it exists.
+        The deployment starts after the tasks of ``after`` have succeeded and those of ``after_any``
+        have ended. If a task of ``after`` fails, the deployment is stopped, with the reason. For
+        defaults, see :class:`~aiplatform.protocol.specs.InferenceSpec`.
         """
         options = {
             "engine": engine,
@@ -181,29 +181,30 @@ class Deployments(Group):
         if given:
             body["options"] = given
         if resources is not None:
-            # What was not given is as the server has it for deployments, not for tasks in general.
+            # Send only the given values: the server's defaults for deployments differ from those
+            # for tasks.
             body["resources"] = resources.model_dump(exclude_unset=True)
         path = f"{self._client.projects.path(project)}/deployments"
         return self._make(Deployment, self._http.post(path, body))
 
     def get(self, deployment: DeploymentLike, *, project: ProjectLike | None = None) -> Deployment:
-        """Read one, by uuid or by name in a project."""
+        """Read a deployment, by uuid or by its name in a project."""
         return self._get(Deployment, self.path(deployment, project))
 
     def start(
         self, deployment: DeploymentLike, *, project: ProjectLike | None = None
     ) -> Deployment:
-        """Start it."""
+        """Start a deployment."""
         return self._act(deployment, "start", project)
 
     def stop(self, deployment: DeploymentLike, *, project: ProjectLike | None = None) -> Deployment:
-        """Stop it; requests under way are answered first."""
+        """Stop a deployment, after it has answered the requests in progress."""
         return self._act(deployment, "stop", project)
 
     def restart(
         self, deployment: DeploymentLike, *, project: ProjectLike | None = None
     ) -> Deployment:
-        """Stop and start it."""
+        """Stop a deployment and start it again."""
         return self._act(deployment, "restart", project)
 
     def update(
@@ -213,17 +214,18 @@ class Deployments(Group):
         *,
         project: ProjectLike | None = None,
     ) -> Deployment:
-        """Serve another model under the same name, without a gap.
+        """Serve another model under the same name, without downtime.
 
-        A server of the model starts beside the present one and takes over when it is ready. The
-        present one completes the answers that it has begun. If the new one fails to start, the
-        present one goes on, and ``update_error`` says why. To go back, update to the former model.
+        A server with the new model starts beside the current one, and takes over when it is ready.
+        The current one completes the answers that it has begun. If the new server fails to start,
+        the current one continues, and ``update_error`` contains the reason. To go back, update to
+        the former model.
 
         Returns:
-            The deployment, whose ``updating`` names the update; see :meth:`wait_updated`.
+            The deployment, whose ``updating`` describes the update; see :meth:`wait_updated`.
 
         Raises:
-            Conflict: while another update is under way, or while it stops.
+            Conflict: while another update is in progress, or while the deployment stops.
         """
         path = self.path(deployment, project)
         body = {"model": self._client.models.resolve(model, project)}
@@ -237,17 +239,17 @@ class Deployments(Group):
         *,
         project: ProjectLike | None = None,
     ) -> Deployment:
-        """Wait until an update has taken over, or was given up.
+        """Wait until an update has succeeded or failed.
 
         Args:
-            deployment: which one.
-            timeout: seconds to wait at most; the update goes on.
-            on_event: called with an event of kind ``waiting`` when something keeps the new server
+            deployment: the deployment.
+            timeout: seconds to wait at most; the update continues.
+            on_event: called with an event of kind ``waiting`` if something keeps the new server
                 from starting.
-            project: where to look for a name.
+            project: the project in which to look up a name.
 
         Raises:
-            NotReady: when the update failed; the deployment serves what it served before.
+            NotReady: if the update failed; the deployment serves the former model.
             WaitTimeout: after ``timeout`` seconds.
         """
         path = self.path(deployment, project)
@@ -280,12 +282,12 @@ class Deployments(Group):
                 ),
             )
         if seen.status is not DeploymentStatus.READY:
-            # It was down, and is started with the new model.
+            # The deployment was not running, and starts with the new model.
             return self.wait_ready(seen, timeout, on_event)
         return seen
 
     def delete(self, deployment: DeploymentLike, *, project: ProjectLike | None = None) -> None:
-        """Stop and delete it."""
+        """Stop and delete a deployment."""
         self._http.request("DELETE", self.path(deployment, project))
 
     def wait_ready(
@@ -296,17 +298,17 @@ class Deployments(Group):
         *,
         project: ProjectLike | None = None,
     ) -> Deployment:
-        """Wait until it answers.
+        """Wait until a deployment answers.
 
         Args:
-            deployment: which one.
+            deployment: the deployment.
             timeout: seconds to wait at most.
-            on_event: called with an event of kind ``waiting`` when something keeps its server from
+            on_event: called with an event of kind ``waiting`` if something keeps its server from
                 starting.
-            project: where to look for a name.
+            project: the project in which to look up a name.
 
         Raises:
-            NotReady: when it crashed for good or was stopped.
+            NotReady: if the deployment crashed and is not restarted, or was stopped.
             WaitTimeout: after ``timeout`` seconds.
         """
         path = self.path(deployment, project)
@@ -344,7 +346,7 @@ class Deployments(Group):
         *,
         project: ProjectLike | None = None,
     ) -> Deployment:
-        """Wait until it has stopped.
+        """Wait until a deployment has stopped.
 
         Raises:
             WaitTimeout: after ``timeout`` seconds.
@@ -404,17 +406,17 @@ class Deployments(Group):
         project: ProjectLike | None = None,
         **parameters: Any,
     ) -> ChatReply | ChatStream:
-        """Ask it.
+        """Send messages to a deployment, and return its answer.
 
         Args:
-            deployment: which one.
+            deployment: the deployment.
             messages: a question, or a conversation of ``{"role": …, "content": …}``.
-            stream: return the answer piece by piece as it is generated.
+            stream: return the answer in pieces while it is generated.
             base: let the base model answer, without the adapter.
-            project: where to look for a name.
-            parameters: ``max_tokens``, ``temperature`` and what else OpenAI's interface knows.
+            project: the project in which to look up a name.
+            parameters: ``max_tokens``, ``temperature`` and other parameters of OpenAI's interface.
         """
-        # The uuid: two projects may have deployments of the same name.
+        # Use the uuid: deployments of two projects may have the same name.
         model = str(self.resolve(deployment, project)) + (":base" if base else "")
         body = chat_body(model, messages, stream=stream, parameters=parameters)
         if stream:
@@ -423,14 +425,14 @@ class Deployments(Group):
         return reply_from(decoded(answer))
 
     def path(self, deployment: DeploymentLike, project: ProjectLike | None = None) -> str:
-        """Where the deployment lives in the API."""
+        """Return the path of the deployment in the API."""
         return f"deployments/{self.resolve(deployment, project)}"
 
     def resolve(self, deployment: DeploymentLike, project: ProjectLike | None = None) -> UUID:
-        """The uuid that is meant.
+        """Return the uuid of a deployment.
 
         Raises:
-            NotFound: when no deployment of the project has the name.
+            NotFound: if no deployment of the project has this name.
         """
         if isinstance(deployment, Deployment):
             return deployment.uuid
@@ -442,7 +444,7 @@ class Deployments(Group):
         return only(pages, name, "deployment", "in this project").uuid
 
     def find(self, name: str, *, project: ProjectLike | None = None) -> Deployment | None:
-        """The deployment of that name in a project, or ``None``."""
+        """Return the deployment with this name in a project, or ``None``."""
         for deployment in self.list(project=project, name=name):
             if deployment.name == name:
                 return deployment
@@ -458,6 +460,6 @@ class Deployments(Group):
     def list(
         self, *, project: ProjectLike | None = None, limit: int | None = None, **filters: Any
     ) -> Pages[Deployment]:
-        """All deployments of a project."""
+        """List the deployments of a project."""
         path = f"{self._client.projects.path(project)}/deployments"
         return self._pages(Deployment, path, limit=limit, **filters)

@@ -1,7 +1,7 @@
-"""Show resources and lists of them in a shell and in a notebook.
+"""Text and HTML representations of resources and lists, for shells and notebooks.
 
-Names and texts come from other people. They stand in quotes, or escaped, and are cut: a name can
-neither break a line nor become a tag of a page.
+Names and texts come from other people. They are quoted or escaped, and shortened, so that a name
+can neither break a line nor become an HTML tag.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -29,20 +29,20 @@ LABELS = (
     "type",
     "kind",
 )
-"""Fields that name a resource; of those that it has, the first is its label."""
+"""Fields that name a resource; the first one that it has is its label."""
 
 USUAL_STATES = frozenset({"ready", "active"})
-"""States that need no mention."""
+"""States that are not shown, because most resources have them."""
 
 LABEL_LENGTH, TEXT_LENGTH = 60, 120
-"""Characters of a label, and of any other value, that are shown."""
+"""Characters shown of a label, and of any other value."""
 
 ITEMS_SHOWN, ROWS_SHOWN, FIELDS_SHOWN = 20, 50, 5
-"""Items of a list in a shell, rows of a table in a notebook, and fields of what has no label."""
+"""Items shown of a list (shell), rows of a table (notebook), fields of an unlabelled resource."""
 
 
 class Word(str):
-    """Text that stands in a ``repr`` without quotes."""
+    """Text whose ``repr`` has no quotes."""
 
     __slots__ = ()
 
@@ -51,7 +51,7 @@ class Word(str):
 
 
 class ResourceList(list[T]):
-    """A list whose ``repr`` has a line for each item, and which is a table in a notebook."""
+    """A list whose ``repr`` has a line for each item, and which notebooks show as a table."""
 
     __slots__ = ()
 
@@ -63,7 +63,7 @@ class ResourceList(list[T]):
 
 
 def summary(resource: BaseModel) -> list[tuple[str | None, Any]]:
-    """Return what the ``repr`` of a resource says: its label and its state, as pydantic wants it.
+    """Return the parts of a resource's ``repr``, label and state, in pydantic's format.
 
     A resource without both, such as settings, is described by its first fields.
     """
@@ -86,10 +86,10 @@ def summary(resource: BaseModel) -> list[tuple[str | None, Any]]:
 
 
 def visible_fields(resource: BaseModel) -> dict[str, Any]:
-    """Return the declared fields of a resource that have a value and are no secrets.
+    """Return the declared fields of a resource that have a value and are not secret.
 
-    Secrets are declared with ``Field(repr=False)``. What a newer server adds is not shown, because
-    it might be one.
+    Secrets are declared with ``Field(repr=False)``. Fields that a newer server adds are not shown,
+    because they might be secrets.
     """
     return {
         name: value
@@ -99,7 +99,7 @@ def visible_fields(resource: BaseModel) -> dict[str, Any]:
 
 
 def lines_of(items: Iterable[object]) -> str:
-    """Return the ``repr`` of a list with a line for each of its first items."""
+    """Return the ``repr`` of a list, with a line for each of its first items."""
     found = list(islice(items, ITEMS_SHOWN + 1))
     lines = [_item(item) for item in found[:ITEMS_SHOWN]]
     if len(found) > ITEMS_SHOWN:
@@ -118,9 +118,9 @@ def record_of(resource: BaseModel) -> str:
 
 
 def table_of(items: Iterable[object]) -> str:
-    """Return a list as an HTML table with a row for each of its first items.
+    """Return a list as an HTML table, with a row for each of its first items.
 
-    Columns are the fields that hold a single value in any of these items.
+    The columns are the fields that have a single value in any of these items.
     """
     found = list(islice(items, ROWS_SHOWN + 1))
     shown = [_fields(item) for item in found[:ROWS_SHOWN]]
@@ -139,17 +139,17 @@ def table_of(items: Iterable[object]) -> str:
 
 
 def html(text: object) -> str:
-    """Return text for a page: escaped, on one line, cut."""
+    """Return text for an HTML page: escaped, on one line, shortened."""
     return escape(printable(cut(str(text), TEXT_LENGTH)))
 
 
 def cut(text: str, length: int) -> str:
-    """Return at most ``length`` characters of a text; an ellipsis tells that it is longer."""
+    """Return at most ``length`` characters of a text, with an ellipsis if it is longer."""
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def printable(text: str) -> str:
-    """Return text with control characters, and those that change its direction, as escapes."""
+    """Return text in which control characters and direction marks are escaped."""
     if text.isprintable():
         return text
     return "".join(
@@ -158,7 +158,7 @@ def printable(text: str) -> str:
 
 
 def _label(value: object) -> str:
-    """Return what a field says as the name of its resource; nothing if it can't be that."""
+    """Return the text of a field as a label; empty if the field can't be a label."""
     if isinstance(value, BaseModel):
         return str(getattr(value, "username", ""))
     return value if isinstance(value, str) and not isinstance(value, Enum) else ""
@@ -201,16 +201,16 @@ FACTS: Mapping[str, Callable[[Any], str]] = {
     "row_count": _counting("row"),
     "total": _counting("point"),
 }
-"""Fields of a resource's state, and what its ``repr`` says of them, in this order."""
+"""Fields that describe a resource's state, and their text in its ``repr``, in this order."""
 
 
 def _item(item: object) -> str:
-    """Return an item of a list on one line; a row of a dataset is cut."""
+    """Return an item of a list on one line; a row of a dataset is shortened."""
     return repr(item) if isinstance(item, BaseModel) else cut(repr(item), TEXT_LENGTH)
 
 
 def _fields(item: object) -> dict[str, Any]:
-    """Return what a row of a table shows of an item."""
+    """Return the columns and values of an item for its row in a table."""
     if isinstance(item, BaseModel):
         return visible_fields(item)
     if isinstance(item, Mapping):
@@ -248,5 +248,8 @@ def _cell(value: object) -> str:
 
 
 def _table(heading: str, rows: Iterable[str]) -> str:
-    """Return an HTML table in which notebooks typeset no formulas: names may hold some."""
+    """Return an HTML table in which notebooks don't typeset formulas.
+
+    Names might contain text that looks like a formula.
+    """
     return f'<table class="tex2jax_ignore mathjax_ignore">{heading}{"".join(rows)}</table>'

@@ -1,4 +1,4 @@
-"""Downloads: streamed, resumed when the connection breaks, verified, and put in place at once."""
+"""Downloads that resume after connection errors, are verified, and appear only when complete."""
 
 import base64
 import hashlib
@@ -28,15 +28,15 @@ def download(
     sha256: str | None = None,
     progress: ProgressCallback | None = None,
 ) -> Path:
-    """Fetch ``path`` into the file ``destination``.
+    """Download ``path`` to the file ``destination``.
 
-    The hash is ``sha256``, in hexadecimal, or the one that the answer carries (``Repr-Digest``,
-    RFC 9530). A connection that breaks is resumed from where it broke when the server offers
-    ranges, otherwise from the beginning.
+    The content is verified by its SHA-256: ``sha256``, in hexadecimal, or the hash in the answer
+    (``Repr-Digest``, RFC 9530). After a connection error, the download resumes where it stopped if
+    the server supports ranges, or else starts again.
 
     Raises:
-        CorruptDownload: when the hash differs; ``destination`` is as it was before.
-        ApiError: when the server refuses or stays away.
+        CorruptDownload: if the hash differs; ``destination`` is left as it was.
+        ApiError: if the server refuses or stays away.
     """
     with AtomicFile(destination) as file:
         state = _Received(file)
@@ -61,7 +61,7 @@ def download(
 
 
 class _Received:
-    """What has arrived so far of one file."""
+    """The state of a download: the bytes that have arrived so far."""
 
     def __init__(self, file: AtomicFile) -> None:
         self._file = file
@@ -72,13 +72,13 @@ class _Received:
         self.total: int | None = None
 
     def headers(self) -> dict[str, str]:
-        """Ask for the rest, provided that the file is still the same."""
+        """Return the headers that request the rest, if the file has not changed in the meantime."""
         if self.size and self._etag:
             return {"Range": f"bytes={self.size}-", "If-Range": self._etag}
         return {}
 
     def begin(self, response: httpx.Response) -> None:
-        """Read the headers of an answer: the rest of the file, or all of it again."""
+        """Process the headers of an answer, which contains the rest of the file or all of it."""
         content_range = response.headers.get("content-range", "")
         match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", content_range)
         is_rest = (
@@ -96,7 +96,7 @@ class _Received:
         self._digest = _sha256_in(response.headers.get("repr-digest", ""))
         ranges = response.headers.get("accept-ranges", "") == "bytes"
         etag = response.headers.get("etag", "")
-        # Only a strong ETag says that the bytes are the same.
+        # Only a strong ETag guarantees the same bytes.
         self._etag = etag if ranges and etag.startswith('"') else None
 
     def add(self, chunk: bytes) -> None:
@@ -106,7 +106,11 @@ class _Received:
         self.size += len(chunk)
 
     def verify(self, name: str, sha256: str | None) -> None:
-        """Compare size and hash with what was announced."""
+        """Compare size and hash with the announced ones.
+
+        Raises:
+            CorruptDownload: if they differ.
+        """
         if self.total is not None and self.size != self.total:
             raise CorruptDownload(
                 tr(
@@ -129,6 +133,6 @@ class _Received:
 
 
 def _sha256_in(header: str) -> str | None:
-    """The hexadecimal SHA-256 of a ``Repr-Digest`` header."""
+    """Return the hexadecimal SHA-256 in a ``Repr-Digest`` header, or None."""
     match = re.search(r"sha-256=:([A-Za-z0-9+/=]+):", header)
     return base64.b64decode(match[1]).hex() if match else None

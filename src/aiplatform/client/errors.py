@@ -1,8 +1,8 @@
-"""What can go wrong, in words for the person at the keyboard.
+"""The exceptions of the SDK, with texts for the person who uses it.
 
-The server answers every refusal with an RFC 9457 problem document; it becomes one of the exceptions
-below, chosen by status. Programs test the class or :attr:`ApiError.code`; people read
-``str(error)``.
+The server answers each refused request with an RFC 9457 problem document. Its status determines
+which of the exceptions below is raised. Programs test the class or :attr:`ApiError.code`; people
+read ``str(error)``.
 """
 
 import json
@@ -16,22 +16,22 @@ from aiplatform.language import tr
 
 
 class ClientError(Exception):
-    """Root of everything that the SDK raises on purpose.
+    """The base class of all exceptions that the SDK raises on purpose.
 
-    ``hint`` says what to do about it, or is empty.
+    ``hint`` suggests what to do, or is empty.
     """
 
     hint: str = ""
 
 
 class ApiError(ClientError):
-    """The server refused or could not be reached.
+    """The server refused a request or could not be reached.
 
     Attributes:
-        status: the HTTP status; 0 when there was no answer.
+        status: the HTTP status; 0 if there was no answer.
         code: the stable, dotted name of the problem, such as ``dataset.malformed``.
-        title: what kind of problem it is.
-        detail: what was wrong this time, and what to do.
+        title: the kind of problem.
+        detail: the problem in this case, and what to do.
         params: further members of the problem document.
     """
 
@@ -56,13 +56,13 @@ class ApiError(ClientError):
 
 
 class Unauthenticated(ApiError):
-    """No session, or one that ended (401)."""
+    """There is no session, or it has ended (401)."""
 
     hint = "Log in with `aiplatform login`, or set AIPLATFORM_TOKEN."
 
 
 class PermissionDenied(ApiError):
-    """Known, but not allowed (403)."""
+    """The account lacks a permission (403)."""
 
 
 class PasswordChangeRequired(PermissionDenied):
@@ -72,21 +72,21 @@ class PasswordChangeRequired(PermissionDenied):
 
 
 class NotFound(ApiError):
-    """Not there, or in a project that is not yours to see (404)."""
+    """The resource does not exist, or its project is not visible to you (404)."""
 
 
 class Conflict(ApiError):
-    """The request contradicts the state of things, a name in use for instance (409)."""
+    """The request contradicts the current state, for instance uses a name that is taken (409)."""
 
 
 class PreconditionFailed(Conflict):
-    """Someone changed the resource since it was read (412)."""
+    """The resource was changed since it was read (412)."""
 
     hint = "Read it again, and repeat the change on what it is now."
 
 
 class ValidationFailed(ApiError):
-    """The request or the uploaded file is not what it should be (400, 413, 415, 422, 428)."""
+    """The request or the uploaded file is invalid (400, 413, 415, 422, 428)."""
 
 
 class RateLimited(ApiError):
@@ -96,7 +96,7 @@ class RateLimited(ApiError):
 
 
 class ServerUnavailable(ApiError):
-    """The server did not answer, or answered that it cannot work now (502, 503, 504)."""
+    """The server did not answer, or answered that it is unavailable (502, 503, 504)."""
 
     hint = (
         "Is it running? `aiplatform up` starts it. The address comes from --url, AIPLATFORM_URL or "
@@ -105,23 +105,23 @@ class ServerUnavailable(ApiError):
 
 
 class UnexpectedAnswer(ClientError):
-    """The server answered something that this version of the SDK cannot read."""
+    """The server sent an answer that this version of the SDK cannot read."""
 
     hint = "Is the address right, and are client and server of the same version?"
 
 
 class AmbiguousName(ClientError):
-    """A name, or none at all, that stands for several things."""
+    """A name, or a missing one, could mean several resources."""
 
 
 class CorruptDownload(ClientError):
-    """What arrived is not what the server has: hash or size differ. Nothing was kept."""
+    """The received file has another hash or size than the server announced. It was not kept."""
 
     hint = "Try again; if it happens twice, a proxy or the storage damages files."
 
 
 class TaskFailed(ClientError):
-    """A task that was waited for failed or was cancelled; ``task`` is its last state."""
+    """The awaited task failed or was cancelled; ``task`` is its last state."""
 
     def __init__(self, message: str, task: Any) -> None:
         super().__init__(message)
@@ -130,7 +130,7 @@ class TaskFailed(ClientError):
 
 
 class NotReady(ClientError):
-    """A dataset, model or deployment that was waited for failed instead of becoming ready."""
+    """The awaited dataset, model or deployment failed instead of becoming ready."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -138,7 +138,7 @@ class NotReady(ClientError):
 
 
 class WaitTimeout(ClientError, TimeoutError):
-    """What was waited for did not happen in time; it goes on, only the waiting ended."""
+    """The awaited event did not happen in time. Only the waiting ended; the operation continues."""
 
 
 _BY_STATUS: dict[int, type[ApiError]] = {
@@ -160,11 +160,11 @@ _BY_STATUS: dict[int, type[ApiError]] = {
 
 
 def error_from(response: httpx.Response) -> ApiError:
-    """The exception for a response that was read and whose status is an error."""
+    """Return the exception for an error response whose body was read."""
     status = response.status_code
     document = _document(response)
     if document is None:
-        # Not ours: a proxy, or another program at this address.
+        # Not an answer of AI Platform: a proxy's, or that of another program at this address.
         phrase = f"{status} {response.reason_phrase}".strip()
         kind = response.headers.get("content-type", "nothing")
         return _BY_STATUS.get(status, ApiError)(
@@ -182,7 +182,7 @@ def error_from(response: httpx.Response) -> ApiError:
 
 
 def error_in(document: dict[str, Any], status: int, phrase: str = "") -> ApiError:
-    """The exception for a problem document."""
+    """Return the exception for a problem document."""
     document = dict(document)
     code = str(document.pop("code", "") or "")
     title = str(document.pop("title", "") or phrase)
@@ -198,13 +198,14 @@ def error_in(document: dict[str, Any], status: int, phrase: str = "") -> ApiErro
         code=code,
         title=title,
         params=document,
-        # A 503 with a problem document came from a server that does run.
+        # A 503 with a problem document comes from a running server; the hint to start it would
+        # mislead.
         hint="" if kind_of is ServerUnavailable else None,
     )
 
 
 def unreachable(url: str, error: httpx.TransportError) -> ServerUnavailable:
-    """The exception for a connection that could not be made or was lost."""
+    """Return the exception for a connection that failed or was lost."""
     match error:
         case httpx.ConnectError():
             text = tr("nothing answers at {url}", url=url)
@@ -236,7 +237,10 @@ def unreachable(url: str, error: httpx.TransportError) -> ServerUnavailable:
 
 
 def _document(response: httpx.Response) -> dict[str, Any] | None:
-    """The problem document, also from the form that OpenAI's clients expect."""
+    """Return the problem document of a response, or None.
+
+    The error format of OpenAI's interface is converted.
+    """
     try:
         body = json.loads(response.content)
     except ValueError:
@@ -248,13 +252,13 @@ def _document(response: httpx.Response) -> dict[str, Any] | None:
         return {"detail": inner["message"], "code": inner.get("code") or inner.get("type") or ""}
     if not body.keys() & {"title", "detail", "code"}:
         return None
-    if not isinstance(body.get("detail", ""), str):  # FastAPI's own form: a list of errors
+    if not isinstance(body.get("detail", ""), str):  # FastAPI's own format: a list of errors
         return {"title": response.reason_phrase, "errors": body["detail"]}
     return body
 
 
 def _with_fields(text: str, errors: Any) -> str:
-    """``text``, followed by what was wrong with each field."""
+    """Return ``text`` with a description of each invalid field appended."""
     if not isinstance(errors, list):
         return text
     lines = []

@@ -1,4 +1,4 @@
-"""Experiments: fine-tuning a base model on a dataset, as often as it takes."""
+"""Experiments: fine-tuning of a base model on a dataset, in any number of runs."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -17,7 +17,7 @@ from aiplatform.protocol.specs import TrainingSpec
 
 
 class Experiment(Resource):
-    """A question asked of a base model; ``metrics`` is the summary of its best run."""
+    """A base model and a training spec; ``metrics`` is the summary of the best run."""
 
     uuid: UUID
     name: str
@@ -58,29 +58,29 @@ class Experiment(Resource):
         )
 
     def runs(self, *, limit: int | None = None) -> Pages[Task]:
-        """Its training runs, newest first."""
+        """List the training runs, newest first."""
         return self.client.experiments.runs(self, limit=limit)
 
     def update(self, **changes: Any) -> "Experiment":
-        """Change name, description, note, tags, config, or whether it is archived."""
+        """Change name, description, note, tags, config, or ``archived``."""
         return self.client.experiments.update(self, **changes)
 
     def clone(
         self, name: str | None = None, *, changes: Mapping[str, Any] | None = None
     ) -> "Experiment":
-        """A new experiment like it, see :meth:`Experiments.clone`."""
+        """Create a similar experiment, see :meth:`Experiments.clone`."""
         return self.client.experiments.clone(self, name, changes=changes)
 
     def archive(self) -> "Experiment":
-        """Put it into the archive: it is not listed by itself any more, and starts no runs."""
+        """Archive the experiment: it is no longer listed by default, and can't start runs."""
         return self.update(archived=True)
 
     def unarchive(self) -> "Experiment":
-        """Take it out of the archive."""
+        """Take the experiment out of the archive."""
         return self.update(archived=False)
 
     def delete(self) -> None:
-        """Delete it."""
+        """Delete the experiment."""
         self.client.experiments.delete(self)
 
 
@@ -89,7 +89,7 @@ ExperimentLike = Experiment | UUID | str
 
 
 class Experiments(Group):
-    """``client.experiments``."""
+    """The operations on experiments (``client.experiments``)."""
 
     def create(
         self,
@@ -107,14 +107,14 @@ class Experiments(Group):
     ) -> Experiment:
         """Create an experiment.
 
-        Either ``spec`` says everything, or the fields of
-        :class:`~aiplatform.protocol.specs.TrainingSpec` are given one by one; models and datasets
-        then also by name::
+        Give either a complete ``spec``, or single fields of
+        :class:`~aiplatform.protocol.specs.TrainingSpec`. Then models and datasets can be given by
+        name, too::
 
             client.experiments.create("faq", base_model="smollm2", dataset="faq@v2", max_steps=60)
 
         Raises:
-            pydantic.ValidationError: for a field that does not exist or a value out of range.
+            pydantic.ValidationError: for an unknown field or a value out of range.
         """
         if spec is None:
             spec = self.spec(
@@ -145,7 +145,7 @@ class Experiments(Group):
         eval_dataset: DatasetLike | None = None,
         **fields: Any,
     ) -> TrainingSpec:
-        """A training spec, with the names of models and datasets replaced by what they mean."""
+        """Return a training spec, with the names of models and datasets replaced by references."""
         values: dict[str, Any] = dict(fields)
         if base_model is not None:
             values["base_model"] = self._client.models.resolve(base_model, project)
@@ -156,13 +156,13 @@ class Experiments(Group):
         return TrainingSpec.model_validate(values)
 
     def get(self, experiment: ExperimentLike, *, project: ProjectLike | None = None) -> Experiment:
-        """Read one, by uuid or by name in a project."""
+        """Read an experiment, by uuid or by its name in a project."""
         return self._get(Experiment, self.path(experiment, project))
 
     def update(
         self, experiment: ExperimentLike, *, project: ProjectLike | None = None, **changes: Any
     ) -> Experiment:
-        """Change name, description, note, tags, config, or whether it is archived."""
+        """Change name, description, note, tags, config, or ``archived``."""
         return self._patch(Experiment, self.path(experiment, project), experiment, changes)
 
     def clone(
@@ -173,9 +173,11 @@ class Experiments(Group):
         changes: Mapping[str, Any] | None = None,
         project: ProjectLike | None = None,
     ) -> Experiment:
-        """A new experiment with the config of another, but for ``changes``::
+        """Create an experiment with the config of another one, except for ``changes``.
 
-        client.experiments.clone("faq", "faq, rank 8", changes={"lora.rank": 8})
+        For example::
+
+            client.experiments.clone("faq", "faq, rank 8", changes={"lora.rank": 8})
         """
         body: dict[str, Any] = {"changes": dict(changes or {})}
         if name is not None:
@@ -184,7 +186,7 @@ class Experiments(Group):
         return self._make(Experiment, self._http.post(path, body))
 
     def delete(self, experiment: ExperimentLike, *, project: ProjectLike | None = None) -> None:
-        """Delete it; its tasks and models stay."""
+        """Delete an experiment; its tasks and models stay."""
         self._http.request("DELETE", self.path(experiment, project))
 
     def run(
@@ -199,13 +201,18 @@ class Experiments(Group):
         after: Sequence[TaskLike] = (),
         after_any: Sequence[TaskLike] = (),
     ) -> Task:
-        """Queue a training run; higher priorities, of 1 to 10, go first.
+        """Queue a training run.
 
         Args:
-            override_gate: why it is trained although the data fails the project's quality gate.
-            git: your source code for the run's record, see :func:`~aiplatform.client.git_state`.
-            after: tasks that must succeed first; when one fails, so does this.
-            after_any: tasks that must end first, however.
+            experiment: the experiment.
+            project: the project in which to look up a name.
+            name: the name of the run.
+            priority: 1 to 10; higher priorities start first.
+            override_gate: the reason to train although the data fails the project's quality gate.
+            git: the state of your source code, stored with the run; see
+                :func:`~aiplatform.client.git_state`.
+            after: tasks that must succeed before; if one fails, so does the run.
+            after_any: tasks that must end before, with any result.
         """
         given: Mapping[str, Any] = {
             "name": name,
@@ -225,18 +232,18 @@ class Experiments(Group):
         project: ProjectLike | None = None,
         limit: int | None = None,
     ) -> Pages[Task]:
-        """Its training runs, newest first."""
+        """List the training runs of an experiment, newest first."""
         return self._pages(Task, f"{self.path(experiment, project)}/runs", limit=limit)
 
     def path(self, experiment: ExperimentLike, project: ProjectLike | None = None) -> str:
-        """Where the experiment lives in the API."""
+        """Return the path of the experiment in the API."""
         return f"experiments/{self.resolve(experiment, project)}"
 
     def resolve(self, experiment: ExperimentLike, project: ProjectLike | None = None) -> UUID:
-        """The uuid that is meant.
+        """Return the uuid of an experiment.
 
         Raises:
-            NotFound: when no experiment of the project has the name.
+            NotFound: if no experiment of the project has this name.
         """
         if isinstance(experiment, Experiment):
             return experiment.uuid
@@ -250,9 +257,9 @@ class Experiments(Group):
     def list(
         self, *, project: ProjectLike | None = None, limit: int | None = None, **filters: Any
     ) -> Pages[Experiment]:
-        """The experiments of a project; ``filter`` and ``sort`` as in :meth:`Runs.list`.
+        """List the experiments of a project; ``filter`` and ``sort`` are as in :meth:`Runs.list`.
 
-        Those in the archive are left out unless ``archived=True`` or a filter asks for them.
+        Archived experiments are listed only with ``archived=True`` or a filter that asks for them.
         """
         path = f"{self._client.projects.path(project)}/experiments"
         return self._pages(Experiment, path, limit=limit, **filters)

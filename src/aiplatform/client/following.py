@@ -1,4 +1,4 @@
-"""Streams of server-sent events that go on where they broke."""
+"""Streams of server-sent events that reconnect and continue after interruptions."""
 
 import json
 import time
@@ -22,20 +22,21 @@ def follow(
     silence: float,
     deadline: float | None = None,
 ) -> Iterator[ServerEvent | None]:
-    """Events and heartbeats (``None``) of a stream, over broken connections and new tokens.
+    """Yield the events and heartbeats (``None``) of a stream, across reconnects and new tokens.
 
-    It ends by ``deadline`` or when the caller stops; the caller knows which event is the last.
+    The stream ends at ``deadline``, or when the caller stops. The caller knows which event is the
+    last.
 
     Args:
-        http: the server.
-        path: of the stream.
-        last_id: begin after this event.
+        http: the connection to the server.
+        path: the path of the stream.
+        last_id: start after this event.
         silence: seconds without a byte after which a connection counts as broken.
         deadline: when to stop, by ``time.monotonic()``.
 
     Raises:
-        ServerUnavailable: when the server stays away for two minutes.
-        ApiError: when one may not watch, or no longer.
+        ServerUnavailable: if the server stays away for two minutes.
+        ApiError: if the user may not watch the stream, or no longer.
     """
     heard = time.monotonic()
     failures = 0
@@ -67,13 +68,13 @@ def follow(
                 if isinstance(error, httpx.TransportError):
                     raise unreachable(http.url, error) from error
                 raise
-        # The stream ended early: the server is being restarted, or a proxy cut it.
+        # The stream ended early: the server restarts, or a proxy closed the connection.
         time.sleep(back_off(failures))
         failures += 1
 
 
 def data_of(text: str) -> dict[str, Any]:
-    """The JSON of an event; anything but an object is kept under ``value``."""
+    """Return the JSON of an event; anything but an object is returned as ``{"value": …}``."""
     try:
         value = json.loads(text)
     except ValueError:
@@ -82,10 +83,10 @@ def data_of(text: str) -> dict[str, Any]:
 
 
 def _recover(http: Transport, problem: str, token: str) -> None:
-    """The server ended a stream: go on with a new token where the old one expired.
+    """Renew an expired token after the server ended a stream.
 
     Raises:
-        ApiError: when the reason is another one, or the session is good for none.
+        ApiError: if the reason is another one, or the session can't be renewed.
     """
     document = data_of(problem)
     error = error_in(document, int(document.get("status") or 0))

@@ -1,4 +1,4 @@
-"""API keys: what programs show in a person's stead."""
+"""API keys: tokens for programs that act for a user."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,7 +14,7 @@ from aiplatform.client.transport import segment
 
 
 class Key(Resource):
-    """An API key. ``prefix`` is all that is kept readable of it."""
+    """An API key. Only its ``prefix`` is stored in readable form."""
 
     uuid: UUID
     name: str
@@ -28,18 +28,18 @@ class Key(Resource):
     revoked_at: datetime | None = None
 
     def revoke(self) -> None:
-        """Have requests with it refused from now on."""
+        """Revoke the key, so that requests with it are refused."""
         self.client.keys.revoke(self, user=self.user.username)
 
 
 class NewKey(Key):
-    """A key that was just made, with itself: it is shown this once."""
+    """A new key, with its secret text, which is returned only when it is created."""
 
     key: str = Field(repr=False)
 
 
 class Keys(Group):
-    """``client.keys``: one's own, and with ``user`` somebody else's, for administrators."""
+    """The operations on API keys (``client.keys``); ``user`` is for administrators."""
 
     def create(
         self,
@@ -49,13 +49,13 @@ class Keys(Group):
         project: ProjectLike | None = None,
         days: int | None = None,
     ) -> NewKey:
-        """Make a key that does what you may do at that moment, within ``scopes``.
+        """Create a key that may do what you may do, limited to ``scopes``.
 
         Args:
-            name: your name for it.
+            name: a name for the key.
             scopes: permissions such as ``datasets:read``, ``datasets:*``, or ``*``.
-            project: the one project that it reaches; None for all that you do.
-            days: after which it expires; None for never.
+            project: limits the key to one project; None for all of yours.
+            days: days until the key expires; None for never.
         """
         body: dict[str, Any] = {"name": name, "scopes": list(scopes)}
         if project is not None:
@@ -67,12 +67,12 @@ class Keys(Group):
     def list(
         self, *, user: str | None = None, revoked: bool | None = None, limit: int | None = None
     ) -> Pages[Key]:
-        """The keys of an account, newest first; with ``revoked`` those too."""
+        """List the keys of an account, newest first; with ``revoked``, also the revoked ones."""
         return self._pages(Key, f"users/{segment(user or 'me')}/keys", revoked=revoked, limit=limit)
 
     def revoke(self, key: Key | UUID | str, *, user: str | None = None) -> None:
-        """Have requests with it refused from now on."""
+        """Revoke a key, so that requests with it are refused."""
         uuid = key.uuid if isinstance(key, Key) else key
         if user is not None and user == self._client.users.me().username:
-            user = None  # one's own need no right to manage accounts
+            user = None  # your own keys require no permission to manage accounts
         self._http.request("DELETE", f"users/{segment(user or 'me')}/keys/{segment(uuid)}")

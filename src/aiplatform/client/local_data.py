@@ -1,6 +1,6 @@
-"""A version of a dataset as a file on this machine, and as what other libraries call data.
+"""Dataset versions as local files, and conversion to the types of other libraries.
 
-Those libraries are imported when they are asked for: the SDK needs none of them.
+These libraries are imported only when a method needs them: the SDK itself needs none of them.
 """
 
 import json
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from aiplatform.client.client import Client
 
 EXTRA = "extra"
-"""The member of a message that holds what else it had, as JSON."""
+"""Member of a chat message that contains its additional members as JSON."""
 
 
 @dataclass(frozen=True)
 class LocalDataset(os.PathLike[str]):
-    """A version as a Parquet file, verified; it stands for its path.
+    """A dataset version as a verified Parquet file; usable wherever a path is.
 
-    ``datasets.load_dataset("parquet", data_files=str(found))`` and whatever else reads Parquet
-    takes it. Nested values are JSON text in it; :meth:`iter_batches` gives them as they were.
+    For example, ``datasets.load_dataset("parquet", data_files=str(found))`` reads it. Nested values
+    are stored as JSON text; :meth:`iter_batches` converts them back.
 
     Attributes:
-        path: the file. In the cache it is read-only, and may go when the cache is full.
-        version: its label.
-        file_hash: SHA-256.
-        file_size: in bytes.
-        fetched: how many bytes travelled; the rest was here.
+        path: the file. In the cache it is read-only, and is deleted if the cache needs the space.
+        version: the label of the version.
+        file_hash: the SHA-256 of the file, in hexadecimal.
+        file_size: the size in bytes.
+        fetched: the number of bytes that were downloaded; the rest was in the cache.
     """
 
     path: Path
@@ -49,24 +49,27 @@ class LocalDataset(os.PathLike[str]):
         return str(self.path)
 
     def to_polars(self, **options: Any) -> Any:
-        """A ``polars.DataFrame``; options are those of ``polars.read_parquet``."""
+        """Return a ``polars.DataFrame``; options are those of ``polars.read_parquet``."""
         return _needed("polars", "to_polars").read_parquet(self.path, **options)
 
     def to_arrow(self, **options: Any) -> Any:
-        """A ``pyarrow.Table``; options are those of ``pyarrow.parquet.read_table``."""
+        """Return a ``pyarrow.Table``; options are those of ``pyarrow.parquet.read_table``."""
         return _needed("pyarrow.parquet", "to_arrow").read_table(self.path, **options)
 
     def to_pandas(self, **options: Any) -> Any:
-        """A ``pandas.DataFrame``; options are those of ``pandas.read_parquet``."""
+        """Return a ``pandas.DataFrame``; options are those of ``pandas.read_parquet``."""
         _needed("pyarrow", "to_pandas")
         return _needed("pandas", "to_pandas").read_parquet(self.path, **options)
 
     def to_hf(self, **options: Any) -> Any:
-        """A ``datasets.Dataset``; options are those of ``datasets.Dataset.from_parquet``."""
+        """Return a ``datasets.Dataset``; options are those of ``datasets.Dataset.from_parquet``."""
         return _needed("datasets", "to_hf").Dataset.from_parquet(str(self.path), **options)
 
     def iter_batches(self, count: int = 1000) -> Iterator[list[dict[str, Any]]]:
-        """The rows as they were uploaded, ``count`` at a time; in memory is one row group."""
+        """Return an iterator over the rows as they were uploaded, in lists of ``count`` rows.
+
+        At most one row group is in memory.
+        """
         parquet = _needed("pyarrow.parquet", "iter_batches")
         if count < 1:
             raise ValueError("a batch has at least one row")
@@ -87,7 +90,7 @@ class LocalDataset(os.PathLike[str]):
 
 
 class Pullable:
-    """What can be fetched as a :class:`LocalDataset`: datasets and their versions."""
+    """A resource that can be fetched as a :class:`LocalDataset`: a dataset or a version."""
 
     if TYPE_CHECKING:
 
@@ -95,28 +98,28 @@ class Pullable:
         def client(self) -> Client: ...
 
     def pull(self, to: str | os.PathLike[str] | None = None, **options: Any) -> LocalDataset:
-        """Fetch it into the cache, or to a place; see :meth:`Datasets.pull`."""
+        """Download the version to the cache or to a given place, see :meth:`Datasets.pull`."""
         me: Any = self
         return self.client.datasets.pull(me, to=to, **options)
 
     def to_polars(self, **options: Any) -> Any:
-        """Its rows as a ``polars.DataFrame``."""
+        """Return the rows as a ``polars.DataFrame``."""
         return self.pull().to_polars(**options)
 
     def to_arrow(self, **options: Any) -> Any:
-        """Its rows as a ``pyarrow.Table``."""
+        """Return the rows as a ``pyarrow.Table``."""
         return self.pull().to_arrow(**options)
 
     def to_pandas(self, **options: Any) -> Any:
-        """Its rows as a ``pandas.DataFrame``."""
+        """Return the rows as a ``pandas.DataFrame``."""
         return self.pull().to_pandas(**options)
 
     def to_hf(self, **options: Any) -> Any:
-        """Its rows as a ``datasets.Dataset``."""
+        """Return the rows as a ``datasets.Dataset``."""
         return self.pull().to_hf(**options)
 
     def iter_batches(self, count: int = 1000) -> Iterator[list[dict[str, Any]]]:
-        """Its rows as they were uploaded, ``count`` at a time."""
+        """Return an iterator over the rows as they were uploaded, in lists of ``count`` rows."""
         return self.pull().iter_batches(count)
 
 
@@ -134,10 +137,10 @@ def _as_uploaded(row: dict[str, Any], nested: list[str]) -> dict[str, Any]:
 
 
 def _needed(module: str, method: str) -> Any:
-    """A library that is there only where somebody installed it.
+    """Import an optional library.
 
     Raises:
-        ClientError: saying what to install.
+        ClientError: if it is not installed; the hint says how to install it.
     """
     try:
         return import_module(module)

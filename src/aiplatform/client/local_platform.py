@@ -1,12 +1,14 @@
-"""Find the server that a client talks to when it is given no address.
+"""Search for the server that a client uses if it is given no address.
 
-The first of these that there is:
+The first of these that exists:
 
 1. the ``url`` argument, or ``--url`` of the command line
+
 2. ``AIPLATFORM_URL``
 3. the server of the last login. A login at a platform that `aiplatform up` runs on this machine is
-   kept with its home, and follows that platform to another port. It counts only while it runs.
-4. the platform that runs in ``AIPLATFORM_HOME``, or in the default home
+   stored with its home directory, and follows that platform to another port. It counts only while
+   the platform runs.
+4. the platform that runs in ``AIPLATFORM_HOME``, or in the default home directory
 5. the server of the last login, although its platform does not run
 6. http://127.0.0.1:8400
 """
@@ -24,7 +26,7 @@ DEFAULT_URL = "http://127.0.0.1:8400"
 
 
 def find_address(given: str | None, store: CredentialStore) -> str:
-    """Return the address of the server by the order that this module describes."""
+    """Return the address of the server, in the order that this module describes."""
     if named := given or os.environ.get("AIPLATFORM_URL"):
         return named
     last, home = store.current()
@@ -36,17 +38,17 @@ def find_address(given: str | None, store: CredentialStore) -> str:
 
 
 def home_at(url: str) -> Path | None:
-    """Return the home on this machine whose running platform has the address ``url``."""
+    """Return the home directory of the platform that runs on this machine at ``url``."""
     home = _resolved(home_directory())
     return home if home is not None and running_url(home) == url.rstrip("/") else None
 
 
 def running_url(home: Path) -> str | None:
-    """Return the address of the platform that runs in ``home``, or None when none does.
+    """Return the address of the platform that runs in ``home``, or None if none does.
 
-    A state file that can't be read, such as another user's, counts as none.
+    A state file that can't be read, for instance another user's, is treated as missing.
     """
-    if sys.platform == "win32":  # no embedded mode; and os.kill would end the process
+    if sys.platform == "win32":  # Windows has no embedded mode, and os.kill would end the process
         return None
     try:
         state = json.loads((home / STATE_FILE).read_bytes())
@@ -55,7 +57,7 @@ def running_url(home: Path) -> str | None:
         return None
     try:
         os.kill(pid, 0)
-    except PermissionError:  # it runs, as another user
+    except PermissionError:  # the process belongs to another user
         return url
     except (OSError, OverflowError):
         return None
@@ -63,7 +65,7 @@ def running_url(home: Path) -> str | None:
 
 
 def _follow(store: CredentialStore, last: str, url: str, home: Path) -> str:
-    """Move the login at the address that the platform of ``home`` had to the one it has."""
+    """Move the login from the platform's former address to its current one."""
     if url != last:
         with store.lock():
             session = store.read(last)

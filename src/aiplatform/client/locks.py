@@ -1,4 +1,4 @@
-"""Locks between processes of one machine: files that the operating system locks."""
+"""Locks between processes on one machine, as files that the operating system locks."""
 
 import contextlib
 import os
@@ -12,16 +12,16 @@ from aiplatform.language import tr
 
 @contextlib.contextmanager
 def file_lock(path: Path, *, seconds: float | None = None) -> Iterator[None]:
-    """Hold the lock ``path`` against other threads and processes; it is made if it is not there.
+    """Hold the lock file ``path`` against other threads and processes; create it if missing.
 
-    The system gives it back when the process dies.
+    The operating system releases the lock if the process dies.
 
     Args:
-        path: in a directory that there is.
-        seconds: how long to wait for it; None for as long as it takes.
+        path: the lock file; its directory must exist.
+        seconds: how long to wait for the lock; None waits without limit.
 
     Raises:
-        ClientError: somebody else has it for so long.
+        ClientError: if somebody else holds the lock for that long.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
     try:

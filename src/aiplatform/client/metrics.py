@@ -1,4 +1,4 @@
-"""Metrics of several tasks beside each other: ``client.metrics``."""
+"""Comparison of the metrics of several tasks: ``client.metrics``."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from aiplatform.protocol.enums import TaskStatus
 
 
 class Line(Resource):
-    """One task's series, drawn with few of its ``total`` points."""
+    """A metric series of one task, reduced to some of its ``total`` points."""
 
     task: UUID
     name: str
@@ -21,9 +21,9 @@ class Line(Resource):
 
 
 class TaskSummary(Resource):
-    """A task and its series in few words: first, last, min, max and best, each with its step.
+    """A summary of a task's metrics: first, last, min, max and best, each with its step.
 
-    ``best`` is there when the name of the metric says whether lower or higher is better.
+    ``best`` is set if the name of the metric shows that lower or higher is better.
     """
 
     task: UUID
@@ -33,7 +33,7 @@ class TaskSummary(Resource):
 
 
 class Metrics(Group):
-    """``client.metrics``."""
+    """The operations on metrics (``client.metrics``)."""
 
     def compare(
         self,
@@ -45,16 +45,17 @@ class Metrics(Group):
         last: int | None = None,
         project: ProjectLike | None = None,
     ) -> dict[str, list[Line]]:
-        """The series of each key in several tasks, in one request, to be drawn in one chart.
+        """Return the series of each key in several tasks, for drawing them in one chart.
 
         Args:
-            keys: which series.
-            tasks: whose; up to 100.
-            experiment: whose newest tasks besides.
-            points: at most so many of each series; of what is left out no peak is.
-            first: the first step to be drawn.
-            last: the last one.
-            project: where; by default the client's.
+            keys: the names of the series.
+            tasks: the tasks, at most 100.
+            experiment: an experiment whose newest tasks are added.
+            points: the largest number of points per series. Points are left out so that peaks
+                remain.
+            first: the first step.
+            last: the last step.
+            project: the project; by default the client's.
         """
         answer = self._ask(
             "metrics", keys, tasks, experiment, project, points=points, first=first, last=last
@@ -68,7 +69,7 @@ class Metrics(Group):
         experiment: ExperimentLike | None = None,
         project: ProjectLike | None = None,
     ) -> list[TaskSummary]:
-        """The series of several tasks summed up, all of them or those of ``keys``."""
+        """Return summaries of the metrics of several tasks, of all series or only of ``keys``."""
         answer = self._ask("metrics/summary", keys, tasks, experiment, project)
         return self._make_all(TaskSummary, answer["tasks"])
 

@@ -1,4 +1,4 @@
-"""The model registry: base models brought in, and what was made of them."""
+"""The model registry: imported base models, and the models trained from them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -26,7 +26,7 @@ from aiplatform.protocol.specs import EvaluationSpec
 
 
 class ModelRef(BaseModel):
-    """A model, where another one names it."""
+    """A model, as other resources refer to one."""
 
     uuid: UUID | None = None
     name: str
@@ -56,11 +56,11 @@ class Model(Resource):
 
     @property
     def reference(self) -> str:
-        """``name@version``, as people write it."""
+        """The reference ``name@version``."""
         return f"{self.name}@{self.version}"
 
     def refresh(self) -> "Model":
-        """Read it again."""
+        """Read the model again."""
         return self.client.models.get(self.uuid)
 
     def wait_ready(
@@ -68,32 +68,32 @@ class Model(Resource):
         timeout: float | None = 1800.0,
         on_event: Callable[[TaskEvent], None] | None = None,
     ) -> "Model":
-        """Wait until its files are in, see :meth:`Models.wait_ready`."""
+        """Wait until the model's files are imported, see :meth:`Models.wait_ready`."""
         return self.client.models.wait_ready(self, timeout, on_event)
 
     def files(self, *, limit: int | None = None) -> "Pages[ModelFile]":
-        """Its files."""
+        """List the files of the model."""
         return self.client.models.files(self, limit=limit)
 
     def download(self, destination: str | Path, **options: Any) -> Path:
-        """Fetch its files into a directory, see :meth:`Models.download`."""
+        """Download the files to a directory, see :meth:`Models.download`."""
         return self.client.models.download(self, destination, **options)
 
     def evaluate(self, dataset: DatasetRef | UUID, **options: Any) -> Task:
-        """Compare it with its base on held-out rows, see :meth:`Models.evaluate`."""
+        """Compare the model with its base model on held-out rows, see :meth:`Models.evaluate`."""
         return self.client.models.evaluate(self, dataset, **options)
 
     def lineage(self) -> dict[str, Any]:
-        """What it was made of."""
+        """Return what the model was made from, see :meth:`Models.lineage`."""
         return self.client.models.lineage(self)
 
     def delete(self) -> datetime | None:
-        """Delete it. Returns until when it can be restored."""
+        """Delete the model. Return until when it can be restored."""
         return self.client.models.delete(self)
 
 
 class ModelFile(Resource):
-    """A file of a model."""
+    """A file of a model; ``size`` is in bytes."""
 
     path: str
     size: int
@@ -105,7 +105,7 @@ ModelLike = Model | UUID | str
 
 
 class Models(Group):
-    """``client.models``."""
+    """The operations on models (``client.models``)."""
 
     def create(
         self,
@@ -114,14 +114,15 @@ class Models(Group):
         *,
         project: ProjectLike | None = None,
         version: str | None = None,
-        license: str | None = None,  # noqa: A002  (the word of the API)
+        license: str | None = None,  # noqa: A002  (the API's name)
         shared: bool = False,
         secrets: Mapping[str, str] | None = None,
     ) -> Model:
         """Register a model whose files come from ``source``.
 
-        For hub and package the import is queued at once and named in ``task``. ``secrets`` are
-        named for the import's environment, such as ``{"HF_TOKEN": "hub"}`` for a gated model.
+        For a hub or a package, the import is queued at once, and the model's ``task`` is its uuid.
+        ``secrets`` maps environment variables of the import to names of stored secrets, such as
+        ``{"HF_TOKEN": "hub"}`` for a model that requires a login.
         """
         body: dict[str, Any] = {"name": name, "source": source}
         if version is not None:
@@ -136,7 +137,7 @@ class Models(Group):
         return self._make(Model, self._http.post(path, body))
 
     def import_package(self, package: str, *, name: str | None = None, **options: Any) -> Model:
-        """Bring in a model that a Python package installed on the worker ships as data.
+        """Import a model that a Python package on the worker contains as data.
 
         Options are those of :meth:`create`.
         """
@@ -150,7 +151,10 @@ class Models(Group):
         revision: str | None = None,
         **options: Any,
     ) -> Model:
-        """Bring in a model of the hub that the server is set to use; ``owner/name``."""
+        """Import the model ``owner/name`` from the hub that the server uses.
+
+        Options are those of :meth:`create`.
+        """
         source = HubSource(repository=repository, revision=revision)
         return self.create(name or repository.rpartition("/")[2], source, **options)
 
@@ -162,7 +166,7 @@ class Models(Group):
         progress: ProgressCallback | None = None,
         **options: Any,
     ) -> Model:
-        """Upload a model: a directory in Hugging Face's form, or a GGUF file.
+        """Upload a model: a directory in Hugging Face's format, or a GGUF file.
 
         Hidden files are left out. Options are those of :meth:`create`.
         """
@@ -179,11 +183,11 @@ class Models(Group):
                 report = _offset(progress, done, sum(sizes))
             self.upload_file(model, relative, file, progress=report)
             done += size
-        # The server would say the same, plus the task, if it were asked again.
+        # Set the task here instead of reading the model again: nothing else has changed.
         return model.model_copy(update={"task": self.start_import(model).uuid})
 
     def start_import(self, model: Model) -> Task:
-        """Queue the import of what was uploaded; also again, after one that failed."""
+        """Queue the import of uploaded files; also to repeat an import that failed."""
         return self._make(Task, self._http.post(f"models/{model.uuid}/import"))
 
     def upload_file(
@@ -199,7 +203,7 @@ class Models(Group):
         self._http.upload("PUT", path, body_of(file, progress))
 
     def get(self, model: ModelLike, *, project: ProjectLike | None = None) -> Model:
-        """Read one, by uuid, ``name`` (the newest version) or ``name@version``."""
+        """Read a model, by uuid, ``name`` (the newest version) or ``name@version``."""
         return self._get(Model, f"models/{self.resolve(model, project)}")
 
     def wait_ready(
@@ -208,10 +212,10 @@ class Models(Group):
         timeout: float | None = 1800.0,
         on_event: Callable[[TaskEvent], None] | None = None,
     ) -> Model:
-        """Wait until the files of a model are in.
+        """Wait until the files of a model are imported.
 
         Raises:
-            NotReady: when they could not be brought in.
+            NotReady: if the import failed.
             WaitTimeout: after ``timeout`` seconds.
         """
         current = model if isinstance(model, Model) else self.get(model)
@@ -247,13 +251,19 @@ class Models(Group):
         after_any: Sequence[TaskLike] = (),
         **fields: Any,
     ) -> Task:
-        """Queue an evaluation: loss, perplexity and answers of a model and its base.
+        """Queue an evaluation: loss, perplexity and answers of a model and its base model.
 
-        ``model`` may be the task of a training, whose model is evaluated once it is there;
-        ``dataset`` is anything that names one; ``after`` and ``after_any`` as in
-        :meth:`Tasks.submit`. ``fields`` are those of
-        :class:`~aiplatform.protocol.specs.EvaluationSpec`; with ``pass_if=["loss<=2.0"]`` the task
-        fails when that is not so.
+        Args:
+            model: the model, or the task of a training, whose model is evaluated as soon as it
+                exists.
+            dataset: the held-out data.
+            project: the project; by default that of the model.
+            name: the name of the task.
+            priority: 1 to 10; higher priorities start first.
+            after: tasks that must succeed before, as in :meth:`Tasks.submit`.
+            after_any: tasks that must end before, as in :meth:`Tasks.submit`.
+            fields: fields of :class:`~aiplatform.protocol.specs.EvaluationSpec`. With
+                ``pass_if=["loss<=2.0"]``, the task fails if the condition is not met.
         """
         read = model if isinstance(model, Task) else self.get(model, project=project)
         where = project if project is not None else (read.project or None)
@@ -271,17 +281,17 @@ class Models(Group):
         )
 
     def delete(self, model: ModelLike, *, project: ProjectLike | None = None) -> datetime | None:
-        """Delete it. Returns until when it can be restored."""
+        """Delete a model. Return until when it can be restored."""
         return purge_time(self._http.request("DELETE", f"models/{self.resolve(model, project)}"))
 
     def files(
         self, model: ModelLike, *, project: ProjectLike | None = None, limit: int | None = None
     ) -> Pages[ModelFile]:
-        """Its files."""
+        """List the files of a model."""
         return self._pages(ModelFile, f"models/{self.resolve(model, project)}/files", limit=limit)
 
     def lineage(self, model: ModelLike, *, project: ProjectLike | None = None) -> dict[str, Any]:
-        """The dataset versions, base model, task and experiment that it comes from."""
+        """Return the dataset versions, base model, task and experiment of a model's training."""
         return dict(self._http.get(f"models/{self.resolve(model, project)}/lineage"))
 
     def download(
@@ -293,14 +303,14 @@ class Models(Group):
         only: Callable[[str], bool] | None = None,
         progress: ProgressCallback | None = None,
     ) -> Path:
-        """Fetch the files of a model into the directory ``destination``, each verified.
+        """Download the files of a model to the directory ``destination``, and verify each.
 
         Args:
-            model: which one.
-            destination: a directory, created when missing.
-            project: where to look for a name.
-            only: says by path which files are wanted, for instance those under ``adapter/``.
-            progress: called with bytes done and bytes in all.
+            model: the model.
+            destination: the directory; created if missing.
+            project: the project in which to look up a name.
+            only: returns True for the paths of wanted files, for instance those under ``adapter/``.
+            progress: called with the bytes that are done and the bytes in total.
         """
         uuid = self.resolve(model, project)
         root = Path(destination)
@@ -321,12 +331,12 @@ class Models(Group):
         return root
 
     def resolve(self, model: ModelLike, project: ProjectLike | None = None) -> UUID:
-        """The uuid that is meant; without a version, the newest one that is ready.
+        """Return the uuid of a model; without a version, that of the newest one that is ready.
 
-        The project's own models are looked through first, then the shared ones.
+        The project's own models take precedence over the shared ones.
 
         Raises:
-            NotFound: when there is no such model.
+            NotFound: if there is no such model.
         """
         if isinstance(model, Model):
             return model.uuid
@@ -354,25 +364,25 @@ class Models(Group):
         return max(found, key=_age).uuid
 
     def list_all(self, *, limit: int | None = None, **filters: Any) -> Pages[Model]:
-        """Shared models and those of every project that you may see."""
+        """List the shared models and the models of all projects that you may see."""
         return self._pages(Model, "models", limit=limit, **filters)
 
     def list(
         self, *, project: ProjectLike | None = None, limit: int | None = None, **filters: Any
     ) -> Pages[Model]:
-        """The models of a project; filters are ``name`` and ``version``."""
+        """List the models of a project; filters are ``name`` and ``version``."""
         path = f"{self._client.projects.path(project)}/models"
         return self._pages(Model, path, limit=limit, **filters)
 
 
 def _age(model: Model) -> tuple[bool, int]:
-    """Sorts the newest usable version last."""
+    """Return a sort key that puts the newest usable version last."""
     version = model.version or ""
     return model.status is ModelStatus.READY, int(version) if version.isdigit() else 0
 
 
 def _files_of(source: Path) -> Iterator[tuple[PurePosixPath, Path]]:
-    """The files below ``source`` and their paths relative to it."""
+    """Yield the files below ``source`` with their relative paths."""
     if source.is_file():
         yield PurePosixPath(source.name), source
         return
@@ -385,7 +395,11 @@ def _files_of(source: Path) -> Iterator[tuple[PurePosixPath, Path]]:
 
 
 def _safe_parts(path: str) -> tuple[str, ...]:
-    """The parts of a relative path from the server; never one that leaves the directory."""
+    """Return the parts of a relative path that the server sent.
+
+    Raises:
+        CorruptDownload: if the path could lead out of the directory.
+    """
     parts = PurePosixPath(path).parts
     if not parts or path.startswith("/") or any(p == ".." or "\\" in p or ":" in p for p in parts):
         raise CorruptDownload(
@@ -395,5 +409,5 @@ def _safe_parts(path: str) -> tuple[str, ...]:
 
 
 def _offset(progress: ProgressCallback, before: int, total: int) -> ProgressCallback:
-    """Report one file as its share of all."""
+    """Return a callback that reports the progress of one file as part of the total."""
     return lambda done, _: progress(before + done, total)

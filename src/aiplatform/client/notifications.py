@@ -1,4 +1,4 @@
-"""Your inbox: read, cleared, watched live."""
+"""Your inbox: read notifications, delete them, and watch new ones arrive."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -17,7 +17,7 @@ _SILENCE_SECONDS = 45.0
 
 
 class Notification(Resource):
-    """A message in your inbox. Of one that was watched, ``event_id`` is its place in the stream."""
+    """A message in your inbox. ``event_id`` is set if it came from :meth:`Notifications.watch`."""
 
     uuid: UUID
     type: str
@@ -30,16 +30,16 @@ class Notification(Resource):
     event_id: str | None = None
 
     def mark_read(self) -> None:
-        """Mark it as read."""
+        """Mark the notification as read."""
         self.client.notifications.mark_read(self)
 
     def delete(self) -> None:
-        """Delete it."""
+        """Delete the notification."""
         self.client.notifications.delete(self)
 
 
 class TypePreference(BaseModel):
-    """Where notifications of one type go. What is ``mandatory`` stays in the inbox."""
+    """The channels for one type of notification. A ``mandatory`` type always goes to the inbox."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -51,7 +51,7 @@ class TypePreference(BaseModel):
 
 
 class Preferences(Resource):
-    """How you want to be told; ``email`` is when e-mails are sent."""
+    """Your settings for notifications; ``email`` says when emails are sent."""
 
     email: EmailMode
     language: str = "en"
@@ -59,7 +59,7 @@ class Preferences(Resource):
 
 
 class Notifications(Group):
-    """``client.notifications``."""
+    """The operations on notifications (``client.notifications``)."""
 
     def list(
         self,
@@ -68,31 +68,31 @@ class Notifications(Group):
         type: NotificationType | str | None = None,  # noqa: A002
         limit: int | None = None,
     ) -> Pages[Notification]:
-        """Your inbox, newest first."""
+        """List the notifications in your inbox, newest first."""
         return self._pages(Notification, "notifications", unread=unread, type=type, limit=limit)
 
     def unread(self) -> int:
-        """How many you have not read."""
+        """Return the number of unread notifications."""
         return int(self._http.get("notifications/unread")["unread"])
 
     def mark_read(self, notification: "Notification | UUID | str") -> None:
-        """Mark one as read."""
+        """Mark a notification as read."""
         self._http.post(f"{_path(notification)}/read")
 
     def mark_all_read(self) -> int:
-        """Mark all as read; returns how many were not."""
+        """Mark all notifications as read, and return how many were unread."""
         return int(self._http.post("notifications/read")["changed"])
 
     def delete(self, notification: "Notification | UUID | str") -> None:
-        """Delete one."""
+        """Delete a notification."""
         self._http.request("DELETE", _path(notification))
 
     def delete_read(self) -> int:
-        """Delete all that you have read; returns how many there were."""
+        """Delete all notifications that you have read, and return their number."""
         return int(decoded(self._http.request("DELETE", "notifications/read"))["changed"])
 
     def preferences(self) -> Preferences:
-        """How you want to be told, type by type."""
+        """Return your settings for notifications, type by type."""
         return self._get(Preferences, "notifications/preferences")
 
     def set_preferences(
@@ -102,21 +102,20 @@ class Notifications(Group):
         language: str | None = None,
         types: Mapping[str, Mapping[str, bool]] | None = None,
     ) -> Preferences:
-        """Change what is given, such as ``types={"task:completed": {"email": True}}``."""
+        """Change the given settings, for instance ``types={"task:completed": {"email": True}}``."""
         wanted = {"email": email, "language": language, "types": types}
         changes = {key: value for key, value in wanted.items() if value is not None}
         return self._patch(Preferences, "notifications/preferences", self.preferences(), changes)
 
     def watch(self, *, last_event_id: str | None = None) -> Iterator[Notification]:
-        """Notifications as they are made, or from the one after ``last_event_id`` on; endless.
+        """Yield new notifications as they arrive, without end.
 
-        ``last_event_id`` is the ``event_id`` of the last notification that was seen.
-
-        A connection that breaks is made again and goes on where it broke: none is lost, and none
-        comes twice.
+        With ``last_event_id`` (the ``event_id`` of a notification), the stream starts after that
+        one. After a connection error, the stream reconnects and continues where it stopped: nothing
+        is lost, and nothing is repeated.
 
         Raises:
-            ServerUnavailable: when the server stays away for two minutes.
+            ServerUnavailable: if the server stays away for two minutes.
         """
         stream = follow(
             self._http, "notifications/stream", last_id=last_event_id, silence=_SILENCE_SECONDS

@@ -1,4 +1,4 @@
-"""Lists that fetch their next page when it is wanted."""
+"""Lists that are fetched page by page."""
 
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -19,19 +19,19 @@ from aiplatform.language import tr
 T = TypeVar("T")
 
 MOST_AT_ONCE = 100
-"""Items of one page."""
+"""Largest number of items in one page."""
 
 
 class Pages(Generic[T]):
-    """All items of a list, page by page behind the scenes.
+    """A list of the server that is fetched page by page.
 
-    Iterating starts from the first page each time. ``all()`` collects everything, ``first()``
-    fetches one item. A shell or a notebook that shows the list fetches its first page.
+    Each iteration starts at the first page. ``all()`` fetches everything, ``first()`` one item. A
+    shell or notebook that shows the list fetches its first page.
 
     Args:
-        fetch: returns the page behind a cursor, of at most so many items.
-        make: makes an item of what the server says of it.
-        limit: ends the list after so many items; by default it has all of them.
+        fetch: returns the page after a cursor, with at most the given number of items.
+        make: converts an item of the server's answer.
+        limit: the largest number of items; by default there is no limit.
 
     Raises:
         ValueError: for a limit below zero.
@@ -54,22 +54,22 @@ class Pages(Generic[T]):
         return self._items(page_size=MOST_AT_ONCE)
 
     def all(self) -> list[T]:
-        """Every item."""
+        """Return all items."""
         return ResourceList(self)
 
     def first(self) -> T | None:
-        """The first item, or ``None`` when there is none."""
+        """Return the first item, or ``None`` if the list is empty."""
         return next(self._items(page_size=1), None)
 
     def take(self, count: int) -> list[T]:
-        """The first ``count`` items, or as many as there are."""
+        """Return the first ``count`` items, or all if there are fewer."""
         items = self._items(page_size=max(1, min(count, MOST_AT_ONCE)))
         return ResourceList(islice(items, count))
 
     def __repr__(self) -> str:
         try:
             return lines_of(self.take(ITEMS_SHOWN + 1))
-        except Exception as error:  # noqa: BLE001  (debuggers and logs ask for it at any time)
+        except Exception as error:  # noqa: BLE001  (debuggers and logs call it at any time)
             return self._refusal(error)
 
     def _repr_html_(self) -> str:

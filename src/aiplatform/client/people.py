@@ -1,4 +1,4 @@
-"""Accounts and the audit trail."""
+"""User accounts and the audit trail."""
 
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from aiplatform.client.transport import decoded, segment
 
 
 class User(Resource):
-    """An account."""
+    """A user account."""
 
     uuid: UUID
     username: str
@@ -34,27 +34,30 @@ class User(Resource):
         return self.client.users.update(self, **changes)
 
     def deactivate(self) -> "User":
-        """Let the account out, at once."""
+        """Deactivate the account, effective at once."""
         return self.client.users.deactivate(self)
 
     def activate(self) -> "User":
-        """Let the account in again."""
+        """Activate the account again."""
         return self.client.users.activate(self)
 
     def delete(self, *, transfer_to: "User | UUID | str | None" = None) -> None:
-        """Delete the account; ``transfer_to`` gets its projects."""
+        """Delete the account; ``transfer_to`` becomes the owner of its projects."""
         self.client.users.delete(self, transfer_to=transfer_to)
 
 
 class AuditUser(BaseModel):
-    """Who acted, by the name of that time."""
+    """The user of an audit entry, with the username of that time."""
 
     uuid: UUID | None = None
     username: str | None = None
 
 
 class AuditEntry(Resource):
-    """Who did what to which resource, with what outcome; no user means the platform itself."""
+    """A record of who did what to which resource, and the outcome.
+
+    ``user`` is None for an action of the platform itself.
+    """
 
     uuid: UUID | None = None
     action: str
@@ -70,10 +73,10 @@ class AuditEntry(Resource):
 
 
 class Users(Group):
-    """``client.users``."""
+    """The operations on user accounts (``client.users``)."""
 
     def me(self) -> User:
-        """The account that is logged in."""
+        """Return the account that is logged in."""
         return self._get(User, "users/me")
 
     def create(
@@ -85,7 +88,7 @@ class Users(Group):
         role: str | None = None,
         must_change_password: bool = False,
     ) -> User:
-        """Create an account; ``must_change_password`` lets it do nothing else at first."""
+        """Create an account; with ``must_change_password``, the password must be changed first."""
         body: dict[str, Any] = {"username": username, "email": email, "password": password}
         if role is not None:
             body["role"] = role
@@ -94,37 +97,37 @@ class Users(Group):
         return self._make(User, self._http.post("users", body))
 
     def get(self, user: "UserLike") -> User:
-        """Read one, by uuid or username."""
+        """Read an account, by uuid or username."""
         return self._get(User, _path(user))
 
     def update(self, user: "UserLike", **changes: Any) -> User:
-        """Change username, email or role."""
+        """Change username, email or role of an account."""
         return self._patch(User, _path(user), user, changes)
 
     def deactivate(self, user: "UserLike") -> User:
-        """Let the account out: its requests are refused at once, its streams end."""
+        """Deactivate an account: its requests are refused at once, and its streams end."""
         return self._make(User, self._http.post(f"{_path(user)}/deactivate"))
 
     def activate(self, user: "UserLike") -> User:
-        """Let the account in again; its former sessions stay ended."""
+        """Activate an account again; its former sessions stay ended."""
         return self._make(User, self._http.post(f"{_path(user)}/activate"))
 
     def delete(self, user: "UserLike", *, transfer_to: "UserLike | None" = None) -> None:
-        """Delete the account. What it made stays; ``transfer_to`` gets its projects."""
+        """Delete an account. Its work stays; ``transfer_to`` becomes the owner of its projects."""
         params = {} if transfer_to is None else {"transfer_to": _key(transfer_to)}
         self._http.request("DELETE", _path(user), params=params)
 
     def reset_password(self, user: "UserLike") -> Link:
-        """A link to hand over, which sets a new password once."""
+        """Create a single-use link with which the user can set a new password."""
         return self._make(Link, self._http.post(f"{_path(user)}/password-reset"))
 
     def end_sessions(self, user: "UserLike") -> int:
-        """Log the account out everywhere; returns from how many places."""
+        """End all sessions of an account, and return how many ended."""
         answer = decoded(self._http.request("DELETE", f"{_path(user)}/sessions"))
         return int(answer["ended"])
 
     def reset_second_factor(self, user: "UserLike") -> None:
-        """For somebody who lost both the app and the recovery codes."""
+        """Remove the second factor of a user who lost both the app and the recovery codes."""
         self._http.request("DELETE", f"{_path(user)}/totp")
 
     def list(
@@ -135,12 +138,12 @@ class Users(Group):
         active: bool | None = None,
         limit: int | None = None,
     ) -> Pages[User]:
-        """Accounts, newest first; ``search`` is part of a username or address."""
+        """List accounts, newest first; ``search`` is part of a username or email address."""
         return self._pages(User, "users", q=search, role=role, active=active, limit=limit)
 
 
 UserLike = User | UUID | str
-"""A user as read before, or their uuid or username."""
+"""A user, their uuid, or their username."""
 
 
 def _key(user: UserLike) -> str:
@@ -152,17 +155,20 @@ def _path(user: UserLike) -> str:
 
 
 class Audit(Group):
-    """``client.audit``."""
+    """The operations on the audit trail (``client.audit``)."""
 
     def list(self, *, limit: int | None = None, **filters: Any) -> Pages[AuditEntry]:
-        """The audit trail, newest first; filters as in the API's documentation."""
+        """List the entries of the audit trail, newest first.
+
+        The filters are described in the API's documentation.
+        """
         return self._pages(AuditEntry, "audit", limit=limit, **filters)
 
     def export(self, destination: Path | str, *, csv: bool = False, **filters: Any) -> Path:
-        """Write what matches to a file, newest first; filters as in :meth:`list`.
+        """Write matching audit entries to a file, newest first; filters are as in :meth:`list`.
 
-        JSON lines carry proofs, so that ``aiplatform audit verify`` can hold them against the
-        seals; CSV is for people.
+        JSON lines contain proofs, so that ``aiplatform audit verify`` can check them against the
+        seals. CSV is for people.
         """
         params = {"format": "csv" if csv else "jsonl", **filters}
         return download(self._http, "audit/export", Path(destination), params=params)

@@ -19,7 +19,10 @@ ACCEPTED = 202
 
 
 class Project(Resource):
-    """The tenant boundary: datasets, tasks, models and deployments belong to one."""
+    """A project; each dataset, task, model and deployment belongs to one.
+
+    Projects are the boundary between tenants.
+    """
 
     uuid: UUID
     name: str
@@ -36,24 +39,28 @@ class Project(Resource):
         return self.client.projects.update(self, **changes)
 
     def archive(self) -> "Project":
-        """Make it read-only; its tasks are cancelled and its deployments stop."""
+        """Make the project read-only; its tasks are cancelled and its deployments stop."""
         return self.client.projects.archive(self)
 
     def unarchive(self) -> "Project":
-        """Make it writable again."""
+        """Make the project writable again."""
         return self.client.projects.unarchive(self)
 
     def usage(self) -> "Usage":
-        """What it uses of its quotas."""
+        """Return what the project uses of its quotas."""
         return self.client.projects.usage(self)
 
     def delete(self) -> datetime | None:
-        """Delete the project and all that belongs to it. Returns until when it can be restored."""
+        """Delete the project with everything in it. Return until when it can be restored."""
         return self.client.projects.delete(self)
 
 
 class Retention(Resource):
-    """Days after a task's end (None: for good), checkpoints kept, and what the sweep frees."""
+    """The retention policy of a project, and the bytes that the next cleanup frees.
+
+    Days count from the end of a task; None keeps the data for good. ``checkpoints_last`` and
+    ``checkpoints_best`` are numbers of checkpoints to keep.
+    """
 
     log_days: int | None = None
     telemetry_days: int | None = None
@@ -64,7 +71,7 @@ class Retention(Resource):
 
 
 class Member(Resource):
-    """A person's role in a project."""
+    """A user's role in a project."""
 
     user: UserRef
     role: str
@@ -72,7 +79,7 @@ class Member(Resource):
 
 
 class ProjectInvitation(Resource):
-    """An invitation into a project that is neither accepted nor declined yet."""
+    """An open invitation to become a member of a project."""
 
     uuid: UUID
     project: UUID
@@ -83,16 +90,16 @@ class ProjectInvitation(Resource):
     created_at: datetime | None = None
 
     def accept(self) -> None:
-        """Become a member of the project."""
+        """Accept the invitation and become a member of the project."""
         self.client.projects.accept(self)
 
     def decline(self) -> None:
-        """Stay out of the project."""
+        """Decline the invitation."""
         self.client.projects.decline(self)
 
 
 class Reason(BaseModel):
-    """Where permissions come from: ``owner``, ``global_role`` or ``membership``."""
+    """A source of permissions: ``owner``, ``global_role`` or ``membership``."""
 
     source: str
     role: str
@@ -100,14 +107,14 @@ class Reason(BaseModel):
 
 
 class HeldPermission(BaseModel):
-    """A permission, and every reason for it."""
+    """A permission, with all reasons for it."""
 
     permission: str
     because: list[Reason] = []
 
 
 class KeyAccess(BaseModel):
-    """An API key that reaches the project, and what it may do there."""
+    """An API key that is valid for the project, and its permissions there."""
 
     uuid: UUID
     name: str
@@ -117,7 +124,7 @@ class KeyAccess(BaseModel):
 
 
 class Access(Resource):
-    """Permissions of a person in a project, and their reasons."""
+    """The permissions of a user in a project, with the reasons."""
 
     user: UserRef
     is_active: bool = True
@@ -127,7 +134,7 @@ class Access(Resource):
 
 
 class StorageUsage(BaseModel):
-    """Bytes, by what they belong to; ``limit`` is None where there is none."""
+    """Bytes that a project stores, by kind; ``limit`` is None if there is no limit."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -141,7 +148,7 @@ class StorageUsage(BaseModel):
 
 
 class CountUsage(BaseModel):
-    """How many are in use now; ``limit`` is None where there is none."""
+    """A number that is in use now; ``limit`` is None if there is no limit."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -150,7 +157,7 @@ class CountUsage(BaseModel):
 
 
 class Usage(Resource):
-    """What a project uses of its quotas; its tasks may have priorities up to ``max_priority``."""
+    """The use of a project's quotas; its tasks may have priorities up to ``max_priority``."""
 
     storage: StorageUsage
     tasks: CountUsage
@@ -163,7 +170,7 @@ ProjectLike = Project | UUID | str
 
 
 class Projects(Group):
-    """``client.projects``."""
+    """The operations on projects (``client.projects``)."""
 
     def create(
         self,
@@ -173,17 +180,17 @@ class Projects(Group):
         config: Mapping[str, Any] | None = None,
         tags: Sequence[str] = (),
     ) -> Project:
-        """Create a project; the caller owns it."""
+        """Create a project; the caller becomes its owner."""
         body = {"name": name, "description": description, "config": config, "tags": list(tags)}
         given = {key: value for key, value in body.items() if value is not None}
         return self._make(Project, self._http.post("projects", given))
 
     def get(self, project: ProjectLike) -> Project:
-        """Read one, by uuid or name."""
+        """Read a project, by uuid or name."""
         return self._get(Project, self.path(project))
 
     def get_or_create(self, name: str, *, description: str | None = None) -> Project:
-        """The project of that name, created when it is missing."""
+        """Return the project with this name; create it if missing."""
         for project in self._pages(Project, "projects", name=name):
             if project.name == name:
                 return project
@@ -194,22 +201,23 @@ class Projects(Group):
         return self._patch(Project, self.path(project), project, changes)
 
     def archive(self, project: ProjectLike) -> Project:
-        """Make it read-only; its tasks are cancelled and its deployments stop."""
+        """Make a project read-only; its tasks are cancelled and its deployments stop."""
         return self._make(Project, self._http.post(f"{self.path(project)}/archive"))
 
     def unarchive(self, project: ProjectLike) -> Project:
-        """Make an archived project writable again; what was stopped stays so."""
+        """Make an archived project writable again; its tasks and deployments stay stopped."""
         return self._make(Project, self._http.post(f"{self.path(project)}/unarchive"))
 
     def usage(self, project: ProjectLike | None = None) -> Usage:
-        """What it uses of its quotas."""
+        """Return what a project uses of its quotas."""
         return self._make(Usage, self._http.get(f"{self.path(project)}/usage"))
 
     def retention(self, project: ProjectLike | None = None) -> Retention:
-        """What it keeps of tasks that have ended, and what the next sweep frees.
+        """Return the retention policy of a project, and what the next cleanup frees.
 
         The policy is ``config["retention"]`` of the project: ``log_days``, ``telemetry_days``,
-        ``checkpoint_days`` (None: for good), ``checkpoints_last`` and ``checkpoints_best``.
+        ``checkpoint_days`` (None keeps the data for good), ``checkpoints_last`` and
+        ``checkpoints_best``.
         """
         return self._make(Retention, self._http.get(f"{self.path(project)}/retention"))
 
@@ -222,9 +230,10 @@ class Projects(Group):
         gpus: int | None = None,
         max_priority: int | None = None,
     ) -> Usage:
-        """Replace its limits; what is left out is the platform's default. For administrators.
+        """Replace the limits of a project; for administrators.
 
-        ``max_priority``, from 5 to 10, is the highest that its tasks may have.
+        Arguments that are left out are set to the platform's defaults. ``max_priority``, from 5 to
+        10, is the highest priority of the project's tasks.
         """
         body = {
             "storage_bytes": storage_bytes,
@@ -236,19 +245,20 @@ class Projects(Group):
         return self._make(Usage, decoded(response))
 
     def delete(self, project: ProjectLike) -> datetime | None:
-        """Delete the project and all that belongs to it. Returns until when it can be restored."""
+        """Delete a project with everything in it. Return until when it can be restored."""
         return purge_time(self._http.request("DELETE", self.path(project)))
 
     def members(self, project: ProjectLike, *, limit: int | None = None) -> Pages[Member]:
-        """Who may do what in it."""
+        """List the members of a project with their roles."""
         return self._pages(Member, f"{self.path(project)}/members", limit=limit)
 
     def set_member(
         self, project: ProjectLike, user: UUID | str, role: str
     ) -> ProjectInvitation | None:
-        """Give a person, named by uuid or username, a role in the project.
+        """Give a user, named by uuid or username, a role in the project.
 
-        Returns the invitation when the person has to accept first; None when the role holds now.
+        Returns:
+            The invitation if the user has to accept it first; None if the role is effective now.
         """
         path = f"{self.path(project)}/members/{segment(user)}"
         response = self._http.request("PUT", path, json={"role": role})
@@ -259,23 +269,23 @@ class Projects(Group):
     def invitations(
         self, project: ProjectLike | None = None, *, limit: int | None = None
     ) -> Pages[ProjectInvitation]:
-        """List your open invitations into projects, or those that ``project`` has made."""
+        """List your open invitations to projects, or the open invitations of ``project``."""
         path = MINE if project is None else f"{self.path(project)}/invitations"
         return self._pages(ProjectInvitation, path, limit=limit)
 
     def accept(self, invitation: ProjectInvitation | UUID | str) -> None:
-        """Become a member of the project that invites you; name the invitation or the project.
+        """Accept an invitation, given by itself, its uuid, or the name of the project.
 
         Raises:
-            NotFound: when you have no such invitation.
+            NotFound: if you have no such invitation.
         """
         self._http.post(f"{MINE}/{self._invitation(invitation)}/accept")
 
     def decline(self, invitation: ProjectInvitation | UUID | str) -> None:
-        """Decline to join a project; name the invitation or the project.
+        """Decline an invitation, given by itself, its uuid, or the name of the project.
 
         Raises:
-            NotFound: when you have no such invitation.
+            NotFound: if you have no such invitation.
         """
         self._http.post(f"{MINE}/{self._invitation(invitation)}/decline")
 
@@ -304,35 +314,35 @@ class Projects(Group):
         return named[0].uuid
 
     def remove_member(self, project: ProjectLike, user: UUID | str) -> None:
-        """Take a person's role in the project away, or withdraw their invitation."""
+        """Remove a user from a project, or withdraw their invitation."""
         self._http.request("DELETE", f"{self.path(project)}/members/{segment(user)}")
 
     def leave(self, project: ProjectLike) -> None:
-        """Give up your own role in it."""
+        """Give up your own role in a project."""
         self._http.post(f"{self.path(project)}/leave")
 
     def transfer(
         self, project: ProjectLike, user: UUID | str, *, keep_role: str | None = None
     ) -> Project:
-        """Make somebody else the owner; you keep ``keep_role`` in it, or leave."""
+        """Make another user the owner; you keep the role ``keep_role``, or leave the project."""
         body: dict[str, Any] = {"user": str(user), "keep_role": keep_role}
         return self._make(Project, self._http.post(f"{self.path(project)}/transfer", body))
 
     def access(self, project: ProjectLike, user: UUID | str) -> Access:
-        """Which permissions a person has in it, and why."""
+        """Return the permissions that a user has in a project, with the reasons."""
         answer = self._http.get(f"{self.path(project)}/access", user=str(user))
         return self._make(Access, answer)
 
     def path(self, project: ProjectLike | None) -> str:
-        """Where the project lives in the API."""
+        """Return the path of the project in the API."""
         return f"projects/{self.resolve(project)}"
 
     def resolve(self, project: ProjectLike | None) -> UUID:
-        """The uuid that is meant; with ``None`` the client's default, or the only one there is.
+        """Return the uuid of a project; for ``None``, of the client's default or your only project.
 
         Raises:
-            NotFound: when no project has the name.
-            AmbiguousName: when none is named and there are several, or none.
+            NotFound: if no project has this name.
+            AmbiguousName: if none is named, and you have several projects or none.
         """
         meant = project if project is not None else self._client.project
         if isinstance(meant, Project):

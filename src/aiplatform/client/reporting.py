@@ -1,4 +1,4 @@
-"""For scripts that the platform runs: say how it goes.
+"""Functions with which a script that the platform runs reports its progress.
 
     from aiplatform.client import reporting
 
@@ -6,8 +6,9 @@
     reporting.progress(step / steps)
     reporting.checkpoint(step, "epoch-1")  # a directory below $AIPLATFORM_CHECKPOINTS
 
-Outside the platform every call does nothing, so that a script runs anywhere. Programs that have no
-AI Platform installed write the same JSON lines to the descriptor ``$AIPLATFORM_REPORT_FD``.
+Outside the platform, the functions do nothing, so the same script runs anywhere. Programs without
+the AI Platform package can write the same JSON lines to the file descriptor
+``$AIPLATFORM_REPORT_FD``.
 """
 
 import os
@@ -28,43 +29,49 @@ _lock = threading.Lock()
 
 
 def metrics(step: int, **values: float) -> None:
-    """Values measured at one step."""
+    """Report values measured at one step."""
     _send(Metrics(step=step, values={name: float(value) for name, value in values.items()}))
 
 
 def progress(value: float) -> None:
-    """How far the script is, 0 to 1."""
+    """Report the progress of the script, from 0 to 1."""
     _send(Progress(value=min(max(value, 0.0), 1.0)))
 
 
 def event(name: str, **data: Any) -> None:
-    """A line for the task's timeline."""
+    """Add an event to the task's timeline."""
     _send(Event(name=name, data=data))
 
 
 def checkpoint(step: int, directory: str | os.PathLike[str]) -> None:
-    """Announce a complete directory below the checkpoints; the next attempt may begin from it."""
+    """Report a complete checkpoint directory, from which the next attempt can continue.
+
+    The path is relative to the directory of :func:`checkpoints`.
+    """
     _send(Checkpoint(step=step, path=str(directory)))
 
 
 def resume_from() -> Path | None:
-    """The newest checkpoint of an attempt before this one, if there is one."""
+    """Return the newest checkpoint of an earlier attempt, or None."""
     path = os.environ.get("AIPLATFORM_RESUME_FROM")
     return None if path is None else Path(path)
 
 
 def inputs() -> Path:
-    """Where datasets (``datasets/NAME.parquet``) and models (``models/NAME/``) lie."""
+    """Return the directory with the task's input files.
+
+    Datasets are in ``datasets/NAME.parquet``, models in ``models/NAME/``.
+    """
     return Path(os.environ.get("AIPLATFORM_INPUTS", "."))
 
 
 def output() -> Path:
-    """Where files are put that shall be kept as the task's artifacts."""
+    """Return the directory whose files are kept as artifacts of the task."""
     return Path(os.environ.get("AIPLATFORM_OUTPUT", "."))
 
 
 def checkpoints() -> Path:
-    """Where checkpoints are written."""
+    """Return the directory for checkpoints."""
     return Path(os.environ.get("AIPLATFORM_CHECKPOINTS", "."))
 
 
@@ -73,6 +80,6 @@ def _send(message: Message) -> None:
     if not descriptor.isdigit():
         return
     line = encode(message)
-    with _lock:  # a line is never torn
+    with _lock:  # lines of two threads must not be mixed
         while line:
             line = line[os.write(int(descriptor), line) :]

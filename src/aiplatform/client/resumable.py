@@ -1,4 +1,4 @@
-"""Uploads in pieces that go on where they stopped: after a cut, a restart, or a new login."""
+"""Resumable uploads: they continue after a connection error, a restart, or a new login."""
 
 import base64
 import hashlib
@@ -21,13 +21,13 @@ PIECE_BYTES = 32 << 20
 READ_BYTES = 1 << 20
 RESUMABLE_BYTES = 64 << 20
 PATIENCE = 8
-"""Cuts in a row without a byte of progress before it is given up."""
+"""Largest number of failures in a row, without progress, before an upload is given up."""
 
 GONE, LOCKED = 410, 423
 
 
 class ResumableUploads(Group):
-    """What sends a file by the tus protocol."""
+    """A client of the tus protocol for resumable uploads."""
 
     def send_file(
         self,
@@ -38,19 +38,21 @@ class ResumableUploads(Group):
         progress: ProgressCallback | None = None,
         piece_bytes: int | None = None,
     ) -> dict[str, Any]:
-        """Upload a file, or go on with an upload of it that was broken off.
+        """Upload a file, or continue an earlier upload of it.
 
         Args:
-            project_path: where the project lives in the API.
-            path: the file; it must not change meanwhile.
-            facts: what a plain upload has as parameters.
+            project_path: the path of the project in the API.
+            path: the file; it must not change during the upload.
+            facts: the parameters that a plain upload would have.
+            progress: called with the bytes that are sent and the bytes in total.
+            piece_bytes: the size of the pieces in bytes.
 
         Returns:
-            ``dataset`` and ``version`` that were made.
+            The new ``dataset`` and ``version``.
 
         Raises:
-            ApiError: for a file that is refused, and when the server stays away or refuses you;
-                the same call within a day goes on where this one stopped.
+            ApiError: if the server refuses the file or the user, or stays away. The same call
+                within a day continues the upload.
         """
         piece_bytes = piece_bytes or PIECE_BYTES
         note = _note(self._http.url, project_path, path, facts)
@@ -70,15 +72,15 @@ class ResumableUploads(Group):
                 if shown["status"] == "committed":
                     note.unlink(missing_ok=True)
                     return dict(shown["result"])
-                # All is there, but the server died before it had read it.
+                # Everything is stored, but the server stopped before it had processed the file.
                 if shown["offset"] == size:
                     self._send(place, path, size, size, piece_bytes, None)
                 failures = 0
             except ApiError as error:
                 failures += 1
                 if not _passes(error) or failures > PATIENCE:
-                    # The note stays: after a new login, or once there is room, the same call goes
-                    # on with what has arrived. Of an upload that was refused, `_found` begins anew.
+                    # Keep the note: after a new login, or when there is space again, the same call
+                    # continues the upload. If the file was refused, `_found` starts a new one.
                     raise
                 time.sleep(min(0.2 * 2**failures, 10))
                 before, offset = offset, self._offset(place, offset)
@@ -135,10 +137,10 @@ class ResumableUploads(Group):
 
 
 def file_to_resume(data: object, resumable: bool | None) -> Path | None:
-    """The file to send in pieces; None for what goes in one.
+    """Return the file to send in pieces, or None to send the data in one request.
 
     Raises:
-        TypeError: for what is no file on disk, when it shall be resumable.
+        TypeError: if ``resumable`` is set for data that is not a file on disk.
     """
     if isinstance(data, str | os.PathLike):
         path = Path(data)
@@ -161,7 +163,7 @@ def _chunks(path: Path, start: int, end: int) -> Iterator[bytes]:
 
 
 def _metadata(facts: Mapping[str, Any]) -> str:
-    """``Upload-Metadata``: keys and base64 values."""
+    """Return an ``Upload-Metadata`` header: keys with base64 values."""
     return ",".join(
         f"{key} {base64.b64encode(as_text(value).encode()).decode()}"
         for key, value in facts.items()
@@ -170,7 +172,7 @@ def _metadata(facts: Mapping[str, Any]) -> str:
 
 
 def _note(url: str, project_path: str, path: Path, facts: Mapping[str, Any]) -> Path:
-    """Where the uuid of an upload of just this file is kept until it has ended."""
+    """Return the path of the note that stores the uuid of this file's upload until it has ended."""
     status = path.stat()
     about = [
         url,
@@ -185,7 +187,7 @@ def _note(url: str, project_path: str, path: Path, facts: Mapping[str, Any]) -> 
 
 
 def _passes(error: ApiError) -> bool:
-    """Whether it is worth another try: a cut, another writer, an offset that moved on."""
+    """Return True if a retry may help: a lost connection, another writer, a wrong offset."""
     return (
         isinstance(error, ServerUnavailable)
         or error.status in {LOCKED, 460, 502, 503, 504}

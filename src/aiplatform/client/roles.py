@@ -1,4 +1,4 @@
-"""Roles, and the vocabulary of permissions that they are made of."""
+"""Roles, and the permissions that roles consist of."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,7 +13,7 @@ from aiplatform.client.transport import segment
 
 
 class PermissionInfo(Resource):
-    """One word of the vocabulary, and whether a role in a project may carry it."""
+    """A permission; ``reaches_projects`` is true if a project role may contain it."""
 
     permission: str
     resource: str
@@ -24,7 +24,7 @@ class PermissionInfo(Resource):
 
 
 class RoleUses(BaseModel):
-    """How many accounts, members, invitations and groups of single sign-on have a role."""
+    """Numbers of accounts, members, invitations and single sign-on groups that have a role."""
 
     users: int = 0
     members: int = 0
@@ -60,28 +60,28 @@ def _path(role: RoleLike) -> str:
 
 
 class Roles(Group):
-    """``client.roles``."""
+    """The operations on roles (``client.roles``)."""
 
     def permissions(self) -> Sequence[PermissionInfo]:
-        """All that a role or an API key may hold."""
+        """Return all permissions that a role or an API key can have."""
         items = self._http.get("permissions")["items"]
         return self._make_all(PermissionInfo, items)
 
     def create(
         self, name: str, permissions: Sequence[str], *, description: str | None = None
     ) -> Role:
-        """Make a role; nobody puts into it what they lack themselves."""
+        """Create a role; it can contain only permissions that you have."""
         body: dict[str, Any] = {"name": name, "permissions": list(permissions)}
         if description is not None:
             body["description"] = description
         return self._make(Role, self._http.post("roles", body))
 
     def get(self, role: RoleLike) -> Role:
-        """Read one, by name or uuid."""
+        """Read a role, by name or uuid."""
         return self._get(Role, _path(role))
 
     def update(self, role: RoleLike, **changes: Any) -> Role:
-        """Change description or permissions."""
+        """Change description or permissions of a role."""
         return self._patch(Role, _path(role), role, changes)
 
     def delete(self, role: RoleLike) -> None:
@@ -89,5 +89,5 @@ class Roles(Group):
         self._http.request("DELETE", _path(role))
 
     def list(self, *, limit: int | None = None) -> Pages[Role]:
-        """All roles, the system's first."""
+        """List all roles, with those of the system first."""
         return self._pages(Role, "roles", limit=limit)

@@ -1,4 +1,4 @@
-"""Runs: trainings, and what ``client.run()`` reports, found by their configs and figures."""
+"""Runs: trainings, and external runs of ``client.run()``."""
 
 import subprocess
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class ExperimentRef(BaseModel):
 
 
 class Record(BaseModel):
-    """What makes a run repeatable: config, seed, inputs with hashes, source code, environment."""
+    """The facts that make a run repeatable: config, seed, input hashes, source, environment."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -44,7 +44,7 @@ class Record(BaseModel):
 
 
 class Run(Resource):
-    """A training, or a run that executes elsewhere. ``record`` is set by :meth:`Runs.get`."""
+    """A training, or an external run. ``record`` is set only by :meth:`Runs.get`."""
 
     uuid: UUID
     name: str
@@ -70,18 +70,18 @@ class Run(Resource):
         priority: int | None = None,
         override_gate: str | None = None,
     ) -> Task:
-        """Do the same once more, see :meth:`Runs.rerun`."""
+        """Queue the same run again, see :meth:`Runs.rerun`."""
         return self.client.runs.rerun(
             self, name=name, priority=priority, override_gate=override_gate
         )
 
     def task(self) -> Task:
-        """The task that it is, with logs and series."""
+        """Return the task of the run, which has its logs and metric series."""
         return self.client.tasks.get(self.uuid)
 
 
 class Compared(BaseModel):
-    """One column of a comparison. ``run`` is whose figures these are."""
+    """One column of a comparison. ``run`` is the run that the values come from."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -93,7 +93,7 @@ class Compared(BaseModel):
 
 
 class Comparison(Resource):
-    """Experiments and runs side by side; lists are in the order of ``items``."""
+    """A comparison of experiments and runs; lists are in the order of ``items``."""
 
     items: list[Compared]
     same: dict[str, Any] = {}
@@ -102,7 +102,7 @@ class Comparison(Resource):
     series: list[str] = []
 
     def curve(self, key: str) -> dict[str, list[MetricPoint]]:
-        """One series of each that has it, by name."""
+        """Return a metric series of each run that has it, by the run's name."""
         found = {}
         for item in self.items:
             if item.run is not None:
@@ -113,29 +113,31 @@ class Comparison(Resource):
 
 
 class Runs(Group):
-    """``client.runs``."""
+    """The operations on runs (``client.runs``)."""
 
     def list(
         self,
-        filter: str | None = None,  # noqa: A002  (the language's own word, and the parameter's)
+        filter: str | None = None,  # noqa: A002  (the API's name)
         *,
         sort: str | None = None,
         project: ProjectLike | None = None,
         limit: int | None = None,
     ) -> Pages[Run]:
-        """Runs, newest first; by a filter, sorted by any figure::
+        """List runs, newest first, optionally filtered and sorted by a metric.
+
+        For example::
 
             client.runs.list("metrics.eval_loss < 1.5 and config.lora.rank = 16",
                              sort="metrics.eval_loss")
 
         Raises:
-            ValidationFailed: when the filter can't be read; it says where.
+            ValidationFailed: if the filter is invalid; the message says where.
         """
         path = f"{self._client.projects.path(project)}/runs"
         return self._pages(Run, path, filter=filter, sort=sort, limit=limit)
 
     def get(self, run: RunLike, *, project: ProjectLike | None = None) -> Run:
-        """Read one, with its record."""
+        """Read a run, with its record."""
         return self._get(Run, self.path(run, project))
 
     def rerun(
@@ -147,13 +149,17 @@ class Runs(Group):
         override_gate: str | None = None,
         project: ProjectLike | None = None,
     ) -> Task:
-        """Queue the same once more: its config, its data and base model, its seed.
+        """Queue a run again, with the same config, data, base model and seed.
 
         Args:
-            override_gate: why it is trained although the data fails the project's quality gate.
+            run: the run.
+            name: the name of the new run.
+            priority: 1 to 10; higher priorities start first.
+            override_gate: the reason to train although the data fails the project's quality gate.
+            project: the project in which to look up a name.
 
         Raises:
-            Conflict: when something that it read is not what it was.
+            Conflict: if an input of the run has changed or is gone.
         """
         given = {"name": name, "priority": priority, "override_gate": override_gate}
         body = {key: value for key, value in given.items() if value is not None}
@@ -166,9 +172,9 @@ class Runs(Group):
         experiments: "Sequence[ExperimentLike]" = (),
         project: ProjectLike | None = None,
     ) -> Comparison:
-        """Put up to 20 experiments, with the figures of their best runs, and 20 runs side by side.
+        """Compare up to 20 experiments (with the metrics of their best runs) and up to 20 runs.
 
-        Columns are the experiments, then the runs, in the order given.
+        The columns are the experiments, then the runs, in the given order.
         """
         answer = self._http.get(
             f"{self._client.projects.path(project)}/comparison",
@@ -178,7 +184,7 @@ class Runs(Group):
         return self._make(Comparison, answer)
 
     def path(self, run: RunLike, project: ProjectLike | None = None) -> str:
-        """Where the run lives in the API."""
+        """Return the path of the run in the API."""
         return f"runs/{self._uuid(run, project)}"
 
     def _uuid(self, run: RunLike, project: ProjectLike | None) -> UUID:
@@ -190,7 +196,10 @@ class Runs(Group):
 
 
 def git_state(directory: Path | None = None) -> dict[str, Any] | None:
-    """What is checked out in ``directory`` (by default the current one); None outside of git."""
+    """Return commit, branch and state of the git checkout in ``directory``, or None.
+
+    ``directory`` is by default the current one. ``dirty`` is true if there are uncommitted changes.
+    """
 
     def git(*arguments: str) -> str | None:
         try:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Firing(Resource):
-    """A time at which a schedule was due, and what came of it."""
+    """A time at which a schedule was due, and its outcome."""
 
     due_at: datetime
     fired_at: datetime
@@ -31,7 +31,7 @@ class Firing(Resource):
 
 
 class LastFiring(BaseModel):
-    """What came of the last time."""
+    """The outcome of the last time at which a schedule was due."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -42,7 +42,7 @@ class LastFiring(BaseModel):
 
 
 class Schedule(Resource):
-    """A submission that recurs; it fires with the permissions that its owner has then."""
+    """A submission that is repeated, with the current permissions of the schedule's owner."""
 
     uuid: UUID
     name: str
@@ -62,23 +62,23 @@ class Schedule(Resource):
     updated_at: datetime | None = None
 
     def update(self, **changes: Any) -> "Schedule":
-        """Change it, see :meth:`Schedules.update`."""
+        """Change the schedule, see :meth:`Schedules.update`."""
         return self.client.schedules.update(self, **changes)
 
     def enable(self) -> "Schedule":
-        """Switch it on. Times that passed meanwhile do not count."""
+        """Enable the schedule. Times that passed while it was disabled are not made up for."""
         return self.update(enabled=True)
 
     def disable(self) -> "Schedule":
-        """Switch it off."""
+        """Disable the schedule."""
         return self.update(enabled=False)
 
     def firings(self, *, limit: int | None = None) -> Pages[Firing]:
-        """What came of the times at which it was due, newest first."""
+        """List the times at which the schedule was due, with their outcomes, newest first."""
         return self.client.schedules.firings(self, limit=limit)
 
     def delete(self) -> None:
-        """Delete it; tasks that it has submitted stay."""
+        """Delete the schedule; the tasks that it has submitted stay."""
         self.client.schedules.delete(self)
 
 
@@ -87,7 +87,7 @@ ScheduleLike = Schedule | UUID | str
 
 
 class Schedules(Group):
-    """``client.schedules``."""
+    """The operations on schedules (``client.schedules``)."""
 
     def create(
         self,
@@ -103,14 +103,16 @@ class Schedules(Group):
         enabled: bool = True,
         project: ProjectLike | None = None,
     ) -> Schedule:
-        """Start runs of an experiment, or submit a task, by the calendar::
+        """Create a schedule that starts runs of an experiment, or submits a task.
+
+        For example::
 
             client.schedules.create("nightly", "30 2 * * *", timezone="Asia/Shanghai",
                                     experiment="faq")
 
         Raises:
             TypeError: unless exactly one of ``experiment`` and ``spec`` is given.
-            ValidationFailed: for a cron expression or a time zone that is none.
+            ValidationFailed: for an invalid cron expression or time zone.
         """
         action: dict[str, Any]
         if (experiment is None) == (spec is None):
@@ -135,7 +137,7 @@ class Schedules(Group):
         return self._make(Schedule, self._http.post(path, body))
 
     def get(self, schedule: ScheduleLike, *, project: ProjectLike | None = None) -> Schedule:
-        """Read one, by uuid or by name in a project."""
+        """Read a schedule, by uuid or by its name in a project."""
         return self._get(Schedule, self.path(schedule, project))
 
     def list(
@@ -145,7 +147,7 @@ class Schedules(Group):
         project: ProjectLike | None = None,
         limit: int | None = None,
     ) -> Pages[Schedule]:
-        """The schedules of a project, newest first."""
+        """List the schedules of a project, newest first."""
         path = f"{self._client.projects.path(project)}/schedules"
         return self._pages(Schedule, path, name=name, limit=limit)
 
@@ -154,12 +156,12 @@ class Schedules(Group):
     ) -> Schedule:
         """Change name, cron, timezone, action, missed, overlap or enabled.
 
-        Whoever does more than switch it off becomes its owner.
+        A user who changes more than to disable the schedule becomes its owner.
         """
         return self._patch(Schedule, self.path(schedule, project), schedule, changes)
 
     def delete(self, schedule: ScheduleLike, *, project: ProjectLike | None = None) -> None:
-        """Delete it; tasks that it has submitted stay."""
+        """Delete a schedule; the tasks that it has submitted stay."""
         self._http.request("DELETE", self.path(schedule, project))
 
     def firings(
@@ -169,11 +171,11 @@ class Schedules(Group):
         project: ProjectLike | None = None,
         limit: int | None = None,
     ) -> Pages[Firing]:
-        """What came of the times at which it was due, newest first."""
+        """List the times at which a schedule was due, with their outcomes, newest first."""
         return self._pages(Firing, f"{self.path(schedule, project)}/firings", limit=limit)
 
     def path(self, schedule: ScheduleLike, project: ProjectLike | None = None) -> str:
-        """Where the schedule lives in the API."""
+        """Return the path of the schedule in the API."""
         if isinstance(schedule, Schedule):
             return f"schedules/{schedule.uuid}"
         uuid = as_uuid(schedule)

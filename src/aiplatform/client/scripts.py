@@ -18,11 +18,13 @@ from aiplatform.protocol.specs import ScriptSpec
 
 
 class Scripts(Group):
-    """``client.scripts``: run your own code where the platform runs its own::
+    """The operations on scripts (``client.scripts``): run your own code as tasks.
 
-    task = client.scripts.run(["python", "train.py"], directory=".", project="demo",
-                              datasets={"faq": "faq@v3"})
-    task.wait().artifacts()
+    For example::
+
+        task = client.scripts.run(["python", "train.py"], directory=".", project="demo",
+                                  datasets={"faq": "faq@v3"})
+        task.wait().artifacts()
     """
 
     def bundle(
@@ -34,14 +36,14 @@ class Scripts(Group):
         project: ProjectLike | None = None,
         on_progress: Progress | None = None,
     ) -> Bundle:
-        """Upload code: the files of a directory, or with ``commit`` what git has of it.
+        """Upload code: the files of a directory, or with ``commit`` those of a git commit.
 
-        What ``.gitignore`` names is left out, and so are virtual environments. ``on_progress`` is
+        Files that ``.gitignore`` names and virtual environments are left out. ``on_progress`` is
         called while a directory is packed, see :func:`pack_directory`.
 
         Raises:
-            ClientError: when it can't be packed.
-            ApiError: ``script.not_allowed`` where no administrator has allowed scripts.
+            ClientError: if the code can't be packed.
+            ApiError: with the code ``script.not_allowed`` if no administrator has allowed scripts.
         """
         path = Path(directory)
         if commit is None:
@@ -68,19 +70,25 @@ class Scripts(Group):
         on_progress: Progress | None = None,
         **options: Any,
     ) -> Task:
-        """Queue a command on code that is uploaded first, unless ``bundle`` names some.
+        """Queue a command on code that is uploaded first, or on an existing ``bundle``.
 
         Args:
-            command: program and arguments; no shell reads them.
-            environment: as workers offer it.
-            datasets: ``NAME`` or ``NAME@VERSION`` by the name under which the script finds them,
-                as ``$AIPLATFORM_INPUTS/datasets/….parquet``.
-            models: the same for models, which it finds in ``$AIPLATFORM_INPUTS/models/…/``.
-            variables: environment variables; for secrets there is ``secrets``.
+            command: the program and its arguments; no shell is involved.
+            directory: the directory with the code.
+            commit: pack the files of this git commit instead of the working files.
+            bundle: code that was uploaded before.
+            name: the name of the task; by default the command.
+            environment: the name of an environment that workers offer.
+            datasets: ``NAME`` or ``NAME@VERSION`` by the name under which the script finds the
+                file, ``$AIPLATFORM_INPUTS/datasets/….parquet``.
+            models: the same for models, as ``$AIPLATFORM_INPUTS/models/…/``.
+            variables: environment variables. For secrets, use ``secrets`` instead.
+            priority: 1 to 10; higher priorities start first.
+            project: the project; by default the client's.
             on_progress: called while the directory is packed, see :func:`pack_directory`.
-            options: further fields of the spec, such as ``resources``, ``max_disk_mb``,
-                ``labels``, ``secrets``, ``time_limit_seconds``; with ``processes`` and ``nodes``
-                the command runs as several processes, each with torchrun's variables.
+            options: further fields of the spec, such as ``resources``, ``max_disk_mb``, ``labels``,
+                ``secrets``, ``time_limit_seconds``. With ``processes`` and ``nodes``, the command
+                runs as several processes, each with torchrun's variables.
         """
         if bundle is None:
             bundle = self.bundle(directory, commit=commit, project=project, on_progress=on_progress)
@@ -110,11 +118,11 @@ class Scripts(Group):
     def bundles(
         self, *, project: ProjectLike | None = None, limit: int | None = None
     ) -> Pages[Bundle]:
-        """Code that was uploaded to the project, newest first."""
+        """List the code bundles of the project, newest first."""
         return self._pages(Bundle, f"{self._client.projects.path(project)}/bundles", limit=limit)
 
     def get_bundle(self, uuid: UUID | str) -> Bundle:
-        """One of them."""
+        """Read a code bundle."""
         return self._make(Bundle, decoded(self._http.request("GET", f"bundles/{uuid}")))
 
     def _upload(self, packed: Packed, name: str, project: ProjectLike | None) -> Bundle:

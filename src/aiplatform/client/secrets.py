@@ -1,4 +1,4 @@
-"""Secrets: values that tasks use by name, and that never come back."""
+"""Secrets: values that tasks use by name, and that can't be read back."""
 
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from aiplatform.protocol.enums import SecretKind
 
 
 class Secret(Resource):
-    """What may be known of a secret; nobody gets its value back."""
+    """The facts about a stored secret, without its value."""
 
     name: str
     kind: SecretKind
@@ -20,7 +20,7 @@ class Secret(Resource):
 
 
 class Secrets(Group):
-    """``client.secrets``: your own, or with ``project`` that project's."""
+    """The operations on secrets (``client.secrets``): your own, or those of ``project``."""
 
     def set(
         self,
@@ -30,19 +30,19 @@ class Secrets(Group):
         kind: SecretKind | str = SecretKind.GENERIC,
         project: ProjectLike | None = None,
     ) -> Secret:
-        """Store a value under a name, in place of an earlier one."""
+        """Store a secret under a name, and replace an earlier one."""
         body = {"value": value, "kind": str(kind)}
         path = f"{self._place(project)}/{segment(name)}"
         return self._make(Secret, decoded(self._http.request("PUT", path, json=body)))
 
     def remove(self, name: str, *, project: ProjectLike | None = None) -> None:
-        """Forget it. Waiting tasks that name it will fail."""
+        """Delete a secret. Waiting tasks that use it will fail."""
         self._http.request("DELETE", f"{self._place(project)}/{segment(name)}")
 
     def list(
         self, *, project: ProjectLike | None = None, limit: int | None = None
     ) -> Pages[Secret]:
-        """Their names, and when they were used."""
+        """List the secrets, without their values."""
         return self._pages(Secret, self._place(project), limit=limit)
 
     def _place(self, project: ProjectLike | None) -> str:

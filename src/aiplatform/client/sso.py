@@ -1,4 +1,4 @@
-"""Single sign-on for programs: the browser comes back to a port of this machine (RFC 8252)."""
+"""Single sign-on for programs: the browser is redirected to a port of this machine (RFC 8252)."""
 
 import base64
 import hashlib
@@ -19,16 +19,16 @@ PAGE = (
 
 
 def browse(login_url: str, show: Callable[[str], None], *, timeout: float) -> tuple[str, str]:
-    """Have somebody sign in with a browser. Returns the code for tokens, and its verifier.
+    """Let the user log in with a browser. Return the authorization code and its verifier.
 
     Args:
-        login_url: where the server begins.
-        show: is given the address to open.
-        timeout: seconds that they have.
+        login_url: the server's address for logins.
+        show: called with the address to open.
+        timeout: seconds that the user has.
 
     Raises:
-        Unauthenticated: when the server or its provider refuse.
-        ClientError: when nobody came back in time.
+        Unauthenticated: if the server or its provider refuses.
+        ClientError: if the user does not finish in time.
     """
     verifier, state = secrets.token_urlsafe(48), secrets.token_urlsafe(24)
     digest = hashlib.sha256(verifier.encode()).digest()
@@ -39,7 +39,8 @@ def browse(login_url: str, show: Callable[[str], None], *, timeout: float) -> tu
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
             found = {name: values[0] for name, values in parse_qs(parts.query).items()}
-            # Another page of this machine's browser may call here too; it does not know the state.
+            # Other pages in the user's browser can send requests here, too, but don't know the
+            # state.
             ours = parts.path == "/" and hmac.compare_digest(
                 found.get("state", "").encode(), state.encode()
             )
@@ -52,7 +53,7 @@ def browse(login_url: str, show: Callable[[str], None], *, timeout: float) -> tu
                 came.set()
 
         def log_message(self, *_: object) -> None:
-            """Nothing: the address has the code in it."""
+            """Log nothing, because the address contains the code."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         serving = threading.Thread(target=server.serve_forever, daemon=True)

@@ -1,4 +1,4 @@
-"""Server-sent events, as the HTML standard defines their text."""
+"""A parser for server-sent events, as the HTML standard defines them."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ServerEvent:
-    """One event. ``id`` is the latest that the stream has named, also by an earlier event."""
+    """A server-sent event. ``id`` is the last one in the stream, also from an earlier event."""
 
     event: str
     data: str
@@ -14,14 +14,15 @@ class ServerEvent:
 
 
 def lines(chunks: Iterable[bytes]) -> Iterator[str]:
-    r"""Lines that end in ``\n``, ``\r\n`` or ``\r``, wherever the chunks were cut.
+    r"""Yield the lines of a stream, which end in ``\n``, ``\r\n`` or ``\r``.
 
-    ``str.splitlines`` would also cut at U+2028 and U+0085, which JSON texts may contain.
+    Chunks may be cut anywhere. ``str.splitlines`` would also split at U+2028 and U+0085, which JSON
+    texts may contain.
     """
     rest = b""
     for chunk in chunks:
         rest += chunk
-        # A carriage return at the end may be half of a pair.
+        # A carriage return at the end may be the first half of ``\r\n``.
         held = b"\r" if rest.endswith(b"\r") else b""
         complete = rest[: len(rest) - len(held)].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         *whole, rest = complete.split(b"\n")
@@ -31,9 +32,10 @@ def lines(chunks: Iterable[bytes]) -> Iterator[str]:
 
 
 def events(chunks: Iterable[bytes]) -> Iterator[ServerEvent | None]:
-    """Events of a stream, and ``None`` for each comment, by which servers keep streams alive.
+    """Yield the events of a stream, and ``None`` for each comment.
 
-    An event that the stream ends in the middle of is dropped, as the standard demands.
+    Servers send comments as heartbeats. An incomplete event at the end of the stream is dropped, as
+    the standard demands.
     """
     kind = ""
     data: list[str] = []

@@ -22,7 +22,7 @@ from aiplatform.protocol.sweeps import SweepSpec, SweepStatus
 
 
 class Trial(BaseModel):
-    """One choice of parameters, and what came of it."""
+    """One choice of parameters, and its result."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -37,7 +37,7 @@ class Trial(BaseModel):
 
 
 class Sweep(Resource):
-    """A search. ``trials`` and ``best`` are there when it was read by itself."""
+    """A hyper-parameter search. ``trials`` and ``best`` are not set in lists."""
 
     uuid: UUID
     name: str
@@ -53,11 +53,11 @@ class Sweep(Resource):
     ended_at: datetime | None = None
 
     def refresh(self) -> "Sweep":
-        """Read it again."""
+        """Read the sweep again."""
         return self.client.sweeps.get(self)
 
     def cancel(self) -> "Sweep":
-        """Cancel a sweep: start no more trials, and stop those that are running."""
+        """Cancel the sweep: start no more trials, and stop those that are running."""
         return self.client.sweeps.cancel(self)
 
     def register(self, name: str) -> Model:
@@ -72,17 +72,17 @@ class Sweep(Resource):
         on_event: Callable[[TaskEvent], None] | None = None,
         on_change: "Callable[[Sweep], None] | None" = None,
     ) -> "Sweep":
-        """Wait for its end, however it ends; times in seconds.
+        """Wait until the sweep has ended, with any result; times are in seconds.
 
         Args:
             timeout: how long to wait at most.
-            interval: between two looks.
-            on_event: called with an event of kind ``waiting`` when something keeps the next trial
+            interval: time between two requests.
+            on_event: called with an event of kind ``waiting`` if something keeps the next trial
                 from starting.
-            on_change: called with the sweep after each look.
+            on_change: called with the sweep after each request.
 
         Raises:
-            WaitTimeout: when it has not ended by then.
+            WaitTimeout: if the sweep has not ended by then.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         reasons = WaitingReasons(self.client, on_event)
@@ -109,7 +109,7 @@ SweepLike = Sweep | UUID | str
 
 
 class Sweeps(Group):
-    """``client.sweeps``."""
+    """The operations on sweeps (``client.sweeps``)."""
 
     def create(
         self,
@@ -120,7 +120,9 @@ class Sweeps(Group):
         project: ProjectLike | None = None,
         **options: Any,
     ) -> Sweep:
-        """Begin a search; each trial is a run of the experiment::
+        """Start a hyper-parameter search; each trial is a run of the experiment.
+
+        For example::
 
             client.sweeps.create("search", "faq", {
                 "learning_rate": {"kind": "float", "low": 1e-5, "high": 1e-3, "log": True},
@@ -128,11 +130,15 @@ class Sweeps(Group):
             }, max_trials=20, pruning={"series": "loss", "min_steps": 10})
 
         Args:
-            parameters: by path in the config; a list stands for a choice of its values.
+            name: the name of the sweep.
+            experiment: the experiment.
+            parameters: the searched parameters, by their path in the config; a list is a choice of
+                its values.
+            project: the project in which to look up a name.
             options: other fields of :class:`~aiplatform.protocol.sweeps.SweepSpec`.
 
         Raises:
-            pydantic.ValidationError: for a field that does not exist or a value out of range.
+            pydantic.ValidationError: for an unknown field or a value out of range.
         """
         spec = SweepSpec.model_validate(
             {
@@ -148,7 +154,7 @@ class Sweeps(Group):
         return self._make(Sweep, self._http.post(path, {"name": name, "spec": spec}))
 
     def get(self, sweep: SweepLike, *, project: ProjectLike | None = None) -> Sweep:
-        """Read one with its trials, by uuid or by name in a project."""
+        """Read a sweep with its trials, by uuid or by its name in a project."""
         return self._get(Sweep, self.path(sweep, project))
 
     def list(
@@ -158,7 +164,7 @@ class Sweeps(Group):
         project: ProjectLike | None = None,
         limit: int | None = None,
     ) -> Pages[Sweep]:
-        """The sweeps of a project, newest first."""
+        """List the sweeps of a project, newest first."""
         path = f"{self._client.projects.path(project)}/sweeps"
         return self._pages(Sweep, path, name=name, limit=limit)
 
@@ -167,16 +173,18 @@ class Sweeps(Group):
         return self._make(Sweep, self._http.post(f"{self.path(sweep, project)}/cancel"))
 
     def register(self, sweep: SweepLike, name: str, *, project: ProjectLike | None = None) -> Model:
-        """Enter the best trial's model as the next version of ``name``, unless it is one already.
+        """Register the best trial's model as the next version of ``name``.
+
+        If it is already a version of ``name``, that version is returned.
 
         Raises:
-            Conflict: when no trial has succeeded, or the best one's model is gone.
+            Conflict: if no trial has succeeded, or the best one's model is gone.
         """
         answer = self._http.post(f"{self.path(sweep, project)}/register", {"name": name})
         return self._client.models.get(str(answer["model"]))
 
     def path(self, sweep: SweepLike, project: ProjectLike | None = None) -> str:
-        """Where the sweep lives in the API."""
+        """Return the path of the sweep in the API."""
         if isinstance(sweep, Sweep):
             return f"sweeps/{sweep.uuid}"
         uuid = as_uuid(sweep)

@@ -1,6 +1,6 @@
-"""Tables of other libraries, written as Parquet for an upload.
+"""Conversion of other libraries' tables to Parquet, for uploads.
 
-None of these libraries is imported unless the table is one of theirs.
+None of these libraries is imported unless the table belongs to it.
 """
 
 import tempfile
@@ -21,11 +21,11 @@ def parquet_of(data: object) -> BinaryIO | None:
     """Write a table of pandas, Polars, Arrow or ``datasets`` to a temporary Parquet file.
 
     Returns:
-        The file, at its beginning; None when ``data`` is no such table.
+        The file, at its start; None if ``data`` is no such table.
 
     Raises:
-        TypeError: for a ``datasets.DatasetDict``, which is several tables.
-        ClientError: when the package that writes Parquet is missing.
+        TypeError: for a ``datasets.DatasetDict``, which contains several tables.
+        ClientError: if the package that writes Parquet is missing.
     """
     if not is_table(data):
         return None
@@ -47,7 +47,7 @@ def parquet_of(data: object) -> BinaryIO | None:
 
 
 def is_table(data: object) -> bool:
-    """Return True for what :func:`parquet_of` writes."""
+    """Return True if :func:`parquet_of` can write ``data``."""
     if isinstance(data, type):
         return False
     return hasattr(data, "__arrow_c_stream__") or (
@@ -63,7 +63,7 @@ def _library(data: object) -> str:
 def _write(table: Any, file: BinaryIO) -> None:
     match _library(table), type(table).__name__:
         case "pandas", "DataFrame":
-            # An index without a name is what filters leave: numbers of rows, and no data.
+            # An index without a name usually contains only row numbers that filters left.
             named = any(name is not None for name in table.index.names)
             table.to_parquet(file, index=named)
         case "polars", "LazyFrame":

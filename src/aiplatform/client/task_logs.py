@@ -1,4 +1,4 @@
-"""Logs of tasks: read, followed, searched, downloaded."""
+"""Logs of tasks: read, follow, search and download them."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 
 class LogChunk(Resource):
-    """Consecutive lines of one stream of a task's log; ``level`` is the highest of theirs.
+    """Consecutive lines of one stream of a task's log; ``level`` is the highest of the lines.
 
-    ``kept_bytes``: it stands for that many bytes which only downloads and searches show.
+    If ``kept_bytes`` is set, the chunk replaces that many bytes, which only downloads and searches
+    return.
     """
 
     seq: int
@@ -46,7 +47,7 @@ class LogLine(Resource):
 
 
 class TaskLogs(TaskWatching):
-    """What of ``client.tasks`` is about logs."""
+    """The methods of ``client.tasks`` for logs."""
 
     if TYPE_CHECKING:
 
@@ -61,14 +62,14 @@ class TaskLogs(TaskWatching):
         stream: LogStream | str | None = None,
         project: ProjectLike | None = None,
     ) -> Iterator[LogChunk]:
-        """Its log from the beginning, in chunks of lines; with ``follow``, until the task ends.
+        """Read the log of a task from the start, in chunks of lines.
 
         Args:
-            task: which one.
-            follow: go on as it prints more.
-            after: with ``follow``, begin after the chunk with this ``seq``.
-            stream: only this one.
-            project: where to look for a name.
+            task: the task.
+            follow: wait for new lines until the task ends.
+            after: with ``follow``, start after the chunk with this ``seq``.
+            stream: only lines of this stream.
+            project: the project in which to look up a name.
         """
         path = f"{self.path(task, project)}/logs"
         if not follow:
@@ -99,17 +100,18 @@ class TaskLogs(TaskWatching):
         project: ProjectLike | None = None,
         limit: int | None = None,
     ) -> Pages[LogLine]:
-        """Lines of its log, in order.
+        """Search the lines of a task's log; results are in order.
 
         Args:
-            task: which one.
-            text: what stands in the line, no matter the case.
+            task: the task.
+            text: text that the line contains; case is ignored.
             level: this level and more severe ones.
-            stream: only this one.
-            attempt: only this one.
-            since: printed at this moment (with a time zone) or later.
-            until: printed before this moment.
-            project: where to look for a name.
+            stream: only lines of this stream.
+            attempt: only lines of this attempt.
+            since: only lines printed at this time (with a time zone) or later.
+            until: only lines printed before this time.
+            project: the project in which to look up a name.
+            limit: the largest number of lines.
         """
         return self._pages(
             LogLine,
@@ -133,9 +135,10 @@ class TaskLogs(TaskWatching):
         times: bool = False,
         project: ProjectLike | None = None,
     ) -> Path:
-        """Write every line that was kept to a file, ``gz`` packed; returns where it is.
+        """Write all stored lines of a task's log to a file, and return its path.
 
-        With ``times`` each line begins with when it was printed, its stream and its level.
+        With ``gz``, the file is compressed. With ``times``, each line starts with its time, stream
+        and level.
         """
         return download(
             self._http,

@@ -1,4 +1,4 @@
-"""What tasks used and what happened to them: curves, hours, cost, timeline."""
+"""Telemetry of tasks: resource curves, hours, cost and timeline."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class TelemetryPoint(NamedTuple):
-    """What was measured in a span that begins at ``time`` (seconds since the epoch)."""
+    """Values measured in an interval that starts at ``time`` (seconds since the epoch)."""
 
     time: float
     mean: float
@@ -22,14 +22,17 @@ class TelemetryPoint(NamedTuple):
 
 
 class Telemetry(Resource):
-    """Curves by key, see the API's description; ``note`` says "no GPU" where there is none."""
+    """Resource curves by key, as the API describes them.
+
+    ``note`` is "no GPU" if the machine has none.
+    """
 
     note: str | None = None
     series: dict[str, list[TelemetryPoint]] = {}
 
 
 class TaskUsage(Resource):
-    """What a task has used; ``cost`` is None when nothing it held has a price."""
+    """The resources that a task has used; ``cost`` is None if none of them has a price."""
 
     seconds: float = 0.0
     gpu_hours: float = 0.0
@@ -40,7 +43,7 @@ class TaskUsage(Resource):
 
 
 class TimelineEvent(Resource):
-    """A line of a task's timeline."""
+    """An event of a task's timeline."""
 
     kind: str
     data: dict[str, Any] = {}
@@ -48,7 +51,7 @@ class TimelineEvent(Resource):
 
 
 class TaskTelemetry(TaskWatching):
-    """What of ``client.tasks`` is about telemetry."""
+    """The methods of ``client.tasks`` for telemetry."""
 
     def telemetry(
         self,
@@ -59,7 +62,10 @@ class TaskTelemetry(TaskWatching):
         since: datetime | None = None,
         project: ProjectLike | None = None,
     ) -> Telemetry:
-        """What it used, as curves of at most ``points``: all of them or those of ``keys``."""
+        """Return the resource curves of a task, with at most ``points`` points each.
+
+        ``keys`` limits the result to these curves.
+        """
         return self._make(
             Telemetry,
             self._http.get(
@@ -72,11 +78,11 @@ class TaskTelemetry(TaskWatching):
         )
 
     def usage(self, task: "TaskLike", *, project: ProjectLike | None = None) -> TaskUsage:
-        """GPU-hours, CPU-hours and cost of all its attempts, until now."""
+        """Return the GPU hours, CPU hours and cost of all attempts so far."""
         return self._get(TaskUsage, f"{self.path(task, project)}/usage")
 
     def timeline(
         self, task: "TaskLike", *, project: ProjectLike | None = None, limit: int | None = None
     ) -> Pages[TimelineEvent]:
-        """What happened to it, in order."""
+        """List the events of a task's timeline, in order."""
         return self._pages(TimelineEvent, f"{self.path(task, project)}/timeline", limit=limit)

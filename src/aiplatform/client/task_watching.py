@@ -1,4 +1,4 @@
-"""What happens to a task, live: ``client.tasks.watch``, over broken connections and new tokens."""
+"""Live events of a task: ``client.tasks.watch``, which reconnects after interruptions."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ _STATES = {"status", "progress", "waiting"}
 
 @dataclass(frozen=True, slots=True)
 class TaskEvent:
-    """Something that happened to a task.
+    """An event of a task.
 
-    ``kind`` is ``status``, ``progress``, ``waiting`` (what keeps it from starting), ``metrics``,
-    ``log``, ``event`` or, last of all, ``end``.
+    ``kind`` is ``status``, ``progress``, ``waiting`` (the reason why the task does not start),
+    ``metrics``, ``log``, ``event`` or, at the end, ``end``.
     """
 
     kind: str
@@ -29,7 +29,7 @@ class TaskEvent:
 
 
 class TaskWatching(Group):
-    """What of ``client.tasks`` reads the stream of events."""
+    """The methods of ``client.tasks`` that read the event stream."""
 
     if TYPE_CHECKING:
 
@@ -42,12 +42,13 @@ class TaskWatching(Group):
         project: ProjectLike | None = None,
         last_event_id: str | None = None,
     ) -> Iterator[TaskEvent]:
-        """Events as they happen, from the first (or the one after ``last_event_id``) to ``end``.
+        """Yield the events of a task as they happen, until ``end``.
 
-        A connection that breaks is made again and goes on where it broke; nothing is seen twice.
+        The stream starts with the first event, or after ``last_event_id``. After a connection
+        error, it reconnects and continues where it stopped; nothing is repeated.
 
         Raises:
-            ServerUnavailable: when the server stays away for two minutes.
+            ServerUnavailable: if the server stays away for two minutes.
         """
         path = self.path(task, project)
         return (event for event in self._events(path, last_event_id, None) if event is not None)
@@ -55,7 +56,7 @@ class TaskWatching(Group):
     def _events(
         self, path: str, last_id: str | None, deadline: float | None
     ) -> Iterator[TaskEvent | None]:
-        """Events and heartbeats (``None``), until ``end`` or ``deadline``."""
+        """Yield events and heartbeats (``None``), until ``end`` or ``deadline``."""
         shown: dict[str, str] = {}
         stream = follow(
             self._http,
@@ -68,7 +69,7 @@ class TaskWatching(Group):
             if event is None:
                 yield None
                 continue
-            # Every connection begins with the present state; said once is enough.
+            # Each connection starts with the current state; skip it if it was yielded before.
             if event.event not in _STATES or shown.get(event.event) != event.data:
                 shown[event.event] = event.data
                 yield TaskEvent(event.event, data_of(event.data), event.id)

@@ -1,4 +1,4 @@
-"""Tasks: what is queued and running, watched live."""
+"""Tasks: queued and running work, which can be watched live."""
 
 import re
 import time
@@ -25,13 +25,13 @@ from aiplatform.protocol.enums import TaskStatus, TaskType
 from aiplatform.protocol.specs import TaskSpec
 
 _SEARCHED = 500
-"""The tasks among which the start of a uuid is looked for."""
+"""Number of recent tasks that are searched for the start of a uuid."""
 
 START_OF_UUID = re.compile(r"[0-9a-f-]{6,36}")
 
 
 class MetricPoint(NamedTuple):
-    """A value at a step; ``time`` is seconds since the epoch."""
+    """A value at a step; ``time`` is in seconds since the epoch."""
 
     step: int
     value: float
@@ -39,7 +39,7 @@ class MetricPoint(NamedTuple):
 
 
 class Waiting(BaseModel):
-    """Why a task waits; ``ahead`` is None in lists of very long queues."""
+    """The reason why a task waits; ``ahead`` is None in lists of very long queues."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -51,7 +51,7 @@ class Waiting(BaseModel):
 
 
 class Task(Resource):
-    """One piece of queued work."""
+    """One queued piece of work."""
 
     uuid: UUID
     name: str
@@ -87,11 +87,11 @@ class Task(Resource):
     completed_at: datetime | None = None
 
     def refresh(self) -> "Task":
-        """Read it again."""
+        """Read the task again."""
         return self.client.tasks.get(self.uuid)
 
     def watch(self, *, last_event_id: str | None = None) -> Iterator[TaskEvent]:
-        """Events as they happen, see :meth:`Tasks.watch`."""
+        """Yield the task's events as they happen, see :meth:`Tasks.watch`."""
         return self.client.tasks.watch(self, last_event_id=last_event_id)
 
     def wait(
@@ -101,56 +101,56 @@ class Task(Resource):
         *,
         check: bool = True,
     ) -> "Task":
-        """Wait for the end, see :meth:`Tasks.wait`."""
+        """Wait until the task has ended, see :meth:`Tasks.wait`."""
         return self.client.tasks.wait(self, timeout, on_event, check=check)
 
     def cancel(self) -> "Task":
-        """Ask it to stop; training saves a checkpoint first."""
+        """Cancel the task; a training saves a checkpoint first."""
         return self.client.tasks.cancel(self)
 
     def pause(self) -> "Task":
-        """Ask it to pause; training saves a checkpoint first."""
+        """Pause the task; a training saves a checkpoint first."""
         return self.client.tasks.pause(self)
 
     def resume(self) -> "Task":
-        """Let it go on after a pause."""
+        """Resume the task after a pause."""
         return self.client.tasks.resume(self)
 
     def retry(self, *, override_gate: str | None = None) -> "Task":
-        """Queue it again after it failed, see :meth:`Tasks.retry`; returns the new task."""
+        """Queue the task again after it failed, see :meth:`Tasks.retry`; return the new task."""
         return self.client.tasks.retry(self, override_gate=override_gate)
 
     def set_priority(self, priority: int) -> "Task":
-        """Change its priority while it waits, see :meth:`Tasks.set_priority`."""
+        """Change the priority of the task while it waits, see :meth:`Tasks.set_priority`."""
         return self.client.tasks.set_priority(self, priority)
 
     def move(self, before: "TaskLike | None" = None) -> "Task":
-        """Move it within its project's line, see :meth:`Tasks.move`."""
+        """Move the task in the queue of its project, see :meth:`Tasks.move`."""
         return self.client.tasks.move(self, before)
 
     def logs(self, *, follow: bool = False) -> Iterator[LogChunk]:
-        """Its log, see :meth:`Tasks.logs`."""
+        """Read the log of the task, see :meth:`Tasks.logs`."""
         return self.client.tasks.logs(self, follow=follow)
 
     def metrics(self, *keys: str) -> dict[str, list[MetricPoint]]:
-        """Its metrics by name, see :meth:`Tasks.metrics`."""
+        """Return the task's metrics by name, see :meth:`Tasks.metrics`."""
         return self.client.tasks.metrics(self, *keys)
 
     def artifacts(self, *, limit: int | None = None) -> Pages[Artifact]:
-        """The files that it has left, by path."""
+        """List the artifacts of the task, ordered by path."""
         return artifacts_of(self.client, self.uuid, limit=limit)
 
     def download_artifacts(self, directory: Path | str = ".") -> list[Path]:
-        """Fetch all of them below a directory, each checked against its hash."""
+        """Download all artifacts below a directory, and check each against its hash."""
         return download_artifacts(self.client, self.uuid, self.artifacts(), Path(directory))
 
 
 TaskLike = Task | UUID | str
-"""A task, its uuid, the start of one, or a name (then the newest of that name)."""
+"""A task, its uuid, the start of its uuid, or a name (then the newest task with that name)."""
 
 
 class Tasks(TaskLogs, TaskTelemetry):
-    """``client.tasks``."""
+    """The operations on tasks (``client.tasks``)."""
 
     def submit(
         self,
@@ -165,17 +165,17 @@ class Tasks(TaskLogs, TaskTelemetry):
     ) -> Task:
         """Queue an evaluation, a quality report or an import.
 
-        Training goes through ``client.experiments``, serving through ``client.deployments``.
+        To train, use ``client.experiments``; to serve a model, use ``client.deployments``.
 
         Args:
-            spec: what is to be done.
-            name: what people call it.
-            project: where; by default the client's.
-            priority: 1 to 10, higher first.
-            after: tasks that must succeed first; when one fails, so does this.
-            after_any: tasks that must end first, however.
-            idempotency_key: sent again with the same request within a day, it queues nothing and
-                returns the task of the first time.
+            spec: the spec of the task.
+            name: the name of the task.
+            project: the project; by default the client's.
+            priority: 1 to 10; higher priorities start first.
+            after: tasks that must succeed before; if one fails, so does this task.
+            after_any: tasks that must end before, with any result.
+            idempotency_key: a key for repeated requests. The same request with the same key within
+                a day queues nothing and returns the first request's task.
         """
         body: dict[str, Any] = {"name": name, "spec": spec}
         if priority is not None:
@@ -192,7 +192,7 @@ class Tasks(TaskLogs, TaskTelemetry):
         after_any: Sequence[TaskLike],
         project: ProjectLike | None = None,
     ) -> dict[str, Any]:
-        """The field of a request that names tasks which must end first; nothing without any."""
+        """Return the request field that names the tasks to wait for; empty if there are none."""
         needs = [("ok", task) for task in after] + [("any", task) for task in after_any]
         named = [
             {"task": str(self.resolve(task, project)), "condition": condition}
@@ -203,7 +203,9 @@ class Tasks(TaskLogs, TaskTelemetry):
     def submit_batch(
         self, tasks: Sequence[Mapping[str, Any]], *, project: ProjectLike | None = None
     ) -> list[Task]:
-        """Queue up to 500 tasks in one request, all or none::
+        """Queue up to 500 tasks in one request; either all are queued or none.
+
+        For example::
 
             client.tasks.submit_batch([
                 {"name": f"report {n}", "spec": spec, "idempotency_key": f"reports-{n}"}
@@ -211,31 +213,32 @@ class Tasks(TaskLogs, TaskTelemetry):
             ])
 
         Args:
-            tasks: each with ``name`` and ``spec``, and perhaps ``priority``, ``after`` (a list of
-                ``{"task": UUID, "condition": "ok" or "any"}``) and ``idempotency_key``. Keys are of
-                all tasks or of none; what was queued under one within a day is returned again.
-            project: where; by default the client's.
+            tasks: mappings with ``name`` and ``spec``, and optionally ``priority``, ``after`` (a
+                list of ``{"task": UUID, "condition": "ok" or "any"}``) and ``idempotency_key``.
+                Either all tasks have a key or none. A task that was queued under its key within a
+                day is returned again.
+            project: the project; by default the client's.
         """
         path = f"{self._client.projects.path(project)}/tasks/batch"
         answer = self._http.post(path, {"tasks": list(tasks)})
         return self._make_all(Task, answer["items"])
 
     def get(self, task: TaskLike, *, project: ProjectLike | None = None) -> Task:
-        """Read one."""
+        """Read a task."""
         return self._get(Task, self.path(task, project))
 
     def cancel(self, task: TaskLike, *, project: ProjectLike | None = None) -> Task:
-        """Ask it to stop; training saves a checkpoint first."""
+        """Cancel a task; a training saves a checkpoint first."""
         path = self.path(task, project)
         answer = self._http.post(f"{path}/cancel")
         return self._make(Task, answer) if answer else self._get(Task, path)
 
     def pause(self, task: TaskLike, *, project: ProjectLike | None = None) -> Task:
-        """Ask it to pause; a running one stops at a checkpoint, and ``stop_wanted`` until then."""
+        """Pause a task. A running one stops at a checkpoint; until then, ``stop_wanted`` is set."""
         return self._act(task, "pause", project)
 
     def resume(self, task: TaskLike, *, project: ProjectLike | None = None) -> Task:
-        """Let a paused task go back to the queue, to go on from its checkpoint."""
+        """Resume a paused task: it returns to the queue and continues from its checkpoint."""
         return self._act(task, "resume", project)
 
     def retry(
@@ -245,14 +248,15 @@ class Tasks(TaskLogs, TaskTelemetry):
         override_gate: str | None = None,
         project: ProjectLike | None = None,
     ) -> Task:
-        """Queue a task that failed or was cancelled again; returns the new task.
+        """Queue a task that failed or was cancelled again; return the new task.
 
         Args:
-            override_gate: why a training goes on although the data fails the project's quality
-                gate.
+            task: the task.
+            override_gate: the reason to train although the data fails the project's quality gate.
+            project: the project in which to look up a name.
 
         Raises:
-            Conflict: when it has not failed, or was retried already.
+            Conflict: if the task has not failed, or was retried already.
         """
         body = None if override_gate is None else {"override_gate": override_gate}
         return self._act(task, "retry", project, body)
@@ -269,11 +273,11 @@ class Tasks(TaskLogs, TaskTelemetry):
     def set_priority(
         self, task: TaskLike, priority: int, *, project: ProjectLike | None = None
     ) -> Task:
-        """Give a task that waits another priority, 1 to 10, higher first.
+        """Change the priority of a waiting task: 1 to 10, higher ones start first.
 
         Raises:
-            Conflict: when it runs or has ended.
-            PreconditionFailed: when it was changed since ``task`` was read.
+            Conflict: if the task runs or has ended.
+            PreconditionFailed: if it was changed since ``task`` was read.
         """
         return self._patch(Task, self.path(task, project), task, {"priority": priority})
 
@@ -284,7 +288,7 @@ class Tasks(TaskLogs, TaskTelemetry):
         *,
         project: ProjectLike | None = None,
     ) -> Task:
-        """Put a waiting task right before another of its project, by default before all of them."""
+        """Move a waiting task before another one of its project, by default before all of them."""
         other = None if before is None else str(self.resolve(before, project))
         path = f"{self.path(task, project)}/move"
         return self._make(Task, self._http.post(path, {"before": other}))
@@ -301,16 +305,16 @@ class Tasks(TaskLogs, TaskTelemetry):
         """Wait until the task has ended, and return its last state.
 
         Args:
-            task: which one.
-            timeout: seconds to wait at most, to within the server's heartbeat.
-            on_event: called with every event on the way; one of kind ``waiting`` says what keeps
-                the task from starting.
-            project: where to look for a name.
-            check: raise when the task did not complete.
+            task: the task.
+            timeout: seconds to wait at most; accurate to the interval of the server's heartbeats.
+            on_event: called with each event; one of kind ``waiting`` says what keeps the task from
+                starting.
+            project: the project in which to look up a name.
+            check: raise an exception if the task did not complete.
 
         Raises:
-            TaskFailed: when it failed or was cancelled, and ``check``.
-            WaitTimeout: after ``timeout`` seconds; the task goes on.
+            TaskFailed: if the task failed or was cancelled, and ``check`` is set.
+            WaitTimeout: after ``timeout`` seconds; the task continues.
         """
         path = self.path(task, project)
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -349,36 +353,37 @@ class Tasks(TaskLogs, TaskTelemetry):
         last: int | None = None,
         project: ProjectLike | None = None,
     ) -> dict[str, list[MetricPoint]]:
-        """Its metrics by name, all of them or those of ``keys``.
+        """Return the metrics of a task by name, all of them or those of ``keys``.
 
         Args:
-            task: whose.
-            keys: which series.
-            limit: the last so many points of each.
-            points: draw each with at most so many points instead, so that no peak is lost.
+            task: the task.
+            keys: the names of the series.
+            limit: return only this number of the newest points of each series.
+            points: instead, reduce each series to at most this number of points, so that peaks
+                remain.
             first: the first step.
             last: the last step.
-            project: where to look for a name.
+            project: the project in which to look up a name.
         """
         path = f"{self.path(task, project)}/metrics"
         bounds = {"limit": limit, "points": points, "first": first, "last": last}
         answer = self._http.get(path, key=list(keys) or None, **bounds)
-        # NaN and infinities travel as text, which float() reads.
+        # NaN and infinities are sent as text, which float() accepts.
         return {
             name: [MetricPoint(int(step), float(value), float(at)) for step, value, at in points]
             for name, points in answer["series"].items()
         }
 
     def path(self, task: TaskLike, project: ProjectLike | None = None) -> str:
-        """Where the task lives in the API."""
+        """Return the path of the task in the API."""
         return f"tasks/{self.resolve(task, project)}"
 
     def resolve(self, task: TaskLike, project: ProjectLike | None = None) -> UUID:
-        """The uuid that is meant.
+        """Return the uuid of a task.
 
         Raises:
-            NotFound: when the project has no task of the name, nor a recent one whose uuid begins
-                so.
+            NotFound: if the project has no task with this name, and no recent one whose uuid starts
+                with it.
         """
         if isinstance(task, Task):
             return task.uuid
@@ -409,6 +414,6 @@ class Tasks(TaskLogs, TaskTelemetry):
         limit: int | None = None,
         **filters: Any,
     ) -> Pages[Task]:
-        """The tasks of a project, newest first; of a ``name``, those that have just that."""
+        """List the tasks of a project, newest first; ``name`` must match exactly."""
         path = f"{self._client.projects.path(project)}/tasks"
         return self._pages(Task, path, status=status, type=type, name=name, limit=limit, **filters)

@@ -1,4 +1,4 @@
-"""The access token of a client: where it comes from and how it is renewed."""
+"""Access tokens of a client: their sources and their renewal."""
 
 import threading
 import time
@@ -11,62 +11,61 @@ from aiplatform.client.errors import Unauthenticated
 from aiplatform.language import tr
 
 RefreshCall = Callable[[str], dict[str, Any]]
-"""Exchanges a refresh token for an answer of ``auth/refresh``."""
+"""Exchanges a refresh token for the answer of ``auth/refresh``."""
 
 
 class TokenSource(Protocol):
-    """What a transport needs of a login."""
+    """A source of access tokens, as the transport uses it."""
 
     def current(self) -> str:
-        """A token to send.
+        """Return a token to send.
 
         Raises:
-            Unauthenticated: when there is none.
+            Unauthenticated: if there is none.
         """
         ...
 
     def renew(self, rejected: str) -> str | None:
-        """Another token than ``rejected``, or ``None`` when there cannot be one."""
+        """Return another token than ``rejected``, or ``None`` if there is none."""
         ...
 
 
 class NoToken:
-    """Nobody is logged in."""
+    """The token source of a client that is not logged in."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     def current(self) -> str:
-        """There is none."""
+        """Raise ``Unauthenticated``."""
         raise Unauthenticated(
             tr("you are not logged in at {url}", url=self._url), code="client.not_logged_in"
         )
 
     def renew(self, rejected: str) -> str | None:  # noqa: ARG002
-        """There is none."""
+        """Return None."""
         return None
 
 
 class FixedToken:
-    """A token that was given, by argument or ``AIPLATFORM_TOKEN``: it can't be renewed."""
+    """A token given by argument or ``AIPLATFORM_TOKEN``; it can't be renewed."""
 
     def __init__(self, token: str) -> None:
         self._token = token
 
     def current(self) -> str:
-        """The token."""
+        """Return the token."""
         return self._token
 
     def renew(self, rejected: str) -> str | None:  # noqa: ARG002
-        """There is no other."""
+        """Return None."""
         return None
 
 
 class SessionTokens:
-    """A login: access tokens are renewed with a refresh token that every use replaces.
+    """The tokens of a login session; each use of the refresh token replaces it.
 
-    With a store the session is shared with other processes, and whoever renews it does so under the
-    store's lock.
+    With a store, other processes share the session, and it is renewed under the lock of the store.
     """
 
     def __init__(
@@ -83,14 +82,14 @@ class SessionTokens:
         return self._session
 
     def current(self) -> str:
-        """The access token, renewed when it is about to expire."""
+        """Return the access token; renew it if it is about to expire."""
         session = self._session
         if session.is_fresh():
             return session.access_token
         return self.renew(session.access_token)
 
     def renew(self, rejected: str) -> str:
-        """Replace the access token, unless another thread or process has done so already."""
+        """Renew the access token, unless another thread or process has done so already."""
         with self._lock:
             if self._session.access_token != rejected:
                 return self._session.access_token
@@ -102,7 +101,7 @@ class SessionTokens:
             return self._session.access_token
 
     def password_changed(self) -> None:
-        """Note that nothing stands in the session's way any more."""
+        """Record that the password was changed, so that the session is no longer restricted."""
         with self._lock:
             self._session = replace(self._session, must_change_password=False)
             if self._store is not None:
@@ -114,7 +113,8 @@ class SessionTokens:
     def _renew_shared(self, rejected: str, store: CredentialStore) -> Session:
         kept = store.read(self._session.url)
         if kept is None or kept.username != self._session.username:
-            # Logged out or in as another person meanwhile: this client stays who it is, unshared.
+            # The stored session was ended, or belongs to another user now. This client keeps its
+            # own session without sharing it.
             self._store = None
             return self._exchange(self._session)
         if kept.access_token != rejected and kept.is_fresh():
@@ -141,7 +141,7 @@ class SessionTokens:
 
 
 def session_from(url: str, username: str, answer: dict[str, Any]) -> Session:
-    """Read an answer of ``auth/token`` or ``auth/refresh``."""
+    """Convert an answer of ``auth/token`` or ``auth/refresh``."""
     return Session(
         url=url,
         username=username,

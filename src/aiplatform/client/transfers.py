@@ -1,4 +1,4 @@
-"""Bytes on their way: bodies of uploads, and files that arrive whole or not at all."""
+"""Bodies of uploads, and files that are either written completely or not at all."""
 
 import json
 import os
@@ -19,22 +19,25 @@ _ROWS_CHUNK_BYTES = 256 * 1024
 _STEM_BYTES = 200
 
 ProgressCallback = Callable[[int, int | None], None]
-"""Called with the bytes done and, where known, the bytes in all."""
+"""Called with the bytes that are done and the bytes in total, or None if that is unknown."""
 
 UploadData = str | os.PathLike[str] | bytes | BinaryIO | ArrowTable | Iterable[Mapping[str, Any]]
-"""A path, the content itself, a file opened for reading bytes, a table (a DataFrame of pandas or
-Polars, an Arrow table, a ``datasets.Dataset``), or rows to be written as JSONL."""
+"""The data of an upload.
+
+It is a path, the content itself, a file opened for reading bytes, a table (a DataFrame of pandas or
+Polars, an Arrow table, a ``datasets.Dataset``), or rows, which are written as JSONL.
+"""
 
 
 @dataclass(frozen=True)
 class Body:
-    """The content of an upload, read piece by piece.
+    """The content of an upload, read in chunks.
 
     Attributes:
         chunks: starts reading from the beginning.
-        length: size in bytes, if known before the end.
-        replayable: whether ``chunks`` may be called again.
-        filename: a name that tells the format, if the source has one.
+        length: the size in bytes, if known in advance.
+        replayable: True if ``chunks`` may be called again.
+        filename: a name that shows the format, if the source has one.
     """
 
     chunks: Callable[[], Iterator[bytes]]
@@ -44,14 +47,14 @@ class Body:
 
 
 def body_of(data: UploadData, progress: ProgressCallback | None = None) -> Body:
-    """Make an upload of whatever the caller has; nothing is held in memory but ``bytes`` given.
+    """Create the body of an upload from any supported data, without loading files into memory.
 
     Tables are written to a temporary Parquet file first.
 
     Raises:
         TypeError: for a file opened as text, and for rows that are not mappings.
-        ClientError: when the package that writes a table as Parquet is missing.
-        OSError: when a file cannot be read.
+        ClientError: if the package that writes a table as Parquet is missing.
+        OSError: if a file cannot be read.
     """
     if isinstance(data, str | os.PathLike):
         path = Path(data)
@@ -62,7 +65,7 @@ def body_of(data: UploadData, progress: ProgressCallback | None = None) -> Body:
     if isinstance(data, bytes | bytearray | memoryview):
         content = bytes(data)
         return Body(lambda: _of_bytes(content, progress), len(content), True, None)
-    # What follows is told apart by what it can do, which the type checker can't follow.
+    # The checks below depend on attributes, which the type checker can't follow.
     other: Any = data
     if isinstance(other, TextIOBase):
         raise TypeError("open the file for reading bytes: open(path, 'rb')")
@@ -79,7 +82,7 @@ def body_of(data: UploadData, progress: ProgressCallback | None = None) -> Body:
 def _of_path(path: Path, length: int, progress: ProgressCallback | None) -> Iterator[bytes]:
     done = 0
     with path.open("rb") as file:
-        # A file that is still being written is sent as it was when its size was announced.
+        # A file that grows during the upload is sent up to the announced size.
         while done < length:
             chunk = file.read(min(CHUNK_BYTES, length - done))
             if not chunk:
@@ -141,7 +144,7 @@ def _of_rows(
 
 
 def _line(row: Mapping[str, Any]) -> bytes:
-    """One row of JSONL. The standard encoder is fast; ours knows NaN and the rest."""
+    """Return one row as JSONL. The standard encoder is faster; ours also supports NaN."""
     try:
         text = json.dumps(row, ensure_ascii=False, allow_nan=False, default=jsonable)
         return text.encode() + b"\n"
@@ -150,14 +153,15 @@ def _line(row: Mapping[str, Any]) -> bytes:
 
 
 class AtomicFile:
-    """A file that appears under its name when it is complete, and otherwise never.
+    """A file that appears under its name only when it is complete.
 
-    It is written beside its place, so that the last step is a rename on one filesystem.
+    It is written in the same directory, so that the last step is a rename within one filesystem.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # A file name may fill the 255 bytes that file systems allow; this one must stay below, too.
+        # A file name may have up to 255 bytes on most filesystems; the temporary name must fit,
+        # too.
         start = path.name.encode("utf-8", "surrogateescape")[:_STEM_BYTES]
         stem = start.decode("utf-8", "ignore")
         self._temporary = path.with_name(f".{stem}.{secrets.token_hex(6)}.part")
@@ -168,7 +172,7 @@ class AtomicFile:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        """Remove what was not committed."""
+        """Remove the file if it was not committed."""
         self._file.close()
         self._temporary.unlink(missing_ok=True)
 
@@ -177,12 +181,12 @@ class AtomicFile:
         self._file.write(chunk)
 
     def restart(self) -> None:
-        """Throw away what was written."""
+        """Discard what was written."""
         self._file.seek(0)
         self._file.truncate()
 
     def commit(self) -> Path:
-        """Put the file in its place, in place of an earlier one."""
+        """Move the file to its place, and replace an earlier one."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()

@@ -1,4 +1,4 @@
-"""Requests: authentication, retries where they are safe, and errors as exceptions."""
+"""HTTP requests with authentication, safe retries, and errors as exceptions."""
 
 import contextlib
 import random
@@ -31,7 +31,7 @@ _SAFE = {"GET", "HEAD"}
 
 
 def normalised(url: str) -> str:
-    """An address as it is kept and compared: with scheme, without path of the API or slash."""
+    """Return an address in its stored form: with a scheme, without API path and final slash."""
     url = url.strip().rstrip("/")
     if "://" not in url:
         url = f"http://{url}"
@@ -41,14 +41,14 @@ def normalised(url: str) -> str:
 
 
 def segment(value: object) -> str:
-    """``value`` as one segment of a path, whatever characters it has."""
+    """Return ``value`` as one segment of a URL path, with special characters escaped."""
     return quote(str(value), safe="")
 
 
 def back_off(attempt: int, response: httpx.Response | None = None) -> float:
-    """Seconds to wait after the ``attempt``-th failure (from 0), with jitter.
+    """Return the seconds to wait after the ``attempt``-th failure (from 0), with jitter.
 
-    A server that names a time (``Retry-After``, in seconds) is believed, within reason.
+    A time that the server asks for (``Retry-After``, in seconds) is used, up to a limit.
     """
     asked = response.headers.get("retry-after", "") if response is not None else ""
     if asked.isdigit():
@@ -58,12 +58,12 @@ def back_off(attempt: int, response: httpx.Response | None = None) -> float:
 
 
 class Transport:
-    """One server, one connection pool, safe between threads.
+    """The connections to one server; thread-safe.
 
     Args:
-        url: address of the server.
-        timeout: seconds without a byte before a request is given up.
-        language: value of ``Accept-Language``, or ``None``.
+        url: the address of the server.
+        timeout: seconds without a byte after which a request fails.
+        language: the value of ``Accept-Language``, or ``None``.
         transport: replaces the network in tests.
     """
 
@@ -84,11 +84,12 @@ class Transport:
             base_url=self.url,
             headers=headers,
             timeout=httpx.Timeout(timeout, connect=10.0),
-            # A server closes idle connections after some seconds (uvicorn: 5). A POST on one that
-            # is just being closed fails and must not be repeated, so ours are given up before.
+            # A server closes idle connections after some seconds (uvicorn: 5). A POST on a
+            # connection that is just being closed fails and must not be repeated, so the client
+            # closes its own earlier.
             limits=httpx.Limits(keepalive_expiry=2.0),
             transport=transport,
-            # The proxy that the environment names can't reach this machine's own loopback.
+            # A proxy from the environment can't reach the loopback address of this machine.
             trust_env=not _is_loopback(self.url),
         )
 
@@ -110,13 +111,14 @@ class Transport:
         accept_errors: bool = False,
         read_timeout: float | None = None,
     ) -> httpx.Response:
-        """Send a request and read the whole answer. ``content`` is JSON already.
+        """Send a request and read the whole answer.
 
-        ``read_timeout`` is how many seconds without a byte end the request, if these are others
-        than those of the transport.
+        ``json`` is encoded; ``content`` is JSON already. ``read_timeout`` is the number of seconds
+        without a byte after which the request fails, if it differs from that of the transport.
 
         Raises:
-            ApiError: for every answer that is an error, unless ``accept_errors``, and for none.
+            ApiError: if the server answers with an error, unless ``accept_errors``, or does not
+                answer.
         """
         body = content if json is None else dumps(json).encode()
         if body is not None:
@@ -149,11 +151,11 @@ class Transport:
         return response
 
     def get(self, path: str, **params: Any) -> Any:
-        """The JSON that a GET answers."""
+        """Send a GET request and return the JSON of the answer."""
         return decoded(self.request("GET", path, params=params))
 
     def post(self, path: str, json: Any = None, **params: Any) -> Any:
-        """The JSON that a POST answers; ``None`` when it answers none."""
+        """Send a POST request and return the JSON of the answer, or ``None`` if it is empty."""
         return decoded(self.request("POST", path, params=params, json=json))
 
     def upload(
@@ -165,10 +167,10 @@ class Transport:
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
-        """Stream ``body`` to the server and return the JSON of its answer.
+        """Stream ``body`` to the server, and return the JSON of the answer.
 
-        The server reads and converts the whole file before it answers, so the answer may take its
-        time. A PUT of something that can be read again is repeated when the connection is lost.
+        The server reads and converts the whole file before it answers, which may take long. A PUT
+        whose body can be read again is repeated if the connection is lost.
         """
         headers = {"Content-Type": "application/octet-stream", **(headers or {})}
         if body.length is not None:
@@ -211,13 +213,13 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         read_timeout: float = 60.0,
     ) -> Iterator[httpx.Response]:
-        """Send a request and hand out the answer unread; its status is checked.
+        """Send a request and yield the answer, whose status is checked but whose body is unread.
 
-        What breaks while the answer is read arrives as ``httpx.TransportError``: whoever reads a
-        stream knows whether and where to resume it.
+        A connection error during reading is raised as ``httpx.TransportError``, because only the
+        reader knows if and where to resume.
         """
         content = None if json is None else dumps(json).encode()
-        # Compressed, neither hash nor length would be those of the file.
+        # With compression, hash and length would not be those of the file.
         headers = {"Accept": "*/*", "Accept-Encoding": "identity", **(headers or {})}
         if content is not None:
             headers["Content-Type"] = "application/json"
@@ -244,7 +246,7 @@ class Transport:
     def _send(
         self, build: Any, *, authenticated: bool, retried: bool, renewable: bool = True
     ) -> httpx.Response:
-        """Send what ``build`` makes, anew for each attempt; the answer is not read yet."""
+        """Send the request that ``build`` creates for each attempt; return the unread answer."""
         failures = 0
         renewed = False
         while True:
@@ -274,10 +276,10 @@ class Transport:
 
 
 def decoded(response: httpx.Response) -> Any:
-    """The JSON of a response, ``None`` for an empty one.
+    """Return the JSON of a response, or ``None`` for an empty one.
 
     Raises:
-        UnexpectedAnswer: when it is something else, a login page of a proxy for instance.
+        UnexpectedAnswer: if the response is not JSON, for instance a proxy's login page.
     """
     if not response.content:
         return None
@@ -307,7 +309,7 @@ def _query(params: Mapping[str, Any] | None) -> dict[str, str | list[str]] | Non
 
 
 def as_text(value: object) -> str:
-    """``value`` as parameters and metadata say it."""
+    """Return ``value`` as text for parameters and metadata."""
     return ("true" if value else "false") if isinstance(value, bool) else str(value)
 
 

@@ -1,4 +1,4 @@
-"""Waiting for something on the server, by looking."""
+"""Waiting for changes on the server by polling."""
 
 import time
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def poll(
     first: float = 0.25,
     longest: float = 2.0,
 ) -> T:
-    """Look until ``done`` says so, less often as time passes.
+    """Call ``look`` until ``done`` accepts its result, with increasing pauses.
 
     Raises:
         WaitTimeout: after ``timeout`` seconds.
@@ -43,10 +43,10 @@ def poll(
 
 
 class WaitingReasons:
-    """Calls ``on_event`` with an event ``waiting`` whenever the reason why a task waits changes.
+    """A caller of ``on_event`` whenever the reason why a task waits changes.
 
-    It is for callers who wait for a deployment, a report or a search by reading that itself. A
-    caller who may not read tasks is told nothing.
+    For callers that wait for a deployment, a report or a sweep by polling it. If the user may not
+    read tasks, no event is reported.
     """
 
     def __init__(self, client: "Client", on_event: Callable[[TaskEvent], None] | None) -> None:
@@ -56,17 +56,18 @@ class WaitingReasons:
 
     @property
     def wanted(self) -> bool:
-        """True if somebody is told the reasons."""
+        """True if a caller wants to know the reasons."""
         return self._on_event is not None
 
     def look(self, task: UUID | None) -> None:
-        """Read the task, and tell why it waits unless that was told already."""
+        """Read the task, and report its reason to wait unless that was reported before."""
         if self._on_event is None or task is None:
             return
         try:
             found = self._client.tasks.get(task)
         except ApiError:
-            # The task is told about in passing. What is wrong for the wait itself fails there.
+            # The reason is only additional information. An error that matters to the caller will
+            # occur in its own requests.
             return
         waiting = found.waiting
         if found.status is not TaskStatus.PENDING or waiting is None or not waiting.blocked:

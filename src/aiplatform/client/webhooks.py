@@ -1,4 +1,4 @@
-"""Webhooks: events of a project, sent to your programs."""
+"""Webhooks: a project's events, sent to your programs."""
 
 import time
 from collections.abc import Sequence
@@ -15,7 +15,10 @@ from aiplatform.protocol.notifications import DeliveryStatus
 
 
 class Webhook(Resource):
-    """Where a project's events go. ``secret`` is there only when it was made just now."""
+    """An address that a project's events are sent to.
+
+    ``secret`` is set only in the answer to its creation or rotation.
+    """
 
     uuid: UUID
     project: UUID
@@ -35,24 +38,24 @@ class Webhook(Resource):
         return self.client.webhooks.update(self, **changes)
 
     def rotate(self, *, overlap_hours: float = 24) -> "Webhook":
-        """Give it a new secret."""
+        """Replace the secret of the webhook, see :meth:`Webhooks.rotate`."""
         return self.client.webhooks.rotate(self, overlap_hours=overlap_hours)
 
     def test(self, *, timeout: float = 20) -> "Delivery":
-        """Send it a ping and see how that went."""
+        """Send a ping to the webhook and return the result."""
         return self.client.webhooks.test(self, timeout=timeout)
 
     def deliveries(self, *, limit: int | None = None) -> Pages["Delivery"]:
-        """What was sent to it and what waits, newest first."""
+        """List the webhook's deliveries, also those that wait, newest first."""
         return self.client.webhooks.deliveries(self, limit=limit)
 
     def delete(self) -> None:
-        """Delete it with its log."""
+        """Delete the webhook with its deliveries."""
         self.client.webhooks.delete(self)
 
 
 class Call(BaseModel):
-    """One call of a webhook."""
+    """One HTTP request to a webhook."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -65,7 +68,7 @@ class Call(BaseModel):
 
 
 class Delivery(Resource):
-    """One event on its way to a webhook; ``body`` and ``calls`` when it was read by itself."""
+    """The delivery of one event to a webhook; ``body`` and ``calls`` are not set in lists."""
 
     uuid: UUID
     message_id: UUID
@@ -84,7 +87,7 @@ WebhookLike = Webhook | UUID | str
 
 
 class Webhooks(Group):
-    """``client.webhooks``; for those who manage a project's members."""
+    """The operations on webhooks (``client.webhooks``), for managers of a project's members."""
 
     def create(
         self,
@@ -94,7 +97,10 @@ class Webhooks(Group):
         events: Sequence[str] = (),
         project: ProjectLike | None = None,
     ) -> Webhook:
-        """Have events sent to ``url``: those of ``events``, or all. Keep the answer's secret."""
+        """Create a webhook for the given types of events, or all; the answer contains its secret.
+
+        The secret can't be read again.
+        """
         body = {"name": name, "url": url, "events": list(events)}
         path = f"{self._client.projects.path(project)}/webhooks"
         return self._make(Webhook, self._http.post(path, body))
@@ -102,11 +108,11 @@ class Webhooks(Group):
     def list(
         self, *, project: ProjectLike | None = None, limit: int | None = None
     ) -> Pages[Webhook]:
-        """A project's webhooks, newest first."""
+        """List the webhooks of a project, newest first."""
         return self._pages(Webhook, f"{self._client.projects.path(project)}/webhooks", limit=limit)
 
     def get(self, webhook: WebhookLike, *, project: ProjectLike | None = None) -> Webhook:
-        """Read one."""
+        """Read a webhook."""
         return self._get(Webhook, self.path(webhook, project))
 
     def update(
@@ -122,18 +128,24 @@ class Webhooks(Group):
         overlap_hours: float = 24,
         project: ProjectLike | None = None,
     ) -> Webhook:
-        """Give it a new secret, in the answer; for ``overlap_hours`` the one before signs too."""
+        """Replace the secret of a webhook; the answer contains the new one.
+
+        For ``overlap_hours``, events are signed with the old secret, too.
+        """
         path = f"{self.path(webhook, project)}/rotate"
         return self._make(Webhook, self._http.post(path, {"overlap_hours": overlap_hours}))
 
     def delete(self, webhook: WebhookLike, *, project: ProjectLike | None = None) -> None:
-        """Delete it with its log; what waits is not sent."""
+        """Delete a webhook with its deliveries; events that wait are not sent."""
         self._http.request("DELETE", self.path(webhook, project))
 
     def test(
         self, webhook: WebhookLike, *, timeout: float = 20, project: ProjectLike | None = None
     ) -> Delivery:
-        """Send it a ping; returns how that went, once it was called or ``timeout`` passed."""
+        """Send a ping to a webhook, and return the delivery after the first call or ``timeout``.
+
+        ``timeout`` is in seconds.
+        """
         path = self.path(webhook, project)
         made = self._make(Delivery, self._http.post(f"{path}/test"))
         deadline = time.monotonic() + timeout
@@ -147,7 +159,7 @@ class Webhooks(Group):
     def deliveries(
         self, webhook: WebhookLike, *, project: ProjectLike | None = None, limit: int | None = None
     ) -> Pages[Delivery]:
-        """What was sent to it and what waits, newest first."""
+        """List a webhook's deliveries, also those that wait, newest first."""
         return self._pages(Delivery, f"{self.path(webhook, project)}/deliveries", limit=limit)
 
     def delivery(
@@ -157,7 +169,7 @@ class Webhooks(Group):
         *,
         project: ProjectLike | None = None,
     ) -> Delivery:
-        """One delivery with what is sent and every call."""
+        """Read a delivery, with its body and all calls."""
         path = self.path(webhook, project)
         return self._get(Delivery, f"{path}/deliveries/{_key(delivery)}")
 
@@ -168,15 +180,15 @@ class Webhooks(Group):
         *,
         project: ProjectLike | None = None,
     ) -> Delivery:
-        """Send an event once more, under the ``webhook-id`` that it had."""
+        """Send an event again, with its original ``webhook-id``."""
         path = self.path(webhook, project)
         return self._make(Delivery, self._http.post(f"{path}/deliveries/{_key(delivery)}/replay"))
 
     def path(self, webhook: WebhookLike, project: ProjectLike | None = None) -> str:
-        """Where the webhook lives in the API.
+        """Return the path of the webhook in the API.
 
         Raises:
-            NotFound: when no webhook of the project has the name.
+            NotFound: if no webhook of the project has this name.
         """
         if isinstance(webhook, Webhook):
             return f"webhooks/{webhook.uuid}"

@@ -1,4 +1,4 @@
-"""Workers: what the machines offer and run. For administrators."""
+"""Workers: the resources that machines offer, and the tasks that they run; for administrators."""
 
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from aiplatform.language import tr
 
 
 class Worker(Resource):
-    """A worker, as it was when read; memory in MiB."""
+    """A worker, as it was when read; memory is in MiB."""
 
     uuid: UUID
     name: str
@@ -35,7 +35,7 @@ class Worker(Resource):
 
     @property
     def devices_free(self) -> int:
-        """Slots for GPU work that no task holds."""
+        """The number of GPU slots that no task holds."""
         return sum(1 for device in self.devices if device.get("task") is None)
 
 
@@ -44,26 +44,29 @@ WorkerLike = Worker | UUID | str
 
 
 class Workers(Group):
-    """``client.workers``."""
+    """The operations on workers (``client.workers``)."""
 
     def list(self, *, limit: int | None = None) -> Pages[Worker]:
-        """All that ever signed on, the newest first."""
+        """List all workers that ever registered, newest first."""
         return self._pages(Worker, "workers", limit=limit)
 
     def get(self, worker: WorkerLike) -> Worker:
-        """Read one."""
+        """Read a worker."""
         return self._get(Worker, self.path(worker))
 
     def cordon(self, worker: WorkerLike) -> Worker:
-        """Let it take no more tasks; what it runs goes on."""
+        """Let a worker accept no new tasks; its running tasks continue."""
         return self._make(Worker, self._http.post(f"{self.path(worker)}/cordon"))
 
     def drain(self, worker: WorkerLike) -> Worker:
-        """Empty it: preemptible tasks checkpoint and go on elsewhere, the rest ends there."""
+        """Empty a worker: preemptible tasks move to other workers, the others run to their end.
+
+        Preemptible tasks save a checkpoint first.
+        """
         return self._make(Worker, self._http.post(f"{self.path(worker)}/drain"))
 
     def resume(self, worker: WorkerLike) -> Worker:
-        """Let it take tasks again."""
+        """Let a worker accept tasks again."""
         return self._make(Worker, self._http.post(f"{self.path(worker)}/resume"))
 
     def telemetry(
@@ -73,7 +76,7 @@ class Workers(Group):
         points: int | None = None,
         since: datetime | None = None,
     ) -> Telemetry:
-        """What its machine does, as curves of at most ``points``."""
+        """Return the resource curves of a worker's machine, with at most ``points`` points each."""
         return self._make(
             Telemetry,
             self._http.get(
@@ -85,10 +88,10 @@ class Workers(Group):
         )
 
     def path(self, worker: WorkerLike) -> str:
-        """Where the worker lives in the API.
+        """Return the path of the worker in the API.
 
         Raises:
-            NotFound: when none has the name.
+            NotFound: if no worker has this name.
         """
         uuid = worker.uuid if isinstance(worker, Worker) else as_uuid(worker)
         if uuid is None:

@@ -1,9 +1,9 @@
 """The language of the texts that the command line, the SDK and `aiplatform up` show to people.
 
-Texts stand in the code in English. ``zh.json`` beside this file maps each of them to Chinese; a
-test fails when one is missing. The standard library's gettext needs catalogues that are compiled at
-installation, so a plain file of pairs serves here. The server's own answers carry both languages
-and are chosen by the request's ``Accept-Language``.
+The texts in the code are English. ``zh.json`` in this directory maps each of them to Chinese; a
+test fails if one is missing. The gettext module of the standard library needs catalogues that are
+compiled at installation; a plain JSON file does not. The server's answers contain both languages,
+and the request's ``Accept-Language`` selects one.
 """
 
 import json
@@ -18,7 +18,7 @@ from typing import Literal
 Language = Literal["en", "zh"]
 
 VARIABLES = ("AIPLATFORM_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
-"""Environment variables that name the language. The first that is set decides."""
+"""Environment variables that name the language. The first one that is set decides."""
 
 
 def current() -> Language:
@@ -31,19 +31,19 @@ def current() -> Language:
 def tr(text: str, /, **values: object) -> str:
     """Return ``text`` in the current language, with ``{name}`` replaced by ``values``.
 
-    A text that the catalogue lacks is shown in English.
+    A text that is missing in the catalogue is shown in English.
 
     Args:
-        text: the English text, a template of :meth:`str.format` when there are values. In a command
-            to copy, ``{name:quoted}`` stands for one argument of a shell, whatever it contains.
-        values: what the template's names stand for.
+        text: the English text; a template of :meth:`str.format` if there are values. In commands to
+            copy, ``{name:quoted}`` is a single argument of a shell, whatever it contains.
+        values: the values for the names in the template.
     """
     shown = catalogue().get(text, text) if current() == "zh" else text
     return _FORMATTER.format(shown, **values) if values else shown
 
 
 class _Formatter(string.Formatter):
-    """The formats of Python, and ``quoted``."""
+    """A formatter with Python's formats and ``quoted``."""
 
     def format_field(self, value: object, format_spec: str) -> str:
         if format_spec == "quoted":
@@ -56,6 +56,6 @@ _FORMATTER = _Formatter()
 
 @cache
 def catalogue() -> dict[str, str]:
-    """Return the Chinese text of each English one."""
+    """Return the Chinese texts by their English texts."""
     pairs: dict[str, str] = json.loads(files(__name__).joinpath("zh.json").read_text("utf-8"))
     return pairs

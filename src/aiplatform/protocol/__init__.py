@@ -1,5 +1,6 @@
-"""What processes say to each other: specs, messages and the words they are written in.
+"""Specs, messages and enumerations that the processes of the platform exchange.
 
-Pydantic only, no input or output. Every other package may import this one, so a spec has one type
-from the request body through the JSONB column and the runtime's input to the SDK's argument.
+This package only contains pydantic models and pure functions, and does no I/O. All other packages
+may import it, so a spec has the same type in the request body, in the JSONB column, in the
+runtime's input and in the SDK's arguments.
 """

@@ -1,4 +1,4 @@
-"""How the processes of a training share rows and weights."""
+"""Options for distributing the rows and weights of a training over several processes."""
 
 from typing import Annotated, Literal
 
@@ -11,9 +11,9 @@ LayerClass = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z_][A-Za-z0-9
 
 
 class FsdpOptions(Strict):
-    """Fully sharded data parallelism: each process holds a share of the weights.
+    """Options of fully sharded data parallelism: each process holds a share of the weights.
 
-    It is torch's FSDP2, by transformers' ``fsdp_config`` of version 2.
+    This is torch's FSDP2, configured by transformers' ``fsdp_config`` of version 2.
     """
 
     strategy: Literal["full_shard", "shard_grad_op"] = Field(
@@ -32,9 +32,9 @@ class FsdpOptions(Strict):
 
 
 class AcceleratorOptions(Strict):
-    """How accelerate shares rows among the processes: transformers' ``accelerator_config``.
+    """Options for distributing rows over processes: transformers' ``accelerator_config``.
 
-    ``fsdp`` shards the weights, too, and so does ``deepspeed``; it's one or the other.
+    ``fsdp`` and ``deepspeed`` shard the weights, too. Only one of them can be used.
     """
 
     split_batches: bool = Field(False, description="share each batch instead of taking one each")

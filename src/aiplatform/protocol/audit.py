@@ -1,10 +1,10 @@
-"""The vocabulary of the audit trail: ``resource:action``, in alphabetical order, in one place."""
+"""The actions of audit entries, as ``resource:action``, in alphabetical order."""
 
 from enum import StrEnum
 
 
 class AuditAction(StrEnum):
-    """What an audit row says was done."""
+    """The action that an audit entry records."""
 
     ACCESS_DENIED = "access:denied"
     ACCESS_UNAUTHENTICATED = "access:unauthenticated"

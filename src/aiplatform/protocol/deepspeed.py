@@ -1,7 +1,8 @@
-"""DeepSpeed configs, as far as a training takes them.
+"""DeepSpeed configs: the subset that a training accepts.
 
-They stay as people have them, with their ``"auto"``. What is taken is ZeRO's own; what the spec's
-other fields say may only be said again; what writes files, calls out or compiles is refused.
+Configs can be used as they are published, with ``"auto"`` values. Options of ZeRO are accepted.
+Values that the spec has fields of its own for must be the same as in the spec. Options that write
+files, send data or compile code are refused.
 """
 
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from aiplatform.protocol.strict import Strict
 AUTO: Final = "auto"
 Auto = Literal["auto"]
 Count = Annotated[int, Field(ge=0, le=10**15)]
-"""Often written as a float: ``5e8``."""
+"""A whole number; configs often write it as a float, such as ``5e8``."""
 
 Positive = Annotated[int, Field(ge=1, le=10**9)]
 Amount = Annotated[float, Field(ge=0, lt=1)]
@@ -45,7 +46,7 @@ REFUSED = {
     "tensorboard": _MONITOR,
     "wandb": _MONITOR,
 }
-"""What configs often have and a training does not take, and why."""
+"""Common fields of configs that a training refuses, with the reasons."""
 
 REFUSED_OF_ZERO = {
     "elastic_checkpoint": _ELSEWHERE,
@@ -58,7 +59,7 @@ REFUSED_OF_ZERO = {
 
 
 class Given(Strict):
-    """A part of a config, of which only what was given is kept."""
+    """A part of a config; serialised with only the fields that were given."""
 
     @model_serializer(mode="wrap")
     def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -66,10 +67,10 @@ class Given(Strict):
 
 
 def refuse(config: Any, reasons: dict[str, str]) -> None:
-    """Say of the first field that is known and not taken why it is not.
+    """Raise an error for the first field that is known but refused.
 
     Raises:
-        ValueError: when there is one.
+        ValueError: with the reason, if there is such a field.
     """
     for name in config if isinstance(config, dict) else ():
         if name in reasons:
@@ -77,7 +78,7 @@ def refuse(config: Any, reasons: dict[str, str]) -> None:
 
 
 class Offload(Given):
-    """Where something is kept that GPUs have no room for."""
+    """A place outside the GPUs where data is kept to save their memory."""
 
     device: Literal["none", "cpu"]
     pin_memory: bool | None = None
@@ -94,14 +95,14 @@ class Offload(Given):
 
 
 class OffloadOptimizer(Offload):
-    """AdamW's state, in the memory of the CPU; AdamW computes there."""
+    """Offload of AdamW's state to the CPU's memory; AdamW then runs on the CPU."""
 
     buffer_count: Count | None = None
     fast_init: bool | None = None
 
 
 class OffloadParam(Offload):
-    """Weights, in the memory of the CPU until they are needed."""
+    """Offload of weights to the CPU's memory until they are needed."""
 
     buffer_count: Count | None = None
     buffer_size: Count | None = None
@@ -109,9 +110,10 @@ class OffloadParam(Offload):
 
 
 class ZeroOptimization(Given):
-    """ZeRO, Rajbhandari et al. 2019 (arXiv:1910.02054): what each process keeps a share of.
+    """Options of ZeRO, Rajbhandari et al. 2019 (arXiv:1910.02054).
 
-    Stage 1: AdamW's state; 2: gradients, too; 3: weights, too.
+    The stage says what is split among the processes. Stage 1: AdamW's state; 2: gradients, too; 3:
+    weights, too.
     """
 
     stage: Literal[1, 2, 3]
@@ -152,13 +154,13 @@ class ZeroOptimization(Given):
 
 
 class Bf16(Given):
-    """Whether bf16 is computed in, which is the spec's ``precision``."""
+    """The use of bf16, which must agree with the spec's ``precision``."""
 
     enabled: bool | Auto = AUTO
 
 
 class Fp16(Given):
-    """What configs say of fp16, in which nothing is trained here."""
+    """The options for fp16, which must be off: trainings don't use it."""
 
     enabled: Literal[False] | Auto = AUTO
     auto_cast: bool | None = None
@@ -177,7 +179,7 @@ class Fp16(Given):
 
 
 class AdamWParams(Given):
-    """AdamW's numbers; rate and decay are the spec's."""
+    """The parameters of AdamW; learning rate and weight decay must agree with the spec."""
 
     lr: Rate | Auto | None = None
     weight_decay: Amount | Auto | None = None
@@ -188,14 +190,14 @@ class AdamWParams(Given):
 
 
 class Optimizer(Given):
-    """AdamW, which is what trains here; DeepSpeed calls it ``Adam``, too."""
+    """The optimizer, which is always AdamW; DeepSpeed also calls it ``Adam``."""
 
     type: Literal["AdamW", "Adam"]
     params: AdamWParams = Field(default_factory=AdamWParams)
 
 
 class SchedulerParams(Given):
-    """A schedule's numbers, all of which follow from the spec."""
+    """The parameters of a learning rate schedule, all of which follow from the spec."""
 
     warmup_min_lr: Literal[0] | Auto | None = None
     warmup_max_lr: Rate | Auto | None = None
@@ -205,11 +207,11 @@ class SchedulerParams(Given):
 
 
 SCHEDULES = {"WarmupDecayLR": "linear", "WarmupCosineLR": "cosine"}
-"""DeepSpeed's names, and those of the spec's ``lr_scheduler``."""
+"""DeepSpeed's names of schedules, and the spec's values of ``lr_scheduler``."""
 
 
 class Scheduler(Given):
-    """A schedule that the spec's ``lr_scheduler`` has, too."""
+    """A learning rate schedule that the spec's ``lr_scheduler`` has, too."""
 
     type: Literal["WarmupDecayLR", "WarmupCosineLR"]
     params: SchedulerParams = Field(default_factory=SchedulerParams)
@@ -226,10 +228,10 @@ class Scheduler(Given):
 
 
 class DeepspeedConfig(Given):
-    """A DeepSpeed config, as far as trainings take them.
+    """A DeepSpeed config: the subset that trainings accept.
 
-    Processes share AdamW's state, gradients and, from stage 3 on, weights. What it says of other
-    fields of the spec must be `"auto"` or the same.
+    The processes share AdamW's state and gradients, and from stage 3 on also weights. Values that
+    the spec has fields of its own for must be `"auto"` or the same as in the spec.
     """
 
     zero_optimization: ZeroOptimization
@@ -256,7 +258,7 @@ class DeepspeedConfig(Given):
 
 
 class Said(NamedTuple):
-    """What the spec's own fields say, of which a config may say nothing else."""
+    """The values of the spec's own fields, which a config must not contradict."""
 
     batch_size: int
     gradient_accumulation: int
@@ -268,7 +270,7 @@ class Said(NamedTuple):
 
 
 def contradictions(config: DeepspeedConfig, said: Said) -> Iterator[str]:
-    """Where a config says something else than the spec, each with what to do."""
+    """Yield each contradiction between a config and the spec, with advice."""
     rows = said.batch_size * said.gradient_accumulation * said.processes
     optimizer = config.optimizer.params if config.optimizer else AdamWParams()
     schedule = config.scheduler.params if config.scheduler else SchedulerParams()

@@ -1,9 +1,8 @@
-"""The one JSON encoder.
+"""The JSON encoder of the platform.
 
-PostgreSQL's JSONB holds neither NaN nor U+0000, and JSON itself has no infinities. Losses do become
-NaN and texts do contain NUL, so both are written in a form that survives everywhere: NaN and the
-infinities as the strings ``"NaN"``, ``"Infinity"`` and ``"-Infinity"`` (which ``float()`` and
-pydantic read back), NUL as U+FFFD.
+PostgreSQL's JSONB supports neither NaN nor U+0000, and JSON has no infinities. But losses do become
+NaN, and texts do contain NUL. Therefore NaN and infinities are written as the strings ``"NaN"``,
+``"Infinity"`` and ``"-Infinity"``, which ``float()`` and pydantic can read, and NUL as U+FFFD.
 """
 
 import json
@@ -25,16 +24,16 @@ ESCAPED_NUL = "\\u0000"
 
 
 PLAIN = (str, int, bool, NoneType)
-"""Types whose values are JSON as they are, but for NUL."""
+"""Types whose values are JSON as they are, except for NUL in texts."""
 
 
 def jsonable(value: Any) -> Any:
-    """Reduce ``value`` to what JSON and JSONB both hold. Keys become what JSON calls them.
+    """Convert ``value`` to a form that both JSON and JSONB support; keys become texts.
 
     Raises:
         TypeError: for a type that has no JSON form.
     """
-    # By the exact type first: to match a pattern asks an abstract class at every value.
+    # Compare exact types first for speed: the patterns below check abstract classes.
     kind = type(value)
     if kind in PLAIN:
         return value if kind is not str or NUL not in value else value.replace(NUL, REPLACEMENT)
@@ -63,7 +62,7 @@ def jsonable(value: Any) -> Any:
             return value.isoformat()
         case UUID() | PurePath():
             return str(value)
-    # Scalars of numpy and torch arrive in metrics and reports; both offer item().
+    # Metrics and reports contain scalars of numpy and torch; both have item().
     item = getattr(value, "item", None)
     if callable(item):
         return jsonable(item())
@@ -91,11 +90,11 @@ _REDUCED = json.JSONEncoder(**_COMPACT)
 
 
 def dumps(value: Any) -> str:
-    """Encode ``value`` as compact JSON text, see the module's rules."""
+    """Encode ``value`` as compact JSON text, by the rules of this module."""
     try:
-        # Most of what there is goes through as it is, and that encoder is written in C.
+        # Most values need no conversion, and this encoder is written in C.
         text = _AS_IT_IS.encode(value)
-    except (TypeError, ValueError):  # a key that is no text, or a number that JSON lacks
+    except (TypeError, ValueError):  # a key that is not a text, or a number that JSON lacks
         return _REDUCED.encode(jsonable(value))
     return _REDUCED.encode(jsonable(value)) if ESCAPED_NUL in text else text
 
@@ -104,15 +103,15 @@ def loads(text: str | bytes) -> Any:
     """Decode JSON, several times faster than the standard library.
 
     Raises:
-        ValueError: when it is none.
+        ValueError: for invalid JSON.
     """
     try:
         return from_json(text)
     except ValueError:
-        # What is nested deeper than this parser goes, or is no JSON at all.
+        # It is invalid, or nested more deeply than that parser supports.
         return json.loads(text)
 
 
 def clean_text(text: str) -> str:
-    """``text`` without what a PostgreSQL ``TEXT`` refuses: NUL and lone surrogates."""
+    """Replace what a PostgreSQL ``TEXT`` column can't store: NUL and lone surrogates."""
     return text.replace(NUL, REPLACEMENT).encode("utf-8", "replace").decode("utf-8")

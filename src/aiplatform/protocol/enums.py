@@ -1,10 +1,10 @@
-"""Words shared by all processes: types and states as they stand in the database and on the wire."""
+"""Types and states that all processes share, as stored in the database and sent in requests."""
 
 from enum import StrEnum
 
 
 class TaskType(StrEnum):
-    """What a task does; each has a spec of the same name in :mod:`aiplatform.protocol.specs`."""
+    """The type of a task; each has a spec in :mod:`aiplatform.protocol.specs`."""
 
     DATASET_IMPORT = "dataset_import"
     DATA_FIX = "data_fix"
@@ -18,7 +18,7 @@ class TaskType(StrEnum):
 
 
 class SecretKind(StrEnum):
-    """What a secret is for; a word for people, all kinds are used alike."""
+    """The purpose of a secret. It is only information for people; all kinds work alike."""
 
     GENERIC = "generic"
     HUB_TOKEN = "hub_token"  # noqa: S105
@@ -26,7 +26,7 @@ class SecretKind(StrEnum):
 
 
 class TaskStatus(StrEnum):
-    """Where a task is in its life; the transitions are a table, ``tasks/rules/states.py``."""
+    """The state of a task; ``tasks/rules/states.py`` lists the transitions."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -38,21 +38,23 @@ class TaskStatus(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """True when the task has ended. Only one that ran elsewhere and was failed for its silence
-        may change once more, to what it says itself.
+        """True if the task has ended.
+
+        One final status can change once more: an external run that failed because its heartbeats
+        stopped may still report its own end.
         """
         return self in {TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED}
 
 
 class ProjectStatus(StrEnum):
-    """An archived project is read-only."""
+    """The state of a project; an archived project is read-only."""
 
     ACTIVE = "active"
     ARCHIVED = "archived"
 
 
 class DatasetStatus(StrEnum):
-    """``processing`` while the quality report of the current version is being made."""
+    """The state of a dataset: ``processing`` while its current version's report is being made."""
 
     UPLOADED = "uploaded"
     PROCESSING = "processing"
@@ -71,7 +73,7 @@ class ExperimentStatus(StrEnum):
 
 
 class DeploymentStatus(StrEnum):
-    """What a deployment shows its users."""
+    """The state of a deployment."""
 
     STARTING = "starting"
     READY = "ready"
@@ -82,7 +84,7 @@ class DeploymentStatus(StrEnum):
 
 
 class ModelStatus(StrEnum):
-    """``pending`` while the files of a model are still being brought in."""
+    """The state of a model; ``pending`` until its files are imported."""
 
     PENDING = "pending"
     READY = "ready"
@@ -90,7 +92,7 @@ class ModelStatus(StrEnum):
 
 
 class DataFormat(StrEnum):
-    """File formats that datasets are uploaded in."""
+    """A file format in which datasets can be uploaded."""
 
     ARROW = "arrow"
     CSV = "csv"
@@ -102,7 +104,7 @@ class DataFormat(StrEnum):
 
 
 class DataShape(StrEnum):
-    """What a row of a dataset is, recognised from its columns."""
+    """The meaning of a dataset's rows, recognised from its columns."""
 
     ALPACA = "alpaca"
     CHAT = "chat"
@@ -115,7 +117,7 @@ class DataShape(StrEnum):
 
 
 class LogStream(StrEnum):
-    """Where a log line came from; ``system`` is the platform itself."""
+    """The source of a log line; ``system`` is the platform itself."""
 
     STDOUT = "stdout"
     STDERR = "stderr"
@@ -123,7 +125,7 @@ class LogStream(StrEnum):
 
 
 class LogLevel(StrEnum):
-    """How severe a log line is, the least first."""
+    """The severity of a log line, in ascending order."""
 
     DEBUG = "debug"
     INFO = "info"

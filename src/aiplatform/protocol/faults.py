@@ -1,6 +1,6 @@
-"""What pydantic found wrong with a value, in words for the person who sent it.
+"""Texts for pydantic's validation errors, for the person who sent the value.
 
-Neither a regular expression nor a name of the platform's own code is in any text.
+No text contains a regular expression or a name from the platform's code.
 """
 
 import re
@@ -38,7 +38,7 @@ _JSON_KINDS: dict[str, Expectation] = {
     "url": Expectation("an address such as https://example.com", "地址，如 https://example.com"),
     "uuid": Expectation("a uuid", "uuid"),
 }
-"""What is expected, by what the types of pydantic's errors begin with."""
+"""Expected values, by the first part of the types of pydantic's errors."""
 
 _KIND_ENDINGS = ("_parsing", "_type", "_from_date_parsing", "_from_float", "_parsing_size")
 
@@ -91,9 +91,12 @@ _WHOLE: dict[str, Expectation] = {
 
 
 def expected(fault: Any) -> Expectation:
-    """Return what is wrong by one of a ``ValidationError``'s ``errors()``, as a predicate.
+    """Return the description of a validation error as a predicate ("must be ...").
 
-    Where a check of ours found it, its own words count.
+    If one of the platform's own validators raised it, its own text is used.
+
+    Args:
+        fault: one of a ``ValidationError``'s ``errors()``.
     """
     kind, facts = str(fault["type"]), fault.get("ctx") or {}
     if kind == "string_pattern_mismatch":
@@ -120,22 +123,24 @@ def _must_be(words: Expectation) -> Expectation:
 
 
 def message_of(fault: Any) -> str:
-    """Return what is wrong, in English."""
+    """Return the English description of a validation error."""
     return expected(fault).en
 
 
 def message_zh_of(fault: Any) -> str:
-    """Return what :func:`message_of` does, in Chinese as far as there is a text."""
+    """Return the Chinese description of a validation error, or the English one if there is none."""
     return expected(fault).zh
 
 
 def place_of(fault: Any, given: Any = None) -> str:
-    """Return where it is, as its sender wrote it: fields with dots between; empty for the whole.
+    """Return the place of a validation error as the sender wrote it; empty for the whole value.
+
+    The place consists of field names, separated by dots.
 
     Args:
         fault: one of a ``ValidationError``'s ``errors()``.
-        given: what was validated. Parts of the place that are not in it, such as the chosen member
-            of a union, are left out.
+        given: the value that was validated. Parts of the place that do not occur in it, such as the
+            chosen member of a union, are left out.
     """
     parts = list(fault["loc"])
     in_request = bool(parts) and parts[0] in PARTS_OF_REQUESTS
@@ -152,7 +157,7 @@ def place_of(fault: Any, given: Any = None) -> str:
 
 
 def _written(parts: list[Any], given: Any, kind: str) -> list[Any]:
-    """The parts of a place that lead through what was given."""
+    """Return the parts of a place that lead through the given value."""
     found: list[Any] = []
     for number, part in enumerate(parts):
         is_last = number == len(parts) - 1
@@ -169,11 +174,11 @@ def _written(parts: list[Any], given: Any, kind: str) -> list[Any]:
 
 
 def _is_internal(part: Any) -> bool:
-    """Whether it names a type or a function of the code: ``list[str]``, ``function-after[…]``."""
+    """Return True if a part names a type or function: ``list[str]``, ``function-after[…]``."""
     return isinstance(part, str) and (part == "[key]" or re.search(r"[\[\]()]", part) is not None)
 
 
 def fault_text(fault: Any, given: Any = None) -> str:
-    """Return what is wrong, after the place where it is."""
+    """Return the description of a validation error, after its place."""
     place = place_of(fault, given)
     return f"{place}: {message_of(fault)}" if place else message_of(fault)

@@ -1,4 +1,4 @@
-"""What can be done about each finding of a quality report, by its code."""
+"""The fixes that are possible for each finding of a quality report."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,10 +11,10 @@ DROPPED = frozenset(
     "mixed_languages near_duplicates no_answer over_length rare_languages refusals "
     "repeated_answers role_order same_sides template_refuses unanswered".split()
 )
-"""Findings whose rows can be dropped: those that name every row they are about."""
+"""Findings whose rows can be dropped, because they name all of their rows."""
 
 UNFIXABLE = frozenset({"boilerplate", "missing_other", "mixed_types", "not_trainable"})
-"""Findings that take a person."""
+"""Findings that only a person can fix."""
 
 GENTLE: dict[str, FixAction] = {
     "damaged_text": "repair",
@@ -29,7 +29,7 @@ GENTLE: dict[str, FixAction] = {
 
 
 TOKEN_FINDINGS = frozenset({"over_length", "template_refuses"})
-"""Findings that only a base model's tokenizer shows."""
+"""Findings that need a base model's tokenizer."""
 
 PERSONAL = frozenset(
     f"personal_{kind}"
@@ -37,22 +37,23 @@ PERSONAL = frozenset(
 )
 
 OURS = DROPPED | GENTLE.keys() | PERSONAL | UNFIXABLE
-"""Codes of the platform; any other is of a check that another distribution brings."""
+"""The platform's own codes; all others belong to checks of other Python distributions."""
 
 CHECKS_GROUP = "aiplatform.quality_checks"
-"""The group of entry points by which other distributions bring checks."""
+"""The entry point group by which other Python distributions add checks."""
 
 
 def tokens_counted(report: Mapping[str, Any]) -> bool:
-    """Whether a quality report was made with a tokenizer. Where the chat template refuses every
-    row, there are findings but no figures.
+    """Return True if a quality report was made with a tokenizer.
+
+    If the chat template refuses every row, the report has findings but no token counts.
     """
     codes = {str(finding.get("code")) for finding in report.get("findings") or ()}
     return report.get("tokens") is not None or bool(TOKEN_FINDINGS & codes)
 
 
 def fixes_of(code: str) -> tuple[FixAction, ...]:
-    """What can be done about a finding, the gentlest first."""
+    """Return the possible fixes of a finding, the gentlest first."""
     if code in PERSONAL:
         return ("mask", "drop")
     fixes: list[FixAction] = [GENTLE[code]] if code in GENTLE else []

@@ -1,4 +1,4 @@
-"""The gate of a project: what a dataset's quality report must say before training on it."""
+"""The quality gate of a project: rules that a version's report must meet before training."""
 
 from typing import Annotated
 
@@ -8,13 +8,13 @@ from aiplatform.protocol.references import DatasetRef
 from aiplatform.protocol.specs import Strict
 
 OverrideReason = Annotated[str, Field(min_length=10, max_length=1000)]
-"""Why it is trained although the data fails the gate; the audit keeps it."""
+"""The reason for training although the data fails the gate; recorded in the audit trail."""
 
 
 class GateLimit(Strict):
-    """The largest share of rows (0 to 1) that a finding may concern.
+    """The largest share of rows (0 to 1) that may have a finding.
 
-    ``finding`` is a code of the report, or the beginning of some with ``*``: ``personal_*``.
+    ``finding`` is a code of the report, or the start of several codes with ``*``: ``personal_*``.
     """
 
     finding: Annotated[str, Field(pattern=r"^[a-z][a-z_]{0,98}\*?$")]
@@ -22,15 +22,15 @@ class GateLimit(Strict):
 
 
 class Gate(Strict):
-    """Rules that all must hold; without any, everything passes.
+    """The rules of a quality gate, all of which must be met; without rules, every version passes.
 
     Attributes:
-        min_score: the least score, 0 to 100.
-        forbid_errors: whether findings of severity ``error`` fail it.
-        limits: of single findings.
-        evaluation: data of the project that every report is compared with: nothing of it may be
-            trained on. Without a version, the current one.
-        benchmarks: the same, of which not even a passage may be.
+        min_score: the lowest score, 0 to 100.
+        forbid_errors: True if findings of severity ``error`` are not allowed.
+        limits: limits for single findings.
+        evaluation: data of the project that every report is compared with: none of its rows may be
+            trained on. Without a version, the current one is used.
+        benchmarks: the same for benchmarks, of which not even a passage may be trained on.
     """
 
     model_config = ConfigDict(

@@ -1,4 +1,4 @@
-"""How a file of rows is to be read, as far as its uploader says; the rest is found out."""
+"""Options for reading a file of rows. Options that are not given are detected."""
 
 import json
 from typing import Annotated, Literal, Self
@@ -13,30 +13,30 @@ ShapeColumn = Literal[
     "chosen", "completion", "conversations", "history", "input", "instruction", "label",
     "messages", "output", "prompt", "rejected", "system", "text",
 ]  # fmt: skip
-"""The columns that shapes are made of."""
+"""The names of the columns that shapes consist of."""
 
 ColumnMap = Annotated[dict[Column, ShapeColumn], Field(max_length=13)]
-"""Columns as they are called in the file, and what they are."""
+"""Columns of the file by name, and the columns of a shape that they become."""
 
 ColumnType = Literal["text", "integer", "number", "boolean", "date", "timestamp"]
-"""The types that a column of CSV may have."""
+"""The types that a column of a CSV file can have."""
 
 ColumnTypes = Annotated[dict[Column, ColumnType], Field(max_length=2000)]
-"""Columns as they are called in the file, and how their values are read."""
+"""Columns of the file by name, and the types of their values."""
 
 
 class ColumnTypesBefore(Strict):
-    """The types of columns in the version before the one that is uploaded.
+    """The column types of the version before the one that is uploaded.
 
-    ``named`` are those that an uploader has named: they are kept, and a value that does not fit is
-    refused. The others are kept where all values fit.
+    ``named`` are types that a user has chosen: they are kept, and a value that does not fit is
+    refused. The other types are kept if all values fit.
     """
 
     types: dict[str, str] = Field(default_factory=dict)
     named: ColumnTypes = Field(default_factory=dict)
 
     def arguments(self) -> list[str]:
-        """Return how the program that reads files is told."""
+        """Return the types as arguments for the program that reads files."""
         return [
             *([f"--held={dumps(self.types)}"] if self.types else []),
             *([f"--named={dumps(self.named)}"] if self.named else []),
@@ -49,7 +49,7 @@ EncodingName = Literal[
 ]  # fmt: skip
 
 UploadMode = Literal["replace", "append", "upsert", "delete"]
-"""What rows that come in do to those that are there."""
+"""The effect of incoming rows on the rows of the dataset."""
 
 KEYED_MODES = frozenset({"upsert", "delete"})
 """Modes that match rows by a column."""
@@ -58,9 +58,9 @@ NO_QUOTE = "none"
 
 
 class Reading(Strict):
-    """What an uploader says of how rows are read.
+    """A user's options for reading rows.
 
-    ``delimiter``, ``quote``, ``header`` and ``types`` are for CSV and TSV, ``encoding`` for any
+    ``delimiter``, ``quote``, ``header`` and ``types`` are for CSV and TSV, ``encoding`` is for any
     text.
     """
 
@@ -91,7 +91,7 @@ class Reading(Strict):
     @field_validator("map", "types", mode="before")
     @classmethod
     def _written(cls, value: object) -> object:
-        """In a query string or in the metadata of tus it is JSON."""
+        """Decode JSON, the form of a mapping in a query string or in tus metadata."""
         return json.loads(value) if isinstance(value, str) else value
 
     @field_validator("delimiter")
@@ -121,6 +121,6 @@ class Reading(Strict):
 
     @property
     def csv_options(self) -> list[str]:
-        """Which options are given that only CSV has."""
+        """The given options that only CSV has."""
         given = [n for n in ("delimiter", "quote", "header") if getattr(self, n) is not None]
         return given + (["types"] if self.types else [])

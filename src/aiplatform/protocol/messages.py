@@ -1,8 +1,8 @@
-"""The protocol between a runner and the runtime it started: JSON lines, one message a line.
+"""The protocol between a runner and the runtime that it started: one JSON message per line.
 
 The runtime writes :data:`RuntimeMessage` to a file descriptor of its own. Its stdout and stderr are
-log and nothing more, so printed text can't forge a message. The runner writes
-:data:`ControlMessage` to the launcher that surrounds the child.
+only log, so printed text can't forge a message. The runner writes :data:`ControlMessage` to the
+launcher that surrounds the child process.
 """
 
 import time
@@ -16,27 +16,27 @@ from aiplatform.protocol.specs import TaskSpec
 
 PROTOCOL_VERSION = 1
 MAX_LINE_BYTES = 8 * 1024 * 1024
-"""A longer line is a fault of the runtime: the attempt fails, the runner's memory stays."""
+"""Longest line in bytes. A longer one fails the attempt, to protect the runner's memory."""
 
 SCRIPT_USER_FILE = "script-user"
-"""In the directory of an attempt: the user id that its script runs under, if it has its own."""
+"""A file in the attempt's directory with the user id of its script, if it has one of its own."""
 
 Finite = Annotated[float, Field(allow_inf_nan=True)]
 Step = Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)]
-"""What the database can hold."""
+"""An integer that the database can store."""
 
 Moment = Annotated[float, Field(ge=0, lt=1 << 37)]
-"""Seconds since the epoch, as far as calendars go."""
+"""Seconds since the epoch, up to a date that calendars support."""
 
 
 class Message(BaseModel):
-    """Unknown fields are ignored, so that a newer runtime may say more."""
+    """A message; unknown fields are ignored, so that a newer runtime can add some."""
 
     model_config = ConfigDict(extra="ignore")
 
 
 class Hello(Message):
-    """The first message, sent before anything heavy is imported."""
+    """The first message, sent before any large package is imported."""
 
     type: Literal["hello"] = "hello"
     protocol: int = PROTOCOL_VERSION
@@ -44,13 +44,13 @@ class Hello(Message):
 
 
 class Warm(Message):
-    """A spare has imported what it can and waits for its job; ``hello`` follows when it has one."""
+    """A spare process has imported its packages and waits for a job; ``hello`` follows then."""
 
     type: Literal["warm"] = "warm"
 
 
 class Progress(Message):
-    """How far the task is."""
+    """The progress of the task."""
 
     type: Literal["progress"] = "progress"
     value: float = Field(ge=0, le=1)
@@ -60,7 +60,7 @@ class Progress(Message):
 
 
 class Metrics(Message):
-    """Values measured at one step. ``time`` is seconds since the epoch."""
+    """Values measured at one step. ``time`` is in seconds since the epoch."""
 
     type: Literal["metrics"] = "metrics"
     step: Step
@@ -77,14 +77,14 @@ class Checkpoint(Message):
 
 
 class Ready(Message):
-    """A server that the runtime started accepts requests."""
+    """The server that the runtime started accepts requests."""
 
     type: Literal["ready"] = "ready"
     endpoint: str = Field(description="unix:/path or http://host:port")
 
 
 class Event(Message):
-    """Something worth a line in the task's timeline."""
+    """An event for the task's timeline."""
 
     type: Literal["event"] = "event"
     name: str = Field(max_length=50)
@@ -92,7 +92,7 @@ class Event(Message):
 
 
 class Phase(Message):
-    """What the runtime does from ``time`` (seconds since the epoch) on, for the task's trace."""
+    """The phase of work that starts at ``time`` (seconds since the epoch), for the task's trace."""
 
     type: Literal["phase"] = "phase"
     name: str = Field(max_length=50)
@@ -100,14 +100,14 @@ class Phase(Message):
 
 
 class Result(Message):
-    """The outcome of a task that succeeded; its files lie in the output directory."""
+    """The result of a task that succeeded; its files are in the output directory."""
 
     type: Literal["result"] = "result"
     data: dict[str, Any]
 
 
 class Failure(Message):
-    """The outcome of a task that failed, in words for its user."""
+    """The reason why a task failed, for its user."""
 
     type: Literal["failure"] = "failure"
     error: str
@@ -115,7 +115,7 @@ class Failure(Message):
 
 
 class Stopped(Message):
-    """The runtime obeyed a cancellation; its last checkpoint was announced before."""
+    """The runtime has stopped after a cancellation; its last checkpoint was reported before."""
 
     type: Literal["stopped"] = "stopped"
 
@@ -140,32 +140,35 @@ ScriptMessage = Annotated[
     Progress | Metrics | Checkpoint | Event,
     Field(discriminator="type"),
 ]
-"""What a user's own program may report; how the task ends is not for it to say."""
+"""A message that a user's own program may send; it can't report the end of its task."""
 _script_message: TypeAdapter[ScriptMessage] = TypeAdapter(ScriptMessage)
 
 
 class Renew(Message):
-    """The lease was renewed: the child may live this many seconds more."""
+    """The lease was renewed: the child process may run for this many more seconds."""
 
     type: Literal["renew"] = "renew"
     seconds: float = Field(gt=0)
 
 
 class Cancel(Message):
-    """Ask the child to checkpoint and end (SIGTERM); SIGKILL follows after the grace period."""
+    """Ask the child to save a checkpoint and end (SIGTERM); SIGKILL follows later.
+
+    ``grace_seconds`` is the time between the two signals.
+    """
 
     type: Literal["cancel"] = "cancel"
     grace_seconds: float = Field(ge=0)
 
 
 class Drain(Message):
-    """Tell a child that serves that nobody asks it any more: end when its answers are complete."""
+    """Tell a model server that it gets no new requests: it ends after its current answers."""
 
     type: Literal["drain"] = "drain"
 
 
 class Begin(Message):
-    """Give a spare its job: the job's file, where to run it, and all of its environment."""
+    """Give a spare process its job: the job's file, its directory, and its whole environment."""
 
     type: Literal["begin"] = "begin"
     job: str
@@ -177,7 +180,7 @@ ControlMessage = Annotated[Renew | Cancel | Drain | Begin, Field(discriminator="
 
 
 class ServingAddress(Message):
-    """Where a runtime of type inference must listen."""
+    """The address on which a runtime of type inference must listen."""
 
     socket: str | None = Field(None, description="path of the unix socket, on one machine")
     host: str | None = Field(None, description="address to bind, when API and worker are apart")
@@ -185,9 +188,10 @@ class ServingAddress(Message):
 
 
 class Ranks(Message):
-    """The processes that share a job, and which of them are this node's.
+    """The processes that share a job, and the part of them that runs on this node.
 
-    A rank is a process; rank 0 is the first of node 0, and the only one that reports.
+    A rank is the number of a process. Rank 0 is the first process of node 0, and the only one that
+    reports.
     """
 
     nodes: int = Field(1, ge=1)
@@ -199,12 +203,12 @@ class Ranks(Message):
 
 
 class Job(Message):
-    """Everything a runtime is told, in one file: a spec and local paths, no credentials.
+    """The whole input of a runtime, in one file: a spec and local paths, without credentials.
 
-    ``inputs`` maps a role to a local path: ``dataset``, ``eval_dataset`` (canonical Parquet files),
+    ``inputs`` maps roles to local paths: ``dataset``, ``eval_dataset`` (canonical Parquet files),
     ``base_model``, ``model`` (directories with ``weights/`` and ``adapter/``), ``source`` (uploaded
-    files); those of a script are ``code`` (its bundle), ``datasets/NAME`` and ``models/NAME``.
-    ``labels`` maps the same roles to names that people know, such as ``faq@v2``.
+    files). The roles of a script are ``code`` (its bundle), ``datasets/NAME`` and ``models/NAME``.
+    ``labels`` maps the same roles to names that users know, such as ``faq@v2``.
     """
 
     protocol: int = PROTOCOL_VERSION
@@ -228,23 +232,23 @@ class Job(Message):
 
 
 def parse_runtime_message(line: bytes) -> RuntimeMessage:
-    """Read one line of the runtime.
+    """Parse one line of the runtime.
 
     Raises:
-        pydantic.ValidationError: when it is not a message of this protocol.
+        pydantic.ValidationError: if the line is not a message of this protocol.
     """
     return _runtime_message.validate_json(line)
 
 
 def parse_script_message(line: bytes) -> ScriptMessage:
-    """Read one line of a user's own program.
+    """Parse one line of a user's own program.
 
     Raises:
-        pydantic.ValidationError: when it is nothing that such a program may say.
+        pydantic.ValidationError: if the line is not a message that such a program may send.
     """
     return _script_message.validate_json(line)
 
 
 def encode(message: Message) -> bytes:
-    """One line, newline included."""
+    """Encode a message as one line, including the newline."""
     return dumps(message).encode() + b"\n"

@@ -1,4 +1,4 @@
-"""Where models are imported from."""
+"""The sources from which models are imported."""
 
 from typing import Annotated, Literal
 
@@ -9,7 +9,7 @@ from aiplatform.protocol.tagged import NamesKinds
 
 
 class HubSource(Strict):
-    """A repository of a model hub (Hugging Face, a mirror of it, or ModelScope, by setting)."""
+    """A repository of a model hub: Hugging Face, a mirror of it, or ModelScope, by setting."""
 
     kind: Literal["hub"] = "hub"
     repository: str = Field(
@@ -26,7 +26,7 @@ class HubSource(Strict):
 
 
 class PackageSource(Strict):
-    """A model that an installed Python distribution ships as data; its code is never imported."""
+    """A model that an installed Python package contains as data; its code is never imported."""
 
     kind: Literal["package"] = "package"
     package: str = Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?$")

@@ -1,7 +1,7 @@
-"""Names that appear in addresses, in the OpenAI ``model`` field and as file names.
+"""Names that are used in addresses, in the OpenAI ``model`` field and as file names.
 
-They consist of ASCII letters, digits, ``.``, ``_``, ``-`` and Chinese characters. Each name has one
-spelling only: variants that look the same are normalised or refused.
+They consist of ASCII letters, digits, ``.``, ``_``, ``-`` and Chinese characters. Each name has
+only one spelling: variants that look the same are normalised or refused.
 """
 
 import re
@@ -12,27 +12,31 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 IDEOGRAPHS = "\u3007\u3400-\u4dbf\u4e00-\u9fff"
-"""The digit zero, extension A and the main block of the unified ideographs, for a character class.
+"""Unicode ranges of ideographs for a character class.
 
-Kana and Hangul are left out: some of them can't be told from ideographs.
+They are the digit zero, extension A and the main block of the unified ideographs. Kana and Hangul
+are left out, because some of them look like ideographs.
 """
 
 NAME_PATTERN = rf"^[A-Za-z0-9{IDEOGRAPHS}][A-Za-z0-9{IDEOGRAPHS}._-]*$"
 
 MAX_NAME_BYTES = 180
-"""Bytes in UTF-8. A file name has at most 255: this leaves room for a version (up to 50
-characters), an ending, and what is added while the file is incomplete."""
+"""Longest name, in bytes of UTF-8.
+
+A file name has at most 255 bytes. The difference leaves room for a version (up to 50 characters), a
+suffix, and additions while the file is incomplete.
+"""
 
 LOOKALIKES = frozenset("\u3007\u4e00\u4e28\u4e36")
-"""Ideographs that pass for ``0``, ``-``, ``l`` and ``.`` among ASCII letters."""
+"""Ideographs that look like ``0``, ``-``, ``l`` and ``.`` between ASCII letters."""
 
 
 def single_spelling(name: object) -> object:
-    """Return a name in normal form C.
+    """Return a name in Unicode's normal form C.
 
     Raises:
         PydanticCustomError: for full-width letters and other compatibility characters. They look
-            like the characters that they stand for, so two names would look the same.
+            like other characters, so two different names would look the same.
     """
     if not isinstance(name, str):
         return name
@@ -48,10 +52,10 @@ def single_spelling(name: object) -> object:
 
 
 def not_deceptive(name: str) -> str:
-    """Return the name.
+    """Return the name unless it is deceptive.
 
     Raises:
-        PydanticCustomError: if its only ideographs are such as pass for ASCII characters.
+        PydanticCustomError: if all of its ideographs look like ASCII characters.
     """
     if is_deceptive(name):
         found = "".join(sorted(LOOKALIKES.intersection(name)))
@@ -69,13 +73,13 @@ def not_deceptive(name: str) -> str:
 
 
 def is_deceptive(name: str) -> bool:
-    """Return True if ASCII letters or digits stand beside ideographs that all look like ASCII."""
+    """Return True if a name mixes ASCII letters or digits with nothing but lookalike ideographs."""
     others = {character for character in name if not character.isascii()}
     return bool(others) and others <= LOOKALIKES and re.search("[A-Za-z0-9]", name) is not None
 
 
 def short_enough(name: str) -> str:
-    """Return the name.
+    """Return the name unless it is too long.
 
     Raises:
         PydanticCustomError: if its UTF-8 form does not fit into a file name.
@@ -98,7 +102,10 @@ def short_enough(name: str) -> str:
 
 
 def nearest_name(text: str, *, longest: int) -> str:
-    """Return a valid name close to ``text``, at most ``longest`` characters; empty if none is."""
+    """Return a valid name similar to ``text``; empty if there is none.
+
+    ``longest`` is the largest number of characters.
+    """
     plain = unicodedata.normalize("NFKC", text)
     plain = re.sub(rf"[^A-Za-z0-9{IDEOGRAPHS}._-]+", "-", plain).strip("-._")[:longest]
     if is_deceptive(plain):

@@ -1,10 +1,10 @@
-"""The vocabulary of notifications and webhook events, in alphabetical order, in one place."""
+"""The types of notifications and webhook events, in alphabetical order."""
 
 from enum import StrEnum
 
 
 class NotificationType(StrEnum):
-    """What a notification tells. Texts are in ``server/notifications/rules.py``."""
+    """The type of a notification. The texts are in ``server/notifications/rules.py``."""
 
     DATASET_FAILED = "dataset:failed"
     DATASET_READY = "dataset:ready"
@@ -42,12 +42,12 @@ class NotificationType(StrEnum):
 
     @property
     def is_personal(self) -> bool:
-        """True for what concerns an account alone: no project's webhook hears of it."""
+        """True if the notification concerns only an account, so that no webhook receives it."""
         return self.partition(":")[0] == "security"
 
 
 class EmailMode(StrEnum):
-    """When a user's notifications are sent by e-mail."""
+    """The time at which a user's notifications are sent by email."""
 
     OFF = "off"
     IMMEDIATE = "immediate"
@@ -56,7 +56,7 @@ class EmailMode(StrEnum):
 
 
 class DeliveryStatus(StrEnum):
-    """Where a webhook delivery or a mail is."""
+    """The state of a webhook delivery or an email."""
 
     PENDING = "pending"
     DELIVERED = "delivered"

@@ -1,4 +1,4 @@
-"""What must be so of an evaluation's figures for it to count as passed."""
+"""Conditions on the metrics of an evaluation, which must be met for it to pass."""
 
 import operator
 import re
@@ -10,12 +10,12 @@ from pydantic import Field, model_validator
 from aiplatform.protocol.strict import Strict
 
 Metric = Literal["loss", "perplexity"]
-"""Figures of the evaluated model, as in the result of its evaluation."""
+"""A metric of the evaluated model, as in the result of its evaluation."""
 
 Comparison = Literal["<", "<=", ">", ">="]
 
 MAX_VALUE = 1e12
-"""No loss or perplexity that is worth a condition is larger."""
+"""Largest value in a condition; no useful loss or perplexity is larger."""
 
 HOLDS: dict[Comparison, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -26,7 +26,7 @@ HOLDS: dict[Comparison, Callable[[float, float], bool]] = {
 
 
 class PassCondition(Strict):
-    """A bound on a figure. People write it as text, such as ``loss<=2.0``."""
+    """A bound on a metric. Users can write it as text, such as ``loss<=2.0``."""
 
     metric: Metric
     op: Comparison
@@ -43,7 +43,7 @@ class PassCondition(Strict):
         return value
 
     def holds(self, measured: float) -> bool:
-        """Whether it is so; of what is no number, nothing is."""
+        """Return True if the measured value meets the condition; NaN never does."""
         return HOLDS[self.op](measured, self.value)
 
     def __str__(self) -> str:

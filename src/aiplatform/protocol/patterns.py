@@ -1,4 +1,4 @@
-"""What a text must look like, in words, for every pattern that requests and specs are held to."""
+"""Descriptions of the patterns that texts in requests and specs must match."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from aiplatform.protocol.names import NAME_PATTERN
 
 
 class Expectation(NamedTuple):
-    """What is expected, after "must be" and after 应为."""
+    """The description of an expected value, after "must be" in English and 应为 in Chinese."""
 
     en: str
     zh: str
@@ -109,7 +109,7 @@ IN_WORDS: dict[str, Expectation] = {
         "capital letters, digits and '_', as in MY_SETTING", "大写字母、数字和“_”，如 MY_SETTING"
     ),
 }
-"""By the pattern as it stands in the model. A pattern that is missing here fails a test."""
+"""Descriptions by pattern, as the models contain it. A test fails if one is missing."""
 
 OTHERWISE = Expectation(
     "written in another way; see the API's reference", "其他写法，请参阅 API 参考"

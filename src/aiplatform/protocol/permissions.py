@@ -1,8 +1,9 @@
-"""The vocabulary of permissions, in one place, in alphabetical order.
+"""The permissions, in alphabetical order.
 
-A role holds strings of this vocabulary, ``resource:*`` for all actions of a resource, or ``*`` for
-all. Some reach into projects, the others administer the platform; a role granted in a project
-reaches only the former, even when it is ``*``.
+A role contains permissions, ``resource:*`` for all actions on a resource, or ``*`` for all
+permissions. Some permissions concern projects; the others concern the administration of the
+platform. A role granted in a project only gives permissions of the first kind, even if it contains
+``*``.
 """
 
 from collections.abc import Iterable
@@ -11,7 +12,7 @@ from typing import Literal
 
 
 class Permission(StrEnum):
-    """``resource:action``."""
+    """A permission, as ``resource:action``."""
 
     AUDIT_READ = "audit:read"
     DATASETS_OVERRIDE = "datasets:override"
@@ -39,12 +40,12 @@ class Permission(StrEnum):
 
     @property
     def reaches_projects(self) -> bool:
-        """True for permissions that a role granted in a project may carry."""
+        """True if a role granted in a project may contain the permission."""
         return self.partition(":")[0] in PROJECT_RESOURCES
 
 
 SystemRoleName = Literal["admin", "developer", "viewer"]
-"""The roles that every platform has, and that never change."""
+"""The names of the roles that every platform has and that can't be changed."""
 
 SYSTEM_ROLES: dict[SystemRoleName, tuple[str, str]] = {
     "admin": ("Administrator, with every permission", "超级管理员，拥有所有权限"),
@@ -54,7 +55,7 @@ SYSTEM_ROLES: dict[SystemRoleName, tuple[str, str]] = {
     ),
     "viewer": ("Viewer, who may read and change nothing", "查看者，仅有读取权限"),
 }
-"""Purpose of each system role, in English and Chinese. The database has the Chinese text."""
+"""Purpose of each system role, in English and Chinese. The database stores the Chinese text."""
 
 WILDCARD = "*"
 PROJECT_RESOURCES = frozenset(
@@ -66,23 +67,23 @@ _KNOWN = frozenset(Permission) | {WILDCARD} | {f"{name}:{WILDCARD}" for name in 
 
 
 def is_permission(text: str) -> bool:
-    """Whether a role or key may hold this: a permission, ``resource:*``, or ``*``."""
+    """Return True if a role or key may contain this: a permission, ``resource:*``, or ``*``."""
     return text in _KNOWN
 
 
 def grants(held: Iterable[str], wanted: Permission) -> bool:
-    """Whether a role that holds ``held`` grants ``wanted``."""
+    """Return True if a role that contains ``held`` grants ``wanted``."""
     resource = wanted.partition(":")[0]
     return not {WILDCARD, f"{resource}:{WILDCARD}", str(wanted)}.isdisjoint(held)
 
 
 def covers(held: Iterable[str], wanted: str) -> bool:
-    """Whether ``held`` includes all that ``wanted`` does, which may end in ``*`` itself."""
+    """Return True if ``held`` includes everything in ``wanted``, which may end in ``*`` itself."""
     return not {WILDCARD, f"{wanted.partition(':')[0]}:{WILDCARD}", wanted}.isdisjoint(held)
 
 
 def intersection(held: Iterable[str], scopes: Iterable[str]) -> frozenset[str]:
-    """What is in both: of two sets that may hold ``*`` and ``resource:*``, neither gains by it."""
+    """Return the permissions that are in both sets, which may contain ``*`` and ``resource:*``."""
     first, second = frozenset(held), frozenset(scopes)
     return frozenset(
         {one for one in first if covers(second, one)}
@@ -133,4 +134,4 @@ DESCRIPTIONS: dict[Permission, tuple[str, str]] = {
         "Create, change, deactivate and delete accounts", "创建、修改、停用和删除账号"
     ),
 }  # fmt: skip
-"""What each lets somebody do, in English and in Chinese."""
+"""Purpose of each permission, in English and Chinese."""

@@ -1,8 +1,8 @@
-"""How specs and people refer to datasets, models and other tasks, and what reading them takes.
+"""References in specs to datasets, models and other tasks, and the permissions for them.
 
-Every reference in a task's spec carries a mark: :class:`Reads` names the permission that reading it
-needs, :class:`Changes` says that the task does not read it. :func:`permissions_to_read` collects
-the former.
+Each reference in a task's spec is annotated: :class:`Reads` names the permission that the task
+needs to read it, :class:`Changes` says that the task does not read it. :func:`permissions_to_read`
+collects the permissions.
 """
 
 import re
@@ -19,14 +19,14 @@ from aiplatform.protocol.strict import Strict
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """Marks a reference to something that the task reads, and names the permission for that."""
+    """The annotation of a reference that the task reads, with the permission that this needs."""
 
     permission: Permission
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Marks a reference to something that the task writes to. Its own permission covers that."""
+    """The annotation of a reference that the task writes to, which other checks cover."""
 
 
 DatasetId = Annotated[UUID, Reads(Permission.DATASETS_READ)]
@@ -34,20 +34,20 @@ ModelId = Annotated[UUID, Reads(Permission.MODELS_READ)]
 BundleId = Annotated[UUID, Reads(Permission.TRAINING_READ)]
 
 VERSION_OR_TAG = r"^@?[a-z][a-z0-9._-]{0,48}[a-z0-9]$"
-"""``v3``, ``prod``, ``@prod``."""
+"""A version or tag: ``v3``, ``prod``, ``@prod``."""
 
 
 class After(Strict):
-    """A task that must end first: with success (``ok``), or however (``any``)."""
+    """A task that must end before: with success (``ok``), or with any result (``any``)."""
 
     task: UUID
     condition: Literal["ok", "any"] = "ok"
 
 
 class DatasetRef(Strict):
-    """A dataset and one of its versions; without a version, the current one when submitted.
+    """A dataset and one of its versions; without a version, the current one at submission.
 
-    A tag is accepted in place of a version and means the one it is at when submitted.
+    A tag can be used instead of a version. It means the version that it points to at submission.
     """
 
     dataset: DatasetId
@@ -55,13 +55,13 @@ class DatasetRef(Strict):
 
 
 class FromTask(Strict):
-    """The model that a training makes. Whatever names it so waits for the training's success."""
+    """The model that a training will create. The task waits until the training has succeeded."""
 
     from_task: ModelId = Field(description="a training of the project")
 
 
 class ModelReference(Strict):
-    """``name`` or ``name@version``, as people write it."""
+    """A reference to a model that users write as ``name`` or ``name@version``."""
 
     name: str
     version: str | None = None
@@ -78,7 +78,7 @@ class ModelReference(Strict):
 
 
 def permissions_to_read(spec: BaseModel) -> frozenset[Permission]:
-    """Return the permissions that the references of a spec need, at any depth."""
+    """Return the permissions that the references in a spec need, at any depth."""
     return frozenset(_permissions(spec))
 
 
@@ -100,7 +100,7 @@ def _permissions(value: Any) -> Iterator[Permission]:
 
 
 def marks(annotated: Any) -> Iterator[Reads | Changes]:
-    """Yield the marks of a field or annotation, without those of the models that it names."""
+    """Yield the marks of a field or annotation, but not those inside the models that it names."""
     for mark in getattr(annotated, "metadata", ()) or getattr(annotated, "__metadata__", ()):
         if isinstance(mark, Reads | Changes):
             yield mark

@@ -1,4 +1,4 @@
-"""How rows of a dataset are chosen and changed: request bodies, and jobs of what does it."""
+"""Selections and changes of a dataset's rows: request bodies, and jobs for the subprocess."""
 
 from typing import Annotated, Literal
 
@@ -18,10 +18,10 @@ Comparison = Literal[
 
 
 class Condition(Strict):
-    """What a value of a column must be.
+    """A condition on the values of a column.
 
-    ``contains`` looks into conversations and nested values too, in whatever case; lengths are
-    characters of a text or messages of a conversation.
+    ``contains`` also searches conversations and nested values, and ignores case. Lengths are
+    numbers of characters in a text, or of messages in a conversation.
     """
 
     column: ColumnName
@@ -34,14 +34,14 @@ FilterText = Annotated[str, Field(min_length=1, max_length=2000)]
 
 
 class RowChange(Strict):
-    """Other values for some cells of a row, which is named by its place in the version, from 0."""
+    """New values for some cells of a row, given by its position in the version, from 0."""
 
     row: RowNumber
     values: dict[ColumnName, JsonValue] = Field(min_length=1)
 
 
 class RowPatch(Strict):
-    """Rows added, changed and deleted. Places are those of the version that is patched."""
+    """Rows to add, change and delete. Positions refer to the version that is patched."""
 
     set: list[RowChange] = Field(default_factory=list, max_length=MAX_EDITS)
     add: list[dict[ColumnName, JsonValue]] = Field(default_factory=list, max_length=MAX_EDITS)
@@ -58,33 +58,34 @@ class RowPatch(Strict):
 
 
 class RowFilter(Strict):
-    """Rows that meet all conditions stay, or go with ``drop``."""
+    """A selection of the rows that meet all conditions, or with ``drop`` of the others."""
 
     where: list[Condition | FilterText] = Field(min_length=1, max_length=50)
     drop: bool = False
 
 
 class RowFix(Strict):
-    """What is done about findings of the quality report, by their codes.
+    """The fixes to apply to findings of the quality report, by their codes.
 
-    The report says of each finding which fixes there are for it.
+    The report lists the possible fixes of each finding.
     """
 
     fixes: Fixes
 
 
 class RowSplit(Strict):
-    """How rows are dealt out.
+    """A split of rows into parts.
 
-    Args:
-        fractions: of the rows, by the part's name; they add up to 1.
-        stratify: a column whose values shall be as frequent in each part.
-        group: a column whose equal values stay together; rows without a value are dealt by the
-            other rules.
-        by: ``question`` keeps all rows that ask the same on one side, whatever is answered: case,
-            punctuation and white space make no difference. A row that asks nothing is compared as a
+    Attributes:
+        fractions: fractions of the rows, by the name of the part; they add up to 1.
+        seed: the same seed splits in the same way.
+        stratify: a column whose values shall be equally frequent in each part.
+        group: a column; rows with equal values in it stay together. Rows without a value are split
+            by the other rules.
+        by: ``question`` keeps all rows with the same question together, whatever the answer. Case,
+            punctuation and white space are ignored. A row without a question is compared as a
             whole. ``row`` keeps only equal rows together.
-        near: whether rows that differ in a few words stay together, too.
+        near: True if rows that differ in a few words also stay together.
     """
 
     fractions: dict[Annotated[str, Field(min_length=1, max_length=100)], Share] = Field(

@@ -1,4 +1,4 @@
-"""What is submitted again and again, and what becomes of times that were missed."""
+"""Actions of schedules, and policies for missed and overlapping times."""
 
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -14,7 +14,7 @@ Priority = Annotated[int, Field(ge=1, le=10, description="higher first")]
 
 
 class TaskAction(Strict):
-    """Submit a task. A dataset without a version means the one that is current then."""
+    """Submit a task. A dataset without a version means the version that is current at that time."""
 
     kind: Literal["task"] = "task"
     name: Title
@@ -23,7 +23,7 @@ class TaskAction(Strict):
 
 
 class RunAction(Strict):
-    """Start a run of an experiment, as it is configured then."""
+    """Start a run of an experiment, with its config at that time."""
 
     kind: Literal["run"] = "run"
     experiment: UUID
@@ -35,21 +35,21 @@ Action = Annotated[TaskAction | RunAction, Field(discriminator="kind"), NamesKin
 
 
 class Missed(StrEnum):
-    """What happens when the platform comes back after times at which a schedule was due."""
+    """The policy for times at which the platform was not running."""
 
     RUN_ONCE = "run_once"
     SKIP = "skip"
 
 
 class Overlap(StrEnum):
-    """What happens when a schedule is due and its last task has not ended."""
+    """The policy for times at which the schedule's last task has not ended."""
 
     SKIP = "skip"
     ALLOW = "allow"
 
 
 class FiringOutcome(StrEnum):
-    """What came of a time at which a schedule was due."""
+    """The outcome of a time at which a schedule was due."""
 
     SUBMITTED = "submitted"
     OVERLAPPED = "overlapped"

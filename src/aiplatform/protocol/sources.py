@@ -1,4 +1,4 @@
-"""Where rows are imported from."""
+"""The sources from which rows are imported."""
 
 from typing import Annotated, Literal
 
@@ -9,17 +9,17 @@ from aiplatform.protocol.tagged import NamesKinds
 
 
 class UrlSource(Strict):
-    """A file at a public address; the secret ``HTTP_TOKEN`` goes with it as a bearer token."""
+    """A file at a public address; the secret ``HTTP_TOKEN`` is sent as a bearer token."""
 
     kind: Literal["url"] = "url"
     url: str = Field(max_length=4000, pattern=r"^https?://[^\s]+$")
 
 
 class S3Source(Strict):
-    """An object in S3 or what speaks its protocol.
+    """An object in S3 or a compatible store.
 
-    The secrets ``AWS_ACCESS_KEY_ID`` and ``AWS_SECRET_ACCESS_KEY`` (and ``AWS_SESSION_TOKEN``) sign
-    for it; without them it must be public.
+    The request is signed with the secrets ``AWS_ACCESS_KEY_ID`` and ``AWS_SECRET_ACCESS_KEY`` (and
+    ``AWS_SESSION_TOKEN``). Without them, the object must be public.
     """
 
     kind: Literal["s3"] = "s3"
@@ -36,10 +36,10 @@ class S3Source(Strict):
 
 
 class DataHubSource(Strict):
-    """Data files of a dataset on the hub: Hugging Face, a mirror of it, or ModelScope, by setting.
+    """Data files of a dataset on a hub: Hugging Face, a mirror of it, or ModelScope, by setting.
 
-    The secret ``HF_TOKEN`` (or ``MODELSCOPE_API_TOKEN``) opens private and gated ones. Files are
-    fetched as they are; scripts that come with them are never run.
+    The secret ``HF_TOKEN`` (or ``MODELSCOPE_API_TOKEN``) gives access to private and gated
+    datasets. Files are downloaded as they are; scripts among them are never run.
     """
 
     kind: Literal["hub"] = "hub"
@@ -63,7 +63,7 @@ DataSource = Annotated[
 
 
 def described(source: DataSource) -> str:
-    """A source in a few words, without what an address has behind a question mark."""
+    """Return a short description of a source, without the query string of an address."""
     match source:
         case UrlSource(url=url):
             return url.partition("?")[0]

@@ -1,7 +1,7 @@
-"""Task specs: what is asked of a task, from request body to runtime input.
+"""Task specs: the input of each type of task, from request body to runtime.
 
-References are uuids; the server checks on submission that the caller may use them and pins dataset
-versions, so that a stored spec names exactly what was read.
+References are uuids. On submission, the server checks that the caller may use them and pins dataset
+versions, so that a stored spec names exactly the data that was read.
 """
 
 from typing import Annotated, Any, Literal
@@ -30,18 +30,18 @@ from aiplatform.protocol.tagged import NamesKinds
 
 MAX_STEPS = 10_000_000
 Steps = Annotated[int, Field(ge=1, le=MAX_STEPS)]
-"""A number of optimizer steps. The bound is far above any real run; it refuses typing errors."""
+"""A number of optimizer steps. The bound is far above any real run, and catches typing errors."""
 
 MAX_ROWS = 1_000_000_000
 
 QueueName = Annotated[str, Field(min_length=1, max_length=50, pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 
 Label = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[a-z0-9][a-z0-9._:/-]*$")]
-"""What a worker offers beside amounts, such as ``gpu:a100`` or ``team-x``."""
+"""A property of a worker other than an amount, such as ``gpu:a100`` or ``team-x``."""
 
 
 class Resources(Strict):
-    """What a task occupies on the worker that runs it."""
+    """The resources that a task occupies on its worker."""
 
     cpus: float = Field(1.0, ge=0, le=1024, description="CPU cores")
     memory_mb: int = Field(0, ge=0, le=1 << 30, description="memory in MiB; 0 reserves none")
@@ -52,43 +52,46 @@ class Resources(Strict):
 
 
 class ServingResources(Resources):
-    """What a model server occupies.
+    """The resources that a model server occupies.
 
-    It reserves little by default, because a server that nobody asks computes nothing. While it
-    answers, it may use whatever the machine has.
+    It reserves little by default, because an idle server computes nothing. While it answers, it may
+    use whatever the machine has.
     """
 
     cpus: float = Field(0.1, ge=0, le=1024, description="CPU cores")
 
 
 class ReportResources(Resources):
-    """What a quality report or a fix occupies.
+    """The resources that a quality report or a fix occupies.
 
-    Half a core by default, so that the report of an upload need not wait for the end of a training
-    on a machine with two cores.
+    The default is half a core, so that on a machine with two cores the report of an upload can run
+    beside a training.
     """
 
     cpus: float = Field(0.5, ge=0, le=1024, description="CPU cores")
 
 
 FixAction = Literal["deduplicate", "drop", "mask", "rebalance", "repair", "strip", "trim"]
-"""What can be done about a finding: of equal rows the first stays; its rows go; personal data gives
-way to its kind in brackets; labels keep at most ten times the rows of the scarcest; wrongly decoded
-text is decoded rightly; markup is taken out; white space around texts, or what follows the last
-answer, goes."""
+"""A fix for a finding.
+
+``deduplicate`` keeps the first of equal rows; ``drop`` removes the rows; ``mask`` replaces personal
+data by its kind in brackets; ``rebalance`` keeps, of each label, at most ten times the rows of the
+rarest one; ``repair`` decodes wrongly decoded text again; ``strip`` removes markup; ``trim``
+removes white space around texts, or everything after the last answer.
+"""
 
 Fixes = Annotated[
     dict[Annotated[str, Field(min_length=1, max_length=100)], FixAction],
     Field(min_length=1, max_length=50),
 ]
-"""What is done about findings, by their codes."""
+"""Fixes by the codes of the findings."""
 
 
 class ComparedRef(DatasetRef):
-    """A version that a dataset is compared with.
+    """A dataset version that another one is compared with.
 
-    ``evaluation``: none of its rows may be trained on, nor almost the same ones or their questions;
-    ``benchmark``: nor any passage of it.
+    ``evaluation``: none of its rows may be trained on, nor nearly equal ones or their questions;
+    ``benchmark``: no passage of it may be, either.
     """
 
     role: Literal["evaluation", "benchmark"] = "evaluation"
@@ -102,7 +105,7 @@ SecretVariable = Annotated[
     str,
     Field(
         max_length=64,
-        # Only such as hold credentials: one for PYTHONPATH or a proxy would be a way in.
+        # Only variables for credentials: setting PYTHONPATH or a proxy would be an attack.
         pattern=r"^([A-Z][A-Z0-9_]*_(TOKEN|KEY|SECRET|PASSWORD|CREDENTIALS)"
         r"|AWS_ACCESS_KEY_ID)$",
     ),
@@ -115,7 +118,7 @@ SecretsByVariable = Annotated[dict[SecretVariable, SecretName], Field(max_length
 
 
 class TaskOptions(Strict):
-    """What every spec shares."""
+    """The options that all specs have."""
 
     secrets: SecretsByVariable = Field(
         default_factory=dict,
@@ -145,7 +148,7 @@ class TaskOptions(Strict):
     @field_validator("resources", mode="before")
     @classmethod
     def _keep_own_defaults(cls, value: object) -> object:
-        """Read ``Resources`` as the amounts that were given; the others are the spec's defaults."""
+        """Keep only the given amounts of ``Resources``, so that the spec's own defaults apply."""
         return value.model_dump(exclude_unset=True) if isinstance(value, Resources) else value
 
 
@@ -161,7 +164,7 @@ class LoraSpec(Strict):
 class TrainingSpec(TaskOptions):
     """Fine-tune a base model on a dataset version.
 
-    What it asks for in ``resources`` is asked of every node.
+    The amounts in ``resources`` are reserved on every node.
     """
 
     type: Literal[TaskType.TRAINING] = TaskType.TRAINING
@@ -224,17 +227,19 @@ class TrainingSpec(TaskOptions):
 
     @property
     def all_processes(self) -> int:
-        """How many train together, on all nodes."""
+        """The number of processes that train together, on all nodes."""
         return self.nodes * (self.processes or self.resources.gpus or 1)
 
 
 ModelSpec = ModelId | FromTask
-"""A model that is there, or that of a training; the server puts the former in the latter's place
-once it is."""
+"""An existing model, or the model of a training.
+
+As soon as the training's model exists, the server replaces the reference by the model.
+"""
 
 
 class EvaluationSpec(TaskOptions):
-    """Loss, perplexity and answers of a model and of its base on the same held-out rows."""
+    """Evaluate a model and its base model on the same held-out rows: loss, perplexity, answers."""
 
     type: Literal[TaskType.EVALUATION] = TaskType.EVALUATION
     model: ModelSpec
@@ -253,7 +258,7 @@ class EvaluationSpec(TaskOptions):
 
 
 class QualitySpec(TaskOptions):
-    """The quality report of one dataset version."""
+    """Make the quality report of one dataset version."""
 
     type: Literal[TaskType.DATA_QUALITY] = TaskType.DATA_QUALITY
     resources: ReportResources = Field(default_factory=ReportResources)
@@ -266,9 +271,9 @@ class QualitySpec(TaskOptions):
 
 
 class FixSpec(TaskOptions):
-    """Commit a version in which findings of the quality report are cured.
+    """Commit a version in which findings of the quality report are fixed.
 
-    What the report was compared and counted with, the fix is, too.
+    The fix uses the comparison data and token settings of the report.
     """
 
     type: Literal[TaskType.DATA_FIX] = TaskType.DATA_FIX
@@ -285,7 +290,7 @@ class FixSpec(TaskOptions):
 
 
 class ImportSpec(TaskOptions):
-    """Bring a base model in: safetensors as they are, GGUF converted."""
+    """Import a base model: safetensors unchanged, GGUF converted."""
 
     type: Literal[TaskType.MODEL_IMPORT] = TaskType.MODEL_IMPORT
     model: Annotated[UUID, Changes()] | None = Field(
@@ -295,8 +300,10 @@ class ImportSpec(TaskOptions):
 
 
 class DatasetImportSpec(TaskOptions):
-    """Fetch rows from elsewhere, for a new dataset ``name`` or for a version of ``dataset``, whose
-    rows they may change by ``mode``: those of ``parent``, or what is current once they are fetched.
+    """Import rows for a new dataset ``name``, or for a new version of ``dataset``.
+
+    ``mode`` says how they change the rows of ``parent``, or of the version that is current when the
+    rows have been fetched.
     """
 
     type: Literal[TaskType.DATASET_IMPORT] = TaskType.DATASET_IMPORT
@@ -341,7 +348,7 @@ class InferenceSpec(TaskOptions):
 
 
 InputName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,49}$")]
-"""How a script finds an input: the name of a file or a directory."""
+"""The name under which a script finds an input, as a file or directory."""
 
 
 def _own(variable: str) -> str:
@@ -354,10 +361,10 @@ Variable = Annotated[str, Field(max_length=64, pattern=r"^[A-Z_][A-Z0-9_]*$"), A
 
 
 class ScriptSpec(TaskOptions):
-    """Run a command of one's own on a code bundle, with inputs laid out by version.
+    """Run a user's own command on a code bundle, with datasets and models as local files.
 
-    A ``memory_mb`` of 0 in ``resources`` stands for what the platform's settings say. What it asks
-    for is asked of every node, as ``max_disk_mb`` is meant for each.
+    A ``memory_mb`` of 0 in ``resources`` means the default of the platform's settings. The amounts
+    in ``resources`` are reserved on every node; ``max_disk_mb`` applies to each node, too.
     """
 
     type: Literal[TaskType.SCRIPT] = TaskType.SCRIPT
@@ -402,7 +409,7 @@ class ScriptSpec(TaskOptions):
 
 
 class ExternalSpec(TaskOptions):
-    """A run that executes elsewhere and reports; no worker ever takes it."""
+    """A run that executes outside the platform and reports to it; no worker ever runs it."""
 
     type: Literal[TaskType.EXTERNAL] = TaskType.EXTERNAL
     config: dict[str, Any] = Field(
@@ -429,11 +436,11 @@ TaskSpec = Annotated[
 
 
 def nodes_of(spec: TaskSpec) -> int:
-    """How many workers a task needs at once."""
+    """Return the number of workers that a task needs at the same time."""
     return spec.nodes if isinstance(spec, TrainingSpec | ScriptSpec) else 1
 
 
 def made_by(spec: TaskSpec) -> UUID | None:
-    """The training whose model is read, as long as that model is not known."""
+    """Return the training whose model the task waits for, or None."""
     model = spec.model if isinstance(spec, EvaluationSpec | InferenceSpec) else None
     return model.from_task if isinstance(model, FromTask) else None

@@ -1,4 +1,4 @@
-"""What dataset versions are made of, what they cost, and what cleaning up frees. Sizes in bytes."""
+"""Storage of dataset versions: their parts, their cost, and garbage collection; in bytes."""
 
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ def _example(example: dict[str, Any]) -> ConfigDict:
 
 
 class VersionPart(BaseModel):
-    """A piece of a file: where it begins, its size, and the SHA-256 of its bytes."""
+    """A part of a file: its offset, its size, and the SHA-256 of its bytes."""
 
     start: int
     size: int
@@ -24,10 +24,10 @@ class VersionPart(BaseModel):
 
 
 class VersionParts(BaseModel):
-    """The canonical Parquet of a version, in pieces without gaps.
+    """The canonical Parquet file of a version, divided into parts without gaps.
 
-    Versions that share rows share pieces, so whoever has one version needs only what is new in
-    another. Each is a range of the version's ``content``.
+    Versions that share rows share parts. A client that has one version therefore only needs the new
+    parts of another. Each part is a byte range of the version's ``content``.
     """
 
     dataset: UUID
@@ -48,12 +48,13 @@ class VersionParts(BaseModel):
 
 
 class VersionStorage(BaseModel):
-    """What a version costs.
+    """The storage that a version uses.
 
     Attributes:
+        version: the label.
         logical: the files as they are downloaded: rows and uploaded bytes.
-        charged: what the quota counts: all that the version is made of, packed.
-        alone: what of that no other version of the project is made of.
+        charged: the amount that counts towards the quota: all data of the version, compressed.
+        alone: the part of ``charged`` that no other version of the project uses.
     """
 
     version: str
@@ -63,13 +64,16 @@ class VersionStorage(BaseModel):
 
 
 class DatasetStorage(BaseModel):
-    """What the versions of a dataset cost.
+    """The storage that the versions of a dataset use.
 
     Attributes:
+        dataset: the uuid of the dataset.
+        name: the name of the dataset.
         logical: the files as they are downloaded.
-        charged: what the quota counts; what several versions share counts for each.
-        stored: the same, with what they share counted once.
-        versions: each by itself, newest first; only where one dataset was asked about.
+        charged: the amount that counts towards the quota; shared data counts for each version.
+        stored: the same, but shared data counts once.
+        version_count: the number of versions.
+        versions: each version, newest first; only in the answer for a single dataset.
     """
 
     dataset: UUID
@@ -97,9 +101,10 @@ class DatasetStorage(BaseModel):
 
 
 class StorageReport(BaseModel):
-    """What the datasets of a project cost, dearest first.
+    """The storage that the datasets of a project use, largest first.
 
-    Of the project's own versions only: whether others have the same content is not told.
+    Only the project's own versions are considered, so the report does not reveal if other projects
+    have the same content.
     """
 
     logical: int
@@ -127,7 +132,7 @@ class StorageReport(BaseModel):
 
 
 class CollectRequest(Strict):
-    """``dry_run`` tells what would be done, and does nothing."""
+    """A request to run the garbage collection."""
 
     dry_run: bool = Field(False, description="tell what it would do, and do nothing")
 
@@ -135,21 +140,21 @@ class CollectRequest(Strict):
 
 
 class Amount(BaseModel):
-    """So many files of so many bytes."""
+    """A number of files and their total size in bytes."""
 
     count: int
     size: int
 
 
 class Collected(BaseModel):
-    """What cleaning up the store did, or would do.
+    """The result of a garbage collection of the blob store.
 
     Attributes:
-        marked: files that nothing has referred to for a day: they go an hour after this.
-        deleted: files that were marked an hour ago or longer, and are gone.
-        waiting: files that nothing refers to, for less than that.
-        dry_run: nothing was done.
-        complete: false when more is left to do than one request does; call again.
+        marked: files that nothing has referred to for a day; they can be deleted in an hour.
+        deleted: files that were marked at least an hour ago, and are deleted now.
+        waiting: files that nothing refers to, but for a shorter time.
+        dry_run: True if nothing was changed.
+        complete: False if more is left to do than fits in one request; send it again.
     """
 
     marked: Amount

@@ -1,4 +1,4 @@
-"""What every spec and request body is made of."""
+"""The base class of all specs and request bodies."""
 
 from difflib import get_close_matches
 from typing import Any, Self, get_args
@@ -14,24 +14,24 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_core.core_schema import ErrorType
 
 BUILT_IN = frozenset(get_args(ErrorType))
-"""Kinds of faults whose text pydantic makes; other kinds bring their own."""
+"""Types of errors whose texts pydantic provides; other types have texts of their own."""
 
 MAX_FAULTS = 20
-"""Faults that are told of a value with unknown fields."""
+"""Largest number of errors that are reported for a value with unknown fields."""
 
 MAX_LISTED = 12
-"""Fields that are listed for a name that resembles none of them."""
+"""Largest number of fields that are listed for a name that resembles none of them."""
 
 
 class Strict(BaseModel):
-    """Unknown fields are refused: a misspelt hyper-parameter must not be ignored."""
+    """A model that refuses unknown fields: a misspelt hyper-parameter must not be ignored."""
 
     model_config = ConfigDict(extra="forbid")
 
     @model_validator(mode="wrap")
     @classmethod
     def _suggest_fields(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """Name the fields that may be meant by unknown ones."""
+        """Suggest known fields for unknown ones."""
         try:
             return handler(value)
         except ValidationError as error:
@@ -48,10 +48,11 @@ def _is_own(fault: Any) -> bool:
 
 
 def _described(fault: Any, model: type[BaseModel]) -> InitErrorDetails:
-    """Return a fault as pydantic takes it back, with a suggestion if it is an unknown field."""
+    """Return an error in pydantic's input format, with a suggestion if it is an unknown field."""
     kind: str | PydanticCustomError = fault["type"]
     if _is_own(fault):
-        # Long names and many faults are nobody's slip, and comparing them all would take long.
+        # Limit length and number: comparing long names or many errors would take too long, and
+        # nobody makes such mistakes by accident.
         advice, advice_zh = suggestion(str(fault["loc"][0])[:100], list(model.model_fields))
         context = {"advice": advice, "advice_zh": advice_zh}
         kind = PydanticCustomError("unknown_field", "there is no such field. {advice}", context)
@@ -66,7 +67,7 @@ def _described(fault: Any, model: type[BaseModel]) -> InitErrorDetails:
 def suggestion(name: str, names: list[str]) -> tuple[str, str]:
     """Return advice on a misspelt name, in English and Chinese.
 
-    It is the names that resemble it, or all that there are.
+    The advice lists similar names, or else all names.
     """
     close = get_close_matches(name, names, n=3, cutoff=0.6)
     if close:

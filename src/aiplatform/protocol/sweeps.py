@@ -1,4 +1,4 @@
-"""What a hyper-parameter sweep is asked: which parameters, how they are chosen, what counts."""
+"""Specs of hyper-parameter sweeps: the parameters, the search method and the objective."""
 
 import re
 from enum import StrEnum
@@ -13,7 +13,7 @@ from aiplatform.protocol.tagged import NamesKinds
 
 MAX_NUMBER = 1e15
 MAX_INTEGER = 2**53
-"""Beyond these, samplers and JSON lose digits."""
+"""Larger numbers lose digits in samplers and in JSON."""
 
 Number = Annotated[float, Field(ge=-MAX_NUMBER, le=MAX_NUMBER)]
 Integer = Annotated[int, Field(ge=-MAX_INTEGER, le=MAX_INTEGER)]
@@ -22,14 +22,14 @@ PATH = re.compile(r"^[a-z_][a-z0-9_]{0,60}(\.[a-z_][a-z0-9_]{0,60}){0,4}$")
 
 
 class Choice(Strict):
-    """One of some values."""
+    """A parameter that has one of several values."""
 
     kind: Literal["choice"] = "choice"
     values: list[bool | Integer | Number | str] = Field(min_length=1, max_length=100)
 
 
 class FloatRange(Strict):
-    """A number of ``low`` to ``high``; with ``log`` its logarithm is spread evenly."""
+    """A number from ``low`` to ``high``; with ``log``, its logarithm is uniformly distributed."""
 
     kind: Literal["float"] = "float"
     low: Number
@@ -47,7 +47,7 @@ class FloatRange(Strict):
 
 
 class IntRange(Strict):
-    """A whole number of ``low`` to ``high``, both included."""
+    """A whole number from ``low`` to ``high``, both included."""
 
     kind: Literal["int"] = "int"
     low: Integer
@@ -70,9 +70,10 @@ Parameter = Annotated[
 class Asha(Strict):
     """Asynchronous successive halving, Li et al. 2020 (arXiv:1810.05934).
 
-    A trial that reaches step ``min_steps * reduction ** n`` goes on if it is among the best
-    ``1 / reduction`` of those that came so far. The others ``pause`` at a checkpoint, and go on
-    when they turn out to be among the best after all and there is room; or they are stopped.
+    A trial that reaches step ``min_steps * reduction ** n`` continues if it is among the best ``1 /
+    reduction`` of the trials that have reached it so far. With ``pause``, the others pause at a
+    checkpoint, and continue if they later turn out to be among the best and there is room. With
+    ``stop``, they are stopped.
     """
 
     series: str = Field("loss", max_length=200, description="what trials are compared by meanwhile")
@@ -82,7 +83,7 @@ class Asha(Strict):
 
 
 class SweepSpec(Strict):
-    """A search for the parameters of an experiment's config."""
+    """A search for the best parameters of an experiment's config."""
 
     experiment: UUID
     parameters: dict[str, Parameter] = Field(min_length=1, max_length=20)
@@ -115,7 +116,7 @@ class SweepSpec(Strict):
 
 
 class SweepStatus(StrEnum):
-    """``failed`` when no more trials could be started, or none has succeeded."""
+    """The state of a sweep; ``failed`` if no more trials could be started, or none succeeded."""
 
     RUNNING = "running"
     COMPLETED = "completed"
@@ -124,7 +125,7 @@ class SweepStatus(StrEnum):
 
 
 class TrialState(StrEnum):
-    """Where a trial is. ``pruned``: stopped for others were better."""
+    """The state of a trial. ``pruned``: stopped because others were better."""
 
     RUNNING = "running"
     PAUSED = "paused"
@@ -136,9 +137,9 @@ class TrialState(StrEnum):
 
     @property
     def is_active(self) -> bool:
-        """Whether its task may still do something."""
+        """True if the trial's task may still run."""
         return self in {TrialState.RUNNING, TrialState.PAUSED, TrialState.RESUMING}
 
 
 Params = dict[str, Any]
-"""Values by the paths of the config that they replace."""
+"""Values by the paths in the config that they replace."""

@@ -1,4 +1,4 @@
-"""Unions whose members are told apart by a field, such as ``kind``."""
+"""Unions whose members are distinguished by a field, such as ``kind``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from pydantic_core import PydanticCustomError, core_schema
 
 @dataclass(frozen=True)
 class NamesKinds:
-    """Says in a fault which kinds there are; stands behind ``Field(discriminator=...)``.
+    """An annotation that lists the valid kinds in errors; follows ``Field(discriminator=...)``.
 
-    Pydantic itself says only that it can't extract the tag, when the field is missing.
+    Pydantic itself only says that it can't extract the tag if the field is missing.
 
     Attributes:
-        field: the field by which the members of the union are told apart.
+        field: the field that distinguishes the members of the union.
     """
 
     field: str
@@ -54,7 +54,7 @@ class NamesKinds:
 
 
 def kinds_of(union: Any, field: str) -> tuple[str, ...]:
-    """Return the values of a field that the members of a union have, in their order."""
+    """Return the values of a field in the members of a union, in their order."""
     kinds: list[str] = []
     for member in get_args(union):
         assert issubclass(member, BaseModel)

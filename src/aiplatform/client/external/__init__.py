@@ -1,7 +1,7 @@
-"""Runs that execute elsewhere: ``client.run(…)`` reports one, ``client.external`` the rest.
+"""Runs that execute outside the platform: ``client.run(…)`` and ``client.external``.
 
-``journal`` are the files that everything is written to first, ``sender`` the thread that brings
-them to the server, ``run`` what the user's loop holds.
+``journal`` contains the files that everything is written to first, ``sender`` the thread that sends
+them to the server, ``run`` the object that the user's training loop uses.
 """
 
 from aiplatform.client.external.group import ExternalRuns, Synced

@@ -1,4 +1,4 @@
-"""What a program prints, in its run's log besides where it went before."""
+"""Copying of a program's output to the log of its run."""
 
 import sys
 import threading
@@ -11,9 +11,10 @@ Write = Callable[[str, LogStream], None]
 
 
 class Tee:
-    """A stream in place of another: all goes to that one, and whole lines to ``write`` as well.
+    """A stream that replaces another: it passes all text on, and whole lines also to ``write``.
 
-    Of a line that was written over by carriage returns, as progress bars do, the last state counts.
+    If a line was overwritten by carriage returns, as progress bars do, only its last state is
+    passed to ``write``.
     """
 
     def __init__(self, original: TextIO, stream: LogStream, write: Write) -> None:
@@ -25,13 +26,14 @@ class Tee:
         self._lock = threading.Lock()
 
     def write(self, text: str) -> int:
-        """Write to both."""
+        """Write the text to the original stream, and its whole lines to ``write``."""
         written = self.original.write(text)
         with self._lock:
             if self._finished:
                 return written
             *lines, self._rest = (self._rest + text).split("\n")
-            # A bar that never ends its line is not remembered from its beginning.
+            # Forget overwritten text: a progress bar that never ends its line would grow without
+            # limit.
             ending = "\r" if self._rest.endswith("\r") else ""
             self._rest = _shown(self._rest) + ending
         if lines:
@@ -39,12 +41,15 @@ class Tee:
         return written
 
     def writelines(self, lines: Any) -> None:
-        """Write several."""
+        """Write several texts."""
         for line in lines:
             self.write(line)
 
     def finish(self) -> None:
-        """The run hears no more; whoever has kept this stream, as log handlers do, writes on."""
+        """Stop passing lines to ``write``, but keep writing to the original stream.
+
+        Log handlers, for example, may still hold this stream.
+        """
         with self._lock:
             self._finished = True
             rest, self._rest = self._rest, ""
@@ -52,7 +57,7 @@ class Tee:
             self._write(_shown(rest), self._stream)
 
     def __getattr__(self, name: str) -> Any:
-        """All else is the original's."""
+        """Return an attribute of the original stream."""
         return getattr(self.original, name)
 
 
@@ -61,7 +66,7 @@ def _shown(line: str) -> str:
 
 
 class Capture:
-    """Standard output and standard error of this program, from its making until :meth:`stop`."""
+    """The capture of standard output and standard error, from its creation to :meth:`stop`."""
 
     def __init__(self, write: Write) -> None:
         self._out = Tee(sys.stdout, LogStream.STDOUT, write)
@@ -69,7 +74,7 @@ class Capture:
         sys.stdout, sys.stderr = self._out, self._err
 
     def stop(self) -> None:
-        """Give the streams back, unless somebody has put others in their place since."""
+        """Restore the original streams, unless other code has replaced them since."""
         if sys.stdout is self._out:
             sys.stdout = self._out.original
         if sys.stderr is self._err:

@@ -1,4 +1,4 @@
-"""Files that a run leaves: copied into its directory, and gone from there once they are sent."""
+"""Artifacts of an external run: copied to its directory, and deleted there after they are sent."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ WAITING, REFUSED, NEW = "artifacts", "refused", ".new-"
 
 
 class Files:
-    """The files of one run that wait to be sent. Safe between threads."""
+    """The files of one run that wait to be sent. Thread-safe."""
 
     def __init__(self, directory: Path) -> None:
         self.waiting = directory / WAITING
@@ -22,10 +22,10 @@ class Files:
         self._lock = threading.Lock()
 
     def add(self, source: Path, path: str) -> None:
-        """Copy a file, in place of one of the same path that was not sent yet.
+        """Copy a file, and replace an unsent one with the same path.
 
         Raises:
-            OSError: when it can't be read, or not be copied.
+            OSError: if the file can't be read or copied.
         """
         self.waiting.mkdir(exist_ok=True)
         new = self.waiting / f"{NEW}{uuid4().hex}"
@@ -39,24 +39,24 @@ class Files:
             new.unlink(missing_ok=True)
 
     def pending(self) -> Iterator[tuple[str, Path, os.stat_result]]:
-        """What waits: each with its path as an artifact, and as it is now."""
+        """Yield each waiting file with its artifact path and its current status."""
         for file in sorted(self.waiting.rglob("*")):
             if file.is_file() and not file.name.startswith(NEW):
                 path = file.relative_to(self.waiting).as_posix()
                 try:
                     was = file.stat()
                 except FileNotFoundError:
-                    continue  # sent by another process since it was listed
+                    continue  # sent by another process in the meantime
                 yield path, file, was
 
     def sent(self, file: Path, was: os.stat_result) -> None:
-        """Forget a file, unless it was replaced meanwhile."""
+        """Remove a file that was sent, unless it was replaced in the meantime."""
         with self._lock:
             if self._is(file, was):
                 file.unlink(missing_ok=True)
 
     def refuse(self, path: str, file: Path, was: os.stat_result) -> Path:
-        """Put a file aside that will never be taken. Returns where it is."""
+        """Move a file that the server refuses out of the queue. Return its new place."""
         target = self.refused / path
         with self._lock:
             if self._is(file, was):
@@ -66,12 +66,15 @@ class Files:
         return target
 
     def remove(self) -> None:
-        """Delete what was sent; what was refused stays."""
+        """Delete the files that wait; refused files stay."""
         shutil.rmtree(self.waiting, ignore_errors=True)
 
     @staticmethod
     def _is(file: Path, was: os.stat_result) -> bool:
-        """Another process may send the same run, and be done with a file first."""
+        """Return True if the file is still the one with the status ``was``.
+
+        Another process may send the same run, and remove the file first.
+        """
         try:
             now = file.stat()
         except FileNotFoundError:
@@ -80,10 +83,10 @@ class Files:
 
 
 def artifact_path(path: str | PurePosixPath) -> str:
-    """The path of an artifact as the platform has it.
+    """Return the path of an artifact in the platform's form.
 
     Raises:
-        ValueError: for one that leaves the run's files, or is none.
+        ValueError: for an empty path, or one that leads out of the run's files.
     """
     found = PurePosixPath(path)
     if found.is_absolute() or ".." in found.parts or not found.parts:
@@ -92,10 +95,10 @@ def artifact_path(path: str | PurePosixPath) -> str:
 
 
 def files_below(source: Path, name: str | None) -> Iterator[tuple[Path, str]]:
-    """The file, or all files of the directory, each with its path as an artifact.
+    """Yield the file, or all files of the directory, each with its artifact path.
 
     Raises:
-        FileNotFoundError: when there is none.
+        FileNotFoundError: if there is none.
     """
     top = name or source.resolve().name
     if source.is_dir():

@@ -1,4 +1,4 @@
-"""``client.external`` and ``client.run``: beginning a run, and sending what one could not."""
+"""``client.external`` and ``client.run``: start a run, and send what it could not send."""
 
 import platform
 import sys
@@ -22,7 +22,10 @@ from aiplatform.protocol.enums import TaskStatus
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """What became of one directory. ``complete``: all is sent, and the directory is gone."""
+    """The result of sending one directory.
+
+    ``complete``: everything is sent, and the directory is deleted.
+    """
 
     directory: Path
     task: UUID
@@ -32,7 +35,7 @@ class Synced:
 
 
 class ExternalRuns(Group):
-    """``client.external``: runs that execute outside the platform and report to it."""
+    """The operations on runs that execute outside the platform (``client.external``)."""
 
     def begin(
         self,
@@ -47,7 +50,7 @@ class ExternalRuns(Group):
         end_timeout: float = 60.0,
         capture_output: bool = False,
     ) -> ExternalRun:
-        """Begin a run, see :meth:`Client.run`."""
+        """Start a run, see :meth:`Client.run`."""
         journal = Journal.create(
             runs_directory() if directory is None else Path(directory),
             {
@@ -68,9 +71,9 @@ class ExternalRuns(Group):
         try:
             sender.begin()
         except ServerUnavailable:
-            pass  # the thread goes on trying, and warns
+            pass  # the thread keeps trying, and warns
         except ClientError:
-            # What is wrong here is wrong for good, and better known now than after the training.
+            # Such an error is permanent, and should be reported before the training, not after it.
             journal.remove()
             raise
         return ExternalRun(
@@ -88,20 +91,21 @@ class ExternalRuns(Group):
         ended: TaskStatus | str | None = None,
         project: ProjectLike | None = None,
     ) -> Synced:
-        """Send what a run could not, from its directory. What is there already is left out.
+        """Send from a run's directory what the run could not send; nothing is stored twice.
 
         Args:
-            directory: of one run.
-            ended: how it ended, when its process died before it could say so; the last that it
-                said counts as its end.
-            project: instead of the one that the run named.
+            directory: the directory of one run.
+            ended: how the run ended, if its process died before it could record that. The time of
+                its last record is then used as its end.
+            project: replaces the project that the run named.
 
         Raises:
-            NoJournal: when there is no run.
-            ValueError: when ``ended`` is no end; nothing is sent or written then.
-            ApiError: when the server refuses or is away; nothing is lost, and it can be repeated.
+            NoJournal: if the directory contains no run.
+            ValueError: if ``ended`` is not a final status; nothing is sent or written then.
+            ApiError: if the server refuses or is away; nothing is lost, and the call can be
+                repeated.
         """
-        # What is written as its end the run keeps, so it is looked at before.
+        # Check this first: the end can't be changed after it is written to the journal.
         status = None if ended is None else ending(ended)
         journal = Journal(Path(directory))
         if project is not None and journal.about.get("task") is None:
@@ -126,24 +130,24 @@ class ExternalRuns(Group):
         )
 
     def unsent(self, directory: Path | str | None = None) -> Sequence[Path]:
-        """Directories of runs that are not all on the platform, oldest first."""
+        """Return the directories of runs that are not completely sent, oldest first."""
         parent = runs_directory() if directory is None else Path(directory)
         return sorted(path.parent for path in parent.glob(f"*/{ABOUT}"))
 
 
 def facts() -> dict[str, Any]:
-    """Where the run executes, for whoever looks at it later."""
+    """Return facts about the machine and the program of the run."""
     return {
         "host": platform.node(),
         "system": platform.platform(),
         "python": platform.python_version(),
-        # Without its arguments, among which may be passwords.
+        # The arguments are left out, since they may contain passwords.
         "program": sys.argv[0][:500] if sys.argv else "",
     }
 
 
 def _reference(thing: Project | Experiment | UUID | str | None) -> str | None:
-    """A project or an experiment by what can be written down; names are looked up when sent."""
+    """Return a project or experiment as text; a name is looked up when the run is sent."""
     if isinstance(thing, Project | Experiment):
         return str(thing.uuid)
     return None if thing is None else str(as_uuid(thing) or thing)

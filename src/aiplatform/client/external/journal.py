@@ -1,8 +1,8 @@
-"""What a run has said, in files, before anybody else hears of it.
+"""The journal of an external run: files that record everything before it is sent.
 
-Each line of ``points.jsonl`` and ``log.jsonl`` is one record, and its number is that of the line.
-Whoever sends them says the number, and the server takes each once; so they can be sent again after
-any failure, by this process or another.
+Each line of ``points.jsonl`` and ``log.jsonl`` is one record, whose number is its line number. The
+sender states the number, and the server stores each record once. Therefore records can be sent
+again after any failure, by this process or another.
 """
 
 import contextlib
@@ -25,13 +25,13 @@ from aiplatform.protocol.encoding import dumps
 from aiplatform.protocol.enums import TaskStatus
 
 LONGEST_RECORD = 1 << 20
-"""Bytes; no line of a file is longer."""
+"""Bytes of the longest line in a journal's file."""
 
 ABOUT, POINTS, LOG, END = "run.json", "points.jsonl", "log.jsonl", "end.json"
 
 
 def runs_directory() -> Path:
-    """``AIPLATFORM_RUNS``, else a directory of the user's data."""
+    """Return ``AIPLATFORM_RUNS``, or else a directory in the user's data directory."""
     override = os.environ.get("AIPLATFORM_RUNS")
     if override:
         return Path(override).expanduser()
@@ -39,10 +39,10 @@ def runs_directory() -> Path:
 
 
 def ending(status: TaskStatus | str) -> TaskStatus:
-    """How a run can end, from a word.
+    """Return the final status with this name.
 
     Raises:
-        ValueError: for a word that is no end.
+        ValueError: for any other word.
     """
     ends = [each for each in TaskStatus if each.is_final]
     if status not in ends:
@@ -51,11 +51,11 @@ def ending(status: TaskStatus | str) -> TaskStatus:
 
 
 class NoJournal(ClientError):
-    """A directory that holds no run."""
+    """The directory contains no run."""
 
 
 class Records:
-    """A file of lines to which records are added, whole or not at all."""
+    """A file of lines to which records are added completely or not at all."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -64,10 +64,10 @@ class Records:
         self._fd = os.open(path, flags, 0o600)
 
     def add(self, lines: Iterable[str]) -> None:
-        """Write some lines in one go, so that processes that were forked do not mix theirs.
+        """Append lines with one system call, so that forked processes don't mix theirs.
 
         Raises:
-            OSError: when they can't be written; none of them is there then.
+            OSError: if they can't be written; none of them is in the file then.
         """
         data = "".join(f"{line}\n" for line in lines).encode()
         with self._lock:
@@ -79,16 +79,16 @@ class Records:
                 raise OSError(f"no room for {self.path}")
 
     def close(self) -> None:
-        """Nothing is added any more."""
+        """Close the file; nothing can be added afterwards."""
         with self._lock:
-            # The number may be another file's from here on.
+            # The system may reuse the descriptor for another file after the close.
             fd, self._fd = self._fd, -1
             if fd >= 0:
                 os.close(fd)
 
 
 class Reader:
-    """Reads the lines of a file in pieces, from any of them on."""
+    """A reader of a file of lines that can start at any line."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -96,7 +96,10 @@ class Reader:
         self._offset = 0
 
     def read(self, *, lines: int, size: int) -> list[bytes]:
-        """The next lines: at most ``lines`` of ``size`` bytes; the reader stays where it is."""
+        """Return the next lines (at most ``lines``, about ``size`` bytes) without moving on.
+
+        A single line that is longer than ``size`` is returned whole.
+        """
         try:
             with self.path.open("rb") as file:
                 file.seek(self._offset)
@@ -109,12 +112,12 @@ class Reader:
         return whole.splitlines(keepends=True)[:lines]
 
     def skip(self, lines: list[bytes]) -> None:
-        """These have been seen to."""
+        """Move on past these lines."""
         self._offset += sum(map(len, lines))
         self.number += len(lines)
 
     def go_to(self, number: int) -> None:
-        """Stand before the line of that number, or at the end when there are not so many."""
+        """Go to the line with this number, or to the end if there are fewer lines."""
         self._offset, self.number = 0, 1
         while self.number < number:
             lines = self.read(lines=number - self.number, size=1 << 20)
@@ -124,7 +127,7 @@ class Reader:
 
 
 class Journal:
-    """The directory of one run."""
+    """The directory of one run, with its records and artifacts."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -138,7 +141,7 @@ class Journal:
 
     @classmethod
     def create(cls, parent: Path, about: Mapping[str, Any]) -> "Journal":
-        """Begin one in a new directory below ``parent``, under a name that nobody else chose."""
+        """Create a journal in a new directory below ``parent``, with a unique name."""
         client_id = str(uuid4())
         directory = parent / f"{time.strftime('%Y%m%d-%H%M%S')}-{client_id[:8]}"
         directory.mkdir(parents=True)
@@ -153,7 +156,7 @@ class Journal:
 
     @property
     def end(self) -> dict[str, Any] | None:
-        """How the run ended; None while it has not, or when its process died before it could."""
+        """The recorded end of the run; None if it has not ended, or its process died before."""
         try:
             found: dict[str, Any] = json.loads((self.directory / END).read_text("utf-8"))
         except FileNotFoundError:
@@ -161,7 +164,7 @@ class Journal:
         return found
 
     def last_said(self) -> str | None:
-        """When the run recorded its last point or line, else when it began; ISO 8601, in UTC."""
+        """Return when the run recorded its last point or line, or else began (ISO 8601, UTC)."""
         times = [_last_time(self.directory / name) for name in (POINTS, LOG)]
         said = [time for time in times if time is not None]
         if said:
@@ -170,16 +173,16 @@ class Journal:
         return began
 
     def note(self, **facts: Any) -> None:
-        """Remember something about the run, such as its task."""
+        """Store facts about the run, such as its task."""
         self.about |= facts
         _write(self.directory / ABOUT, self.about)
 
     def note_end(self, end: Mapping[str, Any]) -> None:
-        """Remember how it ended."""
+        """Store how the run ended."""
         _write(self.directory / END, end)
 
     def remove(self) -> None:
-        """Delete what was sent; files of others in the directory stay, and it with them."""
+        """Delete the run's files; other files in the directory, and then the directory, stay."""
         for name in (ABOUT, POINTS, LOG, END):
             (self.directory / name).unlink(missing_ok=True)
         self.files.remove()
@@ -188,14 +191,14 @@ class Journal:
 
 
 def _last_time(path: Path) -> float | None:
-    """The ``time`` of the last whole record; None where there is none."""
+    """Return the ``time`` of the last complete record, or None."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - LONGEST_RECORD))
             tail = file.read()
     except FileNotFoundError:
         return None
-    # What a machine wrote as it went down may be half a line, or none.
+    # After a crash of the machine, the last line may be incomplete or not JSON.
     for line in reversed(tail.splitlines()):
         with contextlib.suppress(ValueError, KeyError, TypeError):
             return float(json.loads(line)["time"])
@@ -203,7 +206,7 @@ def _last_time(path: Path) -> float | None:
 
 
 def _write(path: Path, value: Mapping[str, Any]) -> None:
-    """Whole or not at all, whenever the process dies."""
+    """Write a JSON file atomically, so that a crash never leaves half of it."""
     new = path.with_name(f".{path.name}.{os.getpid()}")
     new.write_text(dumps(value), encoding="utf-8")
     new.replace(path)

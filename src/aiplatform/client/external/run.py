@@ -1,4 +1,4 @@
-"""A run as the user's loop holds it: it writes to files and never waits for the server."""
+"""An external run as the user's training loop uses it; it writes to files, never to the network."""
 
 import atexit
 import logging
@@ -30,13 +30,13 @@ MAX_LINE = 50_000
 
 
 class RunCancelled(ClientError):
-    """The platform asked the run to stop, and the run was told to obey."""
+    """The run was cancelled on the platform, and was started with ``raise_when_cancelled``."""
 
 
 class ExternalRun:
-    """A run that executes here and is watched there; made by :meth:`Client.run`.
+    """A run that executes here and is shown on the platform; see :meth:`Client.run`.
 
-    As a context manager it ends with the block: completed, or failed with the exception.
+    As a context manager, it ends with the block: completed, or failed with the exception.
     """
 
     def __init__(
@@ -65,13 +65,13 @@ class ExternalRun:
 
     @property
     def task(self) -> UUID | None:
-        """The run on the platform; None while the server has not heard of it."""
+        """The uuid of the run on the platform; None until the server knows of it."""
         found = self.journal.about.get("task")
         return None if found is None else UUID(found)
 
     @property
     def cancelled(self) -> bool:
-        """Whether somebody asked on the platform that it stops."""
+        """True if somebody cancelled the run on the platform."""
         return self._thread is not None and self._thread.cancelled
 
     def log(
@@ -81,19 +81,19 @@ class ExternalRun:
         step: int | None = None,
         timestamp: float | None = None,
     ) -> None:
-        """Record values measured at a step; without one, at the one after the last.
+        """Record values measured at a step; by default, the step after the last one.
 
-        Returns in microseconds: a thread sends what was written to the journal. Numbers of numpy
-        and torch are taken as they are, values in mappings as ``outer/inner``. What is no number is
-        left out, with a warning the first time.
+        This method returns within microseconds: it only writes to the journal, and a thread sends
+        the records. Numbers of numpy and torch are accepted. Values in nested mappings are named
+        ``outer/inner``. Values that are not numbers are left out, with a warning the first time.
 
         Args:
-            values: by name; any name, of at most 200 characters.
-            step: any whole number; one that was recorded before is replaced.
-            timestamp: when, in seconds since the epoch; by default now.
+            values: the values by name; a name has at most 200 characters.
+            step: any whole number; a value that was recorded before at this step is replaced.
+            timestamp: the time, in seconds since the epoch; by default now.
 
         Raises:
-            RunCancelled: if the run was made with ``raise_when_cancelled`` and was cancelled.
+            RunCancelled: if the run was started with ``raise_when_cancelled`` and was cancelled.
         """
         try:
             step = self._step if step is None else int(step)
@@ -115,7 +115,7 @@ class ExternalRun:
             raise RunCancelled("the run was cancelled on the platform")
 
     def write(self, text: str, *, stream: LogStream | str = LogStream.STDOUT) -> None:
-        """Add lines to the run's log."""
+        """Add lines to the log of the run."""
         at = time.time()
         lines = [
             dumps({"text": clean_text(line[:MAX_LINE]), "stream": LogStream(stream), "time": at})
@@ -125,24 +125,24 @@ class ExternalRun:
             self._add(self._log, lines)
 
     def log_artifact(self, path: Path | str, name: str | None = None) -> None:
-        """Keep a file, or all files of a directory, with the run.
+        """Store a file, or all files of a directory, as artifacts of the run.
 
-        They are copied to the journal before this returns, and so may be changed or deleted then.
-        A file of the same name that was kept before is replaced.
+        They are copied to the journal before this method returns, so they may be changed or deleted
+        afterwards. A file that was stored before under the same name is replaced.
 
         Args:
-            path: of the file or the directory.
-            name: relative path on the platform; by default the last part of ``path``.
+            path: the path of the file or directory.
+            name: the relative path on the platform; by default the last part of ``path``.
 
         Raises:
-            OSError: when it can't be read, or when there is no room for the copy.
+            OSError: if a file can't be read, or there is no room for the copy.
             ValueError: for a name that is not a relative path.
         """
         for file, artifact in files_below(Path(path), name):
             self.journal.files.add(file, artifact)
 
     def set_progress(self, share: float) -> None:
-        """Say how far the run is, from 0 to 1."""
+        """Report the progress of the run, from 0 to 1."""
         if self._thread is not None:
             self._thread.sender.progress = min(1.0, max(0.0, float(share)))
 
@@ -153,13 +153,13 @@ class ExternalRun:
         error: str | None = None,
         result: Mapping[str, Any] | None = None,
     ) -> bool:
-        """End the run; a second time is no error. Returns whether the server knows all of it.
+        """End the run; a second call does nothing. Return True if everything was sent.
 
-        Waits for the server, but no longer than ``end_timeout``. What is not sent by then stays in
-        the journal's directory, for ``aiplatform runs sync``.
+        The method waits for the server for at most ``end_timeout`` seconds. What is not sent by
+        then stays in the journal's directory, for ``aiplatform runs sync``.
 
         Raises:
-            ValueError: for a status that is no end; the run goes on then.
+            ValueError: for a status that is not final; the run then continues.
         """
         if self._ended:
             return self._sent
@@ -198,7 +198,7 @@ class ExternalRun:
         error: BaseException | None,
         where: TracebackType | None,
     ) -> None:
-        """End the run as the block ended."""
+        """End the run with the result of the block."""
         if error is None:
             self.end(TaskStatus.CANCELLED if self.cancelled else TaskStatus.COMPLETED)
         elif isinstance(error, KeyboardInterrupt | RunCancelled):
@@ -222,7 +222,7 @@ class ExternalRun:
                 continue
             item = getattr(value, "item", None)
             try:
-                # A word such as "nan" is no number, though float() reads it.
+                # float() would accept text such as "nan".
                 number = (
                     None
                     if isinstance(value, str | bytes)
@@ -238,7 +238,7 @@ class ExternalRun:
                 yield key, number
 
     def _named(self, key: str) -> str:
-        """The key as JSON; few keys come a million times."""
+        """Return the key as JSON. It is cached, because few keys occur very often."""
         found = self._keys.get(key)
         if found is None:
             found = self._keys[key] = dumps(clean_text(key))
@@ -252,7 +252,7 @@ class ExternalRun:
             self._warn("journal", f"what the run reports can't be written and is lost: {error}")
 
     def _warn(self, about: str, text: str) -> None:
-        """Once for each thing: the loop may go round a million times."""
+        """Log a warning, but only once for each ``about``: a loop may run a million times."""
         if about not in self._warned:
             self._warned.add(about)
             log.warning("%s", text)
@@ -261,7 +261,7 @@ class ExternalRun:
         self.write(text, stream=stream)
 
     def _at_exit(self) -> None:
-        """The program ends and nobody has ended the run."""
+        """End a run that is still open when the program exits."""
         error = getattr(sys, "last_value", None)
         if error is None:
             self.end()

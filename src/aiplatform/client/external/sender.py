@@ -1,6 +1,6 @@
-"""Brings a run's journal to the server: in a thread beside the run, or afterwards.
+"""The sender of a run's journal: in a thread beside the run, or afterwards.
 
-Nothing here ever raises into the user's loop. What can't be sent stays in the journal.
+Nothing here raises an exception into the user's loop. What can't be sent stays in the journal.
 """
 
 import contextlib
@@ -36,21 +36,21 @@ POINTS_AT_ONCE = 5_000
 LINES_AT_ONCE = 2_000
 BYTES_AT_ONCE = 1 << 20
 GATHER_SECONDS = 0.5
-"""For how long points gather before they are sent."""
+"""Seconds for which points are collected before they are sent."""
 
 HEARTBEAT_SECONDS = 15.0
 SLOW_SECONDS = 30.0
-"""The longest wait after failures that may pass."""
+"""Longest wait, in seconds, after temporary failures."""
 
 
 class Refused(ClientError):
-    """The server will not take what is left, however often it is asked."""
+    """The server permanently refuses what is left to send."""
 
 
 class Accepted(BaseModel):
-    """The server's answer to a piece of points or lines.
+    """The server's answer to a batch of points or lines.
 
-    ``taken`` is the number up to which the writer's records are stored.
+    ``taken`` is the number of the writer's last stored record.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -60,7 +60,7 @@ class Accepted(BaseModel):
 
 
 class Sender:
-    """Sends one journal. Not safe between threads: one sends at a time."""
+    """A sender of one journal. Not thread-safe."""
 
     def __init__(self, client: "Client", journal: Journal) -> None:
         self._client = client
@@ -75,10 +75,10 @@ class Sender:
         self.heard_at = 0.0
 
     def begin(self) -> None:
-        """Let the server know of the run; it knows one by the name that the journal gave it.
+        """Register the run with the server, which identifies it by the journal's ``client_id``.
 
         Raises:
-            ApiError: when the server refuses or is away.
+            ApiError: if the server refuses or is away.
         """
         about = self.journal.about
         if about.get("task") is not None:
@@ -100,16 +100,16 @@ class Sender:
         self.journal.note(task=answer["uuid"], project=answer["project"])
 
     def send(self) -> bool:
-        """Send what there is, one piece of each kind. Returns whether there may be more.
+        """Send one batch of each kind of record. Return True if there may be more.
 
         Raises:
-            ApiError: when the server refuses or is away.
-            Refused: when it will never take it.
+            ApiError: if the server refuses or is away.
+            Refused: if the server permanently refuses the records.
         """
         self.begin()
         more = self._send(self.points, "metrics", "points", POINTS_AT_ONCE)
         more |= self._send(self.log, "logs", "lines", LINES_AT_ONCE)
-        # Not before: a file may be large, and whoever watches wants the points.
+        # Files come last: they may be large, and people who watch the run want to see its points.
         if not more:
             more = self._send_file()
         silent = time.monotonic() - self.heard_at >= HEARTBEAT_SECONDS
@@ -118,21 +118,21 @@ class Sender:
         return more
 
     def beat(self) -> None:
-        """Say that the run lives, and how far it is.
+        """Send a heartbeat with the progress of the run.
 
         Raises:
-            ApiError: when the server refuses or is away.
+            ApiError: if the server refuses or is away.
         """
         progress = self.progress
         self._take(self._http.post(f"{self._path}/heartbeat", {"progress": progress}))
         self._told_progress = progress
 
     def end(self) -> None:
-        """Say how the run ended, once everything else is sent.
+        """Send how the run ended, after everything else was sent.
 
         Raises:
-            ApiError: when the server refuses or is away.
-            ClientError: when it is not written how the run ended.
+            ApiError: if the server refuses or is away.
+            ClientError: if the end of the run is not in the journal.
         """
         end = self.journal.end
         if end is None:
@@ -140,7 +140,7 @@ class Sender:
         try:
             self._take(self._http.post(f"{self._path}/end", end))
         except Conflict as error:
-            # Somebody else has ended it; that stands.
+            # If somebody else has ended the run, that end counts.
             if error.code != "task_finished":
                 raise
 
@@ -149,10 +149,10 @@ class Sender:
         return f"tasks/{self.journal.about['task']}"
 
     def _take(self, answer: Any) -> None:
-        """Keep the status that every answer about a run carries.
+        """Store the status of the run, which every answer contains.
 
         Raises:
-            UnexpectedAnswer: when the answer has none.
+            UnexpectedAnswer: if the answer contains none.
         """
         try:
             self.status = TaskStatus(answer["status"])
@@ -167,7 +167,7 @@ class Sender:
         if not lines:
             return False
         writer = self.journal.about[f"{'points' if kind == 'metrics' else 'log'}_writer"]
-        # The lines are JSON as the server wants it; reading them to write them again is idle.
+        # The lines are already JSON in the server's format, so they are sent without parsing.
         records = b",".join(line.rstrip(b"\n") for line in lines)
         head = f'{{"writer":"{writer}","first":{reader.number},"{name}":['.encode()
         try:
@@ -199,13 +199,13 @@ class Sender:
             self._told_of_flood = True
             log.warning("the run prints faster than its log may grow; the excess is dropped")
         if accepted.taken >= reader.number + len(lines):
-            reader.go_to(accepted.taken + 1)  # sent before, by a process that died
+            reader.go_to(accepted.taken + 1)  # a process that died had sent them before
         else:
             reader.skip(lines)
         return True
 
     def _send_file(self) -> bool:
-        """Send one of the files that wait. Returns whether there was one."""
+        """Send one of the waiting files. Return True if there was one."""
         files = self.journal.files
         found = next(files.pending(), None)
         if found is None:
@@ -221,7 +221,7 @@ class Sender:
                 ) from error
             if may_pass(error) or isinstance(error, NotFound):
                 raise
-            # The run goes on without this file.
+            # Only this file is lost; the run continues.
             log.warning("%s is not taken: %s", files.refuse(path, file, was), error)
             return True
         except FileNotFoundError:
@@ -233,18 +233,21 @@ class Sender:
         return True
 
     def _keep_alive(self) -> None:
-        """An upload may take longer than a run may be silent."""
+        """Send a heartbeat if one is due.
+
+        An upload may take longer than a run may go without a heartbeat.
+        """
         if time.monotonic() - self.heard_at >= HEARTBEAT_SECONDS:
             self.heard_at = time.monotonic()
-            # What is wrong is found out by whatever is sent next; the file goes on.
+            # Ignore errors: the next request will report them, and the upload should continue.
             with contextlib.suppress(ClientError):
                 self.beat()
 
 
 def may_pass(error: ClientError | OSError) -> bool:
-    """Whether the same may succeed later by itself, or once somebody has signed in again.
+    """Return True if a retry may succeed, by itself or after the user has logged in again.
 
-    What the system refuses, for want of room or of descriptors, may.
+    An error of the operating system, such as a full disk or too many open files, may pass, too.
     """
     if not isinstance(error, ClientError):
         return True
@@ -260,7 +263,7 @@ def may_pass(error: ClientError | OSError) -> bool:
 
 
 class SendingThread:
-    """A sender in a thread of its own, for as long as the run lasts."""
+    """A thread that runs a sender as long as the run lasts."""
 
     def __init__(self, sender: Sender) -> None:
         self.sender = sender
@@ -274,11 +277,11 @@ class SendingThread:
 
     @property
     def cancelled(self) -> bool:
-        """Whether the platform has asked the run to stop."""
+        """True if the run was cancelled on the platform."""
         return self.sender.status in {TaskStatus.CANCELLING, TaskStatus.CANCELLED}
 
     def close(self, timeout: float) -> bool:
-        """Send the rest and the end. Returns whether all of it is there within ``timeout``."""
+        """Send the rest and the end. Return True if that succeeds within ``timeout`` seconds."""
         self._closing.set()
         self._wake.set()
         self._done.wait(timeout)
@@ -312,8 +315,8 @@ class SendingThread:
                 failures += 1
                 self._pause(min(SLOW_SECONDS, back_off(failures) if failures < 8 else SLOW_SECONDS))
             except Exception as error:
-                # A mistake of ours must not end the thread without a word: whoever closes the run
-                # would wait for it in vain. What is not sent stays in the journal.
+                # An unexpected error must not end the thread silently: ``close`` would wait for it
+                # in vain. What is not sent stays in the journal.
                 self.failure = error
                 log.exception("the run is not reported any more")
                 self._done.set()
@@ -321,6 +324,6 @@ class SendingThread:
 
     def _pause(self, seconds: float) -> None:
         self._wake.wait(seconds)
-        # Once it is set for closing, failures must still wait.
+        # Reset the event, or retries after failures would not wait while the run is closing.
         if self._closing.is_set():
             self._wake.clear()
