@@ -1,1 +1,1 @@
-"""Models: files, cards, lineage."""
+"""The registry: models with their files, cards and lineage."""

@@ -1,7 +1,7 @@
-"""Guards of models. A model belongs to a project, or to nobody: then it is shared by all.
+"""Guards of models. A model belongs to a project, or is shared by all projects.
 
-Shared models may be read by whoever is signed in; only a global ``*`` may change them. Either way
-one statement reads token, user, global role, model, project and membership.
+Every signed-in user may read shared models; only users with the global permission ``*`` may change
+them. A single statement reads token, user, global role, model, project and membership.
 """
 
 from dataclasses import dataclass
@@ -58,17 +58,17 @@ class ModelContext:
 
     @property
     def actor(self) -> Actor:
-        """Who acts, for the audit."""
+        """The actor, for the audit trail."""
         return self.principal.actor
 
     @property
     def project_uuid(self) -> UUID | None:
-        """The project that an audit row is about."""
+        """The project of audit entries about the model."""
         return None if self.project is None else self.project.project_uuid
 
 
 def _facts(statement: Select[Any]) -> Select[Any]:
-    """Add the columns that decide, once Model and User are joined."""
+    """Add the columns that decide about access to a statement that joins Model and User."""
     named = statement.add_columns(Model.id.label("model_id"), Model.uuid.label("model_uuid"))
     return add_membership(named.outerjoin(Project, Project.id == Model.project_id))
 
@@ -87,11 +87,12 @@ def _confirmation() -> Compiled:
 
 
 def _decide(row: Any, principal: Principal, permission: Permission) -> ModelContext:
-    """The evidence of a row of :func:`_facts`.
+    """Return the evidence of a row of :func:`_facts`.
 
     Raises:
-        NotFound: for no model, or one of a project that is none of theirs.
-        PermissionDenied, ProjectArchived: see there.
+        NotFound: there is no such model, or it is in a project that the principal may not see.
+        PermissionDenied: the principal does not hold the permission.
+        ProjectArchived: the permission writes, and the project is archived.
     """
     if row is None or row.model_id is None or row.project_status == DELETED:
         raise NotFound(resource="model")
@@ -114,7 +115,7 @@ def _decide(row: Any, principal: Principal, permission: Permission) -> ModelCont
 
 
 class ModelGuard(Guard[ModelContext]):
-    """Lets in who holds ``permission`` on the model of the path."""
+    """A guard that requires ``permission`` on the model in the request's path."""
 
     permission: Permission
 
@@ -123,32 +124,34 @@ class ModelGuard(Guard[ModelContext]):
         self.__signature__ = with_path_parameter(type(self).__call__, "model")
 
     async def __call__(self, request: Request, token: BearerToken, **_: str) -> ModelContext:
-        """The evidence.
+        """Return the evidence.
 
         Raises:
-            Unauthenticated, PasswordChangeRequired, NotFound, PermissionDenied, ProjectArchived.
+            Unauthenticated: the token is missing or invalid.
+            PasswordChangeRequired: the user must change the password first.
+            NotFound, PermissionDenied, ProjectArchived: see :func:`_decide`.
         """
         return await self.admit(request, token)
 
     @property
     def statement(self) -> Compiled:
-        """Who asks, the model, and its project."""
+        """The statement that reads principal, model and project."""
         return _statement()
 
     def named(self, request: Request) -> dict[str, UUID]:
-        """The model of the path."""
+        """Return the parameter with the uuid of the model in the path."""
         return {"named": uuid_or_none_such(request.path_params["model"])}
 
     def evidence(self, principal: Principal, row: Any) -> ModelContext:
-        """See :func:`_decide`."""
+        """Return the evidence of a row, see :func:`_decide`."""
         return _decide(row, principal, self.permission)
 
 
 def confirm(session: Session, context: ModelContext, permission: Permission) -> ModelContext:
-    """See whether the evidence still holds: an upload may take hours, a revocation must not wait.
+    """Check again that the evidence holds, after an upload that may have taken hours.
 
-    The token may have expired meanwhile, which is no reason to lose the upload; the login it
-    belongs to must not have ended.
+    A revoked permission takes effect. An access token that expired meanwhile is accepted, so that
+    the upload is not lost, but its session must not have ended.
 
     Raises:
         NotFound, Unauthenticated, PermissionDenied, ProjectArchived: as the guard would.
@@ -160,10 +163,10 @@ def confirm(session: Session, context: ModelContext, permission: Permission) -> 
 
 
 def require_shared(context: ProjectContext, session: Session, request: Request) -> None:
-    """Only a global ``*`` may make a model that everybody uses.
+    """Refuse to create a shared model without the global permission ``*``.
 
     Raises:
-        SharedModelsProtected: recorded as a denied attempt.
+        SharedModelsProtected: also recorded in the audit trail as denied.
     """
     if not context.principal.is_superuser:
         deny(session, context.principal, WILDCARD, request, project=context.project_uuid)
@@ -171,7 +174,7 @@ def require_shared(context: ProjectContext, session: Session, request: Request) 
 
 
 BROWSE = PlatformGuard(accepts_keys=True)
-"""Whoever is signed in; the select finds what they may read."""
+"""Guard for all signed-in users. The query selects the models that they may read."""
 
 LIST = ProjectGuard(Permission.MODELS_READ)
 CREATE = ProjectGuard(Permission.MODELS_WRITE)

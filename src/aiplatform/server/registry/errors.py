@@ -1,11 +1,11 @@
-"""What can go wrong with models."""
+"""Problems of models."""
 
 from aiplatform.server.core.errors import Conflict, Invalid
 from aiplatform.server.identity.errors import PermissionDenied
 
 
 class SharedModelsProtected(PermissionDenied):
-    """What all projects build on is not changed by one of them."""
+    """A change of a shared model by a user who is not an administrator."""
 
     detail = {
         "en": "Only administrators with the global permission * create and change shared "
@@ -15,7 +15,7 @@ class SharedModelsProtected(PermissionDenied):
 
 
 class VersionTaken(Conflict):
-    """A version never changes what it names."""
+    """A model version that already exists. Versions are never replaced."""
 
     code = "model.version_taken"
     title = {"en": "Version taken", "zh": "版本号已被占用"}
@@ -27,7 +27,7 @@ class VersionTaken(Conflict):
 
 
 class ModelNotReady(Conflict):
-    """Its files are still coming in, or could not be brought in."""
+    """A model whose files are still being imported, or whose import failed."""
 
     code = "model.not_ready"
     title = {"en": "Model not ready", "zh": "模型未就绪"}
@@ -39,7 +39,7 @@ class ModelNotReady(Conflict):
 
 
 class ModelClosed(Conflict):
-    """What is ready is immutable; what is being imported is being read."""
+    """A model that accepts no files, because it is ready, imported, or being imported."""
 
     code = "model.closed"
     title = {"en": "The model accepts no files", "zh": "模型不再接收文件"}
@@ -47,7 +47,7 @@ class ModelClosed(Conflict):
 
 
 class NoFiles(Conflict):
-    """An import of nothing."""
+    """An import of an upload that contains no files."""
 
     code = "model.no_files"
     title = {"en": "No files yet", "zh": "尚无文件"}
@@ -59,7 +59,7 @@ class NoFiles(Conflict):
 
 
 class TooManyFiles(Conflict):
-    """A limit that no model comes near."""
+    """A model with more files than the limit, which no ordinary model reaches."""
 
     code = "model.too_many_files"
     title = {"en": "Too many files", "zh": "文件过多"}
@@ -70,7 +70,7 @@ class TooManyFiles(Conflict):
 
 
 class InvalidPath(Invalid):
-    """Paths become files on workers, so only plain ones are taken."""
+    """A path of a model file that could be unsafe on a worker."""
 
     code = "model.invalid_path"
     title = {"en": "Invalid path", "zh": "路径无效"}
@@ -81,7 +81,7 @@ class InvalidPath(Invalid):
 
 
 class ModelInUse(Conflict):
-    """Work or models that need it would be left without."""
+    """A model that unfinished tasks or tuned models still need, so that it can't be deleted."""
 
     code = "model.in_use"
     title = {"en": "Model in use", "zh": "模型正在使用"}
@@ -92,7 +92,10 @@ class ModelInUse(Conflict):
 
 
 class ProjectGone(Conflict):
-    """A shared model is imported on behalf of the project it was created in."""
+    """A shared model whose project of origin was deleted.
+
+    The import of a shared model runs on behalf of the project in which it was created.
+    """
 
     code = "model.project_gone"
     title = {"en": "Its project is gone", "zh": "所属项目已删除"}

@@ -1,4 +1,4 @@
-"""The task kind of the registry."""
+"""Task kind of the registry: the import of a model."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from aiplatform.server.tasks.service.kinds import Inputs, Outcome, Prepared, Tas
 
 
 class ModelImport(TaskKind):
-    """Bring a base model in."""
+    """The import of a base model."""
 
     type = TaskType.MODEL_IMPORT
     permission = Permission.MODELS_WRITE
@@ -24,18 +24,18 @@ class ModelImport(TaskKind):
         return imports.prepare_asked(session, context, spec)
 
     def inputs(self, session: Session, task: Task) -> Inputs:
-        """The uploaded files."""
+        """Return the uploaded files."""
         return imports.task_inputs(session, task)
 
     def started(self, session: Session, task_id: int) -> None:
-        """The model names its task."""
+        """Store the task's id with the model."""
         imports.note_started(session, task_id)
 
     def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
-        """The output becomes the model."""
+        """Make the task's output the model's files, or store its error."""
         imports.conclude(session, task, outcome)
 
 
 def register() -> None:
-    """Called by the composition roots."""
+    """Register the task kind; called when the API or a worker starts."""
     kinds.register(ModelImport())

@@ -1,4 +1,4 @@
-"""Registered models."""
+"""Tables of registered models."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from aiplatform.server.core.database import Base, Created, Identified
 
 
 class Model(Identified, Created, Base):
-    """A name and a version; the contract's table. Without a project: a base shared by all."""
+    """A version of a model; a table of the contract. Without a project, it is shared by all."""
 
     __tablename__ = "models"
 
@@ -24,7 +24,7 @@ class Model(Identified, Created, Base):
 
 
 class ModelDetails(Base):
-    """What a model needs and the contract has no column for: status, card, lineage."""
+    """Columns of a model that the contract table lacks: status, card, lineage."""
 
     __tablename__ = "model_details"
 

@@ -1,4 +1,4 @@
-"""Named selects of models. Scoped by evidence of a project or of a model's guard."""
+"""SELECT statements of models, limited to what the evidence of a guard allows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,12 +32,12 @@ _experiments = table("experiments", column("id"), column("uuid"), column("name")
 _datasets = table("datasets", column("id"), column("uuid"), column("name"), column("project_id"))
 _versions = table("dataset_versions", column("id"), column("uuid"), column("dataset_id"),
                   column("version"))  # fmt: skip
-"""Tables of other domains, of which only uuids and names are shown here."""
+"""Tables of other domains; only uuids and names are read from them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A model with what its other tables say of it."""
+    """A model with facts from other tables."""
 
     model: Model
     details: ModelDetails | None
@@ -50,7 +50,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A dataset version that a model was made from; ``uuid`` is None once it is deleted."""
+    """A dataset version that a model was made from; its uuids are None after its deletion."""
 
     role: str
     label: str
@@ -60,7 +60,7 @@ class Source:
 
 
 def entries() -> Select[Any]:
-    """Models, each with the facts of :class:`Entry`; the caller adds whose."""
+    """Select models with the columns of :class:`Entry`. The caller adds the condition."""
     statement: Any = (
         select(
             Model,
@@ -76,7 +76,7 @@ def entries() -> Select[Any]:
         )
         .outerjoin(ModelDetails, ModelDetails.model_id == Model.id)
         .outerjoin(Project, Project.id == Model.project_id)
-        # A base that is another project's, as one in the bin is, shows like one that is gone.
+        # A base model of another project is not shown. Models in the bin belong to another project.
         .outerjoin(
             Base,
             and_(
@@ -93,7 +93,7 @@ def entries() -> Select[Any]:
 
 
 def entry_of(row: Any) -> Entry:
-    """A row of :func:`entries`."""
+    """Convert a row of :func:`entries`."""
     return Entry(
         model=row[0],
         details=row[1],
@@ -116,14 +116,14 @@ def _named(statement: Select[Any], name: str | None, version: str | None) -> Sel
 def project_models(
     context: ProjectContext, *, name: str | None = None, version: str | None = None
 ) -> Select[Any]:
-    """The project's own models."""
+    """Select the project's own models."""
     return _named(entries().where(Model.project_id == context.project_id), name, version)
 
 
 def readable_models(
     principal: Principal, *, name: str | None = None, version: str | None = None
 ) -> Select[Any]:
-    """Shared models, and those of every project in which the principal may read models."""
+    """Select shared models, and those of all projects in which the principal may read models."""
     statement = entries().where(Project.status.is_distinct_from(DELETED))
     if not principal.in_scope(Permission.MODELS_READ):
         return statement.where(false())
@@ -151,10 +151,10 @@ def readable_models(
 
 
 def get_entry(session: Session, model_id: int) -> Entry:
-    """One model that a guard let the caller at.
+    """Return a model that a guard has admitted.
 
     Raises:
-        NotFound: when it was deleted meanwhile.
+        NotFound: it was deleted meanwhile.
     """
     row = session.execute(entries().where(Model.id == model_id)).one_or_none()
     if row is None:
@@ -163,7 +163,7 @@ def get_entry(session: Session, model_id: int) -> Entry:
 
 
 def usable(session: Session, context: ProjectContext, uuid: UUID) -> Model | None:
-    """A model of the project or a shared one, locked against deletion."""
+    """Return a model of the project or a shared one, locked against deletion."""
     return session.scalar(
         select(Model)
         .where(
@@ -175,7 +175,7 @@ def usable(session: Session, context: ProjectContext, uuid: UUID) -> Model | Non
 
 
 def lock_model(session: Session, model_id: int) -> tuple[Model, ModelDetails] | None:
-    """A model and its details, locked and as they are now. Every change begins here."""
+    """Lock a model, and return it and its details in their current state; None if it is gone."""
     model = session.scalar(
         select(Model)
         .where(Model.id == model_id)
@@ -193,12 +193,12 @@ def lock_model(session: Session, model_id: int) -> tuple[Model, ModelDetails] | 
 
 
 def details_of(session: Session, model: Model) -> ModelDetails:
-    """The details of a model."""
+    """Return the details of a model."""
     return session.get_one(ModelDetails, model.id)
 
 
 def highest_version(session: Session, project_id: int | None, name: str) -> int:
-    """The greatest number given to a version of that name so far; 0 when there is none."""
+    """Return the highest version number of a model name; 0 if there is none."""
     numbered = Model.version.regexp_match("^[0-9]{1,9}$")
     return (
         session.scalar(
@@ -211,7 +211,7 @@ def highest_version(session: Session, project_id: int | None, name: str) -> int:
 
 
 def failed_import(session: Session, project_id: int | None, name: str, version: str) -> int | None:
-    """Return the id of that version of a name if its import failed."""
+    """Return the id of the given version of a name if its import failed, else None."""
     return session.scalar(
         select(Model.id)
         .join(ModelDetails, ModelDetails.model_id == Model.id)
@@ -226,7 +226,7 @@ def failed_import(session: Session, project_id: int | None, name: str, version: 
 
 
 def is_version_taken(session: Session, project_id: int | None, name: str, version: str) -> bool:
-    """Whether the name has that version."""
+    """Return True if the version of the name exists."""
     found = session.scalar(
         select(Model.id).where(
             Model.project_id.is_not_distinct_from(project_id),
@@ -238,12 +238,12 @@ def is_version_taken(session: Session, project_id: int | None, name: str, versio
 
 
 def files(session: Session, model: Model) -> list[StoredFile]:
-    """The model's files, by path, in the layout that runtimes expect."""
+    """Return the model's files, by path, in the layout that runtimes expect."""
     return storage.files_of(session, model_id=model.id)
 
 
 def made_under(session: Session, context: ProjectContext, task_id: int, name: str) -> Model | None:
-    """The newest of the project's models of a name that a task has made."""
+    """Return the newest of the models with this name that a task has made in the project."""
     return session.scalar(
         select(Model)
         .join(ModelDetails, ModelDetails.model_id == Model.id)
@@ -258,7 +258,7 @@ def made_under(session: Session, context: ProjectContext, task_id: int, name: st
 
 
 def source_files(session: Session, model_id: int) -> list[StoredFile]:
-    """Files that were uploaded and not imported yet, under the paths that they came with."""
+    """Return files that were uploaded and not yet imported, with their uploaded paths."""
     return [
         StoredFile(file.path.removeprefix(SOURCE), file.sha256, file.size)
         for file in storage.files_of(session, model_id=model_id)
@@ -269,7 +269,7 @@ def source_files(session: Session, model_id: int) -> list[StoredFile]:
 def page_of_files(
     session: Session, model_id: int, *, after: str, limit: int
 ) -> tuple[list[StoredFile], str | None]:
-    """Files whose path follows ``after``, and the path that the next page follows."""
+    """Return a page of files after the path ``after``, and the path to continue after."""
     rows = session.execute(
         select(BlobRef.path, Blob.sha256, Blob.size)
         .join(Blob, Blob.sha256 == BlobRef.sha256)
@@ -282,10 +282,10 @@ def page_of_files(
 
 
 def get_file(session: Session, model_id: int, path: str) -> StoredFile:
-    """One file by its path.
+    """Return a file of a model by its path.
 
     Raises:
-        NotFound: when the model has no such file.
+        NotFound: the model has no such file.
     """
     row = session.execute(
         select(BlobRef.path, Blob.sha256, Blob.size)
@@ -298,7 +298,7 @@ def get_file(session: Session, model_id: int, path: str) -> StoredFile:
 
 
 def unfinished_imports(session: Session, model_id: int) -> Sequence[Task]:
-    """The model's import while it has not ended, as it is now; several never run at once."""
+    """Return the model's unfinished import in its current state; there is at most one."""
     return session.scalars(
         select(Task)
         .join(TaskInput, TaskInput.task_id == Task.id)
@@ -312,7 +312,7 @@ def unfinished_imports(session: Session, model_id: int) -> Sequence[Task]:
 
 
 def unfinished_readers(session: Session, model_id: int) -> Sequence[Task]:
-    """Tasks that have not ended and read the model: trainings, evaluations, deployments."""
+    """Return unfinished tasks that read the model: trainings, evaluations, deployments."""
     reading = select(TaskInput.task_id).where(TaskInput.model_id == model_id)
     return session.scalars(
         select(Task)
@@ -323,7 +323,7 @@ def unfinished_readers(session: Session, model_id: int) -> Sequence[Task]:
 
 
 def tuned_from(session: Session, model_id: int) -> Sequence[str]:
-    """Models that were tuned from it, and need it beside them; not those in the bin."""
+    """Return the names of models that were tuned from it and need it, except those in the bin."""
     rows = session.execute(
         select(Model.name, Model.version)
         .join(ModelDetails, ModelDetails.model_id == Model.id)
@@ -335,7 +335,7 @@ def tuned_from(session: Session, model_id: int) -> Sequence[str]:
 
 
 def made_from(session: Session, task_id: int) -> list[Source]:
-    """The dataset versions that a task read. What is in the bin is another project's."""
+    """Return the dataset versions that a task read, without uuids if they are in the bin."""
     rows = session.execute(
         select(
             TaskInput.role,
@@ -360,7 +360,7 @@ def made_from(session: Session, task_id: int) -> list[Source]:
 
 
 def task_and_experiment(session: Session, details: ModelDetails) -> tuple[Any, Any]:
-    """Uuid, name and type of the task that made a model; uuid and name of its experiment."""
+    """Return uuid, name and type of a model's task, and uuid and name of its experiment."""
     task = session.execute(
         select(Task.uuid, Task.name, Task.type).where(Task.id == details.task_id)
     ).one_or_none()
@@ -373,12 +373,12 @@ def task_and_experiment(session: Session, details: ModelDetails) -> tuple[Any, A
 
 
 def project_of(session: Session, project_id: int | None) -> UUID | None:
-    """The uuid of a project."""
+    """Return the uuid of a project."""
     return session.scalar(select(Project.uuid).where(Project.id == project_id))
 
 
 def project_by_uuid(session: Session, uuid: UUID) -> Project | None:
-    """A project, locked against deletion."""
+    """Return a project, locked against deletion."""
     return session.scalar(
         select(Project)
         .where(Project.uuid == uuid, Project.status.is_distinct_from(DELETED))

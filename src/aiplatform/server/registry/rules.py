@@ -1,4 +1,4 @@
-"""Pure rules of the registry: paths, versions, limits, hashes of trees."""
+"""Pure rules of the registry: paths, versions, limits, hashes of file trees."""
 
 import hashlib
 import re
@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 MAX_FILES = 10_000
 MAX_PATH = 500
-"""``blob_refs.path`` is a VARCHAR(500)."""
+"""Limit of the column ``blob_refs.path``, a VARCHAR(500)."""
 
 MAX_CARD_BYTES = 256 * 1024
 SOURCE = "source/"
-"""Uploaded files lie below it until the import has made a model of them."""
+"""Folder of uploaded files until they are imported."""
 
 CARD = "README.md"
 WEIGHTS = "weights/"
@@ -23,16 +23,17 @@ _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
 
 
 class Words(NamedTuple):
-    """The same reason in both languages."""
+    """A reason in English and Chinese."""
 
     en: str
     zh: str
 
 
 def fault_of_path(path: str) -> Words | None:
-    """Why an uploaded file can't have ``path``; None when it can.
+    """Return the reason why an uploaded file can't have ``path``; None if it can.
 
-    Only relative paths of plain names: they become files on workers, of any system.
+    Only relative paths of plain names are allowed, because they become files on workers with any
+    operating system.
     """
     if not path or path.endswith("/"):
         return Words("a file name is missing", "缺少文件名")
@@ -59,7 +60,7 @@ def fault_of_path(path: str) -> Words | None:
 
 
 def clashes(path: str, others: Iterable[str]) -> bool:
-    """Whether ``path`` is a folder where another is a file, or differs from it only in case."""
+    """Return True if ``path`` differs from another only in case, or one is in the other."""
     folded = path.casefold()
     for other in others:
         if other == path:
@@ -71,11 +72,11 @@ def clashes(path: str, others: Iterable[str]) -> bool:
 
 
 def tree_hash(files: Iterable[tuple[str, str]]) -> str:
-    """One SHA-256 for a set of files, from their paths and hashes: equal trees have equal ones."""
+    """Return a SHA-256 of a file tree from paths and hashes; equal trees have equal hashes."""
     lines = sorted(f"{path} {sha256}\n" for path, sha256 in files)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def is_model_path(path: str) -> bool:
-    """Whether a file that a runtime made belongs to a model's layout."""
+    """Return True if a file in a task's output belongs to the layout of a model."""
     return path == CARD or path.startswith(LAYOUT)

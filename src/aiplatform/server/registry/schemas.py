@@ -1,4 +1,4 @@
-"""Models as they go over the wire."""
+"""Shapes of models in requests and answers."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -19,7 +19,7 @@ Version = Annotated[
 
 
 class ModelIn(Strict):
-    """A model to bring in. An upload's files follow by PUT, then the import is started."""
+    """A model to import. For an upload, PUT its files and then start the import."""
 
     name: Name
     version: Version | None = Field(None, description="by default the next number")
@@ -42,7 +42,7 @@ class ModelIn(Strict):
 
 
 class BaseModelOut(BaseModel):
-    """The model that another was tuned from."""
+    """The model that another one was tuned from."""
 
     uuid: UUID
     name: str
@@ -50,7 +50,7 @@ class BaseModelOut(BaseModel):
 
 
 class ModelOut(BaseModel):
-    """A name and a version. ``size`` in bytes; without ``project``, it is shared by all."""
+    """A model version. ``size`` in bytes. If ``project`` is null, it is shared by all projects."""
 
     uuid: UUID
     project: UUID | None
@@ -98,7 +98,7 @@ class ModelOut(BaseModel):
 
 
 class ModelFileOut(BaseModel):
-    """A file of a model. Uploaded ones lie below ``source/`` until they are imported."""
+    """A file of a model. Uploaded files are below ``source/`` until they are imported."""
 
     path: str
     size: int
@@ -118,7 +118,7 @@ class ModelFileOut(BaseModel):
 
 
 class SourceVersionOut(BaseModel):
-    """A dataset version that a model was made from; uuids are null once it is deleted."""
+    """A dataset version that a model was made from; its uuids are null after its deletion."""
 
     role: str
     label: str
@@ -136,14 +136,14 @@ class MakerOut(BaseModel):
 
 
 class QuestionOut(BaseModel):
-    """The experiment that a model answers."""
+    """The experiment that a model belongs to."""
 
     uuid: UUID
     name: str
 
 
 class LineageOut(BaseModel):
-    """What a model comes from."""
+    """The origins of a model."""
 
     dataset_versions: list[SourceVersionOut]
     base_model: BaseModelOut | None

@@ -1,1 +1,1 @@
-"""Searches for the hyper-parameters of an experiment."""
+"""Sweeps: searches for the hyper-parameters of an experiment."""

@@ -1,4 +1,4 @@
-"""Sweeps over HTTP."""
+"""HTTP routes of sweeps."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -92,7 +92,7 @@ def list_sweeps(
     cursor: Cursor = None,
     name: Annotated[str | None, Query(max_length=200, description="exact name")] = None,
 ) -> Page[SweepOut]:
-    """The project's sweeps, newest first."""
+    """List the project's sweeps, newest first."""
     statement = queries.list_sweeps(context, name=name)
     rows, following = page_by_id(session, statement, Sweep.id, limit=limit, cursor=cursor)
     return render_page(rows, following, lambda row: SweepOut(**_fields(context, row)))
@@ -112,7 +112,7 @@ def create_sweep(
 ) -> SweepDetailOut:
     """Search for the parameters of an experiment's config; each trial is a run of it.
 
-    `override_gate` needs the permission `datasets:override`, then and when a trial starts.
+    `override_gate` needs the permission `datasets:override`, now and whenever a trial starts.
     """
     if body.spec.override_gate is not None:
         require_also(session, context, Permission.DATASETS_OVERRIDE, request)
@@ -126,7 +126,7 @@ def get_sweep(
     context: Annotated[ProjectContext, Depends(access.READ)],
     session: SessionDep,
 ) -> SweepDetailOut:
-    """The sweep, its trials and the best of them."""
+    """Return a sweep with its trials and the best of them."""
     return _show(session, context, sweep)
 
 
@@ -140,7 +140,7 @@ def cancel_sweep(
     context: Annotated[ProjectContext, Depends(access.CANCEL)],
     session: SessionDep,
 ) -> SweepDetailOut:
-    """Start no more trials, and stop those that run."""
+    """Start no more trials, and stop those that are running."""
     service.cancel_sweep(session, context, sweep)
     return _show(session, context, sweep)
 
@@ -161,9 +161,9 @@ def register_best(
     response: Response,
     body: RegisterIn,
 ) -> RegisteredOut:
-    """Enter the best trial's model as the next version of a name.
+    """Register the best trial's model as the next version of a name.
 
-    When it is a version of that name already, that version is answered, with 200.
+    If the model is already a version of that name, that version is returned with status 200.
     """
     model, new = service.register_best(session, context, sweep, name=body.name)
     if not new:

@@ -1,10 +1,10 @@
-"""What can go wrong with sweeps."""
+"""Problems of sweeps."""
 
 from aiplatform.server.core.errors import Conflict, Invalid
 
 
 class SweepEnded(Conflict):
-    """There is nothing left to be cancelled."""
+    """A sweep that has ended and can't be cancelled."""
 
     code = "sweep_ended"
     title = {"en": "The sweep has ended", "zh": "超参数搜索已结束"}
@@ -15,7 +15,7 @@ class SweepEnded(Conflict):
 
 
 class GridTooLarge(Invalid):
-    """Nobody waits for that many trials."""
+    """A grid with more points than the limit."""
 
     code = "grid_too_large"
     title = {"en": "The grid is too large", "zh": "网格过大"}
@@ -27,7 +27,7 @@ class GridTooLarge(Invalid):
 
 
 class SweptValueRefused(Invalid):
-    """Every trial with this value would fail."""
+    """A value of a parameter with which every trial would fail."""
 
     code = "swept_value_refused"
     title = {"en": "A value can't be tried", "zh": "参数取值无效"}
@@ -39,7 +39,7 @@ class SweptValueRefused(Invalid):
 
 
 class NothingHeldOut(Invalid):
-    """The runs would measure nothing that the search could go by."""
+    """An objective or pruning figure that the experiment's runs never measure."""
 
     code = "nothing_held_out"
     title = {"en": "No eval_dataset", "zh": "缺少评估数据集"}
@@ -53,7 +53,7 @@ class NothingHeldOut(Invalid):
 
 
 class NeverCompared(Invalid):
-    """The runs would measure what prunes them at their end only, when there is nothing to prune."""
+    """A pruning figure that runs measure only at their end, when there is nothing left to prune."""
 
     code = "never_compared"
     title = {"en": "No eval_steps", "zh": "缺少 eval_steps"}
@@ -67,7 +67,7 @@ class NeverCompared(Invalid):
 
 
 class NoBestModel(Conflict):
-    """There is nothing that could be registered."""
+    """A sweep without a model that could be registered."""
 
     code = "no_best_model"
     title = {"en": "No best model", "zh": "没有最佳模型"}

@@ -1,4 +1,4 @@
-"""The workers' side: every search does its next step, each in transactions of its own."""
+"""Jobs of workers that advance sweeps, each in transactions of its own."""
 
 import contextlib
 from functools import partial
@@ -16,10 +16,10 @@ from aiplatform.server.tasks.service.periodic import do_each, on_sweep
 
 
 def advance_all() -> None:
-    """One step of each search, and what their tasks must do for it."""
+    """Do the next step of every sweep, and send the resulting requests to tasks."""
     with transaction() as session:
         running, unsettled = queries.running(session), queries.unsettled(session)
-    # One that can't go on is no reason for the others to wait.
+    # An error of one sweep must not stop the others.
     do_each({f"sweep {sweep_id}": partial(_step, sweep_id) for sweep_id in running})
     do_each({f"sweep {sweep_id}": partial(_grant_all, sweep_id) for sweep_id in unsettled})
 
@@ -31,7 +31,7 @@ def _step(sweep_id: int) -> None:
 
 
 def advance_one(sweep_id: int) -> None:
-    """One step of a search in which something has happened."""
+    """Do the next step of a sweep after an event."""
     with transaction() as session:
         advance(session, sweep_id, wait=True)
     _grant_all(sweep_id)
@@ -41,13 +41,13 @@ def _grant_all(sweep_id: int) -> None:
     with transaction() as session:
         wanted = wishes(session, sweep_id)
     for task_id, wish in wanted:
-        # One that ends in this very moment needs nothing more.
+        # A task that has just ended needs nothing more.
         with contextlib.suppress(TaskFinished), transaction() as session:
             grant(session, task_id, wish)
 
 
 def register() -> None:
-    """Called by the composition roots."""
+    """Register the jobs and handlers; called when the API or a worker starts."""
     on_sweep("sweeps", advance_all)
     on_message(ADVANCE, advance_one)
     on_halt(hear_of_halt)

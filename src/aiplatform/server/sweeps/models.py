@@ -1,4 +1,4 @@
-"""Sweeps and their trials."""
+"""Tables of sweeps and their trials."""
 
 from datetime import datetime
 from typing import Any
@@ -10,10 +10,10 @@ from aiplatform.server.core.database import Base, Identified, Updated
 
 
 class Sweep(Identified, Updated, Base):
-    """A search; ``spec`` is a :class:`~aiplatform.protocol.sweeps.SweepSpec`.
+    """A sweep; ``spec`` is a :class:`~aiplatform.protocol.sweeps.SweepSpec`.
 
-    ``error`` says why no more trials are started. Trials start with the permissions of
-    ``created_by``, within the scopes of the API key that the sweep was created with, if any.
+    ``error`` is the reason why no more trials are started. Trials start with the permissions of
+    ``created_by``, limited to the scopes of the API key that created the sweep, if any.
     """
 
     __tablename__ = "sweeps"
@@ -25,13 +25,13 @@ class Sweep(Identified, Updated, Base):
     status: Mapped[str] = mapped_column(String(20))
     error: Mapped[str | None] = mapped_column(Text)
     created_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
-    # No foreign key: a key that is gone must not become no limit at all.
+    # No foreign key: the deletion of a key must not remove its limits.
     key_id: Mapped[int | None] = mapped_column(BigInteger)
     ended_at: Mapped[datetime | None]
 
 
 class SweepTrial(Base):
-    """One choice of parameters. ``rungs`` are the values at the steps where ASHA has looked."""
+    """A choice of parameters. ``rungs`` has its values at the steps that ASHA checked."""
 
     __tablename__ = "sweep_trials"
 

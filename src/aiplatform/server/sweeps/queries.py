@@ -1,4 +1,4 @@
-"""Named selects of sweeps."""
+"""SELECT statements of sweeps."""
 
 import math
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from aiplatform.server.tasks.queries.tasks import STOPPABLE
 
 
 def list_sweeps(context: ProjectContext, *, name: str | None = None) -> Select[Any]:
-    """The project's sweeps, each with its experiment and author."""
+    """Select the project's sweeps, each with its experiment and author."""
     statement: Any = (
         select(
             Sweep,
@@ -39,10 +39,10 @@ def list_sweeps(context: ProjectContext, *, name: str | None = None) -> Select[A
 
 
 def shown(session: Session, context: ProjectContext, uuid: UUID) -> Row[Any]:
-    """One row of :func:`list_sweeps`.
+    """Return a sweep with the columns of :func:`list_sweeps`.
 
     Raises:
-        NotFound: when the project has no such sweep.
+        NotFound: the project has no such sweep.
     """
     found = session.execute(list_sweeps(context).where(Sweep.uuid == uuid)).one_or_none()
     if found is None:
@@ -51,10 +51,10 @@ def shown(session: Session, context: ProjectContext, uuid: UUID) -> Row[Any]:
 
 
 def lock_sweep(session: Session, context: ProjectContext, uuid: UUID) -> Sweep:
-    """One of the project, locked and as it is now.
+    """Lock a sweep of the project, and return its current state.
 
     Raises:
-        NotFound: when the project has no such sweep.
+        NotFound: the project has no such sweep.
     """
     found = session.scalar(
         select(Sweep)
@@ -68,14 +68,14 @@ def lock_sweep(session: Session, context: ProjectContext, uuid: UUID) -> Sweep:
 
 
 def sweeps_of(session: Session, experiment: Experiment) -> Sequence[Sweep]:
-    """All of an experiment, oldest first."""
+    """Return all sweeps of an experiment, oldest first."""
     return session.scalars(
         select(Sweep).where(Sweep.experiment_id == experiment.id).order_by(Sweep.id)
     ).all()
 
 
 def lock_running_of(session: Session, author_id: int) -> Sequence[Sweep]:
-    """Return somebody's sweeps that have not ended, locked, in the order of their ids."""
+    """Lock and return the running sweeps of an author, in the order of their ids."""
     return session.scalars(
         select(Sweep)
         .where(Sweep.created_by == author_id, Sweep.status == SweepStatus.RUNNING.value)
@@ -86,7 +86,7 @@ def lock_running_of(session: Session, author_id: int) -> Sequence[Sweep]:
 
 
 def running(session: Session) -> list[int]:
-    """The ids of sweeps that have not ended."""
+    """Return the ids of running sweeps."""
     return list(
         session.scalars(
             select(Sweep.id).where(Sweep.status == SweepStatus.RUNNING.value).order_by(Sweep.id)
@@ -95,7 +95,7 @@ def running(session: Session) -> list[int]:
 
 
 def unsettled(session: Session) -> list[int]:
-    """Sweeps that ended and have a task that has not, which must be stopped."""
+    """Return the ids of ended sweeps with tasks that still have to be stopped."""
     return list(
         session.scalars(
             select(SweepTrial.sweep_id)
@@ -111,13 +111,14 @@ def unsettled(session: Session) -> list[int]:
 
 
 def sweep_of(session: Session, task_id: int) -> int | None:
-    """The sweep that a task is a trial of."""
+    """Return the id of the sweep that a task is a trial of; None for other tasks."""
     return session.scalar(select(SweepTrial.sweep_id).where(SweepTrial.task_id == task_id))
 
 
 def pruning_of(session: Session, task_id: int) -> Row[Any] | None:
-    """``sweep_id``, ``pruning`` and the rungs ``passed`` of a task that is a trial and may be
-    halted; None for any other.
+    """Return ``sweep_id``, ``pruning`` and the number of rungs ``passed`` of a running trial.
+
+    Returns None for tasks that are no trials, or whose sweep does not prune.
     """
     pruning = Sweep.spec["pruning"]
     statement: Any = (
@@ -139,7 +140,7 @@ def pruning_of(session: Session, task_id: int) -> Row[Any] | None:
 
 
 def lock_running(session: Session, sweep_id: int, *, wait: bool) -> Sweep | None:
-    """One that has not ended; without ``wait``, unless another is at it."""
+    """Lock and return a running sweep. Without ``wait``, return None if it is locked already."""
     return session.scalar(
         select(Sweep)
         .where(Sweep.id == sweep_id, Sweep.status == SweepStatus.RUNNING.value)
@@ -149,14 +150,14 @@ def lock_running(session: Session, sweep_id: int, *, wait: bool) -> Sweep | None
 
 
 def trials(session: Session, sweep: Sweep) -> Sequence[SweepTrial]:
-    """All trials by number."""
+    """Return all trials of a sweep by number."""
     return session.scalars(
         select(SweepTrial).where(SweepTrial.sweep_id == sweep.id).order_by(SweepTrial.number)
     ).all()
 
 
 def trial_rows(session: Session, sweep: Sweep) -> Sequence[Row[Any]]:
-    """The same, each with its task and the model that it has made."""
+    """Return all trials of a sweep by number, each with its task and the model that it made."""
     statement: Any = (
         select(
             SweepTrial,
@@ -174,7 +175,7 @@ def trial_rows(session: Session, sweep: Sweep) -> Sequence[Row[Any]]:
 
 
 class TaskState(NamedTuple):
-    """How a trial's task is. ``will_pause``: it was asked to, and still runs."""
+    """The state of a trial's task. ``will_pause`` is True if a running task was asked to pause."""
 
     status: str
     error: str | None
@@ -183,7 +184,7 @@ class TaskState(NamedTuple):
 
 
 def task_states(session: Session, sweep: Sweep) -> dict[int, TaskState]:
-    """How the trials' tasks are, by id."""
+    """Return the states of the trials' tasks by task id."""
     rows = session.execute(
         select(
             Task.id,
@@ -201,7 +202,7 @@ def task_states(session: Session, sweep: Sweep) -> dict[int, TaskState]:
 
 
 def value_at(session: Session, task_id: int, key: str, step: int) -> float | None:
-    """The first value of a series at ``step`` or later; NaN for what is no number."""
+    """Return the first value of a series at ``step`` or later; NaN if it is not finite."""
     found = session.scalar(
         select(MetricPoint.value)
         .where(MetricPoint.task_id == task_id, MetricPoint.key == key, MetricPoint.step >= step)
@@ -212,7 +213,7 @@ def value_at(session: Session, task_id: int, key: str, step: int) -> float | Non
 
 
 def experiment_of(session: Session, sweep: Sweep) -> Experiment:
-    """The experiment whose config is varied, locked."""
+    """Lock and return the experiment whose config the sweep varies."""
     return session.scalars(
         select(Experiment)
         .where(Experiment.id == sweep.experiment_id)
@@ -222,12 +223,12 @@ def experiment_of(session: Session, sweep: Sweep) -> Experiment:
 
 
 def project_uuid(session: Session, sweep: Sweep) -> UUID:
-    """Its project."""
+    """Return the uuid of a sweep's project."""
     return session.scalars(select(Project.uuid).where(Project.id == sweep.project_id)).one()
 
 
 def model_of(session: Session, context: ProjectContext, trial: SweepTrial) -> Model | None:
-    """The model that a trial's run has made; None when it is gone or in the bin."""
+    """Return the model that a trial's run has made; None if it was deleted or is in the bin."""
     uuid = session.scalar(
         select(Model.uuid).join(Task, Task.model_id == Model.id).where(Task.id == trial.task_id)
     )
@@ -235,6 +236,6 @@ def model_of(session: Session, context: ProjectContext, trial: SweepTrial) -> Mo
 
 
 def name_in_use(session: Session, context: ProjectContext, name: str) -> bool:
-    """Whether the project has a sweep of this name."""
+    """Return True if the project has a sweep with this name."""
     found = select(func.count()).where(Sweep.project_id == context.project_id, Sweep.name == name)
     return bool(session.scalar(found))

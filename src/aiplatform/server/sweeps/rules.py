@@ -1,4 +1,4 @@
-"""Pure rules of sweeps: the points of a grid, and who goes on at a rung."""
+"""Pure rules of sweeps: the points of a grid, and the trials that continue at a rung."""
 
 import math
 from collections.abc import Sequence
@@ -8,22 +8,22 @@ from typing import Any
 from aiplatform.protocol.sweeps import Asha, Choice, FloatRange, IntRange, Params, SweepSpec
 
 HOPELESS = 5
-"""Trials that failed, with none that has succeeded, after which no more are started."""
+"""Number of failed trials, without a successful one, after which a sweep gives up."""
 
 
 def held_out_figure(spec: SweepSpec) -> str | None:
-    """The first of what trials are compared by that is measured on an eval_dataset only."""
+    """Return the objective or pruning figure that needs an eval_dataset; None if neither does."""
     figures = [spec.objective, *([spec.pruning.series] if spec.pruning else [])]
     return next(filter(is_held_out, figures), None)
 
 
 def is_held_out(figure: str) -> bool:
-    """Whether trainings measure it on an eval_dataset only."""
+    """Return True if trainings measure the figure only on an eval_dataset."""
     return figure.startswith("eval_") or figure == "perplexity"
 
 
 def values_of(parameter: Choice | FloatRange | IntRange) -> Sequence[Any]:
-    """The values that a grid tries."""
+    """Return the values of a parameter that a grid tries."""
     match parameter:
         case Choice():
             return parameter.values
@@ -36,20 +36,20 @@ def values_of(parameter: Choice | FloatRange | IntRange) -> Sequence[Any]:
 
 
 def grid_size(spec: SweepSpec) -> int:
-    """How many points the grid has."""
+    """Return the number of points in the grid."""
     return math.prod(len(values_of(parameter)) for parameter in spec.parameters.values())
 
 
 def grid_point(spec: SweepSpec, number: int) -> Params:
-    """The point of a number; of the parameters by name, the last one changes fastest."""
-    paths = sorted(spec.parameters)  # the order in which they were given is not kept
+    """Return a point of the grid by its number; the last parameter by name changes fastest."""
+    paths = sorted(spec.parameters)  # JSONB does not keep the given order
     points = product(*[values_of(spec.parameters[path]) for path in paths])
     point = next(islice(points, number, None))
     return dict(zip(paths, point, strict=True))
 
 
 def first_point(spec: SweepSpec) -> Params:
-    """The lowest values and the first choices."""
+    """Return the point with the lowest values and the first choices."""
     return {
         path: one.values[0] if isinstance(one, Choice) else one.low
         for path, one in spec.parameters.items()
@@ -57,15 +57,15 @@ def first_point(spec: SweepSpec) -> Params:
 
 
 def rung_steps(asha: Asha, rung: int) -> int:
-    """The step at which trials are compared for the ``rung``-th time, from 0."""
+    """Return the step of a rung, at which trials are compared; rungs count from 0."""
     return int(asha.min_steps * asha.reduction**rung)
 
 
 def goes_on(value: float, others: Sequence[float], asha: Asha, *, minimize: bool) -> bool:
-    """Whether a trial with ``value`` at a rung is among the best of all that have reached it.
+    """Return True if a trial's ``value`` at a rung is among the best of the trials that reached it.
 
-    ``others`` has the values of all of them, its own included. While there are fewer than
-    ``reduction``, the best one goes on. A value that is no number never does.
+    ``others`` has the values of all these trials, including this one. While they are fewer than
+    ``reduction``, only the best one continues. A trial whose value is NaN never does.
     """
     if math.isnan(value):
         return False

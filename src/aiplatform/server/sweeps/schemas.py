@@ -1,4 +1,4 @@
-"""Sweeps as they go over the wire."""
+"""Shapes of sweeps in requests and answers."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -70,7 +70,7 @@ EXAMPLE_TRIAL: Any = {
 
 
 class TrialOut(BaseModel):
-    """One choice of parameters, and what came of it. ``number`` counts from 1."""
+    """One choice of parameters, and its result. ``number`` counts from 1."""
 
     number: int
     state: TrialState

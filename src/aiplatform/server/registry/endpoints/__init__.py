@@ -1,4 +1,4 @@
-"""HTTP routes of the registry: ``entries`` for models, ``files`` for what they are made of."""
+"""HTTP routes of the registry: ``entries`` for models, ``files`` for their files."""
 
 from fastapi import APIRouter
 

@@ -1,4 +1,4 @@
-"""Models: list, create, import, read, trace, delete."""
+"""HTTP routes of models: list, create, import, read, trace, delete."""
 
 from typing import Annotated, Any
 
@@ -48,7 +48,7 @@ Writer = Annotated[ModelContext, Depends(access.WRITE)]
 
 
 def render(entry: Entry) -> ModelOut:
-    """A model as it goes out. One without details was entered by hand and has no files."""
+    """Convert a model for the answer. Without details it was inserted by hand, without files."""
     model, details = entry.model, entry.details
     card = {} if details is None else details.card
     source = {"source": card["source"]} if card.get("source") else {}
@@ -94,7 +94,7 @@ def list_models(
     name: NameFilter = None,
     version: VersionFilter = None,
 ) -> Page[ModelOut]:
-    """Shared models and those of every project whose models one may read, newest first."""
+    """List shared models and the models of all projects that you may read, newest first."""
     statement = queries.readable_models(principal, name=name, version=version)
     rows, following = page_by_id(session, statement, Model.id, limit=limit, cursor=cursor)
     return render_page(rows, following, lambda row: render(queries.entry_of(row)))
@@ -110,7 +110,7 @@ def list_project_models(
     name: NameFilter = None,
     version: VersionFilter = None,
 ) -> Page[ModelOut]:
-    """The project's own models, newest first."""
+    """List the project's own models, newest first."""
     statement = queries.project_models(context, name=name, version=version)
     rows, following = page_by_id(session, statement, Model.id, limit=limit, cursor=cursor)
     return render_page(rows, following, lambda row: render(queries.entry_of(row)))
@@ -130,8 +130,10 @@ def create_model(
     response: Response,
     body: ModelIn,
 ) -> ModelOut:
-    """From a hub or a package, the import is queued at once and named in `task`. For an upload, PUT
-    its files to `models/{model}/files/PATH` and then POST `models/{model}/import`.
+    """Create a model, and import its files.
+
+    From a hub or a package, the import is queued at once and named in `task`. For an upload, PUT
+    its files to `models/{model}/files/PATH`, then POST `models/{model}/import`.
     """
     if body.shared:
         access.require_shared(context, session, request)
@@ -158,7 +160,7 @@ def create_model(
     responses=CONFLICT,
 )
 def import_model(context: Writer, session: SessionDep) -> TaskOut:
-    """Queue the import; also again, after one that failed."""
+    """Queue the import of uploaded files, or repeat an import that failed."""
     task = service.start_import(session, context.principal, context.model_id, context.project)
     return render_task(session, context.project, task)
 
@@ -166,7 +168,7 @@ def import_model(context: Writer, session: SessionDep) -> TaskOut:
 @router.get("/models/{model}", summary="Read a model")
 @sends("ETag")
 def get_model(context: Reader, session: SessionDep, response: Response) -> ModelOut:
-    """A model with its card."""
+    """Return a model with its card."""
     entry = queries.get_entry(session, context.model_id)
     changed = entry.model.created_at if entry.details is None else entry.details.updated_at
     set_etag(response, changed)
@@ -175,7 +177,7 @@ def get_model(context: Reader, session: SessionDep, response: Response) -> Model
 
 @router.get("/models/{model}/lineage", summary="Trace a model")
 def get_model_lineage(context: Reader, session: SessionDep) -> LineageOut:
-    """The dataset versions, base model, task and experiment that it comes from."""
+    """Return the dataset versions, base model, task and experiment that a model comes from."""
     entry = queries.get_entry(session, context.model_id)
     if entry.details is None:
         return LineageOut(dataset_versions=[], base_model=None, task=None, experiment=None)
@@ -204,9 +206,9 @@ def get_model_lineage(context: Reader, session: SessionDep) -> LineageOut:
 )
 @sends(sometimes=("Purge-After",))
 def delete_model(context: Writer, session: SessionDep, response: Response) -> None:
-    """Refused while a task that has not ended reads it, or a tuned model stands on it.
+    """Delete a model. Refused while an unfinished task or a tuned model needs it.
 
-    It can be restored from the project's bin until the time that the header `Purge-After` says.
+    The model can be restored from the project's bin until the time in the header `Purge-After`.
     """
     entry = service.delete_model(
         session, context.actor, context.model_id, project=context.project_uuid

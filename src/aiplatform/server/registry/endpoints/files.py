@@ -1,4 +1,4 @@
-"""The files of a model: list, upload, download."""
+"""HTTP routes of model files: list, upload, download."""
 
 from typing import Annotated
 
@@ -36,7 +36,7 @@ FilePath = Annotated[
 
 
 def render(file: StoredFile) -> ModelFileOut:
-    """A file as it goes out."""
+    """Convert a file for the answer."""
     return ModelFileOut(path=file.path, size=file.size, sha256=file.sha256)
 
 
@@ -48,7 +48,7 @@ def list_model_files(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Page[ModelFileOut]:
-    """By path: `weights/` is the whole model, `adapter/` what a training added to its base."""
+    """List files by path: `weights/` is the whole model, `adapter/` is what a training added."""
     after = ""
     if cursor is not None:
         (after,) = decode_cursor(cursor, str)
@@ -71,9 +71,9 @@ async def put_model_file(
     expected: ExpectedDigest,
     request: Request,
 ) -> ModelFileOut:
-    """One file of a model that is brought in by upload; it lies below `source/` until the import.
+    """Upload a file of a model. It is below `source/` until the import.
 
-    An earlier file of the same path is replaced. Refused while the import runs and after it.
+    An earlier file with the same path is replaced. Refused during the import and after it.
     """
     service.check_path(path)
 
@@ -108,7 +108,7 @@ def get_model_file(
     session: SessionDep,
     request: Request,
 ) -> Response:
-    """An attachment, with length, ETag, digest and ranges."""
+    """Return the file as an attachment, with length, ETag, digest and ranges."""
     file = queries.get_file(session, context.model_id, path)
     name = file.path.rpartition("/")[2]
     response = downloads.send_blob(request, file, name, "application/octet-stream")

@@ -1,7 +1,7 @@
 """Use cases of the registry.
 
-``imports`` brings models in, ``registration`` enters what was tuned, says who may use what, and
-deletes; ``awaiting`` finds what a training makes, and has it read.
+``imports`` imports models. ``registration`` registers tuned models, decides which models a task may
+use, and deletes models. ``awaiting`` finds models that a training has yet to make.
 """
 
 from aiplatform.server.registry.service.awaiting import model_meant, pin_made

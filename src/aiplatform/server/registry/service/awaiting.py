@@ -1,4 +1,4 @@
-"""Models that trainings make: named by the training before they are there."""
+"""References to models that a training has yet to make."""
 
 from uuid import UUID
 
@@ -17,13 +17,14 @@ from aiplatform.server.tasks.service.pinning import pin_model
 
 
 def model_meant(session: Session, context: ProjectContext, meant: UUID | FromTask) -> Model | None:
-    """The model that a spec names, locked against deletion; None while it is being made.
+    """Return the model that a spec names, locked against deletion; None if it is being made.
 
     Raises:
-        NotFound, ModelNotReady: see :func:`usable_model`; NotFound for a task of another project.
-        MakesNoModel: for a task that is no training.
-        DependencyFailed: for a training that ended without success.
-        MadeNoModel: when the model of one that completed is gone.
+        NotFound, ModelNotReady: see :func:`usable_model`; NotFound also for a task of another
+            project.
+        MakesNoModel: the named task is no training.
+        DependencyFailed: the training ended without success.
+        MadeNoModel: the training completed, but its model was deleted.
     """
     if isinstance(meant, UUID):
         return usable_model(session, context, meant)
@@ -40,10 +41,10 @@ def model_meant(session: Session, context: ProjectContext, meant: UUID | FromTas
 
 
 def pin_made(session: Session, task: Task, training: Task) -> Model:
-    """What a training that has completed made becomes what ``task``, which waited for it, reads.
+    """Pin the model of a completed training as an input of ``task``, which waited for it.
 
     Raises:
-        MadeNoModel: when it is gone.
+        MadeNoModel: the model was deleted.
     """
     model = _made(session, training)
     pin_model(session, task, model.id, model.uuid, model_inputs(session, model))

@@ -1,4 +1,4 @@
-"""Models in the bin."""
+"""The bin of models."""
 
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from aiplatform.server.registry.models import Model, ModelDetails
 
 
 def discard(session: Session, actor: Actor, model: Model, details: ModelDetails) -> BinEntry | None:
-    """Move a locked model out of sight; None when there is no project whose bin could take it."""
+    """Move a locked model to its project's bin; delete it if there is no such project."""
     shared = model.project_id is None
     project_id = _origin(session, details) if shared else model.project_id
     if project_id is None:
@@ -49,14 +49,14 @@ def _origin(session: Session, details: ModelDetails) -> int | None:
 
 
 class BinnedModels(BinKind):
-    """Models in the bin."""
+    """The kind of bin items that are models."""
 
     kind = "model"
     reads = Permission.MODELS_READ
     writes = Permission.MODELS_WRITE
 
     def restore(self, session: Session, entry: BinEntry, name: str | None) -> str:
-        """See :class:`BinKind`. Name and version together are what must be new."""
+        """Restore a model, see :class:`BinKind`. Name and version together must be unique."""
         model = _binned(session, entry)
 
         def take(wanted: str) -> None:
@@ -67,7 +67,7 @@ class BinnedModels(BinKind):
         return projects_bin.free_name(session, entry.name, name, take, taken)
 
     def purge(self, session: Session, entry: BinEntry) -> None:
-        """See :class:`BinKind`."""
+        """Delete a model for good, see :class:`BinKind`."""
         model = _binned(session, entry)
         users = queries.tuned_from(session, model.id)
         if users:

@@ -1,4 +1,4 @@
-"""Bringing models in: files that are uploaded, the import task, and what follows its end."""
+"""Imports of models: file uploads, the import task, and its outcome."""
 
 from uuid import UUID
 
@@ -50,10 +50,10 @@ _source: TypeAdapter[ModelSource] = TypeAdapter(ModelSource)
 
 
 def check_path(path: str) -> None:
-    """Refuse a path that could be anything but a file below the model's directory.
+    """Refuse a path that is not a plain relative path below the model's directory.
 
     Raises:
-        InvalidPath: with the reason.
+        InvalidPath: the message contains the reason.
     """
     fault = fault_of_path(path)
     if fault is not None:
@@ -61,13 +61,14 @@ def check_path(path: str) -> None:
 
 
 def open_for_files(session: Session, model_id: int) -> tuple[Model, ModelDetails]:
-    """A model that takes files, locked: one that is to be uploaded and whose import does not run.
+    """Lock and return a model that accepts files: an upload whose import is not running.
 
-    A failed import may have failed for want of a file, so it takes files too.
+    After a failed import the model accepts files again, because a missing file may have been the
+    cause.
 
     Raises:
-        NotFound: when it was deleted.
-        ModelClosed: in any other state.
+        NotFound: the model was deleted.
+        ModelClosed: the model is in another state.
     """
     locked = queries.lock_model(session, model_id)
     if locked is None:
@@ -101,12 +102,12 @@ def add_file(
     *,
     project: UUID | None,
 ) -> StoredFile:
-    """Keep an uploaded file below ``source/``, in place of an earlier one of the same path.
+    """Store an uploaded file below ``source/``, and replace an earlier file with its path.
 
     Raises:
         NotFound, ModelClosed: see :func:`open_for_files`.
-        InvalidPath: when another file's path rules it out.
-        TooManyFiles: see there.
+        InvalidPath: the path conflicts with that of another file.
+        TooManyFiles: the model has the maximum number of files.
     """
     model, _ = open_for_files(session, model_id)
     others = [file.path for file in queries.source_files(session, model_id) if file.path != path]
@@ -142,17 +143,17 @@ def add_file(
 
 
 def source_of(details: ModelDetails) -> ModelSource | None:
-    """Where the model's files come from; None for what a training made."""
+    """Return the source of the model's files; None if a training made them."""
     stored = details.card.get("source")
     return None if stored is None else _source.validate_python(stored)
 
 
 def prepare_import(session: Session, model: Model, details: ModelDetails) -> Prepared:
-    """The import of a locked model as a task, whatever asks for it. The model waits for it.
+    """Prepare the import task of a locked model, and set the model to pending.
 
     Raises:
-        ModelClosed: when it is ready, or being imported.
-        NoFiles: when nothing was uploaded.
+        ModelClosed: the model is ready, or is being imported.
+        NoFiles: nothing was uploaded.
     """
     source = source_of(details)
     if source is None or details.status == ModelStatus.READY:
@@ -182,11 +183,11 @@ def prepare_import(session: Session, model: Model, details: ModelDetails) -> Pre
 
 
 def prepare_asked(session: Session, context: ProjectContext, spec: ImportSpec) -> Prepared:
-    """The import that a spec from outside asks for.
+    """Prepare the import that a submitted spec requests.
 
     Raises:
-        WrongTaskType: when it names no model: that is entered through the registry first.
-        NotFound: when it names one that the caller may not change.
+        WrongTaskType: the spec names no model. A model must be created in the registry first.
+        NotFound: the caller may not change the model.
         ModelClosed, NoFiles: see :func:`prepare_import`.
     """
     if spec.model is None:
@@ -213,10 +214,10 @@ def start_import(
     """Queue the import of a model; ``project`` is None for a shared one.
 
     Raises:
-        NotFound: when the model was deleted.
-        ProjectGone: when a shared model's project was.
+        NotFound: the model was deleted.
+        ProjectGone: the project in which a shared model was created was deleted.
         ModelClosed, NoFiles: see :func:`prepare_import`.
-        QuotaExceeded: when the project has no storage left.
+        QuotaExceeded: the project has no storage left.
     """
     locked = queries.lock_model(session, model_id)
     if locked is None:
@@ -224,7 +225,7 @@ def start_import(
     model, details = locked
     prepared = prepare_import(session, model, details)
     if model.project_id is not None and not isinstance(source_of(details), UploadSource):
-        # What is brought in is weighed when it is there; that nothing fits is known now.
+        # The size is charged when the import has ended, but a full project can be refused now.
         quotas.foresee_storage(session, model.project_id, 0)
     task = submit(
         session,
@@ -240,7 +241,10 @@ def start_import(
 
 
 def _origin(session: Session, principal: Principal, details: ModelDetails) -> ProjectContext:
-    """The project that a shared model was created in; only who holds ``*`` gets here."""
+    """Return the project in which a shared model was created, with all permissions.
+
+    Only users with the global permission ``*`` reach this code.
+    """
     project = queries.project_by_uuid(session, UUID(details.card["project"]))
     if project is None:
         raise ProjectGone
@@ -254,7 +258,7 @@ def _origin(session: Session, principal: Principal, details: ModelDetails) -> Pr
 
 
 def task_inputs(session: Session, task: Task) -> Inputs:
-    """What the runtime of an import reads: the uploaded files, if that is where they come from."""
+    """Return the uploaded files, if the import reads any."""
     model_id = _model_id(session, task.id)
     if model_id is None:
         raise NotFound(resource="model")
@@ -263,7 +267,7 @@ def task_inputs(session: Session, task: Task) -> Inputs:
 
 
 def note_started(session: Session, task_id: int) -> None:
-    """Let the model name the task that imports it, whichever way it was queued."""
+    """Store the id of the import task with its model, however the task was queued."""
     model_id = _model_id(session, task_id)
     details = None if model_id is None else session.get(ModelDetails, model_id)
     if details is not None:
@@ -271,7 +275,7 @@ def note_started(session: Session, task_id: int) -> None:
 
 
 def conclude(session: Session, task: Task, outcome: Outcome) -> None:
-    """Make the output the model's files, or say what went wrong; a deleted model needs neither."""
+    """Make the output the model's files, or store the error. A deleted model needs neither."""
     model_id = _model_id(session, task.id)
     locked = None if model_id is None else queries.lock_model(session, model_id)
     if locked is None:
@@ -308,7 +312,10 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
 
 
 def _over_quota(session: Session, model: Model, files: list[StoredFile]) -> QuotaExceeded | None:
-    """What was brought in can be brought in again, so it need not be kept at any price."""
+    """Charge the imported files; return the problem if they exceed the quota.
+
+    An import can be repeated, so its result need not be kept beyond the quota.
+    """
     before = sum(file.size for file in storage.files_of(session, model_id=model.id))
     try:
         quotas.charge_storage(session, model.project_id, sum(file.size for file in files) - before)
@@ -324,7 +331,7 @@ def _fill(
     outcome: Outcome,
     files: list[StoredFile],
 ) -> None:
-    """The files become the model's; what was uploaded for them has served."""
+    """Replace the uploaded files by the imported ones, and set the model to ready."""
     session.execute(delete(BlobRef).where(BlobRef.model_id == model.id))
     for file in sorted(files, key=lambda file: file.sha256):
         storage.refer(session, file, project_id=model.project_id, model_id=model.id)
@@ -349,7 +356,7 @@ def _fail(
     error: str,
     project: UUID | None,
 ) -> None:
-    """What was uploaded stays, so that the import can be tried again."""
+    """Set the model to failed. Uploaded files stay, so that the import can be repeated."""
     details.status = ModelStatus.FAILED
     details.error = error[:10_000]
     audit.record(

@@ -1,4 +1,4 @@
-"""Entering models: names and versions, what was tuned, who may use what, deletion."""
+"""Registration of models: names and versions, tuned models, access by tasks, and deletion."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -31,7 +31,7 @@ from aiplatform.server.tasks.service.kinds import InputRef
 
 MODEL = "model"
 BASE_MODEL = "base_model"
-"""What a task reads a model as: for itself, or as what another was tuned from."""
+"""Roles of a model as the input of a task: the model itself, or the base that it was tuned from."""
 
 
 def create_model(
@@ -41,17 +41,17 @@ def create_model(
     name: str,
     version: str | None,
     source: ModelSource,
-    license: str | None = None,  # noqa: A002  (the word of the API)
+    license: str | None = None,  # noqa: A002  (the API's name for it)
     shared: bool = False,
     secrets: Mapping[str, str] | None = None,
 ) -> Model:
-    """Create a model whose files are still to come. The caller has checked who may share.
+    """Create a model whose files will follow. The caller has checked the right to share it.
 
-    It takes the place of the version whose import failed, if that is the one that is asked for or
-    the newest: there is nothing in it that could be used.
+    If the requested version, or by default the newest, is a failed import, the new model replaces
+    it, because a failed import contains nothing usable.
 
     Raises:
-        VersionTaken: when the name has that version.
+        VersionTaken: the name already has that version.
     """
     project_id = None if shared else context.project_id
     model = Model(
@@ -67,7 +67,7 @@ def create_model(
             model_id=model.id,
             status=ModelStatus.PENDING,
             license=None if license is None else clean_text(license),
-            # A shared model belongs to no project, but its import is a project's task.
+            # A shared model belongs to no project, but its import is a task of a project.
             card={
                 "source": jsonable(source),
                 "project": str(context.project_uuid),
@@ -96,10 +96,10 @@ def create_model(
 def _free_version(
     session: Session, context: ProjectContext, project_id: int | None, name: str, wanted: str | None
 ) -> str:
-    """Return the version that a new model gets, after a failed import of it was removed.
+    """Return the version of a new model, and delete a failed import of that version.
 
     Raises:
-        VersionTaken: when ``wanted`` is in use.
+        VersionTaken: ``wanted`` is in use.
     """
     _wait_for_name(session, project_id, name)
     version = wanted or str(queries.highest_version(session, project_id, name))
@@ -128,16 +128,16 @@ def _free_version(
 
 
 def _wait_for_name(session: Session, project_id: int | None, name: str) -> None:
-    """Let whoever enters the same name wait in line until this transaction ends."""
+    """Lock a name until the transaction ends, so that registrations of it wait for each other."""
     key = func.hashtextextended(f"models:{project_id}:{name}", 0)
     session.execute(select(func.pg_advisory_xact_lock(key)))
 
 
 def _version(session: Session, project_id: int | None, name: str, wanted: str | None) -> str:
-    """The version that a new model of the name gets. Whoever enters the same name waits in line.
+    """Return the version of a new model with this name, and lock the name.
 
     Raises:
-        VersionTaken: when ``wanted`` is in use.
+        VersionTaken: ``wanted`` is in use.
     """
     _wait_for_name(session, project_id, name)
     if wanted is None:
@@ -160,10 +160,21 @@ def register_tuned(
     experiment_id: int | None,
     created_by: int | None,
 ) -> Model:
-    """Enter what a training has made as the next version of ``name``; ready at once.
+    """Register the result of a training as the next version of ``name``. It is ready at once.
 
-    ``files`` are in the blob store, in the layout of a model directory; their README.md is the
-    model's card in words, ``card`` what it says as data. The licence is the base model's.
+    The licence is the base model's.
+
+    Args:
+        session: the caller's session; not committed here.
+        task: the training.
+        project_id: the project of the new model.
+        name: name of the new model.
+        base_model_id: model that was tuned.
+        files: files in the blob store, in the layout of a model. README.md becomes the card's text.
+        card: the model card as data.
+        metrics: figures of the training.
+        experiment_id: experiment of the training.
+        created_by: id of the training's author.
     """
     made = sorted(files, key=lambda file: file.sha256)
     base = None if base_model_id is None else session.get(ModelDetails, base_model_id)
@@ -204,14 +215,15 @@ def register_tuned(
 def register_again(
     session: Session, context: ProjectContext, model: Model, *, name: str
 ) -> tuple[Model, bool]:
-    """Enter a model that a task has made under another name, as its next version.
+    """Register a model that a task has made under another name, as the next version of that.
 
-    The files are the same, and so are card and lineage. What the task has under that name already
-    is left as it is. Returns the model and whether it is new. ``model`` is locked by the caller.
+    Files, card and lineage are the same. If the task already has a model with that name, it is
+    returned unchanged. Returns the model, and True if it is new. The caller has locked ``model``.
 
     Raises:
-        NotFound: for a model that nobody has made here.
-        QuotaExceeded: the files are stored once, but every model that has them is charged.
+        NotFound: the model was not made by a task.
+        QuotaExceeded: the project's storage is full. Each model with the files is charged for them,
+            although they are stored once.
     """
     details = queries.details_of(session, model)
     if details.task_id is None:
@@ -265,7 +277,7 @@ def register_again(
 
 
 def record_registered(session: Session, model: Model, project: UUID | None, task: Task) -> None:
-    """Audit that a model is ready for use."""
+    """Write an audit entry for a model that is ready."""
     audit.record(
         session,
         audit.SYSTEM,
@@ -281,7 +293,7 @@ def record_registered(session: Session, model: Model, project: UUID | None, task
 
 
 def card_text(files: Iterable[StoredFile]) -> str | None:
-    """What the README.md among ``files`` says, cut when it is a book."""
+    """Return the text of the README.md among ``files``, cut to the maximum length."""
     for file in files:
         if file.path == CARD:
             length = min(file.size, MAX_CARD_BYTES)
@@ -291,13 +303,13 @@ def card_text(files: Iterable[StoredFile]) -> str | None:
 
 
 def usable_model(session: Session, context: ProjectContext, uuid: UUID) -> Model:
-    """A model that tasks of the project may read: its own or a shared one, and ready.
+    """Return a ready model that tasks of the project may read: its own or a shared one.
 
-    It is locked against deletion until the transaction ends.
+    The model is locked against deletion until the transaction ends.
 
     Raises:
-        NotFound: for another project's, or none.
-        ModelNotReady: while its files are not in.
+        NotFound: the model does not exist, or belongs to another project.
+        ModelNotReady: the model's files are not complete.
     """
     model = queries.usable(session, context, uuid)
     if model is None:
@@ -309,7 +321,7 @@ def usable_model(session: Session, context: ProjectContext, uuid: UUID) -> Model
 
 
 def input_ref(session: Session, model: Model, role: str) -> InputRef:
-    """A model as the input of a task; its hash covers the paths and contents of all its files."""
+    """Return a model as a task input. Its hash covers the paths and contents of all its files."""
     files = queries.files(session, model)
     return InputRef(
         role=role,
@@ -320,7 +332,7 @@ def input_ref(session: Session, model: Model, role: str) -> InputRef:
 
 
 def model_inputs(session: Session, model: Model) -> list[InputRef]:
-    """The inputs that a model is and, where it was tuned, what it was tuned from; itself first."""
+    """Return the task inputs for a model: the model itself, then its base model if any."""
     refs = [input_ref(session, model, MODEL)]
     base_id = queries.details_of(session, model).base_model_id
     base = None if base_id is None else session.get(Model, base_id)
@@ -332,27 +344,28 @@ def model_inputs(session: Session, model: Model) -> list[InputRef]:
 def delete_model(
     session: Session, actor: Actor, model_id: int, *, project: UUID | None = None
 ) -> BinEntry | None:
-    """Put a model into the bin. Its own import is stopped; other readers and tuned models forbid
-    it. Returns what says until when it can be restored.
+    """Put a model into the bin. Returns the bin entry, which has the time of its deletion.
 
-    A shared one goes into the bin of the project that it was created in, or for good without it.
+    The model's own import is cancelled. Other unfinished readers, and models that were tuned from
+    it, prevent the deletion. A shared model goes into the bin of the project in which it was
+    created; if that was deleted, the model is deleted for good and the result is None.
 
     Raises:
-        NotFound: when it is gone already.
-        ModelInUse: while a task that has not ended reads it (a deployment is one), or a tuned model
-            stands on it.
+        NotFound: the model is already deleted.
+        ModelInUse: an unfinished task reads it (for example a deployment), or a model was tuned
+            from it.
     """
-    # Tasks are locked before the model here as where they end, so that the two can't deadlock.
+    # Tasks are locked before the model, as at the end of tasks, so that the two can't deadlock.
     for task in queries.unfinished_imports(session, model_id):
         if task.status != TaskStatus.CANCELLING:
-            with suppress(TaskFinished):  # it was faster
+            with suppress(TaskFinished):  # it has just ended
                 request_cancel(session, actor, task, project=project)
     locked = queries.lock_model(session, model_id)
     if locked is None:
         raise NotFound(resource="model")
     model, details = locked
     imports = {task.id for task in queries.unfinished_imports(session, model_id)}
-    # Whoever submits a task locks the model it reads, so none can come in behind this check.
+    # Submitting a task locks the models that it reads, so no reader can be added after this check.
     users = [
         f"{task.name} ({task.status})"
         for task in queries.unfinished_readers(session, model_id)

@@ -1,7 +1,7 @@
 """Use cases of sweeps.
 
-``sweeps`` creates and cancels them, ``advancing`` does the next step of one, ``prompting`` says
-when, ``sampling`` chooses parameters, ``registering`` gives the best model a name of its own.
+``sweeps`` creates and cancels them. ``advancing`` does the next step of a sweep, and ``prompting``
+schedules it. ``sampling`` chooses parameters. ``registering`` registers the best model.
 """
 
 from aiplatform.server.sweeps.service.registering import register_best

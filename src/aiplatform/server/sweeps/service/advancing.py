@@ -1,7 +1,8 @@
-"""The next step of a sweep: what its trials came to, who goes on, which one is tried next.
+"""The next step of a sweep: collect results, compare trials at rungs, start new trials.
 
-Everything is in rows, written under the sweep's lock; a worker that dies loses nothing. What the
-trials' tasks must do follows from their trials' states, and is asked for again until it is so.
+All state is in rows that are written under the sweep's lock, so nothing is lost when a worker dies.
+The requests to the tasks follow from the states of their trials, and are repeated until they are
+fulfilled.
 """
 
 import math
@@ -36,10 +37,10 @@ S = TrialState
 
 
 def advance(session: Session, sweep_id: int, *, wait: bool = False) -> None:
-    """Do the next step of a sweep that runs.
+    """Do the next step of a running sweep.
 
-    With ``wait`` after what another process is at, which may not have seen what calls for this
-    step; without, nothing is done then.
+    If another process is advancing it: with ``wait``, do this step afterwards, because the other
+    process may not have seen the event that requires it; otherwise do nothing.
     """
     sweep = queries.lock_running(session, sweep_id, wait=wait)
     if sweep is None:
@@ -59,10 +60,10 @@ def advance(session: Session, sweep_id: int, *, wait: bool = False) -> None:
 
 
 def _take_in(session: Session, sweep: Sweep, spec: SweepSpec, trials: Sequence[SweepTrial]) -> None:
-    """What has become of the tasks.
+    """Update the trials from their tasks.
 
-    A run that completes and never measured what is searched for tells that no other will: the
-    search ends, and what runs of it is stopped.
+    If the first completed run has no value for the objective, no other run will have one. Then the
+    sweep ends with an error, and its running trials are cancelled.
     """
     unmeasured: SweepTrial | None = None
     states = queries.task_states(session, sweep)
@@ -104,7 +105,7 @@ def _take_in(session: Session, sweep: Sweep, spec: SweepSpec, trials: Sequence[S
 def _look_at_rungs(
     session: Session, spec: SweepSpec, asha: Asha, trials: Sequence[SweepTrial]
 ) -> None:
-    """Halt those that reached a rung and are not among the best there."""
+    """Pause or prune trials that reached a rung and are not among the best there."""
     for trial in trials:
         if trial.state != S.RUNNING or trial.task_id is None:
             continue
@@ -130,7 +131,7 @@ def _is_among_the_best(
 
 
 def _fill_up(session: Session, sweep: Sweep, spec: SweepSpec, trials: list[SweepTrial]) -> None:
-    """Let paused trials go on that turned out well, then start new ones, while there is room."""
+    """Resume paused trials that are among the best, then start new ones, up to the parallelism."""
     room = spec.parallelism - sum(S(t.state) in {S.RUNNING, S.RESUMING} for t in trials)
     if spec.pruning is not None:
         for trial in trials:
@@ -156,11 +157,11 @@ def _fill_up(session: Session, sweep: Sweep, spec: SweepSpec, trials: list[Sweep
 def _start(
     session: Session, sweep: Sweep, spec: SweepSpec, trials: Sequence[SweepTrial]
 ) -> SweepTrial | None:
-    """Queue the next trial as the sweep's author, with what they may do now."""
+    """Queue the next trial for the sweep's author, with the author's current permissions."""
     history = [Tried(t.params, S(t.state), t.value, t.rungs) for t in trials]
     try:
         params = choose(spec, history)
-    except Exception as fault:  # what Optuna raises is Optuna's; the next step would meet it again
+    except Exception as fault:  # Optuna may raise anything, and would again
         log.exception("no parameters", sweep=str(sweep.uuid))
         sweep.error = f"the next parameters can't be chosen: {type(fault).__name__}: {fault}"
         return None
@@ -194,7 +195,7 @@ def _start(
 
 
 def best_of(spec: SweepSpec, trials: Sequence[SweepTrial]) -> SweepTrial | None:
-    """The completed trial with the best value; of equals the earlier."""
+    """Return the completed trial with the best value; of equal trials, the earliest one."""
     done = [trial for trial in trials if trial.state == S.COMPLETED and trial.value is not None]
     sign = 1 if spec.direction == "minimize" else -1
     return min(done, key=lambda trial: sign * (trial.value or 0.0), default=None)
@@ -236,7 +237,10 @@ def _end(session: Session, sweep: Sweep, spec: SweepSpec, trials: Sequence[Sweep
 
 
 def wishes(session: Session, sweep_id: int) -> list[tuple[int, str]]:
-    """What the trials' tasks do not do yet: ids, each with ``cancel``, ``pause`` or ``resume``."""
+    """Return requests that the trials' tasks have not fulfilled yet.
+
+    These are pairs of a task id and ``cancel``, ``pause`` or ``resume``.
+    """
     rows = session.execute(
         select(SweepTrial.state, Task.id, Task.status, TaskScheduling.stop_wanted)
         .join(Task, Task.id == SweepTrial.task_id)
@@ -258,10 +262,10 @@ def wishes(session: Session, sweep_id: int) -> list[tuple[int, str]]:
 
 
 def grant(session: Session, task_id: int, wish: str) -> None:
-    """Ask a task for what its trial needs, in a transaction of its own.
+    """Send a trial's request to its task, in a transaction of its own.
 
     Raises:
-        Problem: when it has ended meanwhile.
+        Problem: the task has ended meanwhile.
     """
     task = session.get_one(Task, task_id)
     sweep = session.scalars(

@@ -1,7 +1,7 @@
-"""When a sweep takes its next step: as soon as something has happened that it decides by.
+"""Schedule the next step of a sweep after events that it depends on.
 
-The step is taken by a worker, after the commit of what has happened. A message that is lost is made
-up for by the sweep of the workers, which gives every search a turn.
+A worker does the step after the commit of the event. If the message is lost, the periodic work of
+the workers does the step later.
 """
 
 from collections.abc import Sequence
@@ -22,12 +22,12 @@ ADVANCE = "aiplatform.sweeps.advance"
 
 
 def advance_soon(session: Session, sweep_id: int) -> None:
-    """Have a worker do the sweep's next step, after the commit."""
+    """Let a worker do the sweep's next step after the commit."""
     after_commit(session, lambda: send(ADVANCE, CHORES, sweep_id=sweep_id))
 
 
 def hear_of_halt(session: Session, task: Task) -> None:
-    """A trial's task has ended or paused: its value counts, or another may start."""
+    """Advance the sweep of a trial's task that has ended or paused."""
     if task.type != TaskType.TRAINING:
         return
     sweep_id = queries.sweep_of(session, task.id)
@@ -36,7 +36,7 @@ def hear_of_halt(session: Session, task: Task) -> None:
 
 
 def hear_of_points(session: Session, task: Task, metrics: Sequence[Metrics]) -> None:
-    """A trial's task has measured something: it may have reached a rung."""
+    """Advance the sweep of a trial's task that has measured a value at a rung."""
     if task.type != TaskType.TRAINING:
         return
     pruned = queries.pruning_of(session, task.id)

@@ -1,4 +1,4 @@
-"""Giving the model of the best trial a name of its own."""
+"""Registration of the best trial's model."""
 
 from uuid import UUID
 
@@ -16,17 +16,16 @@ from aiplatform.server.sweeps.service.advancing import best_of
 def register_best(
     session: Session, context: ProjectContext, uuid: UUID, *, name: str
 ) -> tuple[Model, bool]:
-    """Enter the model of the sweep's best trial as the next version of ``name``.
+    """Register the model of the sweep's best trial as the next version of ``name``.
 
-    One that was entered there before is left as it is. Returns the model and whether it is new. A
-    sweep that runs may find a better one later, which is then another version.
+    If it is already registered under that name, it is returned unchanged. Returns the model, and
+    True if it is new. A running sweep may find a better model later, which becomes another version.
 
     Raises:
-        NotFound: when the project has no such sweep.
-        NoBestModel: when no trial has succeeded, or the best one's model is gone.
-        ModelNotReady: never for what a training has made.
+        NotFound: the project has no such sweep.
+        NoBestModel: no trial has succeeded, or the best one's model is gone.
     """
-    # Locked, so that of two who ask at once the second finds what the first has entered.
+    # Locked, so that of two simultaneous requests the second finds the model of the first.
     sweep = queries.lock_sweep(session, context, uuid)
     best = best_of(SweepSpec.model_validate(sweep.spec), queries.trials(session, sweep))
     model = None if best is None else queries.model_of(session, context, best)

@@ -1,4 +1,4 @@
-"""Choosing the parameters of the next trial. Optuna samples; what it knows are our rows."""
+"""Choice of parameters for the next trial. Optuna samples, using the trials in our tables."""
 
 import math
 import warnings
@@ -21,7 +21,7 @@ from aiplatform.server.sweeps.rules import grid_point, rung_steps
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What is known of an earlier trial. ``rungs`` are its values where ASHA has looked."""
+    """An earlier trial. ``rungs`` has its values at the steps that ASHA checked."""
 
     params: Params
     state: TrialState
@@ -30,15 +30,14 @@ class Tried:
 
 
 def choose(spec: SweepSpec, history: Sequence[Tried]) -> Params:
-    """The parameters of the next trial: the same for the same history and seed.
+    """Return the parameters of the next trial; the same for the same history and seed.
 
-    The study is made anew from the history each time, so a trial and its task are written in one
-    transaction and nothing is kept in a process.
+    The Optuna study is built from the history each time, so that no process has to keep any state.
     """
     number = len(history)
     if spec.method == "grid":
         return grid_point(spec, number)
-    # Optuna takes 13 MB and 0.2 s, and only the process that sweeps needs it.
+    # Importing Optuna takes 13 MB and 0.2 s, and only the worker that advances sweeps needs it.
     import optuna  # noqa: PLC0415
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -48,7 +47,7 @@ def choose(spec: SweepSpec, history: Sequence[Tried]) -> Params:
         sampler = (
             optuna.samplers.RandomSampler(seed=seed)
             if spec.method == "random"
-            # Trials that run count as bad ones, so that those beside them look elsewhere.
+            # Running trials count as bad ones, so that simultaneous trials explore other regions.
             else optuna.samplers.TPESampler(seed=seed, constant_liar=True)
         )
     study = optuna.create_study(direction=spec.direction, sampler=sampler)
@@ -63,10 +62,11 @@ def choose(spec: SweepSpec, history: Sequence[Tried]) -> Params:
 
 
 def _outcome(tried: Tried, asha: Asha | None) -> dict[str, Any]:
-    """What Optuna is told of how a trial went.
+    """Return the outcome of a trial in Optuna's terms.
 
-    Of those that were halted it ranks the ones that came farthest first, of these the best first.
-    One that is paused may yet go on; until then what it has shown says more than that it waits.
+    Optuna ranks halted trials by the number of rungs that they reached, then by value. A paused
+    trial may continue later, but it also counts as halted: its values tell more than the fact that
+    it waits.
     """
     from optuna.trial import TrialState as States  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""Creating and cancelling sweeps, and what becomes of them without their experiment."""
+"""Creation and cancellation of sweeps, and their deletion with their experiment."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -42,19 +42,19 @@ GRID_LIMIT = 500
 
 
 def create_sweep(session: Session, context: ProjectContext, *, name: str, spec: SweepSpec) -> Sweep:
-    """Begin a search; a worker queues its first trials after the commit.
+    """Create a sweep. A worker queues its first trials after the commit.
 
     Raises:
-        NameTaken: when the project has one of this name.
-        NotFound: when the project has no such experiment.
-        ExperimentArchived: for one in the archive.
-        PriorityTooHigh: when its trials' priority is above the project's limit.
-        GridTooLarge: for a grid of more points than are tried.
-        ConfigInvalid: when the parameters are not of the experiment's config.
-        SweptValueRefused: for a value that no training can have, such as the uuid of a dataset or a
-            model that the project may not use.
-        NothingHeldOut: when it goes by a figure of an eval_dataset, and there is none.
-        NeverCompared: when it prunes by such a figure, and that is measured at the end only.
+        NameTaken: the project has a sweep with this name.
+        NotFound: the project has no such experiment.
+        ExperimentArchived: the experiment is archived.
+        PriorityTooHigh: the priority of the trials is above the project's limit.
+        GridTooLarge: the grid has too many points.
+        ConfigInvalid: the parameters do not belong to the experiment's config.
+        SweptValueRefused: no training can have a value, for example the uuid of a dataset or model
+            that the project may not use.
+        NothingHeldOut: the objective or pruning needs an eval_dataset, and there is none.
+        NeverCompared: the pruning figure is measured on an eval_dataset only at the end of runs.
     """
     if queries.name_in_use(session, context, name):
         raise NameTaken(resource="sweep", name=name)
@@ -68,7 +68,7 @@ def create_sweep(session: Session, context: ProjectContext, *, name: str, spec: 
             raise GridTooLarge(size=size, limit=GRID_LIMIT)
         spec = spec.model_copy(update={"max_trials": min(size, spec.max_trials)})
     _require_values(experiment, spec)
-    # To refuse at once what is no parameter of the config.
+    # Refuses parameters that the config does not have.
     config = experiments.changed_config(experiment.config, first_point(spec))
     require_readable(context, config)
     if config.secrets:
@@ -110,9 +110,9 @@ def create_sweep(session: Session, context: ProjectContext, *, name: str, spec: 
 
 
 def _require_values(experiment: Experiment, spec: SweepSpec) -> None:
-    """Try each value of each parameter with the first values of the others.
+    """Try each value of each parameter together with the first values of the others.
 
-    What depends on several parameters at once is left to the trials.
+    Combinations of values are left to the trials.
 
     Raises:
         SweptValueRefused: see :func:`create_sweep`.
@@ -122,7 +122,7 @@ def _require_values(experiment: Experiment, spec: SweepSpec) -> None:
         try:
             experiments.changed_config(experiment.config, {**first, path: value})
         except ConfigInvalid as problem:
-            # A field that does not exist is no fault of a value.
+            # An unknown field is reported for the whole config, not for a value.
             if problem.params["where"] == path and problem.params["kind"] != "unknown_field":
                 said, said_zh = (problem.params[key] for key in ("reason", "reason_zh"))
                 raise _refused(path, value, f"{said}.", f"{said_zh}。") from problem
@@ -152,7 +152,7 @@ def _refused(path: str, value: object, reason: str, reason_zh: str) -> SweptValu
 
 
 def _values(spec: SweepSpec) -> Iterator[tuple[str, Any]]:
-    """Yield each choice, and both ends of each range, with the path of its parameter."""
+    """Yield each choice, and both ends of each range, with the path of the parameter."""
     for path, parameter in spec.parameters.items():
         if isinstance(parameter, Choice):
             yield from ((path, value) for value in parameter.values)
@@ -161,10 +161,10 @@ def _values(spec: SweepSpec) -> Iterator[tuple[str, Any]]:
 
 
 def go_with_experiment(session: Session, experiment: Experiment) -> dict[str, Any]:
-    """The experiment, which is locked, is about to be deleted, and its sweeps with it.
+    """Prevent the deletion of an experiment with a running sweep; otherwise return audit details.
 
     Raises:
-        ExperimentBusy: while one of them has not ended.
+        ExperimentBusy: a sweep of the experiment has not ended.
     """
     sweeps = queries.sweeps_of(session, experiment)
     for sweep in sweeps:
@@ -176,11 +176,11 @@ def go_with_experiment(session: Session, experiment: Experiment) -> dict[str, An
 
 
 def cancel_sweep(session: Session, context: ProjectContext, uuid: UUID) -> Sweep:
-    """Start no more trials, and have those that run stopped; what they gave so far is kept.
+    """Cancel a sweep: start no more trials, and stop the running ones. Results are kept.
 
     Raises:
-        NotFound: when the project has no such sweep.
-        SweepEnded: when it has ended.
+        NotFound: the project has no such sweep.
+        SweepEnded: the sweep has already ended.
     """
     sweep = queries.lock_sweep(session, context, uuid)
     if sweep.status != SweepStatus.RUNNING:
@@ -192,9 +192,9 @@ def cancel_sweep(session: Session, context: ProjectContext, uuid: UUID) -> Sweep
 
 
 def stop_author_sweeps(session: Session, actor: Actor, author: User) -> dict[str, int]:
-    """Cancel the sweeps of somebody, in every project.
+    """Cancel the sweeps of an author in all projects.
 
-    Returns how many, under ``sweeps_stopped``.
+    Returns their number under ``sweeps_stopped``.
     """
     sweeps = queries.lock_running_of(session, author.id)
     for sweep in sweeps:
