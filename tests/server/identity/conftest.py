@@ -1,4 +1,4 @@
-"""What the tests of accounts and sign-ins share."""
+"""Helpers and fixtures of the tests of accounts and sign-ins."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -43,7 +43,7 @@ def actions(session: Session, user: User) -> list[str]:
 
 
 def age_use(session: Session, seconds: float) -> None:
-    """Let the time since every use of a refresh token be longer."""
+    """Move the last use of all refresh tokens into the past."""
     session.execute(
         update(AuthToken)
         .where(AuthToken.used_at.is_not(None))

@@ -1,4 +1,4 @@
-"""A provider of single sign-on that says what a test has it say, and a program that signs in."""
+"""An OpenID Connect provider whose answers a test can falsify, and a program that signs in."""
 
 import json
 import secrets
@@ -19,7 +19,7 @@ ME = "platform"
 
 
 class LyingProvider:
-    """A provider whose ID tokens a test may spoil."""
+    """A provider whose ID tokens a test can falsify."""
 
     def __init__(self) -> None:
         self.key = RSAKey.generate_key(2048, {"kid": "one"})
@@ -66,7 +66,7 @@ class LyingProvider:
         }
 
     def authorize(self, url: str) -> str:
-        """What the browser brings back: a code, for the request in ``url``."""
+        """Return the callback URL to which the provider sends the browser back, with a code."""
         asked = {k: v[0] for k, v in parse_qs(urlsplit(url).query).items()}
         assert asked["response_type"] == "code"
         assert asked["code_challenge_method"] == "S256"
@@ -106,7 +106,7 @@ class Flow:
         return self.client.get(url, follow_redirects=False)
 
     def back(self, url: str | None = None) -> dict[str, str]:
-        """What the program is told in the end."""
+        """Sign in, and return the parameters that the program gets at the end."""
         begun = self.begin()
         assert begun.status_code == 303, begun.text
         answer = self.finish(url or self.provider.authorize(begun.headers["location"]))

@@ -34,14 +34,14 @@ def request_from(client: tuple[str, int] | None) -> Request:
         (None, None),
     ],
 )
-def test_an_address_is_one_that_the_database_takes(
+def test_actor_of_request_keeps_only_addresses_that_the_database_accepts(
     client: tuple[str, int] | None, address: str | None
 ) -> None:
     assert actor_of(request_from(client)).ip_address == address
 
 
 def denied(session: Session, user: User) -> tuple[AuditLog, AuditEntry]:
-    """The one audit row that the user left."""
+    """Return the only audit entry that the user left."""
     row = session.execute(
         select(AuditLog, AuditEntry)
         .join(AuditEntry, AuditEntry.audit_id == AuditLog.id)
@@ -55,19 +55,23 @@ class TestAuthentication:
         "header",
         [None, "", "Bearer", "Bearer ", "Bearer nonsense", "Basic YWRtaW46YWRtaW4=", "Bearer 密"],
     )
-    def test_without_a_good_token(self, client: CheckedClient, header: str | None) -> None:
+    def test_request_without_valid_token_is_refused(
+        self, client: CheckedClient, header: str | None
+    ) -> None:
         headers = {} if header is None else {"Authorization": header.encode()}
         answer = client.get("/api/v1/users/me", headers=headers)
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"] == "Bearer"
         assert answer.json()["code"] == "unauthenticated"
 
-    def test_an_expired_token(self, client: CheckedClient, session: Session) -> None:
+    def test_request_with_expired_token_is_refused(
+        self, client: CheckedClient, session: Session
+    ) -> None:
         token = make_token(session, make_user(session), lifetime=timedelta(seconds=-1))
         headers = {"Authorization": f"Bearer {token}"}
         assert client.get("/api/v1/users/me", headers=headers).status_code == 401
 
-    def test_deactivation_counts_from_the_next_request_on(
+    def test_deactivation_applies_from_the_next_request(
         self, session: Session, api: Callable[..., Any]
     ) -> None:
         user = make_user(session)
@@ -81,7 +85,7 @@ class TestAuthentication:
         assert me.get("users/me").status_code == 200
 
     @pytest.mark.parametrize("value", ["NULL", "false"])
-    def test_an_account_whose_activity_is_unknown_is_not_let_in(
+    def test_account_that_is_not_active_is_refused(
         self, session: Session, api: Callable[..., Any], value: str
     ) -> None:
         user = make_user(session)
@@ -91,28 +95,28 @@ class TestAuthentication:
         session.commit()
         assert api(user).get("users/me").status_code == 401
 
-    def test_a_deleted_users_token_is_dead(self, session: Session, api: Callable[..., Any]) -> None:
+    def test_token_of_deleted_user_is_refused(
+        self, session: Session, api: Callable[..., Any]
+    ) -> None:
         user = make_user(session)
         me = api(user)
         session.delete(user)
         session.commit()
         assert me.get("users/me").status_code == 401
 
-    def test_me_says_what_the_global_role_grants(
+    def test_own_account_lists_permissions_of_the_global_role(
         self, session: Session, api: Callable[..., Any]
     ) -> None:
         assert api(make_user(session)).get("users/me").json()["permissions"] == []
         viewer = api(make_user(session, role="viewer")).get("users/me").json()
         assert "datasets:read" in viewer["permissions"]
 
-    def test_a_role_that_is_no_row_grants_nothing(
-        self, session: Session, api: Callable[..., Any]
-    ) -> None:
+    def test_unknown_role_grants_nothing(self, session: Session, api: Callable[..., Any]) -> None:
         assert api(make_user(session, role="ghost")).get("users").status_code == 403
 
 
 class TestPermission:
-    def test_names_what_is_missing_and_records_the_attempt(
+    def test_missing_permission_is_named_and_recorded(
         self, session: Session, api: Callable[..., Any]
     ) -> None:
         user = make_user(session)
@@ -126,7 +130,7 @@ class TestPermission:
         assert row.details["path"] == "/api/v1/users"
         assert row.user_agent == "curious"
 
-    def test_what_a_service_refuses_is_recorded_too(
+    def test_refusal_by_a_service_is_recorded(
         self, session: Session, api: Callable[..., Any]
     ) -> None:
         user = make_user(session, role=make_role(session, Permission.USERS_WRITE).name)
@@ -138,7 +142,9 @@ class TestPermission:
         assert row.details["path"] == f"/api/v1/{path}"
         assert entry.project_uuid is None
 
-    def test_and_with_its_project(self, session: Session, api: Callable[..., Any]) -> None:
+    def test_refusal_by_a_service_is_recorded_with_its_project(
+        self, session: Session, api: Callable[..., Any]
+    ) -> None:
         project = make_project(session, make_user(session))
         user = make_member(session, project, make_role(session, Permission.MEMBERS_WRITE))
         path = f"projects/{project.uuid}/members/{user.username}"
@@ -149,13 +155,13 @@ class TestPermission:
         assert entry.project_uuid == project.uuid
 
     @pytest.mark.parametrize("held", ["users:read", "users:*", "*"])
-    def test_a_custom_role_grants_it(
+    def test_custom_role_grants_its_permission(
         self, session: Session, api: Callable[..., Any], held: str
     ) -> None:
         role = make_role(session, held)
         assert api(make_user(session, role=role.name)).get("users").status_code == 200
 
-    def test_losing_it_counts_from_the_next_request_on(
+    def test_lost_permission_is_refused_from_the_next_request(
         self, session: Session, api: Callable[..., Any]
     ) -> None:
         role = make_role(session, Permission.USERS_READ)

@@ -1,4 +1,4 @@
-"""The first administrator, further accounts, passwords."""
+"""Tests of the first administrator, the creation of accounts, and passwords."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -41,7 +41,7 @@ def execute(*statements: str) -> None:
 
 @pytest.mark.usefixtures("fresh_database")
 class TestBootstrap:
-    def test_makes_the_administrator(self) -> None:
+    def test_first_start_creates_the_administrator(self) -> None:
         first_start()
         user, must_change = account()
         assert (user.email, user.role, user.is_active) == ("admin@ai-platform.com", "admin", True)
@@ -53,7 +53,7 @@ class TestBootstrap:
             assert row.details["actor"]["username"] == "system"
 
     @pytest.mark.parametrize("password", [None, "admin123", "short", "admin"])
-    def test_a_password_that_is_known_or_weak_must_be_replaced(self, password: str | None) -> None:
+    def test_known_or_weak_admin_password_must_be_replaced(self, password: str | None) -> None:
         with environment(AIPLATFORM_ADMIN_PASSWORD=password or "admin123"):
             with transaction() as session:
                 service.bootstrap(session, get_settings())
@@ -68,7 +68,7 @@ class TestBootstrap:
         after, _ = account()
         assert after.password_hash == before.password_hash
 
-    def test_the_contracts_own_row_gets_a_password_that_verifies(self) -> None:
+    def test_admin_of_the_contract_gets_a_usable_password(self) -> None:
         execute("DELETE FROM roles", DATA)
         repaired = first_start()
         user, must_change = account()
@@ -76,20 +76,20 @@ class TestBootstrap:
         assert verify(ADMIN_PASSWORD, user.password_hash)[0]
         assert must_change is False
 
-    def test_a_renamed_administrator_gets_no_twin(self) -> None:
+    def test_renamed_administrator_is_not_created_again(self) -> None:
         first_start()
         execute("UPDATE users SET username = 'root' WHERE username = 'admin'")
         assert first_start() is None
         with session_factory()() as session:
             assert session.scalars(select(User.username)).all() == ["root"]
 
-    def test_a_deactivated_administrator_stays_so(self) -> None:
+    def test_deactivated_administrator_stays_deactivated(self) -> None:
         first_start()
         execute("UPDATE users SET is_active = false")
         assert first_start() is None
         assert account()[0].is_active is False
 
-    def test_processes_that_start_together_make_one(self) -> None:
+    def test_concurrent_starts_create_one_administrator(self) -> None:
         with ThreadPoolExecutor(4) as pool:
             made = list(pool.map(lambda _: first_start(), range(4)))
         assert len([user for user in made if user is not None]) == 1
@@ -97,7 +97,7 @@ class TestBootstrap:
 
 
 class TestFirstPassword:
-    def test_nothing_else_is_allowed_before_it_is_replaced(
+    def test_all_other_requests_are_refused_until_it_is_replaced(
         self, client: CheckedClient, session: Session, api: Callable[..., Any]
     ) -> None:
         user = make_user(session, role="admin", must_change_password=True)
@@ -118,7 +118,7 @@ class TestChangePassword:
     def change(self, me: Any, current: str = PASSWORD, new: str = "a better password") -> Any:
         return me.put("users/me/password", json={"current_password": current, "new_password": new})
 
-    def test_ends_the_other_sessions(
+    def test_change_ends_other_sessions(
         self, client: CheckedClient, session: Session, api: Callable[..., Any]
     ) -> None:
         user = make_user(session)
@@ -137,7 +137,7 @@ class TestChangePassword:
         ).one()
         assert row.details["sessions_ended"] == 1
 
-    def test_a_wrong_current_password_is_refused_recorded_and_slowed(
+    def test_wrong_current_password_is_refused_recorded_and_throttled(
         self, session: Session, api: Callable[..., Any]
     ) -> None:
         user = make_user(session)
@@ -151,7 +151,7 @@ class TestChangePassword:
         assert failed == ["auth:login_failed"] * 5
 
     @pytest.mark.parametrize("new", ["admin123", "short", PASSWORD, "aaaaaaaaaa"])
-    def test_weak_ones_are_refused_in_the_callers_language(
+    def test_weak_password_is_refused_in_the_language_of_the_caller(
         self, session: Session, api: Callable[..., Any], new: str
     ) -> None:
         me = api(make_user(session))
@@ -165,7 +165,7 @@ class TestChangePassword:
         )
         assert "密码" in chinese.json()["detail"]
 
-    def test_passwords_do_not_reach_the_audit(
+    def test_passwords_do_not_appear_in_the_audit_trail(
         self, session: Session, api: Callable[..., Any]
     ) -> None:
         me = api(make_user(session))
@@ -185,7 +185,7 @@ class TestCreateUser:
             **fields,
         }
 
-    def test_makes_an_account_that_can_sign_in(self, client: CheckedClient, admin: Any) -> None:
+    def test_created_account_can_sign_in(self, client: CheckedClient, admin: Any) -> None:
         body = self.body()
         answer = admin.post("users", json=body)
         assert answer.status_code == 201
@@ -200,7 +200,7 @@ class TestCreateUser:
         audited = admin.get("audit", params={"action": "user:created"}).json()["items"][0]
         assert audited["resource_id"] == user["uuid"]
 
-    def test_may_demand_another_password_at_the_first_sign_in(
+    def test_created_account_must_change_its_password_if_demanded(
         self, client: CheckedClient, admin: Any
     ) -> None:
         body = self.body(must_change_password=True)
@@ -210,7 +210,9 @@ class TestCreateUser:
         assert answer["must_change_password"] is True
 
     @pytest.mark.parametrize("field", ["username", "email"])
-    def test_names_and_addresses_are_unique_in_any_case(self, admin: Any, field: str) -> None:
+    def test_name_or_address_in_use_in_another_case_is_refused(
+        self, admin: Any, field: str
+    ) -> None:
         first = self.body()
         admin.post("users", json=first)
         second = self.body(**{field: first[field].upper()})
@@ -235,22 +237,22 @@ class TestCreateUser:
             {"unknown": 1},
         ],
     )
-    def test_refuses_what_can_not_be(self, admin: Any, fields: dict[str, Any]) -> None:
+    def test_invalid_fields_are_refused(self, admin: Any, fields: dict[str, Any]) -> None:
         assert admin.post("users", json=self.body(**fields)).status_code == 422
 
-    def test_reserved_names_are_taken(self, admin: Any) -> None:
+    def test_reserved_name_is_refused(self, admin: Any) -> None:
         assert admin.post("users", json=self.body(username="System")).status_code == 409
 
-    def test_unknown_role(self, admin: Any) -> None:
+    def test_unknown_role_is_refused(self, admin: Any) -> None:
         answer = admin.post("users", json=self.body(role="no such role"))
         assert answer.status_code == 404
         assert "role" in answer.json()["detail"]
 
-    def test_a_role_with_a_longer_name_than_the_column(self, admin: Any, session: Session) -> None:
+    def test_role_with_too_long_name_is_refused(self, admin: Any, session: Session) -> None:
         role = make_role(session, Permission.USERS_READ, name="a name over twenty letters")
         assert admin.post("users", json=self.body(role=role.name)).status_code == 422
 
-    def test_nobody_makes_somebody_who_may_more(
+    def test_role_with_permissions_that_the_caller_lacks_is_refused(
         self, session: Session, api: Callable[..., Any]
     ) -> None:
         mine = make_role(session, Permission.USERS_WRITE, Permission.USERS_READ)
@@ -262,7 +264,7 @@ class TestCreateUser:
             assert answer.status_code == 403
             assert missing in answer.json()["permission"]
 
-    def test_one_name_for_two_who_ask_at_once(self, admin: Any) -> None:
+    def test_concurrent_requests_for_one_name_create_one_account(self, admin: Any) -> None:
         body = self.body()
         with ThreadPoolExecutor(4) as pool:
             codes = list(pool.map(lambda _: admin.post("users", json=body).status_code, range(4)))
@@ -270,7 +272,7 @@ class TestCreateUser:
 
 
 class TestListUsers:
-    def test_walks_all_by_cursor(self, admin: Any, session: Session) -> None:
+    def test_pages_contain_every_account_once(self, admin: Any, session: Session) -> None:
         made = [make_user(session).username for _ in range(5)]
         seen, cursor = [], None
         while True:
@@ -286,7 +288,9 @@ class TestListUsers:
 
 
 class TestOwnAddress:
-    def test_takes_the_password(self, session: Session, api: Callable[..., Any]) -> None:
+    def test_change_of_own_address_requires_the_password(
+        self, session: Session, api: Callable[..., Any]
+    ) -> None:
         user, other = make_user(session), make_user(session)
         mine = api(user)
         email = f"moved{number()}@example.com"

@@ -1,4 +1,4 @@
-"""What administrators do to accounts, and what they can't."""
+"""Tests of what administrators can and can't do to accounts."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -47,7 +47,7 @@ def audited(session: Session, action: str) -> dict[str, Any]:
 
 
 class TestList:
-    def test_searches_names_and_addresses(self, admin: Api, session: Session) -> None:
+    def test_search_matches_names_and_addresses(self, admin: Api, session: Session) -> None:
         mark = f"mark{number()}x"
         found = make_user(session, f"a-{mark}")
         make_user(session, f"b-{mark}", role="viewer", active=False)
@@ -63,11 +63,11 @@ class TestList:
         assert names(q=mark, active=False) == ["b"]
         assert names(q=mark, role="viewer") == ["b"]
         assert names(q=mark, role="user") == ["a"]
-        # Nothing of it is a pattern.
+        # The text is not a pattern.
         assert names(q="%") == names(q="_") == names(q="\\") == []
         assert admin.get(f"users/{found.uuid}").json()["username"] == found.username
 
-    def test_one_with_how_it_is_secured(self, admin: Api, session: Session) -> None:
+    def test_read_shows_how_the_account_is_secured(self, admin: Api, session: Session) -> None:
         user = make_user(session, must_change_password=True)
         answer = admin.get(f"users/{user.username}")
         assert answer.json()["must_change_password"] is True
@@ -77,7 +77,7 @@ class TestList:
 
 
 class TestChange:
-    def test_changes_what_is_named_and_says_what_changed(
+    def test_change_applies_given_fields_and_records_them(
         self, admin: Api, session: Session
     ) -> None:
         user = make_user(session)
@@ -90,7 +90,7 @@ class TestChange:
         assert details["before"] == {"username": before, "role": "user"}
         assert details["after"] == {"username": name, "role": "viewer"}
 
-    def test_needs_the_version_that_was_read(
+    def test_change_requires_the_current_etag(
         self, admin: Api, client: CheckedClient, session: Session
     ) -> None:
         user = make_user(session, password_hash=hash_password(PASSWORD))
@@ -106,7 +106,9 @@ class TestChange:
         )
         assert again.status_code == 412
 
-    def test_refuses_what_is_taken_reserved_or_unknown(self, admin: Api, session: Session) -> None:
+    def test_taken_reserved_or_unknown_values_are_refused(
+        self, admin: Api, session: Session
+    ) -> None:
         user, other = make_user(session), make_user(session)
         assert change(admin, user, username=other.username.upper()).status_code == 409
         assert change(admin, user, email=other.email.upper()).status_code == 409
@@ -114,20 +116,20 @@ class TestChange:
         assert change(admin, user, role="no such role").status_code == 404
         assert change(admin, user, password_hash="x").status_code == 422
         assert change(admin, user, is_active=False).status_code == 422
-        # Its own name in another case is no collision.
+        # Another case of its own name is not a conflict.
         assert change(admin, user, username=user.username.upper()).status_code == 200
 
-    def test_nobody_changes_their_own_role(
+    def test_own_role_can_not_be_changed(
         self, admin: Api, admin_user: User, session: Session, api: Act
     ) -> None:
         assert change(admin, admin_user, role="viewer").json()["code"] == "own_role"
         helper = make_user(session, role=make_role(session, "users:*").name)
         assert change(api(helper), helper, role="user").status_code == 403
 
-    def test_a_session_alone_takes_no_account_over(
+    def test_own_account_can_not_be_changed_without_the_password(
         self, admin: Api, admin_user: User, session: Session
     ) -> None:
-        """What asks for one's password elsewhere is not done here without it."""
+        """The routes for administrators must not bypass the password that ``users/me`` asks for."""
         path = f"users/{admin_user.username}"
         for answer in (
             change(admin, admin_user, email=f"mine{number()}@example.com"),
@@ -137,7 +139,7 @@ class TestChange:
             assert (answer.status_code, answer.json()["code"]) == (403, "own_account")
 
     @pytest.mark.parametrize("what", ["email", "role", "deactivate", "delete", "reset", "totp"])
-    def test_nobody_acts_on_somebody_who_may_more(
+    def test_account_with_more_permissions_can_not_be_changed(
         self, session: Session, api: Act, what: str
     ) -> None:
         role = make_role(session, Permission.USERS_READ, Permission.USERS_WRITE)
@@ -154,12 +156,12 @@ class TestChange:
         }[what]()
         assert answer.status_code == 403
         assert answer.json()["permission"] == "*"
-        # An equal, and who has less, are fine.
+        # Accounts with the same or fewer permissions can be changed.
         assert helper.post(f"users/{make_user(session).username}/deactivate").status_code == 200
 
 
 class TestDeactivate:
-    def test_cuts_everything_at_once_and_for_good(
+    def test_deactivation_ends_all_access_for_good(
         self, admin: Api, session: Session, api: Act, client: CheckedClient
     ) -> None:
         user = make_user(session)
@@ -174,20 +176,22 @@ class TestDeactivate:
         assert client.post("/api/v1/auth/refresh", json=refresh).status_code == 401
         assert client.post("/api/v1/auth/token", data=form).status_code == 401
         assert admin.post(f"users/{user.username}/activate").json()["is_active"] is True
-        # What was ended stays so.
+        # Ended sessions stay ended.
         assert mine.get("users/me").status_code == 401
         assert client.post("/api/v1/auth/refresh", json=refresh).status_code == 401
         assert client.post("/api/v1/auth/token", data=form).status_code == 200
         assert audited(session, "user:deactivated")["sessions_ended"] == 1
 
-    def test_of_one_who_is_changes_nothing(self, admin: Api, session: Session) -> None:
+    def test_deactivation_of_inactive_account_changes_nothing(
+        self, admin: Api, session: Session
+    ) -> None:
         user = make_user(session, active=False)
         before = admin.get(f"users/{user.username}").headers["etag"]
         assert admin.post(f"users/{user.username}/deactivate").headers["etag"] == before
 
 
 class TestDelete:
-    def test_what_they_made_stays_without_an_author(self, admin: Api, session: Session) -> None:
+    def test_created_things_stay_without_an_author(self, admin: Api, session: Session) -> None:
         project = make_project(session)
         user = make_member(session, project, "developer")
         make_token(session, user)
@@ -208,7 +212,7 @@ class TestDelete:
         assert audited(session, "user:deleted")["username"] == name
         assert session.scalars(select(AuthSession).where(AuthSession.user_id == id_)).all() == []
 
-    def test_is_refused_with_the_list_while_they_own_projects(
+    def test_owner_of_projects_is_not_deleted_and_projects_are_listed(
         self, admin: Api, session: Session
     ) -> None:
         owner = make_user(session)
@@ -218,7 +222,9 @@ class TestDelete:
         assert answer.json()["projects"] == [{"uuid": str(project.uuid), "name": project.name}]
         assert admin.get(f"users/{owner.username}").json()["is_active"] is True
 
-    def test_hands_their_projects_over(self, admin: Api, session: Session, api: Act) -> None:
+    def test_deletion_transfers_projects_to_the_successor(
+        self, admin: Api, session: Session, api: Act
+    ) -> None:
         owner = make_user(session)
         project = make_project(session, owner)
         heir = make_member(session, project, "viewer")
@@ -236,7 +242,7 @@ class TestDelete:
         assert api(heir).delete(f"projects/{project.uuid}").status_code == 204
 
     @pytest.mark.parametrize("heir", ["nobody", "inactive", "themselves", "same name"])
-    def test_not_to_whom_can_not_have_them(self, admin: Api, session: Session, heir: str) -> None:
+    def test_invalid_successor_is_refused(self, admin: Api, session: Session, heir: str) -> None:
         owner, project = make_user(session), None
         project = make_project(session, owner)
         if heir == "nobody":
@@ -253,7 +259,7 @@ class TestDelete:
         session.rollback()
         assert session.get_one(Project, project.id, populate_existing=True).owner_id == owner.id
 
-    def test_takes_their_invitations_along(self, admin: Api, session: Session) -> None:
+    def test_deletion_removes_open_invitations(self, admin: Api, session: Session) -> None:
         user = make_user(session, role="admin")
         invitation = make_invitation(session, user)
         assert admin.delete(f"users/{user.username}").status_code == 204
@@ -262,7 +268,7 @@ class TestDelete:
 
 
 class TestLastAdministrator:
-    """The module's administrator is one; these tests leave it the only one."""
+    """The module's administrator, whom these tests leave as the only one."""
 
     @pytest.fixture(autouse=True)
     def _only_one(self, session: Session, admin_user: User) -> None:
@@ -272,13 +278,15 @@ class TestLastAdministrator:
         session.commit()
 
     @pytest.mark.parametrize("way", ["deactivate", "delete"])
-    def test_can_not_go(self, admin: Api, admin_user: User, way: str) -> None:
+    def test_last_administrator_can_not_be_removed(
+        self, admin: Api, admin_user: User, way: str
+    ) -> None:
         path = f"users/{admin_user.username}"
         answer = admin.post(f"{path}/deactivate") if way == "deactivate" else admin.delete(path)
         assert (answer.status_code, answer.json()["code"]) == (409, "last_administrator")
         assert admin.get("users/me").status_code == 200
 
-    def test_whatever_the_role_is_called_that_holds_everything(
+    def test_any_role_with_all_permissions_counts(
         self, admin: Api, admin_user: User, session: Session, api: Act
     ) -> None:
         root = make_role(session, "*", name=f"root{number()}")
@@ -289,7 +297,7 @@ class TestLastAdministrator:
         assert change(api(other), admin_user, role="admin").status_code == 200
 
     @pytest.mark.parametrize("way", ["deactivate", "demote", "delete"])
-    def test_two_who_do_it_to_each_other_at_once(
+    def test_two_administrators_who_remove_each_other_leave_one(
         self, admin_user: User, session: Session, api: Act, way: str
     ) -> None:
         for _ in range(5):
@@ -326,7 +334,7 @@ class TestLastAdministrator:
             left[0].is_active = False
             session.commit()
 
-    def test_two_who_leave_at_once(
+    def test_two_administrators_who_leave_at_once_leave_one(
         self, admin_user: User, admin: Api, session: Session, api: Act
     ) -> None:
         other = make_user(session, role="admin")
@@ -345,7 +353,7 @@ class TestLastAdministrator:
 
 
 @pytest.mark.parametrize("way", ["create", "promote", "accept"])
-def test_nobody_gives_what_they_lost_while_they_waited(
+def test_permission_lost_while_waiting_can_not_be_given(
     client: CheckedClient, session: Session, api: Act, way: str
 ) -> None:
     held = make_role(session, Permission.USERS_WRITE, Permission.TASKS_READ)

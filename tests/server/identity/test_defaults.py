@@ -1,4 +1,4 @@
-"""The password that everybody knows opens nothing from elsewhere."""
+"""Tests that the default password does not open a platform that others can reach."""
 
 import pytest
 from sqlalchemy import delete, select, update
@@ -29,36 +29,40 @@ def opens(password: str) -> bool:
 
 
 class TestExposed:
-    def test_an_empty_platform_is_not_opened_with_it(self, fresh_database: str) -> None:
+    def test_empty_platform_with_the_default_password_does_not_start(
+        self, fresh_database: str
+    ) -> None:
         with pytest.raises(Exposed, match="AIPLATFORM_ADMIN_PASSWORD_FILE"):
             start()
         start(AIPLATFORM_ADMIN_PASSWORD="quite another phrase")
         assert opens("quite another phrase")
 
-    def test_nor_is_one_that_was_started_with_it_before(self, fresh_database: str) -> None:
+    def test_platform_that_has_the_default_password_does_not_start(
+        self, fresh_database: str
+    ) -> None:
         start(AIPLATFORM_HOST="127.0.0.1")
         assert opens("admin123")
         with pytest.raises(Exposed):
             start()
 
-    def test_a_named_password_replaces_it(self, fresh_database: str) -> None:
+    def test_named_password_replaces_the_default_one(self, fresh_database: str) -> None:
         start(AIPLATFORM_HOST="127.0.0.1")
         start(AIPLATFORM_ADMIN_PASSWORD="quite another phrase")
         assert opens("quite another phrase")
         assert not opens("admin123")
-        start()  # and it is not asked about again
+        start()  # the default password is gone, so this start is allowed
 
-    def test_an_own_password_is_never_replaced(self, fresh_database: str) -> None:
+    def test_own_password_is_never_replaced(self, fresh_database: str) -> None:
         start(AIPLATFORM_ADMIN_PASSWORD="my own phrase")
         start(AIPLATFORM_ADMIN_PASSWORD="something else here")
         assert opens("my own phrase")
 
-    def test_loopback_may_have_it(self, fresh_database: str) -> None:
+    def test_default_password_is_allowed_on_loopback(self, fresh_database: str) -> None:
         for host in ("127.0.0.1", "localhost", "::1"):
             start(AIPLATFORM_HOST=host)
 
     @pytest.mark.parametrize("gone", [True, False])
-    def test_who_has_no_account_admin_has_no_such_password(
+    def test_platform_without_admin_is_exposed_only_if_it_is_empty(
         self, fresh_database: str, gone: bool
     ) -> None:
         start(AIPLATFORM_ADMIN_PASSWORD="my own phrase")
@@ -73,7 +77,7 @@ class TestExposed:
             start()
 
     @pytest.mark.parametrize(("role", "active"), [("keeper", True), ("admin", False)])
-    def test_whoever_may_do_everything_counts_and_not_the_name_of_the_role(
+    def test_active_administrator_counts_whatever_the_role_is_called(
         self, fresh_database: str, role: str, active: bool
     ) -> None:
         start(AIPLATFORM_ADMIN_PASSWORD="my own phrase")
@@ -83,15 +87,15 @@ class TestExposed:
             session.execute(update(User).values(username="root", role=role, is_active=active))
         if active:
             start()
-        else:  # the first start would make another administrator, with the known password
+        else:  # the first start would create another administrator, with the default password
             with pytest.raises(Exposed):
                 start()
 
-    def test_a_named_password_is_measured_and_noted(self, fresh_database: str) -> None:
+    def test_named_password_is_checked_and_its_change_recorded(self, fresh_database: str) -> None:
         start(AIPLATFORM_HOST="127.0.0.1")
         with transaction() as session:
             make_token(session, session.scalars(select(User)).one())
-        # Fine by the default of 3, which is not what this platform asks for.
+        # Strong enough for the default score of 3, but not for this platform's setting.
         start(AIPLATFORM_ADMIN_PASSWORD="kettle-bramble", AIPLATFORM_PASSWORD_MIN_SCORE="4")
         with transaction() as session:
             security = session.scalars(select(UserSecurity)).one()

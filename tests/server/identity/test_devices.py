@@ -1,4 +1,4 @@
-"""From where an account signs in."""
+"""Tests of notifications about sign-ins from new devices."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -23,7 +23,7 @@ def user(session: Session) -> User:
 
 @pytest.fixture
 def told(session: Session, user: User, monkeypatch: pytest.MonkeyPatch) -> Told:
-    """``told(agent)``: whether the account's holder hears of a sign-in with that program."""
+    """Return a function that signs in with a program and returns True if the holder is notified."""
     heard: list[str] = []
     monkeypatch.setattr(hooks, "tell", lambda *_, agent, **__: heard.append(agent))
 
@@ -35,12 +35,12 @@ def told(session: Session, user: User, monkeypatch: pytest.MonkeyPatch) -> Told:
     return sign_in
 
 
-def test_a_new_one_is_told_and_the_very_first_is_not(told: Told) -> None:
+def test_new_device_is_reported_but_not_the_first_one(told: Told) -> None:
     heard = [told(agent) for agent in ("a", "a", "b", "b", "a")]
     assert heard == [False, False, True, False, False]
 
 
-def test_those_not_seen_for_long_are_forgotten_and_count_once_more(
+def test_device_unused_for_long_is_forgotten_and_reported_again(
     session: Session, user: User, told: Told
 ) -> None:
     told("a")
@@ -48,8 +48,8 @@ def test_those_not_seen_for_long_are_forgotten_and_count_once_more(
     old = func.clock_timestamp() - KEPT - timedelta(days=1)
     mine = UserDevice.user_id == user.id
     session.execute(update(UserDevice).where(mine).values(seen_at=old))
-    assert not told("b")  # it is still known, and seen again
-    assert told("c")  # though all that was before it may be old
+    assert not told("b")  # it is still known, and now used again
+    assert told("c")  # reported, although all earlier devices may be old
     left = session.scalars(select(UserDevice.device).where(mine)).all()
     seen = {device_of(Actor(ip_address="192.0.2.7", user_agent=agent)) for agent in "bc"}
     assert set(left) == seen

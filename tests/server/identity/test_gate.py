@@ -1,4 +1,4 @@
-"""Guards ask the database for many requests at once, and as if each had asked alone."""
+"""Tests that guards batch their queries, with the same results as single ones."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Admit = Callable[..., Any]
 
 @pytest.fixture
 def with_gate(database_url: str) -> Callable[[Callable[[Gate], Awaitable[Any]]], Any]:
-    """Runs what it is given with a gate, in an event loop of its own."""
+    """Return a function that runs an action with a gate, in an event loop of its own."""
 
     def run(action: Callable[[Gate], Awaitable[Any]]) -> Any:
         async def main() -> Any:
@@ -54,7 +54,7 @@ def request_for(gate: Gate, **params: str) -> Request:
 
 
 async def admitted(gate: Gate, guard: Guard[Any], token: str | None, **params: str) -> Any:
-    """The evidence, or the error."""
+    """Return the evidence, or the error."""
     try:
         return await guard.admit(request_for(gate, **params), token)
     except Exception as error:  # noqa: BLE001  (whatever it is, it is what the test looks at)
@@ -70,7 +70,7 @@ def open_transactions(session: Session) -> int | None:
     )
 
 
-def test_each_of_many_gets_what_is_its_own(session: Session, with_gate: Any) -> None:
+def test_concurrent_requests_get_their_own_results(session: Session, with_gate: Any) -> None:
     projects = [make_project(session) for _ in range(3)]
     members = [make_member(session, project, "viewer") for project in projects]
     tokens = [make_token(session, member) for member in members]
@@ -98,7 +98,9 @@ READ_BY_VIEWERS = {f"{resource}:read" for resource in (
     "datasets", "inference", "members", "models", "projects", "tasks", "training")}  # fmt: skip
 
 
-def test_they_share_statements(session: Session, with_gate: Any, monkeypatch: Any) -> None:
+def test_concurrent_requests_share_statements(
+    session: Session, with_gate: Any, monkeypatch: Any
+) -> None:
     project = make_project(session)
     tokens = [make_token(session, make_member(session, project, "viewer")) for _ in range(10)]
     seen: list[int] = []
@@ -123,10 +125,10 @@ def test_they_share_statements(session: Session, with_gate: Any, monkeypatch: An
 
 
 @pytest.mark.parametrize("how", ["session", "account", "membership"])
-def test_what_was_revoked_before_a_request_is_revoked_for_it(
+def test_access_revoked_before_a_request_is_refused(
     session: Session, with_gate: Any, how: str
 ) -> None:
-    """Even when it comes while a batch that may let it in is on its way."""
+    """This also holds while an earlier batch that would admit the request is running."""
     project = make_project(session)
     member = make_member(session, project, "viewer")
     token = make_token(session, member)
@@ -156,8 +158,10 @@ def test_what_was_revoked_before_a_request_is_revoked_for_it(
     assert isinstance(after, NotFound if how == "membership" else Unauthenticated)
 
 
-def test_a_deactivation_among_many_requests(session: Session, with_gate: Any) -> None:
-    """Of hundreds at a time, none that began after the commit is let in."""
+def test_deactivation_during_many_requests_admits_none_afterwards(
+    session: Session, with_gate: Any
+) -> None:
+    """Of hundreds of concurrent requests, none that began after the commit is admitted."""
     project = make_project(session)
     member = make_member(session, project, "viewer")
     token = make_token(session, member)
@@ -189,10 +193,12 @@ def test_a_deactivation_among_many_requests(session: Session, with_gate: Any) ->
     assert sum(late for _, late in counts) == 0
 
 
-def test_whoever_leaves_takes_nobody_along(session: Session, with_gate: Any) -> None:
-    """Half of those who wait for one batch go away; the others are answered, and so are later ones.
+def test_cancelled_requests_do_not_affect_others_in_the_batch(
+    session: Session, with_gate: Any
+) -> None:
+    """Half of the requests of a batch are cancelled; the others and later ones are answered.
 
-    Whoever leaves first may be the one for whom the batch was begun.
+    The first cancelled request may be the one that started the batch.
     """
     project = make_project(session)
     tokens = [make_token(session, make_member(session, project, "viewer")) for _ in range(20)]
@@ -212,7 +218,7 @@ def test_whoever_leaves_takes_nobody_along(session: Session, with_gate: Any) -> 
     assert {result.project_id for result in results} == {project.id}
 
 
-def test_nothing_stays_open(session: Session, with_gate: Any) -> None:
+def test_guards_leave_no_transaction_open(session: Session, with_gate: Any) -> None:
     project = make_project(session)
     member, stranger = make_member(session, project, "viewer"), make_user(session)
     tokens = [make_token(session, member), make_token(session, stranger)]
@@ -238,7 +244,7 @@ def test_nothing_stays_open(session: Session, with_gate: Any) -> None:
     assert session.scalars(on_record).all() == ["denied"]
 
 
-def test_a_key_where_none_is_accepted(session: Session, with_gate: Any) -> None:
+def test_key_is_refused_where_none_is_accepted(session: Session, with_gate: Any) -> None:
     user = make_user(session)
     token = "a key of somebody"
     make_key(session, user, "datasets:read", token=token)
@@ -254,9 +260,7 @@ def test_a_key_where_none_is_accepted(session: Session, with_gate: Any) -> None:
     assert session.scalar(used) is not None
 
 
-def test_a_database_that_was_away_is_asked_again(
-    session: Session, with_gate: Any, monkeypatch: Any
-) -> None:
+def test_lost_connection_is_retried(session: Session, with_gate: Any, monkeypatch: Any) -> None:
     project = make_project(session)
     token = make_token(session, make_member(session, project, "viewer"))
 
@@ -268,10 +272,10 @@ def test_a_database_that_was_away_is_asked_again(
     assert result.project_id == project.id
 
 
-def test_one_that_was_waited_for_is_not_waited_for_again(
+def test_timeout_of_the_pool_is_not_retried(
     session: Session, with_gate: Any, monkeypatch: Any
 ) -> None:
-    """Threads that wait for the database one after the other would keep everybody waiting."""
+    """Threads that wait for the database one after the other would block other requests."""
     token = make_token(session, make_user(session))
 
     async def away(*_: Any) -> Any:
@@ -283,7 +287,7 @@ def test_one_that_was_waited_for_is_not_waited_for_again(
     assert isinstance(result, Unavailable)
 
 
-def test_an_id_that_is_none(session: Session, with_gate: Any) -> None:
+def test_invalid_or_unknown_id_is_refused(session: Session, with_gate: Any) -> None:
     token = make_token(session, make_user(session))
     for bad in ("x", str(uuid4()), "../etc"):
         result = with_gate(lambda gate, bad=bad: admitted(gate, READ, token, project=bad))
@@ -294,7 +298,7 @@ def test_an_id_that_is_none(session: Session, with_gate: Any) -> None:
 
 class TestBatches:
     @pytest.mark.parametrize("behind", [False, True])
-    def test_a_process_that_is_behind_gathers(self, behind: bool, monkeypatch: Any) -> None:
+    def test_busy_process_batches_more(self, behind: bool, monkeypatch: Any) -> None:
         monkeypatch.setattr(direct_module, "GATHER_SECONDS", 0.3)
         sizes: list[int] = []
 
@@ -311,7 +315,7 @@ class TestBatches:
         assert asyncio.run(main()) == [4, 2]
         assert sizes == ([2] if behind else [1, 1])
 
-    def test_what_one_asks_wrongly_is_not_the_others_failure(self) -> None:
+    def test_invalid_value_of_one_request_does_not_fail_the_others(self) -> None:
         async def handle(asked: list[int]) -> list[int | Exception]:
             if 13 in asked:
                 raise psycopg.DataError("no such number")

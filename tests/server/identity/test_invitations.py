@@ -1,4 +1,4 @@
-"""Invitations and registration."""
+"""Tests of invitations and registration."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +29,9 @@ def accept(client: CheckedClient, token: str, name: str | None = None, **fields:
     return client.post("/api/v1/auth/accept-invitation", json=body)
 
 
-def test_makes_one_account_once(admin: Api, client: CheckedClient, session: Session) -> None:
+def test_invitation_creates_one_account_once(
+    admin: Api, client: CheckedClient, session: Session
+) -> None:
     made = invite(admin, role="viewer")
     assert made.status_code == 201
     assert made.headers["cache-control"] == "no-store"
@@ -53,14 +55,14 @@ def test_makes_one_account_once(admin: Api, client: CheckedClient, session: Sess
     assert invitation["token"] not in str(audited)
 
 
-def test_ten_who_accept_at_once_make_one(admin: Api, client: CheckedClient) -> None:
+def test_concurrent_acceptances_create_one_account(admin: Api, client: CheckedClient) -> None:
     token = invite(admin).json()["token"]
     with ThreadPoolExecutor(10) as pool:
         codes = [a.status_code for a in pool.map(lambda _: accept(client, token), range(10))]
     assert sorted(codes) == [201] + [422] * 9
 
 
-def test_a_bad_name_or_password_does_not_use_it_up(
+def test_refused_name_or_password_does_not_use_up_the_invitation(
     admin: Api, client: CheckedClient, session: Session
 ) -> None:
     token = invite(admin).json()["token"]
@@ -70,7 +72,9 @@ def test_a_bad_name_or_password_does_not_use_it_up(
     assert accept(client, token).status_code == 201
 
 
-def test_expires_and_can_be_revoked(admin: Api, client: CheckedClient, session: Session) -> None:
+def test_expired_or_revoked_invitation_is_refused(
+    admin: Api, client: CheckedClient, session: Session
+) -> None:
     expired, revoked = invite(admin, days=1).json(), invite(admin).json()
     session.execute(
         update(Invitation)
@@ -89,11 +93,13 @@ def test_expires_and_can_be_revoked(admin: Api, client: CheckedClient, session: 
 
 
 @pytest.mark.parametrize("token", ["nonsense", "nul\x00", "密", "x" * 200])
-def test_unknown_tokens(client: CheckedClient, token: str) -> None:
+def test_unknown_token_is_refused(client: CheckedClient, token: str) -> None:
     assert accept(client, token).status_code == 422
 
 
-def test_nobody_invites_to_more_than_they_hold(session: Session, api: Act) -> None:
+def test_invitation_with_permissions_that_the_caller_lacks_is_refused(
+    session: Session, api: Act
+) -> None:
     role = make_role(session, "users:write", "users:read")
     helper = api(make_user(session, role=role.name))
     assert invite(helper, role="admin").json()["permission"] == "*"
@@ -103,7 +109,7 @@ def test_nobody_invites_to_more_than_they_hold(session: Session, api: Act) -> No
 
 
 @pytest.mark.parametrize("loss", ["deactivated", "demoted", "role narrowed", "deleted"])
-def test_is_worth_what_its_maker_could_still_give(
+def test_invitation_is_invalid_once_its_creator_can_not_give_the_role(
     client: CheckedClient, session: Session, api: Act, loss: str
 ) -> None:
     role = make_role(session, "users:write", "tasks:read")
@@ -123,7 +129,9 @@ def test_is_worth_what_its_maker_could_still_give(
 
 
 class TestIntoAProject:
-    def test_makes_a_member(self, admin: Api, client: CheckedClient, session: Session) -> None:
+    def test_invitation_to_a_project_creates_a_member(
+        self, admin: Api, client: CheckedClient, session: Session
+    ) -> None:
         project = make_project(session)
         made = invite(admin, project=str(project.uuid), project_role="developer").json()
         assert made["project"] == {
@@ -138,12 +146,14 @@ class TestIntoAProject:
         ).scalar_one()
         assert grant == "developer"
 
-    def test_both_or_neither(self, admin: Api, session: Session) -> None:
+    def test_project_without_role_or_role_without_project_is_refused(
+        self, admin: Api, session: Session
+    ) -> None:
         project = make_project(session)
         assert invite(admin, project=str(project.uuid)).status_code == 422
         assert invite(admin, project_role="viewer").status_code == 422
 
-    def test_only_into_ones_own_and_only_with_what_one_holds_there(
+    def test_project_or_role_that_the_caller_lacks_is_refused(
         self, session: Session, api: Act
     ) -> None:
         foreign, mine = make_project(session), make_project(session)
@@ -160,7 +170,7 @@ class TestIntoAProject:
         assert invite(helper, project=str(mine.uuid), project_role=fits.name).status_code == 201
 
     @pytest.mark.parametrize("loss", ["left", "archived", "gone"])
-    def test_not_when_the_maker_could_not_any_more(
+    def test_invitation_is_invalid_once_its_creator_lacks_the_project(
         self, client: CheckedClient, session: Session, api: Act, loss: str
     ) -> None:
         project = make_project(session)
@@ -190,17 +200,19 @@ class TestRegistration:
     def _open(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(get_settings(), "self_registration", True)
 
-    def test_is_off_by_default(self, client: CheckedClient) -> None:
+    def test_registration_is_closed_by_default(self, client: CheckedClient) -> None:
         answer = client.post("/api/v1/auth/register", json=self.body())
         assert (answer.status_code, answer.json()["code"]) == (403, "registration_closed")
 
     @pytest.mark.usefixtures("_open")
-    def test_makes_a_plain_user(self, client: CheckedClient, session: Session) -> None:
+    def test_registration_creates_a_user_without_global_role(
+        self, client: CheckedClient, session: Session
+    ) -> None:
         body = self.body()
         answer = client.post("/api/v1/auth/register", json=body)
         assert (answer.status_code, answer.json()["role"]) == (201, "user")
         assert client.post("/api/v1/auth/register", json=self.body(role="admin")).status_code == 422
-        # Which of the two is in use is not said.
+        # The answer does not tell which of the two is in use.
         name, email = make_user(session).username, make_user(session).email
         taken = [
             client.post("/api/v1/auth/register", json=self.body(**fields))

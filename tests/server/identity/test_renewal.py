@@ -1,4 +1,4 @@
-"""A refresh token is used once."""
+"""Tests of the renewal of tokens: a refresh token can be used once."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -21,17 +21,19 @@ class TestRefresh:
         user = make_user(session)
         return user, sign_in(client, user.username).json()
 
-    def test_rotates(self, client: CheckedClient, session: Session) -> None:
+    def test_refresh_returns_a_new_pair_of_tokens(
+        self, client: CheckedClient, session: Session
+    ) -> None:
         user, first = self.pair(client, session)
         second = renew(client, first["refresh_token"]).json()
         assert me(client, second["access_token"]) == 200
-        # What is under way with the old access token may end in peace.
+        # Requests that use the old access token may finish.
         assert me(client, first["access_token"]) == 200
         third = renew(client, second["refresh_token"])
         assert third.status_code == 200
         assert actions(session, user) == ["auth:login", "auth:refresh", "auth:refresh"]
 
-    def test_a_second_use_ends_the_family(self, client: CheckedClient, session: Session) -> None:
+    def test_second_use_ends_the_session(self, client: CheckedClient, session: Session) -> None:
         user, first = self.pair(client, session)
         second = renew(client, first["refresh_token"]).json()
         age_use(session, 11)
@@ -43,7 +45,7 @@ class TestRefresh:
         login = session.scalars(select(AuthSession).where(AuthSession.user_id == user.id)).one()
         assert login.end_reason == "token_reused"
 
-    def test_a_second_use_after_the_successor_was_used_ends_it_even_at_once(
+    def test_second_use_after_use_of_the_successor_ends_the_session_at_once(
         self, client: CheckedClient, session: Session
     ) -> None:
         _, first = self.pair(client, session)
@@ -52,7 +54,7 @@ class TestRefresh:
         assert renew(client, first["refresh_token"]).status_code == 401
         assert me(client, third["access_token"]) == 401
 
-    def test_a_lost_answer_can_be_asked_for_again(
+    def test_lost_answer_can_be_requested_again(
         self, client: CheckedClient, session: Session
     ) -> None:
         _, first = self.pair(client, session)
@@ -61,11 +63,11 @@ class TestRefresh:
         assert again.status_code == 200
         pair = again.json()
         assert me(client, pair["access_token"]) == 200
-        # Only one living pair: whoever got the first answer is out.
+        # Only one pair is valid: the pair of the first answer is not.
         assert me(client, lost["access_token"]) == 401
         assert renew(client, pair["refresh_token"]).status_code == 200
 
-    def test_parallel_uses_leave_one_living_pair(
+    def test_parallel_uses_leave_one_valid_pair(
         self, client: CheckedClient, session: Session
     ) -> None:
         _, first = self.pair(client, session)
@@ -75,10 +77,10 @@ class TestRefresh:
         living = [a for a in answers if me(client, a.json()["access_token"]) == 200]
         assert len(living) == 1
 
-    def test_a_thief_and_the_owner_never_both_stay_in(
+    def test_thief_and_owner_never_both_stay_signed_in(
         self, client: CheckedClient, session: Session
     ) -> None:
-        """Both hold the same refresh token, and renew what they get, all at the same time."""
+        """Both have the same refresh token, and renew what they get, at the same time."""
         for _ in range(6):
             _, first = self.pair(client, session)
 
@@ -97,7 +99,7 @@ class TestRefresh:
             assert len(living) <= 1
 
     @pytest.mark.parametrize("gone", ["token", "session"])
-    def test_what_is_cleared_away_while_it_waits(
+    def test_token_or_session_deleted_while_waiting_is_refused(
         self, client: CheckedClient, session: Session, gone: str
     ) -> None:
         user, first = self.pair(client, session)
@@ -113,7 +115,7 @@ class TestRefresh:
             session.commit()
             assert waiting.result().status_code == 401
 
-    def test_expired_tokens_are_cleared_away(self, client: CheckedClient, session: Session) -> None:
+    def test_refresh_deletes_expired_tokens(self, client: CheckedClient, session: Session) -> None:
         user, first = self.pair(client, session)
         login = session.scalars(select(AuthSession).where(AuthSession.user_id == user.id)).one()
         session.execute(
@@ -126,7 +128,9 @@ class TestRefresh:
         kinds = session.scalars(select(AuthToken.kind).where(AuthToken.session_id == login.id))
         assert sorted(kinds) == ["access", "refresh", "refresh"]
 
-    def test_other_sessions_go_on(self, client: CheckedClient, session: Session) -> None:
+    def test_other_sessions_continue_after_a_second_use(
+        self, client: CheckedClient, session: Session
+    ) -> None:
         user, first = self.pair(client, session)
         other = sign_in(client, user.username).json()
         renew(client, first["refresh_token"])
@@ -135,7 +139,9 @@ class TestRefresh:
         assert me(client, other["access_token"]) == 200
 
     @pytest.mark.parametrize("change", ["expired", "deactivated", "signed out", "user gone"])
-    def test_refuses(self, client: CheckedClient, session: Session, change: str) -> None:
+    def test_token_of_ended_session_is_refused(
+        self, client: CheckedClient, session: Session, change: str
+    ) -> None:
         user, first = self.pair(client, session)
         if change == "expired":
             session.execute(update(AuthToken).values(expires_at=func.now()))
@@ -152,5 +158,5 @@ class TestRefresh:
         assert answer.json()["code"] == "unauthenticated"
 
     @pytest.mark.parametrize("token", ["nonsense", "nul\x00", "密", "x" * 200])
-    def test_unknown_tokens_are_refused(self, client: CheckedClient, token: str) -> None:
+    def test_unknown_token_is_refused(self, client: CheckedClient, token: str) -> None:
         assert renew(client, token).status_code == 401

@@ -1,4 +1,4 @@
-"""Forgotten passwords."""
+"""Tests of forgotten passwords."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -40,7 +40,7 @@ def forgot(client: CheckedClient, email: str, **options: Any) -> Any:
     return client.post("/api/v1/auth/forgot-password", json={"email": email}, **options)
 
 
-def test_an_issued_link_sets_a_password_once_and_ends_all_sessions(
+def test_issued_link_sets_a_password_once_and_ends_all_sessions(
     admin: Api, client: CheckedClient, session: Session, api: Act
 ) -> None:
     user = make_user(session, must_change_password=True)
@@ -64,7 +64,9 @@ def _token(client: CheckedClient, user: User) -> str:
     return str(client.post("/api/v1/auth/token", data=form).json()["access_token"])
 
 
-def test_ten_who_use_it_at_once(admin: Api, client: CheckedClient, session: Session) -> None:
+def test_concurrent_uses_of_a_link_set_one_password(
+    admin: Api, client: CheckedClient, session: Session
+) -> None:
     token = issue(admin, make_user(session))
     with ThreadPoolExecutor(10) as pool:
         answers = pool.map(lambda n: reset(client, token, f"sentence of number {n}"), range(10))
@@ -72,7 +74,7 @@ def test_ten_who_use_it_at_once(admin: Api, client: CheckedClient, session: Sess
     assert codes == [204] + [422] * 9
 
 
-def test_a_weak_password_does_not_use_it_up(
+def test_weak_password_does_not_use_up_the_link(
     admin: Api, client: CheckedClient, session: Session
 ) -> None:
     user = make_user(session)
@@ -82,7 +84,7 @@ def test_a_weak_password_does_not_use_it_up(
 
 
 @pytest.mark.parametrize("end", ["expired", "another issued", "deactivated", "address changed"])
-def test_when_it_works_no_more(
+def test_link_is_invalid_after_expiry_or_change_of_the_account(
     admin: Api, client: CheckedClient, session: Session, end: str
 ) -> None:
     user = make_user(session)
@@ -103,7 +105,7 @@ def test_when_it_works_no_more(
     assert sign_in(client, user, PASSWORD) == 200
 
 
-def test_lets_in_who_was_slowed_down(admin: Api, client: CheckedClient, session: Session) -> None:
+def test_reset_clears_failed_sign_ins(admin: Api, client: CheckedClient, session: Session) -> None:
     user = make_user(session)
     for _ in range(5):
         sign_in(client, user, "wrong one")
@@ -115,7 +117,7 @@ def test_lets_in_who_was_slowed_down(admin: Api, client: CheckedClient, session:
 class TestForgotten:
     @pytest.fixture
     def sent(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str, str]]:
-        """A way to send links, as the notifications provide one."""
+        """Replace the delivery of links, and return the list of links that are sent."""
         kept: list[tuple[str, str, str, str]] = []
 
         def send(_: Session, email: str, kind: str, link: str, language: str) -> bool:
@@ -125,7 +127,7 @@ class TestForgotten:
         monkeypatch.setattr(hooks, "_send_link", [send])
         return kept
 
-    def test_the_answer_never_tells(
+    def test_answer_does_not_reveal_accounts(
         self, client: CheckedClient, session: Session, sent: list[Any]
     ) -> None:
         known, gone = make_user(session), make_user(session, active=False)
@@ -133,7 +135,7 @@ class TestForgotten:
         assert {(a.status_code, a.text) for a in answers} == {(202, "null")}
         assert [message[0] for message in sent] == [known.email]
 
-    def test_sends_a_link_that_works(
+    def test_sent_link_works(
         self, client: CheckedClient, session: Session, sent: list[Any]
     ) -> None:
         user = make_user(session)
@@ -144,7 +146,7 @@ class TestForgotten:
         assert reset(client, link.partition("#")[2]).status_code == 204
         assert sign_in(client, user, NEW) == 200
 
-    def test_not_again_at_once_and_not_in_place_of_an_administrators(
+    def test_repeated_request_sends_one_link_and_keeps_the_issued_one(
         self, admin: Api, client: CheckedClient, session: Session, sent: list[Any]
     ) -> None:
         user = make_user(session)
@@ -155,7 +157,7 @@ class TestForgotten:
         assert reset(client, issued).status_code == 204
         assert reset(client, sent[0][2].partition("#")[2]).json()["code"] == "invalid_link"
 
-    def test_leaves_nothing_where_nothing_can_be_sent(
+    def test_no_reset_is_stored_where_nothing_can_be_sent(
         self, client: CheckedClient, session: Session, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(hooks, "_send_link", [])

@@ -1,4 +1,4 @@
-"""Roles: who may make, change and delete which."""
+"""Tests of who may create, change and delete which roles."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -34,7 +34,7 @@ def create(me: Any, *permissions: str, **fields: Any) -> Any:
 
 @pytest.fixture
 def manager(session: Session, api: Act) -> Any:
-    """Somebody who may manage roles, and read datasets, and no more."""
+    """Return a user who may manage roles and datasets and read tasks, and nothing else."""
     role = make_role(session, "roles:*", "datasets:*", "tasks:read")
     user = make_user(session, role=role.name)
     found = api(user)
@@ -43,7 +43,7 @@ def manager(session: Session, api: Act) -> Any:
 
 
 class TestVocabulary:
-    def test_everybody_may_read_it(self, session: Session, api: Act) -> None:
+    def test_every_user_can_list_permissions(self, session: Session, api: Act) -> None:
         items = api(make_user(session)).get("permissions").json()["items"]
         assert [item["permission"] for item in items] == [str(p) for p in Permission]
         by_name = {item["permission"]: item for item in items}
@@ -51,21 +51,19 @@ class TestVocabulary:
         assert by_name["users:write"]["reaches_projects"] is False
         assert by_name["users:write"]["description_zh"]
 
-    def test_each_is_described_in_both_languages(self) -> None:
+    def test_every_permission_is_described_in_both_languages(self) -> None:
         assert set(DESCRIPTIONS) == set(Permission)
         assert all(en and zh and en != zh for en, zh in DESCRIPTIONS.values())
 
 
 class TestRead:
-    def test_system_roles_come_first_and_are_as_the_seed_has_them(
-        self, session: Session, api: Act
-    ) -> None:
+    def test_system_roles_come_first(self, session: Session, api: Act) -> None:
         items = api(make_user(session)).get("roles").json()["items"]
         assert [item["name"] for item in items[:3]] == ["admin", "developer", "viewer"]
         assert all(item["is_system"] for item in items[:3])
         assert items[0]["permissions"] == ["*"]
 
-    def test_system_roles_are_described_in_the_language_asked_for(
+    def test_system_roles_are_described_in_the_requested_language(
         self, session: Session, api: Act
     ) -> None:
         me = api(make_user(session))
@@ -82,13 +80,13 @@ class TestRead:
                 assert one.json()["description"] == text
                 assert one.headers["etag"]
 
-    def test_role_of_ones_own_is_described_as_it_was_written(self, admin: Any) -> None:
+    def test_custom_role_is_described_as_written(self, admin: Any) -> None:
         made = create(admin, "datasets:read", description="标注员 only").json()
         for asked in ("zh", "en"):
             found = admin.get(f"roles/{made['name']}", headers={"Accept-Language": asked})
             assert found.json()["description"] == "标注员 only"
 
-    def test_uses_are_for_those_who_may_manage_roles(
+    def test_uses_are_shown_to_managers_of_roles(
         self, session: Session, api: Act, manager: Any, admin_user: User
     ) -> None:
         role = make_role(session, "datasets:read")
@@ -102,7 +100,9 @@ class TestRead:
 
 
 class TestCreate:
-    def test_a_role_and_its_use(self, session: Session, admin: Any, api: Act) -> None:
+    def test_created_role_grants_its_permissions(
+        self, session: Session, admin: Any, api: Act
+    ) -> None:
         answer = create(admin, "users:read", "datasets:*", "users:read", description="Looks")
         assert answer.status_code == 201
         made = answer.json()
@@ -123,14 +123,14 @@ class TestCreate:
             (["audit:read", "roles:read"], "audit:read"),
         ],
     )
-    def test_nobody_puts_in_what_they_lack(
+    def test_permissions_that_the_caller_lacks_are_refused(
         self, manager: Any, permissions: list[str], missing: str
     ) -> None:
         answer = create(manager, *permissions)
         assert (answer.status_code, answer.json()["permission"]) == (403, missing)
         assert create(manager, "datasets:write", "roles:*", "tasks:read").status_code == 201
 
-    def test_a_key_puts_in_no_more_than_its_scopes(
+    def test_permissions_beyond_the_scopes_of_a_key_are_refused(
         self, session: Session, client: Any, admin_user: User
     ) -> None:
         from tests.conftest import Api
@@ -144,7 +144,7 @@ class TestCreate:
     @pytest.mark.parametrize(
         "name", ["user", "owner", "Owner", "admin", "ADMIN", "Viewer", "developer"]
     )
-    def test_taken_and_reserved_names(self, admin: Any, name: str) -> None:
+    def test_taken_or_reserved_name_is_refused(self, admin: Any, name: str) -> None:
         assert create(admin, name=name).json()["code"] == "name_taken"
 
     @pytest.mark.parametrize(
@@ -162,11 +162,13 @@ class TestCreate:
             {"uuid": "6f1c2f0a-9f2e-4e0b-8a53-2d0f0f4c8f11"},
         ],
     )
-    def test_what_is_no_role(self, admin: Any, fields: dict[str, Any]) -> None:
+    def test_invalid_fields_are_refused(self, admin: Any, fields: dict[str, Any]) -> None:
         body = {"name": "fine", "permissions": [], **fields}
         assert admin.post("roles", json=body).status_code == 422
 
-    def test_a_long_name_is_for_projects_only(self, session: Session, admin: Any) -> None:
+    def test_role_with_long_name_can_only_be_given_in_projects(
+        self, session: Session, admin: Any
+    ) -> None:
         name = "r" * 21
         assert create(admin, "datasets:read", name=name).status_code == 201
         user, project = make_user(session), make_project(session)
@@ -175,14 +177,14 @@ class TestCreate:
         answer = admin.patch(f"users/{user.uuid}", json={"role": name}, headers=ANY)
         assert answer.status_code == 422
 
-    def test_one_of_many_at_once_gets_the_name(self, admin: Any) -> None:
+    def test_concurrent_requests_for_one_name_create_one_role(self, admin: Any) -> None:
         with ThreadPoolExecutor(6) as pool:
             codes = list(pool.map(lambda _: create(admin, name="wanted").status_code, range(6)))
         assert sorted(codes) == [201] + [409] * 5
 
 
 class TestChange:
-    def test_needs_the_version_that_it_changes(self, session: Session, admin: Any) -> None:
+    def test_change_requires_the_current_etag(self, session: Session, admin: Any) -> None:
         role = make_role(session, "datasets:read")
         place = f"roles/{role.name}"
         tag = admin.get(place).headers["etag"]
@@ -202,7 +204,9 @@ class TestChange:
         ).one()
         assert told.details["before"] == {"permissions": ["datasets:read"]}
 
-    def test_counts_from_the_next_request_on(self, session: Session, admin: Any, api: Act) -> None:
+    def test_change_applies_from_the_next_request(
+        self, session: Session, admin: Any, api: Act
+    ) -> None:
         role = make_role(session, "users:read")
         me = api(make_user(session, role=role.name))
         assert me.get("users").status_code == 200
@@ -218,7 +222,9 @@ class TestChange:
         ):
             assert (answer.status_code, answer.json()["code"]) == (409, "system_role")
 
-    def test_nobody_adds_or_takes_what_they_lack(self, session: Session, manager: Any) -> None:
+    def test_adding_or_removing_permissions_that_the_caller_lacks_is_refused(
+        self, session: Session, manager: Any
+    ) -> None:
         weak = make_role(session, "datasets:read")
         strong = make_role(session, "users:write")
         for name, wanted in ((weak.name, ["users:write"]), (strong.name, [])):
@@ -230,11 +236,13 @@ class TestChange:
         )
         assert done.status_code == 200
 
-    def test_nobody_promotes_themselves(self, session: Session, manager: Any) -> None:
+    def test_role_that_the_caller_has_can_not_be_changed(
+        self, session: Session, manager: Any
+    ) -> None:
         own = manager.user.role
         answer = manager.patch(f"roles/{own}", json={"permissions": ["*"]}, headers=ANY)
         assert answer.json()["code"] == "held_role"
-        # What they hold globally they do not hold in a project of others.
+        # They hold this permission globally, but not in a project of others.
         inside = make_role(session, "datasets:read")
         make_member(session, make_project(session), inside, manager.user)
         answer = manager.patch(
@@ -242,7 +250,9 @@ class TestChange:
         )
         assert (answer.status_code, answer.json()["code"]) == (403, "held_role")
 
-    def test_an_administrator_is_left(self, session: Session, api: Act, admin_user: User) -> None:
+    def test_change_that_leaves_no_administrator_is_refused(
+        self, session: Session, api: Act, admin_user: User
+    ) -> None:
         role = make_role(session, "*")
         me = api(make_user(session, role=role.name))
         admin_user.is_active = False
@@ -258,13 +268,17 @@ class TestChange:
         "body",
         [{"name": "other"}, {"is_system": True}, {"permissions": None}, {"permissions": ["x"]}],
     )
-    def test_what_is_no_change(self, session: Session, admin: Any, body: dict[str, Any]) -> None:
+    def test_invalid_changes_are_refused(
+        self, session: Session, admin: Any, body: dict[str, Any]
+    ) -> None:
         role = make_role(session)
         assert admin.patch(f"roles/{role.name}", json=body, headers=ANY).status_code == 422
 
 
 class TestDelete:
-    def test_unless_in_use(self, session: Session, admin: Any, admin_user: User) -> None:
+    def test_role_in_use_is_not_deleted(
+        self, session: Session, admin: Any, admin_user: User
+    ) -> None:
         role = make_role(session, "datasets:read", name=f"used{number()}")
         place = f"roles/{role.name}"
         user = make_user(session, role=role.name)
@@ -287,10 +301,10 @@ class TestDelete:
         assert admin.get(place).status_code == 404
         assert admin.delete(place).status_code == 404
 
-    def test_crossing_with_a_grant_one_of_them_is_refused(
+    def test_concurrent_grant_and_deletion_refuse_one_of_them(
         self, session: Session, admin: Any
     ) -> None:
-        """A role is never taken from a member by deleting it."""
+        """A deletion never takes a role from a member."""
         project = make_project(session)
         for _ in range(8):
             name = make_role(session, "datasets:read").name

@@ -1,4 +1,4 @@
-"""Passwords, delays and grants."""
+"""Tests of the rules for passwords, delays and grants."""
 
 from datetime import timedelta
 
@@ -33,21 +33,21 @@ def test_weak_passwords_are_refused_in_both_languages(password: str) -> None:
 
 
 @pytest.mark.parametrize("password", ["correct horse", "密码是一句很长的话", "Tr0ub4dor&3"])
-def test_other_passwords_may_be_used(password: str) -> None:
+def test_strong_passwords_are_accepted(password: str) -> None:
     assert weakness(password, username="lin", email="lin@example.com", current="old one 1") is None
 
 
-def test_the_least_strength_is_a_setting() -> None:
+def test_minimum_score_is_a_setting() -> None:
     def refused(score: int) -> bool:
         return weakness("sunflower9", username="lin", min_score=score) is not None
 
     assert [refused(score) for score in range(5)] == sorted(refused(score) for score in range(5))
     assert (refused(0), refused(4)) == (False, True)
-    # The contract's own first password is never one to keep.
+    # The default password is always weak.
     assert weakness("admin123", username="lin", min_score=0) is not None
 
 
-def test_waits_grow_and_are_bounded() -> None:
+def test_wait_grows_up_to_a_limit() -> None:
     waits = [wait_after(failures, free=5) for failures in range(30)]
     assert waits[:5] == [timedelta(0)] * 5
     assert waits[5:8] == [timedelta(seconds=s) for s in (1, 2, 4)]
@@ -62,16 +62,18 @@ def test_waits_grow_and_are_bounded() -> None:
         ({"tasks:*"}, ["tasks:read", "tasks:*"], []),
         ({"tasks:read"}, ["tasks:read"], []),
         ({"tasks:read"}, ["tasks:write"], ["tasks:write"]),
-        # Holding every single action is not holding those to come.
+        # All current actions of a resource do not cover later ones.
         ({"tasks:read", "tasks:write"}, ["tasks:*"], ["tasks:*"]),
         ({str(p) for p in Permission}, ["*"], ["*"]),
         (set(), ["*"], ["*"]),
         (set(), [], []),
     ],
 )
-def test_nobody_gives_what_they_lack(held: set[str], wanted: list[str], missing: list[str]) -> None:
+def test_lacking_returns_permissions_that_are_not_held(
+    held: set[str], wanted: list[str], missing: list[str]
+) -> None:
     assert lacking(held, wanted) == missing
 
 
-def test_the_seeds_hash_is_the_seeds() -> None:
+def test_hash_of_the_contract_admin_is_the_known_one() -> None:
     assert SEED_ADMIN_HASH in DATA

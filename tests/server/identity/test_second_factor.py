@@ -1,4 +1,4 @@
-"""The second factor."""
+"""Tests of the second factor."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +20,7 @@ Act = Callable[[User | None], Api]
 
 
 class Phone:
-    """An authenticator app, with a clock that the test turns."""
+    """An authenticator app that can generate codes of other time steps."""
 
     def __init__(self, secret: str) -> None:
         self.app = pyotp.TOTP(secret)
@@ -32,7 +32,7 @@ class Phone:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """``clock(30)`` turns the server's clock on by so many seconds."""
+    """Return a function that advances the server's clock by a number of seconds."""
     now = [1_800_000_000.0]
     monkeypatch.setattr(second_factor.time, "time", lambda: now[0])
 
@@ -62,7 +62,7 @@ def sign_in(
 
 @pytest.mark.usefixtures("clock")
 class TestEnrolment:
-    def test_counts_only_once_it_is_confirmed(
+    def test_enrolment_has_no_effect_until_confirmed(
         self, client: CheckedClient, session: Session, api: Act
     ) -> None:
         user = make_user(session)
@@ -82,13 +82,15 @@ class TestEnrolment:
         assert (again.status_code, again.json()["code"]) == (409, "totp_active")
         assert mine.post("users/me/totp/confirm", json={"code": phone.code(1)}).status_code == 409
 
-    def test_a_session_alone_is_not_enough(self, session: Session, api: Act) -> None:
+    def test_enrolment_requires_the_password(self, session: Session, api: Act) -> None:
         mine = api(make_user(session))
         answer = mine.post("users/me/totp", json={"password": "not it at all"})
         assert answer.json()["code"] == "wrong_password"
         assert mine.post("users/me/totp/confirm", json={"code": "123456"}).status_code == 409
 
-    def test_seed_and_codes_rest_unreadable(self, session: Session, api: Act) -> None:
+    def test_secret_and_codes_are_not_readable_in_the_database(
+        self, session: Session, api: Act
+    ) -> None:
         user = make_user(session)
         mine = api(user)
         secret = mine.post("users/me/totp", json={"password": PASSWORD}).json()["secret"]
@@ -103,7 +105,7 @@ class TestEnrolment:
 
 
 class TestSignIn:
-    def test_asks_for_it_only_when_the_password_is_right(
+    def test_code_is_requested_only_after_the_right_password(
         self, client: CheckedClient, session: Session, api: Act, clock: Any
     ) -> None:
         user = make_user(session)
@@ -115,12 +117,12 @@ class TestSignIn:
         assert wrong.json()["code"] == "wrong_credentials"
         assert sign_in(client, user, phone.code()).status_code == 200
 
-    def test_no_code_counts_twice(
+    def test_code_is_accepted_once(
         self, client: CheckedClient, session: Session, api: Act, clock: Any
     ) -> None:
         user = make_user(session)
         phone, _ = enrol(api(user))
-        # Nor does the one that confirmed it, nor an older one.
+        # The code that confirmed the second factor, and older ones, are not accepted either.
         assert sign_in(client, user, phone.code()).json()["code"] == "wrong_totp"
         clock(30)
         code = phone.code()
@@ -129,7 +131,7 @@ class TestSignIn:
         assert sign_in(client, user, phone.code(1)).status_code == 200
         assert sign_in(client, user, phone.code(0)).status_code == 401
 
-    def test_nor_for_many_at_once(
+    def test_concurrent_uses_of_a_code_admit_one(
         self, client: CheckedClient, session: Session, api: Act, clock: Any
     ) -> None:
         user = make_user(session)
@@ -141,7 +143,7 @@ class TestSignIn:
             assert [a.status_code for a in answers].count(200) == 1
 
     @pytest.mark.parametrize(("ahead", "status"), [(-2, 401), (-1, 200), (1, 200), (2, 401)])
-    def test_a_phones_clock_may_be_a_step_off(
+    def test_clock_of_the_phone_may_be_one_step_off(
         self, client: CheckedClient, session: Session, api: Act, clock: Any, ahead: int, status: int
     ) -> None:
         user = make_user(session)
@@ -149,7 +151,7 @@ class TestSignIn:
         clock(300)
         assert sign_in(client, user, phone.code(ahead)).status_code == status
 
-    def test_a_recovery_code_stands_in_once(
+    def test_recovery_code_is_accepted_once(
         self, client: CheckedClient, session: Session, api: Act, clock: Any
     ) -> None:
         user, other = make_user(session), make_user(session)
@@ -160,7 +162,7 @@ class TestSignIn:
         assert sign_in(client, user, codes[0]).status_code == 401
         assert api(user).get("users/me/totp").json()["recovery_codes_left"] == 9
 
-    def test_guessing_is_slowed_down(
+    def test_guesses_are_throttled(
         self, client: CheckedClient, session: Session, api: Act, clock: Any
     ) -> None:
         user = make_user(session)
@@ -169,7 +171,7 @@ class TestSignIn:
         assert codes == [401] * 5 + [429]
 
     @pytest.mark.parametrize("code", ["", " ", "abcdef", "１２３４５６", "nul\x00", "x" * 64])
-    def test_hostile_codes(
+    def test_hostile_code_is_refused(
         self, client: CheckedClient, session: Session, api: Act, clock: Any, code: str
     ) -> None:
         user = make_user(session)
@@ -179,7 +181,7 @@ class TestSignIn:
 
 class TestDisable:
     @pytest.mark.parametrize("proof", ["password", "code", "recovery"])
-    def test_needs_password_or_code(
+    def test_disabling_requires_password_or_code(
         self, client: CheckedClient, session: Session, api: Act, clock: Any, proof: str
     ) -> None:
         user = make_user(session)
@@ -200,7 +202,7 @@ class TestDisable:
         assert session.scalars(left).all() == []
         assert mine.post("users/me/totp/disable", json=right).status_code in {409, 422}
 
-    def test_recovery_codes_are_renewed(
+    def test_renewal_replaces_recovery_codes(
         self, client: CheckedClient, session: Session, api: Act, clock: Any
     ) -> None:
         user = make_user(session)
@@ -211,7 +213,7 @@ class TestDisable:
         assert sign_in(client, user, old[0]).status_code == 401
         assert sign_in(client, user, fresh[0]).status_code == 200
 
-    def test_an_administrator_removes_it(
+    def test_administrator_removes_the_second_factor(
         self, client: CheckedClient, admin: Api, session: Session, api: Act, clock: Any
     ) -> None:
         user = make_user(session)

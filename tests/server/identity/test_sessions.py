@@ -1,4 +1,4 @@
-"""Signing out, and the sessions of one account."""
+"""Tests of signing out, and of the sessions of an account."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("client")
 
 
 class TestSignOut:
-    def test_ends_the_session_at_once(
+    def test_sign_out_ends_the_session_at_once(
         self, client: CheckedClient, session: Session, api: Callable[..., Any]
     ) -> None:
         user = make_user(session)
@@ -31,7 +31,9 @@ class TestSignOut:
 
 
 class TestOwnSessions:
-    def test_lists_device_address_and_times(self, client: CheckedClient, session: Session) -> None:
+    def test_list_contains_device_address_and_times(
+        self, client: CheckedClient, session: Session
+    ) -> None:
         user = make_user(session)
         first = sign_in(client, user.username, headers={"User-Agent": "phone"}).json()
         sign_in(client, user.username, headers={"User-Agent": "laptop"})
@@ -44,7 +46,7 @@ class TestOwnSessions:
         assert items[0]["created_at"] <= items[0]["last_seen_at"]
         assert mine.get("users/me/sessions", params={"limit": 1}).json()["next_cursor"]
 
-    def test_ends_one_or_all_others(
+    def test_one_or_all_other_sessions_can_be_ended(
         self, client: CheckedClient, session: Session, api: Callable[..., Any]
     ) -> None:
         user = make_user(session)
@@ -58,17 +60,19 @@ class TestOwnSessions:
         assert mine.get("users/me").status_code == 200
         assert actions(session, user) == ["session:ended", "session:ended"]
 
-    def test_nobody_elses(self, session: Session, api: Callable[..., Any], admin: Any) -> None:
+    def test_session_of_another_user_can_not_be_ended(
+        self, session: Session, api: Callable[..., Any], admin: Any
+    ) -> None:
         user, other = make_user(session), make_user(session)
         theirs = api(other)
         uuid = theirs.get("users/me/sessions").json()["items"][0]["uuid"]
         assert api(user).delete(f"users/me/sessions/{uuid}").status_code == 404
         assert theirs.get("users/me").status_code == 200
-        # An administrator ends them all, without being told of devices and addresses.
+        # An administrator can end them all, but does not see devices and addresses.
         assert admin.delete(f"users/{other.username}/sessions").json() == {"ended": 1}
         assert theirs.get("users/me").status_code == 401
 
-    def test_their_use_is_noted(
+    def test_time_of_last_use_is_stored(
         self, app: Any, session: Session, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(standing, "SEEN_SECONDS", 0.0)
@@ -78,5 +82,5 @@ class TestOwnSessions:
         assert session.scalar(mine) is None
         with CheckedClient(app, base_url="http://127.0.0.1") as started:
             assert me(started, token) == 200
-        session.rollback()  # it is written down at the end at the latest
+        session.rollback()  # it is written at the latest when the process ends
         assert session.scalar(mine) is not None

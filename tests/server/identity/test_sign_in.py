@@ -1,4 +1,4 @@
-"""Signing in, and how guesses are slowed down."""
+"""Tests of signing in, and of throttling guesses."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("client")
 
 
 class TestSignIn:
-    def test_gives_tokens_that_open_the_api(self, client: CheckedClient, session: Session) -> None:
+    def test_sign_in_returns_valid_tokens(self, client: CheckedClient, session: Session) -> None:
         user = make_user(session)
         answer = sign_in(client, user.username)
         assert answer.status_code == 200
@@ -37,21 +37,23 @@ class TestSignIn:
         assert user.last_login_at is not None
         assert actions(session, user) == ["auth:login"]
 
-    def test_a_refresh_token_is_no_access_token(
+    def test_refresh_token_is_not_an_access_token(
         self, client: CheckedClient, session: Session
     ) -> None:
         tokens = sign_in(client, make_user(session).username).json()
         assert me(client, tokens["refresh_token"]) == 401
         assert renew(client, tokens["access_token"]).status_code == 401
 
-    def test_tokens_rest_hashed(self, client: CheckedClient, session: Session) -> None:
+    def test_tokens_are_stored_as_hashes(self, client: CheckedClient, session: Session) -> None:
         tokens = sign_in(client, make_user(session).username).json()
         for table in ("auth_tokens", "auth_sessions", "audit_logs"):
             rows = str(session.execute(text(f"SELECT t::text FROM {table} t")).all())
             assert tokens["access_token"] not in rows
             assert tokens["refresh_token"] not in rows
 
-    def test_refuses_alike_whatever_is_wrong(self, client: CheckedClient, session: Session) -> None:
+    def test_refusals_do_not_reveal_the_reason(
+        self, client: CheckedClient, session: Session
+    ) -> None:
         user, gone = make_user(session), make_user(session, active=False)
         answers = [
             sign_in(client, user.username, "not the password"),
@@ -66,7 +68,7 @@ class TestSignIn:
         assert actions(session, user) == ["auth:login_failed"]
         assert actions(session, gone) == ["auth:login_failed"]
 
-    def test_keeps_no_typed_name_of_an_unknown_account(
+    def test_entered_name_of_unknown_account_is_not_stored(
         self, client: CheckedClient, session: Session
     ) -> None:
         typed = f"my secret {number()}"
@@ -78,14 +80,16 @@ class TestSignIn:
         ).one()
         assert outcome == "failure"
 
-    def test_records_where_from(self, client: CheckedClient, session: Session) -> None:
+    def test_session_has_address_and_user_agent(
+        self, client: CheckedClient, session: Session
+    ) -> None:
         user = make_user(session)
         sign_in(client, user.username, headers={"User-Agent": "browser"})
         login = session.scalars(select(AuthSession).where(AuthSession.user_id == user.id)).one()
         assert str(login.ip_address) == "127.0.0.1"
         assert login.user_agent == "browser"
 
-    def test_upgrades_a_bcrypt_hash(self, client: CheckedClient, session: Session) -> None:
+    def test_sign_in_replaces_a_bcrypt_hash(self, client: CheckedClient, session: Session) -> None:
         legacy = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
         user = make_user(session, password_hash=legacy)
         assert sign_in(client, user.username, "not the password").status_code == 401
@@ -96,7 +100,7 @@ class TestSignIn:
         assert user.password_hash.startswith("$argon2id$")
         assert sign_in(client, user.username).status_code == 200
 
-    def test_an_account_of_the_contracts_own_sql_can_sign_in(
+    def test_account_inserted_by_sql_can_sign_in(
         self, client: CheckedClient, session: Session
     ) -> None:
         legacy = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
@@ -111,12 +115,12 @@ class TestSignIn:
         tokens = sign_in(client, name).json()
         assert me(client, tokens["access_token"]) == 200
 
-    def test_needs_the_form(self, client: CheckedClient) -> None:
+    def test_sign_in_requires_form_data(self, client: CheckedClient) -> None:
         answer = client.post("/api/v1/auth/token", json={"username": "a", "password": "b"})
         assert answer.status_code == 422
         assert answer.headers["content-type"] == "application/problem+json"
 
-    def test_forgets_sessions_whose_tokens_have_all_expired(
+    def test_sign_in_deletes_sessions_without_valid_tokens(
         self, client: CheckedClient, session: Session
     ) -> None:
         user = make_user(session)
@@ -127,10 +131,10 @@ class TestSignIn:
         assert session.scalar(count) == 2
         assert me(client, living) == 200
 
-    def test_does_the_same_work_for_an_account_that_does_not_exist(
+    def test_unknown_account_costs_the_same_work(
         self, client: CheckedClient, session: Session, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """By what is called, since a clock would only be guessed at."""
+        """The calls are compared, because measured times would be unreliable."""
         verified: list[str] = []
         original = PasswordHash.verify
 
@@ -146,13 +150,13 @@ class TestSignIn:
             verified.clear()
             assert sign_in(client, name, "not the password").status_code == 401
             assert len(verified) == 1, name
-            # The same cost: kind, memory, passes and lanes.
+            # The same cost: algorithm, memory, passes and lanes.
             assert verified[0].split("$")[:4] == real.split("$")[:4]
 
-    def test_a_password_that_changes_meanwhile_lets_nobody_in(
+    def test_password_changed_during_sign_in_is_refused(
         self, client: CheckedClient, session: Session, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Else a session of the old password would outlive the change."""
+        """Otherwise a session with the old password would outlive the change."""
         user = make_user(session)
         original = passwords.verify
 
@@ -171,24 +175,24 @@ class TestSignIn:
         )
 
 
-class TestSlowDown:
+class TestThrottling:
     def fail(self, client: CheckedClient, name: str, times: int) -> list[int]:
         return [sign_in(client, name, "wrong one").status_code for _ in range(times)]
 
     @pytest.mark.parametrize("exists", [True, False])
-    def test_too_many_failures_must_wait(
+    def test_attempt_after_too_many_failures_must_wait(
         self, client: CheckedClient, session: Session, exists: bool
     ) -> None:
         name = make_user(session).username if exists else f"nobody{number()}"
         assert self.fail(client, name, 5) == [401] * 5
-        answer = sign_in(client, name)  # even the right password
+        answer = sign_in(client, name)  # even with the right password
         assert answer.status_code == 429
         assert answer.json()["code"] == "too_many_attempts"
         assert answer.headers["retry-after"] == "1"
         chinese = sign_in(client, name, headers={"Accept-Language": "zh-CN"})
         assert "秒后重试" in chinese.json()["detail"]
 
-    def test_waiting_helps(
+    def test_attempt_after_the_wait_is_accepted(
         self, client: CheckedClient, session: Session, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         user = make_user(session)
@@ -197,11 +201,11 @@ class TestSlowDown:
         monkeypatch.setattr(rules, "wait_after", lambda failures, free: timedelta(0))
         assert sign_in(client, user.username).status_code == 200
         monkeypatch.undo()
-        # The right password ends the count.
+        # The right password resets the count.
         assert self.fail(client, user.username, 5) == [401] * 5
         assert sign_in(client, user.username).status_code == 429
 
-    def test_another_address_and_another_account_are_not_slowed(
+    def test_other_address_or_account_is_not_throttled(
         self, app: Any, client: CheckedClient, session: Session
     ) -> None:
         user, other = make_user(session), make_user(session)
@@ -210,7 +214,7 @@ class TestSlowDown:
         elsewhere = CheckedClient(app, base_url="http://127.0.0.1", client=("2001:db8::7%eth0", 1))
         assert sign_in(elsewhere, user.username).status_code == 200
 
-    def test_all_addresses_together_are_slowed_later(
+    def test_failures_from_all_addresses_are_throttled_later(
         self, app: Any, client: CheckedClient, session: Session, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(rules, "FREE_FAILURES_ANYWHERE", 8)
@@ -220,7 +224,7 @@ class TestSlowDown:
             assert sign_in(one, user.username, "wrong one").status_code == 401
         assert sign_in(client, user.username).status_code == 429
 
-    def test_one_address_is_slowed_over_all_accounts(
+    def test_failures_from_one_address_are_throttled_over_all_accounts(
         self, app: Any, session: Session, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(rules, "FREE_FAILURES_ADDRESS", 6)
@@ -229,12 +233,12 @@ class TestSlowDown:
         codes = []
         for _ in range(6):
             codes.append(sign_in(sprayer, f"nobody{number()}", "wrong one").status_code)
-            codes.append(sign_in(sprayer, mine.username).status_code)  # resets nothing
+            codes.append(sign_in(sprayer, mine.username).status_code)  # does not reset the count
         assert codes == [401, 200] * 5 + [401, 429]
         elsewhere = CheckedClient(app, base_url="http://127.0.0.1", client=("198.51.100.10", 1))
         assert sign_in(elsewhere, mine.username).status_code == 200
 
-    def test_a_customers_addresses_of_ipv6_are_one(
+    def test_ipv6_addresses_of_one_network_count_as_one(
         self, app: Any, client: CheckedClient, session: Session
     ) -> None:
         user = make_user(session)
@@ -250,7 +254,7 @@ class TestSlowDown:
         elsewhere = CheckedClient(app, base_url="http://127.0.0.1", client=("2001:db8:1:3::1", 1))
         assert sign_in(elsewhere, user.username).status_code == 200
 
-    def test_old_failures_are_forgotten_and_cleared_away(
+    def test_old_failures_are_ignored_and_deleted(
         self, client: CheckedClient, session: Session
     ) -> None:
         user, other = make_user(session), make_user(session)
@@ -264,9 +268,7 @@ class TestSlowDown:
         session.rollback()
         assert session.scalar(select(func.count()).select_from(LoginFailure)) == 1
 
-    def test_parallel_guesses_do_not_get_around_it(
-        self, client: CheckedClient, session: Session
-    ) -> None:
+    def test_parallel_guesses_are_throttled(self, client: CheckedClient, session: Session) -> None:
         user = make_user(session)
         with ThreadPoolExecutor(12) as pool:
             codes = list(

@@ -1,4 +1,4 @@
-"""Single sign-on against real providers: one from a library, and one that says what it is told."""
+"""Tests of single sign-on with two providers: one from a library, and one that tests control."""
 
 import re
 import threading
@@ -20,7 +20,9 @@ from tests.server.identity.lying_provider import BACK, ME, Flow, LyingProvider
 
 
 class TestSignIn:
-    def test_makes_an_account_and_finds_it_again(self, session: Session, flow: Flow) -> None:
+    def test_first_sign_in_creates_an_account_and_later_ones_find_it(
+        self, session: Session, flow: Flow
+    ) -> None:
         name = f"ann{number()}"
         flow.provider.person = {
             "sub": name, "preferred_username": f"{name}@corp", "email": f"{name}@example.com",
@@ -35,7 +37,7 @@ class TestSignIn:
         assert user.password_hash == "!"
         form = {"username": name, "password": "!", "grant_type": "password"}
         assert flow.client.post("/api/v1/auth/token", data=form).status_code == 401
-        # Nor is there a way around the provider by mail.
+        # E-mail does not bypass the provider, either.
         asked = flow.client.post("/api/v1/auth/forgot-password", json={"email": user.email})
         assert asked.status_code == 202
         assert not session.scalars(
@@ -45,7 +47,7 @@ class TestSignIn:
             )
         ).all()
 
-    def test_twice_at_once_is_two_sessions(self, flow: Flow) -> None:
+    def test_concurrent_sign_ins_create_one_session_each(self, flow: Flow) -> None:
         flow.provider.person = {"sub": f"twice{number()}"}
         for _ in range(3):
             codes = [flow.back()["code"] for _ in range(6)]
@@ -53,7 +55,7 @@ class TestSignIn:
                 answers = list(pool.map(lambda code: flow.exchange(code).status_code, codes))
             assert answers == [200] * 6
 
-    def test_an_unverified_address_is_nobodys(self, session: Session, flow: Flow) -> None:
+    def test_unverified_address_is_ignored(self, session: Session, flow: Flow) -> None:
         victim = make_user(session)
         flow.provider.person = {"sub": "thief", "email": victim.email, "email_verified": False}
         with environment(AIPLATFORM_OIDC_LINK_BY_EMAIL="true"):
@@ -61,7 +63,7 @@ class TestSignIn:
         assert me["uuid"] != str(victim.uuid)
         assert me["email"] != victim.email
 
-    def test_a_verified_address_links_only_if_configured(
+    def test_verified_address_links_an_account_only_if_configured(
         self, session: Session, flow: Flow
     ) -> None:
         user = make_user(session)
@@ -73,10 +75,10 @@ class TestSignIn:
             assert flow.sign_in().get("users/me").json()["uuid"] == str(user.uuid)
 
     @pytest.mark.parametrize("how", ["changed", "registered"])
-    def test_nobody_waits_for_another_with_their_address(
+    def test_account_with_unconfirmed_address_is_not_linked(
         self, session: Session, flow: Flow, api: Callable[..., Any], how: str
     ) -> None:
-        """Whoever took it first would keep a password to what the other believes to be theirs."""
+        """Otherwise, whoever took the address first would have a password to that account."""
         email = f"chief{number()}@example.com"
         if how == "changed":
             thief = make_user(session)
@@ -96,7 +98,7 @@ class TestSignIn:
             session.expire_all()
             assert session.get_one(User, thief.id).role == "user"
 
-    def test_an_administrator_confirms_an_address(
+    def test_account_is_linked_after_an_administrator_set_its_address(
         self, session: Session, flow: Flow, api: Callable[..., Any], admin: Any
     ) -> None:
         user, email = make_user(session), f"chief{number()}@example.com"
@@ -111,7 +113,7 @@ class TestSignIn:
         with environment(AIPLATFORM_OIDC_LINK_BY_EMAIL="true"):
             assert flow.sign_in().get("users/me").json()["uuid"] == str(user.uuid)
 
-    def test_the_deactivated_and_strangers_stay_out(self, session: Session, flow: Flow) -> None:
+    def test_deactivated_and_unknown_users_are_refused(self, session: Session, flow: Flow) -> None:
         flow.provider.person = {"sub": "leaver"}
         me = flow.sign_in().get("users/me").json()
         code = flow.back()["code"]
@@ -131,7 +133,7 @@ class TestSignIn:
         assert told is not None
         assert told.details["subject"] == "stranger"
 
-    def test_names_that_are_taken_or_odd(self, session: Session, flow: Flow) -> None:
+    def test_taken_or_unusual_names_are_adapted(self, session: Session, flow: Flow) -> None:
         taken = make_user(session)
         for subject, wanted, pattern in (
             ("a", taken.username.upper(), rf"{taken.username.upper()}-\d+"),
@@ -146,7 +148,7 @@ class TestSignIn:
             flow.provider.person = {"sub": f"odd-{subject}", "preferred_username": wanted}
             assert re.fullmatch(pattern, flow.sign_in().get("users/me").json()["username"])
 
-    def test_groups_give_roles_at_each_sign_in(self, session: Session, flow: Flow) -> None:
+    def test_groups_set_the_role_at_each_sign_in(self, session: Session, flow: Flow) -> None:
         role = make_role(session, "users:read")
         flow.provider.person = {"sub": "grouped", "groups": ["staff", "ops"]}
         with environment(AIPLATFORM_OIDC_ROLES=f"none=viewer,ops={role.name},staff=admin"):
@@ -159,7 +161,7 @@ class TestSignIn:
             flow.provider.person["groups"] = ["staff"]
             assert flow.sign_in().get("users/me").json()["role"] == "user"
 
-    def test_the_last_administrator_is_not_demoted(
+    def test_last_administrator_is_not_demoted(
         self, session: Session, flow: Flow, admin_user: User
     ) -> None:
         admin_user.email = "root@example.com"
@@ -173,7 +175,7 @@ class TestSignIn:
             assert flow.sign_in().get("users/me").json()["role"] == "admin"
 
 
-def test_without_a_provider_there_is_none(client: Any) -> None:
+def test_routes_without_a_provider_report_that_it_is_off(client: Any) -> None:
     assert client.get("/api/v1/auth/oidc").json() == {
         "enabled": False, "issuer": None, "login_url": None,
     }  # fmt: skip
@@ -182,14 +184,14 @@ def test_without_a_provider_there_is_none(client: Any) -> None:
     assert (answer.status_code, answer.json()["code"]) == (404, "sso_off")
 
 
-def test_a_provider_on_a_closed_network_is_not_called(liar: LyingProvider, client: Any) -> None:
+def test_provider_on_a_forbidden_network_is_not_called(liar: LyingProvider, client: Any) -> None:
     with environment(AIPLATFORM_OUTGOING_NETWORKS=""):
         providers._providers.clear()
         assert Flow(client, liar).begin().status_code == 503
 
 
-def test_the_sdk_against_a_provider_from_a_library(server_url: str, tmp_path: Any) -> None:
-    """The whole way: the program's port, the browser, the provider's form, and back."""
+def test_sdk_signs_in_through_a_provider_from_a_library(server_url: str, tmp_path: Any) -> None:
+    """Test the whole way: the program's port, the browser, the provider's form, and back."""
     from oidc_provider_mock import User as Person
     from oidc_provider_mock import run_server_in_thread
 

@@ -1,4 +1,4 @@
-"""Single sign-on against a provider that lies, and against thieves."""
+"""Tests of single sign-on against a lying provider, and against thieves."""
 
 import secrets
 import time
@@ -14,7 +14,7 @@ from aiplatform.server.identity.service import provider as providers
 from tests.server.identity.lying_provider import ME, Flow
 
 
-class TestLies:
+class TestLyingProvider:
     @pytest.mark.parametrize(
         "change",
         [
@@ -35,33 +35,33 @@ class TestLies:
             {"sub": "x" * 300},
         ],
     )
-    def test_wrong_claims(self, flow: Flow, change: dict[str, Any]) -> None:
+    def test_wrong_claims_are_refused(self, flow: Flow, change: dict[str, Any]) -> None:
         flow.provider.change = change
         assert flow.back()["error"] == "sso_failed"
 
-    def test_another_key(self, flow: Flow) -> None:
+    def test_token_signed_with_another_key_is_refused(self, flow: Flow) -> None:
         flow.provider.signs_with = RSAKey.generate_key(2048)
         assert flow.back()["error"] == "sso_failed"
 
     @pytest.mark.parametrize("keep", [True, False])
-    def test_no_signature(self, flow: Flow, keep: bool) -> None:
+    def test_token_without_signature_is_refused(self, flow: Flow, keep: bool) -> None:
         header = "eyJhbGciOiJub25lIn0"  # {"alg":"none"}
         claims = jwt.encode({"alg": "RS256"}, {"sub": "x"}, flow.provider.key).split(".")[1]
         flow.provider.raw = f"{header}.{claims}." + ("sig" if keep else "")
         assert flow.back()["error"] == "sso_failed"
 
-    def test_a_symmetric_key_made_of_what_is_public_or_shared(self, flow: Flow) -> None:
+    def test_token_signed_with_a_public_or_shared_key_is_refused(self, flow: Flow) -> None:
         for shared in ("secret" * 8, flow.provider.key.as_pem(private=False).decode()):
             flow.provider.header = {"alg": "HS256", "kid": "one"}
             flow.provider.signs_with = OctKey.import_key(shared.replace("\n", "")[:64])
             assert flow.back()["error"] == "sso_failed"
 
     @pytest.mark.parametrize("raw", ["", "x", "a.b.c", "..", "x" * 100_000])
-    def test_no_token(self, flow: Flow, raw: str) -> None:
+    def test_invalid_token_is_refused(self, flow: Flow, raw: str) -> None:
         flow.provider.raw = raw
         assert flow.back()["error"] == "sso_failed"
 
-    def test_keys_that_were_changed_are_read_anew(
+    def test_changed_keys_are_fetched_again(
         self, flow: Flow, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         flow.sign_in()
@@ -73,7 +73,7 @@ class TestLies:
 
 
 class TestTheft:
-    def test_a_state_of_another_browser(self, client: Any, flow: Flow) -> None:
+    def test_state_of_another_browser_is_refused(self, client: Any, flow: Flow) -> None:
         url = flow.provider.authorize(flow.begin().headers["location"])
         client.cookies.clear()
         answer = flow.finish(url)
@@ -82,21 +82,21 @@ class TestTheft:
             client.cookies.set(name, "made up")
         assert flow.finish(url).status_code == 401
 
-    def test_a_return_counts_once(self, flow: Flow) -> None:
+    def test_sign_in_can_come_back_once(self, flow: Flow) -> None:
         url = flow.provider.authorize(flow.begin().headers["location"])
         with ThreadPoolExecutor(4) as pool:
             codes = sorted(pool.map(lambda _: flow.finish(url).status_code, range(4)))
         assert codes == [303, 401, 401, 401]
 
-    def test_unknown_states_and_foreign_codes(self, flow: Flow) -> None:
+    def test_unknown_state_or_stolen_code_is_refused(self, flow: Flow) -> None:
         begun = flow.begin().headers["location"]
         state = parse_qs(urlsplit(begun).query)["state"][0]
         assert flow.finish("/api/v1/auth/oidc/callback?code=x&state=unknown").status_code == 401
         stolen = flow.finish(f"/api/v1/auth/oidc/callback?code=stolen&state={state}")
         assert "error=sso_failed" in stolen.headers["location"]
 
-    def test_a_code_of_another_sign_in_fails_at_the_provider(self, flow: Flow) -> None:
-        """PKCE: whoever puts another person's code into their own sign-in gets nothing."""
+    def test_code_of_another_sign_in_is_refused_by_the_provider(self, flow: Flow) -> None:
+        """PKCE: another person's code is worth nothing in one's own sign-in."""
         other = flow.provider.authorize(flow.begin().headers["location"])
         code = parse_qs(urlsplit(other).query)["code"][0]
         mine = flow.begin().headers["location"]
@@ -104,7 +104,7 @@ class TestTheft:
         answer = flow.finish(f"/api/v1/auth/oidc/callback?code={code}&state={state}")
         assert "error=sso_failed" in answer.headers["location"]
 
-    def test_the_code_for_tokens_is_good_once_and_for_whoever_began(self, flow: Flow) -> None:
+    def test_code_is_exchanged_once_and_only_by_the_program_that_started(self, flow: Flow) -> None:
         code = flow.back()["code"]
         assert flow.exchange(code, secrets.token_urlsafe(40)).status_code == 401
         with ThreadPoolExecutor(4) as pool:
@@ -129,10 +129,10 @@ class TestTheft:
             "http://127.0.0.1:9999\\@evil.example.com/",
         ],
     )
-    def test_where_it_may_end(self, flow: Flow, uri: str) -> None:
+    def test_forbidden_redirect_address_is_refused(self, flow: Flow, uri: str) -> None:
         assert flow.begin(redirect_uri=uri).status_code == 422
 
-    def test_the_cookie_is_for_this_and_for_no_script(self, flow: Flow) -> None:
+    def test_cookie_is_limited_to_the_routes_and_hidden_from_scripts(self, flow: Flow) -> None:
         cookie = flow.begin().headers["set-cookie"].lower()
         assert "httponly" in cookie
         assert "samesite=lax" in cookie

@@ -1,4 +1,4 @@
-"""Streams end with the session that opened them."""
+"""Tests that streams end with the session that opened them."""
 
 import asyncio
 import threading
@@ -27,7 +27,10 @@ Act = Callable[[User | None], Api]
 def stream(
     server_url: str, session: Session
 ) -> Iterator[Callable[[User], tuple[threading.Event, list[str]]]]:
-    """Watch a task as somebody: an event that is set when the stream has ended, and its lines."""
+    """Return a function that watches a task as a user.
+
+    It returns an event that is set when the stream has ended, and the stream's lines.
+    """
     threads: list[threading.Thread] = []
 
     def open_stream(user: User) -> tuple[threading.Event, list[str]]:
@@ -55,7 +58,7 @@ def stream(
 
 
 @pytest.mark.parametrize("way", ["deactivate", "delete", "sessions", "password reset"])
-def test_a_stream_ends_within_a_second(stream: Any, admin: Api, session: Session, way: str) -> None:
+def test_stream_ends_within_a_second(stream: Any, admin: Api, session: Session, way: str) -> None:
     user, heir = make_user(session), make_user(session)
     ended, lines = stream(user)
     bystander, _ = stream(make_user(session))
@@ -74,12 +77,12 @@ def test_a_stream_ends_within_a_second(stream: Any, admin: Api, session: Session
         assert admin.post("auth/reset-password", json=body).status_code == 204
     asked = time.monotonic()
     assert ended.wait(5)
-    # Two figures: the machine may be slow to answer the request itself.
+    # Two figures, because the machine may be slow to answer the request itself.
     assert time.monotonic() - asked < 1.5, (asked - started, time.monotonic() - asked)
     assert "unauthenticated" in lines[-1] or "unauthenticated" in lines[-2], lines[-3:]
     assert not bystander.is_set()
     for other in session.scalars(select(User).where(User.username != "admin")):
-        admin.post(f"users/{other.username}/deactivate")  # so that the bystander's ends too
+        admin.post(f"users/{other.username}/deactivate")  # so that this stream ends, too
     assert bystander.wait(5)
 
 
@@ -99,8 +102,8 @@ def session_of(session: Session, user: User) -> int:
 
 
 @pytest.mark.usefixtures("database_url")
-def test_a_lost_wake_up_costs_a_second(session: Session) -> None:
-    """Somebody deactivates a user by SQL, and nobody is told."""
+def test_lost_wake_up_costs_a_second(session: Session) -> None:
+    """The user is deactivated by SQL, without a notification."""
     user = make_user(session)
     login = session_of(session, user)
 
@@ -117,7 +120,7 @@ def test_a_lost_wake_up_costs_a_second(session: Session) -> None:
 
 @pytest.mark.usefixtures("database_url")
 @pytest.mark.parametrize("end", ["revoked", "expired", "owner deactivated"])
-def test_a_key_s_stream_ends_with_the_key(session: Session, end: str) -> None:
+def test_stream_of_a_key_ends_with_the_key(session: Session, end: str) -> None:
     user = make_user(session)
     key = make_key(session, user, "tasks:read")
 
@@ -137,7 +140,9 @@ def test_a_key_s_stream_ends_with_the_key(session: Session, end: str) -> None:
 
 
 @pytest.mark.usefixtures("database_url")
-def test_many_streams_are_one_statement(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_streams_are_checked_with_one_statement(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
     looks: list[int] = []
     original = standing._look
 
@@ -194,7 +199,7 @@ def test_streams_do_not_outlive_an_unreachable_database(
 
 
 @pytest.mark.usefixtures("database_url")
-def test_leaves_nothing_behind(session: Session) -> None:
+def test_ended_watchers_are_removed(session: Session) -> None:
     login = session_of(session, make_user(session))
 
     async def body(watching: Standing) -> None:
