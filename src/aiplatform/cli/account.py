@@ -1,4 +1,4 @@
-"""``aiplatform login``, ``logout``, ``whoami``."""
+"""The commands ``aiplatform login``, ``logout`` and ``whoami``."""
 
 import sys
 import webbrowser

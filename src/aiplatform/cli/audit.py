@@ -1,4 +1,4 @@
-"""``aiplatform audit``: read, seal and verify the trail of who did what."""
+"""The commands ``aiplatform audit``: read, export, seal and verify the audit trail."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from aiplatform.server.audit.rules.findings import Verdict
 
 MOST_LOOKUPS = 25
-"""Names that one list asks the platform for."""
+"""Largest number of resources whose names one list requests from the server."""
 
 app = group("The audit trail; for administrators.")
 
@@ -100,10 +100,10 @@ def ls(
 
 
 def _names_of(client: "Client", entries: Iterable["AuditEntry"]) -> dict[str, str]:
-    """Return names of the resources that entries mention by uuid only.
+    """Return the names of resources that entries mention only by uuid.
 
-    They are taken from the other entries, else from the platform, as far as the caller may read
-    them and they still exist.
+    The names come from other entries, or else from the server, as far as the resources still exist
+    and the caller may read them.
     """
     from aiplatform.client import ClientError
 
@@ -123,13 +123,13 @@ def _names_of(client: "Client", entries: Iterable["AuditEntry"]) -> dict[str, st
 
 
 def _recorded_name(entry: "AuditEntry") -> str:
-    """Return the name of an entry's resource at that time, where it is on record."""
+    """Return the name of the resource that the entry recorded, or an empty text."""
     name = (entry.details or {}).get("name") or (entry.details or {}).get("username")
     return name if isinstance(name, str) else ""
 
 
 def _resource_text(entry: "AuditEntry", names: Mapping[str, str]) -> str:
-    """Return what an entry is about: its kind and its name."""
+    """Return the kind and the name of an entry's resource."""
     meant = str(entry.resource_id or "")
     name = _recorded_name(entry)
     version = (entry.details or {}).get("version")
@@ -361,7 +361,7 @@ def _key(path: Path, reader: str) -> Any:
 
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:
-    """Write a file that must not exist; a key is never written over another."""
+    """Write a new file; an existing key is never overwritten."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)

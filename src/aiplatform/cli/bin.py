@@ -1,4 +1,4 @@
-"""``aiplatform bin``."""
+"""The commands ``aiplatform bin``."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""``aiplatform chat``: one question, or a conversation."""
+"""The command ``aiplatform chat``: a single question, or a conversation."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
@@ -76,8 +76,8 @@ def _converse(
 
     from aiplatform.client import ApiError
 
-    with contextlib.suppress(ImportError):  # not on every system
-        import readline  # noqa: F401  (makes input() know history and the arrow keys)
+    with contextlib.suppress(ImportError):  # not available on every system
+        import readline  # noqa: F401  (gives input() a history and arrow keys)
 
     say(tr("Talking to {name}. {help}", name=deployment.name, help=tr(_HELP)))
     beginning = list(messages)
@@ -102,7 +102,7 @@ def _converse(
         try:
             text = _answer(deployment, messages, parameters, may_stop=True)
         except ApiError as error:
-            # The question did not get an answer; the conversation goes on without it.
+            # Remove the question without an answer, so that the conversation can continue.
             messages.pop()
             say(tr("Error: {error}", error=error))
         else:
@@ -116,7 +116,7 @@ def _answer(
     *,
     may_stop: bool = False,
 ) -> str:
-    """Print an answer as it comes, and return what came of it; ``may_stop`` with Ctrl-C."""
+    """Print an answer while it is generated, and return it; ``may_stop`` allows Ctrl-C."""
     stream: ChatStream = deployment.chat(messages, stream=True, **parameters)
     try:
         for piece in stream:

@@ -1,8 +1,8 @@
-"""Names of projects, datasets, models and more, completed by the shell.
+"""Shell completion of names of projects, datasets, models and other things.
 
-A shell that completes a command line calls ``aiplatform`` with ``_AIPLATFORM_COMPLETE`` set. It
-gets answers or nothing: no error, no question, no long wait. The names come from other people, so
-none is offered in a way that the shell would read as anything but one word.
+To complete a command line, a shell calls ``aiplatform`` with ``_AIPLATFORM_COMPLETE`` set. The
+program then prints completions or nothing: no errors, no questions, no long waits. The names come
+from other people; a name that the shell could read as more than one word is quoted or left out.
 """
 
 import inspect
@@ -24,10 +24,10 @@ VARIABLE = "_AIPLATFORM_COMPLETE"
 TIMEOUT_VARIABLE = "AIPLATFORM_COMPLETION_TIMEOUT"
 TIMEOUT_SECONDS = 3.0
 MOST_ITEMS = 500
-"""Items of a list among which names are looked for, newest first."""
+"""Largest number of items of a list, newest first, in which names are searched."""
 
 BREAKS = "@:="
-"""Characters at which bash ends a word of its own, and which stand inside of our words."""
+"""Characters at which bash splits words, but which are part of words of this program."""
 
 ZSH_UNSAFE = re.compile(r"""[\\'"`$:]|\s\s|^\s|\s$""")
 """Characters that typer's script for zsh does not quote."""
@@ -36,15 +36,15 @@ SAFE = re.compile(r"[\w@+=:,./-]+")
 """Text that every shell reads as one word."""
 
 Lookup = Callable[["Client", str], Iterable[str]]
-"""From a client and the beginning of a word to words that may begin so."""
+"""Function from a client and the start of a word to possible completions."""
 
 
 class BashWord(NamedTuple):
     """The word that bash completes.
 
     Attributes:
-        quote: the quotation mark that it begins with, if any.
-        before: its beginning that bash keeps, because it ends a word of its own there.
+        quote: the quotation mark at its start, or empty.
+        before: the start of the word that bash keeps, because it splits the word there.
     """
 
     quote: str
@@ -110,7 +110,7 @@ LOOKUPS: Mapping[str, Lookup] = {
     "WORKER": lambda client, _: (found.name for found in client.workers.list()),
     "ROLE": lambda client, _: (found.name for found in client.roles.list()),
 }
-"""Lookups of values, by what the help shows for a parameter."""
+"""Lookups of values, by the metavar that the help shows for a parameter."""
 
 MEANINGS: Mapping[str, str] = {
     "project": "PROJECT",
@@ -120,23 +120,23 @@ MEANINGS: Mapping[str, str] = {
     "experiment": "EXPERIMENT",
     "role": "ROLE",
 }
-"""Keys of :data:`LOOKUPS`, by the names of parameters whose help does not show one."""
+"""Keys of :data:`LOOKUPS`, by the names of parameters without a metavar."""
 
 
 def is_completing() -> bool:
-    """Return True if a shell asks for completions rather than a person for a command."""
+    """Return True if a shell requests completions, instead of a person running a command."""
     return os.environ.get(VARIABLE, "").startswith("complete_")
 
 
 def complete(app: typer.Typer, run: Callable[[], int]) -> int:
-    """Answer a shell that completes a command line. Nothing else is printed.
+    """Answer a shell that completes a command line, and print nothing else.
 
     Args:
         app: the commands.
-        run: calls the command line, which typer answers from the environment of the shell.
+        run: runs the command line; typer answers from the environment of the shell.
 
     Returns:
-        The exit code, by which fish learns whether there are completions.
+        The exit code, which tells fish if there are completions.
     """
     out = io.StringIO()
     code: object = 1
@@ -158,7 +158,7 @@ def complete(app: typer.Typer, run: Callable[[], int]) -> int:
 
 
 def attach(app: typer.Typer) -> None:
-    """Have the parameters of all commands complete from :data:`LOOKUPS`."""
+    """Let the parameters of all commands complete from :data:`LOOKUPS`."""
     for group in app.registered_groups:
         if group.typer_instance is not None:
             attach(group.typer_instance)
@@ -173,7 +173,7 @@ def attach(app: typer.Typer) -> None:
 
 
 def lookup_of(name: str, metavar: str | None) -> Lookup | None:
-    """Return where values of a parameter are looked up, if they are names of something."""
+    """Return the lookup for the values of a parameter, or None."""
     if name == "project" and metavar in (None, "NAME"):
         return _project_names
     meant = (metavar or MEANINGS.get(name, "")).strip(".…")
@@ -181,7 +181,7 @@ def lookup_of(name: str, metavar: str | None) -> Lookup | None:
 
 
 def completer(lookup: Lookup) -> Callable[[typer.Context, str], list[str]]:
-    """Return what typer calls to complete a word."""
+    """Return the function that typer calls to complete a word."""
 
     def words(ctx: typer.Context, incomplete: str) -> list[str]:
         found: list[str] = []
@@ -194,15 +194,15 @@ def completer(lookup: Lookup) -> Callable[[typer.Context, str], list[str]]:
                 if url:
                     os.environ["AIPLATFORM_URL"] = url
                 client = connect(ctx.params.get("project"))
-                # One by one: what was found counts even when the time is over.
+                # Add names one by one, so that those found before the timeout are used.
                 found.extend(
                     name
                     for name in islice(lookup(client, incomplete), MOST_ITEMS)
                     if name.startswith(incomplete) and is_offered(name, _shell())
                 )
 
-        # A thread, because neither a slow name server nor a slow platform keeps to a timeout of
-        # requests. It ends with the process.
+        # Use a thread, because neither a slow name server nor a slow platform respects the timeout
+        # of requests. The thread ends with the process.
         looking = Thread(target=look, daemon=True)
         looking.start()
         looking.join(_timeout())
@@ -212,7 +212,7 @@ def completer(lookup: Lookup) -> Callable[[typer.Context, str], list[str]]:
 
 
 def is_offered(name: str, shell: str) -> bool:
-    """Return True if a shell can be given this name without reading more than a name in it."""
+    """Return True if a name can safely be passed to a shell as a single word."""
     if not name.isprintable() or name.startswith("-"):
         return False
     match shell:
@@ -224,9 +224,10 @@ def is_offered(name: str, shell: str) -> bool:
 
 
 def join_bash_words() -> BashWord:
-    """Undo that bash takes ``faq@v1`` for three words. Changes the environment that typer reads.
+    """Join the words that bash has split, such as ``faq@v1``, and return the current one.
 
-    Bash replaces what follows the last of its breaks, and a last ``@`` as well.
+    This changes the environment that typer reads. Bash replaces the text after the last of its word
+    breaks, and a final ``@``, too.
     """
     words = os.environ.get("COMP_WORDS", "").split("\n")
     place = int(os.environ.get("COMP_CWORD", len(words) - 1))
@@ -257,7 +258,7 @@ def join_bash_words() -> BashWord:
 
 
 def _for_bash(names: Iterable[str], word: BashWord) -> Iterator[str]:
-    """Yield completions as bash inserts them: quoted, without what it keeps."""
+    """Yield completions as bash inserts them: quoted, and without the part that bash keeps."""
     for name in names:
         rest = name.removeprefix(word.before)
         if word.quote:

@@ -1,4 +1,4 @@
-"""``aiplatform datasets patch``, ``filter``, ``split``, ``restore``, ``tag``, …"""
+"""The commands ``aiplatform datasets patch``, ``filter``, ``split``, ``tag`` and others."""
 
 import json as jsonlib
 import sys
@@ -218,7 +218,7 @@ def split(
     """
     fractions: dict[str, float] = {}
     for text in part:
-        # The last sign: a fraction has none.
+        # Split at the last equals sign: the name may contain one, the fraction can't.
         label, _, share = text.rpartition("=")
         try:
             fractions[label] = float(share)
@@ -384,7 +384,11 @@ def diff(
 
 
 def _compared(dataset: str, versions: list[str]) -> tuple[str, str, str | None]:
-    """The dataset, and the two versions of it that are compared; the second may be the current."""
+    """Return the dataset and the versions to compare; the second is None for the current one.
+
+    Raises:
+        typer.BadParameter: if the versions are missing, too many, or of different datasets.
+    """
     name, _, before = dataset.partition("@")
     rest = list(versions)
     if not before and rest:
@@ -455,7 +459,7 @@ def rm_version(
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to those of datasets."""
+    """Add the commands to ``aiplatform datasets``."""
     for command in (patch, split, restore, tag, log, diff):
         app.command()(command)
     app.command("filter")(filter_rows)
@@ -476,7 +480,7 @@ def upload_change(
     *,
     detach: bool,
 ) -> None:
-    """Commit what the rows of a file do to a dataset."""
+    """Commit the changes that the rows of a file make to a dataset."""
     client = connect(project)
     data: Any = sys.stdin.buffer if file == "-" else Path(file)
     if file == "-":
@@ -497,11 +501,11 @@ def upload_change(
 
 
 def told(made: "DatasetVersion", json: bool, *, detach: bool = False) -> None:
-    """Say what was made, and wait for its quality report unless ``detach`` is set.
+    """Print the new version, and wait for its quality report unless ``detach`` is set.
 
     Raises:
-        NotReady: the report is not made.
-        CommandError: on Ctrl-C; the version is committed, and the report goes on.
+        NotReady: if the report could not be made.
+        CommandError: on Ctrl-C; the version is committed, and the report continues.
     """
     if json:
         if not detach:
@@ -532,11 +536,11 @@ def told(made: "DatasetVersion", json: bool, *, detach: bool = False) -> None:
 
 
 def await_report(client: "Client", dataset: "UUID | Dataset", *, quiet: bool = False) -> "Dataset":
-    """Return the dataset once the report of its current version is made; say why it waits.
+    """Return the dataset after the report of its current version is made; print why it waits.
 
     Raises:
-        NotReady: the report is not made.
-        CommandError: on Ctrl-C; the report goes on.
+        NotReady: if the report could not be made.
+        CommandError: on Ctrl-C; the report continues.
     """
     try:
         return client.datasets.wait_ready(

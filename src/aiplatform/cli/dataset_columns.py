@@ -1,4 +1,4 @@
-"""``aiplatform datasets append``, ``map`` and ``columns``."""
+"""The commands ``aiplatform datasets append``, ``map`` and ``columns``."""
 
 from typing import Annotated
 
@@ -100,7 +100,7 @@ def columns(dataset: DatasetArgument, project: Project = None, json: Json = Fals
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to those of datasets."""
+    """Add the commands to ``aiplatform datasets``."""
     app.command()(append)
     app.command()(columns)
     app.command("map")(map_columns)

@@ -1,4 +1,4 @@
-"""Values and filters of rows as people type them."""
+"""Values and row filters as users type them."""
 
 import json as jsonlib
 from typing import Any
@@ -10,7 +10,7 @@ WHERE_HELP = (
 
 
 def json_or_text(text: str) -> Any:
-    """A value as it is typed: JSON where it is some, else text."""
+    """Return the value of a typed text: decoded if it is JSON, else the text itself."""
     try:
         return jsonlib.loads(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""``aiplatform datasets download``, ``pull``, ``storage`` and ``gc``: versions as files."""
+"""The commands ``aiplatform datasets download``, ``pull``, ``storage`` and ``gc``."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""``aiplatform datasets import``."""
+"""The command ``aiplatform datasets import``."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -161,7 +161,11 @@ def _place(
     region: str | None,
     endpoint: str | None,
 ) -> tuple[dict[str, Any], str]:
-    """The source that a person means, and what it is called."""
+    """Return the source that the user named, and a default name for the dataset.
+
+    Raises:
+        typer.BadParameter: for an unknown kind of source, or options that do not fit it.
+    """
     of_hub = {"file": file, "split": split, "subset": subset}
     of_s3 = {"region": region, "endpoint": endpoint}
     if re.match(r"https?://", text):
@@ -183,7 +187,7 @@ def _place(
 
 
 def _secrets(given: list[str]) -> dict[str, str]:
-    """``VARIABLE=NAME``, several times."""
+    """Parse ``VARIABLE=NAME`` options."""
     found = {}
     for text in given:
         variable, equals, name = text.partition("=")
@@ -196,5 +200,5 @@ def _secrets(given: list[str]) -> dict[str, str]:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command to those of datasets."""
+    """Add the command to ``aiplatform datasets``."""
     app.command("import")(import_rows)

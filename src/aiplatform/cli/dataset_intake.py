@@ -1,4 +1,4 @@
-"""Options of commands that take a file of rows in."""
+"""Options of the commands that read a file of rows."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
@@ -53,7 +53,7 @@ BadRows = Annotated[
 
 
 def pairs(given: list[str] | None, what: str = "question=prompt") -> dict[str, str]:
-    """``COLUMN=WHAT``, several times; a column may have an equals sign in its name."""
+    """Parse ``COLUMN=WHAT`` options; the name of a column may contain an equals sign."""
     found = {}
     for text in given or ():
         column, _, value = text.rpartition("=")
@@ -74,7 +74,11 @@ def reading(
     bad_rows: str,
     types: list[str] | None = None,
 ) -> dict[str, Any]:
-    """The options as ``client.datasets`` takes them."""
+    """Return the options as ``client.datasets`` takes them.
+
+    Raises:
+        typer.BadParameter: for an invalid value.
+    """
     from pydantic import ValidationError
 
     from aiplatform.client.dataset_intake import reading_params
@@ -139,7 +143,7 @@ def reading_notes(name: str, version: str | None, read_as: dict[str, Any] | None
 
 
 def quarantine_note(name: str, version: str | None, read_as: dict[str, Any] | None) -> str | None:
-    """What to say of rows that were set aside; None when there are none."""
+    """Return a note about rows that were set aside, or None."""
     aside = (read_as or {}).get("quarantined")
     if not aside:
         return None
@@ -154,5 +158,5 @@ def quarantine_note(name: str, version: str | None, read_as: dict[str, Any] | No
 
 
 def reasons_text(aside: Mapping[str, Any]) -> str:
-    """Why rows were set aside, and how many for each reason."""
+    """Return the reasons why rows were set aside, with the number of rows for each."""
     return ", ".join(f"{code} {count}" for code, count in (aside.get("reasons") or {}).items())

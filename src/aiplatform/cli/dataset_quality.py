@@ -1,4 +1,4 @@
-"""``aiplatform datasets fix`` and ``gate``: what follows from a quality report."""
+"""The commands ``aiplatform datasets fix`` and ``gate``, which act on quality reports."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -163,7 +163,7 @@ def _named(datasets: "Datasets", uuid: str) -> str:
 
     try:
         return datasets.get(uuid).name
-    except NotFound:  # it was deleted, which the gate's owner should see
+    except NotFound:  # show that it was deleted, so that the gate can be changed
         return tr("{uuid} (deleted)", uuid=uuid)
 
 
@@ -178,6 +178,6 @@ def _limit(text: str) -> dict[str, Any]:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to those of datasets."""
+    """Add the commands to ``aiplatform datasets``."""
     app.command()(fix)
     app.command()(gate)

@@ -1,4 +1,4 @@
-"""``aiplatform datasets report`` and ``check``: may I train on this?"""
+"""The commands ``aiplatform datasets report`` and ``check``, for quality reports."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -138,8 +138,10 @@ def check(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Make a new quality report and show it: for another base model or length, or compared with
-    other data. Without --against and --benchmark it is compared with the same data as before.
+    """Make a new quality report of a version, and show it.
+
+    Use it to change the base model or the length, or to compare with other data. Without --against
+    and --benchmark, the version is compared with the same data as before.
     """
     client = connect(project)
     task = client.datasets.check(
@@ -164,18 +166,21 @@ def check(
 
 
 def _show(datasets: "Datasets", dataset: str, made: UUID | None, *, as_json: bool) -> None:
-    """Print a report. The gate judges by the newest, so with an older one it is not asked."""
+    """Print a report, with the gate's verdict if it is the newest one.
+
+    The gate always judges by the newest report.
+    """
     if as_json:
         print_json(datasets.report(dataset, made=made))
         return
-    # One version for both, should somebody commit meanwhile.
+    # Use the same version for both, even if somebody commits another one meanwhile.
     version = datasets.version(dataset)
     found = datasets.report(version, made=made)
     print_report(found, None if made is not None else datasets.verdict(version))
 
 
 def print_changes(changes: dict[str, Any]) -> None:
-    """What changed from one report to another, for people."""
+    """Print the changes from one report to another."""
     score, rows = changes["score"], changes["rows"]
     say(
         tr(
@@ -212,6 +217,6 @@ def _count(facts: dict[str, Any] | None) -> str:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to those of datasets."""
+    """Add the commands to ``aiplatform datasets``."""
     app.command()(report)
     app.command()(check)

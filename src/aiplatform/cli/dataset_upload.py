@@ -1,4 +1,4 @@
-"""``aiplatform datasets upload``."""
+"""The command ``aiplatform datasets upload``."""
 
 import sys
 from pathlib import Path
@@ -66,7 +66,7 @@ def upload(
     project: Project = None,
     wait: Annotated[
         bool,
-        # The space keeps click from reading the slash as the beginning of a name.
+        # The space keeps click from reading the slash as the start of an option name.
         typer.Option("--wait/--detach", " /--no-wait", help="Wait for the quality report."),
     ] = True,
     json: Json = False,
@@ -113,7 +113,7 @@ def upload(
 def _sent(
     client: "Client", name: str, file: str, options: dict[str, Any], adding: dict[str, Any]
 ) -> "Dataset":
-    """The dataset after the file was committed to it, made when there was none of the name."""
+    """Commit the file to the dataset, create the dataset if missing, and return it."""
     from aiplatform.client import NotFound
 
     data: Any = sys.stdin.buffer if file == "-" else Path(file)
@@ -128,11 +128,11 @@ def _sent(
 
 
 def _wait_and_show(client: "Client", dataset: "Dataset", *, as_json: bool) -> None:
-    """Wait as long as the report is being made, and show it in short.
+    """Wait until the report is made, and print its summary.
 
     Raises:
-        NotReady: it is not made.
-        CommandError: on Ctrl-C; the report goes on.
+        NotReady: if the report could not be made.
+        CommandError: on Ctrl-C; the report continues.
     """
     label = f"{dataset.name}@{dataset.version}"
     try:
@@ -159,5 +159,5 @@ def _wait_and_show(client: "Client", dataset: "Dataset", *, as_json: bool) -> No
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command to those of datasets."""
+    """Add the command to ``aiplatform datasets``."""
     app.command()(upload)

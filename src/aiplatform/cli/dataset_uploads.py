@@ -1,4 +1,4 @@
-"""``aiplatform datasets uploads``: uploads in pieces that were broken off."""
+"""The commands ``aiplatform datasets uploads``, for interrupted resumable uploads."""
 
 from typing import Annotated
 

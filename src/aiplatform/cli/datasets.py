@@ -1,4 +1,4 @@
-"""``aiplatform datasets``."""
+"""The commands ``aiplatform datasets``."""
 
 import json as jsonlib
 import sys

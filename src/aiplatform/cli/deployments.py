@@ -1,4 +1,4 @@
-"""``aiplatform deploy``."""
+"""The commands ``aiplatform deploy``."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +21,7 @@ app = group("Deployments: models that are served and answer requests.")
 DeploymentArgument = Annotated[
     str, typer.Argument(metavar="DEPLOYMENT", help="Deployment: name or uuid.")
 ]
-# The space keeps click from reading the slash as the beginning of a name.
+# The space keeps click from reading the slash as the start of an option name.
 Wait = Annotated[
     bool, typer.Option("--wait/--detach", " /--no-wait", help="Wait until it is done.")
 ]
@@ -113,8 +113,8 @@ def _options(fields: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
     """Return the options of ``Deployments.create``: the fields with assignments applied.
 
     Raises:
-        CommandError: for a field that a deployment lacks.
-        pydantic.ValidationError: for resources that can't be.
+        CommandError: for a field that a deployment does not have.
+        pydantic.ValidationError: for invalid resources.
     """
     from aiplatform.protocol.specs import Resources
 
@@ -243,7 +243,7 @@ def rm(
 
 
 def _ready(deployment: "Deployment", *, json: bool) -> "Deployment":
-    """Wait until it answers, and say meanwhile what keeps its server from starting."""
+    """Wait until the deployment answers, and print meanwhile why its server does not start."""
     return deployment.wait_ready(on_event=None if json else waiting_teller(deployment.name))
 
 

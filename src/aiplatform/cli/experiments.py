@@ -1,4 +1,4 @@
-"""``aiplatform experiments``."""
+"""The commands ``aiplatform experiments``."""
 
 import sys
 from pathlib import Path

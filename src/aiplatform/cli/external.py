@@ -1,4 +1,4 @@
-"""Runs that execute elsewhere: what of them is not on the platform yet, for ``aiplatform runs``."""
+"""The commands ``aiplatform runs unsent`` and ``sync``, for external runs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -74,7 +74,7 @@ def sync(
             try:
                 one = client.external.sync(directory, ended=status, project=project)
             except (ServerUnavailable, Unauthenticated):
-                raise  # so it would be with all that follow
+                raise  # the same error would occur for all others
             except (ClientError, OSError) as error:
                 failed = True
                 say(tr("{name} is not sent: {error}", name=directory.name, error=error))

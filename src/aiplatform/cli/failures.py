@@ -1,4 +1,4 @@
-"""How a command that fails ends: one line, what to do, and an exit code."""
+"""Errors of commands: one line of text, a hint, and an exit code."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from aiplatform.language import tr
 
 
 class ExitCode(IntEnum):
-    """Part of the interface: scripts test them."""
+    """The exit code of the program. It is part of the interface: programs test it."""
 
     OK = 0
     FAILED = 1
@@ -31,7 +31,7 @@ EXIT_CODES = (
 
 
 class CommandError(Exception):
-    """A command cannot be done, for a reason of this machine."""
+    """A command cannot be run, for a reason on this machine."""
 
     def __init__(self, message: str, hint: str = "", exit_code: ExitCode = ExitCode.FAILED) -> None:
         super().__init__(message)
@@ -40,7 +40,7 @@ class CommandError(Exception):
 
 
 def report(error: Exception) -> ExitCode:
-    """Print what went wrong, and say how to exit."""
+    """Print an error, and return the exit code."""
     from pydantic import ValidationError
 
     from aiplatform.client import (
@@ -74,7 +74,7 @@ def report(error: Exception) -> ExitCode:
         case ValidationError():
             return _tell(_fields(error), "", ExitCode.USAGE)
         case ValueError() if type(error).__name__ == "SettingsError":
-            # Of a package that a client need not have.
+            # The class belongs to a package that a client need not have.
             return _tell(str(error), "", ExitCode.USAGE)
         case OSError():
             where = f"{error.filename}: " if error.filename else ""
@@ -89,13 +89,13 @@ def report(error: Exception) -> ExitCode:
 
 
 def quiet_stdout() -> None:
-    """Stop the interpreter from complaining, at its end, about a pipe that nobody reads."""
+    """Prevent an error message of the interpreter, at its exit, about a closed pipe."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
 
 
 def _explain_remembered(error: Any) -> None:
-    """Say where the project came from, when it is one that was remembered and is gone."""
+    """Explain that the project was chosen by `projects use`, if it is gone."""
     from aiplatform.cli.session import remembered_project
 
     name = remembered_project()
@@ -132,7 +132,7 @@ def _tell(message: str, hint: str, code: ExitCode, facts: dict[str, Any] | None 
 
 
 def _fields(error: Any) -> str:
-    """The faults that pydantic found, in a line."""
+    """Return the errors that pydantic found, on one line."""
     from aiplatform.protocol.faults import fault_text
 
     faults = error.errors(include_url=False)

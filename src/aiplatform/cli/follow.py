@@ -1,4 +1,4 @@
-"""Watching a task live: a bar with its loss in a terminal, lines elsewhere, JSON for programs."""
+"""The display of a running task: a bar in a terminal, lines elsewhere, JSON for programs."""
 
 import re
 import sys
@@ -20,7 +20,7 @@ _SHOWN_METRICS = ("loss", "train_loss", "eval_loss", "perplexity")
 
 
 def say_queued(task: "Task") -> None:
-    """Say that a task is queued, and how to watch it."""
+    """Print that a task is queued, and how to watch it."""
     say(
         tr(
             "Queued {name}. Watch it: aiplatform tasks watch {uuid:quoted}",
@@ -31,17 +31,20 @@ def say_queued(task: "Task") -> None:
 
 
 def follow(client: "Client", task: "Task", *, as_json: bool, show_output: bool = False) -> "Task":
-    """Watch a task to its end; with ``as_json`` each event is a line of stdout.
+    """Show a task until it ends; with ``as_json``, print each event as a line on stdout.
 
     Args:
-        client: whose server runs it.
-        task: which one.
-        as_json: print every event, for programs.
-        show_output: print what the task prints, as it comes, in place of a bar.
+        client: the client of the server that runs the task.
+        task: the task.
+        as_json: print every event as JSON.
+        show_output: print the output of the task instead of a bar.
+
+    Returns:
+        The task in its last state.
 
     Raises:
-        TaskFailed: when it does not complete.
-        CommandError: on Ctrl-C; the task goes on.
+        TaskFailed: if the task does not complete.
+        CommandError: on Ctrl-C; the task continues.
     """
     try:
         if as_json:
@@ -63,7 +66,7 @@ def follow(client: "Client", task: "Task", *, as_json: bool, show_output: bool =
 def waiting_teller(name: str, tell: Callable[[str], None] = say) -> Callable[["TaskEvent"], None]:
     """Return a function that prints why ``name`` waits, for events of kind ``waiting``.
 
-    A reason of which only the numbers have changed is printed every ten seconds at most.
+    If only numbers in the reason have changed, it is printed at most every ten seconds.
     """
     label = plain(name)
     told, told_at = "", 0.0
@@ -98,7 +101,7 @@ def _print_event(event: "TaskEvent") -> None:
 
 
 class _Display:
-    """Progress of a task on stderr; with ``show_output`` also what the task prints.
+    """The progress of a task on stderr; with ``show_output``, also the task's output.
 
     Lines of output and a bar would overwrite each other, so there is only one of them.
     """
@@ -135,7 +138,7 @@ class _Display:
             self._bar.stop()
 
     def show(self, event: "TaskEvent") -> None:
-        """Take notice of an event."""
+        """Update the display for an event."""
         data = event.data
         match event.kind:
             case "status" | "end":
@@ -160,7 +163,7 @@ class _Display:
         self._draw(last=event.kind == "end")
 
     def _line(self, text: str) -> None:
-        """Print a line above the bar, where there is one."""
+        """Print a line, above the bar if there is one."""
         if self._bar is None:
             say(text)
         else:

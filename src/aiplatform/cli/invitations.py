@@ -1,4 +1,4 @@
-"""``aiplatform invitations``."""
+"""The commands ``aiplatform invitations``."""
 
 from typing import Annotated
 

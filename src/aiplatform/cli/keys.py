@@ -1,4 +1,4 @@
-"""``aiplatform keys``."""
+"""The commands ``aiplatform keys``."""
 
 from typing import Annotated
 

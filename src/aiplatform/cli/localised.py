@@ -1,4 +1,4 @@
-"""Help and usage errors in Chinese: typer itself speaks English only."""
+"""Help and usage errors in Chinese, since typer's own texts are only in English."""
 
 import re
 from typing import Any
@@ -17,7 +17,7 @@ FIXED = (
     "ABORTED_TEXT",
     "RICH_HELP",
 )
-"""Constants of ``typer.rich_utils`` that hold words of the help pages."""
+"""Constants of ``typer.rich_utils`` that contain texts of the help pages."""
 
 LIBRARY_MESSAGES = (
     "Got unexpected extra argument(s) ({0})",
@@ -48,12 +48,15 @@ LIBRARY_MESSAGES = (
     "file {0} is a directory.",
     "directory {0} is a file.",
 )
-"""Usage errors of typer, as templates. It gives only the finished English sentence, so the sentence
-is matched against them, in this order. One that matches none is shown as it is."""
+"""Usage errors of typer, as templates, in the order in which they are tried.
+
+Typer only returns the complete English sentence, so it is matched against these templates. A
+sentence that matches none is shown unchanged.
+"""
 
 
 def localise(command: Any) -> None:
-    """Translate the help of ``command`` and of all commands below it, where Chinese is asked for.
+    """Translate the help of ``command`` and all its subcommands if the language is Chinese.
 
     Args:
         command: a command as ``typer.main.get_command`` returns it; it is changed in place.
@@ -69,16 +72,17 @@ def localise(command: Any) -> None:
 
 
 def localise_error(error: Any) -> None:
-    """Translate the message of a usage error of typer in place, where Chinese is asked for."""
+    """Translate the message of a typer usage error in place if the language is Chinese."""
     if current() == "zh":
         text = _match(error.format_message())
         error.format_message = lambda: text
 
 
 def _folding(make_text: Any) -> Any:
-    """Return ``make_text`` with its texts folded to the width of their column.
+    """Return a ``make_text`` whose texts are wrapped at the width of their column.
 
-    Chinese has no spaces to break lines at, and rich by default cuts a word that is too long.
+    Chinese has no spaces at which lines could be broken, and rich by default cuts words that are
+    too long.
     """
 
     def make(**options: Any) -> Any:
@@ -109,7 +113,7 @@ def _translate(command: Any) -> None:
 
 
 def _match(sentence: str) -> str:
-    """Return the translation of a sentence of typer, its parts translated as well."""
+    """Return the translation of a sentence of typer, including its parts."""
     if sentence in catalogue():
         return tr(sentence)
     for template in LIBRARY_MESSAGES:

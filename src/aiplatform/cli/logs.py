@@ -1,4 +1,4 @@
-"""``aiplatform tasks logs``."""
+"""The command ``aiplatform tasks logs``."""
 
 from datetime import UTC, datetime
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``aiplatform``: all commands, and the one place where exceptions become exit codes."""
+"""The program ``aiplatform``: all commands, and the conversion of exceptions to exit codes."""
 
 import os
 import sys
@@ -76,7 +76,7 @@ def _root(
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
-    """The whole life of a language model: data, fine-tuning, evaluation, registry, serving."""
+    """Manage the life of a language model: data, fine-tuning, evaluation, registry, serving."""
     if url:
         os.environ["AIPLATFORM_URL"] = url
 
@@ -129,7 +129,7 @@ app.command(rich_help_panel=_PLATFORM)(production.worker)
 
 
 def _run() -> int:
-    """Run the command that was typed, and return its exit code."""
+    """Run the given command, and return its exit code."""
     from typer.exceptions import Abort, TyperException
     from typer.rich_utils import rich_abort_error, rich_format_error
 
@@ -153,7 +153,7 @@ def main() -> None:
         sys.exit(completion.complete(app, _run))
     code: int | str | None
     for stream in (sys.stdout, sys.stderr):
-        # Chinese on a terminal of another alphabet is unreadable, but no reason to fail.
+        # A terminal whose encoding lacks Chinese shows replacements instead of failing.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
@@ -164,7 +164,7 @@ def main() -> None:
         code = ExitCode.INTERRUPTED
     except BrokenPipeError:
         code = ExitCode.BROKEN_PIPE
-    except Exception as error:  # noqa: BLE001  (the one handler of this process)
+    except Exception as error:  # noqa: BLE001  (the only handler of this process)
         code = report(error)
     try:
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Metrics of several tasks beside each other, for ``aiplatform tasks`` and ``experiments``."""
+"""Comparison of metrics, for ``aiplatform tasks`` and ``aiplatform experiments``."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -45,7 +45,7 @@ def compare_metrics(
 
 
 def print_summaries(found: "Sequence[TaskSummary]", *, as_json: bool) -> None:
-    """A line for each series of each task."""
+    """Print a table with a row for each metric series of each task."""
     if as_json:
         print_json(list(found))
         return

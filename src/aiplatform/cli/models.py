@@ -1,4 +1,4 @@
-"""``aiplatform models`` and ``aiplatform evaluate``."""
+"""The commands ``aiplatform models`` and ``aiplatform evaluate``."""
 
 import re
 from pathlib import Path
@@ -238,7 +238,7 @@ def rm(model: ModelArgument, project: Project = None, yes: Yes = False, json: Js
 
 
 def model_or_task(client: "Client", model: str) -> "str | Task":
-    """Return the model that is meant: ``task:TASK`` is the one that this training makes."""
+    """Return the model's name, or for ``task:TASK`` the task of the training that makes it."""
     kind, colon, task = model.partition(":")
     return client.tasks.get(task) if colon and kind == "task" else model
 
@@ -296,7 +296,7 @@ def evaluate(
         try:
             task = follow(client, task, as_json=json)
         except TaskFailed as failed:
-            # One that did not pass has measured all the same.
+            # An evaluation whose condition was not met has results all the same.
             if failed.task.result and not json:
                 print_evaluation(failed.task.result)
             raise
@@ -309,7 +309,7 @@ def evaluate(
 
 
 def print_evaluation(result: dict[str, Any]) -> None:
-    """Both models side by side."""
+    """Print the results of both models side by side."""
     sides = [side for side in ("base", "model") if result.get(side)]
     print_rows(
         ["", *sides],
@@ -331,7 +331,7 @@ def print_evaluation(result: dict[str, Any]) -> None:
 
 
 def _pairs(given: list[str]) -> dict[str, str]:
-    """``VARIABLE=NAME``, several times."""
+    """Parse ``VARIABLE=NAME`` options."""
     pairs = {}
     for text in given:
         variable, equals, name = text.partition("=")
@@ -344,7 +344,11 @@ def _pairs(given: list[str]) -> dict[str, str]:
 
 
 def _source(text: str) -> tuple[str, str]:
-    """What kind of source a person means."""
+    """Return the kind of source that the user named, and its name or path.
+
+    Raises:
+        typer.BadParameter: for an unknown source.
+    """
     kind, colon, rest = text.partition(":")
     if colon and kind in ("package", "hub"):
         return kind, rest

@@ -1,4 +1,4 @@
-"""Names of things that a resource mentions by uuid, for people who read it."""
+"""Names for the uuids that a resource contains."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from aiplatform.client import Client
 
 LEAST_BEGINNING = 6
-"""Characters of a uuid that commands take for the whole, where only one thing has them."""
+"""Fewest characters of a uuid that commands accept instead of the whole uuid."""
 
 
 class HasUuid(Protocol):
-    """A resource that is told from others by a uuid."""
+    """A resource that is identified by a uuid."""
 
     uuid: UUID
 
@@ -30,14 +30,14 @@ NAMES: Mapping[str, Callable[["Client", UUID], str]] = {
     "user": lambda client, uuid: client.users.get(uuid).username,
     "dataset": lambda client, uuid: client.datasets.get(uuid).name,
 }
-"""Fields that hold uuids, and how the names are found."""
+"""Fields that contain uuids, and functions that return the names."""
 
 
 def with_names(client: "Client", fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a resource with names in place of uuids, as far as one may see them.
+    """Return the fields of a resource with names in place of uuids.
 
-    The server is asked for each name with the caller's own permissions; a uuid whose name it does
-    not tell is cut.
+    The names are requested with the caller's own permissions. A uuid whose name is not available is
+    shortened.
     """
     known: dict[tuple[str, str], str] = {}
 
@@ -68,10 +68,10 @@ def with_names(client: "Client", fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def by_beginning(beginning: str, items: Iterable[U], *, refusal: str, hint: str) -> U:
-    """Return the item whose uuid begins so.
+    """Return the item whose uuid starts with ``beginning``.
 
     Raises:
-        CommandError: with ``refusal`` and ``hint`` when none, or more than one, does.
+        CommandError: with ``refusal`` and ``hint`` if there is none, or more than one.
     """
     from aiplatform.cli.failures import CommandError, ExitCode
 
@@ -83,7 +83,7 @@ def by_beginning(beginning: str, items: Iterable[U], *, refusal: str, hint: str)
 
 
 def whole_uuid(given: str, items: Iterable[HasUuid], *, refusal: str, hint: str) -> UUID:
-    """Return the uuid that is given, whole or by its beginning among ``items``.
+    """Return the given uuid; if only its start is given, complete it from ``items``.
 
     Raises:
         CommandError: see :func:`by_beginning`.

@@ -1,4 +1,4 @@
-"""``aiplatform notifications``."""
+"""The commands ``aiplatform notifications``."""
 
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from aiplatform.client.notifications import Notifications
 
 SEARCHED = 500
-"""Newest notifications among which the beginning of a uuid is looked for."""
+"""Number of the newest notifications that are searched for the start of a uuid."""
 
 app = group("Your inbox, and how you want to be notified.")
 
@@ -130,7 +130,7 @@ def rm(
 
 
 def _meant(notifications: "Notifications", beginning: str) -> "UUID":
-    """Return the uuid of the notification that is meant."""
+    """Return the uuid of the notification, given by its start."""
     return whole_uuid(
         beginning,
         islice(notifications.list(), SEARCHED),

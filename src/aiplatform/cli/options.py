@@ -1,4 +1,4 @@
-"""Options that many commands share, so that they are called and explained alike."""
+"""Options that many commands share, with the same names and help texts."""
 
 from typing import Annotated
 
@@ -59,7 +59,7 @@ After = Annotated[
 
 
 def group(help_text: str) -> typer.Typer:
-    """A group of commands, such as ``aiplatform tasks``."""
+    """Create a group of commands, such as ``aiplatform tasks``."""
     return typer.Typer(help=help_text, no_args_is_help=True, rich_markup_mode="rich")
 
 

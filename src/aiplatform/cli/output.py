@@ -1,8 +1,8 @@
-"""What commands print: tables for people, JSON for programs.
+"""Output of commands: tables for people, JSON for programs.
 
-Results go to stdout, everything else (progress, hints, questions) to stderr, so that output can be
-piped. Whatever comes from the server is printed as plain text: neither rich's markup nor a
-terminal's escape sequences in it have any effect.
+Results go to stdout. Everything else (progress, hints, questions) goes to stderr, so that results
+can be piped. All text from the server is printed as plain text: rich markup and escape sequences in
+it have no effect.
 """
 
 import json
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aiplatform.client import Client
 
 Columns = Mapping[str, Callable[[Any], object]]
-"""Heading → what stands under it."""
+"""Functions that return the cells of a column, by its heading."""
 
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _PIPED_WIDTH = 240
@@ -32,23 +32,23 @@ _HASH = re.compile("[0-9a-f]{64}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
 UUID_LENGTH = 36
 SHORT_UUID = 8
-"""Characters of a uuid that are shown where there is no room, or its name is not known."""
+"""Characters shown of a uuid if there is no room, or its name is not known."""
 
 SHORT_HASH = 12
 GAP = 3
-"""Columns between two cells."""
+"""Columns of the terminal between two cells."""
 
 LEAST_NAME, LEAST_CELL = 20, 10
-"""Characters that names, and other cells, keep where a table is too wide."""
+"""Fewest characters of names, and of other cells, in a table that is too wide."""
 
 ENOUGH = 16
-"""Characters of other cells for which uuids are cut."""
+"""Fewest characters of other cells before uuids are shortened."""
 
 NAMING = frozenset({"NAME", "USERNAME", "TASK", "RUN"})
-"""Headings of columns that name what the row is about."""
+"""Headings of columns that name the subject of a row."""
 
 SIZES = frozenset({"size", "bytes", "file_size"})
-"""Fields that count bytes."""
+"""Fields with a number of bytes."""
 
 
 def print_json(value: Any) -> None:
@@ -60,7 +60,7 @@ def print_json(value: Any) -> None:
 
 
 def print_json_line(value: Any) -> None:
-    """Print one value of a stream as a line, at once."""
+    """Print one value of a stream as a line of JSON, and flush it."""
     from aiplatform.protocol.encoding import dumps
 
     sys.stdout.write(dumps(dumped(value)) + "\n")
@@ -68,7 +68,7 @@ def print_json_line(value: Any) -> None:
 
 
 def dumped(value: Any) -> Any:
-    """Resources as what the server said of them."""
+    """Convert resources to the JSON that the server sent."""
     dump = getattr(value, "model_dump", None)
     if dump is not None:
         return dump(mode="json")
@@ -82,7 +82,7 @@ def dumped(value: Any) -> Any:
 def print_table(
     items: Iterable["BaseModel"], columns: Columns, *, as_json: bool, empty: str
 ) -> None:
-    """Print resources, one a row; ``empty`` is said when there are none."""
+    """Print resources as a table; print ``empty`` if there are none."""
     found = list(items)
     if as_json:
         print_json(found)
@@ -94,11 +94,12 @@ def print_table(
 
 
 def print_rows(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table for people; without lines when it is piped.
+    """Print a table for people; without rules if the output is piped.
 
-    No line is wrapped. In a terminal that is too narrow, hashes are cut. Then uuids give way where
-    a name stands for the same thing. Then the widest cells are cut, and uuids only if these would
-    be too short to read. ``--json`` has everything.
+    Lines are never wrapped. In a terminal that is too narrow, cells are shortened in this order:
+    first hashes; then uuids are left out if another column names the same thing; then the widest
+    cells; uuids are shortened only if the other cells would become too short to read. ``--json``
+    prints everything.
     """
     from rich import box
     from rich.table import Column, Table
@@ -136,7 +137,7 @@ def print_rows(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 
 
 def _fitting(columns: list[list[str]], width: int) -> list[list[str]]:
-    """Return the columns of a table as they fit into a terminal, as far as that can be had."""
+    """Return the columns of a table, shortened to the width of the terminal where possible."""
     from rich.cells import cell_len
 
     def is_too_wide() -> bool:
@@ -151,7 +152,7 @@ def _fitting(columns: list[list[str]], width: int) -> list[list[str]]:
     if is_too_wide() and any(column[0] in _naming() for column in columns):
         return [column for column in columns if not _holds(column, _UUID)]
     if sum(_least_width(column, ENOUGH) for column in columns) + GAP * (len(columns) - 1) > width:
-        # Commands about things without a name take the beginning of a uuid.
+        # Commands for things without a name also accept the start of a uuid.
         columns = [
             [column[0], *(cell[:SHORT_UUID] for cell in column[1:])]
             if _holds(column, _UUID)
@@ -162,7 +163,7 @@ def _fitting(columns: list[list[str]], width: int) -> list[list[str]]:
 
 
 def _widths(columns: list[list[str]], width: int) -> list[int]:
-    """Return the widths of columns, the widest of them cut until all fit, if that can be had."""
+    """Return the widths of columns, reduced from the widest on until all fit, where possible."""
     from rich.cells import cell_len
 
     widths = [max(map(cell_len, column)) for column in columns]
@@ -179,7 +180,7 @@ def _widths(columns: list[list[str]], width: int) -> list[int]:
 
 
 def _least_width(column: Sequence[str], least_cell: int = LEAST_CELL) -> int:
-    """Return the width below which a column is not cut: names and short cells stay readable."""
+    """Return the smallest width of a column: names and short cells stay readable."""
     from rich.cells import cell_len
 
     whole = max(map(cell_len, column))
@@ -189,13 +190,13 @@ def _least_width(column: Sequence[str], least_cell: int = LEAST_CELL) -> int:
 
 
 def _holds(column: Sequence[str], pattern: "re.Pattern[str]") -> bool:
-    """Return True if all cells of a column that are not empty match; the first is the heading."""
+    """Return True if all cells that are not empty match; the first cell is the heading."""
     cells = [cell for cell in column[1:] if cell]
     return bool(cells) and all(pattern.fullmatch(cell) for cell in cells)
 
 
 def _naming() -> frozenset[str]:
-    """Return :data:`NAMING` in the current language, as headings of a table are printed."""
+    """Return :data:`NAMING` in the current language, as table headings are printed."""
     return frozenset(map(tr, NAMING))
 
 
@@ -212,13 +213,13 @@ def print_record(
     skip: Sequence[str] = (),
     client: "Client | None" = None,
 ) -> None:
-    """Print one resource, a field a line; fields that are empty or in ``skip`` only in JSON.
+    """Print a resource with one field per line, without fields that are empty or in ``skip``.
 
     Args:
-        resource: what is printed; what is nested in it gets lines of its own.
-        as_json: print it whole, for programs.
-        skip: fields that people need not see; ``result.metrics`` is one inside another.
-        client: asked for the names of projects, models and other things that are meant by uuid.
+        resource: the resource; nested values get lines of their own.
+        as_json: print all fields as JSON.
+        skip: fields that are left out; ``result.metrics`` is a nested one.
+        client: used to show names instead of the uuids of projects, models and other things.
     """
     if as_json:
         print_json(resource)
@@ -238,7 +239,7 @@ def print_record(
 
 
 def _without(fields: Mapping[str, Any], skip: Sequence[str]) -> dict[str, Any]:
-    """Return the fields that are not skipped."""
+    """Return the fields without the skipped ones."""
     kept = {}
     for name, value in fields.items():
         if name in skip:
@@ -249,7 +250,7 @@ def _without(fields: Mapping[str, Any], skip: Sequence[str]) -> dict[str, Any]:
 
 
 def _lines_of(fields: Mapping[str, Any], depth: int = 0) -> "Iterator[tuple[str, str]]":
-    """Yield name and text of each field that is not empty; nested ones are indented."""
+    """Yield name and text of each field that is not empty; nested fields are indented."""
     for name, value in fields.items():
         if value in (None, "", [], {}):
             continue
@@ -269,23 +270,23 @@ def _lines_of(fields: Mapping[str, Any], depth: int = 0) -> "Iterator[tuple[str,
 
 
 def label_of(field: object) -> str:
-    """Return what people read for the name of a field."""
+    """Return the label of a field for people."""
     return tr(str(field).replace("_", " "))
 
 
 def say(text: str) -> None:
-    """Tell the person something that is not the result."""
+    """Print a message that is not part of the result, on stderr."""
     console(stderr=True).print(plain(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def print_text(text: str, *, end: str = "\n") -> None:
-    """Print a line of the result as it is, without what could steer the terminal."""
+    """Print text of the result, without characters that could control the terminal."""
     sys.stdout.write(plain(text) + end)
     sys.stdout.flush()
 
 
 def console(*, stderr: bool = False) -> "Console":
-    """Where rich prints. Piped output is wide enough that nothing is folded."""
+    """Return rich's console. Piped output is wide enough that nothing is wrapped."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
@@ -293,7 +294,7 @@ def console(*, stderr: bool = False) -> "Console":
 
 
 def plain(value: object) -> str:
-    """Text without control characters: they could move the cursor or worse."""
+    """Return text without control characters, which could for example move the cursor."""
     text = "" if value is None else str(value)
     if text.isprintable():
         return text
@@ -301,7 +302,7 @@ def plain(value: object) -> str:
 
 
 def size_text(count: float | None) -> str:
-    """Bytes as people say them."""
+    """Return a number of bytes as text with a unit."""
     size = float(count or 0)
     for unit in ("B", "kB", "MB", "GB"):
         if size < 1000 or unit == "GB":
@@ -311,7 +312,7 @@ def size_text(count: float | None) -> str:
 
 
 def duration_text(seconds: float | None) -> str:
-    """Seconds as ``m:ss`` or ``h:mm:ss``."""
+    """Return seconds as ``m:ss`` or ``h:mm:ss``."""
     if seconds is None:
         return ""
     whole = max(0, round(seconds))
@@ -320,7 +321,7 @@ def duration_text(seconds: float | None) -> str:
 
 
 def age_text(moment: datetime | None) -> str:
-    """How long ago."""
+    """Return the time since a moment as text."""
     if moment is None:
         return ""
     seconds = max(0.0, (datetime.now(UTC) - moment).total_seconds())
@@ -334,7 +335,7 @@ def age_text(moment: datetime | None) -> str:
 
 
 def print_deleted(uuid: object, what: str, purge_after: datetime | None, *, as_json: bool) -> None:
-    """Tell that something was deleted, and until when it can be restored."""
+    """Print that something was deleted, and until when it can be restored."""
     if as_json:
         until = None if purge_after is None else purge_after.isoformat()
         print_json({"uuid": str(uuid), "done": True, "purge_after": until})
@@ -351,12 +352,12 @@ def print_deleted(uuid: object, what: str, purge_after: datetime | None, *, as_j
 
 
 def number_text(value: object) -> str:
-    """A measured value, short."""
+    """Return a short text for a measured value."""
     return f"{value:.4g}" if isinstance(value, float) else plain(value)
 
 
 def _short(value: Mapping[str, Any]) -> str | None:
-    """Return the name of a resource that another one mentions, if that is what ``value`` is."""
+    """Return the short name if ``value`` is a reference to a resource, else None."""
     if set(value) >= {"uuid", "username"}:
         return str(value["username"])
     if set(value) == {"uuid", "name", "version"}:
@@ -369,7 +370,7 @@ def _short(value: Mapping[str, Any]) -> str | None:
 
 
 def _brief(value: Any) -> str:
-    """Return a field's value on one line."""
+    """Return the value of a field on one line."""
     match value:
         case dict():
             return _short(value) or ", ".join(

@@ -1,4 +1,4 @@
-"""``aiplatform projects leave``, ``transfer`` and ``access``."""
+"""The commands ``aiplatform projects leave``, ``transfer`` and ``access``."""
 
 from typing import Annotated
 

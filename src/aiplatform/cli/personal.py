@@ -1,4 +1,4 @@
-"""``aiplatform account``: what is yours alone."""
+"""The commands ``aiplatform account``, for your own account."""
 
 import sys
 from collections.abc import Sequence
@@ -225,7 +225,7 @@ def disable(
 
 
 def token_of(link: str) -> str:
-    """The token of a link; what is none is one already."""
+    """Return the token of a link; a text that is not a link is returned as it is."""
     return link.rpartition("#")[2]
 
 

@@ -1,7 +1,7 @@
-"""``up``, ``down``, ``status`` and ``doctor``: the platform on this machine.
+"""The commands ``up``, ``down``, ``status`` and ``doctor``: the platform on this machine.
 
-Exit codes: 0 success, 1 failure, 2 wrong usage, 3 not running (``status``), 4 already running,
-5 port not available, 6 home not usable, 7 data of another PostgreSQL version, 130 interrupted.
+Exit codes: 0 success, 1 failure, 2 wrong usage, 3 not running (``status``), 4 already running, 5
+port not available, 6 home not usable, 7 data of another PostgreSQL version, 130 interrupted.
 """
 
 import functools
@@ -69,7 +69,7 @@ COLOURS = {
 
 
 def _in_words(command: Callable[P, R]) -> Callable[P, R]:
-    """Errors of embedded mode as one message with its remedy, and the exit code."""
+    """Print errors of embedded mode with a remedy, and exit with their code."""
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -227,7 +227,7 @@ def _need_server_extra() -> None:
 
 
 class _Display:
-    """The start as it goes on: live in a terminal, one line per step elsewhere."""
+    """The display of the start: a live table in a terminal, one line per step elsewhere."""
 
     def __init__(self, *, detach: bool) -> None:
         self._detach = detach
@@ -241,7 +241,7 @@ class _Display:
         if out.is_terminal:
             from rich.live import Live
 
-            # Without the refreshing thread: processes are forked while this is on.
+            # No refresh thread, because processes are forked while this is active.
             self._live = Live(console=out, auto_refresh=False)
             self._live.start()
         return self
@@ -251,7 +251,7 @@ class _Display:
             self._live.stop()
 
     def show(self, state: "State") -> None:
-        """Take notice of a state; called often."""
+        """Update the display for a state; called often."""
         out = self._live.console if self._live is not None else console()
         if state.phase == "ready" and not self._told:
             self._told = True
@@ -270,7 +270,7 @@ class _Display:
 
 
 class _JsonDisplay(_Display):
-    """One JSON object when it is ready."""
+    """A display that prints one JSON object when the platform is ready."""
 
     def __init__(self) -> None:
         super().__init__(detach=True)
@@ -279,7 +279,7 @@ class _JsonDisplay(_Display):
         return self
 
     def show(self, state: "State") -> None:
-        """Take notice of a state; called often."""
+        """Print the state when it is ready; called often."""
         if state.phase == "ready" and not self._told:
             self._told = True
             print_json_line(state.as_dict())
@@ -296,7 +296,7 @@ def _welcome(state: "State", *, detach: bool) -> list[str]:
         stop = tr("`{down}` stops it", down=_plain(Home(Path(state.home)).command("down")))
     try:
         found = find_address(None, CredentialStore()) == state.url
-    except ClientError:  # the file of logins can't be read; `login` will say so
+    except ClientError:  # the file of sessions can't be read; `login` will report it
         found = False
     login = "aiplatform login" if found else f"aiplatform --url {shlex.quote(state.url)} login"
     lines = [

@@ -1,4 +1,4 @@
-"""``aiplatform server``, ``worker`` and ``db``: the entry points of production."""
+"""The commands ``aiplatform server``, ``worker`` and ``db``, for production."""
 
 import importlib
 import os
@@ -153,7 +153,7 @@ def worker() -> None:
 
 
 def use_what_runs() -> None:
-    """Take the database of the platform that `aiplatform up` runs here, unless one is named."""
+    """Use the database of the platform that `aiplatform up` runs here, unless one is named."""
     if any(os.environ.get(f"AIPLATFORM_DATABASE_URL{form}") for form in ("", "_FILE")):
         return
     from aiplatform.embedded.home import Home
@@ -172,10 +172,10 @@ def _database(action: str) -> Any:
 
 
 def asking_the_database(run: Callable[[], Any]) -> Any:
-    """Return what ``run`` returns.
+    """Run a function that uses the database, and return its result.
 
     Raises:
-        CommandError: when the database refuses; it names the setting to look at.
+        CommandError: if the database refuses; the hint names the setting to check.
     """
     import psycopg
     from sqlalchemy.exc import DBAPIError
@@ -194,7 +194,11 @@ def asking_the_database(run: Callable[[], Any]) -> Any:
 
 
 def program(module: str, name: str) -> Callable[..., Any]:
-    """A function of the server, when its packages are installed."""
+    """Return a function of the server.
+
+    Raises:
+        CommandError: if the packages of the server are not installed.
+    """
     try:
         found: Callable[..., Any] = getattr(importlib.import_module(module), name)
     except ModuleNotFoundError as error:

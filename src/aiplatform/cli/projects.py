@@ -1,4 +1,4 @@
-"""``aiplatform projects``."""
+"""The commands ``aiplatform projects``."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated

@@ -1,4 +1,4 @@
-"""Quality reports as text: whole for ``report`` and ``check``, in short after an upload."""
+"""Quality reports as text: complete for ``report`` and ``check``, a summary after an upload."""
 
 import re
 from collections.abc import Mapping
@@ -12,27 +12,27 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 EXAMPLES = 2
-"""Of each error and warning; the JSON and the page have all."""
+"""Number of examples shown for each error and warning; JSON and HTML contain all."""
 
 GROUPS = 3
 GROUP_ROWS = 6
 LISTED = 5
-"""Findings after an upload."""
+"""Number of findings shown after an upload."""
 
 STYLES = {"error": "bold red", "warning": "bold yellow", "info": "dim"}
 INDENT = 4
 
 COPIES = frozenset({"duplicates", "near_duplicates"})
 COPY = re.compile(r"[=≈] ([0-9]+)(?=:|$)")
-"""How the report begins an example of :data:`COPIES`: of which row it is one."""
+"""The start of an example of :data:`COPIES`: the row that it is a copy of."""
 
 
 def print_report(found: Mapping[str, Any], verdict: Mapping[str, Any] | None = None) -> None:
-    """The report for people: findings with what they do and examples, the gate, the score.
+    """Print a report for people: findings with effects and examples, the gate, the score.
 
     Args:
         found: the report.
-        verdict: what the gate says of it; None where it was not asked.
+        verdict: the gate's verdict; None if it was not requested.
     """
     if not found:
         say(tr("There is no quality report yet."))
@@ -56,7 +56,7 @@ def print_report(found: Mapping[str, Any], verdict: Mapping[str, Any] | None = N
 
 
 def print_short(found: Mapping[str, Any], verdict: Mapping[str, Any] | None, label: str) -> None:
-    """The worst of a report and its score; ``label`` is the version that it is about."""
+    """Print the worst findings of a report and its score; ``label`` names the version."""
     if not found:
         say(tr("There is no quality report yet."))
         return
@@ -87,7 +87,7 @@ def print_short(found: Mapping[str, Any], verdict: Mapping[str, Any] | None, lab
 
 
 def _print_finding(out: "Console", finding: Mapping[str, Any]) -> None:
-    """What was found; of errors and warnings also what they do, examples, and rows alike."""
+    """Print a finding; errors and warnings with effect, fixes, examples and similar rows."""
     _print_heading(out, finding)
     bad = finding.get("severity") != "info"
     if bad and finding.get("effect"):
@@ -120,7 +120,7 @@ def _print_heading(out: "Console", finding: Mapping[str, Any]) -> None:
 
 
 def _example(finding: Mapping[str, Any], example: Mapping[str, Any]) -> str:
-    """A row that shows a finding; of a copy, which row it is one of."""
+    """Return the text of an example row; for a copy, it names the other row."""
     row, text = example.get("row"), str(example.get("text", ""))
     said = COPY.match(text) if finding.get("code") in COPIES else None
     if said is None:
@@ -144,7 +144,7 @@ def _warnings(count: int) -> str:
 
 
 def _print_facts(out: "Console", found: Mapping[str, Any]) -> None:
-    """Rows that were set aside, tokens, what it was compared with, checks that failed."""
+    """Print rows set aside, token counts, comparisons, and checks that failed."""
     aside = found.get("quarantined")
     if aside:
         _print_line(
@@ -217,7 +217,7 @@ def _print_gate(out: "Console", verdict: Mapping[str, Any] | None) -> None:
 
 
 def _groups(groups: list[list[int]]) -> str:
-    """The largest groups of rows that are alike, each cut where it is long."""
+    """Return the largest groups of similar rows as text, with long groups shortened."""
     told = []
     for group in groups[:GROUPS]:
         rows = ", ".join(map(str, group[:GROUP_ROWS]))
@@ -230,7 +230,7 @@ def _groups(groups: list[list[int]]) -> str:
 
 
 def _print_line(out: "Console", text: str, *, style: str = "", indent: int = 0) -> None:
-    """A paragraph, folded at the terminal's width below its indentation."""
+    """Print a paragraph, wrapped at the width of the terminal and indented."""
     from rich.text import Text
 
     _print_text(out, Text(plain(text), style=style), indent=indent)
@@ -243,7 +243,7 @@ def _print_text(out: "Console", text: Any, *, indent: int = 0) -> None:
 
 
 def _print_cut(out: "Console", text: str) -> None:
-    """One line, however long the text is; wide characters count twice."""
+    """Print a text on one line, shortened to the terminal; wide characters count twice."""
     from rich.text import Text
 
     line = Text(plain(" ".join(text.split())))

@@ -1,4 +1,4 @@
-"""``aiplatform roles``."""
+"""The commands ``aiplatform roles``."""
 
 from typing import Annotated, Any
 

@@ -1,4 +1,4 @@
-"""``aiplatform runs``."""
+"""The commands ``aiplatform runs``."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -132,7 +132,7 @@ def compare(
 
 
 def print_comparison(comparison: "Comparison", *, as_json: bool) -> None:
-    """A column for each, first what differs in the configs, then the figures."""
+    """Print a comparison with a column per item: differences of the configs, then metrics."""
     if as_json:
         print_json(comparison)
         return
@@ -140,7 +140,7 @@ def print_comparison(comparison: "Comparison", *, as_json: bool) -> None:
         [path, *(number_text(value) for value in values)]
         for part in (comparison.differs, comparison.metrics)
         for path, values in part.items()
-        # The points of series; `compare-metrics` compares those.
+        # Skip the points of metric series, which `compare-metrics` compares.
         if not any(isinstance(value, dict) for value in values)
     ]
     print_rows(["", *(item.name for item in comparison.items)], rows)

@@ -1,4 +1,4 @@
-"""``aiplatform schedules``."""
+"""The commands ``aiplatform schedules``."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""``aiplatform scripts``, and the artifacts of tasks."""
+"""The commands ``aiplatform scripts``, and ``aiplatform tasks artifacts``."""
 
 import time
 from collections.abc import Callable
@@ -114,10 +114,12 @@ def run(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Run a command: aiplatform scripts run -d faq=faq@v3 -- python train.py --epochs 3
+    """Run a command as a task, and show its output.
 
-    Shows the output of the command while it runs, its stdout on stdout and its stderr on stderr.
-    Exit code 5 if the command fails.
+    Example: aiplatform scripts run -d faq=faq@v3 -- python train.py --epochs 3
+
+    While the command runs, its stdout is shown on stdout, and its stderr on stderr. Exit code 5 if
+    the command fails.
     """
     from uuid import UUID
 
@@ -233,7 +235,7 @@ def artifacts(
 
 
 def result_of(task: "Task") -> str:
-    """Return one line about a script that has succeeded: how long it took and what it has left."""
+    """Return one line about a script that has succeeded: its duration and its artifacts."""
     result = task.result or {}
     took = duration_text(result.get("seconds"))
     sizes = [artifact.size for artifact in task.artifacts()]
@@ -251,7 +253,7 @@ def result_of(task: "Task") -> str:
 
 
 def packing_teller() -> Callable[[int, int], None]:
-    """Return a function that prints how much of a directory is packed, every few seconds."""
+    """Return a function that prints every few seconds how much of a directory is packed."""
     told = time.monotonic()
     has_begun = False
 
@@ -269,7 +271,11 @@ def packing_teller() -> Callable[[int, int], None]:
 
 
 def pairs(given: list[str] | None, option: str) -> dict[str, str]:
-    """``NAME=VALUE`` as it was given, each name once."""
+    """Parse ``NAME=VALUE`` options; each name may occur once.
+
+    Raises:
+        typer.BadParameter: for another form, or a repeated name.
+    """
     found: dict[str, str] = {}
     for text in given or []:
         name, separator, value = text.partition("=")

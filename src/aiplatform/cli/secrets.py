@@ -1,4 +1,4 @@
-"""``aiplatform secrets``."""
+"""The commands ``aiplatform secrets``."""
 
 import sys
 from pathlib import Path
@@ -17,7 +17,7 @@ app = group("Secrets: tokens and keys that tasks use by name. Nobody can read th
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the secret.")]
 OfProject = Annotated[
     str | None,
-    # Not by AIPLATFORM_PROJECT: whose a secret is should not hang on the environment.
+    # AIPLATFORM_PROJECT is ignored here: the environment should not decide who owns a secret.
     typer.Option(
         "--project", "-p", metavar="NAME", help="Secrets of this project, instead of your own."
     ),

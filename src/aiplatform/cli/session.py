@@ -1,4 +1,4 @@
-"""The client that commands use, and what they ask the person."""
+"""The client that commands use, and questions to the user."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def connect(project: str | None = None) -> "Client":
-    """Return a client as environment and last login say.
+    """Create a client from the environment and the last login.
 
-    The server answers in the person's language. The project is ``project``, else that of
-    ``AIPLATFORM_PROJECT``, else the one that `aiplatform projects use` has remembered.
+    The server answers in the user's language. The project is ``project``, else that of
+    ``AIPLATFORM_PROJECT``, else the one that `aiplatform projects use` has stored.
     """
     from aiplatform.client import Client
     from aiplatform.client.credentials import CredentialStore
@@ -33,16 +33,16 @@ _remembered: list[str] = []
 
 
 def remembered_project() -> str | None:
-    """Return the name of the remembered project if this command uses it."""
+    """Return the name of the project that was stored by `projects use`, if this command uses it."""
     return _remembered[0] if _remembered else None
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask before something that cannot be undone.
+    """Ask for confirmation before something that cannot be undone.
 
     Raises:
-        typer.Abort: when the answer is no.
-        typer.BadParameter: when there is nobody to ask.
+        typer.Abort: if the answer is no.
+        typer.BadParameter: if there is no terminal to ask on.
     """
     if yes:
         return

@@ -1,4 +1,4 @@
-"""Training specs as people write them: a file, flags, and ``--set``."""
+"""Specs of tasks as users write them: a file, options, and ``--set``."""
 
 import json
 import tomllib
@@ -10,10 +10,10 @@ from aiplatform.language import tr
 
 
 def read_spec(path: Path) -> dict[str, Any]:
-    """A spec file: JSON, TOML, or YAML where PyYAML is installed.
+    """Read a spec file: JSON, TOML, or YAML if PyYAML is installed.
 
     Raises:
-        CommandError: when it cannot be understood.
+        CommandError: if the file is not a valid spec.
     """
     text = path.read_text(encoding="utf-8")
     try:
@@ -34,9 +34,9 @@ def read_spec(path: Path) -> dict[str, Any]:
 
 
 def assign(spec: dict[str, Any], assignments: list[str]) -> None:
-    """Apply ``key=value`` pairs; ``lora.rank=8`` reaches into nested specs.
+    """Apply ``key=value`` pairs to a spec; ``lora.rank=8`` sets a nested value.
 
-    Values are JSON where they can be, otherwise text.
+    Values are decoded if they are JSON, otherwise they are texts.
     """
     for assignment in assignments:
         key, equals, text = assignment.partition("=")

@@ -1,4 +1,4 @@
-"""``aiplatform sweep``."""
+"""The commands ``aiplatform sweep``."""
 
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
@@ -104,10 +104,10 @@ def create(
 
 
 def read_parameter(text: str) -> tuple[str, Any]:
-    """``path=values`` as people write it.
+    """Parse a parameter that the user wrote as ``path=values``.
 
     Raises:
-        CommandError: when it is neither a list nor a range.
+        CommandError: if the values are neither a list nor a range.
     """
     path, equals, values = text.partition("=")
     if not equals or not values:
@@ -166,10 +166,10 @@ def watch(sweep: SweepArgument, project: Project = None, json: Json = False) -> 
 
 
 def _watch(client: "Client", sweep: "Sweep", *, as_json: bool) -> None:
-    """Print what changes in a sweep until it ends, then its trials.
+    """Print the changes of a sweep until it ends, then its trials.
 
     Raises:
-        CommandError: on Ctrl-C; the sweep goes on.
+        CommandError: on Ctrl-C; the sweep continues.
     """
     try:
         ended = sweep.wait(
@@ -196,7 +196,7 @@ def _watch(client: "Client", sweep: "Sweep", *, as_json: bool) -> None:
 
 
 def _change_printer(*, as_json: bool) -> "Callable[[Sweep], None]":
-    """Return what prints the state of a sweep whenever it differs from the last one."""
+    """Return a function that prints the state of a sweep whenever it has changed."""
     last: list[str] = []
 
     def show_change(sweep: "Sweep") -> None:
@@ -253,7 +253,7 @@ def register(
 
 
 def print_sweep(sweep: "Sweep", *, as_json: bool) -> None:
-    """Its trials in a table, the best first, then those without a value."""
+    """Print the trials in a table, the best first, and those without a value last."""
     if as_json:
         print_json(sweep)
         return

@@ -1,4 +1,4 @@
-"""``aiplatform tasks submit``: one task from its spec, or many from a file."""
+"""The command ``aiplatform tasks submit``: one task from its spec, or many from a file."""
 
 import sys
 from json import loads
@@ -16,7 +16,7 @@ from aiplatform.cli.specs import assign, read_spec
 from aiplatform.language import tr
 
 BATCH = 500
-"""Tasks of one request; the API takes no more."""
+"""Largest number of tasks in one request that the API accepts."""
 
 
 def submit(
@@ -126,10 +126,10 @@ def _object_of_stdin() -> dict[str, Any]:
 
 
 def read_lines(file: Path) -> list[Any]:
-    """What the lines of a JSONL file hold; empty ones are passed over.
+    """Return the JSON objects in the lines of a file; empty lines are skipped.
 
     Raises:
-        CommandError: for a file that can't be read, and a line that is no JSON object.
+        CommandError: if the file can't be read, or a line is not a JSON object.
     """
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""``aiplatform tasks telemetry``: what a task used, second by second."""
+"""The command ``aiplatform tasks telemetry``: the resources that a task used over time."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated

@@ -1,4 +1,4 @@
-"""``aiplatform tasks``."""
+"""The commands ``aiplatform tasks``."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,7 +35,7 @@ app = group("Tasks: queued and running work. Follow it, read its log, stop it.")
 _LONG = ("nodes", "progress_detail", "result.metrics")
 
 MOST_SHOWN = 5
-"""What has more parts than this is counted in a table."""
+"""Largest number of parts that a table lists; more are only counted."""
 
 
 @app.command()
@@ -111,7 +111,7 @@ def show(task: TaskArgument, project: Project = None, json: Json = False) -> Non
 
 @app.command()
 def timeline(task: TaskArgument, project: Project = None, json: Json = False) -> None:
-    """Show the events of a task: started, checkpoint, preempted, alert, …"""
+    """Show the events of a task, such as started, checkpoint, preempted and alert."""
     print_table(
         connect(project).tasks.timeline(task),
         {
@@ -129,7 +129,7 @@ def timeline(task: TaskArgument, project: Project = None, json: Json = False) ->
 
 
 def _in_short(value: Any) -> str:
-    """A fact of an event for a line of a table; ``--json`` has it whole."""
+    """Return a short text for a value of an event; ``--json`` prints the whole value."""
     match value:
         case dict() | list() if len(value) > MOST_SHOWN:
             return f"({len(value)})"
@@ -282,8 +282,9 @@ def retry(
     if task is not None:
         _say_retried(tasks.retry(task, override_gate=override_gate), json)
         return
-    # All of the list first: what is retried leaves it. Oldest first, since a task comes after
-    # older ones; a retry of such a one is younger, so what waits for it has another turn.
+    # Read the whole list first, because tasks that are retried disappear from it. Start with the
+    # oldest: tasks depend on older ones. A retry is a new, younger task, so a task that depends on
+    # a retried one is tried again in the next round.
     due = list(tasks.list(dead=True))[::-1]
     refused: dict[UUID, str] = {}
     while due:
@@ -293,7 +294,7 @@ def retry(
                 _say_retried(tasks.retry(one), json)
                 refused.pop(one.uuid, None)
             except (ServerUnavailable, Unauthenticated):
-                raise  # so it would be with all that follow
+                raise  # the same error would occur for all others
             except ApiError as error:
                 refused[one.uuid] = tr("{name} is not retried: {error}", name=one.name, error=error)
                 if error.code == "dependency_failed":

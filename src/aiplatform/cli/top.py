@@ -1,4 +1,4 @@
-"""``aiplatform tasks top``: the queue, what runs, and the workers, as they are now."""
+"""The command ``aiplatform tasks top``: the queue, running tasks and workers, live."""
 
 import contextlib
 import sys
@@ -23,7 +23,7 @@ BAR_WIDTH = 12
 
 @dataclass(frozen=True)
 class View:
-    """One look at the platform. ``workers`` is None for those who may not see them."""
+    """A snapshot of the platform. ``workers`` is None if the user may not see them."""
 
     running: list["Task"]
     waiting: list["Task"]
@@ -33,7 +33,7 @@ class View:
 
 
 def look(client: "Client") -> View:
-    """Ask once for everything that is shown."""
+    """Request everything that is shown, once."""
     from aiplatform.client import PermissionDenied
 
     running = client.tasks.list(status="running").take(LISTED)
@@ -50,7 +50,7 @@ def look(client: "Client") -> View:
 
 
 def screen(view: View, url: str) -> "RenderableType":
-    """All of it as rich draws it."""
+    """Return the whole screen for rich."""
     from rich.console import Group
     from rich.text import Text
 
@@ -70,7 +70,7 @@ def screen(view: View, url: str) -> "RenderableType":
 
 
 def bar(share: float) -> str:
-    """A share from 0 to 1 as a bar, with its percentage."""
+    """Return a share from 0 to 1 as a bar, with its percentage."""
     full = round(max(0.0, min(1.0, share)) * BAR_WIDTH)
     return f"{'█' * full}{'░' * (BAR_WIDTH - full)} {share:4.0%}"
 
@@ -162,7 +162,7 @@ def _table(title: str, columns: dict[str, Any], rows: list[Any], empty: str) -> 
 
 
 def top(client: "Client", seconds: float) -> None:
-    """Show it until somebody presses q; once, as plain text, where there is no terminal."""
+    """Show the screen until the user presses q; without a terminal, print it once."""
     from rich.live import Live
 
     from aiplatform.client import ServerUnavailable
@@ -183,7 +183,7 @@ def top(client: "Client", seconds: float) -> None:
             try:
                 view, trouble = look(client), ""
             except ServerUnavailable as error:
-                # The server may be on its way back; the last view stays, and says so.
+                # The server may be restarting: keep the last snapshot, with the error below it.
                 trouble = str(error)
 
 
@@ -198,15 +198,15 @@ def _with_footer(view: View, url: str, trouble: str, seconds: float) -> "Rendera
 
 @contextlib.contextmanager
 def _keys() -> Iterator[Any]:
-    """Gives a function that waits so many seconds and says whether an end was asked for.
+    """Yield a function that waits some seconds and returns True if the user wants to quit.
 
-    Keys are read one by one while this lasts, and the terminal is as it was afterwards.
+    In the meantime, keys are read one by one. Afterwards, the terminal is restored.
     """
     try:
         import select
         import termios
         import tty
-    except ImportError:  # Windows has none of these; Ctrl-C ends it there
+    except ImportError:  # Windows has none of these; Ctrl-C ends the program there
         yield _sleep
         return
     descriptor = sys.stdin.fileno()
@@ -224,7 +224,7 @@ def _keys() -> Iterator[Any]:
         tty.setcbreak(descriptor)
         yield pressed
     except KeyboardInterrupt:
-        pass  # Ctrl-C is one of the ways to end it
+        pass  # Ctrl-C is one of the ways to quit
     finally:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 

@@ -1,4 +1,4 @@
-"""``aiplatform train``: from a dataset and a base model to a tuned model, in one command."""
+"""The command ``aiplatform train``: from a dataset and a base model to a tuned model."""
 
 from datetime import datetime
 from pathlib import Path
@@ -206,7 +206,7 @@ def train(
 
 
 def create_experiment(client: "Client", wanted: dict[str, Any], name: str | None) -> "Experiment":
-    """An experiment from a spec in which models and datasets may be named."""
+    """Create an experiment from a spec in which models and datasets are given by name or uuid."""
     about = {key: wanted.pop(key) for key in _ABOUT if key in wanted}
     experiment_name = (
         name or about.get("name") or f"train-{datetime.now().astimezone():%m%d-%H%M%S}"
@@ -217,7 +217,7 @@ def create_experiment(client: "Client", wanted: dict[str, Any], name: str | None
 
 
 def print_training(client: "Client", task: "Task") -> None:
-    """What came out of a training run."""
+    """Print the results of a training."""
     result = task.result or {}
     labels = {
         "steps": tr("steps"),
@@ -238,7 +238,7 @@ def print_training(client: "Client", task: "Task") -> None:
 
 
 def _referring(wanted: dict[str, Any]) -> dict[str, Any]:
-    """References as the SDK takes them: a spec file may have ``dataset = {dataset, version}``."""
+    """Convert references in a spec, ``dataset = {dataset, version}``, to those of the SDK."""
     fields = dict(wanted)
     for key in ("dataset", "eval_dataset"):
         value = fields.get(key)

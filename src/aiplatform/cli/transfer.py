@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 @contextlib.contextmanager
 def bar(label: str, *, hidden: bool = False) -> Iterator[Callable[[int, int | None], None] | None]:
-    """A callback that draws bytes done of bytes in all, on stderr, when somebody looks."""
+    """Yield a callback that draws the progress in bytes on stderr, or None without a terminal."""
     if hidden or not sys.stderr.isatty():
         yield None
         return

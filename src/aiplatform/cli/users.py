@@ -1,4 +1,4 @@
-"""``aiplatform users``."""
+"""The commands ``aiplatform users``."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated

@@ -1,4 +1,4 @@
-"""``aiplatform webhooks``."""
+"""The commands ``aiplatform webhooks``."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -189,7 +189,7 @@ def replay(
 
 
 def _delivery(webhooks: "Webhooks", webhook: str, beginning: str) -> "UUID":
-    """Return the uuid of the delivery that is meant."""
+    """Return the uuid of the delivery, given by its start."""
     return whole_uuid(
         beginning,
         webhooks.deliveries(webhook),

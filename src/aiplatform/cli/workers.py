@@ -1,4 +1,4 @@
-"""``aiplatform workers``."""
+"""The commands ``aiplatform workers``."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +18,7 @@ Name = Annotated[str, typer.Argument(metavar="WORKER", help="Worker: name or uui
 
 
 def state_text(worker: "Worker") -> str:
-    """Whether it is there, and takes tasks."""
+    """Return the state of a worker, or "stopped" or "silent" if it is not alive."""
     if not worker.alive:
         return "stopped" if worker.stopped_at else "silent"
     return worker.state
